@@ -1,0 +1,63 @@
+"""What can go wrong around the engine.
+
+    NstError (nst_core.errors)
+    ├── ManifestError     the manifest as a whole cannot be used
+    ├── OutputError       the output prefix cannot be used as asked
+    └── StorageError      a file could not be read or written
+        ├── NotFound      there is no such file
+        ├── Forbidden     credentials are missing or do not allow it
+        ├── NotAllowed    an address that this project never opens
+        ├── TooLarge      more bytes than the limit
+        └── Unavailable   the storage did not answer as it should; the same call may succeed later
+"""
+
+from nst_core.errors import NstError
+
+
+class ManifestError(NstError):
+    """The manifest as a whole cannot be used."""
+
+    kind = "manifest"
+
+
+class OutputError(NstError):
+    """The output prefix cannot be used as asked."""
+
+    kind = "output"
+
+
+class StorageError(NstError):
+    """A file could not be read or written."""
+
+    kind = "storage"
+
+
+class NotFound(StorageError):
+    """There is no such file."""
+
+    kind = "not_found"
+
+
+class Forbidden(StorageError):
+    """Credentials are missing or do not allow it."""
+
+    kind = "forbidden"
+
+
+class NotAllowed(StorageError):
+    """An address that this project never opens."""
+
+    kind = "not_allowed"
+
+
+class TooLarge(StorageError):
+    """More bytes than the limit."""
+
+    kind = "too_large"
+
+
+class Unavailable(StorageError):
+    """The storage did not answer as it should; the same call may succeed later."""
+
+    kind = "unavailable"
+    retryable = True

@@ -1,0 +1,217 @@
+"""The frozen types that cross boundaries: from manifest to plan, to the worker and back, and into files.
+
+manifest row -> PairSpec (or RejectedRow) -> Batch -> PairRecord (it is done) or AttemptRecord (it failed) -> table row.
+No torch, no prefect, no I/O.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from nst_core.options import StylizeOptions
+
+Status = Literal["succeeded", "failed", "rejected", "pending"]
+
+
+@dataclass(frozen=True)
+class CellError:
+    """What is wrong in one cell of a manifest row; `column` is None when it is the whole row."""
+
+    column: str | None
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A manifest row that cannot become a pair, with everything that is wrong with it.
+
+    `row` is the line of the manifest on which the row starts; the header is line 1. `cells` are the row's cells as
+    written, by column, as far as they could be told.
+    """
+
+    row: int
+    errors: tuple[CellError, ...]
+    cells: dict[str, str] = field(default_factory=dict)
+
+    def reason(self) -> str:
+        """All errors of the row in one line."""
+        return "; ".join(
+            error.reason if error.column is None else f"column {error.column!r}: {error.reason}"
+            for error in self.errors
+        )
+
+
+@dataclass(frozen=True)
+class PairSpec:
+    """One pair to stylize.
+
+    Attributes:
+        row: line of the manifest on which the row starts; the header is line 1.
+        pair_id: unique in the manifest, and the start of the output's name.
+        content, style: absolute local paths or `s3://` addresses.
+        options: resolved: the run's options with the row's own on top.
+        extra: the manifest's own columns, untouched, for the results table.
+    """
+
+    row: int
+    pair_id: str
+    content: str
+    style: str
+    options: StylizeOptions
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest as read: `pairs` and `rejected` together are all its rows."""
+
+    uri: str
+    sha256: str
+    extra_columns: tuple[str, ...]
+    pairs: tuple[PairSpec, ...]
+    rejected: tuple[RejectedRow, ...]
+
+
+@dataclass(frozen=True)
+class PlannedPair:
+    """A pair with the identity of its inputs and the fingerprint of all that decides its result."""
+
+    spec: PairSpec
+    content_identity: str
+    style_identity: str
+    fingerprint: str
+    attempt: int = 1
+    """This will be the pair's n-th attempt with this fingerprint."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of one style and size, done by one task on one device."""
+
+    name: str
+    pairs: tuple[PlannedPair, ...]
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What is left to do, and what is done already."""
+
+    batches: tuple[Batch, ...]
+    done: tuple[PlannedPair, ...]
+    unselected: tuple[PlannedPair, ...]
+
+    @property
+    def todo(self) -> tuple[PlannedPair, ...]:
+        """The pairs of all batches, in the order of the manifest."""
+        return tuple(sorted((pair for batch in self.batches for pair in batch.pairs), key=lambda p: p.spec.row))
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PairRecord(_Record):
+    """The commit of one finished pair. Losses are those of the saved file: decoded, fp32, unbatched."""
+
+    pair_id: str
+    fingerprint: str
+    run_id: str
+    content: str
+    style: str
+    output: str
+    """Where the image is, relative to the output prefix."""
+    attempts: int
+    total_loss: float
+    content_loss: float
+    style_loss: float
+    tv_loss: float
+    initial_total_loss: float
+    steps: int
+    evaluations: int
+    stop_reason: str
+    width: int
+    height: int
+    seconds: float
+    device: str
+    precision: str
+    backbone: str
+    weights_sha256: str
+    recipe: str
+    options_digest: str
+    options: StylizeOptions
+    seed: int
+    content_sha256: str
+    style_sha256: str
+    output_sha256: str
+    started_at: str
+    finished_at: str
+    engine_version: str
+    notes: tuple[str, ...] = ()
+    """What the user should know of this result, such as a content image smaller than asked."""
+
+
+class AttemptRecord(_Record):
+    """One failed attempt at a pair, with its reason."""
+
+    pair_id: str
+    fingerprint: str
+    run_id: str
+    attempt: int
+    error_kind: str
+    error: str
+    retryable: bool
+    seconds: float
+    device: str
+    started_at: str
+    finished_at: str
+
+
+class RunRecord(_Record):
+    """What one run was asked to do: enough to plan it again. Kept beside the manifest, byte for byte."""
+
+    run_id: str
+    manifest_uri: str
+    manifest_sha256: str
+    options: StylizeOptions
+    settings: dict[str, Any]
+    backbone: str
+    weights_sha256: str
+    engine_version: str
+    rows: int
+    rejected: int
+    todo: int
+    done_before: int
+    started_at: str
+
+
+class RunSummary(_Record):
+    """The end of a run in numbers."""
+
+    run_id: str
+    manifest: str
+    output: str
+    rows: int
+    succeeded: int
+    failed: int
+    rejected: int
+    pending: int
+    done_before: int
+    """Of the succeeded, how many an earlier run had done."""
+    stylized_now: int
+    seconds: float
+    seconds_per_pair: float | None
+    device: str
+    precision: str
+    backbone: str
+    results_csv: str
+    results_parquet: str
+
+
+def short_digest(value: Any, digits: int) -> str:
+    """The first hex digits of the sha256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]

@@ -1,0 +1,20 @@
+"""The engine: tensors in, tensors out. Knows nothing of Prefect, CSV files, S3 or runs.
+
+    errors      the tree of what can go wrong
+    recipes     the published objectives: their scale factors and default weights
+    layers      the names of VGG's layers
+    options     StylizeOptions: everything that decides how one pair is stylized
+    sizes       integer arithmetic of image sizes
+    images      bytes <-> 8-bit sRGB pictures
+    pixels      8-bit sRGB pictures <-> float tensors
+    runtime     devices, precision, threads
+    backbones/  VGG by layer name, and where its weights come from
+    losses/     Gram matrix, content, style, total variation, and their weighted sum
+    optimizers/ L-BFGS and Adam over a batch of pastiches, and the coordinates they work in
+    optimize    the one loop, and when it stops
+    stylize     stylize(requests, backbone): a batch of equal-sized pairs at once
+
+This module imports nothing, so that `options`, `images` and the like stay free of torch.
+"""
+
+__version__ = "0.1.0"

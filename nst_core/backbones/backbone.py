@@ -1,0 +1,50 @@
+"""A loaded network: an exact fp32 one, and a fast one where the hardware has bf16."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from nst_core.backbones.catalogue import WeightsFile, backbone_spec
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import load_convolutions
+from nst_core.runtime import PrecisionName
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network on a device.
+
+    Attributes:
+        exact: fp32. Targets and the losses of the results table come from it.
+        fast: the network that the pastiche is optimised with; the same object as `exact` for precision fp32.
+    """
+
+    name: str
+    weights_sha256: str
+    device: str
+    precision: PrecisionName
+    exact: VGG
+    fast: VGG
+
+
+def load_backbone(weights: WeightsFile, device: str = "cpu", precision: PrecisionName = "fp32") -> Backbone:
+    """The backbone of a weights file on a device, its sha256 checked.
+
+    Raises:
+        WeightsError: if the file is not what it should be.
+    """
+    network = VGG(backbone_spec(weights.backbone).architecture, load_convolutions(weights))
+    return wrap_network(network, weights.backbone, weights.sha256, device, precision)
+
+
+def wrap_network(
+    network: VGG, name: str, weights_sha256: str, device: str = "cpu", precision: PrecisionName = "fp32"
+) -> Backbone:
+    """A backbone around a network that is in memory already."""
+    exact = network.to(device).to(memory_format=torch.channels_last)
+    # Weights are cast once here: autocast would cast frozen weights again at every pass.
+    fast = exact if precision == "fp32" else copy.deepcopy(exact).to(torch.bfloat16)
+    for buffer in ("mean", "std"):  # the image itself is normalised in fp32
+        setattr(fast, buffer, getattr(fast, buffer).float())
+    return Backbone(name, weights_sha256, device, precision, exact, fast)

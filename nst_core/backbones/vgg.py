@@ -1,0 +1,105 @@
+"""VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
+
+Simonyan and Zisserman, 1409.1556. The modules are torchvision's; the classifier is never built.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torchvision.models
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nst_core.backbones.weights import IMAGENET_MEAN, IMAGENET_STD, Convolutions
+from nst_core.errors import OptionsError, ShapeError, WeightsError
+from nst_core.layers import layer_names
+from nst_core.sizes import smallest_side
+
+FeatureMaps = dict[str, Tensor]
+"""Layer name -> features, shape (N, C, H, W)."""
+
+AVERAGE_POOLING_SCALE = 2.0
+
+
+class VGG(nn.Module):
+    """The convolutional part of VGG-16 or VGG-19, frozen.
+
+    Takes RGB in [0, 1]; ImageNet's mean and std are applied inside.
+    """
+
+    def __init__(self, architecture: str, convolutions: Convolutions) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.layers = layer_names(architecture)
+        # On "meta" nothing is allocated or initialised: torchvision would otherwise fill 144 million weights.
+        with torch.device("meta"):
+            modules = getattr(torchvision.models, architecture)(weights=None).features
+        for name, module in zip(self.layers, modules, strict=True):
+            if isinstance(module, nn.Conv2d):
+                _set_weights(module, name, convolutions)
+            if isinstance(module, nn.ReLU):
+                module.inplace = False  # in place it would overwrite conv features that a loss may use
+        self.features = modules
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision of weights and features."""
+        return self.features[0].weight.dtype  # type: ignore[union-attr,return-value]  # the first module is a Conv2d
+
+    def forward(self, image: Tensor, layers: Sequence[str], pooling: str = "max") -> FeatureMaps:
+        """The features of some layers, from one pass that ends at the deepest of them.
+
+        Args:
+            image: float32 RGB in [0, 1], shape (N, 3, H, W).
+            layers: names such as `relu4_2`.
+            pooling: "max", or "average" rescaled to keep the size of the activations.
+
+        Raises:
+            OptionsError: if this network has no such layer, or the image is too small for it.
+            ShapeError: if the image has another shape.
+        """
+        if image.dim() != 4 or image.shape[1] != 3:
+            raise ShapeError(f"expected an image of shape (N, 3, H, W), got {tuple(image.shape)}")
+        last = self._deepest(layers, image)
+        normalised = (image - self.mean) / self.std
+        current = normalised.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        features: FeatureMaps = {}
+        for name, module in zip(self.layers[: last + 1], self.features, strict=False):
+            average = pooling == "average" and name.startswith("pool")
+            current = _average_pool(current) if average else module(current)
+            if name in layers:
+                features[name] = current
+        return features
+
+    def _deepest(self, layers: Sequence[str], image: Tensor) -> int:
+        unknown = [name for name in layers if name not in self.layers]
+        if unknown:
+            raise OptionsError(f"{self.architecture} has no layer {unknown[0]!r}; it has {', '.join(self.layers)}")
+        last = max(self.layers.index(name) for name in layers)
+        needed, found = smallest_side(self.layers[last]), min(image.shape[2:])
+        if found < needed:
+            raise OptionsError(
+                f"layer {self.layers[last]} needs at least {needed} px on the short side, the picture has {found} px: "
+                f"raise size_px"
+            )
+        return last
+
+
+def _set_weights(module: nn.Conv2d, name: str, convolutions: Convolutions) -> None:
+    weight, bias = convolutions[name]
+    if weight.shape != module.weight.shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]  # VGG has biases
+        raise WeightsError(f"layer {name}: expected weights of shape {tuple(module.weight.shape)}, got {tuple(weight.shape)}")
+    module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+    module.bias = nn.Parameter(bias)
+
+
+def _average_pool(features: Tensor) -> Tensor:
+    """Average pooling times `AVERAGE_POOLING_SCALE`, so that later layers see activations of the size they know.
+
+    Gatys et al. (2016) replace max by average pooling and leave the scale; the deeper layers then fade.
+    """
+    return functional.avg_pool2d(features, kernel_size=2, stride=2) * AVERAGE_POOLING_SCALE

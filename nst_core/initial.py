@@ -1,0 +1,25 @@
+"""What the optimisation starts from: the content image, the style image, or seeded noise."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_core.backbones.weights import IMAGENET_MEAN
+from nst_core.options import StylizeOptions
+
+NOISE_STD = 0.2
+
+
+def initial_pastiche(content: Tensor, style: Tensor, options: StylizeOptions) -> Tensor:
+    """The first pastiche, in [0, 1], of the content's shape (1, 3, H, W).
+
+    Noise is Gaussian around ImageNet's mean colour, made on the CPU so that a seed means the same on every device.
+    """
+    if options.init == "content":
+        return content
+    if options.init == "style":
+        shape = content.shape[2:]
+        return functional.interpolate(style, size=shape, mode="bilinear", antialias=True, align_corners=False)
+    generator = torch.Generator().manual_seed(options.seed)
+    noise = torch.randn(content.shape, generator=generator).mul(NOISE_STD)
+    return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).clamp(0.0, 1.0).to(content.device)

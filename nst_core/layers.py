@@ -1,0 +1,27 @@
+"""The names of VGG's layers, in the order they run. No torch.
+
+`convB_K` is the K-th convolution of block B, `reluB_K` its rectified output, `poolB` the pooling that ends block B.
+Simonyan and Zisserman (1409.1556), configurations D (VGG-16) and E (VGG-19).
+"""
+
+CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
+
+def layer_names(architecture: str) -> tuple[str, ...]:
+    """Every layer of the convolutional part, in order.
+
+    >>> layer_names("vgg16")[:5]
+    ('conv1_1', 'relu1_1', 'conv1_2', 'relu1_2', 'pool1')
+    >>> len(layer_names("vgg19"))
+    37
+    """
+    names: list[str] = []
+    for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[architecture], start=1):
+        for index in range(1, convolutions + 1):
+            names += [f"conv{block}_{index}", f"relu{block}_{index}"]
+        names.append(f"pool{block}")
+    return tuple(names)
+
+
+FEATURE_LAYERS = tuple(name for name in layer_names("vgg19") if not name.startswith("pool"))
+"""Layers whose features a loss may use. VGG-16 has the same names but for `*3_4`, `*4_4` and `*5_4`."""

@@ -1,0 +1,182 @@
+"""The one loop for every optimizer and objective, and when it stops.
+
+Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss
+from nst_core.options import StylizeOptions
+from nst_core.optimizers.adam import Adam
+from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
+from nst_core.optimizers.lbfgs import LBFGS
+from nst_core.optimizers.protocol import Optimizer
+
+StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
+
+DIVERGED_AFTER = 10
+"""Evaluations in a row that are not finite before a pastiche is given up; L-BFGS shortens its step in between."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One evaluation of one pastiche. `pair` is its place in the batch; `step` the accepted steps so far."""
+
+    pair: int
+    step: int
+    evaluation: int
+    losses: LossValues
+    seconds: float
+
+
+OnStep = Callable[[StepReport], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the optimisation of one pastiche ended.
+
+    Attributes:
+        pastiche: the best one seen, shape (1, 3, H, W), not clamped.
+        losses: of that pastiche, as the optimizer saw them.
+        steps: accepted steps.
+        evaluations: passes forward and backward, the first one included.
+    """
+
+    pastiche: Tensor
+    losses: LossValues
+    steps: int
+    evaluations: int
+    stop_reason: StopReason
+    seconds: float
+
+
+@dataclass
+class _Progress:
+    """What is known of one pastiche while it is optimised."""
+
+    pair: int
+    best: LossValues | None = None
+    best_totals: list[float] = field(default_factory=list)
+    evaluations: int = 0
+    not_finite: int = 0
+
+
+def optimize(
+    start: Tensor, loss: PerceptualLoss, options: StylizeOptions, on_step: OnStep | None = None
+) -> list[Outcome]:
+    """Minimise the loss of every pastiche of a batch.
+
+    Args:
+        start: the first pastiches in [0, 1], shape (N, 3, H, W).
+        loss: of the same batch.
+        options: resolved.
+        on_step: called after every evaluation of every pastiche.
+
+    Returns:
+        One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
+    """
+    assert options.steps is not None, "options must be resolved"
+    began = time.monotonic()
+    coordinates, optimizer = _choose_optimizer(start, options)
+    progress = [_Progress(pair) for pair in range(start.shape[0])]
+    best = optimizer.point.clone()
+    outcomes: dict[int, Outcome] = {}
+    scale: Tensor | None = None
+    while progress:
+        terms, gradients = _evaluate(loss, coordinates, optimizer.point)
+        losses = terms.values()
+        improved = torch.tensor([_note(one, seen) for one, seen in zip(progress, losses, strict=True)])
+        best = torch.where(improved.to(best.device)[:, None], optimizer.point, best)
+        # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
+        scale = _reciprocal(terms.total) if scale is None else scale
+        optimizer.tell(terms.total * scale, gradients * scale[:, None])
+        steps = optimizer.steps.tolist()
+        seconds = time.monotonic() - began
+        _report(on_step, progress, losses, steps, seconds)
+        reasons = [_stop_reason(one, options, seconds) for one in progress]
+        for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
+            if reason is not None:
+                pastiche = coordinates.decode(best[row : row + 1]).detach()
+                outcomes[one.pair] = Outcome(
+                    pastiche, one.best or losses[row], max(0, steps[row]), one.evaluations, reason, seconds
+                )
+        going = [row for row, reason in enumerate(reasons) if reason is None]
+        if len(going) < len(progress):
+            index = torch.tensor(going, dtype=torch.int64, device=best.device)
+            optimizer.keep(index)
+            loss, best, scale = loss.keep(index), best[index], scale[index]
+            progress = [progress[row] for row in going]
+    return [outcomes[pair] for pair in sorted(outcomes)]
+
+
+def _choose_optimizer(start: Tensor, options: StylizeOptions) -> tuple[Coordinates, Optimizer]:
+    height, width = start.shape[2:]
+    if options.optimizer == "lbfgs":
+        box = FourierBox(height, width, start.device)
+        return box, LBFGS(box.encode(start))
+    assert options.learning_rate is not None, "options must be resolved"
+    pixels = NormalisedPixels(height, width, start.device)
+    return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
+
+
+def _evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
+    point = point.detach().requires_grad_(requires_grad=True)
+    terms = loss(coordinates.decode(point))
+    (gradients,) = torch.autograd.grad(terms.total.sum(), point)
+    detached = LossTerms(terms.total.detach(), terms.content.detach(), terms.style.detach(), terms.tv.detach())
+    return detached, gradients
+
+
+def _reciprocal(first: Tensor) -> Tensor:
+    usable = torch.isfinite(first) & (first > 0)
+    return torch.where(usable, 1.0 / first, 1.0)
+
+
+def _note(one: _Progress, losses: LossValues) -> bool:
+    """Take one evaluation down; whether it is the best so far."""
+    one.evaluations += 1
+    finite = math.isfinite(losses.total)
+    one.not_finite = 0 if finite else one.not_finite + 1
+    improved = finite and (one.best is None or losses.total < one.best.total)
+    if improved:
+        one.best = losses
+    one.best_totals.append(one.best.total if one.best is not None else math.inf)
+    return improved
+
+
+def _report(
+    on_step: OnStep | None, progress: list[_Progress], losses: list[LossValues], steps: list[int], seconds: float
+) -> None:
+    if on_step is None:
+        return
+    for one, seen, step in zip(progress, losses, steps, strict=True):
+        on_step(StepReport(one.pair, max(0, step), one.evaluations, seen, seconds))
+
+
+def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> StopReason | None:
+    assert options.steps is not None, "options must be resolved"
+    if one.best is None or one.not_finite >= DIVERGED_AFTER:
+        return "diverged"
+    if one.best.total == 0.0 or (options.loss_threshold is not None and one.best.total <= options.loss_threshold):
+        return "threshold"
+    if one.evaluations > options.steps:
+        return "steps"
+    if options.max_seconds is not None and seconds >= options.max_seconds:
+        return "time"
+    return "settled" if _settled(one.best_totals, options) else None
+
+
+def _settled(best_totals: list[float], options: StylizeOptions) -> bool:
+    """Whether the best loss fell by less than `plateau_tolerance` of itself over the last `plateau_window` evaluations."""
+    if options.plateau_tolerance == 0.0 or len(best_totals) <= options.plateau_window:
+        return False
+    before, now = best_totals[-1 - options.plateau_window], best_totals[-1]
+    return before - now < options.plateau_tolerance * before

@@ -1,0 +1,85 @@
+"""Image <-> the numbers that are optimised.
+
+`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from nst_core.backbones.weights import IMAGENET_MEAN, IMAGENET_STD
+
+
+class Coordinates(Protocol):
+    """A smooth map between images (N, 3, H, W) and rows of coordinates (N, n)."""
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Coordinates of images."""
+
+    def decode(self, point: Tensor) -> Tensor:
+        """Images of coordinates."""
+
+
+MARGIN = 0.1
+"""How far beyond [0, 1] a pastiche may go before it is clamped for saving, so that black and white are not at infinity."""
+
+EXPONENT = 0.5
+"""Coefficients are divided by frequency to the power of -EXPONENT: broad strokes move first. 0.35 to 0.65 do alike."""
+
+
+class FourierBox:
+    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN].
+
+    image = (1 + 2 MARGIN) * sigmoid(z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
+
+    The box keeps L-BFGS from pushing pixels out of the range that a file can hold; a plain sigmoid (MARGIN = 0) would
+    crawl on dark or saturated photographs. The weights are a preconditioner. Scaled so that coordinates are orthonormal
+    but for those weights, whose mean square is 1.
+
+    Args:
+        height, width: of the image in pixels.
+    """
+
+    def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
+        self.height, self.width = height, width
+        rows = torch.fft.fftfreq(height, device=device)[:, None]
+        columns = torch.fft.rfftfreq(width, device=device)[None]
+        frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
+        weights = frequency**-EXPONENT
+        # Of a real image only half the spectrum is kept: the inner columns stand for two coefficients each.
+        copies = torch.full((1, columns.shape[1]), 2.0, device=device)
+        copies[:, 0] = 1.0
+        if width % 2 == 0:
+            copies[:, -1] = 1.0
+        mean_square = (copies * weights.square()).sum() / (height * width)
+        self.scale = weights / mean_square.sqrt() / copies.sqrt()
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
+        inside = ((image + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
+        spectrum = torch.fft.rfft2(inside.logit(), norm="ortho") / self.scale
+        return torch.view_as_real(spectrum).flatten(1).contiguous()
+
+    def decode(self, point: Tensor) -> Tensor:
+        """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
+        spectrum = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2)) * self.scale
+        squeezed = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho").sigmoid()
+        return (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
+
+
+class NormalisedPixels:
+    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, unbounded as there."""
+
+    def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
+        self.shape = (3, height, width)
+        self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Coordinates, shape (N, n), of images, shape (N, 3, H, W)."""
+        return ((image - self.mean) / self.std).flatten(1).contiguous()
+
+    def decode(self, point: Tensor) -> Tensor:
+        """Images, shape (N, 3, H, W), of coordinates."""
+        return point.view(point.shape[0], *self.shape) * self.std + self.mean

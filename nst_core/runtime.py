@@ -1,0 +1,80 @@
+"""Devices, precision and threads: what the hardware at hand can do."""
+
+import platform
+from typing import Literal
+
+import torch
+
+from nst_core.errors import OptionsError
+
+PrecisionName = Literal["bf16", "fp32"]
+
+
+def available_devices() -> tuple[str, ...]:
+    """Every GPU as `cuda:0`, `cuda:1`, ...; `("cpu",)` where there is none."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("cpu",)
+
+
+def choose_devices(wanted: str) -> tuple[str, ...]:
+    """The devices that a wish means: `auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:1` that one.
+
+    Raises:
+        OptionsError: if the machine has no such device.
+    """
+    available = available_devices()
+    if wanted == "auto":
+        return available
+    if wanted == "cpu":
+        return ("cpu",)
+    gpus = tuple(device for device in available if device.startswith("cuda"))
+    if wanted == "cuda" and gpus:
+        return gpus
+    if wanted in gpus:
+        return (wanted,)
+    raise OptionsError(f"no device {wanted!r} on this machine; it has {', '.join(('cpu', *gpus))}")
+
+
+def choose_precision(wanted: str, device: str) -> PrecisionName:
+    """`auto` is bf16 where the hardware multiplies it natively, else fp32.
+
+    Raises:
+        OptionsError: if the wish is none of auto, bf16, fp32.
+    """
+    if wanted == "bf16" or (wanted == "auto" and has_native_bf16(device)):
+        return "bf16"
+    if wanted in ("auto", "fp32"):
+        return "fp32"
+    raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether a device multiplies bf16 faster than fp32: AVX512-BF16, AMX, or a GPU from Ampere on.
+
+    Emulated bf16, as on older x86, is slower than fp32 and no more exact, so it is never chosen by itself.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def describe_device(device: str) -> str:
+    """The device with its model for the results table: `cpu` stays `cpu`, a GPU gains its name."""
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return device
+
+
+def prepare_process(device: str, threads: int | None = None) -> None:
+    """Set this process up for one device: its CPU threads once, and fp32 that means fp32 on a GPU.
+
+    TF32 is left off: the fast path is bf16, and the fp32 path is the reference that the table's losses come from.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True

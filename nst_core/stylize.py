@@ -1,0 +1,157 @@
+"""Stylize a batch of pairs of equal size at once, and measure the losses of a finished picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.errors import DivergedError, OutOfMemory, ShapeError
+from nst_core.initial import initial_pastiche
+from nst_core.losses.perceptual import (
+    LossValues,
+    PerceptualLoss,
+    StyleTarget,
+    encode_content,
+    encode_style,
+)
+from nst_core.optimize import OnStep, Outcome, StopReason, optimize
+from nst_core.options import StylizeOptions
+
+
+@dataclass(frozen=True)
+class StyleImage:
+    """A style image, shape (1, 3, H, W), in [0, 1], with its target, so that one encoding serves many pairs."""
+
+    image: Tensor
+    target: StyleTarget
+
+
+@dataclass(frozen=True)
+class StylizeRequest:
+    """One pair: a content image, shape (1, 3, H, W), in [0, 1], a style, and resolved options."""
+
+    content: Tensor
+    style: StyleImage
+    options: StylizeOptions
+
+
+@dataclass(frozen=True)
+class StylizeResult:
+    """One pastiche.
+
+    Attributes:
+        pastiche: in [0, 1], shape (1, 3, H, W), on the CPU.
+        initial: fp32 losses of what the optimisation started from.
+        steps, evaluations, stop_reason, seconds: as in `Outcome`.
+    """
+
+    pastiche: Tensor
+    initial: LossValues
+    steps: int
+    evaluations: int
+    stop_reason: StopReason
+    seconds: float
+
+
+def prepare_style(backbone: Backbone, image: Tensor, options: StylizeOptions) -> StyleImage:
+    """A style image, shape (1, 3, H, W), encoded in fp32 for every pair that uses it with these options."""
+    image = image.to(backbone.device)
+    return StyleImage(image, encode_style(backbone.exact, image, options))
+
+
+def stylize(
+    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None
+) -> list[StylizeResult | DivergedError]:
+    """Stylize pairs of equal size and options (but for the seed) at once.
+
+    Returns:
+        One result per request, in order; an error in its place where the loss did not stay finite.
+
+    Raises:
+        ShapeError: if the pairs differ in size, or in options other than the seed.
+        OutOfMemory: if the device cannot hold the batch.
+        OptionsError: if a picture is too small for a layer.
+    """
+    options = _shared_options(requests)
+    try:
+        return _stylize(requests, options, backbone, on_step)
+    except torch.OutOfMemoryError as error:
+        reason = str(error)
+    except RuntimeError as error:
+        # The CPU's allocator raises a plain RuntimeError.
+        if "can't allocate memory" not in str(error):
+            raise
+        reason = str(error)
+    # Outside of the except blocks: the caught exception holds the tensors of the failed call alive.
+    shape = tuple(requests[0].content.shape[2:])
+    raise OutOfMemory(
+        f"{len(requests)} pairs of {shape[1]} x {shape[0]} px do not fit into the memory of {backbone.device}: "
+        f"lower size_px ({reason.splitlines()[0]})"
+    )
+
+
+def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
+    """The fp32 losses of a finished picture, shape (1, 3, H, W), in [0, 1]: one picture, exact path.
+
+    Raises:
+        ShapeError: if the picture's shape is not the content's.
+    """
+    if pixels.shape != request.content.shape:
+        raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
+    content = encode_content(backbone.exact, request.content.to(backbone.device), request.options)
+    loss = PerceptualLoss(backbone.exact, content, request.style.target, request.options)
+    with torch.no_grad():
+        return loss(pixels.to(backbone.device)).values()[0]
+
+
+def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
+    first = requests[0]
+    for request in requests[1:]:
+        if request.content.shape != first.content.shape:
+            raise ShapeError(
+                f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and {tuple(request.content.shape)}"
+            )
+        if request.options.model_copy(update={"seed": first.options.seed}) != first.options:
+            raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
+    return first.options
+
+
+def _stylize(
+    requests: Sequence[StylizeRequest], options: StylizeOptions, backbone: Backbone, on_step: OnStep | None
+) -> list[StylizeResult | DivergedError]:
+    device = backbone.device
+    contents = torch.cat([request.content for request in requests]).to(device)
+    styles = {
+        layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers
+    }
+    start = torch.cat(
+        [
+            initial_pastiche(request.content.to(device), request.style.image, request.options)
+            for request in requests
+        ]
+    )
+    content_target = encode_content(backbone.exact, contents, options)
+    with torch.no_grad():
+        initial = PerceptualLoss(backbone.exact, content_target, styles, options)(start).values()
+    outcomes = optimize(start, PerceptualLoss(backbone.fast, content_target, styles, options), options, on_step)
+    return [_result(outcome, losses, options) for outcome, losses in zip(outcomes, initial, strict=True)]
+
+
+def _result(outcome: Outcome, initial: LossValues, options: StylizeOptions) -> StylizeResult | DivergedError:
+    if outcome.stop_reason == "diverged":
+        rate = "" if options.learning_rate is None else f", learning rate {options.learning_rate:g}"
+        return DivergedError(
+            f"the loss was not finite after {outcome.evaluations} evaluations of {options.steps} "
+            f"(recipe {options.recipe}, {options.optimizer}{rate}). Try lower weights"
+            + ("" if options.optimizer == "lbfgs" else ", a lower learning rate or optimizer lbfgs")
+        )
+    return StylizeResult(
+        pastiche=outcome.pastiche.clamp(0.0, 1.0).cpu(),
+        initial=initial,
+        steps=outcome.steps,
+        evaluations=outcome.evaluations,
+        stop_reason=outcome.stop_reason,
+        seconds=outcome.seconds,
+    )
