@@ -11,8 +11,16 @@
     worker         one pair on one device: read, stylize, commit
     worker_pool    one worker process per device
     tasks, bulk_stylize   the Prefect layer: thin tasks over the functions above
+    run            one run without Prefect: prepare it, finish it
     environment    Prefect's own settings, made before it is imported
     cli            the command `nst`
 
 Only `tasks` and `bulk_stylize` import prefect; only `worker` and what imports it import torch.
+
+Importing this package turns Prefect's telemetry off and sets its other defaults, see `environment`: Prefect reads
+them once, when it is imported, so they have to be there before.
 """
+
+from flows.environment import set_prefect_defaults
+
+set_prefect_defaults()

@@ -7,6 +7,7 @@ No torch, no prefect, no I/O.
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,15 @@ from pydantic import BaseModel, ConfigDict
 from nst_core.options import StylizeOptions
 
 Status = Literal["succeeded", "failed", "rejected", "pending"]
+
+RESULT_COLUMNS = (
+    *("run_id", "pair_id", "row", "content", "style", "output", "status", "error_kind", "error", "attempts"),
+    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
+    *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
+    *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
+    "engine_version",
+)
+"""The columns of the results table, before the manifest's own extra columns."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class PairSpec:
         content, style: absolute local paths or `s3://` addresses.
         options: resolved: the run's options with the row's own on top.
         extra: the manifest's own columns, untouched, for the results table.
+        content_cell, style_cell: the addresses as the manifest has them, for the results table.
     """
 
     row: int
@@ -63,6 +74,8 @@ class PairSpec:
     style: str
     options: StylizeOptions
     extra: dict[str, str] = field(default_factory=dict)
+    content_cell: str = ""
+    style_cell: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,11 +194,11 @@ class RunRecord(_Record):
     backbone: str
     weights_sha256: str
     engine_version: str
-    rows: int
-    rejected: int
-    todo: int
-    done_before: int
+    device: str
+    precision: str
     started_at: str
+    fingerprints: dict[str, str]
+    """Pair id -> fingerprint, of every valid row, selected or not."""
 
 
 class RunSummary(_Record):
@@ -215,3 +228,8 @@ def short_digest(value: Any, digits: int) -> str:
     """The first hex digits of the sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:digits]
+
+
+def utc_now() -> str:
+    """The time in ISO 8601, UTC, to the second, as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

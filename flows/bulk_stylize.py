@@ -1,0 +1,118 @@
+"""The flow: read a manifest, plan, fan the batches out over the devices, and build the results table.
+
+`nst run`, schedules and deployments all start this one flow.
+"""
+
+import logging
+
+from prefect import flow
+from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed, State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows import storage
+from flows.manifest_source import latest_manifest, load_manifest
+from flows.records import RunSummary
+from flows.run import PreparedRun, finish_run, prepare_run
+from flows.settings import RunSettings, Selection
+from flows.tasks import Counter, stylize_batch
+from flows.worker_pool import WorkerPool
+from nst_core.options import StylizeOptions
+
+logger = logging.getLogger(__name__)
+
+
+def _run_name() -> str:
+    manifest = flow_run.parameters.get("manifest") or flow_run.parameters.get("output") or ""
+    return f"stylize {storage.name_of(storage.absolute(str(manifest)))}"
+
+
+@flow(name="bulk-stylize", flow_run_name=_run_name, persist_result=False, retries=0)
+def bulk_stylize(
+    output: str,
+    manifest: str | None = None,
+    options: StylizeOptions | None = None,
+    settings: RunSettings | None = None,
+    selection: Selection | None = None,
+) -> State[dict[str, object]]:
+    """Stylize the pairs of a manifest that are not done yet.
+
+    Args:
+        output: local folder or `s3://` prefix for images, records and tables.
+        manifest: CSV of content/style pairs, local or on S3; None takes the manifest and options of the output's
+            latest run, as a retry does.
+        options: for rows that do not say otherwise; without a manifest, those of the latest run.
+        settings: backbone, device, precision.
+        selection: which rows; all of them by default.
+
+    Returns:
+        A final state whose data is the run's summary: Completed, `CompletedWithFailures` where rows failed or were
+        rejected, or Failed (`Incomplete`) where selected rows are still pending.
+    """
+    settings, selection = settings or RunSettings(), selection or Selection()
+    output = storage.absolute(output)
+    if manifest is None:
+        latest, data, loaded = latest_manifest(output)
+        options = latest.options
+    else:
+        options = options or StylizeOptions()
+        data, loaded = load_manifest(storage.absolute(manifest), options)
+    run = prepare_run(data, loaded, output, options, settings, selection)
+    _announce(run)
+    _carry_out(run)
+    summary = finish_run(run)
+    return _final_state(run, summary)
+
+
+def _announce(run: PreparedRun) -> None:
+    for row in run.manifest.rejected:
+        logger.error("row %d: rejected: %s", row.row, row.reason())
+    plan = run.plan
+    logger.info(
+        "run %s: %d pairs to do in %d batches on %s (%s, %s); %d done before, %d rows rejected",
+        run.record.run_id,
+        len(plan.todo),
+        len(plan.batches),
+        ", ".join(run.devices),
+        run.record.backbone,
+        run.record.precision,
+        len(plan.done),
+        len(run.manifest.rejected),
+    )
+    if plan.todo and run.devices == ("cpu",):
+        logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
+
+
+def _carry_out(run: PreparedRun) -> None:
+    """Run every batch as a task, as many at a time as there are devices.
+
+    Raises:
+        The error that stopped a task, if one did: errors of single pairs never do.
+    """
+    if not run.plan.batches:
+        return
+    counter = Counter(len(run.plan.todo))
+    with WorkerPool(run.devices) as pool, ThreadPoolTaskRunner(max_workers=len(run.devices)) as runner:
+        futures: list[PrefectFuture[dict[str, int]]] = []
+        try:
+            for batch in run.plan.batches:
+                parameters = {"batch": batch, "job": run.job, "pool": pool, "counter": counter}
+                futures.append(runner.submit(stylize_batch, parameters=parameters))
+            wait(futures)
+        except BaseException:
+            # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
+            pool.stop()
+            raise
+    for future in futures:
+        future.result()
+
+
+def _final_state(run: PreparedRun, summary: RunSummary) -> State[dict[str, object]]:
+    data = summary.model_dump(mode="json")
+    message = f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected"
+    if summary.pending > len(run.plan.unselected):
+        return Failed(name="Incomplete", message=f"{message}, {summary.pending} pending: run again", data=data)
+    if summary.failed or summary.rejected:
+        return Completed(name="CompletedWithFailures", message=message, data=data)
+    return Completed(message=message, data=data)

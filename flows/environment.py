@@ -1,0 +1,43 @@
+"""Prefect's own settings, made before it is imported: no telemetry, state in sight, a patient start.
+
+What the user or a deployment has set stays as it is.
+"""
+
+import os
+from pathlib import Path
+
+STATE_FOLDER = "runs/_prefect"
+"""Where Prefect keeps its state, below the working directory."""
+
+DEFAULTS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # The first start migrates a new database, which takes longer than Prefect's 20 s on a busy machine.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    # Prefect's own lines only when something is wrong; ours, one per pair, always.
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,nst_core",
+    "PREFECT_LOGGING_LOGGERS_PREFECT_EXTRA_LEVEL": "INFO",
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(levelname)-7s %(message)s",
+}
+
+
+def set_prefect_defaults() -> None:
+    """Put the defaults into the environment. Without effect on a process that has imported prefect already."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def keep_prefect_state_in_sight() -> Path | None:
+    """Have Prefect keep its state in `STATE_FOLDER`; None where the user chose a place or a server already."""
+    if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
+        return None
+    home = Path(STATE_FOLDER).resolve()
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+    os.environ["PREFECT_HOME"] = str(home)
+    return home

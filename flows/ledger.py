@@ -1,0 +1,97 @@
+"""OUT/_nst: the durable truth of what was asked, what is done and what failed.
+
+    _nst/runs/<run_id>/manifest.csv                      what was asked, byte for byte
+    _nst/runs/<run_id>/plan.json                         with which options, and the fingerprint of every pair
+    _nst/records/<pair_id>-<fingerprint>.json            create-only: THE commit of a pair, after its image
+    _nst/attempts/<pair_id>-<fingerprint>-<n>.json       every failed attempt with its reason
+
+Knows nothing of torch, prefect or tables.
+"""
+
+from dataclasses import dataclass, field
+
+from flows import storage
+from flows.errors import OutputError
+from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
+
+PairKey = tuple[str, str]
+"""(pair id, fingerprint)."""
+
+
+@dataclass(frozen=True)
+class LedgerIndex:
+    """Which pairs have a record, and how many failed attempts; from the names of files alone."""
+
+    done: frozenset[PairKey] = frozenset()
+    attempts: dict[PairKey, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The `_nst` folder below an output prefix."""
+
+    output: str
+
+    def index(self) -> LedgerIndex:
+        """What is done and what failed, from two listings."""
+        records = storage.names(storage.join(self.output, "_nst", "records"))
+        done = frozenset(_split_key(name.removesuffix(".json")) for name in records)
+        attempts: dict[PairKey, int] = {}
+        for name in storage.names(storage.join(self.output, "_nst", "attempts")):
+            stem, _, number = name.removesuffix(".json").rpartition("-")
+            key = _split_key(stem)
+            attempts[key] = max(attempts.get(key, 0), int(number))
+        return LedgerIndex(done, attempts)
+
+    def commit(self, record: PairRecord) -> PairRecord:
+        """Make the record of a finished pair; if another run was first, its record stands and is returned."""
+        address = self._record_address((record.pair_id, record.fingerprint))
+        created = storage.create(address, record.model_dump_json(indent=1).encode())
+        return record if created else self.read_record((record.pair_id, record.fingerprint))
+
+    def read_record(self, key: PairKey) -> PairRecord:
+        """The record of a finished pair."""
+        return PairRecord.model_validate_json(storage.read(self._record_address(key)))
+
+    def add_attempt(self, attempt: AttemptRecord) -> None:
+        """Keep a failed attempt. Two runs that number theirs alike keep one of the two."""
+        name = f"{attempt.pair_id}-{attempt.fingerprint}-{attempt.attempt}.json"
+        storage.create(storage.join(self.output, "_nst", "attempts", name), attempt.model_dump_json(indent=1).encode())
+
+    def read_attempt(self, key: PairKey, number: int) -> AttemptRecord:
+        """A failed attempt."""
+        name = f"{key[0]}-{key[1]}-{number}.json"
+        return AttemptRecord.model_validate_json(storage.read(storage.join(self.output, "_nst", "attempts", name)))
+
+    def start_run(self, run: RunRecord, manifest: bytes) -> None:
+        """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
+        folder = storage.join(self.output, "_nst", "runs", run.run_id)
+        storage.create(storage.join(folder, "manifest.csv"), manifest)
+        storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
+        storage.replace(storage.join(self.output, "_nst", "latest_run"), run.run_id.encode())
+
+    def latest_run(self) -> tuple[RunRecord, bytes]:
+        """The latest run with the bytes of its manifest.
+
+        Raises:
+            OutputError: if nothing was ever run into this output.
+        """
+        marker = storage.join(self.output, "_nst", "latest_run")
+        if storage.identity(marker) is None:
+            raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
+        folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
+        run = RunRecord.model_validate_json(storage.read(storage.join(folder, "plan.json")))
+        return run, storage.read(storage.join(folder, "manifest.csv"))
+
+    def _record_address(self, key: PairKey) -> str:
+        return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")
+
+
+def key_of(pair: PlannedPair) -> PairKey:
+    """The key of a planned pair."""
+    return pair.spec.pair_id, pair.fingerprint
+
+
+def _split_key(stem: str) -> PairKey:
+    pair_id, _, fingerprint = stem.rpartition("-")
+    return pair_id, fingerprint

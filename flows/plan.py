@@ -1,0 +1,96 @@
+"""What is left to do, in batches of one style and size. No torch, no prefect.
+
+A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
+weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
+"""
+
+import math
+from collections.abc import Iterable
+
+from flows import storage
+from flows.errors import ManifestError
+from flows.ledger import LedgerIndex, PairKey, key_of
+from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, short_digest
+from flows.settings import Selection
+from nst_core import __version__
+
+MISSING = "missing"
+"""Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
+
+
+def plan_run(
+    manifest: Manifest,
+    index: LedgerIndex,
+    weights_sha256: str,
+    selection: Selection,
+    failed_before: frozenset[str],
+    pairs_per_task: int,
+    devices: int,
+) -> RunPlan:
+    """Split the manifest's pairs into those done, those left (in batches), and those not selected.
+
+    Raises:
+        ManifestError: if `selection.only` names an id that the manifest does not have.
+    """
+    pairs = fingerprinted(manifest.pairs, index, weights_sha256)
+    _check_ids(manifest, selection)
+    done = tuple(pair for pair in pairs if key_of(pair) in index.done)
+    left = [pair for pair in pairs if key_of(pair) not in index.done]
+    wanted = [pair for pair in left if _is_selected(pair.spec.pair_id, selection, failed_before)]
+    todo = wanted[: selection.limit]
+    chosen = {pair.spec.pair_id for pair in todo}
+    unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
+    return RunPlan(batches=in_batches(todo, pairs_per_task, devices), done=done, unselected=unselected)
+
+
+def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256: str) -> list[PlannedPair]:
+    """The pairs with the identities of their inputs, every file looked at once."""
+    specs = list(specs)
+    addresses = sorted({address for spec in specs for address in (spec.content, spec.style)})
+    identities = dict(zip(addresses, storage.each(storage.identity, addresses), strict=True))
+    digests: dict[int, str] = {}
+    planned = []
+    for spec in specs:
+        digest = digests.setdefault(id(spec.options), spec.options.digest())
+        content, style = identities[spec.content] or MISSING, identities[spec.style] or MISSING
+        fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
+        key: PairKey = (spec.pair_id, fingerprint)
+        planned.append(PlannedPair(spec, content, style, fingerprint, index.attempts.get(key, 0) + 1))
+    return planned
+
+
+def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:
+    """Pairs grouped by style and options (so by size), cut so that every device has work."""
+    size = max(1, min(pairs_per_task, math.ceil(len(pairs) / max(1, devices))))
+    groups: dict[tuple[str, str], list[PlannedPair]] = {}
+    for pair in pairs:
+        alike = pair.spec.options.model_copy(update={"seed": 0})
+        groups.setdefault((pair.spec.style, alike.digest()), []).append(pair)
+    return tuple(
+        Batch(_batch_name(group[start : start + size]), tuple(group[start : start + size]))
+        for group in groups.values()
+        for start in range(0, len(group), size)
+    )
+
+
+def _batch_name(pairs: list[PlannedPair]) -> str:
+    first = pairs[0].spec
+    style = storage.name_of(first.style).rpartition(".")[0] or storage.name_of(first.style)
+    rows = f"row {first.row}" if len(pairs) == 1 else f"{len(pairs)} pairs from row {first.row}"
+    return f"{style} at {first.options.size_px} px: {rows}"
+
+
+def _check_ids(manifest: Manifest, selection: Selection) -> None:
+    known = {pair.pair_id for pair in manifest.pairs}
+    unknown = [pair_id for pair_id in selection.only if pair_id not in known]
+    if unknown:
+        raise ManifestError(
+            f"{storage.name_of(manifest.uri)}: no valid row has the id {unknown[0]!r}; "
+            f"`nst validate` lists the ids of all valid rows"
+        )
+
+
+def _is_selected(pair_id: str, selection: Selection, failed_before: frozenset[str]) -> bool:
+    if selection.only and pair_id not in selection.only:
+        return False
+    return pair_id in failed_before if selection.only_failed else True

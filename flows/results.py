@@ -1,0 +1,82 @@
+"""The results table: one row per manifest row, built from the ledger and the manifest's snapshot alone.
+
+`table_rows` needs no pandas, so `nst status` starts at once; `write_tables` does.
+"""
+
+import io
+from typing import Any
+
+from flows import storage
+from flows.ledger import Ledger, LedgerIndex, PairKey
+from flows.records import RESULT_COLUMNS, Manifest, PairRecord, PairSpec, RunRecord, Status
+
+WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
+
+Row = dict[str, Any]
+
+
+def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> list[Row]:
+    """One row per manifest row, in the manifest's order; a value that a row does not have is None."""
+    index = index or ledger.index()
+    keys: dict[str, PairKey] = {pair_id: (pair_id, fingerprint) for pair_id, fingerprint in run.fingerprints.items()}
+    done = [key for key in keys.values() if key in index.done]
+    records = dict(zip(done, storage.each(ledger.read_record, done), strict=True))
+    failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in records]
+    attempts = dict(zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True))
+
+    rows = [_rejected_row(row.row, row.cells, row.reason(), run.run_id) for row in manifest.rejected]
+    for spec in manifest.pairs:
+        key = keys[spec.pair_id]
+        row = _pair_row(spec, run.run_id)
+        if key in records:
+            row |= _record_columns(records[key])
+        elif key in attempts:
+            failure = attempts[key]
+            row |= {"status": "failed", "error_kind": failure.error_kind, "error": failure.error, "run_id": failure.run_id}
+            row |= {"attempts": failure.attempt, "seconds": failure.seconds, "device": failure.device}
+            row |= {"started_at": failure.started_at, "finished_at": failure.finished_at}
+        rows.append(row)
+    columns = (*RESULT_COLUMNS, *manifest.extra_columns)
+    return [{column: row.get(column) for column in columns} for row in sorted(rows, key=lambda row: row["row"])]
+
+
+def counts(rows: list[Row]) -> dict[Status, int]:
+    """How many rows there are of each status."""
+    found: dict[Status, int] = {"succeeded": 0, "failed": 0, "rejected": 0, "pending": 0}
+    for row in rows:
+        found[row["status"]] += 1
+    return found
+
+
+def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
+    """Write `results.csv` and `results.parquet`; their addresses."""
+    import pandas  # here, because it takes most of a second to import and `nst status` does without
+
+    frame = pandas.DataFrame(rows)
+    for column in WHOLE_NUMBERS:
+        frame[column] = frame[column].astype("Int64")
+    csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
+    storage.replace(csv_address, frame.to_csv(index=False).encode())
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    storage.replace(parquet_address, buffer.getvalue())
+    return csv_address, parquet_address
+
+
+def _rejected_row(row: int, cells: dict[str, str], reason: str, run_id: str) -> Row:
+    known: Row = dict(cells)
+    known["pair_id"] = cells.get("id")
+    return known | {"run_id": run_id, "row": row, "status": "rejected", "error_kind": "manifest", "error": reason, "attempts": 0}
+
+
+def _pair_row(spec: PairSpec, run_id: str) -> Row:
+    row: Row = dict(spec.extra)
+    row |= {"run_id": run_id, "pair_id": spec.pair_id, "row": spec.row}
+    row |= {"content": spec.content_cell or spec.content, "style": spec.style_cell or spec.style}
+    row |= {"status": "pending", "attempts": 0, "recipe": spec.options.recipe, "seed": spec.options.seed}
+    return row | {"options_digest": spec.options.digest()}
+
+
+def _record_columns(record: PairRecord) -> Row:
+    columns = record.model_dump(exclude={"fingerprint", "options", "notes", "content", "style"})
+    return columns | {"status": "succeeded"}

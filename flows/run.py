@@ -1,0 +1,164 @@
+"""One run without Prefect: prepare it, and finish it. Between the two, the batches are carried out.
+
+    read manifest -> weights -> plan -> keep the plan ... batches ... -> table -> summary -> _SUCCESS
+"""
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flows import storage
+from flows.errors import NotFound, OutputError
+from flows.ledger import Ledger, LedgerIndex
+from flows.manifest_source import latest_manifest
+from flows.plan import plan_run
+from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
+from flows.results import counts, table_rows, write_tables
+from flows.settings import RunSettings, Selection
+from flows.worker import Job
+from nst_core import __version__
+from nst_core.backbones.catalogue import WeightsFile
+from nst_core.backbones.weights import find_weights
+from nst_core.options import StylizeOptions
+from nst_core.runtime import choose_devices, choose_precision
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that the batches and the end of a run need."""
+
+    record: RunRecord
+    manifest: Manifest
+    plan: RunPlan
+    job: Job
+    devices: tuple[str, ...]
+    began: float
+
+
+def prepare_run(
+    data: bytes, manifest: Manifest, output: str, options: StylizeOptions, settings: RunSettings, selection: Selection
+) -> PreparedRun:
+    """Find the weights and devices, plan, and keep the plan in the output.
+
+    Raises:
+        WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
+    """
+    began = time.monotonic()
+    weights = resolve_weights(settings)
+    devices = choose_devices(settings.device)
+    precision = choose_precision(settings.precision, devices[0])
+    ledger = Ledger(output)
+    index = ledger.index()
+    failed_before = _failed_in_latest_run(output, index) if selection.only_failed else frozenset()
+    plan = plan_run(
+        manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices)
+    )
+    run_id = new_run_id()
+    everything = (*plan.done, *plan.todo, *plan.unselected)
+    record = RunRecord(
+        run_id=run_id,
+        manifest_uri=manifest.uri,
+        manifest_sha256=manifest.sha256,
+        options=options,
+        settings=settings.model_dump(mode="json"),
+        backbone=settings.backbone,
+        weights_sha256=weights.sha256,
+        engine_version=__version__,
+        device=",".join(devices),
+        precision=precision,
+        started_at=utc_now(),
+        fingerprints={pair.spec.pair_id: pair.fingerprint for pair in everything},
+    )
+    storage.remove(storage.join(output, "_SUCCESS"))
+    ledger.start_run(record, data)
+    return PreparedRun(record, manifest, plan, Job(output, run_id, weights, precision), devices, began)
+
+
+def finish_run(run: PreparedRun) -> RunSummary:
+    """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
+
+    Raises:
+        OutputError: if the rows do not add up to the manifest's: nothing may be lost.
+    """
+    output = run.job.output
+    rows = table_rows(run.manifest, run.record, Ledger(output))
+    if len(rows) != len(run.manifest.pairs) + len(run.manifest.rejected):
+        raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
+    csv_address, parquet_address = write_tables(rows, output)
+    by_status = counts(rows)
+    now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
+    summary = RunSummary(
+        run_id=run.record.run_id,
+        manifest=run.manifest.uri,
+        output=output,
+        rows=len(rows),
+        **by_status,
+        done_before=len(run.plan.done),
+        stylized_now=len(now),
+        seconds=round(time.monotonic() - run.began, 3),
+        seconds_per_pair=round(sum(row["seconds"] for row in now) / len(now), 3) if now else None,
+        device=run.record.device,
+        precision=run.record.precision,
+        backbone=run.record.backbone,
+        results_csv=csv_address,
+        results_parquet=parquet_address,
+    )
+    storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
+    if by_status["pending"] == 0:
+        _mark_complete(output, summary)
+    return summary
+
+
+def resolve_weights(settings: RunSettings) -> WeightsFile:
+    """The weights file of a run, its sha256 checked; one on S3 is copied to this machine first.
+
+    Raises:
+        WeightsError: if there is none, or it is not the one asked for.
+        StorageError: if it cannot be read.
+    """
+    path = settings.weights
+    if path is not None and storage.is_s3(path):
+        path = _local_copy(path)
+    return find_weights(settings.backbone, path, settings.weights_sha256)
+
+
+def new_run_id() -> str:
+    """A name that sorts by time: `20260131T235959Z-1a2b3c`."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def _failed_in_latest_run(output: str, index: LedgerIndex) -> frozenset[str]:
+    run, _, manifest = latest_manifest(output)
+    rows = table_rows(manifest, run, Ledger(output), index)
+    return frozenset(row["pair_id"] for row in rows if row["status"] == "failed")
+
+
+def _mark_complete(output: str, summary: RunSummary) -> None:
+    marker = {
+        "run_id": summary.run_id,
+        "rows": summary.rows,
+        "succeeded": summary.succeeded,
+        "failed": summary.failed,
+        "rejected": summary.rejected,
+        "results_csv_sha256": hashlib.sha256(storage.read(summary.results_csv)).hexdigest(),
+        "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
+    }
+    storage.replace(storage.join(output, "_SUCCESS"), json.dumps(marker, indent=1).encode())
+
+
+def _local_copy(address: str) -> str:
+    """A copy in the user's cache, named by the object's identity, so that a changed object is fetched again."""
+    identity = storage.identity(address)
+    if identity is None:
+        raise NotFound(f"{address}: there is no such weights file")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bulk-style-transfer"
+    name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
+    path = str(cache / f"{name}.weights")
+    if storage.identity(path) is None:
+        storage.create(path, storage.read(address))
+    return path

@@ -1,0 +1,39 @@
+"""What belongs to a run and its machine, not to the look of a picture. No torch, no prefect."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nst_core.backbones.catalogue import BackboneName
+
+
+class RunSettings(BaseModel):
+    """How a run is carried out. One value for all its pairs; frozen; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    backbone: BackboneName = "vgg19"
+    """The network whose features are compared."""
+    weights: str | None = None
+    """A weights file for the backbone, local or on S3, in place of its published one."""
+    weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    """The sha256 that the weights file must have."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto (every GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """auto is bf16 where the hardware has it; the losses in the table are fp32 whatever this is."""
+    pairs_per_task: int = Field(default=16, ge=1, le=1000)
+    """Pairs of one style and size that one task does at most."""
+
+
+class Selection(BaseModel):
+    """Which rows of a manifest a run takes on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    only: tuple[str, ...] = ()
+    """Only the pairs of these ids; all of them if empty."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many pairs, in the order of the manifest."""
+    only_failed: bool = False
+    """Only the pairs that failed in the output's latest run."""

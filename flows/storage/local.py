@@ -1,0 +1,115 @@
+"""Local files: written beside their place, flushed to disk, then linked or renamed into it."""
+
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+
+TEMPORARY = ".tmp-"
+"""Start of the names of files that are being written; a killed process may leave one behind."""
+
+
+def read(address: str, max_bytes: int | None) -> bytes:
+    """See `flows.storage.read`."""
+    with _named_errors(address), open(address, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and size > max_bytes:
+            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {size}")
+        return file.read()
+
+
+def create(address: str, data: bytes) -> bool:
+    """See `flows.storage.create`."""
+    with _named_errors(address), _written_beside(address, data) as temporary:
+        try:
+            os.link(temporary, address)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            return _create_exclusively(address, data)
+        return True
+
+
+def replace(address: str, data: bytes) -> None:
+    """See `flows.storage.replace`."""
+    with _named_errors(address), _written_beside(address, data) as temporary:
+        os.replace(temporary, address)
+
+
+def remove(address: str) -> None:
+    """See `flows.storage.remove`."""
+    with _named_errors(address), suppress(FileNotFoundError):
+        os.unlink(address)
+
+
+def names(folder: str) -> list[str]:
+    """See `flows.storage.names`."""
+    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith(TEMPORARY))
+    return []
+
+
+def identity(address: str) -> str | None:
+    """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time but not its bytes."""
+    with _named_errors(address), suppress(FileNotFoundError), open(address, "rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    return None
+
+
+@contextmanager
+def _written_beside(address: str, data: bytes) -> Iterator[Path]:
+    folder = Path(address).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_folder(folder)
+
+
+def _create_exclusively(address: str, data: bytes) -> bool:
+    """For file systems without hard links. A crash in the middle can leave a part of the file."""
+    try:
+        with open(address, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _flush_folder(folder: Path) -> None:
+    # The new name itself must reach the disk too. Windows cannot open a folder.
+    with suppress(PermissionError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _named_errors(address: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{address}: no such file") from error
+    except PermissionError as error:
+        raise Forbidden(f"{address}: permission denied") from error
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise StorageError(f"{address}: expected a file, found a folder in its way ({error.strerror})") from error
+    except OSError as error:
+        raise Unavailable(f"{address}: {error.strerror or error}") from error

@@ -1,0 +1,120 @@
+"""One worker process per device, each with its own model; a process that dies takes no other work with it.
+
+Knows nothing of prefect: the threads that drive it may be anybody's.
+"""
+
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from nst_core.errors import NstError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class WorkerDied(NstError):
+    """The worker process was killed or crashed in the middle of a pair; most often the system was out of memory."""
+
+    kind = "worker_died"
+    retryable = True
+
+
+class PoolStopped(NstError):
+    """The run is being interrupted: no more pairs are taken on, and those in flight are dropped."""
+
+    kind = "interrupted"
+    retryable = True
+
+
+class DeviceWorker:
+    """A process of its own for one device; a new one takes over when it dies."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self._stopped = False
+        # Spawned, not forked: CUDA and fsspec both break in a forked child.
+        self._pool = ProcessPool(
+            max_workers=1,
+            context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(logging.getLogger("flows").getEffectiveLevel(),),
+        )
+
+    def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in the process and wait for its result.
+
+        Raises:
+            WorkerDied: if the process ended before it had one.
+            PoolStopped: if the worker was stopped.
+        """
+        if self._stopped:
+            raise PoolStopped("the run was interrupted")
+        try:
+            future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
+            return future.result()
+        except (ProcessExpired, CancelledError, RuntimeError) as error:
+            if self._stopped:
+                raise PoolStopped("the run was interrupted") from error
+            if not isinstance(error, ProcessExpired):
+                raise
+            raise WorkerDied(
+                f"the worker process of {self.device} ended with exit code {error.exitcode}; "
+                "if it was killed, there may have been too little memory: lower size_px"
+            ) from error
+
+    def stop(self) -> None:
+        """End the process at once; what it was doing is lost."""
+        self._stopped = True
+        self._pool.stop()
+        self._pool.join()
+
+
+class WorkerPool:
+    """The workers of all devices; a thread borrows one, and waits while all are lent."""
+
+    def __init__(self, devices: tuple[str, ...]) -> None:
+        self._workers = [DeviceWorker(device) for device in devices]
+        self._idle: queue.SimpleQueue[DeviceWorker] = queue.SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    @contextmanager
+    def borrow(self) -> Iterator[DeviceWorker]:
+        """An idle worker, for as long as the block lasts."""
+        worker = self._idle.get()
+        try:
+            yield worker
+        finally:
+            self._idle.put(worker)
+
+    def stop(self) -> None:
+        """End all processes at once."""
+        for worker in self._workers:
+            worker.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+
+def _start_worker(level: int) -> None:
+    # Ctrl-C reaches the whole process group; only the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    for name in ("flows", "nst_core"):
+        logging.getLogger(name).setLevel(level)
