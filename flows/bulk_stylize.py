@@ -12,6 +12,7 @@ from prefect.states import Completed, Failed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import storage
+from flows.environment import show_own_lines
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.records import RunSummary
 from flows.run import PreparedRun, finish_run, prepare_run
@@ -50,6 +51,7 @@ def bulk_stylize(
         A final state whose data is the run's summary: Completed, `CompletedWithFailures` where rows failed or were
         rejected, or Failed (`Incomplete`) where selected rows are still pending.
     """
+    show_own_lines()
     settings, selection = settings or RunSettings(), selection or Selection()
     output = storage.absolute(output)
     if manifest is None:

@@ -3,6 +3,7 @@
 What the user or a deployment has set stays as it is.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -22,7 +23,6 @@ DEFAULTS = {
     # Prefect's own lines only when something is wrong; ours, one per pair, always.
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,nst_core",
-    "PREFECT_LOGGING_LOGGERS_PREFECT_EXTRA_LEVEL": "INFO",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(levelname)-7s %(message)s",
 }
 
@@ -41,3 +41,10 @@ def keep_prefect_state_in_sight() -> Path | None:
     home.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
     os.environ["PREFECT_HOME"] = str(home)
     return home
+
+
+def show_own_lines() -> None:
+    """Let our lines through at INFO; Prefect hands them to its handlers but leaves the level at the root's WARNING."""
+    for name in ("flows", "nst_core"):
+        if logging.getLogger(name).level == logging.NOTSET:
+            logging.getLogger(name).setLevel(logging.INFO)

@@ -1,0 +1,252 @@
+"""The command `nst`: run, validate, status, retry. Imports the flow only when it runs one.
+
+Exit codes: 0 every row succeeded; 3 finished, some rows failed or were rejected; 2 the command or the manifest is
+unusable; 4 nothing could be done (credentials, storage, weights); 75 interrupted, run again to go on.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Annotated, Any
+
+import typer
+
+from flows import storage
+from flows.cli_options import options_from, validated
+from flows.environment import keep_prefect_state_in_sight
+from flows.errors import ManifestError, OutputError, StorageError
+from flows.ledger import Ledger
+from flows.manifest_source import latest_manifest, load_manifest
+from flows.records import Manifest, RunSummary
+from flows.results import Row, counts, table_rows
+from flows.settings import RunSettings, Selection
+from nst_core import __version__
+from nst_core.errors import NstError, OptionsError, WeightsError
+from nst_core.options import StylizeOptions
+
+app = typer.Typer(
+    help="Bulk neural style transfer: a CSV manifest of content/style pairs in, stylized images and a table out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: the columns of rich cut long option names short
+)
+
+JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+class ExitCode(IntEnum):
+    """What the command tells the shell."""
+
+    OK = 0
+    UNUSABLE = 2
+    SOME_FAILED = 3
+    NOTHING_DONE = 4
+    INTERRUPTED = 75
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    *, show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False
+) -> None:
+    """Bulk neural style transfer."""
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+@options_from(options=StylizeOptions, settings=RunSettings)
+def run(
+    manifest: Annotated[str, typer.Argument(help="CSV of content/style pairs, local or s3://.")],
+    *,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Folder or s3:// prefix. [default: runs/<manifest name>]")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Only the pair of this id; may be repeated.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pairs.")] = None,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Stylize the pairs of a manifest that are not done yet. The same command again does only what is left."""
+    with _exit_codes():
+        chosen = validated(StylizeOptions, options)
+        address = storage.absolute(manifest)
+        load_manifest(address, chosen)  # an unusable manifest is named at once, before Prefect starts
+        target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
+        _run_flow(
+            as_json,
+            output=storage.absolute(target),
+            manifest=address,
+            options=chosen,
+            settings=validated(RunSettings, settings),
+            selection=Selection(only=tuple(only or ()), limit=limit),
+        )
+
+
+@app.command()
+@options_from(settings=RunSettings)
+def retry(
+    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of an earlier run.")],
+    *,
+    settings: dict[str, Any],
+    as_json: JsonSwitch = False,
+) -> None:
+    """Stylize again what failed in an output's latest run, from the manifest that was kept there."""
+    with _exit_codes():
+        address = storage.absolute(output)
+        latest, _ = Ledger(address).latest_run()
+        _run_flow(
+            as_json,
+            output=address,
+            settings=validated(RunSettings, latest.settings | settings),
+            selection=Selection(only_failed=True),
+        )
+
+
+@app.command()
+def validate(
+    manifest: Annotated[str, typer.Argument(help="CSV of content/style pairs, local or s3://.")],
+    *,
+    files: Annotated[bool, typer.Option(help="Look whether every image file is there.")] = True,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Check a manifest: every row, and whether its files are there. Nothing is stylized."""
+    with _exit_codes():
+        _, loaded = load_manifest(storage.absolute(manifest), StylizeOptions())
+        problems = [(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else [])
+        problems.sort()
+        bad_rows = {row for row, _ in problems}
+        valid = [pair for pair in loaded.pairs if pair.row not in bad_rows]
+        if as_json:
+            typer.echo(
+                json.dumps(
+                    {
+                        "manifest": loaded.uri,
+                        "rows": len(loaded.pairs) + len(loaded.rejected),
+                        "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
+                        "problems": [{"row": row, "reason": reason} for row, reason in problems],
+                    },
+                    indent=1,
+                )
+            )
+        else:
+            name = storage.name_of(loaded.uri)
+            for row, reason in problems:
+                typer.echo(f"{name} line {row}: {reason}")
+            typer.echo(f"{name}: {len(valid)} rows can be stylized, {len(bad_rows)} cannot")
+        raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
+
+
+@app.command()
+def status(
+    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")], *, as_json: JsonSwitch = False
+) -> None:
+    """Counts of an output's latest run as its records stand now, and the failed rows with their reasons."""
+    with _exit_codes():
+        address = storage.absolute(output)
+        latest, _, manifest = latest_manifest(address)
+        rows = table_rows(manifest, latest, Ledger(address))
+        by_status = counts(rows)
+        troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
+        if as_json:
+            shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
+            typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
+        else:
+            typer.echo(f"run {latest.run_id} of {latest.manifest_uri}")
+            typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
+            for row in troubled:
+                typer.echo(_problem_line(row))
+        raise typer.Exit(ExitCode.SOME_FAILED if troubled else ExitCode.OK)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _run_flow(as_json: bool, **parameters: Any) -> None:
+    """Run the flow with an embedded Prefect API, print its summary, and exit."""
+    state_folder = keep_prefect_state_in_sight()
+    # Here, after the settings: prefect reads them once, and takes seconds to import, as torch does.
+    from flows.bulk_stylize import bulk_stylize
+
+    state = bulk_stylize(**parameters, return_state=True)
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    summary = RunSummary.model_validate(outcome)
+    if as_json:
+        typer.echo(summary.model_dump_json(indent=1))
+    else:
+        typer.echo(_summary_text(summary))
+        if state_folder is not None:
+            typer.echo(f"Prefect's own state is in {os.path.relpath(state_folder)}")
+    raise typer.Exit(_exit_code(summary, is_complete=state.is_completed()))
+
+
+def _exit_code(summary: RunSummary, *, is_complete: bool) -> ExitCode:
+    if not is_complete:
+        return ExitCode.INTERRUPTED
+    return ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
+
+
+def _summary_text(summary: RunSummary) -> str:
+    left = f", {summary.pending} not selected or left" if summary.pending else ""
+    lines = [
+        f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected{left}"
+        f" (of {summary.rows} rows; {summary.done_before} were done before)"
+    ]
+    if summary.stylized_now:
+        lines.append(
+            f"{summary.stylized_now} stylized in {summary.seconds:.0f} s, {summary.seconds_per_pair:.1f} s per pair"
+            f" on {summary.device} ({summary.backbone}, {summary.precision})"
+        )
+    elif not summary.failed:
+        lines.append("nothing was left to do")
+    lines.append(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}")
+    return "\n".join(lines)
+
+
+def _problem_line(row: Row) -> str:
+    name = f" {row['pair_id']}" if row["pair_id"] else ""
+    return f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"
+
+
+def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
+    wanted = sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)})
+    missing = {address for address, identity in zip(wanted, storage.each(storage.identity, wanted), strict=True) if not identity}
+    return [
+        (pair.row, f"column {column!r}: there is no file {address}")
+        for pair in manifest.pairs
+        for column, address in (("content", pair.content), ("style", pair.style))
+        if address in missing
+    ]
+
+
+@contextmanager
+def _exit_codes() -> Iterator[None]:
+    """Turn the errors that end a command into one line on stderr and an exit code."""
+    try:
+        yield
+    except (ManifestError, OutputError, OptionsError) as error:
+        _fail(error, ExitCode.UNUSABLE)
+    except (StorageError, WeightsError) as error:
+        _fail(error, ExitCode.NOTHING_DONE)
+    except NstError as error:
+        _fail(error, ExitCode.INTERRUPTED)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is finished is kept; run the same command again to go on", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _fail(error: NstError, code: ExitCode) -> None:
+    typer.echo(f"nst: {error}", err=True)
+    raise typer.Exit(code) from error
+
+
+if __name__ == "__main__":
+    main()
