@@ -4,11 +4,13 @@
 """
 
 import logging
+from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import storage
@@ -95,7 +97,8 @@ def _carry_out(run: PreparedRun) -> None:
     if not run.plan.batches:
         return
     counter = Counter(len(run.plan.todo))
-    with WorkerPool(run.devices) as pool, ThreadPoolTaskRunner(max_workers=len(run.devices)) as runner:
+    task_runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.devices))
+    with WorkerPool(run.devices) as pool, task_runner as runner:
         futures: list[PrefectFuture[dict[str, int]]] = []
         try:
             for batch in run.plan.batches:

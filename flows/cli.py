@@ -49,7 +49,8 @@ class ExitCode(IntEnum):
 
 @app.callback(invoke_without_command=True)
 def version(
-    *, show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
 ) -> None:
     """Bulk neural style transfer."""
     if show_version:
@@ -78,7 +79,7 @@ def run(
         load_manifest(address, chosen)  # an unusable manifest is named at once, before Prefect starts
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
-            as_json,
+            as_json=as_json,
             output=storage.absolute(target),
             manifest=address,
             options=chosen,
@@ -100,7 +101,7 @@ def retry(
         address = storage.absolute(output)
         latest, _ = Ledger(address).latest_run()
         _run_flow(
-            as_json,
+            as_json=as_json,
             output=address,
             settings=validated(RunSettings, latest.settings | settings),
             selection=Selection(only_failed=True),
@@ -143,7 +144,9 @@ def validate(
 
 @app.command()
 def status(
-    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")], *, as_json: JsonSwitch = False
+    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")],
+    *,
+    as_json: JsonSwitch = False,
 ) -> None:
     """Counts of an output's latest run as its records stand now, and the failed rows with their reasons."""
     with _exit_codes():
@@ -168,7 +171,7 @@ def main() -> None:
     app()
 
 
-def _run_flow(as_json: bool, **parameters: Any) -> None:
+def _run_flow(*, as_json: bool, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once, and takes seconds to import, as torch does.
@@ -218,7 +221,11 @@ def _problem_line(row: Row) -> str:
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
     wanted = sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)})
-    missing = {address for address, identity in zip(wanted, storage.each(storage.identity, wanted), strict=True) if not identity}
+    missing = {
+        address
+        for address, identity in zip(wanted, storage.each(storage.identity, wanted), strict=True)
+        if not identity
+    }
     return [
         (pair.row, f"column {column!r}: there is no file {address}")
         for pair in manifest.pairs

@@ -67,7 +67,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         metavar=metavar,
         show_default=False,
     )
-    annotation = Annotated[kind | None, option]
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # made at run time, for typer
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -1,14 +1,14 @@
 """What can go wrong around the engine.
 
-    NstError (nst_core.errors)
-    ├── ManifestError     the manifest as a whole cannot be used
-    ├── OutputError       the output prefix cannot be used as asked
-    └── StorageError      a file could not be read or written
-        ├── NotFound      there is no such file
-        ├── Forbidden     credentials are missing or do not allow it
-        ├── NotAllowed    an address that this project never opens
-        ├── TooLarge      more bytes than the limit
-        └── Unavailable   the storage did not answer as it should; the same call may succeed later
+NstError (nst_core.errors)
+├── ManifestError     the manifest as a whole cannot be used
+├── OutputError       the output prefix cannot be used as asked
+└── StorageError      a file could not be read or written
+    ├── NotFound      there is no such file
+    ├── Forbidden     credentials are missing or do not allow it
+    ├── NotAllowed    an address that this project never opens
+    ├── TooLarge      more bytes than the limit
+    └── Unavailable   the storage did not answer as it should; the same call may succeed later
 """
 
 from nst_core.errors import NstError

@@ -57,6 +57,7 @@ def parse_manifest(data: bytes, uri: str, defaults: StylizeOptions, *, base: str
         uri: its address, an absolute local path or `s3://bucket/key`.
         defaults: the run's options; a row's own go on top.
         base: the folder that relative addresses start from; by default the manifest's own.
+
     Raises:
         ManifestError: the file as a whole cannot be used.
     """

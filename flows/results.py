@@ -22,7 +22,9 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
     done = [key for key in keys.values() if key in index.done]
     records = dict(zip(done, storage.each(ledger.read_record, done), strict=True))
     failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in records]
-    attempts = dict(zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True))
+    attempts = dict(
+        zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True)
+    )
 
     rows = [_rejected_row(row.row, row.cells, row.reason(), run.run_id) for row in manifest.rejected]
     for spec in manifest.pairs:
@@ -32,7 +34,12 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
             row |= _record_columns(records[key])
         elif key in attempts:
             failure = attempts[key]
-            row |= {"status": "failed", "error_kind": failure.error_kind, "error": failure.error, "run_id": failure.run_id}
+            row |= {
+                "status": "failed",
+                "error_kind": failure.error_kind,
+                "error": failure.error,
+                "run_id": failure.run_id,
+            }
             row |= {"attempts": failure.attempt, "seconds": failure.seconds, "device": failure.device}
             row |= {"started_at": failure.started_at, "finished_at": failure.finished_at}
         rows.append(row)
@@ -50,9 +57,9 @@ def counts(rows: list[Row]) -> dict[Status, int]:
 
 def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     """Write `results.csv` and `results.parquet`; their addresses."""
-    import pandas  # here, because it takes most of a second to import and `nst status` does without
+    import pandas as pd  # here, because it takes most of a second to import and `nst status` does without
 
-    frame = pandas.DataFrame(rows)
+    frame = pd.DataFrame(rows)
     for column in WHOLE_NUMBERS:
         frame[column] = frame[column].astype("Int64")
     csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
@@ -66,7 +73,14 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
 def _rejected_row(row: int, cells: dict[str, str], reason: str, run_id: str) -> Row:
     known: Row = dict(cells)
     known["pair_id"] = cells.get("id")
-    return known | {"run_id": run_id, "row": row, "status": "rejected", "error_kind": "manifest", "error": reason, "attempts": 0}
+    return known | {
+        "run_id": run_id,
+        "row": row,
+        "status": "rejected",
+        "error_kind": "manifest",
+        "error": reason,
+        "attempts": 0,
+    }
 
 
 def _pair_row(spec: PairSpec, run_id: str) -> Row:

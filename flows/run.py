@@ -1,6 +1,6 @@
 """One run without Prefect: prepare it, and finish it. Between the two, the batches are carried out.
 
-    read manifest -> weights -> plan -> keep the plan ... batches ... -> table -> summary -> _SUCCESS
+read manifest -> weights -> plan -> keep the plan ... batches ... -> table -> summary -> _SUCCESS
 """
 
 import hashlib
@@ -55,9 +55,7 @@ def prepare_run(
     ledger = Ledger(output)
     index = ledger.index()
     failed_before = _failed_in_latest_run(output, index) if selection.only_failed else frozenset()
-    plan = plan_run(
-        manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices)
-    )
+    plan = plan_run(manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices))
     run_id = new_run_id()
     everything = (*plan.done, *plan.todo, *plan.unselected)
     record = RunRecord(

@@ -100,7 +100,14 @@ def _stylize_and_commit(pair: PlannedPair, job: Job, device: str, began: float, 
 
     target_options = _style_options(options)
     prepared = _prepared_style(
-        pair.spec.style, pair.style_identity, style_width, style_height, target_options, job.weights, device, job.precision
+        pair.spec.style,
+        pair.style_identity,
+        style_width,
+        style_height,
+        target_options,
+        job.weights,
+        device,
+        job.precision,
     )
     backbone = _backbone(job.weights, device, job.precision)
     request = StylizeRequest(to_tensor(resize(content.picture, width, height)), prepared, options)
@@ -230,4 +237,3 @@ def _size_notes(width: int, height: int, options: StylizeOptions) -> tuple[str, 
     if max(width, height) == options.size_px:
         return ()
     return (f"content is smaller than size_px: {width} x {height} instead of {options.size_px}; --enlarge enlarges it",)
-

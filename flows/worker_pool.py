@@ -77,7 +77,7 @@ class DeviceWorker:
     def stop(self) -> None:
         """End the process at once; what it was doing is lost."""
         self._stopped = True
-        self._pool.stop()
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types only some of its methods
         self._pool.join()
 
 
@@ -107,7 +107,9 @@ class WorkerPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
 

@@ -87,6 +87,7 @@ def decode_image(data: bytes, name: str) -> DecodedImage:
     Args:
         data: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
         name: what the user calls it, for the message.
+
     Raises:
         BadImage: `data` is not a usable picture. Nothing else is raised, but for MemoryError.
     """
@@ -162,7 +163,7 @@ def _unreadable_header(data: bytes, name: str, kind: str) -> BadImage:
     """Why the parser for `kind` did not take `data`. Image.open keeps that to itself, so ask the parser."""
     try:
         Image.OPEN[kind][0](BytesIO(data), "")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # parsers raise whatever they like
         if re.match("unknown pixel mode|cannot handle", str(error)):
             return _bad(name, "unsupported_mode", _DEPTH, f"a {kind} of a rare kind ({error})", _CONVERT)
         return _damaged(name, kind, error)
@@ -280,7 +281,7 @@ def _turn_upright(picture: Image.Image, original: Image.Image, notes: list[str])
     """Turned as the EXIF orientation of `original` says. Pillow has turned a TIFF, and dropped its tag."""
     try:
         transpose = _UPRIGHT.get(original.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # as in decode_image; here the pixels are good all the same
+    except Exception:  # noqa: BLE001  # as in decode_image; here the pixels are good all the same
         notes.append("broken EXIF data ignored")
         return picture
     return picture if transpose is None else picture.transpose(transpose)
@@ -290,7 +291,7 @@ def _note_more_frames(image: Image.Image, notes: list[str]) -> None:
     """Not by `n_frames`: to count, Pillow reads the whole file, for minutes if it was made for that."""
     try:
         has_more = bool(getattr(image, "is_animated", False))
-    except Exception:  # a second frame that is damaged
+    except Exception:  # noqa: BLE001  # a second frame that is damaged
         has_more = True
     if has_more and image.format != "MPO":  # a photograph and its preview in one JPEG
         notes.append("several frames or pages: the first is used")
@@ -310,6 +311,7 @@ def encode_image(
         file_format: png is exact; jpeg has full colour resolution (4:4:4).
         jpeg_quality: 1 to 100; plays no part in a PNG.
         metadata: any text under keys of 1 to 75 letters, digits, `_`, `.` or `-`. A JPEG holds about 64 kB.
+
     Raises:
         ValueError: a picture of another mode, or metadata that the file cannot hold.
     """
@@ -360,7 +362,7 @@ def read_metadata(data: bytes) -> dict[str, str]:
             return dict(json.loads(comment.removeprefix(b"nst:")))
     except MemoryError:
         raise
-    except Exception:  # as in decode_image
+    except Exception:  # noqa: BLE001  # as in decode_image
         return {}
     return {str(key)[4:]: str(value) for key, value in info.items() if str(key).startswith("nst:")}
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss
-from nst_core.options import StylizeOptions
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.optimizers.protocol import Optimizer
+from nst_core.options import StylizeOptions
 
 StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
 
@@ -128,7 +128,7 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions) -> tuple[Coordinat
 
 
 def _evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
-    point = point.detach().requires_grad_(requires_grad=True)
+    point = point.detach().requires_grad_()
     terms = loss(coordinates.decode(point))
     (gradients,) = torch.autograd.grad(terms.total.sum(), point)
     detached = LossTerms(terms.total.detach(), terms.content.detach(), terms.style.detach(), terms.tv.detach())
@@ -165,7 +165,9 @@ def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> Sto
     assert options.steps is not None, "options must be resolved"
     if one.best is None or one.not_finite >= DIVERGED_AFTER:
         return "diverged"
-    if one.best.total == 0.0 or (options.loss_threshold is not None and one.best.total <= options.loss_threshold):
+    if one.best.total == 0.0:
+        return "settled"
+    if options.loss_threshold is not None and one.best.total <= options.loss_threshold:
         return "threshold"
     if one.evaluations > options.steps:
         return "steps"
@@ -175,7 +177,7 @@ def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> Sto
 
 
 def _settled(best_totals: list[float], options: StylizeOptions) -> bool:
-    """Whether the best loss fell by less than `plateau_tolerance` of itself over the last `plateau_window` evaluations."""
+    """Whether the best loss fell by less than a share of itself over the last `plateau_window` evaluations."""
     if options.plateau_tolerance == 0.0 or len(best_totals) <= options.plateau_window:
         return False
     before, now = best_totals[-1 - options.plateau_window], best_totals[-1]

@@ -41,7 +41,7 @@ def smallest_side(layer: str) -> int:
     16
     """
     block = int(layer[4])
-    return 2 ** (block - 1)
+    return 1 << (block - 1)
 
 
 def _divide_rounded(numerator: int, denominator: int) -> int:

@@ -111,7 +111,8 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
     for request in requests[1:]:
         if request.content.shape != first.content.shape:
             raise ShapeError(
-                f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and {tuple(request.content.shape)}"
+                f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and "
+                f"{tuple(request.content.shape)}"
             )
         if request.options.model_copy(update={"seed": first.options.seed}) != first.options:
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
@@ -123,14 +124,9 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     device = backbone.device
     contents = torch.cat([request.content for request in requests]).to(device)
-    styles = {
-        layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers
-    }
+    styles = {layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers}
     start = torch.cat(
-        [
-            initial_pastiche(request.content.to(device), request.style.image, request.options)
-            for request in requests
-        ]
+        [initial_pastiche(request.content.to(device), request.style.image, request.options) for request in requests]
     )
     content_target = encode_content(backbone.exact, contents, options)
     with torch.no_grad():

@@ -75,7 +75,10 @@ def names(folder: str) -> list[str]:
 
 
 def identity(address: str) -> str | None:
-    """What tells one content of a file from another: `sha256:...` for local files, ETag and size on S3; None if missing."""
+    """What tells one content of a file from another; None if there is no such file.
+
+    `sha256:...` for local files, the ETag and the size on S3.
+    """
     return _files(address).identity(address)
 
 

@@ -57,7 +57,7 @@ def names(folder: str) -> list[str]:
 
 
 def identity(address: str) -> str | None:
-    """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time but not its bytes."""
+    """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
     with _named_errors(address), suppress(FileNotFoundError), open(address, "rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     return None

@@ -14,7 +14,13 @@ import fsspec
 from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
 
 ALREADY_THERE = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
-SIGN_IN = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError", "SSOTokenLoadError"}
+SIGN_IN = {
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "TokenRetrievalError",
+    "SSOTokenLoadError",
+}
 
 
 @functools.cache
@@ -36,7 +42,7 @@ def _filesystem() -> Any:
 
 
 def read(address: str, max_bytes: int | None) -> bytes:
-    """See `flows.storage.read`. The checksum that S3 keeps is verified on the way (`cat_file` does, `open` does not)."""
+    """See `flows.storage.read`. `cat_file` verifies the checksum that S3 keeps; `open` would not."""
     with _named_errors(address):
         if max_bytes is not None:
             size = int(_filesystem().info(address)["size"])
@@ -122,4 +128,9 @@ def _named_errors(address: str) -> Iterator[None]:
 
 def _is_from_the_network(error: Exception) -> bool:
     family = type(error).__module__.split(".")[0]
-    return isinstance(error, OSError | asyncio.TimeoutError) or family in ("botocore", "aiobotocore", "aiohttp", "fsspec")
+    return isinstance(error, OSError | asyncio.TimeoutError) or family in (
+        "botocore",
+        "aiobotocore",
+        "aiohttp",
+        "fsspec",
+    )

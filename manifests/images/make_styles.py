@@ -316,18 +316,14 @@ class Window:
             nearest[closer], best[closer] = k, distance[closer]
         self.add(mask, nearest, design)
 
-    def leaf(
-        self, x: float, y: float, heading: float, length: float, fat: float, bend: float, design: Array
-    ) -> None:
+    def leaf(self, x: float, y: float, heading: float, length: float, fat: float, bend: float, design: Array) -> None:
         """A pointed leaf of two panes, divided by its vein."""
         along = ((X - x) * np.cos(heading) + (Y - y) * np.sin(heading)) / length
         across = ((Y - y) * np.cos(heading) - (X - x) * np.sin(heading)) / length - bend * along * (1 - along)
         half = fat * np.sin(np.pi * np.clip(along, 0, 1)) ** 1.2
         self.add(np.abs(across) < half, (across > 0).astype(np.int64), design)
 
-    def flower(
-        self, x: float, y: float, radius: float, petals: int, turn: float, design: Array, heart: Array
-    ) -> None:
+    def flower(self, x: float, y: float, radius: float, petals: int, turn: float, design: Array, heart: Array) -> None:
         """A flower: petals in two rows about a heart, none quite like the next."""
         wave = 2 * np.sin(X / 37 + y) + 2 * np.sin(Y / 31 + x)
         r, theta = np.hypot(X - x + wave, Y - y - wave), np.arctan2(Y - y - wave, X - x + wave) + turn
@@ -485,9 +481,7 @@ def claw(x: float, y: float, heading: float, length: float, bend: float, thick: 
     return np.column_stack([np.array([x, y]) + way, thick * (1 - t) ** 0.8 + 1.2])
 
 
-def foam(
-    rng: Rng, image: Image.Image, curve: Array, size: float, cream: Array, line: Array, blue: Array
-) -> None:
+def foam(rng: Rng, image: Image.Image, curve: Array, size: float, cream: Array, line: Array, blue: Array) -> None:
     """The foam on a breaking lip: fringe, claws and flying drops."""
     lip = curve[2 * STEPS + 8 : 10 * STEPS + 4]
     along = np.gradient(lip, axis=0)
@@ -507,9 +501,7 @@ def foam(
         draw = ImageDraw.Draw(image)
         for x, y, r in fringe[1::2]:
             start, reach = rng.uniform(100, 200), 0.7 * r
-            draw.arc(
-                (x - reach, y - reach, x + reach, y + reach), start, start + 150, fill=ink(blue), width=3
-            )
+            draw.arc((x - reach, y - reach, x + reach, y + reach), start, start + 150, fill=ink(blue), width=3)
     tip = lip[48]
     n = int(size / 10)
     away, turn = size * rng.uniform(0.05, 0.5, n), rng.uniform(-1.1, 0.9, n)
@@ -568,8 +560,7 @@ def woodcut_waves() -> Array:
     widths = np.cumsum([6, 9, 13, 5, 5, 15, 7, 12, 9, 4, 12, 18])
     for base, breakers in waves:
         crests = [
-            spline(np.array([middle, base]) + BREAKER * np.array([half, -height]))
-            for middle, half, height in breakers
+            spline(np.array([middle, base]) + BREAKER * np.array([half, -height])) for middle, half, height in breakers
         ]
         curve = np.concatenate([[[-400.0, base + 10.0]], *crests, [[WIDTH + 400.0, base + 10.0]]])
         mask = silhouette(curve)
@@ -600,9 +591,7 @@ def hue_turned(colours: Array, angle: Array, gain: Array) -> Array:
     return turned
 
 
-def dab(
-    oil: Oil, rng: Rng, subject: Array, angle: Array, size: float, spacing: float, share: float = 1.0
-) -> None:
+def dab(oil: Oil, rng: Rng, subject: Array, angle: Array, size: float, spacing: float, share: float = 1.0) -> None:
     """Set dots of paint: most near the local colour, some beside it on the colour wheel, some opposite."""
     x, y = scattered(rng, spacing)
     kept = rng.uniform(size=x.size) < share
@@ -713,9 +702,7 @@ def twisted(x: Array, y: Array, cx: float, cy: float, turn: float, reach: float)
     return cx + (x - cx) * cos - (y - cy) * sin, cy + (x - cx) * sin + (y - cy) * cos
 
 
-def combed(
-    x: Array, y: Array, cx: float, cy: float, heading: float, pull: float, width: float
-) -> tuple[Array, Array]:
+def combed(x: Array, y: Array, cx: float, cy: float, heading: float, pull: float, width: float) -> tuple[Array, Array]:
     """Draw a stylus through the bath along a line; the ink beside it is dragged along."""
     off = np.abs((y - cy) * np.cos(heading) - (x - cx) * np.sin(heading))
     drag = pull * width / (width + off)

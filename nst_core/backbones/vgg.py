@@ -40,6 +40,8 @@ class VGG(nn.Module):
             if isinstance(module, nn.ReLU):
                 module.inplace = False  # in place it would overwrite conv features that a loss may use
         self.features = modules
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(requires_grad=False)
@@ -48,7 +50,8 @@ class VGG(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The precision of weights and features."""
-        return self.features[0].weight.dtype  # type: ignore[union-attr,return-value]  # the first module is a Conv2d
+        dtype: torch.dtype = next(self.features.parameters()).dtype
+        return dtype
 
     def forward(self, image: Tensor, layers: Sequence[str], pooling: str = "max") -> FeatureMaps:
         """The features of some layers, from one pass that ends at the deepest of them.
@@ -92,7 +95,9 @@ class VGG(nn.Module):
 def _set_weights(module: nn.Conv2d, name: str, convolutions: Convolutions) -> None:
     weight, bias = convolutions[name]
     if weight.shape != module.weight.shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]  # VGG has biases
-        raise WeightsError(f"layer {name}: expected weights of shape {tuple(module.weight.shape)}, got {tuple(weight.shape)}")
+        raise WeightsError(
+            f"layer {name}: expected weights of shape {tuple(module.weight.shape)}, got {tuple(weight.shape)}"
+        )
     module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     module.bias = nn.Parameter(bias)
 

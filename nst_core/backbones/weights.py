@@ -28,7 +28,7 @@ CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
 """What the Oxford network subtracts from pixels in [0, 255]."""
 
 Convolutions = dict[str, tuple[Tensor, Tensor]]
-"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB in [0, 1] normalised by ImageNet's mean and std."""
+"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB normalised by ImageNet's mean and std."""
 
 
 def find_weights(name: str, path: str | None = None, sha256: str | None = None) -> WeightsFile:
@@ -88,9 +88,7 @@ def _load_state(weights: WeightsFile) -> dict[str, Any]:
     try:
         # One open file for hash and load, so that what is checked is what is read.
         with open(weights.path, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            if found != weights.sha256:
-                raise WeightsError(f"weights file {weights.path}: expected sha256 {weights.sha256}, found {found}")
+            _check_sha256(weights, hashlib.file_digest(file, "sha256").hexdigest())
             file.seek(0)
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             return state
@@ -98,8 +96,14 @@ def _load_state(weights: WeightsFile) -> dict[str, Any]:
         raise
     except Exception as error:  # torch.load raises a dozen types for a file that is not a checkpoint
         raise WeightsError(
-            f"weights file {weights.path}: cannot be loaded as a checkpoint of tensors ({type(error).__name__}: {error})"
+            f"weights file {weights.path}: cannot be loaded as a checkpoint of tensors "
+            f"({type(error).__name__}: {error})"
         ) from error
+
+
+def _check_sha256(weights: WeightsFile, found: str) -> None:
+    if found != weights.sha256:
+        raise WeightsError(f"weights file {weights.path}: expected sha256 {weights.sha256}, found {found}")
 
 
 def _convolution_names(architecture: str) -> list[str]:
@@ -126,7 +130,7 @@ def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
 
 
 def _read_torchvision(state: dict[str, Any], architecture: str) -> Convolutions:
-    """torchvision's own names: `features.<index>.weight` and `.bias`, index counting convolutions, ReLUs and pools."""
+    """The names of torchvision: `features.<index>.weight` and `.bias`, index counting convolutions, ReLUs and pools."""
     return {
         name: (state[f"features.{index}.weight"].float(), state[f"features.{index}.bias"].float())
         for index, name in enumerate(layer_names(architecture))

@@ -18,7 +18,7 @@ def gram_matrix(feature_map: Tensor) -> Tensor:
     Raises:
         ShapeError: unless `feature_map` has four dimensions.
 
-    Departs from Gatys et al. (2016), eq. 3, which sums: divided by the H*W positions, so that it does not depend on size.
+    Departs from Gatys et al. (2016), eq. 3, which sums: divided by the H*W positions, to suit every size.
 
     >>> gram_matrix(torch.ones(1, 1, 2, 3)).item()
     1.0

@@ -27,7 +27,7 @@ class Adam:
         self.second_moment = torch.zeros_like(start)
         self._told = 0
 
-    def tell(self, values: Tensor, gradients: Tensor) -> None:
+    def tell(self, values: Tensor, gradients: Tensor) -> None:  # noqa: ARG002  # every optimizer is told alike
         """Take the gradients, shape (N, n), at `point`, and move `point`. Values are not used."""
         self._told += 1
         self.steps += 1  # the first evaluation is of the start: no step led there

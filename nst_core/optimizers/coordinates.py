@@ -22,7 +22,7 @@ class Coordinates(Protocol):
 
 
 MARGIN = 0.1
-"""How far beyond [0, 1] a pastiche may go before it is clamped for saving, so that black and white are not at infinity."""
+"""How far beyond [0, 1] a pastiche may go before it is clamped for saving: black and white are not at infinity."""
 
 EXPONENT = 0.5
 """Coefficients are divided by frequency to the power of -EXPONENT: broad strokes move first. 0.35 to 0.65 do alike."""
@@ -65,7 +65,8 @@ class FourierBox:
         """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
         spectrum = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2)) * self.scale
         squeezed = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho").sigmoid()
-        return (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
+        image: Tensor = (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
+        return image
 
 
 class NormalisedPixels:

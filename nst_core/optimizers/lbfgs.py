@@ -78,7 +78,18 @@ class LBFGS:
 
     def keep(self, index: Tensor) -> None:
         """Go on with some of the rows only, in the order of `index`."""
-        for name in ("point", "steps", "rejected", "accepted", "gradient", "direction", "length", "values", "stored", "gamma"):
+        for name in (
+            "point",
+            "steps",
+            "rejected",
+            "accepted",
+            "gradient",
+            "direction",
+            "length",
+            "values",
+            "stored",
+            "gamma",
+        ):
             setattr(self, name, getattr(self, name)[index])
         for name in ("s", "y", "inverse_sy"):
             setattr(self, name, getattr(self, name)[:, index])

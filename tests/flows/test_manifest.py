@@ -145,9 +145,7 @@ def test_base_replaces_the_manifests_folder() -> None:
     """Relative addresses start from `base` where one is given."""
     data = b"content,style\na.jpg,b.jpg\n"
 
-    assert (
-        parse_manifest(data, "/tmp/copy.csv", DEFAULTS, base="/data/in").pairs[0].content == "/data/in/a.jpg"
-    )
+    assert parse_manifest(data, "/tmp/copy.csv", DEFAULTS, base="/data/in").pairs[0].content == "/data/in/a.jpg"
     assert parse_manifest(data, "/x.csv", DEFAULTS, base="s3://b/in/").pairs[0].content == "s3://b/in/a.jpg"
 
 
@@ -262,9 +260,7 @@ def test_relative_addresses_that_s3_refuses(address: str) -> None:
 )
 def test_a_misspelt_column_names_the_one_meant(name: str, meant: str) -> None:
     """A column that looks like an option, or like content, style or id, is an error that names it."""
-    with pytest.raises(
-        ManifestError, match=f"^pairs.csv line 1: column '{name}' looks like '{meant}'; write that, or"
-    ):
+    with pytest.raises(ManifestError, match=f"^pairs.csv line 1: column '{name}' looks like '{meant}'; write that, or"):
         parsed(f"content,style,{name}\na,b,1\n")
 
 
@@ -493,9 +489,7 @@ def test_all_errors_of_a_row_are_told() -> None:
             "expected a local path or s3://bucket/key, got an address that starts with 'gs:'",
         ),
         CellError("style", "", "expected a local path or s3://bucket/key, the cell is empty"),
-        CellError(
-            "recipe", "cubist", "expected one of relative, gatys, notebook, neural-style, got 'cubist'"
-        ),
+        CellError("recipe", "cubist", "expected one of relative, gatys, notebook, neural-style, got 'cubist'"),
         CellError("steps", "0", "expected a number greater than or equal to 1, got '0'"),
         CellError(
             "id",
@@ -581,9 +575,7 @@ def test_made_ids_depend_on_the_pair_and_its_own_options_alone() -> None:
     """The same pair keeps its id when rows, notes or the run's options change; its own options change it."""
     text = "content,style,steps,note\na.jpg,b.jpg,5,x\na.jpg,b.jpg,6,x\n"
     first, second = parsed(text).pairs
-    other = parsed(
-        "style,note,content,size,steps\nb.jpg,y,./a.jpg,,05\n", defaults=StylizeOptions(seed=3)
-    ).pairs[0]
+    other = parsed("style,note,content,size,steps\nb.jpg,y,./a.jpg,,05\n", defaults=StylizeOptions(seed=3)).pairs[0]
 
     assert first.pair_id == other.pair_id
     assert first.pair_id != second.pair_id
@@ -683,9 +675,7 @@ def test_any_bytes_are_a_manifest_or_a_manifest_error(data: bytes) -> None:
 
 def test_a_hundred_thousand_rows() -> None:
     """The largest manifest is read in seconds, and rows with the same options share them."""
-    rows = "".join(
-        f"in/{number}/main.jpg,styles/{number % 9}.jpg,{number % 7 + 1},x\n" for number in range(100_000)
-    )
+    rows = "".join(f"in/{number}/main.jpg,styles/{number % 9}.jpg,{number % 7 + 1},x\n" for number in range(100_000))
     started = time.monotonic()
     manifest = parsed(f"content,style,steps,note\n{rows}")
 

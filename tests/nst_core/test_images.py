@@ -67,9 +67,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png_file(
-    size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], extra: bytes = b""
-) -> bytes:
+def png_file(size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], extra: bytes = b"") -> bytes:
     """A PNG written by hand: bit depths and transparent colours that Pillow does not write."""
     header = struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)
     content = zlib.compress(b"".join(b"\0" + row for row in rows))
@@ -156,9 +154,7 @@ def icc_profile(device_class: bytes, space: bytes, pcs: bytes, tags: dict[bytes,
         padded = content + b"\0" * (-len(content) % 4)
         table += name + struct.pack(">II", 128 + 4 + 12 * len(tags) + len(body), len(content))
         body += padded
-    header = struct.pack(
-        ">I4sI4s4s4s12s4s28s", 0, b"", 0x02400000, device_class, space, pcs, b"", b"acsp", b""
-    )
+    header = struct.pack(">I4sI4s4s4s12s4s28s", 0, b"", 0x02400000, device_class, space, pcs, b"", b"acsp", b"")
     header = (header + fixed(*D50)).ljust(128, b"\0")
     return struct.pack(">I", len(header + table + body)) + (header + table + body)[4:]
 
@@ -173,9 +169,7 @@ def gamma_tag(gamma: float) -> bytes:
 
 def rgb_profile(to_xyz: Pixels, gamma: float) -> bytes:
     """A profile of three primaries, the columns of `to_xyz`, and one gamma."""
-    primaries = {
-        name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)
-    }
+    primaries = {name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)}
     curves = {name + b"TRC": gamma_tag(gamma) for name in (b"r", b"g", b"b")}
     return icc_profile(b"mntr", b"RGB ", b"XYZ ", {b"wtpt": xyz_tag(D50), **primaries, **curves})
 
@@ -348,13 +342,10 @@ def test_16_bit_signed_tiff() -> None:
     ramp = (grey_ramp_16() // 2).astype("<i2")
 
     assert (
-        decoded(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2))[..., 0]
-        == np.rint(ramp / 257)
+        decoded(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2))[..., 0] == np.rint(ramp / 257)
     ).all()
     ramp[0, 0] = -1
-    assert (
-        refusal(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2)).reason == "unsupported_mode"
-    )
+    assert refusal(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2)).reason == "unsupported_mode"
 
 
 def test_16_bit_white_is_zero() -> None:
@@ -472,7 +463,7 @@ def alpha_table() -> tuple[Bytes, Bytes]:
     ("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})]
 )
 def test_rgba_over_white(file_format: str, options: dict[str, Any]) -> None:
-    """c under alpha a becomes c*a + 255*(1-a), rounded, for each of the 65536 pairs; and the user is told."""
+    """C under alpha a becomes c*a + 255*(1-a), rounded, for each of the 65536 pairs; and the user is told."""
     colour, alpha = alpha_table()
 
     result = decode_image(save(np.dstack([colour, alpha]), file_format, **options), "a.png")
@@ -522,9 +513,7 @@ def test_palette_transparency(transparency: int | bytes) -> None:
 
     result = decode_image(save(picture, "PNG", transparency=transparency), "a.png")
 
-    assert (
-        np.asarray(result.picture) == over_white(np.asarray(picture.convert("RGB")), np.array(alphas)[index])
-    ).all()
+    assert (np.asarray(result.picture) == over_white(np.asarray(picture.convert("RGB")), np.array(alphas)[index])).all()
     assert result.notes == (WHITE_NOTE,)
 
 
@@ -639,9 +628,7 @@ def test_alpha_comes_after_the_profile() -> None:
 
     result = decode_image(save(np.dstack([colour, alpha]), "PNG", icc_profile=profile), "a.png")
 
-    assert (
-        np.asarray(result.picture) == over_white(decoded(save(colour, "PNG", icc_profile=profile)), alpha)
-    ).all()
+    assert (np.asarray(result.picture) == over_white(decoded(save(colour, "PNG", icc_profile=profile)), alpha)).all()
 
 
 @pytest.mark.parametrize(
@@ -755,9 +742,7 @@ def test_first_of_several_frames(file_format: str, options: dict[str, Any]) -> N
     """Of an animation, or of pages, the first is taken, and the user is told."""
     frames = three_frames()
 
-    result = decode_image(
-        save(frames[0], file_format, save_all=True, append_images=frames[1:], **options), "a.gif"
-    )
+    result = decode_image(save(frames[0], file_format, save_all=True, append_images=frames[1:], **options), "a.gif")
 
     assert (np.asarray(result.picture) == np.asarray(frames[0])).all()
     assert result.notes == (FRAMES_NOTE,)
@@ -1034,9 +1019,7 @@ def test_float_tiff(channels: int) -> None:
     """Floating point numbers are refused: nothing says which of them is white."""
     content = np.zeros((32, 32, channels), "<f4").tobytes()
 
-    error = refusal(
-        tiff_file((32, 32), (32,) * channels, 1 if channels == 1 else 2, content, sample_format=3)
-    )
+    error = refusal(tiff_file((32, 32), (32,) * channels, 1 if channels == 1 else 2, content, sample_format=3))
 
     assert error.reason == "unsupported_mode"
     assert "expected 8 or 16 bits per channel" in error.message
@@ -1115,7 +1098,7 @@ def accepts_or_refuses(data: bytes) -> None:
     try:
         picture = decode_image(data, "fuzz").picture
     except BadImage as error:
-        assert error.reason in REASONS
+        assert error.reason in REASONS  # noqa: PT017  # both outcomes are fine
         return
     assert picture.mode == "RGB" and min(picture.size) >= 16
     picture.tobytes()
@@ -1158,9 +1141,7 @@ TO_MUTATE = [
 )
 @example(data=STILLS["png"], header=[(25, 77)], body=[], share=1.0)
 @pytest.mark.filterwarnings("ignore")
-def test_mutated_files(
-    data: bytes, header: list[tuple[int, int]], body: list[tuple[float, int]], share: float
-) -> None:
+def test_mutated_files(data: bytes, header: list[tuple[int, int]], body: list[tuple[float, int]], share: float) -> None:
     """Valid files with some bytes changed, mostly near their beginning, never raise anything but BadImage."""
     mutated = bytearray(data)
     for place, value in header:
@@ -1217,14 +1198,10 @@ def test_any_metadata_round_trip(file_format: Any, metadata: dict[str, str]) -> 
 def test_impossible_keys(file_format: Any, key: str) -> None:
     """A key that a PNG cannot hold is refused for both formats."""
     with pytest.raises(ValueError, match="metadata key"):
-        encode_image(
-            Image.new("RGB", (16, 16)), file_format=file_format, jpeg_quality=92, metadata={key: "x"}
-        )
+        encode_image(Image.new("RGB", (16, 16)), file_format=file_format, jpeg_quality=92, metadata={key: "x"})
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"junk", STILLS["png"], STILLS["jpeg"], STILLS["gif"], STILLS["png"][:100]]
-)
+@pytest.mark.parametrize("data", [b"", b"junk", STILLS["png"], STILLS["jpeg"], STILLS["gif"], STILLS["png"][:100]])
 def test_no_metadata(data: bytes) -> None:
     """Bytes that `encode_image` did not make have no metadata."""
     assert read_metadata(data) == {}
@@ -1268,9 +1245,7 @@ def test_jpeg_is_fine_srgb() -> None:
 @pytest.mark.parametrize("side", [16, 300, 600])
 def test_jpeg_of_a_noisy_picture(side: int, quality: int) -> None:
     """Pure noise can be saved at every quality (Pillow's optimised path alone fails from 90 on)."""
-    data = encode_image(
-        Image.fromarray(noise(side, side)), file_format="jpeg", jpeg_quality=quality, metadata=METADATA
-    )
+    data = encode_image(Image.fromarray(noise(side, side)), file_format="jpeg", jpeg_quality=quality, metadata=METADATA)
 
     assert decoded(data).shape == (side, side, 3)
     assert read_metadata(data) == METADATA
@@ -1300,9 +1275,7 @@ def test_encoding_is_deterministic(file_format: Any) -> None:
         "transparency": (0, 0, 0),
     }
 
-    again = encode_image(
-        picture, file_format=file_format, jpeg_quality=92, metadata=dict(reversed(METADATA.items()))
-    )
+    again = encode_image(picture, file_format=file_format, jpeg_quality=92, metadata=dict(reversed(METADATA.items())))
 
     assert again == first
     assert picture.info["comment"] == b"hello"  # the caller's picture is left alone
@@ -1314,15 +1287,11 @@ def test_encode_refuses_other_modes() -> None:
         encode_image(Image.new("RGBA", (16, 16)), file_format="png", jpeg_quality=92, metadata={})
 
 
-@pytest.mark.parametrize(
-    ("file_format", "value"), [("jpeg", "x" * 70_000), ("jpeg", "\ud800"), ("png", "\ud800")]
-)
+@pytest.mark.parametrize(("file_format", "value"), [("jpeg", "x" * 70_000), ("jpeg", "\ud800"), ("png", "\ud800")])
 def test_encode_refuses_impossible_text(file_format: Any, value: str) -> None:
     """Text that is too long for a JPEG, or is no Unicode, is a ValueError."""
-    with pytest.raises(ValueError):
-        encode_image(
-            Image.new("RGB", (16, 16)), file_format=file_format, jpeg_quality=92, metadata={"a": value}
-        )
+    with pytest.raises(ValueError, match=r"."):  # the messages are the encoders'
+        encode_image(Image.new("RGB", (16, 16)), file_format=file_format, jpeg_quality=92, metadata={"a": value})
 
 
 # ---- Resizing, importing
