@@ -64,7 +64,11 @@ def bulk_stylize(
         data, loaded = load_manifest(storage.absolute(manifest), options)
     run = prepare_run(data, loaded, output, options, settings, selection)
     _announce(run)
-    _carry_out(run)
+    try:
+        _carry_out(run)
+    except BaseException:
+        finish_run(run)  # the table then shows what is done and what is pending
+        raise
     summary = finish_run(run)
     return _final_state(run, summary)
 

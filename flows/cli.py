@@ -76,9 +76,10 @@ def run(
     with _exit_codes():
         chosen = validated(StylizeOptions, options)
         address = storage.absolute(manifest)
-        load_manifest(address, chosen)  # an unusable manifest is named at once, before Prefect starts
+        _, loaded = load_manifest(address, chosen)
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
+            loaded,
             as_json=as_json,
             output=storage.absolute(target),
             manifest=address,
@@ -99,8 +100,9 @@ def retry(
     """Stylize again what failed in an output's latest run, from the manifest that was kept there."""
     with _exit_codes():
         address = storage.absolute(output)
-        latest, _ = Ledger(address).latest_run()
+        latest, _, loaded = latest_manifest(address)
         _run_flow(
+            loaded,
             as_json=as_json,
             output=address,
             settings=validated(RunSettings, latest.settings | settings),
@@ -171,10 +173,14 @@ def main() -> None:
     app()
 
 
-def _run_flow(*, as_json: bool, **parameters: Any) -> None:
+def _run_flow(manifest: Manifest, *, as_json: bool, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
+    # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
+    from flows.run import check_run
+
+    check_run(manifest, parameters["settings"], parameters["selection"])
     state_folder = keep_prefect_state_in_sight()
-    # Here, after the settings: prefect reads them once, and takes seconds to import, as torch does.
+    # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
 
     state = bulk_stylize(**parameters, return_state=True)

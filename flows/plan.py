@@ -32,8 +32,8 @@ def plan_run(
     Raises:
         ManifestError: if `selection.only` names an id that the manifest does not have.
     """
+    check_ids(manifest, selection)
     pairs = fingerprinted(manifest.pairs, index, weights_sha256)
-    _check_ids(manifest, selection)
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
     wanted = [pair for pair in left if _is_selected(pair.spec.pair_id, selection, failed_before)]
@@ -80,7 +80,12 @@ def _batch_name(pairs: list[PlannedPair]) -> str:
     return f"{style} at {first.options.size_px} px: {rows}"
 
 
-def _check_ids(manifest: Manifest, selection: Selection) -> None:
+def check_ids(manifest: Manifest, selection: Selection) -> None:
+    """Refuse a selection of ids that the manifest does not have.
+
+    Raises:
+        ManifestError: naming the first of them.
+    """
     known = {pair.pair_id for pair in manifest.pairs}
     unknown = [pair_id for pair_id in selection.only if pair_id not in known]
     if unknown:

@@ -16,7 +16,7 @@ from flows import storage
 from flows.errors import NotFound, OutputError
 from flows.ledger import Ledger, LedgerIndex
 from flows.manifest_source import latest_manifest
-from flows.plan import plan_run
+from flows.plan import check_ids, plan_run
 from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
 from flows.results import counts, table_rows, write_tables
 from flows.settings import RunSettings, Selection
@@ -38,6 +38,17 @@ class PreparedRun:
     job: Job
     devices: tuple[str, ...]
     began: float
+
+
+def check_run(manifest: Manifest, settings: RunSettings, selection: Selection) -> None:
+    """Refuse at once, with one clear error, what `prepare_run` would refuse; nothing is written.
+
+    Raises:
+        WeightsError, OptionsError, StorageError, ManifestError: as `prepare_run`.
+    """
+    check_ids(manifest, selection)
+    resolve_weights(settings)
+    choose_precision(settings.precision, choose_devices(settings.device)[0])
 
 
 def prepare_run(

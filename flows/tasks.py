@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair, utc_now
 from flows.worker import Job, stylize_pair
-from flows.worker_pool import DeviceWorker, WorkerDied, WorkerPool
+from flows.worker_pool import DeviceWorker, PoolStopped, WorkerDied, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,10 @@ def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter) ->
     tally = {"succeeded": 0, "failed": 0}
     with pool.borrow() as worker:
         for pair in batch.pairs:
-            result = _stylize_in(worker, pair, job)
+            try:
+                result = _stylize_in(worker, pair, job)
+            except PoolStopped:  # the flow is ending and says so; this pair and the rest stay pending
+                break
             tally["succeeded" if isinstance(result, PairRecord) else "failed"] += 1
             _log_progress(result, pair, counter)
     return tally

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from types import TracebackType
-from typing import ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -44,6 +44,7 @@ class DeviceWorker:
     def __init__(self, device: str) -> None:
         self.device = device
         self._stopped = False
+        self._future: Future[Any] | None = None
         # Spawned, not forked: CUDA and fsspec both break in a forked child.
         self._pool = ProcessPool(
             max_workers=1,
@@ -63,6 +64,7 @@ class DeviceWorker:
             raise PoolStopped("the run was interrupted")
         try:
             future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
+            self._future = future
             return future.result()
         except (ProcessExpired, CancelledError, RuntimeError) as error:
             if self._stopped:
@@ -77,6 +79,8 @@ class DeviceWorker:
     def stop(self) -> None:
         """End the process at once; what it was doing is lost."""
         self._stopped = True
+        if self._future is not None:
+            self._future.cancel()  # stopping the pool alone leaves whoever waits for the result waiting
         self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types only some of its methods
         self._pool.join()
 

@@ -1,0 +1,89 @@
+"""Fixtures for all tests: a local S3 server in place of AWS, and small pictures."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.storage import s3
+
+CLOSED_PORT = "http://127.0.0.1:9"
+"""Nothing listens on the discard port: a test that forgot its server fails instead of reaching AWS."""
+
+Painter = Callable[..., str]
+"""(name, width, height, seed) -> address of a new picture."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_aws() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AWS_ENDPOINT_URL", CLOSED_PORT)
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_CONFIG_FILE", "/dev/null")
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of an S3 server of this test session; the environment points to it from here on."""
+    from moto.server import ThreadedMotoServer  # here, because it takes a while and most tests need no S3
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        s3._filesystem.cache_clear()
+        yield f"http://{host}:{port}"
+    s3._filesystem.cache_clear()
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str) -> str:
+    """The address of a new, empty bucket."""
+    import boto3
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+def blurred_noise(width: int, height: int, seed: int, cell_px: int) -> Image.Image:
+    """Soft blobs of colour, `cell_px` wide: every seed another picture."""
+    size = max(2, height // cell_px), max(2, width // cell_px), 3
+    levels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+    return Image.fromarray(levels).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Painter:
+    """Makes content images below `tmp_path`: large, smooth shapes."""
+    return _painter(tmp_path, cell_px=16)
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Painter:
+    """Makes style images below `tmp_path`: a fine texture."""
+    return _painter(tmp_path, cell_px=4)
+
+
+def _painter(folder: Path, cell_px: int) -> Painter:
+    def paint(name: str, width: int = 64, height: int = 48, seed: int = 0) -> str:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blurred_noise(width, height, seed, cell_px).save(path)
+        return str(path)
+
+    return paint

@@ -1,0 +1,152 @@
+"""Whole runs: done once, on S3 too, interrupted and gone on with, and refused before they start."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pandas as pd
+import pytest
+from moto.server import ThreadedMotoServer
+from pictures import gradient, stripes
+
+QUICK = ("--size-px", "48", "--steps", "4", "--precision", "fp32")
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    for number in range(4):
+        gradient(64, 48, seed=number).save(tmp_path / f"photo-{number}.jpg")
+    stripes(64, 64, seed=5).save(tmp_path / "painting.png")
+    path = tmp_path / "pairs.csv"
+    rows = "".join(f"photo-{number}.jpg,painting.png,pair-{number}\n" for number in range(4))
+    path.write_text("content,style,id\n" + rows)
+    return path
+
+
+def test_the_same_command_again_does_no_work(nst, manifest: Path, tmp_path: Path) -> None:
+    """A run ends with 0 and a summary; the same command again does nothing, says so, and leaves every file alone."""
+    first = nst("run", manifest, *QUICK)
+
+    out = tmp_path / "runs" / "pairs"
+    images = {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
+    assert first.returncode == 0, first.stderr
+    assert "4 succeeded, 0 failed, 0 rejected" in first.stdout
+    assert all(f"pair-{number}" in first.stderr for number in range(4))
+    assert len(images) == 4
+
+    second = nst("run", manifest, *QUICK)
+
+    assert second.returncode == 0
+    assert "4 were done before" in second.stdout
+    assert "nothing was left to do" in second.stdout
+    assert {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()} == images
+
+
+def test_only_and_limit_leave_the_rest_pending(nst, manifest: Path, tmp_path: Path) -> None:
+    """`--only` takes one pair, `--limit` some; the table has all rows all the same, the others pending."""
+    one = nst("run", manifest, *QUICK, "--output", "out", "--only", "pair-2", "--json")
+    two = nst("run", manifest, *QUICK, "--output", "out", "--limit", "1", "--json")
+
+    rows = {row["pair_id"]: row["status"] for row in csv.DictReader((tmp_path / "out" / "results.csv").open())}
+    assert (one.returncode, two.returncode) == (0, 0)
+    assert json.loads(one.stdout)["pending"] == 3
+    assert rows == {"pair-0": "succeeded", "pair-1": "pending", "pair-2": "succeeded", "pair-3": "pending"}
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_s3_in_and_out(nst, manifest: Path) -> None:
+    """Manifest, images, records and tables all live on S3."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    aws = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        region_name="us-east-1",
+    )
+    s3.create_bucket(Bucket="pictures")
+    for path in manifest.parent.iterdir():
+        if path.is_file():
+            s3.upload_file(str(path), "pictures", f"in/{path.name}")
+    try:
+        first = nst("run", "s3://pictures/in/pairs.csv", *QUICK, "--output", "s3://pictures/out", env=aws)
+        second = nst("run", "s3://pictures/in/pairs.csv", *QUICK, "--output", "s3://pictures/out", env=aws)
+        status = nst("status", "s3://pictures/out", "--json", env=aws)
+
+        keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="pictures", Prefix="out/")["Contents"]]
+        table = pd.read_csv(s3.get_object(Bucket="pictures", Key="out/results.csv")["Body"])
+    finally:
+        server.stop()
+    assert first.returncode == 0, first.stderr
+    assert (second.returncode, "nothing was left to do" in second.stdout) == (0, True)
+    assert json.loads(status.stdout)["succeeded"] == 4
+    assert len([key for key in keys if key.startswith("out/images/")]) == 4
+    assert len([key for key in keys if key.startswith("out/_nst/records/")]) == 4
+    assert {f"out/{output}" for output in table["output"]} <= set(keys)
+
+
+def test_interrupted_and_gone_on_with(nst, nst_environment: dict[str, str], manifest: Path, tmp_path: Path) -> None:
+    """Ctrl-C ends a run with 75 within seconds; what was finished stays, and the same command does the rest."""
+    command = ["run", str(manifest), "--output", "out", "--size-px", "64", "--plateau-tolerance", "0"]
+    slow = [*command, "--steps", "150"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *slow],
+        cwd=tmp_path,
+        env=nst_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    records = tmp_path / "out" / "_nst" / "records"
+    deadline = time.monotonic() + 120
+    while not (records.is_dir() and any(records.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    os.kill(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    printed, _ = process.communicate(timeout=60)
+
+    finished = {path: path.stat().st_mtime_ns for path in records.iterdir()}
+    assert process.returncode == 75, printed
+    assert time.monotonic() - began < 30
+    assert 1 <= len(finished) < 4
+    statuses = [row["status"] for row in csv.DictReader((tmp_path / "out" / "results.csv").open())]
+    assert (statuses.count("succeeded"), statuses.count("pending")) == (len(finished), 4 - len(finished))
+
+    rest = nst(*slow)
+
+    assert rest.returncode == 0, rest.stderr
+    assert f"{len(finished)} were done before" in rest.stdout
+    assert finished.items() <= {path: path.stat().st_mtime_ns for path in records.iterdir()}.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--weights", "no-such-file.pth"], 4, "no-such-file.pth"),
+        (["--weights", "painting.png", "--weights-sha256", "0" * 64], 4, "expected sha256 000000"),
+        (["--device", "cuda:7"], 2, "no device 'cuda:7'"),
+        (["--only", "nobody"], 2, "no valid row has the id 'nobody'"),
+        (["--output", "s3://a/../b"], 4, "takes no"),
+    ],
+)
+def test_unusable_commands_touch_nothing(nst, manifest: Path, arguments: list[str], code: int, message: str) -> None:
+    """A run that cannot be done is refused with its reason and exit code before anything is written."""
+    outcome = nst("run", manifest, *QUICK, *arguments)
+
+    assert (outcome.returncode, message in outcome.stderr) == (code, True), outcome.stderr
+    assert not (manifest.parent / "runs" / "pairs").exists()

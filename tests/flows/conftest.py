@@ -1,0 +1,19 @@
+"""Fixtures for the flow's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+from fault_proxy import FaultProxy
+
+from flows.storage import s3
+
+
+@pytest.fixture
+def s3_proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """A proxy that every S3 request of this test goes through."""
+    proxy = FaultProxy(s3_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    s3._filesystem.cache_clear()
+    yield proxy
+    s3._filesystem.cache_clear()
+    proxy.stop()

@@ -1,0 +1,90 @@
+"""An HTTP proxy in front of an S3 server that answers wrongly when a test asks it to."""
+
+import http.client
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+LOSE_ANSWER = "lose answer"
+"""Carry the request out, then close the connection without an answer."""
+FLIP_BIT = "flip bit"
+"""Change one bit of the answer's body."""
+CUT_SHORT = "cut short"
+"""End the connection in the middle of the answer's body."""
+
+NOT_FORWARDED = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
+
+
+class FaultProxy:
+    """Forwards to `upstream`. `faults` are spent in order by the requests of their method; then all goes well.
+
+    A fault is one of the words above, or (HTTP status, S3 error code).
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = urlsplit(upstream).netloc
+        self.faults: list[tuple[str, str | tuple[int, str]]] = []
+        self.requests: Counter[str] = Counter()
+        self.lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def next_fault(self, method: str) -> str | tuple[int, str] | None:
+        with self.lock:
+            self.requests[method] += 1
+            for index, (wanted, fault) in enumerate(self.faults):
+                if wanted == method:
+                    del self.faults[index]
+                    return fault
+        return None
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    proxy: FaultProxy
+    protocol_version = "HTTP/1.1"
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        fault = self.proxy.next_fault(self.command)
+        if isinstance(fault, tuple):
+            status, code = fault
+            text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>made up</Message></Error>".encode()
+            self._answer(status, [("Content-Type", "application/xml")], text)
+            return
+        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=10)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        upstream.request(self.command, self.path, body, headers)
+        answer = upstream.getresponse()
+        data = answer.read()
+        upstream.close()
+        if fault == LOSE_ANSWER:
+            self.close_connection = True
+            return
+        if fault == FLIP_BIT:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        self._answer(answer.status, answer.getheaders(), data, cut_short=fault == CUT_SHORT)
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut_short: bool = False) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in NOT_FORWARDED | {"content-length"}:
+                self.send_header(name, value)
+        length = dict((name.lower(), value) for name, value in headers).get("content-length")
+        self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut_short else data)
+        if cut_short:
+            self.close_connection = True
+
+    do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # noqa: N815  # the names that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        pass

@@ -1,0 +1,192 @@
+"""What flows.storage promises, of local files and of S3 alike."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from flows import storage
+from flows.errors import NotFound, StorageError, TooLarge
+
+THREADS, KEYS = 8, 10
+
+
+@pytest.fixture(params=["local", "s3"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty folder."""
+    if request.param == "local":
+        return str(tmp_path)
+    return storage.join(request.getfixturevalue("s3_bucket"), "some", "prefix")
+
+
+def test_a_file_is_read_as_it_was_created(folder: str) -> None:
+    """What create writes is what read gives back, byte for byte."""
+    address = storage.join(folder, "a.bin")
+    data = bytes(range(256)) * 1000
+    created = storage.create(address, data)
+
+    assert created is True
+    assert storage.read(address) == data
+
+
+def test_a_missing_file_is_not_found(folder: str) -> None:
+    """Reading what is not there raises NotFound, which names the address and is not worth another try."""
+    address = storage.join(folder, "none", "a.bin")
+
+    for max_bytes in (None, 10):
+        with pytest.raises(NotFound, match=address) as caught:
+            storage.read(address, max_bytes)
+        assert not caught.value.retryable
+
+
+def test_a_file_over_the_limit_is_not_read(folder: str) -> None:
+    """read takes up to max_bytes; one byte more is TooLarge, with both numbers in the message."""
+    address = storage.join(folder, "a.bin")
+    storage.create(address, b"12345")
+
+    assert storage.read(address, 5) == b"12345"
+    with pytest.raises(TooLarge, match=f"{address}.*at most 4 bytes, found 5"):
+        storage.read(address, 4)
+
+
+def test_create_leaves_the_file_that_is_there(folder: str) -> None:
+    """A second create says False, and the first bytes stay."""
+    address = storage.join(folder, "a.txt")
+    storage.create(address, b"first")
+    created = storage.create(address, b"second")
+
+    assert created is False
+    assert storage.read(address) == b"first"
+
+
+def test_a_race_to_create_has_exactly_one_winner(folder: str) -> None:
+    """Of many threads that create one file at once, one is told True, and the file is that one's."""
+    barrier = threading.Barrier(THREADS)
+    winners: dict[int, list[bytes]] = {key: [] for key in range(KEYS)}
+
+    def create_all(thread: int) -> None:
+        for key in range(KEYS):
+            data = f"thread {thread}".encode()
+            barrier.wait()
+            if storage.create(storage.join(folder, f"{key}.txt"), data):
+                winners[key].append(data)
+
+    threads = [threading.Thread(target=create_all, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [len(won) for won in winners.values()] == [1] * KEYS
+    for key, (data,) in winners.items():
+        assert storage.read(storage.join(folder, f"{key}.txt")) == data
+
+
+def test_replace_writes_over_what_is_there(folder: str) -> None:
+    """replace makes a file or puts a whole new one in its place, a shorter and an empty one too."""
+    address = storage.join(folder, "a.txt")
+    seen = []
+    for data in (b"a long first version", b"short", b""):
+        storage.replace(address, data)
+        seen.append(storage.read(address))
+
+    assert seen == [b"a long first version", b"short", b""]
+
+
+def test_removing_twice_is_removing_once(folder: str) -> None:
+    """remove takes the file away; where there is none, also with no folder around it, nothing happens."""
+    address = storage.join(folder, "a.txt")
+    storage.create(address, b"data")
+    storage.create(storage.join(folder, "b.txt"), b"data")
+    storage.remove(address)
+    storage.remove(address)
+    storage.remove(storage.join(folder, "no", "such", "folder.txt"))
+
+    assert storage.names(folder) == ["b.txt"]
+
+
+def test_names_are_those_of_the_files_sorted(folder: str) -> None:
+    """names lists the files of one folder in order; what lies in folders below is not among them."""
+    for name in ("b.txt", "a.txt", "B.txt", "c/d.txt", "a"):
+        storage.create(storage.join(folder, *name.split("/")), b"data")
+
+    assert storage.names(folder) == ["B.txt", "a", "a.txt", "b.txt"]
+    assert storage.names(storage.join(folder, "c")) == ["d.txt"]
+
+
+def test_a_new_file_is_listed_at_once(folder: str) -> None:
+    """A listing is never an old one: what was created or removed since shows."""
+    listings = [storage.names(folder)]
+    storage.create(storage.join(folder, "a.txt"), b"data")
+    listings.append(storage.names(folder))
+    storage.remove(storage.join(folder, "a.txt"))
+    listings.append(storage.names(folder))
+
+    assert listings == [[], ["a.txt"], []]
+
+
+def test_a_missing_folder_has_no_names(folder: str) -> None:
+    """names of a folder that is not there is empty, not an error."""
+    assert storage.names(storage.join(folder, "none")) == []
+
+
+def test_a_folder_beside_one_of_a_longer_name_keeps_to_itself(folder: str) -> None:
+    """Names of `runs` are not mixed up with those of `runs-old`: a folder is not a mere prefix."""
+    storage.create(storage.join(folder, "runs", "a.txt"), b"data")
+    storage.create(storage.join(folder, "runs-old", "b.txt"), b"data")
+
+    assert storage.names(storage.join(folder, "runs")) == ["a.txt"]
+
+
+def test_identity_changes_with_the_content(folder: str) -> None:
+    """The identity is the same as long as the bytes are, another when they change, the old one when they return."""
+    address = storage.join(folder, "a.txt")
+    identities = []
+    for data in (b"one", b"two", b"one"):
+        storage.replace(address, data)
+        identities.append(storage.identity(address))
+    again = storage.identity(address)
+
+    assert None not in identities
+    assert identities[0] != identities[1]
+    assert identities[0] == identities[2] == again
+
+
+def test_what_is_no_file_has_no_identity(folder: str) -> None:
+    """The identity of a missing file, and of a folder, is None: a row that names one is that row's trouble alone."""
+    storage.create(storage.join(folder, "below", "a.txt"), b"data")
+
+    assert storage.identity(storage.join(folder, "none.txt")) is None
+    assert storage.identity(storage.join(folder, "below")) is None
+
+
+def test_a_folder_is_not_read(folder: str) -> None:
+    """Reading a folder is an error of the address, not worth another try."""
+    storage.create(storage.join(folder, "below", "a.txt"), b"data")
+
+    with pytest.raises(StorageError) as caught:
+        storage.read(storage.join(folder, "below"))
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "name", ["with space.txt", "größe.txt", "猫 と 波.png", "a+b=c&d.txt", "100%.txt", "%41.txt", "it's.txt", "😀"]
+)
+def test_names_of_any_letters_are_kept(folder: str, name: str) -> None:
+    """Spaces, accents, other scripts and what URLs treat specially are plain letters of a name."""
+    address = storage.join(folder, "in a földer", name)
+    storage.create(address, b"data")
+
+    assert storage.read(address) == b"data"
+    assert storage.names(storage.join(folder, "in a földer")) == [name]
+    assert storage.identity(address) is not None
+
+
+def test_each_gives_the_results_in_the_order_of_the_inputs(folder: str) -> None:
+    """each reads many files at a time and still answers in order; an error of one is raised."""
+    addresses = [storage.join(folder, f"{number}.txt") for number in range(40)]
+    storage.each(lambda address: storage.create(address, storage.name_of(address).encode()), addresses)
+
+    assert storage.each(storage.read, addresses) == [f"{number}.txt".encode() for number in range(40)]
+    with pytest.raises(NotFound):
+        storage.each(storage.read, [*addresses, storage.join(folder, "none")])

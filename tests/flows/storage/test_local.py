@@ -1,0 +1,336 @@
+"""flows.storage.local: crashes, odd file systems and permissions."""
+
+import errno
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows import storage
+from flows.errors import Forbidden, NotAllowed, StorageError
+
+NOBODY = 65534
+
+
+def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's right to read and write everything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    try:
+        os.seteuid(NOBODY)
+    except PermissionError:
+        pytest.skip("root that cannot become anybody else")
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_creating_the_same_bytes_again_is_still_false(tmp_path: Path) -> None:
+    """create tells who made the file, whatever its bytes."""
+    address = str(tmp_path / "a.txt")
+    storage.create(address, b"same")
+
+    assert storage.create(address, b"same") is False
+
+
+def test_the_identity_of_a_file_is_its_sha256(tmp_path: Path) -> None:
+    """A copy with another name, time and owner has the identity of the original."""
+    first, copy = tmp_path / "a.bin", tmp_path / "copy.bin"
+    first.write_bytes(b"data" * 100_000)
+    copy.write_bytes(first.read_bytes())
+    os.utime(copy, (1, 1))
+
+    assert storage.identity(str(first)) == f"sha256:{hashlib.sha256(first.read_bytes()).hexdigest()}"
+    assert storage.identity(str(copy)) == storage.identity(str(first))
+
+
+def test_files_being_written_are_not_listed(tmp_path: Path) -> None:
+    """What a killed process left half written is not among the names; other hidden files are."""
+    (tmp_path / ".tmp-0123").write_bytes(b"half")
+    (tmp_path / ".hidden").write_bytes(b"whole")
+
+    assert storage.names(str(tmp_path)) == [".hidden"]
+
+
+def test_success_leaves_nothing_but_the_file(tmp_path: Path) -> None:
+    """After create, a lost create and replace, the folder holds the one file."""
+    address = str(tmp_path / "a.txt")
+    storage.create(address, b"1")
+    storage.create(address, b"2")
+    storage.replace(address, b"3")
+
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A write that ends in an error takes its temporary file away."""
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError):
+        storage.replace(str(tmp_path / "folder"), b"data")
+
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    """Where the disk takes only a part of the new file, the old one stays whole and nothing else is left."""
+    address = tmp_path / "a.txt"
+    address.write_bytes(b"old")
+    code = (
+        "import resource, sys\n"
+        "from flows import storage\n"
+        "from flows.errors import StorageError\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "for write in (storage.replace, storage.create):\n"
+        "    try:\n"
+        "        write(sys.argv[1], bytes(100_000))\n"
+        "    except StorageError as error:\n"
+        "        print(type(error).__name__, error)\n"
+    )
+    output, _ = start(code, str(address)).communicate(timeout=30)
+
+    assert output.count(f"Unavailable {address}: File too large") == 2
+    assert address.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_crash_before_the_link_leaves_only_a_temporary_file(tmp_path: Path) -> None:
+    """A process killed with its bytes on disk but not yet in place has created nothing; the next one can."""
+    address = tmp_path / "a.txt"
+    code = (
+        "import os, signal, sys\n"
+        "from flows import storage\n"
+        "os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "storage.create(sys.argv[1], b'half done')\n"
+    )
+    process = start(code, str(address))
+    process.communicate(timeout=30)
+    left = os.listdir(tmp_path)
+
+    assert process.returncode == -signal.SIGKILL
+    assert len(left) == 1 and left[0].startswith(".tmp-")
+    assert storage.names(str(tmp_path)) == []
+    assert storage.identity(str(address)) is None
+    assert storage.create(str(address), b"whole") is True
+
+
+def test_a_killed_writer_never_leaves_a_part_of_a_file(tmp_path: Path) -> None:
+    """Whenever a process that replaces a large file is killed, the file is one of its whole versions."""
+    address = tmp_path / "a.bin"
+    versions = [bytes([number]) * 3_000_000 for number in (1, 2)]
+    code = (
+        "import sys\n"
+        "from flows import storage\n"
+        "while True:\n"
+        "    for number in (1, 2):\n"
+        "        storage.replace(sys.argv[1], bytes([number]) * 3_000_000)\n"
+        "        print(number, flush=True)\n"
+    )
+    found = []
+    for delay in (0.0, 0.003, 0.007):
+        process = start(code, str(address))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        process.communicate(timeout=30)
+        found.append(address.read_bytes())
+
+    assert all(data in versions for data in found)
+
+
+def test_readers_see_the_old_or_the_new_file_while_it_is_replaced(tmp_path: Path) -> None:
+    """A reader beside a writer reads whole versions only, and never misses the file."""
+    address = str(tmp_path / "a.bin")
+    versions = [bytes([number]) * 500_000 for number in (1, 2)]
+    storage.create(address, versions[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            for version in versions:
+                storage.replace(address, version)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = [storage.read(address) for _ in range(200)]
+    stop.set()
+    writer.join()
+
+    assert {data in versions for data in seen} == {True}
+
+
+@pytest.mark.parametrize("code", ["EPERM", "ENOTSUP", "EMLINK", "ENOSYS"])
+def test_a_file_system_without_hard_links_still_has_one_winner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Where links are refused, as on exFAT (EPERM) or in some network and FUSE mounts (ENOSYS), one writer wins too."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(os, "link", refuse)
+    address = str(tmp_path / "a.txt")
+    barrier = threading.Barrier(8)
+    winners = []
+
+    def create(number: int) -> None:
+        barrier.wait()
+        if storage.create(address, b"%d" % number):
+            winners.append(b"%d" % number)
+
+    first = storage.create(str(tmp_path / "b.txt"), b"data")
+    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert first is True
+    assert len(winners) == 1
+    assert storage.read(address) == winners[0]
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
+
+
+def test_another_error_of_the_link_is_not_taken_for_a_missing_feature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that fails for want of space is an error that may pass, and leaves nothing."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+    with pytest.raises(StorageError, match="No space left") as caught:
+        storage.create(str(tmp_path / "a.txt"), b"data")
+    assert caught.value.retryable
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_without_permission_is_forbidden(tmp_path: Path) -> None:
+    """Reading, listing, writing and removing what the user may not touch raises Forbidden, not NotFound."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "a.txt").write_bytes(b"secret")
+    closed.chmod(0)
+    address = str(closed / "a.txt")
+    raised = []
+    with unprivileged():
+        for act in (
+            lambda: storage.read(address),
+            lambda: storage.identity(address),
+            lambda: storage.names(str(closed)),
+            lambda: storage.create(address, b"data"),
+            lambda: storage.replace(address, b"data"),
+            lambda: storage.remove(address),
+        ):
+            try:
+                act()
+            except Forbidden as error:
+                raised.append(str(error))
+    closed.chmod(0o700)
+
+    assert raised == [f"{at}: permission denied" for at in (address, address, closed, address, address, address)]
+    assert (closed / "a.txt").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("act", ["read", "replace", "remove"])
+def test_a_folder_in_the_place_of_a_file_is_an_error(tmp_path: Path, act: str) -> None:
+    """A file is expected and a folder found: the message says so, and trying again is no use."""
+    arguments = (b"data",) if act == "replace" else ()
+
+    with pytest.raises(StorageError, match=f"{tmp_path}: expected a file, found a folder") as caught:
+        getattr(storage, act)(str(tmp_path), *arguments)
+    assert not caught.value.retryable
+
+
+def test_create_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    """A folder is not "a file that is there already": whoever then reads it would find no file."""
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(StorageError) as caught:
+        storage.create(str(tmp_path / "folder"), b"data")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("below", ["b.txt", "b/c.txt"])
+@pytest.mark.parametrize("act", ["create", "replace"])
+def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, act: str, below: str) -> None:
+    """Writing below what is a file is an error of the address, not a passing trouble of the disk."""
+    (tmp_path / "a").write_bytes(b"data")
+
+    with pytest.raises(StorageError) as caught:
+        getattr(storage, act)(str(tmp_path / "a" / below), b"data")
+    assert not caught.value.retryable
+    assert (tmp_path / "a").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("name", ["file/below.png", "x" * 300, "loop"])
+def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: str) -> None:
+    """Below a file, with an endless name, or as a link to itself there is no file, so None and no error."""
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+
+    assert storage.identity(str(tmp_path / name)) is None
+
+
+def test_devices_and_pipes_have_no_identity(tmp_path: Path) -> None:
+    """What is no regular file is not read to its end, which a pipe or /dev/zero does not have."""
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    code = "import sys; from flows import storage; print([storage.identity(name) for name in sys.argv[1:]])"
+    process = start(code, "/dev/zero", str(pipe))
+    try:
+        output, _ = process.communicate(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        output, _ = process.communicate()
+
+    assert output.strip() == "[None, None]"
+
+
+def test_the_limit_holds_where_the_size_is_not_known_beforehand() -> None:
+    """/dev/zero says it has 0 bytes and gives ever more: read stops at the limit."""
+    code = (
+        "import resource\n"
+        "from flows import storage\n"
+        "from flows.errors import TooLarge\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "try:\n"
+        "    storage.read('/dev/zero', 1000)\n"
+        "except (TooLarge, MemoryError) as error:\n"
+        "    print(type(error).__name__)\n"
+    )
+    output, _ = start(code).communicate(timeout=30)
+
+    assert output.strip() == "TooLarge"
+
+
+def test_addresses_of_other_kinds_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    """Every function checks its address: a chain or a foreign scheme reaches no file system."""
+    for address in ("https://example.org/a.png", f"simplecache::{tmp_path}/a", "file:///etc/passwd"):
+        for act, arguments in (
+            (storage.read, ()),
+            (storage.create, (b"data",)),
+            (storage.replace, (b"data",)),
+            (storage.remove, ()),
+            (storage.names, ()),
+            (storage.identity, ()),
+        ):
+            with pytest.raises(NotAllowed, match="expected a local path or s3://bucket/key"):
+                act(address, *arguments)

@@ -1,0 +1,220 @@
+"""flows.storage.s3: credentials, faults of the network and of the server, and lost answers."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from fault_proxy import CUT_SHORT, FLIP_BIT, LOSE_ANSWER, FaultProxy
+
+from flows import storage
+from flows.errors import Forbidden, NotAllowed, NotFound, StorageError, Unavailable
+from flows.storage import s3
+
+
+def test_creating_the_same_bytes_again_is_true(s3_bucket: str) -> None:
+    """Bytes that are there already may be our own write whose answer was lost, so equal bytes count as created."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"same")
+
+    assert storage.create(address, b"same") is True
+
+
+def test_a_write_whose_answer_was_lost_is_our_own(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """The server takes the bytes, the answer is lost, the retry is refused with 412: create still says True."""
+    s3_proxy.faults = [("PUT", LOSE_ANSWER)]
+    created = storage.create(f"{s3_bucket}/a.txt", b"ours")
+
+    assert s3_proxy.requests["PUT"] == 2
+    assert created is True
+    assert storage.read(f"{s3_bucket}/a.txt") == b"ours"
+
+
+def test_a_write_refused_for_a_conflict_has_lost(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """AWS may answer 409 instead of 412 while another writer is at it: what that one wrote stays."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"theirs")
+    s3_proxy.faults = [("PUT", (409, "ConditionalRequestConflict"))]
+    created = storage.create(address, b"ours")
+
+    assert s3_proxy.faults == []
+    assert created is False
+    assert storage.read(address) == b"theirs"
+
+
+def test_empty_data_is_never_created(s3_bucket: str) -> None:
+    """s3fs writes an empty object without the condition, so create refuses before it could overwrite anything."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"first")
+
+    with pytest.raises(ValueError, match="empty"):
+        storage.create(address, b"")
+    assert storage.read(address) == b"first"
+
+
+def test_the_identity_is_etag_and_size(s3_bucket: str, s3_server: str) -> None:
+    """The identity is what a HEAD request tells, so that no object is fetched to plan a run."""
+    storage.create(f"{s3_bucket}/a.txt", b"12345")
+    client = boto3.client("s3", endpoint_url=s3_server)
+    head = client.head_object(Bucket=s3_bucket.removeprefix("s3://"), Key="a.txt")
+
+    etag = head["ETag"].strip('"')
+    assert storage.identity(f"{s3_bucket}/a.txt") == f"etag:{etag}:5"
+
+
+def test_folder_markers_are_no_files(s3_bucket: str, s3_server: str) -> None:
+    """The empty object that web consoles make for a folder is not among its names."""
+    client = boto3.client("s3", endpoint_url=s3_server)
+    bucket = s3_bucket.removeprefix("s3://")
+    for key in ("marked/", "marked/below/", "marked/a.txt", "alone/"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"" if key.endswith("/") else b"data")
+
+    assert storage.names(f"{s3_bucket}/marked") == ["a.txt"]
+    assert storage.names(f"{s3_bucket}/alone") == []
+    assert storage.identity(f"{s3_bucket}/marked") is None
+
+
+def test_a_listing_of_more_than_one_page_is_whole(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 lists so many names at a time (1,000 on AWS, 5 on this server); names gives them all."""
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
+    for number in range(12):
+        storage.create(f"{s3_bucket}/many/{number:02}", b"data")
+
+    assert storage.names(f"{s3_bucket}/many") == [f"{number:02}" for number in range(12)]
+
+
+def test_a_wrong_bucket_is_named(s3_server: str) -> None:
+    """Reading from and writing to a bucket that is not there is an error that names it, and no retry helps."""
+    address = "s3://no-such-bucket-anywhere/a.txt"
+
+    for act, arguments in ((storage.read, ()), (storage.create, (b"data",)), (storage.replace, (b"data",))):
+        with pytest.raises((NotFound, Forbidden), match="no-such-bucket-anywhere") as caught:
+            act(address, *arguments)
+        assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("address", ["s3://not a bucket!/a.txt", "s3://bucket-without-key"])
+def test_an_address_that_s3_never_serves_is_not_called_a_passing_trouble(s3_server: str, address: str) -> None:
+    """A bucket's name that S3 does not allow, or no key at all, is wrong however often it is tried."""
+    with pytest.raises(StorageError) as caught:
+        storage.read(address)
+    assert not caught.value.retryable
+
+
+def test_access_denied_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A 403 raises Forbidden at once, with the server's reason; it is never taken for a missing object."""
+    storage.create(f"{s3_bucket}/a.txt", b"data")
+    raised = []
+    for method, act in (
+        ("GET", lambda: storage.read(f"{s3_bucket}/a.txt")),
+        ("HEAD", lambda: storage.identity(f"{s3_bucket}/a.txt")),
+        ("PUT", lambda: storage.create(f"{s3_bucket}/b.txt", b"data")),
+        ("GET", lambda: storage.names(s3_bucket)),
+    ):
+        s3_proxy.faults = [(method, (403, "AccessDenied"))]
+        with pytest.raises(Forbidden, match="access denied") as caught:
+            act()
+        raised.append((s3_proxy.faults, caught.value.retryable))
+
+    assert raised == [([], False)] * 4
+
+
+def test_without_credentials_it_is_forbidden_at_once(s3_server: str, tmp_path: Path) -> None:
+    """With no credentials anywhere, a read says so in a moment instead of asking around."""
+    code = (
+        "from flows import storage\n"
+        "from flows.errors import Forbidden\n"
+        "try:\n"
+        "    storage.read('s3://bucket/a.txt')\n"
+        "except Forbidden as error:\n"
+        "    print(error)\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": s3_server,
+    }
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+    )
+    seconds = time.monotonic() - began
+
+    assert done.stdout.startswith("s3://bucket/a.txt: no usable AWS credentials")
+    assert seconds < 20
+
+
+def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody answers, the call ends in bounded time with an error that is worth another run, and no secret."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3._filesystem.cache_clear()
+    began = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        storage.read("s3://bucket/a.txt")
+    seconds = time.monotonic() - began
+    s3._filesystem.cache_clear()
+
+    assert caught.value.retryable
+    assert "s3://bucket/a.txt" in str(caught.value)
+    assert os.environ["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+    assert seconds < 60
+
+
+def test_a_short_trouble_of_the_server_goes_unnoticed(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """One 503, a lost answer or an answer cut short is asked for again."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"data" * 1000)
+    read = []
+    for fault in ((503, "SlowDown"), (500, "InternalError"), LOSE_ANSWER, CUT_SHORT):
+        s3_proxy.faults = [("GET", fault)]
+        read.append((storage.read(address) == b"data" * 1000, s3_proxy.faults))
+
+    assert read == [(True, [])] * 4
+
+
+def test_a_lasting_trouble_of_the_server_is_unavailable(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """After a bounded number of tries an overloaded server is given up, with an error that is worth another run."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"data")
+    s3_proxy.requests.clear()
+    s3_proxy.faults = [("GET", (503, "ServiceUnavailable"))] * 100
+
+    with pytest.raises(Unavailable) as caught:
+        storage.read(address)
+    assert caught.value.retryable
+    assert 2 <= s3_proxy.requests["GET"] <= 12
+
+
+def test_an_answer_that_is_always_cut_short_is_never_given_back(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """read gives the whole file or an error, never a part of it."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"data" * 1000)
+    s3_proxy.faults = [("GET", CUT_SHORT)] * 100
+
+    with pytest.raises(Unavailable):
+        storage.read(address)
+
+
+def test_a_flipped_bit_is_noticed(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Bytes that do not match the checksum S3 keeps are an error, not a picture with a wrong colour."""
+    address = f"{s3_bucket}/a.txt"
+    storage.create(address, b"data" * 1000)
+    s3_proxy.faults = [("GET", FLIP_BIT)] * 100
+
+    with pytest.raises(Unavailable):
+        storage.read(address)
+
+
+def test_an_address_with_a_query_never_reaches_s3(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """`key?versionId=x` would be cut to `key` by s3fs; it is refused, and the object `key` stays."""
+    storage.create(f"{s3_bucket}/a.txt", b"data")
+    s3_proxy.requests.clear()
+
+    with pytest.raises(NotAllowed):
+        storage.replace(f"{s3_bucket}/a.txt?versionId=1", b"other")
+    assert storage.read(f"{s3_bucket}/a.txt") == b"data"
+    assert s3_proxy.requests["PUT"] == 0

@@ -1,0 +1,171 @@
+"""vgg: from an image to the features of named layers, cut at the deepest layer asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
+from nst_core.errors import OptionsError, ShapeError
+from nst_core.layers import layer_names
+
+Picture = Callable[..., Tensor]
+
+DEEP_LAYERS = ("conv2_1", "relu2_2", "relu3_1", "conv4_2", "relu5_1", "relu5_4", "pool1", "pool3", "pool5")
+"""Layers behind at least one pool: a picture can be too small for them."""
+
+
+@contextmanager
+def calls_of(network: VGG) -> Iterator[list[str]]:
+    """The names of the layers that run meanwhile."""
+    calls: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name, module in zip(network.layers, network.features, strict=True)
+    ]
+    yield calls
+    for handle in handles:
+        handle.remove()
+
+
+def test_features_by_name(network: VGG, picture: Picture) -> None:
+    """Each layer asked for comes back under its name, with its block's channels and the image halved per pool."""
+    features = network(torch.cat([picture(50, 37, 0), picture(50, 37, 1)]), ("relu1_2", "conv3_1", "relu5_4", "pool2"))
+
+    assert {name: tuple(feature_map.shape) for name, feature_map in features.items()} == {
+        "relu1_2": (2, 64, 50, 37),
+        "pool2": (2, 128, 12, 9),
+        "conv3_1": (2, 256, 12, 9),
+        "relu5_4": (2, 512, 3, 2),
+    }
+
+
+def test_a_direct_transcription(network: VGG, convolutions: Convolutions, picture: Picture) -> None:
+    """relu2_1 is the image normalised, convolved and rectified twice, pooled, and convolved and rectified again."""
+    image = picture(20, 24, 0)
+    current = torch.empty_like(image)
+    for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
+        current[:, channel] = (image[:, channel] - mean) / std
+    for layer in ("conv1_1", "conv1_2"):
+        current = functional.conv2d(current, *convolutions[layer], padding=1).relu()
+    current = functional.conv2d(functional.max_pool2d(current, 2), *convolutions["conv2_1"], padding=1).relu()
+
+    torch.testing.assert_close(network(image, ("relu2_1",))["relu2_1"], current, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [("relu1_1",), ("relu4_2", "relu1_1"), ("conv2_2", "relu2_1"), ("relu5_4",)])
+def test_nothing_runs_after_the_deepest_layer(network: VGG, picture: Picture, layers: tuple[str, ...]) -> None:
+    """The pass ends with the deepest layer asked for, in whatever order they are named."""
+    last = max(network.layers.index(layer) for layer in layers)
+
+    with calls_of(network) as calls:
+        network(picture(16, 16, 0), layers)
+
+    assert tuple(calls) == layer_names("vgg19")[: last + 1]
+
+
+def test_features_do_not_depend_on_what_else_is_asked(network: VGG, picture: Picture) -> None:
+    """A layer has the same features alone and together with layers before and after it."""
+    image = picture(32, 32, 0)
+
+    together = network(image, ("conv2_1", "relu2_1", "relu4_1"))
+
+    for layer, feature_map in together.items():
+        torch.testing.assert_close(network(image, (layer,))[layer], feature_map, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize("name", ["1_1", "3_2", "5_1"])
+def test_conv_is_before_the_relu(network: VGG, picture: Picture, name: str) -> None:
+    """conv features have negative values; relu features are the same with those at 0."""
+    features = network(picture(32, 32, 0), (f"conv{name}", f"relu{name}"))
+
+    assert features[f"conv{name}"].min().item() < 0.0
+    assert torch.equal(features[f"relu{name}"], features[f"conv{name}"].clamp_min(0.0))
+
+
+def test_max_pooling(network: VGG, picture: Picture) -> None:
+    """Pools are those of the paper by default: the largest of each 2 x 2 block."""
+    features = network(picture(32, 32, 0), ("relu1_2", "pool1"))
+
+    blocks = features["relu1_2"].unflatten(2, (16, 2)).unflatten(4, (16, 2))
+    assert torch.equal(features["pool1"], blocks.amax(dim=(3, 5)))
+
+
+def test_average_pooling(network: VGG, picture: Picture) -> None:
+    """Average pools give twice the mean of each 2 x 2 block, at every pool."""
+    layers = ("relu1_2", "pool1", "relu2_2", "pool2", "relu3_4", "pool3")
+
+    features = network(picture(32, 32, 0), layers, "average")
+
+    for before, after in zip(layers[::2], layers[1::2], strict=True):
+        size = features[after].shape[2]
+        blocks = features[before].unflatten(2, (size, 2)).unflatten(4, (size, 2))
+        torch.testing.assert_close(features[after], 2.0 * blocks.mean(dim=(3, 5)))
+
+
+@pytest.mark.parametrize("layer", DEEP_LAYERS)
+def test_smallest_image(network: VGG, layer: str) -> None:
+    """The smallest image that leaves one position is taken; one pixel less on one side is refused with both sizes."""
+    halvings = int(layer[4]) - (0 if layer.startswith("pool") else 1)
+    needed = 2**halvings
+
+    assert network(torch.full((1, 3, needed, needed + 1), 0.5), (layer,))[layer].shape[2:] == (1, 1)
+    with pytest.raises(OptionsError, match=f"layer {layer} needs at least {needed} px .* has {needed - 1} px"):
+        network(torch.full((1, 3, needed, needed - 1), 0.5), (layer,))
+
+
+def test_a_layer_of_the_other_architecture_is_refused(convolutions_vgg16: Convolutions, picture: Picture) -> None:
+    """A layer that only VGG-19 has is refused by VGG-16 with the layers it has."""
+    network = VGG("vgg16", convolutions_vgg16)
+
+    with pytest.raises(OptionsError, match="vgg16 has no layer 'relu3_4'; it has conv1_1, relu1_1, "):
+        network(picture(32, 32, 0), ("relu1_1", "relu3_4"))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 4, 32, 32), (32, 32)])
+def test_shape(network: VGG, shape: tuple[int, ...]) -> None:
+    """Anything but RGB images (N, 3, H, W) is refused by its shape."""
+    with pytest.raises(ShapeError, match="expected an image of shape"):
+        network(torch.zeros(shape), ("relu1_1",))
+
+
+def test_weights_are_frozen(network: VGG) -> None:
+    """No weight wants a gradient, and the network is in evaluation mode."""
+    assert list(network.parameters())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not network.training
+
+
+def test_the_image_gets_a_gradient(network: VGG, picture: Picture) -> None:
+    """The gradient reaches every pixel of the image, and leaves none behind in the weights."""
+    image = picture(32, 32, 0).requires_grad_()
+
+    network(image, ("relu3_1",))["relu3_1"].sum().backward()
+
+    assert image.grad is not None
+    assert bool(torch.isfinite(image.grad).all())
+    assert bool((image.grad != 0).any(dim=1).all())
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_memory_layout_of_the_image_does_not_matter(network: VGG, picture: Picture) -> None:
+    """A channels_last image has the same features."""
+    image = picture(32, 32, 0)
+
+    found = network(image.to(memory_format=torch.channels_last), ("relu3_1",))["relu3_1"]
+
+    assert torch.equal(found, network(image, ("relu3_1",))["relu3_1"])
+
+
+def test_float64(network: VGG, network64: VGG, picture: Picture) -> None:
+    """The network in float64 has the features of the one in fp32, more exactly."""
+    image = picture(32, 32, 0)
+
+    found = network64(image.double(), ("relu5_1",))["relu5_1"]
+
+    assert found.dtype == network64.dtype == torch.float64
+    torch.testing.assert_close(network(image, ("relu5_1",))["relu5_1"].double(), found, rtol=1e-3, atol=1e-4)

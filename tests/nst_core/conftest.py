@@ -1,0 +1,80 @@
+"""A small world for the engine: seeded random networks, smooth pictures, and the real VGG-19. No download."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_core.backbones.backbone import Backbone, load_backbone, wrap_network
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions, find_weights
+from nst_core.layers import layer_names
+
+CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+
+Picture = Callable[..., Tensor]
+
+
+def random_convolutions(architecture: str, seed: int) -> Convolutions:
+    """Weights of He's variance, so that features keep their size from layer to layer, and small biases."""
+    generator = torch.Generator().manual_seed(seed)
+    convolutions: Convolutions = {}
+    incoming = 3
+    for name in layer_names(architecture):
+        if name.startswith("conv"):
+            outgoing = CHANNELS_OF_BLOCK[int(name[4]) - 1]
+            weight = torch.randn(outgoing, incoming, 3, 3, generator=generator) * (2.0 / (9 * incoming)) ** 0.5
+            convolutions[name] = (weight, 0.05 * torch.randn(outgoing, generator=generator))
+            incoming = outgoing
+    return convolutions
+
+
+@pytest.fixture(scope="session")
+def convolutions() -> Convolutions:
+    """Random weights of VGG-19."""
+    return random_convolutions("vgg19", seed=1)
+
+
+@pytest.fixture(scope="session")
+def convolutions_vgg16() -> Convolutions:
+    """Random weights of VGG-16."""
+    return random_convolutions("vgg16", seed=2)
+
+
+@pytest.fixture(scope="session")
+def network(convolutions: Convolutions) -> VGG:
+    """A random VGG-19 in fp32."""
+    return VGG("vgg19", convolutions)
+
+
+@pytest.fixture(scope="session")
+def network64(convolutions: Convolutions) -> VGG:
+    """The same network in float64, for comparing formulas."""
+    return VGG("vgg19", convolutions).double()
+
+
+@pytest.fixture(scope="session")
+def backbone(convolutions: Convolutions) -> Backbone:
+    """The same network in fp32 as `stylize` takes it."""
+    return wrap_network(VGG("vgg19", convolutions), "random", "0" * 64)
+
+
+@pytest.fixture(scope="session")
+def real_vgg19() -> Backbone:
+    """The published VGG-19 of the default backbone."""
+    return load_backbone(find_weights("vgg19"))
+
+
+@pytest.fixture(scope="session")
+def picture() -> Picture:
+    """Makes pictures: smooth blots with a little grain, in (0, 1), shape (1, 3, height, width)."""
+
+    def make(height: int, width: int, seed: int, *, strength: float = 2.0) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        blots = torch.randn(1, 3, 5, 5, generator=generator) * strength
+        smooth = functional.interpolate(blots, size=(height, width), mode="bicubic", align_corners=False)
+        return (smooth + 0.3 * torch.randn(1, 3, height, width, generator=generator)).sigmoid()
+
+    return make

@@ -1,0 +1,166 @@
+"""coordinates: image <-> the numbers that are optimised."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.optimizers.coordinates import FourierBox, NormalisedPixels
+
+SIZES = [(8, 8), (8, 9), (9, 8), (9, 9), (32, 20), (17, 31), (1, 6), (6, 1), (2, 2), (1, 1)]
+
+
+def image(height: int, width: int, seed: int = 0, count: int = 2) -> Tensor:
+    """Noise in [0, 1] with perfect black and white in it."""
+    generator = torch.Generator().manual_seed(seed)
+    return (1.4 * torch.rand(count, 3, height, width, generator=generator) - 0.2).clamp(0.0, 1.0)
+
+
+def squeezed(pixels: Tensor) -> Tensor:
+    """The z of the docstring: image = 1.2 sigmoid(z) - 0.1."""
+    return ((pixels + 0.1) / 1.2).logit()
+
+
+def fully(box: FourierBox, half: Tensor) -> Tensor:
+    """A half spectrum's (height, width // 2 + 1) values laid out over the whole spectrum of a real image."""
+    columns = [column if column <= box.width // 2 else box.width - column for column in range(box.width)]
+    return half[:, columns]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_fourier_box_round_trip(height: int, width: int) -> None:
+    """Decoding the coordinates of an image, black and white included, gives the image; odd and even sizes alike."""
+    box, pixels = FourierBox(height, width), image(height, width)
+
+    point = box.encode(pixels)
+
+    assert point.shape == (2, 3 * height * (width // 2 + 1) * 2)
+    torch.testing.assert_close(box.decode(point), pixels, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 9), (9, 8), (16, 16)])
+def test_fourier_box_decodes_by_the_formula(height: int, width: int) -> None:
+    """An image is 1.2 sigmoid(z) - 0.1, z the inverse transform of coefficients that are coordinates times weights."""
+    box = FourierBox(height, width)
+    point = torch.randn(1, 3 * height * (width // 2 + 1) * 2, generator=torch.Generator().manual_seed(0))
+    coefficients = torch.view_as_complex(point.view(1, 3, height, width // 2 + 1, 2)) * box.scale
+    z = torch.fft.irfft2(coefficients, s=(height, width), norm="ortho")
+
+    torch.testing.assert_close(box.decode(point), 1.2 / (1.0 + torch.exp(-z)) - 0.1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 20), (17, 31)])
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e30])
+def test_fourier_box_stays_inside(height: int, width: int, size: float) -> None:
+    """No coordinates, however large, lead out of [-0.1, 1.1]."""
+    box = FourierBox(height, width)
+    generator = torch.Generator().manual_seed(0)
+    point = size * torch.randn(2, 3 * height * (width // 2 + 1) * 2, generator=generator)
+
+    found = box.decode(point)
+
+    assert bool(torch.isfinite(found).all())
+    assert found.min().item() >= -0.1 - 1e-6
+    assert found.max().item() <= 1.1 + 1e-6
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_fourier_box_weights_have_mean_square_1(height: int, width: int) -> None:
+    """Over the whole spectrum of a real image, the weights of the frequencies have a mean square of 1."""
+    box = FourierBox(height, width)
+    copies = torch.tensor([1.0 if column in (0, width / 2) else 2.0 for column in range(width // 2 + 1)])
+    weights = box.scale * copies.sqrt()
+
+    assert fully(box, weights).square().mean().item() == pytest.approx(1.0, rel=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 20), (17, 31)])
+def test_fourier_box_weights_fall_with_the_root_of_frequency(height: int, width: int) -> None:
+    """The weight of a frequency f is proportional to f^-1/2, and that of the mean to the lowest frequency's."""
+    box = FourierBox(height, width)
+    copies = torch.tensor([1.0 if column in (0, width / 2) else 2.0 for column in range(width // 2 + 1)])
+    weights = (box.scale * copies.sqrt()).tolist()
+    lowest = 1.0 / max(height, width)
+
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            frequency = max(lowest, math.hypot(min(row, height - row) / height, column / width))
+            assert weights[row][column] / weights[0][0] == pytest.approx((frequency / lowest) ** -0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_fourier_box_is_orthonormal_but_for_weights(height: int, width: int) -> None:
+    """With the weights taken off, the coordinates of an image are as long as its z."""
+    box, pixels = FourierBox(height, width), image(height, width)
+    copies = torch.tensor([1.0 if column in (0, width / 2) else 2.0 for column in range(width // 2 + 1)])
+    weights = (box.scale * copies.sqrt())[..., None]
+
+    plain = box.encode(pixels).view(2, 3, height, width // 2 + 1, 2) * weights
+
+    torch.testing.assert_close(plain.flatten(1).norm(dim=1), squeezed(pixels).flatten(1).norm(dim=1), rtol=1e-4, atol=0)
+
+
+def test_fourier_box_angles_are_kept() -> None:
+    """With the weights taken off, two images have the inner product that their z have."""
+    box, one, other = FourierBox(9, 12), image(9, 12, seed=1, count=1), image(9, 12, seed=2, count=1)
+    copies = torch.tensor([1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0])
+    weights = (box.scale * copies.sqrt())[..., None]
+
+    first, second = (box.encode(pixels).view(3, 9, 7, 2) * weights for pixels in (one, other))
+
+    assert (first * second).sum().item() == pytest.approx((squeezed(one) * squeezed(other)).sum().item(), rel=1e-4)
+
+
+def test_fourier_box_gradient_is_finite() -> None:
+    """The gradient is finite at black and white, and reaches every channel."""
+    box = FourierBox(9, 12)
+    point = box.encode(image(9, 12)).requires_grad_()
+
+    (gradient,) = torch.autograd.grad(box.decode(point).square().sum(), point)
+
+    assert bool(torch.isfinite(gradient).all())
+    assert bool((gradient.view(2, 3, -1).abs().amax(dim=2) > 0.0).all())
+
+
+def test_fourier_box_black_and_white_can_still_move() -> None:
+    """Perfect black and white keep more than a quarter of mid-grey's freedom: they are not at infinity."""
+    box = FourierBox(4, 4)
+
+    def freedom(level: float) -> float:
+        point = box.encode(torch.full((1, 3, 4, 4), level)).requires_grad_()
+        (gradient,) = torch.autograd.grad(box.decode(point).sum(), point)
+        return gradient.norm().item()
+
+    assert freedom(0.0) == pytest.approx(freedom(1.0), rel=1e-4)
+    assert freedom(0.0) > 0.25 * freedom(0.5)
+
+
+@pytest.mark.parametrize("kind", [FourierBox, NormalisedPixels])
+def test_rows_are_images(kind: type[FourierBox | NormalisedPixels]) -> None:
+    """Each row is one image: a batch is coded as its images one by one."""
+    coordinates, pixels = kind(8, 9), image(8, 9, count=3)
+    point = coordinates.encode(pixels)
+
+    assert point.is_contiguous()
+    for n in range(3):
+        torch.testing.assert_close(coordinates.encode(pixels[[n]]), point[[n]])
+        torch.testing.assert_close(coordinates.decode(point[[n]]), coordinates.decode(point)[[n]])
+
+
+def test_normalised_pixels_by_hand() -> None:
+    """Coordinates are pixels minus ImageNet's mean, divided by its std, channel by channel."""
+    pixels = torch.tensor([0.5, 0.6, 0.7]).view(1, 3, 1, 1)
+
+    point = NormalisedPixels(1, 1).encode(pixels)
+
+    assert point.tolist() == [pytest.approx([0.015 / 0.229, 0.144 / 0.224, 0.294 / 0.225], rel=1e-5)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_normalised_pixels_round_trip(height: int, width: int) -> None:
+    """Decoding the coordinates of an image gives the image, and no bound is put on it."""
+    pixels = 3.0 * image(height, width) - 1.0
+    coordinates = NormalisedPixels(height, width)
+
+    torch.testing.assert_close(coordinates.decode(coordinates.encode(pixels)), pixels, rtol=0.0, atol=1e-6)

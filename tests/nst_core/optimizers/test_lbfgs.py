@@ -1,0 +1,473 @@
+"""lbfgs: L-BFGS over a batch, every row with its own history, step length and step control."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nst_core.optimizers.lbfgs import LBFGS
+
+Function = Callable[[Tensor], Tensor]
+"""Points (N, n) -> values (N,)."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """What was evaluated, in order: shapes (evaluations, N, ...). `accepted` says which points were kept."""
+
+    points: Tensor
+    values: Tensor
+    gradients: Tensor
+    accepted: Tensor
+
+    def row(self, row: int) -> "Path":
+        rows = slice(row, row + 1)
+        return Path(self.points[:, rows], self.values[:, rows], self.gradients[:, rows], self.accepted[:, rows])
+
+    def kept_values(self, row: int = 0) -> list[float]:
+        kept: list[float] = self.values[self.accepted[:, row], row].tolist()
+        return kept
+
+
+def evaluate(function: Function, point: Tensor) -> tuple[Tensor, Tensor]:
+    point = point.detach().clone().requires_grad_()
+    values = function(point)
+    (gradients,) = torch.autograd.grad(values.sum(), point)
+    return values.detach(), gradients
+
+
+def walk(function: Function, optimizer: LBFGS, evaluations: int) -> Path:
+    """Let an optimizer go on for some evaluations. The first ever counts as accepted, as nothing led there."""
+    points, values, gradients, accepted = [], [], [], []
+    for _ in range(evaluations):
+        found = evaluate(function, optimizer.point)
+        points.append(optimizer.point.clone())
+        optimizer.tell(*found)
+        values.append(found[0])
+        gradients.append(found[1])
+        accepted.append(optimizer.rejected == 0)
+    return Path(torch.stack(points), torch.stack(values), torch.stack(gradients), torch.stack(accepted))
+
+
+def minimise(function: Function, start: Any, evaluations: int, **options: Any) -> Path:
+    return walk(function, LBFGS(torch.as_tensor(start, dtype=torch.float32), **options), evaluations)
+
+
+def assert_same(one: Path, other: Path, **tolerance: float) -> None:
+    torch.testing.assert_close(one.points, other.points, **(tolerance or {"rtol": 1e-5, "atol": 1e-6}), equal_nan=True)
+
+
+# ---- Functions with known minima
+
+
+def bowl(x: Tensor) -> Tensor:
+    return 0.5 * (x - 1.0).square().sum(dim=1)
+
+
+def ellipse(x: Tensor) -> Tensor:
+    """A quadratic whose longest axis is ten times its shortest."""
+    return 0.5 * (torch.logspace(0, 2, x.shape[1]) * (x - 1.0).square()).sum(dim=1)
+
+
+def rosenbrock(x: Tensor) -> Tensor:
+    before, after = x[:, :-1], x[:, 1:]
+    return ((1.0 - before).square() + 100.0 * (after - before.square()).square()).sum(dim=1)
+
+
+def beale(x: Tensor) -> Tensor:
+    a, b = x.unbind(dim=1)
+    return (1.5 - a + a * b).square() + (2.25 - a + a * b.square()).square() + (2.625 - a + a * b.pow(3)).square()
+
+
+def booth(x: Tensor) -> Tensor:
+    a, b = x.unbind(dim=1)
+    return (a + 2.0 * b - 7.0).square() + (2.0 * a + b - 5.0).square()
+
+
+def matyas(x: Tensor) -> Tensor:
+    return 0.26 * x.square().sum(dim=1) - 0.48 * x.prod(dim=1)
+
+
+def himmelblau(x: Tensor) -> Tensor:
+    a, b = x.unbind(dim=1)
+    return (a.square() + b - 11.0).square() + (a + b.square() - 7.0).square()
+
+
+def powell(x: Tensor) -> Tensor:
+    """Powell's singular function: the curvature is 0 at the minimum."""
+    a, b, c, d = x.unbind(dim=1)
+    return (a + 10.0 * b).square() + 5.0 * (c - d).square() + (b - 2.0 * c).pow(4) + 10.0 * (a - d).pow(4)
+
+
+def styblinski(x: Tensor) -> Tensor:
+    """Styblinski and Tang's: the minimum is far below 0."""
+    return 0.5 * (x.pow(4) - 16.0 * x.square() + 5.0 * x).sum(dim=1)
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    return ((x - 2.0).abs() + torch.nn.functional.softplus(-2.0 * (x - 2.0).abs())).sum(dim=1)
+
+
+def raised_bowl(x: Tensor) -> Tensor:
+    """A minimum of 1000: what is to be gained is small against the value."""
+    return 1000.0 + bowl(x)
+
+
+def with_a_wall(x: Tensor) -> Tensor:
+    """NaN for negative x; the minimum, -n, is at 1."""
+    return (x - 2.0 * x.sqrt()).sum(dim=1)
+
+
+def barrier(x: Tensor) -> Tensor:
+    """Infinite at 0 and NaN below; the minimum, n, is at 1."""
+    return (x - x.log()).sum(dim=1)
+
+
+def cliff(x: Tensor) -> Tensor:
+    """A million million at x = 3: one shot of the unit step overflows. The minimum is 0.3302585 per coordinate."""
+    return (torch.exp(10.0 * x) - x).sum(dim=1)
+
+
+def kink(x: Tensor) -> Tensor:
+    return (x - 1.0).abs().sum(dim=1)
+
+
+def ripples(x: Tensor) -> Tensor:
+    return x.square().sum(dim=1) + 3.0 * torch.sin(20.0 * x).sum(dim=1)
+
+
+def stairs(x: Tensor) -> Tensor:
+    """Jumps that no gradient tells of."""
+    return x.square().sum(dim=1) + torch.floor(3.0 * x).abs().sum(dim=1)
+
+
+def spikes(x: Tensor) -> Tensor:
+    """Infinite in a ring around the minimum."""
+    radius = x.square().sum(dim=1)
+    return torch.where((radius > 1.0) & (radius < 2.0), radius * torch.inf, radius)
+
+
+def cubic(x: Tensor) -> Tensor:
+    """No minimum at all: falls for ever to one side."""
+    return x.pow(3).sum(dim=1) + 100.0
+
+
+PROBLEMS: list[tuple[Function, list[float], float]] = [
+    (bowl, [3.0] * 20, 0.0),
+    (ellipse, [3.0] * 20, 0.0),
+    (ellipse, [-1e3, 1e3, 0.0], 0.0),
+    (rosenbrock, [-1.2, 1.0], 0.0),
+    (rosenbrock, [3.0, -4.0], 0.0),
+    (rosenbrock, [-1.2, 1.0] * 5, 0.0),
+    (beale, [1.0, 1.0], 0.0),
+    (booth, [0.0, 0.0], 0.0),
+    (booth, [-50.0, 80.0], 0.0),
+    (matyas, [5.0, -7.0], 0.0),
+    (himmelblau, [0.0, 0.0], 0.0),
+    (himmelblau, [-4.0, 5.0], 0.0),
+    (powell, [3.0, -1.0, 0.0, 1.0], 0.0),
+    (styblinski, [-1.0, -1.0, -1.0], 3 * -39.166166),
+    (log_cosh, [-8.0, 9.0, 0.0], 0.0),
+    (raised_bowl, [0.0] * 5, 1000.0),
+    (with_a_wall, [9.0, 4.0, 0.01], -3.0),
+    (barrier, [9.0, 4.0, 0.01], 3.0),
+    (cliff, [3.0, -2.0], 0.6605170),
+    (kink, [0.0, 5.0], 0.0),
+]
+
+NASTY: list[tuple[Function, list[float]]] = [
+    (kink, [0.3, -7.0, 11.0]),
+    (ripples, [3.0, -2.5]),
+    (stairs, [4.2, -3.3]),
+    (spikes, [3.0, -4.0]),
+    (cliff, [2.0, -9.0, 1.0]),
+    (with_a_wall, [1e-3, 50.0]),
+    (barrier, [1e-3, 50.0]),
+    (rosenbrock, [-30.0, 20.0, -10.0]),
+    (himmelblau, [100.0, -200.0]),
+    (cubic, [1.0, -1.0]),
+]
+
+
+@pytest.mark.parametrize(("function", "start", "minimum"), PROBLEMS)
+def test_the_minimum_is_reached(function: Function, start: list[float], minimum: float) -> None:
+    """Classic problems end at their known minimum, and the last accepted point is there too."""
+    path = minimise(function, [start], 150)
+
+    assert path.kept_values()[-1] == pytest.approx(minimum, abs=1e-5, rel=1e-5)
+
+
+# ---- The direction
+
+
+def dense_direction(points: NDArray[Any], gradients: NDArray[Any], history: int) -> NDArray[Any]:
+    """-H g with the inverse Hessian H as a matrix: Nocedal and Wright, eq. 7.19, from the last pairs of a path."""
+    steps, changes = np.diff(points, axis=0)[-history:], np.diff(gradients, axis=0)[-history:]
+    identity = np.eye(points.shape[1])
+    H = identity * (steps[-1] @ changes[-1]) / (changes[-1] @ changes[-1])
+    for s, y in zip(steps, changes, strict=True):
+        rho = 1.0 / (s @ y)
+        H = (identity - rho * np.outer(s, y)) @ H @ (identity - rho * np.outer(y, s)) + rho * np.outer(s, s)
+    direction: NDArray[Any] = -H @ gradients[-1]
+    return direction
+
+
+@pytest.mark.parametrize("history", [1, 3, 20])
+def test_unit_steps_follow_the_formula(history: int) -> None:
+    """Where every step is accepted, each is -H g of the last few pairs, H written out as a matrix."""
+    path = minimise(ellipse, [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]], 12, history=history, noise=100.0)
+    points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
+
+    assert bool(path.accepted.all())
+    for told in range(2, 12):
+        expected = dense_direction(points[:told], gradients[:told], history)
+        found = points[told] - points[told - 1]
+        assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
+
+
+def test_history_is_limited_by_its_length() -> None:
+    """A longer history than the pairs there are makes no difference; a shorter one does."""
+    start = [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]]
+    ten, twenty, two = (minimise(ellipse, start, 10, history=history) for history in (10, 20, 2))
+
+    assert_same(ten, twenty)
+    assert not torch.allclose(ten.points[-1], two.points[-1], rtol=1e-2)
+
+
+@pytest.mark.parametrize("first_step", [1e-3, 0.02, 3.0])
+@pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
+def test_first_step(first_step: float, scale: float) -> None:
+    """The first step goes down the gradient and changes the coordinates by `first_step` in root mean square."""
+    path = minimise(lambda x: scale * ellipse(x), [[3.0, -4.0, 0.5]], 2, first_step=first_step)
+
+    step = path.points[1, 0] - path.points[0, 0]
+    assert step.square().mean().sqrt().item() == pytest.approx(first_step, rel=1e-3)
+    assert torch.cosine_similarity(step, -path.gradients[0, 0], dim=0).item() == pytest.approx(1.0)
+
+
+def test_no_curvature_no_history() -> None:
+    """On a hill, where steps show negative curvature, every step is a first step."""
+    path = minimise(lambda x: -0.5 * x.square().sum(dim=1), [[1.0, 2.0]], 10)
+
+    lengths = path.points.diff(dim=0).square().mean(dim=2).sqrt()
+    assert bool(path.accepted.all())
+    torch.testing.assert_close(lengths, torch.full_like(lengths, 0.02), rtol=1e-3, atol=0.0)
+
+
+def test_at_the_minimum_nothing_moves() -> None:
+    """A start without a slope stays where it is, finite."""
+    path = minimise(bowl, [[1.0, 1.0, 1.0]], 5)
+
+    assert torch.equal(path.points, torch.ones(5, 1, 3))
+
+
+# ---- Step control
+
+
+@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+def test_accepted_values_keep_the_bound(function: Function, start: list[float]) -> None:
+    """No accepted value lies above the largest of the three accepted before it, but for the noise."""
+    values = minimise(function, [start], 120).kept_values()
+
+    assert len(values) > 5
+    for count in range(1, len(values)):
+        highest = max(values[max(0, count - 3) : count])
+        assert values[count] <= highest + 1.0001e-3 * abs(highest)
+
+
+@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+@pytest.mark.parametrize("first_step", [0.02, 10.0])
+def test_nothing_ends_above_its_start(function: Function, start: list[float], first_step: float) -> None:
+    """Walls, cliffs, jumps and kinks, even with a reckless first step: the end is finite and below the start."""
+    values = minimise(function, [start], 120, first_step=first_step).kept_values()
+
+    assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
+def test_a_bad_value_is_stepped_back_from(bad: float) -> None:
+    """After a value that is not finite, or far too high, the next point lies on the way, at most halfway."""
+    optimizer = LBFGS(torch.tensor([[3.0, 4.0]]))
+    optimizer.tell(*evaluate(bowl, optimizer.point))
+    tried = optimizer.point - torch.tensor([[3.0, 4.0]])
+
+    optimizer.tell(torch.tensor([bad]), torch.zeros(1, 2))
+
+    again = optimizer.point - torch.tensor([[3.0, 4.0]])
+    share = (again / tried).flatten()
+    assert optimizer.steps.tolist() == [0]
+    assert optimizer.rejected.tolist() == [1]
+    assert share.tolist() == pytest.approx([0.1, 0.1], rel=1e-3)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_good_value_with_a_bad_gradient_is_stepped_back_from(bad: float) -> None:
+    """A point whose gradient is not finite is not accepted, however low its value."""
+    optimizer = LBFGS(torch.tensor([[3.0, 4.0]]))
+    optimizer.tell(*evaluate(bowl, optimizer.point))
+
+    optimizer.tell(torch.tensor([0.0]), torch.tensor([[0.0, bad]]))
+
+    assert optimizer.steps.tolist() == [0]
+    assert bool(torch.isfinite(optimizer.point).all())
+
+
+def test_the_cut_is_that_of_a_parabola() -> None:
+    """A step is shortened to where the parabola through both values and the first slope has its minimum."""
+    optimizer = LBFGS(torch.tensor([[0.0]]), first_step=1.0)
+    optimizer.tell(torch.tensor([1.0]), torch.tensor([[-2.0]]))  # the parabola 1 - 2 t + 2.5 t^2 ...
+
+    optimizer.tell(torch.tensor([1.5]), torch.tensor([[3.0]]))  # ... is 1.5 at t = 1
+
+    assert optimizer.point.item() == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("rises_to", "expected"), [(100.0, 0.1), (1.0015, 0.49962)])
+def test_the_cut_is_bounded(rises_to: float, expected: float) -> None:
+    """A step is cut to a tenth at least, and about to half where it has hardly risen."""
+    optimizer = LBFGS(torch.tensor([[0.0]]), first_step=1.0)
+    optimizer.tell(torch.tensor([1.0]), torch.tensor([[-2.0]]))
+
+    optimizer.tell(torch.tensor([rises_to]), torch.tensor([[3.0]]))
+
+    assert optimizer.point.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_restarts_begin_ever_shorter() -> None:
+    """Six rejected steps in a row forget the history; each restart begins ten times shorter than the one before."""
+    optimizer = LBFGS(torch.zeros(1, 4), first_step=1.0)
+    nowhere = torch.tensor([float("nan")]), torch.zeros(1, 4)
+
+    optimizer.tell(torch.tensor([1.0]), torch.ones(1, 4))
+    lengths = [-optimizer.point[0, 0].item()]
+    for _ in range(17):
+        optimizer.tell(*nowhere)
+        lengths.append(-optimizer.point[0, 0].item())
+
+    expected = [begin * 0.1**cut for begin in (1.0, 0.1, 0.01) for cut in range(6)]
+    assert lengths == pytest.approx(expected, rel=1e-3)
+
+
+def test_an_accepted_step_ends_the_shortening() -> None:
+    """After one good step the unit step of the formula is tried again."""
+    start = torch.tensor([[3.0, 4.0]])
+    optimizer = LBFGS(start)
+    optimizer.tell(*evaluate(bowl, optimizer.point))
+    optimizer.tell(torch.tensor([float("nan")]), torch.zeros(1, 2))
+
+    optimizer.tell(*evaluate(bowl, optimizer.point))
+
+    assert optimizer.rejected.tolist() == [0]
+    assert optimizer.steps.tolist() == [1]
+    torch.testing.assert_close(optimizer.point, torch.ones(1, 2), rtol=0.0, atol=1e-3)
+
+
+def test_noise_is_not_taken_for_a_rise() -> None:
+    """A value that is higher by less than the noise is accepted, one that is higher by more is not."""
+    for rise, accepted in ((0.9e-3, 1), (1.1e-3, 0)):
+        optimizer = LBFGS(torch.tensor([[3.0]]), first_step=1e-6)
+        optimizer.tell(torch.tensor([100.0]), torch.tensor([[1e-3]]))
+
+        optimizer.tell(torch.tensor([100.0 * (1.0 + rise)]), torch.tensor([[1e-3]]))
+
+        assert optimizer.steps.tolist() == [accepted]
+
+
+def test_steps_count_what_was_accepted() -> None:
+    """`steps` is the number of accepted points after the start, and some steps of Rosenbrock's valley are not."""
+    optimizer = LBFGS(torch.tensor([[-1.2, 1.0]]))
+
+    path = walk(rosenbrock, optimizer, 40)
+
+    assert not bool(path.accepted.all())
+    assert optimizer.steps.tolist() == [int(path.accepted.sum()) - 1]
+
+
+# ---- Scale and batch
+
+
+@pytest.mark.parametrize("exponent", [-40, 40])
+def test_scale_does_not_matter(exponent: int) -> None:
+    """f and 2^40 f take the same path, point for point: a power of two changes no rounding."""
+    start = [[-1.2, 1.0, 0.3, 2.0]]
+
+    scaled = minimise(lambda x: 2.0**exponent * rosenbrock(x), start, 40)
+
+    assert_same(scaled, minimise(rosenbrock, start, 40))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_scale_does_not_matter_but_for_rounding(scale: float) -> None:
+    """f and 1e12 f take the same path until rounding shows."""
+    start = [[-1.2, 1.0, 0.3, 2.0]]
+
+    scaled = minimise(lambda x: scale * rosenbrock(x), start, 12)
+
+    assert_same(scaled, minimise(rosenbrock, start, 12), rtol=0.0, atol=1e-3)
+
+
+ROWS: list[tuple[Function, list[float]]] = [
+    (rosenbrock, [-1.2, 1.0]),
+    (himmelblau, [100.0, -200.0]),
+    (with_a_wall, [9.0, 0.01]),
+    (bowl, [1.0, 1.0]),
+    (spikes, [3.0, -4.0]),
+    (cliff, [2.0, -9.0]),
+]
+
+
+def different_functions(rows: list[int]) -> Function:
+    """Row n of the points is given to the function of ROWS[rows[n]]."""
+    return lambda x: torch.cat([ROWS[row][0](x[[n]]) for n, row in enumerate(rows)])
+
+
+def test_rows_do_not_influence_each_other() -> None:
+    """Each row of a batch takes the path it takes alone, beside rows that reject steps, restart and stand still."""
+    everyone = list(range(len(ROWS)))
+
+    together = minimise(different_functions(everyone), [start for _, start in ROWS], 60)
+
+    rejected = (~together.accepted).sum(dim=0)
+    assert 0 < int((rejected > 2).sum()) < len(ROWS)
+    for row, (function, start) in enumerate(ROWS):
+        assert_same(together.row(row), minimise(function, [start], 60))
+
+
+def test_a_row_that_is_not_finite_harms_no_other() -> None:
+    """A row whose every value is NaN leaves the row beside it on its path."""
+    together = minimise(
+        lambda x: torch.cat([rosenbrock(x[:1]) * torch.nan, rosenbrock(x[1:])]), [[-1.2, 1.0], [3.0, -4.0]], 40
+    )
+
+    assert_same(together.row(1), minimise(rosenbrock, [[3.0, -4.0]], 40))
+
+
+@pytest.mark.parametrize("when", [1, 2, 9, 30])
+def test_keep(when: int) -> None:
+    """Rows that are kept go on in the new order as if nothing had happened, whatever became of the others."""
+    everyone, kept = list(range(len(ROWS))), [5, 0, 2]
+    optimizer = LBFGS(torch.tensor([start for _, start in ROWS]), history=4)
+    walk(different_functions(everyone), optimizer, when)
+
+    optimizer.keep(torch.tensor(kept))
+    after = walk(different_functions(kept), optimizer, 40 - when)
+
+    for place, row in enumerate(kept):
+        function, start = ROWS[row]
+        alone = minimise(function, [start], 40, history=4)
+        torch.testing.assert_close(after.points[:, place], alone.points[when:, 0], rtol=1e-5, atol=1e-6)
+    assert optimizer.steps.shape == optimizer.rejected.shape == (3,)
+
+
+def test_the_start_is_not_changed() -> None:
+    """The tensor that the optimizer started from keeps its values."""
+    start = torch.tensor([[3.0, -4.0]])
+
+    walk(rosenbrock, LBFGS(start), 10)
+
+    assert start.tolist() == [[3.0, -4.0]]
