@@ -173,12 +173,12 @@ def main() -> None:
     app()
 
 
-def _run_flow(manifest: Manifest, *, as_json: bool, **parameters: Any) -> None:
+def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
     from flows.run import check_run
 
-    check_run(manifest, parameters["settings"], parameters["selection"])
+    check_run(loaded, parameters["settings"], parameters["selection"])
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
