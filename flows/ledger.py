@@ -8,6 +8,7 @@
 Knows nothing of torch, prefect or tables.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from flows import storage
@@ -16,6 +17,9 @@ from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
 
 PairKey = tuple[str, str]
 """(pair id, fingerprint)."""
+
+_RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
+_ATTEMPT = re.compile(r"(.+)-([0-9a-f]{20})-(\d+)\.json")
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,13 @@ class Ledger:
 
     def index(self) -> LedgerIndex:
         """What is done and what failed, from two listings."""
-        records = storage.names(storage.join(self.output, "_nst", "records"))
-        done = frozenset(_split_key(name.removesuffix(".json")) for name in records)
+        records = map(_RECORD.fullmatch, storage.names(storage.join(self.output, "_nst", "records")))
+        done = frozenset((found[1], found[2]) for found in records if found)
         attempts: dict[PairKey, int] = {}
-        for name in storage.names(storage.join(self.output, "_nst", "attempts")):
-            stem, _, number = name.removesuffix(".json").rpartition("-")
-            key = _split_key(stem)
-            attempts[key] = max(attempts.get(key, 0), int(number))
+        for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, "_nst", "attempts"))):
+            if found:
+                key = (found[1], found[2])
+                attempts[key] = max(attempts.get(key, 0), int(found[3]))
         return LedgerIndex(done, attempts)
 
     def commit(self, record: PairRecord) -> PairRecord:
@@ -90,8 +94,3 @@ class Ledger:
 def key_of(pair: PlannedPair) -> PairKey:
     """The key of a planned pair."""
     return pair.spec.pair_id, pair.fingerprint
-
-
-def _split_key(stem: str) -> PairKey:
-    pair_id, _, fingerprint = stem.rpartition("-")
-    return pair_id, fingerprint

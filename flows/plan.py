@@ -91,7 +91,7 @@ def check_ids(manifest: Manifest, selection: Selection) -> None:
     if unknown:
         raise ManifestError(
             f"{storage.name_of(manifest.uri)}: no valid row has the id {unknown[0]!r}; "
-            f"`nst validate` lists the ids of all valid rows"
+            f"`nst validate --json` lists the ids of all valid rows"
         )
 
 

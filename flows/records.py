@@ -227,7 +227,7 @@ class RunSummary(_Record):
 def short_digest(value: Any, digits: int) -> str:
     """The first hex digits of the sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:digits]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:digits]
 
 
 def utc_now() -> str:

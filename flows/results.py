@@ -8,7 +8,7 @@ from typing import Any
 
 from flows import storage
 from flows.ledger import Ledger, LedgerIndex, PairKey
-from flows.records import RESULT_COLUMNS, Manifest, PairRecord, PairSpec, RunRecord, Status
+from flows.records import RESULT_COLUMNS, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord, Status
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
 
@@ -26,7 +26,7 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
         zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True)
     )
 
-    rows = [_rejected_row(row.row, row.cells, row.reason(), run.run_id) for row in manifest.rejected]
+    rows = [_rejected_row(row, manifest.extra_columns, run.run_id) for row in manifest.rejected]
     for spec in manifest.pairs:
         key = keys[spec.pair_id]
         row = _pair_row(spec, run.run_id)
@@ -70,17 +70,20 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     return csv_address, parquet_address
 
 
-def _rejected_row(row: int, cells: dict[str, str], reason: str, run_id: str) -> Row:
-    known: Row = dict(cells)
-    known["pair_id"] = cells.get("id")
-    return known | {
-        "run_id": run_id,
-        "row": row,
-        "status": "rejected",
-        "error_kind": "manifest",
-        "error": reason,
-        "attempts": 0,
-    }
+def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id: str) -> Row:
+    # Not its options: their columns hold numbers, and what stands there may be why the row was rejected.
+    titles = {title.strip(): title for title in rejected.cells if title not in extra_columns}
+    row: Row = {title: rejected.cells.get(title) for title in extra_columns}
+    row |= {name: rejected.cells[titles[name]] for name in ("content", "style") if name in titles}
+    row["pair_id"] = rejected.cells[titles["id"]] if "id" in titles else None
+    row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": "manifest", "attempts": 0}
+    row["error"] = rejected.reason()
+    return {name: _without_nul(value) for name, value in row.items()}
+
+
+def _without_nul(value: Any) -> Any:
+    """A cell that was refused for its NUL must not carry it into the table, where it ends the text for many readers."""
+    return value.replace("\0", "\\0") if isinstance(value, str) else value
 
 
 def _pair_row(spec: PairSpec, run_id: str) -> Row:

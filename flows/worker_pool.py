@@ -21,6 +21,10 @@ from nst_core.errors import NstError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Read by OpenMP when a worker loads torch. Threads that spin while they wait are a little faster on an idle machine, but
+lose several times over as soon as anything else wants a core: the thread that all wait for is then not running."""
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
@@ -45,6 +49,8 @@ class DeviceWorker:
         self.device = device
         self._stopped = False
         self._future: Future[Any] | None = None
+        for name, value in WORKER_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)  # inherited by the process; it may load torch before the initializer
         # Spawned, not forked: CUDA and fsspec both break in a forked child.
         self._pool = ProcessPool(
             max_workers=1,
@@ -120,7 +126,6 @@ class WorkerPool:
 def _start_worker(level: int) -> None:
     # Ctrl-C reaches the whole process group; only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["PYTHONUNBUFFERED"] = "1"
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     for name in ("flows", "nst_core"):
         logging.getLogger(name).setLevel(level)

@@ -14,9 +14,6 @@ from flows.storage import s3
 CLOSED_PORT = "http://127.0.0.1:9"
 """Nothing listens on the discard port: a test that forgot its server fails instead of reaching AWS."""
 
-Painter = Callable[..., str]
-"""(name, width, height, seed) -> address of a new picture."""
-
 
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws() -> Iterator[None]:
@@ -68,18 +65,18 @@ def blurred_noise(width: int, height: int, seed: int, cell_px: int) -> Image.Ima
 
 
 @pytest.fixture
-def photo(tmp_path: Path) -> Painter:
-    """Makes content images below `tmp_path`: large, smooth shapes."""
+def photo(tmp_path: Path) -> Callable[..., str]:
+    """(name, width, height, seed) -> address of a new content image below `tmp_path`: large, smooth shapes."""
     return _painter(tmp_path, cell_px=16)
 
 
 @pytest.fixture
-def style(tmp_path: Path) -> Painter:
-    """Makes style images below `tmp_path`: a fine texture."""
+def style(tmp_path: Path) -> Callable[..., str]:
+    """(name, width, height, seed) -> address of a new style image below `tmp_path`: a fine texture."""
     return _painter(tmp_path, cell_px=4)
 
 
-def _painter(folder: Path, cell_px: int) -> Painter:
+def _painter(folder: Path, cell_px: int) -> Callable[..., str]:
     def paint(name: str, width: int = 64, height: int = 48, seed: int = 0) -> str:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Values of the flow's types, complete and plausible, for tests to change what they are about."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from flows import storage
 from flows.records import AttemptRecord, PairRecord, PairSpec, PlannedPair, RunRecord
 from nst_core.options import StylizeOptions
 
+Painter = Callable[..., str]
+"""What the fixtures `photo` and `style` are: (name, width, height, seed) -> address of a new picture."""
 FINGERPRINT = "0123456789abcdef0123"
 OTHER_FINGERPRINT = "fedcba98765432100000"
 
@@ -53,10 +56,10 @@ def pair_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **changes:
         "recipe": options.recipe,
         "options_digest": options.digest(),
         "options": options,
-        "seed": 2**63 - 1,
-        "content_sha256": "01" * 32,
-        "style_sha256": "23" * 32,
-        "output_sha256": "45" * 32,
+        "seed": 7,
+        "content_sha256": "0a" * 32,
+        "style_sha256": "2b" * 32,
+        "output_sha256": "4c" * 32,
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:00:02+00:00",
         "engine_version": "0.1.0",
@@ -88,7 +91,7 @@ def run_record(fingerprints: dict[str, str] | None = None, **changes: Any) -> Ru
     values: dict[str, Any] = {
         "run_id": "20260102T000000Z-000002",
         "manifest_uri": "/in/pairs.csv",
-        "manifest_sha256": "67" * 32,
+        "manifest_sha256": "6d" * 32,
         "options": StylizeOptions(size_px=64, steps=20),
         "settings": {"device": "cpu"},
         "backbone": "vgg19",

@@ -185,7 +185,9 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
     ledger.commit(pair_record("cat"))
     ledger.add_attempt(attempt_record("dog", attempt=2))
     files = {
-        os.path.relpath(os.path.join(folder, name), tmp_path) for folder, _, names in os.walk(tmp_path) for name in names
+        os.path.relpath(os.path.join(folder, name), tmp_path)
+        for folder, _, names in os.walk(tmp_path)
+        for name in names
     }
 
     assert files == {

@@ -1,6 +1,6 @@
 """A small world for the engine: seeded random networks, smooth pictures, and the real VGG-19. No download."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -29,6 +29,15 @@ def random_convolutions(architecture: str, seed: int) -> Convolutions:
             convolutions[name] = (weight, 0.05 * torch.randn(outgoing, generator=generator))
             incoming = outgoing
     return convolutions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """One thread: on pictures this small a second one gains nothing, and on a busy machine each waits for the other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

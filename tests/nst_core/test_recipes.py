@@ -206,9 +206,9 @@ def test_total_is_linear(network64: VGG, picture: Picture, weights: tuple[float,
     pairs = Pairs(picture)
     plain = by_engine(network64, pairs, make(tv_weight=1.0))(pairs.pastiches)
 
-    found = by_engine(
-        network64, pairs, make(content_weight=weights[0], style_weight=weights[1], tv_weight=weights[2])
-    )(pairs.pastiches)
+    found = by_engine(network64, pairs, make(content_weight=weights[0], style_weight=weights[1], tv_weight=weights[2]))(
+        pairs.pastiches
+    )
 
     expected = weights[0] * plain.content + weights[1] * plain.style + weights[2] * plain.tv
     torch.testing.assert_close(found.total, expected, rtol=1e-12, atol=0.0)

@@ -87,9 +87,7 @@ def test_auto_precision_of_a_cpu(
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
-def test_auto_precision_of_a_gpu(
-    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str
-) -> None:
+def test_auto_precision_of_a_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str) -> None:
     """`auto` is bf16 on a GPU from Ampere on, fp32 on one before."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
 

@@ -107,7 +107,7 @@ def test_typed_addresses_become_absolute(tmp_path: Path, monkeypatch: pytest.Mon
     ],
 )
 def test_addresses_are_joined(folder: str, parts: tuple[str, ...], expected: str) -> None:
-    """join puts one slash between a folder and what is below it."""
+    """`join` puts one slash between a folder and what is below it."""
     assert storage.join(folder, *parts) == expected
 
 

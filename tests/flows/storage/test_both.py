@@ -40,7 +40,7 @@ def test_a_missing_file_is_not_found(folder: str) -> None:
 
 
 def test_a_file_over_the_limit_is_not_read(folder: str) -> None:
-    """read takes up to max_bytes; one byte more is TooLarge, with both numbers in the message."""
+    """`read` takes up to max_bytes; one byte more is TooLarge, with both numbers in the message."""
     address = storage.join(folder, "a.bin")
     storage.create(address, b"12345")
 
@@ -83,7 +83,7 @@ def test_a_race_to_create_has_exactly_one_winner(folder: str) -> None:
 
 
 def test_replace_writes_over_what_is_there(folder: str) -> None:
-    """replace makes a file or puts a whole new one in its place, a shorter and an empty one too."""
+    """`replace` makes a file or puts a whole new one in its place, a shorter and an empty one too."""
     address = storage.join(folder, "a.txt")
     seen = []
     for data in (b"a long first version", b"short", b""):
@@ -94,7 +94,7 @@ def test_replace_writes_over_what_is_there(folder: str) -> None:
 
 
 def test_removing_twice_is_removing_once(folder: str) -> None:
-    """remove takes the file away; where there is none, also with no folder around it, nothing happens."""
+    """`remove` takes the file away; where there is none, also with no folder around it, nothing happens."""
     address = storage.join(folder, "a.txt")
     storage.create(address, b"data")
     storage.create(storage.join(folder, "b.txt"), b"data")
@@ -106,7 +106,7 @@ def test_removing_twice_is_removing_once(folder: str) -> None:
 
 
 def test_names_are_those_of_the_files_sorted(folder: str) -> None:
-    """names lists the files of one folder in order; what lies in folders below is not among them."""
+    """`names` lists the files of one folder in order; what lies in folders below is not among them."""
     for name in ("b.txt", "a.txt", "B.txt", "c/d.txt", "a"):
         storage.create(storage.join(folder, *name.split("/")), b"data")
 
@@ -126,7 +126,7 @@ def test_a_new_file_is_listed_at_once(folder: str) -> None:
 
 
 def test_a_missing_folder_has_no_names(folder: str) -> None:
-    """names of a folder that is not there is empty, not an error."""
+    """`names` of a folder that is not there is empty, not an error."""
     assert storage.names(storage.join(folder, "none")) == []
 
 
@@ -183,7 +183,7 @@ def test_names_of_any_letters_are_kept(folder: str, name: str) -> None:
 
 
 def test_each_gives_the_results_in_the_order_of_the_inputs(folder: str) -> None:
-    """each reads many files at a time and still answers in order; an error of one is raised."""
+    """`each` reads many files at a time and still answers in order; an error of one is raised."""
     addresses = [storage.join(folder, f"{number}.txt") for number in range(40)]
     storage.each(lambda address: storage.create(address, storage.name_of(address).encode()), addresses)
 

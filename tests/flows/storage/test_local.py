@@ -41,7 +41,7 @@ def unprivileged() -> Iterator[None]:
 
 
 def test_creating_the_same_bytes_again_is_still_false(tmp_path: Path) -> None:
-    """create tells who made the file, whatever its bytes."""
+    """`create` tells who made the file, whatever its bytes."""
     address = str(tmp_path / "a.txt")
     storage.create(address, b"same")
 

@@ -43,7 +43,13 @@ def test_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "target"),
-    [((2, 3, 3), (2, 4, 4)), ((2, 3, 3), (2, 1, 1)), ((2, 3, 3), (3, 3, 3)), ((1, 3, 3), (2, 3, 3)), ((2, 3, 3), (3, 3))],
+    [
+        ((2, 3, 3), (2, 4, 4)),
+        ((2, 3, 3), (2, 1, 1)),
+        ((2, 3, 3), (3, 3, 3)),
+        ((1, 3, 3), (2, 3, 3)),
+        ((2, 3, 3), (3, 3)),
+    ],
 )
 def test_shape(shape: tuple[int, ...], target: tuple[int, ...]) -> None:
     """A target that does not fit is refused with both shapes, never broadcast."""

@@ -1,0 +1,93 @@
+"""flows.environment: Prefect's settings before Prefect."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.environment import DEFAULTS, STATE_FOLDER, keep_prefect_state_in_sight, show_own_lines
+
+
+def environment_after(code: str, **variables: str) -> dict[str, str]:
+    """The environment of a fresh interpreter after some code."""
+    clean = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport json, os\nprint(json.dumps(dict(os.environ)))"],
+        env=clean | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def no_prefect_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No place chosen for Prefect's state, and an empty working directory."""
+    for name in ("PREFECT_HOME", "PREFECT_API_URL"):
+        monkeypatch.setenv(name, "to be put back in the end")
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_importing_the_package_turns_telemetry_off() -> None:
+    """Whatever imports any part of the flow has the defaults in its environment, before Prefect can read them."""
+    found = environment_after("import flows.records")
+
+    assert {name: found[name] for name in DEFAULTS} == DEFAULTS
+    assert (found["DO_NOT_TRACK"], found["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("1", "false")
+
+
+def test_what_the_user_has_set_stays() -> None:
+    """A default never replaces a value, not even an empty one."""
+    chosen = {"PREFECT_LOGGING_LEVEL": "DEBUG", "DO_NOT_TRACK": ""}
+    found = environment_after("import flows", **chosen)
+
+    assert {name: found[name] for name in DEFAULTS} == DEFAULTS | chosen
+
+
+def test_the_engine_alone_sets_nothing() -> None:
+    """nst_core used as a library leaves the environment as it is."""
+    assert not set(DEFAULTS) & set(environment_after("import nst_core.options"))
+
+
+def test_prefect_s_state_is_kept_in_sight(no_prefect_home: None, tmp_path: Path) -> None:
+    """Prefect's state goes into a folder below the working directory, which is made with its parents."""
+    home = keep_prefect_state_in_sight()
+
+    assert home == tmp_path.resolve() / STATE_FOLDER
+    assert home.is_dir()
+    assert os.environ["PREFECT_HOME"] == str(home)
+
+
+@pytest.mark.parametrize("name", ["PREFECT_HOME", "PREFECT_API_URL"])
+def test_a_chosen_place_or_server_stays(
+    no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Where the user has chosen a place or a server, nothing is made and nothing is set."""
+    monkeypatch.setenv(name, "chosen")
+    home = keep_prefect_state_in_sight()
+
+    assert home is None
+    assert os.environ[name] == "chosen"
+    assert ("PREFECT_HOME" in os.environ) == (name == "PREFECT_HOME")
+    assert os.listdir(tmp_path) == []
+
+
+def test_our_own_lines_are_shown_unless_the_user_chose_a_level() -> None:
+    """INFO where no level was set; a level that was set stays."""
+    loggers = [logging.getLogger(name) for name in ("flows", "nst_core")]
+    levels = [logger.level for logger in loggers]
+    loggers[0].setLevel(logging.NOTSET)
+    loggers[1].setLevel(logging.ERROR)
+    show_own_lines()
+    found = [logger.level for logger in loggers]
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+
+    assert found == [logging.INFO, logging.ERROR]

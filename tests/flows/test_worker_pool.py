@@ -1,0 +1,307 @@
+"""flows.worker_pool: real processes that answer, fail, die and are stopped."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pool_jobs
+import pytest
+
+from flows.worker_pool import DeviceWorker, PoolStopped, WorkerDied, WorkerPool
+
+PATIENCE = 20.0
+"""Seconds after which a call counts as hanging."""
+
+
+@pytest.fixture
+def worker() -> Iterator[DeviceWorker]:
+    """A worker that is stopped in the end."""
+    made = DeviceWorker("cpu")
+    yield made
+    made.stop()
+
+
+class Call(threading.Thread):
+    """A call in a thread of its own, and what came of it."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.function = function
+        self.outcome: object = "still waiting"
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self.function()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
+            self.outcome = error
+
+    def wait(self, seconds: float = PATIENCE) -> object:
+        self.join(seconds)
+        return self.outcome
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+# ---------------------------------------------------------------- one worker
+
+
+def test_a_result_comes_back(worker: DeviceWorker) -> None:
+    """A function runs in the process with its arguments, and its result is the call's."""
+    assert worker.run(pool_jobs.add, 2, second=3) == 5
+
+
+def test_one_process_does_all_calls(worker: DeviceWorker) -> None:
+    """The process, and so the model in it, is kept from call to call, and is not this one."""
+    process_ids = {worker.run(pool_jobs.process_id) for _ in range(3)}
+
+    assert len(process_ids) == 1
+    assert os.getpid() not in process_ids
+
+
+def test_an_error_comes_back(worker: DeviceWorker) -> None:
+    """What the function raises is raised here, with its attributes, and the process goes on."""
+    before = worker.run(pool_jobs.process_id)
+    with pytest.raises(pool_jobs.TwoPartError, match=r"cat\.png: too small") as caught:
+        worker.run(pool_jobs.raise_two_parts)
+
+    assert (caught.value.name, caught.value.reason) == ("cat.png", "too small")
+    assert worker.run(pool_jobs.process_id) == before
+
+
+def test_a_runtime_error_of_the_function_is_its_own(worker: DeviceWorker) -> None:
+    """A RuntimeError from the function is not taken for trouble with the process."""
+    with pytest.raises(RuntimeError, match="of the function itself"):
+        worker.run(pool_jobs.raise_runtime_error)
+
+    assert worker.run(pool_jobs.add, 1, second=1) == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "exit_code"), [(pool_jobs.exit_at_once, (3,), "3"), (pool_jobs.kill_itself, (), "-9")]
+)
+def test_a_death_costs_one_call(
+    worker: DeviceWorker, job: Callable[..., None], arguments: tuple[int, ...], exit_code: str
+) -> None:
+    """A process that dies fails its call as WorkerDied with the exit code; the next call has a new process."""
+    before = worker.run(pool_jobs.process_id)
+    with pytest.raises(WorkerDied, match=f"of cpu ended with exit code {exit_code};") as caught:
+        worker.run(job, *arguments)
+
+    assert (caught.value.kind, caught.value.retryable) == ("worker_died", True)
+    assert worker.run(pool_jobs.process_id) != before
+
+
+def test_deaths_in_a_row_cost_one_call_each(worker: DeviceWorker) -> None:
+    """However often processes die, there is a next one."""
+    for _ in range(3):
+        with pytest.raises(WorkerDied):
+            worker.run(pool_jobs.kill_itself)
+
+    assert worker.run(pool_jobs.add, 1, second=1) == 2
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5], ids=["at once", "later"])
+def test_a_death_between_calls_costs_one_call_at_most(worker: DeviceWorker, pause: float) -> None:
+    """A process killed while it waits, as when memory runs out, is replaced: at most the next call is WorkerDied."""
+    before = worker.run(pool_jobs.process_id)
+    os.kill(before, signal.SIGKILL)
+    time.sleep(pause)
+    first = Call(lambda: worker.run(pool_jobs.process_id)).wait()
+    second = Call(lambda: worker.run(pool_jobs.process_id)).wait()
+
+    assert isinstance(first, int | WorkerDied)
+    assert isinstance(second, int) and second != before
+
+
+def test_ctrl_c_does_not_reach_the_worker(worker: DeviceWorker) -> None:
+    """SIGINT, which a terminal sends to every process, is left to the parent to act on."""
+    assert worker.run(pool_jobs.interrupt_itself) == "still here"
+
+
+def test_a_worker_logs_as_its_parent_does() -> None:
+    """The process has the parent's level for our own lines, WARNING for all others, and no torch until it is used."""
+    logger = logging.getLogger("flows")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    worker = DeviceWorker("cpu")
+    try:
+        facts = worker.run(pool_jobs.facts)
+    finally:
+        worker.stop()
+        logger.setLevel(level)
+
+    assert facts == {"torch": False, "flows": logging.INFO, "nst_core": logging.INFO, "root": logging.WARNING}
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def test_stopping_ends_a_call_in_flight(tmp_path: Path) -> None:
+    """`stop` kills the process in the middle of its work; the thread that waits for it gets PoolStopped, every time."""
+    outcomes, seconds, left = [], [], []
+    for number in range(6):
+        worker, started = DeviceWorker("cpu"), tmp_path / str(number)
+        call = Call(lambda worker=worker, started=started: worker.run(pool_jobs.sleep, 60.0, str(started)))
+        assert wait_until(lambda started=started: started.exists() and bool(started.read_text()))
+        began = time.monotonic()
+        worker.stop()
+        outcomes.append(type(call.wait(5)))
+        seconds.append(time.monotonic() - began)
+        left.append(is_alive(int(started.read_text())))
+
+    assert outcomes == [PoolStopped] * 6
+    assert max(seconds) < 5
+    assert left == [False] * 6
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
+def test_stopping_ends_a_call_that_has_hardly_begun(pause: float) -> None:
+    """A call whose process is still starting is ended too, whether or not it was handed over yet."""
+    worker = DeviceWorker("cpu")
+    call = Call(lambda: worker.run(pool_jobs.sleep, 60.0))
+    time.sleep(pause)
+    worker.stop()
+
+    assert isinstance(call.wait(5), PoolStopped)
+
+
+def test_a_stopped_worker_takes_no_calls() -> None:
+    """After stop, a call is PoolStopped at once, also if the process never started, and stop can be repeated."""
+    for calls in (0, 1):
+        worker = DeviceWorker("cpu")
+        for _ in range(calls):
+            worker.run(pool_jobs.process_id)
+        worker.stop()
+        worker.stop()
+
+        with pytest.raises(PoolStopped) as caught:
+            worker.run(pool_jobs.process_id)
+        assert (caught.value.kind, caught.value.retryable) == ("interrupted", True)
+
+
+# ---------------------------------------------------------------- the pool
+
+
+def test_every_device_is_lent_once() -> None:
+    """As many threads as there are devices get one each; the next one waits until a device is given back."""
+    with WorkerPool(("cuda:0", "cuda:1")) as pool:
+        release = threading.Event()
+        lent: list[str] = []
+
+        def hold() -> None:
+            with pool.borrow() as worker:
+                lent.append(worker.device)
+                release.wait(PATIENCE)
+
+        holders = [Call(hold) for _ in range(2)]
+        both = wait_until(lambda: len(lent) == 2)
+        third = Call(hold)
+        time.sleep(0.2)
+        while_all_are_lent = list(lent)
+        release.set()
+        for call in (*holders, third):
+            call.wait()
+
+    assert both
+    assert sorted(while_all_are_lent) == ["cuda:0", "cuda:1"]
+    assert len(lent) == 3
+    assert third.outcome is None
+
+
+def test_a_device_comes_back_after_an_error() -> None:
+    """A block that raises gives its worker back all the same."""
+    with WorkerPool(("cpu",)) as pool:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="in the block"), pool.borrow():
+                raise ValueError("in the block")
+
+        again = Call(lambda: pool.borrow().__enter__().device).wait(5)
+
+    assert again == "cpu"
+
+
+def test_devices_work_at_the_same_time() -> None:
+    """Two workers are two processes: two calls of half a second take less than a second together."""
+    with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+        process_ids = {first.run(pool_jobs.process_id), second.run(pool_jobs.process_id)}
+        began = time.monotonic()
+        calls = [Call(lambda worker=worker: worker.run(pool_jobs.sleep, 0.5)) for worker in (first, second)]
+        outcomes = [call.wait() for call in calls]
+        seconds = time.monotonic() - began
+
+    assert len(process_ids) == 2
+    assert outcomes == [None, None]
+    assert seconds < 0.95
+
+
+def test_a_death_leaves_the_other_device_alone() -> None:
+    """The process of one device dies; that of the other goes on with what it was doing."""
+    with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+        before = second.run(pool_jobs.process_id)
+        call = Call(lambda: second.run(pool_jobs.sleep, 0.3))
+        with pytest.raises(WorkerDied):
+            first.run(pool_jobs.kill_itself)
+
+        assert call.wait() is None
+        assert second.run(pool_jobs.process_id) == before
+
+
+def test_leaving_the_pool_ends_every_process() -> None:
+    """At the end of the block, or when it raises, no process is left behind."""
+    process_ids: list[int] = []
+
+    def interrupted_run() -> None:
+        with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+            process_ids.extend(worker.run(pool_jobs.process_id) for worker in (first, second))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
+
+    assert len(process_ids) == 2
+    assert wait_until(lambda: not any(map(is_alive, process_ids)))
+
+
+def test_a_parent_that_is_killed_leaves_no_worker(tmp_path: Path) -> None:
+    """When the run itself is killed, its workers notice and end: no process keeps a GPU's memory."""
+    code = (
+        "import os, sys, time\n"
+        "from flows.worker_pool import DeviceWorker\n"
+        "if __name__ == '__main__':\n"
+        "    print(DeviceWorker('cpu').run(os.getpid), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    script = tmp_path / "parent.py"
+    script.write_text(code)
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert parent.stdout is not None
+    worker_id = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+
+    ended = wait_until(lambda: not is_alive(worker_id))
+    if not ended:
+        os.kill(worker_id, signal.SIGKILL)
+    assert ended

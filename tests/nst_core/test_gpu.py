@@ -1,0 +1,59 @@
+"""What only a GPU can show; skipped where there is none."""
+
+import pytest
+import torch
+
+from nst_core.backbones.backbone import load_backbone
+from nst_core.backbones.weights import find_weights
+from nst_core.options import StylizeOptions
+from nst_core.runtime import choose_devices, has_native_bf16, prepare_process
+from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def _pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(1, 3, 96, 128, generator=generator), torch.rand(1, 3, 96, 96, generator=generator)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_gpu_stylizes_as_the_cpu_does(precision) -> None:
+    """The same pair comes to the same loss on a GPU and on the CPU, measured in fp32 on either."""
+    options = StylizeOptions(steps=40, plateau_tolerance=0.0).resolved()
+    (device, *_) = choose_devices("auto")
+    if precision == "bf16" and not has_native_bf16(device):
+        pytest.skip("this GPU has no bf16")
+    content, style = _pictures()
+
+    prepare_process(device)
+    losses = {}
+    for place, kind in ((device, precision), ("cpu", "fp32")):
+        backbone = load_backbone(find_weights("vgg19"), place, kind)
+        request = StylizeRequest(content, prepare_style(backbone, style, options), options)
+        (result,) = stylize([request], backbone)
+        assert isinstance(result, StylizeResult)
+        losses[place] = measure(result.pastiche, request, backbone).total
+        assert losses[place] < result.initial.total
+
+    assert losses[device] == pytest.approx(losses["cpu"], rel=0.05)
+
+
+def test_a_batch_on_a_gpu_is_its_pairs_alone() -> None:
+    """Two pairs at once come to the losses they come to alone."""
+    options = StylizeOptions(steps=20, plateau_tolerance=0.0).resolved()
+    (device, *_) = choose_devices("auto")
+    prepare_process(device)
+    backbone = load_backbone(find_weights("vgg19"), device, "fp32")
+    content, style = _pictures()
+    prepared = prepare_style(backbone, style, options)
+    requests = [StylizeRequest(one, prepared, options) for one in (content, content.flip(3))]
+
+    together = stylize(requests, backbone)
+    alone = [stylize([request], backbone)[0] for request in requests]
+
+    for one, other, request in zip(together, alone, requests, strict=True):
+        assert isinstance(one, StylizeResult)
+        assert isinstance(other, StylizeResult)
+        first, second = (measure(result.pastiche, request, backbone).total for result in (one, other))
+        assert first == pytest.approx(second, rel=0.02)

@@ -1,0 +1,367 @@
+"""optimize: the one loop for every optimizer and objective, and when it stops."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
+from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
+from nst_core.optimize import Outcome, StepReport, optimize
+from nst_core.options import StylizeOptions
+
+Picture = Callable[..., Tensor]
+
+# Shallow layers: an evaluation of two pastiches of 32 px takes a few milliseconds.
+SHALLOW: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+
+
+def make(**values: Any) -> StylizeOptions:
+    return StylizeOptions.model_validate(SHALLOW | {"plateau_tolerance": 0.0} | values).resolved()
+
+
+class Batch:
+    """Pairs with contents 1, 2, ... and styles 11, 12, ..., of 32 x 28 px; they start from the contents."""
+
+    def __init__(self, network: VGG, picture: Picture, numbers: tuple[int, ...] = (1, 2)) -> None:
+        self.network = network
+        self.contents = torch.cat([picture(28, 32, number) for number in numbers])
+        self.styles = torch.cat([picture(24, 24, 10 + number) for number in numbers])
+
+    def loss(self, options: StylizeOptions) -> PerceptualLoss:
+        content = encode_content(self.network, self.contents, options)
+        return PerceptualLoss(self.network, content, encode_style(self.network, self.styles, options), options)
+
+    def optimize(self, options: StylizeOptions, on_step: Callable[[StepReport], None] | None = None) -> list[Outcome]:
+        return optimize(self.contents, self.loss(options), options, on_step)
+
+    def losses_of(self, pastiches: Tensor, options: StylizeOptions) -> list[LossValues]:
+        with torch.no_grad():
+            return self.loss(options)(pastiches).values()
+
+
+@pytest.fixture
+def batch(backbone: Backbone, picture: Picture) -> Batch:
+    return Batch(backbone.fast, picture)
+
+
+@pytest.fixture
+def single(backbone: Backbone, picture: Picture) -> Batch:
+    return Batch(backbone.fast, picture, (1,))
+
+
+# ---- When it stops
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_steps(batch: Batch, optimizer: str, steps: int) -> None:
+    """The number of steps asked for is taken, with one evaluation more: that of the start."""
+    outcomes = batch.optimize(make(optimizer=optimizer, steps=steps))
+
+    assert [outcome.stop_reason for outcome in outcomes] == ["steps", "steps"]
+    assert [outcome.evaluations for outcome in outcomes] == [steps + 1, steps + 1]
+    assert [outcome.steps for outcome in outcomes] == [steps, steps]
+
+
+def test_rejected_steps_cost_evaluations(single: Batch) -> None:
+    """Steps that L-BFGS takes back count as evaluations against the limit, and not as steps."""
+    steps: list[int] = []
+
+    (outcome,) = single.optimize(
+        make(recipe="gatys", style_weight=1.0, steps=12), on_step=lambda report: steps.append(report.step)
+    )
+
+    assert outcome.evaluations == 13
+    assert outcome.steps == steps[-1] < 12
+    assert steps == sorted(steps)
+
+
+def test_threshold(single: Batch) -> None:
+    """The first evaluation at or below the threshold ends the optimisation."""
+    first = single.losses_of(single.contents, make())[0].total
+    seen: list[float] = []
+
+    (outcome,) = single.optimize(
+        make(loss_threshold=0.5 * first, steps=100), on_step=lambda report: seen.append(report.losses.total)
+    )
+
+    assert outcome.stop_reason == "threshold"
+    assert outcome.losses.total == seen[-1] <= 0.5 * first
+    assert min(seen[:-1]) > 0.5 * first
+    assert outcome.evaluations == len(seen) < 100
+
+
+def test_a_threshold_that_the_start_meets(single: Batch) -> None:
+    """A start below the threshold is left as it is after one evaluation."""
+    (outcome,) = single.optimize(make(loss_threshold=1e9))
+
+    assert (outcome.stop_reason, outcome.evaluations, outcome.steps) == ("threshold", 1, 0)
+    torch.testing.assert_close(outcome.pastiche, single.contents, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_settled(single: Batch, optimizer: str) -> None:
+    """It ends at the first evaluation by which the best loss fell too little over the window, and not before."""
+    seen: list[float] = []
+
+    (outcome,) = single.optimize(
+        make(optimizer=optimizer, plateau_tolerance=0.3, plateau_window=4, steps=200),
+        on_step=lambda report: seen.append(report.losses.total),
+    )
+
+    best = [min(seen[: count + 1]) for count in range(len(seen))]
+    fell_enough = [best[count - 4] - best[count] >= 0.3 * best[count - 4] for count in range(4, len(seen))]
+    assert outcome.stop_reason == "settled"
+    assert fell_enough == [True] * (len(fell_enough) - 1) + [False]
+
+
+def test_a_tolerance_of_0_never_settles(single: Batch) -> None:
+    """With tolerance 0 the steps are taken to the last, however flat the loss has become."""
+    options = make(optimizer="adam", learning_rate=1e-9, plateau_window=2, steps=12)
+
+    (flat,) = single.optimize(options)
+    (stopped,) = single.optimize(options.overridden({"plateau_tolerance": 0.001}))
+
+    assert (flat.stop_reason, flat.evaluations) == ("steps", 13)
+    assert (stopped.stop_reason, stopped.evaluations) == ("settled", 3)
+
+
+def test_time(batch: Batch) -> None:
+    """A time budget that is used up ends the optimisation with what there is."""
+    outcomes = batch.optimize(make(max_seconds=1e-9))
+
+    assert [(outcome.stop_reason, outcome.evaluations) for outcome in outcomes] == [("time", 1), ("time", 1)]
+
+
+def test_time_is_not_up_at_once(single: Batch) -> None:
+    """A budget of a fifth of a second is kept to within an evaluation or two."""
+    (outcome,) = single.optimize(make(max_seconds=0.2, steps=100_000))
+
+    assert outcome.stop_reason == "time"
+    assert 0.2 <= outcome.seconds < 2.0
+    assert outcome.evaluations > 1
+
+
+def test_perfection_is_settled(convolutions: Convolutions, picture: Picture) -> None:
+    """A loss of exactly 0 ends the optimisation: there is nothing to gain."""
+    blank = {name: (torch.zeros_like(weight), torch.zeros_like(bias)) for name, (weight, bias) in convolutions.items()}
+
+    (outcome,) = Batch(VGG("vgg19", blank), picture, (1,)).optimize(make(loss_threshold=1e-9))
+
+    assert (outcome.stop_reason, outcome.evaluations, outcome.losses.total) == ("settled", 1, 0.0)
+
+
+def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture) -> None:
+    """In a batch with a threshold, every pastiche ends at the evaluation at which it ends alone."""
+    together = Batch(backbone.fast, picture, (1, 2, 3))
+    options = make(loss_threshold=0.6 * min(one.total for one in together.losses_of(together.contents, make())))
+    reports: list[StepReport] = []
+
+    outcomes = together.optimize(options, reports.append)
+    alone = [Batch(backbone.fast, picture, (number,)).optimize(options)[0] for number in (1, 2, 3)]
+
+    counts = [outcome.evaluations for outcome in outcomes]
+    assert counts == [outcome.evaluations for outcome in alone]
+    assert len(set(counts)) > 1
+    assert [sum(report.pair == pair for report in reports) for pair in range(3)] == counts
+    for one, other in zip(outcomes, alone, strict=True):
+        assert one.stop_reason == other.stop_reason == "threshold"
+        torch.testing.assert_close(one.pastiche, other.pastiche, rtol=0.0, atol=1e-3)
+
+
+# ---- What is reported
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_every_evaluation_is_reported_once(batch: Batch, optimizer: str) -> None:
+    """`on_step` is told of each evaluation of each pastiche once, in order, with steps and seconds that never fall."""
+    reports: list[StepReport] = []
+
+    outcomes = batch.optimize(make(optimizer=optimizer, steps=6), reports.append)
+
+    seconds = [report.seconds for report in reports]
+    assert seconds == sorted(seconds)
+    assert 0.0 < seconds[0] < seconds[-1]
+    for pair, outcome in enumerate(outcomes):
+        own = [report for report in reports if report.pair == pair]
+        assert [report.evaluation for report in own] == list(range(1, 8))
+        assert [report.step for report in own] == list(range(7))
+        assert outcome.losses in [report.losses for report in own]
+        assert own[-1].seconds == outcome.seconds
+
+
+def test_the_first_report_is_of_the_start(batch: Batch) -> None:
+    """The first losses that are reported are those of the start."""
+    options, reports = make(steps=1, tv_weight=0.5), list[StepReport]()
+
+    batch.optimize(options, reports.append)
+
+    for report, expected in zip(reports[:2], batch.losses_of(batch.contents, options), strict=True):
+        assert vars(report.losses) == pytest.approx(vars(expected), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("lbfgs", None), ("adam", 0.05), ("adam", 1.0)])
+def test_the_outcome_is_the_best_pastiche(batch: Batch, optimizer: str, learning_rate: float | None) -> None:
+    """The pastiche of an outcome is the one with the lowest total seen, and its losses are of that pastiche."""
+    options, reports = make(optimizer=optimizer, learning_rate=learning_rate, steps=15), list[StepReport]()
+
+    outcomes = batch.optimize(options, reports.append)
+
+    found = batch.losses_of(torch.cat([outcome.pastiche for outcome in outcomes]), options)
+    for pair, outcome in enumerate(outcomes):
+        assert outcome.losses.total == min(report.losses.total for report in reports if report.pair == pair)
+        assert vars(found[pair]) == pytest.approx(vars(outcome.losses), rel=1e-3)
+
+
+def test_the_best_need_not_be_the_last(single: Batch) -> None:
+    """With a learning rate that is far too high the outcome is better than the last pastiche."""
+    seen: list[float] = []
+
+    (outcome,) = single.optimize(
+        make(optimizer="adam", learning_rate=3.0, steps=10), on_step=lambda report: seen.append(report.losses.total)
+    )
+
+    assert outcome.losses.total == min(seen) < seen[-1]
+
+
+def test_the_pastiche_is_not_part_of_a_graph(single: Batch) -> None:
+    """The pastiche of an outcome keeps no graph alive."""
+    (outcome,) = single.optimize(make(steps=1))
+
+    assert outcome.pastiche.shape == (1, 3, 28, 32)
+    assert not outcome.pastiche.requires_grad
+
+
+# ---- What is promised
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
+def test_a_batch_is_its_pairs_alone(backbone: Backbone, picture: Picture, recipe: str, optimizer: str) -> None:
+    """After ten steps each pastiche of a batch is, but for rounding, the one it becomes alone."""
+    options = make(recipe=recipe, optimizer=optimizer, steps=10)
+
+    together = Batch(backbone.fast, picture).optimize(options)
+
+    for number, outcome in zip((1, 2), together, strict=True):
+        (alone,) = Batch(backbone.fast, picture, (number,)).optimize(options)
+        moved = (alone.pastiche - picture(28, 32, number)).abs().mean().item()
+        assert (outcome.pastiche - alone.pastiche).abs().mean().item() < 0.01 * moved
+        assert outcome.losses.total == pytest.approx(alone.losses.total, rel=1e-3)
+
+
+def test_the_same_again_is_the_same(batch: Batch) -> None:
+    """The same batch optimised twice gives the same pastiches, bit for bit."""
+    options = make(steps=10)
+
+    first, second = batch.optimize(options), batch.optimize(options)
+
+    assert all(torch.equal(one.pastiche, other.pastiche) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_of_the_objective_does_not_matter(single: Batch, unit: float) -> None:
+    """All weights times a number give the same pastiche: L-BFGS sees the objective without its unit."""
+    (plain,) = single.optimize(make(steps=10))
+
+    (scaled,) = single.optimize(make(steps=10, content_weight=unit, style_weight=30.0 * unit))
+
+    assert scaled.losses.total == pytest.approx(unit * plain.losses.total, rel=1e-2)
+    torch.testing.assert_close(scaled.pastiche, plain.pastiche, rtol=0.0, atol=0.01)
+
+
+def test_an_objective_of_a_vanishing_unit(single: Batch) -> None:
+    """Weights so small that the reciprocal of the first loss overflows in fp32 still give a finite, better pastiche."""
+    options = make(steps=10, content_weight=0.0, style_weight=1e-39)
+
+    (outcome,) = single.optimize(options)
+
+    assert outcome.stop_reason != "diverged"
+    assert outcome.losses.style < 0.9 * single.losses_of(single.contents, options)[0].style
+
+
+def test_content_alone_stays_the_content_image(single: Batch) -> None:
+    """From the content image with no weight on style there is nothing to do, and nothing is spoilt."""
+    (outcome,) = single.optimize(make(style_weight=0.0, steps=20))
+
+    torch.testing.assert_close(outcome.pastiche, single.contents, rtol=0.0, atol=1e-3)
+
+
+# ---- What is not finite
+
+
+def test_infinite_weights_diverge_at_once(convolutions: Convolutions, picture: Picture) -> None:
+    """A start whose loss is not finite is given up after one evaluation."""
+    ill = convolutions | {"conv1_1": (torch.full((64, 3, 3, 3), torch.inf), torch.zeros(64))}
+
+    outcomes = Batch(VGG("vgg19", ill), picture).optimize(make())
+
+    assert [(outcome.stop_reason, outcome.evaluations) for outcome in outcomes] == [("diverged", 1)] * 2
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_pair_that_diverges_harms_no_other(batch: Batch, optimizer: str, value: float) -> None:
+    """A pair whose style target is not finite ends as diverged; the other pair is as it is without it."""
+    options = make(optimizer=optimizer, steps=6)
+    loss = batch.loss(options)
+    expected = batch.optimize(options)[1]
+    loss.style["relu1_1"][0, 3, 5] = value
+
+    ill, well = optimize(batch.contents, loss, options)
+
+    assert ill.stop_reason == "diverged"
+    assert well.stop_reason == "steps"
+    torch.testing.assert_close(well.pastiche, expected.pastiche, rtol=0.0, atol=1e-3)
+
+
+def test_a_wall_on_the_way_is_avoided(single: Batch) -> None:
+    """Where some pastiches have no finite loss, L-BFGS steps back from them and still ends finite and better."""
+
+    class Walled(PerceptualLoss):
+        """NaN as soon as any pixel has moved by more than 0.15."""
+
+        def __call__(self, pastiche: Tensor) -> Any:
+            terms = super().__call__(pastiche)
+            outside = (pastiche - single.contents).abs().amax(dim=(1, 2, 3)) > 0.15
+            terms.total[outside] = torch.nan
+            return terms
+
+    options, seen = make(steps=40), list[float]()
+    plain = single.loss(options)
+    walled = Walled(plain.network, plain.content, plain.style, options)
+
+    (outcome,) = optimize(single.contents, walled, options, lambda report: seen.append(report.losses.total))
+
+    assert any(total != total for total in seen)  # noqa: PLR0124  # NaN
+    assert outcome.stop_reason == "steps"
+    assert outcome.losses.total < 0.8 * seen[0]
+
+
+def test_losses_that_stay_not_finite_are_given_up(single: Batch) -> None:
+    """Ten evaluations in a row that are not finite end a pastiche as diverged, with the best there was."""
+
+    class Shortlived(PerceptualLoss):
+        """Finite for the first three evaluations."""
+
+        evaluations = 0
+
+        def __call__(self, pastiche: Tensor) -> Any:
+            self.evaluations += 1
+            terms = super().__call__(pastiche)
+            terms.total[:] = terms.total * (1.0 if self.evaluations <= 3 else torch.nan)
+            return terms
+
+    options, seen = make(steps=40), list[float]()
+    plain = single.loss(options)
+    ill = Shortlived(plain.network, plain.content, plain.style, options)
+
+    (outcome,) = optimize(single.contents, ill, options, lambda report: seen.append(report.losses.total))
+
+    assert (outcome.stop_reason, outcome.evaluations) == ("diverged", 13)
+    assert outcome.losses.total == min(seen[:3])

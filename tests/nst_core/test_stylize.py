@@ -1,0 +1,341 @@
+"""stylize: a batch of pairs of equal size at once, and the losses of a finished picture."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone, wrap_network
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
+from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
+from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
+from nst_core.optimize import StepReport
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_picture, to_tensor
+from nst_core.stylize import StyleImage, StylizeRequest, StylizeResult, measure, prepare_style, stylize
+
+Picture = Callable[..., Tensor]
+
+
+def make(**values: Any) -> StylizeOptions:
+    return StylizeOptions.model_validate({"steps": 10, "plateau_tolerance": 0.0} | values).resolved()
+
+
+class Pairs:
+    """Makes requests for pairs of 32 x 28 px: pair n has content n and style 10 + n."""
+
+    def __init__(self, backbone: Backbone, picture: Picture) -> None:
+        self.backbone, self.picture = backbone, picture
+
+    def request(self, number: int = 1, *, size: tuple[int, int] = (28, 32), **values: Any) -> StylizeRequest:
+        options = make(**values)
+        style = prepare_style(self.backbone, self.picture(32, 24, 10 + number), options)
+        return StylizeRequest(self.picture(*size, number), style, options)
+
+    def stylize(self, *requests: StylizeRequest, on_step: Any = None) -> list[StylizeResult]:
+        results = stylize(requests, self.backbone, on_step)
+        assert all(isinstance(result, StylizeResult) for result in results)
+        return [result for result in results if isinstance(result, StylizeResult)]
+
+
+@pytest.fixture
+def pairs(backbone: Backbone, picture: Picture) -> Pairs:
+    return Pairs(backbone, picture)
+
+
+def direct_losses(backbone: Backbone, pixels: Tensor, content: Tensor, style: Tensor, options: Any) -> LossValues:
+    """The losses of a picture from targets that are made anew."""
+    targets = encode_content(backbone.exact, content, options), encode_style(backbone.exact, style, options)
+    with torch.no_grad():
+        return PerceptualLoss(backbone.exact, *targets, options)(pixels).values()[0]
+
+
+# ---- What comes back
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_pastiche_is_a_picture(pairs: Pairs, optimizer: str) -> None:
+    """A result is a finite picture in [0, 1] of the content's size, that is no longer the content image."""
+    request = pairs.request(optimizer=optimizer)
+
+    (result,) = pairs.stylize(request)
+
+    assert result.pastiche.shape == (1, 3, 28, 32)
+    assert result.pastiche.dtype == torch.float32
+    assert 0.0 <= result.pastiche.min().item() < result.pastiche.max().item() <= 1.0
+    assert (result.pastiche - request.content).abs().mean().item() > 0.01
+    assert (result.steps, result.evaluations, result.stop_reason) == (10, 11, "steps")
+    assert result.seconds > 0.0
+
+
+def test_inputs_are_left_alone(pairs: Pairs, picture: Picture) -> None:
+    """Content, style and target are the same after a pair was stylized as before."""
+    request = pairs.request()
+    target = {layer: gram.clone() for layer, gram in request.style.target.items()}
+
+    pairs.stylize(request)
+
+    assert torch.equal(request.content, picture(28, 32, 1))
+    assert torch.equal(request.style.image, picture(32, 24, 11))
+    assert all(torch.equal(request.style.target[layer], gram) for layer, gram in target.items())
+
+
+@pytest.mark.parametrize("init", ["content", "style", "noise"])
+def test_initial_losses(pairs: Pairs, picture: Picture, init: str) -> None:
+    """`initial` has the losses of what the optimisation started from."""
+    request = pairs.request(init=init, steps=1, tv_weight=0.1)
+    starts = {
+        "content": request.content,
+        "style": torch.nn.functional.interpolate(picture(32, 24, 11), (28, 32), mode="bilinear", antialias=True),
+        "noise": None,
+    }
+    seen: list[StepReport] = []
+
+    (result,) = pairs.stylize(request, on_step=seen.append)
+
+    start = starts[init]
+    if start is not None:
+        assert vars(result.initial) == pytest.approx(vars(measure(start, request, pairs.backbone)), rel=1e-4)
+    assert vars(seen[0].losses) == pytest.approx(vars(result.initial), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("weight", [1.0, 1e9])
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
+def test_nothing_ends_worse_than_it_began(pairs: Pairs, recipe: str, optimizer: str, weight: float) -> None:
+    """Whatever recipe, optimizer and weight: the saved picture's total is finite and not above the start's."""
+    request = pairs.request(recipe=recipe, optimizer=optimizer, style_weight=weight, steps=8)
+
+    (result,) = pairs.stylize(request)
+
+    final = measure(result.pastiche, request, pairs.backbone)
+    assert all(map(math.isfinite, vars(final).values()))
+    assert final.total <= result.initial.total * (1.0 + 1e-4)
+
+
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
+def test_every_recipe_gains_with_its_own_defaults(pairs: Pairs, recipe: str) -> None:
+    """As published, every recipe brings the loss down within a few steps."""
+    request = pairs.request(recipe=recipe, steps=15)
+
+    (result,) = pairs.stylize(request)
+
+    assert measure(result.pastiche, request, pairs.backbone).total < 0.9 * result.initial.total
+
+
+# ---- Batches
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_batch_mates_do_not_matter(pairs: Pairs, optimizer: str) -> None:
+    """After ten steps a pastiche is, but for rounding, the same alone and with a batch mate of another style."""
+    requests = [pairs.request(number, optimizer=optimizer) for number in (1, 2)]
+
+    together = pairs.stylize(*requests)
+
+    for request, result in zip(requests, together, strict=True):
+        (alone,) = pairs.stylize(request)
+        moved = (alone.pastiche - request.content).abs().mean().item()
+        assert (result.pastiche - alone.pastiche).abs().mean().item() < 0.02 * moved
+        assert vars(result.initial) == pytest.approx(vars(alone.initial), rel=1e-4, abs=1e-9)
+
+
+def test_results_come_in_the_order_of_requests(pairs: Pairs) -> None:
+    """Each result belongs to the request in its place, even when a later one stops first."""
+    totals = {
+        number: measure(pairs.picture(28, 32, number), pairs.request(number), pairs.backbone) for number in (1, 2)
+    }
+    slow, fast = sorted(totals, key=lambda number: totals[number].total, reverse=True)
+    between = (totals[slow].total + totals[fast].total) / 2.0
+
+    results = pairs.stylize(*(pairs.request(number, loss_threshold=between) for number in (slow, fast)))
+
+    assert results[0].evaluations > results[1].evaluations == 1
+    for number, result in zip((slow, fast), results, strict=True):
+        assert result.initial.total == pytest.approx(totals[number].total, rel=1e-4)
+        assert (result.pastiche - pairs.picture(28, 32, number)).abs().mean().item() < 0.1
+
+
+def test_seeds_may_differ_in_a_batch(pairs: Pairs) -> None:
+    """Pairs of a batch may have seeds of their own: each gets the noise of its seed."""
+    requests = [pairs.request(1, init="noise", seed=seed, steps=2) for seed in (3, 4, 3)]
+
+    first, other, again = pairs.stylize(*requests)
+
+    torch.testing.assert_close(first.pastiche, again.pastiche, rtol=0.0, atol=1e-4)
+    assert (first.pastiche - other.pastiche).abs().mean().item() > 0.05
+
+
+def test_the_same_seed_is_the_same_picture(pairs: Pairs) -> None:
+    """Stylized again from the same noise, a pair gives the same pastiche bit for bit."""
+    first, second = (pairs.stylize(pairs.request(init="noise", seed=5))[0] for _ in range(2))
+
+    assert torch.equal(first.pastiche, second.pastiche)
+
+
+@pytest.mark.parametrize("size", [(28, 36), (32, 28)])
+def test_unequal_sizes_are_refused(pairs: Pairs, size: tuple[int, int]) -> None:
+    """Pairs of unequal size are no batch; both sizes are named."""
+    with pytest.raises(ShapeError, match=rf"equal size, got \(1, 3, 28, 32\) and \(1, 3, {size[0]}, {size[1]}\)"):
+        stylize([pairs.request(1), pairs.request(2, size=size)], pairs.backbone)
+
+
+@pytest.mark.parametrize("changes", [{"steps": 11}, {"style_weight": 31}, {"init": "noise"}, {"optimizer": "adam"}])
+def test_unequal_options_are_refused(pairs: Pairs, changes: dict[str, Any]) -> None:
+    """Pairs with unequal options, the seed apart, are no batch."""
+    with pytest.raises(ShapeError, match="equal options; only the seed may differ"):
+        stylize([pairs.request(1), pairs.request(2, **changes)], pairs.backbone)
+
+
+def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
+    """`on_step` hears of both pairs of a batch as often as they were evaluated."""
+    reports: list[StepReport] = []
+
+    results = pairs.stylize(pairs.request(1), pairs.request(2), on_step=reports.append)
+
+    for pair, result in enumerate(results):
+        assert sum(report.pair == pair for report in reports) == result.evaluations == 11
+
+
+def test_one_style_image_serves_many_pairs(pairs: Pairs) -> None:
+    """A style that is encoded once and used twice gives what it gives encoded for each pair."""
+    shared = pairs.request(1).style
+    requests = [StylizeRequest(pairs.picture(28, 32, number), shared, make()) for number in (1, 2)]
+
+    results = pairs.stylize(*requests)
+
+    own = pairs.stylize(pairs.request(1))[0]
+    torch.testing.assert_close(results[0].pastiche, own.pastiche, rtol=0.0, atol=0.01)
+
+
+# ---- What goes wrong
+
+
+def test_a_diverged_pair_is_an_error_in_its_place(pairs: Pairs) -> None:
+    """A pair whose loss is not finite gives an error where its result would be; the pair beside it is well."""
+    request = pairs.request(1)
+    target = {layer: gram * (torch.inf if layer == "relu3_1" else 1.0) for layer, gram in request.style.target.items()}
+    ill = StylizeRequest(request.content, StyleImage(request.style.image, target), request.options)
+
+    error, result = stylize([ill, pairs.request(2)], pairs.backbone)
+
+    assert isinstance(error, DivergedError)
+    assert isinstance(result, StylizeResult)
+    (alone,) = pairs.stylize(pairs.request(2))
+    torch.testing.assert_close(result.pastiche, alone.pastiche, rtol=0.0, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "advice"),
+    [("lbfgs", "Try lower weights$"), ("adam", "Try lower weights, a lower learning rate or optimizer lbfgs$")],
+)
+def test_a_network_of_infinite_weights(
+    convolutions: Convolutions, picture: Picture, optimizer: str, advice: str
+) -> None:
+    """With infinite weights every pair is a DivergedError that says when, with what, and what to try."""
+    ill = convolutions | {"conv2_1": (torch.full((128, 64, 3, 3), torch.inf), torch.zeros(128))}
+    pairs = Pairs(wrap_network(VGG("vgg19", ill), "ill", "0" * 64), picture)
+
+    results = stylize([pairs.request(number, optimizer=optimizer) for number in (1, 2)], pairs.backbone)
+
+    assert [type(result) for result in results] == [DivergedError, DivergedError]
+    with pytest.raises(DivergedError, match=f"after 1 evaluations of 10 .*recipe relative, {optimizer}.*{advice}"):
+        raise results[0]
+
+
+def test_a_picture_too_small_for_a_layer(pairs: Pairs) -> None:
+    """A picture that leaves no position at the deepest layer is refused with the layer's name."""
+    with pytest.raises(OptionsError, match="layer relu5_1 needs at least 16 px"):
+        stylize([pairs.request(1, size=(12, 40))], pairs.backbone)
+
+
+def test_more_than_the_memory_holds(pairs: Pairs) -> None:
+    """A batch that no memory holds is an OutOfMemory that names the size and the device."""
+    request = pairs.request(1)
+    # A view of one pixel: only copying it, as making a batch does, needs the memory (844 TB of it).
+    vast = StylizeRequest(torch.zeros(1, 3, 1, 1).expand(1, 3, 2**23, 2**23), request.style, request.options)
+
+    with pytest.raises(OutOfMemory, match="1 pairs of 8388608 x 8388608 px do not fit into the memory of cpu"):
+        stylize([vast], pairs.backbone)
+
+
+def test_another_error_stays_what_it_is(pairs: Pairs) -> None:
+    """A RuntimeError that has nothing to do with memory is not taken for one."""
+    request = pairs.request(1)
+    target = {layer: gram.to(torch.complex64) for layer, gram in request.style.target.items()}
+    broken = StylizeRequest(request.content, StyleImage(request.style.image, target), request.options)
+
+    with pytest.raises(RuntimeError) as caught:
+        stylize([broken], pairs.backbone)
+
+    assert not isinstance(caught.value, OutOfMemory)
+
+
+# ---- Measuring
+
+
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
+def test_measure(pairs: Pairs, picture: Picture, recipe: str) -> None:
+    """Measured are the losses of the 8-bit picture against targets made from the pair's images."""
+    request = pairs.request(recipe=recipe, steps=3, tv_weight=2.0)
+    (result,) = pairs.stylize(request)
+    pixels = to_tensor(to_picture(result.pastiche))
+
+    found = measure(pixels, request, pairs.backbone)
+
+    expected = direct_losses(pairs.backbone, pixels, picture(28, 32, 1), picture(32, 24, 11), request.options)
+    assert vars(found) == pytest.approx(vars(expected), rel=1e-6)
+    assert found.total == pytest.approx(
+        request.options.content_weight * found.content + request.options.style_weight * found.style + 2.0 * found.tv,
+        rel=1e-5,
+    )
+
+
+def test_measure_is_exact_in_a_bf16_backbone(convolutions: Convolutions, pairs: Pairs) -> None:
+    """A backbone with a fast bf16 network measures what the fp32 one does."""
+    fast = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16")
+    request = pairs.request()
+    pixels = pairs.picture(28, 32, 7)
+
+    assert measure(pixels, request, fast) == measure(pixels, request, pairs.backbone)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 28, 33), (3, 28, 32), (2, 3, 28, 32)])
+def test_measure_takes_the_contents_shape(pairs: Pairs, shape: tuple[int, ...]) -> None:
+    """A picture of another shape than the content's is refused with both."""
+    with pytest.raises(ShapeError, match=r"expected a picture of shape \(1, 3, 28, 32\)"):
+        measure(torch.zeros(shape), pairs.request(), pairs.backbone)
+
+
+# ---- Fast networks and the real one
+
+
+def test_bf16_follows_fp32(convolutions: Convolutions, pairs: Pairs) -> None:
+    """Optimised with bf16 features, a pair ends at about the loss that it has with fp32 ones."""
+    fast = Pairs(wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16"), pairs.picture)
+    request = pairs.request(steps=30)
+    (exact,), (rounded,) = pairs.stylize(request), fast.stylize(request)
+
+    totals = [measure(result.pastiche, request, pairs.backbone).total for result in (exact, rounded)]
+
+    assert totals[0] < 0.7 * exact.initial.total
+    assert totals[1] == pytest.approx(totals[0], rel=0.1)
+
+
+def test_the_real_network_stylizes(real_vgg19: Backbone, picture: Picture) -> None:
+    """With VGG-19, 30 evaluations of the default recipe at 64 px bring the saved picture's loss under half the first."""
+    options = make(steps=29)
+    request = StylizeRequest(
+        picture(48, 64, 1), prepare_style(real_vgg19, picture(64, 64, 2, strength=6.0), options), options
+    )
+
+    (result,) = stylize([request], real_vgg19)
+
+    assert isinstance(result, StylizeResult)
+    assert result.evaluations == 30
+    final = measure(to_tensor(to_picture(result.pastiche)), request, real_vgg19)
+    assert final.total < 0.5 * result.initial.total

@@ -1,0 +1,76 @@
+"""Writes the README's tables from the code and from the quickstart's results, so that they cannot drift.
+
+python tests/readme_tables.py      after `nst run manifests/quickstart.csv`
+"""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+from nst_core.options import StylizeOptions
+from nst_core.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+SHOWN_COLUMNS = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")
+
+
+def option_table() -> str:
+    """Every option with its meaning and default."""
+    rows = ["| option | meaning | default |", "|---|---|---|"]
+    for name, field in StylizeOptions.model_fields.items():
+        default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+        meaning = (field.description or "").rstrip(".").replace(" (default: the recipe's)", "")
+        left_to_recipe = "default: the recipe's" in (field.description or "")
+        shown = "the recipe's" if left_to_recipe else "none" if default is None else f"`{default}`"
+        rows.append(f"| `{name}` | {meaning} | {shown} |")
+    return "\n".join(rows)
+
+
+def recipe_table() -> str:
+    """Every recipe with its formula and defaults."""
+    rows = ["| recipe | content and style term | content, style weight | optimizer | steps |", "|---|---|---|---|---|"]
+    for recipe in RECIPES.values():
+        rate = "" if recipe.learning_rate is None else f" at {recipe.learning_rate:g}"
+        weights = f"{recipe.content_weight:g}, {recipe.style_weight:g}"
+        rows.append(f"| `{recipe.name}` | {recipe.formula} | {weights} | {recipe.optimizer}{rate} | {recipe.steps} |")
+    return "\n".join(rows)
+
+
+def manifest_listing() -> str:
+    """The quickstart manifest as it is."""
+    return f"```csv\n{(ROOT / 'manifests' / 'quickstart.csv').read_text().strip()}\n```"
+
+
+def results_table(results: Path) -> str:
+    """Some columns of a results table."""
+    with results.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = [f"| {' | '.join(SHOWN_COLUMNS)} |", "|" + "---|" * len(SHOWN_COLUMNS)]
+    for row in rows:
+        cells = (_rounded(row[column]) for column in SHOWN_COLUMNS)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def filled(text: str, name: str, content: str) -> str:
+    """The text with what stands between `<!-- name -->` and `<!-- /name -->` replaced."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
+
+
+def _rounded(cell: str) -> str:
+    return f"{float(cell):.4g}" if "." in cell and cell.replace(".", "").isdigit() else cell
+
+
+def main(results: Path) -> None:
+    """Rewrite the README's tables."""
+    text = README.read_text()
+    for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
+        text = filled(text, name, content)
+    README.write_text(filled(text, "results", results_table(results)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "runs" / "quickstart" / "results.csv")

@@ -1,0 +1,64 @@
+"""The tree holds to its own rules."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LIGHT_MODULES = "flows.cli flows.plan flows.ledger flows.results flows.manifest_source nst_core.images".split()
+
+
+def test_import_contracts() -> None:
+    """Rooms import only the rooms below them."""
+    outcome = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+
+    assert outcome.returncode == 0, outcome.stdout
+
+
+@pytest.mark.parametrize("module", LIGHT_MODULES)
+def test_light_modules_load_nothing_heavy(module: str) -> None:
+    """Planning, validation and status load neither torch nor prefect nor pandas."""
+    code = f"import {module}, sys; print(*sorted({{'torch', 'torchvision', 'prefect', 'pandas', 's3fs'}} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == ""
+
+
+@pytest.mark.parametrize(("package", "too_new"), [("fastapi", "0.151.0"), ("sqlalchemy", "2.1.0")])
+def test_prefect_is_kept_from_what_breaks_it(package: str, too_new: str) -> None:
+    """The project's own dependencies keep Prefect 3.8 from releases under which it cannot start or schedule."""
+    (bound,) = [one for one in map(Requirement, PROJECT["dependencies"]) if one.name == package]
+
+    assert not bound.specifier.contains(too_new)
+    assert bound.specifier.contains(metadata.version(package))
+
+
+def test_lock_holds_what_the_project_asks_for() -> None:
+    """Every dependency is in the lock, with hashes, at a version within its bounds."""
+    entries = (ROOT / "deploy" / "requirements.lock").read_text().replace("\\\n", " ").splitlines()
+    locked = {}
+    for line in entries:
+        if line and line[0].isalpha():
+            requirement = Requirement(line.split(" --hash")[0])
+            assert "--hash=sha256:" in line, requirement
+            locked.setdefault(requirement.name.lower(), []).append(requirement)
+
+    for wanted in map(Requirement, PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]):
+        versions = [next(iter(one.specifier)).version for one in locked[wanted.name.lower()]]
+        assert versions
+        assert all(wanted.specifier.contains(version) for version in versions), wanted
+
+
+def test_the_environment_is_the_locked_one() -> None:
+    """Prefect, which breaks under other releases, is installed with what it was locked with."""
+    lock = (ROOT / "deploy" / "requirements.lock").read_text()
+
+    assert f"\nprefect=={metadata.version('prefect')} " in lock
+    assert f"\nfastapi=={metadata.version('fastapi')} " in lock

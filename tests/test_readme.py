@@ -1,0 +1,45 @@
+"""The README says what is so."""
+
+import re
+from pathlib import Path
+
+from readme_tables import filled, manifest_listing, option_table, recipe_table
+
+from flows.records import RESULT_COLUMNS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_ci_runs_the_readme_commands() -> None:
+    """The gate installs as the README's first command does and runs its test command to the letter."""
+    first, second = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
+    gate = (ROOT / ".ci" / "run").read_text()
+
+    *installing, running = first.split(" && ")
+    assert running == ".venv/bin/nst run manifests/quickstart.csv"
+    for step in installing:
+        assert step in gate.replace(" --quiet", "")
+    assert gate.rstrip().endswith(second)
+
+
+def test_tables_are_those_of_the_code() -> None:
+    """Options, recipes and the quickstart manifest stand in the README as they are in the code."""
+    text = README
+    for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
+        text = filled(text, name, content)
+
+    assert text == README
+
+
+def test_every_result_column_is_named() -> None:
+    """Each column of the results table is documented."""
+    assert [column for column in RESULT_COLUMNS if f"`{column}`" not in README] == []
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link and picture exists."""
+    links = re.findall(r"\]\(([^)#:]+)\)", README)
+
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
