@@ -10,10 +10,15 @@ Knows nothing of torch, prefect or tables.
 
 import re
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from flows import storage
 from flows.errors import OutputError
 from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 PairKey = tuple[str, str]
 """(pair id, fingerprint)."""
@@ -55,7 +60,7 @@ class Ledger:
 
     def read_record(self, key: PairKey) -> PairRecord:
         """The record of a finished pair."""
-        return PairRecord.model_validate_json(storage.read(self._record_address(key)))
+        return _parsed(PairRecord, self._record_address(key))
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
         """Keep a failed attempt. Two runs that number theirs alike keep one of the two."""
@@ -65,7 +70,7 @@ class Ledger:
     def read_attempt(self, key: PairKey, number: int) -> AttemptRecord:
         """A failed attempt."""
         name = f"{key[0]}-{key[1]}-{number}.json"
-        return AttemptRecord.model_validate_json(storage.read(storage.join(self.output, "_nst", "attempts", name)))
+        return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
 
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
         """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
@@ -84,7 +89,7 @@ class Ledger:
         if storage.identity(marker) is None:
             raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
-        run = RunRecord.model_validate_json(storage.read(storage.join(folder, "plan.json")))
+        run = _parsed(RunRecord, storage.join(folder, "plan.json"))
         return run, storage.read(storage.join(folder, "manifest.csv"))
 
     def _record_address(self, key: PairKey) -> str:
@@ -94,3 +99,13 @@ class Ledger:
 def key_of(pair: PlannedPair) -> PairKey:
     """The key of a planned pair."""
     return pair.spec.pair_id, pair.fingerprint
+
+
+def _parsed(kind: type[Kind], address: str) -> Kind:
+    try:
+        return kind.model_validate_json(storage.read(address))
+    except ValidationError as error:
+        raise OutputError(
+            f"{address}: expected a {kind.__name__}, found something else (damaged, or of another version: "
+            f"{error.error_count()} problems). Move it away to have its pair done again"
+        ) from error

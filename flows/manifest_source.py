@@ -1,7 +1,7 @@
 """A manifest from its address, or from the snapshot that an output's latest run kept. No torch, no prefect."""
 
 from flows import storage
-from flows.errors import ManifestError, NotFound
+from flows.errors import Forbidden, ManifestError, StorageError, Unavailable
 from flows.ledger import Ledger
 from flows.manifest import MAX_BYTES, parse_manifest
 from flows.records import Manifest, RunRecord
@@ -16,8 +16,10 @@ def load_manifest(address: str, options: StylizeOptions) -> tuple[bytes, Manifes
     """
     try:
         data = storage.read(address, MAX_BYTES)
-    except NotFound as error:
-        raise ManifestError(f"{address}: there is no such manifest") from error
+    except (Forbidden, Unavailable):
+        raise
+    except StorageError as error:  # what is there is no manifest
+        raise ManifestError(f"no manifest: {error}") from error
     return data, parse_manifest(data, address, options)
 
 

@@ -12,6 +12,8 @@ from flows.records import RESULT_COLUMNS, Manifest, PairRecord, PairSpec, Reject
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
 
+REAL_NUMBERS = ("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds")
+
 Row = dict[str, Any]
 
 
@@ -59,15 +61,20 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     """Write `results.csv` and `results.parquet`; their addresses."""
     import pandas as pd  # here, because it takes most of a second to import and `nst status` does without
 
-    frame = pd.DataFrame(rows)
-    for column in WHOLE_NUMBERS:
-        frame[column] = frame[column].astype("Int64")
+    # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
+    frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
     csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
     storage.replace(csv_address, frame.to_csv(index=False).encode())
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     storage.replace(parquet_address, buffer.getvalue())
     return csv_address, parquet_address
+
+
+def _dtype(column: str) -> Any:
+    if column in WHOLE_NUMBERS:
+        return "Int64"
+    return "Float64" if column in REAL_NUMBERS else "string"
 
 
 def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id: str) -> Row:

@@ -1,8 +1,9 @@
 """What belongs to a run and its machine, not to the look of a picture. No torch, no prefect."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from nst_core.backbones.catalogue import BackboneName
 
@@ -16,14 +17,28 @@ class RunSettings(BaseModel):
     """The network whose features are compared."""
     weights: str | None = None
     """A weights file for the backbone, local or on S3, in place of its published one."""
-    weights_sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    weights_sha256: str | None = None
     """The sha256 that the weights file must have."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = "auto"
     """auto (every GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 where the hardware has it; the losses in the table are fp32 whatever this is."""
     pairs_per_task: int = Field(default=16, ge=1, le=1000)
     """Pairs of one style and size that one task does at most."""
+
+    @field_validator("weights_sha256")
+    @classmethod
+    def _is_sha256(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("[0-9a-fA-F]{64}", value):
+            raise ValueError(f"expected a sha256 of 64 hex digits, got {value!r}")
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _is_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+            raise ValueError(f"expected auto, cpu, cuda or one GPU such as cuda:1, got {value!r}")
+        return value
 
 
 class Selection(BaseModel):

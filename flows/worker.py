@@ -5,8 +5,11 @@ The backbone, the last few style targets and decoded styles are kept in the proc
 
 import functools
 import hashlib
+import io
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from PIL import Image
@@ -18,7 +21,7 @@ from flows.records import AttemptRecord, PairRecord, PlannedPair, utc_now
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.errors import NstError, WeightsError
+from nst_core.errors import NstError, OptionsError, WeightsError
 from nst_core.images import MAX_BYTES, decode_image, encode_image, resize
 from nst_core.losses.perceptual import LossValues
 from nst_core.options import StylizeOptions
@@ -111,7 +114,8 @@ def _stylize_and_commit(pair: PlannedPair, job: Job, device: str, began: float, 
     )
     backbone = _backbone(job.weights, device, job.precision)
     request = StylizeRequest(to_tensor(resize(content.picture, width, height)), prepared, options)
-    (result,) = stylize([request], backbone)
+    with _named(pair.spec.content):
+        (result,) = stylize([request], backbone)
     if not isinstance(result, StylizeResult):
         raise result
 
@@ -163,7 +167,8 @@ def _encode(
     """The file to save, and the losses of what a reader of that file will see: decoded, 8 bits, fp32."""
     picture = to_picture(result.pastiche)
     plain = encode_image(picture, file_format=options.output_format, jpeg_quality=options.jpeg_quality, metadata={})
-    seen = to_tensor(decode_image(plain, pair.spec.pair_id).picture)
+    # Not `decode_image`: the limits on inputs do not hold for a pastiche, which may be thinner.
+    seen = to_tensor(Image.open(io.BytesIO(plain)).convert("RGB"))
     losses = measure(seen, request, backbone)
     metadata = {
         "pair_id": pair.spec.pair_id,
@@ -226,7 +231,17 @@ def _prepared_style(
     precision: PrecisionName,
 ) -> StyleImage:
     picture = resize(_read_style(address, identity).picture, width, height)
-    return prepare_style(_backbone(weights, device, precision), to_tensor(picture), options)
+    with _named(address):
+        return prepare_style(_backbone(weights, device, precision), to_tensor(picture), options)
+
+
+@contextmanager
+def _named(address: str) -> Iterator[None]:
+    """Put the picture's name before what the engine, which knows no names, has to say of it."""
+    try:
+        yield
+    except OptionsError as error:
+        raise OptionsError(f"{address}: {error}") from error
 
 
 def _notes(which: str, source: _Input) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -22,8 +23,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
-"""Read by OpenMP when a worker loads torch. Threads that spin while they wait are a little faster on an idle machine, but
-lose several times over as soon as anything else wants a core: the thread that all wait for is then not running."""
+"""Read by OpenMP when a worker loads torch. Threads that spin while they wait are a little faster on an idle machine,
+but lose several times over as soon as anything else wants a core: the thread that all wait for is then not running."""
+
+INTERRUPTED = "the run was interrupted"
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -47,17 +50,12 @@ class DeviceWorker:
 
     def __init__(self, device: str) -> None:
         self.device = device
-        self._stopped = False
-        self._future: Future[Any] | None = None
         for name, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(name, value)  # inherited by the process; it may load torch before the initializer
-        # Spawned, not forked: CUDA and fsspec both break in a forked child.
-        self._pool = ProcessPool(
-            max_workers=1,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_start_worker,
-            initargs=(logging.getLogger("flows").getEffectiveLevel(),),
-        )
+        self._pool: ProcessPool | None = None
+        self._future: Future[Any] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
 
     def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function in the process and wait for its result.
@@ -66,29 +64,41 @@ class DeviceWorker:
             WorkerDied: if the process ended before it had one.
             PoolStopped: if the worker was stopped.
         """
-        if self._stopped:
-            raise PoolStopped("the run was interrupted")
+        future = self._schedule(function, *args, **kwargs)
         try:
-            future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
-            self._future = future
             return future.result()
-        except (ProcessExpired, CancelledError, RuntimeError) as error:
+        except CancelledError as error:
+            raise PoolStopped(INTERRUPTED) from error
+        except (ProcessExpired, BrokenExecutor) as error:
             if self._stopped:
-                raise PoolStopped("the run was interrupted") from error
-            if not isinstance(error, ProcessExpired):
-                raise
+                raise PoolStopped(INTERRUPTED) from error
+            code = getattr(error, "exitcode", "unknown")
             raise WorkerDied(
-                f"the worker process of {self.device} ended with exit code {error.exitcode}; "
+                f"the worker process of {self.device} ended with exit code {code}; "
                 "if it was killed, there may have been too little memory: lower size_px"
             ) from error
 
     def stop(self) -> None:
         """End the process at once; what it was doing is lost."""
-        self._stopped = True
-        if self._future is not None:
-            self._future.cancel()  # stopping the pool alone leaves whoever waits for the result waiting
-        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types only some of its methods
-        self._pool.join()
+        with self._lock:
+            self._stopped = True
+            if self._pool is None:
+                return
+            if self._future is not None:
+                self._future.cancel()  # stopping the pool alone leaves whoever waits for the result waiting
+            self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types only some of its methods
+            self._pool.join()
+
+    def _schedule(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        with self._lock:
+            if self._stopped:
+                raise PoolStopped(INTERRUPTED)
+            # A process that dies while it is idle breaks pebble's pool for good.
+            if self._pool is None or not self._pool.active:
+                self._pool = _one_process()
+            future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
+            self._future = future
+            return future
 
 
 class WorkerPool:
@@ -121,6 +131,16 @@ class WorkerPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _one_process() -> ProcessPool:
+    # Spawned, not forked: CUDA and fsspec both break in a forked child.
+    return ProcessPool(
+        max_workers=1,
+        context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(logging.getLogger("flows").getEffectiveLevel(),),
+    )
 
 
 def _start_worker(level: int) -> None:

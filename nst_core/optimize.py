@@ -89,15 +89,15 @@ def optimize(
     progress = [_Progress(pair) for pair in range(start.shape[0])]
     best = optimizer.point.clone()
     outcomes: dict[int, Outcome] = {}
-    scale: Tensor | None = None
+    unit: Tensor | None = None
     while progress:
         terms, gradients = _evaluate(loss, coordinates, optimizer.point)
         losses = terms.values()
         improved = torch.tensor([_note(one, seen) for one, seen in zip(progress, losses, strict=True)])
         best = torch.where(improved.to(best.device)[:, None], optimizer.point, best)
         # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
-        scale = _reciprocal(terms.total) if scale is None else scale
-        optimizer.tell(terms.total * scale, gradients * scale[:, None])
+        unit = _unit(terms.total) if unit is None else unit
+        optimizer.tell(terms.total / unit, gradients / unit[:, None])
         steps = optimizer.steps.tolist()
         seconds = time.monotonic() - began
         _report(on_step, progress, losses, steps, seconds)
@@ -112,7 +112,7 @@ def optimize(
         if len(going) < len(progress):
             index = torch.tensor(going, dtype=torch.int64, device=best.device)
             optimizer.keep(index)
-            loss, best, scale = loss.keep(index), best[index], scale[index]
+            loss, best, unit = loss.keep(index), best[index], unit[index]
             progress = [progress[row] for row in going]
     return [outcomes[pair] for pair in sorted(outcomes)]
 
@@ -135,9 +135,9 @@ def _evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> 
     return detached, gradients
 
 
-def _reciprocal(first: Tensor) -> Tensor:
+def _unit(first: Tensor) -> Tensor:
     usable = torch.isfinite(first) & (first > 0)
-    return torch.where(usable, 1.0 / first, 1.0)
+    return torch.where(usable, first, 1.0)
 
 
 def _note(one: _Progress, losses: LossValues) -> bool:

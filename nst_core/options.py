@@ -130,5 +130,15 @@ class StylizeOptions(BaseModel):
 
     def digest(self) -> str:
         """16 hex digits that are equal just when the resolved options are equal."""
-        text = json.dumps(self.resolved().model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        values = _without_negative_zeros(self.resolved().model_dump(mode="json"))
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_negative_zeros(value: Any) -> Any:
+    """0.0 and -0.0 are equal, but are not written alike."""
+    if isinstance(value, dict):
+        return {name: _without_negative_zeros(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_negative_zeros(one) for one in value]
+    return value + 0.0 if isinstance(value, float) else value

@@ -40,8 +40,8 @@ def smallest_side(layer: str) -> int:
     >>> smallest_side("relu5_1")
     16
     """
-    block = int(layer[4])
-    return 1 << (block - 1)
+    halvings = int(layer[4]) - (0 if layer.startswith("pool") else 1)
+    return 1 << halvings
 
 
 def _divide_rounded(numerator: int, denominator: int) -> int:

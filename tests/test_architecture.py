@@ -11,12 +11,13 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LIGHT_MODULES = "flows.cli flows.plan flows.ledger flows.results flows.manifest_source nst_core.images".split()
+LIGHT_MODULES = ["flows.cli", "flows.plan", "flows.ledger", "flows.results", "flows.manifest_source", "nst_core.images"]
 
 
 def test_import_contracts() -> None:
     """Rooms import only the rooms below them."""
-    outcome = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    command = [Path(sys.executable).parent / "lint-imports"]
+    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert outcome.returncode == 0, outcome.stdout
 
@@ -24,7 +25,8 @@ def test_import_contracts() -> None:
 @pytest.mark.parametrize("module", LIGHT_MODULES)
 def test_light_modules_load_nothing_heavy(module: str) -> None:
     """Planning, validation and status load neither torch nor prefect nor pandas."""
-    code = f"import {module}, sys; print(*sorted({{'torch', 'torchvision', 'prefect', 'pandas', 's3fs'}} & set(sys.modules)))"
+    heavy = {"torch", "torchvision", "prefect", "pandas", "s3fs"}
+    code = f"import {module}, sys; print(*sorted({heavy} & set(sys.modules)))"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

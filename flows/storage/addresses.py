@@ -23,6 +23,8 @@ def check(address: str) -> None:
     """
     if "::" in address or (_SCHEME.match(address) and not is_s3(address)):
         raise NotAllowed(f"{address}: expected a local path or s3://bucket/key")
+    if is_s3(address) and not address.removeprefix(S3).partition("/")[0]:
+        raise NotAllowed(f"{address}: expected s3://bucket/key, found no bucket")
     if is_s3(address) and (re.search(r"[?#]", address) or ".." in address.split("/")):
         raise NotAllowed(f"{address}: an S3 address takes no '?', '#' or '..'")
 

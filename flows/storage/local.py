@@ -3,12 +3,16 @@
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+
+IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+"""Errors of addresses that no file can have, such as one below a file."""
 
 TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
@@ -17,10 +21,12 @@ TEMPORARY = ".tmp-"
 def read(address: str, max_bytes: int | None) -> bytes:
     """See `flows.storage.read`."""
     with _named_errors(address), open(address, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if max_bytes is not None and size > max_bytes:
-            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {size}")
-        return file.read()
+        if max_bytes is None:
+            return file.read()
+        data = file.read(max_bytes + 1)  # not by its size: a device or a growing file has none that holds
+    if len(data) > max_bytes:
+        raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
+    return data
 
 
 def create(address: str, data: bytes) -> bool:
@@ -29,9 +35,11 @@ def create(address: str, data: bytes) -> bool:
         try:
             os.link(temporary, address)
         except FileExistsError:
+            if os.path.isdir(address):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
             return False
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
                 raise
             return _create_exclusively(address, data)
         return True
@@ -58,9 +66,14 @@ def names(folder: str) -> list[str]:
 
 def identity(address: str) -> str | None:
     """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
-    with _named_errors(address), suppress(FileNotFoundError), open(address, "rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-    return None
+    try:
+        with _named_errors(address):
+            if not stat.S_ISREG(os.stat(address).st_mode):  # opening a pipe would wait for ever
+                return None
+            with open(address, "rb") as file:
+                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except NotFound:
+        return None
 
 
 @contextmanager
@@ -109,7 +122,11 @@ def _named_errors(address: str) -> Iterator[None]:
         raise NotFound(f"{address}: no such file") from error
     except PermissionError as error:
         raise Forbidden(f"{address}: permission denied") from error
-    except (IsADirectoryError, NotADirectoryError) as error:
-        raise StorageError(f"{address}: expected a file, found a folder in its way ({error.strerror})") from error
-    except OSError as error:
+    except IsADirectoryError as error:
+        raise StorageError(f"{address}: expected a file, found a folder") from error
+    except FileExistsError as error:
+        raise StorageError(f"{address}: expected a folder above it, found a file") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValueError) or error.errno in IMPOSSIBLE:
+            raise NotFound(f"{address}: there cannot be such a file ({error})") from error
         raise Unavailable(f"{address}: {error.strerror or error}") from error

@@ -118,9 +118,13 @@ def _named_errors(address: str) -> Iterator[None]:
         raise Forbidden(f"{address}: access denied ({_code(error) or error})") from error
     except IsADirectoryError as error:
         raise StorageError(f"{address}: expected an object, found a prefix") from error
+    except ValueError as error:
+        raise StorageError(f"{address}: S3 can have no such address ({error})") from error
     except Exception as error:  # botocore, aiohttp and asyncio raise families of their own; none is an OSError
         if type(error).__name__ in SIGN_IN:
             raise Forbidden(f"{address}: no usable AWS credentials ({error})") from error
+        if type(error).__name__ == "ParamValidationError":
+            raise StorageError(f"{address}: S3 can have no such address ({error})") from error
         if not _is_from_the_network(error):
             raise
         raise Unavailable(f"{address}: {type(error).__name__}: {error}") from error

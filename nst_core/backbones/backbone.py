@@ -45,6 +45,5 @@ def wrap_network(
     exact = network.to(device).to(memory_format=torch.channels_last)
     # Weights are cast once here: autocast would cast frozen weights again at every pass.
     fast = exact if precision == "fp32" else copy.deepcopy(exact).to(torch.bfloat16)
-    for buffer in ("mean", "std"):  # the image itself is normalised in fp32
-        setattr(fast, buffer, getattr(fast, buffer).float())
+    fast.mean, fast.std = exact.mean, exact.std  # the image itself is normalised in fp32
     return Backbone(name, weights_sha256, device, precision, exact, fast)

@@ -138,7 +138,7 @@ def given_weights(name: str, path: str | Path, sha256: str | None = None) -> Wei
         WeightsError: if it cannot be read, or has another sha256 than the one given.
     """
     spec = backbone_spec(name)
-    return checked_weights(spec.name, path, sha256 or file_sha256(path))
+    return checked_weights(spec.name, path, file_sha256(path) if sha256 is None else sha256)
 
 
 def checked_weights(name: BackboneName, path: str | Path, sha256: str) -> WeightsFile:

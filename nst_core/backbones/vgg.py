@@ -96,7 +96,8 @@ def _set_weights(module: nn.Conv2d, name: str, convolutions: Convolutions) -> No
     weight, bias = convolutions[name]
     if weight.shape != module.weight.shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]  # VGG has biases
         raise WeightsError(
-            f"layer {name}: expected weights of shape {tuple(module.weight.shape)}, got {tuple(weight.shape)}"
+            f"layer {name}: expected weights of shape {tuple(module.weight.shape)} and {tuple(module.bias.shape)}, "  # type: ignore[union-attr]  # VGG has biases
+            f"got {tuple(weight.shape)} and {tuple(bias.shape)}"
         )
     module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     module.bias = nn.Parameter(bias)

@@ -56,8 +56,8 @@ def _download(spec: BackboneSpec) -> WeightsFile:
     path = folder / url.rsplit("/", 1)[1]
     if not path.is_file():
         logger.warning("Downloading the weights of %s to %s", spec.name, path)
-        os.makedirs(folder, exist_ok=True)
         try:
+            os.makedirs(folder, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), hash_prefix=spec.sha256, progress=False)
         except (OSError, RuntimeError) as error:
             raise WeightsError(
@@ -77,7 +77,7 @@ def load_convolutions(weights: WeightsFile) -> Convolutions:
     state = _load_state(weights)
     try:
         return _READERS[spec.layout](state, spec.architecture)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise WeightsError(
             f"weights file {weights.path}: does not hold {spec.architecture} in the {spec.layout} layout: "
             f"{type(error).__name__} {error}"

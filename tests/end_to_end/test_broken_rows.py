@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 from pictures import gradient, stripes
+from PIL import Image
 
 from nst_core.images import read_metadata
 

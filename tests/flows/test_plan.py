@@ -181,7 +181,7 @@ def test_a_missing_picture_is_planned_all_the_same(files: dict[str, str]) -> Non
     assert planned.todo[1].style_identity == planned.todo[0].style_identity
 
 
-@pytest.mark.parametrize("odd", [".", "waves.png/cat.png", "x" * 300 + ".png"])
+@pytest.mark.parametrize("odd", [".", "waves.png/cat.png", "x" * 300], ids=["folder", "below a file", "endless"])
 def test_one_odd_address_does_not_stop_the_plan(files: dict[str, str], tmp_path: Path, odd: str) -> None:
     """A cell that names a folder, something below a file or an endless name costs its own row alone."""
     planned = plan_of([pair_spec(2, str(tmp_path / odd), files["style"]), pair_spec(3, **files)])

@@ -153,7 +153,9 @@ def test_records_of_other_options_do_not_count(output: str) -> None:
     assert statuses == ["pending", "pending", "rejected", "pending", "pending"]
 
 
-@pytest.mark.parametrize("header", ["content,style,steps,seed", " content , style , steps , seed "])
+@pytest.mark.parametrize(
+    "header", ["content,style,steps,seed", " content , style , steps , seed "], ids=["plain", "spaced"]
+)
 def test_a_rejected_row_does_not_pass_its_cells_off_as_results(tmp_path: Path, header: str) -> None:
     """A wrong steps or seed shows in the reason alone: those columns of the table are numbers of what was done."""
     rows = rows_of(str(tmp_path), read(f"{header}\na.png,b.png,ten,3\nc.png,d.png,5,-1\n"))
@@ -270,6 +272,7 @@ def test_line_breaks_and_other_scripts_survive(tmp_path: Path) -> None:
         'content,style,note\na.png,"b.png,x\n',
         "content,style,steps\na.png,b.png,20,too many\n",
     ],
+    ids=["only rejected", "only pending", "steps in words", "seed in words", "stray quote", "too many cells"],
 )
 def test_a_table_can_be_written_whatever_was_rejected(tmp_path: Path, text: str) -> None:
     """Rows that are all pending or rejected, for cells that are no numbers or no cells at all, make a table too."""

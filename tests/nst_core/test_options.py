@@ -244,6 +244,7 @@ def test_every_option_counts_in_the_digest(name: str) -> None:
         ({"style_layer_weights": "0.2, 0.2; 0.2 0.2 0.2"}, {}),
         ({"learning_rate": 0.5}, {}),  # L-BFGS takes none
         ({"tv_weight": -0.0}, {"tv_weight": 0.0}),
+        ({"style_layer_weights": "-0 1 1 1 1"}, {"style_layer_weights": "0 1 1 1 1"}),
         ({"style_layers": list(STYLE_LAYERS)}, {}),
     ],
 )

@@ -1,6 +1,6 @@
 """recipes: every published objective against a direct transcription of its formula.
 
-Here F, P and S are the features of pastiche, content and style image at one layer, shape (C, H, W), and M their number
+Here f, p and s are the features of pastiche, content and style image at one layer, shape (C, H, W), and M their number
 of positions. Only the features come from the engine; every loss is written out anew, in float64.
 """
 
@@ -53,41 +53,41 @@ def divided_gram(features: Tensor) -> Tensor:
     return undivided_gram(features) / positions(features)
 
 
-def relative_content(F: Tensor, P: Tensor) -> Tensor:
-    return (F - P).pow(2).sum() / P.pow(2).sum()
+def relative_content(f: Tensor, p: Tensor) -> Tensor:
+    return (f - p).pow(2).sum() / p.pow(2).sum()
 
 
-def relative_style(F: Tensor, S: Tensor) -> Tensor:
-    return (divided_gram(F) - divided_gram(S)).pow(2).sum() / divided_gram(S).pow(2).sum()
+def relative_style(f: Tensor, s: Tensor) -> Tensor:
+    return (divided_gram(f) - divided_gram(s)).pow(2).sum() / divided_gram(s).pow(2).sum()
 
 
-def gatys_content(F: Tensor, P: Tensor) -> Tensor:
+def gatys_content(f: Tensor, p: Tensor) -> Tensor:
     """Eq. 1: half the sum of squares."""
-    return 0.5 * (F - P).pow(2).sum()
+    return 0.5 * (f - p).pow(2).sum()
 
 
-def gatys_style(F: Tensor, S: Tensor) -> Tensor:
+def gatys_style(f: Tensor, s: Tensor) -> Tensor:
     """Eq. 4 with each Gram matrix divided by its own number of positions."""
-    return (divided_gram(F) - divided_gram(S)).pow(2).sum() / (4 * F.shape[0] ** 2)
+    return (divided_gram(f) - divided_gram(s)).pow(2).sum() / (4 * f.shape[0] ** 2)
 
 
-def gatys_style_as_printed(F: Tensor, S: Tensor) -> Tensor:
+def gatys_style_as_printed(f: Tensor, s: Tensor) -> Tensor:
     """Eq. 4: E = 1 / (4 N^2 M^2) sum (G - A)^2, with Gram matrices that are sums."""
-    return (undivided_gram(F) - undivided_gram(S)).pow(2).sum() / (4 * F.shape[0] ** 2 * positions(F) ** 2)
+    return (undivided_gram(f) - undivided_gram(s)).pow(2).sum() / (4 * f.shape[0] ** 2 * positions(f) ** 2)
 
 
-def mean_content(F: Tensor, P: Tensor) -> Tensor:
-    return torch.stack([(F[c] - P[c]).pow(2).mean() for c in range(F.shape[0])]).mean()
+def mean_content(f: Tensor, p: Tensor) -> Tensor:
+    return torch.stack([(f[c] - p[c]).pow(2).mean() for c in range(f.shape[0])]).mean()
 
 
-def notebook_style(F: Tensor, S: Tensor) -> Tensor:
+def notebook_style(f: Tensor, s: Tensor) -> Tensor:
     """mean((target_gram - style_gram)**2) / (d * h * w), of undivided Gram matrices."""
-    return (undivided_gram(F) - undivided_gram(S)).pow(2).mean() / (F.shape[0] * positions(F))
+    return (undivided_gram(f) - undivided_gram(s)).pow(2).mean() / (f.shape[0] * positions(f))
 
 
-def neural_style_style(F: Tensor, S: Tensor) -> Tensor:
+def neural_style_style(f: Tensor, s: Tensor) -> Tensor:
     """The mean squared distance of divided Gram matrices, weighted by 1/C^2."""
-    return (divided_gram(F) - divided_gram(S)).pow(2).mean() / F.shape[0] ** 2
+    return (divided_gram(f) - divided_gram(s)).pow(2).mean() / f.shape[0] ** 2
 
 
 FORMULAS = {
@@ -135,13 +135,13 @@ def by_formula(
     """Content and style losses of both pairs."""
     content_formula, style_formula = FORMULAS[options.recipe]
     layers = (*options.content_layers, *options.style_layers)
-    F = network(pairs.pastiches, layers, options.pooling)
-    P = network(pairs.contents, layers, options.pooling)
-    S = network(pairs.squeezed(options), layers, options.pooling)
-    content = [sum(content_formula(F[i][n], P[i][n]).item() for i in options.content_layers) for n in range(2)]
+    f = network(pairs.pastiches, layers, options.pooling)
+    p = network(pairs.contents, layers, options.pooling)
+    s = network(pairs.squeezed(options), layers, options.pooling)
+    content = [sum(content_formula(f[i][n], p[i][n]).item() for i in options.content_layers) for n in range(2)]
     style = [
         sum(
-            weight * style_formula(F[i][n], S[i][n]).item()
+            weight * style_formula(f[i][n], s[i][n]).item()
             for i, weight in zip(options.style_layers, layer_weights, strict=True)
         )
         for n in range(2)
@@ -220,8 +220,8 @@ def test_total_is_linear(network64: VGG, picture: Picture, weights: tuple[float,
 def test_gatys_is_the_paper_where_sizes_are_equal(network64: VGG, picture: Picture) -> None:
     """For a style image of the content's size the `gatys` style loss is eq. 4 and 5 of the paper as printed."""
     options, pairs = make(recipe="gatys"), Pairs(picture, style_size=CONTENT_SIZE)
-    F, S = network64(pairs.pastiches, STYLE_LAYERS), network64(pairs.styles, STYLE_LAYERS)
-    expected = [sum(gatys_style_as_printed(F[i][n], S[i][n]).item() / 5 for i in STYLE_LAYERS) for n in range(2)]
+    f, s = network64(pairs.pastiches, STYLE_LAYERS), network64(pairs.styles, STYLE_LAYERS)
+    expected = [sum(gatys_style_as_printed(f[i][n], s[i][n]).item() / 5 for i in STYLE_LAYERS) for n in range(2)]
 
     found = by_engine(network64, pairs, options)(pairs.pastiches)
 

@@ -56,7 +56,7 @@ def test_a_device_that_is_not_there_is_refused(no_gpu: None, wanted: str) -> Non
 
 def test_a_gpu_too_many_is_refused(two_gpus: None) -> None:
     """The refusal of a third GPU lists the two there are."""
-    with pytest.raises(OptionsError, match="it has cpu, cuda:0, cuda:1$"):
+    with pytest.raises(OptionsError, match=r"it has cpu, cuda:0, cuda:1$"):
         runtime.choose_devices("cuda:2")
 
 

@@ -327,7 +327,7 @@ def test_bf16_follows_fp32(convolutions: Convolutions, pairs: Pairs) -> None:
 
 
 def test_the_real_network_stylizes(real_vgg19: Backbone, picture: Picture) -> None:
-    """With VGG-19, 30 evaluations of the default recipe at 64 px bring the saved picture's loss under half the first."""
+    """With VGG-19, 30 evaluations of the default recipe at 64 px bring the saved picture's loss under half."""
     options = make(steps=29)
     request = StylizeRequest(
         picture(48, 64, 1), prepare_style(real_vgg19, picture(64, 64, 2, strength=6.0), options), options

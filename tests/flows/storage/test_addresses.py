@@ -64,7 +64,7 @@ def test_local_paths_and_plain_s3_addresses_pass(address: str) -> None:
 )
 def test_other_addresses_are_refused(address: str) -> None:
     """Other schemes, chains of schemes, and what S3 libraries read in a way of their own are NotAllowed by name."""
-    with pytest.raises(NotAllowed, match="expected a local path or s3|takes no") as caught:
+    with pytest.raises(NotAllowed, match=r"expected a local path or s3|takes no") as caught:
         check(address)
 
     assert str(caught.value).startswith(f"{address}: ")

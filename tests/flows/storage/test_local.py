@@ -280,7 +280,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, act: str, b
     assert (tmp_path / "a").read_bytes() == b"data"
 
 
-@pytest.mark.parametrize("name", ["file/below.png", "x" * 300, "loop"])
+@pytest.mark.parametrize("name", ["file/below.png", "x" * 300, "loop"], ids=["below", "endless", "loop"])
 def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: str) -> None:
     """Below a file, with an endless name, or as a link to itself there is no file, so None and no error."""
     (tmp_path / "file").write_bytes(b"data")

@@ -86,6 +86,23 @@ def test_a_listing_of_more_than_one_page_is_whole(s3_bucket: str, monkeypatch: p
     assert storage.names(f"{s3_bucket}/many") == [f"{number:02}" for number in range(12)]
 
 
+def test_what_another_client_writes_is_seen_at_once(s3_bucket: str, s3_server: str) -> None:
+    """No answer is kept: what another machine writes, changes or removes after a first look shows in the next."""
+    client = boto3.client("s3", endpoint_url=s3_server)
+    bucket = s3_bucket.removeprefix("s3://")
+    address = f"{s3_bucket}/out/a.txt"
+    seen = []
+    for body in (b"one", b"longer", None):
+        if body is None:
+            client.delete_object(Bucket=bucket, Key="out/a.txt")
+        else:
+            client.put_object(Bucket=bucket, Key="out/a.txt", Body=body)
+        there = storage.identity(address) is not None
+        seen.append((storage.names(f"{s3_bucket}/out"), there, storage.read(address) if there else None))
+
+    assert seen == [(["a.txt"], True, b"one"), (["a.txt"], True, b"longer"), ([], False, None)]
+
+
 def test_a_wrong_bucket_is_named(s3_server: str) -> None:
     """Reading from and writing to a bucket that is not there is an error that names it, and no retry helps."""
     address = "s3://no-such-bucket-anywhere/a.txt"

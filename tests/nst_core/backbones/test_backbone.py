@@ -69,7 +69,7 @@ def test_bf16_gives_the_image_an_fp32_gradient(bf16: Backbone, picture: Picture)
         gradients.append(image.grad.flatten())
 
     assert gradients[1].dtype == torch.float32
-    assert torch.cosine_similarity(*gradients, dim=0).item() > 0.99
+    assert torch.cosine_similarity(*gradients, dim=0).item() > 0.97
 
 
 def test_weights_lie_channels_last(bf16: Backbone) -> None:

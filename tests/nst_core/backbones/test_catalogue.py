@@ -83,7 +83,7 @@ def test_without_the_data_file_nothing_is_published(monkeypatch: pytest.MonkeyPa
 
 
 def test_torchvisions_weights_are_not_here_by_themselves() -> None:
-    """torchvision's weights must be downloaded or given."""
+    """Only a download or a file that is given has torchvision's weights."""
     assert published_weights("vgg19-torchvision") is None
 
 
@@ -104,10 +104,9 @@ def test_a_given_file_of_the_given_sha256(file: Path) -> None:
     assert given_weights("vgg19", file, SHA256.upper()).sha256 == SHA256
 
 
-def test_a_given_file_of_another_sha256_is_refused(file: Path) -> None:
-    """A file of another sha256 is refused with its path and both hashes."""
-    wanted = "ab" * 32
-
+@pytest.mark.parametrize("wanted", ["ab" * 32, SHA256[:8], ""])
+def test_a_given_file_of_another_sha256_is_refused(file: Path, wanted: str) -> None:
+    """A file of another sha256, a part of its own or none at all, is refused with its path and both hashes."""
     with pytest.raises(WeightsError) as caught:
         given_weights("vgg19", file, wanted)
 

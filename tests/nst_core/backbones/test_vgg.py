@@ -80,7 +80,7 @@ def test_features_do_not_depend_on_what_else_is_asked(network: VGG, picture: Pic
 
 @pytest.mark.parametrize("name", ["1_1", "3_2", "5_1"])
 def test_conv_is_before_the_relu(network: VGG, picture: Picture, name: str) -> None:
-    """conv features have negative values; relu features are the same with those at 0."""
+    """Features of a conv have negative values; those of its relu are the same with those at 0."""
     features = network(picture(32, 32, 0), (f"conv{name}", f"relu{name}"))
 
     assert features[f"conv{name}"].min().item() < 0.0

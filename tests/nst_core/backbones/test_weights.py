@@ -47,7 +47,7 @@ def save(path: Path, content: Any) -> Path:
 
 
 def reference_network(architecture: str, state: dict[str, Tensor]) -> nn.Sequential:
-    """torchvision's own network with the weights of a checkpoint; on "meta" so that nothing else is allocated."""
+    """The network of torchvision itself with a checkpoint's weights; on "meta" so that nothing else is allocated."""
     with torch.device("meta"):
         model = getattr(torchvision.models, architecture)(weights=None)
     features: nn.Sequential = model.features
@@ -374,7 +374,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch: pytest.Monk
 
 
 def test_a_download_is_held_to_the_full_sha256(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """torch is told all 64 digits, and what it leaves on the disk is checked again."""
+    """The download is told all 64 digits, and what lies on the disk then is checked again."""
     told: dict[str, Any] = {}
 
     def download(url: str, path: str, **options: Any) -> None:

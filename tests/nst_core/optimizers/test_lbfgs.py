@@ -395,7 +395,7 @@ def test_steps_count_what_was_accepted() -> None:
 
 @pytest.mark.parametrize("exponent", [-40, 40])
 def test_scale_does_not_matter(exponent: int) -> None:
-    """f and 2^40 f take the same path, point for point: a power of two changes no rounding."""
+    """A function and 2^40 times it take the same path, point for point: a power of two changes no rounding."""
     start = [[-1.2, 1.0, 0.3, 2.0]]
 
     scaled = minimise(lambda x: 2.0**exponent * rosenbrock(x), start, 40)
@@ -405,7 +405,7 @@ def test_scale_does_not_matter(exponent: int) -> None:
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_scale_does_not_matter_but_for_rounding(scale: float) -> None:
-    """f and 1e12 f take the same path until rounding shows."""
+    """A function and 1e12 times it take the same path until rounding shows."""
     start = [[-1.2, 1.0, 0.3, 2.0]]
 
     scaled = minimise(lambda x: scale * rosenbrock(x), start, 12)
