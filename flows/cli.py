@@ -6,9 +6,11 @@ unusable; 4 nothing could be done (credentials, storage, weights); 75 interrupte
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -16,11 +18,12 @@ import typer
 from flows import storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import ManifestError, OutputError, StorageError
+from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.ledger import Ledger
 from flows.manifest_source import latest_manifest, load_manifest
+from flows.plan import MISSING, identities_of
 from flows.records import Manifest, RunSummary
-from flows.results import Row, counts, table_rows
+from flows.results import Row, counts, printable, table_rows
 from flows.settings import RunSettings, Selection
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
@@ -84,7 +87,7 @@ def run(
             output=storage.absolute(target),
             manifest=address,
             options=chosen,
-            settings=validated(RunSettings, settings),
+            settings=_settings(settings),
             selection=Selection(only=tuple(only or ()), limit=limit),
         )
 
@@ -105,21 +108,23 @@ def retry(
             loaded,
             as_json=as_json,
             output=address,
-            settings=validated(RunSettings, latest.settings | settings),
+            settings=_settings({**latest.settings, "weights_sha256": latest.weights_sha256, **settings}),
             selection=Selection(only_failed=True),
         )
 
 
 @app.command()
+@options_from(options=StylizeOptions)
 def validate(
     manifest: Annotated[str, typer.Argument(help="CSV of content/style pairs, local or s3://.")],
     *,
+    options: dict[str, Any],
     files: Annotated[bool, typer.Option(help="Look whether every image file is there.")] = True,
     as_json: JsonSwitch = False,
 ) -> None:
     """Check a manifest: every row, and whether its files are there. Nothing is stylized."""
     with _exit_codes():
-        _, loaded = load_manifest(storage.absolute(manifest), StylizeOptions())
+        _, loaded = load_manifest(storage.absolute(manifest), validated(StylizeOptions, options))
         problems = [(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else [])
         problems.sort()
         bad_rows = {row for row, _ in problems}
@@ -140,7 +145,8 @@ def validate(
             name = storage.name_of(loaded.uri)
             for row, reason in problems:
                 typer.echo(f"{name} line {row}: {reason}")
-            typer.echo(f"{name}: {len(valid)} rows can be stylized, {len(bad_rows)} cannot")
+            checked = "in order, files there" if files else "in order"
+            typer.echo(f"{name}: {len(valid)} rows {checked}; {len(bad_rows)} cannot be stylized")
         raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
 
 
@@ -165,12 +171,26 @@ def status(
             typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
             for row in troubled:
                 typer.echo(_problem_line(row))
-        raise typer.Exit(ExitCode.SOME_FAILED if troubled else ExitCode.OK)
+        pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
+        raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
 
 
 def main() -> None:
     """Entry point of the command."""
+    # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
+    signal.signal(signal.SIGTERM, _interrupt)
     app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _settings(given: dict[str, Any]) -> RunSettings:
+    """Settings with the weights file made absolute, so that a retry from another folder finds it."""
+    if given.get("weights"):
+        given["weights"] = storage.absolute(given["weights"])
+    return validated(RunSettings, given)
 
 
 def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
@@ -214,7 +234,7 @@ def _summary_text(summary: RunSummary) -> str:
             f"{summary.stylized_now} stylized in {summary.seconds:.0f} s, {summary.seconds_per_pair:.1f} s per pair"
             f" on {summary.device} ({summary.backbone}, {summary.precision})"
         )
-    elif not summary.failed:
+    elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
     lines.append(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}")
     return "\n".join(lines)
@@ -222,21 +242,17 @@ def _summary_text(summary: RunSummary) -> str:
 
 def _problem_line(row: Row) -> str:
     name = f" {row['pair_id']}" if row["pair_id"] else ""
-    return f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"
+    line = f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"
+    return printable(line)
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
-    wanted = sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)})
-    missing = {
-        address
-        for address, identity in zip(wanted, storage.each(storage.identity, wanted), strict=True)
-        if not identity
-    }
+    identities = identities_of(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
     return [
         (pair.row, f"column {column!r}: there is no file {address}")
         for pair in manifest.pairs
         for column, address in (("content", pair.content), ("style", pair.style))
-        if address in missing
+        if identities[address] == MISSING
     ]
 
 
@@ -245,7 +261,7 @@ def _exit_codes() -> Iterator[None]:
     """Turn the errors that end a command into one line on stderr and an exit code."""
     try:
         yield
-    except (ManifestError, OutputError, OptionsError) as error:
+    except (ManifestError, OutputError, OptionsError, NotAllowed) as error:
         _fail(error, ExitCode.UNUSABLE)
     except (StorageError, WeightsError) as error:
         _fail(error, ExitCode.NOTHING_DONE)

@@ -7,6 +7,8 @@ import logging
 import os
 from pathlib import Path
 
+from flows.errors import OutputError
+
 STATE_FOLDER = "runs/_prefect"
 """Where Prefect keeps its state, below the working directory."""
 
@@ -38,7 +40,12 @@ def keep_prefect_state_in_sight() -> Path | None:
     if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
         return None
     home = Path(STATE_FOLDER).resolve()
-    home.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+    try:
+        home.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+    except OSError as error:
+        raise OutputError(
+            f"{home}: Prefect's state cannot be kept here ({error.strerror}). Set PREFECT_HOME to a folder for it"
+        ) from error
     os.environ["PREFECT_HOME"] = str(home)
     return home
 

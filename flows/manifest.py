@@ -231,12 +231,13 @@ class _RowReader:
         if pair_id:
             errors += self._claim(pair_id, row.line)
         elif not errors:
-            pair_id, duplicate = self._made_id([content, style, chosen.given], row.line)
+            written = [os.path.normpath(values["content"]), os.path.normpath(values["style"]), chosen.given]
+            pair_id, duplicate = self._made_id([content, style, chosen.given], written, row.line)
             errors += duplicate
         if errors:
             return RejectedRow(row.line, tuple(errors), cells)
-        written = values["content"], values["style"]
-        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *written)
+        cells_as_written = values["content"], values["style"]
+        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written)
 
     def _address(self, field: str, values: dict[str, str], errors: list[CellError]) -> str:
         cell = values.get(field)
@@ -271,13 +272,13 @@ class _RowReader:
         spelling = "" if written == pair_id else f" as {written!r}"
         return [CellError(title, pair_id, f"id {pair_id!r} is already used on line {first_line}{spelling}")]
 
-    def _made_id(self, pair: list[Any], line: int) -> tuple[str, list[CellError]]:
-        """An id from the file names and a digest of [content, style, given options]; longer if taken."""
-        digest = short_digest(pair, 12)
-        first_line = self._pairs.setdefault(digest, line)
+    def _made_id(self, pair: list[Any], written: list[Any], line: int) -> tuple[str, list[CellError]]:
+        """An id from the file names and a digest of the cells as written: the same wherever the folder lies."""
+        first_line = self._pairs.setdefault(short_digest(pair, 16), line)
         if first_line != line:
             reason = f"the same pair with the same options is already on line {first_line}"
             return "", [CellError(None, "", reason)]
+        digest = short_digest(written, 12)  # longer where six digits are taken
         stems = f"{_id_part(pair[0])}-{_id_part(pair[1])}"
         pair_id = f"{stems}-{digest[:6]}"
         if pair_id.casefold() in self._ids:

@@ -1,5 +1,7 @@
 """What is left to do, in batches of one style and size. No torch, no prefect.
 
+A batch is what one task does on one device, pair after pair: the unit of scheduling, not of arithmetic.
+
 A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
 weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
 """
@@ -8,7 +10,7 @@ import math
 from collections.abc import Iterable
 
 from flows import storage
-from flows.errors import ManifestError
+from flows.errors import ManifestError, StorageError
 from flows.ledger import LedgerIndex, PairKey, key_of
 from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, short_digest
 from flows.settings import Selection
@@ -46,17 +48,36 @@ def plan_run(
 def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256: str) -> list[PlannedPair]:
     """The pairs with the identities of their inputs, every file looked at once."""
     specs = list(specs)
-    addresses = sorted({address for spec in specs for address in (spec.content, spec.style)})
-    identities = dict(zip(addresses, storage.each(storage.identity, addresses), strict=True))
-    digests: dict[int, str] = {}
+    identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}))
+    digests: dict[int, str] = {}  # rows without options of their own share one object
     planned = []
     for spec in specs:
-        digest = digests.setdefault(id(spec.options), spec.options.digest())
-        content, style = identities[spec.content] or MISSING, identities[spec.style] or MISSING
+        digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
+        content, style = identities[spec.content], identities[spec.style]
         fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
         key: PairKey = (spec.pair_id, fingerprint)
         planned.append(PlannedPair(spec, content, style, fingerprint, index.attempts.get(key, 0) + 1))
     return planned
+
+
+def identities_of(addresses: list[str]) -> dict[str, str]:
+    """Each file's identity; `MISSING` where there is none, or where it cannot be had: the worker then finds out why.
+
+    Raises:
+        StorageError: if not one of the files could be looked at: then the trouble is not with the files.
+    """
+    found = storage.each(_identity_or_error, addresses)
+    errors = [one for one in found if isinstance(one, StorageError)]
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    return {address: one if isinstance(one, str) else MISSING for address, one in zip(addresses, found, strict=True)}
+
+
+def _identity_or_error(address: str) -> str | StorageError | None:
+    try:
+        return storage.identity(address)
+    except StorageError as error:
+        return error
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:

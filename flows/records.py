@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from nst_core.errors import NstError
 from nst_core.options import StylizeOptions
 
 Status = Literal["succeeded", "failed", "rejected", "pending"]
@@ -181,6 +182,26 @@ class AttemptRecord(_Record):
     device: str
     started_at: str
     finished_at: str
+
+
+def failed_attempt(
+    pair: PlannedPair, run_id: str, error: Exception, *, device: str, seconds: float, started_at: str
+) -> AttemptRecord:
+    """The record of an attempt that ended in an error; one that nobody raised on purpose is `internal`."""
+    expected = isinstance(error, NstError)
+    return AttemptRecord(
+        pair_id=pair.spec.pair_id,
+        fingerprint=pair.fingerprint,
+        run_id=run_id,
+        attempt=pair.attempt,
+        error_kind=error.kind if isinstance(error, NstError) else "internal",
+        error=str(error) if expected else f"{type(error).__name__}: {error}",
+        retryable=isinstance(error, NstError) and error.retryable,
+        seconds=round(seconds, 3),
+        device=device,
+        started_at=started_at,
+        finished_at=utc_now(),
+    )
 
 
 class RunRecord(_Record):

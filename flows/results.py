@@ -4,6 +4,7 @@
 """
 
 import io
+import re
 from typing import Any
 
 from flows import storage
@@ -15,6 +16,9 @@ WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "
 REAL_NUMBERS = ("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds")
 
 Row = dict[str, Any]
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""All but tab and line feed, which CSV can hold."""
 
 
 def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> list[Row]:
@@ -71,6 +75,11 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     return csv_address, parquet_address
 
 
+def printable(text: str) -> str:
+    """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def _dtype(column: str) -> Any:
     if column in WHOLE_NUMBERS:
         return "Int64"
@@ -85,12 +94,7 @@ def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id:
     row["pair_id"] = rejected.cells[titles["id"]] if "id" in titles else None
     row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": "manifest", "attempts": 0}
     row["error"] = rejected.reason()
-    return {name: _without_nul(value) for name, value in row.items()}
-
-
-def _without_nul(value: Any) -> Any:
-    """A cell that was refused for its NUL must not carry it into the table, where it ends the text for many readers."""
-    return value.replace("\0", "\\0") if isinstance(value, str) else value
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _pair_row(spec: PairSpec, run_id: str) -> Row:

@@ -65,10 +65,15 @@ def prepare_run(
     precision = choose_precision(settings.precision, devices[0])
     ledger = Ledger(output)
     index = ledger.index()
-    failed_before = _failed_in_latest_run(output, index) if selection.only_failed else frozenset()
+    latest, failed_before = _latest_failures(output, index) if selection.only_failed else (None, frozenset())
     plan = plan_run(manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices))
     run_id = new_run_id()
-    everything = (*plan.done, *plan.todo, *plan.unselected)
+    fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in (*plan.done, *plan.todo, *plan.unselected)}
+    if latest is not None:
+        # A retry leaves alone what did not fail, also where an input has changed since: its record stands.
+        fingerprints |= {
+            pair.spec.pair_id: latest.fingerprints.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected
+        }
     record = RunRecord(
         run_id=run_id,
         manifest_uri=manifest.uri,
@@ -81,7 +86,7 @@ def prepare_run(
         device=",".join(devices),
         precision=precision,
         started_at=utc_now(),
-        fingerprints={pair.spec.pair_id: pair.fingerprint for pair in everything},
+        fingerprints=fingerprints,
     )
     storage.remove(storage.join(output, "_SUCCESS"))
     ledger.start_run(record, data)
@@ -141,10 +146,11 @@ def new_run_id() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
-def _failed_in_latest_run(output: str, index: LedgerIndex) -> frozenset[str]:
+def _latest_failures(output: str, index: LedgerIndex) -> tuple[RunRecord, frozenset[str]]:
+    """The latest run, and the ids of the pairs that failed in it."""
     run, _, manifest = latest_manifest(output)
     rows = table_rows(manifest, run, Ledger(output), index)
-    return frozenset(row["pair_id"] for row in rows if row["status"] == "failed")
+    return run, frozenset(row["pair_id"] for row in rows if row["status"] == "failed")
 
 
 def _mark_complete(output: str, summary: RunSummary) -> None:

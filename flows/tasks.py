@@ -8,8 +8,9 @@ import time
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.errors import StorageError
 from flows.ledger import Ledger
-from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair, utc_now
+from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair, failed_attempt, utc_now
 from flows.worker import Job, stylize_pair
 from flows.worker_pool import DeviceWorker, PoolStopped, WorkerDied, WorkerPool
 
@@ -40,6 +41,9 @@ def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter) ->
                 result = _stylize_in(worker, pair, job)
             except PoolStopped:  # the flow is ending and says so; this pair and the rest stay pending
                 break
+            except StorageError as error:  # not even its failure could be kept: it stays pending, the others go on
+                logger.error("row %d %s: left pending: %s", pair.spec.row, pair.spec.pair_id, error)  # noqa: TRY400
+                continue
             tally["succeeded" if isinstance(result, PairRecord) else "failed"] += 1
             _log_progress(result, pair, counter)
     return tally
@@ -50,19 +54,8 @@ def _stylize_in(worker: DeviceWorker, pair: PlannedPair, job: Job) -> PairRecord
     try:
         return worker.run(stylize_pair, pair, job, worker.device)
     except WorkerDied as error:
-        attempt = AttemptRecord(
-            pair_id=pair.spec.pair_id,
-            fingerprint=pair.fingerprint,
-            run_id=job.run_id,
-            attempt=pair.attempt,
-            error_kind=error.kind,
-            error=str(error),
-            retryable=error.retryable,
-            seconds=round(time.monotonic() - began, 3),
-            device=worker.device,
-            started_at=started_at,
-            finished_at=utc_now(),
-        )
+        seconds = time.monotonic() - began
+        attempt = failed_attempt(pair, job.run_id, error, device=worker.device, seconds=seconds, started_at=started_at)
         Ledger(job.output).add_attempt(attempt)
         return attempt
 

@@ -17,11 +17,11 @@ from PIL import Image
 from flows import storage
 from flows.errors import StorageError
 from flows.ledger import Ledger
-from flows.records import AttemptRecord, PairRecord, PlannedPair, utc_now
+from flows.records import AttemptRecord, PairRecord, PlannedPair, failed_attempt, utc_now
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.errors import NstError, OptionsError, WeightsError
+from nst_core.errors import NstError, OptionsError, OutOfMemory, WeightsError
 from nst_core.images import MAX_BYTES, decode_image, encode_image, resize
 from nst_core.losses.perceptual import LossValues
 from nst_core.options import StylizeOptions
@@ -73,23 +73,14 @@ def stylize_pair(pair: PlannedPair, job: Job, device: str) -> PairRecord | Attem
     except WeightsError:
         raise
     except NstError as error:
-        kind, retryable, reason = error.kind, error.retryable, str(error)
+        failure: Exception = error
+    except MemoryError:
+        failure = OutOfMemory(f"{pair.spec.content}: too little memory to read or write it")
     except Exception as error:  # the row boundary: whatever it is, the other rows go on and this one says why
         logger.exception("row %d (%s) failed unexpectedly", pair.spec.row, pair.spec.pair_id)
-        kind, retryable, reason = "internal", False, f"{type(error).__name__}: {error}"
-    attempt = AttemptRecord(
-        pair_id=pair.spec.pair_id,
-        fingerprint=pair.fingerprint,
-        run_id=job.run_id,
-        attempt=pair.attempt,
-        error_kind=kind,
-        error=reason,
-        retryable=retryable,
-        seconds=round(time.monotonic() - began, 3),
-        device=device,
-        started_at=started_at,
-        finished_at=utc_now(),
-    )
+        failure = error
+    seconds = time.monotonic() - began
+    attempt = failed_attempt(pair, job.run_id, failure, device=device, seconds=seconds, started_at=started_at)
     Ledger(job.output).add_attempt(attempt)
     return attempt
 
@@ -122,7 +113,8 @@ def _stylize_and_commit(pair: PlannedPair, job: Job, device: str, began: float, 
     data, losses = _encode(result, request, backbone, pair, options)
     sha256 = hashlib.sha256(data).hexdigest()
     output = f"images/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
-    storage.create(storage.join(job.output, output), data)
+    # Named by its content, so that writing it again changes nothing; whole, even where a crash left a part of it.
+    storage.replace(storage.join(job.output, output), data)
     record = PairRecord(
         pair_id=pair.spec.pair_id,
         fingerprint=pair.fingerprint,

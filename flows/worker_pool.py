@@ -82,19 +82,25 @@ class DeviceWorker:
         """End the process at once; what it was doing is lost."""
         with self._lock:
             self._stopped = True
-            if self._pool is None:
-                return
             if self._future is not None:
                 self._future.cancel()  # stopping the pool alone leaves whoever waits for the result waiting
+            self._end_pool()
+
+    def _end_pool(self) -> None:
+        """Also where pebble gave the pool up: its process may live on, and hold the model."""
+        if self._pool is not None:
             self._pool.stop()  # type: ignore[no-untyped-call]  # pebble types only some of its methods
             self._pool.join()
+        self._pool = None
 
     def _schedule(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         with self._lock:
             if self._stopped:
                 raise PoolStopped(INTERRUPTED)
             # A process that dies while it is idle breaks pebble's pool for good.
-            if self._pool is None or not self._pool.active:
+            if self._pool is not None and not self._pool.active:
+                self._end_pool()
+            if self._pool is None:
                 self._pool = _one_process()
             future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
             self._future = future

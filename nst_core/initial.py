@@ -19,6 +19,7 @@ def initial_pastiche(content: Tensor, style: Tensor, options: StylizeOptions) ->
         return content
     if options.init == "style":
         shape = content.shape[2:]
+        style = style.to(content.device)
         return functional.interpolate(style, size=shape, mode="bilinear", antialias=True, align_corners=False)
     generator = torch.Generator().manual_seed(options.seed)
     noise = torch.randn(content.shape, generator=generator).mul(NOISE_STD)

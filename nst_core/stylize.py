@@ -1,7 +1,8 @@
 """Stylize a batch of pairs of equal size at once, and measure the losses of a finished picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,10 +20,12 @@ from nst_core.losses.perceptual import (
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 
+Result = TypeVar("Result")
+
 
 @dataclass(frozen=True)
 class StyleImage:
-    """A style image, shape (1, 3, H, W), in [0, 1], with its target, so that one encoding serves many pairs."""
+    """A style image, shape (1, 3, H, W), in [0, 1], on the CPU, with its target: one encoding serves many pairs."""
 
     image: Tensor
     target: StyleTarget
@@ -57,8 +60,11 @@ class StylizeResult:
 
 def prepare_style(backbone: Backbone, image: Tensor, options: StylizeOptions) -> StyleImage:
     """A style image, shape (1, 3, H, W), encoded in fp32 for every pair that uses it with these options."""
-    image = image.to(backbone.device)
-    return StyleImage(image, encode_style(backbone.exact, image, options))
+    what = f"a style image of {image.shape[3]} x {image.shape[2]} px"
+    target = _within_memory(
+        what, backbone.device, lambda: encode_style(backbone.exact, image.to(backbone.device), options)
+    )
+    return StyleImage(image, target)
 
 
 def stylize(
@@ -75,21 +81,9 @@ def stylize(
         OptionsError: if a picture is too small for a layer.
     """
     options = _shared_options(requests)
-    try:
-        return _stylize(requests, options, backbone, on_step)
-    except torch.OutOfMemoryError as error:
-        reason = str(error)
-    except RuntimeError as error:
-        # The CPU's allocator raises a plain RuntimeError.
-        if "can't allocate memory" not in str(error):
-            raise
-        reason = str(error)
-    # Outside of the except blocks: the caught exception holds the tensors of the failed call alive.
-    shape = tuple(requests[0].content.shape[2:])
-    raise OutOfMemory(
-        f"{len(requests)} pairs of {shape[1]} x {shape[0]} px do not fit into the memory of {backbone.device}: "
-        f"lower size_px ({reason.splitlines()[0]})"
-    )
+    height, width = requests[0].content.shape[2:]
+    what = f"{len(requests)} pairs of {width} x {height} px"
+    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step))
 
 
 def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
@@ -100,10 +94,31 @@ def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> Loss
     """
     if pixels.shape != request.content.shape:
         raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
+    what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
+    return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone))
+
+
+@torch.no_grad()
+def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
     content = encode_content(backbone.exact, request.content.to(backbone.device), request.options)
     loss = PerceptualLoss(backbone.exact, content, request.style.target, request.options)
-    with torch.no_grad():
-        return loss(pixels.to(backbone.device)).values()[0]
+    return loss(pixels.to(backbone.device)).values()[0]
+
+
+def _within_memory(what: str, device: str, work: Callable[[], Result]) -> Result:
+    """What some work returns; the many ways to run out of memory become `OutOfMemory`."""
+    try:
+        return work()
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        reason = str(error)
+    except RuntimeError as error:
+        # The CPU's allocator, cuBLAS and cuDNN raise plain RuntimeErrors.
+        if not any(sign in str(error) for sign in ("can't allocate memory", "ALLOC_FAILED")):
+            raise
+        reason = str(error)
+    # Outside of the except blocks: the caught exception holds the tensors of the failed call alive.
+    first_line = reason.partition("\n")[0] or "out of memory"
+    raise OutOfMemory(f"not enough memory on {device} for {what}: lower size_px ({first_line})")
 
 
 def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:

@@ -49,13 +49,16 @@ def read(address: str, max_bytes: int | None = None) -> bytes:
 
     Raises:
         NotFound, Forbidden, Unavailable: as their names say.
-        TooLarge: if it holds more than `max_bytes`; nothing much is read then.
+        TooLarge: if it holds more than `max_bytes`; no more than that is read.
     """
     return _files(address).read(address, max_bytes)
 
 
 def create(address: str, data: bytes) -> bool:
-    """Make a new file; False if there is one already, which stays as it is. `data` must not be empty."""
+    """Make a new file; False if there is one already, which stays as it is. `data` must not be empty.
+
+    On S3 also True if what is there holds the same bytes: the answer to our own write may have been lost.
+    """
     return _files(address).create(address, data)
 
 

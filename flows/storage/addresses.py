@@ -7,7 +7,7 @@ import re
 from flows.errors import NotAllowed
 
 S3 = "s3://"
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:(//|:)")
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def is_s3(address: str) -> bool:

@@ -95,12 +95,17 @@ def _written_beside(address: str, data: bytes) -> Iterator[Path]:
 def _create_exclusively(address: str, data: bytes) -> bool:
     """For file systems without hard links. A crash in the middle can leave a part of the file."""
     try:
-        with open(address, "xb") as file:
+        file = open(address, "xb")  # noqa: SIM115  # closed below
+    except FileExistsError:
+        return False
+    with file:
+        try:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except FileExistsError:
-        return False
+        except OSError:
+            os.unlink(address)
+            raise
     return True
 
 

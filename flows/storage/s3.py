@@ -63,8 +63,15 @@ def create(address: str, data: bytes) -> bool:
             with _named_errors(address):
                 raise
         # The answer to our own write may have been lost and the retry refused: what is there decides.
-        return read(address, None) == data
+        return _is_there(address, data)
     return True
+
+
+def _is_there(address: str, data: bytes) -> bool:
+    try:
+        return read(address, None) == data
+    except NotFound as error:  # refused because of another request in flight that came to nothing
+        raise Unavailable(f"{address}: the object was being written by somebody else, and is not there") from error
 
 
 def replace(address: str, data: bytes) -> None:

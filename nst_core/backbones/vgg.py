@@ -1,6 +1,6 @@
 """VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
 
-Simonyan and Zisserman, 1409.1556. The modules are torchvision's; the classifier is never built.
+Simonyan and Zisserman, 1409.1556. The modules are torchvision's; the classifier takes no memory and is dropped.
 """
 
 from collections.abc import Sequence
@@ -87,7 +87,7 @@ class VGG(nn.Module):
         if found < needed:
             raise OptionsError(
                 f"layer {self.layers[last]} needs at least {needed} px on the short side, the picture has {found} px: "
-                f"raise size_px"
+                f"raise size_px (or style_scale, if it is the style image)"
             )
         return last
 

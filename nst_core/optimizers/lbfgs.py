@@ -6,7 +6,8 @@ judged by the one evaluation it costs. Three departures, each there so that no o
 - a step that raises the value above the largest of the last few accepted ones (the non-monotone rule of Grippo,
   Lampariello and Lucidi, 1986), or that is not finite, is taken back and shortened by quadratic interpolation;
 - the first step, along the gradient, changes the coordinates by `first_step` in root mean square, whatever the scale
-  of the objective; so does every restart after `RESTART_AFTER` shortenings in a row;
+  of the objective; after `RESTART_AFTER` shortenings in a row the history is dropped and the step begins anew along
+  the gradient, a tenth as long as the last time;
 - a pair (s, y) of too little curvature is not stored.
 
 Nothing depends on the scale of the objective: f and 1000 f take the same path.

@@ -19,6 +19,13 @@ class TwoPartError(Exception):
         return type(self), (self.name, self.reason)
 
 
+class UnpicklableError(Exception):
+    """An error that pickle takes apart but cannot put together again: it would call `__init__` with one argument."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+
+
 def add(first: int, *, second: int) -> int:
     return first + second
 
@@ -29,6 +36,10 @@ def process_id() -> int:
 
 def raise_two_parts() -> None:
     raise TwoPartError("cat.png", "too small")
+
+
+def raise_unpicklable() -> None:
+    raise UnpicklableError("cat.png", "too small")
 
 
 def raise_runtime_error() -> None:
@@ -53,6 +64,15 @@ def sleep(seconds: float, started: str | None = None) -> None:
     if started:
         Path(started).write_text(str(os.getpid()))
     time.sleep(seconds)
+
+
+def meet(own: str, other: str) -> bool:
+    """Whether the other one came too."""
+    Path(own).touch()
+    end = time.monotonic() + 10
+    while not Path(other).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return Path(other).exists()
 
 
 def facts() -> dict[str, object]:

@@ -67,7 +67,8 @@ def test_no_arguments_show_the_help() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "models"), [("run", (StylizeOptions, RunSettings)), ("retry", (RunSettings,)), ("validate", ())]
+    ("command", "models"),
+    [("run", (StylizeOptions, RunSettings)), ("retry", (RunSettings,)), ("validate", (StylizeOptions,))],
 )
 def test_the_help_lists_every_option(command: str, models: Sequence[type[StylizeOptions | RunSettings]]) -> None:
     """The help of a command has an option for every field of the models that it takes, and for no other."""
@@ -106,8 +107,8 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         (["run", "pairs.csv", "--content-weight", "0", "--style-weight", "0"], "nothing to optimise"),
         (["run", "pairs.csv", "--only", "cow"], "no valid row has the id 'cow'"),
         (["run", "pairs.csv", "--device", "cuda:77"], "no device 'cuda:77'"),
-        (["run", "none.csv"], "none.csv: there is no such manifest"),
-        (["validate", "none.csv"], "none.csv: there is no such manifest"),
+        (["run", "none.csv"], "none.csv: no such file"),
+        (["validate", "none.csv"], "none.csv: no such file"),
         (["status", "nowhere"], "nowhere: no run has been made into this output"),
         (["retry", "nowhere"], "nowhere: no run has been made into this output"),
     ],
@@ -216,7 +217,7 @@ def test_a_good_manifest_is_valid(pictures: None) -> None:
     """Every row can be stylized: exit code 0 and one line."""
     result = nst("validate", manifest())
 
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows can be stylized, 0 cannot\n")
+    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n")
 
 
 def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
@@ -237,7 +238,7 @@ def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
         "pairs.csv line 4: column 'steps': expected a whole number, got 'ten'",
         f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
         f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
-        "pairs.csv: 1 rows can be stylized, 3 cannot",
+        "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
     ]
 
 
@@ -260,7 +261,7 @@ def test_validate_can_leave_the_files_alone() -> None:
     """With --no-files a manifest is checked where its pictures are not."""
     result = nst("validate", manifest(), "--no-files")
 
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows can be stylized, 0 cannot\n")
+    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized\n")
 
 
 def test_validate_goes_on_past_a_folder(pictures: None) -> None:
@@ -270,7 +271,7 @@ def test_validate_goes_on_past_a_folder(pictures: None) -> None:
 
     assert result.exit_code == ExitCode.SOME_FAILED
     assert "pairs.csv line 2: column 'content'" in result.stdout
-    assert "pairs.csv: 1 rows can be stylized, 1 cannot" in result.stdout
+    assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
 
 
 def test_validate_changes_nothing(pictures: None) -> None:
@@ -309,12 +310,12 @@ def output_of_a_run(output: str, *, failures: bool) -> str:
 
 @pytest.mark.parametrize("place", ["local", "s3"])
 def test_status_counts_the_rows(place: str, request: pytest.FixtureRequest) -> None:
-    """The state of an output's latest run, from its records alone; nothing failed, so exit code 0."""
+    """The state of an output's latest run, from its records alone; rows are pending, so exit code 75."""
     output = "out" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
     output_of_a_run(storage.absolute(output), failures=False)
     result = nst("status", output)
 
-    assert result.exit_code == 0
+    assert result.exit_code == ExitCode.INTERRUPTED
     assert result.stdout.splitlines() == [
         "run 20260102T000000Z-000002 of /in/pairs.csv",
         "1 succeeded, 0 failed, 0 rejected, 1 pending",

@@ -579,7 +579,7 @@ def test_made_ids_depend_on_the_pair_and_its_own_options_alone() -> None:
 
     assert first.pair_id == other.pair_id
     assert first.pair_id != second.pair_id
-    assert first.pair_id != parsed(text, uri="/elsewhere/pairs.csv").pairs[0].pair_id
+    assert first.pair_id == parsed(text, uri="/elsewhere/pairs.csv").pairs[0].pair_id
 
 
 def test_the_same_pair_twice_without_ids() -> None:

@@ -1,12 +1,13 @@
 """stylize: a batch of pairs of equal size at once, and the losses of a finished picture."""
 
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nst_core.backbones.backbone import Backbone, wrap_network
 from nst_core.backbones.vgg import VGG
@@ -19,6 +20,9 @@ from nst_core.pixels import to_picture, to_tensor
 from nst_core.stylize import StyleImage, StylizeRequest, StylizeResult, measure, prepare_style, stylize
 
 Picture = Callable[..., Tensor]
+
+# Without a ReLU the objective is smooth. A kink, met by one of two paths that differ by rounding, sets them apart.
+SMOOTH: dict[str, Any] = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",)}
 
 
 def make(**values: Any) -> StylizeOptions:
@@ -133,15 +137,29 @@ def test_every_recipe_gains_with_its_own_defaults(pairs: Pairs, recipe: str) -> 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_batch_mates_do_not_matter(pairs: Pairs, optimizer: str) -> None:
     """After ten steps a pastiche is, but for rounding, the same alone and with a batch mate of another style."""
-    requests = [pairs.request(number, optimizer=optimizer) for number in (1, 2)]
+    requests = [pairs.request(number, optimizer=optimizer, **SMOOTH) for number in (1, 2)]
 
     together = pairs.stylize(*requests)
 
     for request, result in zip(requests, together, strict=True):
         (alone,) = pairs.stylize(request)
         moved = (alone.pastiche - request.content).abs().mean().item()
-        assert (result.pastiche - alone.pastiche).abs().mean().item() < 0.02 * moved
+        assert (result.pastiche - alone.pastiche).abs().mean().item() < 0.01 * moved
         assert vars(result.initial) == pytest.approx(vars(alone.initial), rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_batch_mates_do_not_matter_to_the_loss(pairs: Pairs, optimizer: str) -> None:
+    """Through all of the network's kinks, too, a pair comes to the same loss alone and with a batch mate."""
+    requests = [pairs.request(number, optimizer=optimizer) for number in (1, 2)]
+
+    together = pairs.stylize(*requests)
+
+    for request, result in zip(requests, together, strict=True):
+        (alone,) = pairs.stylize(request)
+        totals = [measure(one.pastiche, request, pairs.backbone).total for one in (result, alone)]
+        assert totals[0] == pytest.approx(totals[1], rel=0.02)
+        assert totals[0] < 0.9 * alone.initial.total
 
 
 def test_results_come_in_the_order_of_requests(pairs: Pairs) -> None:
@@ -203,12 +221,12 @@ def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
 
 def test_one_style_image_serves_many_pairs(pairs: Pairs) -> None:
     """A style that is encoded once and used twice gives what it gives encoded for each pair."""
-    shared = pairs.request(1).style
-    requests = [StylizeRequest(pairs.picture(28, 32, number), shared, make()) for number in (1, 2)]
+    shared = pairs.request(1, **SMOOTH).style
+    requests = [StylizeRequest(pairs.picture(28, 32, number), shared, make(**SMOOTH)) for number in (1, 2)]
 
     results = pairs.stylize(*requests)
 
-    own = pairs.stylize(pairs.request(1))[0]
+    own = pairs.stylize(pairs.request(1, **SMOOTH))[0]
     torch.testing.assert_close(results[0].pastiche, own.pastiche, rtol=0.0, atol=0.01)
 
 
@@ -217,15 +235,15 @@ def test_one_style_image_serves_many_pairs(pairs: Pairs) -> None:
 
 def test_a_diverged_pair_is_an_error_in_its_place(pairs: Pairs) -> None:
     """A pair whose loss is not finite gives an error where its result would be; the pair beside it is well."""
-    request = pairs.request(1)
-    target = {layer: gram * (torch.inf if layer == "relu3_1" else 1.0) for layer, gram in request.style.target.items()}
+    request, other = pairs.request(1, **SMOOTH), pairs.request(2, **SMOOTH)
+    target = {layer: gram * torch.inf for layer, gram in request.style.target.items()}
     ill = StylizeRequest(request.content, StyleImage(request.style.image, target), request.options)
 
-    error, result = stylize([ill, pairs.request(2)], pairs.backbone)
+    error, result = stylize([ill, other], pairs.backbone)
 
     assert isinstance(error, DivergedError)
     assert isinstance(result, StylizeResult)
-    (alone,) = pairs.stylize(pairs.request(2))
+    (alone,) = pairs.stylize(other)
     torch.testing.assert_close(result.pastiche, alone.pastiche, rtol=0.0, atol=0.01)
 
 
@@ -253,14 +271,47 @@ def test_a_picture_too_small_for_a_layer(pairs: Pairs) -> None:
         stylize([pairs.request(1, size=(12, 40))], pairs.backbone)
 
 
-def test_more_than_the_memory_holds(pairs: Pairs) -> None:
-    """A batch that no memory holds is an OutOfMemory that names the size and the device."""
-    request = pairs.request(1)
-    # A view of one pixel: only copying it, as making a batch does, needs the memory (844 TB of it).
-    vast = StylizeRequest(torch.zeros(1, 3, 1, 1).expand(1, 3, 2**23, 2**23), request.style, request.options)
+# A view of one pixel: only copying it, as every pass through the network does, needs the memory (844 TB of it).
+VAST = torch.zeros(1, 3, 1, 1).expand(1, 3, 2**23, 2**23)
 
-    with pytest.raises(OutOfMemory, match="1 pairs of 8388608 x 8388608 px do not fit into the memory of cpu"):
-        stylize([vast], pairs.backbone)
+Task = Callable[[Pairs, StylizeRequest], Any]
+
+TASKS: dict[str, Task] = {
+    "stylize": lambda pairs, request: stylize([request], pairs.backbone),
+    "prepare_style": lambda pairs, request: prepare_style(pairs.backbone, request.content, request.options),
+    "measure": lambda pairs, request: measure(request.content, request, pairs.backbone),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_more_than_the_memory_holds(pairs: Pairs, task: str) -> None:
+    """What no memory holds is an OutOfMemory that names the size and the device."""
+    request = pairs.request(1)
+    vast = StylizeRequest(VAST, request.style, request.options)
+
+    with pytest.raises(OutOfMemory) as caught:
+        TASKS[task](pairs, vast)
+
+    assert all(part in str(caught.value) for part in ("8388608 x 8388608 px", "cpu", "lower size_px"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_memory_error_lets_go_of_what_failed(pairs: Pairs, task: str) -> None:
+    """While an OutOfMemory is handled, the tensors of the failed call are free, for a smaller batch to be tried."""
+    request = pairs.request(1)
+    witnesses: list[weakref.ref[Tensor]] = []
+
+    def run_out(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        witnesses.append(weakref.ref(inputs[0]))
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    handle = pairs.backbone.exact.features[2].register_forward_pre_hook(run_out)
+    with pytest.raises(OutOfMemory) as caught:
+        TASKS[task](pairs, request)
+    handle.remove()
+
+    assert isinstance(caught.value, OutOfMemory)
+    assert [witness() for witness in witnesses] == [None]
 
 
 def test_another_error_stays_what_it_is(pairs: Pairs) -> None:

@@ -296,7 +296,7 @@ def test_devices_and_pipes_have_no_identity(tmp_path: Path) -> None:
     code = "import sys; from flows import storage; print([storage.identity(name) for name in sys.argv[1:]])"
     process = start(code, "/dev/zero", str(pipe))
     try:
-        output, _ = process.communicate(timeout=5)
+        output, _ = process.communicate(timeout=10)
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()

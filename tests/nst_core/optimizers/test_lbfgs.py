@@ -261,6 +261,40 @@ def test_no_curvature_no_history() -> None:
     torch.testing.assert_close(lengths, torch.full_like(lengths, 0.02), rtol=1e-3, atol=0.0)
 
 
+def told(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
+    """Tell one row what was found at its point; the step that it tries next."""
+    optimizer.tell(torch.tensor([value]), torch.tensor([gradient]))
+    return (optimizer.point - optimizer.accepted)[0]
+
+
+def test_a_pair_of_negative_curvature_is_forgotten() -> None:
+    """After a step with negative curvature and one with positive, the direction is that of the second alone."""
+    optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
+    told(optimizer, 10.0, 1.0, 1.0)
+    uphill = told(optimizer, 9.0, 2.0, 2.5)  # steeper than before, going down: negative curvature
+    points = [optimizer.accepted[0].double().numpy()]
+
+    found = told(optimizer, 8.0, 1.0, 1.5)
+
+    points.append(optimizer.accepted[0].double().numpy())
+    gradients = np.array([[2.0, 2.5], [1.0, 1.5]])
+    assert uphill.square().mean().sqrt().item() == pytest.approx(1.0)
+    np.testing.assert_allclose(found.numpy(), dense_direction(np.array(points), gradients, 1), rtol=1e-5)
+
+
+def test_a_restart_forgets_the_history() -> None:
+    """After a restart steps are first steps again, until one shows curvature."""
+    optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
+    told(optimizer, 10.0, 1.0, 1.0)
+    told(optimizer, 9.0, 0.5, 0.25)
+    for _ in range(6):
+        told(optimizer, float("nan"), 0.0, 0.0)
+
+    step = told(optimizer, 8.0, 0.5, 0.25)  # the gradient is as before: no curvature
+
+    assert step.square().mean().sqrt().item() == pytest.approx(1.0)
+
+
 def test_at_the_minimum_nothing_moves() -> None:
     """A start without a slope stays where it is, finite."""
     path = minimise(bowl, [[1.0, 1.0, 1.0]], 5)
