@@ -18,7 +18,9 @@ from nst_core.sizes import smallest_side
 FeatureMaps = dict[str, Tensor]
 """Layer name -> features, shape (N, C, H, W)."""
 
-AVERAGE_POOLING_SCALE = 2.0
+AVERAGE_POOLING_SCALE = 1.45
+"""Ratio of max to average pooling in VGG-19, measured on photographs and paintings: with it the root mean square of
+relu2_1 to relu4_2 stays within about a tenth of what it is with max pooling, and that of relu5_1 within a third."""
 
 
 class VGG(nn.Module):
