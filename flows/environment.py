@@ -25,6 +25,8 @@ DEFAULTS = {
     # Prefect's own lines only when something is wrong; ours, one per pair, always.
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,nst_core",
+    # Our lines outside of a flow run, such as those of `nst validate`, are for the terminal alone.
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(levelname)-7s %(message)s",
 }
 

@@ -96,7 +96,7 @@ def test_max_pooling(network: VGG, picture: Picture) -> None:
 
 
 def test_average_pooling(network: VGG, picture: Picture) -> None:
-    """Average pools give twice the mean of each 2 x 2 block, at every pool."""
+    """Average pools give 1.45 times the mean of each 2 x 2 block, at every pool."""
     layers = ("relu1_2", "pool1", "relu2_2", "pool2", "relu3_4", "pool3")
 
     features = network(picture(32, 32, 0), layers, "average")
