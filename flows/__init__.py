@@ -1,19 +1,21 @@
 """Bulk work around the engine: a manifest in, stylized images and a results table out.
 
-    errors         what can go wrong around the engine
-    settings       RunSettings: what belongs to the run, not to the look
-    records        the frozen types that cross boundaries
-    storage        every byte read or written, local and S3 alike
-    manifest       CSV -> Manifest, with every bad row named
-    plan           what is left to do, in batches of one style and size
-    ledger         OUT/_nst: runs, records and attempts
-    results        the results table and the summary, built from the ledger alone
-    worker         one pair on one device: read, stylize, commit
-    worker_pool    one worker process per device
+    errors           what can go wrong around the engine
+    settings         RunSettings: what belongs to the run, not to the look; Selection: which rows
+    records          the frozen types that cross boundaries
+    storage/         every byte read or written, local and S3 alike
+    csv_rows         CSV bytes -> numbered rows
+    manifest         numbered rows -> Manifest, with every bad row named
+    manifest_source  a manifest from its address, or from the snapshot of an earlier run
+    ledger           OUT/_nst: runs, records and attempts: the durable truth
+    plan             what is left to do, in batches of one style and size
+    results          the results table, built from the ledger alone
+    worker           one pair on one device: read, stylize, commit
+    worker_pool      one worker process per device
+    run              one run without Prefect: prepare it, finish it
     tasks, bulk_stylize   the Prefect layer: thin tasks over the functions above
-    run            one run without Prefect: prepare it, finish it
-    environment    Prefect's own settings, made before it is imported
-    cli            the command `nst`
+    environment      Prefect's own settings, made before it is imported
+    cli, cli_options, option_errors   the command `nst`, its options made from the types, its errors in words
 
 Only `tasks` and `bulk_stylize` import prefect; only `worker` and what imports it import torch.
 

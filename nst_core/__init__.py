@@ -11,6 +11,7 @@
     backbones/  VGG by layer name, and where its weights come from
     losses/     Gram matrix, content, style, total variation, and their weighted sum
     optimizers/ L-BFGS and Adam over a batch of pastiches, and the coordinates they work in
+    initial     what the optimisation starts from
     optimize    the one loop, and when it stops
     stylize     stylize(requests, backbone): a batch of equal-sized pairs at once
 

@@ -106,7 +106,7 @@ def optimize(
             if reason is not None:
                 pastiche = coordinates.decode(best[row : row + 1]).detach()
                 outcomes[one.pair] = Outcome(
-                    pastiche, one.best or losses[row], max(0, steps[row]), one.evaluations, reason, seconds
+                    pastiche, one.best or losses[row], steps[row], one.evaluations, reason, seconds
                 )
         going = [row for row, reason in enumerate(reasons) if reason is None]
         if len(going) < len(progress):
@@ -158,7 +158,7 @@ def _report(
     if on_step is None:
         return
     for one, seen, step in zip(progress, losses, steps, strict=True):
-        on_step(StepReport(one.pair, max(0, step), one.evaluations, seen, seconds))
+        on_step(StepReport(one.pair, step, one.evaluations, seen, seconds))
 
 
 def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> StopReason | None:
