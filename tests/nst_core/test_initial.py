@@ -50,15 +50,15 @@ def test_a_larger_style_is_not_aliased(picture: Picture) -> None:
 
 
 def test_noise(picture: Picture) -> None:
-    """From noise: around ImageNet's mean colour, with a spread of 0.2, inside [0, 1]."""
+    """From noise: around ImageNet's mean colour, with a faint spread of 0.02, inside [0, 1]."""
     found = start(picture, init="noise")
 
     assert found.shape == (1, 3, 40, 56)
     assert found.dtype == torch.float32
-    assert found.min().item() == 0.0
+    assert found.min().item() >= 0.0
     assert found.max().item() <= 1.0
-    assert found.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0.485, 0.456, 0.406], abs=0.02)
-    assert found.std(dim=(0, 2, 3)).tolist() == pytest.approx([0.2, 0.2, 0.2], abs=0.02)
+    assert found.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0.485, 0.456, 0.406], abs=0.002)
+    assert found.std(dim=(0, 2, 3)).tolist() == pytest.approx([0.02, 0.02, 0.02], abs=0.002)
 
 
 def test_noise_is_seeded(picture: Picture) -> None:
@@ -70,7 +70,7 @@ def test_noise_is_seeded(picture: Picture) -> None:
     first, second, other = (start(picture, init="noise", seed=seed) for seed in (3, 3, 4))
 
     assert torch.equal(first, second)
-    assert (first - other).abs().mean().item() > 0.1
+    assert (first - other).abs().mean().item() > 0.01
     assert torch.equal(torch.rand(3), expected)
 
 

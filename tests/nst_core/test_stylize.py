@@ -185,7 +185,7 @@ def test_seeds_may_differ_in_a_batch(pairs: Pairs) -> None:
     first, other, again = pairs.stylize(*requests)
 
     torch.testing.assert_close(first.pastiche, again.pastiche, rtol=0.0, atol=1e-4)
-    assert (first.pastiche - other.pastiche).abs().mean().item() > 0.05
+    assert (first.pastiche - other.pastiche).abs().mean().item() > 0.01
 
 
 def test_the_same_seed_is_the_same_picture(pairs: Pairs) -> None:
