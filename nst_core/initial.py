@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones.weights import IMAGENET_MEAN
+from nst_core.backbones.catalogue import IMAGENET_MEAN
 from nst_core.options import StylizeOptions
 
 NOISE_STD = 0.02

