@@ -128,11 +128,12 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions) -> tuple[Coordinat
 
 
 def _evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
+    """Losses at a point, and their gradients with respect to the coordinates, shape (N, n)."""
     point = point.detach().requires_grad_()
-    terms = loss(coordinates.decode(point))
-    (gradients,) = torch.autograd.grad(terms.total.sum(), point)
-    detached = LossTerms(terms.total.detach(), terms.content.detach(), terms.style.detach(), terms.tv.detach())
-    return detached, gradients
+    image = coordinates.decode(point)
+    terms, pixel_gradients = loss.with_gradient(image.detach())
+    (gradients,) = torch.autograd.grad(image, point, pixel_gradients)
+    return terms, gradients
 
 
 def _unit(first: Tensor) -> Tensor:

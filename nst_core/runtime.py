@@ -1,5 +1,6 @@
 """Devices, precision and threads: what the hardware at hand can do."""
 
+import ctypes
 import platform
 from typing import Literal
 
@@ -73,8 +74,26 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    _keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
+
+
+# From <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library hand freed memory out again instead of giving it back to the system at once.
+
+    Feature maps are freed and asked for again at every evaluation. By default glibc maps each anew, and the system
+    clears every page of it: a fifth of the time of an evaluation at 512 px. Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from nst_core.backbones.catalogue import WeightsFile, backbone_spec
+from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import load_convolutions
 from nst_core.runtime import PrecisionName
@@ -16,8 +17,8 @@ class Backbone:
     """A network on a device.
 
     Attributes:
-        exact: fp32. Targets and the losses of the results table come from it.
-        fast: the network that the pastiche is optimised with; the same object as `exact` for precision fp32.
+        exact: fp32, direct. Targets and the losses of the results table come from it.
+        fast: what the pastiche is optimised with, in `precision`.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Backbone:
     device: str
     precision: PrecisionName
     exact: VGG
-    fast: VGG
+    fast: ScheduledVGG
 
 
 def load_backbone(weights: WeightsFile, device: str = "cpu", precision: PrecisionName = "fp32") -> Backbone:
@@ -45,6 +46,6 @@ def wrap_network(
     """A backbone around a network that is in memory already."""
     exact = network.to(device).to(memory_format=torch.channels_last)
     # Weights are cast once here: autocast would cast frozen weights again at every pass.
-    fast = exact if precision == "fp32" else copy.deepcopy(exact).to(torch.bfloat16)
-    fast.mean, fast.std = exact.mean, exact.std  # the image itself is normalised in fp32
-    return Backbone(name, weights_sha256, device, precision, exact, fast)
+    cast = exact if precision == "fp32" else copy.deepcopy(exact).to(torch.bfloat16)
+    cast.mean, cast.std = exact.mean, exact.std  # the image itself is normalised in fp32
+    return Backbone(name, weights_sha256, device, precision, exact, ScheduledVGG(cast))

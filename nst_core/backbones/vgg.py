@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 import torchvision.models
 from torch import Tensor, nn
-from torch.nn import functional
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.backbones.pooling import average_pool
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import OptionsError, ShapeError, WeightsError
 from nst_core.layers import layer_names
@@ -18,10 +18,6 @@ from nst_core.sizes import smallest_side
 
 FeatureMaps = dict[str, Tensor]
 """Layer name -> features, shape (N, C, H, W)."""
-
-AVERAGE_POOLING_SCALE = 1.45
-"""Ratio of max to average pooling in VGG-19, measured on photographs and paintings: with it the root mean square of
-relu2_1 to relu4_2 stays within about a tenth of what it is with max pooling, and that of relu5_1 within a third."""
 
 
 class VGG(nn.Module):
@@ -70,20 +66,30 @@ class VGG(nn.Module):
             OptionsError: if this network has no such layer, or the image is too small for it.
             ShapeError: if the image has another shape.
         """
-        if image.dim() != 4 or image.shape[1] != 3:
-            raise ShapeError(f"expected an image of shape (N, 3, H, W), got {tuple(image.shape)}")
-        last = self._deepest(layers, image)
-        normalised = (image - self.mean) / self.std
-        current = normalised.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        last = self.deepest(layers, image)
+        current = self.normalise(image)
         features: FeatureMaps = {}
         for name, module in zip(self.layers[: last + 1], self.features, strict=False):
             average = pooling == "average" and name.startswith("pool")
-            current = _average_pool(current) if average else module(current)
+            current = average_pool(current) if average else module(current)
             if name in layers:
                 features[name] = current
         return features
 
-    def _deepest(self, layers: Sequence[str], image: Tensor) -> int:
+    def normalise(self, image: Tensor) -> Tensor:
+        """What enters the first convolution for an image in [0, 1], in channels_last memory order."""
+        normalised = (image - self.mean) / self.std
+        return normalised.to(self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def deepest(self, layers: Sequence[str], image: Tensor) -> int:
+        """The place, in `self.layers`, of the deepest of some layers.
+
+        Raises:
+            OptionsError: if this network has no such layer, or the image is too small for it.
+            ShapeError: if the image is not of shape (N, 3, H, W).
+        """
+        if image.dim() != 4 or image.shape[1] != 3:
+            raise ShapeError(f"expected an image of shape (N, 3, H, W), got {tuple(image.shape)}")
         unknown = [name for name in layers if name not in self.layers]
         if unknown:
             raise OptionsError(f"{self.architecture} has no layer {unknown[0]!r}; it has {', '.join(self.layers)}")
@@ -106,11 +112,3 @@ def _set_weights(module: nn.Conv2d, name: str, convolutions: Convolutions) -> No
         )
     module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     module.bias = nn.Parameter(bias)
-
-
-def _average_pool(features: Tensor) -> Tensor:
-    """Average pooling times `AVERAGE_POOLING_SCALE`, so that later layers see activations of the size they know.
-
-    Gatys et al. (2016) replace max by average pooling and leave the scale; the deeper layers then fade.
-    """
-    return functional.avg_pool2d(features, kernel_size=2, stride=2) * AVERAGE_POOLING_SCALE

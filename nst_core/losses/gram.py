@@ -25,8 +25,48 @@ def gram_matrix(feature_map: Tensor) -> Tensor:
     """
     if feature_map.dim() != 4:
         raise ShapeError(f"expected a feature map of shape (N, C, H, W), got {tuple(feature_map.shape)}")
-    if feature_map.dtype != torch.float64:
-        feature_map = feature_map.float()
-    # (N, positions, C) is a plain view of a channels_last map; (N, C, positions) would be a copy.
-    by_position = feature_map.permute(0, 2, 3, 1).flatten(1, 2)
-    return by_position.transpose(1, 2) @ by_position / by_position.shape[1]
+    by_position = _by_position(feature_map)
+    if feature_map.is_cuda and feature_map.dtype == torch.bfloat16:
+        # Tensor cores multiply bf16 exactly and add in fp32: nothing is lost against a copy in fp32.
+        gram = torch.bmm(by_position.transpose(1, 2), by_position, out_dtype=torch.float32)
+    else:
+        if feature_map.dtype != torch.float64:
+            by_position = by_position.float()
+        gram = by_position.transpose(1, 2) @ by_position
+    return gram / by_position.shape[1]
+
+
+def add_gram_gradient(feature_map: Tensor, gram_gradient: Tensor, gradient: Tensor | None) -> Tensor:
+    """Take the gradient with respect to a Gram matrix back to its feature map.
+
+    Args:
+        feature_map: shape (N, C, H, W).
+        gram_gradient: symmetric, shape (N, C, C).
+        gradient: to be added to, of the feature map's shape; its memory may be used for the result. None is 0.
+
+    Returns:
+        gradient + 2 gram_gradient F / M, of shape and precision of the feature map.
+    """
+    positions = feature_map.shape[2] * feature_map.shape[3]
+    factor = gram_gradient.mul(2.0 / positions).to(feature_map.dtype)
+    if not feature_map.is_contiguous():
+        return _add_by_position(feature_map, factor, gradient)
+    by_channel = feature_map.flatten(2)
+    if gradient is None:
+        return torch.bmm(factor, by_channel).view_as(feature_map)
+    return gradient.contiguous().flatten(2).baddbmm_(factor, by_channel).view_as(feature_map)
+
+
+def _by_position(feature_map: Tensor) -> Tensor:
+    """Shape (N, positions, C): a plain view of both usual memory orders."""
+    return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _add_by_position(feature_map: Tensor, factor: Tensor, gradient: Tensor | None) -> Tensor:
+    count, channels, height, width = feature_map.shape
+    by_position = _by_position(feature_map)
+    if gradient is None:
+        added = torch.bmm(by_position, factor)
+    else:
+        added = _by_position(gradient.contiguous(memory_format=torch.channels_last)).baddbmm_(by_position, factor)
+    return added.view(count, height, width, channels).permute(0, 3, 1, 2)

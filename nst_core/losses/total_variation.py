@@ -1,5 +1,6 @@
 """Roughness of an image."""
 
+import torch
 from torch import Tensor
 
 from nst_core.errors import ShapeError
@@ -28,3 +29,15 @@ def total_variation(image: Tensor) -> Tensor:
     across = image.diff(dim=3).abs().mean(dim=(1, 2, 3))
     down = image.diff(dim=2).abs().mean(dim=(1, 2, 3))
     return across + down
+
+
+def total_variation_gradient(image: Tensor) -> Tensor:
+    """Gradient of `total_variation`, shape (N, C, H, W); 0 where neighbours are equal."""
+    gradient = torch.zeros_like(image)
+    for dim in (2, 3):
+        differences = image.diff(dim=dim)
+        signs = differences.sign() / differences[0].numel()
+        last = image.shape[dim] - 1
+        gradient.narrow(dim, 1, last).add_(signs)
+        gradient.narrow(dim, 0, last).sub_(signs)
+    return gradient

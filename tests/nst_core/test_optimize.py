@@ -49,12 +49,12 @@ class Batch:
 
 @pytest.fixture
 def batch(backbone: Backbone, picture: Picture) -> Batch:
-    return Batch(backbone.fast, picture)
+    return Batch(backbone.exact, picture)
 
 
 @pytest.fixture
 def single(backbone: Backbone, picture: Picture) -> Batch:
-    return Batch(backbone.fast, picture, (1,))
+    return Batch(backbone.exact, picture, (1,))
 
 
 # ---- When it stops
@@ -161,13 +161,13 @@ def test_perfection_is_settled(convolutions: Convolutions, picture: Picture) -> 
 
 def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture) -> None:
     """In a batch with a threshold, every pastiche ends at the evaluation at which it ends alone."""
-    together = Batch(backbone.fast, picture, (1, 2, 3))
+    together = Batch(backbone.exact, picture, (1, 2, 3))
     first = min(one.total for one in together.losses_of(together.contents, make(**SMOOTH)))
     options = make(loss_threshold=0.1 * first, **SMOOTH)
     reports: list[StepReport] = []
 
     outcomes = together.optimize(options, reports.append)
-    alone = [Batch(backbone.fast, picture, (number,)).optimize(options)[0] for number in (1, 2, 3)]
+    alone = [Batch(backbone.exact, picture, (number,)).optimize(options)[0] for number in (1, 2, 3)]
 
     counts = [outcome.evaluations for outcome in outcomes]
     assert counts == [outcome.evaluations for outcome in alone]
@@ -238,9 +238,9 @@ def test_a_pastiche_that_stops_takes_no_other_best_with_it(backbone: Backbone, p
     """When the first pastiche of a batch stops, the one behind it, that never improves on its start, keeps its own."""
     options = make(optimizer="adam", learning_rate=3.0, steps=5)
     first, second = sorted(
-        (1, 2), key=lambda n: Batch(backbone.fast, picture, (n,)).losses_of(picture(28, 32, n), options)[0].total
+        (1, 2), key=lambda n: Batch(backbone.exact, picture, (n,)).losses_of(picture(28, 32, n), options)[0].total
     )
-    together = Batch(backbone.fast, picture, (first, second))
+    together = Batch(backbone.exact, picture, (first, second))
     totals = [losses.total for losses in together.losses_of(together.contents, options)]
 
     outcomes = together.optimize(options.overridden({"loss_threshold": sum(totals) / 2.0}))
@@ -266,10 +266,10 @@ def test_a_batch_is_its_pairs_alone(backbone: Backbone, picture: Picture, recipe
     """After ten steps each pastiche of a batch is, but for rounding, the one it becomes alone."""
     options = make(recipe=recipe, optimizer=optimizer, steps=10, **SMOOTH)
 
-    together = Batch(backbone.fast, picture).optimize(options)
+    together = Batch(backbone.exact, picture).optimize(options)
 
     for number, outcome in zip((1, 2), together, strict=True):
-        (alone,) = Batch(backbone.fast, picture, (number,)).optimize(options)
+        (alone,) = Batch(backbone.exact, picture, (number,)).optimize(options)
         moved = (alone.pastiche - picture(28, 32, number)).abs().mean().item()
         assert (outcome.pastiche - alone.pastiche).abs().mean().item() < 0.01 * moved
         assert outcome.losses.total == pytest.approx(alone.losses.total, rel=1e-3)
@@ -346,15 +346,15 @@ def test_a_wall_on_the_way_is_avoided(single: Batch) -> None:
     class Walled(PerceptualLoss):
         """NaN as soon as any pixel has moved by more than 0.15."""
 
-        def __call__(self, pastiche: Tensor) -> Any:
-            terms = super().__call__(pastiche)
+        def with_gradient(self, pastiche: Tensor) -> Any:
+            terms, gradient = super().with_gradient(pastiche)
             outside = (pastiche - single.contents).abs().amax(dim=(1, 2, 3)) > 0.15
             terms.total[outside] = torch.nan
-            return terms
+            return terms, gradient
 
     options, seen = make(steps=40), list[float]()
     plain = single.loss(options)
-    walled = Walled(plain.network, plain.content, plain.style, options)
+    walled = Walled(plain.scheduled, plain.content, plain.style, options)
 
     (outcome,) = optimize(single.contents, walled, options, lambda report: seen.append(report.losses.total))
 
@@ -371,15 +371,15 @@ def test_losses_that_stay_not_finite_are_given_up(single: Batch) -> None:
 
         evaluations = 0
 
-        def __call__(self, pastiche: Tensor) -> Any:
+        def with_gradient(self, pastiche: Tensor) -> Any:
             self.evaluations += 1
-            terms = super().__call__(pastiche)
+            terms, gradient = super().with_gradient(pastiche)
             terms.total[:] = terms.total * (1.0 if self.evaluations <= 3 else torch.nan)
-            return terms
+            return terms, gradient
 
     options, seen = make(steps=40), list[float]()
     plain = single.loss(options)
-    ill = Shortlived(plain.network, plain.content, plain.style, options)
+    ill = Shortlived(plain.scheduled, plain.content, plain.style, options)
 
     (outcome,) = optimize(single.contents, ill, options, lambda report: seen.append(report.losses.total))
 

@@ -26,24 +26,24 @@ def test_a_backbone_knows_where_it_is_from(bf16: Backbone) -> None:
 
 
 def test_fp32_has_one_network(backbone: Backbone) -> None:
-    """With precision fp32 the fast network is the exact one, not a copy."""
+    """With precision fp32 the fast network is the exact one on a schedule, not a copy."""
     assert backbone.precision == "fp32"
-    assert backbone.fast is backbone.exact
+    assert backbone.fast.network is backbone.exact
     assert backbone.exact.dtype == torch.float32
 
 
 def test_bf16_has_two_networks(bf16: Backbone) -> None:
     """With precision bf16 the exact network stays fp32, and the weights of the fast one are the same, rounded."""
-    exact, fast = bf16.exact.state_dict(), bf16.fast.state_dict()
+    exact, fast = bf16.exact.state_dict(), bf16.fast.network.state_dict()
 
-    assert (bf16.exact.dtype, bf16.fast.dtype) == (torch.float32, torch.bfloat16)
+    assert (bf16.exact.dtype, bf16.fast.network.dtype) == (torch.float32, torch.bfloat16)
     assert all(torch.equal(fast[name], exact[name].bfloat16()) for name in exact)
 
 
 def test_the_image_is_normalised_in_fp32(bf16: Backbone) -> None:
     """The fast network normalises the image by the very same mean and std as the exact one."""
     for name in ("mean", "std"):
-        exact, fast = getattr(bf16.exact, name), getattr(bf16.fast, name)
+        exact, fast = getattr(bf16.exact, name), getattr(bf16.fast.network, name)
 
         assert fast.dtype == torch.float32
         assert torch.equal(fast, exact)
@@ -53,7 +53,7 @@ def test_the_image_is_normalised_in_fp32(bf16: Backbone) -> None:
 def test_bf16_features_are_close(bf16: Backbone, picture: Picture, layer: str) -> None:
     """The fast network's features are within 1.5 % of the exact ones, in root mean square."""
     image = picture(48, 40, 0)
-    exact, fast = bf16.exact(image, (layer,))[layer], bf16.fast(image, (layer,))[layer]
+    exact, fast = bf16.exact(image, (layer,))[layer], bf16.fast.network(image, (layer,))[layer]
 
     assert fast.dtype == torch.bfloat16
     assert (fast.float() - exact).square().mean().sqrt() < 0.015 * exact.square().mean().sqrt()
@@ -62,7 +62,7 @@ def test_bf16_features_are_close(bf16: Backbone, picture: Picture, layer: str) -
 def test_bf16_gives_the_image_an_fp32_gradient(bf16: Backbone, picture: Picture) -> None:
     """Through the fast network the image gets a gradient in fp32 that points where the exact one does."""
     gradients = []
-    for network in (bf16.exact, bf16.fast):
+    for network in (bf16.exact, bf16.fast.network):
         image = picture(48, 40, 0).requires_grad_()
         network(image, ("relu3_1",))["relu3_1"].float().square().mean().backward()
         assert image.grad is not None
@@ -74,7 +74,7 @@ def test_bf16_gives_the_image_an_fp32_gradient(bf16: Backbone, picture: Picture)
 
 def test_weights_lie_channels_last(bf16: Backbone) -> None:
     """Both networks keep their weights in the layout that is faster, and so do their features."""
-    for network in (bf16.exact, bf16.fast):
+    for network in (bf16.exact, bf16.fast.network):
         features = network(torch.full((1, 3, 32, 32), 0.5), ("relu2_1",))["relu2_1"]
 
         assert features.is_contiguous(memory_format=torch.channels_last)

@@ -187,3 +187,33 @@ def test_values_are_plain_numbers(of_three: PerceptualLoss, picture: Picture) ->
     terms = of_three(batch(picture, (7, 8, 9)).requires_grad_())
 
     assert terms.values() == [LossValues(*column) for column in parts(terms).detach().T.tolist()]
+
+
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_the_scheduled_gradient_is_autograds(network64: VGG, picture: Picture, recipe: str, pooling: str) -> None:
+    """For every recipe, with TV, the losses and gradients made by hand are autograd's in float64."""
+    options = StylizeOptions.model_validate(OPTIONS.model_dump() | {"recipe": recipe, "pooling": pooling})
+    content = encode_content(network64, batch(picture, (1, 2)), options)
+    loss = PerceptualLoss(network64, content, styles(network64, batch(picture, (4, 5), 28, 20), options), options)
+    pastiche = batch(picture, (7, 8))
+    reference = pastiche.clone().requires_grad_()
+    expected = loss(reference)
+    (gradient,) = torch.autograd.grad(expected.total.sum(), reference)
+
+    terms, found = loss.with_gradient(pastiche)
+
+    torch.testing.assert_close(parts(terms), parts(expected))
+    torch.testing.assert_close(found, gradient)
+
+
+def test_a_shared_style_has_the_gradient_of_its_copies(network64: VGG, picture: Picture) -> None:
+    """One style target for the whole batch gives each pastiche the gradient it has with a target of its own."""
+    content = encode_content(network64, batch(picture, (1, 2)), OPTIONS)
+    style = styles(network64, batch(picture, (4,)), OPTIONS)
+    copied = {layer: gram.expand(2, -1, -1) for layer, gram in style.items()}
+    pastiche = batch(picture, (7, 8))
+
+    shared = PerceptualLoss(network64, content, style, OPTIONS).with_gradient(pastiche)[1]
+
+    torch.testing.assert_close(shared, PerceptualLoss(network64, content, copied, OPTIONS).with_gradient(pastiche)[1])

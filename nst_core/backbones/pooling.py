@@ -1,0 +1,116 @@
+"""Pooling of 2 x 2 and its gradient, without autograd.
+
+Torch's own max pooling is slow on a CPU in the (N, C, H, W) memory order, where it also stores eight bytes per output:
+there, maxima of rows and then of columns do the same in a tenth of the time.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+AVERAGE_POOLING_SCALE = 1.45
+"""Ratio of max to average pooling in VGG-19, measured on photographs and paintings: with it the root mean square of
+relu2_1 to relu4_2 stays within about a tenth of what it is with max pooling, and that of relu5_1 within a third."""
+
+
+def average_pool(features: Tensor) -> Tensor:
+    """Average pooling times `AVERAGE_POOLING_SCALE`, so that later layers see activations of the size they know.
+
+    Gatys et al. (2016) replace max by average pooling and leave the scale; the deeper layers then fade.
+    """
+    return functional.avg_pool2d(features, kernel_size=2, stride=2) * AVERAGE_POOLING_SCALE
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Pooled features, shape (N, C, H // 2, W // 2), and what their gradient needs."""
+
+    output: Tensor
+    indices: Tensor | None
+    average: bool
+
+
+def pool(features: Tensor, pooling: str) -> Pooled:
+    """Pool features of shape (N, C, H, W); an odd last row or column is left out, as in VGG.
+
+    Args:
+        pooling: "max" or "average".
+    """
+    if pooling == "average":
+        return Pooled(average_pool(features), None, average=True)
+    if _in_halves(features):
+        rows = _maxima(*_row_halves(_even(features)))
+        return Pooled(_maxima(*_column_halves(rows)), None, average=False)
+    output, indices = functional.max_pool2d(features, 2, 2, return_indices=True)
+    return Pooled(output, indices, average=False)
+
+
+def pool_backward(gradient: Tensor, features: Tensor, pooled: Pooled) -> Tensor:
+    """Gradient with respect to `features`, given that with respect to the pooled ones.
+
+    Of equal values in a window one takes the whole gradient.
+    """
+    if pooled.average:
+        back: Tensor = torch.ops.aten.avg_pool2d_backward(
+            gradient * AVERAGE_POOLING_SCALE,
+            features,
+            [2, 2],
+            [2, 2],
+            [0, 0],
+            False,  # noqa: FBT003  # ceil_mode
+            True,  # noqa: FBT003  # count_include_pad
+            None,
+        )
+        return back
+    if pooled.indices is not None:
+        back = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient,
+            features,
+            [2, 2],
+            [2, 2],
+            [0, 0],
+            [1, 1],
+            False,  # noqa: FBT003  # ceil_mode
+            pooled.indices,
+        )
+        return back
+    return _max_backward(gradient, features)
+
+
+def _in_halves(features: Tensor) -> bool:
+    return features.device.type == "cpu" and features.is_contiguous()
+
+
+def _max_backward(gradient: Tensor, features: Tensor) -> Tensor:
+    even = _even(features)
+    top, bottom = _row_halves(even)
+    left, right = _column_halves(_maxima(top, bottom))
+    by_rows = gradient.new_empty(top.shape)
+    _split(gradient, left >= right, *_column_halves(by_rows))
+    back = torch.empty_like(features) if even.shape == features.shape else torch.zeros_like(features)
+    _split(by_rows, top >= bottom, *_row_halves(_even(back)))
+    return back
+
+
+def _split(gradient: Tensor, to_first: Tensor, first: Tensor, second: Tensor) -> None:
+    torch.mul(gradient, to_first, out=first)
+    torch.sub(gradient, first, out=second)
+
+
+def _maxima(one: Tensor, other: Tensor) -> Tensor:
+    return torch.maximum(one, other)
+
+
+def _even(features: Tensor) -> Tensor:
+    height, width = features.shape[2:]
+    return features[..., : height // 2 * 2, : width // 2 * 2]
+
+
+def _row_halves(features: Tensor) -> tuple[Tensor, Tensor]:
+    return features[..., ::2, :], features[..., 1::2, :]
+
+
+def _column_halves(features: Tensor) -> tuple[Tensor, Tensor]:
+    return features[..., ::2], features[..., 1::2]
