@@ -15,7 +15,7 @@ from torch import Tensor
 from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
-from nst_core.optimizers.lbfgs import LBFGS
+from nst_core.optimizers.lbfgs import HISTORY, LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
 
@@ -27,9 +27,19 @@ DIVERGED_AFTER = 10
 
 @dataclass(frozen=True)
 class StepReport:
-    """One evaluation of one pastiche. `pair` is its place in the batch; `step` the accepted steps so far."""
+    """One evaluation of one pastiche.
+
+    Attributes:
+        pair: its place in the batch.
+        level: how often the size was halved: 0 is full size.
+        step: accepted steps at this level so far.
+        evaluation: 1, 2, ... at this level.
+        losses: as the optimizer sees them, at the level's size.
+        seconds: since the level began.
+    """
 
     pair: int
+    level: int
     step: int
     evaluation: int
     losses: LossValues
@@ -70,7 +80,13 @@ class _Progress:
 
 
 def optimize(
-    start: Tensor, loss: PerceptualLoss, options: StylizeOptions, on_step: OnStep | None = None
+    start: Tensor,
+    loss: PerceptualLoss,
+    options: StylizeOptions,
+    on_step: OnStep | None = None,
+    *,
+    level: int = 0,
+    history: int = HISTORY,
 ) -> list[Outcome]:
     """Minimise the loss of every pastiche of a batch.
 
@@ -79,28 +95,34 @@ def optimize(
         loss: of the same batch.
         options: resolved.
         on_step: called after every evaluation of every pastiche.
+        level: for the reports alone.
+        history: pairs that L-BFGS keeps.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
     """
     assert options.steps is not None, "options must be resolved"
     began = time.monotonic()
-    coordinates, optimizer = _choose_optimizer(start, options)
+    coordinates, optimizer = _choose_optimizer(start, options, history)
     progress = [_Progress(pair) for pair in range(start.shape[0])]
     best = optimizer.point.clone()
+    lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
     outcomes: dict[int, Outcome] = {}
     unit: Tensor | None = None
     while progress:
         terms, gradients = _evaluate(loss, coordinates, optimizer.point)
-        losses = terms.values()
-        improved = torch.tensor([_note(one, seen) for one, seen in zip(progress, losses, strict=True)])
-        best = torch.where(improved.to(best.device)[:, None], optimizer.point, best)
+        improved = torch.isfinite(terms.total) & (terms.total < lowest)
+        lowest = torch.where(improved, terms.total, lowest)
+        best = torch.where(improved[:, None], optimizer.point, best)
         # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
         unit = _unit(terms.total) if unit is None else unit
         optimizer.tell(terms.total / unit, gradients / unit[:, None])
-        steps = optimizer.steps.tolist()
+        # The one place where the host waits for a device, after all the work of this step has been handed out.
+        losses, steps = terms.values(), optimizer.steps.tolist()
+        for one, seen in zip(progress, losses, strict=True):
+            _note(one, seen)
         seconds = time.monotonic() - began
-        _report(on_step, progress, losses, steps, seconds)
+        _report(on_step, level, progress, losses, steps, seconds)
         reasons = [_stop_reason(one, options, seconds) for one in progress]
         for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
             if reason is not None:
@@ -112,16 +134,16 @@ def optimize(
         if len(going) < len(progress):
             index = torch.tensor(going, dtype=torch.int64, device=best.device)
             optimizer.keep(index)
-            loss, best, unit = loss.keep(index), best[index], unit[index]
+            loss, best, unit, lowest = loss.keep(index), best[index], unit[index], lowest[index]
             progress = [progress[row] for row in going]
     return [outcomes[pair] for pair in sorted(outcomes)]
 
 
-def _choose_optimizer(start: Tensor, options: StylizeOptions) -> tuple[Coordinates, Optimizer]:
+def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> tuple[Coordinates, Optimizer]:
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
-        return box, LBFGS(box.encode(start))
+        return box, LBFGS(box.encode(start), history=history)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
@@ -141,25 +163,28 @@ def _unit(first: Tensor) -> Tensor:
     return torch.where(usable, first, 1.0)
 
 
-def _note(one: _Progress, losses: LossValues) -> bool:
-    """Take one evaluation down; whether it is the best so far."""
+def _note(one: _Progress, losses: LossValues) -> None:
+    """Take one evaluation down."""
     one.evaluations += 1
     finite = math.isfinite(losses.total)
     one.not_finite = 0 if finite else one.not_finite + 1
-    improved = finite and (one.best is None or losses.total < one.best.total)
-    if improved:
+    if finite and (one.best is None or losses.total < one.best.total):
         one.best = losses
     one.best_totals.append(one.best.total if one.best is not None else math.inf)
-    return improved
 
 
 def _report(
-    on_step: OnStep | None, progress: list[_Progress], losses: list[LossValues], steps: list[int], seconds: float
+    on_step: OnStep | None,
+    level: int,
+    progress: list[_Progress],
+    losses: list[LossValues],
+    steps: list[int],
+    seconds: float,
 ) -> None:
     if on_step is None:
         return
     for one, seen, step in zip(progress, losses, steps, strict=True):
-        on_step(StepReport(one.pair, step, one.evaluations, seen, seconds))
+        on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds))
 
 
 def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> StopReason | None:

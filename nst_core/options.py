@@ -49,12 +49,14 @@ class StylizeOptions(BaseModel):
     """What the optimisation starts from."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Seed of the noise, for init=noise."""
+    levels: int | None = Field(default=None, ge=1, le=4)
+    """Sizes to optimise at, coarse to fine, each half the next (default: by size: 1 below 512 px, then 2, 3, 4)."""
     optimizer: OptimizerName | None = None
     """lbfgs or adam (default: the recipe's)."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
     """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
     steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimisation steps at most, those that were tried and taken back included (default: the recipe's)."""
+    """Optimisation steps at most at full size, those taken back included (default: the recipe's)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
     """Stop as soon as the total loss, as the optimizer sees it, is at or below this."""
     plateau_tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)

@@ -1,5 +1,6 @@
 """Stylize a batch of pairs of equal size at once, and measure the losses of a finished picture."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,8 +18,10 @@ from nst_core.losses.perceptual import (
     encode_content,
     encode_style,
 )
+from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
+from nst_core.pyramid import Refined, level_count, refine_from_coarse, usable_levels
 
 Result = TypeVar("Result")
 
@@ -46,14 +49,17 @@ class StylizeResult:
 
     Attributes:
         pastiche: in [0, 1], shape (1, 3, H, W), on the CPU.
-        initial: fp32 losses of what the optimisation started from.
-        steps, evaluations, stop_reason, seconds: as in `Outcome`.
+        initial: fp32 losses of the initial pastiche: the content image, the style image or noise.
+        steps, evaluations, stop_reason: as in `Outcome`, at full size.
+        coarse_evaluations: at the coarse levels, the coarsest first; empty where there was none.
+        seconds: of the batch, coarse levels and targets included.
     """
 
     pastiche: Tensor
     initial: LossValues
     steps: int
     evaluations: int
+    coarse_evaluations: tuple[int, ...]
     stop_reason: StopReason
     seconds: float
 
@@ -137,20 +143,70 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
 def _stylize(
     requests: Sequence[StylizeRequest], options: StylizeOptions, backbone: Backbone, on_step: OnStep | None
 ) -> list[StylizeResult | DivergedError]:
-    device = backbone.device
-    contents = torch.cat([request.content for request in requests]).to(device)
-    styles = {layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers}
-    start = torch.cat(
-        [initial_pastiche(request.content.to(device), request.style.image, request.options) for request in requests]
+    began = time.monotonic()
+    height, width = requests[0].content.shape[2:]
+    plan = plan_memory(width, height, len(requests), backbone)
+    contents = torch.cat([request.content for request in requests]).to(backbone.device)
+    initial = torch.cat(
+        [
+            initial_pastiche(request.content.to(backbone.device), request.style.image, request.options)
+            for request in requests
+        ]
     )
-    content_target = encode_content(backbone.exact, contents, options)
+    content = encode_content(backbone.exact, contents, options)
+    style = {layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers}
+    exact = PerceptualLoss(backbone.exact, content, style, options)
     with torch.no_grad():
-        initial = PerceptualLoss(backbone.exact, content_target, styles, options)(start).values()
-    outcomes = optimize(start, PerceptualLoss(backbone.fast, content_target, styles, options), options, on_step)
-    return [_result(outcome, losses, options) for outcome, losses in zip(outcomes, initial, strict=True)]
+        initial_losses = exact(initial)
+
+    started = time.monotonic()
+    refined = _refined(requests, contents, initial, backbone, on_step)
+    start = _better(exact, refined.start, initial, initial_losses.total) if refined else initial
+    left = _with_time_left(options, time.monotonic() - started)
+    loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), content, style, options)
+    outcomes = optimize(start, loss, left, on_step, history=plan.history)
+    coarse = refined.evaluations if refined else ((),) * len(requests)
+    seconds = time.monotonic() - began
+    return [
+        _result(outcome, losses, before, seconds, options)
+        for outcome, losses, before in zip(outcomes, initial_losses.values(), coarse, strict=True)
+    ]
 
 
-def _result(outcome: Outcome, initial: LossValues, options: StylizeOptions) -> StylizeResult | DivergedError:
+def _refined(
+    requests: Sequence[StylizeRequest],
+    contents: Tensor,
+    initial: Tensor,
+    backbone: Backbone,
+    on_step: OnStep | None,
+) -> Refined | None:
+    """Where coarse levels lead; None where full size is the only level."""
+    options = requests[0].options
+    styles = [request.style.image for request in requests]
+    height, width = contents.shape[2:]
+    shortest = min(height, width, *(side for style in styles for side in style.shape[2:]))
+    levels = usable_levels(level_count(width, height, options.levels), shortest, options)
+    if levels == 1:
+        return None
+    return refine_from_coarse(contents, initial, styles, options, backbone, levels, on_step)
+
+
+@torch.no_grad()
+def _better(exact: PerceptualLoss, start: Tensor, initial: Tensor, initial_totals: Tensor) -> Tensor:
+    """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
+    better = exact(start).total <= initial_totals
+    return torch.where(better.view(-1, 1, 1, 1), start, initial)
+
+
+def _with_time_left(options: StylizeOptions, seconds: float) -> StylizeOptions:
+    if options.max_seconds is None:
+        return options
+    return options.model_copy(update={"max_seconds": max(1e-3, options.max_seconds - seconds)})
+
+
+def _result(
+    outcome: Outcome, initial: LossValues, coarse: tuple[int, ...], seconds: float, options: StylizeOptions
+) -> StylizeResult | DivergedError:
     if outcome.stop_reason == "diverged":
         rate = "" if options.learning_rate is None else f", learning rate {options.learning_rate:g}"
         return DivergedError(
@@ -163,6 +219,7 @@ def _result(outcome: Outcome, initial: LossValues, options: StylizeOptions) -> S
         initial=initial,
         steps=outcome.steps,
         evaluations=outcome.evaluations,
+        coarse_evaluations=coarse,
         stop_reason=outcome.stop_reason,
-        seconds=outcome.seconds,
+        seconds=seconds,
     )

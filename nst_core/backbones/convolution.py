@@ -72,7 +72,7 @@ class Convolution:
             [1, 1],
             [1, 1],
             [1, 1],
-            False,  # noqa: FBT003  # transposed
+            False,  # transposed
             [0, 0],
             1,
             [True, False, False],
@@ -107,7 +107,7 @@ class Convolution:
 @functools.cache
 def has_nnpack() -> bool:
     """Whether torch was built with NNPACK and the processor is one that it knows; asking also starts it up."""
-    return bool(torch.backends.nnpack.is_available())
+    return bool(torch.backends.nnpack.is_available())  # type: ignore[no-untyped-call]  # torch types only some
 
 
 def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

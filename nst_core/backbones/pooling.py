@@ -33,11 +33,7 @@ class Pooled:
 
 
 def pool(features: Tensor, pooling: str) -> Pooled:
-    """Pool features of shape (N, C, H, W); an odd last row or column is left out, as in VGG.
-
-    Args:
-        pooling: "max" or "average".
-    """
+    """Pool by "max" or "average" features of shape (N, C, H, W); an odd last row or column is left out, as in VGG."""
     if pooling == "average":
         return Pooled(average_pool(features), None, average=True)
     if _in_halves(features):
@@ -59,23 +55,23 @@ def pool_backward(gradient: Tensor, features: Tensor, pooled: Pooled) -> Tensor:
             [2, 2],
             [2, 2],
             [0, 0],
-            False,  # noqa: FBT003  # ceil_mode
-            True,  # noqa: FBT003  # count_include_pad
+            False,  # ceil_mode
+            True,  # count_include_pad
             None,
         )
         return back
     if pooled.indices is not None:
-        back = torch.ops.aten.max_pool2d_with_indices_backward(
+        by_index: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
             gradient,
             features,
             [2, 2],
             [2, 2],
             [0, 0],
             [1, 1],
-            False,  # noqa: FBT003  # ceil_mode
+            False,  # ceil_mode
             pooled.indices,
         )
-        return back
+        return by_index
     return _max_backward(gradient, features)
 
 

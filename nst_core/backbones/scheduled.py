@@ -59,6 +59,7 @@ class ScheduledVGG:
             image: float32 RGB in [0, 1], shape (N, 3, H, W).
             layers: the names of those that `read` is shown.
             pooling: "max" or "average".
+            read: may keep no reference to what it is shown: it will be overwritten.
 
         Raises:
             OptionsError: if there is no such layer, or the image is too small for it.

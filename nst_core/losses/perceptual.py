@@ -144,13 +144,13 @@ class PerceptualLoss:
         return self._style_scale(layer, features) * style_loss(gram, self.style[layer])
 
     def _content_gradient(self, layer: str, features: Tensor) -> Tensor:
-        """d total / d features: of scale * mean((F - P)^2)."""
+        """D total / d features: of scale * mean((F - P)^2)."""
         factor = _weighted(self.options.content_weight, self._content_scale(layer, features)) * 2.0
         factor = factor / features[0].numel()
         return features.sub(self.content[layer]).mul_(factor.view(-1, 1, 1, 1)).to(features.dtype)
 
     def _gram_gradient(self, layer: str, features: Tensor, gram: Tensor) -> Tensor:
-        """d total / d Gram matrix, symmetric: of scale * mean((G - A)^2)."""
+        """D total / d Gram matrix, symmetric: of scale * mean((G - A)^2)."""
         factor = _weighted(self.options.style_weight, self._style_scale(layer, features)) * 2.0 / gram[0].numel()
         return (gram - self.style[layer]) * factor.view(-1, 1, 1)
 

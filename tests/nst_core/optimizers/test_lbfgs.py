@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nst_core.optimizers.lbfgs import LBFGS
+from nst_core.optimizers.lbfgs import FIRST_STEP, LBFGS
 
 Function = Callable[[Tensor], Tensor]
 """Points (N, n) -> values (N,)."""
@@ -258,7 +258,7 @@ def test_no_curvature_no_history() -> None:
 
     lengths = path.points.diff(dim=0).square().mean(dim=2).sqrt()
     assert bool(path.accepted.all())
-    torch.testing.assert_close(lengths, torch.full_like(lengths, 0.02), rtol=1e-3, atol=0.0)
+    torch.testing.assert_close(lengths, torch.full_like(lengths, FIRST_STEP), rtol=1e-3, atol=0.0)
 
 
 def told(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:

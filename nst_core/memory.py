@@ -1,0 +1,135 @@
+"""How much memory a batch takes, and what is planned with what is free.
+
+Counted from the schedule of `nst_core.backbones.scheduled`, per pixel of a pastiche, in floats of the network's
+precision; VGG's first block, with 64 channels at full size, is most of it. What is predicted is held to what was
+measured by the benchmark `scaling`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.optimizers.lbfgs import HISTORY
+from nst_core.options import StylizeOptions
+
+KEPT = 320
+"""Floats per pixel that the gradient needs: rectified maps and pooled ones of blocks 1 to 5."""
+
+FIRST_BLOCK = 256
+"""Floats per pixel at the widest point of the first block's gradient: two maps and two gradients of 64 channels."""
+
+ENTERING = 32
+"""Floats per pixel of what enters the blocks: all that is kept with recomputing."""
+
+LIBRARY = 40
+"""Floats per pixel that convolutions take for a while, and what is not given back at once."""
+
+POINT_COPIES = 12
+"""fp32 copies of a pastiche: coordinates, gradients, spectra, the best one seen."""
+
+KEEP_ALL = False
+"""For `MemoryPlan.recompute`."""
+
+SHARE = 0.85
+"""Of the free memory that may be planned with."""
+
+FEWEST_PAIRS_OF_HISTORY = 5
+MOST_PIXELS_AT_ONCE = 32 * 512 * 512
+"""On a GPU; beyond this a larger batch is no faster per pair."""
+
+BASE_BYTES = {"cpu": 1_500_000_000, "cuda": 2_500_000_000}
+"""Weights in all their forms, and the libraries."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a batch is worked through.
+
+    Attributes:
+        pairs: how many at once.
+        recompute: whether each block's maps are made anew for the gradient: a third more work, less memory.
+        history: pairs (s, y) that L-BFGS keeps.
+    """
+
+    pairs: int
+    recompute: bool
+    history: int
+
+
+def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Backbone) -> int:
+    """Peak memory of stylizing a batch of pastiches of a size, in bytes, weights and libraries included."""
+    size = 4 if backbone.precision == "fp32" else 2
+    work = (ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)) + LIBRARY
+    point = 4 * 3 * (2 * plan.history + POINT_COPIES)
+    optimizing = plan.pairs * (size * work + point)
+    # The targets and the losses of the results table: one picture at a time, fp32, forward only.
+    measuring = 4 * (FIRST_BLOCK + LIBRARY)
+    return base_bytes(backbone) + width * height * max(optimizing, measuring)
+
+
+def plan_memory(width: int, height: int, pairs: int, backbone: Backbone, free: int | None = None) -> MemoryPlan:
+    """The fastest plan for a batch that fits what is free, or the smallest there is where none does.
+
+    Args:
+        width: of the pastiches, in pixels.
+        height: of the pastiches, in pixels.
+        pairs: in the batch.
+        backbone: that they are stylized with.
+        free: bytes of memory to plan with; None asks the device.
+    """
+    budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
+    plans = [
+        MemoryPlan(pairs, recompute, history)
+        for history in (HISTORY, HISTORY // 2, FEWEST_PAIRS_OF_HISTORY)
+        for recompute in (False, True)
+    ]
+    return next((plan for plan in plans if predicted_bytes(width, height, plan, backbone) <= budget), plans[-1])
+
+
+def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Backbone) -> int:  # noqa: ARG001  # options may come to matter
+    """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
+
+    On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
+    """
+    if not backbone.device.startswith("cuda"):
+        return 1
+    budget = SHARE * (available_bytes(backbone.device) + base_bytes(backbone))
+    pairs = max(1, MOST_PIXELS_AT_ONCE // (width * height))
+    while pairs > 1 and predicted_bytes(width, height, MemoryPlan(pairs, KEEP_ALL, HISTORY), backbone) > budget:
+        pairs -= max(1, pairs // 8)
+    return pairs
+
+
+def base_bytes(backbone: Backbone) -> int:
+    """What is taken whatever the size of the pictures."""
+    return BASE_BYTES["cuda" if backbone.device.startswith("cuda") else "cpu"]
+
+
+def available_bytes(device: str) -> int:
+    """Memory that is free on a device now; on the CPU no more than the container may have."""
+    if device.startswith("cuda"):
+        free, _total = torch.cuda.mem_get_info(device)
+        # What torch holds but does not use is free too.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(_machine_bytes(), _container_bytes())
+
+
+def _machine_bytes() -> int:
+    meminfo = Path("/proc/meminfo")
+    if not meminfo.exists():
+        return UNKNOWN_BYTES
+    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
+
+
+def _container_bytes() -> int:
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if not limit.exists() or limit.read_text().strip() == "max":
+        return UNKNOWN_BYTES
+    return max(0, int(limit.read_text()) - int(used.read_text()))
+
+
+UNKNOWN_BYTES = 1 << 62
+"""Where the system does not say: the fastest plan is then taken, and running out of memory is an error that says so."""
