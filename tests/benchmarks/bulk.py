@@ -30,8 +30,8 @@ CONTENTS = (
 )
 STYLES = ("brushstrokes", "expressionist", "stained-glass", "woodcut-waves")
 SAFETY = 0.98
-"""A row's `loss_threshold` is the peer's saved loss times this: the engine stops by its own loss, and the saved picture's,
-clamped and rounded, is a little higher. One factor for all pairs, chosen before any was run."""
+"""A row's `loss_threshold` is the peer's saved loss times this: the engine stops by its own loss, and the saved
+picture's, clamped and rounded, is a little higher. One factor for all pairs, chosen before any was run."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         measured = evenly(pairs, arguments.pairs or len(pairs))
         if len(measured) < len(pairs):
             report.note(
-                f"ONLY {len(measured)} OF {len(pairs)} PAIRS WERE RUN, by both tools. The ratio is that of these pairs; "
+                f"ONLY {len(measured)} OF {len(pairs)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
                 f"the seconds of {len(pairs)} pairs are EXTRAPOLATED in proportion, for both."
             )
         report.note(f"Each row's loss_threshold is the peer's saved loss of that pair times {SAFETY:g}.")

@@ -1,4 +1,4 @@
-"""Cases of size and batch, each measured in a fresh process; what will not fit, or takes too long, is left out and said."""
+"""Cases of size and batch, each in a fresh process; what will not fit or takes too long is left out, and said."""
 
 import argparse
 import dataclasses

@@ -1,4 +1,4 @@
-"""ProGamerGov's `neural-style`, installed into an environment of its own, with VGG-19's weights in the file it wants."""
+"""ProGamerGov's `neural-style`, in an environment of its own, with VGG-19's weights in the file it wants."""
 
 import functools
 import sys

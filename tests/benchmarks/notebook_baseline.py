@@ -30,7 +30,7 @@ LEARNING_RATE = 0.003
 
 
 def full_features(convolutions: Convolutions) -> nn.Sequential:
-    """torchvision's `features` to the last pooling, frozen. Not initialised first, as with published weights."""
+    """The whole `features` of torchvision, frozen. Not initialised first, as with published weights."""
     features: nn.Sequential = torchvision.models.vgg19(weights=None, init_weights=False).features
     modules = [module for module in features if isinstance(module, nn.Conv2d)]
     for module, (weight, bias) in zip(modules, convolutions.values(), strict=True):

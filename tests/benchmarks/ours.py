@@ -1,7 +1,7 @@
 """This project's engine on one pair, as a fresh process, until the PNG that it saved is as good as asked for.
 
-The engine stops by its own loss, which is that of unclamped, unrounded pixels in the precision it works in. So the PNG is
-decoded again and measured in fp32; where it misses the target, the pair is done again from the start with a lower
+The engine stops by its own loss, which is that of unclamped, unrounded pixels in the precision it works in. So the PNG
+is decoded again and measured in fp32; where it misses the target, the pair is done again from the start with a lower
 threshold, and all of that time counts.
 
 python -m tests.benchmarks.ours --content C.png --style S.png --target 1234.5 --output OUT.png

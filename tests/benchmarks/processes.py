@@ -1,7 +1,9 @@
 """Whole commands, timed from outside as a user would with a stopwatch: start-up is part of it."""
 
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ class Finished:
     stdout: str
 
 
-class CommandFailed(Exception):  # noqa: N818  # named for what happened
+class CommandFailed(Exception):
     """A command ended badly, or not in time; the message ends with what it said last."""
 
 
@@ -51,8 +53,13 @@ def run_timed(
     seconds = time.perf_counter() - began
     if ended.returncode != 0:
         last = "\n".join((ended.stderr.strip() or ended.stdout.strip()).splitlines()[-4:])
-        raise CommandFailed(f"{_name(command)}: exit status {ended.returncode}: {last}")
+        raise CommandFailed(f"{_name(command)}: exit status {ended.returncode}: {_impersonal(last)}")
     return Finished(seconds, ended.stdout)
+
+
+def _impersonal(text: str) -> str:
+    """Text that may be published: without this machine's folders and its servers' addresses."""
+    return re.sub(r"\w+://\S+", "(address)", text.replace(f"{sys.prefix}/", "").replace(f"{ROOT}/", ""))
 
 
 def _name(command: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -76,8 +77,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _shown(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.name
+    if isinstance(value, Path) or (isinstance(value, str) and os.sep in value):
+        return os.path.basename(value)
     if isinstance(value, (list, tuple)):
         return [_shown(one) for one in value]
     return value
