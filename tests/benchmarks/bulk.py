@@ -82,13 +82,11 @@ def all_pairs(folder: Path, size_px: int) -> list[Named]:
 
 
 def evenly(pairs: list[Named], count: int) -> list[Named]:
-    """So many pairs, at even distances along the diagonals of the grid, so that contents and styles both vary."""
-    if count >= len(pairs):
-        return pairs
-    columns = len(STYLES)
-    diagonal = sorted(range(len(pairs)), key=lambda place: ((place % columns - place // columns) % columns, place))
-    chosen = {diagonal[place * len(pairs) // count] for place in range(count)}
-    return [pair for place, pair in enumerate(pairs) if place in chosen]
+    """The first so many pairs of a walk in which both content and style change at every step."""
+    columns, rows = len(STYLES), len(CONTENTS)
+    # 6 and 4 come back together after 12 steps; from there on the other 12 pairs.
+    walk = [place % rows * columns + (place + 2 * place // len(pairs)) % columns for place in range(len(pairs))]
+    return [pairs[place] for place in sorted(walk[:count])]
 
 
 def _measure(pairs: list[Named], whole: int, folder: Path, arguments: argparse.Namespace, report: Report) -> None:

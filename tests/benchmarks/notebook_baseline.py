@@ -90,7 +90,7 @@ def stylize(content: Tensor, style: Tensor, network: nn.Sequential, steps: int) 
     for _ in range(steps):
         loss = total_loss(target, network, content_features, grams)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
         optimizer.step()
     return target.detach()
 
