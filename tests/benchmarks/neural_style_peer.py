@@ -1,0 +1,54 @@
+"""ProGamerGov's `neural-style`, in an environment of its own, with VGG-19's weights in the file it wants."""
+
+import functools
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from nst_core.backbones.weights import find_weights
+from tests.benchmarks.peer_commands import Peer, neural_style
+from tests.benchmarks.processes import run_timed
+
+VERSION: Final = "0.5.7"
+# The program tells the architecture by the file's name, and looks for other words in the whole path: so a bare name.
+MODEL_FILE: Final = "vgg19.pth"
+MODULE_INDICES: Final = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
+"""Of the 16 convolutions in VGG-19's `features`, ReLUs and poolings counted."""
+
+
+def install(folder: Path) -> Peer:
+    """The peer, ready to run from a working folder; torch is the one that is installed here.
+
+    Raises:
+        CommandFailed: if it cannot be installed.
+    """
+    environment = folder / "neural-style"
+    run_timed([sys.executable, "-m", "venv", str(environment)])
+    _share_packages(environment)
+    python = environment / "bin" / "python"
+    run_timed([str(python), "-m", "pip", "install", "--quiet", "--no-deps", f"neural-style=={VERSION}"])
+    save_model(folder / MODEL_FILE)
+    program = environment / "bin" / "neural-style"
+    return Peer("neural-style", "neural-style", functools.partial(neural_style, program=program, model_file=MODEL_FILE))
+
+
+def save_model(path: Path) -> None:
+    """The convolutions of the published weights file, as they are there: for BGR, 0 to 255 minus the mean."""
+    state = torch.load(find_weights("vgg19").path, map_location="cpu", weights_only=True)
+    names = sorted({key.rsplit("_W_q")[0] for key in state if key.endswith("_W_q")})
+    converted = {}
+    for name, index in zip(names, MODULE_INDICES, strict=True):
+        weight = state[f"{name}_W_table"].float()[state[f"{name}_W_q"].long()]
+        converted[f"features.{index}.weight"] = weight
+        converted[f"features.{index}.bias"] = state[f"{name}_b"].float()
+    torch.save(converted, path)
+
+
+def _share_packages(environment: Path) -> None:
+    """Let the new environment see this one's packages, by a path file: torch is not installed twice."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = environment / "lib" / version / "site-packages"
+    (packages / "shared.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

@@ -1,0 +1,104 @@
+"""This project's engine on one pair, as a fresh process, until the PNG that it saved is as good as asked for.
+
+The engine stops by its own loss, which is that of unclamped, unrounded pixels in the precision it works in. So the PNG
+is decoded again and measured in fp32; where it misses the target, the pair is done again from the start with a lower
+threshold, and all of that time counts.
+
+python -m tests.benchmarks.ours --content C.png --style S.png --target 1234.5 --output OUT.png
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nst_core.backbones.backbone import Backbone, load_backbone
+from nst_core.backbones.weights import find_weights
+from nst_core.pixels import to_picture
+from nst_core.runtime import choose_devices, choose_precision, prepare_process
+from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
+from tests.benchmarks.pictures import read_tensor
+from tests.benchmarks.scoring import Pair, options_of, parse_options, request_of
+
+MARGIN = 0.005
+"""How far below the target the first threshold lies, and every later one below what the last miss calls for."""
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One optimisation from the content image."""
+
+    threshold: float
+    saved_loss: float
+    evaluations: int
+    seconds: float
+    stop_reason: str
+
+
+def reach(request: StylizeRequest, target: float, output: Path, backbone: Backbone) -> list[Attempt]:
+    """Attempts until the saved loss is at or below the target, or the threshold was not what ended one."""
+    attempts: list[Attempt] = []
+    threshold = target * (1.0 - MARGIN)
+    while len(attempts) < ATTEMPTS:
+        attempts.append(_attempt(request, threshold, output, backbone))
+        last = attempts[-1]
+        if last.saved_loss <= target or last.stop_reason != "threshold":
+            break
+        threshold *= target / last.saved_loss * (1.0 - MARGIN)
+    return attempts
+
+
+def _attempt(request: StylizeRequest, threshold: float, output: Path, backbone: Backbone) -> Attempt:
+    options = request.options.model_copy(update={"loss_threshold": threshold})
+    (result,) = stylize([StylizeRequest(request.content, request.style, options)], backbone)
+    if not isinstance(result, StylizeResult):
+        raise result
+    to_picture(result.pastiche).save(output)
+    saved = measure(read_tensor(output), request, backbone)
+    return Attempt(threshold, saved.total, result.evaluations, result.seconds, result.stop_reason)
+
+
+def main() -> None:
+    """Reach the target and print one line of JSON."""
+    began = time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--content", type=Path, required=True)
+    parser.add_argument("--style", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--target", type=float, required=True, help="the saved loss to reach")
+    parser.add_argument("--recipe", default="neural-style")
+    parser.add_argument("--max-steps", type=int, default=5000)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--weights", help="the weights file of vgg19 (default: the published one)")
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of a pair")
+    arguments = parser.parse_args()
+
+    device = choose_devices(arguments.device)[0]
+    prepare_process(device)
+    precision = choose_precision(arguments.precision, device)
+    backbone = load_backbone(find_weights("vgg19", arguments.weights), device, precision)
+    fixed = {"recipe": arguments.recipe, "optimizer": "lbfgs", "steps": arguments.max_steps, "plateau_tolerance": 0.0}
+    options = options_of(fixed | parse_options(arguments.option))
+    request = request_of(Pair(arguments.content, arguments.style), backbone, options)
+    attempts = reach(request, arguments.target, arguments.output, backbone)
+    outcome = {
+        "reached": attempts[-1].saved_loss <= arguments.target,
+        "saved_loss": attempts[-1].saved_loss,
+        "attempts": len(attempts),
+        "evaluations": sum(one.evaluations for one in attempts),
+        "engine_seconds": sum(one.seconds for one in attempts),
+        "seconds_after_imports": time.perf_counter() - began,
+        "stop_reason": attempts[-1].stop_reason,
+        "thresholds": [one.threshold for one in attempts],
+        "saved_losses": [one.saved_loss for one in attempts],
+        "device": device,
+        "precision": precision,
+    }
+    print(json.dumps(outcome))  # noqa: T201  # its output
+
+
+if __name__ == "__main__":
+    main()

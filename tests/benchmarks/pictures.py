@@ -1,0 +1,62 @@
+"""The pictures that are compared on: square PNG files, made once, so that every tool reads the same pixels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nst_core.pixels import to_tensor
+from tests.benchmarks.machine import ROOT
+
+IMAGES = ROOT / "manifests" / "images"
+Part = Literal["left", "centre", "right"]
+_PLACE = {"left": 0.0, "centre": 0.5, "right": 1.0}
+
+
+def sample(name: str) -> Path:
+    """One of the project's own sample pictures."""
+    return IMAGES / f"{name}.jpg"
+
+
+def square(path: Path, size_px: int, part: Part = "centre") -> Image.Image:
+    """The largest square of a picture (its left or upper, middle, right or lower part), resized."""
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    side = min(picture.size)
+    left, top = (round((length - side) * _PLACE[part]) for length in picture.size)
+    return picture.resize((size_px, size_px), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+def save_square(path: Path, size_px: int, folder: Path, part: Part = "centre") -> Path:
+    """The square as a PNG in a folder."""
+    target = folder / f"{path.stem}-{part}-{size_px}.png"
+    if not target.exists():
+        square(path, size_px, part).save(target)
+    return target
+
+
+def read_tensor(path: Path) -> Tensor:
+    """A PNG's pixels, shape (1, 3, H, W), in [0, 1]."""
+    with Image.open(path) as file:
+        return to_tensor(file.convert("RGB"))
+
+
+def contents_of_size(
+    size_px: int, count: int, names: Sequence[str] = ("astronaut", "chelsea", "coffee", "rocket")
+) -> list[Tensor]:
+    """Content images of one size, all different: each photograph again mirrored, then darkened step by step."""
+    made: list[Tensor] = []
+    for index in range(count):
+        pixels = to_tensor(square(sample(names[index % len(names)]), size_px))
+        again = index // len(names)
+        pixels = pixels.flip(3) if again % 2 else pixels
+        made.append((pixels * 0.97 ** (again // 2)).contiguous())
+    return made
+
+
+def style_of_size(size_px: int, name: str = "expressionist") -> Tensor:
+    """A style image of one size."""
+    return torch.clone(to_tensor(square(sample(name), size_px)))

@@ -1,0 +1,153 @@
+"""A benchmark's JSON as a Markdown table: the only way in which figures reach people."""
+
+from typing import Any
+
+Content = dict[str, Any]
+Row = dict[str, Any]
+
+
+def table(content: Content) -> str:
+    """Where and with what it was measured, the figures, and what one has to know to read them."""
+    lines = _TABLES[content["benchmark"]](content)
+    notes = [f"- {note}" for note in content["notes"]]
+    return "\n".join([_conditions(content), "", *lines, *([""] if notes else []), *notes])
+
+
+def _conditions(content: Content) -> str:
+    machine, versions = content["machine"], dict(content["versions"])
+    commit = versions.pop("commit")
+    before, after = content["load_average_before"][0], content["load_average_after"][0]
+    hardware = f"{machine['gpu']}, with {machine['cpu']}" if machine["gpu"] else machine["cpu"]
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{hardware}, {machine['cores']} cores, {machine['torch_threads']} threads, {machine['memory_gib']:g} GiB; "
+        f"{software}; commit {commit}; load average {before:g} before, {after:g} after; began {content['began_at']}."
+    )
+
+
+def _peers(content: Content) -> list[str]:
+    head = (
+        "peer", "pair", "px", "its steps", "its s", "our s", "times faster", "engine s", "our evaluations",
+        "loss at start", "its saved loss", "our saved loss",
+    )  # fmt: skip
+    return _markdown(head, [_peer_cells(row) for row in content["rows"]])
+
+
+def _peer_cells(row: Row) -> list[str]:
+    start = [row["peer"], row.get("pair", ""), str(row.get("size_px", "")), str(row.get("peer_steps", ""))]
+    if "failed" in row:
+        return [*start, f"did not run: {_line(row['failed'])}", *[""] * 7]
+    missed = "" if row["reached"] else " (NOT reached)"
+    return [
+        *start,
+        _spread(row["peer_seconds"]),
+        _spread(row["our_seconds"]),
+        f"{row['times_faster']:.1f}",
+        _spread(row["our_engine_seconds"]),
+        " ".join(map(str, sorted(set(row["our_evaluations"])))),
+        f"{row['initial_loss']:.4g}",
+        f"{row['peer_saved_loss']:.5g}",
+        f"{row['our_saved_loss']:.5g}{missed}",
+    ]
+
+
+def _bulk(content: Content) -> list[str]:
+    head = (
+        "pairs run", "px", "peer and steps", "loop s", "our s", "times faster", "pairs above the peer's loss",
+        "worst loss ratio", "loop s, all pairs", "our s, all pairs",
+    )  # fmt: skip
+    lines = _markdown(head, [_bulk_cells(row) for row in content["rows"]])
+    losses = [
+        [one["pair"], f"{one['peer']:.5g}", f"{one['ours']:.5g}", f"{one['ours'] / one['peer']:.3f}"]
+        for row in content["rows"]
+        for one in row["losses"]
+    ]
+    return [*lines, "", *_markdown(("pair", "peer's saved loss", "our saved loss", "ratio"), losses)]
+
+
+def _bulk_cells(row: Row) -> list[str]:
+    how = "EXTRAPOLATED " if row["extrapolated"] else ""
+    return [
+        f"{row['pairs']} of {row['of_pairs']}",
+        str(row["size_px"]),
+        f"{row['peer']}, {row['peer_steps']}",
+        _number(row["peer_seconds"]),
+        _number(row["our_seconds"]),
+        f"{row['times_faster']:.1f}",
+        str(row["pairs_above_peer"]),
+        f"{row['worst_loss_ratio']:.4f}",
+        f"{how}{_number(row['peer_seconds_of_all_pairs'])}",
+        f"{how}{_number(row['our_seconds_of_all_pairs'])}",
+    ]
+
+
+def _cases(content: Content) -> list[str]:
+    rates = content["matrix_product_flop_per_second"]
+    measured = ", ".join(f"{name} {_rate(rate)}" for name, rate in rates.items())
+    head = (
+        "px", "batch", "precision", "s per evaluation", "achieved", "share of the matrix product", "evaluations",
+        "stylize s", "pairs/s", "peak memory GiB",
+    )  # fmt: skip
+    return [f"Large matrix product: {measured}.", "", *_markdown(head, [_case_cells(row) for row in content["rows"]])]
+
+
+def _case_cells(row: Row) -> list[str]:
+    start = [str(row["size_px"]), str(row["batch"])]
+    for word in ("skipped", "failed"):
+        if word in row:
+            return [*start, f"{word}: {_line(row[word])}", *[""] * 7]
+    share = row["share_of_matrix_product"]
+    return [
+        *start,
+        row["precision"],
+        _spread(row["seconds_per_evaluation"]),
+        _rate(row["flop_per_second"]),
+        "" if share is None else f"{share:.0%}",
+        str(row["evaluations"]),
+        _spread(row["stylize_seconds"]),
+        f"{row['pairs_per_second']:.3g}",
+        f"{row['peak_memory_bytes'] / 2**30:.2f}",
+    ]
+
+
+def _gpu(content: Content) -> list[str]:
+    final = [row for row in content["rows"] if row["part"] == "throughput" and "pairs_per_second" in row]
+    said = [
+        f"**{row['pairs_per_second']:.3g} pairs/s** at {row['size_px']} px, {row['evaluations']} evaluations per pair, "
+        f"{row['batch']} at once; {_share(row)}."
+        for row in final
+    ]
+    return [*said, *([""] if said else []), *_cases(content)]
+
+
+def _share(row: Row) -> str:
+    share = row["share_of_matrix_product"]
+    beside = "" if share is None else f", {share:.0%} of the {row['precision']} matrix product"
+    return f"{_rate(row['flop_per_second'])}{beside}"
+
+
+_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu}
+
+
+def _markdown(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(cells)} |" for cells in rows)]
+
+
+def _spread(values: dict[str, Any]) -> str:
+    """The median, with the extremes where there were several."""
+    median = _number(values["median"])
+    return f"{median} ({_number(values['min'])}-{_number(values['max'])})" if len(values["values"]) > 1 else median
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _rate(flop_per_second: float) -> str:
+    tera = flop_per_second / 1e12
+    return f"{tera:.3g} TFLOP/s" if tera >= 1 else f"{1000 * tera:.3g} GFLOP/s"
+
+
+def _line(text: str) -> str:
+    """Text that fits into a cell."""
+    return " ".join(text.replace("|", "/").split())[:200]

