@@ -1,6 +1,7 @@
 """What is left to do, in batches of one style and size. No torch, no prefect.
 
-A batch is what one task does on one device, pair after pair: the unit of scheduling, not of arithmetic.
+A batch is what one task does on one device: the unit of scheduling, not of arithmetic. How many of its pairs the device
+takes at once is the worker's to say, so a batch is as large as the sharing out over the devices allows.
 
 A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
 weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
