@@ -44,16 +44,13 @@ class Mailbox:
             self._unread += os.read(self._reader.fileno(), 1 << 20)
             timeout_seconds = 0.0
         messages = []
-        while (message := self._next()) is not None:
-            messages.append(message)
+        while (end := self._end_of_first()) <= len(self._unread):
+            messages.append(pickle.loads(self._unread[_LENGTH.size : end]))  # noqa: S301  # of our own process
+            self._unread = self._unread[end:]
         return messages
 
-    def _next(self) -> Any | None:
-        start = _LENGTH.size
-        if len(self._unread) < start:
-            return None
-        end = start + _LENGTH.unpack(self._unread[:start])[0]
-        if len(self._unread) < end:
-            return None
-        message, self._unread = self._unread[start:end], self._unread[end:]
-        return pickle.loads(message)  # noqa: S301  # of our own process
+    def _end_of_first(self) -> int:
+        """Where the first unread message ends, as far as can be told; beyond what is here if it is not whole."""
+        if len(self._unread) < _LENGTH.size:
+            return _LENGTH.size
+        return _LENGTH.size + int(_LENGTH.unpack_from(self._unread)[0])

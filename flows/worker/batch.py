@@ -41,8 +41,7 @@ class _Work:
 def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
     """Stylize and commit pairs of one style and options; when this returns, the outcome of each was reported.
 
-    Args:
-        report: told of every chunk that is begun and of every pair that is finished; called from several threads.
+    `report` is told of every chunk that is begun and of every pair that is finished, by several threads.
 
     Raises:
         WeightsError: which is no pair's fault and ends the run.
