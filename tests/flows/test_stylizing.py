@@ -107,14 +107,18 @@ def stylized(chunk: list[LoadedPair], job: Job) -> list[Stylized | Exception]:
 @pytest.mark.parametrize(
     "options",
     [
-        {"size_px": 64, "steps": 10},
+        {"size_px": 64, "steps": 4},
         {"size_px": 64, "steps": 10, "recipe": "notebook"},
-        {"size_px": 64, "steps": 10, "init": "noise", "output_format": "jpeg"},
+        {"size_px": 64, "steps": 4, "init": "noise", "output_format": "jpeg"},
     ],
     ids=["default", "notebook", "noise as jpeg"],
 )
 def test_a_pair_in_a_chunk_is_as_alone(photo: Painter, waves: str, job: Job, options: dict[str, object]) -> None:
-    """Stylized with three others, a pair has the loss, steps and kind of end that it has alone."""
+    """Stylized with three others, a pair has the loss, steps and kind of end that it has alone.
+
+    Over a few steps of L-BFGS: later ones make of a rounding error in the seventh digit, as another batch size gives,
+    up to a hundredth.
+    """
     chunk = chunk_of([photo(f"{seed}.png", 96, 72, seed=seed) for seed in range(4)], waves, **options)
     together = stylized(chunk, job)
     alone = [stylized([loaded], job)[0] for loaded in chunk]
