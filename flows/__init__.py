@@ -10,8 +10,10 @@
     ledger           OUT/_nst: runs, records and attempts: the durable truth
     plan             what is left to do, in batches of one style and size
     results          the results table, built from the ledger alone
-    worker           one pair on one device: read, stylize, commit
+    worker/          one batch on one device: load, stylize several pairs at once, commit
+    mailbox          messages out of a worker process while it works
     worker_pool      one worker process per device
+    dispatch         a batch on a worker process, also where the process dies
     run              one run without Prefect: prepare it, finish it
     tasks, bulk_stylize   the Prefect layer: thin tasks over the functions above
     environment      Prefect's own settings, made before it is imported

@@ -1,6 +1,7 @@
 """What is left to do, in batches of one style and size. No torch, no prefect.
 
-A batch is what one task does on one device, pair after pair: the unit of scheduling, not of arithmetic.
+A batch is what one task does on one device: the unit of scheduling, not of arithmetic. How many of its pairs the device
+takes at once is the worker's to say, so batches are as large as a fair sharing out over the devices allows.
 
 A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
 weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
@@ -18,6 +19,12 @@ from nst_core import __version__
 
 MISSING = "missing"
 """Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
+
+ROUNDS = 4
+"""Batches per device, where there are several: the last ones end at about the same time although groups differ."""
+
+FULL_BATCH = 64
+"""Pairs that fill a large GPU more than once: below this, more of its time goes into a batch's start and end."""
 
 
 def plan_run(
@@ -81,8 +88,8 @@ def _identity_or_error(address: str) -> str | StorageError | None:
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:
-    """Pairs grouped by style and options (so by size), cut so that every device has work."""
-    size = max(1, min(pairs_per_task, math.ceil(len(pairs) / max(1, devices))))
+    """Pairs grouped by style and options (so by size), cut so that every device has work to the end."""
+    size = max(1, min(pairs_per_task, _fair_size(len(pairs), max(1, devices))))
     groups: dict[tuple[str, str], list[PlannedPair]] = {}
     for pair in pairs:
         alike = pair.spec.options.model_copy(update={"seed": 0})
@@ -92,6 +99,14 @@ def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> t
         for group in groups.values()
         for start in range(0, len(group), size)
     )
+
+
+def _fair_size(pairs: int, devices: int) -> int:
+    """Pairs per batch: a device's share, in several batches where that leaves each of them worth its while."""
+    share = math.ceil(pairs / devices)
+    if devices == 1:
+        return share
+    return max(math.ceil(share / ROUNDS), min(share, FULL_BATCH))
 
 
 def _batch_name(pairs: list[PlannedPair]) -> str:

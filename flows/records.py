@@ -150,6 +150,7 @@ class PairRecord(_Record):
     width: int
     height: int
     seconds: float
+    """Time on the device: an equal share of that of the pairs stylized at once. Loading and writing go on beside it."""
     device: str
     precision: str
     backbone: str

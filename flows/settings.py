@@ -23,8 +23,8 @@ class RunSettings(BaseModel):
     """auto (every GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 where the hardware has it; the losses in the table are fp32 whatever this is."""
-    pairs_per_task: int = Field(default=16, ge=1, le=1000)
-    """Pairs of one style and size that one task does at most."""
+    pairs_per_task: int = Field(default=256, ge=1, le=1000)
+    """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
 
     @field_validator("weights_sha256")
     @classmethod

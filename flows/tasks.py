@@ -3,16 +3,15 @@
 import itertools
 import logging
 import threading
-import time
+from collections.abc import Callable
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.errors import StorageError
-from flows.ledger import Ledger
-from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair, failed_attempt, utc_now
-from flows.worker import Job, stylize_pair
-from flows.worker_pool import DeviceWorker, PoolStopped, WorkerDied, WorkerPool
+from flows.dispatch import carry_out
+from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
+from flows.worker import ChunkStarted, Job, LeftPending, Message
+from flows.worker_pool import PoolStopped, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -33,31 +32,31 @@ class Counter:
 
 @task(name="stylize-batch", task_run_name="{batch.name}", cache_policy=NO_CACHE, persist_result=False)
 def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter) -> dict[str, int]:
-    """Stylize the pairs of a batch on one device, one after another; a pair that fails does not stop the others."""
+    """Stylize the pairs of a batch on one device; a pair that fails does not stop the others."""
     tally = {"succeeded": 0, "failed": 0}
     with pool.borrow() as worker:
-        for pair in batch.pairs:
-            try:
-                result = _stylize_in(worker, pair, job)
-            except PoolStopped:  # the flow is ending and says so; this pair and the rest stay pending
-                break
-            except StorageError as error:  # not even its failure could be kept: it stays pending, the others go on
-                logger.error("row %d %s: left pending: %s", pair.spec.row, pair.spec.pair_id, error)  # noqa: TRY400
-                continue
-            tally["succeeded" if isinstance(result, PairRecord) else "failed"] += 1
-            _log_progress(result, pair, counter)
+        try:
+            carry_out(batch, job, worker, _progress(batch, counter, tally))
+        except PoolStopped:  # the flow is ending and says so; pairs without an outcome stay pending
+            logger.debug("%s: interrupted", batch.name)
     return tally
 
 
-def _stylize_in(worker: DeviceWorker, pair: PlannedPair, job: Job) -> PairRecord | AttemptRecord:
-    began, started_at = time.monotonic(), utc_now()
-    try:
-        return worker.run(stylize_pair, pair, job, worker.device)
-    except WorkerDied as error:
-        seconds = time.monotonic() - began
-        attempt = failed_attempt(pair, job.run_id, error, device=worker.device, seconds=seconds, started_at=started_at)
-        Ledger(job.output).add_attempt(attempt)
-        return attempt
+def _progress(batch: Batch, counter: Counter, tally: dict[str, int]) -> Callable[[Message], None]:
+    pairs = {pair.spec.pair_id: pair for pair in batch.pairs}
+
+    def on_message(message: Message) -> None:
+        if isinstance(message, ChunkStarted):
+            logger.debug("process %d stylizes %s", message.process_id, ", ".join(message.pair_ids))
+            return
+        pair = pairs[message.pair_id]
+        if isinstance(message, LeftPending):
+            logger.error("row %d %s: left pending: %s", pair.spec.row, pair.spec.pair_id, message.error)
+            return
+        tally["succeeded" if isinstance(message, PairRecord) else "failed"] += 1
+        _log_progress(message, pair, counter)
+
+    return on_message
 
 
 def _log_progress(result: PairRecord | AttemptRecord, pair: PlannedPair, counter: Counter) -> None:

@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from flows.mailbox import Mailbox, Outbox
 from nst_core.errors import NstError
 
 P = ParamSpec("P")
@@ -28,11 +30,14 @@ but lose several times over as soon as anything else wants a core: the thread th
 
 INTERRUPTED = "the run was interrupted"
 
+LISTEN_SECONDS = 0.05
+"""How long a wait for messages lasts before the call itself is looked at; all that a call's end may be noticed late."""
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class WorkerDied(NstError):
-    """The worker process was killed or crashed in the middle of a pair; most often the system was out of memory."""
+    """The worker process was killed or crashed in the middle of a call; most often the system was out of memory."""
 
     kind = "worker_died"
     retryable = True
@@ -53,6 +58,7 @@ class DeviceWorker:
         for name, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(name, value)  # inherited by the process; it may load torch before the initializer
         self._pool: ProcessPool | None = None
+        self._mailbox = Mailbox()
         self._future: Future[Any] | None = None
         self._stopped = False
         self._lock = threading.Lock()
@@ -64,7 +70,35 @@ class DeviceWorker:
             WorkerDied: if the process ended before it had one.
             PoolStopped: if the worker was stopped.
         """
-        future = self._schedule(function, *args, **kwargs)
+        return self._result(self._schedule(function, *args, **kwargs))
+
+    def run_reporting(
+        self,
+        on_message: Callable[[Any], None],
+        function: Callable[Concatenate[Callable[[Any], None], P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As `run`, for a function that has something to say before it is done, to a callable in its first place.
+
+        What it says goes to `on_message` as it comes, and all of it before this returns or raises, whatever the end.
+        """
+        future = self._schedule(_call_with_report, function, args, kwargs)
+        try:
+            self._listen(future, on_message)
+        except BaseException:
+            self._abandon()  # or the next call would hear the rest of this one
+            raise
+        return self._result(future)
+
+    def _listen(self, future: Future[Any], on_message: Callable[[Any], None]) -> None:
+        ended = False
+        while not ended:
+            ended = future.done()  # asked first: all that was said before the end is then in the mailbox
+            for message in self._mailbox.receive(0.0 if ended else LISTEN_SECONDS):
+                on_message(message)
+
+    def _result(self, future: Future[R]) -> R:
         try:
             return future.result()
         except CancelledError as error:
@@ -72,11 +106,16 @@ class DeviceWorker:
         except (ProcessExpired, BrokenExecutor) as error:
             if self._stopped:
                 raise PoolStopped(INTERRUPTED) from error
+            self._abandon()  # the next process gets a mailbox of its own, without half a message in it
             code = getattr(error, "exitcode", "unknown")
             raise WorkerDied(
                 f"the worker process of {self.device} ended with exit code {code}; "
                 "if it was killed, there may have been too little memory: lower size_px"
             ) from error
+
+    def _abandon(self) -> None:
+        with self._lock:
+            self._end_pool()
 
     def stop(self) -> None:
         """End the process at once; what it was doing is lost."""
@@ -101,7 +140,8 @@ class DeviceWorker:
             if self._pool is not None and not self._pool.active:
                 self._end_pool()
             if self._pool is None:
-                self._pool = _one_process()
+                self._mailbox = Mailbox()
+                self._pool = _one_process(self._mailbox)
             future: Future[R] = self._pool.schedule(function, args=list(args), kwargs=kwargs)
             self._future = future
             return future
@@ -139,19 +179,28 @@ class WorkerPool:
         self.stop()
 
 
-def _one_process() -> ProcessPool:
+def _one_process(mailbox: Mailbox) -> ProcessPool:
     # Spawned, not forked: CUDA and fsspec both break in a forked child.
     return ProcessPool(
         max_workers=1,
         context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(logging.getLogger("flows").getEffectiveLevel(),),
+        initargs=(logging.getLogger("flows").getEffectiveLevel(), mailbox.writer),
     )
 
 
-def _start_worker(level: int) -> None:
+# In the worker process, whose one outbox this is.
+_outboxes: list[Outbox] = []
+
+
+def _start_worker(level: int, connection: Connection) -> None:
     # Ctrl-C reaches the whole process group; only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
     for name in ("flows", "nst_core"):
         logging.getLogger(name).setLevel(level)
+    _outboxes.append(Outbox(connection))
+
+
+def _call_with_report(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    return function(_outboxes[0].send, *args, **kwargs)

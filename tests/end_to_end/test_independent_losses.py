@@ -14,7 +14,7 @@ from torch.nn import functional
 from flows.ledger import LedgerIndex
 from flows.plan import fingerprinted
 from flows.records import PairRecord, PairSpec
-from flows.worker import Job, stylize_pair
+from flows.worker import ChunkStarted, Job, Message, stylize_pairs
 from nst_core.backbones.weights import find_weights
 from nst_core.options import StylizeOptions
 
@@ -67,8 +67,10 @@ def test_losses_are_those_of_the_file(tmp_path: Path, file_format: str) -> None:
     weights = find_weights("vgg19")
     (pair,) = fingerprinted([spec], LedgerIndex(), weights.sha256)
 
-    record = stylize_pair(pair, Job(str(tmp_path / "out"), "run", weights, "fp32"), "cpu")
+    said: list[Message] = []
+    stylize_pairs(said.append, [pair], Job(str(tmp_path / "out"), "run", weights, "fp32"), "cpu")
 
+    (record,) = [message for message in said if not isinstance(message, ChunkStarted)]
     assert isinstance(record, PairRecord), record
     again = relative_loss(tmp_path / "out" / record.output, content, style, (53, 80))
     assert record.total_loss == pytest.approx(again, rel=1e-5)

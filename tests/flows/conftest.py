@@ -1,11 +1,57 @@
 """Fixtures for the flow's tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from builders import Painter
 from fault_proxy import FaultProxy
 
 from flows.storage import s3
+from nst_core.backbones.catalogue import WeightsFile, published_weights
+
+if TYPE_CHECKING:
+    from flows.worker import Job
+
+
+@pytest.fixture(scope="session")
+def weights() -> WeightsFile:
+    """The Oxford VGG-19's weights file."""
+    found = published_weights("vgg19")
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def job(tmp_path: Path, weights: WeightsFile) -> "Job":
+    """A run into a new local folder."""
+    from flows.worker import Job  # here, because it loads torch, and most tests of the flow need none
+
+    return Job(str(tmp_path / "out"), "this run", weights, "fp32")
+
+
+@pytest.fixture
+def cat(photo: Painter) -> str:
+    """A content image."""
+    return photo("cat.png", 96, 72, seed=1)
+
+
+@pytest.fixture
+def waves(style: Painter) -> str:
+    """A style image."""
+    return style("waves.png", 80, 60, seed=2)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Pictures this small gain nothing from threads, and lose a lot where other processes want the cores too."""
+    import torch  # here, as in `job`
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

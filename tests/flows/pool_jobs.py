@@ -1,11 +1,21 @@
-"""What the worker processes of test_worker_pool do. A module of its own, so that a spawned process can import it."""
+"""What the worker processes of the pool's and the dispatch's tests do.
+
+A module of its own, so that a spawned process can import it.
+"""
 
 import logging
 import os
+import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flows.records import PlannedPair
+    from flows.worker import Job
 
 
 class TwoPartError(Exception):
@@ -82,3 +92,40 @@ def facts() -> dict[str, object]:
         "nst_core": logging.getLogger("nst_core").getEffectiveLevel(),
         "root": logging.getLogger().getEffectiveLevel(),
     }
+
+
+def say(report: Callable[[Any], None], *messages: Any, then: str = "return") -> str:
+    for message in messages:
+        report(message)
+    if then == "die":
+        kill_itself()
+    if then == "raise":
+        raise TwoPartError("cat.png", "too small")
+    if then == "wait":
+        time.sleep(60)
+    return then
+
+
+def stylize_in_little_memory(
+    pairs: "tuple[PlannedPair, ...]", job: "Job", spare_bytes: int
+) -> tuple[list[tuple[int, str]], list[str]]:
+    """Which numbers of pairs at once failed with what, and what came of each pair."""
+    from flows.worker.chunks import Capacity
+    from flows.worker.engine import backbone_of, read_style
+    from flows.worker.inputs import load_pair
+    from flows.worker.stylizing import stylize_chunk
+
+    class Listening(Capacity):
+        def learn(self, size: tuple[int, int], pairs: int, error: Exception) -> None:
+            failures.append((pairs, type(error).__name__))
+            super().learn(size, pairs, error)
+
+    failures: list[tuple[int, str]] = []
+    chunk = [load_pair(pair) for pair in pairs]
+    style = read_style(pairs[0].spec.style, pairs[0].style_identity)
+    capacity = Listening(pairs[0].spec.options, backbone_of(job, "cpu"))
+    list(stylize_chunk(chunk[:1], style, job, "cpu", capacity))  # all that is loaded once is there now
+    used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used_bytes + spare_bytes, resource.RLIM_INFINITY))
+    results = stylize_chunk(chunk, style, job, "cpu", capacity)
+    return failures, [type(result).__name__ for _, result in results]

@@ -323,12 +323,16 @@ def test_a_batch_has_one_style_and_one_set_of_options() -> None:
         (10, 16, 99, [1] * 10),
         (1, 16, 4, [1]),
         (10, 1, 1, [1] * 10),
+        (600, 256, 1, [256, 256, 88]),
+        (100, 256, 2, [50, 50]),
+        (600, 256, 2, [75] * 8),
+        (1000, 256, 8, [64] * 15 + [40]),
     ],
 )
 def test_batches_are_cut_so_that_every_device_has_work(
     pairs: int, pairs_per_task: int, devices: int, sizes: list[int]
 ) -> None:
-    """A batch has at most pairs_per_task pairs, and at most a device's share of all."""
+    """A batch has at most pairs_per_task pairs and a device's share; of many, every device gets several batches."""
     batches = in_batches(planned_pairs(*[("/s/waves.png", {})] * pairs), pairs_per_task, devices)
 
     assert [len(batch.pairs) for batch in batches] == sizes

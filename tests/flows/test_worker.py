@@ -1,9 +1,8 @@
-"""flows.worker: one real pair at a time, with the real VGG-19, small and on the CPU."""
+"""flows.worker: one real pair in a batch of its own, with the real VGG-19, small and on the CPU."""
 
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,13 @@ import torch
 from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
 from PIL import Image
 
-from flows import storage, worker
+from flows import storage
 from flows.ledger import Ledger
-from flows.records import AttemptRecord, PairRecord
-from flows.worker import Job, stylize_pair
+from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.worker import ChunkStarted, Job, Message, engine, stylize_pairs
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.catalogue import WeightsFile, published_weights
+from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import WeightsError
 from nst_core.images import read_metadata
 from nst_core.options import StylizeOptions
@@ -28,20 +27,7 @@ SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",
 """Layers that small pictures still have, and that are fast."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this small gain nothing from threads, and lose a lot where other processes want the cores too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def weights() -> WeightsFile:
-    found = published_weights("vgg19")
-    assert found is not None
-    return found
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -49,25 +35,18 @@ def backbone(weights: WeightsFile) -> Backbone:
     return load_backbone(weights)
 
 
-@pytest.fixture
-def job(tmp_path: Path, weights: WeightsFile) -> Job:
-    return Job(str(tmp_path / "out"), "this run", weights, "fp32")
-
-
-@pytest.fixture
-def cat(photo: Painter) -> str:
-    return photo("cat.png", 96, 72, seed=1)
-
-
-@pytest.fixture
-def waves(style: Painter) -> str:
-    return style("waves.png", 80, 60, seed=2)
+def stylize_pair(pair: PlannedPair, job: Job) -> Message:
+    """The outcome of a batch of one pair."""
+    said: list[Message] = []
+    stylize_pairs(said.append, [pair], job, "cpu")
+    (outcome,) = [message for message in said if not isinstance(message, ChunkStarted)]
+    return outcome
 
 
 def done(spec_or_pair: object, job: Job) -> PairRecord:
     """The record of a pair that must succeed."""
     pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
-    result = stylize_pair(pair, job, "cpu")
+    result = stylize_pair(pair, job)
     assert isinstance(result, PairRecord), result
     return result
 
@@ -75,7 +54,7 @@ def done(spec_or_pair: object, job: Job) -> PairRecord:
 def failed(spec_or_pair: object, job: Job) -> AttemptRecord:
     """The record of an attempt that must fail; it is kept, and no image and no record of the pair are."""
     pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
-    result = stylize_pair(pair, job, "cpu")
+    result = stylize_pair(pair, job)
     assert isinstance(result, AttemptRecord), result
     assert Ledger(job.output).read_attempt((pair.spec.pair_id, pair.fingerprint), pair.attempt) == result
     assert Ledger(job.output).index().done == frozenset()
@@ -323,14 +302,14 @@ def test_the_image_is_written_before_the_record(cat: str, waves: str, job: Job) 
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW))
     records.parent.mkdir(parents=True)
     records.write_text("in the way")
-    without_record = stylize_pair(pair, job, "cpu")
+    without_record = stylize_pair(pair, job)
     written = os.listdir(images)
     records.unlink()
     for name in written:
         (images / name).unlink()
     images.rmdir()
     images.write_text("in the way")
-    without_image = stylize_pair(pair, job, "cpu")
+    without_image = stylize_pair(pair, job)
 
     assert isinstance(without_record, AttemptRecord) and "records" in without_record.error
     assert len(written) == 1 and written[0].startswith("pair-2-")
@@ -353,14 +332,14 @@ def test_the_first_record_stands(cat: str, waves: str, job: Job, weights: Weight
 def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, job: Job) -> None:
     """Pairs of one style and size share its target, though weights, steps and seed differ; another size does not."""
     cats = [photo(f"cat{number}.png", 96, 72, seed=number) for number in range(3)]
-    worker._prepared_style.cache_clear()
-    worker._read_style.cache_clear()
+    engine._encoded_style.cache_clear()
+    engine.read_style.cache_clear()
     misses = []
     for number, options in enumerate(
         ({}, {"style_weight": 5.0, "steps": 2, "seed": 3}, {"recipe": "gatys"}, {"size_px": 48}, {"pooling": "average"})
     ):
         done(pair_spec(number, cats[number % 3], waves, options=SMALL | SHALLOW | options), job)
-        misses.append((worker._prepared_style.cache_info().misses, worker._read_style.cache_info().misses))
+        misses.append((engine._encoded_style.cache_info().misses, engine.read_style.cache_info().misses))
 
     assert misses == [(1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
 
@@ -368,9 +347,9 @@ def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, 
 def test_a_style_that_is_kept_gives_the_same_picture(photo: Painter, waves: str, job: Job) -> None:
     """A pair's result does not depend on what the process did before it."""
     specs = [pair_spec(number, photo(f"{number}.png", seed=number), waves, options=SMALL) for number in range(2)]
-    worker._prepared_style.cache_clear()
+    engine._encoded_style.cache_clear()
     first = [image_of(done(spec, job), job).tobytes() for spec in specs]
-    worker._prepared_style.cache_clear()
+    engine._encoded_style.cache_clear()
     other_job = Job(job.output + "-2", "this run", job.weights, "fp32")
     second = [image_of(done(spec, other_job), other_job).tobytes() for spec in reversed(specs)]
 
@@ -476,7 +455,7 @@ def test_weights_that_were_replaced_end_the_run(
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
 
     with pytest.raises(WeightsError, match=f"{path}: expected sha256 {weights.sha256}"):
-        stylize_pair(pair, replaced, "cpu")
+        stylize_pair(pair, replaced)
     assert not os.path.exists(job.output)
 
 

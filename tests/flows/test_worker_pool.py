@@ -164,6 +164,60 @@ def test_a_worker_logs_as_its_parent_does() -> None:
     assert facts == {"torch": False, "flows": logging.INFO, "nst_core": logging.INFO, "root": logging.WARNING}
 
 
+# ---------------------------------------------------------------- messages on the way
+
+
+def test_messages_come_before_the_result(worker: DeviceWorker) -> None:
+    """What a call says on its way has come, in order, when its result does; another call's messages are its own."""
+    first: list[object] = []
+    second: list[object] = []
+
+    assert worker.run_reporting(first.append, pool_jobs.say, 1, "two", None) == "return"
+    assert worker.run_reporting(second.append, pool_jobs.say) == "return"
+    assert (first, second) == ([1, "two", None], [])
+
+
+def test_messages_come_while_the_call_goes_on(worker: DeviceWorker) -> None:
+    """A message is heard at once, though its call has long to go."""
+    heard = threading.Event()
+    call = Call(lambda: worker.run_reporting(lambda _: heard.set(), pool_jobs.say, "here", then="wait"))
+    in_time = heard.wait(PATIENCE)
+    worker.stop()
+
+    assert in_time
+    assert isinstance(call.wait(5), PoolStopped)
+
+
+@pytest.mark.parametrize(("end", "error"), [("die", WorkerDied), ("raise", pool_jobs.TwoPartError)])
+def test_messages_outlive_their_call(worker: DeviceWorker, end: str, error: type[Exception]) -> None:
+    """What was said before the process died, or the call failed, is heard; the next call hears none of it."""
+    heard: list[object] = []
+    messages = [str(number) * 300 for number in range(50)]
+    with pytest.raises(error):
+        worker.run_reporting(heard.append, pool_jobs.say, *messages, then=end)
+    again: list[object] = []
+    worker.run_reporting(again.append, pool_jobs.say, "anew")
+
+    assert heard == messages
+    assert again == ["anew"]
+
+
+def test_a_listener_that_fails_ends_its_call(worker: DeviceWorker) -> None:
+    """An error of the listener is raised at once; the process of its call is not left running, and the next is new."""
+    before = worker.run(pool_jobs.process_id)
+
+    def fail(message: object) -> None:
+        raise ValueError(f"{message} is not wanted")
+
+    with pytest.raises(ValueError, match="this is not wanted"):
+        worker.run_reporting(fail, pool_jobs.say, "this", "and that", then="wait")
+    heard: list[object] = []
+    worker.run_reporting(heard.append, pool_jobs.say, "anew")
+
+    assert heard == ["anew"]
+    assert wait_until(lambda: not is_alive(before))
+
+
 # ---------------------------------------------------------------- stopping
 
 

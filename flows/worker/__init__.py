@@ -1,0 +1,21 @@
+"""A batch of pairs on one device: load, stylize several at a time, commit. Runs in a worker process; no prefect.
+
+    job        what every pair of a run shares
+    messages   what the process says while it works: a chunk is begun, a pair is finished
+    inputs     a pair's pictures: read, checked, decoded and at their size
+    engine     the backbone and the last few styles, kept in the process from batch to batch
+    chunks     which of the loaded pairs are stylized next, together
+    stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
+    writing    a finished pastiche -> image file, then record: the commit of a pair
+    failures   an error -> the record of a failed attempt
+    batch      all of it at once: pairs are loaded and written beside the device's work
+
+A batch is the unit of scheduling: pairs of one style and options. A chunk is the unit of arithmetic: those of its
+pairs that have one size too, as many as the device holds.
+"""
+
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, LeftPending, Message
+
+__all__ = ["ChunkStarted", "Job", "LeftPending", "Message", "stylize_pairs"]

@@ -1,0 +1,133 @@
+"""A batch on one device: while it is busy with some pairs, threads load the next ones and write the last ones."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from os import getpid
+
+from flows.records import AttemptRecord, PlannedPair, utc_now
+from flows.worker.chunks import Capacity, next_chunk
+from flows.worker.engine import backbone_of, read_style
+from flows.worker.failures import keep_failure
+from flows.worker.inputs import Input, LoadedPair, load_pair
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report
+from flows.worker.stylizing import Stylized, stylize_chunk
+from flows.worker.writing import write_pair
+from nst_core.options import StylizeOptions
+
+LOADERS = 4
+"""Threads that read and decode: enough to keep a GPU busy, and to hide the latency of S3."""
+
+WRITERS = 2
+"""Threads that encode, upload and commit."""
+
+PIXELS_AHEAD = 128_000_000
+"""Pixels of pairs that are loaded and wait for the device, at most, and again of those that wait to be written:
+two times some 400 MB, at 3 bytes each."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all steps of one call share."""
+
+    job: Job
+    device: str
+    report: Report
+
+
+def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
+    """Stylize and commit pairs of one style and options; when this returns, the outcome of each was reported.
+
+    `report` is told of every chunk that is begun and of every pair that is finished, by several threads.
+
+    Raises:
+        WeightsError: which is no pair's fault and ends the run.
+    """
+    work = _Work(job, device, report)
+    first = pairs[0].spec
+    capacity = Capacity(first.options, backbone_of(job, device))
+    began, started_at = time.monotonic(), utc_now()
+    try:
+        style = read_style(first.style, pairs[0].style_identity)
+    except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
+        for pair in pairs:
+            report(_failed(work, pair, error, began, started_at))
+        return
+    most_ahead = _pairs_ahead(first.options)
+    with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
+        writes: deque[Future[None]] = deque()
+        for chunk in _chunks(work, pairs, capacity, loaders, most_ahead):
+            began, started_at = time.monotonic(), utc_now()
+            report(ChunkStarted(tuple(loaded.pair.spec.pair_id for loaded in chunk), getpid()))
+            for loaded, result in stylize_chunk(chunk, style, job, device, capacity):
+                writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
+                while len(writes) > most_ahead:  # where storage is slower than the device, the device waits
+                    writes.popleft().result()
+        for write in writes:
+            write.result()
+
+
+def _chunks(
+    work: _Work,
+    pairs: Sequence[PlannedPair],
+    capacity: Callable[[tuple[int, int]], int],
+    loaders: ThreadPoolExecutor,
+    most_ahead: int,
+) -> Iterator[list[LoadedPair]]:
+    """Chunks for the device; while one of them is worked on, the loaders read and decode the pairs of the next."""
+    unread = deque(pairs)
+    loading: set[Future[LoadedPair | Outcome]] = set()
+    waiting: list[LoadedPair] = []
+    while unread or loading or waiting:
+        while unread and len(loading) + len(waiting) < most_ahead:
+            loading.add(loaders.submit(_load, work, unread.popleft()))
+        ready = {future for future in loading if future.done()}
+        loading -= ready
+        for outcome in (future.result() for future in ready):
+            if isinstance(outcome, LoadedPair):
+                waiting.append(outcome)
+            else:
+                work.report(outcome)
+        chunk = next_chunk(waiting, capacity, more_to_come=bool(loading))
+        if chunk:
+            taken = {loaded.pair.spec.pair_id for loaded in chunk}
+            waiting = [loaded for loaded in waiting if loaded.pair.spec.pair_id not in taken]
+            yield chunk
+        else:
+            wait(loading, return_when=FIRST_COMPLETED)
+
+
+def _pairs_ahead(options: StylizeOptions) -> int:
+    """How many pairs may wait in memory on either side of the device; a pastiche has at most size_px squared pixels."""
+    return max(2, PIXELS_AHEAD // options.size_px**2)
+
+
+def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
+    began, started_at = time.monotonic(), utc_now()
+    try:
+        return load_pair(pair)
+    except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
+        return _failed(work, pair, error, began, started_at)
+
+
+def _finish(
+    work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: Input, began: float, started_at: str
+) -> None:
+    if isinstance(result, Exception):
+        work.report(_failed(work, loaded.pair, result, began, started_at))
+        return
+    try:
+        outcome: Outcome = write_pair(result, style, work.job, work.device)
+    except Exception as error:  # noqa: BLE001  # as in `_load`
+        outcome = _failed(work, loaded.pair, error, began, started_at)
+    work.report(outcome)
+
+
+def _failed(
+    work: _Work, pair: PlannedPair, error: Exception, began: float, started_at: str
+) -> AttemptRecord | LeftPending:
+    seconds = time.monotonic() - began
+    return keep_failure(pair, work.job, error, device=work.device, seconds=seconds, started_at=started_at)

@@ -1,0 +1,91 @@
+"""What a worker process keeps from batch to batch: its backbone, and the last few styles, decoded and encoded.
+
+Called by the thread that drives the device alone: so nothing is made twice.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.records import PlannedPair
+from flows.worker.inputs import Input, read_input
+from flows.worker.job import Job
+from nst_core.backbones.backbone import Backbone, load_backbone
+from nst_core.backbones.catalogue import WeightsFile
+from nst_core.errors import OptionsError
+from nst_core.images import resize
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_tensor
+from nst_core.recipes import RECIPES
+from nst_core.runtime import PrecisionName, prepare_process
+from nst_core.sizes import style_size
+from nst_core.stylize import StyleImage, prepare_style
+
+STYLES_KEPT = 4
+
+
+def backbone_of(job: Job, device: str) -> Backbone:
+    """The run's network on a device, loaded once per process.
+
+    Raises:
+        WeightsError: if the weights file is not the run's.
+    """
+    return _backbone(job.weights, device, job.precision)
+
+
+@functools.lru_cache(maxsize=STYLES_KEPT)
+def read_style(address: str, identity: str) -> Input:
+    """A style picture, decoded once for all pairs that use it."""
+    return read_input(address, identity)
+
+
+def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: Job, device: str) -> StyleImage:
+    """The style at the size that goes with a pastiche, encoded once for all pairs that use it so.
+
+    Raises:
+        OptionsError: naming the style's file, if it is too small for a layer at that size.
+    """
+    options = pair.spec.options
+    size = _style_size(style, pastiche, options)
+    with named(pair.spec.style):
+        return _encoded_style(style, size, _target_options(options), job.weights, device, job.precision)
+
+
+@contextmanager
+def named(address: str) -> Iterator[None]:
+    """Put the picture's name before what the engine, which knows no names, has to say of it."""
+    try:
+        yield
+    except OptionsError as error:
+        raise OptionsError(f"{address}: {error}") from error
+
+
+@functools.lru_cache(maxsize=1)
+def _backbone(weights: WeightsFile, device: str, precision: PrecisionName) -> Backbone:
+    prepare_process(device)
+    return load_backbone(weights, device, precision)
+
+
+@functools.lru_cache(maxsize=STYLES_KEPT)
+def _encoded_style(
+    style: Input,
+    size: tuple[int, int],
+    options: StylizeOptions,
+    weights: WeightsFile,
+    device: str,
+    precision: PrecisionName,
+) -> StyleImage:
+    picture = resize(style.picture, *size)
+    return prepare_style(_backbone(weights, device, precision), to_tensor(picture), options)
+
+
+def _style_size(style: Input, pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
+    if RECIPES[options.recipe].style_takes_content_shape:
+        return pastiche
+    return style_size(*style.picture.size, pastiche, options.style_scale)
+
+
+def _target_options(options: StylizeOptions) -> StylizeOptions:
+    """Options alike in all that decides a style target, so that pairs that differ in the rest share it."""
+    layers = StylizeOptions(style_layers=options.style_layers, pooling=options.pooling)
+    return layers.resolved()

@@ -1,0 +1,28 @@
+"""The row boundary: an error, whatever it is, becomes the record of a failed attempt, and the other pairs go on."""
+
+import logging
+
+from flows.errors import StorageError
+from flows.ledger import Ledger
+from flows.records import AttemptRecord, PlannedPair, failed_attempt
+from flows.worker.job import Job
+from flows.worker.messages import LeftPending
+from nst_core.errors import NstError, OutOfMemory
+
+logger = logging.getLogger(__name__)
+
+
+def keep_failure(
+    pair: PlannedPair, job: Job, error: Exception, *, device: str, seconds: float, started_at: str
+) -> AttemptRecord | LeftPending:
+    """Keep the reason why a pair failed; `LeftPending` if not even that could be written."""
+    if isinstance(error, MemoryError):
+        error = OutOfMemory(f"{pair.spec.content}: too little memory to stylize or write it")
+    if not isinstance(error, NstError):
+        logger.error("row %d (%s) failed unexpectedly", pair.spec.row, pair.spec.pair_id, exc_info=error)
+    attempt = failed_attempt(pair, job.run_id, error, device=device, seconds=seconds, started_at=started_at)
+    try:
+        Ledger(job.output).add_attempt(attempt)
+    except StorageError as problem:
+        return LeftPending(pair.spec.pair_id, f"{problem} (while keeping this failure: {attempt.error})")
+    return attempt

@@ -1,0 +1,30 @@
+"""What a worker process says while it works on a batch; every pair of the batch ends in one of the last three.
+
+What is said is early news, not the truth: that is in the ledger, and is there before it is said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flows.records import AttemptRecord, PairRecord
+
+
+@dataclass(frozen=True)
+class ChunkStarted:
+    """These pairs are on the device from now on; should the process die, one of them may be the reason."""
+
+    pair_ids: tuple[str, ...]
+    process_id: int
+
+
+@dataclass(frozen=True)
+class LeftPending:
+    """Neither the result of a pair nor its failure could be kept: the next run does it again."""
+
+    pair_id: str
+    error: str
+
+
+Outcome = PairRecord | AttemptRecord | LeftPending
+Message = ChunkStarted | Outcome
+Report = Callable[[Message], None]

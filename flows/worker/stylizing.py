@@ -1,0 +1,162 @@
+"""One chunk on the device: pairs of one style, size and options, stylized at once and measured one by one."""
+
+import io
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from PIL import Image
+
+from flows.records import utc_now
+from flows.worker.chunks import Capacity
+from flows.worker.engine import backbone_of, named, style_for
+from flows.worker.inputs import Input, LoadedPair
+from flows.worker.job import Job
+from nst_core.backbones.backbone import Backbone
+from nst_core.errors import DivergedError, WeightsError
+from nst_core.images import encode_image
+from nst_core.losses.perceptual import LossValues
+from nst_core.optimize import StopReason
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_picture, to_tensor
+from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Stylized:
+    """A pair's finished pastiche, ready to be written.
+
+    Attributes:
+        picture: in 8 bits; a PNG of it decodes to exactly this.
+        losses: of what a reader of the saved file sees.
+        seconds: the pair's equal share of the time that its chunk took on the device, and the time to measure it.
+            Loading and writing happen beside the device's work and are not in it, so these add up to a device's time.
+    """
+
+    loaded: LoadedPair
+    picture: Image.Image
+    losses: LossValues
+    initial: LossValues
+    steps: int
+    evaluations: int
+    stop_reason: StopReason
+    seconds: float
+    started_at: str
+
+
+def stylize_chunk(
+    chunk: Sequence[LoadedPair], style: Input, job: Job, device: str, capacity: Capacity
+) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
+    """Every pair of a chunk with its pastiche, or with the error that is its own.
+
+    Raises:
+        WeightsError: which is no pair's fault and ends the run.
+    """
+    backbone = backbone_of(job, device)
+    size = chunk[0].size
+
+    def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
+        return _stylize_at_once(pairs, style, job, backbone)
+
+    def on_failure(pairs: int, error: Exception) -> None:
+        logger.warning("%d pairs of %d x %d px at once failed, trying them in two halves: %s", pairs, *size, error)
+        capacity.learn(size, pairs, error)
+
+    return in_halves(chunk, at_once, on_failure)
+
+
+def in_halves(
+    items: Sequence[Item],
+    work: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+    on_failure: Callable[[int, Exception], None],
+) -> Iterator[tuple[Item, Result | Exception]]:
+    """Every item with its result; items whose work fails as a whole are tried again in halves, down to single ones.
+
+    So too little memory for many is no failure of any of them, and one item that spoils the work spoils it for
+    itself alone. A single item's failure is its result.
+    """
+    done = _results_or_error(items, work)
+    if not isinstance(done, Exception):
+        yield from zip(items, done, strict=True)
+    elif len(items) == 1:
+        yield items[0], done
+    else:
+        on_failure(len(items), done)
+        del done  # its traceback holds the tensors of the failed try alive
+        middle = (len(items) + 1) // 2
+        yield from in_halves(items[:middle], work, on_failure)
+        yield from in_halves(items[middle:], work, on_failure)
+
+
+def _results_or_error(
+    items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[Result | Exception]]
+) -> Sequence[Result | Exception] | Exception:
+    try:
+        return work(items)
+    except WeightsError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever it is, it may be one item's alone
+        return error
+
+
+def _stylize_at_once(
+    pairs: Sequence[LoadedPair], style: Input, job: Job, backbone: Backbone
+) -> list[Stylized | Exception]:
+    first = pairs[0]
+    style_image = style_for(style, first.pair, first.size, job, backbone.device)
+    began, started_at = time.monotonic(), utc_now()
+    requests = [
+        StylizeRequest(to_tensor(loaded.content.picture), style_image, loaded.pair.spec.options) for loaded in pairs
+    ]
+    with named(first.pair.spec.content):
+        results = stylize(requests, backbone)
+    share = (time.monotonic() - began) / len(pairs)
+    return [
+        _measured(loaded, request, result, backbone, share, started_at)
+        for loaded, request, result in zip(pairs, requests, results, strict=True)
+    ]
+
+
+def _measured(
+    loaded: LoadedPair,
+    request: StylizeRequest,
+    result: StylizeResult | DivergedError,
+    backbone: Backbone,
+    share: float,
+    started_at: str,
+) -> Stylized | Exception:
+    if isinstance(result, DivergedError):
+        return result
+    began = time.monotonic()
+    try:
+        picture = to_picture(result.pastiche)
+        losses = measure(to_tensor(_as_saved(picture, request.options)), request, backbone)
+    except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
+        return error
+    return Stylized(
+        loaded=loaded,
+        picture=picture,
+        losses=losses,
+        initial=result.initial,
+        steps=result.steps,
+        evaluations=result.evaluations,
+        stop_reason=result.stop_reason,
+        seconds=share + time.monotonic() - began,
+        started_at=started_at,
+    )
+
+
+def _as_saved(picture: Image.Image, options: StylizeOptions) -> Image.Image:
+    """The picture as a reader of its file will see it: a PNG is exact, a JPEG has to be made to know."""
+    if options.output_format == "png":
+        return picture
+    plain = encode_image(picture, file_format="jpeg", jpeg_quality=options.jpeg_quality, metadata={})
+    # Not `decode_image`: the limits on inputs do not hold for a pastiche, which may be thinner.
+    return Image.open(io.BytesIO(plain)).convert("RGB")

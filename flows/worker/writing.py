@@ -1,0 +1,91 @@
+"""A finished pastiche -> image file, then record: the commit of a pair. Called on threads beside the device's work."""
+
+import hashlib
+
+from flows import storage
+from flows.ledger import Ledger
+from flows.records import PairRecord, utc_now
+from flows.worker.inputs import Input
+from flows.worker.job import Job
+from flows.worker.stylizing import Stylized
+from nst_core import __version__
+from nst_core.images import encode_image
+from nst_core.options import StylizeOptions
+from nst_core.runtime import describe_device
+
+EXTENSIONS = {"png": "png", "jpeg": "jpg"}
+
+
+def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairRecord:
+    """Encode and write the image, then make the record; if another run was first, its record stands."""
+    pair, content = stylized.loaded.pair, stylized.loaded.content
+    options, losses = pair.spec.options, stylized.losses
+    width, height = stylized.picture.size
+    data = _encode(stylized)
+    sha256 = hashlib.sha256(data).hexdigest()
+    output = f"images/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
+    # Named by its content, so that writing it again changes nothing; whole, even where a crash left a part of it.
+    storage.replace(storage.join(job.output, output), data)
+    record = PairRecord(
+        pair_id=pair.spec.pair_id,
+        fingerprint=pair.fingerprint,
+        run_id=job.run_id,
+        content=pair.spec.content,
+        style=pair.spec.style,
+        output=output,
+        attempts=pair.attempt,
+        total_loss=losses.total,
+        content_loss=losses.content,
+        style_loss=losses.style,
+        tv_loss=losses.tv,
+        initial_total_loss=stylized.initial.total,
+        steps=stylized.steps,
+        evaluations=stylized.evaluations,
+        stop_reason=stylized.stop_reason,
+        width=width,
+        height=height,
+        seconds=round(stylized.seconds, 3),
+        device=describe_device(device),
+        precision=job.precision,
+        backbone=job.weights.backbone,
+        weights_sha256=job.weights.sha256,
+        recipe=options.recipe,
+        options_digest=options.digest(),
+        options=options,
+        seed=options.seed,
+        content_sha256=content.sha256,
+        style_sha256=style.sha256,
+        output_sha256=sha256,
+        started_at=stylized.started_at,
+        finished_at=utc_now(),
+        engine_version=__version__,
+        notes=(*_notes("content", content), *_notes("style", style), *_size_notes(width, height, options)),
+    )
+    return Ledger(job.output).commit(record)
+
+
+def _encode(stylized: Stylized) -> bytes:
+    options, losses = stylized.loaded.pair.spec.options, stylized.losses
+    metadata = {
+        "pair_id": stylized.loaded.pair.spec.pair_id,
+        "options_digest": options.digest(),
+        "recipe": options.recipe,
+        "total_loss": repr(losses.total),
+        "content_loss": repr(losses.content),
+        "style_loss": repr(losses.style),
+        "tv_loss": repr(losses.tv),
+        "engine_version": __version__,
+    }
+    return encode_image(
+        stylized.picture, file_format=options.output_format, jpeg_quality=options.jpeg_quality, metadata=metadata
+    )
+
+
+def _notes(which: str, source: Input) -> tuple[str, ...]:
+    return tuple(f"{which}: {note}" for note in source.notes)
+
+
+def _size_notes(width: int, height: int, options: StylizeOptions) -> tuple[str, ...]:
+    if max(width, height) == options.size_px:
+        return ()
+    return (f"content is smaller than size_px: {width} x {height} instead of {options.size_px}; --enlarge enlarges it",)

@@ -1,0 +1,116 @@
+"""flows.worker.chunks: which pairs go to the device together. Pictures are blank: only their sizes count."""
+
+import pytest
+from builders import FINGERPRINT, pair_spec
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from flows.records import PlannedPair
+from flows.worker.chunks import Capacity, next_chunk
+from flows.worker.inputs import Input, LoadedPair
+from nst_core.backbones.backbone import Backbone, load_backbone
+from nst_core.backbones.catalogue import WeightsFile
+from nst_core.errors import DivergedError, OutOfMemory
+from nst_core.memory import largest_batch
+from nst_core.options import StylizeOptions
+
+WIDE, TALL = (64, 48), (48, 64)
+
+
+def loaded(row: int, size: tuple[int, int]) -> LoadedPair:
+    pair = PlannedPair(pair_spec(row), "x", "y", FINGERPRINT)
+    return LoadedPair(pair, Input("00", Image.new("RGB", size), ()))
+
+
+def rows(chunk: list[LoadedPair]) -> list[int]:
+    return [one.pair.spec.row for one in chunk]
+
+
+def waiting(*sizes: tuple[int, int]) -> list[LoadedPair]:
+    return [loaded(row, size) for row, size in enumerate(sizes)]
+
+
+def test_a_full_chunk_goes_at_once() -> None:
+    """As soon as as many pairs of a size as the device holds are loaded, they go, in order, and no more of them."""
+    pairs = waiting(TALL, WIDE, WIDE, TALL, WIDE, WIDE)
+
+    assert rows(next_chunk(pairs, lambda _: 3, more_to_come=True)) == [1, 2, 4]
+
+
+def test_an_incomplete_chunk_waits_for_more() -> None:
+    """While pairs are still being loaded, a chunk that may yet be filled is not taken."""
+    assert next_chunk(waiting(TALL, WIDE, WIDE), lambda _: 3, more_to_come=True) == []
+
+
+def test_at_the_end_the_fullest_goes_first() -> None:
+    """When nothing more is to come, incomplete chunks go too, the fullest first."""
+    assert rows(next_chunk(waiting(TALL, WIDE, WIDE), lambda _: 3, more_to_come=False)) == [1, 2]
+
+
+def test_nothing_waiting_makes_no_chunk() -> None:
+    """There is no empty chunk."""
+    assert next_chunk([], lambda _: 3, more_to_come=False) == []
+
+
+@given(
+    sizes=st.lists(st.sampled_from([WIDE, TALL, (64, 64)]), max_size=20),
+    most=st.fixed_dictionaries({WIDE: st.integers(1, 5), TALL: st.integers(1, 5), (64, 64): st.integers(1, 5)}),
+)
+def test_whatever_the_sizes_every_pair_goes_once(
+    sizes: list[tuple[int, int]], most: dict[tuple[int, int], int]
+) -> None:
+    """Chunk by chunk all pairs go, each once, every chunk of one size and no larger than the device takes."""
+    left, gone = waiting(*sizes), []
+    while left:
+        chunk = next_chunk(left, most.__getitem__, more_to_come=False)
+        assert len({one.size for one in chunk}) == 1
+        assert 1 <= len(chunk) <= most[chunk[0].size]
+        gone += rows(chunk)
+        left = [one for one in left if one.pair.spec.row not in gone]
+
+    assert sorted(gone) == list(range(len(sizes)))
+
+
+# ---------------------------------------------------------------- how many
+
+
+@pytest.fixture(scope="module")
+def backbone(weights: WeightsFile) -> Backbone:
+    return load_backbone(weights)
+
+
+def options(**changes: object) -> StylizeOptions:
+    return StylizeOptions(**changes).resolved()
+
+
+def test_the_engine_says_how_many(backbone: Backbone) -> None:
+    """At first, chunks are as large as the engine predicts for the size."""
+    assert Capacity(options(), backbone)(WIDE) == largest_batch(*WIDE, options(), backbone)
+
+
+def test_a_time_budget_is_not_shared(backbone: Backbone) -> None:
+    """Pairs with max_seconds go one at a time: beside others each would get less done in its time."""
+    assert Capacity(options(max_seconds=60.0), backbone)(WIDE) == 1
+
+
+def test_too_little_memory_makes_chunks_smaller(backbone: Backbone) -> None:
+    """After 4 pairs were too many for the memory chunks have 2, then 1, never none; another size is left alone."""
+    capacity = Capacity(options(), backbone)
+    before = capacity(TALL)
+    found = []
+    for pairs in (4, 2, 1):
+        capacity.learn(WIDE, pairs, OutOfMemory("full"))
+        found.append(capacity(WIDE))
+
+    assert found == [min(2, largest_batch(*WIDE, options(), backbone)), 1, 1]
+    assert capacity(TALL) == before
+
+
+def test_other_failures_leave_chunks_as_they_are(backbone: Backbone) -> None:
+    """A chunk that one of its pairs has spoilt says nothing about memory."""
+    capacity = Capacity(options(), backbone)
+    before = capacity(WIDE)
+    capacity.learn(WIDE, 2, DivergedError("not finite"))
+
+    assert capacity(WIDE) == before

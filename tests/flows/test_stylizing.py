@@ -1,0 +1,150 @@
+"""flows.worker.stylizing: several pairs at once give each what it would get alone, and one at fault fails alone."""
+
+import random
+import time
+from collections.abc import Sequence
+
+import pytest
+from builders import Painter, pair_spec, planned
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.worker import Job
+from flows.worker.chunks import Capacity
+from flows.worker.engine import backbone_of, read_style
+from flows.worker.inputs import LoadedPair, load_pair
+from flows.worker.stylizing import Stylized, in_halves, stylize_chunk
+from nst_core.errors import OptionsError, OutOfMemory, WeightsError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SHALLOW = {"size_px": 64, "style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
+
+
+class Device:
+    """Doubles numbers, up to so many at once; a negative one spoils the work of all that are with it."""
+
+    def __init__(self, holds: int) -> None:
+        self.holds = holds
+        self.tried: list[list[int]] = []
+        self.failures: list[int] = []
+
+    def __call__(self, numbers: Sequence[int]) -> list[int | Exception]:
+        self.tried.append(list(numbers))
+        if len(numbers) > self.holds:
+            raise OutOfMemory(f"{len(numbers)} are too many")
+        if min(numbers) < 0:
+            raise ValueError(f"{min(numbers)} is negative")
+        return [2 * number for number in numbers]
+
+    def run(self, numbers: list[int]) -> list[tuple[int, int | Exception]]:
+        return list(in_halves(numbers, self, lambda pairs, _: self.failures.append(pairs)))
+
+
+def test_what_fits_is_done_at_once() -> None:
+    """Work that succeeds is not split."""
+    device = Device(holds=4)
+
+    assert device.run([1, 2, 3]) == [(1, 2), (2, 4), (3, 6)]
+    assert device.tried == [[1, 2, 3]]
+
+
+def test_too_many_are_halved_until_they_fit() -> None:
+    """5 on a device that holds 2 are tried as 5, 3, 2, 1, 2; each failure of several is told."""
+    device = Device(holds=2)
+
+    assert [result for _, result in device.run([1, 2, 3, 4, 5])] == [2, 4, 6, 8, 10]
+    assert [len(tried) for tried in device.tried] == [5, 3, 2, 1, 2]
+    assert device.failures == [5, 3]
+
+
+def test_where_not_even_one_fits_each_fails() -> None:
+    """A single item that does not fit has the reason as its result."""
+    results = [result for _, result in Device(holds=0).run([1, 2])]
+
+    assert [(type(result), str(result)) for result in results] == [(OutOfMemory, "1 are too many")] * 2
+
+
+def test_missing_weights_are_nobody_s_failure() -> None:
+    """A WeightsError is raised at once."""
+
+    def work(_: Sequence[int]) -> list[int | Exception]:
+        raise WeightsError("replaced")
+
+    with pytest.raises(WeightsError, match="replaced"):
+        list(in_halves([1, 2], work, lambda *_: None))
+
+
+@given(numbers=st.lists(st.integers(1, 99), min_size=1, max_size=20), bad=st.integers(0, 3), holds=st.integers(1, 8))
+def test_only_those_at_fault_fail(numbers: list[int], bad: int, holds: int) -> None:
+    """Whoever is among them and however little fits: good items have their result, bad ones their own error."""
+    numbers = numbers + [-number for number in range(1, bad + 1)]
+    random.Random(0).shuffle(numbers)
+    results = Device(holds).run(numbers)
+
+    assert [number for number, _ in results] == numbers
+    for number, result in results:
+        assert str(result) == (f"{number} is negative" if number < 0 else str(2 * number))
+
+
+# ---------------------------------------------------------------- real pairs
+
+
+def chunk_of(contents: list[str], waves: str, **options: object) -> list[LoadedPair]:
+    specs = [pair_spec(row, content, waves, options=options) for row, content in enumerate(contents, start=2)]
+    return [load_pair(planned(spec)) for spec in specs]
+
+
+def stylized(chunk: list[LoadedPair], job: Job) -> list[Stylized | Exception]:
+    pair = chunk[0].pair
+    capacity = Capacity(pair.spec.options, backbone_of(job, "cpu"))
+    style = read_style(pair.spec.style, pair.style_identity)
+    results = list(stylize_chunk(chunk, style, job, "cpu", capacity))
+    assert [loaded for loaded, _ in results] == chunk
+    return [result for _, result in results]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size_px": 64, "steps": 4},
+        {"size_px": 64, "steps": 10, "recipe": "notebook"},
+        {"size_px": 64, "steps": 4, "init": "noise", "output_format": "jpeg"},
+    ],
+    ids=["default", "notebook", "noise as jpeg"],
+)
+def test_a_pair_in_a_chunk_is_as_alone(photo: Painter, waves: str, job: Job, options: dict[str, object]) -> None:
+    """Stylized with three others, a pair has the loss, steps and kind of end that it has alone.
+
+    Over a few steps of L-BFGS: later ones make of a rounding error in the seventh digit, as another batch size gives,
+    up to a hundredth.
+    """
+    chunk = chunk_of([photo(f"{seed}.png", 96, 72, seed=seed) for seed in range(4)], waves, **options)
+    together = stylized(chunk, job)
+    alone = [stylized([loaded], job)[0] for loaded in chunk]
+
+    assert len({one.losses.total for one in together}) == 4
+    for first, second in zip(together, alone, strict=True):
+        assert first.losses.total == pytest.approx(second.losses.total, rel=0.005)
+        assert first.initial.total == pytest.approx(second.initial.total, rel=1e-4)
+        assert (first.evaluations, first.stop_reason) == (second.evaluations, second.stop_reason)
+
+
+def test_a_chunk_s_time_is_shared_out(photo: Painter, waves: str, job: Job) -> None:
+    """The seconds of a chunk's pairs add up to about the chunk's, whatever a single pair waited."""
+    chunk = chunk_of([photo(f"{seed}.png", seed=seed) for seed in range(4)], waves, **SHALLOW, steps=30)
+    stylized(chunk, job)  # loads what the process keeps
+    began = time.monotonic()
+    seconds = [one.seconds for one in stylized(chunk, job)]
+    whole = time.monotonic() - began
+
+    assert 0.5 * whole < sum(seconds) <= whole
+
+
+def test_what_fails_a_chunk_names_each_pair_s_picture(photo: Painter, waves: str, job: Job) -> None:
+    """Pictures too thin for a layer fail one by one, each by its own name."""
+    contents = [photo(f"thin-{seed}.png", 320, 32, seed=seed) for seed in range(3)]
+    errors = stylized(chunk_of(contents, waves, size_px=64, steps=2), job)
+
+    assert [type(error) for error in errors] == [OptionsError] * 3
+    assert [str(error).partition(": ")[0] for error in errors] == contents
