@@ -21,6 +21,9 @@ from nst_core.options import StylizeOptions
 
 StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
 
+LEAST_CHANGE = 1e-3
+"""Relative fall of the loss before a picture that missed the threshold is looked at again."""
+
 DIVERGED_AFTER = 10
 """Evaluations in a row that are not finite before a pastiche is given up; L-BFGS shortens its step in between."""
 
@@ -47,6 +50,9 @@ class StepReport:
 
 
 OnStep = Callable[[StepReport], None]
+
+Confirm = Callable[[int, Tensor], float]
+"""(place in the batch, pastiche of shape (1, 3, H, W)) -> total loss of the picture that would be saved of it."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,7 @@ class _Progress:
     best_totals: list[float] = field(default_factory=list)
     evaluations: int = 0
     not_finite: int = 0
+    aim: float | None = None  # the loss below which the saved one is expected to meet the threshold
 
 
 def optimize(
@@ -85,6 +92,7 @@ def optimize(
     options: StylizeOptions,
     on_step: OnStep | None = None,
     *,
+    confirm: Confirm | None = None,
     level: int = 0,
     history: int = HISTORY,
 ) -> list[Outcome]:
@@ -95,6 +103,8 @@ def optimize(
         loss: of the same batch.
         options: resolved.
         on_step: called after every evaluation of every pastiche.
+        confirm: asked before a pastiche stops at `loss_threshold`, so that what holds for the optimizer's own loss,
+            of pixels not yet clamped and in its own precision, holds for the saved picture. None takes its word.
         level: for the reports alone.
         history: pairs that L-BFGS keeps.
 
@@ -104,7 +114,7 @@ def optimize(
     assert options.steps is not None, "options must be resolved"
     began = time.monotonic()
     coordinates, optimizer = _choose_optimizer(start, options, history)
-    progress = [_Progress(pair) for pair in range(start.shape[0])]
+    progress = [_Progress(pair, aim=options.loss_threshold) for pair in range(start.shape[0])]
     best = optimizer.point.clone()
     lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
     outcomes: dict[int, Outcome] = {}
@@ -123,6 +133,9 @@ def optimize(
             _note(one, seen)
         seconds = time.monotonic() - began
         _report(on_step, level, progress, losses, steps, seconds)
+        for row, one in enumerate(progress):
+            if confirm is not None and _meets_aim(one):
+                _settle_aim(one, options, confirm(one.pair, coordinates.decode(best[row : row + 1]).detach()))
         reasons = [_stop_reason(one, options, seconds) for one in progress]
         for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
             if reason is not None:
@@ -193,13 +206,25 @@ def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> Sto
         return "diverged"
     if one.best.total == 0.0:
         return "settled"
-    if options.loss_threshold is not None and one.best.total <= options.loss_threshold:
+    if _meets_aim(one):
         return "threshold"
     if one.evaluations > options.steps:
         return "steps"
     if options.max_seconds is not None and seconds >= options.max_seconds:
         return "time"
     return "settled" if _settled(one.best_totals, options) else None
+
+
+def _meets_aim(one: _Progress) -> bool:
+    return one.aim is not None and one.best is not None and one.best.total <= one.aim
+
+
+def _settle_aim(one: _Progress, options: StylizeOptions, saved: float) -> None:
+    """Where the saved picture does not meet the threshold yet, aim lower by as much as it is above."""
+    assert one.best is not None, "there is a pastiche to save"
+    assert options.loss_threshold is not None, "there is a threshold to meet"
+    if not saved <= options.loss_threshold:
+        one.aim = min(one.best.total * options.loss_threshold / saved, one.best.total * (1.0 - LEAST_CHANGE))
 
 
 def _settled(best_totals: list[float], options: StylizeOptions) -> bool:

@@ -58,7 +58,7 @@ class StylizeOptions(BaseModel):
     steps: int | None = Field(default=None, ge=1, le=100_000)
     """Optimisation steps at most at full size, those taken back included (default: the recipe's)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
-    """Stop as soon as the total loss, as the optimizer sees it, is at or below this."""
+    """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
     plateau_tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
     """Stop when the best loss fell by less than this share over plateau_window steps; 0 never stops early."""
     plateau_window: int = Field(default=25, ge=2, le=100_000)

@@ -164,7 +164,13 @@ def _stylize(
     start = _better(exact, refined.start, initial, initial_losses.total) if refined else initial
     left = _with_time_left(options, time.monotonic() - started)
     loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), content, style, options)
-    outcomes = optimize(start, loss, left, on_step, history=plan.history)
+
+    def saved_loss(pair: int, pastiche: Tensor) -> float:
+        picture = pastiche.clamp(0.0, 1.0).mul(255.0).round().div(255.0)
+        with torch.no_grad():
+            return exact.keep(torch.tensor([pair], device=pastiche.device))(picture).values()[0].total
+
+    outcomes = optimize(start, loss, left, on_step, confirm=saved_loss, history=plan.history)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     return [

@@ -107,6 +107,7 @@ def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
         "pooling": "average",
         "init": "noise",
         "seed": 1,
+        "levels": 3,
         "optimizer": "adam",
         "learning_rate": 0.1,
         "steps": 7,
