@@ -58,7 +58,9 @@ def _attempt(request: StylizeRequest, threshold: float, output: Path, backbone: 
         raise result
     to_picture(result.pastiche).save(output)
     saved = measure(read_tensor(output), request, backbone)
-    return Attempt(threshold, saved.total, result.evaluations, sum(result.coarse_evaluations), result.seconds, result.stop_reason)
+    return Attempt(
+        threshold, saved.total, result.evaluations, sum(result.coarse_evaluations), result.seconds, result.stop_reason
+    )
 
 
 def main() -> None:

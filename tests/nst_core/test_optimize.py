@@ -385,3 +385,30 @@ def test_losses_that_stay_not_finite_are_given_up(single: Batch) -> None:
 
     assert (outcome.stop_reason, outcome.evaluations) == ("diverged", 13)
     assert outcome.losses.total == min(seen[:3])
+
+
+def test_a_threshold_is_met_by_what_is_saved(single: Batch) -> None:
+    """Where the saved picture's loss is a tenth above the optimizer's, the optimizer goes on until the saved one meets
+    the threshold, and looks at it only a few times.
+    """
+    options = make(steps=100)
+    threshold = 0.5 * single.losses_of(single.contents, options)[0].total
+    asked: list[float] = []
+
+    def confirm(pair: int, pastiche: Tensor) -> float:
+        assert pair == 0
+        asked.append(1.1 * single.losses_of(pastiche, options)[0].total)
+        return asked[-1]
+
+    (outcome,) = optimize(
+        single.contents,
+        single.loss(options),
+        options.model_copy(update={"loss_threshold": threshold}),
+        confirm=confirm,
+    )
+
+    assert outcome.stop_reason == "threshold"
+    assert asked[-1] <= threshold
+    assert all(one > threshold for one in asked[:-1])
+    assert outcome.losses.total <= threshold / 1.1 * 1.001
+    assert 1 < len(asked) <= 4

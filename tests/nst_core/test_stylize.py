@@ -390,3 +390,17 @@ def test_the_real_network_stylizes(real_vgg19: Backbone, picture: Picture) -> No
     assert result.evaluations == 30
     final = measure(to_tensor(to_picture(result.pastiche)), request, real_vgg19)
     assert final.total < 0.5 * result.initial.total
+
+
+def test_the_threshold_is_one_for_the_saved_picture(pairs: Pairs) -> None:
+    """A pair that stopped at the threshold has a picture of 8 bits whose loss meets it."""
+    request = pairs.request(steps=200)
+    threshold = 0.6 * measure(request.content, request, pairs.backbone).total
+    options = request.options.model_copy(update={"loss_threshold": threshold})
+    request = StylizeRequest(request.content, request.style, options)
+
+    (result,) = pairs.stylize(request)
+    saved = to_tensor(to_picture(result.pastiche))
+
+    assert result.stop_reason == "threshold"
+    assert measure(saved, request, pairs.backbone).total <= threshold
