@@ -13,9 +13,11 @@
     optimizers/ L-BFGS and Adam over a batch of pastiches, and the coordinates they work in
     initial     what the optimisation starts from
     optimize    the one loop, and when it stops
+    pyramid     coarse to fine: smaller sizes first
+    memory      what a batch takes, and what is planned with what is free
     stylize     stylize(requests, backbone): a batch of equal-sized pairs at once
 
 This module imports nothing, so that `options`, `images` and the like stay free of torch.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

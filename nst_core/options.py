@@ -50,7 +50,7 @@ class StylizeOptions(BaseModel):
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Seed of the noise, for init=noise."""
     levels: int | None = Field(default=None, ge=1, le=4)
-    """Sizes to optimise at, coarse to fine, each half the next (default: by size: 1 below 512 px, then 2, 3, 4)."""
+    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, 3, 4."""
     optimizer: OptimizerName | None = None
     """lbfgs or adam (default: the recipe's)."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)

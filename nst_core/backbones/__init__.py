@@ -3,7 +3,11 @@
     catalogue   the backbones there are, with the sha256 of their weights (no torch)
     weights     finding a weights file and reading it, its sha256 checked at every load
     vgg         the network, cut at the deepest layer asked for
-    backbone    a loaded network: an exact fp32 one, and a fast one where the hardware has bf16
+    pooling     pooling and its gradient
+    winograd    3 x 3 convolution by minimal filtering
+    convolution one frozen convolution, by whichever algorithm is fastest for its shape
+    scheduled   the network forward and back by a fixed schedule, without autograd
+    backbone    a loaded network: an exact fp32 one, and a fast one to optimise with
 
 This module imports nothing, so that `catalogue` stays free of torch.
 """
