@@ -18,8 +18,9 @@ import typer
 from flows import storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
+from flows.errors import LimitsError, ManifestError, NotAllowed, OutputError, StorageError
 from flows.ledger import Ledger
+from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.plan import MISSING, identities_of
 from flows.records import Manifest, RunSummary
@@ -79,7 +80,7 @@ def run(
     with _exit_codes():
         chosen = validated(StylizeOptions, options)
         address = storage.absolute(manifest)
-        _, loaded = load_manifest(address, chosen)
+        _, loaded = load_manifest(address, chosen, limits_in_force())
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
             loaded,
@@ -124,7 +125,8 @@ def validate(
 ) -> None:
     """Check a manifest: every row, and whether its files are there. Nothing is stylized."""
     with _exit_codes():
-        _, loaded = load_manifest(storage.absolute(manifest), validated(StylizeOptions, options))
+        chosen = validated(StylizeOptions, options)
+        _, loaded = load_manifest(storage.absolute(manifest), chosen, limits_in_force())
         problems = [(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else [])
         problems.sort()
         bad_rows = {row for row, _ in problems}
@@ -196,8 +198,9 @@ def _settings(given: dict[str, Any]) -> RunSettings:
 def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
-    from flows.run import check_run
+    from flows.run import check_places, check_run
 
+    check_places(parameters["output"], parameters["settings"], limits_in_force())
     check_run(loaded, parameters["settings"], parameters["selection"])
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
@@ -261,7 +264,7 @@ def _exit_codes() -> Iterator[None]:
     """Turn the errors that end a command into one line on stderr and an exit code."""
     try:
         yield
-    except (ManifestError, OutputError, OptionsError, NotAllowed) as error:
+    except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed) as error:
         _fail(error, ExitCode.UNUSABLE)
     except (StorageError, WeightsError) as error:
         _fail(error, ExitCode.NOTHING_DONE)

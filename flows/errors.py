@@ -3,10 +3,11 @@
 NstError (nst_core.errors)
 ├── ManifestError     the manifest as a whole cannot be used
 ├── OutputError       the output prefix cannot be used as asked
+├── LimitsError       the operator's limits file cannot be used
 └── StorageError      a file could not be read or written
     ├── NotFound      there is no such file
     ├── Forbidden     credentials are missing or do not allow it
-    ├── NotAllowed    an address that this project never opens
+    ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
 """
@@ -24,6 +25,12 @@ class OutputError(NstError):
     """The output prefix cannot be used as asked."""
 
     kind = "output"
+
+
+class LimitsError(NstError):
+    """The operator's limits file cannot be used."""
+
+    kind = "limits"
 
 
 class StorageError(NstError):
@@ -45,7 +52,7 @@ class Forbidden(StorageError):
 
 
 class NotAllowed(StorageError):
-    """An address that this project never opens."""
+    """An address that this project never opens, or that the operator's limits keep closed."""
 
     kind = "not_allowed"
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from flows import storage
 from flows.errors import NotFound, OutputError
 from flows.ledger import Ledger, LedgerIndex
+from flows.limits import Limits
 from flows.manifest_source import latest_manifest
 from flows.plan import check_ids, plan_run
 from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
+from flows.refusals import refusals_of
 from flows.results import counts, table_rows, write_tables
 from flows.settings import RunSettings, Selection
 from flows.worker import Job
@@ -49,6 +51,17 @@ def check_run(manifest: Manifest, settings: RunSettings, selection: Selection) -
     check_ids(manifest, selection)
     resolve_weights(settings)
     choose_precision(settings.precision, choose_devices(settings.device)[0])
+
+
+def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
+    """Refuse an output or a weights file that the operator's limits keep closed.
+
+    Raises:
+        NotAllowed: with what is allowed.
+    """
+    limits.check_writable(output)
+    if settings.weights is not None:
+        limits.check_readable(settings.weights)
 
 
 def prepare_run(
@@ -87,6 +100,7 @@ def prepare_run(
         precision=precision,
         started_at=utc_now(),
         fingerprints=fingerprints,
+        refused=refusals_of(manifest),
     )
     storage.remove(storage.join(output, "_SUCCESS"))
     ledger.start_run(record, data)

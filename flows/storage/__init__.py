@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 from flows.storage import addresses, local, s3
-from flows.storage.addresses import absolute, is_s3, join, name_of, parent_of
+from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of, real
 
 __all__ = [
     "absolute",
+    "check",
     "create",
     "each",
     "identity",
@@ -25,8 +26,10 @@ __all__ = [
     "names",
     "parent_of",
     "read",
+    "real",
     "remove",
     "replace",
+    "size",
 ]
 
 Input = TypeVar("Input")
@@ -42,6 +45,7 @@ class _Files(Protocol):
     def remove(self, address: str) -> None: ...
     def names(self, folder: str) -> list[str]: ...
     def identity(self, address: str) -> str | None: ...
+    def size(self, address: str) -> int: ...
 
 
 def read(address: str, max_bytes: int | None = None) -> bytes:
@@ -83,6 +87,15 @@ def identity(address: str) -> str | None:
     `sha256:...` for local files, the ETag and the size on S3.
     """
     return _files(address).identity(address)
+
+
+def size(address: str) -> int:
+    """How many bytes a file holds.
+
+    Raises:
+        NotFound, Forbidden, Unavailable: as their names say.
+    """
+    return _files(address).size(address)
 
 
 def each(function: Callable[[Input], Output], inputs: Iterable[Input]) -> list[Output]:

@@ -64,6 +64,12 @@ def names(folder: str) -> list[str]:
     return []
 
 
+def size(address: str) -> int:
+    """See `flows.storage.size`."""
+    with _named_errors(address):
+        return os.stat(address).st_size
+
+
 def identity(address: str) -> str | None:
     """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
     try:

@@ -98,6 +98,12 @@ def names(folder: str) -> list[str]:
     return sorted(name for name in found if name)
 
 
+def size(address: str) -> int:
+    """See `flows.storage.size`."""
+    with _named_errors(address):
+        return int(_filesystem().info(address)["size"])
+
+
 def identity(address: str) -> str | None:
     """See `flows.storage.identity`."""
     try:

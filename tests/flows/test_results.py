@@ -13,7 +13,7 @@ from flows import storage
 from flows.ledger import Ledger
 from flows.manifest import parse_manifest
 from flows.records import RESULT_COLUMNS, Manifest, PairRecord
-from flows.results import WHOLE_NUMBERS, Row, counts, table_rows, write_tables
+from flows.results import WHOLE_NUMBERS, Row, as_plain_text, counts, table_rows, write_tables
 from nst_core.options import StylizeOptions
 
 MANIFEST = (
@@ -295,3 +295,53 @@ def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, o
     )
 
     assert empty == full
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1+1",
+    "＋1",
+    "－1",
+    "＠A1",
+)
+HARMLESS = ("a=b", "plain", "", "-0.5", "+4.2e-1", "007", "a@b.example", "'quoted'", "1-2")
+
+
+@pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
+def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
+    """A cell that a spreadsheet would run starts with a quote mark; one taken away gives back what it was."""
+    safe = as_plain_text(cell)
+
+    assert safe == "'" + cell
+    assert safe[0] not in "=+-@\t\r\n＝＋－＠"
+
+
+@pytest.mark.parametrize("cell", HARMLESS)
+def test_other_text_stays_as_it_is(cell: str) -> None:
+    """Numbers, dashes in the middle and ordinary quotes are left alone."""
+    assert as_plain_text(cell) == cell
+
+
+def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:
+    """Whatever a manifest holds, in cells, names of columns or refused rows: results.csv runs nothing."""
+    manifest = read(
+        'id,content,style,"=HYPERLINK(""x"")",note\ncat,cat.png,waves.png,=1+1,-5\n=2+2,=3+3,waves.png,@x,\t=4\n'
+    )
+    rows = rows_of(str(tmp_path), manifest)
+    csv_address, parquet_address = write_tables(rows, str(tmp_path))
+
+    cells = [cell for line in csv.reader(io.StringIO(storage.read(csv_address).decode())) for cell in line]
+    assert [cell for cell in cells if cell and cell[0] in "=+-@\t\r" and cell != "-5"] == []
+    exact = pd.read_parquet(parquet_address)
+    assert list(exact['=HYPERLINK("x")']) == ["=1+1", "@x"]
+    assert list(exact["content"]) == ["cat.png", "=3+3"]
+    assert list(exact["note"]) == ["-5", "\t=4"]
