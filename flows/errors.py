@@ -7,9 +7,11 @@ NstError (nst_core.errors)
 └── StorageError      a file could not be read or written
     ├── NotFound      there is no such file
     ├── Forbidden     credentials are missing or do not allow it
+    │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
     ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
+        └── Unreachable   it did not answer at all
 """
 
 from nst_core.errors import NstError
@@ -51,6 +53,12 @@ class Forbidden(StorageError):
     kind = "forbidden"
 
 
+class CredentialsExpired(Forbidden):
+    """Credentials have run out. No row's fault: the run ends, and what is left stays pending."""
+
+    kind = "credentials_expired"
+
+
 class NotAllowed(StorageError):
     """An address that this project never opens, or that the operator's limits keep closed."""
 
@@ -68,3 +76,9 @@ class Unavailable(StorageError):
 
     kind = "unavailable"
     retryable = True
+
+
+class Unreachable(Unavailable):
+    """The storage did not answer at all."""
+
+    kind = "unreachable"

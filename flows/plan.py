@@ -66,18 +66,11 @@ def identities_of(addresses: list[str]) -> dict[str, str]:
     Raises:
         StorageError: if not one of the files could be looked at: then the trouble is not with the files.
     """
-    found = storage.each(_identity_or_error, addresses)
-    errors = [one for one in found if isinstance(one, StorageError)]
+    found = storage.identities(addresses)
+    errors = [one for one in found.values() if isinstance(one, StorageError)]
     if errors and len(errors) == len(found):
         raise errors[0]
-    return {address: one if isinstance(one, str) else MISSING for address, one in zip(addresses, found, strict=True)}
-
-
-def _identity_or_error(address: str) -> str | StorageError | None:
-    try:
-        return storage.identity(address)
-    except StorageError as error:
-        return error
+    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:

@@ -29,6 +29,9 @@ from nst_core.backbones.weights import find_weights
 from nst_core.options import StylizeOptions
 from nst_core.runtime import choose_devices, choose_precision
 
+WEIGHTS_SECONDS = 1800.0
+"""Weights are half a gigabyte, and fetched once."""
+
 
 @dataclass(frozen=True)
 class PreparedRun:
@@ -189,5 +192,5 @@ def _local_copy(address: str) -> str:
     name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
     path = str(cache / f"{name}.weights")
     if storage.identity(path) is None:
-        storage.create(path, storage.read(address))
+        storage.create(path, storage.read(address, seconds=WEIGHTS_SECONDS))
     return path

@@ -1,6 +1,7 @@
 """Local files: written beside their place, flushed to disk, then linked or renamed into it."""
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+from flows.storage.entries import Entry
 
 IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 """Errors of addresses that no file can have, such as one below a file."""
@@ -18,8 +20,8 @@ TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
 
 
-def read(address: str, max_bytes: int | None) -> bytes:
-    """See `flows.storage.read`."""
+def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> bytes:
+    """See `flows.storage.read`; a local disk has no deadline."""
     with _named_errors(address), open(address, "rb") as file:
         if max_bytes is None:
             return file.read()
@@ -45,6 +47,21 @@ def create(address: str, data: bytes) -> bool:
         return True
 
 
+def read_with_version(address: str) -> tuple[bytes, str]:
+    """See `flows.storage.read_with_version`."""
+    data = read(address, None)
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def swap(address: str, version: str, data: bytes) -> bool:
+    """See `flows.storage.swap`. One writer at a time holds the folder's lock between the look and the write."""
+    with _named_errors(address), _locked(os.path.dirname(address)):
+        if read_with_version(address)[1] != version:
+            return False
+        replace(address, data)
+        return True
+
+
 def replace(address: str, data: bytes) -> None:
     """See `flows.storage.replace`."""
     with _named_errors(address), _written_beside(address, data) as temporary:
@@ -57,11 +74,20 @@ def remove(address: str) -> None:
         os.unlink(address)
 
 
-def names(folder: str) -> list[str]:
-    """See `flows.storage.names`."""
-    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith(TEMPORARY))
+def entries(folder: str, *, temporary: bool = False) -> list[Entry]:
+    """See `flows.storage.entries`; `temporary` gives the files that were being written instead."""
+    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
+        files = [one for one in found if one.is_file() and one.name.startswith(TEMPORARY) == temporary]
+        return sorted(filter(None, map(_entry, files)), key=lambda entry: entry.name)
     return []
+
+
+def _entry(file: os.DirEntry[str]) -> Entry | None:
+    try:
+        facts = file.stat()
+    except FileNotFoundError:  # gone since it was listed
+        return None
+    return Entry(file.name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
 
 
 def size(address: str) -> int:
@@ -123,6 +149,17 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks; what is swapped is never relied on
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
