@@ -13,13 +13,13 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import storage
+from flows import lease, storage
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.records import RunSummary
 from flows.refusals import within_limits
-from flows.run import PreparedRun, check_places, finish_run, prepare_run
+from flows.run import PreparedRun, check_credentials, check_places, finish_run, prepare_run
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
 from flows.worker_pool import WorkerPool
@@ -67,14 +67,16 @@ def bulk_stylize(
     else:
         options = options or StylizeOptions()
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
-    run = prepare_run(data, loaded, output, options, settings, selection)
-    _announce(run)
-    try:
-        _carry_out(run)
-    except BaseException:
-        finish_run(run)  # the table then shows what is done and what is pending
-        raise
-    summary = finish_run(run)
+    with lease.held(output, settings.wait_for_output_seconds):
+        run = prepare_run(data, loaded, output, options, settings, selection)
+        _announce(run)
+        try:
+            _carry_out(run)
+        except BaseException:
+            finish_run(run)  # the table then shows what is done and what is pending
+            raise
+        summary = finish_run(run)
+    check_credentials(run, summary)
     return _final_state(run, summary)
 
 

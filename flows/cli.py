@@ -1,24 +1,26 @@
-"""The command `nst`: run, validate, status, retry. Imports the flow only when it runs one.
+"""The command `nst`: run, validate, status, retry, gc. Imports the flow only when it runs one.
 
 Exit codes: 0 every row succeeded; 3 finished, some rows failed or were rejected; 2 the command or the manifest is
 unusable; 4 nothing could be done (credentials, storage, weights); 75 interrupted, run again to go on.
 """
 
+import dataclasses
 import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import IntEnum
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from flows import storage
+from flows import lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import LimitsError, ManifestError, NotAllowed, OutputError, StorageError
+from flows.errors import LimitsError, ManifestError, NotAllowed, OutputBusy, OutputError, StorageError
+from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
@@ -177,6 +179,36 @@ def status(
         raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
 
 
+@app.command()
+def gc(
+    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")],
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
+    older_than_hours: Annotated[
+        float, typer.Option(min=0.0, help="Leave alone what is younger: a run may still be at it.")
+    ] = 24.0,
+    as_json: JsonSwitch = False,
+) -> None:
+    """List, or remove, what an output holds for nothing: images without a record, files whose writer died."""
+    with _exit_codes():
+        address = storage.absolute(output)
+        limits_in_force().check_writable(address)
+        Ledger(address).latest_run()  # a folder that never was an output has no garbage of ours
+        with lease.held(address) if delete else nullcontext():
+            garbage = find_garbage(address, older_than_hours * 3600)
+            if delete:
+                remove_garbage(garbage)
+        total = sum(one.size for one in garbage)
+        if as_json:
+            found = [dataclasses.asdict(one) for one in garbage]
+            typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
+            return
+        for one in garbage:
+            typer.echo(f"{one.address}: {one.reason}, {one.size:,} bytes")
+        done = "removed" if delete else "to remove with --delete"
+        typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
+
+
 def main() -> None:
     """Entry point of the command."""
     # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
@@ -202,6 +234,7 @@ def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
 
     check_places(parameters["output"], parameters["settings"], limits_in_force())
     check_run(loaded, parameters["settings"], parameters["selection"])
+    lease.wait_until_free(parameters["output"], parameters["settings"].wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
@@ -264,6 +297,8 @@ def _exit_codes() -> Iterator[None]:
     """Turn the errors that end a command into one line on stderr and an exit code."""
     try:
         yield
+    except OutputBusy as error:
+        _fail(error, ExitCode.INTERRUPTED)
     except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed) as error:
         _fail(error, ExitCode.UNUSABLE)
     except (StorageError, WeightsError) as error:

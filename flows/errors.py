@@ -3,6 +3,7 @@
 NstError (nst_core.errors)
 ├── ManifestError     the manifest as a whole cannot be used
 ├── OutputError       the output prefix cannot be used as asked
+│   └── OutputBusy    another run is writing there
 ├── LimitsError       the operator's limits file cannot be used
 └── StorageError      a file could not be read or written
     ├── NotFound      there is no such file
@@ -27,6 +28,13 @@ class OutputError(NstError):
     """The output prefix cannot be used as asked."""
 
     kind = "output"
+
+
+class OutputBusy(OutputError):
+    """Another run is writing to the output."""
+
+    kind = "busy"
+    retryable = True
 
 
 class LimitsError(NstError):

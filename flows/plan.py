@@ -3,7 +3,8 @@
 A batch is what one task does on one device, pair after pair: the unit of scheduling, not of arithmetic.
 
 A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
-weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
+weights and the version of the engine. A pair with a record of that fingerprint, and the image that it names, is done;
+anything else is left.
 """
 
 import math
@@ -55,6 +56,9 @@ def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
         content, style = identities[spec.content], identities[spec.style]
         fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
+        # A record whose image is gone is never changed or removed: another one takes its place.
+        while (spec.pair_id, fingerprint) in index.imageless:
+            fingerprint = short_digest([fingerprint, "done again"], 20)
         key: PairKey = (spec.pair_id, fingerprint)
         planned.append(PlannedPair(spec, content, style, fingerprint, index.attempts.get(key, 0) + 1))
     return planned

@@ -30,9 +30,8 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
     """One row per manifest row, in the manifest's order; a value that a row does not have is None."""
     index = index or ledger.index()
     keys: dict[str, PairKey] = {pair_id: (pair_id, fingerprint) for pair_id, fingerprint in run.fingerprints.items()}
-    done = [key for key in keys.values() if key in index.done]
-    records = dict(zip(done, storage.each(ledger.read_record, done), strict=True))
-    failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in records]
+    finished = index.done & set(keys.values())
+    failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in finished]
     attempts = dict(
         zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True)
     )
@@ -41,8 +40,10 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
     for spec in manifest.pairs:
         key = keys[spec.pair_id]
         row = _pair_row(spec, run.run_id)
-        if key in records:
-            row |= _record_columns(records[key])
+        if key in finished:
+            row |= _record_columns(ledger.read_record(key, index))
+        elif key in index.imageless:
+            row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:
             failure = attempts[key]
             row |= {

@@ -113,9 +113,9 @@ def entries(folder: str) -> list[Entry]:
     return _files(folder).entries(folder)
 
 
-def temporary_files(folder: str) -> list[Entry]:
-    """Files of a local folder that were being written when their writer died, or still are; S3 has none."""
-    return [] if is_s3(folder) else local.entries(folder, temporary=True)
+def temporary_files(output: str) -> list[tuple[str, Entry]]:
+    """Address and facts of the files that were being written when their writer died, or still are; S3 has none."""
+    return [] if is_s3(output) else local.temporary_files(output)
 
 
 def identity(address: str) -> str | None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 
 TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
+TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
+LASTING_NAME = re.compile(r"(?!\.tmp-)")
 
 
 def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> bytes:
@@ -74,10 +77,21 @@ def remove(address: str) -> None:
         os.unlink(address)
 
 
-def entries(folder: str, *, temporary: bool = False) -> list[Entry]:
-    """See `flows.storage.entries`; `temporary` gives the files that were being written instead."""
+def temporary_files(output: str) -> list[tuple[str, Entry]]:
+    """See `flows.storage.temporary_files`. Only where we write: an output may lie in a folder of other things."""
+    folders = [output, os.path.join(output, "images")]
+    folders += [folder for folder, _, _ in os.walk(os.path.join(output, "_nst"))]
+    return [(os.path.join(folder, entry.name), entry) for folder in folders for entry in _files(folder, TEMPORARY_NAME)]
+
+
+def entries(folder: str) -> list[Entry]:
+    """See `flows.storage.entries`."""
+    return _files(folder, LASTING_NAME)
+
+
+def _files(folder: str, name: re.Pattern[str]) -> list[Entry]:
     with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
-        files = [one for one in found if one.is_file() and one.name.startswith(TEMPORARY) == temporary]
+        files = [one for one in found if name.match(one.name) and one.is_file()]
         return sorted(filter(None, map(_entry, files)), key=lambda entry: entry.name)
     return []
 

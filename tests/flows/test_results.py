@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, pair_record, run_record
+from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 
 from flows import storage
 from flows.ledger import Ledger
@@ -35,7 +35,7 @@ def read(text: str = MANIFEST) -> Manifest:
 def output(tmp_path: Path) -> str:
     """An output in which cat is done, dog failed twice, and owl and fox were not begun."""
     ledger = Ledger(str(tmp_path / "out"))
-    ledger.commit(pair_record("cat", run_id="an earlier run"))
+    commit_with_image(str(tmp_path / "out"), pair_record("cat", run_id="an earlier run"))
     ledger.add_attempt(attempt_record("dog", error="the first reason"))
     ledger.add_attempt(
         attempt_record("dog", attempt=2, error_kind="not_found", error="the latest reason", run_id="the run before")
@@ -140,7 +140,7 @@ def test_a_pending_pair_shows_what_was_asked(output: str) -> None:
 
 def test_a_pair_that_failed_and_then_succeeded_shows_its_success(output: str) -> None:
     """Once there is a record, the attempts before it are no longer the pair's state."""
-    Ledger(output).commit(pair_record("dog", attempts=3))
+    commit_with_image(output, pair_record("dog", attempts=3))
     row = row_of(output, "dog")
 
     assert (row["status"], row["attempts"], row["error"], row["total_loss"]) == ("succeeded", 3, None, 0.1 + 0.2)
@@ -215,7 +215,7 @@ def test_both_files_hold_the_rows(output: str) -> None:
 def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
     """results.csv and results.parquet are where the addresses say, written over those of the run before."""
     first = write_tables(rows_of(output), output)
-    Ledger(output).commit(pair_record("owl"))
+    commit_with_image(output, pair_record("owl"))
     second = write_tables(rows_of(output), output)
 
     assert first == second == (f"{output}/results.csv", f"{output}/results.parquet")
@@ -235,7 +235,7 @@ def test_whole_numbers_stay_whole(output: str) -> None:
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1])
 def test_no_digit_of_a_seed_is_lost(output: str, seed: int) -> None:
     """A seed too large for a float, beside a rejected row that has none, is the number that makes the picture."""
-    Ledger(output).commit(pair_record("owl", seed=seed))
+    commit_with_image(output, pair_record("owl", seed=seed))
     parquet, _, cells = tables(rows_of(output), output)
 
     assert parquet["seed"].iloc[3] == seed
