@@ -6,8 +6,13 @@
     storage/         every byte read or written, local and S3 alike
     csv_rows         CSV bytes -> numbered rows
     manifest         numbered rows -> Manifest, with every bad row named
+    limits           what the operator allows: places, rows, bytes, options
+    refusals         the rows that the limits refuse become rejected rows
     manifest_source  a manifest from its address, or from the snapshot of an earlier run
     ledger           OUT/_nst: runs, records and attempts: the durable truth
+    snapshot         a copy of many records in one file, to go on sooner
+    lease            keeps two runs from doing the same work; an aid, never a guard
+    garbage          what lies in an output for nothing
     plan             what is left to do, in batches of one style and size
     results          the results table, built from the ledger alone
     worker/          one batch on one device: load, stylize several pairs at once, commit

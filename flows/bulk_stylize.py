@@ -9,15 +9,17 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, wait
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import storage
+from flows import lease, storage
 from flows.environment import show_own_lines
+from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.records import RunSummary
-from flows.run import PreparedRun, finish_run, prepare_run
+from flows.refusals import within_limits
+from flows.run import PreparedRun, check_credentials, check_places, finish_run, prepare_run
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
 from flows.worker_pool import WorkerPool
@@ -56,20 +58,25 @@ def bulk_stylize(
     show_own_lines()
     settings, selection = settings or RunSettings(), selection or Selection()
     output = storage.absolute(output)
+    # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
+    limits = limits_in_force(strict=deployment.id is not None)
+    check_places(output, settings, limits)
     if manifest is None:
         latest, data, loaded = latest_manifest(output)
-        options = latest.options
+        options, loaded = latest.options, within_limits(loaded, limits)
     else:
         options = options or StylizeOptions()
-        data, loaded = load_manifest(storage.absolute(manifest), options)
-    run = prepare_run(data, loaded, output, options, settings, selection)
-    _announce(run)
-    try:
-        _carry_out(run)
-    except BaseException:
-        finish_run(run)  # the table then shows what is done and what is pending
-        raise
-    summary = finish_run(run)
+        data, loaded = load_manifest(storage.absolute(manifest), options, limits)
+    with lease.held(output, settings.wait_for_output_seconds):
+        run = prepare_run(data, loaded, output, options, settings, selection)
+        _announce(run)
+        try:
+            _carry_out(run)
+        except BaseException:
+            finish_run(run)  # the table then shows what is done and what is pending
+            raise
+        summary = finish_run(run)
+    check_credentials(run, summary)
     return _final_state(run, summary)
 
 

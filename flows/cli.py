@@ -1,25 +1,28 @@
-"""The command `nst`: run, validate, status, retry. Imports the flow only when it runs one.
+"""The command `nst`: run, validate, status, retry, gc. Imports the flow only when it runs one.
 
 Exit codes: 0 every row succeeded; 3 finished, some rows failed or were rejected; 2 the command or the manifest is
 unusable; 4 nothing could be done (credentials, storage, weights); 75 interrupted, run again to go on.
 """
 
+import dataclasses
 import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import IntEnum
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
-from flows import storage
+from flows import lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
+from flows.errors import LimitsError, ManifestError, NotAllowed, OutputBusy, OutputError, StorageError
+from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
+from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.plan import MISSING, identities_of
 from flows.records import Manifest, RunSummary
@@ -79,7 +82,7 @@ def run(
     with _exit_codes():
         chosen = validated(StylizeOptions, options)
         address = storage.absolute(manifest)
-        _, loaded = load_manifest(address, chosen)
+        _, loaded = load_manifest(address, chosen, limits_in_force())
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
             loaded,
@@ -124,7 +127,8 @@ def validate(
 ) -> None:
     """Check a manifest: every row, and whether its files are there. Nothing is stylized."""
     with _exit_codes():
-        _, loaded = load_manifest(storage.absolute(manifest), validated(StylizeOptions, options))
+        chosen = validated(StylizeOptions, options)
+        _, loaded = load_manifest(storage.absolute(manifest), chosen, limits_in_force())
         problems = [(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else [])
         problems.sort()
         bad_rows = {row for row, _ in problems}
@@ -175,6 +179,36 @@ def status(
         raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
 
 
+@app.command()
+def gc(
+    output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")],
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
+    older_than_hours: Annotated[
+        float, typer.Option(min=0.0, help="Leave alone what is younger: a run may still be at it.")
+    ] = 24.0,
+    as_json: JsonSwitch = False,
+) -> None:
+    """List, or remove, what an output holds for nothing: images without a record, files whose writer died."""
+    with _exit_codes():
+        address = storage.absolute(output)
+        limits_in_force().check_writable(address)
+        Ledger(address).latest_run()  # a folder that never was an output has no garbage of ours
+        with lease.held(address) if delete else nullcontext():
+            garbage = find_garbage(address, older_than_hours * 3600)
+            if delete:
+                remove_garbage(garbage)
+        total = sum(one.size for one in garbage)
+        if as_json:
+            found = [dataclasses.asdict(one) for one in garbage]
+            typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
+            return
+        for one in garbage:
+            typer.echo(f"{one.address}: {one.reason}, {one.size:,} bytes")
+        done = "removed" if delete else "to remove with --delete"
+        typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
+
+
 def main() -> None:
     """Entry point of the command."""
     # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
@@ -196,9 +230,11 @@ def _settings(given: dict[str, Any]) -> RunSettings:
 def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
-    from flows.run import check_run
+    from flows.run import check_places, check_run
 
+    check_places(parameters["output"], parameters["settings"], limits_in_force())
     check_run(loaded, parameters["settings"], parameters["selection"])
+    lease.wait_until_free(parameters["output"], parameters["settings"].wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
@@ -261,7 +297,9 @@ def _exit_codes() -> Iterator[None]:
     """Turn the errors that end a command into one line on stderr and an exit code."""
     try:
         yield
-    except (ManifestError, OutputError, OptionsError, NotAllowed) as error:
+    except OutputBusy as error:
+        _fail(error, ExitCode.INTERRUPTED)
+    except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed) as error:
         _fail(error, ExitCode.UNUSABLE)
     except (StorageError, WeightsError) as error:
         _fail(error, ExitCode.NOTHING_DONE)

@@ -3,12 +3,16 @@
 NstError (nst_core.errors)
 ├── ManifestError     the manifest as a whole cannot be used
 ├── OutputError       the output prefix cannot be used as asked
+│   └── OutputBusy    another run is writing there
+├── LimitsError       the operator's limits file cannot be used
 └── StorageError      a file could not be read or written
     ├── NotFound      there is no such file
     ├── Forbidden     credentials are missing or do not allow it
-    ├── NotAllowed    an address that this project never opens
+    │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
+    ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
+        └── Unreachable   it did not answer at all
 """
 
 from nst_core.errors import NstError
@@ -24,6 +28,19 @@ class OutputError(NstError):
     """The output prefix cannot be used as asked."""
 
     kind = "output"
+
+
+class OutputBusy(OutputError):
+    """Another run is writing to the output."""
+
+    kind = "busy"
+    retryable = True
+
+
+class LimitsError(NstError):
+    """The operator's limits file cannot be used."""
+
+    kind = "limits"
 
 
 class StorageError(NstError):
@@ -44,8 +61,14 @@ class Forbidden(StorageError):
     kind = "forbidden"
 
 
+class CredentialsExpired(Forbidden):
+    """Credentials have run out. No row's fault: the run ends, and what is left stays pending."""
+
+    kind = "credentials_expired"
+
+
 class NotAllowed(StorageError):
-    """An address that this project never opens."""
+    """An address that this project never opens, or that the operator's limits keep closed."""
 
     kind = "not_allowed"
 
@@ -61,3 +84,9 @@ class Unavailable(StorageError):
 
     kind = "unavailable"
     retryable = True
+
+
+class Unreachable(Unavailable):
+    """The storage did not answer at all."""
+
+    kind = "unreachable"

@@ -4,6 +4,7 @@
     _nst/runs/<run_id>/plan.json                         with which options, and the fingerprint of every pair
     _nst/records/<pair_id>-<fingerprint>.json            create-only: THE commit of a pair, after its image
     _nst/attempts/<pair_id>-<fingerprint>-<n>.json       every failed attempt with its reason
+    _nst/records_snapshot.jsonl.gz                       a copy of many records, to go on sooner; never the truth
 
 Knows nothing of torch, prefect or tables.
 """
@@ -15,8 +16,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from flows import storage
-from flows.errors import OutputError
+from flows.errors import CredentialsExpired, NotFound, OutputError
 from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
+from flows.snapshot import NAME as SNAPSHOT_NAME
+from flows.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -24,15 +27,30 @@ PairKey = tuple[str, str]
 """(pair id, fingerprint)."""
 
 _RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
+_OUTPUT = re.compile(r'"output": ?"images/([A-Za-z0-9._-]+)"')
+"""In a record's JSON. Thousands are looked at before a run starts; reading each as a whole would take seconds."""
+WORTH_A_SNAPSHOT = 100
+"""Records; fewer are read as fast as their copy."""
 _ATTEMPT = re.compile(r"(.+)-([0-9a-f]{20})-(\d+)\.json")
 
 
 @dataclass(frozen=True)
 class LedgerIndex:
-    """Which pairs have a record, and how many failed attempts; from the names of files alone."""
+    """Which pairs are done, and how many failed attempts the others have.
+
+    Attributes:
+        done: pairs with a record and the image that it names.
+        attempts: the number of the latest failed attempt.
+        imageless: pairs whose record names an image that is not there: they are to be done again.
+        copies: the records, by the names of their files.
+        read_now: how many of them no snapshot had.
+    """
 
     done: frozenset[PairKey] = frozenset()
     attempts: dict[PairKey, int] = field(default_factory=dict)
+    imageless: frozenset[PairKey] = frozenset()
+    copies: dict[str, Copy] = field(default_factory=dict)
+    read_now: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,15 +60,56 @@ class Ledger:
     output: str
 
     def index(self) -> LedgerIndex:
-        """What is done and what failed, from two listings."""
-        records = map(_RECORD.fullmatch, storage.names(storage.join(self.output, "_nst", "records")))
-        done = frozenset((found[1], found[2]) for found in records if found)
+        """What is done and what failed, from three listings and the records that no snapshot has."""
+        copies, read_now = self._copies()
+        # After the records: a record that was listed had its image by then.
+        images = set(storage.names(storage.join(self.output, "images")))
+        keys = {name: (found[1], found[2]) for name in copies if (found := _RECORD.fullmatch(name))}
+        imageless = frozenset(
+            key for name, key in keys.items() if (image := _image_of(copies[name].text)) and image not in images
+        )
         attempts: dict[PairKey, int] = {}
         for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, "_nst", "attempts"))):
             if found:
                 key = (found[1], found[2])
                 attempts[key] = max(attempts.get(key, 0), int(found[3]))
-        return LedgerIndex(done, attempts)
+        return LedgerIndex(frozenset(keys.values()) - imageless, attempts, imageless, copies, read_now)
+
+    def images_of_records(self) -> set[str]:
+        """The names of all images that a record names.
+
+        Raises:
+            OutputError: if a record is damaged.
+        """
+        images = {name: _image_of(copy.text) for name, copy in self._copies()[0].items()}
+        damaged = [name for name, image in images.items() if image is None]
+        if damaged:
+            raise OutputError(
+                f"{storage.join(self.output, '_nst', 'records', damaged[0])}: expected a PairRecord, found something "
+                "else, so that its image cannot be told. Move it away to have its pair done again"
+            )
+        return {image for image in images.values() if image}
+
+    def save_snapshot(self, index: LedgerIndex) -> None:
+        """Keep a copy of all records in one file, if many of them are in none yet."""
+        if index.read_now >= WORTH_A_SNAPSHOT:
+            write_snapshot(self._snapshot_address(), index.copies)
+
+    def _copies(self) -> tuple[dict[str, Copy], int]:
+        """Every record that is there, and how many had to be read one by one."""
+        folder = storage.join(self.output, "_nst", "records")
+        entries = [entry for entry in storage.entries(folder) if _RECORD.fullmatch(entry.name)]
+        snapshot = read_snapshot(self._snapshot_address()) if len(entries) >= WORTH_A_SNAPSHOT else Snapshot()
+        known = snapshot.current(entries)
+        new = [entry for entry in entries if entry.name not in known]
+        texts = storage.each(lambda entry: _text_or_none(storage.join(folder, entry.name)), new)
+        known |= {
+            entry.name: Copy(entry.version, text) for entry, text in zip(new, texts, strict=True) if text is not None
+        }
+        return known, len(new)
+
+    def _snapshot_address(self) -> str:
+        return storage.join(self.output, "_nst", SNAPSHOT_NAME)
 
     def commit(self, record: PairRecord) -> PairRecord:
         """Make the record of a finished pair; if another run was first, its record stands and is returned."""
@@ -58,12 +117,20 @@ class Ledger:
         created = storage.create(address, record.model_dump_json(indent=1).encode())
         return record if created else self.read_record((record.pair_id, record.fingerprint))
 
-    def read_record(self, key: PairKey) -> PairRecord:
-        """The record of a finished pair."""
-        return _parsed(PairRecord, self._record_address(key))
+    def read_record(self, key: PairKey, index: LedgerIndex | None = None) -> PairRecord:
+        """The record of a finished pair, from an index that has it or from its file."""
+        address = self._record_address(key)
+        copy = index.copies.get(storage.name_of(address)) if index else None
+        return _parsed(PairRecord, address, copy.text if copy else None)
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
-        """Keep a failed attempt. Two runs that number theirs alike keep one of the two."""
+        """Keep a failed attempt. Two runs that number theirs alike keep one of the two.
+
+        Raises:
+            CredentialsExpired: if that is why it failed: then it was no attempt at the pair, which stays pending.
+        """
+        if attempt.error_kind == CredentialsExpired.kind:
+            raise CredentialsExpired(attempt.error)
         name = f"{attempt.pair_id}-{attempt.fingerprint}-{attempt.attempt}.json"
         storage.create(storage.join(self.output, "_nst", "attempts", name), attempt.model_dump_json(indent=1).encode())
 
@@ -101,9 +168,22 @@ def key_of(pair: PlannedPair) -> PairKey:
     return pair.spec.pair_id, pair.fingerprint
 
 
-def _parsed(kind: type[Kind], address: str) -> Kind:
+def _image_of(text: str) -> str | None:
+    """The name of the image that a record names; None if the record is damaged, which its reader will say."""
+    found = _OUTPUT.search(text)
+    return found[1] if found else None
+
+
+def _text_or_none(address: str) -> str | None:
     try:
-        return kind.model_validate_json(storage.read(address))
+        return storage.read(address).decode(errors="replace")
+    except NotFound:  # moved away since it was listed
+        return None
+
+
+def _parsed(kind: type[Kind], address: str, text: str | None = None) -> Kind:
+    try:
+        return kind.model_validate_json(storage.read(address) if text is None else text)
     except ValidationError as error:
         raise OutputError(
             f"{address}: expected a {kind.__name__}, found something else (damaged, or of another version: "

@@ -49,7 +49,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def parse_manifest(data: bytes, uri: str, defaults: StylizeOptions, *, base: str | None = None) -> Manifest:
+def parse_manifest(
+    data: bytes,
+    uri: str,
+    defaults: StylizeOptions,
+    *,
+    base: str | None = None,
+    max_rows: int = MAX_ROWS,
+    max_bytes: int = MAX_BYTES,
+) -> Manifest:
     """The manifest's pairs and its rejected rows.
 
     Args:
@@ -57,21 +65,23 @@ def parse_manifest(data: bytes, uri: str, defaults: StylizeOptions, *, base: str
         uri: its address, an absolute local path or `s3://bucket/key`.
         defaults: the run's options; a row's own go on top.
         base: the folder that relative addresses start from; by default the manifest's own.
+        max_rows: a file of more is refused.
+        max_bytes: a file of more is refused.
 
     Raises:
         ManifestError: the file as a whole cannot be used.
     """
     name = uri.rstrip("/").rpartition("/")[2]
-    if len(data) > MAX_BYTES:
-        raise ManifestError(f"{name}: expected at most {MAX_BYTES:,} bytes, found {len(data):,}; split it")
+    if len(data) > max_bytes:
+        raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
     file = read_csv(data, name)
     columns = _columns(file.header, name)
     reader = _RowReader(columns, defaults, os.path.dirname(uri) if base is None else base)
     pairs: list[PairSpec] = []
     rejected: list[RejectedRow] = []
     for row in file.rows(one_line=[index for index, column in enumerate(columns) if column.field]):
-        if len(pairs) + len(rejected) == MAX_ROWS:
-            raise ManifestError(f"{name} line {row.line}: expected {MAX_ROWS:,} rows at most; split the file")
+        if len(pairs) + len(rejected) == max_rows:
+            raise ManifestError(f"{name} line {row.line}: expected {max_rows:,} rows at most; split the file")
         outcome = reader.read(row)
         if isinstance(outcome, PairSpec):
             pairs.append(outcome)

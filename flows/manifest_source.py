@@ -1,26 +1,33 @@
 """A manifest from its address, or from the snapshot that an output's latest run kept. No torch, no prefect."""
 
+import sys
+
 from flows import storage
 from flows.errors import Forbidden, ManifestError, StorageError, Unavailable
 from flows.ledger import Ledger
-from flows.manifest import MAX_BYTES, parse_manifest
+from flows.limits import Limits
+from flows.manifest import parse_manifest
 from flows.records import Manifest, RunRecord
+from flows.refusals import refuse, within_limits
 from nst_core.options import StylizeOptions
 
 
-def load_manifest(address: str, options: StylizeOptions) -> tuple[bytes, Manifest]:
-    """A manifest's bytes and what they say.
+def load_manifest(address: str, options: StylizeOptions, limits: Limits) -> tuple[bytes, Manifest]:
+    """A manifest's bytes and what they say; rows that the limits refuse are among the rejected ones.
 
     Raises:
         ManifestError: if it cannot be read or used as a whole.
+        NotAllowed: if the limits keep it closed.
     """
+    limits.check_readable(address)
     try:
-        data = storage.read(address, MAX_BYTES)
+        data = storage.read(address, limits.max_manifest_bytes)
     except (Forbidden, Unavailable):
         raise
     except StorageError as error:  # what is there is no manifest
         raise ManifestError(f"no manifest: {error}") from error
-    return data, parse_manifest(data, address, options)
+    manifest = parse_manifest(data, address, options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes)
+    return data, within_limits(manifest, limits)
 
 
 def latest_manifest(output: str) -> tuple[RunRecord, bytes, Manifest]:
@@ -31,4 +38,6 @@ def latest_manifest(output: str) -> tuple[RunRecord, bytes, Manifest]:
     """
     run, data = Ledger(output).latest_run()
     # Relative addresses go on meaning what they meant beside the original.
-    return run, data, parse_manifest(data, run.manifest_uri, run.options)
+    # What the limits allowed then is not asked again: the table goes on saying what the run did.
+    manifest = parse_manifest(data, run.manifest_uri, run.options, max_rows=sys.maxsize, max_bytes=sys.maxsize)
+    return run, data, refuse(manifest, run.refused)

@@ -4,7 +4,8 @@ A batch is what one task does on one device: the unit of scheduling, not of arit
 takes at once is the worker's to say, so batches are as large as a fair sharing out over the devices allows.
 
 A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
-weights and the version of the engine. A pair with a record of that fingerprint is done; anything else is left.
+weights and the version of the engine. A pair with a record of that fingerprint, and the image that it names, is done;
+anything else is left.
 """
 
 import math
@@ -62,6 +63,9 @@ def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
         content, style = identities[spec.content], identities[spec.style]
         fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
+        # A record whose image is gone is never changed or removed: another one takes its place.
+        while (spec.pair_id, fingerprint) in index.imageless:
+            fingerprint = short_digest([fingerprint, "done again"], 20)
         key: PairKey = (spec.pair_id, fingerprint)
         planned.append(PlannedPair(spec, content, style, fingerprint, index.attempts.get(key, 0) + 1))
     return planned
@@ -73,18 +77,11 @@ def identities_of(addresses: list[str]) -> dict[str, str]:
     Raises:
         StorageError: if not one of the files could be looked at: then the trouble is not with the files.
     """
-    found = storage.each(_identity_or_error, addresses)
-    errors = [one for one in found if isinstance(one, StorageError)]
+    found = storage.identities(addresses)
+    errors = [one for one in found.values() if isinstance(one, StorageError)]
     if errors and len(errors) == len(found):
         raise errors[0]
-    return {address: one if isinstance(one, str) else MISSING for address, one in zip(addresses, found, strict=True)}
-
-
-def _identity_or_error(address: str) -> str | StorageError | None:
-    try:
-        return storage.identity(address)
-    except StorageError as error:
-        return error
+    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:

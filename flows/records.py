@@ -47,6 +47,8 @@ class RejectedRow:
     row: int
     errors: tuple[CellError, ...]
     cells: dict[str, str] = field(default_factory=dict)
+    kind: str = "manifest"
+    """The word for it in the results table."""
 
     def reason(self) -> str:
         """All errors of the row in one line."""
@@ -221,6 +223,8 @@ class RunRecord(_Record):
     started_at: str
     fingerprints: dict[str, str]
     """Pair id -> fingerprint, of every valid row, selected or not."""
+    refused: dict[int, tuple[CellError, ...]] = {}
+    """Line -> reasons, of every row that the operator's limits refused when the run was planned."""
 
 
 class RunSummary(_Record):

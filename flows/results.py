@@ -21,13 +21,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """All but tab and line feed, which CSV can hold."""
 
 
+_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
+"""What spreadsheets take for the start of a formula, the full-width forms too."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
 def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> list[Row]:
     """One row per manifest row, in the manifest's order; a value that a row does not have is None."""
     index = index or ledger.index()
     keys: dict[str, PairKey] = {pair_id: (pair_id, fingerprint) for pair_id, fingerprint in run.fingerprints.items()}
-    done = [key for key in keys.values() if key in index.done]
-    records = dict(zip(done, storage.each(ledger.read_record, done), strict=True))
-    failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in records]
+    finished = index.done & set(keys.values())
+    failed = [(key, index.attempts[key]) for key in keys.values() if key in index.attempts and key not in finished]
     attempts = dict(
         zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True)
     )
@@ -36,8 +40,10 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
     for spec in manifest.pairs:
         key = keys[spec.pair_id]
         row = _pair_row(spec, run.run_id)
-        if key in records:
-            row |= _record_columns(records[key])
+        if key in finished:
+            row |= _record_columns(ledger.read_record(key, index))
+        elif key in index.imageless:
+            row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:
             failure = attempts[key]
             row |= {
@@ -62,13 +68,17 @@ def counts(rows: list[Row]) -> dict[Status, int]:
 
 
 def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
-    """Write `results.csv` and `results.parquet`; their addresses."""
+    """Write `results.csv`, safe to open in a spreadsheet, and `results.parquet`, exact; their addresses."""
     import pandas as pd  # here, because it takes most of a second to import and `nst status` does without
 
     # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
     csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
-    storage.replace(csv_address, frame.to_csv(index=False).encode())
+    for_people = frame.copy()
+    for name in rows[0]:
+        if _dtype(name) == "string":
+            for_people[name] = frame[name].map(as_plain_text, na_action="ignore")
+    storage.replace(csv_address, for_people.rename(columns=as_plain_text).to_csv(index=False).encode())
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     storage.replace(parquet_address, buffer.getvalue())
@@ -78,6 +88,17 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
 def printable(text: str) -> str:
     """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def as_plain_text(cell: str) -> str:
+    """A cell that a spreadsheet shows as it is: one that it would run as a formula gets a `'` in front.
+
+    One that already has such a `'` gets another, so that taking one away always gives the cell back.
+
+    >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5")
+    ("'=HYPERLINK(A1)", 'a=b', '-0.5')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _dtype(column: str) -> Any:
@@ -92,7 +113,7 @@ def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id:
     row: Row = {title: rejected.cells.get(title) for title in extra_columns}
     row |= {name: rejected.cells[titles[name]] for name in ("content", "style") if name in titles}
     row["pair_id"] = rejected.cells[titles["id"]] if "id" in titles else None
-    row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": "manifest", "attempts": 0}
+    row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": rejected.kind, "attempts": 0}
     row["error"] = rejected.reason()
     return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 

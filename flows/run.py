@@ -5,6 +5,7 @@ read manifest -> weights -> plan -> keep the plan ... batches ... -> table -> su
 
 import hashlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -13,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flows import storage
-from flows.errors import NotFound, OutputError
+from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError
 from flows.ledger import Ledger, LedgerIndex
+from flows.limits import Limits
 from flows.manifest_source import latest_manifest
 from flows.plan import check_ids, plan_run
 from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
-from flows.results import counts, table_rows, write_tables
+from flows.refusals import refusals_of
+from flows.results import Row, counts, table_rows, write_tables
 from flows.settings import RunSettings, Selection
 from flows.worker import Job
 from nst_core import __version__
@@ -26,6 +29,11 @@ from nst_core.backbones.catalogue import WeightsFile
 from nst_core.backbones.weights import find_weights
 from nst_core.options import StylizeOptions
 from nst_core.runtime import choose_devices, choose_precision
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_SECONDS = 1800.0
+"""Weights are half a gigabyte, and fetched once."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,17 @@ def check_run(manifest: Manifest, settings: RunSettings, selection: Selection) -
     choose_precision(settings.precision, choose_devices(settings.device)[0])
 
 
+def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
+    """Refuse an output or a weights file that the operator's limits keep closed.
+
+    Raises:
+        NotAllowed: with what is allowed.
+    """
+    limits.check_writable(output)
+    if settings.weights is not None:
+        limits.check_readable(settings.weights)
+
+
 def prepare_run(
     data: bytes, manifest: Manifest, output: str, options: StylizeOptions, settings: RunSettings, selection: Selection
 ) -> PreparedRun:
@@ -65,6 +84,9 @@ def prepare_run(
     precision = choose_precision(settings.precision, devices[0])
     ledger = Ledger(output)
     index = ledger.index()
+    ledger.save_snapshot(index)
+    for pair_id, _ in sorted(index.imageless):
+        logger.warning("%s: its record names an image that is not there; if it is asked for, it is made anew", pair_id)
     latest, failed_before = _latest_failures(output, index) if selection.only_failed else (None, frozenset())
     plan = plan_run(manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices))
     run_id = new_run_id()
@@ -87,6 +109,7 @@ def prepare_run(
         precision=precision,
         started_at=utc_now(),
         fingerprints=fingerprints,
+        refused=refusals_of(manifest),
     )
     storage.remove(storage.join(output, "_SUCCESS"))
     ledger.start_run(record, data)
@@ -100,7 +123,10 @@ def finish_run(run: PreparedRun) -> RunSummary:
         OutputError: if the rows do not add up to the manifest's: nothing may be lost.
     """
     output = run.job.output
-    rows = table_rows(run.manifest, run.record, Ledger(output))
+    ledger = Ledger(output)
+    index = ledger.index()
+    ledger.save_snapshot(index)
+    rows = table_rows(run.manifest, run.record, ledger, index)
     if len(rows) != len(run.manifest.pairs) + len(run.manifest.rejected):
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
     csv_address, parquet_address = write_tables(rows, output)
@@ -124,8 +150,25 @@ def finish_run(run: PreparedRun) -> RunSummary:
     )
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
     if by_status["pending"] == 0:
-        _mark_complete(output, summary)
+        _mark_complete(output, summary, run.record.manifest_sha256, rows)
     return summary
+
+
+def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
+    """Say so if rows were left because credentials ran out: no more runs will do them until they are renewed.
+
+    Raises:
+        CredentialsExpired: then nothing was wrong with the rows, which are pending.
+    """
+    if summary.pending <= len(run.plan.unselected):
+        return
+    for address in (run.plan.todo[-1].spec.content, run.plan.todo[-1].spec.style):
+        try:
+            storage.identity(address)
+        except CredentialsExpired:
+            raise
+        except StorageError:
+            continue  # the row's own line in the log has said it
 
 
 def resolve_weights(settings: RunSettings) -> WeightsFile:
@@ -153,9 +196,13 @@ def _latest_failures(output: str, index: LedgerIndex) -> tuple[RunRecord, frozen
     return run, frozenset(row["pair_id"] for row in rows if row["status"] == "failed")
 
 
-def _mark_complete(output: str, summary: RunSummary) -> None:
+def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> None:
+    images = sorted((row["output"], row["output_sha256"]) for row in rows if row["status"] == "succeeded")
+    listing = "".join(f"{sha256}  {name}\n" for name, sha256 in images)  # as sha256sum prints and checks it
     marker = {
         "run_id": summary.run_id,
+        "manifest_sha256": manifest_sha256,
+        "images_sha256": hashlib.sha256(listing.encode()).hexdigest(),
         "rows": summary.rows,
         "succeeded": summary.succeeded,
         "failed": summary.failed,
@@ -175,5 +222,5 @@ def _local_copy(address: str) -> str:
     name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
     path = str(cache / f"{name}.weights")
     if storage.identity(path) is None:
-        storage.create(path, storage.read(address))
+        storage.create(path, storage.read(address, seconds=WEIGHTS_SECONDS))
     return path

@@ -26,6 +26,9 @@ class RunSettings(BaseModel):
     pairs_per_task: int = Field(default=256, ge=1, le=1000)
     """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
 
+    wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)
+    """How long to wait while another run is writing to the same output; 0 leaves at once."""
+
     @field_validator("weights_sha256")
     @classmethod
     def _is_sha256(cls, value: str | None) -> str | None:

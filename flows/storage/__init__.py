@@ -4,6 +4,7 @@ An address is an absolute local path or `s3://bucket/key`. Both kinds offer the 
 
 - `read` gives the whole file or an error, never a part of it;
 - `create` makes a new file or leaves the one that is there: two writers have exactly one winner;
+- `swap` replaces a file only if it still is what was read: of two writers, one loses and is told;
 - `replace` puts a whole new file in place of the old one: a reader sees the old or the new one, nothing between.
 """
 
@@ -11,13 +12,20 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
+from flows.errors import CredentialsExpired, StorageError
 from flows.storage import addresses, local, s3
-from flows.storage.addresses import absolute, is_s3, join, name_of, parent_of
+from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of, real
+from flows.storage.entries import Entry
+from flows.storage.secrets import redacted
 
 __all__ = [
+    "Entry",
     "absolute",
+    "check",
     "create",
     "each",
+    "entries",
+    "identities",
     "identity",
     "is_s3",
     "join",
@@ -25,33 +33,51 @@ __all__ = [
     "names",
     "parent_of",
     "read",
+    "read_with_version",
+    "real",
+    "redacted",
     "remove",
     "replace",
+    "size",
+    "swap",
+    "temporary_files",
 ]
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
 CONCURRENT_REQUESTS = 16
+CHUNK = 64
+"""Inputs that a thread takes at a time: a hundred thousand of them one by one cost more than the work."""
 
 
 class _Files(Protocol):
-    def read(self, address: str, max_bytes: int | None) -> bytes: ...
+    def read(self, address: str, max_bytes: int | None, seconds: float | None = None, /) -> bytes: ...
+    def read_with_version(self, address: str) -> tuple[bytes, str]: ...
+    def swap(self, address: str, version: str, data: bytes) -> bool: ...
     def create(self, address: str, data: bytes) -> bool: ...
     def replace(self, address: str, data: bytes) -> None: ...
     def remove(self, address: str) -> None: ...
-    def names(self, folder: str) -> list[str]: ...
+    def entries(self, folder: str) -> list[Entry]: ...
     def identity(self, address: str) -> str | None: ...
+    def size(self, address: str) -> int: ...
 
 
-def read(address: str, max_bytes: int | None = None) -> bytes:
+def read(address: str, max_bytes: int | None = None, *, seconds: float | None = None) -> bytes:
     """The bytes of a file.
 
     Raises:
         NotFound, Forbidden, Unavailable: as their names say.
         TooLarge: if it holds more than `max_bytes`; no more than that is read.
+
+    `seconds` is for what may take longer than the deadline of an object.
     """
-    return _files(address).read(address, max_bytes)
+    return _files(address).read(address, max_bytes, seconds)
+
+
+def read_with_version(address: str) -> tuple[bytes, str]:
+    """The bytes of a file, and the version that `swap` wants to know."""
+    return _files(address).read_with_version(address)
 
 
 def create(address: str, data: bytes) -> bool:
@@ -60,6 +86,11 @@ def create(address: str, data: bytes) -> bool:
     On S3 also True if what is there holds the same bytes: the answer to our own write may have been lost.
     """
     return _files(address).create(address, data)
+
+
+def swap(address: str, version: str, data: bytes) -> bool:
+    """Replace a file if it still has that version; False if it has another."""
+    return _files(address).swap(address, version, data)
 
 
 def replace(address: str, data: bytes) -> None:
@@ -74,7 +105,17 @@ def remove(address: str) -> None:
 
 def names(folder: str) -> list[str]:
     """The names of the files in a folder, sorted; none if there is no such folder."""
-    return _files(folder).names(folder)
+    return [entry.name for entry in entries(folder)]
+
+
+def entries(folder: str) -> list[Entry]:
+    """The files of a folder with their facts, sorted by name; none if there is no such folder."""
+    return _files(folder).entries(folder)
+
+
+def temporary_files(output: str) -> list[tuple[str, Entry]]:
+    """Address and facts of the files that were being written when their writer died, or still are; S3 has none."""
+    return [] if is_s3(output) else local.temporary_files(output)
 
 
 def identity(address: str) -> str | None:
@@ -85,10 +126,44 @@ def identity(address: str) -> str | None:
     return _files(address).identity(address)
 
 
+def identities(addresses: list[str]) -> dict[str, str | StorageError | None]:
+    """The identity of each file, or the error of the look at it.
+
+    Raises:
+        CredentialsExpired: which no file is to blame for.
+    """
+    told: dict[str, str | StorageError | None] = {}
+    told |= s3.identities([address for address in addresses if is_s3(address)])
+    rest = [address for address in addresses if address not in told]
+    return told | dict(zip(rest, each(_identity_or_error, rest), strict=True))
+
+
+def _identity_or_error(address: str) -> str | StorageError | None:
+    try:
+        return identity(address)
+    except CredentialsExpired:
+        raise
+    except StorageError as error:
+        return error
+
+
+def size(address: str) -> int:
+    """How many bytes a file holds.
+
+    Raises:
+        NotFound, Forbidden, Unavailable: as their names say.
+    """
+    return _files(address).size(address)
+
+
 def each(function: Callable[[Input], Output], inputs: Iterable[Input]) -> list[Output]:
     """The function of every input, several at a time: requests to S3 wait far more than they work."""
+    inputs = list(inputs)
+    size = max(1, min(CHUNK, len(inputs) // CONCURRENT_REQUESTS))
+    chunks = [inputs[start : start + size] for start in range(0, len(inputs), size)]
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        return list(pool.map(function, inputs))
+        done = pool.map(lambda chunk: [function(one) for one in chunk], chunks)
+        return [output for outputs in done for output in outputs]
 
 
 def _files(address: str) -> _Files:

@@ -7,6 +7,7 @@ import re
 from flows.errors import NotAllowed
 
 S3 = "s3://"
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
 
 
@@ -23,8 +24,11 @@ def check(address: str) -> None:
     """
     if "::" in address or (_SCHEME.match(address) and not is_s3(address)):
         raise NotAllowed(f"{address}: expected a local path or s3://bucket/key")
-    if is_s3(address) and not address.removeprefix(S3).partition("/")[0]:
+    bucket = address.removeprefix(S3).partition("/")[0]
+    if is_s3(address) and not bucket:
         raise NotAllowed(f"{address}: expected s3://bucket/key, found no bucket")
+    if is_s3(address) and not _BUCKET.fullmatch(bucket):  # an ARN leads to another host, a ':' may hold a password
+        raise NotAllowed("s3://...: expected s3://bucket/key, found something that is no bucket's name")
     if is_s3(address) and (re.search(r"[?#]", address) or ".." in address.split("/")):
         raise NotAllowed(f"{address}: an S3 address takes no '?', '#' or '..'")
 
@@ -33,6 +37,11 @@ def absolute(address: str) -> str:
     """An address as typed at a command line, made absolute; `~` means home there."""
     check(address)
     return address.rstrip("/") if is_s3(address) else os.path.abspath(os.path.expanduser(address))
+
+
+def real(address: str) -> str:
+    """The address that a local path leads to when its links are followed; one on S3 is real as it is."""
+    return address if is_s3(address) else os.path.realpath(address)
 
 
 def join(folder: str, *parts: str) -> str:

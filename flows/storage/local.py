@@ -1,8 +1,10 @@
 """Local files: written beside their place, flushed to disk, then linked or renamed into it."""
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import stat
 import uuid
 from collections.abc import Iterator
@@ -10,16 +12,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+from flows.storage.entries import Entry
 
 IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 """Errors of addresses that no file can have, such as one below a file."""
 
 TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
+TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
+LASTING_NAME = re.compile(r"(?!\.tmp-)")
 
 
-def read(address: str, max_bytes: int | None) -> bytes:
-    """See `flows.storage.read`."""
+def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> bytes:
+    """See `flows.storage.read`; a local disk has no deadline."""
     with _named_errors(address), open(address, "rb") as file:
         if max_bytes is None:
             return file.read()
@@ -45,6 +50,21 @@ def create(address: str, data: bytes) -> bool:
         return True
 
 
+def read_with_version(address: str) -> tuple[bytes, str]:
+    """See `flows.storage.read_with_version`."""
+    data = read(address, None)
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def swap(address: str, version: str, data: bytes) -> bool:
+    """See `flows.storage.swap`. One writer at a time holds the folder's lock between the look and the write."""
+    with _named_errors(address), _locked(os.path.dirname(address)):
+        if read_with_version(address)[1] != version:
+            return False
+        replace(address, data)
+        return True
+
+
 def replace(address: str, data: bytes) -> None:
     """See `flows.storage.replace`."""
     with _named_errors(address), _written_beside(address, data) as temporary:
@@ -57,11 +77,37 @@ def remove(address: str) -> None:
         os.unlink(address)
 
 
-def names(folder: str) -> list[str]:
-    """See `flows.storage.names`."""
-    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_file() and not entry.name.startswith(TEMPORARY))
+def temporary_files(output: str) -> list[tuple[str, Entry]]:
+    """See `flows.storage.temporary_files`. Only where we write: an output may lie in a folder of other things."""
+    folders = [output, os.path.join(output, "images")]
+    folders += [folder for folder, _, _ in os.walk(os.path.join(output, "_nst"))]
+    return [(os.path.join(folder, entry.name), entry) for folder in folders for entry in _files(folder, TEMPORARY_NAME)]
+
+
+def entries(folder: str) -> list[Entry]:
+    """See `flows.storage.entries`."""
+    return _files(folder, LASTING_NAME)
+
+
+def _files(folder: str, name: re.Pattern[str]) -> list[Entry]:
+    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
+        files = [one for one in found if name.match(one.name) and one.is_file()]
+        return sorted(filter(None, map(_entry, files)), key=lambda entry: entry.name)
     return []
+
+
+def _entry(file: os.DirEntry[str]) -> Entry | None:
+    try:
+        facts = file.stat()
+    except FileNotFoundError:  # gone since it was listed
+        return None
+    return Entry(file.name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
+
+
+def size(address: str) -> int:
+    """See `flows.storage.size`."""
+    with _named_errors(address):
+        return os.stat(address).st_size
 
 
 def identity(address: str) -> str | None:
@@ -117,6 +163,17 @@ def _flush_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks; what is swapped is never relied on
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

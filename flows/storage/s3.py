@@ -1,147 +1,249 @@
 """Files on S3: whole objects in one request each, created only where none is, through s3fs.
 
 Credentials, region and endpoint come from the environment as for every AWS tool (`AWS_ENDPOINT_URL`, profiles, roles).
+Every request goes through `_ask`, which names its errors and tries again what may pass; nothing below it does.
 """
 
-import asyncio
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
+from fsspec.asyn import sync
 
-from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+from flows.errors import CredentialsExpired, Forbidden, NotFound, TooLarge, Unavailable
+from flows.storage.entries import Entry
+from flows.storage.retries import object_seconds, persistently
+from flows.storage.s3_errors import ALREADY_THERE, code_of, named
 
-ALREADY_THERE = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
-SIGN_IN = {
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "ProfileNotFound",
-    "TokenRetrievalError",
-    "SSOTokenLoadError",
-}
+Result = TypeVar("Result")
+
+NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
+"""For botocore: its tries and those of s3fs would multiply with ours, without a deadline."""
+WORTH_A_LISTING = 20
+"""From so many objects of one folder on, listing them is cheaper than asking for each."""
 
 
 @functools.cache
 def _filesystem() -> Any:
-    # The defaults of s3fs and botocore multiply: one hanging object would be asked for 125 times over half an hour.
     filesystem = fsspec.filesystem(
         "s3",
         use_listings_cache=False,
         skip_instance_cache=True,
         config_kwargs={
             "connect_timeout": 5,
-            "read_timeout": 20,
+            "read_timeout": min(20.0, object_seconds() / 3),
             "max_pool_connections": 32,
-            "retries": {"mode": "standard", "total_max_attempts": 3},
+            "retries": NEVER_AGAIN,
         },
     )
-    filesystem.retries = 2
+    filesystem.retries = 1
+    filesystem.has_answered = False
     return filesystem
 
 
-def read(address: str, max_bytes: int | None) -> bytes:
-    """See `flows.storage.read`. `cat_file` verifies the checksum that S3 keeps; `open` would not."""
-    with _named_errors(address):
-        if max_bytes is not None:
-            size = int(_filesystem().info(address)["size"])
-            if size > max_bytes:
-                raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {size}")
-        data: bytes = _filesystem().cat_file(address)
-        return data
+def read(address: str, max_bytes: int | None, seconds: float | None = None) -> bytes:
+    """See `flows.storage.read`. The checksum that S3 keeps is verified."""
+    return _ask(address, lambda left: _got(address, max_bytes, left), seconds)[0]
+
+
+def read_with_version(address: str) -> tuple[bytes, str]:
+    """See `flows.storage.read_with_version`."""
+    return _ask(address, lambda left: _got(address, None, left))
 
 
 def create(address: str, data: bytes) -> bool:
     """See `flows.storage.create`: PUT with `If-None-Match: *`."""
     if not data:
         raise ValueError("an empty object would be written without the condition")
+    return _put_if(address, data, IfNoneMatch="*")
+
+
+def swap(address: str, version: str, data: bytes) -> bool:
+    """See `flows.storage.swap`: PUT with `If-Match`."""
+    return _put_if(address, data, IfMatch=version)
+
+
+def replace(address: str, data: bytes) -> None:
+    """See `flows.storage.replace`: a PUT is atomic."""
+    _ask(address, lambda left: _filesystem().pipe_file(address, data, timeout=left))
+
+
+def remove(address: str) -> None:
+    """See `flows.storage.remove`; S3 itself says nothing where there was nothing."""
+    bucket, key = _split(address)
+    _ask(address, lambda left: _filesystem().call_s3("delete_object", Bucket=bucket, Key=key, timeout=left))
+
+
+def entries(folder: str) -> list[Entry]:
+    """See `flows.storage.entries`."""
+    bucket, prefix = _split(folder)
     try:
-        _filesystem().pipe_file(address, data, mode="create")
-    except Exception as error:  # s3fs has a different class for the same answer of different servers
-        if not isinstance(error, FileExistsError) and _code(error) not in ALREADY_THERE:
-            with _named_errors(address):
+        pages = list(_pages(bucket, f"{prefix.rstrip('/')}/" if prefix else ""))
+    except NotFound:  # of the bucket
+        return []
+    found = [entry for page in pages for entry in page if entry.name]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def identity(address: str) -> str | None:
+    """See `flows.storage.identity`."""
+    try:
+        found = _ask(address, lambda left: _head(address, left))
+    except NotFound:
+        return None
+    return _identity(str(found["ETag"]), int(found["ContentLength"]))
+
+
+def identities(addresses: list[str]) -> dict[str, str | None]:
+    """The identities of those addresses that a listing of their folder tells; the others are left out."""
+    by_folder: dict[str, list[str]] = {}
+    for address in addresses:
+        by_folder.setdefault(address.rpartition("/")[0], []).append(address)
+    told: dict[str, str | None] = {}
+    for folder, wanted in by_folder.items():
+        if len(wanted) >= WORTH_A_LISTING:
+            told |= _listed_identities(folder, wanted)
+    return told
+
+
+def _listed_identities(folder: str, wanted: list[str]) -> dict[str, str | None]:
+    try:
+        return _identities_below(folder, wanted)
+    except CredentialsExpired:
+        raise
+    except Forbidden:  # one may be allowed to read objects and not to list them
+        return {}
+    except NotFound:  # of the bucket
+        return dict.fromkeys(wanted)
+
+
+def size(address: str) -> int:
+    """See `flows.storage.size`."""
+    return int(_ask(address, lambda left: _head(address, left))["ContentLength"])
+
+
+# ---------------------------------------------------------------- requests
+
+
+def _ask(address: str, request: Callable[[float], Result], seconds: float | None = None) -> Result:
+    """The answer to a request, made again while that may help."""
+
+    def attempt(left: float) -> Result:
+        with named(address):
+            result = request(left)
+        _filesystem().has_answered = True
+        return result
+
+    return persistently(attempt, lambda: bool(_filesystem().has_answered), seconds)
+
+
+def _got(address: str, max_bytes: int | None, left: float) -> tuple[bytes, str]:
+    """An object and its ETag, on fsspec's loop, which ends the request when the time is over."""
+    got: tuple[bytes, str] = sync(_filesystem().loop, _get, address, max_bytes, timeout=left)
+    return got
+
+
+async def _get(address: str, max_bytes: int | None) -> tuple[bytes, str]:
+    """One request, where `cat_file` makes two; the size is known before the body is read."""
+    bucket, key = _split(address)
+    answer = await _filesystem()._call_s3("get_object", Bucket=bucket, Key=key)
+    with _closed(answer["Body"]) as body:
+        if max_bytes is not None and int(answer["ContentLength"]) > max_bytes:
+            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {answer['ContentLength']}")
+        return await body.read(), str(answer["ETag"])
+
+
+@contextmanager
+def _closed(body: Any) -> Iterator[Any]:
+    try:
+        yield body
+    finally:
+        body.close()
+
+
+def _put_if(address: str, data: bytes, **condition: str) -> bool:
+    bucket, key = _split(address)
+
+    def put(left: float) -> bool:
+        try:
+            _filesystem().call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition, timeout=left)
+        except Exception as error:  # s3fs has a different class for the same answer of different servers
+            if not isinstance(error, FileExistsError) and code_of(error) not in ALREADY_THERE:
                 raise
-        # The answer to our own write may have been lost and the retry refused: what is there decides.
-        return _is_there(address, data)
-    return True
+            return False
+        return True
+
+    # The answer to our own write may have been lost and the retry refused: what is there decides.
+    return _ask(address, put) or _holds(address, data)
 
 
-def _is_there(address: str, data: bytes) -> bool:
+def _holds(address: str, data: bytes) -> bool:
     try:
         return read(address, None) == data
     except NotFound as error:  # refused because of another request in flight that came to nothing
         raise Unavailable(f"{address}: the object was being written by somebody else, and is not there") from error
 
 
-def replace(address: str, data: bytes) -> None:
-    """See `flows.storage.replace`: a PUT is atomic."""
-    with _named_errors(address):
-        _filesystem().pipe_file(address, data)
-
-
-def remove(address: str) -> None:
-    """See `flows.storage.remove`."""
-    with _named_errors(address):
-        if _filesystem().exists(address):
-            _filesystem().rm_file(address)
-
-
-def names(folder: str) -> list[str]:
-    """See `flows.storage.names`."""
+def _head(address: str, left: float) -> Any:
+    bucket, key = _split(address)
     try:
-        with _named_errors(folder):
-            entries = _filesystem().ls(folder, detail=True)
-    except NotFound:
-        return []
-    found = (entry["name"].rsplit("/", 1)[-1] for entry in entries if entry["type"] == "file")
-    return sorted(name for name in found if name)
-
-
-def identity(address: str) -> str | None:
-    """See `flows.storage.identity`."""
-    try:
-        with _named_errors(address):
-            info = _filesystem().info(address)
-    except NotFound:
-        return None
-    return f"etag:{str(info.get('ETag', '')).strip(chr(34))}:{info['size']}" if info["type"] == "file" else None
-
-
-def _code(error: BaseException) -> str:
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
-    return str(response.get("Error", {}).get("Code", ""))
-
-
-@contextmanager
-def _named_errors(address: str) -> Iterator[None]:
-    try:
-        yield
-    except StorageError:
+        return _filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left)
+    except Exception as error:
+        if code_of(error) == "400":  # an answer without a body, so without the reason: a GET tells it
+            _got(address, None, left)
         raise
-    except FileNotFoundError as error:
-        raise NotFound(f"{address}: no such object") from error
-    except PermissionError as error:
-        raise Forbidden(f"{address}: access denied ({_code(error) or error})") from error
-    except IsADirectoryError as error:
-        raise StorageError(f"{address}: expected an object, found a prefix") from error
-    except ValueError as error:
-        raise StorageError(f"{address}: S3 can have no such address ({error})") from error
-    except Exception as error:  # botocore, aiohttp and asyncio raise families of their own; none is an OSError
-        if type(error).__name__ in SIGN_IN:
-            raise Forbidden(f"{address}: no usable AWS credentials ({error})") from error
-        if type(error).__name__ == "ParamValidationError":
-            raise StorageError(f"{address}: S3 can have no such address ({error})") from error
-        if not _is_from_the_network(error):
-            raise
-        raise Unavailable(f"{address}: {type(error).__name__}: {error}") from error
 
 
-def _is_from_the_network(error: Exception) -> bool:
-    family = type(error).__module__.split(".")[0]
-    return isinstance(error, OSError | asyncio.TimeoutError) or family in (
-        "botocore",
-        "aiobotocore",
-        "aiohttp",
-        "fsspec",
-    )
+def _pages(bucket: str, prefix: str, start_after: str = "") -> Iterator[list[Entry]]:
+    """The objects right below a prefix, page by page."""
+    more: dict[str, str] = {"StartAfter": start_after} if start_after else {}
+    while True:
+        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"} | more
+        page = _page(f"s3://{bucket}/{prefix}", functools.partial(_filesystem().call_s3, "list_objects_v2", **asked))
+        yield [
+            Entry(one["Key"][len(prefix) :], str(one["ETag"]), int(one["Size"]), one["LastModified"].timestamp())
+            for one in page.get("Contents", ())
+        ]
+        if not page.get("IsTruncated"):
+            return
+        more = {"ContinuationToken": page["NextContinuationToken"]}
+
+
+def _page(address: str, request: Callable[..., Any]) -> Any:
+    return _ask(address, lambda left: request(timeout=left))
+
+
+def _identities_below(folder: str, wanted: list[str]) -> dict[str, str | None]:
+    """Identities from a listing, as long as it is worth its pages: what is wanted may be few among very many."""
+    bucket, prefix = _split(folder)
+    prefix = f"{prefix}/" if prefix else ""
+    names = sorted((address.rpartition("/")[2] for address in wanted), key=str.encode)
+    found: dict[str, str | None] = {}
+    last = ""
+    pages = _pages(bucket, prefix, start_after=f"{prefix}{_just_before(names[0])}")
+    for number, page in enumerate(pages, start=1):
+        found |= {entry.name: _identity(entry.version, entry.size) for entry in page}
+        last = max((entry.name for entry in page), key=str.encode, default=last)
+        passed = sum(name.encode() <= last.encode() for name in names)
+        if passed == len(names) or number > 2 + passed // WORTH_A_LISTING:
+            break
+    else:
+        last = names[-1]
+    told = [name for name in names if name.encode() <= last.encode()]
+    return {f"{folder}/{name}": found.get(name) for name in told}
+
+
+def _just_before(name: str) -> str:
+    """A name that sorts before another, with next to nothing between."""
+    return name[:-1]
+
+
+def _identity(etag: str, size_bytes: int) -> str:
+    return f"etag:{etag.strip(chr(34))}:{size_bytes}"
+
+
+def _split(address: str) -> tuple[str, str]:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return bucket, key

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import storage
+from flows.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PairSpec, PlannedPair, RunRecord
 from nst_core.options import StylizeOptions
 
@@ -108,3 +109,9 @@ def run_record(fingerprints: dict[str, str] | None = None, **changes: Any) -> Ru
 def sha256_of(path: str | Path) -> str:
     """The sha256 of a file, as other tools print it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def commit_with_image(output: str, record: PairRecord) -> None:
+    """Commit a pair as a run does: its image, then its record."""
+    storage.replace(storage.join(output, record.output), b"an image of " + record.pair_id.encode())
+    Ledger(output).commit(record)

@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -12,6 +13,12 @@ FLIP_BIT = "flip bit"
 """Change one bit of the answer's body."""
 CUT_SHORT = "cut short"
 """End the connection in the middle of the answer's body."""
+HANG = "hang"
+"""Say nothing for a minute, and then close the connection."""
+DRIP = "drip"
+"""Send the answer's body one byte every tenth of a second."""
+RESET = "reset"
+"""Close the connection without carrying the request out."""
 
 NOT_FORWARDED = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
@@ -27,6 +34,7 @@ class FaultProxy:
         self.faults: list[tuple[str, str | tuple[int, str]]] = []
         self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self.stopped = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -42,6 +50,7 @@ class FaultProxy:
         return None
 
     def stop(self) -> None:
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -53,6 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.proxy.next_fault(self.command)
+        if fault in (HANG, RESET):
+            self.proxy.stopped.wait(60 if fault == HANG else 0)
+            self.close_connection = True
+            return
         if isinstance(fault, tuple):
             status, code = fault
             text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>made up</Message></Error>".encode()
@@ -69,9 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if fault == FLIP_BIT:
             data = bytes([data[0] ^ 1]) + data[1:]
-        self._answer(answer.status, answer.getheaders(), data, cut_short=fault == CUT_SHORT)
+        self._answer(answer.status, answer.getheaders(), data, fault)
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, *, cut_short: bool = False) -> None:
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes, fault: object = None) -> None:
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in NOT_FORWARDED | {"content-length"}:
@@ -80,9 +93,19 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length if self.command == "HEAD" and length else str(len(data)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if cut_short else data)
-        if cut_short:
+            self._send(data, fault)
+        if fault == CUT_SHORT:
             self.close_connection = True
+
+    def _send(self, data: bytes, fault: object) -> None:
+        if fault != DRIP:
+            self.wfile.write(data[: len(data) // 2] if fault == CUT_SHORT else data)
+            return
+        with suppress(OSError):  # the client has had enough
+            for byte in data:
+                self.wfile.write(bytes([byte]))
+                if self.proxy.stopped.wait(0.1):
+                    break
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _forward  # noqa: N815  # the names that http.server looks for
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, Painter, attempt_record, pair_record, run_record
+from builders import FINGERPRINT, Painter, attempt_record, commit_with_image, pair_record, run_record
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -302,7 +302,7 @@ def output_of_a_run(output: str, *, failures: bool) -> str:
     ledger = Ledger(output)
     run = run_record({"cat": FINGERPRINT, "dog": FINGERPRINT}, manifest_uri="/in/pairs.csv")
     ledger.start_run(run, text.encode())
-    ledger.commit(pair_record("cat"))
+    commit_with_image(ledger.output, pair_record("cat"))
     if failures:
         ledger.add_attempt(attempt_record("dog"))
     return output

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, pair_record, run_record
+from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 
 from flows import storage
 from flows.errors import NotFound, OutputError
@@ -33,7 +33,7 @@ def test_the_index_is_told_from_names(output: str) -> None:
     """Ids with dashes, dots and numbers come back from the names of the files, each with its fingerprint."""
     ledger = Ledger(output)
     for pair_id in IDS:
-        ledger.commit(pair_record(pair_id))
+        commit_with_image(output, pair_record(pair_id))
         ledger.add_attempt(attempt_record(pair_id, OTHER_FINGERPRINT, attempt=12))
     index = ledger.index()
 
@@ -94,7 +94,7 @@ def test_runs_that_race_are_all_given_the_same_record(output: str) -> None:
 def test_the_records_of_one_pair_with_other_options_lie_side_by_side(output: str) -> None:
     """Another fingerprint is another record: nothing that was done under old options is overwritten."""
     ledger = Ledger(output)
-    ledger.commit(pair_record("cat", FINGERPRINT, total_loss=1.0))
+    commit_with_image(output, pair_record("cat", FINGERPRINT, total_loss=1.0))
     ledger.commit(pair_record("cat", OTHER_FINGERPRINT, total_loss=2.0))
 
     assert ledger.index().done == {("cat", FINGERPRINT), ("cat", OTHER_FINGERPRINT)}
@@ -121,7 +121,7 @@ def test_a_record_that_is_not_there_is_not_found(output: str) -> None:
 def test_foreign_files_are_left_out_of_the_index(tmp_path: Path) -> None:
     """What file managers and sync programs leave in the folders neither counts nor stops anything."""
     ledger = Ledger(str(tmp_path))
-    ledger.commit(pair_record("cat"))
+    commit_with_image(ledger.output, pair_record("cat"))
     ledger.add_attempt(attempt_record("dog"))
     foreign = (".DS_Store", "desktop.ini", f"cat-{FINGERPRINT}-1 (conflicted copy).json", "notes-old.txt")
     for folder in ("records", "attempts"):

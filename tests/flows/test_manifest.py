@@ -32,9 +32,9 @@ BROKEN = Path(__file__).parents[2] / "manifests" / "broken.csv"
 HEX = "[0-9a-f]"
 
 
-def parsed(text: str, uri: str = "/data/pairs.csv", defaults: StylizeOptions = DEFAULTS) -> Manifest:
+def parsed(text: str, uri: str = "/data/pairs.csv", defaults: StylizeOptions = DEFAULTS, **limits: int) -> Manifest:
     """The manifest of a text."""
-    return parse_manifest(text.encode(), uri, defaults)
+    return parse_manifest(text.encode(), uri, defaults, **limits)
 
 
 def rejected(text: str) -> RejectedRow:
@@ -373,17 +373,16 @@ def test_a_manifest_without_rows_is_an_error(text: str) -> None:
         parsed(text)
 
 
-def test_size_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_limits() -> None:
     """A file with too many bytes or rows is refused; the limit itself is fine."""
     text = "content,style\na,1\nb,1\n\n"
-    monkeypatch.setattr("flows.manifest.MAX_ROWS", 2)
-    monkeypatch.setattr("flows.manifest.MAX_BYTES", len(text) + 4)
-    assert len(parsed(text).pairs) == 2
+    limits = {"max_rows": 2, "max_bytes": len(text) + 4}
+    assert len(parsed(text, **limits).pairs) == 2
 
     with pytest.raises(ManifestError, match=r"^pairs.csv line 5: expected 2 rows at most; split the file$"):
-        parsed(text + "c,1\n")
+        parsed(text + "c,1\n", **limits)
     with pytest.raises(ManifestError, match=r"^pairs.csv: expected at most 27 bytes, found 28; split it$"):
-        parsed(text + "c,11\n")
+        parsed(text + "c,11\n", **limits)
 
 
 @pytest.mark.parametrize(

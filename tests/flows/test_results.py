@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, pair_record, run_record
+from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 
 from flows import storage
 from flows.ledger import Ledger
 from flows.manifest import parse_manifest
 from flows.records import RESULT_COLUMNS, Manifest, PairRecord
-from flows.results import WHOLE_NUMBERS, Row, counts, table_rows, write_tables
+from flows.results import WHOLE_NUMBERS, Row, as_plain_text, counts, table_rows, write_tables
 from nst_core.options import StylizeOptions
 
 MANIFEST = (
@@ -35,7 +35,7 @@ def read(text: str = MANIFEST) -> Manifest:
 def output(tmp_path: Path) -> str:
     """An output in which cat is done, dog failed twice, and owl and fox were not begun."""
     ledger = Ledger(str(tmp_path / "out"))
-    ledger.commit(pair_record("cat", run_id="an earlier run"))
+    commit_with_image(str(tmp_path / "out"), pair_record("cat", run_id="an earlier run"))
     ledger.add_attempt(attempt_record("dog", error="the first reason"))
     ledger.add_attempt(
         attempt_record("dog", attempt=2, error_kind="not_found", error="the latest reason", run_id="the run before")
@@ -140,7 +140,7 @@ def test_a_pending_pair_shows_what_was_asked(output: str) -> None:
 
 def test_a_pair_that_failed_and_then_succeeded_shows_its_success(output: str) -> None:
     """Once there is a record, the attempts before it are no longer the pair's state."""
-    Ledger(output).commit(pair_record("dog", attempts=3))
+    commit_with_image(output, pair_record("dog", attempts=3))
     row = row_of(output, "dog")
 
     assert (row["status"], row["attempts"], row["error"], row["total_loss"]) == ("succeeded", 3, None, 0.1 + 0.2)
@@ -215,7 +215,7 @@ def test_both_files_hold_the_rows(output: str) -> None:
 def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
     """results.csv and results.parquet are where the addresses say, written over those of the run before."""
     first = write_tables(rows_of(output), output)
-    Ledger(output).commit(pair_record("owl"))
+    commit_with_image(output, pair_record("owl"))
     second = write_tables(rows_of(output), output)
 
     assert first == second == (f"{output}/results.csv", f"{output}/results.parquet")
@@ -235,7 +235,7 @@ def test_whole_numbers_stay_whole(output: str) -> None:
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1])
 def test_no_digit_of_a_seed_is_lost(output: str, seed: int) -> None:
     """A seed too large for a float, beside a rejected row that has none, is the number that makes the picture."""
-    Ledger(output).commit(pair_record("owl", seed=seed))
+    commit_with_image(output, pair_record("owl", seed=seed))
     parquet, _, cells = tables(rows_of(output), output)
 
     assert parquet["seed"].iloc[3] == seed
@@ -295,3 +295,53 @@ def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, o
     )
 
     assert empty == full
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1+1",
+    "＋1",
+    "－1",
+    "＠A1",
+)
+HARMLESS = ("a=b", "plain", "", "-0.5", "+4.2e-1", "007", "a@b.example", "'quoted'", "1-2")
+
+
+@pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
+def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
+    """A cell that a spreadsheet would run starts with a quote mark; one taken away gives back what it was."""
+    safe = as_plain_text(cell)
+
+    assert safe == "'" + cell
+    assert safe[0] not in "=+-@\t\r\n＝＋－＠"
+
+
+@pytest.mark.parametrize("cell", HARMLESS)
+def test_other_text_stays_as_it_is(cell: str) -> None:
+    """Numbers, dashes in the middle and ordinary quotes are left alone."""
+    assert as_plain_text(cell) == cell
+
+
+def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:
+    """Whatever a manifest holds, in cells, names of columns or refused rows: results.csv runs nothing."""
+    manifest = read(
+        'id,content,style,"=HYPERLINK(""x"")",note\ncat,cat.png,waves.png,=1+1,-5\n=2+2,=3+3,waves.png,@x,\t=4\n'
+    )
+    rows = rows_of(str(tmp_path), manifest)
+    csv_address, parquet_address = write_tables(rows, str(tmp_path))
+
+    cells = [cell for line in csv.reader(io.StringIO(storage.read(csv_address).decode())) for cell in line]
+    assert [cell for cell in cells if cell and cell[0] in "=+-@\t\r" and cell != "-5"] == []
+    exact = pd.read_parquet(parquet_address)
+    assert list(exact['=HYPERLINK("x")']) == ["=1+1", "@x"]
+    assert list(exact["content"]) == ["cat.png", "=3+3"]
+    assert list(exact["note"]) == ["-5", "\t=4"]

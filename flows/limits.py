@@ -1,0 +1,141 @@
+"""What the operator allows: which folders and S3 prefixes are read and written, how much, and how large.
+
+The file named by the environment variable NST_LIMITS (TOML) says it:
+
+    read = ["/data/pictures", "s3://studio-pictures", "s3://shared/styles"]   # folders and S3 prefixes, nothing else
+    write = ["/data/stylized", "s3://studio-results/nst"]
+    max_rows = 20_000
+    max_image_bytes = 20_000_000
+    [max_options]                                                             # of every pair, whoever asked for it
+    size_px = 1024
+    steps = 1000
+
+A list that is left out allows everything at the command line, where a person acts with their own rights, and nothing
+in a deployment or with `strict = true`, where the manifest may be anybody's.
+"""
+
+import os
+import tomllib
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from flows import storage
+from flows.errors import LimitsError, NotAllowed
+from flows.manifest import MAX_BYTES, MAX_ROWS
+from flows.option_errors import option_errors
+from nst_core.options import StylizeOptions
+
+VARIABLE = "NST_LIMITS"
+"""Environment variable that names the limits file; worker processes and retries read the same one."""
+
+
+class Limits(BaseModel):
+    """What a run may touch. Frozen; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    strict: bool = False
+    """Whether a list that is left out allows nothing; otherwise it allows everything."""
+    read: tuple[str, ...] | None = None
+    """Folders and S3 prefixes below which manifests, pictures and weights may lie."""
+    write: tuple[str, ...] | None = None
+    """Folders and S3 prefixes below which an output may lie."""
+    max_rows: int = Field(default=MAX_ROWS, ge=1)
+    """Rows of one manifest."""
+    max_manifest_bytes: int = Field(default=MAX_BYTES, ge=1)
+    """Bytes of one manifest."""
+    max_image_bytes: int | None = Field(default=None, ge=1)
+    """Bytes of one picture, where that is to be less than the engine's own limit."""
+    max_options: dict[str, float] = Field(default_factory=dict)
+    """The most that a numeric option of a pair may be."""
+
+    @field_validator("read", "write")
+    @classmethod
+    def _are_places(cls, places: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if places is None else tuple(_place(place) for place in places)
+
+    @field_validator("max_options")
+    @classmethod
+    def _are_options(cls, bounds: dict[str, float]) -> dict[str, float]:
+        for name in bounds:
+            field = StylizeOptions.model_fields.get(name)
+            if field is None or not _is_number(field.annotation):
+                raise ValueError(f"expected the name of a numeric option of a pair, got {name!r}")
+        return bounds
+
+    @property
+    def readable(self) -> tuple[str, ...] | None:
+        """Where may be read; None: everywhere."""
+        return () if self.read is None and self.strict else self.read
+
+    @property
+    def writable(self) -> tuple[str, ...] | None:
+        """Where may be written; None: everywhere."""
+        return () if self.write is None and self.strict else self.write
+
+    def check_readable(self, address: str) -> None:
+        """Refuse to read what lies elsewhere.
+
+        Raises:
+            NotAllowed: with what is allowed.
+        """
+        if self.readable is not None and not is_within(address, self.readable):
+            raise NotAllowed(f"{address}: {refusal('read', self.readable)}")
+
+    def check_writable(self, address: str) -> None:
+        """Refuse to write elsewhere.
+
+        Raises:
+            NotAllowed: with what is allowed.
+        """
+        if self.writable is not None and not is_within(address, self.writable):
+            raise NotAllowed(f"{address}: {refusal('written', self.writable)}")
+
+
+def limits_in_force(*, strict: bool = False) -> Limits:
+    """The operator's limits, or those that hold where no file is named.
+
+    Args:
+        strict: what holds where the file does not say it: True for whatever is not started by a person.
+
+    Raises:
+        LimitsError: if the file cannot be read or used.
+    """
+    path = os.environ.get(VARIABLE)
+    if not path:
+        return Limits(strict=strict)
+    try:
+        with open(path, "rb") as file:
+            given: dict[str, Any] = tomllib.load(file)
+        return Limits.model_validate({"strict": strict} | given)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LimitsError(f"{path}, named by {VARIABLE}, cannot be read: {error}") from error
+    except ValidationError as error:
+        name, reason = option_errors(error)[0]
+        raise LimitsError(f"{path}, named by {VARIABLE}: {name}: {reason}") from error
+
+
+def is_within(address: str, places: tuple[str, ...]) -> bool:
+    """Whether an address lies in one of some places; of a local one, what it leads to counts, not how it is written."""
+    if not storage.is_s3(address):
+        address = os.path.realpath(address)
+    return any(address == place or address.startswith(place.rstrip("/") + "/") for place in places)
+
+
+def refusal(done: str, places: tuple[str, ...]) -> str:
+    """What is allowed, in words."""
+    return f"only what lies in {', '.join(places)} may be {done} here" if places else f"nothing may be {done} here"
+
+
+def _is_number(annotation: Any) -> bool:
+    return annotation in (int, float) or any(map(_is_number, get_args(annotation)))
+
+
+def _place(place: str) -> str:
+    if storage.is_s3(place):
+        storage.check(place)
+        return place.rstrip("/")
+    if not os.path.isabs(place):
+        raise ValueError(f"expected an absolute folder or s3://bucket/prefix, got {place!r}")
+    return os.path.realpath(place)

@@ -1,0 +1,337 @@
+"""flows.limits and flows.refusals: what the operator allows, and what becomes of the rows that want more."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import Painter, run_record
+from fault_proxy import FaultProxy
+from typer.testing import CliRunner
+
+from flows import storage
+from flows.cli import ExitCode, app
+from flows.errors import LimitsError, ManifestError, NotAllowed
+from flows.ledger import Ledger
+from flows.limits import Limits, is_within, limits_in_force
+from flows.manifest_source import latest_manifest, load_manifest
+from flows.records import Manifest
+from flows.refusals import refusals_of
+from flows.results import table_rows
+from flows.run import check_places
+from flows.settings import RunSettings
+from nst_core.options import StylizeOptions
+
+Settings = Callable[[str], None]
+CANARY = "the content of a file that no run may read"
+
+
+@pytest.fixture
+def limits_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Write the operator's file; the environment names it."""
+
+    def write(text: str) -> None:
+        (tmp_path / "limits.toml").write_text(text)
+        monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+
+    return write
+
+
+@pytest.fixture
+def team(tmp_path: Path, photo: Painter, style: Painter) -> Path:
+    """A team's folder with two pictures, beside one that is not theirs."""
+    photo("team/cat.png")
+    style("team/waves.png")
+    photo("other/secret.png")
+    return tmp_path / "team"
+
+
+def loaded(folder: Path, rows: list[str], limits: Limits, header: str = "content,style,id") -> Manifest:
+    (folder / "pairs.csv").write_text("\n".join([header, *rows]) + "\n")
+    return load_manifest(str(folder / "pairs.csv"), StylizeOptions(), limits)[1]
+
+
+def reasons(manifest: Manifest) -> dict[int, str]:
+    return {row.row: row.reason() for row in manifest.rejected}
+
+
+# ---------------------------------------------------------------- the file
+
+
+def test_without_a_file_a_person_may_read_and_write_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the command line the rights of the person are the limits."""
+    monkeypatch.delenv("NST_LIMITS", raising=False)
+    limits = limits_in_force()
+
+    limits.check_readable("/etc/passwd")
+    limits.check_readable("s3://any-bucket/key")
+    limits.check_writable("/tmp/out")
+
+
+def test_without_a_file_a_deployment_may_read_and_write_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not listed is closed to whatever is not started by a person, and the message says so."""
+    monkeypatch.delenv("NST_LIMITS", raising=False)
+    limits = limits_in_force(strict=True)
+
+    for address in ("/etc/passwd", "s3://any-bucket/key"):
+        with pytest.raises(NotAllowed, match=f"{address}: nothing may be read here"):
+            limits.check_readable(address)
+        with pytest.raises(NotAllowed, match=f"{address}: nothing may be written here"):
+            limits.check_writable(address)
+
+
+def test_a_file_says_what_holds(limits_file: Settings) -> None:
+    """Every limit comes from the one file; what it leaves out keeps its default."""
+    limits_file('read = ["s3://pictures/in/"]\nmax_rows = 5\n[max_options]\nsize_px = 512\n')
+    limits = limits_in_force(strict=True)
+
+    assert limits.readable == ("s3://pictures/in",)
+    assert limits.writable == ()
+    assert (limits.max_rows, limits.max_manifest_bytes) == (5, 100_000_000)
+    assert limits.max_options == {"size_px": 512}
+
+
+def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
+    """`strict = true` closes to a person as well what is not listed."""
+    limits_file("strict = true\n")
+
+    assert limits_in_force().readable == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("read = [", "cannot be read"),
+        ('raed = ["/data"]', "raed"),
+        ('read = ["data"]', "read: expected an absolute folder or s3://bucket/prefix, got 'data'"),
+        ('read = ["https://example.org"]', "read: expected an absolute folder"),
+        ("max_rows = 0", "max_rows: expected a number greater than or equal to 1, got 0"),
+        ("[max_options]\nsise_px = 5", "expected the name of a numeric option of a pair, got 'sise_px'"),
+        ('[max_options]\nsize_px = "large"', "max_options: expected a number, got 'large'"),
+    ],
+)
+def test_a_file_that_says_something_else_is_refused(limits_file: Settings, text: str, message: str) -> None:
+    """A limits file with a mistake stops everything: a typing error must not open what was to be closed."""
+    limits_file(text)
+
+    with pytest.raises(LimitsError) as caught:
+        limits_in_force()
+    assert "limits.toml, named by NST_LIMITS" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that is named and not there stops everything too, with its name."""
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "none.toml"))
+
+    with pytest.raises(LimitsError, match=r"none\.toml"):
+        limits_in_force()
+
+
+# ---------------------------------------------------------------- places
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://pictures/in", True),
+        ("s3://pictures/in/a/b.png", True),
+        ("s3://pictures/in-other/b.png", False),
+        ("s3://pictures/b.png", False),
+        ("s3://pictures-2/in/b.png", False),
+        ("s3://whole/any/where.png", True),
+        ("/s3:/pictures/in/b.png", False),
+    ],
+)
+def test_s3_prefixes_are_whole_folders(address: str, expected: bool) -> None:
+    """A prefix allows what lies below it, and not what merely begins alike."""
+    assert is_within(address, ("s3://pictures/in", "s3://whole")) is expected
+
+
+def test_local_places_hold_for_what_a_path_leads_to(tmp_path: Path) -> None:
+    """Neither `..` nor a link leads out of an allowed folder; a link to an allowed folder leads in."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "a.png").write_text(CANARY)
+    (inside / "link.png").symlink_to(outside / "a.png")
+    (inside / "folder").symlink_to(outside)
+    (tmp_path / "way-in").symlink_to(inside)
+    places = Limits(read=(str(tmp_path / "way-in"),)).readable
+    assert places is not None
+
+    within = {name: is_within(str(tmp_path / name), places) for name in ("inside/a.png", "way-in/a.png")}
+    without = ["inside/../outside/a.png", "inside/link.png", "inside/folder/a.png", "inside-2/a.png", "outside/a.png"]
+    assert within == {"inside/a.png": True, "way-in/a.png": True}
+    assert [name for name in without if is_within(str(tmp_path / name), places)] == []
+
+
+def test_a_manifest_elsewhere_is_not_read(team: Path) -> None:
+    """The manifest itself lies where may be read, or nothing is done."""
+    with pytest.raises(NotAllowed, match="only what lies in s3://pictures may be read here"):
+        loaded(team, ["cat.png,waves.png,a"], Limits(read=("s3://pictures",)))
+
+
+def test_output_and_weights_lie_where_they_may(tmp_path: Path) -> None:
+    """An output may lie only where may be written, a weights file only where may be read."""
+    limits = Limits(read=(str(tmp_path / "in"),), write=(str(tmp_path / "out"),))
+
+    check_places(str(tmp_path / "out" / "a"), RunSettings(), limits)
+    with pytest.raises(NotAllowed, match="may be written here"):
+        check_places(str(tmp_path / "in"), RunSettings(), limits)
+    with pytest.raises(NotAllowed, match="may be read here"):
+        check_places(str(tmp_path / "out"), RunSettings(weights="/etc/vgg.pth"), limits)
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_rows_that_lead_elsewhere_are_rejected_and_the_others_go_on(team: Path) -> None:
+    """Each refused row says its column and what is allowed; the file it named is not opened."""
+    (team / "link.png").symlink_to(team.parent / "other" / "secret.png")
+    limits = Limits(read=(str(team), "s3://pictures/in"))
+    rows = [
+        "cat.png,waves.png,good",
+        "../other/secret.png,waves.png,parent",
+        "cat.png,/etc/passwd,absolute",
+        "link.png,waves.png,link",
+        "s3://pictures/in/a.png,waves.png,s3-good",
+        "s3://pictures/out/a.png,s3://pictures-2/in/b.png,s3-bad",
+    ]
+    manifest = loaded(team, rows, limits)
+
+    allowed = f"only what lies in {team}, s3://pictures/in may be read here"
+    assert [pair.pair_id for pair in manifest.pairs] == ["good", "s3-good"]
+    assert reasons(manifest) == {
+        3: f"column 'content': {allowed}",
+        4: f"column 'style': {allowed}",
+        5: f"column 'content': {allowed}",
+        7: f"column 'content': {allowed}; column 'style': {allowed}",
+    }
+
+
+def test_a_link_that_stays_inside_is_followed_once_and_for_all(team: Path) -> None:
+    """A row's address is what it led to when it was checked, so that a link changed later leads nowhere new."""
+    (team / "link.png").symlink_to(team / "cat.png")
+    manifest = loaded(team, ["link.png,waves.png,a"], Limits(read=(str(team),)))
+
+    (pair,) = manifest.pairs
+    assert pair.content == os.path.realpath(team / "cat.png")
+    assert pair.content_cell == "link.png"
+
+
+ATTACKS = (
+    *("file:///etc/passwd", "local:///etc/passwd", "~root/.bashrc", "~/.ssh/id_rsa", "../other/secret.png"),
+    *("../../../../../../etc/passwd", "simplecache::file:///etc/passwd", "filecache::/etc/passwd"),
+    *("zip://a.png::file:///tmp/a.zip", "dir://x::file:///", "reference://::x", "data:text/plain;base64;eA=="),
+    *("http://127.0.0.1:9/a.png", "https://169.254.169.254/latest", "ftp://host/a.png", "gs://bucket/a.png"),
+    *("s3://arn:aws:s3:eu-west-1:1:accesspoint/x/a.png", "s3://user:password@bucket/a.png", "s3://pictures/../b/a.png"),
+    *("s3://pictures//a.png", "s3://pictures/a.png?versionId=1", "s3://pictures/a.png#x", "s3://other/a.png", "s3://"),
+    *("memory://a.png", "/etc/passwd", "/proc/self/environ", "link/secret.png", "cat.png/../../other/secret.png"),
+)
+
+
+@pytest.mark.parametrize("column", ["content", "style"])
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_no_way_out(team: Path, attack: str, column: str) -> None:
+    """Every known way out of the allowed folders is a rejected row with a reason that names its column."""
+    (team / "link").symlink_to(team.parent / "other")
+    cells = {"content": "cat.png", "style": "waves.png"} | {column: attack}
+    manifest = loaded(team, [f"{cells['content']},{cells['style']},a"], Limits(read=(str(team), "s3://pictures")))
+
+    assert manifest.pairs == ()
+    assert f"column {column!r}: " in reasons(manifest)[2]
+
+
+def test_rows_ask_s3_only_about_allowed_objects(
+    team: Path, s3_bucket: str, s3_proxy: FaultProxy, photo: Painter
+) -> None:
+    """Not even a HEAD request goes to a bucket that is not listed."""
+    storage.create(f"{s3_bucket}/in/a.png", Path(photo("a.png")).read_bytes())
+    s3_proxy.requests.clear()
+    limits = Limits(read=(str(team), f"{s3_bucket}/in"), max_image_bytes=1_000_000)
+    manifest = loaded(team, ["s3://no-such/a.png,waves.png,a", f"{s3_bucket}/out/a.png,waves.png,b"], limits)
+
+    assert len(manifest.rejected) == 2
+    assert s3_proxy.requests.total() == 0
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_pictures_over_the_byte_cap_are_rejected(request: pytest.FixtureRequest, team: Path, place: str) -> None:
+    """A picture of more bytes than allowed is refused by its size, before it is read; one at the cap is fine."""
+    folder = str(team) if place == "local" else str(request.getfixturevalue("s3_bucket"))
+    storage.replace(storage.join(folder, "fits.png"), b"x" * 1000)
+    storage.replace(storage.join(folder, "large.png"), b"x" * 1001)
+    rows = [f"{folder}/fits.png,{folder}/fits.png,a", f"{folder}/large.png,{folder}/missing.png,b"]
+    manifest = loaded(team, rows, Limits(max_image_bytes=1000))
+
+    assert [pair.pair_id for pair in manifest.pairs] == ["a"]
+    assert reasons(manifest) == {3: "column 'content': expected a picture of at most 1,000 bytes here, found 1,001"}
+
+
+def test_options_over_their_bounds_are_rejected(team: Path) -> None:
+    """The bounds hold for what a pair would really be done with: its own options, the run's and the recipe's."""
+    limits = Limits(max_options={"size_px": 512, "steps": 1000, "max_seconds": 60})
+    rows = [
+        "cat.png,waves.png,fine,512,,60,",
+        "cat.png,waves.png,wide,513,,60,",
+        "cat.png,waves.png,recipe,64,,60,notebook",
+        "cat.png,waves.png,endless,64,,,",
+    ]
+    manifest = loaded(team, rows, limits, "content,style,id,size_px,steps,max_seconds,recipe")
+
+    assert [pair.pair_id for pair in manifest.pairs] == ["fine"]
+    assert reasons(manifest) == {
+        3: "column 'size_px': expected at most 512 here, got 513",
+        4: "column 'steps': expected at most 1000 here, got 2000",
+        5: "column 'max_seconds': expected at most 60 here, got no bound; set it",
+    }
+
+
+def test_row_and_byte_caps_refuse_the_file(team: Path) -> None:
+    """A manifest of more rows or bytes than allowed is refused as a whole, with the cap."""
+    rows = ["cat.png,waves.png,a", "cat.png,waves.png,b", "cat.png,waves.png,c"]
+
+    with pytest.raises(ManifestError, match="line 4: expected 2 rows at most"):
+        loaded(team, rows, Limits(max_rows=2))
+    with pytest.raises(ManifestError, match="expected at most 40 bytes"):
+        loaded(team, rows, Limits(max_manifest_bytes=40))
+
+
+def test_the_table_goes_on_saying_what_the_limits_were(team: Path, tmp_path: Path) -> None:
+    """A row that was refused stays rejected in the table of that run, also when the limits are wider by then."""
+    strict = loaded(team, ["cat.png,waves.png,a", "/etc/passwd,waves.png,b"], Limits(read=(str(team),)))
+    ledger = Ledger(str(tmp_path / "out"))
+    record = run_record({"a": "f" * 20}, manifest_uri=strict.uri, refused=refusals_of(strict))
+    ledger.start_run(record, (team / "pairs.csv").read_bytes())
+
+    latest, _, again = latest_manifest(str(tmp_path / "out"))
+    rows = table_rows(again, latest, ledger)
+    told = [(row["row"], row["status"], row["error_kind"], row["pair_id"], row["content"]) for row in rows]
+    assert told == [(2, "pending", None, "a", "cat.png"), (3, "rejected", "not_allowed", "b", "/etc/passwd")]
+    assert f"only what lies in {team} may be read here" in rows[1]["error"]
+
+
+def test_the_command_holds_to_the_limits(team: Path, limits_file: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nst validate` names the refused row and what is allowed, and ends as with any other bad row."""
+    monkeypatch.chdir(team)
+    limits_file(f'read = ["{team}"]\n')
+    (team / "pairs.csv").write_text("content,style,id\ncat.png,waves.png,a\n/etc/passwd,waves.png,b\n")
+    result = CliRunner().invoke(app, ["validate", "pairs.csv", "--json"])
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    (problem,) = json.loads(result.stdout)["problems"]
+    assert problem == {"row": 3, "reason": f"column 'content': only what lies in {team} may be read here"}
+
+
+def test_a_mistake_in_the_limits_makes_the_command_unusable(
+    team: Path, limits_file: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limits file that cannot be used ends the command before it reads anything."""
+    monkeypatch.chdir(team)
+    limits_file("nonsense = 1\n")
+    result = CliRunner().invoke(app, ["validate", "pairs.csv"])
+
+    assert result.exit_code == ExitCode.UNUSABLE
+    assert "named by NST_LIMITS" in result.stderr
