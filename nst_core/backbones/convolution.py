@@ -20,6 +20,10 @@ CHANNEL_PAIRS_PER_POSITION = 32
 """From here on the transform of the weights is what NNPACK spends its time on. Measured on AVX2."""
 
 
+FEWEST_POSITIONS = 100
+"""Of a map; below this, reading four times as many weights costs more than the multiplications it saves."""
+
+
 class Convolution:
     """A 3 x 3 convolution of stride 1 with one pixel of zeros around, its weights frozen.
 
@@ -35,26 +39,27 @@ class Convolution:
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape (N, C, H, W) to (N, K, H, W)."""
-        if not self.by_winograd:
-            return functional.conv2d(features, self.weight, self.bias, padding=1)
-        if not self.wide:
-            return functional.conv2d(features, self.weight, self.bias, padding=1).contiguous()
+        if not self._suits_winograd(features):
+            output = functional.conv2d(features, self.weight, self.bias, padding=1)
+            return output if self.wide or not self.by_winograd else output.contiguous()
         if self._suits_nnpack(features):
             return _nnpack(features, self._plain, self.bias)
         return winograd.convolve(features, self._transformed, self.bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient with respect to the input, shape (N, C, H, W), given that to the output, shape (N, K, H, W)."""
-        if not (self.by_winograd and self.wide):
+        if not self._suits_winograd(gradient):
             return self._library_backward(gradient)
         if self._suits_nnpack(gradient):
             return _nnpack(gradient, self._flipped, self._no_bias)
         return winograd.convolve(gradient, self._flipped_transformed, None)
 
+    def _suits_winograd(self, features: Tensor) -> bool:
+        return self.by_winograd and self.wide and _positions(features) >= FEWEST_POSITIONS
+
     def _suits_nnpack(self, features: Tensor) -> bool:
         filters, channels = self.weight.shape[:2]
-        positions = features.shape[0] * features.shape[2] * features.shape[3]
-        return has_nnpack() and filters * channels < CHANNEL_PAIRS_PER_POSITION * positions
+        return has_nnpack() and filters * channels < CHANNEL_PAIRS_PER_POSITION * _positions(features)
 
     def _library_backward(self, gradient: Tensor) -> Tensor:
         # Only the shape of the input matters to this gradient: an expanded scalar stands for it.
@@ -108,6 +113,10 @@ class Convolution:
 def has_nnpack() -> bool:
     """Whether torch was built with NNPACK and the processor is one that it knows; asking also starts it up."""
     return bool(torch.backends.nnpack.is_available())  # type: ignore[no-untyped-call]  # torch types only some
+
+
+def _positions(features: Tensor) -> int:
+    return features.shape[0] * features.shape[2] * features.shape[3]
 
 
 def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

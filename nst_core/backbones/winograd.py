@@ -34,9 +34,11 @@ _OUTPUT_TRANSFORM = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0
 
 def transform_weights(weight: Tensor) -> Tensor:
     """Weights of shape (K, C, 3, 3) as 36 matrices, shape (36, C, K), computed in float64."""
+    filters, channels = weight.shape[:2]
     by_side = torch.tensor(_WEIGHT_TRANSFORM, dtype=torch.float64, device=weight.device)
-    tiles = torch.einsum("ia,kcab,jb->ijck", by_side, weight.double(), by_side)
-    return tiles.flatten(0, 1).to(weight.dtype).contiguous()
+    taps = weight.permute(2, 3, 1, 0).reshape(9, channels * filters)
+    transformed = torch.kron(by_side, by_side) @ taps.double()
+    return transformed.to(weight.dtype).view(WINDOW * WINDOW, channels, filters)
 
 
 def convolve(features: Tensor, transformed: Tensor, bias: Tensor | None) -> Tensor:
