@@ -120,7 +120,12 @@ def is_within(address: str, places: tuple[str, ...]) -> bool:
     """Whether an address lies in one of some places; of a local one, what it leads to counts, not how it is written."""
     if not storage.is_s3(address):
         address = os.path.realpath(address)
-    return any(address == place or address.startswith(place.rstrip("/") + "/") for place in places)
+    return is_below(address, places)
+
+
+def is_below(real_address: str, places: tuple[str, ...]) -> bool:
+    """Whether an address without links lies in one of some places."""
+    return any(real_address == place or real_address.startswith(place.rstrip("/") + "/") for place in places)
 
 
 def refusal(done: str, places: tuple[str, ...]) -> str:

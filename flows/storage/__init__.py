@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from flows.errors import CredentialsExpired, StorageError
 from flows.storage import addresses, local, s3
-from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of, real
+from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
 from flows.storage.entries import Entry
 from flows.storage.secrets import redacted
 
@@ -34,7 +34,6 @@ __all__ = [
     "parent_of",
     "read",
     "read_with_version",
-    "real",
     "redacted",
     "remove",
     "replace",

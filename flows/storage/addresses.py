@@ -39,11 +39,6 @@ def absolute(address: str) -> str:
     return address.rstrip("/") if is_s3(address) else os.path.abspath(os.path.expanduser(address))
 
 
-def real(address: str) -> str:
-    """The address that a local path leads to when its links are followed; one on S3 is real as it is."""
-    return address if is_s3(address) else os.path.realpath(address)
-
-
 def join(folder: str, *parts: str) -> str:
     """An address below a folder."""
     return posixpath.join(folder.rstrip("/"), *parts) if is_s3(folder) else os.path.join(folder, *parts)

@@ -3,6 +3,7 @@
 import http.client
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -20,18 +21,21 @@ DRIP = "drip"
 RESET = "reset"
 """Close the connection without carrying the request out."""
 
+Fault = str | tuple[int, str]
+
 NOT_FORWARDED = {"connection", "transfer-encoding", "keep-alive", "date", "server"}
 
 
 class FaultProxy:
     """Forwards to `upstream`. `faults` are spent in order by the requests of their method; then all goes well.
 
-    A fault is one of the words above, or (HTTP status, S3 error code).
+    A fault is one of the words above, or (HTTP status, S3 error code). `rule` chooses by method and path instead.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream).netloc
-        self.faults: list[tuple[str, str | tuple[int, str]]] = []
+        self.faults: list[tuple[str, Fault]] = []
+        self.rule: Callable[[str, str], Fault | None] | None = None
         self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -40,9 +44,11 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
-    def next_fault(self, method: str) -> str | tuple[int, str] | None:
+    def next_fault(self, method: str, path: str) -> Fault | None:
         with self.lock:
             self.requests[method] += 1
+            if self.rule is not None and (fault := self.rule(method, path)) is not None:
+                return fault
             for index, (wanted, fault) in enumerate(self.faults):
                 if wanted == method:
                     del self.faults[index]
@@ -61,7 +67,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = self.proxy.next_fault(self.command)
+        fault = self.proxy.next_fault(self.command, self.path)
         if fault in (HANG, RESET):
             self.proxy.stopped.wait(60 if fault == HANG else 0)
             self.close_connection = True

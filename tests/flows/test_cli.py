@@ -62,7 +62,7 @@ def test_no_arguments_show_the_help() -> None:
     result = nst()
 
     assert result.exit_code == ExitCode.UNUSABLE
-    for command in ("run", "retry", "validate", "status"):
+    for command in ("run", "retry", "validate", "status", "gc"):
         assert f"\n  {command} " in result.output
 
 
@@ -177,6 +177,7 @@ def test_a_storage_that_does_not_answer_stops_the_command(monkeypatch: pytest.Mo
     from flows.storage import s3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("NST_OBJECT_SECONDS", "2")
     s3._filesystem.cache_clear()
     result = nst("status", "s3://bucket/out")
     s3._filesystem.cache_clear()

@@ -1,0 +1,143 @@
+"""A run with everything real but the engine: planning, lease, storage, ledger and tables; pictures are made-up bytes.
+
+Runs in a process of its own, so that it can be killed and stopped. It does for a pair what flows.worker does.
+"""
+
+import hashlib
+import logging
+import multiprocessing
+import os
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import typer
+from builders import pair_record
+
+from flows import lease, storage
+from flows.cli import _exit_codes
+from flows.errors import StorageError
+from flows.ledger import Ledger
+from flows.limits import Limits
+from flows.manifest_source import load_manifest
+from flows.records import PairRecord, PlannedPair, failed_attempt, utc_now
+from flows.settings import RunSettings, Selection
+from nst_core.options import StylizeOptions
+
+THREADS = 4
+MAX_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class StubRun:
+    """What a process is to do.
+
+    Attributes:
+        seconds: that every pair takes.
+        random: whether the same pair gives other bytes each time, as a GPU may.
+        with_lease: whether to ask for the lease.
+        log: file that gets a line for every pair that was made.
+    """
+
+    manifest: str
+    output: str
+    log: str
+    seconds: float = 0.0
+    random: bool = False
+    with_lease: bool = True
+    wait_seconds: float = 0.0
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+_FORK = multiprocessing.get_context("forkserver")
+_FORK.set_forkserver_preload(["flows.run", "stub_run"])  # torch takes seconds to import, and is the same for all
+
+
+def start(run: StubRun) -> BaseProcess:
+    """A process that carries the run out."""
+    process = _FORK.Process(target=_main, args=(run,))
+    process.start()
+    return process
+
+
+def finished(run: StubRun, seconds: float = 300.0) -> int:
+    """The exit code of a whole run."""
+    process = start(run)
+    process.join(seconds)
+    assert process.exitcode is not None, "the run does not end"
+    return process.exitcode
+
+
+def _main(run: StubRun) -> None:
+    os.environ.update(run.environment)
+    with open(run.log + ".txt", "ab", buffering=0) as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        with _exit_codes():
+            sys.exit(_carried_out(run))
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+
+
+def _carried_out(run: StubRun) -> int:
+    from flows.run import check_credentials, finish_run, prepare_run
+
+    options, settings = StylizeOptions(), RunSettings(device="cpu", precision="fp32")
+    data, manifest = load_manifest(run.manifest, options, Limits())
+    with lease.held(run.output, run.wait_seconds) if run.with_lease else nullcontext():
+        prepared = prepare_run(data, manifest, run.output, options, settings, Selection())
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda pair: _done(pair, run, prepared.record.run_id), prepared.plan.todo))
+        summary = finish_run(prepared)
+    check_credentials(prepared, summary)
+    if summary.pending:
+        return 75
+    return 3 if summary.failed or summary.rejected else 0
+
+
+def _done(pair: PlannedPair, run: StubRun, run_id: str) -> None:
+    started_at = utc_now()
+    try:
+        _made(pair, run, run_id)
+    except StorageError as error:
+        attempt = failed_attempt(pair, run_id, error, device="cpu", seconds=0.0, started_at=started_at)
+        try:
+            Ledger(run.output).add_attempt(attempt)
+        except StorageError as trouble:
+            print(f"row {pair.spec.row} left pending: {trouble}")  # noqa: T201  # into the run's log
+
+
+def _made(pair: PlannedPair, run: StubRun, run_id: str) -> PairRecord:
+    inputs = [storage.read(address, MAX_BYTES) for address in (pair.spec.content, pair.spec.style)]
+    with open(run.log, "a") as log:
+        log.write(f"{pair.spec.pair_id}\n")
+    time.sleep(run.seconds)
+    nonce = uuid.uuid4().bytes if run.random else b""
+    data = hashlib.sha512(b"".join(inputs) + nonce).digest() * 50
+    sha256 = hashlib.sha256(data).hexdigest()
+    output = f"images/{pair.spec.pair_id}-{sha256[:8]}.png"
+    storage.replace(storage.join(run.output, output), data)
+    record = pair_record(
+        pair.spec.pair_id,
+        pair.fingerprint,
+        run_id=run_id,
+        output=output,
+        output_sha256=sha256,
+        content_sha256=hashlib.sha256(inputs[0]).hexdigest(),
+        seconds=run.seconds,
+        attempts=pair.attempt,
+    )
+    return Ledger(run.output).commit(record)
+
+
+def made(run: StubRun) -> list[str]:
+    """The ids of all pairs that were made, once for each time."""
+    path = Path(run.log)
+    return path.read_text().split() if path.exists() else []

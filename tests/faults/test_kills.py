@@ -1,0 +1,159 @@
+"""Runs that are killed, stopped, or meet another run: real processes, real signals."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from stub_run import THREADS, StubRun, finished, made, start
+from weed import BUCKET, Weed
+from workload import check, check_complete, prepared, statuses
+
+from flows import storage
+from flows.garbage import find_garbage
+
+Survived = Callable[[str, str], None]
+KILLS = 20
+
+
+def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if place == "local":
+        return str(tmp_path)
+    request.getfixturevalue("weed")
+    return f"s3://{BUCKET}/kills"
+
+
+@pytest.mark.parametrize(("number", "place"), [("F16", "local"), ("F17", "s3")])
+def test_killed_over_and_over(
+    number: str, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+) -> None:
+    """A run is killed twenty times: nothing finished is lost or wrong, no more is redone than was in hand."""
+    pairs, seed = 200, 7
+    chance = random.Random(seed)
+    run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.1)
+    done = 0
+    for _ in range(KILLS):
+        process, began, before = start(run), time.monotonic(), len(made(run))
+        while len(made(run)) == before and process.is_alive() and time.monotonic() - began < 30:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.05, 0.25))
+        process.kill()
+        process.join()
+        now = check(run)
+        assert now >= done
+        done = now
+
+    assert finished(run) == 0
+    check_complete(run, pairs)
+    redone = len(made(run)) - pairs
+    assert redone <= KILLS * THREADS
+    litter = len(find_garbage(run.output, -60))
+    bound = KILLS * THREADS
+    survived(number, f"{KILLS} kills, {pairs}/{pairs}, {redone} redone (<= {bound}), {litter} files of litter")
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_two_runs_with_a_lease(place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived) -> None:
+    """A second run on the same output leaves with 75, one that may wait finds nothing left to do."""
+    run = prepared(folder_of(place, request, tmp_path), str(tmp_path), 20, seconds=0.3)
+    first = start(run)
+    while not made(run):
+        time.sleep(0.02)
+    busy = finished(run)
+    waited = finished(StubRun(run.manifest, run.output, run.log, wait_seconds=60))
+    first.join(60)
+
+    assert (busy, waited, first.exitcode) == (75, 0, 0)
+    assert len(made(run)) == 20
+    assert "another run is writing here" in Path(run.log + ".txt").read_text()
+    check_complete(run, 20)
+    survived("R1", f"{place}: busy 75, waited 0, made {len(made(run))} of 20")
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_two_runs_without_a_lease(
+    place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+) -> None:
+    """Two runs race, and the same pair gives other bytes each time: one record per pair, each with its own image."""
+    pairs, folder = 40, folder_of(place, request, tmp_path)
+    run = prepared(folder, str(tmp_path), pairs, seconds=0.02, random=True, with_lease=False)
+    processes = [start(run), start(run)]
+    for process in processes:
+        process.join(120)
+
+    assert [process.exitcode for process in processes] == [0, 0]
+    check_complete(run, pairs)
+    orphans = len(storage.names(storage.join(run.output, "images"))) - pairs
+    survived("R2", f"{place}: {pairs} records, 0 wrong, made {len(made(run))}, {orphans} images for gc")
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_a_holder_that_sleeps_through_its_term(
+    place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+) -> None:
+    """SIGSTOP of a run, another takes over, SIGCONT: both end, no row is wrong."""
+    pairs = 20
+    run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.2, random=True)
+    sleeper = start(run)
+    while len(made(run)) < 5:
+        time.sleep(0.02)
+    assert sleeper.pid is not None
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    _age_lease(run)
+    code = finished(run)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    sleeper.join(60)
+
+    assert (code, sleeper.exitcode) == (0, 0)
+    check_complete(run, pairs)
+    most = max(Counter(made(run)).values())
+    survived("R3, F24", f"{place}: {pairs}/{pairs}, 0 wrong, no pair made more than {most} times")
+
+
+def _age_lease(run: StubRun) -> None:
+    """As if the holder's last renewal were hours ago, or this machine's clock had jumped."""
+    address = storage.join(run.output, "_nst", "lease.json")
+    text = storage.read(address).decode()
+    before, after = text.split('"renewed_at":')
+    storage.replace(address, f'{before}"renewed_at": 0.0,{after.split(",", 1)[1]}'.encode())
+
+
+def test_disk_full(tmp_path: Path, survived: Survived) -> None:
+    """The disk fills up: no part of a file, no _SUCCESS; with space again the rest is done."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=300k tmpfs {disk} 2>/dev/null") != 0:
+        pytest.skip("needs to mount a small file system")
+    try:
+        run = prepared(str(tmp_path), str(tmp_path), 60)
+        run = StubRun(run.manifest, str(disk / "out"), run.log)
+        code = finished(run)
+        done = check(run)
+        complete = storage.names(run.output).count("_SUCCESS")
+        os.system(f"mount -o remount,size=30m {disk}")
+        again = finished(run)
+        check_complete(run, 60)
+    finally:
+        os.system(f"umount {disk}")
+
+    assert code in (3, 4, 75)
+    assert complete == 0
+    assert again == 0
+    survived("F22", f"exit code {code} with {done} done, then 60/60")
+
+
+def test_a_lost_image_is_made_again(weed: Weed, tmp_path: Path, survived: Survived) -> None:
+    """Images removed by somebody are noticed by the next run, which makes those and no others."""
+    run = prepared(f"s3://{BUCKET}/lost", str(tmp_path), 20, random=True)
+    assert finished(run) == 0
+    for name in storage.names(storage.join(run.output, "images"))[:3]:
+        storage.remove(storage.join(run.output, "images", name))
+
+    assert finished(run) == 0
+    assert len(made(run)) == 23
+    assert statuses(run) == {"succeeded": 20}
+    survived("images", "3 of 20 removed, 3 made again")

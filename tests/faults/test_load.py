@@ -1,0 +1,114 @@
+"""Many rows: planning, going on with what is done, on local disk and on a real S3 server."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import pair_record
+from weed import BUCKET, Weed
+
+from flows import storage
+from flows.ledger import Ledger
+
+Survived = Callable[[str, str], None]
+
+PLAN = """
+import json, resource, sys, time
+from flows.ledger import Ledger
+from flows.limits import Limits
+from flows.manifest_source import load_manifest
+from flows.plan import plan_run
+from flows.settings import Selection
+from nst_core.options import StylizeOptions
+began = time.monotonic()
+_, manifest = load_manifest(sys.argv[1], StylizeOptions(), Limits())
+index = Ledger(sys.argv[2]).index()
+plan = plan_run(manifest, index, "ab" * 32, Selection(), frozenset(), 16, 1)
+told = {"seconds": time.monotonic() - began, "rows": len(manifest.pairs), "done": len(plan.done)}
+told["read"] = index.read_now
+told["mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+if len(sys.argv) > 3:
+    told["fingerprints"] = {pair.spec.pair_id: pair.fingerprint for pair in plan.todo}
+print(json.dumps(told))
+"""
+
+
+def planned(manifest: str, output: str, *more: str) -> dict[str, object]:
+    """What a process of its own tells of planning a run."""
+    command = [sys.executable, "-c", PLAN, manifest, output, *more]
+    folder = Path(__file__).parents[2]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+    told: dict[str, object] = json.loads(printed)
+    return told
+
+
+def manifest_of(folder: str, rows: int) -> str:
+    """A manifest of so many rows over a tenth as many pictures."""
+    pictures = max(1, rows // 10)
+    names = [f"c{index}.bin" for index in range(pictures)]
+    storage.each(lambda name: storage.replace(storage.join(folder, name), name.encode() * 100), names)
+    lines = [f"pair-{index},c{index % pictures}.bin,c{index // pictures}.bin" for index in range(rows)]
+    address = storage.join(folder, "pairs.csv")
+    storage.replace(address, "\n".join(["id,content,style", *lines]).encode())
+    return address
+
+
+def test_a_hundred_thousand_rows_are_planned(tmp_path: Path, survived: Survived) -> None:
+    """A manifest of 100,000 rows is validated and planned in less than 15 s and 400 MB."""
+    told = planned(manifest_of(str(tmp_path), 100_000), str(tmp_path / "out"))
+
+    assert told["rows"] == 100_000
+    assert float(str(told["seconds"])) < 15
+    assert int(str(told["mb"])) < 400
+    survived("load", f"100,000 rows planned in {told['seconds']:.1f} s, {told['mb']} MB")
+
+
+def test_a_million_rows_are_refused(tmp_path: Path, survived: Survived) -> None:
+    """A manifest of 1,000,000 rows is refused by its cap, with the number and what to do, in less than 5 s."""
+    (tmp_path / "pairs.csv").write_text("id,content,style\n" + "".join(f"p{n},a.png,b.png\n" for n in range(1_000_000)))
+    command = [sys.executable, "-m", "flows.cli", "validate", str(tmp_path / "pairs.csv")]
+    began = time.monotonic()
+    told = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    seconds = time.monotonic() - began
+
+    assert told.returncode == 2
+    assert "expected 100,000 rows at most; split the file" in told.stderr
+    assert seconds < 10
+    survived("load", f"1,000,000 rows refused after {seconds:.1f} s")
+
+
+@pytest.mark.parametrize(("place", "most"), [("local", 10), ("s3", 30)])
+def test_ten_thousand_done_pairs_are_gone_on_with(
+    place: str, most: float, weed: Weed, tmp_path: Path, survived: Survived
+) -> None:
+    """A run that finds 10,000 pairs done has planned in seconds: the records come from their snapshot."""
+    folder = str(tmp_path) if place == "local" else f"s3://{BUCKET}/load"
+    manifest, output = manifest_of(storage.join(folder, "in"), 10_000), storage.join(folder, "out")
+    fingerprints = planned(manifest, output, "tell")["fingerprints"]
+    assert isinstance(fingerprints, dict)
+
+    def finish(pair_id: str) -> None:
+        record = pair_record(pair_id, str(fingerprints[pair_id]))
+        storage.replace(storage.join(output, record.output), b"an image")
+        Ledger(output).commit(record)
+
+    began = time.monotonic()
+    storage.each(finish, fingerprints)
+    made_in = time.monotonic() - began
+    began = time.monotonic()
+    ledger = Ledger(output)
+    ledger.save_snapshot(ledger.index())
+    first = time.monotonic() - began
+    told = planned(manifest, output)
+
+    assert (told["done"], told["read"]) == (10_000, 0)
+    assert float(str(told["seconds"])) < most
+    survived(
+        "load",
+        f"{place}: 10,000 done, planned in {told['seconds']:.1f} s, {told['mb']} MB (without snapshot {first:.0f} s; "
+        f"committed in {made_in:.0f} s)",
+    )
