@@ -392,7 +392,7 @@ def test_a_threshold_is_met_by_what_is_saved(single: Batch) -> None:
     the threshold, and looks at it only a few times.
     """
     options = make(steps=100)
-    threshold = 0.5 * single.losses_of(single.contents, options)[0].total
+    threshold = 0.1 * single.losses_of(single.contents, options)[0].total
     asked: list[float] = []
 
     def confirm(pair: int, pastiche: Tensor) -> float:
@@ -411,4 +411,4 @@ def test_a_threshold_is_met_by_what_is_saved(single: Batch) -> None:
     assert asked[-1] <= threshold
     assert all(one > threshold for one in asked[:-1])
     assert outcome.losses.total <= threshold / 1.1 * 1.001
-    assert 1 < len(asked) <= 4
+    assert 1 < len(asked) <= 6
