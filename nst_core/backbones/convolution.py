@@ -24,6 +24,11 @@ FEWEST_POSITIONS = 100
 """Of a map; below this, reading four times as many weights costs more than the multiplications it saves."""
 
 
+STRIP_FLOATS = 40_000_000
+SHORTEST_STRIP = 24
+"""Rows; the two that each strip works out in vain should not count."""
+
+
 class Convolution:
     """A 3 x 3 convolution of stride 1 with one pixel of zeros around, its weights frozen.
 
@@ -120,4 +125,17 @@ def _positions(features: Tensor) -> int:
 
 
 def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch._nnpack_spatial_convolution(features.contiguous(), weight, bias, [1, 1], [1, 1])
+    """NNPACK's convolution, in strips of rows: its working memory is several times what it works on at once."""
+    count, _, height, width = features.shape
+    rows = max(SHORTEST_STRIP, STRIP_FLOATS // (count * max(weight.shape[:2]) * width))
+    if rows >= height:
+        return torch._nnpack_spatial_convolution(features.contiguous(), weight, bias, [1, 1], [1, 1])
+    output = features.new_empty(count, weight.shape[0], height, width)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        # With a row more on either side, which the convolution's own zeros then fall on, and which are cut off again.
+        above, below = max(top - 1, 0), min(bottom + 1, height)
+        strip = features[:, :, above:below].contiguous()
+        done = torch._nnpack_spatial_convolution(strip, weight, bias, [1, 1], [1, 1])
+        output[:, :, top:bottom] = done[:, :, top - above : bottom - above]
+    return output

@@ -68,3 +68,17 @@ def test_bf16(shape: tuple[int, int, int, int]) -> None:
 def test_float64(shape: tuple[int, int, int, int]) -> None:
     """In float64 it is the library's."""
     held_to_float64(lambda tensor: tensor.double(), shape, 1e-12)
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large map that is worked through in strips of rows comes out as at once."""
+    if not convolution.has_nnpack():
+        pytest.skip("this torch has no NNPACK, or does not know this processor")
+    features, weight, bias, gradient = tensors(64, 64, 61, 40)
+    ours = Convolution(weight, bias)
+    at_once = ours.forward(features), ours.backward(gradient)
+
+    monkeypatch.setattr(convolution, "STRIP_FLOATS", 1)
+    in_strips = ours.forward(features), ours.backward(gradient)
+
+    torch.testing.assert_close(in_strips, at_once, rtol=1e-4, atol=1e-3)
