@@ -15,6 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pictures import gradient, stripes
 
+SECRET = "recognisable-secret-0123456789"
 QUICK = ("--size-px", "48", "--steps", "4", "--precision", "fp32")
 
 
@@ -60,15 +61,16 @@ def test_only_and_limit_leave_the_rest_pending(nst, manifest: Path, tmp_path: Pa
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_s3_in_and_out(nst, manifest: Path) -> None:
-    """Manifest, images, records and tables all live on S3."""
+def test_s3_in_and_out(nst, nst_environment: dict[str, str], manifest: Path) -> None:
+    """Manifest, images, records and tables all live on S3; no credential is in any of them, in logs or in Prefect."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     aws = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_SESSION_TOKEN": f"token-{SECRET}",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     s3 = boto3.client(
@@ -88,10 +90,14 @@ def test_s3_in_and_out(nst, manifest: Path) -> None:
         status = nst("status", "s3://pictures/out", "--json", env=aws)
 
         keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket="pictures", Prefix="out/")["Contents"]]
+        kept = [s3.get_object(Bucket="pictures", Key=key)["Body"].read() for key in keys]
         table = pd.read_csv(s3.get_object(Bucket="pictures", Key="out/results.csv")["Body"])
     finally:
         server.stop()
+    kept += [path.read_bytes() for path in Path(nst_environment["PREFECT_HOME"]).rglob("*") if path.is_file()]
+    kept += [text.encode() for outcome in (first, second, status) for text in (outcome.stdout, outcome.stderr)]
     assert first.returncode == 0, first.stderr
+    assert [data for data in kept if SECRET.encode() in data] == []
     assert (second.returncode, "nothing was left to do" in second.stdout) == (0, True)
     assert json.loads(status.stdout)["succeeded"] == 4
     assert len([key for key in keys if key.startswith("out/images/")]) == 4
@@ -155,3 +161,15 @@ def test_unusable_commands_touch_nothing(nst, manifest: Path, arguments: list[st
 
     assert (outcome.returncode, message in outcome.stderr) == (code, True), outcome.stderr
     assert not (manifest.parent / "runs" / "pairs").exists()
+
+
+def test_a_deployment_reads_nothing_that_is_not_listed(nst, manifest: Path, tmp_path: Path) -> None:
+    """A flow that a deployment started refuses what the operator did not list, and takes what was."""
+    deployed = {"PREFECT__RUNTIME__DEPLOYMENT__ID": "f0e1d2c3-0000-0000-0000-000000000000"}
+    refused = nst("run", manifest, *QUICK, "--limit", "1", env=deployed)
+    (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}"]\n')
+    allowed = nst("run", manifest, *QUICK, "--limit", "1", env=deployed | {"NST_LIMITS": str(tmp_path / "limits.toml")})
+
+    assert refused.returncode == 2
+    assert "nothing may be written here" in refused.stderr
+    assert allowed.returncode == 0, allowed.stderr

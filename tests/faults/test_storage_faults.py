@@ -165,7 +165,7 @@ def test_the_output_is_forbidden(run: StubRun, weed: Weed, survived: Survived) -
 def test_expired_credentials(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
     """Credentials expire in the middle: the run stops with 4, rows stay pending, the same command finishes."""
     counted = iter(range(10_000))
-    proxy.rule = lambda _method, _path: (400, "ExpiredToken") if next(counted) > 90 else None
+    proxy.rule = lambda _method, _path: (400, "ExpiredToken") if next(counted) > 60 else None
     code = finished(run)
     proxy.rule = None
     done = check(run)
