@@ -4,7 +4,7 @@
 """
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -13,16 +13,21 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import lease, storage
+from flows import lease, storage, stub
+from flows.artifacts import ProgressArtifact, show_summary
+from flows.dispatch import Patience
+from flows.embedded_server import end_server_with_this_process
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
+from flows.progress import RunStarted, announcer, watched_by
 from flows.records import RunSummary
 from flows.refusals import within_limits
 from flows.run import PreparedRun, check_credentials, check_places, finish_run, prepare_run
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
-from flows.worker_pool import WorkerPool
+from flows.worker_pool import WorkerPool, names_of
+from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
@@ -40,6 +45,8 @@ def bulk_stylize(
     options: StylizeOptions | None = None,
     settings: RunSettings | None = None,
     selection: Selection | None = None,
+    only: Literal["failed"] | None = None,
+    overrides: dict[str, Any] | None = None,
 ) -> State[dict[str, object]]:
     """Stylize the pairs of a manifest that are not done yet.
 
@@ -50,32 +57,46 @@ def bulk_stylize(
         options: for rows that do not say otherwise; without a manifest, those of the latest run.
         settings: backbone, device, precision.
         selection: which rows; all of them by default.
+        only: `failed` is short for a selection of what failed in the output's latest run.
+        overrides: without a manifest, options that go on top of those of every row that is done again.
 
     Returns:
         A final state whose data is the run's summary: Completed, `CompletedWithFailures` where rows failed or were
         rejected, or Failed (`Incomplete`) where selected rows are still pending.
     """
     show_own_lines()
+    end_server_with_this_process()
     settings, selection = settings or RunSettings(), selection or Selection()
+    if only == "failed":
+        selection = selection.model_copy(update={"only_failed": True})
     output = storage.absolute(output)
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
     limits = limits_in_force(strict=deployment.id is not None)
     check_places(output, settings, limits)
     if manifest is None:
-        latest, data, loaded = latest_manifest(output)
-        options, loaded = latest.options, within_limits(loaded, limits)
+        limits.check_options(overrides or {})
+        latest, data, loaded = latest_manifest(output, overrides)
+        options, overrides = latest.options, latest.overrides | (overrides or {})
+        loaded = within_limits(loaded, limits)
     else:
+        if overrides:
+            raise OptionsError("overrides go with a run without a manifest; with one, give options")
         options = options or StylizeOptions()
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
     with lease.held(output, settings.wait_for_output_seconds):
-        run = prepare_run(data, loaded, output, options, settings, selection)
-        _announce(run)
+        run = prepare_run(data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes)
+        bar = ProgressArtifact()
         try:
-            _carry_out(run)
+            with watched_by(bar):
+                _announce(run)
+                _carry_out(run)
         except BaseException:
             finish_run(run)  # the table then shows what is done and what is pending
             raise
-        summary = finish_run(run)
+        finished = finish_run(run)
+    summary = finished.summary
+    bar.finish()
+    show_summary(summary, finished.rows)
     check_credentials(run, summary)
     return _final_state(run, summary)
 
@@ -95,7 +116,21 @@ def _announce(run: PreparedRun) -> None:
         len(plan.done),
         len(run.manifest.rejected),
     )
-    if plan.todo and run.devices == ("cpu",):
+    announcer().on_start(
+        RunStarted(
+            run_id=run.record.run_id,
+            todo=plan.todo,
+            workers=names_of(run.devices),
+            done_before=len(plan.done),
+            rejected=len(run.manifest.rejected),
+            backbone=run.record.backbone,
+            precision=run.record.precision,
+            output=run.job.output,
+        )
+    )
+    if run.job.stub is not None:
+        logger.warning(stub.WARNING)
+    elif plan.todo and set(run.devices) == {"cpu"}:
         logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
 
 
@@ -108,12 +143,13 @@ def _carry_out(run: PreparedRun) -> None:
     if not run.plan.batches:
         return
     counter = Counter(len(run.plan.todo))
+    patience = Patience(run.settings.pair_timeout_seconds, run.settings.stall_seconds)
     task_runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.devices))
     with WorkerPool(run.devices) as pool, task_runner as runner:
         futures: list[PrefectFuture[dict[str, int]]] = []
         try:
             for batch in run.plan.batches:
-                parameters = {"batch": batch, "job": run.job, "pool": pool, "counter": counter}
+                parameters = {"batch": batch, "job": run.job, "pool": pool, "counter": counter, "patience": patience}
                 futures.append(runner.submit(stylize_batch, parameters=parameters))
             wait(futures)
         except BaseException:

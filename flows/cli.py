@@ -8,8 +8,9 @@ import dataclasses
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from enum import IntEnum
 from types import FrameType
 from typing import Annotated, Any
@@ -41,6 +42,13 @@ app = typer.Typer(
 )
 
 JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+QuietSwitch = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what goes wrong.")]
+LinesSwitch = Annotated[
+    bool, typer.Option("--json-lines", help="Print every pair's outcome, and then the summary, as a line of JSON.")
+]
+MaxAttempts = Annotated[int | None, typer.Option(min=1, help="Leave alone what has failed so many times.")]
 
 
 class ExitCode(IntEnum):
@@ -76,6 +84,9 @@ def run(
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="Only the pair of this id; may be repeated.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pairs.")] = None,
+    max_attempts: MaxAttempts = None,
+    quiet: QuietSwitch = False,
+    json_lines: LinesSwitch = False,
     as_json: JsonSwitch = False,
 ) -> None:
     """Stylize the pairs of a manifest that are not done yet. The same command again does only what is left."""
@@ -86,33 +97,43 @@ def run(
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
             loaded,
-            as_json=as_json,
+            _Shown(quiet, json_lines, as_json),
             output=storage.absolute(target),
             manifest=address,
             options=chosen,
             settings=_settings(settings),
-            selection=Selection(only=tuple(only or ()), limit=limit),
+            selection=Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts),
         )
 
 
 @app.command()
-@options_from(settings=RunSettings)
+@options_from(options=StylizeOptions, settings=RunSettings)
 def retry(
     output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of an earlier run.")],
     *,
+    options: dict[str, Any],
     settings: dict[str, Any],
+    max_attempts: MaxAttempts = None,
+    quiet: QuietSwitch = False,
+    json_lines: LinesSwitch = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Stylize again what failed in an output's latest run, from the manifest that was kept there."""
+    """Stylize again what failed in an output's latest run, from the manifest that was kept there.
+
+    Options given here go on top of those of the rows themselves.
+    """
     with _exit_codes():
         address = storage.absolute(output)
-        latest, _, loaded = latest_manifest(address)
+        validated(StylizeOptions, options)
+        limits_in_force().check_options(options)
+        latest, _, loaded = latest_manifest(address, options)
         _run_flow(
             loaded,
-            as_json=as_json,
+            _Shown(quiet, json_lines, as_json),
             output=address,
             settings=_settings({**latest.settings, "weights_sha256": latest.weights_sha256, **settings}),
-            selection=Selection(only_failed=True),
+            selection=Selection(only_failed=True, max_attempts=max_attempts),
+            overrides=options,
         )
 
 
@@ -227,7 +248,16 @@ def _settings(given: dict[str, Any]) -> RunSettings:
     return validated(RunSettings, given)
 
 
-def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
+@dataclasses.dataclass(frozen=True)
+class _Shown:
+    """How a run is shown: as people or as programs read it."""
+
+    quiet: bool
+    json_lines: bool
+    as_json: bool
+
+
+def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
     from flows.run import check_places, check_run
@@ -239,18 +269,44 @@ def _run_flow(loaded: Manifest, *, as_json: bool, **parameters: Any) -> None:
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
 
-    state = bulk_stylize(**parameters, return_state=True)
+    with _display(shown):
+        state = bulk_stylize(**parameters, return_state=True)
     outcome = state.result(raise_on_failure=False)
     if isinstance(outcome, BaseException):
         raise outcome
     summary = RunSummary.model_validate(outcome)
-    if as_json:
+    if shown.json_lines:
+        typer.echo(json.dumps({"event": "summary"} | summary.model_dump(mode="json")))
+    elif shown.as_json:
         typer.echo(summary.model_dump_json(indent=1))
-    else:
+    elif not shown.quiet:
         typer.echo(_summary_text(summary))
         if state_folder is not None:
             typer.echo(f"Prefect's own state is in {os.path.relpath(state_folder)}")
     raise typer.Exit(_exit_code(summary, is_complete=state.is_completed()))
+
+
+@contextmanager
+def _display(shown: _Shown) -> Iterator[None]:
+    """Whatever shows a run while it goes on: a live display in a terminal, else the log's lines."""
+    # Here, as it comes with the flow and so with torch.
+    from rich.console import Console
+
+    from flows.progress import watched_by
+    from flows.terminal import JsonLines, LiveDisplay, only_what_is_wrong
+
+    with ExitStack() as stack:
+        if shown.json_lines:
+            stack.enter_context(watched_by(JsonLines(sys.stdout)))
+        # Ids and messages are whatever a manifest holds: never markup.
+        console = Console(stderr=True, markup=False, highlight=False)
+        if shown.quiet or shown.json_lines:
+            stack.enter_context(only_what_is_wrong())
+        elif console.is_terminal:
+            display = LiveDisplay(console)
+            stack.enter_context(watched_by(display))
+            stack.enter_context(display.shown())
+        yield
 
 
 def _exit_code(summary: RunSummary, *, is_complete: bool) -> ExitCode:

@@ -114,7 +114,7 @@ class Ledger:
     def commit(self, record: PairRecord) -> PairRecord:
         """Make the record of a finished pair; if another run was first, its record stands and is returned."""
         address = self._record_address((record.pair_id, record.fingerprint))
-        created = storage.create(address, record.model_dump_json(indent=1).encode())
+        created = storage.create(address, record.model_dump_json().encode())
         return record if created else self.read_record((record.pair_id, record.fingerprint))
 
     def read_record(self, key: PairKey, index: LedgerIndex | None = None) -> PairRecord:

@@ -16,6 +16,7 @@ in a deployment or with `strict = true`, where the manifest may be anybody's.
 
 import os
 import tomllib
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -91,6 +92,16 @@ class Limits(BaseModel):
         """
         if self.writable is not None and not is_within(address, self.writable):
             raise NotAllowed(f"{address}: {refusal('written', self.writable)}")
+
+    def check_options(self, options: Mapping[str, Any]) -> None:
+        """Refuse options, asked for as text or number, that are beyond their bound.
+
+        Raises:
+            NotAllowed: with what is allowed.
+        """
+        for name, value in options.items():
+            if name in self.max_options and float(value) > self.max_options[name]:
+                raise NotAllowed(f"{name}: at most {self.max_options[name]:g} is allowed here, got {value}")
 
 
 def limits_in_force(*, strict: bool = False) -> Limits:

@@ -14,7 +14,7 @@ import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ def parse_manifest(
     defaults: StylizeOptions,
     *,
     base: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     max_rows: int = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
@@ -65,6 +66,7 @@ def parse_manifest(
         uri: its address, an absolute local path or `s3://bucket/key`.
         defaults: the run's options; a row's own go on top.
         base: the folder that relative addresses start from; by default the manifest's own.
+        overrides: options that go on top of every row's own, as a retry may ask for.
         max_rows: a file of more is refused.
         max_bytes: a file of more is refused.
 
@@ -76,7 +78,7 @@ def parse_manifest(
         raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
     file = read_csv(data, name)
     columns = _columns(file.header, name)
-    reader = _RowReader(columns, defaults, os.path.dirname(uri) if base is None else base)
+    reader = _RowReader(columns, defaults, os.path.dirname(uri) if base is None else base, overrides or {})
     pairs: list[PairSpec] = []
     rejected: list[RejectedRow] = []
     for row in file.rows(one_line=[index for index, column in enumerate(columns) if column.field]):
@@ -208,8 +210,10 @@ class _RowOptions:
 class _RowReader:
     """Reads one row after the other; keeps the ids that are taken, and the options that many rows share."""
 
-    def __init__(self, columns: Sequence[_Column], defaults: StylizeOptions, base: str) -> None:
-        self._columns, self._defaults, self._base = columns, defaults, base
+    def __init__(
+        self, columns: Sequence[_Column], defaults: StylizeOptions, base: str, overrides: Mapping[str, Any]
+    ) -> None:
+        self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
         self._titles = {column.field: column.title for column in columns if column.field}
         self._option_names = [name for name in self._titles if name in OPTIONS]
         self._options: dict[tuple[str, ...], _RowOptions] = {}
@@ -263,7 +267,9 @@ class _RowReader:
         given = {name: cell for name, cell in zip(self._option_names, cells, strict=True) if cell}
         try:
             options = self._defaults.overridden(given)
-            return _RowOptions(options.resolved(), options.model_dump(mode="json", include=set(given)))
+            # What the row itself gives is part of a made id, which a retry must not change.
+            own = options.model_dump(mode="json", include=set(given))
+            return _RowOptions(options.overridden(self._overrides).resolved(), own)
         except ValidationError as error:
             errors = tuple(
                 CellError(self._titles.get(name), shortened(given.get(name, "")), reason)

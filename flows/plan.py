@@ -9,7 +9,8 @@ anything else is left.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from flows import storage
 from flows.errors import ManifestError, StorageError
@@ -17,6 +18,8 @@ from flows.ledger import LedgerIndex, PairKey, key_of
 from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, short_digest
 from flows.settings import Selection
 from nst_core import __version__
+
+NOTHING_EARLIER: Mapping[str, str] = MappingProxyType({})
 
 MISSING = "missing"
 """Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
@@ -36,6 +39,7 @@ def plan_run(
     failed_before: frozenset[str],
     pairs_per_task: int,
     devices: int,
+    earlier: Mapping[str, str] = NOTHING_EARLIER,
 ) -> RunPlan:
     """Split the manifest's pairs into those done, those left (in batches), and those not selected.
 
@@ -43,18 +47,27 @@ def plan_run(
         ManifestError: if `selection.only` names an id that the manifest does not have.
     """
     check_ids(manifest, selection)
-    pairs = fingerprinted(manifest.pairs, index, weights_sha256)
+    pairs = fingerprinted(manifest.pairs, index, weights_sha256, earlier)
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
-    wanted = [pair for pair in left if _is_selected(pair.spec.pair_id, selection, failed_before)]
+    wanted = [pair for pair in left if _is_selected(pair, selection, failed_before)]
     todo = wanted[: selection.limit]
     chosen = {pair.spec.pair_id for pair in todo}
     unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
     return RunPlan(batches=in_batches(todo, pairs_per_task, devices), done=done, unselected=unselected)
 
 
-def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256: str) -> list[PlannedPair]:
-    """The pairs with the identities of their inputs, every file looked at once."""
+def fingerprinted(
+    specs: Iterable[PairSpec],
+    index: LedgerIndex,
+    weights_sha256: str,
+    earlier: Mapping[str, str] = NOTHING_EARLIER,
+) -> list[PlannedPair]:
+    """The pairs with the identities of their inputs, every file looked at once.
+
+    Attempts are counted by fingerprint; those with a pair's `earlier` one, before a retry with other options, count
+    too.
+    """
     specs = list(specs)
     identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}))
     digests: dict[int, str] = {}  # rows without options of their own share one object
@@ -66,8 +79,9 @@ def fingerprinted(specs: Iterable[PairSpec], index: LedgerIndex, weights_sha256:
         # A record whose image is gone is never changed or removed: another one takes its place.
         while (spec.pair_id, fingerprint) in index.imageless:
             fingerprint = short_digest([fingerprint, "done again"], 20)
-        key: PairKey = (spec.pair_id, fingerprint)
-        planned.append(PlannedPair(spec, content, style, fingerprint, index.attempts.get(key, 0) + 1))
+        keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
+        attempts = max(index.attempts.get(key, 0) for key in keys)
+        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1))
     return planned
 
 
@@ -128,7 +142,10 @@ def check_ids(manifest: Manifest, selection: Selection) -> None:
         )
 
 
-def _is_selected(pair_id: str, selection: Selection, failed_before: frozenset[str]) -> bool:
+def _is_selected(pair: PlannedPair, selection: Selection, failed_before: frozenset[str]) -> bool:
+    pair_id = pair.spec.pair_id
     if selection.only and pair_id not in selection.only:
+        return False
+    if selection.max_attempts is not None and pair.attempt > selection.max_attempts:
         return False
     return pair_id in failed_before if selection.only_failed else True

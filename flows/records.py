@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -130,6 +130,26 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LossSample(NamedTuple):
+    """One evaluation of a pair, as the optimizer saw it; losses to five digits.
+
+    Attributes:
+        level: how often the size was halved: 0 is full size.
+        step: accepted steps at this level.
+        evaluation: 1, 2, ... at this level.
+        seconds: since the level began.
+    """
+
+    level: int
+    step: int
+    evaluation: int
+    total_loss: float
+    content_loss: float
+    style_loss: float
+    tv_loss: float
+    seconds: float
+
+
 class PairRecord(_Record):
     """The commit of one finished pair. Losses are those of the saved file: decoded, fp32, unbatched."""
 
@@ -169,6 +189,8 @@ class PairRecord(_Record):
     engine_version: str
     notes: tuple[str, ...] = ()
     """What the user should know of this result, such as a content image smaller than asked."""
+    history: tuple[LossSample, ...] = ()
+    """Some dozens of its evaluations."""
 
 
 class AttemptRecord(_Record):
@@ -214,6 +236,8 @@ class RunRecord(_Record):
     manifest_uri: str
     manifest_sha256: str
     options: StylizeOptions
+    overrides: dict[str, Any] = {}
+    """Options on top of every row's own: what a retry was asked to do otherwise."""
     settings: dict[str, Any]
     backbone: str
     weights_sha256: str

@@ -9,7 +9,7 @@ from typing import Any
 
 from flows import storage
 from flows.ledger import Ledger, LedgerIndex, PairKey
-from flows.records import RESULT_COLUMNS, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord, Status
+from flows.records import RESULT_COLUMNS, LossSample, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord, Status
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
 
@@ -85,6 +85,21 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     return csv_address, parquet_address
 
 
+def write_history(run: RunRecord, output: str, ledger: Ledger, index: LedgerIndex) -> str:
+    """Write `history.parquet`, the loss histories of all finished pairs of a run's manifest; its address."""
+    import pandas as pd  # here, as in `write_tables`
+
+    keys = sorted(index.done & {(pair_id, fingerprint) for pair_id, fingerprint in run.fingerprints.items()})
+    samples = [(*key, *sample) for key in keys for sample in ledger.read_record(key, index).history]
+    frame = pd.DataFrame(samples, columns=["pair_id", "fingerprint", *LossSample._fields])
+    frame = frame.astype(dict.fromkeys(("level", "step", "evaluation"), "int32"))
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    address = storage.join(output, "history.parquet")
+    storage.replace(address, buffer.getvalue())
+    return address
+
+
 def printable(text: str) -> str:
     """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
@@ -127,5 +142,5 @@ def _pair_row(spec: PairSpec, run_id: str) -> Row:
 
 
 def _record_columns(record: PairRecord) -> Row:
-    columns = record.model_dump(exclude={"fingerprint", "options", "notes", "content", "style"})
+    columns = record.model_dump(exclude={"fingerprint", "options", "notes", "content", "style", "history"})
     return columns | {"status": "succeeded"}

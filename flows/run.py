@@ -9,11 +9,14 @@ import logging
 import os
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from flows import storage
+from flows import storage, stub
 from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError
 from flows.ledger import Ledger, LedgerIndex
 from flows.limits import Limits
@@ -21,16 +24,20 @@ from flows.manifest_source import latest_manifest
 from flows.plan import check_ids, plan_run
 from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
 from flows.refusals import refusals_of
-from flows.results import Row, counts, table_rows, write_tables
+from flows.results import Row, counts, table_rows, write_history, write_tables
 from flows.settings import RunSettings, Selection
+from flows.stub import Stub
 from flows.worker import Job
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.backbones.weights import find_weights
+from nst_core.images import MAX_BYTES
 from nst_core.options import StylizeOptions
 from nst_core.runtime import choose_devices, choose_precision
 
 logger = logging.getLogger(__name__)
+
+NO_OVERRIDES: Mapping[str, Any] = MappingProxyType({})
 
 WEIGHTS_SECONDS = 1800.0
 """Weights are half a gigabyte, and fetched once."""
@@ -46,6 +53,15 @@ class PreparedRun:
     job: Job
     devices: tuple[str, ...]
     began: float
+    settings: RunSettings
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run in numbers, and the rows of its table."""
+
+    summary: RunSummary
+    rows: list[Row]
 
 
 def check_run(manifest: Manifest, settings: RunSettings, selection: Selection) -> None:
@@ -71,16 +87,33 @@ def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
 
 
 def prepare_run(
-    data: bytes, manifest: Manifest, output: str, options: StylizeOptions, settings: RunSettings, selection: Selection
+    data: bytes,
+    manifest: Manifest,
+    output: str,
+    options: StylizeOptions,
+    settings: RunSettings,
+    selection: Selection,
+    overrides: Mapping[str, Any] = NO_OVERRIDES,
+    max_image_bytes: int | None = None,
 ) -> PreparedRun:
     """Find the weights and devices, plan, and keep the plan in the output.
+
+    Args:
+        data: the manifest, byte for byte.
+        manifest: what it says, with `overrides` on top of every row's options.
+        output: local folder or `s3://` prefix.
+        options: the run's, for rows that do not say otherwise.
+        settings: backbone, device, precision.
+        selection: which rows.
+        overrides: kept with the plan, so that the table says what was done.
+        max_image_bytes: a picture of more is refused; None is the engine's own limit.
 
     Raises:
         WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
     """
     began = time.monotonic()
     weights = resolve_weights(settings)
-    devices = choose_devices(settings.device)
+    devices = _worker_devices(settings)
     precision = choose_precision(settings.precision, devices[0])
     ledger = Ledger(output)
     index = ledger.index()
@@ -88,19 +121,23 @@ def prepare_run(
     for pair_id, _ in sorted(index.imageless):
         logger.warning("%s: its record names an image that is not there; if it is asked for, it is made anew", pair_id)
     latest, failed_before = _latest_failures(output, index) if selection.only_failed else (None, frozenset())
-    plan = plan_run(manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices))
+    earlier = latest.fingerprints if latest else {}
+    plan = plan_run(
+        manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices), earlier
+    )
     run_id = new_run_id()
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in (*plan.done, *plan.todo, *plan.unselected)}
     if latest is not None:
         # A retry leaves alone what did not fail, also where an input has changed since: its record stands.
         fingerprints |= {
-            pair.spec.pair_id: latest.fingerprints.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected
+            pair.spec.pair_id: earlier.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected
         }
     record = RunRecord(
         run_id=run_id,
         manifest_uri=manifest.uri,
         manifest_sha256=manifest.sha256,
         options=options,
+        overrides=dict(overrides),
         settings=settings.model_dump(mode="json"),
         backbone=settings.backbone,
         weights_sha256=weights.sha256,
@@ -113,10 +150,19 @@ def prepare_run(
     )
     storage.remove(storage.join(output, "_SUCCESS"))
     ledger.start_run(record, data)
-    return PreparedRun(record, manifest, plan, Job(output, run_id, weights, precision), devices, began)
+    job = Job(
+        output,
+        run_id,
+        weights,
+        precision,
+        threads=_threads(devices),
+        max_image_bytes=MAX_BYTES if max_image_bytes is None else max_image_bytes,
+        stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
+    )
+    return PreparedRun(record, manifest, plan, job, devices, began, settings)
 
 
-def finish_run(run: PreparedRun) -> RunSummary:
+def finish_run(run: PreparedRun) -> FinishedRun:
     """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
 
     Raises:
@@ -130,6 +176,7 @@ def finish_run(run: PreparedRun) -> RunSummary:
     if len(rows) != len(run.manifest.pairs) + len(run.manifest.rejected):
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
     csv_address, parquet_address = write_tables(rows, output)
+    write_history(run.record, output, ledger, index)
     by_status = counts(rows)
     now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
     summary = RunSummary(
@@ -151,7 +198,7 @@ def finish_run(run: PreparedRun) -> RunSummary:
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
     if by_status["pending"] == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
-    return summary
+    return FinishedRun(summary, rows)
 
 
 def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
@@ -178,10 +225,23 @@ def resolve_weights(settings: RunSettings) -> WeightsFile:
         WeightsError: if there is none, or it is not the one asked for.
         StorageError: if it cannot be read.
     """
+    if settings.backbone == stub.NAME:
+        return stub.WEIGHTS
     path = settings.weights
     if path is not None and storage.is_s3(path):
         path = _local_copy(path)
     return find_weights(settings.backbone, path, settings.weights_sha256)
+
+
+def _worker_devices(settings: RunSettings) -> tuple[str, ...]:
+    """The device of each worker process: every GPU once, the CPU as often as the settings say."""
+    devices = choose_devices(settings.device)
+    return devices * settings.cpu_workers if devices == ("cpu",) else devices
+
+
+def _threads(devices: tuple[str, ...]) -> int | None:
+    """CPU threads of each worker process; one alone leaves it to torch."""
+    return max(1, (os.cpu_count() or 1) // len(devices)) if len(devices) > 1 and devices[0] == "cpu" else None
 
 
 def new_run_id() -> str:

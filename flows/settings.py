@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from flows import stub
 from nst_core.backbones.catalogue import BackboneName
 
 
@@ -13,8 +14,10 @@ class RunSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    backbone: BackboneName = "vgg19"
-    """The network whose features are compared."""
+    backbone: BackboneName | Literal["stub"] = "vgg19"
+    """The network whose features are compared; stub makes pictures up, to try out everything but the stylization."""
+    stub: str | None = None
+    """How the backbone stub behaves, such as "seconds=0.5 kill=ID,ID"; see flows/stub.py."""
     weights: str | None = None
     """A weights file for the backbone, local or on S3, in place of its published one."""
     weights_sha256: str | None = None
@@ -25,9 +28,21 @@ class RunSettings(BaseModel):
     """auto is bf16 where the hardware has it; the losses in the table are fp32 whatever this is."""
     pairs_per_task: int = Field(default=256, ge=1, le=1000)
     """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
-
+    cpu_workers: int = Field(default=1, ge=1, le=256)
+    """Worker processes of a CPU, which share its cores: two are somewhat faster than one for small pictures."""
+    pair_timeout_seconds: float | None = Field(default=None, gt=0.0)
+    """Longest time that a pair may be on its device; its process is then killed, and the pair failed."""
+    stall_seconds: float = Field(default=1800.0, gt=0.0)
+    """Longest time without a sign of life from a worker process, after which it is killed; a step is such a sign."""
     wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """How long to wait while another run is writing to the same output; 0 leaves at once."""
+
+    @field_validator("stub")
+    @classmethod
+    def _is_stub(cls, value: str | None) -> str | None:
+        if value is not None:
+            stub.Stub.parsed(value)
+        return value
 
     @field_validator("weights_sha256")
     @classmethod
@@ -55,3 +70,5 @@ class Selection(BaseModel):
     """At most so many pairs, in the order of the manifest."""
     only_failed: bool = False
     """Only the pairs that failed in the output's latest run."""
+    max_attempts: int | None = Field(default=None, ge=1)
+    """Leave alone what has failed so many times; None never gives up."""

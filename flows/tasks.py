@@ -8,10 +8,13 @@ from collections.abc import Callable
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from flows.dispatch import carry_out
+from flows.dispatch import Patience, carry_out
+from flows.errors import CredentialsExpired
+from flows.progress import Announcer, announcer
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, LeftPending, Message
+from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken
 from flows.worker_pool import PoolStopped, WorkerPool
+from nst_core.errors import WeightsError
 
 logger = logging.getLogger(__name__)
 
@@ -31,27 +34,43 @@ class Counter:
 
 
 @task(name="stylize-batch", task_run_name="{batch.name}", cache_policy=NO_CACHE, persist_result=False)
-def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter) -> dict[str, int]:
-    """Stylize the pairs of a batch on one device; a pair that fails does not stop the others."""
+def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter, patience: Patience) -> dict[str, int]:
+    """Stylize the pairs of a batch on one device; a pair that fails does not stop the others.
+
+    Raises:
+        CredentialsExpired, WeightsError: which would fail every other pair too, so that all workers are stopped.
+    """
     tally = {"succeeded": 0, "failed": 0}
     with pool.borrow() as worker:
         try:
-            carry_out(batch, job, worker, _progress(batch, counter, tally))
+            on_message = _progress(batch, counter, tally, worker.name, announcer())
+            carry_out(batch, job, worker, on_message, patience)
         except PoolStopped:  # the flow is ending and says so; pairs without an outcome stay pending
             logger.debug("%s: interrupted", batch.name)
+        except (CredentialsExpired, WeightsError):
+            pool.stop()
+            raise
     return tally
 
 
-def _progress(batch: Batch, counter: Counter, tally: dict[str, int]) -> Callable[[Message], None]:
+def _progress(
+    batch: Batch, counter: Counter, tally: dict[str, int], worker: str, listeners: Announcer
+) -> Callable[[Message], None]:
     pairs = {pair.spec.pair_id: pair for pair in batch.pairs}
 
     def on_message(message: Message) -> None:
+        listeners.on_message(worker, message)
         if isinstance(message, ChunkStarted):
             logger.debug("process %d stylizes %s", message.process_id, ", ".join(message.pair_ids))
+            return
+        if isinstance(message, StepTaken):
+            logger.debug("%s: step %d, loss %.4g", message.pair_id, message.step, message.total_loss)
             return
         pair = pairs[message.pair_id]
         if isinstance(message, LeftPending):
             logger.error("row %d %s: left pending: %s", pair.spec.row, pair.spec.pair_id, message.error)
+            if message.kind == CredentialsExpired.kind:
+                raise CredentialsExpired(message.error)
             return
         tally["succeeded" if isinstance(message, PairRecord) else "failed"] += 1
         _log_progress(message, pair, counter)

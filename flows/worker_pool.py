@@ -9,9 +9,11 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -33,7 +35,9 @@ INTERRUPTED = "the run was interrupted"
 LISTEN_SECONDS = 0.05
 """How long a wait for messages lasts before the call itself is looked at; all that a call's end may be noticed late."""
 
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+DEATH_SECONDS = 2.0
+"""How long a process may be gone before its call is given up. pebble tells of a death by itself, and sooner, but takes
+exit code 0 for a process that had nothing left to do."""
 
 
 class WorkerDied(NstError):
@@ -50,13 +54,43 @@ class PoolStopped(NstError):
     retryable = True
 
 
-class DeviceWorker:
-    """A process of its own for one device; a new one takes over when it dies."""
+@dataclass(frozen=True)
+class _Began:
+    """The first message of every call."""
 
-    def __init__(self, device: str) -> None:
-        self.device = device
-        for name, value in WORKER_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)  # inherited by the process; it may load torch before the initializer
+    process_id: int
+
+
+@dataclass(frozen=True)
+class _Logged:
+    """A line of the log: it is for the parent to say where it goes."""
+
+    logger: str
+    level: int
+    text: str
+
+
+class _LogToParent(logging.Handler):
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._outbox.send(_Logged(record.name, record.levelno, self.format(record)))
+
+
+class DeviceWorker:
+    """A process of its own for one device; a new one takes over when it dies.
+
+    Args:
+        device: such as `cpu` or `cuda:1`.
+        name: tells it from others of the same device; by default the device's.
+    """
+
+    def __init__(self, device: str, name: str | None = None) -> None:
+        self.device, self.name = device, name or device
+        for variable, value in WORKER_ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)  # inherited by the process; it may load torch before the initializer
         self._pool: ProcessPool | None = None
         self._mailbox = Mailbox()
         self._future: Future[Any] | None = None
@@ -83,20 +117,42 @@ class DeviceWorker:
 
         What it says goes to `on_message` as it comes, and all of it before this returns or raises, whatever the end.
         """
+        return self.run_watched(on_message, _no_watch, function, *args, **kwargs)
+
+    def run_watched(
+        self,
+        on_message: Callable[[Any], None],
+        watch: Callable[[], None],
+        function: Callable[Concatenate[Callable[[Any], None], P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """As `run_reporting`; `watch` is called many times a second, and by raising an error kills the process."""
         future = self._schedule(_call_with_report, function, args, kwargs)
         try:
-            self._listen(future, on_message)
+            self._listen(future, on_message, watch)
         except BaseException:
             self._abandon()  # or the next call would hear the rest of this one
             raise
         return self._result(future)
 
-    def _listen(self, future: Future[Any], on_message: Callable[[Any], None]) -> None:
-        ended = False
+    def _listen(self, future: Future[Any], on_message: Callable[[Any], None], watch: Callable[[], None]) -> None:
+        ended, process_id, last_seen = False, None, time.monotonic()
         while not ended:
             ended = future.done()  # asked first: all that was said before the end is then in the mailbox
             for message in self._mailbox.receive(0.0 if ended else LISTEN_SECONDS):
-                on_message(message)
+                if isinstance(message, _Began):
+                    process_id = message.process_id
+                elif isinstance(message, _Logged):
+                    logging.getLogger(message.logger).log(message.level, "%s", message.text)
+                else:
+                    on_message(message)
+            if process_id is None or _is_running(process_id):
+                last_seen = time.monotonic()
+            if not ended and time.monotonic() - last_seen > DEATH_SECONDS:
+                raise WorkerDied(f"the worker process of {self.device} ended by itself in the middle of its work")
+            if not ended:
+                watch()
 
     def _result(self, future: Future[R]) -> R:
         try:
@@ -151,7 +207,7 @@ class WorkerPool:
     """The workers of all devices; a thread borrows one, and waits while all are lent."""
 
     def __init__(self, devices: tuple[str, ...]) -> None:
-        self._workers = [DeviceWorker(device) for device in devices]
+        self._workers = [DeviceWorker(device, name) for device, name in zip(devices, names_of(devices), strict=True)]
         self._idle: queue.SimpleQueue[DeviceWorker] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -179,6 +235,17 @@ class WorkerPool:
         self.stop()
 
 
+def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of workers on some devices; those that share a device are numbered.
+
+    >>> names_of(("cpu", "cpu")), names_of(("cuda:0", "cuda:1"))
+    (('cpu 1', 'cpu 2'), ('cuda:0', 'cuda:1'))
+    """
+    if len(set(devices)) == len(devices):
+        return devices
+    return tuple(f"{device} {number}" for number, device in enumerate(devices, start=1))
+
+
 def _one_process(mailbox: Mailbox) -> ProcessPool:
     # Spawned, not forked: CUDA and fsspec both break in a forked child.
     return ProcessPool(
@@ -196,11 +263,30 @@ _outboxes: list[Outbox] = []
 def _start_worker(level: int, connection: Connection) -> None:
     # Ctrl-C reaches the whole process group; only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.WARNING, format=LOG_FORMAT)
+    outbox = Outbox(connection)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LogToParent(outbox)], format="%(message)s")
     for name in ("flows", "nst_core"):
         logging.getLogger(name).setLevel(level)
-    _outboxes.append(Outbox(connection))
+    _outboxes.append(outbox)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed tells nobody; its worker would hold the device, and go on beside the next run's."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _no_watch() -> None:
+    pass
+
+
+def _is_running(process_id: int) -> bool:
+    return any(process.pid == process_id for process in multiprocessing.active_children())
 
 
 def _call_with_report(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    _outboxes[0].send(_Began(os.getpid()))
     return function(_outboxes[0].send, *args, **kwargs)

@@ -74,9 +74,15 @@ def prepare_style(backbone: Backbone, image: Tensor, options: StylizeOptions) ->
 
 
 def stylize(
-    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None
+    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, frugal: bool = False
 ) -> list[StylizeResult | DivergedError]:
     """Stylize pairs of equal size and options (but for the seed) at once.
+
+    Args:
+        requests: the pairs.
+        backbone: the network, on its device.
+        on_step: called after every evaluation of every pair.
+        frugal: take the smallest memory plan there is, whatever seems to be free: slower.
 
     Returns:
         One result per request, in order; an error in its place where the loss did not stay finite.
@@ -89,7 +95,7 @@ def stylize(
     options = _shared_options(requests)
     height, width = requests[0].content.shape[2:]
     what = f"{len(requests)} pairs of {width} x {height} px"
-    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step))
+    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, frugal))
 
 
 def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
@@ -141,11 +147,15 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
 
 
 def _stylize(
-    requests: Sequence[StylizeRequest], options: StylizeOptions, backbone: Backbone, on_step: OnStep | None
+    requests: Sequence[StylizeRequest],
+    options: StylizeOptions,
+    backbone: Backbone,
+    on_step: OnStep | None,
+    frugal: bool,  # noqa: FBT001  # private, and named where it is public
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    plan = plan_memory(width, height, len(requests), backbone)
+    plan = plan_memory(width, height, len(requests), backbone, free=0 if frugal else None)
     contents = torch.cat([request.content for request in requests]).to(backbone.device)
     initial = torch.cat(
         [

@@ -6,6 +6,8 @@
     engine     the backbone and the last few styles, kept in the process from batch to batch
     chunks     which of the loaded pairs are stylized next, together
     stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
+    history    some dozens of a pair's evaluations
+    making_up  the stub's made-up pictures, where a run asks for it
     writing    a finished pastiche -> image file, then record: the commit of a pair
     failures   an error -> the record of a failed attempt
     batch      all of it at once: pairs are loaded and written beside the device's work
@@ -16,6 +18,6 @@ pairs that have one size too, as many as the device holds.
 
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, LeftPending, Message
+from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 
-__all__ = ["ChunkStarted", "Job", "LeftPending", "Message", "stylize_pairs"]
+__all__ = ["ChunkStarted", "Job", "LeftPending", "Message", "StepTaken", "stylize_pairs"]

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from os import getpid
 
 from flows.records import AttemptRecord, PlannedPair, utc_now
-from flows.worker.chunks import Capacity, next_chunk
+from flows.worker.chunks import Capacity, Size, next_chunk
 from flows.worker.engine import backbone_of, read_style
 from flows.worker.failures import keep_failure
 from flows.worker.inputs import Input, LoadedPair, load_pair
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report
+from flows.worker.making_up import make_up_chunk
+from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
 from flows.worker.stylizing import Stylized, stylize_chunk
 from flows.worker.writing import write_pair
+from nst_core.optimize import OnStep, StepReport
 from nst_core.options import StylizeOptions
 
 LOADERS = 4
@@ -23,6 +25,9 @@ LOADERS = 4
 
 WRITERS = 2
 """Threads that encode, upload and commit."""
+
+STEP_SECONDS = 1.0
+"""Between two messages about steps."""
 
 PIXELS_AHEAD = 128_000_000
 """Pixels of pairs that are loaded and wait for the device, at most, and again of those that wait to be written:
@@ -48,10 +53,10 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     """
     work = _Work(job, device, report)
     first = pairs[0].spec
-    capacity = Capacity(first.options, backbone_of(job, device))
+    stylizer = _stylizer(work, first.options)
     began, started_at = time.monotonic(), utc_now()
     try:
-        style = read_style(first.style, pairs[0].style_identity)
+        style = read_style(first.style, pairs[0].style_identity, job.max_image_bytes)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
             report(_failed(work, pair, error, began, started_at))
@@ -59,15 +64,52 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     most_ahead = _pairs_ahead(first.options)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
         writes: deque[Future[None]] = deque()
-        for chunk in _chunks(work, pairs, capacity, loaders, most_ahead):
+        for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
             report(ChunkStarted(tuple(loaded.pair.spec.pair_id for loaded in chunk), getpid()))
-            for loaded, result in stylize_chunk(chunk, style, job, device, capacity):
+            for loaded, result in stylizer.stylize(chunk, style):
                 writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
                 while len(writes) > most_ahead:  # where storage is slower than the device, the device waits
                     writes.popleft().result()
         for write in writes:
             write.result()
+
+
+@dataclass(frozen=True)
+class _Stylizer:
+    """The engine, or the stub in its place."""
+
+    capacity: Callable[[Size], int]
+    stylize: Callable[[Sequence[LoadedPair], Input], Iterator[tuple[LoadedPair, Stylized | Exception]]]
+
+
+def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
+    stub = work.job.stub
+    if stub is not None:
+        return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, stub))
+    capacity = Capacity(options, backbone_of(work.job, work.device))
+
+    def stylize(chunk: Sequence[LoadedPair], style: Input) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
+        on_step = _told_now_and_then(chunk, work.report)
+        return stylize_chunk(chunk, style, work.job, work.device, capacity, on_step)
+
+    return _Stylizer(capacity, stylize)
+
+
+def _told_now_and_then(chunk: Sequence[LoadedPair], report: Report) -> OnStep:
+    """Reports of steps for whoever watches, at most one in `STEP_SECONDS`."""
+    last = time.monotonic()
+
+    def on_step(step: StepReport) -> None:
+        nonlocal last
+        if time.monotonic() - last < STEP_SECONDS:
+            return
+        last = time.monotonic()
+        # A chunk that failed is done again in halves: the place then counts within the half, so it is a hint.
+        pair_id = chunk[min(step.pair, len(chunk) - 1)].pair.spec.pair_id
+        report(StepTaken(pair_id, step.level, step.step, step.losses.total))
+
+    return on_step
 
 
 def _chunks(
@@ -108,7 +150,7 @@ def _pairs_ahead(options: StylizeOptions) -> int:
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
     began, started_at = time.monotonic(), utc_now()
     try:
-        return load_pair(pair)
+        return load_pair(pair, work.job.max_image_bytes)
     except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
         return _failed(work, pair, error, began, started_at)
 

@@ -13,7 +13,7 @@ from flows.worker.job import Job
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
-from nst_core.images import resize
+from nst_core.images import MAX_BYTES, resize
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_tensor
 from nst_core.recipes import RECIPES
@@ -30,13 +30,13 @@ def backbone_of(job: Job, device: str) -> Backbone:
     Raises:
         WeightsError: if the weights file is not the run's.
     """
-    return _backbone(job.weights, device, job.precision)
+    return _backbone(job.weights, device, job.precision, job.threads)
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(address: str, identity: str) -> Input:
+def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
     """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity)
+    return read_input(address, identity, max_bytes)
 
 
 def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: Job, device: str) -> StyleImage:
@@ -48,7 +48,7 @@ def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: J
     options = pair.spec.options
     size = _style_size(style, pastiche, options)
     with named(pair.spec.style):
-        return _encoded_style(style, size, _target_options(options), job.weights, device, job.precision)
+        return _encoded_style(style, size, _target_options(options), backbone_of(job, device))
 
 
 @contextmanager
@@ -61,8 +61,8 @@ def named(address: str) -> Iterator[None]:
 
 
 @functools.lru_cache(maxsize=1)
-def _backbone(weights: WeightsFile, device: str, precision: PrecisionName) -> Backbone:
-    prepare_process(device)
+def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threads: int | None) -> Backbone:
+    prepare_process(device, threads)
     return load_backbone(weights, device, precision)
 
 
@@ -71,12 +71,9 @@ def _encoded_style(
     style: Input,
     size: tuple[int, int],
     options: StylizeOptions,
-    weights: WeightsFile,
-    device: str,
-    precision: PrecisionName,
+    backbone: Backbone,
 ) -> StyleImage:
-    picture = resize(style.picture, *size)
-    return prepare_style(_backbone(weights, device, precision), to_tensor(picture), options)
+    return prepare_style(backbone, to_tensor(resize(style.picture, *size)), options)
 
 
 def _style_size(style: Input, pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:

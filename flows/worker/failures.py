@@ -1,7 +1,9 @@
 """The row boundary: an error, whatever it is, becomes the record of a failed attempt, and the other pairs go on."""
 
 import logging
+import traceback
 
+from flows import storage
 from flows.errors import StorageError
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, PlannedPair, failed_attempt
@@ -19,10 +21,12 @@ def keep_failure(
     if isinstance(error, MemoryError):
         error = OutOfMemory(f"{pair.spec.content}: too little memory to stylize or write it")
     if not isinstance(error, NstError):
-        logger.error("row %d (%s) failed unexpectedly", pair.spec.row, pair.spec.pair_id, exc_info=error)
+        trace = storage.redacted("".join(traceback.format_exception(error)))
+        logger.error("row %d (%s) failed unexpectedly\n%s", pair.spec.row, pair.spec.pair_id, trace)
     attempt = failed_attempt(pair, job.run_id, error, device=device, seconds=seconds, started_at=started_at)
+    attempt = attempt.model_copy(update={"error": storage.redacted(attempt.error)})
     try:
         Ledger(job.output).add_attempt(attempt)
     except StorageError as problem:
-        return LeftPending(pair.spec.pair_id, f"{problem} (while keeping this failure: {attempt.error})")
+        return LeftPending(pair.spec.pair_id, f"{problem} (while keeping this failure: {attempt.error})", problem.kind)
     return attempt

@@ -42,10 +42,10 @@ class LoadedPair:
         return self.content.picture.size
 
 
-def load_pair(pair: PlannedPair) -> LoadedPair:
+def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES) -> LoadedPair:
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
-    original = read_input(pair.spec.content, pair.content_identity)
+    original = read_input(pair.spec.content, pair.content_identity, max_bytes)
     width, height = pastiche_size(*original.picture.size, options.size_px, enlarge=options.enlarge)
     try:
         # The original is let go here: pairs wait for the device by the hundred, and at their final size are small.
@@ -55,7 +55,7 @@ def load_pair(pair: PlannedPair) -> LoadedPair:
     return LoadedPair(pair, content)
 
 
-def read_input(address: str, identity: str) -> Input:
+def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
     """A picture, decoded.
 
     Raises:
@@ -63,7 +63,7 @@ def read_input(address: str, identity: str) -> Input:
         StorageError, BadImage, OutOfMemory: naming the file.
     """
     try:
-        data = storage.read(address, MAX_BYTES)
+        data = storage.read(address, min(max_bytes, MAX_BYTES))
         sha256 = hashlib.sha256(data).hexdigest()
         now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
         if now != identity:

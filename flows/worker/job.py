@@ -2,15 +2,26 @@
 
 from dataclasses import dataclass
 
+from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
+from nst_core.images import MAX_BYTES
 from nst_core.runtime import PrecisionName
 
 
 @dataclass(frozen=True)
 class Job:
-    """What every pair of a run shares."""
+    """What every pair of a run shares.
+
+    Attributes:
+        threads: of the CPU for each worker process; None leaves it to torch.
+        max_image_bytes: a picture of more is refused.
+        stub: how the stub behaves; None for a real backbone.
+    """
 
     output: str
     run_id: str
     weights: WeightsFile
     precision: PrecisionName
+    threads: int | None = None
+    max_image_bytes: int = MAX_BYTES
+    stub: Stub | None = None

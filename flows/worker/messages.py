@@ -1,4 +1,4 @@
-"""What a worker process says while it works on a batch; every pair of the batch ends in one of the last three.
+"""What a worker process says while it works on a batch; every pair of the batch ends in one of `Outcome`.
 
 What is said is early news, not the truth: that is in the ledger, and is there before it is said.
 """
@@ -23,8 +23,25 @@ class LeftPending:
 
     pair_id: str
     error: str
+    kind: str = "storage"
+
+
+@dataclass(frozen=True)
+class StepTaken:
+    """A sign of life from the device: the last step of a pair, at most once a second.
+
+    Attributes:
+        level: how often the size is halved at this step; 0 is full size.
+        step: accepted steps at this level.
+        total_loss: as the optimizer sees it, at the level's size.
+    """
+
+    pair_id: str
+    level: int
+    step: int
+    total_loss: float
 
 
 Outcome = PairRecord | AttemptRecord | LeftPending
-Message = ChunkStarted | Outcome
+Message = ChunkStarted | StepTaken | Outcome
 Report = Callable[[Message], None]

@@ -9,16 +9,17 @@ from typing import TypeVar
 
 from PIL import Image
 
-from flows.records import utc_now
+from flows.records import LossSample, utc_now
 from flows.worker.chunks import Capacity
 from flows.worker.engine import backbone_of, named, style_for
+from flows.worker.history import Histories, both
 from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
 from nst_core.backbones.backbone import Backbone
-from nst_core.errors import DivergedError, WeightsError
+from nst_core.errors import DivergedError, OutOfMemory, WeightsError
 from nst_core.images import encode_image
 from nst_core.losses.perceptual import LossValues
-from nst_core.optimize import StopReason
+from nst_core.optimize import OnStep, StopReason
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
 from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
@@ -36,6 +37,8 @@ class Stylized:
     Attributes:
         picture: in 8 bits; a PNG of it decodes to exactly this.
         losses: of what a reader of the saved file sees.
+        notes: what the user should know of how it was made.
+        history: some dozens of its evaluations.
         seconds: the pair's equal share of the time that its chunk took on the device, and the time to measure it.
             Loading and writing happen beside the device's work and are not in it, so these add up to a device's time.
     """
@@ -49,10 +52,12 @@ class Stylized:
     stop_reason: StopReason
     seconds: float
     started_at: str
+    notes: tuple[str, ...] = ()
+    history: tuple[LossSample, ...] = ()
 
 
 def stylize_chunk(
-    chunk: Sequence[LoadedPair], style: Input, job: Job, device: str, capacity: Capacity
+    chunk: Sequence[LoadedPair], style: Input, job: Job, device: str, capacity: Capacity, on_step: OnStep | None = None
 ) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
     """Every pair of a chunk with its pastiche, or with the error that is its own.
 
@@ -63,7 +68,15 @@ def stylize_chunk(
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
-        return _stylize_at_once(pairs, style, job, backbone)
+        try:
+            return _stylize_at_once(pairs, style, job, backbone, on_step)
+        except OutOfMemory as error:
+            if len(pairs) > 1:
+                raise
+            reason = str(error)
+        # Outside of the except block, which keeps the tensors of the failed try alive.
+        logger.warning("%s: trying again in as little memory as there can be: %s", pairs[0].pair.spec.pair_id, reason)
+        return _stylize_at_once(pairs, style, job, backbone, on_step, frugal=True)
 
     def on_failure(pairs: int, error: Exception) -> None:
         logger.warning("%d pairs of %d x %d px at once failed, trying them in two halves: %s", pairs, *size, error)
@@ -107,20 +120,26 @@ def _results_or_error(
 
 
 def _stylize_at_once(
-    pairs: Sequence[LoadedPair], style: Input, job: Job, backbone: Backbone
+    pairs: Sequence[LoadedPair],
+    style: Input,
+    job: Job,
+    backbone: Backbone,
+    on_step: OnStep | None,
+    *,
+    frugal: bool = False,
 ) -> list[Stylized | Exception]:
     first = pairs[0]
     style_image = style_for(style, first.pair, first.size, job, backbone.device)
-    began, started_at = time.monotonic(), utc_now()
+    began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
     requests = [
         StylizeRequest(to_tensor(loaded.content.picture), style_image, loaded.pair.spec.options) for loaded in pairs
     ]
     with named(first.pair.spec.content):
-        results = stylize(requests, backbone)
+        results = stylize(requests, backbone, both(histories, on_step), frugal=frugal)
     share = (time.monotonic() - began) / len(pairs)
     return [
-        _measured(loaded, request, result, backbone, share, started_at)
-        for loaded, request, result in zip(pairs, requests, results, strict=True)
+        _measured(loaded, request, result, backbone, share, started_at, histories.of(place))
+        for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
     ]
 
 
@@ -131,6 +150,7 @@ def _measured(
     backbone: Backbone,
     share: float,
     started_at: str,
+    history: tuple[LossSample, ...],
 ) -> Stylized | Exception:
     if isinstance(result, DivergedError):
         return result
@@ -150,6 +170,7 @@ def _measured(
         stop_reason=result.stop_reason,
         seconds=share + time.monotonic() - began,
         started_at=started_at,
+        history=history,
     )
 
 

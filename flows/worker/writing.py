@@ -59,7 +59,13 @@ def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairR
         started_at=stylized.started_at,
         finished_at=utc_now(),
         engine_version=__version__,
-        notes=(*_notes("content", content), *_notes("style", style), *_size_notes(width, height, options)),
+        history=stylized.history,
+        notes=(
+            *stylized.notes,
+            *_notes("content", content),
+            *_notes("style", style),
+            *_size_notes(width, height, options),
+        ),
     )
     return Ledger(job.output).commit(record)
 

@@ -45,7 +45,7 @@ class BackboneSpec:
 class WeightsFile:
     """A weights file and the sha256 that it must have whenever it is loaded."""
 
-    backbone: BackboneName
+    backbone: str
     path: str
     sha256: str
 

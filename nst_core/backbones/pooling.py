@@ -15,6 +15,10 @@ AVERAGE_POOLING_SCALE = 1.45
 relu2_1 to relu4_2 stays within about a tenth of what it is with max pooling, and that of relu5_1 within a third."""
 
 
+CHUNK_FLOATS = 8_000_000
+"""Of features whose gradient is worked out at a time: what that takes on the way is as much again, and more."""
+
+
 def average_pool(features: Tensor) -> Tensor:
     """Average pooling times `AVERAGE_POOLING_SCALE`, so that later layers see activations of the size they know.
 
@@ -81,13 +85,20 @@ def _in_halves(features: Tensor) -> bool:
 
 def _max_backward(gradient: Tensor, features: Tensor) -> Tensor:
     even = _even(features)
+    back = torch.empty_like(features) if even.shape == features.shape else torch.zeros_like(features)
+    channels = max(1, CHUNK_FLOATS // (features.shape[0] * features.shape[2] * features.shape[3]))
+    parts = (torch.split(one, channels, dim=1) for one in (gradient, even, _even(back)))
+    for part in zip(*parts, strict=True):
+        _fill_max_backward(*part)
+    return back
+
+
+def _fill_max_backward(gradient: Tensor, even: Tensor, back: Tensor) -> None:
     top, bottom = _row_halves(even)
     left, right = _column_halves(_maxima(top, bottom))
     by_rows = gradient.new_empty(top.shape)
     _split(gradient, left >= right, *_column_halves(by_rows))
-    back = torch.empty_like(features) if even.shape == features.shape else torch.zeros_like(features)
-    _split(by_rows, top >= bottom, *_row_halves(_even(back)))
-    return back
+    _split(by_rows, top >= bottom, *_row_halves(back))
 
 
 def _split(gradient: Tensor, to_first: Tensor, first: Tensor, second: Tensor) -> None:

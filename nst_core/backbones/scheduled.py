@@ -141,7 +141,8 @@ class Pass:
                 continue
             if name.startswith("relu"):
                 assert isinstance(keep, Tensor), "what a rectifier makes is kept"
-                gradient = torch.ops.aten.threshold_backward(gradient, keep, 0)
+                # In place: at full size each map is as large as all that L-BFGS keeps.
+                torch.ops.aten.threshold_backward.grad_input(gradient, keep, 0, grad_input=gradient)
             elif name.startswith("conv"):
                 gradient = self.scheduled.convolutions[name].backward(gradient)
             else:

@@ -92,3 +92,30 @@ def test_fifteen_succeed_and_fifteen_are_named(nst, manifest: Path, tmp_path: Pa
     assert status.returncode == 3
     assert "16 succeeded, 4 failed, 10 rejected, 0 pending" in status.stdout
     assert "line 30 tiny: failed (bad_image)" in status.stdout
+
+
+def test_retry_with_other_options(nst, manifest: Path, tmp_path: Path) -> None:
+    """`retry --size-px` does what failed at that size, whatever its row says, and leaves what is done; it can end."""
+    out = tmp_path / "out"
+    stub = ("--backbone", "stub", "--stub", "oom=good-3,good-4")
+    first = nst("run", manifest, "--output", out, "--size-px", "48", *stub)
+    before = {row["pair_id"]: row for row in csv.DictReader((out / "results.csv").open(newline=""))}
+    assert first.returncode == 3, first.stderr
+    assert before["good-3"]["error_kind"] == "out_of_memory"
+    assert "nothing is stylized" in first.stderr
+    assert {row["backbone"] for row in before.values() if row["status"] == "succeeded"} == {"stub"}
+
+    retried = nst("retry", out, "--size-px", "32", "--stub", "oom=good-4")
+    rows = {row["pair_id"]: row for row in csv.DictReader((out / "results.csv").open(newline=""))}
+
+    assert retried.returncode == 3, retried.stderr
+    assert (rows["good-3"]["status"], rows["good-3"]["width"], rows["good-3"]["attempts"]) == ("succeeded", "32", "2")
+    assert (rows["good-4"]["status"], rows["good-4"]["attempts"]) == ("failed", "2")
+    done = [name for name, row in before.items() if row["status"] == "succeeded"]
+    assert {name: rows[name]["output_sha256"] for name in done} == {
+        name: before[name]["output_sha256"] for name in done
+    }
+
+    given_up = nst("retry", out, "--max-attempts", "2", "--json")
+    assert json.loads(given_up.stdout)["failed"] == json.loads(nst("status", out, "--json").stdout)["failed"] == 6
+    assert "good-4" not in given_up.stderr

@@ -14,6 +14,9 @@ from weed import ADMIN, READER, Weed
 
 from flows.storage import s3
 
+FAULTS = tuple(f"F{number}" for number in range(1, 25))
+"""Those that a release has to survive; a line's first words say which of them a test is about."""
+
 TABLE: list[tuple[str, str, str]] = []
 
 
@@ -36,8 +39,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if not TABLE:
         return
     terminalreporter.section("faults survived")
-    for number, what, figures in TABLE:
+    for number, what, figures in sorted(TABLE, key=lambda line: _order(line[0])):
         terminalreporter.write_line(f"{number:<9} {figures:<58} {what}")
+    survived = {part for number, _, _ in TABLE for part in number.split(", ") if part in FAULTS}
+    terminalreporter.write_line(f"{len(survived)} of {len(FAULTS)} faults survived in this session")
+
+
+def _order(number: str) -> tuple[str, int]:
+    digits = number.partition(",")[0].lstrip("FR")
+    return number[0], int(digits) if digits.isdigit() else 0
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,7 @@ def _carried_out(run: StubRun) -> int:
         prepared = prepare_run(data, manifest, run.output, options, settings, Selection())
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda pair: _done(pair, run, prepared.record.run_id), prepared.plan.todo))
-        summary = finish_run(prepared)
+        summary = finish_run(prepared).summary
     check_credentials(prepared, summary)
     if summary.pending:
         return 75

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import real_run
 from builders import pair_record
 from stub_run import StubRun, finished, made
 from weed import BUCKET, Weed
@@ -121,3 +122,26 @@ def test_ten_thousand_done_pairs_are_gone_on_with(
     slower = f"without snapshot {first:.0f} s; committed in {made_in:.0f} s"
     planning = f"planned in {told['seconds']:.1f} s, {told['mb']} MB"
     survived("load", f"{place}: 10,000 done, gone on with in {whole:.1f} s, {planning} ({slower})")
+
+
+@pytest.mark.parametrize(("place", "most_seconds"), [("local", 60), ("s3", 300)])
+def test_ten_thousand_pairs_through_the_flow(
+    place: str, most_seconds: float, weed: Weed, tmp_path: Path, survived: Survived
+) -> None:
+    """10,000 pairs through the real command with a stub of no cost, images and records included, in little memory."""
+    folder = str(tmp_path) if place == "local" else f"s3://{BUCKET}/load-flow"
+    run = real_run.prepared(folder, tmp_path, 100)
+    lines = [f"pair-{index},content-{index % 100}.png,s.png,{index}" for index in range(10_000)]
+    storage.replace(run.manifest, "\n".join(["id,content,style,seed", *lines]).encode())
+    peak, began = 0, time.monotonic()
+    with real_run.started(run) as process:
+        while process.poll() is None:
+            peak = max(peak, real_run.peak_mb(process.pid))
+            time.sleep(0.2)
+    seconds = time.monotonic() - began
+
+    assert process.returncode == 0, real_run.events(run)[-3000:]
+    assert real_run.summary(run)["succeeded"] == 10_000
+    assert seconds < most_seconds
+    assert peak < 400
+    survived("load", f"{place}: 10,000 pairs in {seconds:.0f} s, flow process at most {peak} MB")

@@ -72,6 +72,7 @@ def test_resets(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
     survived("F3", f"{PAIRS}/{PAIRS}, {proxy.requests.total()} requests")
 
 
+@pytest.mark.brief
 @pytest.mark.parametrize("part", ["/images/", "/records/"])
 def test_lost_answers(run: StubRun, proxy: FaultProxy, survived: Survived, part: str) -> None:
     """The answer to every first write of an image or a record is lost: done once, by us."""
@@ -132,6 +133,7 @@ def test_one_object_never_arrives(
     survived(number, f"{fault}: {PAIRS - 1} succeeded, 1 failed, {len(requests)} requests, {seconds:.0f} s")
 
 
+@pytest.mark.brief
 def test_flipped_once(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
     """A bit of a picture is flipped on its way, once: noticed, read again."""
     proxy.rule = times(5, FLIP_BIT, "GET", "content-")
@@ -162,6 +164,7 @@ def test_the_output_is_forbidden(run: StubRun, weed: Weed, survived: Survived) -
     survived("F10", f"exit code 4 after {seconds:.1f} s, nothing written")
 
 
+@pytest.mark.brief
 def test_expired_credentials(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
     """Credentials expire in the middle: the run stops with 4, rows stay pending, the same command finishes."""
     counted = iter(range(10_000))

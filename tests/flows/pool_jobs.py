@@ -99,6 +99,8 @@ def say(report: Callable[[Any], None], *messages: Any, then: str = "return") -> 
         report(message)
     if then == "die":
         kill_itself()
+    if then == "exit":
+        exit_at_once(0)
     if then == "raise":
         raise TwoPartError("cat.png", "too small")
     if then == "wait":

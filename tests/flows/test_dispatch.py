@@ -8,10 +8,11 @@ import pool_jobs
 import pytest
 from builders import FINGERPRINT, Painter, pair_spec, planned
 
-from flows.dispatch import carry_out, regrouped
+from flows.dispatch import Patience, carry_out, regrouped
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, Message
+from flows.stub import WEIGHTS, Stub
+from flows.worker import ChunkStarted, Job, Message, StepTaken
 from flows.worker_pool import DeviceWorker, PoolStopped
 
 QUICK = {
@@ -50,6 +51,8 @@ class Listener:
         self.process_ids: list[int] = []
 
     def __call__(self, message: Message) -> None:
+        if isinstance(message, StepTaken):
+            return
         if not isinstance(message, ChunkStarted):
             self.outcomes.append(message)
             return
@@ -105,7 +108,7 @@ def test_an_interrupted_batch_keeps_what_is_done(worker: DeviceWorker, photo: Pa
     told: list[Message] = []
 
     def stop_at_once(message: Message) -> None:
-        if not isinstance(message, ChunkStarted):
+        if not isinstance(message, ChunkStarted | StepTaken):
             told.append(message)
             worker.stop()
 
@@ -128,6 +131,46 @@ def test_too_little_memory_for_a_chunk_fails_no_pair(
 
     assert failures[0] == (8, "OutOfMemory")
     assert results == ["Stylized"] * 8
+
+
+# ---------------------------------------------------------------- made-up trouble
+
+
+def stub_job(job: Job, stub: Stub) -> Job:
+    return Job(job.output, job.run_id, WEIGHTS, "fp32", stub=stub)
+
+
+@pytest.mark.parametrize(
+    ("stub", "patience", "kind", "words"),
+    [
+        (Stub(hang=("pair-4",)), Patience(pair_seconds=1.0), "timeout", "1 s per pair are allowed"),
+        (Stub(hang=("pair-4",)), Patience(stall_seconds=5.0), "timeout", "no sign of life"),
+        (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
+        (Stub(kill=("pair-4",)), Patience(), "worker_died", "exit code -9"),
+    ],
+    ids=["hangs, per pair", "hangs, silent", "exits", "killed"],
+)
+def test_trouble_in_a_process_fails_the_pair_that_made_it(
+    worker: DeviceWorker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
+) -> None:
+    """One pair of six hangs, or ends its process: it is failed with the reason, and the five others are done once."""
+    heard = Listener()
+    carry_out(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
+    result = heard.by_id()
+    attempt = result.pop("pair-4")
+
+    assert isinstance(attempt, AttemptRecord)
+    assert (attempt.error_kind, words in attempt.error, attempt.retryable) == (kind, True, True)
+    assert [type(one) for one in result.values()] == [PairRecord] * 5
+
+
+def test_a_pair_that_hangs_is_waited_for_once(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """Alone on the device it is surely the reason: it is not tried again, as after a death."""
+    heard = Listener()
+    carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=1.0))
+
+    assert heard.by_id()["pair-2"].error_kind == "timeout"
+    assert len(set(heard.process_ids)) == 2
 
 
 # ---------------------------------------------------------------- after a death

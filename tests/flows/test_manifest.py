@@ -596,6 +596,17 @@ def test_the_same_pair_twice_with_ids() -> None:
     assert len(parsed("id,content,style\nx,a,b\ny,a,b\n,a,b\n").pairs) == 3
 
 
+def test_overrides_go_on_top_of_a_rows_own_options() -> None:
+    """A retry's options beat those of the rows, leave the others, and change no id that is made of a row."""
+    data = b"content,style,size_px,seed\na.png,b.png,320,7\n"
+    (plain,) = parse_manifest(data, "/in/pairs.csv", StylizeOptions(steps=9)).pairs
+    (changed,) = parse_manifest(data, "/in/pairs.csv", StylizeOptions(steps=9), overrides={"size_px": "128"}).pairs
+
+    assert (changed.options.size_px, changed.options.seed, changed.options.steps) == (128, 7, 9)
+    assert plain.options.size_px == 320
+    assert changed.pair_id == plain.pair_id
+
+
 def test_a_made_id_that_is_taken_gets_more_digits() -> None:
     """Where an id with six digits of the digest is taken, the made id has twelve: no good row is lost."""
     plain = parsed("content,style\na,b\n").pairs[0].pair_id

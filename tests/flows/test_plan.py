@@ -237,6 +237,25 @@ def test_an_attempt_is_numbered_after_the_last_one() -> None:
     assert [pair.attempt for pair in planned.todo] == [3, 1, 1]
 
 
+def test_attempts_before_a_retry_with_other_options_count() -> None:
+    """Other options make another fingerprint; the attempts that the pair had with its earlier one go on counting."""
+    spec = pair_spec()
+    index = LedgerIndex(attempts={(spec.pair_id, "an earlier one"): 2})
+    (alone,) = fingerprinted([spec], index, WEIGHTS)
+    (counted,) = fingerprinted([spec], index, WEIGHTS, {spec.pair_id: "an earlier one"})
+
+    assert (alone.attempt, counted.attempt) == (1, 3)
+
+
+@pytest.mark.parametrize(("most", "todo"), [(1, 2), (2, 2), (3, 3), (None, 3)])
+def test_what_failed_too_often_is_left_alone(most: int | None, todo: int) -> None:
+    """With `max_attempts` a pair that has failed so many times is not taken on, the others are."""
+    specs = three_pairs()
+    index = LedgerIndex(attempts={(specs[1].pair_id, fingerprint(specs[1])): 2})
+
+    assert len(plan_of(specs, index, Selection(max_attempts=most)).todo) == todo
+
+
 def test_a_failed_pair_is_left_to_do() -> None:
     """Without a record a pair is left, however often it failed."""
     specs = three_pairs()

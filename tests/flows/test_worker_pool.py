@@ -202,6 +202,57 @@ def test_messages_outlive_their_call(worker: DeviceWorker, end: str, error: type
     assert again == ["anew"]
 
 
+def test_a_process_that_ends_itself_quietly_is_noticed(worker: DeviceWorker) -> None:
+    """A process that exits with 0 in the middle of a call, which pools take for a farewell, has died all the same."""
+    heard: list[object] = []
+    call = Call(lambda: worker.run_reporting(heard.append, pool_jobs.say, "last words", then="exit"))
+
+    assert isinstance(call.wait(), WorkerDied)
+    assert heard == ["last words"]
+    assert worker.run(pool_jobs.add, 1, second=1) == 2
+
+
+def test_a_watch_that_raises_ends_the_call_and_its_process(worker: DeviceWorker) -> None:
+    """The error of a watch is raised while the function still runs; its process is gone, the next call has another."""
+    before = worker.run(pool_jobs.process_id)
+    end = time.monotonic() + 0.5
+
+    def watch() -> None:
+        if time.monotonic() > end:
+            raise TimeoutError("too long")
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="too long"):
+        worker.run_watched(lambda _: None, watch, pool_jobs.say, then="wait")
+
+    assert time.monotonic() - began < 10
+    assert wait_until(lambda: not is_alive(before))
+    assert worker.run(pool_jobs.process_id) != before
+
+
+def test_a_worker_does_not_outlive_its_parent(tmp_path: Path) -> None:
+    """Where the process that started a worker is killed, the worker ends too, and lets go of its device."""
+    script = (
+        "import pool_jobs, sys\n"
+        "from flows.worker_pool import DeviceWorker\n"
+        "if __name__ == '__main__':\n"
+        "    DeviceWorker('cpu').run(pool_jobs.sleep, 60.0, sys.argv[1])\n"
+    )
+    (tmp_path / "parent.py").write_text(script)
+    started = tmp_path / "started"
+    folders = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    parent = subprocess.Popen(
+        [sys.executable, str(tmp_path / "parent.py"), str(started)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(folders)},
+    )
+    assert wait_until(lambda: started.exists() and bool(started.read_text()))
+    worker = int(started.read_text())
+    parent.kill()
+    parent.wait()
+
+    assert wait_until(lambda: not is_alive(worker))
+
+
 def test_a_listener_that_fails_ends_its_call(worker: DeviceWorker) -> None:
     """An error of the listener is raised at once; the process of its call is not left running, and the next is new."""
     before = worker.run(pool_jobs.process_id)

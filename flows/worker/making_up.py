@@ -1,0 +1,74 @@
+"""The stub's side of a chunk: pictures and losses that are made up, each after its time, or the trouble asked for."""
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageDraw
+
+from flows.records import utc_now
+from flows.stub import WARNING, Stub
+from flows.worker.inputs import Input, LoadedPair
+from flows.worker.stylizing import Stylized
+from nst_core.errors import DivergedError, OutOfMemory
+from nst_core.losses.perceptual import LossValues
+
+TILES = 8
+"""Squares along each edge of a made-up picture."""
+
+
+def make_up_chunk(
+    chunk: Sequence[LoadedPair], style: Input, stub: Stub
+) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
+    """Every pair of a chunk with a made-up pastiche, or with the error that the stub was asked for."""
+    for loaded in chunk:
+        began, started_at = time.monotonic(), utc_now()
+        try:
+            _misbehave(loaded.pair.spec.pair_id, stub)
+            time.sleep(stub.seconds)
+            yield loaded, _made_up(loaded, style, stub, began, started_at)
+        except Exception as error:  # noqa: BLE001  # of this pair alone, as from the engine
+            yield loaded, error
+
+
+def _misbehave(pair_id: str, stub: Stub) -> None:
+    if pair_id in stub.kill:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if pair_id in stub.exit:
+        os._exit(0)
+    while pair_id in stub.hang:
+        time.sleep(60)
+    if pair_id in stub.nan:
+        raise DivergedError("the loss was not finite (stub)")
+    if pair_id in stub.oom:
+        raise OutOfMemory("not enough memory (stub)")
+    if pair_id in stub.error:
+        raise RuntimeError("an error that nobody expects (stub)")
+
+
+def _made_up(loaded: LoadedPair, style: Input, stub: Stub, began: float, started_at: str) -> Stylized:
+    nonce = os.urandom(16) if stub.random else b""
+    inputs = f"{loaded.content.sha256} {style.sha256} {loaded.pair.spec.options.digest()}".encode()
+    digest = hashlib.shake_256(inputs + nonce).digest(3 * TILES * TILES)
+    losses = LossValues(total=1 + digest[0] / 256, content=1.0, style=digest[0] / 256, tv=0.0)
+    return Stylized(
+        loaded=loaded,
+        picture=_picture(digest, loaded.size),
+        losses=losses,
+        initial=LossValues(total=3.0, content=0.0, style=3.0, tv=0.0),
+        steps=1,
+        evaluations=1,
+        stop_reason="steps",
+        seconds=time.monotonic() - began,
+        started_at=started_at,
+        notes=(WARNING,),
+    )
+
+
+def _picture(digest: bytes, size: tuple[int, int]) -> Image.Image:
+    """Coloured squares under the word, where it fits."""
+    picture = Image.frombytes("RGB", (TILES, TILES), digest).resize(size, Image.Resampling.NEAREST)
+    ImageDraw.Draw(picture).text((2, 2), "STUB", fill="white", stroke_width=1, stroke_fill="black")
+    return picture

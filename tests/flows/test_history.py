@@ -1,0 +1,80 @@
+"""flows.worker.history: samples of a pair's losses, few and evenly spread."""
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.worker.history import MOST, Histories, both
+from nst_core.losses.perceptual import LossValues
+from nst_core.optimize import StepReport
+
+
+def report(evaluation: int, pair: int = 0, level: int = 0, total: float = 1.0) -> StepReport:
+    return StepReport(pair, level, evaluation - 1, evaluation, LossValues(total, 0.1, 0.2, 0.3), evaluation / 10)
+
+
+@given(st.integers(1, 5000))
+def test_samples_are_few_in_order_and_evenly_spread(evaluations: int) -> None:
+    """Of any number of evaluations some dozens are kept, the first and the last among them, no gap twice another."""
+    histories = Histories(1)
+    for evaluation in range(1, evaluations + 1):
+        histories(report(evaluation))
+    kept = [sample.evaluation for sample in histories.of(0)]
+    gaps = {after - before for before, after in itertools.pairwise(kept[:-1])}
+
+    assert (kept[0], kept[-1]) == (1, evaluations)
+    assert kept == sorted(set(kept))
+    assert min(evaluations, MOST // 2) <= len(kept) <= MOST + 1
+    assert len(gaps) <= 1
+
+
+def test_pairs_and_sizes_are_told_apart() -> None:
+    """Each pair has its own samples, the coarsest size first."""
+    histories = Histories(2)
+    for level in (1, 0):
+        for evaluation in (1, 2, 3):
+            histories(report(evaluation, pair=1, level=level))
+    histories(report(1, pair=0))
+
+    assert [(sample.level, sample.evaluation) for sample in histories.of(1)] == [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+    ]
+    assert len(histories.of(0)) == 1
+
+
+@pytest.mark.parametrize("total", [123456.789, 1.23456789e-7, 2.5432123e9])
+def test_losses_are_kept_to_five_digits(total: float) -> None:
+    """A sample's loss is the evaluation's to five digits, whatever its size."""
+    histories = Histories(1)
+    histories(report(1, total=total))
+
+    assert histories.of(0)[0].total_loss == pytest.approx(total, rel=1e-4)
+    assert len(f"{histories.of(0)[0].total_loss:g}".partition("e")[0].strip("0.").replace(".", "")) <= 6
+
+
+@pytest.mark.parametrize("total", [math.inf, math.nan])
+def test_what_is_not_finite_is_left_out(total: float) -> None:
+    """An evaluation that went astray has no place in a record."""
+    histories = Histories(1)
+    histories(report(1))
+    histories(report(2, total=total))
+
+    assert [sample.evaluation for sample in histories.of(0)] == [1]
+
+
+def test_both_listeners_hear() -> None:
+    """The second listener, where there is one, hears what the first hears."""
+    one: list[StepReport] = []
+    other: list[StepReport] = []
+    both(one.append, other.append)(report(1))
+    both(one.append, None)(report(2))
+
+    assert (len(one), len(other)) == (2, 1)
