@@ -3,7 +3,10 @@
 For eyes alone: where Prefect's server does not answer, the run goes on and says so once.
 """
 
+import contextvars
 import logging
+import queue
+import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -25,55 +28,75 @@ from flows.worker.messages import Message
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_UPDATES = 10.0
+PATIENCE_SECONDS = 15.0
+"""With the server, at the end of a run."""
 FAILURES_SHOWN = 200
 EXTREMES_SHOWN = 3
 
 
-class ProgressArtifact:
-    """A listener that keeps a bar in the UI up to date."""
+class UserInterface:
+    """A listener that keeps a bar in the UI up to date, and shows the end of the run there.
+
+    All calls are made by a thread of its own, one after the other: where the server is gone, each takes a minute to
+    fail, and no pair is to wait for that.
+    """
 
     def __init__(self) -> None:
         self._standing: Standing | None = None
-        self._id: uuid.UUID | None = None
+        self._bar: uuid.UUID | None = None
         self._updated = 0.0
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        context = contextvars.copy_context()  # says which run the artifacts are of
+        self._thread = threading.Thread(target=context.run, args=(self._work,), name="artifacts", daemon=True)
+        self._thread.start()
 
     def on_start(self, run: RunStarted) -> None:
         """As `flows.progress.Listener`."""
         self._standing = Standing(run)
         self._updated = time.monotonic()
-        self._id = _tried(
-            lambda: create_progress_artifact(
-                0.0, key="stylized-pairs", description=f"{len(run.todo)} pairs into {run.output}"
-            )
-        )
+        what = f"{len(run.todo)} pairs into {run.output}"
+
+        def create() -> None:
+            self._bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
+
+        self._calls.put(create)
 
     def on_message(self, worker: str, message: Message) -> None:
         """As `flows.progress.Listener`; told by several threads, and an update more or less does no harm."""
-        if self._standing is None or self._id is None:
+        if self._standing is None:
             return
         self._standing.hear(worker, message)
         now = time.monotonic()
         if now - self._updated >= SECONDS_BETWEEN_UPDATES:
             self._updated = now
-            self._show(self._id, self._standing.share_done)
+            self._calls.put(self._update)
 
-    def finish(self) -> None:
-        """The last update."""
-        if self._standing is not None and self._id is not None:
-            self._show(self._id, self._standing.share_done)
+    def finish(self, summary: RunSummary, rows: Sequence[Row]) -> None:
+        """Show the run in numbers and its failures in a table; waits for the server, but not for long."""
+        self._calls.put(self._update)
+        self._calls.put(lambda: _show_summary(summary, rows))
+        self._calls.put(None)
+        self._thread.join(PATIENCE_SECONDS)
 
-    def _show(self, artifact: uuid.UUID, share: float) -> None:
-        if _tried(lambda: update_progress_artifact(artifact, 100.0 * share)) is None:
-            self._id = None  # not asked again: every vain call would keep the workers' messages waiting
+    def _update(self) -> None:
+        if self._standing is not None and self._bar is not None:
+            update_progress_artifact(self._bar, 100.0 * self._standing.share_done)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
+                logger.warning("Prefect's server does not answer, its UI will not show this run's end: %s", error)
+                return
 
 
-def show_summary(summary: RunSummary, rows: Sequence[Row]) -> None:
-    """The run in numbers, and its failures in a table."""
-    _tried(lambda: create_markdown_artifact(summary_markdown(summary, rows), key="run-summary"))
+def _show_summary(summary: RunSummary, rows: Sequence[Row]) -> None:
+    create_markdown_artifact(summary_markdown(summary, rows), key="run-summary")
     failures = failure_table(rows)
     if failures:
         shown = f"{len(failures)} of {summary.failed + summary.rejected} rows that failed or were rejected"
-        _tried(lambda: create_table_artifact(failures, key="failed-rows", description=shown))
+        create_table_artifact(failures, key="failed-rows", description=shown)
 
 
 def summary_markdown(summary: RunSummary, rows: Sequence[Row]) -> str:
@@ -124,11 +147,3 @@ def _code(text: str) -> str:
 
 def _plain(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
-
-
-def _tried(call: Callable[[], Any]) -> Any:
-    try:
-        return call()
-    except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
-        logger.debug("Prefect's UI could not be told: %s", error)
-        return None

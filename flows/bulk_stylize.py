@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import lease, storage, stub
-from flows.artifacts import ProgressArtifact, show_summary
+from flows.artifacts import UserInterface
 from flows.dispatch import Patience
 from flows.embedded_server import end_server_with_this_process
 from flows.environment import show_own_lines
@@ -85,9 +85,9 @@ def bulk_stylize(
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
     with lease.held(output, settings.wait_for_output_seconds):
         run = prepare_run(data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes)
-        bar = ProgressArtifact()
+        interface = UserInterface()
         try:
-            with watched_by(bar):
+            with watched_by(interface):
                 _announce(run)
                 _carry_out(run)
         except BaseException:
@@ -95,8 +95,7 @@ def bulk_stylize(
             raise
         finished = finish_run(run)
     summary = finished.summary
-    bar.finish()
-    show_summary(summary, finished.rows)
+    interface.finish(summary, finished.rows)
     check_credentials(run, summary)
     return _final_state(run, summary)
 

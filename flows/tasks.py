@@ -8,6 +8,7 @@ from collections.abc import Callable
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows import stub
 from flows.dispatch import Patience, carry_out
 from flows.errors import CredentialsExpired
 from flows.progress import Announcer, announcer
@@ -93,4 +94,6 @@ def _log_progress(result: PairRecord | AttemptRecord, pair: PlannedPair, counter
         result.seconds,
     )
     for note in result.notes:
+        if note == stub.WARNING:  # of every pair, and the run has said it
+            continue
         logger.warning("row %d %s: %s", pair.spec.row, pair.spec.pair_id, note)
