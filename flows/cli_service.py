@@ -26,6 +26,7 @@ from nst_core.options import StylizeOptions
 SOME_FAILED, INTERRUPTED = 3, 75
 """See `flows.cli.ExitCode`."""
 POLL_SECONDS = 2.0
+STYLIZE = "bulk-stylize/bulk-stylize"
 DEPLOYMENTS = Path(__file__).resolve().parents[1] / "deploy" / "prefect.yaml"
 DATA_VARIABLE = "NST_DATA"
 """Environment variable that `deploy/prefect.yaml` names: the folder or prefix of the service's data."""
@@ -51,52 +52,41 @@ def add_commands(app: typer.Typer, exit_codes: ExitCodes) -> None:
         check: Annotated[
             bool, typer.Option(help="Read the manifest here first; not where only the service can.")
         ] = True,
-        only: Annotated[
-            list[str] | None, typer.Option("--only", help="Only the pair of this id; may be repeated.")
-        ] = None,
-        limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many pairs.")] = None,
-        deployment: Annotated[
-            str, typer.Option(help="Which deployment runs it: <flow>/<deployment>.")
-        ] = "bulk-stylize/bulk-stylize",
+        only: Annotated[list[str] | None, typer.Option(help="Only the pair of this id; may be repeated.")] = None,
+        limit: Annotated[int | None, typer.Option(min=1, help="At most so many pairs.")] = None,
+        deployment: Annotated[str, typer.Option(help="Which one runs it: <flow>/<deployment>.")] = STYLIZE,
         as_json: JsonSwitch = False,
     ) -> None:
-        """Have the service stylize a manifest. With --wait the exit code is that of `nst run`; without, 0 once it is queued."""
+        """Have the service stylize a manifest: with --wait the exit codes of `nst run`, without 0 once it is queued."""
         with exit_codes():
             chosen = validated(StylizeOptions, options)
             address = storage.absolute(manifest)
             if check:
                 load_manifest(address, chosen, limits_in_force())
             selection = Selection(only=tuple(only or ()), limit=limit)
-            _submit(
-                deployment,
-                {
-                    "manifest": address,
-                    "output": _output(output, address),
-                    "options": chosen.model_dump(mode="json", exclude_unset=True),
-                    "settings": _given_settings(settings),
-                    "selection": selection.model_dump(mode="json", exclude_defaults=True),
-                },
-                wait=wait,
-                as_json=as_json,
-            )
+            parameters = {
+                "manifest": address,
+                "output": _output(output, address),
+                "options": chosen.model_dump(mode="json", exclude_unset=True),
+                "settings": _given_settings(settings),
+                "selection": selection.model_dump(mode="json", exclude_defaults=True),
+            }
+            _submit(deployment, parameters, wait=wait, as_json=as_json)
 
     @app.command()
     def serve(
         *,
-        deployments: Annotated[
-            Path,
-            typer.Option("--deployments", help="What to serve, a prefect.yaml.", show_default="deploy/prefect.yaml"),
-        ] = DEPLOYMENTS,
+        deployments: Annotated[Path, typer.Option(help="What to serve, a prefect.yaml.")] = DEPLOYMENTS,
         data: Annotated[
             str | None,
             typer.Option(
-                "--data", help="Folder or s3:// prefix of inbox, outputs and nightly. [default: runs/service]"
+                help="Folder or s3:// prefix of inbox, outputs and nightly. [default: NST_DATA, else runs/service]"
             ),
         ] = None,
         host: Annotated[str, typer.Option(help="Address that a server started here listens on.")] = "127.0.0.1",
         port: Annotated[int, typer.Option(help="Port that a server started here listens on.")] = 4200,
     ) -> None:
-        """Serve all deployments from this one process, with a Prefect server of its own unless PREFECT_API_URL names one."""
+        """Serve all deployments from one process, with a Prefect server of its own unless PREFECT_API_URL names one."""
         with exit_codes():
             _serve(deployments, data, host, port)
 
@@ -179,19 +169,16 @@ def _serve(deployments: Path, data: str | None, host: str, port: int) -> None:
             "a service reads and writes only what is listed: name a limits file with `read` and `write` in "
             f"{VARIABLE}, see deploy/README.md"
         )
-    os.environ[DATA_VARIABLE] = storage.absolute(
-        data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
-    )
+    place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
+    os.environ[DATA_VARIABLE] = storage.absolute(place)
     if "PREFECT_API_URL" in os.environ:
         _serve_deployments(deployments)
         return
     with service.server(host, port) as access:
         service.use(access)
         os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
-        typer.echo(
-            f"Prefect server at {access.url.removesuffix('/api')}, its password in {service.FOLDER}/access.json",
-            err=True,
-        )
+        home = access.url.removesuffix("/api")
+        typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
         _serve_deployments(deployments)
 
 

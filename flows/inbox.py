@@ -315,6 +315,8 @@ class _Visitor:
 def _status(state: RunState, outcome: dict[str, Any]) -> str:
     if state.stage != "ended":
         return state.stage
+    if outcome.get("pending"):
+        return "incomplete"
     return "some rows failed" if outcome.get("failed") or outcome.get("rejected") else "succeeded"
 
 

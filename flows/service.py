@@ -1,7 +1,9 @@
-"""A Prefect server for one machine: started on loopback, with a password that only its owner can read. No prefect import.
+"""A Prefect server for one machine: started on loopback, with a password that only its owner can read.
 
-runs/_service/            Prefect's state
-runs/_service/access.json URL and password, for `nst submit` from the same folder; readable by its owner alone
+    runs/_service/              Prefect's state
+    runs/_service/access.json   URL and password, for `nst submit` from the same folder
+
+Prefect is not imported here: it reads its settings when it is, and they are made here.
 """
 
 import json
@@ -73,7 +75,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
     if _answers(access.url):
         raise ServiceError(
-            f"{access.url}: a server is there already; set PREFECT_API_URL to use it, or take another --port"
+            f"{access.url}: a server is there already; name it in PREFECT_API_URL, or take another --port"
         )
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": access.auth}
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
@@ -81,7 +83,9 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with open(home / SERVER_LOG, "ab") as log:
         # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         _wait_for(access.url, process, home / SERVER_LOG)
         _write_access(access, folder)

@@ -11,7 +11,11 @@ from nst_core.errors import NstError
     ("message", "kind", "text"),
     [
         ("Flow run encountered an exception: ManifestError: no manifest: a: b", ManifestError, "no manifest: a: b"),
-        ("Flow run encountered an exception: OutputBusy: /out: busy\nsecond line", OutputBusy, "/out: busy\nsecond line"),
+        (
+            "Flow run encountered an exception: OutputBusy: /out: busy\nsecond line",
+            OutputBusy,
+            "/out: busy\nsecond line",
+        ),
         ("Flow run encountered an exception: flows.errors.NotAllowed: /etc: closed", NotAllowed, "/etc: closed"),
     ],
 )
@@ -32,7 +36,7 @@ def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str)
     ],
 )
 def test_another_end_is_told_in_its_own_words(message: str) -> None:
-    """An end that is none of our errors, or one that cannot be made of its words alone, is a plain one that quotes it."""
+    """An end that is none of our errors, or that cannot be made of its words alone, is a plain one that quotes it."""
     error = error_of(RunState("failed", "Crashed", message))
 
     assert type(error) is NstError
