@@ -113,20 +113,29 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
 
 def _followed(run_id: str) -> RunState:
     """The state in which a run ended; until then its log and its states are shown on stderr."""
-    from flows.deployment_runs import log_lines, state_of
+    from flows.deployment_runs import state_of
 
     shown, last = 0, ""
     while True:
-        state = state_of(run_id)  # before the log, whose last lines so are not missed
+        state = state_of(run_id)
         if state.name != last and not state.is_final:
             typer.echo(f"run {run_id}: {state.name}", err=True)
         last = state.name
-        while lines := log_lines(run_id, shown):
-            shown += len(lines)
-            typer.echo("\n".join(map(printable, lines)), err=True)
+        if state.is_final:  # the last lines of the log come after it
+            time.sleep(POLL_SECONDS)
+        shown = _show_log(run_id, shown)
         if state.is_final:
             return state
         time.sleep(POLL_SECONDS)
+
+
+def _show_log(run_id: str, shown: int) -> int:
+    from flows.deployment_runs import log_lines
+
+    while lines := log_lines(run_id, shown):
+        shown += len(lines)
+        typer.echo("\n".join(map(printable, lines)), err=True)
+    return shown
 
 
 def _tell(run_id: str, output: str, state: RunState | None, *, as_json: bool) -> None:

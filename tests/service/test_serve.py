@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Command, free_port, is_healthy, wait_for
+from service_tools import Command, free_port, is_healthy, wait_for
 from test_workers import picture, write_manifest
 
 pytestmark = pytest.mark.service

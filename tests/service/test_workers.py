@@ -1,6 +1,7 @@
-"""An operator's day with a real server and real workers: deploy, submit, inbox, retry, and nobody without the password."""
+"""An operator's day with a real server and workers: deploy, submit, inbox, retry; nobody without the password."""
 
 import base64
+import itertools
 import json
 import urllib.error
 import urllib.request
@@ -10,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import PASSWORD, Command, wait_for
 from PIL import Image
+from service_tools import PASSWORD, Command, wait_for
 
 pytestmark = pytest.mark.service
 
@@ -117,13 +118,13 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     runs = ask(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["bulk-stylize"]}}, "sort": "START_TIME_ASC"})
     times = sorted((run["start_time"], run["end_time"]) for run in runs if run["start_time"])
     assert len(times) == 6
-    for (_, ended), (started, _) in zip(times, times[1:], strict=False):
+    for (_, ended), (started, _) in itertools.pairwise(times):
         assert datetime.fromisoformat(ended) <= datetime.fromisoformat(started)
     assert PASSWORD not in json.dumps([run["parameters"] for run in runs])
 
 
 def test_the_schedules_make_runs(workers: None, server: str) -> None:
-    """The nightly run and the visits are scheduled: some releases of Prefect's dependencies make none, without a word."""
+    """Nightly run and visits are scheduled: some releases of Prefect's dependencies make none, without a word."""
     found = {}
     for name in ("nightly", "inbox"):
         (deployment,) = ask(server, "/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
