@@ -76,7 +76,9 @@ def add_commands(app: typer.Typer, exit_codes: ExitCodes) -> None:
     @app.command()
     def serve(
         *,
-        deployments: Annotated[Path, typer.Option(help="What to serve, a prefect.yaml.")] = DEPLOYMENTS,
+        deployments: Annotated[
+            Path, typer.Option(help="What to serve.", show_default="deploy/prefect.yaml")
+        ] = DEPLOYMENTS,
         data: Annotated[
             str | None,
             typer.Option(

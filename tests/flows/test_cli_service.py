@@ -48,7 +48,7 @@ def test_the_exit_codes_are_those_of_the_other_commands() -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(arguments: list[str], code: ExitCode, message: str) -> None:
-    """A command that has no server, no manifest or no limits ends with its code and the reason; no secret is repeated."""
+    """A command that has no server, no manifest or no limits ends with its code and the reason, without secrets."""
     result = nst(*arguments)
 
     assert result.exit_code == code, result.output

@@ -1,4 +1,4 @@
-"""A Prefect server of its own, on loopback with a password, and the workers of both pools, as the runbook starts them."""
+"""A Prefect server on loopback with a password, and the workers of both pools, as the runbook starts them."""
 
 import os
 import subprocess
