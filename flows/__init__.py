@@ -27,7 +27,8 @@
     deployment_runs, inbox_flow   its runs through the API, and the scheduled visit to the inboxes
     service, serve   a Prefect server for one machine, and all deployments served from one process
     environment      Prefect's own settings, made before it is imported
-    cli, cli_service, cli_options, option_errors   the command `nst`, its options made from the types, its errors in words
+    cli, cli_service          the command `nst`
+    cli_options, option_errors   its options made from the types, its errors in words
 
 Only the Prefect layer imports prefect; only `worker` and what imports it import torch.
 
