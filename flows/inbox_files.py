@@ -152,7 +152,7 @@ def claim_key(name: str, content: str) -> str:
     """A claim's name: readable, safe as a file name, and another one for other bytes.
 
     >>> claim_key("spring pictures.csv", "ab" * 32)
-    'spring-pictures-10b0a1a4ec9a66ac'
+    'spring-pictures-67274ee991df54ee'
     """
     readable = re.sub(r"[^A-Za-z0-9._]+", "-", name.removesuffix(".csv"))[:60].strip("-.") or "manifest"
     return f"{readable}-{short_digest([name, content], 16)}"
