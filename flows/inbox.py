@@ -330,7 +330,7 @@ def _outcome(claim: Claim) -> dict[str, Any]:
     return {
         "results_run_id": latest.run_id,
         "rows": len(rows),
-        **counts(rows),
+        **{str(status): number for status, number in counts(rows).items()},
         "results_csv": storage.join(claim.output, "results.csv"),
         "problems": [
             {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}

@@ -16,9 +16,10 @@ from prefect import Flow
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
+from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
 from flows.environment import show_own_lines
@@ -37,7 +38,7 @@ def serve(path: Path) -> None:
 
 def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:
     """The deployments of a `prefect.yaml`, each with its work pool."""
-    described = apply_values(yaml.safe_load(path.read_text()), {}, remove_notset=False)
+    described: Any = apply_values(yaml.safe_load(path.read_text()), {}, remove_notset=False)
     return [(one["work_pool"]["name"], _deployment(one)) for one in described["deployments"]]
 
 
