@@ -20,11 +20,17 @@
     worker_pool      one worker process per device
     dispatch         a batch on a worker process, also where the process dies
     run              one run without Prefect: prepare it, finish it
+    arrivals         which files of a folder have arrived whole
+    inbox_files, inbox    manifests that are dropped: claimed once, answered, run, marked as finished
+    run_states       how a run of a deployment stands, and which error ended it
     tasks, bulk_stylize   the Prefect layer: thin tasks over the functions above
+    deployment_runs, inbox_flow   its runs through the API, and the scheduled visit to the inboxes
+    service, serve   a Prefect server for one machine, and all deployments served from one process
     environment      Prefect's own settings, made before it is imported
-    cli, cli_options, option_errors   the command `nst`, its options made from the types, its errors in words
+    cli, cli_service          the command `nst`
+    cli_options, option_errors   its options made from the types, its errors in words
 
-Only `tasks` and `bulk_stylize` import prefect; only `worker` and what imports it import torch.
+Only the Prefect layer imports prefect; only `worker` and what imports it import torch.
 
 Importing this package turns Prefect's telemetry off and sets its other defaults, see `environment`: Prefect reads
 them once, when it is imported, so they have to be there before.

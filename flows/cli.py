@@ -17,10 +17,19 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import lease, storage
+from flows import cli_service, lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import LimitsError, ManifestError, NotAllowed, OutputBusy, OutputError, StorageError
+from flows.errors import (
+    LimitsError,
+    ManifestError,
+    NotAllowed,
+    OutputBusy,
+    OutputError,
+    RequestRefused,
+    ServiceError,
+    StorageError,
+)
 from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
 from flows.limits import limits_in_force
@@ -355,9 +364,9 @@ def _exit_codes() -> Iterator[None]:
         yield
     except OutputBusy as error:
         _fail(error, ExitCode.INTERRUPTED)
-    except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed) as error:
+    except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
         _fail(error, ExitCode.UNUSABLE)
-    except (StorageError, WeightsError) as error:
+    except (StorageError, WeightsError, ServiceError) as error:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)
@@ -370,6 +379,8 @@ def _fail(error: NstError, code: ExitCode) -> None:
     typer.echo(f"nst: {error}", err=True)
     raise typer.Exit(code) from error
 
+
+cli_service.add_commands(app, _exit_codes)
 
 if __name__ == "__main__":
     main()

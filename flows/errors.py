@@ -5,6 +5,8 @@ NstError (nst_core.errors)
 ├── OutputError       the output prefix cannot be used as asked
 │   └── OutputBusy    another run is writing there
 ├── LimitsError       the operator's limits file cannot be used
+├── ServiceError      the Prefect server did not answer as it should
+│   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written
     ├── NotFound      there is no such file
     ├── Forbidden     credentials are missing or do not allow it
@@ -41,6 +43,20 @@ class LimitsError(NstError):
     """The operator's limits file cannot be used."""
 
     kind = "limits"
+
+
+class ServiceError(NstError):
+    """The Prefect server did not answer as it should."""
+
+    kind = "service"
+    retryable = True
+
+
+class RequestRefused(ServiceError):
+    """The Prefect server answered, and refused what was asked for."""
+
+    kind = "refused"
+    retryable = False
 
 
 class StorageError(NstError):

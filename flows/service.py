@@ -1,0 +1,149 @@
+"""A Prefect server for one machine: started on loopback, with a password that only its owner can read.
+
+    runs/_service/              Prefect's state
+    runs/_service/access.json   URL and password, for `nst submit` from the same folder
+
+Prefect is not imported here: it reads its settings when it is, and they are made here.
+"""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from flows.errors import OutputError, ServiceError
+
+FOLDER = "runs/_service"
+"""Below the working directory."""
+START_SECONDS = 180.0
+"""The first start migrates a new database."""
+STOP_SECONDS = 15.0
+SERVER_LOG = "server.log"
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach a server."""
+
+    url: str
+    auth: str
+
+
+def use(access: Access) -> None:
+    """Have Prefect use this server. Before it is imported: it reads its settings once."""
+    os.environ["PREFECT_API_URL"] = access.url
+    os.environ["PREFECT_API_AUTH_STRING"] = access.auth
+
+
+def find_access(folder: str = FOLDER) -> Access:
+    """How to reach the server that was started from this folder.
+
+    Raises:
+        ServiceError: if none was.
+    """
+    try:
+        return Access(**json.loads(_access_file(folder).read_bytes()))
+    except FileNotFoundError as error:
+        raise ServiceError(
+            "no Prefect server is named: set PREFECT_API_URL (and PREFECT_API_AUTH_STRING), or start one here with "
+            "`nst serve`"
+        ) from error
+    except (OSError, ValueError, TypeError) as error:
+        raise ServiceError(f"{_access_file(folder)} cannot be used: {error}") from error
+
+
+@contextmanager
+def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
+    """A Prefect server for as long as the block lasts.
+
+    Raises:
+        ServiceError: if it does not start.
+    """
+    home = Path(folder).resolve()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
+    access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
+    if _answers(access.url):
+        raise ServiceError(
+            f"{access.url}: a server is there already; name it in PREFECT_API_URL, or take another --port"
+        )
+    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": access.auth}
+    for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
+        environment.pop(name, None)  # those of a client
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
+    with open(home / SERVER_LOG, "ab") as log:
+        # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
+        process = subprocess.Popen(  # noqa: S603  # our own interpreter
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        _wait_for(access.url, process, home / SERVER_LOG)
+        _write_access(access, folder)
+        yield access
+    finally:
+        _stop(process)
+
+
+def _access_file(folder: str) -> Path:
+    return Path(folder).resolve() / "access.json"
+
+
+def _password(folder: str) -> str:
+    """The operator's own, the one of the last start, or a new one."""
+    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return given
+    with suppress(ServiceError):
+        return find_access(folder).auth
+    return f"nst:{secrets.token_urlsafe(24)}"
+
+
+def _write_access(access: Access, folder: str) -> None:
+    path = _access_file(folder)
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(asdict(access), file)
+    temporary.replace(path)
+
+
+def _reachable(host: str) -> str:
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # what was asked for, not chosen here
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            raise ServiceError(f"the Prefect server ended with exit code {process.returncode}; {log} says why")
+        if _answers(url):
+            return
+        time.sleep(0.2)
+    raise ServiceError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; {log} says why")
+
+
+def _answers(url: str) -> bool:
+    """Whether a Prefect server is there; its health is told without a password."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # http, and made above
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

