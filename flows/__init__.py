@@ -22,7 +22,9 @@
     run              one run without Prefect: prepare it, finish it
     tasks, bulk_stylize   the Prefect layer: thin tasks over the functions above
     environment      Prefect's own settings, made before it is imported
-    cli, cli_options, option_errors   the command `nst`, its options made from the types, its errors in words
+    report/          pages and contact sheets of what a run made
+    cli, cli_report  the command `nst`
+    cli_options, option_errors   its options made from the types, its errors in words
 
 Only `tasks` and `bulk_stylize` import prefect; only `worker` and what imports it import torch.
 
