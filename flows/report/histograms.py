@@ -1,6 +1,7 @@
 """The losses of a run, counted into bins: what a small bar chart needs."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,4 +56,4 @@ def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | Non
         counts[min(number - 1, int((scale(value) - low) / step))] += 1
     edges = [least, *(back(low + step * place) for place in range(1, number)), most]
     bins = tuple(Bin(edges[place], edges[place + 1], count) for place, count in enumerate(counts))
-    return Histogram(name, title, bins, ordered[len(ordered) // 2], is_logarithmic)
+    return Histogram(name, title, bins, statistics.median(ordered), is_logarithmic)

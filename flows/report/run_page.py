@@ -2,6 +2,7 @@
 
 import math
 import platform
+import statistics
 from collections import Counter
 from importlib import metadata
 from typing import Any
@@ -86,6 +87,7 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
             "losses": list(LOSSES),
             "rowsAPage": rows_a_page,
             "isStub": "stub" in run.backbones,
+            "again": run_command(run.record, run.output),
         },
         pictures=shown_json(pictures),
     )
@@ -138,11 +140,11 @@ def in_words(options: dict[str, Any]) -> str:
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
     """The run in a few numbers."""
-    losses = sorted(filter(None, (pair.loss("total_loss") for pair in run.succeeded())))
+    losses = [value for pair in run.succeeded() if (value := pair.loss("total_loss")) is not None]
     seconds = [value for pair in run.succeeded() if (value := pair.loss("seconds")) is not None]
     tiles = []
     if losses:
-        tiles.append((f"{losses[len(losses) // 2]:.4g}", "median total loss"))
+        tiles.append((f"{statistics.median(losses):.4g}", "median total loss"))
     if seconds:
         tiles.append((f"{sum(seconds) / len(seconds):.3g} s", "per pair on the device"))
     return tiles

@@ -5,6 +5,7 @@ content, style and pastiche instead.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,11 +23,11 @@ from nst_core.errors import BadImage
 Layout = Literal["auto", "grid", "strips"]
 
 NAME = "sheet.png"
-MOST_CELLS = 1600
-"""Cells of a sheet: more would be stamps on a slide."""
+MOST_SIDE = 36
+"""Rows and columns of a sheet: more would be stamps on a slide. What is left out is said below."""
 SHEET_PX = 3840
 """Long edge that a sheet is kept below: a 4K slide."""
-CELL_PX = (96, 320)
+CELL_PX = (80, 320)
 """Least and most edge of a cell."""
 GAP_PX = 8
 MARGIN_PX = 24
@@ -49,38 +50,43 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
     """Write the contact sheet of an output's latest run; its address, by default `sheet.png` in the output.
 
     Raises:
-        OutputError: if the output has no finished pair, or too many for one sheet.
+        OutputError: if the output has no finished pair.
         StorageError: if it cannot be read or written.
     """
     run = gather(output)
     if not run.succeeded():
         raise OutputError(f"{output}: expected finished pairs for a contact sheet, found none; `nst status` says why")
     table = _grid(run) if layout == "grid" or (layout == "auto" and _is_full(run)) else _strips(run)
-    cells = len(table) * len(table[0])
-    if cells > MOST_CELLS:
-        raise OutputError(f"{output}: expected at most {MOST_CELLS:,} cells in a contact sheet, found {cells:,}")
-    stub = "stub" in run.backbones
+    shown = {cell.address for row in table for cell in row} & {
+        storage.join(output, str(pair.output)) for pair in run.succeeded()
+    }
+    left_out = len(run.succeeded()) - len(shown)
     buffer = io.BytesIO()
-    drawn(table, "STUB: made up, not stylized" if stub else "").save(buffer, "PNG", optimize=False)
+    drawn(
+        table,
+        warning="STUB: made up, not stylized" if "stub" in run.backbones else "",
+        foot=f"{len(shown):,} of {len(run.succeeded()):,} pairs" if left_out else "",
+    ).save(buffer, "PNG")
     place = address or storage.join(output, NAME)
     storage.replace(place, buffer.getvalue())
     return place
 
 
-def drawn(table: Table, warning: str = "") -> Image.Image:
+def drawn(table: Table, *, warning: str = "", foot: str = "") -> Image.Image:
     """A table of cells as a picture; rows are as high as their highest picture."""
     columns = len(table[0])
     room = SHEET_PX - 2 * MARGIN_PX
-    edge = max(CELL_PX[0], min(CELL_PX[1], room // max(columns, len(table)) - GAP_PX))
+    edge = max(CELL_PX[0], min(CELL_PX[1], room // columns - GAP_PX, room // len(table) - GAP_PX - 16))
     pictures = _read(table, edge)
+    made = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
+    edge = max(CELL_PX[0], *(max(size) for size in made)) if made else edge
     font = ImageFont.load_default(max(10, edge // 18))
     line = round(font.size * 1.5)
     heights = [_height(row, pictures, edge) + (line if any(cell.label for cell in row) else 0) for row in table]
     head = 3 * line if warning else 0
-    size = (
-        2 * MARGIN_PX + columns * (edge + GAP_PX) - GAP_PX,
-        2 * MARGIN_PX + head + sum(heights) + GAP_PX * (len(table) - 1),
-    )
+    width = 2 * MARGIN_PX + columns * (edge + GAP_PX) - GAP_PX
+    below = 2 * line if foot else 0
+    size = (width, 2 * MARGIN_PX + head + sum(heights) + GAP_PX * (len(table) - 1) + below)
     sheet = Image.new("RGB", size, BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     if warning:
@@ -93,6 +99,8 @@ def drawn(table: Table, warning: str = "") -> Image.Image:
             left = MARGIN_PX + column * (edge + GAP_PX)
             _put(sheet, draw, cell, pictures.get(cell.address or ""), (left, top, edge, height - labels), font)
         top += height + GAP_PX
+    if foot:
+        draw.text((MARGIN_PX, size[1] - MARGIN_PX), foot, fill=SOFT, font=font, anchor="ls")
     return sheet
 
 
@@ -154,16 +162,16 @@ def _distinct(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
 
 
 def _is_full(run: Run) -> bool:
-    """Whether at least half of a grid's cells would hold a picture."""
+    """Whether a grid would fit, and at least half of its cells would hold a picture."""
     contents, styles = _distinct(run.succeeded())
     met = {(pair.content, pair.style) for pair in run.succeeded()}
-    return 2 * len(met) >= len(contents) * len(styles)
+    return max(len(contents), len(styles)) < MOST_SIDE and 2 * len(met) >= len(contents) * len(styles)
 
 
 def _grid(run: Run) -> Table:
     """Contents x styles with a head row and column; of several pairs of the same two, the first is shown."""
     wanted = [pair for pair in run.pairs if pair.content and pair.style]
-    contents, styles = _distinct(wanted)
+    contents, styles = (names[: MOST_SIDE - 1] for names in _distinct(wanted))
     head = [Cell(None), *(Cell(style, _stem(style)) for style in styles)]
     places: dict[tuple[str | None, str | None], list[Pair]] = {}
     for pair in wanted:
@@ -191,9 +199,9 @@ def _strips(run: Run) -> Table:
             Cell(pair.style, _stem(pair.style or "")),
             Cell(storage.join(run.output, str(pair.output)), pair.pair_id),
         ]
-        for pair in run.succeeded()
+        for pair in run.succeeded()[: MOST_SIDE * MOST_SIDE // 3]
     ]
-    beside = max(1, min(len(strips), round((len(strips) / 3) ** 0.5)))
+    beside = max(1, min(len(strips), math.ceil((len(strips) / 3) ** 0.5)))
     blank = [Cell(None)] * 3
     strips += [blank] * (-len(strips) % beside)
     return [

@@ -27,10 +27,17 @@ QUALITY = 74
 
 @dataclass(frozen=True)
 class Wanted:
-    """A picture to make small: where it is, and how long its long edge may be."""
+    """A picture to make small.
+
+    Attributes:
+        address: where it is.
+        edge_px: how long its long edge may be.
+        sha256: of the file, where that is known; a small picture made of the same file before is then taken again.
+    """
 
     address: str
     edge_px: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from builders import FINGERPRINT, attempt_record, pair_record, run_record
 from PIL import Image, ImageDraw
 
 from flows import storage
+from flows.errors import NotFound
 from flows.ledger import Ledger
 from flows.manifest import parse_manifest
 from nst_core.options import StylizeOptions
@@ -43,6 +44,8 @@ class Output:
         image = drawing(f"{self.address} {pair_id}", size)
         (spec,) = [pair for pair in self.manifest.pairs if pair.pair_id == pair_id]
         facts = {"width": size[0], "height": size[1], "options": spec.options, "notes": (), "stop_reason": "steps"}
+        facts |= {"content_sha256": _sha256(spec.content), "style_sha256": _sha256(spec.style)}
+        facts |= {"output_sha256": hashlib.sha256(image).hexdigest()}
         made = pair_record(pair_id, **(facts | record))
         storage.replace(storage.join(self.address, made.output), image)
         self._ledger.commit(made)
@@ -60,6 +63,14 @@ class Output:
         buffer = io.BytesIO()
         pd.DataFrame(table).to_parquet(buffer, index=False)
         storage.replace(storage.join(self.address, "history.parquet"), buffer.getvalue())
+
+
+def _sha256(address: str) -> str:
+    """Of a file, or of its address where there is none."""
+    try:
+        return hashlib.sha256(storage.read(address)).hexdigest()
+    except NotFound:
+        return hashlib.sha256(address.encode()).hexdigest()
 
 
 def studio(folder: Path, **run: Any) -> Output:

@@ -172,7 +172,7 @@ def test_full_size_is_one_pixel_per_pixel(page: Page) -> None:
 
 
 def test_everything_can_be_done_with_keys(page: Page) -> None:
-    """Keys j and k walk through the pairs, Enter opens one, arrows move the line, Esc closes and puts the focus back."""
+    """Keys j and k walk through pairs, Enter opens one, arrows move the line, Esc closes and puts the focus back."""
     focused = "document.activeElement.closest('.card')?.dataset.id"
     for key in "jjjk":
         page.key(key)

@@ -62,6 +62,7 @@ viewer.show = (row) => {
   const losses = [...data.losses, "initial_total_loss"].filter((name) => row[name] !== undefined);
   byId("details").replaceChildren(...[
     row.error ? section(row.status, make("p", { className: "reason" }, row.error)) : null,
+    row.status === "failed" ? section("Do it again", make("p", {}, make("code", {}, `${data.again} --only ${row.id}`))) : null,
     row.outlier ? make("section", { className: "marked" }, make("h3", {}, "Outlier"),
       make("ul", {}, ...row.outlier.map((reason) => make("li", {}, reason)))) : null,
     losses.length ? section("Losses", definitions(losses.map((name) => [words(name), number(row[name])]))) : null,
