@@ -18,6 +18,8 @@ from flows.report.templates import rendered
 
 MEASURES = (*LOSSES, "seconds")
 NO_OPTIONS: dict[str, Any] = {}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""What the runs are called in a page: A is the one that the others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,11 @@ def write_comparison(outputs: Sequence[str], address: str, *, most_pairs: int = 
         most_pairs: more than this are refused, as all small pictures are inside the page.
 
     Raises:
-        OutputError: if an output holds no run, or they have no pair in common.
+        OutputError: if an output holds no run, they have no pair in common, or there are too many of either.
         StorageError: if something cannot be read or written.
     """
+    if len(outputs) > len(LETTERS):
+        raise OutputError(f"expected at most {len(LETTERS)} outputs to compare in one page, found {len(outputs)}")
     runs = [gather(output) for output in outputs]
     matches = matched(runs)
     if not matches:
@@ -84,10 +88,10 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
         ("common.js", "slider.js", "comparison.js"),
         is_stub=any("stub" in run.backbones for run in runs),
         names=names,
-        runs=list(zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", runs, names, strict=False)),
+        runs=list(zip(LETTERS, runs, names, strict=False)),
         pairs=len(matches),
         unmatched=[
-            len(run.pairs) - sum(match.pairs[place] is not None for match in matches) for place, run in enumerate(runs)
+            (letter, number) for letter, number in zip(LETTERS, _unmatched(runs, matches), strict=False) if number
         ],
         summaries=[_summary(matches, place) for place in range(1, len(runs))],
         same_objective=all(one == alike[0] for one in alike),
@@ -96,7 +100,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
         data={
             "rows": [_row(number, match, runs, pictures, address) for number, match in enumerate(matches)],
             "names": names,
-            "letters": list("ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(runs)]),
+            "letters": list(LETTERS[: len(runs)]),
             "measures": list(MEASURES),
             "rowsAPage": ROWS_A_PAGE,
         },
@@ -134,6 +138,11 @@ def link(output: str, image: str, page: str) -> str | None:
     return quote(posixpath.relpath(f"/{key}", f"/{folder}")) if bucket == target_bucket else None
 
 
+def _unmatched(runs: Sequence[Run], matches: Sequence[Match]) -> list[int]:
+    """How many rows of each run no other run has."""
+    return [len(run.pairs) - sum(match.pairs[place] is not None for match in matches) for place, run in enumerate(runs)]
+
+
 def _by_files(pairs: Iterable[Pair]) -> dict[tuple[str | None, str | None], Pair]:
     found: defaultdict[tuple[str | None, str | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
@@ -142,7 +151,7 @@ def _by_files(pairs: Iterable[Pair]) -> dict[tuple[str | None, str | None], Pair
 
 
 def _objective(match: Match, place: int) -> object:
-    """What makes total losses comparable. All None in a run that lacks the pair, which is then told apart anyway."""
+    """What makes total losses comparable; a run that lacks the pair has no say."""
     pair = match.pairs[place] or match.first
     options = pair.options
     return options and (options.recipe, options.content_weight, options.style_weight, options.tv_weight)

@@ -98,9 +98,8 @@ def _beside(wanted: Mapping[str, Wanted], output: str) -> dict[str, Shown]:
         return "/".join((*FOLDER, name))
 
     made = small_pictures({key: one for key, one in wanted.items() if key not in ready}, keep, limits_in_force())
-    return made | {
-        key: Shown("/".join((*FOLDER, found[0])), int(found[2]), int(found[3])) for key, found in ready.items()
-    }
+    made |= {key: Shown("/".join((*FOLDER, found[0])), int(found[2]), int(found[3])) for key, found in ready.items()}
+    return {key: made[key] for key in wanted}
 
 
 def _start(wanted: Wanted) -> str:

@@ -34,7 +34,7 @@ def test_the_page_stands_alone(output: Output) -> None:
     """No address in it leads to the network or to a second file, but for the stylized images themselves."""
     page = written(output.address)
 
-    assert re.findall(r"<(?:link|script|img|iframe)[^>]*\b(?:src|href)=[\"']?(?!data:)", page) == []
+    assert re.findall(r"<(?:link|script|img|iframe)[^>]*\b(?:src|href)=[\"']?(?!data:|[\"'])", page) == []
     assert re.findall(r"url\(|@import|https?://(?!www\.w3\.org|example\.com)", page) == []
     assert all(row["full"].startswith("images/") for row in block(page, "data")["rows"] if "full" in row)
     sources = [one[0] for one in block(page, "pictures").values() if isinstance(one, list)]
