@@ -5,7 +5,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from builders import FINGERPRINT, attempt_record, pair_record, run_record
 from PIL import Image, ImageDraw
 
@@ -56,6 +55,8 @@ class Output:
 
     def history(self, pair_id: str, losses: list[float], levels: list[int] | None = None) -> None:
         """The pair's loss history, the only one of the run."""
+        import pandas as pd  # here, because most tests do without
+
         number = len(losses)
         table: dict[str, Any] = {"pair_id": [pair_id] * number, "fingerprint": [FINGERPRINT] * number}
         table |= {"level": levels or [0] * number, "step": range(number), "evaluation": range(1, number + 1)}
