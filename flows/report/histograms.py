@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDE = 30.0
@@ -47,7 +47,8 @@ def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | Non
     least, most = ordered[0], ordered[-1]
     is_logarithmic = least > 0.0 and most / least > WIDE
     number = min(MOST_BINS, max(4, math.ceil(math.sqrt(len(ordered)) * 1.5)))
-    scale, back = (math.log, math.exp) if is_logarithmic else (float, float)
+    scale: Callable[[float], float] = math.log if is_logarithmic else float
+    back: Callable[[float], float] = math.exp if is_logarithmic else float
     low, step = scale(least), (scale(most) - scale(least)) / number
     if step == 0.0:  # so close to each other that floats cannot tell bins apart
         return None

@@ -80,7 +80,7 @@ def drawn(table: Table, *, warning: str = "", foot: str = "") -> Image.Image:
     pictures = _read(table, edge)
     made = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
     edge = max(CELL_PX[0], *(max(size) for size in made)) if made else edge
-    font = ImageFont.load_default(max(10, edge // 18))
+    font = _font(max(10, edge // 18))
     line = round(font.size * 1.5)
     heights = [_height(row, pictures, edge) + (line if any(cell.label for cell in row) else 0) for row in table]
     head = 3 * line if warning else 0
@@ -91,7 +91,7 @@ def drawn(table: Table, *, warning: str = "", foot: str = "") -> Image.Image:
     draw = ImageDraw.Draw(sheet)
     if warning:
         draw.rectangle((0, 0, size[0], head), fill="#ffd400")
-        draw.text((size[0] / 2, head / 2), warning, fill="#1a1a1a", font=ImageFont.load_default(2 * line), anchor="mm")
+        draw.text((size[0] / 2, head / 2), warning, fill="#1a1a1a", font=_font(2 * line), anchor="mm")
     top = MARGIN_PX + head
     for row, height in zip(table, heights, strict=True):
         labels = line if any(cell.label for cell in row) else 0
@@ -113,6 +113,13 @@ def fitted(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
         if font.getlength(short) <= width:
             return short
     return ""
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Pillow's own font, which every machine has."""
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # its other kind is what comes without a size
+    return font
 
 
 def _put(
