@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows import storage
@@ -35,12 +35,17 @@ class Pictures:
 
 def content_px(number: int) -> int:
     """Long edge of so many content pictures: the slider shows this copy, so it is as large as a page can bear."""
-    return 800 if number <= 60 else 512 if number <= 240 else 320 if number <= 1200 else 192
+    return _step(number, ((60, 800), (240, 512), (600, 320), (1200, 240)), 160)
 
 
 def pastiche_px(number: int) -> int:
     """Long edge of so many pastiches; the slider links the file itself, and falls back on this copy."""
-    return 512 if number <= 60 else 288 if number <= 600 else 224 if number <= 1200 else 160
+    return _step(number, ((60, 512), (600, 288), (1200, 208)), 144)
+
+
+def _step(number: int, steps: Sequence[tuple[int, int]], last: int) -> int:
+    """The edge of the first step that so many pictures are within."""
+    return next((edge for most, edge in steps if number <= most), last)
 
 
 def pictures_of(pairs: Iterable[tuple[str, Pair]], thumbs_folder: str | None) -> Pictures:

@@ -22,7 +22,7 @@ READERS = 8
 """Files read at a time: storage far away waits more than it works."""
 _DECODERS = threading.BoundedSemaphore(2)
 """Pictures decoded at a time: one of the largest that are allowed takes some 300 MB."""
-QUALITY = 74
+QUALITY = 70
 
 
 @dataclass(frozen=True)
