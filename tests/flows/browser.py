@@ -124,7 +124,7 @@ class Page:
         """Press and release a key, by the name that scripts know it by."""
         codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
         text = "\r" if key == "Enter" else key if len(key) == 1 else ""
-        facts = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper())), "modifiers": 8 * shift}
+        facts = {"key": key, "windowsVirtualKeyCode": codes.get(key, _code(key)), "modifiers": 8 * shift}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **facts)
         self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
 
@@ -156,6 +156,11 @@ class Page:
         """A PNG of what is in sight, or of the whole page."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         Path(path).write_bytes(base64.b64decode(answer["data"]))
+
+
+def _code(key: str) -> int:
+    """Letters and digits are their own key codes; of other signs the text alone counts, as their place varies."""
+    return ord(key.upper()) if len(key) == 1 and key.isalnum() else 0
 
 
 @contextmanager

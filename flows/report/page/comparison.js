@@ -99,7 +99,7 @@ byId("direction").addEventListener("click", () => {
   chosen.down = !chosen.down;
   apply();
 });
-byId("reset").addEventListener("click", () => {
+byId("clear").addEventListener("click", () => {
   byId("toolbar").reset();
   Object.assign(chosen, { text: "", sort: "row", down: false });
   apply();

@@ -148,7 +148,7 @@ byId("outliers")?.addEventListener("click", () => {
   byId("outliers").setAttribute("aria-pressed", chosen.outliers);
   apply();
 });
-byId("reset").addEventListener("click", () => {
+byId("clear").addEventListener("click", () => {
   byId("toolbar").reset();
   Object.assign(chosen, { text: "", style: "", status: "", measure: "total_loss", low: "", high: "", sort: "row", down: false, outliers: false });
   byId("outliers")?.setAttribute("aria-pressed", false);
