@@ -83,6 +83,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
     """The page of some matched runs."""
     names = names_of([run.output for run in runs])
     alike = [[_objective(match, place) for match in matches] for place in range(len(runs))]
+    same_objective = all(one == alike[0] for one in alike)
     return rendered(
         "comparison.html.jinja",
         ("common.js", "slider.js", "comparison.js"),
@@ -94,7 +95,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
             (letter, number) for letter, number in zip(LETTERS, _unmatched(runs, matches), strict=False) if number
         ],
         summaries=[_summary(matches, place) for place in range(1, len(runs))],
-        same_objective=all(one == alike[0] for one in alike),
+        same_objective=same_objective,
         differences=_differences(runs, matches),
         measures=MEASURES,
         data={
@@ -103,6 +104,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
             "letters": list(LETTERS[: len(runs)]),
             "measures": list(MEASURES),
             "rowsAPage": ROWS_A_PAGE,
+            "sameObjective": same_objective,
         },
         pictures=shown_json(pictures),
     )

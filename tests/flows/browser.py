@@ -115,7 +115,7 @@ class Page:
             type=kind,
             x=place[0],
             y=place[1],
-            button="left" if kind != "mouseMoved" else "none",
+            button="left" if buttons or kind == "mouseReleased" else "none",
             buttons=buttons,
             clickCount=1 if kind != "mouseMoved" else 0,
         )

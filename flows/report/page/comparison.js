@@ -40,7 +40,8 @@ function change(row, run, name) {
   if (by === undefined) return make("td", { className: "num" }, "–");
   const before = row.runs[0][name];
   const share = before ? ` (${by > 0 ? "+" : ""}${((100 * by) / before).toFixed(1)} %)` : "";
-  const mood = by < 0 ? "better" : by > 0 ? "worse" : "";
+  const isMeasure = name !== "total_loss" || data.sameObjective;
+  const mood = !isMeasure ? "" : by < 0 ? "better" : by > 0 ? "worse" : "";
   return make("td", { className: `num ${mood}` }, `${by > 0 ? "+" : ""}${number(by)}${share}`);
 }
 

@@ -75,15 +75,16 @@ const slider = {
 
 slider.input.addEventListener("input", () => slider.set(Number(slider.input.value)));
 byId("actual").addEventListener("click", () => slider.toggleActual());
+// On the window: the hand may leave the picture while it drags.
+let isDragging = false;
 slider.root.addEventListener("pointerdown", (event) => {
   if (slider.root.classList.contains("single")) return;
   event.preventDefault();
-  slider.root.setPointerCapture(event.pointerId);
+  isDragging = true;
   drag(event);
 });
-slider.root.addEventListener("pointermove", (event) => {
-  if (slider.root.hasPointerCapture(event.pointerId)) drag(event);
-});
+addEventListener("pointermove", (event) => isDragging && drag(event));
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => (isDragging = false));
 
 function drag(event) {
   const box = slider.root.getBoundingClientRect();
