@@ -65,6 +65,7 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
     drawn(
         table,
         warning="STUB: made up, not stylized" if "stub" in run.backbones else "",
+        most_px=max(max(pair.values["width"], pair.values["height"]) for pair in run.succeeded()),  # none larger beside
         foot=f"{len(shown):,} of {len(run.succeeded()):,} pairs" if left_out else "",
     ).save(buffer, "PNG")
     place = address or storage.join(output, NAME)
@@ -72,11 +73,11 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
     return place
 
 
-def drawn(table: Table, *, warning: str = "", foot: str = "") -> Image.Image:
+def drawn(table: Table, *, warning: str = "", foot: str = "", most_px: int = CELL_PX[1]) -> Image.Image:
     """A table of cells as a picture; rows are as high as their highest picture."""
     columns = len(table[0])
     room = SHEET_PX - 2 * MARGIN_PX
-    edge = max(CELL_PX[0], min(CELL_PX[1], room // columns - GAP_PX, room // len(table) - GAP_PX - 16))
+    edge = max(CELL_PX[0], min(CELL_PX[1], most_px, room // columns - GAP_PX, room // len(table) - GAP_PX - 16))
     pictures = _read(table, edge)
     made = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
     edge = max(CELL_PX[0], *(max(size) for size in made)) if made else edge
