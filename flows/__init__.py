@@ -27,7 +27,9 @@
     deployment_runs, inbox_flow   its runs through the API, and the scheduled visit to the inboxes
     service, serve   a Prefect server for one machine, and all deployments served from one process
     environment      Prefect's own settings, made before it is imported
-    cli, cli_service          the command `nst`
+    report/          pages and contact sheets of what a run made
+    progress, terminal, artifacts   where a run stands: for listeners, in a terminal, in Prefect's UI
+    cli, cli_report, cli_service    the command `nst`
     cli_options, option_errors   its options made from the types, its errors in words
 
 Only the Prefect layer imports prefect; only `worker` and what imports it import torch.

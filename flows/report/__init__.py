@@ -1,0 +1,15 @@
+"""A face for a run: one file that shows every pair, a page that compares runs, a contact sheet for slides.
+
+    gather           records and manifest -> frozen values of one run
+    curves           history.parquet -> how each pair's loss fell
+    outliers         which losses stand apart, and by which rule
+    histograms       losses of a run, counted into bins
+    commands         the exact command that does something again
+    thumbnails       originals and pastiches -> small pictures, a few at a time
+    templates        jinja2 over the files of `page/`: styles and scripts inline, nothing from the network
+    run_page         report.html of one output
+    comparison       the page of two or more outputs over the same pairs
+    sheet            a PNG of contents x styles
+
+Knows nothing of torch or prefect.
+"""

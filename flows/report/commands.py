@@ -1,0 +1,33 @@
+"""The exact command, for a shell, that does again what a page shows."""
+
+import shlex
+from typing import Any
+
+from flows.records import RunRecord
+from flows.settings import RunSettings
+
+
+def retry_command(output: str) -> str:
+    """Does again what failed.
+
+    >>> retry_command("/data/my run")
+    "nst retry '/data/my run'"
+    """
+    return shlex.join(["nst", "retry", output])
+
+
+def run_command(run: RunRecord, output: str) -> str:
+    """Runs the manifest again as it was run, whatever was chosen at the command line included."""
+    defaults = RunSettings().model_dump(mode="json")
+    settings = {name: value for name, value in run.settings.items() if value != defaults.get(name)}
+    words = ["nst", "run", run.manifest_uri, "--output", output]
+    for name, value in (run.options.model_dump(mode="json", exclude_defaults=True) | settings).items():
+        words += _option(name, value)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]

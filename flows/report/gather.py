@@ -1,0 +1,108 @@
+"""One run as frozen values, from its records and its manifest's snapshot alone: what every page is made of."""
+
+import math
+import re
+from dataclasses import dataclass
+
+from flows import storage
+from flows.ledger import Ledger, PairKey
+from flows.manifest_source import latest_manifest
+from flows.records import PairRecord, PairSpec, RunRecord, Status
+from flows.report.curves import Curve, read_curves
+from flows.results import Row, table_rows
+from nst_core.options import StylizeOptions
+
+LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
+
+_OUTPUT = re.compile(r"images/[A-Za-z0-9._-]+")
+"""What a record's `output` looks like: nothing else is ever made a link or read."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row of the manifest and what became of it.
+
+    Attributes:
+        values: its row of the results table.
+        content, style: addresses of the originals; None for a rejected row, whose cells nobody vouches for.
+        output: where its image is, relative to the output prefix; None unless it succeeded.
+        options: as resolved for this pair; None for a rejected row.
+        notes: what the user should know of the result.
+        curve: how its loss fell; empty where no history was kept.
+    """
+
+    values: Row
+    content: str | None
+    style: str | None
+    output: str | None
+    options: StylizeOptions | None
+    notes: tuple[str, ...] = ()
+    curve: Curve = ()
+
+    @property
+    def pair_id(self) -> str:
+        """Its name; a rejected row may have none."""
+        return str(self.values["pair_id"] or f"line {self.values['row']}")
+
+    @property
+    def status(self) -> Status:
+        """succeeded, failed, rejected or pending."""
+        status: Status = self.values["status"]
+        return status
+
+    def loss(self, name: str) -> float | None:
+        """A loss, or any other number of its row, if there is one and it is finite."""
+        value = self.values.get(name)
+        return float(value) if value is not None and math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The latest run of an output."""
+
+    output: str
+    record: RunRecord
+    pairs: tuple[Pair, ...]
+    extra_columns: tuple[str, ...]
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """The backbones that its pictures are from: of finished pairs, or else what the run asked for."""
+        found = {str(pair.values["backbone"]) for pair in self.pairs if pair.values["backbone"]}
+        return tuple(sorted(found)) or (self.record.backbone,)
+
+    def succeeded(self) -> tuple[Pair, ...]:
+        """The pairs with a picture."""
+        return tuple(pair for pair in self.pairs if pair.status == "succeeded")
+
+
+def gather(output: str) -> Run:
+    """The latest run of an output.
+
+    Raises:
+        OutputError: if nothing was ever run into it, or a record is damaged.
+        StorageError: if it cannot be read.
+    """
+    record, _, manifest = latest_manifest(output)
+    ledger = Ledger(output)
+    index = ledger.index()
+    rows = table_rows(manifest, record, ledger, index)
+    curves = read_curves(storage.join(output, "history.parquet"))
+    specs = {spec.row: spec for spec in manifest.pairs}
+
+    def pair(row: Row) -> Pair:
+        spec = specs.get(row["row"])
+        if spec is None:
+            return Pair(row, None, None, None, None)
+        key: PairKey = (spec.pair_id, record.fingerprints[spec.pair_id])
+        done = ledger.read_record(key, index) if row["status"] == "succeeded" else None
+        return _pair(row, spec, done, curves.get(key, ()))
+
+    return Run(output, record, tuple(map(pair, rows)), manifest.extra_columns)
+
+
+def _pair(row: Row, spec: PairSpec, done: PairRecord | None, curve: Curve) -> Pair:
+    if done is None:
+        return Pair(row, spec.content, spec.style, None, spec.options)
+    output = done.output if _OUTPUT.fullmatch(done.output) else None
+    return Pair(row, spec.content, spec.style, output, done.options, done.notes, curve)

@@ -1,0 +1,60 @@
+"""The losses of a run, counted into bins: what a small bar chart needs."""
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+WIDE = 30.0
+"""From this ratio of the largest to the smallest value on, bins grow by a factor instead of a step."""
+MOST_BINS = 24
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Values from `low` up to `high`; the last bin has its upper end too."""
+
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often a number takes which values over a run."""
+
+    name: str
+    title: str
+    bins: tuple[Bin, ...]
+    median: float
+    is_logarithmic: bool
+
+    @property
+    def tallest(self) -> int:
+        """The count of the fullest bin."""
+        return max(one.count for one in self.bins)
+
+
+def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | None:
+    """The histogram of some finite values; None where there is nothing to see: fewer than two different ones.
+
+    >>> [(one.low, one.count) for one in histogram("steps", "Steps", [1.0, 2.0, 2.0, 5.0]).bins]
+    [(1.0, 3), (2.0, 0), (3.0, 0), (4.0, 1)]
+    """
+    ordered = sorted(values)
+    if len(set(ordered)) < 2:
+        return None
+    least, most = ordered[0], ordered[-1]
+    is_logarithmic = least > 0.0 and most / least > WIDE
+    number = min(MOST_BINS, max(4, math.ceil(math.sqrt(len(ordered)) * 1.5)))
+    scale: Callable[[float], float] = math.log if is_logarithmic else float
+    back: Callable[[float], float] = math.exp if is_logarithmic else float
+    low, step = scale(least), (scale(most) - scale(least)) / number
+    if step == 0.0:  # so close to each other that floats cannot tell bins apart
+        return None
+    counts = [0] * number
+    for value in ordered:
+        counts[min(number - 1, int((scale(value) - low) / step))] += 1
+    edges = [least, *(back(low + step * place) for place in range(1, number)), most]
+    bins = tuple(Bin(edges[place], edges[place + 1], count) for place, count in enumerate(counts))
+    return Histogram(name, title, bins, statistics.median(ordered), is_logarithmic)

@@ -1,0 +1,194 @@
+"""report.html: every pair of one output's latest run, in one file."""
+
+import math
+import platform
+import statistics
+from collections import Counter
+from importlib import metadata
+from typing import Any
+from urllib.parse import quote
+
+from flows import storage
+from flows.records import Status
+from flows.report.commands import retry_command, run_command
+from flows.report.curves import thinned
+from flows.report.gather import LOSSES, Pair, Run, gather
+from flows.report.histograms import Histogram, histogram
+from flows.report.outliers import RULE, find_outliers
+from flows.report.renditions import Pictures, pictures_of
+from flows.report.templates import rendered
+from nst_core import __version__
+from nst_core.options import StylizeOptions
+
+NAME = "report.html"
+MOST_EMBEDDED = 5000
+"""Pairs; of a larger run the small pictures are files beside the page."""
+ROWS_A_PAGE = 48
+CURVE_SAMPLES = 48
+MOST_PROBLEMS = 200
+"""Rows listed with their reason at the top; the others are found by the filter."""
+STATUSES: tuple[Status, ...] = ("succeeded", "failed", "rejected", "pending")
+MEASURES = {
+    "total_loss": "Total loss",
+    "content_loss": "Content loss",
+    "style_loss": "Style loss",
+    "tv_loss": "TV loss",
+    "seconds": "Seconds",
+}
+
+
+def write_report(output: str, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
+    """Write the page of an output's latest run; its address.
+
+    Args:
+        output: local folder or `s3://` prefix of a run.
+        most_embedded: with more pairs than this, small pictures go to `_nst/thumbs/` below the output.
+        rows_a_page: pairs shown at a time.
+
+    Raises:
+        OutputError: if nothing was ever run into the output.
+        StorageError: if it cannot be read or written.
+    """
+    run = gather(output)
+    thumbs_folder = output if len(run.pairs) > most_embedded else None
+    pictures = pictures_of(((output, pair) for pair in run.pairs), thumbs_folder)
+    address = storage.join(output, NAME)
+    storage.replace(address, page_of(run, pictures, is_embedded=thumbs_folder is None, rows_a_page=rows_a_page))
+    return address
+
+
+def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int = ROWS_A_PAGE) -> bytes:
+    """The page of a run."""
+    outliers = find_outliers(run.pairs)
+    problems = [pair for pair in run.pairs if pair.status in ("failed", "rejected")]
+    manifest = storage.name_of(run.record.manifest_uri)
+    return rendered(
+        "run.html.jinja",
+        ("common.js", "slider.js", "run.js"),
+        title=manifest.rpartition(".")[0] or manifest,
+        run=run.record,
+        output=run.output,
+        is_stub="stub" in run.backbones,
+        backbones=run.backbones,
+        counts=Counter(pair.status for pair in run.pairs),
+        statuses=STATUSES,
+        tiles=_tiles(run),
+        problems=problems[:MOST_PROBLEMS],
+        problems_left=len(problems) - len(problems[:MOST_PROBLEMS]),
+        retry=retry_command(run.output),
+        again=run_command(run.record, run.output),
+        histograms=_histograms(run),
+        settings=settings_of(run),
+        outliers=len(outliers),
+        rule=RULE,
+        is_embedded=is_embedded,
+        data={
+            "rows": [_row(pair, run, pictures, outliers.get(pair.values["row"], ())) for pair in run.pairs],
+            "losses": list(LOSSES),
+            "rowsAPage": rows_a_page,
+            "isStub": "stub" in run.backbones,
+            "again": run_command(run.record, run.output),
+        },
+        pictures=shown_json(pictures),
+    )
+
+
+def shown_json(pictures: Pictures) -> dict[str, Any]:
+    """Key -> [source, width, height], or why there is no picture."""
+    return {key: one.missing or [one.source, one.width, one.height] for key, one in pictures.shown.items()}
+
+
+def settings_of(run: Run) -> list[tuple[str, str]]:
+    """What the pictures were made with, for the foot of a page."""
+    record = run.record
+    weights = sorted({str(pair.values["weights_sha256"]) for pair in run.succeeded()}) or [record.weights_sha256]
+    engines = sorted({str(pair.values["engine_version"]) for pair in run.succeeded()}) or [record.engine_version]
+    chosen = record.options.model_dump(mode="json", exclude_defaults=True)
+    return [
+        ("Manifest", record.manifest_uri),
+        ("Manifest sha256", record.manifest_sha256),
+        ("Output", run.output),
+        ("Run", f"{record.run_id}, started {record.started_at}"),
+        ("Device, precision", f"{record.device}, {record.precision}"),
+        ("Backbone", ", ".join(run.backbones)),
+        ("Weights sha256", ", ".join(weights)),
+        ("Engine", ", ".join(engines)),
+        ("Options of the run", in_words(chosen) or "the defaults"),
+        ("This page", f"engine {__version__}, Pillow {metadata.version('pillow')}, Python {platform.python_version()}"),
+    ]
+
+
+def differing_options(options: StylizeOptions | None, base: StylizeOptions) -> dict[str, Any]:
+    """The options of a pair that are not those of its run."""
+    if options is None:
+        return {}
+    usual = base.resolved().model_dump(mode="json")
+    return {name: value for name, value in options.model_dump(mode="json").items() if value != usual[name]}
+
+
+def in_words(options: dict[str, Any]) -> str:
+    """Options in one line.
+
+    >>> in_words({"size_px": 128, "style_layers": ["relu1_1", "relu2_1"]})
+    'size_px 128, style_layers relu1_1 relu2_1'
+    """
+    texts = {
+        name: " ".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in options.items()
+    }
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
+def _tiles(run: Run) -> list[tuple[str, str]]:
+    """The run in a few numbers."""
+    losses = [value for pair in run.succeeded() if (value := pair.loss("total_loss")) is not None]
+    seconds = [value for pair in run.succeeded() if (value := pair.loss("seconds")) is not None]
+    tiles = []
+    if losses:
+        tiles.append((f"{statistics.median(losses):.4g}", "median total loss"))
+    if seconds:
+        tiles.append((f"{sum(seconds) / len(seconds):.3g} s", "per pair on the device"))
+    return tiles
+
+
+def _histograms(run: Run) -> list[Histogram]:
+    made = (
+        histogram(name, title, [value for pair in run.succeeded() if (value := pair.loss(name)) is not None])
+        for name, title in MEASURES.items()
+    )
+    return [one for one in made if one is not None]
+
+
+def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> dict[str, Any]:
+    values = pair.values
+    row: dict[str, Any] = {
+        "row": values["row"],
+        "id": pair.pair_id,
+        "status": pair.status,
+        "content": values["content"],
+        "style": values["style"],
+        "error": values["error"],
+        "kind": values["error_kind"],
+        "attempts": values["attempts"],
+        "c": pictures.content.get(pair.content or ""),
+        "s": pictures.style.get(pair.style or ""),
+        "extra": {name: values[name] for name in run.extra_columns if values[name]},
+        "options": in_words(differing_options(pair.options, run.record.options)),
+    }
+    if pair.output is not None:
+        row |= {
+            "p": pictures.pastiche[run.output, pair.output],
+            "full": quote(pair.output),
+            "recipe": values["recipe"],
+            "made": f"{values['steps']} steps, {values['evaluations']} evaluations, stopped: {values['stop_reason']}",
+            "on": f"{values['device']}, {values['precision']}, {values['finished_at']}",
+            "size": [values["width"], values["height"]],
+            "notes": list(pair.notes),
+            "outlier": list(outlier),
+            "curve": [_digits(*sample) for sample in thinned(pair.curve, CURVE_SAMPLES)],
+            **{name: pair.loss(name) for name in (*LOSSES, "initial_total_loss", "seconds")},
+        }
+    return {name: value for name, value in row.items() if value not in (None, "", [], {})}
+
+
+def _digits(level: int, _step: int, evaluation: int, *losses: float) -> list[float | None]:
+    return [level, evaluation, *(float(f"{loss:.4g}") if math.isfinite(loss) else None for loss in losses)]

@@ -1,0 +1,201 @@
+"""A headless Chromium, driven over its DevTools protocol: real clicks, real keys, and every error it reports."""
+
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+CHROMIUM = os.environ.get("NST_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium) nor in NST_TEST_CHROMIUM"
+)
+SECONDS = 30.0
+"""Longest wait for anything."""
+
+
+class Page:
+    """One tab. `complaints` are console errors, uncaught exceptions, and what was refused or not found."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._numbers = itertools.count(1)
+        self.complaints: list[str] = []
+        self.requested: list[str] = []
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to a command of the protocol."""
+        number = next(self._numbers)
+        self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self._connection.recv(timeout=SECONDS))
+            if message.get("id") == number:
+                assert "error" not in message, message["error"]
+                return dict(message["result"])
+            self._note(message)
+
+    def _note(self, message: dict[str, Any]) -> None:
+        event, parameters = message.get("method"), message.get("params", {})
+        if event == "Runtime.consoleAPICalled" and parameters["type"] in ("error", "warning", "assert"):
+            self.complaints.append(str(parameters["args"]))
+        elif event == "Runtime.exceptionThrown":
+            self.complaints.append(str(parameters["exceptionDetails"]))
+        elif event == "Log.entryAdded" and parameters["entry"]["level"] in ("error", "warning"):
+            self.complaints.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+        elif event == "Network.requestWillBeSent":
+            self.requested.append(parameters["request"]["url"])
+
+    def open(self, address: str) -> None:
+        """Go to an address, and wait until it is loaded."""
+        self.call("Page.navigate", url=address)
+        self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
+
+    def run(self, expression: str) -> Any:
+        """The value of an expression of the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true."""
+        until = time.monotonic() + SECONDS
+        while not self.run(expression):
+            assert time.monotonic() < until, f"never became true: {expression}"
+            time.sleep(0.02)
+
+    def texts(self, selector: str) -> list[str]:
+        """The text of every element that a selector finds."""
+        found = self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent.trim())")
+        return [str(text) for text in found]
+
+    def text(self, selector: str) -> str:
+        """The text of the only element that a selector finds."""
+        (text,) = self.texts(selector)
+        return text
+
+    def centre(self, selector: str) -> tuple[float, float]:
+        """Where the first element of a selector is, scrolled into sight."""
+        x, y, is_on_top = self.run(
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
+            " one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect();"
+            " const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];"
+            " const top = document.elementFromPoint(x, y);"
+            " return [x, y, one.contains(top) || top?.contains(one)]; })()"
+        )
+        assert is_on_top, f"{selector}: something lies over it"
+        return x, y
+
+    def click(self, selector: str) -> None:
+        """Press the mouse button on the middle of an element."""
+        self.drag(self.centre(selector), None)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float] | None) -> None:
+        """Press the mouse button, move, and let go."""
+        self._mouse("mouseMoved", start, 0)
+        self._mouse("mousePressed", start, 1)
+        if end is not None:
+            self._mouse("mouseMoved", end, 1)
+        self._mouse("mouseReleased", end or start, 0)
+
+    def _mouse(self, kind: str, place: tuple[float, float], buttons: int) -> None:
+        self.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=place[0],
+            y=place[1],
+            button="left" if buttons or kind == "mouseReleased" else "none",
+            buttons=buttons,
+            clickCount=1 if kind != "mouseMoved" else 0,
+        )
+
+    def key(self, key: str, *, shift: bool = False) -> None:
+        """Press and release a key, by the name that scripts know it by."""
+        codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
+        text = "\r" if key == "Enter" else key if len(key) == 1 else ""
+        facts = {"key": key, "windowsVirtualKeyCode": codes.get(key, _code(key)), "modifiers": 8 * shift}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **facts)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
+
+    def type(self, selector: str, text: str) -> None:
+        """Click into a field and type, in place of what it holds."""
+        self.click(selector)
+        self.run(f"document.querySelector({json.dumps(selector)}).select()")
+        for letter in text:
+            self.key(letter)
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose of a list, as a click on its entry does: headless Chromium draws no list to click on."""
+        self.run(
+            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.value = {json.dumps(value)};"
+            " one.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+        assert self.run(f"document.querySelector({json.dumps(selector)}).value") == value
+
+    def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
+        """The size of the window, in CSS pixels."""
+        facts = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}
+        self.call("Emulation.setDeviceMetricsOverride", **facts)
+
+    def prefer(self, theme: str) -> None:
+        """What the system prefers: light or dark."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+
+    def screenshot(self, path: str | Path, *, whole: bool = False) -> None:
+        """A PNG of what is in sight, or of the whole page."""
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        Path(path).write_bytes(base64.b64decode(answer["data"]))
+
+
+def _code(key: str) -> int:
+    """Letters and digits are their own key codes; of other signs the text alone counts, as their place varies."""
+    return ord(key.upper()) if len(key) == 1 and key.isalnum() else 0
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Page]:
+    """A new browser with one empty tab. Its profile is a folder that may be thrown away."""
+    assert CHROMIUM is not None
+    command = [
+        *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+        *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-extensions"),
+        *("--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with connect(_tab(profile, process), max_size=None, open_timeout=SECONDS) as connection:
+            yield Page(connection)
+    finally:
+        process.terminate()
+        try:
+            process.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _tab(profile: Path, process: "subprocess.Popen[bytes]") -> str:
+    """The address of the only tab, as soon as the browser listens."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            port = (profile / "DevToolsActivePort").read_text().split()[0]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=SECONDS) as answer:
+                tabs = [tab for tab in json.load(answer) if tab["type"] == "page"]
+            if tabs:
+                return str(tabs[0]["webSocketDebuggerUrl"])
+        except (FileNotFoundError, IndexError, OSError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"{CHROMIUM} did not start within {SECONDS:.0f} s (exit code {process.poll()})")

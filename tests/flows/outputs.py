@@ -1,0 +1,98 @@
+"""Outputs as runs leave them, with small real pictures, for tests of what is made of them."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+from builders import FINGERPRINT, attempt_record, pair_record, run_record
+from PIL import Image, ImageDraw
+
+from flows import storage
+from flows.errors import NotFound
+from flows.ledger import Ledger
+from flows.manifest import parse_manifest
+from nst_core.options import StylizeOptions
+
+OPTIONS = StylizeOptions(size_px=64, steps=20)
+
+
+def drawing(text: str, size: tuple[int, int] = (64, 48), image_format: str = "PNG") -> bytes:
+    """The file of a picture that differs with its text."""
+    colour = tuple(hashlib.sha256(text.encode()).digest()[:3])
+    picture = Image.new("RGB", size, colour)
+    ImageDraw.Draw(picture).ellipse((4, 4, size[0] - 8, size[1] - 8), fill=colour[::-1])
+    buffer = io.BytesIO()
+    picture.save(buffer, image_format)
+    return buffer.getvalue()
+
+
+class Output:
+    """A run of a manifest, to be filled row by row; nothing is stylized."""
+
+    def __init__(self, address: str, manifest: str, uri: str, **run: Any) -> None:
+        self.address = address
+        self._ledger = Ledger(address)
+        self.manifest = parse_manifest(manifest.encode(), uri, run.get("options", OPTIONS))
+        fingerprints = {pair.pair_id: FINGERPRINT for pair in self.manifest.pairs}
+        self.run = run_record(fingerprints, manifest_uri=uri, **({"options": OPTIONS} | run))
+        self._ledger.start_run(self.run, manifest.encode())
+
+    def done(self, pair_id: str, size: tuple[int, int] = (64, 48), **record: Any) -> None:
+        """A pair with its image and its record."""
+        image = drawing(f"{self.address} {pair_id}", size)
+        (spec,) = [pair for pair in self.manifest.pairs if pair.pair_id == pair_id]
+        facts = {"width": size[0], "height": size[1], "options": spec.options, "notes": (), "stop_reason": "steps"}
+        facts |= {"content_sha256": _sha256(spec.content), "style_sha256": _sha256(spec.style)}
+        facts |= {"output_sha256": hashlib.sha256(image).hexdigest()}
+        made = pair_record(pair_id, **(facts | record))
+        storage.replace(storage.join(self.address, made.output), image)
+        self._ledger.commit(made)
+
+    def failed(self, pair_id: str, **attempt: Any) -> None:
+        """A pair with a failed attempt."""
+        self._ledger.add_attempt(attempt_record(pair_id, **attempt))
+
+    def history(self, pair_id: str, losses: list[float], levels: list[int] | None = None) -> None:
+        """The pair's loss history, the only one of the run."""
+        import pandas as pd  # here, because most tests do without
+
+        number = len(losses)
+        table: dict[str, Any] = {"pair_id": [pair_id] * number, "fingerprint": [FINGERPRINT] * number}
+        table |= {"level": levels or [0] * number, "step": range(number), "evaluation": range(1, number + 1)}
+        table |= {f"{part}_loss": losses for part in ("total", "content", "style", "tv")} | {"seconds": losses}
+        buffer = io.BytesIO()
+        pd.DataFrame(table).to_parquet(buffer, index=False)
+        storage.replace(storage.join(self.address, "history.parquet"), buffer.getvalue())
+
+
+def _sha256(address: str) -> str:
+    """Of a file, or of its address where there is none."""
+    try:
+        return hashlib.sha256(storage.read(address)).hexdigest()
+    except NotFound:
+        return hashlib.sha256(address.encode()).hexdigest()
+
+
+def studio(folder: Path, **run: Any) -> Output:
+    """Eleven rows: nine done (one of them an outlier), one failed, one rejected; cells hold HTML and scripts."""
+    for name in ("cat", "dog"):
+        (folder / f"{name}.png").write_bytes(drawing(name))
+    for name in ("waves", "night"):
+        (folder / f"{name}.jpg").write_bytes(drawing(name, (48, 64), "JPEG"))
+    lines = ["id,content,style,note"]
+    lines += [
+        f"pair-{n},{'cat' if n % 2 else 'dog'}.png,{'waves' if n < 5 else 'night'}.jpg,note {n}" for n in range(1, 9)
+    ]
+    lines += [f"far,cat.png,night.jpg,{EVIL}", "lost,gone.png,waves.jpg,", f"bad,{EVIL_ADDRESS},waves.jpg,"]
+    output = Output(str(folder / "out"), "\n".join(lines) + "\n", str(folder / "pairs.csv"), **run)
+    for n in range(1, 9):
+        losses = {"total_loss": 1.0 + n / 50, "content_loss": 0.5 + n / 100, "style_loss": 0.01 + n / 1000}
+        output.done(f"pair-{n}", seconds=float(n), **losses)
+    output.done("far", total_loss=40.0, content_loss=0.55, style_loss=1.2, initial_total_loss=50.0, seconds=9.0)
+    output.failed("lost", error_kind="not_found", error="gone.png: no such file <b>here</b>")
+    return output
+
+
+EVIL = '"<script>document.title=`taken`</script><img src=x onerror=document.title=`taken`>"'
+EVIL_ADDRESS = '"https://example.com/</script><script>document.title=`taken`</script>"'

@@ -1,0 +1,362 @@
+"""The pages in a headless Chromium: real clicks and keys, and no complaint of the browser."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import Page, browser, needs_chromium
+from outputs import Output, drawing, studio
+
+from flows.report.comparison import write_comparison
+from flows.report.run_page import write_report
+from nst_core.options import StylizeOptions
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One browser for all tests of this file; the pages keep nothing from one to the next."""
+    with browser(tmp_path_factory.mktemp("profile")) as page:
+        page.resize(1280, 900)
+        yield page
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
+    """A run with an outlier, a failed and a rejected row, and cells that hold scripts."""
+    made = studio(tmp_path_factory.mktemp("studio"))
+    made.history("pair-1", [5.0, 3.0, 2.0, 4.0, 1.0, 0.5], levels=[1, 1, 1, 0, 0, 0])
+    return made
+
+
+@pytest.fixture
+def page(tab: Page, output: Output) -> Iterator[Page]:
+    """report.html of the run, newly opened. However it was used, the browser had nothing to complain of."""
+    tab.complaints.clear()
+    tab.requested.clear()
+    tab.open(f"file://{write_report(output.address)}")
+    yield tab
+    assert tab.complaints == []
+
+
+def ids(page: Page) -> list[str]:
+    return page.texts(".card .name b")
+
+
+def position(page: Page) -> float:
+    return float(page.run("document.querySelector('#slider').style.getPropertyValue('--at').replace('%', '')"))
+
+
+PAIRS = [f"pair-{n}" for n in range(1, 9)]
+
+
+def test_all_rows_are_listed_in_order(page: Page) -> None:
+    """Every row has a card with content, style and pastiche side by side."""
+    assert ids(page) == [*PAIRS, "far", "lost", "bad"]
+    assert page.text("#count") == "11 of 11 pairs"
+    boxes = page.run(
+        "[...document.querySelectorAll('.card figure')].slice(0, 3).map((one) => one.getBoundingClientRect().y)"
+    )
+    assert len(set(boxes)) == 1
+    page.wait_for("[...document.querySelectorAll('.card img')].slice(0, 3).every((one) => one.naturalWidth > 0)")
+
+
+def test_no_script_of_a_cell_runs(page: Page) -> None:
+    """A cell's script stands there as text: neither a tag nor a handler of it exists, and the title is untouched."""
+    assert page.run("document.title") == "pairs · style transfer"
+    assert "<script>document.title=`taken`</script>" in page.text("[data-id='far'] .about > .soft")
+    assert page.run("document.querySelectorAll('script').length") == 3
+    assert page.run("document.querySelectorAll('[onerror]').length") == 0
+
+
+def test_a_script_that_got_in_would_not_run_either(page: Page) -> None:
+    """The page's policy stops scripts and requests that are not its own, should escaping ever fail."""
+    page.run(
+        "(() => { const one = document.createElement('script'); one.textContent = 'document.title = `taken`';"
+        " document.body.append(one); const img = document.createElement('div');"
+        " img.innerHTML = '<img src=x onerror=\"document.title=`taken`\">'; document.body.append(img); })()"
+    )
+    page.run("new Promise((done) => setTimeout(done, 100))")
+
+    assert page.run("document.title") == "pairs · style transfer"
+    assert any("Content Security Policy" in one for one in page.complaints)
+    page.complaints.clear()
+
+
+def test_the_list_can_be_searched(page: Page) -> None:
+    """Typing into the search field leaves the rows that hold every word, in an id, a file, a note or a reason."""
+    page.key("/")
+    for letter in "NIGHT 7":
+        page.key(letter)
+    assert ids(page) == ["pair-7"]
+
+    page.type("#text", "no such file")
+    assert ids(page) == ["lost"]
+
+    page.type("#text", "nothing like it")
+    assert page.text("#cards") == "No pair is like that."
+
+    page.click("#clear")
+    assert len(ids(page)) == 11
+
+
+def test_the_list_can_be_filtered(page: Page) -> None:
+    """By style, by status, by a range of a loss, and by outliers alone; filters add up."""
+    page.choose("#style", "waves.jpg")
+    assert ids(page) == [*PAIRS[:4], "lost", "bad"]
+
+    page.choose("#status", "succeeded")
+    page.type("#low", "1.05")
+    assert ids(page) == ["pair-3", "pair-4"]
+    page.type("#high", "1.07")
+    assert ids(page) == ["pair-3"]
+
+    page.click("#clear")
+    page.click("#outliers")
+    assert ids(page) == ["far"]
+    assert page.run("document.querySelector('#outliers').getAttribute('aria-pressed')") == "true"
+
+
+def test_the_list_can_be_sorted(page: Page) -> None:
+    """By any loss, both ways; rows without one come last either way."""
+    page.choose("#sort", "total_loss")
+    assert ids(page)[:9] == [*PAIRS, "far"]
+    assert set(ids(page)[9:]) == {"lost", "bad"}
+
+    page.click("#direction")
+    assert ids(page)[:9] == ["far", *reversed(PAIRS)]
+    assert set(ids(page)[9:]) == {"lost", "bad"}
+
+    page.choose("#sort", "style_loss")
+    assert ids(page)[0] == "far"
+
+
+def test_a_bar_shows_its_pairs(page: Page) -> None:
+    """A click on a bar of a distribution filters by its range; so does Enter on it."""
+    page.click(".bar[role=button][data-measure=total_loss]")
+    assert page.run("document.querySelector('#low').value") == "1.02"
+    assert "far" not in ids(page)
+    assert "pair-1" in ids(page)
+
+    page.run("[...document.querySelectorAll('.bar[role=button][data-measure=total_loss]')].at(-1).focus()")
+    page.key("Enter")
+    assert ids(page) == ["far"]
+
+
+def test_the_slider_compares_content_and_pastiche(page: Page, output: Output) -> None:
+    """A click on a pair opens it; dragging moves the line, and the pastiche is the file itself at full size."""
+    page.click("[data-id='pair-2'] .trio")
+    page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself, 64 × 48 px')")
+
+    assert page.run("document.querySelector('#viewer').open")
+    assert page.run("document.querySelector('#slider .over').src").startswith(f"file://{output.address}/images/pair-2-")
+    assert "content: a copy of 64 × 48 px" in page.text("#picture-note")
+    assert position(page) == 50.0
+
+    x, y = page.centre("#slider")
+    width = page.run("document.querySelector('#slider').getBoundingClientRect().width")
+    page.drag((x, y), (x + width / 4, y))
+    assert position(page) == pytest.approx(75.0, abs=0.5)
+    clipped = page.run("getComputedStyle(document.querySelector('#slider .over')).clipPath")
+    assert clipped.startswith("inset(0px 0px 0px 7")
+
+
+def test_full_size_is_one_pixel_per_pixel(page: Page) -> None:
+    """Fitted, a picture fills its place; at 1:1 it has its own size."""
+    page.click("[data-id='pair-2'] .trio")
+    assert page.run("document.querySelector('#slider').getBoundingClientRect().width") > 300
+
+    page.click("#actual")
+    assert page.run("document.querySelector('#slider').getBoundingClientRect().width") == pytest.approx(64)
+
+
+def test_everything_can_be_done_with_keys(page: Page) -> None:
+    """Keys j and k walk through pairs, Enter opens one, arrows move the line, Esc closes and puts the focus back."""
+    focused = "document.activeElement.closest('.card')?.dataset.id"
+    for key in "jjjk":
+        page.key(key)
+    assert page.run(focused) == "pair-2"
+
+    page.key("Enter")
+    assert page.text("#viewer-title") == "pair-2"
+    page.key("ArrowRight")
+    assert position(page) == 52.0
+    page.key("ArrowLeft", shift=True)
+    assert position(page) == 42.0
+    page.key("Home")
+    assert position(page) == 0.0
+    page.key("j")
+    assert (page.text("#viewer-title"), position(page)) == ("pair-3", 50.0)
+    page.key("f")
+    assert page.run("document.querySelector('#actual').getAttribute('aria-pressed')") == "true"
+
+    page.key("Escape")
+    page.wait_for(f"{focused} === 'pair-3'")
+    assert not page.run("document.querySelector('#viewer').open")
+
+
+def test_the_viewer_walks_through_what_is_listed(page: Page) -> None:
+    """Next and previous keep to the filter and the order of the list, and stop at its ends."""
+    page.choose("#style", "night.jpg")
+    page.click("[data-id='pair-8'] .trio")
+    page.click("#next")
+    assert page.text("#viewer-title") == "far"
+    assert page.run("document.querySelector('#next').disabled")
+
+    page.click("#previous")
+    page.click("#previous")
+    assert page.text("#viewer-title") == "pair-7"
+
+
+def test_a_pair_with_a_history_has_a_curve(page: Page) -> None:
+    """The loss over the evaluations of all levels, with a line where a larger size began; others have none."""
+    page.click("[data-id='pair-1'] .trio")
+    label = page.run("document.querySelector('#details svg').getAttribute('aria-label')")
+    assert label == "total loss from 5 to 0.5 in 9 evaluations"
+    assert page.run("document.querySelectorAll('#details svg .level').length") == 1
+
+    page.key("j")
+    assert page.run("document.querySelectorAll('#details svg').length") == 0
+
+
+def test_a_failed_row_says_why(page: Page) -> None:
+    """A failed row has its reason on its card, in the table at the top and in the viewer, with nothing to slide."""
+    assert page.text("[data-id='lost'] .reason") == "gone.png: no such file <b>here</b>"
+    assert "gone.png: no such file <b>here</b>" in page.texts(".problems td")
+
+    page.click("[data-id='lost'] .trio")
+    page.key("ArrowRight")
+    assert "no such file" in page.text("#details .reason")
+    assert page.run("document.querySelector('#slider').classList.contains('single')")
+
+
+def test_a_command_can_be_copied(page: Page, output: Output) -> None:
+    """The button copies the command that does failed rows again, or marks it where there is no clipboard."""
+    page.click(".command .copy")
+    page.wait_for("document.querySelector('.command .copy').textContent !== 'Copy'")
+
+    done = page.text(".command:first-child .copy")
+    assert done in ("Copied", "Marked")
+    if done == "Marked":
+        assert page.run("getSelection().toString()") == f"nst retry {output.address}"
+
+
+def test_light_and_dark(page: Page) -> None:
+    """The page follows the system, and a button turns it round."""
+    background = "getComputedStyle(document.body).backgroundColor"
+    found = {}
+    for theme in ("dark", "light"):
+        page.prefer(theme)
+        page.wait_for(f"document.documentElement.dataset.theme === '{theme}'")
+        found[theme] = page.run(background)
+
+    assert sum(map(int, found["dark"][4:-1].split(","))) < 150
+    assert sum(map(int, found["light"][4:-1].split(","))) > 600
+    page.click("#theme")
+    assert page.run(background) == found["dark"]
+
+
+@pytest.mark.parametrize("width", [360, 768, 1280])
+def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
+    """On a phone, a tablet and a desk neither list nor viewer scrolls sideways."""
+    page.resize(width, 800, is_phone=width < 500)
+    too_wide = "document.documentElement.scrollWidth - window.innerWidth"
+    assert page.run(too_wide) <= 0
+
+    page.click("[data-id='pair-2'] .trio")
+    assert (
+        page.run(
+            "(() => { const one = document.querySelector('#viewer'); return one.scrollWidth - one.clientWidth; })()"
+        )
+        <= 0
+    )
+    assert page.run("document.querySelector('#slider').getBoundingClientRect().width") > 150
+    page.resize(1280, 900)
+
+
+def test_nothing_is_asked_of_the_network(page: Page, output: Output) -> None:
+    """All that is loaded is the page, what is inside it, and the run's own images."""
+    page.click("[data-id='pair-2'] .trio")
+    page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself')")
+
+    allowed = ("data:", f"file://{output.address}/report.html", f"file://{output.address}/images/")
+    assert [url for url in page.requested if not url.startswith(allowed)] == []
+    assert any(url.endswith(".png") for url in page.requested)
+
+
+def test_a_page_without_its_folder_shows_its_copies(tab: Page, output: Output, tmp_path: Path) -> None:
+    """Sent to somebody as one file, the page still compares: with the small copies, which it says."""
+    tab.complaints.clear()
+    (tmp_path / "sent.html").write_bytes(Path(write_report(output.address)).read_bytes())
+    tab.open(f"file://{tmp_path}/sent.html")
+    tab.click("[data-id='pair-2'] .trio")
+    tab.wait_for("document.querySelector('#picture-note').textContent.includes('cannot be reached from here')")
+
+    assert tab.run("document.querySelector('#slider .over').naturalWidth") == 64
+    assert "pastiche: a copy of 64 × 48 px, as images/pair-2-" in tab.text("#picture-note")
+    assert all("ERR_FILE_NOT_FOUND" in one for one in tab.complaints)
+
+
+def test_a_large_run_is_shown_page_by_page(tab: Page, output: Output) -> None:
+    """Above the threshold rows are paged, thumbnails come from files, and filters still see every row."""
+    tab.complaints.clear()
+    tab.open(f"file://{write_report(output.address, most_embedded=10, rows_a_page=4)}")
+    tab.wait_for("document.querySelector('.card img').naturalWidth > 0")
+
+    assert "/_nst/thumbs/" in tab.run("document.querySelector('.card img').src")
+    assert ids(tab) == PAIRS[:4]
+    tab.click("#page-on")
+    assert (ids(tab), tab.text("#page-number")) == (PAIRS[4:], "page 2 of 3")
+    tab.key("]")
+    assert ids(tab) == ["far", "lost", "bad"]
+    assert tab.run("document.querySelector('#page-on').disabled")
+    tab.choose("#sort", "total_loss")
+    tab.click("#direction")
+    assert ids(tab) == ["far", "pair-8", "pair-7", "pair-6"]
+
+    # The viewer walks over the edge of a page, and the list follows.
+    for _ in range(4):
+        tab.key("j")
+    tab.key("Enter")
+    tab.key("j")
+    assert tab.text("#viewer-title") == "pair-5"
+    tab.key("Escape")
+    tab.wait_for("document.querySelector('#page-number').textContent === 'page 2 of 3'")
+    assert ids(tab)[0] == "pair-5"
+    assert tab.complaints == []
+
+
+def test_two_runs_are_compared(tab: Page, tmp_path: Path) -> None:
+    """Both pictures side by side with the difference of each loss; sorted by it; any two sides in the slider."""
+    tab.complaints.clear()
+    for picture in ("cat.png", "waves.png"):
+        (tmp_path / picture).write_bytes(drawing(picture))
+    outputs = []
+    for name, weight in (("light", 10), ("strong", 90)):
+        options = StylizeOptions(size_px=64, style_weight=weight)
+        manifest = "id,content,style\nx,cat.png,waves.png\ny,waves.png,cat.png\n"
+        output = Output(str(tmp_path / name), manifest, str(tmp_path / f"{name}.csv"), options=options)
+        output.done("x", total_loss=2.0, content_loss=0.4, style_loss=0.02 if weight == 10 else 0.03)
+        output.done("y", total_loss=2.0, content_loss=0.4, style_loss=0.04 if weight == 10 else 0.01)
+        outputs.append(output.address)
+
+    tab.open(f"file://{write_comparison(outputs, str(tmp_path / 'compared.html'))}")
+    assert ids(tab) == ["x", "y"]
+    assert tab.texts("[data-id='x'] figcaption") == ["content", "style", "A", "B"]
+    assert "+0.01 (+50.0 %)" in tab.texts("[data-id='x'] .worse")
+    assert "-0.03 (-75.0 %)" in tab.texts("[data-id='y'] .better")
+
+    tab.choose("#sort", "2:B")
+    assert ids(tab) == ["y", "x"]
+
+    tab.click("[data-id='y'] .trio")
+    tab.wait_for("document.querySelector('#picture-note').textContent.match(/the file itself/g)?.length === 2")
+    assert [tab.run(f"document.querySelector('#slider .{side}').src").split("/")[-3] for side in ("under", "over")] == [
+        *("light", "strong"),
+    ]
+    tab.choose("#left", "content")
+    assert tab.text("#slider .tag.left") == "content"
+    tab.key("ArrowRight")
+    assert position(tab) == 52.0
+    assert tab.complaints == []
