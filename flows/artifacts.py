@@ -57,7 +57,9 @@ class UserInterface:
         what = f"{len(run.todo)} pairs into {run.output}"
 
         def create() -> None:
-            self._bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
+            bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
+            assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
+            self._bar = bar
 
         self._calls.put(create)
 

@@ -16,13 +16,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import lease, storage, stub
 from flows.artifacts import UserInterface
 from flows.dispatch import Patience
-from flows.embedded_server import end_server_with_this_process
+from flows.embedded_server import kept_running
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.progress import RunStarted, announcer, watched_by
 from flows.records import RunSummary
 from flows.refusals import within_limits
+from flows.report.run_page import write_report
 from flows.run import PreparedRun, check_credentials, check_places, finish_run, prepare_run
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
@@ -31,6 +32,9 @@ from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
+
+MOST_ROWS_REPORTED = 2000
+"""Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
 
 
 def _run_name() -> str:
@@ -65,7 +69,6 @@ def bulk_stylize(
         rejected, or Failed (`Incomplete`) where selected rows are still pending.
     """
     show_own_lines()
-    end_server_with_this_process()
     settings, selection = settings or RunSettings(), selection or Selection()
     if only == "failed":
         selection = selection.model_copy(update={"only_failed": True})
@@ -83,7 +86,7 @@ def bulk_stylize(
             raise OptionsError("overrides go with a run without a manifest; with one, give options")
         options = options or StylizeOptions()
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
-    with lease.held(output, settings.wait_for_output_seconds):
+    with kept_running(), lease.held(output, settings.wait_for_output_seconds):
         run = prepare_run(data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes)
         interface = UserInterface()
         try:
@@ -94,10 +97,22 @@ def bulk_stylize(
             finish_run(run)  # the table then shows what is done and what is pending
             raise
         finished = finish_run(run)
+        _write_report(finished.summary)
+        interface.finish(finished.summary, finished.rows)
     summary = finished.summary
-    interface.finish(summary, finished.rows)
     check_credentials(run, summary)
     return _final_state(run, summary)
+
+
+def _write_report(summary: RunSummary) -> None:
+    """The page of the run; whatever goes wrong with it, the run itself is done."""
+    if summary.rows > MOST_ROWS_REPORTED:
+        logger.info("no report.html of %d rows is made by itself: nst report %s", summary.rows, summary.output)
+        return
+    try:
+        write_report(summary.output)
+    except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
+        logger.warning("report.html could not be written, try `nst report`: %s", storage.redacted(str(error)))
 
 
 def _announce(run: PreparedRun) -> None:

@@ -1,37 +1,81 @@
-"""Prefect's embedded server ends when this process does, also where that is killed.
+"""Prefect's embedded server: as long as the run needs it, and no longer.
 
-Prefect stops its server as it exits. A process that is killed cannot: each such run would leave a server of 200 MB.
+If it dies in the middle, Prefect's client asks in vain for minutes, and then calls the whole run crashed: so it is
+started again, on the same port and database. If we are killed, Prefect cannot stop it as it does at exit, and each
+such run would leave a server of 200 MB: so its end is seen to by the system.
 """
 
+import logging
 import os
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from prefect.server.api.server import SubprocessASGIServer
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
 
 _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
 
 
-def end_server_with_this_process() -> None:
-    """Have the embedded server's end seen to; nothing to do where a server of the user's own is used."""
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """Look after the embedded server for as long as the block lasts; nothing to do for a server of the user's own."""
+    ended = threading.Event()
+    _end_with_this_process()
+    keeper = threading.Thread(target=_keep, args=(ended,), name="server", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        _revive()  # Prefect is about to tell it how the run ended
+
+
+def _keep(ended: threading.Event) -> None:
+    while not ended.wait(LOOK_SECONDS):
+        _revive()
+
+
+def _revive() -> None:
+    for server in list(SubprocessASGIServer._instances.values()):
+        process = server.server_process
+        if not server.running or process is None or process.poll() is None:
+            continue
+        logger.warning("Prefect's embedded server ended with exit code %s; starting it again", process.returncode)
+        server.running = False
+        try:
+            server.start()
+        except Exception as error:  # noqa: BLE001  # it is for eyes alone: the pairs go on without it
+            logger.warning("Prefect's embedded server could not be started again: %s", error)
+            return
+        _end_with_this_process()
+
+
+def _end_with_this_process() -> None:
     if os.name != "posix":
         return
     for server in SubprocessASGIServer._instances.values():
-        if server.server_process is not None and server.server_process.poll() is None:
-            _end_with_this_process(server.server_process.pid)
+        process = server.server_process
+        if process is not None and process.poll() is None and process.pid not in _watchers:
+            _watchers[process.pid] = _watcher(process.pid)
 
 
-def _end_with_this_process(process_id: int) -> None:
+def _watcher(process_id: int) -> subprocess.Popen[bytes]:
     # In a session of its own: Ctrl-C, which the whole group gets, must not end it before us.
-    watcher = subprocess.Popen(  # noqa: S603  # nothing in it but a number of our own
+    return subprocess.Popen(  # noqa: S603  # nothing in it but a number of our own
         ["/bin/sh", "-c", _WAIT_AND_KILL.format(process_id=process_id)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    _watchers.append(watcher)
 
 
-_watchers: list[subprocess.Popen[bytes]] = []
-"""Kept, so that their pipes stay open until the end."""
+_watchers: dict[int, subprocess.Popen[bytes]] = {}
+"""By the server's process id. Kept, so that their pipes stay open until the end."""

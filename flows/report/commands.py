@@ -1,19 +1,24 @@
 """The exact command, for a shell, that does again what a page shows."""
 
 import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from flows.records import RunRecord
 from flows.settings import RunSettings
 
 
-def retry_command(output: str) -> str:
-    """Does again what failed.
+def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Does again what failed, with what an earlier retry had on top.
 
-    >>> retry_command("/data/my run")
-    "nst retry '/data/my run'"
+    >>> retry_command("/data/my run", {"size_px": 384})
+    "nst retry '/data/my run' --size-px 384"
     """
-    return shlex.join(["nst", "retry", output])
+    words = ["nst", "retry", output]
+    for name, value in overrides.items():
+        words += _option(name, value)
+    return shlex.join(words)
 
 
 def run_command(run: RunRecord, output: str) -> str:

@@ -75,7 +75,7 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
         tiles=_tiles(run),
         problems=problems[:MOST_PROBLEMS],
         problems_left=len(problems) - len(problems[:MOST_PROBLEMS]),
-        retry=retry_command(run.output),
+        retry=retry_command(run.output, run.record.overrides),
         again=run_command(run.record, run.output),
         histograms=_histograms(run),
         settings=settings_of(run),

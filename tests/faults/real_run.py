@@ -193,4 +193,4 @@ def _picture(folder: Path, name: str) -> bytes:
 def _environment(run: RealRun) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     project = str(Path(__file__).parents[2])
-    return kept | {"PREFECT_HOME": str(run.folder.parent / "prefect"), "PYTHONPATH": project} | run.environment
+    return kept | {"PREFECT_HOME": str(run.folder.parents[1] / "prefect"), "PYTHONPATH": project} | run.environment
