@@ -39,7 +39,7 @@ def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | Non
     """The histogram of some finite values; None where there is nothing to see: fewer than two different ones.
 
     >>> [(one.low, one.count) for one in histogram("steps", "Steps", [1.0, 2.0, 2.0, 5.0]).bins]
-    [(1.0, 3), (2.0, 0), (3.0, 0), (4.0, 1)]
+    [(1.0, 1), (2.0, 2), (3.0, 0), (4.0, 1)]
     """
     ordered = sorted(values)
     if len(set(ordered)) < 2:
