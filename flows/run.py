@@ -142,7 +142,7 @@ def prepare_run(
         backbone=settings.backbone,
         weights_sha256=weights.sha256,
         engine_version=__version__,
-        device=",".join(devices),
+        device=",".join(dict.fromkeys(devices)),
         precision=precision,
         started_at=utc_now(),
         fingerprints=fingerprints,

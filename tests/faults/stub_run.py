@@ -3,6 +3,7 @@
 Runs in a process of its own, so that it can be killed and stopped. It does for a pair what flows.worker does.
 """
 
+import dataclasses
 import hashlib
 import logging
 import multiprocessing
@@ -59,7 +60,9 @@ _FORK.set_forkserver_preload(["flows.run", "stub_run"])  # torch takes seconds t
 
 
 def start(run: StubRun) -> BaseProcess:
-    """A process that carries the run out."""
+    """A process that carries the run out, with the S3 server of this one's environment: the fork server's is older."""
+    aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    run = dataclasses.replace(run, environment=aws | run.environment)
     process = _FORK.Process(target=_main, args=(run,))
     process.start()
     return process
@@ -135,6 +138,13 @@ def _made(pair: PlannedPair, run: StubRun, run_id: str) -> PairRecord:
         attempts=pair.attempt,
     )
     return Ledger(run.output).commit(record)
+
+
+def wait_until_made(run: StubRun, number: int, process: BaseProcess) -> None:
+    """Wait until a run has made so many pairs."""
+    while len(made(run)) < number:
+        assert process.is_alive(), Path(run.log + ".txt").read_text()[-3000:]
+        time.sleep(0.02)
 
 
 def made(run: StubRun) -> list[str]:

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stub_run import StubRun, finished, made, start
+from stub_run import StubRun, finished, made, start, wait_until_made
 from weed import BUCKET, Weed
 from workload import check, check_complete, prepared, statuses
 
@@ -29,8 +28,7 @@ def test_two_runs_with_a_lease(place: str, request: pytest.FixtureRequest, tmp_p
     """A second run on the same output leaves with 75, one that may wait finds nothing left to do."""
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), 20, seconds=0.3)
     first = start(run)
-    while not made(run):
-        time.sleep(0.02)
+    wait_until_made(run, 1, first)
     busy = finished(run)
     waited = finished(StubRun(run.manifest, run.output, run.log, wait_seconds=60))
     first.join(60)
@@ -67,8 +65,7 @@ def test_a_holder_that_sleeps_through_its_term(
     pairs = 20
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.2, random=True)
     sleeper = start(run)
-    while len(made(run)) < 5:
-        time.sleep(0.02)
+    wait_until_made(run, 5, sleeper)
     assert sleeper.pid is not None
     os.kill(sleeper.pid, signal.SIGSTOP)
     _age_lease(run)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fault_proxy import FaultProxy
 from real_run import (
     attempts,
     events,
@@ -24,7 +25,7 @@ from real_run import (
     wait_for_records,
     workers_of,
 )
-from weed import BUCKET
+from weed import BUCKET, Weed
 from workload import check, check_complete
 
 from flows import storage
@@ -212,3 +213,27 @@ def test_inputs_changed_during_a_run(tmp_path: Path, survived: Survived) -> None
     assert found.pop("pair-11") == ("failed", "input_changed")
     assert set(found.values()) == {("succeeded", None)}
     survived("R5, R6", "manifest replaced: 12 rows as planned; picture replaced: failed(input_changed)")
+
+
+@pytest.mark.brief
+def test_credentials_expire_in_mid_run(weed: Weed, proxy: FaultProxy, tmp_path: Path, survived: Survived) -> None:
+    """Every request is refused as expired from some moment on: the run ends with 4 at once, the rest is pending."""
+    run = prepared(f"s3://{BUCKET}/expired", tmp_path, 40, stub="seconds=0.3", more=("--pairs-per-task", "5"))
+    run = dataclasses.replace(run, environment={"AWS_ENDPOINT_URL": proxy.url})
+    with started(run) as process:
+        wait_for_records(run, 3)
+        began = time.monotonic()
+        proxy.rule = lambda _method, _path: (400, "ExpiredToken")
+        code = process.wait(120)
+        seconds = time.monotonic() - began
+    proxy.rule = None
+    done = check(run.as_stub_run)
+
+    assert code == 4, events(run)
+    assert seconds < 30
+    assert events(run).count("left pending") <= 12, events(run)
+    assert 3 <= done < 40
+    assert attempts(run) == 0
+    assert finished(run).returncode == 0
+    check_complete(run.as_stub_run, 40)
+    survived("F11", f"exit code 4 after {seconds:.0f} s with {done} done, 0 attempts counted, then 40/40")

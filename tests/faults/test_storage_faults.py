@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fault_proxy import CUT_SHORT, DRIP, FLIP_BIT, HANG, LOSE_ANSWER, RESET, Fault, FaultProxy
-from stub_run import StubRun, finished, made, start
+from stub_run import StubRun, finished, made, start, wait_until_made
 from weed import BUCKET, IMPATIENT, READER, SECRET, Weed
 from workload import check, check_complete, kinds, prepared, statuses
 
@@ -206,8 +206,7 @@ def test_the_server_dies_and_comes_back(run: StubRun, weed: Weed, survived: Surv
     """Kill -9 of the server in the middle, 20 s of silence, and it is back: all done, nothing made twice."""
     slow = dataclasses.replace(run, seconds=0.5, environment=IMPATIENT | {"AWS_ENDPOINT_URL": weed.url})
     process = start(slow)
-    while len(made(slow)) < 6:
-        time.sleep(0.05)
+    wait_until_made(slow, 6, process)
     weed.kill()
     time.sleep(20)
     weed.start()
@@ -223,8 +222,7 @@ def test_the_server_flaps(run: StubRun, weed: Weed, survived: Survived) -> None:
     """Kill -9 of the server five times during a run."""
     slow = dataclasses.replace(run, seconds=0.8, environment=IMPATIENT | {"AWS_ENDPOINT_URL": weed.url})
     process, kills = start(slow), 0
-    while len(made(slow)) < 2:
-        time.sleep(0.05)
+    wait_until_made(slow, 2, process)
     for _ in range(5):
         weed.kill()
         time.sleep(0.5)
