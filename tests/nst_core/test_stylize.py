@@ -1,5 +1,6 @@
 """stylize: a batch of pairs of equal size at once, and the losses of a finished picture."""
 
+import dataclasses
 import math
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nst_core.backbones.backbone import Backbone, wrap_network
+from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
@@ -404,3 +406,32 @@ def test_the_threshold_is_one_for_the_saved_picture(pairs: Pairs) -> None:
 
     assert result.stop_reason == "threshold"
     assert measure(saved, request, pairs.backbone).total <= threshold
+
+
+# ---- In little memory
+
+
+class Noting(ScheduledVGG):
+    """The network, which notes whether it was asked to make its maps twice."""
+
+    def __init__(self, network: VGG) -> None:
+        super().__init__(network)
+        self.asked: list[bool] = []
+
+    def recomputing(self, *, recompute: bool) -> ScheduledVGG:
+        self.asked.append(recompute)
+        return super().recomputing(recompute=recompute)
+
+
+def test_frugal_gives_the_same_in_less_memory(pairs: Pairs) -> None:
+    """Asked to be frugal, maps are made twice whatever memory there is; the pastiche is the same but for rounding."""
+    noting = Noting(pairs.backbone.exact)
+    backbone = dataclasses.replace(pairs.backbone, fast=noting)
+    request = pairs.request(steps=4, **SMOOTH)
+    (plain,) = stylize([request], backbone)
+    (frugal,) = stylize([request], backbone, frugal=True)
+
+    assert noting.asked == [False, True]
+    assert isinstance(plain, StylizeResult)
+    assert isinstance(frugal, StylizeResult)
+    assert (plain.pastiche - frugal.pastiche).abs().max().item() < 1e-3
