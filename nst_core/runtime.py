@@ -74,7 +74,8 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    _keep_freed_memory()
+    _prepared.add(device)
+    keep_freed_memory(keep=True)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
@@ -86,14 +87,25 @@ def prepare_process(device: str, threads: int | None = None) -> None:
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
-def _keep_freed_memory() -> None:
-    """Let the C library hand freed memory out again instead of giving it back to the system at once.
+_MAPPINGS, _TRIM_THRESHOLD = 65_536, 131_072
+"""glibc's own defaults."""
+
+_prepared: set[str] = set()
+"""Devices that this process was prepared for; a process that was not is left as it is."""
+
+
+def keep_freed_memory(*, keep: bool) -> None:
+    """Let the C library hand freed memory out again instead of giving it back to the system at once, or the reverse.
 
     Feature maps are freed and asked for again at every evaluation. By default glibc maps each anew, and the system
-    clears every page of it: a fifth of the time of an evaluation at 512 px. Other C libraries are left as they are.
+    clears every page of it: a fifth of the time of an evaluation at 512 px. But what is kept is in pieces, and the maps
+    of a large picture fit into few of them: at 3000 px a quarter of the memory is then of no use. Other C libraries,
+    and processes that `prepare_process` has not prepared, are left as they are.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not _prepared or platform.libc_ver()[0] != "glibc":
         return
     library = ctypes.CDLL(None)
-    library.mallopt(_M_MMAP_MAX, 0)
-    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    library.mallopt(_M_MMAP_MAX, 0 if keep else _MAPPINGS)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_THRESHOLD)
+    if not keep:
+        library.malloc_trim(0)

@@ -22,8 +22,12 @@ from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, level_count, refine_from_coarse, usable_levels
+from nst_core.runtime import keep_freed_memory
 
 Result = TypeVar("Result")
+
+LARGE_PIXELS = 2_000_000
+"""Of a batch; from here on memory is what there is too little of, below it is time."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,7 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
+    keep_freed_memory(keep=width * height * len(requests) < LARGE_PIXELS)
     plan = plan_memory(width, height, len(requests), backbone, free=0 if frugal else None)
     contents = torch.cat([request.content for request in requests]).to(backbone.device)
     initial = torch.cat(

@@ -45,9 +45,9 @@ def main() -> None:
     requests = _requests(arguments.size, arguments.batch, options.resolved(), backbone)
     before = _memory_now(arguments.device)
     began = time.perf_counter()
-    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone)
+    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, arguments.frugal)
     warm_up_seconds = time.perf_counter() - began
-    runs = [_run(requests, arguments.evaluations, backbone) for _ in range(arguments.repeats)]
+    runs = [_run(requests, arguments.evaluations, backbone, arguments.frugal) for _ in range(arguments.repeats)]
     outcome = {
         "wall_seconds": [run.wall_seconds for run in runs],
         "seconds_per_evaluation": [run.engine_seconds / run.evaluations for run in runs],
@@ -71,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--weights")
+    parser.add_argument("--frugal", action="store_true", help="the smallest memory plan, whatever is free")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE")
     return parser.parse_args()
 
@@ -80,13 +81,13 @@ def _requests(size_px: int, batch: int, options: StylizeOptions, backbone: Backb
     return [StylizeRequest(content, style, options) for content in contents_of_size(size_px, batch)]
 
 
-def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone) -> Run:
+def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone, frugal: bool) -> Run:
     """From tensors on the host to tensors on the host, so that no work on a GPU is left running."""
     # The first evaluation, of the content image itself, is not a step.
     options = requests[0].options.model_copy(update={"steps": max(1, evaluations - 1)})
     batch = [StylizeRequest(request.content, request.style, options) for request in requests]
     began = time.perf_counter()
-    results = stylize(batch, backbone)
+    results = stylize(batch, backbone, frugal=frugal)
     wall_seconds = time.perf_counter() - began
     failed = [result for result in results if not isinstance(result, StylizeResult)]
     if failed:

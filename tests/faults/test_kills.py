@@ -1,19 +1,25 @@
-"""Runs that meet another run, a full disk or a lost image: real processes, real signals. Kills: test_processes."""
+"""Runs that are killed, stopped, or meet another run, a full disk or a lost image: real processes, real signals.
+
+The engine, Prefect and worker processes are left out here, so that twenty kills take a minute; `test_processes` has them.
+"""
 
 import os
+import random
 import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stub_run import StubRun, finished, made, start, wait_until_made
+from stub_run import THREADS, StubRun, finished, made, start, wait_until_made
 from weed import BUCKET, Weed
 from workload import check, check_complete, prepared, statuses
 
 from flows import storage
+from flows.garbage import find_garbage
 
 Survived = Callable[[str, str], None]
+KILLS = 20
 
 
 def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -21,6 +27,35 @@ def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str
         return str(tmp_path)
     request.getfixturevalue("weed")
     return f"s3://{BUCKET}/kills"
+
+
+@pytest.mark.parametrize(("number", "place"), [("F16", "local"), ("F17", "s3")])
+def test_killed_over_and_over(
+    number: str, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+) -> None:
+    """A run is killed twenty times: nothing finished is lost or wrong, no more is redone than was in hand."""
+    pairs, seed = 200, 7
+    chance = random.Random(seed)
+    run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.1)
+    done = 0
+    for _ in range(KILLS):
+        process, began, before = start(run), time.monotonic(), len(made(run))
+        while len(made(run)) == before and process.is_alive() and time.monotonic() - began < 30:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.05, 0.25))
+        process.kill()
+        process.join()
+        now = check(run)
+        assert now >= done
+        done = now
+
+    assert finished(run) == 0
+    check_complete(run, pairs)
+    redone = len(made(run)) - pairs
+    assert redone <= KILLS * THREADS
+    litter = len(find_garbage(run.output, -60))
+    bound = KILLS * THREADS
+    survived(number, f"{KILLS} kills, {pairs}/{pairs}, {redone} redone (<= {bound}), {litter} files of litter")
 
 
 @pytest.mark.parametrize("place", ["local", "s3"])

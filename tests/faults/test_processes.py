@@ -31,7 +31,7 @@ from workload import check, check_complete
 from flows import storage
 
 Survived = Callable[[str, str], None]
-KILLS = int(os.environ.get("NST_TEST_KILLS", "20"))
+KILLS = int(os.environ.get("NST_TEST_KILLS", "5"))
 WORKERS = 2
 
 
