@@ -1,11 +1,12 @@
 """Runs that are killed, stopped, or meet another run, a full disk or a lost image: real processes, real signals.
 
-The engine, Prefect and worker processes are left out here, so that twenty kills take a minute; `test_processes` has them.
+Engine, Prefect and worker processes are left out here, so that twenty kills take a minute: `test_processes` has them.
 """
 
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
