@@ -91,6 +91,8 @@ def started(run: RealRun) -> Iterator[subprocess.Popen[bytes]]:
             stdout=printed,
             stderr=printed,
             start_new_session=True,
+            # Where the tests run in the background of a shell, Ctrl-C is ignored, and would be by whatever they start.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         yield process

@@ -68,7 +68,7 @@ def test_no_arguments_show_the_help() -> None:
 
 @pytest.mark.parametrize(
     ("command", "models"),
-    [("run", (StylizeOptions, RunSettings)), ("retry", (RunSettings,)), ("validate", (StylizeOptions,))],
+    [("run", (StylizeOptions, RunSettings)), ("retry", (StylizeOptions, RunSettings)), ("validate", (StylizeOptions,))],
 )
 def test_the_help_lists_every_option(command: str, models: Sequence[type[StylizeOptions | RunSettings]]) -> None:
     """The help of a command has an option for every field of the models that it takes, and for no other."""
