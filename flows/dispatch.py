@@ -48,15 +48,16 @@ class _Watch:
 
     def __init__(self, on_message: OnMessage, patience: Patience) -> None:
         self._on_message, self._patience = on_message, patience
-        self._heard = self._chunk_began = time.monotonic()
+        self._heard: float | None = None  # the process is still starting
+        self._chunk_began = time.monotonic()
         self.begun: set[str] = set()
         self.finished: set[str] = set()
         self.on_device: set[str] = set()
 
     def __call__(self, message: Message) -> None:
-        self._heard = time.monotonic()
+        self._heard = now = time.monotonic()
         if isinstance(message, ChunkStarted):
-            self._chunk_began = self._heard
+            self._chunk_began = now
             self.on_device = set(message.pair_ids)
             self.begun |= self.on_device
         elif not isinstance(message, StepTaken):
@@ -66,6 +67,8 @@ class _Watch:
     def check(self) -> None:
         """Raises TookTooLong if it does; the process is then killed."""
         now, left = time.monotonic(), self.on_device - self.finished
+        if self._heard is None:
+            self._heard = now
         silent = now - self._heard
         if silent > self._patience.stall_seconds:
             raise TookTooLong(f"the worker process gave no sign of life for {silent:.0f} s and was killed")

@@ -127,7 +127,10 @@ class DeviceWorker:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """As `run_reporting`; `watch` is called many times a second, and by raising an error kills the process."""
+        """As `run_reporting`; `watch` is called many times a second, and by raising an error kills the process.
+
+        The first time is when the process has started and takes the call on.
+        """
         future = self._schedule(_call_with_report, function, args, kwargs)
         try:
             self._listen(future, on_message, watch)
@@ -151,7 +154,7 @@ class DeviceWorker:
                 last_seen = time.monotonic()
             if not ended and time.monotonic() - last_seen > DEATH_SECONDS:
                 raise WorkerDied(f"the worker process of {self.device} ended by itself in the middle of its work")
-            if not ended:
+            if not ended and process_id is not None:
                 watch()
 
     def _result(self, future: Future[R]) -> R:

@@ -133,8 +133,8 @@ def test_a_worker_is_killed(tmp_path: Path, survived: Survived) -> None:
         ("F19", "exit", (), "worker_died"),
         ("F20", "nan", (), "diverged"),
         ("F20", "error", (), "internal"),
-        ("F20", "hang", ("--pair-timeout-seconds", "2"), "timeout"),
-        ("F20", "hang", ("--stall-seconds", "6"), "timeout"),
+        ("F20", "hang", ("--pair-timeout-seconds", "5"), "timeout"),
+        ("F20", "hang", ("--stall-seconds", "10"), "timeout"),
         ("F21", "oom", (), "out_of_memory"),
     ],
 )

@@ -143,8 +143,8 @@ def stub_job(job: Job, stub: Stub) -> Job:
 @pytest.mark.parametrize(
     ("stub", "patience", "kind", "words"),
     [
-        (Stub(hang=("pair-4",)), Patience(pair_seconds=1.0), "timeout", "1 s per pair are allowed"),
-        (Stub(hang=("pair-4",)), Patience(stall_seconds=5.0), "timeout", "no sign of life"),
+        (Stub(hang=("pair-4",)), Patience(pair_seconds=4.0), "timeout", "4 s per pair are allowed"),
+        (Stub(hang=("pair-4",)), Patience(stall_seconds=8.0), "timeout", "no sign of life"),
         (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
         (Stub(kill=("pair-4",)), Patience(), "worker_died", "exit code -9"),
     ],
@@ -167,7 +167,7 @@ def test_trouble_in_a_process_fails_the_pair_that_made_it(
 def test_a_pair_that_hangs_is_waited_for_once(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
     """Alone on the device it is surely the reason: it is not tried again, as after a death."""
     heard = Listener()
-    carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=1.0))
+    carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))
 
     assert heard.by_id()["pair-2"].error_kind == "timeout"
     assert len(set(heard.process_ids)) == 2
