@@ -23,7 +23,7 @@ from nst_core.options import StylizeOptions
 LOADERS = 4
 """Threads that read and decode: enough to keep a GPU busy, and to hide the latency of S3."""
 
-WRITERS = 2
+WRITERS = 4
 """Threads that encode, upload and commit."""
 
 STEP_SECONDS = 1.0

@@ -14,7 +14,7 @@ from torch.nn import functional
 from flows.ledger import LedgerIndex
 from flows.plan import fingerprinted
 from flows.records import PairRecord, PairSpec
-from flows.worker import ChunkStarted, Job, Message, stylize_pairs
+from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from nst_core.backbones.weights import find_weights
 from nst_core.options import StylizeOptions
 
@@ -70,7 +70,7 @@ def test_losses_are_those_of_the_file(tmp_path: Path, file_format: str) -> None:
     said: list[Message] = []
     stylize_pairs(said.append, [pair], Job(str(tmp_path / "out"), "run", weights, "fp32"), "cpu")
 
-    (record,) = [message for message in said if not isinstance(message, ChunkStarted)]
+    (record,) = [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
     assert isinstance(record, PairRecord), record
     again = relative_loss(tmp_path / "out" / record.output, content, style, (53, 80))
     assert record.total_loss == pytest.approx(again, rel=1e-5)

@@ -13,7 +13,7 @@ from PIL import Image
 from flows import storage
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, Message, engine, stylize_pairs
+from flows.worker import ChunkStarted, Job, Message, StepTaken, engine, stylize_pairs
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
@@ -39,7 +39,7 @@ def stylize_pair(pair: PlannedPair, job: Job) -> Message:
     """The outcome of a batch of one pair."""
     said: list[Message] = []
     stylize_pairs(said.append, [pair], job, "cpu")
-    (outcome,) = [message for message in said if not isinstance(message, ChunkStarted)]
+    (outcome,) = [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
     return outcome
 
 

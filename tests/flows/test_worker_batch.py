@@ -13,7 +13,7 @@ from fault_proxy import FaultProxy
 from flows import storage
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, LeftPending, Message, batch, engine, stylize_pairs
+from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken, batch, engine, stylize_pairs
 from nst_core.backbones.catalogue import WeightsFile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,7 +47,7 @@ def said_of(pairs: list[PlannedPair], job: Job, also: Callable[[Message], None] 
 
 
 def outcomes(said: list[Message]) -> list[PairRecord | AttemptRecord | LeftPending]:
-    return [message for message in said if not isinstance(message, ChunkStarted)]
+    return [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
 
 
 def chunks(said: list[Message]) -> list[tuple[str, ...]]:
@@ -137,7 +137,7 @@ def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str
     threads: dict[str, set[int]] = {"chunk": set(), "outcome": set()}
 
     def note(message: Message) -> None:
-        threads["chunk" if isinstance(message, ChunkStarted) else "outcome"].add(threading.get_ident())
+        threads["chunk" if isinstance(message, ChunkStarted | StepTaken) else "outcome"].add(threading.get_ident())
 
     said_of(pairs_of([photo("a.png"), photo("b.png", seed=1)], waves), job, note)
 
