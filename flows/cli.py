@@ -277,7 +277,9 @@ def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
+    from flows.embedded_server import shield_from_ctrl_c
 
+    shield_from_ctrl_c()
     with _display(shown):
         state = bulk_stylize(**parameters, return_state=True)
     outcome = state.result(raise_on_failure=False)
