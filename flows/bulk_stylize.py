@@ -24,6 +24,7 @@ from flows.embedded_server import kept_running
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
+from flows.operators_listeners import operators_listeners
 from flows.progress import RunStarted, announcer, watched_by
 from flows.records import RunSummary
 from flows.refusals import within_limits
@@ -97,7 +98,7 @@ def bulk_stylize(
         )
         interface = UserInterface()
         try:
-            with watched_by(interface):
+            with watched_by(interface), operators_listeners():
                 _announce(run)
                 _carry_out(run, runner)
         except BaseException:

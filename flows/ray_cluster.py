@@ -22,6 +22,7 @@ ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes use what is installed there
     "RAY_DEDUP_LOGS": "0",
 }
+OWN_CLUSTER = {"RAY_AUTH_MODE": "token"}  # as it is by default; Ray has a lot to say where it is not asked for
 CONNECT_SECONDS = 10.0
 CLIENT = "ray://"
 AUTO = "auto"
@@ -38,7 +39,7 @@ def connected(address: str | None) -> Iterator[Any]:
     Raises:
         ClusterError: if there is none, or ray is not installed.
     """
-    for name, value in ENVIRONMENT.items():
+    for name, value in (ENVIRONMENT if address else ENVIRONMENT | OWN_CLUSTER).items():
         os.environ.setdefault(name, value)
     check_answers(address)
     with _kept_signals():
