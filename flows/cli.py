@@ -21,6 +21,7 @@ from flows import cli_report, cli_service, lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import (
+    ClusterError,
     LimitsError,
     ManifestError,
     NotAllowed,
@@ -368,7 +369,7 @@ def _exit_codes() -> Iterator[None]:
         _fail(error, ExitCode.INTERRUPTED)
     except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
         _fail(error, ExitCode.UNUSABLE)
-    except (StorageError, WeightsError, ServiceError) as error:
+    except (StorageError, WeightsError, ServiceError, ClusterError) as error:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)

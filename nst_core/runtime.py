@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import resource
 from typing import Literal
 
 import torch
@@ -65,6 +66,13 @@ def describe_device(device: str) -> str:
     if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return device
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory that this process has had so far: torch's on a GPU, all of it on the CPU."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_reserved(device)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def prepare_process(device: str, threads: int | None = None) -> None:

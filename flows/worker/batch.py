@@ -19,6 +19,7 @@ from flows.worker.stylizing import Stylized, stylize_chunk
 from flows.worker.writing import write_pair
 from nst_core.optimize import OnStep, StepReport
 from nst_core.options import StylizeOptions
+from nst_core.runtime import peak_memory_bytes
 
 LOADERS = 4
 """Threads that read and decode: enough to keep a GPU busy, and to hide the latency of S3."""
@@ -66,7 +67,8 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         writes: deque[Future[None]] = deque()
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
-            report(ChunkStarted(tuple(loaded.pair.spec.pair_id for loaded in chunk), getpid()))
+            pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
+            report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(device)))
             for loaded, result in stylizer.stylize(chunk, style):
                 writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
                 while len(writes) > most_ahead:  # where storage is slower than the device, the device waits

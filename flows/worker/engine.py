@@ -4,10 +4,12 @@ Called by the thread that drives the device alone: so nothing is made twice.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.records import PlannedPair
+from flows.weights import weights_here
 from flows.worker.inputs import Input, read_input
 from flows.worker.job import Job
 from nst_core.backbones.backbone import Backbone, load_backbone
@@ -30,7 +32,7 @@ def backbone_of(job: Job, device: str) -> Backbone:
     Raises:
         WeightsError: if the weights file is not the run's.
     """
-    return _backbone(job.weights, device, job.precision, job.threads)
+    return _backbone(_weights(job), device, job.precision, job.threads)
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)
@@ -58,6 +60,13 @@ def named(address: str) -> Iterator[None]:
         yield
     except OptionsError as error:
         raise OptionsError(f"{address}: {error}") from error
+
+
+def _weights(job: Job) -> WeightsFile:
+    """The run's weights file on this machine, which need not be the one that planned the run."""
+    if os.path.exists(job.weights.path):
+        return job.weights
+    return weights_here(job.weights.backbone, job.weights_address, job.weights.sha256)
 
 
 @functools.lru_cache(maxsize=1)

@@ -13,8 +13,10 @@ class Job:
     """What every pair of a run shares.
 
     Attributes:
+        weights: the file on the machine that planned the run.
         threads: of the CPU for each worker process; None leaves it to torch.
         max_image_bytes: a picture of more is refused.
+        weights_address: where another machine finds it; None is the published file.
         stub: how the stub behaves; None for a real backbone.
     """
 
@@ -24,4 +26,5 @@ class Job:
     precision: PrecisionName
     threads: int | None = None
     max_image_bytes: int = MAX_BYTES
+    weights_address: str | None = None
     stub: Stub | None = None
