@@ -158,6 +158,7 @@ def prepare_run(
         threads=_threads(devices),
         max_image_bytes=MAX_BYTES if max_image_bytes is None else max_image_bytes,
         stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
+        timeline=settings.timeline,
     )
     return PreparedRun(record, manifest, plan, job, devices, began, settings)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flows.settings import Timeline
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.images import MAX_BYTES
@@ -16,6 +17,7 @@ class Job:
         threads: of the CPU for each worker process; None leaves it to torch.
         max_image_bytes: a picture of more is refused.
         stub: how the stub behaves; None for a real backbone.
+        timeline: what kind of file is written of how each pastiche came to be.
     """
 
     output: str
@@ -25,3 +27,4 @@ class Job:
     threads: int | None = None
     max_image_bytes: int = MAX_BYTES
     stub: Stub | None = None
+    timeline: Timeline = "none"
