@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from flows import stub
 from nst_core.backbones.catalogue import BackboneName
 
-
 Timeline = Literal["none", "gif", "webp"]
 
 

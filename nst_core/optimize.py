@@ -5,7 +5,7 @@ Every pastiche of a batch stops by itself; one that has stopped leaves the batch
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -199,7 +199,7 @@ def _report(
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
-    looks: list[Callable[[], Tensor]],
+    looks: Sequence[Callable[[], Tensor]],
 ) -> None:
     for one, seen, step, look in zip(progress, losses, steps, looks, strict=True):
         on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds, look))

@@ -35,15 +35,17 @@ def _encoded(frames: Sequence[Image.Image], kind: Kind) -> bytes:
     if kind == "webp":
         frames[0].save(buffer, "WEBP", append_images=frames[1:], quality=WEBP_QUALITY, method=4, **facts)
         return buffer.getvalue()
-    # One palette for all frames, of the last one and the first: else a still sky flickers.
-    palette = _both(frames[0], frames[-1]).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
+    # One palette for all frames: else a still sky flickers.
+    palette = _some_of(frames).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
     flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     flat[0].save(buffer, "GIF", append_images=flat[1:], optimize=True, disposal=1, **facts)
     return buffer.getvalue()
 
 
-def _both(first: Image.Image, last: Image.Image) -> Image.Image:
-    together = Image.new("RGB", (first.width, 2 * first.height))
-    together.paste(first, (0, 0))
-    together.paste(last, (0, first.height))
+def _some_of(frames: Sequence[Image.Image]) -> Image.Image:
+    """The last frame and some others before it, above one another."""
+    shown = frames[:: -max(1, len(frames) // 6)]
+    together = Image.new("RGB", (shown[0].width, len(shown) * shown[0].height))
+    for place, frame in enumerate(shown):
+        together.paste(frame, (0, place * frame.height))
     return together

@@ -6,7 +6,7 @@ kept where it differs enough from the one kept before; and of those the frames a
 A by-product: whatever goes wrong here costs the timeline of its pair, and nothing else.
 """
 
-import logging
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,8 +18,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.optimize import StepReport
-
-logger = logging.getLogger(__name__)
 
 Frame = NDArray[np.uint8]
 """Shape (height, width, 3), sRGB."""
@@ -48,7 +46,7 @@ class _Film:
 
     def wants(self, level: int, evaluation: int, total: float) -> bool:
         """Whether to look: it is time to, and the best pastiche is another than at the last look."""
-        return not self.trouble and evaluation >= self.next_look.get(level, 1) and (total < self.lowest)
+        return not self.trouble and evaluation >= self.next_look.get(level, 1) and total < self.lowest
 
     def add(self, frame: Frame) -> None:
         """Keep a look, if it shows something new; of too many, those go that show the least."""
@@ -86,7 +84,10 @@ class Timelines:
             film.add(small_frame(step.look(), self._size))
         except Exception as error:  # noqa: BLE001  # a pair is not lost over a picture of its making
             film.frames, film.trouble = [], f"{type(error).__name__}: {error}"
-            logger.warning("no timeline of a pair: %s", film.trouble)
+
+    def trouble(self, pair: int) -> str:
+        """Why a pair has no frames; empty where it has."""
+        return self._films[pair].trouble
 
     def of(self, pair: int, finished: Image.Image) -> tuple[Image.Image, ...]:
         """A pair's frames, the finished picture last; none where they could not be made."""
@@ -134,7 +135,7 @@ def thinned(frames: Sequence[Frame], least: float) -> list[Frame]:
 
 def chosen(frames: Sequence[Frame], most: int) -> list[int]:
     """The places of at most so many frames that are as equally far apart as can be, the first and the last included."""
-    steps = [difference(before, after) for before, after in zip(frames, frames[1:], strict=False)]
+    steps = [difference(before, after) for before, after in itertools.pairwise(frames)]
     way = np.concatenate([[0.0], np.cumsum(steps)])
     goals = np.linspace(0.0, way[-1], most)
     nearest = {int(np.abs(way - goal).argmin()) for goal in goals}
