@@ -28,6 +28,7 @@ PairKey = tuple[str, str]
 
 _RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
 _OUTPUT = re.compile(r'"output": ?"images/([A-Za-z0-9._-]+)"')
+_TIMELINE = re.compile(r'"timeline": ?"timelines/([A-Za-z0-9._-]+)"')
 """In a record's JSON. Thousands are looked at before a run starts; reading each as a whole would take seconds."""
 WORTH_A_SNAPSHOT = 100
 """Records; fewer are read as fast as their copy."""
@@ -54,6 +55,14 @@ class LedgerIndex:
 
 
 @dataclass(frozen=True)
+class FilesOfRecords:
+    """The files that records name, without their folders."""
+
+    images: frozenset[str]
+    timelines: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The `_nst` folder below an output prefix."""
 
@@ -75,20 +84,22 @@ class Ledger:
                 attempts[key] = max(attempts.get(key, 0), int(found[3]))
         return LedgerIndex(frozenset(keys.values()) - imageless, attempts, imageless, copies, read_now)
 
-    def images_of_records(self) -> set[str]:
-        """The names of all images that a record names.
+    def files_of_records(self) -> FilesOfRecords:
+        """The names of all files that a record names.
 
         Raises:
             OutputError: if a record is damaged.
         """
-        images = {name: _image_of(copy.text) for name, copy in self._copies()[0].items()}
+        copies = self._copies()[0]
+        images = {name: _image_of(copy.text) for name, copy in copies.items()}
         damaged = [name for name, image in images.items() if image is None]
         if damaged:
             raise OutputError(
                 f"{storage.join(self.output, '_nst', 'records', damaged[0])}: expected a PairRecord, found something "
                 "else, so that its image cannot be told. Move it away to have its pair done again"
             )
-        return {image for image in images.values() if image}
+        timelines = [found[1] for copy in copies.values() if (found := _TIMELINE.search(copy.text))]
+        return FilesOfRecords(frozenset(filter(None, images.values())), frozenset(timelines))
 
     def save_snapshot(self, index: LedgerIndex) -> None:
         """Keep a copy of all records in one file, if many of them are in none yet."""

@@ -191,6 +191,10 @@ class PairRecord(_Record):
     """What the user should know of this result, such as a content image smaller than asked."""
     history: tuple[LossSample, ...] = ()
     """Some dozens of its evaluations."""
+    timeline: str = ""
+    """Where the moving picture of how it came to be is, relative to the output prefix; empty where none was asked for,
+    or it could not be written, which the notes then say."""
+    timeline_sha256: str = ""
 
 
 class AttemptRecord(_Record):

@@ -142,5 +142,6 @@ def _pair_row(spec: PairSpec, run_id: str) -> Row:
 
 
 def _record_columns(record: PairRecord) -> Row:
-    columns = record.model_dump(exclude={"fingerprint", "options", "notes", "content", "style", "history"})
-    return columns | {"status": "succeeded"}
+    # By name, and no more: the manifest's own columns may be called as any other field is.
+    values = record.model_dump(include=set(RESULT_COLUMNS) - {"content", "style"})
+    return values | {"status": "succeeded"}

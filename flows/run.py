@@ -162,6 +162,7 @@ def prepare_run(
         weights_address=settings.weights,
         max_image_bytes=MAX_BYTES if max_image_bytes is None else max_image_bytes,
         stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
+        timeline=settings.timeline,
     )
     return PreparedRun(record, manifest, plan, job, means, began, settings)
 

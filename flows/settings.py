@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from flows import stub
 from nst_core.backbones.catalogue import BackboneName
 
+Timeline = Literal["none", "gif", "webp"]
+
 
 class RunSettings(BaseModel):
     """How a run is carried out. One value for all its pairs; frozen; unknown names are refused."""
@@ -44,6 +46,8 @@ class RunSettings(BaseModel):
     """Longest time that a pair may be on its device; its process is then killed, and the pair failed."""
     stall_seconds: float = Field(default=1800.0, gt=0.0)
     """Longest time without a sign of life from a worker process, after which it is killed; a step is such a sign."""
+    timeline: Timeline = "none"
+    """gif or webp: also write a small moving picture of how each pastiche came to be."""
     wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """How long to wait while another run is writing to the same output; 0 leaves at once."""
 

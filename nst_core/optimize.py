@@ -5,8 +5,9 @@ Every pastiche of a batch stops by itself; one that has stopped leaves the batch
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import torch
@@ -39,6 +40,8 @@ class StepReport:
         evaluation: 1, 2, ... at this level.
         losses: as the optimizer sees them, at the level's size.
         seconds: since the level began.
+        look: makes the best pastiche so far, shape (1, 3, H, W) of the level's size, on its device, not clamped. To be
+            called before the report's listener returns; it costs nothing where nobody looks.
     """
 
     pair: int
@@ -47,6 +50,7 @@ class StepReport:
     evaluation: int
     losses: LossValues
     seconds: float
+    look: Callable[[], Tensor] = field(repr=False, compare=False)
 
 
 OnStep = Callable[[StepReport], None]
@@ -132,7 +136,9 @@ def optimize(
         for one, seen in zip(progress, losses, strict=True):
             _note(one, seen)
         seconds = time.monotonic() - began
-        _report(on_step, level, progress, losses, steps, seconds)
+        if on_step is not None:
+            looks = [partial(_look, coordinates, best[row : row + 1]) for row in range(len(progress))]
+            _report(on_step, level, progress, losses, steps, seconds, looks)
         for row, one in enumerate(progress):
             if confirm is not None and _meets_aim(one):
                 _settle_aim(one, options, confirm(one.pair, coordinates.decode(best[row : row + 1]).detach()))
@@ -187,17 +193,21 @@ def _note(one: _Progress, losses: LossValues) -> None:
 
 
 def _report(
-    on_step: OnStep | None,
+    on_step: OnStep,
     level: int,
     progress: list[_Progress],
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
+    looks: Sequence[Callable[[], Tensor]],
 ) -> None:
-    if on_step is None:
-        return
-    for one, seen, step in zip(progress, losses, steps, strict=True):
-        on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds))
+    for one, seen, step, look in zip(progress, losses, steps, looks, strict=True):
+        on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds, look))
+
+
+@torch.no_grad()
+def _look(coordinates: Coordinates, point: Tensor) -> Tensor:
+    return coordinates.decode(point)
 
 
 def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> StopReason | None:

@@ -10,7 +10,8 @@ from flows.errors import NotFound
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = ("pair_id", "fingerprint", "level", "step", "evaluation", "total_loss", "content_loss", "style_loss")
+LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
+COLUMNS = ("pair_id", "fingerprint", "level", "step", "evaluation", *LOSSES)
 
 
 class Sample(NamedTuple):
@@ -22,6 +23,7 @@ class Sample(NamedTuple):
     total_loss: float
     content_loss: float
     style_loss: float
+    tv_loss: float
 
 
 Curve = tuple[Sample, ...]
@@ -52,7 +54,7 @@ def read_curves(address: str) -> dict[tuple[str, str], Curve]:
 def thinned(curve: Curve, most: int) -> Curve:
     """At most so many samples, evenly chosen, the first and the last among them.
 
-    >>> [sample.step for sample in thinned(tuple(Sample(0, n, n, 1.0, 1.0, 1.0) for n in range(9)), 3)]
+    >>> [sample.step for sample in thinned(tuple(Sample(0, n, n, 1.0, 1.0, 1.0, 1.0) for n in range(9)), 3)]
     [0, 4, 8]
     """
     if len(curve) <= most:

@@ -16,6 +16,8 @@ LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
 
 _OUTPUT = re.compile(r"images/[A-Za-z0-9._-]+")
 """What a record's `output` looks like: nothing else is ever made a link or read."""
+_TIMELINE = re.compile(r"timelines/[A-Za-z0-9._-]+\.(gif|webp)")
+"""As `_OUTPUT`, of its `timeline`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Pair:
         options: as resolved for this pair; None for a rejected row.
         notes: what the user should know of the result.
         curve: how its loss fell; empty where no history was kept.
+        timeline: where the moving picture of how it came to be is, as `output`; None where there is none.
     """
 
     values: Row
@@ -38,6 +41,7 @@ class Pair:
     options: StylizeOptions | None
     notes: tuple[str, ...] = ()
     curve: Curve = ()
+    timeline: str | None = None
 
     @property
     def pair_id(self) -> str:
@@ -105,4 +109,5 @@ def _pair(row: Row, spec: PairSpec, done: PairRecord | None, curve: Curve) -> Pa
     if done is None:
         return Pair(row, spec.content, spec.style, None, spec.options)
     output = done.output if _OUTPUT.fullmatch(done.output) else None
-    return Pair(row, spec.content, spec.style, output, done.options, done.notes, curve)
+    timeline = done.timeline if _TIMELINE.fullmatch(done.timeline) else None
+    return Pair(row, spec.content, spec.style, output, done.options, done.notes, curve, timeline)

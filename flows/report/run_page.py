@@ -24,7 +24,9 @@ NAME = "report.html"
 MOST_EMBEDDED = 5000
 """Pairs; of a larger run the small pictures are files beside the page."""
 ROWS_A_PAGE = 48
-CURVE_SAMPLES = 48
+CURVE_SAMPLES, CURVE_SAMPLES_OF_MANY = 48, 24
+"""Of each pair's loss history: a run of `MANY` pairs would be slow to load for its curves alone."""
+MANY = 1000
 MOST_PROBLEMS = 200
 """Rows listed with their reason at the top; the others are found by the filter."""
 STATUSES: tuple[Status, ...] = ("succeeded", "failed", "rejected", "pending")
@@ -160,6 +162,7 @@ def _histograms(run: Run) -> list[Histogram]:
 
 def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> dict[str, Any]:
     values = pair.values
+    curve_samples = CURVE_SAMPLES if len(run.pairs) <= MANY else CURVE_SAMPLES_OF_MANY
     row: dict[str, Any] = {
         "row": values["row"],
         "id": pair.pair_id,
@@ -184,10 +187,17 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
             "size": [values["width"], values["height"]],
             "notes": list(pair.notes),
             "outlier": list(outlier),
-            "curve": [_digits(*sample) for sample in thinned(pair.curve, CURVE_SAMPLES)],
+            "timeline": quote(pair.timeline) if pair.timeline else None,
+            "curve": [_digits(*sample) for sample in thinned(pair.curve, curve_samples)],
+            "weights": _weights(pair.options) if pair.curve else None,
             **{name: pair.loss(name) for name in (*LOSSES, "initial_total_loss", "seconds")},
         }
     return {name: value for name, value in row.items() if value not in (None, "", [], {})}
+
+
+def _weights(options: StylizeOptions | None) -> list[float | None] | None:
+    """What content, style and TV loss count in the total."""
+    return None if options is None else [options.content_weight, options.style_weight, options.tv_weight]
 
 
 def _digits(level: int, _step: int, evaluation: int, *losses: float) -> list[float | None]:

@@ -79,7 +79,7 @@ def remove(address: str) -> None:
 
 def temporary_files(output: str) -> list[tuple[str, Entry]]:
     """See `flows.storage.temporary_files`. Only where we write: an output may lie in a folder of other things."""
-    folders = [output, os.path.join(output, "images")]
+    folders = [output, os.path.join(output, "images"), os.path.join(output, "timelines")]
     folders += [folder for folder, _, _ in os.walk(os.path.join(output, "_nst"))]
     return [(os.path.join(folder, entry.name), entry) for folder in folders for entry in _files(folder, TEMPORARY_NAME)]
 

@@ -7,8 +7,10 @@
     chunks     which of the loaded pairs are stylized next, together
     stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
     history    some dozens of a pair's evaluations
+    timelines  some frames of how a pastiche came to be, where a run asks for it
+    animation  frames -> a moving picture
     making_up  the stub's made-up pictures, where a run asks for it
-    writing    a finished pastiche -> image file, then record: the commit of a pair
+    writing    a finished pastiche -> image file, timeline, then record: the commit of a pair
     failures   an error -> the record of a failed attempt
     batch      all of it at once: pairs are loaded and written beside the device's work
 

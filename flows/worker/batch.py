@@ -16,6 +16,7 @@ from flows.worker.job import Job
 from flows.worker.making_up import make_up_chunk
 from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
 from flows.worker.stylizing import Stylized, stylize_chunk
+from flows.worker.timelines import EDGE_PX, FRAMES
 from flows.worker.writing import write_pair
 from nst_core.optimize import OnStep, StepReport
 from nst_core.options import StylizeOptions
@@ -62,7 +63,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         for pair in pairs:
             report(_failed(work, pair, error, began, started_at))
         return
-    most_ahead = _pairs_ahead(first.options)
+    most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
         writes: deque[Future[None]] = deque()
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
@@ -71,7 +72,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
             report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(device)))
             for loaded, result in stylizer.stylize(chunk, style):
                 writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
-                while len(writes) > most_ahead:  # where storage is slower than the device, the device waits
+                while len(writes) > most_behind:  # where storage is slower than the device, the device waits
                     writes.popleft().result()
         for write in writes:
             write.result()
@@ -86,9 +87,8 @@ class _Stylizer:
 
 
 def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
-    stub = work.job.stub
-    if stub is not None:
-        return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, stub))
+    if work.job.stub is not None:
+        return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, work.job))
     capacity = Capacity(options, backbone_of(work.job, work.device))
 
     def stylize(chunk: Sequence[LoadedPair], style: Input) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
@@ -145,8 +145,14 @@ def _chunks(
 
 
 def _pairs_ahead(options: StylizeOptions) -> int:
-    """How many pairs may wait in memory on either side of the device; a pastiche has at most size_px squared pixels."""
+    """How many pairs may wait in memory for the device; a pastiche has at most size_px squared pixels."""
     return max(2, PIXELS_AHEAD // options.size_px**2)
+
+
+def _pairs_behind(options: StylizeOptions, job: Job) -> int:
+    """How many may wait to be written, each with the frames of its timeline."""
+    frames = 0 if job.timeline == "none" else FRAMES * min(EDGE_PX, options.size_px) ** 2
+    return max(2, PIXELS_AHEAD // (options.size_px**2 + frames))
 
 
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:

@@ -5,7 +5,6 @@ samples, every other one is let go, and from then on half as many are taken.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from flows.records import LossSample
@@ -67,9 +66,9 @@ class Histories:
         return tuple(sample for level in sorted(levels, reverse=True) for sample in levels[level].all())
 
 
-def both(one: Callable[[StepReport], None], other: OnStep | None) -> OnStep:
-    """A listener that tells two."""
-    listeners: Sequence[OnStep] = (one,) if other is None else (one, other)
+def both(one: OnStep | None, other: OnStep | None) -> OnStep:
+    """A listener that tells two, where there are two."""
+    listeners = [listener for listener in (one, other) if listener is not None]
 
     def on_step(step: StepReport) -> None:
         for listener in listeners:

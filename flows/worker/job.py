@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from flows.settings import Timeline
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.images import MAX_BYTES
@@ -18,6 +19,7 @@ class Job:
         max_image_bytes: a picture of more is refused.
         weights_address: where another machine finds it; None is the published file.
         stub: how the stub behaves; None for a real backbone.
+        timeline: what kind of file is written of how each pastiche came to be.
     """
 
     output: str
@@ -28,3 +30,4 @@ class Job:
     max_image_bytes: int = MAX_BYTES
     weights_address: str | None = None
     stub: Stub | None = None
+    timeline: Timeline = "none"

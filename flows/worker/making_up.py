@@ -1,5 +1,6 @@
 """The stub's side of a chunk: pictures and losses that are made up, each after its time, or the trouble asked for."""
 
+import dataclasses
 import hashlib
 import os
 import signal
@@ -11,7 +12,9 @@ from PIL import Image, ImageDraw
 from flows.records import utc_now
 from flows.stub import WARNING, Stub
 from flows.worker.inputs import Input, LoadedPair
+from flows.worker.job import Job
 from flows.worker.stylizing import Stylized
+from flows.worker.timelines import frame_size
 from nst_core.errors import DivergedError, OutOfMemory
 from nst_core.losses.perceptual import LossValues
 
@@ -20,15 +23,17 @@ TILES = 8
 
 
 def make_up_chunk(
-    chunk: Sequence[LoadedPair], style: Input, stub: Stub
+    chunk: Sequence[LoadedPair], style: Input, job: Job
 ) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
     """Every pair of a chunk with a made-up pastiche, or with the error that the stub was asked for."""
+    stub = job.stub or Stub()
     for loaded in chunk:
         began, started_at = time.monotonic(), utc_now()
         try:
             _misbehave(loaded.pair.spec.pair_id, stub)
             time.sleep(stub.seconds)
-            yield loaded, _made_up(loaded, style, stub, began, started_at)
+            made = _made_up(loaded, style, stub, began, started_at)
+            yield loaded, made if job.timeline == "none" else dataclasses.replace(made, frames=_frames(made))
         except Exception as error:  # noqa: BLE001  # of this pair alone, as from the engine
             yield loaded, error
 
@@ -65,6 +70,12 @@ def _made_up(loaded: LoadedPair, style: Input, stub: Stub, began: float, started
         started_at=started_at,
         notes=(WARNING,),
     )
+
+
+def _frames(made: Stylized) -> tuple[Image.Image, ...]:
+    """The content, and then at once the made-up picture."""
+    size = frame_size(*made.picture.size)
+    return made.loaded.content.picture.resize(size), made.picture.resize(size)
 
 
 def _picture(digest: bytes, size: tuple[int, int]) -> Image.Image:

@@ -1,5 +1,6 @@
 """One chunk on the device: pairs of one style, size and options, stylized at once and measured one by one."""
 
+import dataclasses
 import io
 import logging
 import time
@@ -15,6 +16,7 @@ from flows.worker.engine import backbone_of, named, style_for
 from flows.worker.history import Histories, both
 from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
+from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
 from nst_core.images import encode_image
@@ -39,6 +41,7 @@ class Stylized:
         losses: of what a reader of the saved file sees.
         notes: what the user should know of how it was made.
         history: some dozens of its evaluations.
+        frames: small pictures of how it came to be, of equal size, the finished one last; none where nobody asked.
         seconds: the pair's equal share of the time that its chunk took on the device, and the time to measure it.
             Loading and writing happen beside the device's work and are not in it, so these add up to a device's time.
     """
@@ -54,6 +57,7 @@ class Stylized:
     started_at: str
     notes: tuple[str, ...] = ()
     history: tuple[LossSample, ...] = ()
+    frames: tuple[Image.Image, ...] = ()
 
 
 def stylize_chunk(
@@ -131,16 +135,18 @@ def _stylize_at_once(
     first = pairs[0]
     style_image = style_for(style, first.pair, first.size, job, backbone.device)
     began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
+    timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
     requests = [
         StylizeRequest(to_tensor(loaded.content.picture), style_image, loaded.pair.spec.options) for loaded in pairs
     ]
     with named(first.pair.spec.content):
-        results = stylize(requests, backbone, both(histories, on_step), frugal=frugal)
+        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
     share = (time.monotonic() - began) / len(pairs)
-    return [
+    measured = [
         _measured(loaded, request, result, backbone, share, started_at, histories.of(place))
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
     ]
+    return [_with_timeline(one, timelines, place) for place, one in enumerate(measured)]
 
 
 def _measured(
@@ -172,6 +178,14 @@ def _measured(
         started_at=started_at,
         history=history,
     )
+
+
+def _with_timeline(result: Stylized | Exception, timelines: Timelines | None, place: int) -> Stylized | Exception:
+    if timelines is None or isinstance(result, Exception):
+        return result
+    trouble = timelines.trouble(place)
+    notes = (*result.notes, f"no timeline: {trouble}") if trouble else result.notes
+    return dataclasses.replace(result, notes=notes, frames=timelines.of(place, result.picture))
 
 
 def _as_saved(picture: Image.Image, options: StylizeOptions) -> Image.Image:

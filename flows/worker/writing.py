@@ -1,10 +1,15 @@
-"""A finished pastiche -> image file, then record: the commit of a pair. Called on threads beside the device's work."""
+"""A finished pastiche -> image file, timeline if asked for, then record: the commit of a pair.
+
+Called on threads beside the device's work.
+"""
 
 import hashlib
+from dataclasses import dataclass
 
 from flows import storage
 from flows.ledger import Ledger
 from flows.records import PairRecord, utc_now
+from flows.worker.animation import animation
 from flows.worker.inputs import Input
 from flows.worker.job import Job
 from flows.worker.stylizing import Stylized
@@ -16,8 +21,17 @@ from nst_core.runtime import describe_device
 EXTENSIONS = {"png": "png", "jpeg": "jpg"}
 
 
+@dataclass(frozen=True)
+class _Timeline:
+    """Where a pair's moving picture is; empty where there is none."""
+
+    output: str = ""
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
 def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairRecord:
-    """Encode and write the image, then make the record; if another run was first, its record stands."""
+    """Write the image and its timeline, then make the record; if another run was first, its record stands."""
     pair, content = stylized.loaded.pair, stylized.loaded.content
     options, losses = pair.spec.options, stylized.losses
     width, height = stylized.picture.size
@@ -26,6 +40,7 @@ def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairR
     output = f"images/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
     # Named by its content, so that writing it again changes nothing; whole, even where a crash left a part of it.
     storage.replace(storage.join(job.output, output), data)
+    timeline = _write_timeline(stylized, job)
     record = PairRecord(
         pair_id=pair.spec.pair_id,
         fingerprint=pair.fingerprint,
@@ -60,14 +75,31 @@ def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairR
         finished_at=utc_now(),
         engine_version=__version__,
         history=stylized.history,
+        timeline=timeline.output,
+        timeline_sha256=timeline.sha256,
         notes=(
             *stylized.notes,
+            *timeline.notes,
             *_notes("content", content),
             *_notes("style", style),
             *_size_notes(width, height, options),
         ),
     )
     return Ledger(job.output).commit(record)
+
+
+def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
+    """Whatever goes wrong with it is a note: the pair itself is done."""
+    if job.timeline == "none" or not stylized.frames:
+        return _Timeline()
+    try:
+        data = animation(stylized.frames, job.timeline)
+        sha256 = hashlib.sha256(data).hexdigest()
+        output = f"timelines/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
+        storage.replace(storage.join(job.output, output), data)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the picture matters more
+        return _Timeline(notes=(f"no timeline: {storage.redacted(str(error))}",))
+    return _Timeline(output, sha256)
 
 
 def _encode(stylized: Stylized) -> bytes:

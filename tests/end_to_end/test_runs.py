@@ -140,6 +140,12 @@ def test_interrupted_and_gone_on_with(
     statuses = [row["status"] for row in csv.DictReader((tmp_path / "out" / "results.csv").open())]
     assert (statuses.count("succeeded"), statuses.count("pending")) == (len(finished), 4 - len(finished))
 
+    assert not (tmp_path / "out" / "report.html").exists()  # there was no time for it
+    assert nst("report", "out").returncode == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{4 - len(finished)} not done yet; go on with" in page
+    assert page.count('"status":"pending"') == 4 - len(finished)
+
     rest = nst(*slow)
 
     assert rest.returncode == 0, rest.stderr

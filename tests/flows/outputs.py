@@ -75,7 +75,7 @@ def _sha256(address: str) -> str:
 
 
 def studio(folder: Path, **run: Any) -> Output:
-    """Eleven rows: nine done (one of them an outlier), one failed, one rejected; cells hold HTML and scripts."""
+    """Eleven rows: nine done (an outlier, a timeline), one failed, one rejected; cells hold HTML and scripts."""
     for name in ("cat", "dog"):
         (folder / f"{name}.png").write_bytes(drawing(name))
     for name in ("waves", "night"):
@@ -88,7 +88,12 @@ def studio(folder: Path, **run: Any) -> Output:
     output = Output(str(folder / "out"), "\n".join(lines) + "\n", str(folder / "pairs.csv"), **run)
     for n in range(1, 9):
         losses = {"total_loss": 1.0 + n / 50, "content_loss": 0.5 + n / 100, "style_loss": 0.01 + n / 1000}
-        output.done(f"pair-{n}", seconds=float(n), **losses)
+        timeline = {"timeline": "timelines/pair-1-01234567.gif"} if n == 1 else {}
+        output.done(f"pair-{n}", seconds=float(n), **losses, **timeline)
+    frames = [Image.new("RGB", (32, 24), (level, 60, 90)) for level in (0, 80, 160)]
+    moving = io.BytesIO()
+    frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:], duration=50)
+    storage.replace(storage.join(output.address, "timelines", "pair-1-01234567.gif"), moving.getvalue())
     output.done("far", total_loss=40.0, content_loss=0.55, style_loss=1.2, initial_total_loss=50.0, seconds=9.0)
     output.failed("lost", error_kind="not_found", error="gone.png: no such file <b>here</b>")
     return output

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from builders import FINGERPRINT, commit_with_image, pair_record, run_record
+from outputs import studio
 from typer.testing import CliRunner
 
 from flows import lease, storage
 from flows.cli import ExitCode, app
 from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
+from flows.report.run_page import write_report
 
 TEMPORARY = f".tmp-{'0a' * 16}"
 
@@ -49,16 +51,52 @@ def test_removing_leaves_all_that_is_referred_to(output: str) -> None:
     assert storage.names(storage.join(output, "images")) == ["cat-01234567.png", "dog-01234567.png"]
 
 
+def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
+    """One that a record names is not; pairs without one are no reason to complain."""
+    commit_with_image(output, pair_record("owl", timeline="timelines/owl-01234567.gif", timeline_sha256="01" * 32))
+    for name in ("owl-01234567.gif", "owl-89abcdef.gif"):
+        storage.replace(storage.join(output, "timelines", name), b"moving")
+    garbage = {one.address: one.reason for one in find_garbage(output, older_than_seconds=-60)}
+
+    assert garbage == {
+        storage.join(output, "images", "cat-ffffffff.png"): "an image without a record",
+        storage.join(output, "timelines", "owl-89abcdef.gif"): "a timeline without a record",
+    }
+
+
+def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) -> None:
+    """Those of the page as it is now stay; once the page is gone, none is for anything; the page can be made again."""
+    made = studio(tmp_path)
+    address = write_report(made.address, most_embedded=1)
+    folder = storage.join(made.address, "_nst", "thumbs")
+    shown = storage.names(folder)
+    stray = f"{'0f' * 16}-224-64x48.webp"
+    storage.replace(storage.join(folder, stray), b"of a page before")
+
+    garbage = find_garbage(made.address, older_than_seconds=-60)
+    remove_garbage(garbage)
+    assert [(storage.name_of(one.address), one.reason) for one in garbage] == [
+        (stray, "a small picture that report.html does not show")
+    ]
+    assert storage.names(folder) == shown
+
+    storage.remove(address)
+    remove_garbage(find_garbage(made.address, older_than_seconds=-60))
+    assert storage.names(folder) == []
+    write_report(made.address, most_embedded=1)
+    assert storage.names(folder) == shown
+
+
 def test_files_of_dead_writers_are_garbage_where_we_write(tmp_path: Path) -> None:
     """Temporary files are found in the output, its images and its ledger, and nowhere else; other files never."""
-    for folder in ("", "images", "_nst", "_nst/records", "_nst/runs/r1", "mine"):
+    for folder in ("", "images", "timelines", "_nst", "_nst/records", "_nst/runs/r1", "mine"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / TEMPORARY).write_bytes(b"half")
         (tmp_path / folder / ".tmp-of-my-own").write_bytes(b"mine")
     found = find_garbage(str(tmp_path), older_than_seconds=-60)
 
     where = {os.path.relpath(os.path.dirname(one.address), tmp_path) for one in found}
-    assert where == {".", "images", "_nst", "_nst/records", "_nst/runs/r1"}
+    assert where == {".", "images", "timelines", "_nst", "_nst/records", "_nst/runs/r1"}
     assert {os.path.basename(one.address) for one in found} == {TEMPORARY}
 
 

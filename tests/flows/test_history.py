@@ -4,6 +4,7 @@ import itertools
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,8 @@ from nst_core.optimize import StepReport
 
 
 def report(evaluation: int, pair: int = 0, level: int = 0, total: float = 1.0) -> StepReport:
-    return StepReport(pair, level, evaluation - 1, evaluation, LossValues(total, 0.1, 0.2, 0.3), evaluation / 10)
+    losses = LossValues(total, 0.1, 0.2, 0.3)
+    return StepReport(pair, level, evaluation - 1, evaluation, losses, evaluation / 10, lambda: torch.zeros(1, 3, 1, 1))
 
 
 @given(st.integers(1, 5000))

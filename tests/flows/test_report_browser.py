@@ -210,14 +210,51 @@ def test_the_viewer_walks_through_what_is_listed(page: Page) -> None:
 
 
 def test_a_pair_with_a_history_has_a_curve(page: Page) -> None:
-    """The loss over the evaluations of all levels, with a line where a larger size began; others have none."""
+    """The losses over the evaluations of all levels, with a line where a larger size began; others have none."""
     page.click("[data-id='pair-1'] .trio")
     label = page.run("document.querySelector('#details svg').getAttribute('aria-label')")
     assert label == "total loss from 5 to 0.5 in 9 evaluations"
     assert page.run("document.querySelectorAll('#details svg .level').length") == 1
+    assert page.texts("#details .legend button") == ["total0.5", "content0.5", "30 × style15"]
+
+    # Each part can be hidden, and stays so from pair to pair.
+    page.click("#details .legend .part-2")
+    assert page.run("document.querySelectorAll('#details svg .curve').length") == 2
+    assert page.run("document.querySelector('#details .legend .part-2').getAttribute('aria-pressed')") == "false"
 
     page.key("j")
     assert page.run("document.querySelectorAll('#details svg').length") == 0
+
+
+def test_a_timeline_is_played(page: Page, output: Output) -> None:
+    """A still picture until it is clicked, or t is pressed; then the moving one, from its beginning each time."""
+    source = "document.querySelector('#film img').src"
+    page.click("[data-id='pair-1'] .trio")
+    assert page.run(source).startswith("data:image/webp")
+
+    page.click("#film")
+    assert page.run(source) == f"file://{output.address}/timelines/pair-1-01234567.gif#1"
+    page.wait_for("document.querySelector('#film img').naturalWidth === 32")
+    page.key("t")
+    assert page.run(source).startswith("data:image/webp")
+    page.key("t")
+    assert page.run(source).endswith("#2")
+
+    page.key("j")
+    assert page.run("document.querySelector('#film')") is None
+
+
+def test_a_timeline_out_of_reach_says_so(tab: Page, output: Output, tmp_path: Path) -> None:
+    """Of a page that was sent alone, the still picture stays, and a line says what is missing."""
+    tab.complaints.clear()
+    (tmp_path / "sent.html").write_bytes(Path(write_report(output.address)).read_bytes())
+    tab.open(f"file://{tmp_path}/sent.html")
+    tab.click("[data-id='pair-1'] .trio")
+    tab.click("#film")
+
+    tab.wait_for("document.querySelector('#details [role=status]').textContent !== ''")
+    assert tab.text("#details [role=status]") == "timelines/pair-1-01234567.gif cannot be reached from here"
+    assert tab.run("document.querySelector('#film img').naturalWidth") == 64
 
 
 def test_a_failed_row_says_why(page: Page) -> None:
@@ -280,7 +317,7 @@ def test_nothing_is_asked_of_the_network(page: Page, output: Output) -> None:
     page.click("[data-id='pair-2'] .trio")
     page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself')")
 
-    allowed = ("data:", f"file://{output.address}/report.html", f"file://{output.address}/images/")
+    allowed = ("data:", *(f"file://{output.address}/{place}" for place in ("report.html", "images/", "timelines/")))
     assert [url for url in page.requested if not url.startswith(allowed)] == []
     assert any(url.endswith(".png") for url in page.requested)
 

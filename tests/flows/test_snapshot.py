@@ -170,12 +170,12 @@ def test_a_damaged_record_keeps_every_image(output: str) -> None:
     storage.replace(record_address(output, "pair-1"), json.dumps({"half": "a record"}).encode())
 
     with pytest.raises(OutputError, match=r"pair-1-.*\.json: expected a PairRecord"):
-        Ledger(output).images_of_records()
+        Ledger(output).files_of_records()
 
 
 def test_all_named_images_are_told(output: str) -> None:
     """Also that of a record whose image is gone, and of pairs that the latest manifest does not have."""
     storage.remove(storage.join(output, "images", "pair-2-01234567.png"))
 
-    assert Ledger(output).images_of_records() == {f"pair-{number}-01234567.png" for number in range(10)}
+    assert Ledger(output).files_of_records().images == {f"pair-{number}-01234567.png" for number in range(10)}
     assert os.path.basename(record_address(output, "x")).startswith("x-")

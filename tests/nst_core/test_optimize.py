@@ -209,6 +209,21 @@ def test_the_first_report_is_of_the_start(batch: Batch) -> None:
         assert vars(report.losses) == pytest.approx(vars(expected), rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_report_shows_the_best_pastiche(batch: Batch, optimizer: str) -> None:
+    """A look at the first report is the start, at the last one of a pastiche its outcome; none holds a gradient."""
+    looks: dict[int, list[Tensor]] = {0: [], 1: []}
+
+    outcomes = batch.optimize(
+        make(optimizer=optimizer, steps=6), lambda report: looks[report.pair].append(report.look())
+    )
+
+    for pair, outcome in enumerate(outcomes):
+        assert torch.allclose(looks[pair][0], batch.contents[pair : pair + 1], atol=1e-3)
+        assert torch.equal(looks[pair][-1], outcome.pastiche)
+        assert not any(look.requires_grad for look in looks[pair])
+
+
 @pytest.mark.parametrize(("optimizer", "learning_rate"), [("lbfgs", None), ("adam", 0.05), ("adam", 1.0)])
 def test_the_outcome_is_the_best_pastiche(batch: Batch, optimizer: str, learning_rate: float | None) -> None:
     """The pastiche of an outcome is the one with the lowest total seen, and its losses are of that pastiche."""

@@ -55,6 +55,8 @@ list.card = (row) => {
 
 // ---------------------------------------------------------------- the viewer
 
+openKeys.t = () => byId("film")?.click();
+
 viewer.show = (row) => {
   slider.show(
     { name: "content", small: picture(row.c) },
@@ -65,8 +67,9 @@ viewer.show = (row) => {
     row.status === "failed" ? section("Do it again", make("p", {}, make("code", {}, `${data.again} --only ${row.id}`))) : null,
     row.outlier ? make("section", { className: "marked" }, make("h3", {}, "Outlier"),
       make("ul", {}, ...row.outlier.map((reason) => make("li", {}, reason)))) : null,
+    row.timeline ? timeline(row) : null,
     losses.length ? section("Losses", definitions(losses.map((name) => [words(name), number(row[name])]))) : null,
-    row.curve ? section("How the loss fell", curve(row.curve)) : null,
+    row.curve ? section("How the loss fell", ...curves(row)) : null,
     section("From", make("div", { className: "from" }, from(row.c, "content", row.content), from(row.s, "style", row.style))),
     row.full ? section("Made", definitions([
       ["size", `${row.size[0]} × ${row.size[1]} px`], ["time", `${number(row.seconds)} s`], ["recipe", row.recipe]]),
@@ -86,37 +89,109 @@ function from(key, name, address) {
     make("figcaption", {}, `${name}: ${lastPart(address || "")}`));
 }
 
-/** Total loss over evaluations, logarithmic; a dashed line where the optimisation went on to a larger size. */
-function curve(samples) {
-  const [width, height, base] = [300, 130, 112];
-  const points = [];
-  const levels = [];
-  let before = 0;
-  let [level, last] = [samples[0][0], 0];
-  for (const [at, evaluation, total] of samples) {
-    if (at !== level) {
+/** How it came to be: a still picture that a click sets in motion, and another stops. */
+function timeline(row) {
+  const still = picture(row.p);
+  const [image, note] = [make("img", { src: still.source || "", alt: "pastiche" }), make("p", { className: "soft", role: "status" })];
+  const button = make("button", { type: "button", className: "film", id: "film", title: "Play or stop (t)", "aria-pressed": "false", "aria-label": "Play how it came to be" }, image);
+  let times = 0;
+  button.addEventListener("click", () => {
+    const isPlaying = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", isPlaying);
+    note.textContent = "";
+    // Another address each time, so that it begins at its beginning.
+    image.src = isPlaying ? `${row.timeline}#${(times += 1)}` : still.source || "";
+  });
+  image.addEventListener("error", () => {
+    if (button.getAttribute("aria-pressed") !== "true") return;
+    button.setAttribute("aria-pressed", "false");
+    image.src = still.source || "";
+    note.textContent = `${decodeURIComponent(row.timeline)} cannot be reached from here`;
+  });
+  return section("How it came to be", button, note);
+}
+
+const parts = ["total", "content", "style", "TV"];
+const drawn = new Set(parts); // stays as it was chosen from pair to pair
+
+/** The losses over evaluations, weighted as they count in the total, and buttons that show or hide each of them. */
+function curves(row) {
+  const weights = [1, ...(row.weights || [])];
+  const shown = parts.map((name, part) => ({ name, part })).filter(({ part }) => weights[part]);
+  const plot = make("div", { className: "plot" });
+  const draw = () => plot.replaceChildren(curve(row.curve, shown.filter(({ name }) => drawn.has(name)), weights));
+  const last = row.curve.at(-1);
+  const legend = shown.map(({ name, part }) => {
+    const button = make("button", { type: "button", className: `key part-${part}`, "aria-pressed": String(drawn.has(name)), title: "Show or hide" },
+      make("span", { className: "swatch" }), weights[part] === 1 ? name : `${number(weights[part])} × ${name}`,
+      make("b", {}, number(last[2 + part] === null ? null : last[2 + part] * weights[part])));
+    button.addEventListener("click", () => {
+      if (!drawn.delete(name)) drawn.add(name);
+      button.setAttribute("aria-pressed", String(drawn.has(name)));
+      draw();
+    });
+    return button;
+  });
+  draw();
+  return [plot, make("div", { className: "legend" }, ...legend)];
+}
+
+const LEAST_OF_TOTAL = 1 / 50; // lower than that share of the lowest total, a part is drawn at the bottom
+
+/** Evaluations of all sizes after one another: {points: [[place, sample], ...], levels: [place, ...]}. */
+function inARow(samples) {
+  const [points, levels] = [[], []];
+  let [before, level, last] = [0, samples[0][0], 0];
+  for (const sample of samples) {
+    if (sample[0] !== level) {
       before += last;
       levels.push(before);
-      level = at;
+      level = sample[0];
     }
-    last = evaluation;
-    if (total > 0) points.push([before + evaluation, Math.log10(total)]);
+    last = sample[1];
+    points.push([before + last, sample]);
   }
-  if (points.length < 2) return make("p", { className: "soft" }, "too short to draw");
-  const most = points.at(-1)[0];
-  const [low, high] = [Math.min(...points.map((one) => one[1])), Math.max(...points.map((one) => one[1]))];
-  const x = (value) => ((value - points[0][0]) / (most - points[0][0] || 1)) * width;
-  const y = (value) => 8 + (1 - (value - low) / (high - low || 1)) * (base - 8);
+  return { points, levels };
+}
+
+/** Numbers such as 0.5, 1, 2 between two others, at most five of them. */
+function ticks(low, high) {
+  const found = (steps) => {
+    const values = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1)
+      values.push(...steps.map((step) => step * 10 ** power).filter((value) => value >= low && value <= high));
+    return values;
+  };
+  return [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]].map(found).find((values) => values.length <= 5) || [];
+}
+
+function curve(samples, shown, weights) {
+  const [width, height, base] = [300, 150, 132];
+  const { points, levels } = inARow(samples);
+  const totals = points.map((one) => one[1][2]).filter((value) => value > 0);
+  if (totals.length < 2) return make("p", { className: "soft" }, "too short to draw");
+  const lines = shown.map(({ part }) => [part, points.map(([at, sample]) => [at, sample[2 + part] * weights[part]]).filter((one) => one[1] > 0)]);
+  const values = lines.flatMap(([, line]) => line.map((one) => one[1]));
+  const high = Math.max(...values, Math.min(...totals));
+  const low = Math.max(Math.min(...values, ...totals), Math.min(...totals) * LEAST_OF_TOTAL);
+  const [first, most] = [points[0][0], points.at(-1)[0]];
+  const x = (value) => ((value - first) / (most - first || 1)) * width;
+  const y = (value) => 8 + (1 - (Math.log10(Math.max(value, low)) - Math.log10(low)) / (Math.log10(high / low) || 1)) * (base - 8);
   const svg = svgPart("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `total loss from ${number(10 ** points[0][1])} to ${number(10 ** points.at(-1)[1])} in ${most} evaluations` });
+    "aria-label": `total loss from ${number(totals[0])} to ${number(totals.at(-1))} in ${most} evaluations` });
+  for (const value of ticks(low, high)) {
+    svg.append(svgPart("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }));
+    svg.append(svgPart("text", { x: 0, y: y(value) - 2 }, number(value)));
+  }
   for (const place of levels) svg.append(svgPart("line", { class: "level", x1: x(place), x2: x(place), y1: 4, y2: base }));
+  svg.append(svgPart("line", { class: "axis", x1: 0, x2: width, y1: base + 0.5, y2: base + 0.5 }));
+  for (const [part, line] of lines.reverse()) {
+    const places = line.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+    svg.append(svgPart("polyline", { class: `curve part-${part}`, points: places }));
+  }
   svg.append(
-    svgPart("line", { class: "axis", x1: 0, x2: width, y1: base + 0.5, y2: base + 0.5 }),
-    svgPart("polyline", { class: "curve", points: points.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ") }),
-    svgPart("text", { x: width, y: 14, "text-anchor": "end" }, `${number(10 ** high)} highest`),
-    svgPart("text", { x: 0, y: height - 4 }, "total loss, logarithmic"),
-    svgPart("text", { x: width, y: height - 4, "text-anchor": "end" }, `${most} evaluations`),
-    svgPart("text", { x: width, y: base - 6, "text-anchor": "end" }, `${number(10 ** low)} lowest`));
+    svgPart("text", { x: 0, y: height - 4 }, levels.length ? "logarithmic; dashed: a larger size" : "logarithmic"),
+    svgPart("text", { x: width, y: height - 4, "text-anchor": "end" }, `${most} evaluations`));
   return svg;
 }
 

@@ -1,0 +1,51 @@
+"""Frames -> the file of a moving picture, which rests on its last frame and begins anew."""
+
+import io
+from collections.abc import Sequence
+from typing import Literal
+
+from PIL import Image
+
+Kind = Literal["gif", "webp"]
+
+FRAME_MS = 110
+LAST_MS = 2200
+MOST_BYTES = 1_500_000
+"""Of a file; frames are made smaller until it is within that."""
+SMALLER = (1.0, 0.8, 0.64, 0.5, 0.35)
+WEBP_QUALITY = 62
+GIF_COLOURS = 128
+
+
+def animation(frames: Sequence[Image.Image], kind: Kind) -> bytes:
+    """A moving picture of some frames of equal size, at most `MOST_BYTES` large where that can be had."""
+    data = b""
+    for scale in SMALLER:
+        size = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
+        data = _encoded([frame.resize(size, Image.Resampling.LANCZOS) for frame in frames], kind)
+        if len(data) <= MOST_BYTES:
+            break
+    return data
+
+
+def _encoded(frames: Sequence[Image.Image], kind: Kind) -> bytes:
+    buffer = io.BytesIO()
+    times = [FRAME_MS] * (len(frames) - 1) + [LAST_MS]
+    facts = {"save_all": True, "duration": times, "loop": 0}
+    if kind == "webp":
+        frames[0].save(buffer, "WEBP", append_images=frames[1:], quality=WEBP_QUALITY, method=4, **facts)
+        return buffer.getvalue()
+    # One palette for all frames: else a still sky flickers.
+    palette = _some_of(frames).quantize(GIF_COLOURS, dither=Image.Dither.NONE)
+    flat = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    flat[0].save(buffer, "GIF", append_images=flat[1:], optimize=True, disposal=1, **facts)
+    return buffer.getvalue()
+
+
+def _some_of(frames: Sequence[Image.Image]) -> Image.Image:
+    """The last frame and some others before it, above one another."""
+    shown = frames[:: -max(1, len(frames) // 6)]
+    together = Image.new("RGB", (shown[0].width, len(shown) * shown[0].height))
+    for place, frame in enumerate(shown):
+        together.paste(frame, (0, place * frame.height))
+    return together
