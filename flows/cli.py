@@ -34,6 +34,7 @@ from flows.errors import (
 from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
 from flows.limits import limits_in_force
+from flows.local_hardware import ask
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.plan import MISSING, identities_of
 from flows.records import Manifest, RunSummary
@@ -269,7 +270,9 @@ class _Shown:
 
 def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
-    # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
+    if parameters["settings"].runner == "local":
+        ask()
+    # Here, because pandas takes a second to import. What cannot be done is refused before Prefect starts.
     from flows.run import check_places, check_run
 
     check_places(parameters["output"], parameters["settings"], limits_in_force())
@@ -301,7 +304,7 @@ def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
 @contextmanager
 def _display(shown: _Shown) -> Iterator[None]:
     """Whatever shows a run while it goes on: a live display in a terminal, else the log's lines."""
-    # Here, as it comes with the flow and so with torch.
+    # Here, as it comes with the flow.
     from rich.console import Console
 
     from flows.progress import watched_by

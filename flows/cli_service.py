@@ -194,7 +194,7 @@ def _serve(deployments: Path, data: str | None, host: str, port: int) -> None:
 
 
 def _serve_deployments(deployments: Path) -> None:
-    from flows.serve import serve  # torch and prefect, which reads its settings when it is imported
+    from flows.serve import serve  # prefect, which reads its settings when it is imported
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
     serve(deployments)

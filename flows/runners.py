@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
+from flows.local_hardware import local_hardware
 from flows.settings import RunSettings
 from flows.worker_pool import WorkerPool, names_of
-from nst_core.runtime import PrecisionName, choose_devices, choose_precision
+from nst_core.hardware import PrecisionName
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,9 +110,10 @@ def local_means(settings: RunSettings) -> Means:
     Raises:
         OptionsError: if the machine has no such device.
     """
-    devices = choose_devices(settings.device)
+    hardware = local_hardware()
+    devices = hardware.devices(settings.device)
     devices = devices * settings.cpu_workers if devices == ("cpu",) else devices
     # Processes that share the cores; one alone leaves it to torch.
     shared = len(devices) > 1 and devices[0] == "cpu"
     threads = max(1, (os.cpu_count() or 1) // len(devices)) if shared else None
-    return Means(devices, names_of(devices), choose_precision(settings.precision, devices[0]), threads)
+    return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)

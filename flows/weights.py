@@ -7,7 +7,7 @@ from pathlib import Path
 from flows import storage
 from flows.errors import NotFound
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 
 WEIGHTS_SECONDS = 1800.0
 """Weights are half a gigabyte, and fetched once."""

@@ -10,20 +10,19 @@ from contextlib import contextmanager
 
 from flows.records import PlannedPair
 from flows.weights import weights_here
-from flows.worker.inputs import Input, read_input
+from flows.worker.inputs import STYLES_KEPT, Input
 from flows.worker.job import Job
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
-from nst_core.images import MAX_BYTES, resize
+from nst_core.hardware import PrecisionName
+from nst_core.images import resize
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_tensor
 from nst_core.recipes import RECIPES
-from nst_core.runtime import PrecisionName, prepare_process
+from nst_core.runtime import prepare_process
 from nst_core.sizes import style_size
 from nst_core.stylize import StyleImage, prepare_style
-
-STYLES_KEPT = 4
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
@@ -33,12 +32,6 @@ def backbone_of(job: Job, device: str) -> Backbone:
         WeightsError: if the weights file is not the run's.
     """
     return _backbone(_weights(job), device, job.precision, job.threads)
-
-
-@functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
-    """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity, max_bytes)
 
 
 def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: Job, device: str) -> StyleImage:

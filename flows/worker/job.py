@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from flows.settings import Timeline
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
+from nst_core.hardware import PrecisionName
 from nst_core.images import MAX_BYTES
-from nst_core.runtime import PrecisionName
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
 
-from real_run import children_of  # noqa: E402
+from real_run import children_of
 
 NODES = 4
 
