@@ -10,19 +10,23 @@ from nst_core.hardware import Hardware, PrecisionName
 
 def hardware_here() -> Hardware:
     """What this machine has, as torch sees it."""
-    gpus = tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+    gpus = _gpus()
     return Hardware(gpus, frozenset(device for device in ("cpu", *gpus) if has_native_bf16(device)))
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
     """See `Hardware.devices`, of this machine."""
-    return hardware_here().devices(wanted)
+    return Hardware(_gpus(), frozenset()).devices(wanted)
 
 
 def choose_precision(wanted: str, device: str) -> PrecisionName:
     """See `Hardware.precision`, of this machine."""
     with_bf16 = frozenset({device} if has_native_bf16(device) else ())
     return Hardware((), with_bf16).precision(wanted, device)
+
+
+def _gpus() -> tuple[str, ...]:
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def has_native_bf16(device: str) -> bool:
