@@ -5,6 +5,7 @@
 
 import io
 import re
+from array import array
 from typing import Any
 
 from flows import storage
@@ -16,6 +17,9 @@ WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "
 REAL_NUMBERS = ("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds")
 
 Row = dict[str, Any]
+
+ROWS_AT_ONCE = 1000
+"""Of the table, turned into text together."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """All but tab and line feed, which CSV can hold."""
@@ -36,7 +40,12 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
         zip([key for key, _ in failed], storage.each(lambda one: ledger.read_attempt(*one), failed), strict=True)
     )
 
-    rows = [_rejected_row(row, manifest.extra_columns, run.run_id) for row in manifest.rejected]
+    columns = (*RESULT_COLUMNS, *manifest.extra_columns)
+
+    def completed(row: Row) -> Row:
+        return {column: row.get(column) for column in columns}
+
+    rows = [completed(_rejected_row(row, manifest.extra_columns, run.run_id)) for row in manifest.rejected]
     for spec in manifest.pairs:
         key = keys[spec.pair_id]
         row = _pair_row(spec, run.run_id)
@@ -54,9 +63,8 @@ def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: Ledger
             }
             row |= {"attempts": failure.attempt, "seconds": failure.seconds, "device": failure.device}
             row |= {"started_at": failure.started_at, "finished_at": failure.finished_at}
-        rows.append(row)
-    columns = (*RESULT_COLUMNS, *manifest.extra_columns)
-    return [{column: row.get(column) for column in columns} for row in sorted(rows, key=lambda row: row["row"])]
+        rows.append(completed(row))
+    return sorted(rows, key=lambda row: row["row"])
 
 
 def counts(rows: list[Row]) -> dict[Status, int]:
@@ -74,11 +82,15 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
     # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
     csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
-    for_people = frame.copy()
-    for name in rows[0]:
-        if _dtype(name) == "string":
-            for_people[name] = frame[name].map(as_plain_text, na_action="ignore")
-    storage.replace(csv_address, for_people.rename(columns=as_plain_text).to_csv(index=False).encode())
+    texts = [name for name in rows[0] if _dtype(name) == "string"]
+    buffer = io.BytesIO()
+    # In parts: a copy of the whole table, and its text twice over, would double what the end of a large run takes.
+    for first in range(0, len(frame), ROWS_AT_ONCE):
+        part = frame.iloc[first : first + ROWS_AT_ONCE].copy()
+        for name in texts:
+            part[name] = part[name].map(as_plain_text, na_action="ignore")
+        part.rename(columns=as_plain_text).to_csv(buffer, index=False, header=first == 0)
+    storage.replace(csv_address, buffer.getvalue())
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     storage.replace(parquet_address, buffer.getvalue())
@@ -87,12 +99,24 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
 
 def write_history(run: RunRecord, output: str, ledger: Ledger, index: LedgerIndex) -> str:
     """Write `history.parquet`, the loss histories of all finished pairs of a run's manifest; its address."""
-    import pandas as pd  # here, as in `write_tables`
+    import numpy as np  # here, as in `write_tables`
+    import pandas as pd
 
     keys = sorted(index.done & {(pair_id, fingerprint) for pair_id, fingerprint in run.fingerprints.items()})
-    samples = [(*key, *sample) for key in keys for sample in ledger.read_record(key, index).history]
-    frame = pd.DataFrame(samples, columns=["pair_id", "fingerprint", *LossSample._fields])
-    frame = frame.astype(dict.fromkeys(("level", "step", "evaluation"), "int32"))
+    whole_numbers = ("level", "step", "evaluation")
+    # Plain arrays, not a tuple per sample: of ten thousand pairs there are hundreds of thousands.
+    samples = {name: array("i" if name in whole_numbers else "d") for name in LossSample._fields}
+    lengths = [0] * len(keys)
+    for place, key in enumerate(keys):
+        for sample in ledger.read_record(key, index).history:
+            lengths[place] += 1
+            for name, values in samples.items():
+                values.append(getattr(sample, name))
+    names = {"pair_id": [pair_id for pair_id, _ in keys], "fingerprint": [fingerprint for _, fingerprint in keys]}
+    frame = pd.DataFrame(
+        {name: pd.Series(values, dtype="str").repeat(lengths).array for name, values in names.items()}
+        | {name: np.frombuffer(values, values.typecode) for name, values in samples.items()}
+    )
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     address = storage.join(output, "history.parquet")

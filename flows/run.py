@@ -178,10 +178,11 @@ def finish_run(run: PreparedRun) -> FinishedRun:
     index = ledger.index()
     ledger.save_snapshot(index)
     rows = table_rows(run.manifest, run.record, ledger, index)
+    write_history(run.record, output, ledger, index)
+    del index  # the text of every record, which the tables need no more
     if len(rows) != len(run.manifest.pairs) + len(run.manifest.rejected):
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
     csv_address, parquet_address = write_tables(rows, output)
-    write_history(run.record, output, ledger, index)
     by_status = counts(rows)
     now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
     summary = RunSummary(

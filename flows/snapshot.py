@@ -5,6 +5,7 @@ version, and a snapshot that is missing or damaged costs time, nothing else.
 """
 
 import gzip
+import io
 import json
 import logging
 import zlib
@@ -56,8 +57,13 @@ def read_snapshot(address: str) -> Snapshot:
 
 def write_snapshot(address: str, copies: Mapping[str, Copy]) -> None:
     """Put a snapshot at an address. That it cannot be written is told and harms nothing."""
-    lines = [json.dumps(FORMAT)] + [json.dumps([name, copy.version, copy.text]) for name, copy in copies.items()]
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed:
+        # Line by line: as one text it would take several times the memory of all records.
+        packed.write(json.dumps(FORMAT).encode())
+        for name, copy in copies.items():
+            packed.write(f"\n{json.dumps([name, copy.version, copy.text])}".encode())
     try:
-        storage.replace(address, gzip.compress("\n".join(lines).encode(), compresslevel=1, mtime=0))
+        storage.replace(address, buffer.getvalue())
     except StorageError as error:
         logger.warning("%s; the next run reads every record instead", error)

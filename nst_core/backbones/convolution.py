@@ -43,7 +43,7 @@ class Convolution:
         self.wide = min(weight.shape[:2]) >= FEWEST_CHANNELS
         # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
         self.rectifies_on_the_way = (
-            weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+            weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch._C._has_mkldnn
         )
 
     def rectified(self, features: Tensor) -> Tensor:
