@@ -99,8 +99,8 @@ class JsonLines:
             self._file.flush()
 
 
-def render(standing: Standing) -> RenderableType:
-    """The display of a run that stands so."""
+def render(standing: Standing, now: float | None = None) -> RenderableType:
+    """The display of a run that stands so; `now` is in seconds of its clock."""
     bar = Table.grid(padding=(0, 1))
     counted = Text.assemble(
         (f"{standing.succeeded} done", "green"),
@@ -108,13 +108,13 @@ def render(standing: Standing) -> RenderableType:
         ("" if not standing.pending else f"  {standing.pending} pending", "yellow"),
         f"  {standing.left} left",
     )
-    rate = standing.pairs_per_minute()
+    rate = standing.pairs_per_minute(now)
     bar.add_row(
         ProgressBar(total=1.0, completed=standing.share_done, width=BAR_WIDTH),
         f"{standing.share_done:4.0%}",
         counted,
         "" if rate is None else _rate(rate),
-        f"about {_duration(seconds)} left" if (seconds := standing.seconds_left()) is not None else "",
+        f"about {_duration(seconds)} left" if (seconds := standing.seconds_left(now)) is not None else "",
     )
     workers = Table.grid(padding=(0, 1))
     for name, state in standing.workers.items():

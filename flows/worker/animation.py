@@ -17,13 +17,13 @@ WEBP_QUALITY = 62
 GIF_COLOURS = 128
 
 
-def animation(frames: Sequence[Image.Image], kind: Kind) -> bytes:
-    """A moving picture of some frames of equal size, at most `MOST_BYTES` large where that can be had."""
+def animation(frames: Sequence[Image.Image], kind: Kind, most_bytes: int = MOST_BYTES) -> bytes:
+    """A moving picture of some frames of equal size, within a number of bytes where that can be had."""
     data = b""
     for scale in SMALLER:
         size = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
         data = _encoded([frame.resize(size, Image.Resampling.LANCZOS) for frame in frames], kind)
-        if len(data) <= MOST_BYTES:
+        if len(data) <= most_bytes:
             break
     return data
 
