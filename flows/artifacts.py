@@ -136,17 +136,17 @@ def failure_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
-    """Of the first rows that failed; here a long reason is broken into lines, which a table of the UI cuts off."""
+    """Of the first rows that failed, in a list: the UI breaks its lines, but cuts those of a table off."""
     troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
     if not troubled:
         return []
-    lines = ["", "### Why rows have no picture", "", "| row | pair | reason |", "|---|---|---|"]
+    lines = ["", "### Why rows have no picture", ""]
     lines += [
-        f"| {row['row']} | {_cell(row['pair_id'])} | {row['status']}: {_cell(row['error'])} |"
+        f"- row {row['row']} {_plain_markdown(row['pair_id'])}, {row['status']}: {_plain_markdown(row['error'])}"
         for row in troubled[:REASONS_SHOWN]
     ]
     left = len(troubled) - REASONS_SHOWN
-    return [*lines, *(["", f"and {left} more: see the artifact `failed-rows`"] if left > 0 else [])]
+    return [*lines, *([f"- and {left} more: see the artifact `failed-rows`"] if left > 0 else [])]
 
 
 def _extremes(rows: Sequence[Row]) -> list[str]:
@@ -172,8 +172,8 @@ def _code(text: str) -> str:
     return printable(text).replace("`", "'").replace("|", "\\|").replace("\n", " ")
 
 
-def _cell(text: str | None) -> str:
-    """Text in a cell, that breaks into lines: no HTML, no link, no emphasis of a manifest's making."""
+def _plain_markdown(text: str | None) -> str:
+    """Text that shows as it is: no HTML, no link, no emphasis of a manifest's making."""
     return _MARKUP.sub(r"\\\g<0>", printable(text or "").replace("\n", " "))
 
 

@@ -119,7 +119,7 @@ def render(standing: Standing, now: float | None = None) -> RenderableType:
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
-    bar.add_row(ProgressBar(total=1.0, completed=standing.share_done), f"{standing.share_done:4.0%}")
+    bar.add_row(ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}")
     workers = Table.grid(padding=(0, 1))
     for is_name in (False, True, False, False, False):
         workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "manifests" / "pictures"
 MOST_BYTES = 200_000
 """Of each picture."""
-COLUMNS = 104
+COLUMNS = 81
 """Of the terminal."""
 
 
@@ -56,12 +56,12 @@ def sheet(output: str, folder: Path) -> bytes:
 def pages(output: str, folder: Path) -> tuple[bytes, bytes]:
     """The page of the run in daylight, and one of its pairs in the dark."""
     with browser(folder / "profile") as page:
-        page.resize(1280, 860)
+        page.resize(1280, 1180)
         page.open(f"file://{write_report(output)}")
         page.prefer("light")
         page.wait_for("[...document.querySelectorAll('.card img')].slice(0, 6).every((one) => one.naturalWidth > 0)")
-        page.run("document.querySelector('#toolbar').scrollIntoView({block: 'start'})")
         listed = shot(page, folder)
+        page.resize(1280, 860)
         page.prefer("dark")
         page.click(".trio")
         page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself')")
@@ -94,7 +94,7 @@ def terminal(output: str) -> bytes:
     console.print(render(standing, now))
     svg = console.export_svg(title="nst run")
     # Its fonts come from the network: any monospaced one does.
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL).encode()
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL).encode()
 
 
 def told_of_steps(standing: Standing, record: PairRecord, now: float) -> float:
