@@ -21,6 +21,7 @@ from flows.worker.messages import LeftPending, Message
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4
+BAR_WIDTH = 56
 WIDEST = 79
 """Columns. A terminal that is made narrower breaks longer lines in two, and what was there cannot be drawn over."""
 
@@ -119,14 +120,16 @@ def render(standing: Standing, now: float | None = None) -> RenderableType:
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
-    bar.add_row(ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}")
+    bar.add_row(
+        ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}"
+    )
     workers = Table.grid(padding=(0, 1))
     for is_name in (False, True, False, False, False):
         workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short
     for name, state in standing.workers.items():
         workers.add_row(Text(name, style="bold"), *_worker_cells(state))
     made_up = Text("STUB: pictures are made up", style="bold red") if standing.run.backbone == "stub" else None
-    return Constrain(Group(*([made_up] if made_up else []), bar, counted, workers), WIDEST)
+    return Constrain(Group(*([made_up] if made_up else []), Constrain(bar, BAR_WIDTH), counted, workers), WIDEST)
 
 
 def sparkline(losses: list[float]) -> str:
