@@ -32,7 +32,7 @@
     cli, cli_report, cli_service    the command `nst`
     cli_options, option_errors   its options made from the types, its errors in words
 
-Only the Prefect layer imports prefect; only `worker` and what imports it import torch.
+Only the Prefect layer imports prefect; torch is imported in worker processes alone.
 
 Importing this package turns Prefect's telemetry off and sets its other defaults, see `environment`: Prefect reads
 them once, when it is imported, so they have to be there before.

@@ -4,30 +4,36 @@
 """
 
 import logging
+from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import lease, storage, stub
 from flows.artifacts import UserInterface
+from flows.batch_queue import BatchQueue, style_of
+from flows.choose_runner import runner_of
 from flows.dispatch import Patience
 from flows.embedded_server import kept_running
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
 from flows.manifest_source import latest_manifest, load_manifest
+from flows.operators_listeners import operators_listeners
 from flows.progress import RunStarted, announcer, watched_by
 from flows.records import RunSummary
 from flows.refusals import within_limits
 from flows.report.run_page import write_report
-from flows.run import PreparedRun, check_credentials, check_places, finish_run, prepare_run
+from flows.run import PreparedRun, check_credentials, check_places, finish_run, places_of, prepare_run
+from flows.runners import Pool, Runner, Worker
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
-from flows.worker_pool import WorkerPool, names_of
+from flows.worker_pool import PoolStopped
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
@@ -86,13 +92,15 @@ def bulk_stylize(
             raise OptionsError("overrides go with a run without a manifest; with one, give options")
         options = options or StylizeOptions()
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
-    with kept_running(), lease.held(output, settings.wait_for_output_seconds):
-        run = prepare_run(data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes)
+    with kept_running(), lease.held(output, settings.wait_for_output_seconds), runner_of(settings) as runner:
+        run = prepare_run(
+            data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes, runner.means
+        )
         interface = UserInterface()
         try:
-            with watched_by(interface):
+            with watched_by(interface), operators_listeners():
                 _announce(run)
-                _carry_out(run)
+                _carry_out(run, runner)
         except BaseException:
             finish_run(run)  # the table then shows what is done and what is pending
             raise
@@ -125,7 +133,7 @@ def _announce(run: PreparedRun) -> None:
         run.record.run_id,
         len(plan.todo),
         len(plan.batches),
-        ", ".join(run.devices),
+        ", ".join(run.means.names),
         run.record.backbone,
         run.record.precision,
         len(plan.done),
@@ -135,7 +143,7 @@ def _announce(run: PreparedRun) -> None:
         RunStarted(
             run_id=run.record.run_id,
             todo=plan.todo,
-            workers=names_of(run.devices),
+            workers=run.means.names,
             done_before=len(plan.done),
             rejected=len(run.manifest.rejected),
             backbone=run.record.backbone,
@@ -145,12 +153,12 @@ def _announce(run: PreparedRun) -> None:
     )
     if run.job.stub is not None:
         logger.warning(stub.WARNING)
-    elif plan.todo and set(run.devices) == {"cpu"}:
+    elif plan.todo and set(run.means.devices) == {"cpu"}:
         logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
 
 
-def _carry_out(run: PreparedRun) -> None:
-    """Run every batch as a task, as many at a time as there are devices.
+def _carry_out(run: PreparedRun, runner: Runner) -> None:
+    """Run every batch as a task, each as soon as a worker is idle.
 
     Raises:
         The error that stopped a task, if one did: errors of single pairs never do.
@@ -159,20 +167,33 @@ def _carry_out(run: PreparedRun) -> None:
         return
     counter = Counter(len(run.plan.todo))
     patience = Patience(run.settings.pair_timeout_seconds, run.settings.stall_seconds)
-    task_runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.devices))
-    with WorkerPool(run.devices) as pool, task_runner as runner:
-        futures: list[PrefectFuture[dict[str, int]]] = []
+    shared = {"job": run.job, "counter": counter, "patience": patience}
+    waiting = BatchQueue(run.plan.batches)
+    runner.warn_of(places_of(run))
+    threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
+    with runner.pool(len(run.plan.batches)) as pool, threads as tasks:
+        futures: list[PrefectConcurrentFuture[dict[str, int]]] = []
         try:
-            for batch in run.plan.batches:
-                parameters = {"batch": batch, "job": run.job, "pool": pool, "counter": counter, "patience": patience}
-                futures.append(runner.submit(stylize_batch, parameters=parameters))
-            wait(futures)
+            with suppress(PoolStopped):  # by a task, whose error is raised below
+                while waiting:
+                    worker = pool.take()
+                    batch = waiting.take(worker.style, pool.styles())
+                    worker.style = style_of(batch)
+                    parameters = {"batch": batch, "worker": worker, "pool": pool, **shared}
+                    future = tasks.submit(stylize_batch, parameters=parameters)
+                    future.add_done_callback(partial(_give_back, pool, worker))
+                    futures.append(future)
+            wait([*futures])
         except BaseException:
             # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
             pool.stop()
             raise
     for future in futures:
         future.result()
+
+
+def _give_back(pool: Pool[Any], worker: Worker, _ended: object) -> None:
+    pool.give_back(worker)
 
 
 def _final_state(run: PreparedRun, summary: RunSummary) -> State[dict[str, object]]:

@@ -21,6 +21,7 @@ from flows import cli_report, cli_service, lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import (
+    ClusterError,
     LimitsError,
     ManifestError,
     NotAllowed,
@@ -33,6 +34,7 @@ from flows.errors import (
 from flows.garbage import find_garbage, remove_garbage
 from flows.ledger import Ledger
 from flows.limits import limits_in_force
+from flows.local_hardware import ask
 from flows.manifest_source import latest_manifest, load_manifest
 from flows.plan import MISSING, identities_of
 from flows.records import Manifest, RunSummary
@@ -268,7 +270,9 @@ class _Shown:
 
 def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
-    # Here, because torch takes seconds to import. What cannot be done is refused before Prefect starts.
+    if parameters["settings"].runner == "local":
+        ask()
+    # Here, because pandas takes a second to import. What cannot be done is refused before Prefect starts.
     from flows.run import check_places, check_run
 
     check_places(parameters["output"], parameters["settings"], limits_in_force())
@@ -277,7 +281,9 @@ def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
+    from flows.embedded_server import shield_from_ctrl_c
 
+    shield_from_ctrl_c()
     with _display(shown):
         state = bulk_stylize(**parameters, return_state=True)
     outcome = state.result(raise_on_failure=False)
@@ -298,7 +304,7 @@ def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
 @contextmanager
 def _display(shown: _Shown) -> Iterator[None]:
     """Whatever shows a run while it goes on: a live display in a terminal, else the log's lines."""
-    # Here, as it comes with the flow and so with torch.
+    # Here, as it comes with the flow.
     from rich.console import Console
 
     from flows.progress import watched_by
@@ -366,7 +372,7 @@ def _exit_codes() -> Iterator[None]:
         _fail(error, ExitCode.INTERRUPTED)
     except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
         _fail(error, ExitCode.UNUSABLE)
-    except (StorageError, WeightsError, ServiceError) as error:
+    except (StorageError, WeightsError, ServiceError, ClusterError) as error:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)

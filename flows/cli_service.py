@@ -194,10 +194,8 @@ def _serve(deployments: Path, data: str | None, host: str, port: int) -> None:
 
 
 def _serve_deployments(deployments: Path) -> None:
-    from flows.serve import serve  # torch and prefect, which reads its settings when it is imported
+    from flows.serve import serve  # prefect, which reads its settings when it is imported
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
-    try:
-        serve(deployments)
-    except KeyboardInterrupt:
-        typer.echo("stopped; runs that were under way go on where they were when they are started again", err=True)
+    serve(deployments)
+    typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)

@@ -11,9 +11,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from flows.records import Batch, PlannedPair, utc_now
+from flows.runners import Worker
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from flows.worker.failures import keep_failure
-from flows.worker_pool import DeviceWorker, WorkerDied
+from flows.worker_pool import WorkerDied
 from nst_core.errors import NstError
 
 OnMessage = Callable[[Message], None]
@@ -83,12 +84,13 @@ class _Watch:
 
 
 def carry_out(
-    batch: Batch, job: Job, worker: DeviceWorker, on_message: OnMessage, patience: Patience = DEFAULT_PATIENCE
+    batch: Batch, job: Job, worker: Worker, on_message: OnMessage, patience: Patience = DEFAULT_PATIENCE
 ) -> None:
     """Do all pairs of a batch; `on_message` is told the outcome of each as soon as there is one, exactly once.
 
     Raises:
         WeightsError: which is no pair's fault and ends the run.
+        ClusterError: if there is no worker any more, which ends the run too.
         PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
     """
     groups: deque[Group] = deque([batch.pairs])

@@ -2,15 +2,19 @@
 
 If it dies in the middle, Prefect's client asks in vain for minutes, and then calls the whole run crashed: so it is
 started again, on the same port and database. If we are killed, Prefect cannot stop it as it does at exit, and each
-such run would leave a server of 200 MB: so its end is seen to by the system.
+such run would leave a server of 200 MB: so its end is seen to by the system. Ctrl-C reaches the whole process group,
+and a server that it ends first leaves Prefect asking for minutes how to say that the run was interrupted: so the
+server never hears of it.
 """
 
 import logging
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from prefect.server.api.server import SubprocessASGIServer
 
@@ -20,6 +24,25 @@ LOOK_SECONDS = 2.0
 
 _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
+
+
+class _DeafToCtrlC(SubprocessASGIServer):
+    def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+        # A process inherits what is blocked, and may set a handler for it but never hears of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super()._run_uvicorn_command()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def shield_from_ctrl_c() -> None:
+    """Have the embedded server, where Prefect comes to start one, end by our word alone; to be called before it does.
+
+    Prefect keeps one instance, and starts whichever is there.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        _DeafToCtrlC()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ NstError (nst_core.errors)
 ├── OutputError       the output prefix cannot be used as asked
 │   └── OutputBusy    another run is writing there
 ├── LimitsError       the operator's limits file cannot be used
+├── ClusterError      the Ray cluster cannot be used
 ├── ServiceError      the Prefect server did not answer as it should
 │   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written
@@ -43,6 +44,13 @@ class LimitsError(NstError):
     """The operator's limits file cannot be used."""
 
     kind = "limits"
+
+
+class ClusterError(NstError):
+    """The Ray cluster cannot be used: nothing answers, no worker comes up, or its nodes have another version."""
+
+    kind = "cluster"
+    retryable = True
 
 
 class ServiceError(NstError):

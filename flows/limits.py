@@ -4,6 +4,7 @@ The file named by the environment variable NST_LIMITS (TOML) says it:
 
     read = ["/data/pictures", "s3://studio-pictures", "s3://shared/styles"]   # folders and S3 prefixes, nothing else
     write = ["/data/stylized", "s3://studio-results/nst"]
+    ray = ["ray://head:10001"]                                                # clusters, as written in ray_address
     max_rows = 20_000
     max_image_bytes = 20_000_000
     [max_options]                                                             # of every pair, whoever asked for it
@@ -42,6 +43,8 @@ class Limits(BaseModel):
     """Folders and S3 prefixes below which manifests, pictures and weights may lie."""
     write: tuple[str, ...] | None = None
     """Folders and S3 prefixes below which an output may lie."""
+    ray: tuple[str, ...] | None = None
+    """Addresses of Ray clusters that runs may be carried out on; whoever runs one can run anything here."""
     max_rows: int = Field(default=MAX_ROWS, ge=1)
     """Rows of one manifest."""
     max_manifest_bytes: int = Field(default=MAX_BYTES, ge=1)
@@ -92,6 +95,17 @@ class Limits(BaseModel):
         """
         if self.writable is not None and not is_within(address, self.writable):
             raise NotAllowed(f"{address}: {refusal('written', self.writable)}")
+
+    def check_cluster(self, address: str | None) -> None:
+        """Refuse a Ray cluster that is not listed; one on this machine alone is always allowed.
+
+        Raises:
+            NotAllowed: with what is allowed.
+        """
+        allowed = () if self.ray is None and self.strict else self.ray
+        if address is not None and allowed is not None and address not in allowed:
+            listed = f"only {', '.join(allowed)} may be used here" if allowed else "no Ray cluster may be used here"
+            raise NotAllowed(f"{address}: {listed} (`ray` in the limits file)")
 
     def check_options(self, options: Mapping[str, Any]) -> None:
         """Refuse options, asked for as text or number, that are beyond their bound.

@@ -6,41 +6,37 @@ read manifest -> weights -> plan -> keep the plan ... batches ... -> table -> su
 import hashlib
 import json
 import logging
-import os
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from flows import storage, stub
-from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError
+from flows.errors import CredentialsExpired, OutputError, StorageError
 from flows.ledger import Ledger, LedgerIndex
 from flows.limits import Limits
 from flows.manifest_source import latest_manifest
 from flows.plan import check_ids, plan_run
+from flows.ray_cluster import check_answers
 from flows.records import Manifest, RunPlan, RunRecord, RunSummary, utc_now
 from flows.refusals import refusals_of
 from flows.results import Row, counts, table_rows, write_history, write_tables
+from flows.runners import Means, local_means
 from flows.settings import RunSettings, Selection
 from flows.stub import Stub
+from flows.weights import weights_here
 from flows.worker import Job
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.backbones.weights import find_weights
 from nst_core.images import MAX_BYTES
 from nst_core.options import StylizeOptions
-from nst_core.runtime import choose_devices, choose_precision
 
 logger = logging.getLogger(__name__)
 
 NO_OVERRIDES: Mapping[str, Any] = MappingProxyType({})
-
-WEIGHTS_SECONDS = 1800.0
-"""Weights are half a gigabyte, and fetched once."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class PreparedRun:
     manifest: Manifest
     plan: RunPlan
     job: Job
-    devices: tuple[str, ...]
+    means: Means
     began: float
     settings: RunSettings
 
@@ -69,19 +65,25 @@ def check_run(manifest: Manifest, settings: RunSettings, selection: Selection) -
 
     Raises:
         WeightsError, OptionsError, StorageError, ManifestError: as `prepare_run`.
+        ClusterError: if no Ray cluster answers at the address.
     """
     check_ids(manifest, selection)
     resolve_weights(settings)
-    choose_precision(settings.precision, choose_devices(settings.device)[0])
+    if settings.runner == "ray":
+        check_answers(settings.ray_address)
+    else:
+        local_means(settings)
 
 
 def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
-    """Refuse an output or a weights file that the operator's limits keep closed.
+    """Refuse an output, a weights file or a cluster that the operator's limits keep closed.
 
     Raises:
         NotAllowed: with what is allowed.
     """
     limits.check_writable(output)
+    if settings.runner == "ray":
+        limits.check_cluster(settings.ray_address)
     if settings.weights is not None:
         limits.check_readable(settings.weights)
 
@@ -95,8 +97,9 @@ def prepare_run(
     selection: Selection,
     overrides: Mapping[str, Any] = NO_OVERRIDES,
     max_image_bytes: int | None = None,
+    means: Means | None = None,
 ) -> PreparedRun:
-    """Find the weights and devices, plan, and keep the plan in the output.
+    """Find the weights, plan, and keep the plan in the output.
 
     Args:
         data: the manifest, byte for byte.
@@ -107,14 +110,14 @@ def prepare_run(
         selection: which rows.
         overrides: kept with the plan, so that the table says what was done.
         max_image_bytes: a picture of more is refused; None is the engine's own limit.
+        means: what it is carried out with; None is this machine.
 
     Raises:
         WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
     """
     began = time.monotonic()
     weights = resolve_weights(settings)
-    devices = _worker_devices(settings)
-    precision = choose_precision(settings.precision, devices[0])
+    means = means or local_means(settings)
     ledger = Ledger(output)
     index = ledger.index()
     ledger.save_snapshot(index)
@@ -123,7 +126,7 @@ def prepare_run(
     latest, failed_before = _latest_failures(output, index) if selection.only_failed else (None, frozenset())
     earlier = latest.fingerprints if latest else {}
     plan = plan_run(
-        manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(devices), earlier
+        manifest, index, weights.sha256, selection, failed_before, settings.pairs_per_task, len(means.devices), earlier
     )
     run_id = new_run_id()
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in (*plan.done, *plan.todo, *plan.unselected)}
@@ -142,8 +145,8 @@ def prepare_run(
         backbone=settings.backbone,
         weights_sha256=weights.sha256,
         engine_version=__version__,
-        device=",".join(dict.fromkeys(devices)),
-        precision=precision,
+        device=",".join(dict.fromkeys(means.devices)),
+        precision=means.precision,
         started_at=utc_now(),
         fingerprints=fingerprints,
         refused=refusals_of(manifest),
@@ -154,13 +157,14 @@ def prepare_run(
         output,
         run_id,
         weights,
-        precision,
-        threads=_threads(devices),
+        means.precision,
+        threads=means.threads,
+        weights_address=settings.weights,
         max_image_bytes=MAX_BYTES if max_image_bytes is None else max_image_bytes,
         stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
         timeline=settings.timeline,
     )
-    return PreparedRun(record, manifest, plan, job, devices, began, settings)
+    return PreparedRun(record, manifest, plan, job, means, began, settings)
 
 
 def finish_run(run: PreparedRun) -> FinishedRun:
@@ -219,6 +223,13 @@ def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
             continue  # the row's own line in the log has said it
 
 
+def places_of(run: PreparedRun) -> list[str]:
+    """Every address that a worker reads or writes."""
+    pairs = [pair.spec for pair in run.plan.todo]
+    weights = [run.settings.weights] if run.settings.weights is not None else []
+    return [run.job.output, *weights, *(address for pair in pairs for address in (pair.content, pair.style))]
+
+
 def resolve_weights(settings: RunSettings) -> WeightsFile:
     """The weights file of a run, its sha256 checked; one on S3 is copied to this machine first.
 
@@ -228,21 +239,7 @@ def resolve_weights(settings: RunSettings) -> WeightsFile:
     """
     if settings.backbone == stub.NAME:
         return stub.WEIGHTS
-    path = settings.weights
-    if path is not None and storage.is_s3(path):
-        path = _local_copy(path)
-    return find_weights(settings.backbone, path, settings.weights_sha256)
-
-
-def _worker_devices(settings: RunSettings) -> tuple[str, ...]:
-    """The device of each worker process: every GPU once, the CPU as often as the settings say."""
-    devices = choose_devices(settings.device)
-    return devices * settings.cpu_workers if devices == ("cpu",) else devices
-
-
-def _threads(devices: tuple[str, ...]) -> int | None:
-    """CPU threads of each worker process; one alone leaves it to torch."""
-    return max(1, (os.cpu_count() or 1) // len(devices)) if len(devices) > 1 and devices[0] == "cpu" else None
+    return weights_here(settings.backbone, settings.weights, settings.weights_sha256)
 
 
 def new_run_id() -> str:
@@ -272,16 +269,3 @@ def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows:
         "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
     }
     storage.replace(storage.join(output, "_SUCCESS"), json.dumps(marker, indent=1).encode())
-
-
-def _local_copy(address: str) -> str:
-    """A copy in the user's cache, named by the object's identity, so that a changed object is fetched again."""
-    identity = storage.identity(address)
-    if identity is None:
-        raise NotFound(f"{address}: there is no such weights file")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bulk-style-transfer"
-    name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
-    path = str(cache / f"{name}.weights")
-    if storage.identity(path) is None:
-        storage.create(path, storage.read(address, seconds=WEIGHTS_SECONDS))
-    return path

@@ -6,19 +6,24 @@ beside them.
 
 import asyncio
 import logging
-import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+import httpx
 import yaml
 from prefect import Flow
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, State
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import PrefectException
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
+from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
@@ -28,10 +33,15 @@ logger = logging.getLogger(__name__)
 
 RUNS_AT_ONCE = 1
 """Of each pool."""
+STOP_SECONDS = 7.0
+"""For runs under way to write their tables, once the service is told to end."""
 
 
 def serve(path: Path) -> None:
-    """Serve the deployments of a file until SIGTERM or Ctrl-C; runs under way are stopped and can be gone on with."""
+    """Serve the deployments of a file until SIGTERM or Ctrl-C.
+
+    Runs under way are stopped, and go on where they were when the service is started again.
+    """
     show_own_lines()
     asyncio.run(_serve(deployments_of(path)))
 
@@ -77,5 +87,46 @@ async def _serve(deployments: list[tuple[str, RunnerDeployment]]) -> None:
         logger.info("serving %s/%s", deployment.flow_name, deployment.name)
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
     await asyncio.sleep(0)  # each start sets a handler of its own, of which only the last one's runner would end
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    await asyncio.gather(*tasks)
+    stopped = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+    waiting = asyncio.create_task(stopped.wait())
+    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    interrupted = await _stop_runs(list(runners.values()))
+    for task in (waiting, *tasks):
+        task.cancel()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    await _start_again_later(interrupted)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):  # a runner that ended by itself
+            raise outcome
+
+
+async def _stop_runs(runners: list[Runner]) -> list[UUID]:
+    """Ask the processes of all runs to stop, and give them time to write their tables; the runs' ids.
+
+    Prefect's runner kills them at once when it is itself told to end.
+    """
+    running = {run_id: one for runner in runners for run_id, one in runner._process_manager._process_map.items()}
+    for process in running.values():
+        process.graceful_kill()
+    ends = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < ends and any(process.is_alive() for process in running.values()):  # noqa: ASYNC110
+        await asyncio.sleep(0.1)  # a process that ends sets no event
+    return list(running)
+
+
+async def _start_again_later(run_ids: list[UUID]) -> None:
+    """Have runs that were stopped wait for the next start of the service; a visit to the inboxes comes by itself."""
+    async with get_client() as client:
+        for run_id in run_ids:
+            try:
+                run = await client.read_flow_run(run_id)
+                if run.state is None or run.state.is_completed() or run.state.is_cancelled():
+                    continue
+                later: State[Any] = Scheduled(
+                    name="AwaitingRetry", message="the service was stopped; it goes on where it was"
+                )
+                await client.set_flow_run_state(run_id, later, force=True)
+            except (httpx.HTTPError, PrefectException) as error:
+                logger.warning("run %s was stopped, and has to be submitted again: %s", run_id, error)

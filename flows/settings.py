@@ -32,6 +32,16 @@ class RunSettings(BaseModel):
     """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
     cpu_workers: int = Field(default=1, ge=1, le=256)
     """Worker processes of a CPU, which share its cores: two are somewhat faster than one for small pictures."""
+    runner: Literal["local", "ray"] = "local"
+    """Where pairs are stylized: local is this machine, ray is the nodes of a Ray cluster."""
+    ray_address: str | None = None
+    """ray://HOST:PORT, HOST:PORT or auto; without it a cluster is started on this machine alone."""
+    ray_workers: int | None = Field(default=None, ge=1, le=10_000)
+    """Most workers asked of a Ray cluster, which may grow for them; without it, as many as it has room for now."""
+    ray_cpus: int = Field(default=1, ge=1, le=1024)
+    """CPUs of each worker on a Ray cluster without GPUs; otherwise each has one GPU."""
+    ray_wait_seconds: float = Field(default=300.0, gt=0.0)
+    """How long a run waits while the Ray cluster has no worker for it, before it gives up."""
     pair_timeout_seconds: float | None = Field(default=None, gt=0.0)
     """Longest time that a pair may be on its device; its process is then killed, and the pair failed."""
     stall_seconds: float = Field(default=1800.0, gt=0.0)

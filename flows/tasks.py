@@ -4,17 +4,19 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import stub
 from flows.dispatch import Patience, carry_out
-from flows.errors import CredentialsExpired
+from flows.errors import ClusterError, CredentialsExpired
 from flows.progress import Announcer, announcer
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
+from flows.runners import Pool, Worker
 from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken
-from flows.worker_pool import PoolStopped, WorkerPool
+from flows.worker_pool import PoolStopped
 from nst_core.errors import WeightsError
 
 logger = logging.getLogger(__name__)
@@ -35,22 +37,23 @@ class Counter:
 
 
 @task(name="stylize-batch", task_run_name="{batch.name}", cache_policy=NO_CACHE, persist_result=False)
-def stylize_batch(batch: Batch, job: Job, pool: WorkerPool, counter: Counter, patience: Patience) -> dict[str, int]:
+def stylize_batch(
+    batch: Batch, job: Job, worker: Worker, pool: Pool[Any], counter: Counter, patience: Patience
+) -> dict[str, int]:
     """Stylize the pairs of a batch on one device; a pair that fails does not stop the others.
 
     Raises:
-        CredentialsExpired, WeightsError: which would fail every other pair too, so that all workers are stopped.
+        CredentialsExpired, WeightsError, ClusterError: which would fail every other pair too, so that all workers are
+            stopped.
     """
     tally = {"succeeded": 0, "failed": 0}
-    with pool.borrow() as worker:
-        try:
-            on_message = _progress(batch, counter, tally, worker.name, announcer())
-            carry_out(batch, job, worker, on_message, patience)
-        except PoolStopped:  # the flow is ending and says so; pairs without an outcome stay pending
-            logger.debug("%s: interrupted", batch.name)
-        except (CredentialsExpired, WeightsError):
-            pool.stop()
-            raise
+    try:
+        carry_out(batch, job, worker, _progress(batch, counter, tally, worker.name, announcer()), patience)
+    except PoolStopped:  # the flow is ending and says so; pairs without an outcome stay pending
+        logger.debug("%s: interrupted", batch.name)
+    except (CredentialsExpired, WeightsError, ClusterError):
+        pool.stop()
+        raise
     return tally
 
 

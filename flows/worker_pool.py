@@ -21,6 +21,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from flows.mailbox import Mailbox, Outbox
+from flows.worker_log import Logged, log_to
 from nst_core.errors import NstError
 
 P = ParamSpec("P")
@@ -55,28 +56,10 @@ class PoolStopped(NstError):
 
 
 @dataclass(frozen=True)
-class _Began:
+class Began:
     """The first message of every call."""
 
     process_id: int
-
-
-@dataclass(frozen=True)
-class _Logged:
-    """A line of the log: it is for the parent to say where it goes."""
-
-    logger: str
-    level: int
-    text: str
-
-
-class _LogToParent(logging.Handler):
-    def __init__(self, outbox: Outbox) -> None:
-        super().__init__()
-        self._outbox = outbox
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._outbox.send(_Logged(record.name, record.levelno, self.format(record)))
 
 
 class DeviceWorker:
@@ -85,10 +68,14 @@ class DeviceWorker:
     Args:
         device: such as `cpu` or `cuda:1`.
         name: tells it from others of the same device; by default the device's.
+
+    Attributes:
+        style: what whoever lends the worker remembers of it: the style it did last.
     """
 
     def __init__(self, device: str, name: str | None = None) -> None:
         self.device, self.name = device, name or device
+        self.style: str | None = None
         for variable, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(variable, value)  # inherited by the process; it may load torch before the initializer
         self._pool: ProcessPool | None = None
@@ -144,10 +131,10 @@ class DeviceWorker:
         while not ended:
             ended = future.done()  # asked first: all that was said before the end is then in the mailbox
             for message in self._mailbox.receive(0.0 if ended else LISTEN_SECONDS):
-                if isinstance(message, _Began):
+                if isinstance(message, Began):
                     process_id = message.process_id
-                elif isinstance(message, _Logged):
-                    logging.getLogger(message.logger).log(message.level, "%s", message.text)
+                elif isinstance(message, Logged):
+                    message.log()
                 else:
                     on_message(message)
             if process_id is None or _is_running(process_id):
@@ -211,21 +198,42 @@ class WorkerPool:
 
     def __init__(self, devices: tuple[str, ...]) -> None:
         self._workers = [DeviceWorker(device, name) for device, name in zip(devices, names_of(devices), strict=True)]
-        self._idle: queue.SimpleQueue[DeviceWorker] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[DeviceWorker | None] = queue.SimpleQueue()
         for worker in self._workers:
             self._idle.put(worker)
+
+    def take(self) -> DeviceWorker:
+        """An idle worker, the one that has been so for longest; waits while all are lent.
+
+        Raises:
+            PoolStopped: once the pool is stopped.
+        """
+        worker = self._idle.get()
+        if worker is None:
+            self._idle.put(None)  # for whoever else waits
+            raise PoolStopped(INTERRUPTED)
+        return worker
+
+    def give_back(self, worker: DeviceWorker) -> None:
+        """Let others have a worker that was taken."""
+        self._idle.put(worker)
 
     @contextmanager
     def borrow(self) -> Iterator[DeviceWorker]:
         """An idle worker, for as long as the block lasts."""
-        worker = self._idle.get()
+        worker = self.take()
         try:
             yield worker
         finally:
-            self._idle.put(worker)
+            self.give_back(worker)
+
+    def styles(self) -> list[str | None]:
+        """What each worker did last, or is at."""
+        return [worker.style for worker in self._workers]
 
     def stop(self) -> None:
         """End all processes at once."""
+        self._idle.put(None)
         for worker in self._workers:
             worker.stop()
 
@@ -267,9 +275,7 @@ def _start_worker(level: int, connection: Connection) -> None:
     # Ctrl-C reaches the whole process group; only the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     outbox = Outbox(connection)
-    logging.basicConfig(level=logging.WARNING, handlers=[_LogToParent(outbox)], format="%(message)s")
-    for name in ("flows", "nst_core"):
-        logging.getLogger(name).setLevel(level)
+    log_to(outbox.send, level)
     _outboxes.append(outbox)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
@@ -291,5 +297,5 @@ def _is_running(process_id: int) -> bool:
 
 
 def _call_with_report(function: Callable[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
-    _outboxes[0].send(_Began(os.getpid()))
+    _outboxes[0].send(Began(os.getpid()))
     return function(_outboxes[0].send, *args, **kwargs)

@@ -7,7 +7,8 @@
     sizes       integer arithmetic of image sizes
     images      bytes <-> 8-bit sRGB pictures
     pixels      8-bit sRGB pictures <-> float tensors
-    runtime     devices, precision, threads
+    hardware    what a machine has, and what a wish for a device or precision comes to (no torch)
+    runtime     finding that out; threads and memory of this process
     backbones/  VGG by layer name, and where its weights come from
     losses/     Gram matrix, content, style, total variation, and their weighted sum
     optimizers/ L-BFGS and Adam over a batch of pastiches, and the coordinates they work in

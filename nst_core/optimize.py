@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss
+from nst_core.losses.values import LossValues
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import HISTORY, LBFGS

@@ -2,50 +2,31 @@
 
 import ctypes
 import platform
-from typing import Literal
 
 import torch
 
-from nst_core.errors import OptionsError
-
-PrecisionName = Literal["bf16", "fp32"]
+from nst_core.hardware import Hardware, PrecisionName
 
 
-def available_devices() -> tuple[str, ...]:
-    """Every GPU as `cuda:0`, `cuda:1`, ...; `("cpu",)` where there is none."""
-    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("cpu",)
+def hardware_here() -> Hardware:
+    """What this machine has, as torch sees it."""
+    gpus = _gpus()
+    return Hardware(gpus, frozenset(device for device in ("cpu", *gpus) if has_native_bf16(device)))
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
-    """The devices that a wish means: `auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:1` that one.
-
-    Raises:
-        OptionsError: if the machine has no such device.
-    """
-    available = available_devices()
-    if wanted == "auto":
-        return available
-    if wanted == "cpu":
-        return ("cpu",)
-    gpus = tuple(device for device in available if device.startswith("cuda"))
-    if wanted == "cuda" and gpus:
-        return gpus
-    if wanted in gpus:
-        return (wanted,)
-    raise OptionsError(f"no device {wanted!r} on this machine; it has {', '.join(('cpu', *gpus))}")
+    """See `Hardware.devices`, of this machine."""
+    return Hardware(_gpus(), frozenset()).devices(wanted)
 
 
 def choose_precision(wanted: str, device: str) -> PrecisionName:
-    """`auto` is bf16 where the hardware multiplies it natively, else fp32.
+    """See `Hardware.precision`, of this machine."""
+    with_bf16 = frozenset({device} if has_native_bf16(device) else ())
+    return Hardware((), with_bf16).precision(wanted, device)
 
-    Raises:
-        OptionsError: if the wish is none of auto, bf16, fp32.
-    """
-    if wanted == "bf16" or (wanted == "auto" and has_native_bf16(device)):
-        return "bf16"
-    if wanted in ("auto", "fp32"):
-        return "fp32"
-    raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
+
+def _gpus() -> tuple[str, ...]:
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
 def has_native_bf16(device: str) -> bool:
@@ -58,13 +39,6 @@ def has_native_bf16(device: str) -> bool:
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def describe_device(device: str) -> str:
-    """The device with its model for the results table: `cpu` stays `cpu`, a GPU gains its name."""
-    if device.startswith("cuda"):
-        return f"{device} ({torch.cuda.get_device_name(device)})"
-    return device
 
 
 def prepare_process(device: str, threads: int | None = None) -> None:

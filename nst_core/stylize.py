@@ -12,12 +12,12 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
 from nst_core.losses.perceptual import (
-    LossValues,
     PerceptualLoss,
     StyleTarget,
     encode_content,
     encode_style,
 )
+from nst_core.losses.values import LossValues
 from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions

@@ -33,6 +33,15 @@ def test_light_modules_load_nothing_heavy(module: str) -> None:
     assert loaded.strip() == ""
 
 
+def test_the_flow_leaves_torch_to_its_workers() -> None:
+    """The process of a flow, and a worker that makes pictures up, do without torch: two seconds, half a gigabyte."""
+    code = "import flows.bulk_stylize, flows.worker.batch, sys; print(*sorted({'torch', 'ray'} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == ""
+
+
 @pytest.mark.parametrize(("package", "too_new"), [("fastapi", "0.151.0"), ("sqlalchemy", "2.1.0")])
 def test_prefect_is_kept_from_what_breaks_it(package: str, too_new: str) -> None:
     """The project's own dependencies keep Prefect 3.8 from releases under which it cannot start or schedule."""

@@ -4,21 +4,24 @@
     messages   what the process says while it works: a chunk is begun, a pair is finished
     inputs     a pair's pictures: read, checked, decoded and at their size
     engine     the backbone and the last few styles, kept in the process from batch to batch
+    capacity   how many pairs of a size go on the device together
     chunks     which of the loaded pairs are stylized next, together
     stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
+    stylized   a finished pastiche on its way to storage
     history    some dozens of a pair's evaluations
     timelines  some frames of how a pastiche came to be, where a run asks for it
     animation  frames -> a moving picture
     making_up  the stub's made-up pictures, where a run asks for it
     writing    a finished pastiche -> image file, timeline, then record: the commit of a pair
     failures   an error -> the record of a failed attempt
+    entry      where the process comes in; what comes before it imports no torch
     batch      all of it at once: pairs are loaded and written beside the device's work
 
 A batch is the unit of scheduling: pairs of one style and options. A chunk is the unit of arithmetic: those of its
 pairs that have one size too, as many as the device holds.
 """
 
-from flows.worker.batch import stylize_pairs
+from flows.worker.entry import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 

@@ -8,6 +8,10 @@ from PIL import Image
 
 Kind = Literal["gif", "webp"]
 
+EDGE_PX = 320
+"""Long edge of a frame."""
+FRAMES = 24
+"""Of a moving picture, at most."""
 FRAME_MS = 110
 LAST_MS = 2200
 MOST_BYTES = 1_500_000
@@ -15,6 +19,16 @@ MOST_BYTES = 1_500_000
 SMALLER = (1.0, 0.8, 0.64, 0.5, 0.35)
 WEBP_QUALITY = 62
 GIF_COLOURS = 256
+
+
+def frame_size(width: int, height: int) -> tuple[int, int]:
+    """Of the frames of a pastiche, in pixels; no frame is larger than it.
+
+    >>> frame_size(1024, 768), frame_size(200, 100)
+    ((320, 240), (200, 100))
+    """
+    scale = min(1.0, EDGE_PX / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def animation(frames: Sequence[Image.Image], kind: Kind, most_bytes: int = MOST_BYTES) -> bytes:

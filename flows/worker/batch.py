@@ -6,20 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from os import getpid
+from typing import TYPE_CHECKING
 
 from flows.records import AttemptRecord, PlannedPair, utc_now
-from flows.worker.chunks import Capacity, Size, next_chunk
-from flows.worker.engine import backbone_of, read_style
+from flows.worker.animation import EDGE_PX, FRAMES
+from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
-from flows.worker.inputs import Input, LoadedPair, load_pair
+from flows.worker.inputs import Input, LoadedPair, load_pair, read_style
 from flows.worker.job import Job
 from flows.worker.making_up import make_up_chunk
 from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
-from flows.worker.stylizing import Stylized, stylize_chunk
-from flows.worker.timelines import EDGE_PX, FRAMES
+from flows.worker.stylized import Stylized
 from flows.worker.writing import write_pair
-from nst_core.optimize import OnStep, StepReport
+from nst_core.hardware import peak_memory_bytes
 from nst_core.options import StylizeOptions
+
+if TYPE_CHECKING:
+    from nst_core.optimize import OnStep, StepReport
 
 LOADERS = 4
 """Threads that read and decode: enough to keep a GPU busy, and to hide the latency of S3."""
@@ -67,7 +70,8 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         writes: deque[Future[None]] = deque()
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
-            report(ChunkStarted(tuple(loaded.pair.spec.pair_id for loaded in chunk), getpid()))
+            pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
+            report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(device)))
             for loaded, result in stylizer.stylize(chunk, style):
                 writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
                 while len(writes) > most_behind:  # where storage is slower than the device, the device waits
@@ -87,6 +91,11 @@ class _Stylizer:
 def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
     if work.job.stub is not None:
         return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, work.job))
+    # Here, as they load torch, which takes seconds and which the stub does without.
+    from flows.worker.capacity import Capacity
+    from flows.worker.engine import backbone_of
+    from flows.worker.stylizing import stylize_chunk
+
     capacity = Capacity(options, backbone_of(work.job, work.device))
 
     def stylize(chunk: Sequence[LoadedPair], style: Input) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
@@ -96,11 +105,11 @@ def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
     return _Stylizer(capacity, stylize)
 
 
-def _told_now_and_then(chunk: Sequence[LoadedPair], report: Report) -> OnStep:
+def _told_now_and_then(chunk: Sequence[LoadedPair], report: Report) -> "OnStep":
     """Reports of steps for whoever watches, at most one in `STEP_SECONDS`."""
     last = time.monotonic()
 
-    def on_step(step: StepReport) -> None:
+    def on_step(step: "StepReport") -> None:
         nonlocal last
         if time.monotonic() - last < STEP_SECONDS:
             return

@@ -4,24 +4,25 @@ Called by the thread that drives the device alone: so nothing is made twice.
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.records import PlannedPair
-from flows.worker.inputs import Input, read_input
+from flows.weights import weights_here
+from flows.worker.inputs import STYLES_KEPT, Input
 from flows.worker.job import Job
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
-from nst_core.images import MAX_BYTES, resize
+from nst_core.hardware import PrecisionName
+from nst_core.images import resize
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_tensor
 from nst_core.recipes import RECIPES
-from nst_core.runtime import PrecisionName, prepare_process
+from nst_core.runtime import prepare_process
 from nst_core.sizes import style_size
 from nst_core.stylize import StyleImage, prepare_style
-
-STYLES_KEPT = 4
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
@@ -30,13 +31,7 @@ def backbone_of(job: Job, device: str) -> Backbone:
     Raises:
         WeightsError: if the weights file is not the run's.
     """
-    return _backbone(job.weights, device, job.precision, job.threads)
-
-
-@functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
-    """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity, max_bytes)
+    return _backbone(_weights(job), device, job.precision, job.threads)
 
 
 def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: Job, device: str) -> StyleImage:
@@ -58,6 +53,13 @@ def named(address: str) -> Iterator[None]:
         yield
     except OptionsError as error:
         raise OptionsError(f"{address}: {error}") from error
+
+
+def _weights(job: Job) -> WeightsFile:
+    """The run's weights file on this machine, which need not be the one that planned the run."""
+    if os.path.exists(job.weights.path):
+        return job.weights
+    return weights_here(job.weights.backbone, job.weights_address, job.weights.sha256)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 """A pair's pictures: read, checked against what was planned, decoded, and the content at the pastiche's size."""
 
+import functools
 import hashlib
 from dataclasses import dataclass, field
 
@@ -11,6 +12,9 @@ from flows.records import PlannedPair
 from nst_core.errors import OutOfMemory
 from nst_core.images import MAX_BYTES, decode_image, resize
 from nst_core.sizes import pastiche_size
+
+STYLES_KEPT = 4
+"""In memory, and their targets beside them: batches of one style follow each other."""
 
 
 class InputChanged(StorageError):
@@ -72,3 +76,9 @@ def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
     return Input(sha256, decoded.picture, decoded.notes)
+
+
+@functools.lru_cache(maxsize=STYLES_KEPT)
+def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
+    """A style picture, decoded once for all pairs that use it."""
+    return read_input(address, identity, max_bytes)

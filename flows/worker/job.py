@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from flows.settings import Timeline
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
+from nst_core.hardware import PrecisionName
 from nst_core.images import MAX_BYTES
-from nst_core.runtime import PrecisionName
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,10 @@ class Job:
     """What every pair of a run shares.
 
     Attributes:
+        weights: the file on the machine that planned the run.
         threads: of the CPU for each worker process; None leaves it to torch.
         max_image_bytes: a picture of more is refused.
+        weights_address: where another machine finds it; None is the published file.
         stub: how the stub behaves; None for a real backbone.
         timeline: what kind of file is written of how each pastiche came to be.
     """
@@ -26,5 +28,6 @@ class Job:
     precision: PrecisionName
     threads: int | None = None
     max_image_bytes: int = MAX_BYTES
+    weights_address: str | None = None
     stub: Stub | None = None
     timeline: Timeline = "none"

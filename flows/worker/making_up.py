@@ -11,12 +11,12 @@ from PIL import Image, ImageDraw
 
 from flows.records import utc_now
 from flows.stub import WARNING, Stub
+from flows.worker.animation import frame_size
 from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
-from flows.worker.stylizing import Stylized
-from flows.worker.timelines import frame_size
+from flows.worker.stylized import Stylized
 from nst_core.errors import DivergedError, OutOfMemory
-from nst_core.losses.perceptual import LossValues
+from nst_core.losses.values import LossValues
 
 TILES = 8
 """Squares along each edge of a made-up picture."""

@@ -11,10 +11,15 @@ from flows.records import AttemptRecord, PairRecord
 
 @dataclass(frozen=True)
 class ChunkStarted:
-    """These pairs are on the device from now on; should the process die, one of them may be the reason."""
+    """These pairs are on the device from now on; should the process die, one of them may be the reason.
+
+    Attributes:
+        memory_bytes: the most that the process has had on its device so far.
+    """
 
     pair_ids: tuple[str, ...]
     process_id: int
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)

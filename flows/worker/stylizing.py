@@ -5,23 +5,22 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from PIL import Image
 
 from flows.records import LossSample, utc_now
-from flows.worker.chunks import Capacity
+from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, named, style_for
 from flows.worker.history import Histories, both
 from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
+from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
 from nst_core.images import encode_image
-from nst_core.losses.perceptual import LossValues
-from nst_core.optimize import OnStep, StopReason
+from nst_core.optimize import OnStep
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
 from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
@@ -30,34 +29,6 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Stylized:
-    """A pair's finished pastiche, ready to be written.
-
-    Attributes:
-        picture: in 8 bits; a PNG of it decodes to exactly this.
-        losses: of what a reader of the saved file sees.
-        notes: what the user should know of how it was made.
-        history: some dozens of its evaluations.
-        frames: small pictures of how it came to be, of equal size, the finished one last; none where nobody asked.
-        seconds: the pair's equal share of the time that its chunk took on the device, and the time to measure it.
-            Loading and writing happen beside the device's work and are not in it, so these add up to a device's time.
-    """
-
-    loaded: LoadedPair
-    picture: Image.Image
-    losses: LossValues
-    initial: LossValues
-    steps: int
-    evaluations: int
-    stop_reason: StopReason
-    seconds: float
-    started_at: str
-    notes: tuple[str, ...] = ()
-    history: tuple[LossSample, ...] = ()
-    frames: tuple[Image.Image, ...] = ()
 
 
 def stylize_chunk(

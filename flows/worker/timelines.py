@@ -17,14 +17,12 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from flows.worker.animation import FRAMES, frame_size
 from nst_core.optimize import StepReport
 
 Frame = NDArray[np.uint8]
 """Shape (height, width, 3), sRGB."""
 
-EDGE_PX = 320
-"""Long edge of a frame."""
-FRAMES = 24
 MOST_KEPT = 40
 """Looks that wait to be chosen from: some 9 MB of a pair."""
 EVERY_LOOK = 12
@@ -97,16 +95,6 @@ class Timelines:
         last = finished.resize(self._size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         kept = [*film.frames, np.asarray(last)]
         return (*(Image.fromarray(kept[place]) for place in chosen(kept, FRAMES)[:-1]), last)
-
-
-def frame_size(width: int, height: int) -> tuple[int, int]:
-    """Of the frames of a pastiche, in pixels; no frame is larger than it.
-
-    >>> frame_size(1024, 768), frame_size(200, 100)
-    ((320, 240), (200, 100))
-    """
-    scale = min(1.0, EDGE_PX / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 @torch.no_grad()

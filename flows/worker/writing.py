@@ -12,11 +12,11 @@ from flows.records import PairRecord, utc_now
 from flows.worker.animation import animation
 from flows.worker.inputs import Input
 from flows.worker.job import Job
-from flows.worker.stylizing import Stylized
+from flows.worker.stylized import Stylized
 from nst_core import __version__
+from nst_core.hardware import describe_device
 from nst_core.images import encode_image
 from nst_core.options import StylizeOptions
-from nst_core.runtime import describe_device
 
 EXTENSIONS = {"png": "png", "jpeg": "jpg"}
 

@@ -1,7 +1,8 @@
 """VGG by layer name, and where its weights come from.
 
     catalogue   the backbones there are, with the sha256 of their weights (no torch)
-    weights     finding a weights file and reading it, its sha256 checked at every load
+    find        the weights file of a backbone on this machine, or its download (no torch until then)
+    weights     reading a weights file, its sha256 checked at every load
     vgg         the network, cut at the deepest layer asked for
     pooling     pooling and its gradient
     winograd    3 x 3 convolution by minimal filtering

@@ -41,6 +41,19 @@ class Convolution:
         self.weight, self.bias = weight.detach(), bias.detach()
         self.by_winograd = weight.device.type == "cpu" and weight.dtype == torch.float32
         self.wide = min(weight.shape[:2]) >= FEWEST_CHANNELS
+        # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
+        self.rectifies_on_the_way = (
+            weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+        )
+
+    def rectified(self, features: Tensor) -> Tensor:
+        """The convolution and the rectifier after it, shape (N, C, H, W) to (N, K, H, W)."""
+        if self.rectifies_on_the_way:
+            rectified: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                features, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
+            )
+            return rectified
+        return self.forward(features).relu_()
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape (N, C, H, W) to (N, K, H, W)."""

@@ -86,11 +86,13 @@ class ScheduledVGG:
         for name in block:
             keep: Kept = None
             if name.startswith("conv"):
-                current = self.convolutions[name].forward(current)
-                keep = current if name in ran.layers else None
+                convolution, is_read = self.convolutions[name], name in ran.layers
+                # What is not read is rectified at once: nobody wants it as it was.
+                current = convolution.forward(current) if is_read else convolution.rectified(current)
+                keep = current if is_read else None
             elif name.startswith("relu"):
                 before_is_read = name.replace("relu", "conv") in ran.layers
-                current = keep = current.relu() if before_is_read else current.relu_()
+                current = keep = current.relu() if before_is_read else current
             else:
                 keep = pool(current, ran.pooling)
                 current = keep.output

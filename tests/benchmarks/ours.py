@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from nst_core.pixels import to_picture
 from nst_core.runtime import choose_devices, choose_precision, prepare_process
 from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize

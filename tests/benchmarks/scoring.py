@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from nst_core.losses.perceptual import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.stylize import StylizeRequest, measure, prepare_style

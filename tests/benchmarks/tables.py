@@ -126,7 +126,30 @@ def _share(row: Row) -> str:
     return f"{_rate(row['flop_per_second'])}{beside}"
 
 
-_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu}
+def _workers(content: Content) -> list[str]:
+    head = (
+        "runner", "workers", "s per pair", "pairs", "pairs/s", "efficiency", "efficiency, end included",
+        "start-up s", "whole run s", "processor s",
+    )  # fmt: skip
+    return _markdown(head, [_worker_cells(row) for row in content["rows"]])
+
+
+def _worker_cells(row: Row) -> list[str]:
+    return [
+        row["runner"],
+        str(row["workers"]),
+        _number(row["seconds"]),
+        str(row["pairs"]),
+        _spread(row["pairs_per_second"]),
+        f"{row['efficiency']:.0%}",
+        f"{row['efficiency_to_end']:.0%}",
+        _spread(row["startup_seconds"]),
+        _spread(row["whole_seconds"]),
+        _spread(row["cpu_seconds"]),
+    ]
+
+
+_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu, "workers": _workers}
 
 
 def _markdown(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from nst_core.backbones.backbone import wrap_network
+from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
-from nst_core.backbones.weights import find_weights, load_convolutions
+from nst_core.backbones.weights import load_convolutions
 from nst_core.options import StylizeOptions
 from nst_core.stylize import StylizeRequest, measure, prepare_style
 from tests.benchmarks import notebook_baseline

@@ -15,7 +15,7 @@ from flows.ledger import LedgerIndex
 from flows.plan import fingerprinted
 from flows.records import PairRecord, PairSpec
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
-from nst_core.backbones.weights import find_weights
+from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions
 
 CONVOLUTIONS = [(block, index) for block, count in enumerate((2, 2, 4, 4, 1), 1) for index in range(1, count + 1)]

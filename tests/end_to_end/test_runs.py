@@ -120,6 +120,8 @@ def test_interrupted_and_gone_on_with(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Where the tests run in the background of a shell, Ctrl-C is ignored, and would be by whatever they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
     )
     records = tmp_path / "out" / "_nst" / "records"
     deadline = time.monotonic() + 120

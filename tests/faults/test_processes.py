@@ -84,9 +84,8 @@ def _wait_until_ended(process_ids: list[int]) -> None:
     assert left == []
 
 
-@pytest.mark.parametrize(
-    "sent", [pytest.param(signal.SIGTERM, marks=pytest.mark.brief), signal.SIGINT], ids=["SIGTERM", "Ctrl-C"]
-)
+@pytest.mark.brief
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_asked_to_stop(tmp_path: Path, survived: Survived, sent: signal.Signals) -> None:
     """SIGTERM, and Ctrl-C for the whole group: 75 within ten seconds, nothing half written, the rest next time."""
     run = prepared(str(tmp_path), tmp_path, 20, stub="seconds=0.3")

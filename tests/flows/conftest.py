@@ -26,7 +26,7 @@ def weights() -> WeightsFile:
 @pytest.fixture
 def job(tmp_path: Path, weights: WeightsFile) -> "Job":
     """A run into a new local folder."""
-    from flows.worker import Job  # here, because it loads torch, and most tests of the flow need none
+    from flows.worker import Job
 
     return Job(str(tmp_path / "out"), "this run", weights, "fp32")
 

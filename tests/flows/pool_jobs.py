@@ -112,9 +112,9 @@ def stylize_in_little_memory(
     pairs: "tuple[PlannedPair, ...]", job: "Job", spare_bytes: int
 ) -> tuple[list[tuple[int, str]], list[str]]:
     """Which numbers of pairs at once failed with what, and what came of each pair."""
-    from flows.worker.chunks import Capacity
-    from flows.worker.engine import backbone_of, read_style
-    from flows.worker.inputs import load_pair
+    from flows.worker.capacity import Capacity
+    from flows.worker.engine import backbone_of
+    from flows.worker.inputs import load_pair, read_style
     from flows.worker.stylizing import stylize_chunk
 
     class Listening(Capacity):

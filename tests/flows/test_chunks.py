@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flows.records import PlannedPair
-from flows.worker.chunks import Capacity, next_chunk
+from flows.worker.capacity import Capacity
+from flows.worker.chunks import next_chunk
 from flows.worker.inputs import Input, LoadedPair
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile

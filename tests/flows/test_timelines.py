@@ -17,8 +17,8 @@ from flows.ledger import Ledger
 from flows.records import PairRecord
 from flows.stub import WEIGHTS, Stub
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
-from flows.worker.animation import LAST_MS, MOST_BYTES, animation
-from flows.worker.timelines import EVERY_LOOK, FRAMES, MOST_KEPT, Timelines, chosen, difference, small_frame
+from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
+from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.perceptual import LossValues
 from nst_core.optimize import StepReport

@@ -13,7 +13,7 @@ from PIL import Image
 from flows import storage
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, Message, StepTaken, engine, stylize_pairs
+from flows.worker import ChunkStarted, Job, Message, StepTaken, engine, inputs, stylize_pairs
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
@@ -333,13 +333,13 @@ def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, 
     """Pairs of one style and size share its target, though weights, steps and seed differ; another size does not."""
     cats = [photo(f"cat{number}.png", 96, 72, seed=number) for number in range(3)]
     engine._encoded_style.cache_clear()
-    engine.read_style.cache_clear()
+    inputs.read_style.cache_clear()
     misses = []
     for number, options in enumerate(
         ({}, {"style_weight": 5.0, "steps": 2, "seed": 3}, {"recipe": "gatys"}, {"size_px": 48}, {"pooling": "average"})
     ):
         done(pair_spec(number, cats[number % 3], waves, options=SMALL | SHALLOW | options), job)
-        misses.append((engine._encoded_style.cache_info().misses, engine.read_style.cache_info().misses))
+        misses.append((engine._encoded_style.cache_info().misses, inputs.read_style.cache_info().misses))
 
     assert misses == [(1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
 

@@ -13,7 +13,7 @@ from fault_proxy import FaultProxy
 from flows import storage
 from flows.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken, batch, engine, stylize_pairs
+from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken, batch, engine, inputs, stylize_pairs
 from nst_core.backbones.catalogue import WeightsFile
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -166,7 +166,7 @@ def test_a_style_is_read_and_encoded_once(
     for seed in range(10):
         storage.create(f"{s3_bucket}/{seed}.png", Path(photo(f"{seed}.png", seed=seed)).read_bytes())
     pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(10)], f"{s3_bucket}/waves.png")
-    engine.read_style.cache_clear()
+    inputs.read_style.cache_clear()
     engine._encoded_style.cache_clear()
     s3_proxy.requests.clear()
     result = outcomes(said_of(pairs[:5], job)) + outcomes(said_of(pairs[5:], job))

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone, load_backbone, wrap_network
+from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
-from nst_core.backbones.weights import Convolutions, find_weights
+from nst_core.backbones.weights import Convolutions
 from nst_core.layers import layer_names
 
 CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)

@@ -82,3 +82,14 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     in_strips = ours.forward(features), ours.backward(gradient)
 
     torch.testing.assert_close(in_strips, at_once, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rectified_on_the_way(shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
+    """A convolution that rectifies at once gives what the two give one after the other, in any precision."""
+    features, weight, bias, _ = (tensor.to(dtype) for tensor in tensors(*shape))
+    ours = Convolution(weight, bias)
+
+    torch.testing.assert_close(ours.rectified(features), ours.forward(features).relu(), rtol=1e-5, atol=1e-5)
+    assert float(ours.rectified(features).min()) == 0.0

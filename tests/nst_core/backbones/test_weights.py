@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile, file_sha256, given_weights, published_weights
-from nst_core.backbones.weights import Convolutions, find_weights, load_convolutions
+from nst_core.backbones.find import find_weights
+from nst_core.backbones.weights import Convolutions, load_convolutions
 from nst_core.errors import WeightsError
 from nst_core.layers import layer_names
 

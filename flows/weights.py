@@ -1,0 +1,42 @@
+"""The weights file of a run on the machine that needs it; one on S3 is copied to the machine first."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from flows import storage
+from flows.errors import NotFound
+from nst_core.backbones.catalogue import WeightsFile
+from nst_core.backbones.find import find_weights
+
+WEIGHTS_SECONDS = 1800.0
+"""Weights are half a gigabyte, and fetched once."""
+
+
+def weights_here(backbone: str, address: str | None, sha256: str | None) -> WeightsFile:
+    """The weights file of a backbone, its sha256 checked.
+
+    Args:
+        backbone: its name in `nst_core.backbones.catalogue`.
+        address: local or on S3; None is the published file.
+        sha256: that it must have; None is the published one's.
+
+    Raises:
+        WeightsError: if there is none, or it is not the one asked for.
+        StorageError: if it cannot be read.
+    """
+    path = _local_copy(address) if address is not None and storage.is_s3(address) else address
+    return find_weights(backbone, path, sha256)
+
+
+def _local_copy(address: str) -> str:
+    """A copy in the user's cache, named by the object's identity, so that a changed object is fetched again."""
+    identity = storage.identity(address)
+    if identity is None:
+        raise NotFound(f"{address}: there is no such weights file")
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bulk-style-transfer"
+    name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
+    path = str(cache / f"{name}.weights")
+    if storage.identity(path) is None:
+        storage.create(path, storage.read(address, seconds=WEIGHTS_SECONDS))
+    return path

@@ -1,0 +1,32 @@
+"""How many pairs of a size go on the device together."""
+
+from flows.worker.chunks import Size
+from nst_core.backbones.backbone import Backbone
+from nst_core.errors import OutOfMemory
+from nst_core.memory import largest_batch
+from nst_core.options import StylizeOptions
+
+
+class Capacity:
+    """How many pairs of a size the device holds at once: what the engine predicts, until that proves too many."""
+
+    def __init__(self, options: StylizeOptions, backbone: Backbone) -> None:
+        self._options, self._backbone = options, backbone
+        self._most: dict[Size, int] = {}
+
+    def __call__(self, size: Size) -> int:
+        """Pairs of this size that one chunk takes, at least 1."""
+        if size not in self._most:
+            self._most[size] = self._predicted(size)
+        return self._most[size]
+
+    def learn(self, size: Size, pairs: int, error: Exception) -> None:
+        """After a chunk of so many pairs has failed: where there was too little memory, chunks are smaller from now."""
+        if isinstance(error, OutOfMemory | MemoryError):
+            self._most[size] = max(1, min(self(size), (pairs + 1) // 2))
+
+    def _predicted(self, size: Size) -> int:
+        # A time budget is one pair's own: shared with others, its result would depend on how many they are.
+        if self._options.max_seconds is not None:
+            return 1
+        return largest_batch(*size, self._options, self._backbone)
