@@ -6,6 +6,7 @@ For eyes alone: where Prefect's server does not answer, the run goes on and says
 import contextvars
 import logging
 import queue
+import re
 import threading
 import time
 import uuid
@@ -19,7 +20,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows import storage
+from flows import storage, stub
 from flows.progress import RunStarted, Standing
 from flows.records import RunSummary
 from flows.results import Row, printable
@@ -28,10 +29,12 @@ from flows.worker.messages import Message
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_UPDATES = 10.0
+_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:]")
 PATIENCE_SECONDS = 15.0
 """With the server, at the end of a run."""
 FAILURES_SHOWN = 200
 EXTREMES_SHOWN = 3
+REASONS_SHOWN = 10
 
 
 class UserInterface:
@@ -73,10 +76,13 @@ class UserInterface:
             self._updated = now
             self._calls.put(self._update)
 
-    def finish(self, summary: RunSummary, rows: Sequence[Row]) -> None:
-        """Show the run in numbers and its failures in a table; waits for the server, but not for long."""
+    def finish(self, summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:
+        """Show the run in numbers and its failures in a table; waits for the server, but not for long.
+
+        `page` is the address of the run's page, where one was made.
+        """
         self._calls.put(self._update)
-        self._calls.put(lambda: _show_summary(summary, rows))
+        self._calls.put(lambda: _show_summary(summary, rows, page))
         self._calls.put(None)
         self._thread.join(PATIENCE_SECONDS)
 
@@ -93,17 +99,20 @@ class UserInterface:
                 return
 
 
-def _show_summary(summary: RunSummary, rows: Sequence[Row]) -> None:
-    create_markdown_artifact(summary_markdown(summary, rows), key="run-summary")
+def _show_summary(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
+    done = f"{summary.succeeded} of {summary.rows} rows of {printable(storage.name_of(summary.manifest))} succeeded"
+    create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=done)
     failures = failure_table(rows)
     if failures:
         shown = f"{len(failures)} of {summary.failed + summary.rejected} rows that failed or were rejected"
         create_table_artifact(failures, key="failed-rows", description=shown)
 
 
-def summary_markdown(summary: RunSummary, rows: Sequence[Row]) -> str:
-    """Counts, where things are, and the pairs of the lowest and highest loss among those of one recipe."""
+def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> str:
+    """Counts, where things are, why rows failed, and the pairs of the lowest and highest loss of each recipe."""
+    made_up = ["**STUB: nothing was stylized, every picture and every loss is made up.**", ""]
     lines = [
+        *(made_up if summary.backbone == stub.NAME else []),
         f"## {summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected, "
         f"{summary.pending} pending",
         "",
@@ -112,16 +121,32 @@ def summary_markdown(summary: RunSummary, rows: Sequence[Row]) -> str:
         f"- {summary.stylized_now} stylized in {summary.seconds:.0f} s on {summary.device} "
         f"({summary.backbone}, {summary.precision})",
     ]
+    if page is not None:
+        lines.append(f"- every pair side by side in `{_code(page)}`")
     if summary.failed:
         lines.append(f"- to try the failed rows again: `nst retry {_code(summary.output)}`")
-    return "\n".join([*lines, *_extremes(rows)])
+    return "\n".join([*lines, *_reasons(rows), *_extremes(rows)])
 
 
 def failure_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows that failed or were rejected, in the manifest's order, as many as one can look at."""
-    columns = ("row", "pair_id", "status", "error_kind", "error", "attempts")
+    columns = ("row", "pair_id", "error", "status", "error_kind", "attempts")  # the reason before the table is cut off
     troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
     return [{name: _plain(row[name]) for name in columns} for row in troubled[:FAILURES_SHOWN]]
+
+
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    """Of the first rows that failed, in a list: the UI breaks its lines, but cuts those of a table off."""
+    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
+    if not troubled:
+        return []
+    lines = ["", "### Why rows have no picture", ""]
+    lines += [
+        f"- row {row['row']} {_plain_markdown(row['pair_id'])}, {row['status']}: {_plain_markdown(row['error'])}"
+        for row in troubled[:REASONS_SHOWN]
+    ]
+    left = len(troubled) - REASONS_SHOWN
+    return [*lines, *([f"- and {left} more: see the artifact `failed-rows`"] if left > 0 else [])]
 
 
 def _extremes(rows: Sequence[Row]) -> list[str]:
@@ -145,6 +170,11 @@ def _line(which: str, row: Row) -> str:
 def _code(text: str) -> str:
     """Text as it may stand between backticks in a table: a manifest may hold anything."""
     return printable(text).replace("`", "'").replace("|", "\\|").replace("\n", " ")
+
+
+def _plain_markdown(text: str | None) -> str:
+    """Text that shows as it is: no HTML, no link, no emphasis of a manifest's making."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text or "").replace("\n", " "))
 
 
 def _plain(value: Any) -> Any:

@@ -105,22 +105,23 @@ def bulk_stylize(
             finish_run(run)  # the table then shows what is done and what is pending
             raise
         finished = finish_run(run)
-        _write_report(finished.summary)
-        interface.finish(finished.summary, finished.rows)
+        page = _write_report(finished.summary)
+        interface.finish(finished.summary, finished.rows, page)
     summary = finished.summary
     check_credentials(run, summary)
     return _final_state(run, summary)
 
 
-def _write_report(summary: RunSummary) -> None:
-    """The page of the run; whatever goes wrong with it, the run itself is done."""
+def _write_report(summary: RunSummary) -> str | None:
+    """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
     if summary.rows > MOST_ROWS_REPORTED:
         logger.info("no report.html of %d rows is made by itself: nst report %s", summary.rows, summary.output)
-        return
+        return None
     try:
-        write_report(summary.output)
+        return write_report(summary.output)
     except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
         logger.warning("report.html could not be written, try `nst report`: %s", storage.redacted(str(error)))
+        return None
 
 
 def _announce(run: PreparedRun) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -19,7 +21,9 @@ from flows.worker.messages import LeftPending, Message
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4
-BAR_WIDTH = 30
+BAR_WIDTH = 56
+WIDEST = 79
+"""Columns. A terminal that is made narrower breaks longer lines in two, and what was there cannot be drawn over."""
 
 
 class LiveDisplay:
@@ -99,40 +103,46 @@ class JsonLines:
             self._file.flush()
 
 
-def render(standing: Standing) -> RenderableType:
-    """The display of a run that stands so."""
-    bar = Table.grid(padding=(0, 1))
+def render(standing: Standing, now: float | None = None) -> RenderableType:
+    """The display of a run that stands so; `now` is in seconds of its clock."""
     counted = Text.assemble(
         (f"{standing.succeeded} done", "green"),
         ("" if not standing.failed else f"  {standing.failed} failed", "red"),
         ("" if not standing.pending else f"  {standing.pending} pending", "yellow"),
         f"  {standing.left} left",
     )
-    rate = standing.pairs_per_minute()
+    rate, seconds = standing.pairs_per_minute(now), standing.seconds_left(now)
+    if rate is not None:
+        counted.append(f"  {_rate(rate)}")
+    if seconds is not None:
+        counted.append(f"  about {_duration(seconds)} left", "bold")
+    counted.no_wrap, counted.overflow = True, "ellipsis"
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(no_wrap=True)
     bar.add_row(
-        ProgressBar(total=1.0, completed=standing.share_done, width=BAR_WIDTH),
-        f"{standing.share_done:4.0%}",
-        counted,
-        "" if rate is None else _rate(rate),
-        f"about {_duration(seconds)} left" if (seconds := standing.seconds_left()) is not None else "",
+        ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}"
     )
     workers = Table.grid(padding=(0, 1))
+    for is_name in (False, True, False, False, False):
+        workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short
     for name, state in standing.workers.items():
         workers.add_row(Text(name, style="bold"), *_worker_cells(state))
     made_up = Text("STUB: pictures are made up", style="bold red") if standing.run.backbone == "stub" else None
-    return Group(*([made_up] if made_up else []), bar, workers)
+    return Constrain(Group(*([made_up] if made_up else []), Constrain(bar, BAR_WIDTH), counted, workers), WIDEST)
 
 
 def sparkline(losses: list[float]) -> str:
-    """Losses as little bars, the largest and the smallest filling the range.
+    """Losses as little bars, logarithmic, the largest and the smallest filling the range.
 
-    >>> sparkline([3.0, 2.0, 1.0])
+    >>> sparkline([100.0, 10.0, 1.0])
     '█▄▁'
     """
-    low, high = min(losses, default=0.0), max(losses, default=0.0)
+    logs = [math.log(max(loss, 1e-30)) for loss in losses]
+    low, high = min(logs, default=0.0), max(logs, default=0.0)
     if high <= low:
         return SPARKS[0] * len(losses)
-    return "".join(SPARKS[int((loss - low) / (high - low) * (len(SPARKS) - 1))] for loss in losses)
+    return "".join(SPARKS[int((loss - low) / (high - low) * (len(SPARKS) - 1))] for loss in logs)
 
 
 def _worker_cells(state: WorkerState) -> tuple[RenderableType, ...]:

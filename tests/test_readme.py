@@ -43,3 +43,14 @@ def test_links_lead_somewhere() -> None:
 
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_pictures_are_small_and_ours_alone() -> None:
+    """Each picture is light enough to look at on a phone, and none asks the network for anything."""
+    files = sorted((ROOT / "manifests" / "pictures").iterdir())
+
+    assert sum(file.stat().st_size for file in files) < 1_000_000
+    assert [file.name for file in files if file.stat().st_size > 200_000] == []
+    assert [file.name for file in files if f"manifests/pictures/{file.name}" not in README] == []
+    drawings = [file for file in files if file.suffix == ".svg"]
+    assert [file.name for file in drawings if re.search(r"https?://(?!www\.w3\.org/)", file.read_text())] == []

@@ -13,10 +13,12 @@ from flows import storage
 from flows.errors import OutputError
 from flows.report.gather import LOSSES, Pair, Run, gather
 from flows.report.renditions import Pictures, pictures_of
-from flows.report.run_page import MOST_EMBEDDED, ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
+from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
 
 MEASURES = (*LOSSES, "seconds")
+MOST_COMPARED = 5000
+"""Pairs of a page: it stays one file, whatever its size."""
 NO_OPTIONS: dict[str, Any] = {}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """What the runs are called in a page: A is the one that the others are compared with."""
@@ -34,7 +36,7 @@ class Match:
         return next(pair for pair in self.pairs if pair is not None)
 
 
-def write_comparison(outputs: Sequence[str], address: str, *, most_pairs: int = MOST_EMBEDDED) -> str:
+def write_comparison(outputs: Sequence[str], address: str, *, most_pairs: int = MOST_COMPARED) -> str:
     """Write the page that compares the latest runs of some outputs; its address.
 
     Args:

@@ -35,12 +35,12 @@ class Pictures:
 
 def content_px(number: int) -> int:
     """Long edge of so many content pictures: the slider shows this copy, so it is as large as a page can bear."""
-    return _step(number, ((60, 800), (240, 512), (600, 320), (1200, 240)), 160)
+    return _step(number, ((60, 800), (240, 512), (600, 320), (1500, 240)), 160)
 
 
 def pastiche_px(number: int) -> int:
     """Long edge of so many pastiches; the slider links the file itself, and falls back on this copy."""
-    return _step(number, ((60, 512), (600, 288), (1200, 208)), 144)
+    return _step(number, ((60, 512), (600, 288), (1500, 208)), 144)
 
 
 def _step(number: int, steps: Sequence[tuple[int, int]], last: int) -> int:

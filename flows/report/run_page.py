@@ -21,8 +21,9 @@ from nst_core import __version__
 from nst_core.options import StylizeOptions
 
 NAME = "report.html"
-MOST_EMBEDDED = 5000
-"""Pairs; of a larger run the small pictures are files beside the page."""
+MOST_EMBEDDED = 1500
+"""Pairs; of a larger run the small pictures are files beside the page, and larger. A page of a thousand photographs and
+their pastiches has 24 MB."""
 ROWS_A_PAGE = 48
 CURVE_SAMPLES, CURVE_SAMPLES_OF_MANY = 48, 24
 """Of each pair's loss history: a run of `MANY` pairs would be slow to load for its curves alone."""

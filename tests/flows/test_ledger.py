@@ -51,6 +51,20 @@ def test_the_index_has_the_number_of_the_latest_attempt(output: str) -> None:
     assert ledger.index().attempts == {("cat", FINGERPRINT): 10, ("cat", OTHER_FINGERPRINT): 1}
 
 
+def test_a_record_of_an_earlier_version_is_read(output: str) -> None:
+    """What records did not hold at first is empty in those that do not have it; such a pair stays done."""
+    record = pair_record("cat")
+    text = record.model_dump_json(exclude={"history", "timeline", "timeline_sha256", "notes"})
+    storage.replace(storage.join(output, record.output), b"its image")
+    storage.create(storage.join(output, "_nst", "records", f"cat-{FINGERPRINT}.json"), text.encode())
+    ledger = Ledger(output)
+    read = ledger.read_record(("cat", FINGERPRINT))
+
+    assert ledger.index().done == {("cat", FINGERPRINT)}
+    assert (read.history, read.timeline, read.timeline_sha256, read.notes) == ((), "", "", ())
+    assert ledger.files_of_records().timelines == set()
+
+
 def test_a_record_comes_back_as_it_was_made(output: str) -> None:
     """Every value of a record, to the last digit of a loss, is in its file."""
     record = pair_record("größe".encode().hex(), total_loss=0.1 + 0.2, notes=("content: «quoted» and 猫",))

@@ -105,6 +105,28 @@ def test_listeners_hear_for_as_long_as_they_listen() -> None:
     assert (events[2]["status"], events[2]["error_kind"]) == ("failed", "bad_image")
 
 
+@pytest.mark.parametrize("width", [30, 48, 80, 140])
+def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None:
+    """No line is broken in two, and none is longer than an 80-column terminal, so that a resize garbles nothing."""
+    standing = Standing(run_of(*[64] * 40, workers=("cuda:0", "cuda:1")))
+    standing.hear("cuda:0", ChunkStarted(("pair-2",), 1), now=0.0)
+    standing.hear("cuda:1", ChunkStarted(("a-name-that-" + "goes-on-" * 12,), 1), now=0.0)
+    for message in (pair_record("pair-2"), pair_record("pair-3"), attempt_record("pair-4")):
+        standing.hear("cuda:0", message, now=9.0)
+    standing.hear("cuda:0", ChunkStarted(("pair-5", "pair-6"), 1), now=9.0)
+    for name, pair_id in (("cuda:0", "pair-5"), ("cuda:1", "a-name-that-" + "goes-on-" * 12)):
+        for loss in (30.0, 4.0, 2.0):
+            standing.hear(name, StepTaken(pair_id, 1, 200, loss), now=9.0)
+    lines = shown(standing, width).splitlines()
+
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= min(width, 79)
+    assert "2 done" in lines[1] and "1 failed" in lines[1]
+    if width >= 80:
+        assert "pairs/" in lines[1] and lines[1].endswith(" left")
+        assert all("step 200 at 1/2 size" in line and "█" in line for line in lines[2:])
+
+
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # of the shape of Prefect's
     def __init__(self, console: Console) -> None:
         super().__init__()

@@ -87,6 +87,16 @@ def test_extra_columns_ride_along_untouched(output: str) -> None:
     ]
 
 
+def test_a_column_called_as_a_record_s_field_is_still_the_manifest_s(tmp_path: Path) -> None:
+    """What a record holds beyond the table does not come between: a column `timeline` or `notes` is the manifest's."""
+    record = pair_record("cat", timeline="timelines/cat-01234567.gif", notes=("a note",))
+    commit_with_image(str(tmp_path), record)
+    manifest = read("id,content,style,timeline,notes\ncat,cat.png,waves.png,spring,mine\n")
+    (row,) = rows_of(str(tmp_path), manifest)
+
+    assert (row["status"], row["timeline"], row["notes"]) == ("succeeded", "spring", "mine")
+
+
 def test_addresses_are_shown_as_the_manifest_has_them(output: str) -> None:
     """`content` and `style` are the manifest's cells, so that the table can be joined with it."""
     assert [(row["content"], row["style"]) for row in rows_of(output)] == [

@@ -30,7 +30,7 @@ function lossTable(row) {
   const head = make("tr", {}, make("th", {}, ""), ...data.letters.map((letter) => make("th", { className: "num" }, letter)),
     ...data.letters.slice(1).map((letter) => make("th", { className: "num" }, `${letter} − A`)));
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...shown.map((name) =>
-    make("tr", {}, make("td", { className: "soft" }, words(name)),
+    make("tr", {}, make("td", { className: "soft label" }, words(name).replace(" loss", "")),
       ...row.runs.map((run) => make("td", { className: "num" }, number(run?.[name]))),
       ...data.letters.slice(1).map((_, place) => change(row, place + 1, name))))));
 }
@@ -39,10 +39,10 @@ function change(row, run, name) {
   const by = difference(row, run, name);
   if (by === undefined) return make("td", { className: "num" }, "–");
   const before = row.runs[0][name];
-  const share = before ? ` (${by > 0 ? "+" : ""}${((100 * by) / before).toFixed(1)} %)` : "";
+  const share = before ? [" ", make("span", {}, `(${by > 0 ? "+" : ""}${((100 * by) / before).toFixed(1)} %)`)] : [];
   const isMeasure = name !== "total_loss" || data.sameObjective;
   const mood = !isMeasure ? "" : by < 0 ? "better" : by > 0 ? "worse" : "";
-  return make("td", { className: `num ${mood}` }, `${by > 0 ? "+" : ""}${number(by)}${share}`);
+  return make("td", { className: `num change ${mood}` }, `${by > 0 ? "+" : ""}${number(by)}`, ...share);
 }
 
 list.card = (row) => {

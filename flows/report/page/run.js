@@ -166,7 +166,7 @@ function ticks(low, high) {
 }
 
 function curve(samples, shown, weights) {
-  const [width, height, base] = [300, 150, 132];
+  const [left, width, height, base] = [26, 300, 150, 132];
   const { points, levels } = inARow(samples);
   const totals = points.map((one) => one[1][2]).filter((value) => value > 0);
   if (totals.length < 2) return make("p", { className: "soft" }, "too short to draw");
@@ -175,22 +175,22 @@ function curve(samples, shown, weights) {
   const high = Math.max(...values, Math.min(...totals));
   const low = Math.max(Math.min(...values, ...totals), Math.min(...totals) * LEAST_OF_TOTAL);
   const [first, most] = [points[0][0], points.at(-1)[0]];
-  const x = (value) => ((value - first) / (most - first || 1)) * width;
+  const x = (value) => left + ((value - first) / (most - first || 1)) * (width - left);
   const y = (value) => 8 + (1 - (Math.log10(Math.max(value, low)) - Math.log10(low)) / (Math.log10(high / low) || 1)) * (base - 8);
   const svg = svgPart("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
     "aria-label": `total loss from ${number(totals[0])} to ${number(totals.at(-1))} in ${most} evaluations` });
   for (const value of ticks(low, high)) {
-    svg.append(svgPart("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }));
-    svg.append(svgPart("text", { x: 0, y: y(value) - 2 }, number(value)));
+    svg.append(svgPart("line", { class: "grid", x1: left, x2: width, y1: y(value), y2: y(value) }));
+    svg.append(svgPart("text", { x: left - 4, y: y(value) + 3.5, "text-anchor": "end" }, number(value)));
   }
   for (const place of levels) svg.append(svgPart("line", { class: "level", x1: x(place), x2: x(place), y1: 4, y2: base }));
-  svg.append(svgPart("line", { class: "axis", x1: 0, x2: width, y1: base + 0.5, y2: base + 0.5 }));
+  svg.append(svgPart("line", { class: "axis", x1: left, x2: width, y1: base + 0.5, y2: base + 0.5 }));
   for (const [part, line] of lines.reverse()) {
     const places = line.map(([at, value]) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
     svg.append(svgPart("polyline", { class: `curve part-${part}`, points: places }));
   }
   svg.append(
-    svgPart("text", { x: 0, y: height - 4 }, levels.length ? "logarithmic; dashed: a larger size" : "logarithmic"),
+    svgPart("text", { x: left, y: height - 4 }, levels.length ? "logarithmic; dashed: a larger size" : "logarithmic"),
     svgPart("text", { x: width, y: height - 4, "text-anchor": "end" }, `${most} evaluations`));
   return svg;
 }

@@ -1,0 +1,128 @@
+"""Makes the README's pictures from a finished run, so that they show what there is.
+
+python tests/readme_pictures.py      after `nst run manifests/quickstart.csv --timeline webp`; needs a Chromium
+"""
+
+import io
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image, ImageSequence
+from rich.console import Console
+from rich.text import Text
+
+sys.path.insert(0, str(Path(__file__).parent / "flows"))
+
+from browser import Page, browser
+
+from flows import storage
+from flows.ledger import Ledger
+from flows.manifest_source import latest_manifest
+from flows.progress import RunStarted, Standing
+from flows.records import PairRecord, PlannedPair
+from flows.report.run_page import write_report
+from flows.report.sheet import write_sheet
+from flows.terminal import render
+from flows.worker.animation import animation
+from flows.worker.messages import ChunkStarted, StepTaken
+
+ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "manifests" / "pictures"
+MOST_BYTES = 200_000
+"""Of each picture."""
+COLUMNS = 81
+"""Of the terminal."""
+
+
+def as_webp(picture: Image.Image, width: int) -> bytes:
+    """The file of a picture of at most some width, at the best quality that is small enough."""
+    picture = picture.convert("RGB")
+    picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
+    for quality in (88, 80, 70, 60, 50, 40):
+        buffer = io.BytesIO()
+        picture.save(buffer, "WEBP", quality=quality, method=6)
+        if buffer.tell() <= MOST_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def sheet(output: str, folder: Path) -> bytes:
+    """The contact sheet."""
+    return as_webp(Image.open(write_sheet(output, str(folder / "sheet.png"))), 1400)
+
+
+def pages(output: str, folder: Path) -> tuple[bytes, bytes]:
+    """The page of the run in daylight, and one of its pairs in the dark."""
+    with browser(folder / "profile") as page:
+        page.resize(1280, 1180)
+        page.open(f"file://{write_report(output)}")
+        page.prefer("light")
+        page.wait_for("[...document.querySelectorAll('.card img')].slice(0, 6).every((one) => one.naturalWidth > 0)")
+        listed = shot(page, folder)
+        page.resize(1280, 860)
+        page.prefer("dark")
+        page.click(".trio")
+        page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself')")
+        page.run("document.querySelector('#details').scrollTop = 0")
+        return as_webp(listed, 1280), as_webp(shot(page, folder), 1280)
+
+
+def shot(page: Page, folder: Path) -> Image.Image:
+    """What the browser shows, without its last movements."""
+    page.run("new Promise((done) => setTimeout(done, 500))")
+    page.screenshot(folder / "shot.png")
+    return Image.open(folder / "shot.png")
+
+
+def terminal(output: str) -> bytes:
+    """The live display as it was in the middle of the run: told what the run's own records tell."""
+    run, _, manifest = latest_manifest(output)
+    ledger = Ledger(output)
+    planned = [PlannedPair(spec, "", "", run.fingerprints[spec.pair_id]) for spec in manifest.pairs]
+    records = [ledger.read_record((pair.spec.pair_id, pair.fingerprint)) for pair in planned]
+    standing = Standing(RunStarted(run.run_id, planned, ("cpu",), 0, 0, run.backbone, run.precision, output))
+    now = 0.0
+    for record in records[:3]:
+        standing.hear("cpu", ChunkStarted((record.pair_id,), 0), now)
+        now += record.seconds
+        standing.hear("cpu", record, now)
+    now = told_of_steps(standing, records[3], now)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.print(Text("$ nst run manifests/quickstart.csv", style="bold"))
+    console.print(render(standing, now))
+    svg = console.export_svg(title="nst run")
+    # Its fonts come from the network: any monospaced one does.
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL).encode()
+
+
+def told_of_steps(standing: Standing, record: PairRecord, now: float) -> float:
+    """Tell of the first two thirds of a pair's evaluations; when that was, in seconds."""
+    standing.hear("cpu", ChunkStarted((record.pair_id,), 0), now)
+    for sample in record.history[: 2 * len(record.history) // 3]:
+        standing.hear("cpu", StepTaken(record.pair_id, sample.level, sample.step, sample.total_loss), now)
+    return now + 2 / 3 * record.seconds
+
+
+def timeline(output: str, pair_id: str) -> bytes:
+    """The moving picture of a pair, as small as the others here."""
+    (name,) = [one for one in storage.names(storage.join(output, "timelines")) if one.startswith(f"{pair_id}-")]
+    moving = Image.open(io.BytesIO(storage.read(storage.join(output, "timelines", name))))
+    return animation([frame.convert("RGB") for frame in ImageSequence.Iterator(moving)], "webp", MOST_BYTES)
+
+
+def main(output: str) -> None:
+    """Write all pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        report, viewer = pages(output, Path(folder))
+        made = {"sheet.webp": sheet(output, Path(folder)), "report.webp": report, "viewer.webp": viewer}
+    made |= {"terminal.svg": terminal(output), "timeline.webp": timeline(output, "rocket-brushstrokes")}
+    for name, data in made.items():
+        (PICTURES / name).write_bytes(data)
+        print(f"{name}: {len(data):,} bytes")  # noqa: T201  # a script that is run by hand
+
+
+if __name__ == "__main__":
+    main(storage.absolute(sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "runs" / "quickstart")))
