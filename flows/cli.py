@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from enum import IntEnum
 from types import FrameType
@@ -104,10 +104,9 @@ def run(
     with _exit_codes():
         chosen = validated(StylizeOptions, options)
         address = storage.absolute(manifest)
-        _, loaded = load_manifest(address, chosen, limits_in_force())
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
         _run_flow(
-            loaded,
+            lambda: load_manifest(address, chosen, limits_in_force())[1],
             _Shown(quiet, json_lines, as_json),
             output=storage.absolute(target),
             manifest=address,
@@ -137,9 +136,9 @@ def retry(
         address = storage.absolute(output)
         validated(StylizeOptions, options)
         limits_in_force().check_options(options)
-        latest, _, loaded = latest_manifest(address, options)
+        latest, _, _ = latest_manifest(address, options)
         _run_flow(
-            loaded,
+            lambda: latest_manifest(address, options)[2],
             _Shown(quiet, json_lines, as_json),
             output=address,
             settings=_settings({**latest.settings, "weights_sha256": latest.weights_sha256, **settings}),
@@ -268,7 +267,7 @@ class _Shown:
     as_json: bool
 
 
-def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
+def _run_flow(load: Callable[[], Manifest], shown: _Shown, **parameters: Any) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
     if parameters["settings"].runner == "local":
         ask()
@@ -276,7 +275,8 @@ def _run_flow(loaded: Manifest, shown: _Shown, **parameters: Any) -> None:
     from flows.run import check_places, check_run
 
     check_places(parameters["output"], parameters["settings"], limits_in_force())
-    check_run(loaded, parameters["settings"], parameters["selection"])
+    # Not kept: the flow reads the manifest anew, and two of a hundred thousand rows are half a gigabyte.
+    check_run(load(), parameters["settings"], parameters["selection"])
     lease.wait_until_free(parameters["output"], parameters["settings"].wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
