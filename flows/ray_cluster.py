@@ -5,6 +5,7 @@ time-outs, the requeueing pair by pair and the messages on the way are those of 
 """
 
 import importlib
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows.errors import ClusterError
+
+logger = logging.getLogger(__name__)
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -90,6 +93,17 @@ def _connect(ray: Any, address: str | None) -> None:
     except Exception as error:  # Ray raises what comes: ConnectionError, RuntimeError, ValueError, gRPC's own
         where = address or "a cluster on this machine"
         raise ClusterError(f"{where}: could not connect to Ray: {first_line(error)}") from error
+    _keep_off_stdout()
+
+
+def _keep_off_stdout() -> None:
+    """Ray prints pages about a lost node on stdout, which is for whoever asked for JSON."""
+    inside: Any = importlib.import_module("ray._private.worker")  # no public name stops it
+    inside.print_to_stdstream = _log
+
+
+def _log(data: dict[str, Any], *_: Any, **__: Any) -> None:
+    logger.debug("Ray: %s", "\n".join(data.get("lines", ())))
 
 
 def first_line(error: BaseException) -> str:

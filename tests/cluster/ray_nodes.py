@@ -1,33 +1,20 @@
-"""A Ray cluster of several nodes on this machine: each has its own raylet and workers. `pytest tests/ray -m ray`."""
+"""A Ray cluster of several nodes on this machine: each has its own raylet and workers."""
 
 import os
 import signal
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
+from real_run import children_of
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "faults"))
-
-from real_run import children_of  # noqa: E402
+from flows.ray_cluster import ENVIRONMENT
 
 NODES = 4
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.ray)
 
 
 class Nodes:
     """A head without CPUs, so that nothing runs there, and nodes of one CPU each."""
 
     def __init__(self) -> None:
-        from flows.ray_cluster import ENVIRONMENT
-
         os.environ.update(ENVIRONMENT)
         from ray.cluster_utils import Cluster
 
@@ -47,16 +34,3 @@ class Nodes:
     def stop(self) -> None:
         """End them all."""
         self._cluster.shutdown()
-
-
-@pytest.fixture(scope="module")
-def ray() -> Any:
-    return pytest.importorskip("ray", reason="pip install -r deploy/requirements-ray.lock")
-
-
-@pytest.fixture
-def nodes(ray: Any) -> Iterator[Nodes]:
-    """An empty cluster."""
-    made = Nodes()
-    yield made
-    made.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NODES, Nodes
+from ray_nodes import NODES, Nodes
 from real_run import RealRun, attempts, events, finished, prepared, rows, started, wait_for_records
 from workload import check, check_complete
 
