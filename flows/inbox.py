@@ -77,9 +77,7 @@ class Inbox(BaseModel):
     def _has_options_that_hold(self) -> Self:
         Limits(max_options=self.max_options)
         if self.max_options and self.bad_rows == "skip":
-            raise ValueError(
-                "max_options go with bad_rows: refuse, as the run itself would take a row that is skipped"
-            )
+            raise ValueError("max_options go with bad_rows: refuse, as the run itself would take a row that is skipped")
         return self
 
     def narrowed(self, limits: Limits) -> Limits:
