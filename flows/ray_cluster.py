@@ -25,7 +25,12 @@ ENVIRONMENT = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes use what is installed there
     "RAY_DEDUP_LOGS": "0",
 }
-OWN_CLUSTER = {"RAY_AUTH_MODE": "token"}  # as it is by default; Ray has a lot to say where it is not asked for
+LOOPBACK = {
+    # Ray's own way to keep to 127.0.0.1; it is named for the systems on which it is the default.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",  # as it is by default; Ray has a lot to say where it is not asked for
+}
+"""For a cluster on this machine alone: without it Ray listens on every network, whatever address it is given."""
 CONNECT_SECONDS = 10.0
 CLIENT = "ray://"
 AUTO = "auto"
@@ -42,7 +47,7 @@ def connected(address: str | None) -> Iterator[Any]:
     Raises:
         ClusterError: if there is none, or ray is not installed.
     """
-    for name, value in (ENVIRONMENT if address else ENVIRONMENT | OWN_CLUSTER).items():
+    for name, value in (ENVIRONMENT | LOOPBACK if is_here(address) else ENVIRONMENT).items():
         os.environ.setdefault(name, value)
     check_answers(address)
     with _kept_signals():
@@ -53,6 +58,15 @@ def connected(address: str | None) -> Iterator[Any]:
     finally:
         with _kept_signals():
             ray.shutdown()
+
+
+def is_here(address: str | None) -> bool:
+    """Whether a cluster is one of this machine alone: ours, or one that listens on loopback.
+
+    >>> is_here(None), is_here("127.0.0.1:6379"), is_here("ray://head:10001")
+    (True, True, False)
+    """
+    return address is None or address.removeprefix(CLIENT).startswith(("127.", "localhost:", "[::1]:"))
 
 
 def check_answers(address: str | None) -> None:
@@ -87,7 +101,7 @@ def _imported() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
-    here = {} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    here = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", **quiet, **here)
     except Exception as error:  # Ray raises what comes: ConnectionError, RuntimeError, ValueError, gRPC's own

@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from flows.ray_cluster import ENVIRONMENT
+from flows.ray_cluster import ENVIRONMENT, LOOPBACK
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Report, add_json_option
@@ -104,7 +104,7 @@ def _cluster(arguments: argparse.Namespace) -> Iterator[list[str]]:
         *(str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus", cpus),
         *("--node-ip-address", "127.0.0.1", "--port", str(port), "--include-dashboard", "false"),
     ]
-    environment = os.environ | ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | ENVIRONMENT | LOOPBACK | {"PYTHONPATH": str(ROOT)}
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         time.sleep(15)

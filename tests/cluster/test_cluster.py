@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_nodes import NODES, Nodes
-from real_run import RealRun, attempts, events, finished, prepared, rows, started, wait_for_records
+from ray_nodes import NODES, Nodes, descendants_of, listening_hosts
+from real_run import RealRun, attempts, events, finished, is_alive, prepared, rows, started, wait_for_records
 from workload import check, check_complete
 
 from flows import storage
@@ -125,6 +125,20 @@ def test_a_node_with_another_engine_is_refused(nodes: Nodes, tmp_path: Path) -> 
     assert outcome.returncode == 4, outcome.stderr
     assert "found 0.0.1 (code " in outcome.stderr
     assert check(run.as_stub_run) == 0
+
+
+def test_a_cluster_of_its_own_keeps_to_loopback(ray: Any, tmp_path: Path) -> None:
+    """Whatever a run starts for itself listens on 127.0.0.1 alone, and is gone when the run is."""
+    run = prepared(str(tmp_path), tmp_path, 6, stub="seconds=1")
+    with started(dataclasses.replace(run, more=("--runner", "ray"))) as process:
+        wait_for_records(run, 1)
+        mine = descendants_of(process.pid)
+        hosts = listening_hosts(mine)
+        code = process.wait(120)
+
+    assert code == 0, events(run)
+    assert hosts == {"127.0.0.1"}
+    wait_until(lambda: not any(map(is_alive, mine)), 20)
 
 
 def test_no_cluster_at_the_address(ray: Any, tmp_path: Path) -> None:
