@@ -10,7 +10,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from prefect.server.api.server import SubprocessASGIServer
 
@@ -19,7 +19,6 @@ from flows.service import answers
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-END_SECONDS = 5.0
 
 _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
@@ -37,7 +36,7 @@ def kept_running() -> Iterator[None]:
     finally:
         ended.set()
         keeper.join()
-        _wait_for_those_that_end()
+        _end_those_that_are_ending()
         _revive()  # Prefect is about to tell it how the run ended
 
 
@@ -46,13 +45,13 @@ def _keep(ended: threading.Event) -> None:
         _revive()
 
 
-def _wait_for_those_that_end() -> None:
-    """Ctrl-C reaches the server too: it answers nobody any more, but takes a while to end."""
+def _end_those_that_are_ending() -> None:
+    """Ctrl-C reaches the server too: it answers nobody any more, but takes seconds to end, which we do not have."""
     for server in list(SubprocessASGIServer._instances.values()):
         process = server.server_process
         if server.running and process is not None and process.poll() is None and not answers(server.api_url):
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(END_SECONDS)
+            process.kill()
+            process.wait()
 
 
 def _revive() -> None:
