@@ -101,12 +101,14 @@ def _imported() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    if address is not None and address.startswith(CLIENT):
+        quiet = {}  # a client server makes a driver of its own, and takes these for that one's
     here = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", **quiet, **here)
     except Exception as error:  # Ray raises what comes: ConnectionError, RuntimeError, ValueError, gRPC's own
         where = address or "a cluster on this machine"
-        raise ClusterError(f"{where}: could not connect to Ray: {first_line(error)}") from error
+        raise ClusterError(f"{where}: could not connect to Ray: {reason(error)}") from error
     _keep_off_stdout()
 
 
@@ -123,6 +125,13 @@ def _log(data: dict[str, Any], *_: Any, **__: Any) -> None:
 def first_line(error: BaseException) -> str:
     """What Ray says first; the rest are pages for its developers."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def reason(error: BaseException) -> str:
+    """The last words of a traceback that Ray passes on, which say more than its first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    named = [line for line in lines if "Error" in line.partition(":")[0]]
+    return named[-1] if named else first_line(error)
 
 
 @contextmanager

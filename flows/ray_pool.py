@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from flows.code_version import code_version
 from flows.errors import ClusterError
 from flows.ray_actor import Actor, Ended, NodeFacts
-from flows.ray_cluster import first_line
+from flows.ray_cluster import first_line, reason
 from flows.worker_log import Logged
 from flows.worker_pool import INTERRUPTED, Began, PoolStopped, WorkerDied
 
@@ -273,10 +273,10 @@ class RayPool:
             facts: NodeFacts = self.ray.get(handle.facts)
         except self.ray.exceptions.RayError as error:
             self._deaths_at_start += 1
-            logger.warning("the Ray worker %s did not start: %s", handle.name, _reason(error))
+            logger.warning("the Ray worker %s did not start: %s", handle.name, reason(error))
             if self._deaths_at_start >= DEATHS_AT_START:
                 self._refused = ClusterError(
-                    f"workers do not start on the Ray cluster: {_reason(error)}. Every node needs this project "
+                    f"workers do not start on the Ray cluster: {reason(error)}. Every node needs this project "
                     f"installed, version {code_version()}"
                 )
             else:
@@ -320,13 +320,6 @@ def _tell(messages: list[Any], on_message: Callable[[Any], None]) -> bool:
         else:
             on_message(message)
     return has_begun
-
-
-def _reason(error: BaseException) -> str:
-    """The last words of a traceback, which say more than Ray's first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "Error" in line.partition(":")[0]]
-    return named[-1] if named else first_line(error)
 
 
 def _resources(ray: Any) -> str:
