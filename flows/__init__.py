@@ -17,7 +17,12 @@
     results          the results table, built from the ledger alone
     worker/          one batch on one device: load, stylize several pairs at once, commit
     mailbox          messages out of a worker process while it works
+    worker_log       its log lines, said by the process that drives it
     worker_pool      one worker process per device
+    batch_queue      which batch a worker does next: of the style that it has warm
+    runners, choose_runner   what a run needs of wherever its batches are done
+    ray_runner, ray_pool, ray_actor, ray_cluster   ... on a Ray cluster: the run's side, the node's side, the connection
+    weights, code_version   the weights file on the machine that needs it; which code that machine has
     dispatch         a batch on a worker process, also where the process dies
     run              one run without Prefect: prepare it, finish it
     arrivals         which files of a folder have arrived whole
@@ -29,7 +34,9 @@
     environment      Prefect's own settings, made before it is imported
     report/          pages and contact sheets of what a run made
     progress, terminal, artifacts   where a run stands: for listeners, in a terminal, in Prefect's UI
-    cli, cli_report, cli_service    the command `nst`
+    metrics, operators_listeners    ... for Prometheus, and what the operator's environment asks for
+    split            a manifest cut into parts
+    cli, cli_report, cli_service, cli_split   the command `nst`
     cli_options, option_errors   its options made from the types, its errors in words
 
 Only the Prefect layer imports prefect; torch is imported in worker processes alone.

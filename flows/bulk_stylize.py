@@ -29,7 +29,7 @@ from flows.progress import RunStarted, announcer, watched_by
 from flows.records import RunSummary
 from flows.refusals import within_limits
 from flows.report.run_page import write_report
-from flows.run import PreparedRun, check_credentials, check_places, finish_run, places_of, prepare_run
+from flows.run import PreparedRun, check_credentials, check_places, finish_run, places_of, prepare_run, settings_again
 from flows.runners import Pool, Runner, Worker
 from flows.settings import RunSettings, Selection
 from flows.tasks import Counter, stylize_batch
@@ -65,7 +65,7 @@ def bulk_stylize(
         manifest: CSV of content/style pairs, local or on S3; None takes the manifest and options of the output's
             latest run, as a retry does.
         options: for rows that do not say otherwise; without a manifest, those of the latest run.
-        settings: backbone, device, precision.
+        settings: backbone, device, precision; without a manifest, the backbone and precision of the latest run.
         selection: which rows; all of them by default.
         only: `failed` is short for a selection of what failed in the output's latest run.
         overrides: without a manifest, options that go on top of those of every row that is done again.
@@ -75,23 +75,26 @@ def bulk_stylize(
         rejected, or Failed (`Incomplete`) where selected rows are still pending.
     """
     show_own_lines()
-    settings, selection = settings or RunSettings(), selection or Selection()
+    selection = selection or Selection()
     if only == "failed":
         selection = selection.model_copy(update={"only_failed": True})
     output = storage.absolute(output)
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
     limits = limits_in_force(strict=deployment.id is not None)
-    check_places(output, settings, limits)
+    limits.check_writable(output)
     if manifest is None:
         limits.check_options(overrides or {})
         latest, data, loaded = latest_manifest(output, overrides)
         options, overrides = latest.options, latest.overrides | (overrides or {})
+        settings = settings or settings_again(latest)
         loaded = within_limits(loaded, limits)
     else:
         if overrides:
             raise OptionsError("overrides go with a run without a manifest; with one, give options")
         options = options or StylizeOptions()
         data, loaded = load_manifest(storage.absolute(manifest), options, limits)
+    settings = settings or RunSettings()
+    check_places(output, settings, limits)
     with kept_running(), lease.held(output, settings.wait_for_output_seconds), runner_of(settings) as runner:
         run = prepare_run(
             data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes, runner.means

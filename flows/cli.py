@@ -1,4 +1,4 @@
-"""The command `nst`: run, validate, status, retry, report, sheet, gc. Imports the flow only when it runs one.
+"""The command `nst`: run, validate, status, retry, report, sheet, split, gc. Imports the flow only when it runs one.
 
 Exit codes: 0 every row succeeded; 3 finished, some rows failed or were rejected; 2 the command or the manifest is
 unusable; 4 nothing could be done (credentials, storage, weights); 75 interrupted, run again to go on.
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows import cli_report, cli_service, lease, storage
+from flows import cli_report, cli_service, cli_split, lease, storage
 from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import (
@@ -387,6 +387,7 @@ def _fail(error: NstError, code: ExitCode) -> None:
 
 
 cli_report.register(app, _exit_codes)
+cli_split.register(app, _exit_codes)
 cli_service.add_commands(app, _exit_codes)
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from typing import Any
 
 from prefect.server.api.server import SubprocessASGIServer
 
+from flows.service import answers
+
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
@@ -57,12 +59,22 @@ def kept_running() -> Iterator[None]:
     finally:
         ended.set()
         keeper.join()
+        _end_those_that_are_ending()
         _revive()  # Prefect is about to tell it how the run ended
 
 
 def _keep(ended: threading.Event) -> None:
     while not ended.wait(LOOK_SECONDS):
         _revive()
+
+
+def _end_those_that_are_ending() -> None:
+    """Ctrl-C reaches the server too: it answers nobody any more, but takes seconds to end, which we do not have."""
+    for server in list(SubprocessASGIServer._instances.values()):
+        process = server.server_process
+        if server.running and process is not None and process.poll() is None and not answers(server.api_url):
+            process.kill()
+            process.wait()
 
 
 def _revive() -> None:

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows import lease, storage
 from flows.arrivals import SETTLE_SECONDS, arrived
@@ -68,6 +68,23 @@ class Inbox(BaseModel):
     """For rows that do not say otherwise."""
     settings: RunSettings = RunSettings()
     """Backbone, device, precision."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Rows of one manifest, where this team's are to be fewer than the operator's limits allow."""
+    max_options: dict[str, float] = Field(default_factory=dict)
+    """The most that a numeric option of a pair may be, where that is to be less for this team."""
+
+    @model_validator(mode="after")
+    def _has_options_that_hold(self) -> Self:
+        Limits(max_options=self.max_options)
+        if self.max_options and self.bad_rows == "skip":
+            raise ValueError("max_options go with bad_rows: refuse, as the run itself would take a row that is skipped")
+        return self
+
+    def narrowed(self, limits: Limits) -> Limits:
+        """The operator's limits, with those of the team on top."""
+        rows = limits.max_rows if self.max_rows is None else min(self.max_rows, limits.max_rows)
+        most = {name: min(bound, limits.max_options.get(name, bound)) for name, bound in self.max_options.items()}
+        return limits.model_copy(update={"max_rows": rows, "max_options": limits.max_options | most})
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,7 @@ def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETT
     limits.check_writable(inbox.outputs)
     try:
         with lease.held(inbox.place):
-            return _Visitor(inbox, runs, limits).visit(settle_seconds)
+            return _Visitor(inbox, runs, inbox.narrowed(limits)).visit(settle_seconds)
     except OutputBusy:
         return Visit(busy=True)
 

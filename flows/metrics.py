@@ -9,13 +9,23 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server, write_to_textfile
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+    write_to_textfile,
+)
 
 from flows.progress import RunStarted
 from flows.records import AttemptRecord, PairRecord
 from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 
 logger = logging.getLogger(__name__)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, for a reader that we do not have
 
 SECONDS_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
 WRITE_SECONDS = 10.0

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from flows.code_version import code_version
 from flows.worker_log import log_to
 from flows.worker_pool import WORKER_ENVIRONMENT, Began
-from nst_core import __version__
 
 TOGETHER_SECONDS = 0.05
 """Messages that come so soon after another travel with it."""
@@ -32,7 +32,7 @@ class NodeFacts:
     """
 
     host: str
-    engine_version: str
+    code_version: str
     precision: str
     process_id: int
 
@@ -63,7 +63,7 @@ class Actor:
         from nst_core.runtime import choose_devices, choose_precision  # torch takes seconds to import
 
         choose_devices(device)
-        return NodeFacts(socket.gethostname(), __version__, choose_precision(precision, device), os.getpid())
+        return NodeFacts(socket.gethostname(), code_version(), choose_precision(precision, device), os.getpid())
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ended:
         """Call a function with a callable in its first place, for what it has to say before it is done."""

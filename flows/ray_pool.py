@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from flows.code_version import code_version
 from flows.errors import ClusterError
 from flows.ray_actor import Actor, Ended, NodeFacts
-from flows.ray_cluster import first_line
+from flows.ray_cluster import first_line, reason
 from flows.worker_log import Logged
 from flows.worker_pool import INTERRUPTED, Began, PoolStopped, WorkerDied
-from nst_core import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -273,21 +273,21 @@ class RayPool:
             facts: NodeFacts = self.ray.get(handle.facts)
         except self.ray.exceptions.RayError as error:
             self._deaths_at_start += 1
-            logger.warning("the Ray worker %s did not start: %s", handle.name, _reason(error))
+            logger.warning("the Ray worker %s did not start: %s", handle.name, reason(error))
             if self._deaths_at_start >= DEATHS_AT_START:
                 self._refused = ClusterError(
-                    f"workers do not start on the Ray cluster: {_reason(error)}. Every node needs this project "
-                    f"installed, version {__version__}"
+                    f"workers do not start on the Ray cluster: {reason(error)}. Every node needs this project "
+                    f"installed, version {code_version()}"
                 )
             else:
                 self._ask()
             return
         handle.host = facts.host
-        if facts.engine_version != __version__:
+        if facts.code_version != code_version():
             self._kill(handle)
             self._refused = ClusterError(
-                f"{facts.host}: expected the engine's version {__version__}, as here, found {facts.engine_version}: "
-                "install the same version on every node"
+                f"{facts.host}: expected this project's version {code_version()}, as here, found {facts.code_version}: "
+                "install the same on every node"
             )
             return
         self._deaths_at_start = 0
@@ -320,13 +320,6 @@ def _tell(messages: list[Any], on_message: Callable[[Any], None]) -> bool:
         else:
             on_message(message)
     return has_begun
-
-
-def _reason(error: BaseException) -> str:
-    """The last words of a traceback, which say more than Ray's first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    named = [line for line in lines if "Error" in line.partition(":")[0]]
-    return named[-1] if named else first_line(error)
 
 
 def _resources(ray: Any) -> str:

@@ -224,6 +224,16 @@ def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
             continue  # the row's own line in the log has said it
 
 
+def settings_again(run: RunRecord) -> RunSettings:
+    """Settings that give an earlier run's results again; where and how fast is not among them."""
+    kept: dict[str, Any] = {
+        name: run.settings[name] for name in ("backbone", "weights", "precision", "stub") if name in run.settings
+    }
+    if run.backbone != stub.NAME:
+        kept["weights_sha256"] = run.weights_sha256
+    return RunSettings.model_validate(kept)
+
+
 def places_of(run: PreparedRun) -> list[str]:
     """Every address that a worker reads or writes."""
     pairs = [pair.spec for pair in run.plan.todo]

@@ -20,6 +20,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, State
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import PrefectException
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
@@ -37,13 +38,17 @@ STOP_SECONDS = 7.0
 """For runs under way to write their tables, once the service is told to end."""
 
 
+AUTOMATIONS = "automations.yaml"
+"""Beside the deployments; there need be none."""
+
+
 def serve(path: Path) -> None:
     """Serve the deployments of a file until SIGTERM or Ctrl-C.
 
     Runs under way are stopped, and go on where they were when the service is started again.
     """
     show_own_lines()
-    asyncio.run(_serve(deployments_of(path)))
+    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS))))
 
 
 def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:
@@ -79,7 +84,23 @@ def _schedule(described: dict[str, Any]) -> DeploymentScheduleCreate:
     )
 
 
-async def _serve(deployments: list[tuple[str, RunnerDeployment]]) -> None:
+def automations_of(path: Path) -> list[AutomationCore]:
+    """The automations of a file, as `prefect automation create --from-file` takes it."""
+    described: Any = yaml.safe_load(path.read_text()) if path.is_file() else {"automations": []}
+    return [AutomationCore.model_validate(one) for one in described["automations"]]
+
+
+async def _automate(automations: list[AutomationCore]) -> None:
+    """Have the server do by itself what it does not do yet; older ones of the same name go."""
+    async with get_client() as client:
+        for automation in automations:
+            for old in await client.read_automations_by_name(automation.name):
+                await client.delete_automation(old.id)
+            await client.create_automation(automation)
+
+
+async def _serve(deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore]) -> None:
+    await _automate(automations)
     runners: dict[str, Runner] = {}
     for pool, deployment in deployments:
         runner = runners.setdefault(pool, Runner(name=pool, limit=RUNS_AT_ONCE))

@@ -73,7 +73,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
     access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
-    if _answers(access.url):
+    if answers(access.url):
         raise ServiceError(
             f"{access.url}: a server is there already; name it in PREFECT_API_URL, or take another --port"
         )
@@ -125,13 +125,13 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     while time.monotonic() < ends:
         if process.poll() is not None:
             raise ServiceError(f"the Prefect server ended with exit code {process.returncode}; {log} says why")
-        if _answers(url):
+        if answers(url):
             return
         time.sleep(0.2)
     raise ServiceError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; {log} says why")
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     """Whether a Prefect server is there; its health is told without a password."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # http, and made above

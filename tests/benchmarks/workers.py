@@ -9,16 +9,20 @@ perfect growth is what this project costs, on a machine whose few cores do all o
 import argparse
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from flows.ray_cluster import ENVIRONMENT, LOOPBACK
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Report, add_json_option
@@ -36,7 +40,7 @@ class Timed:
         startup_seconds: from the command to the first finished pair of the last worker.
         pairs_per_second: while every worker was busy.
         pairs_per_second_to_end: from the same moment to the last pair, idle workers at the end included.
-        cpu_seconds: of all processes of the run, start-up included.
+        cpu_seconds: of all processes of the run, start-up included; those of a Ray cluster are not the run's.
     """
 
     startup_seconds: float
@@ -58,10 +62,10 @@ def main() -> None:
     add_json_option(parser)
     arguments = parser.parse_args()
     report = Report("workers", arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _cluster(arguments) as how:
         one: float | None = None
         for workers in arguments.workers:
-            runs = [_timed(Path(folder), workers, arguments, number) for number in range(arguments.repeats)]
+            runs = [_timed(Path(folder), workers, arguments, number, how) for number in range(arguments.repeats)]
             row = _row(runs, workers, arguments)
             one = one or row["pairs_per_second"]["median"] / workers
             row["efficiency"] = row["pairs_per_second"]["median"] / (workers * one)
@@ -86,12 +90,34 @@ def _row(runs: list[Timed], workers: int, arguments: argparse.Namespace) -> dict
     }
 
 
-def _timed(folder: Path, workers: int, arguments: argparse.Namespace, number: int) -> Timed:
+@contextmanager
+def _cluster(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    """The arguments that name where to run; for Ray, a node with a CPU for every worker, whatever the machine has."""
+    if arguments.runner == "local":
+        yield []
+        return
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cpus = str(max(arguments.workers))
+    command = [
+        *(str(Path(sys.executable).parent / "ray"), "start", "--head", "--block", "--num-cpus", cpus),
+        *("--node-ip-address", "127.0.0.1", "--port", str(port), "--include-dashboard", "false"),
+    ]
+    environment = os.environ | ENVIRONMENT | LOOPBACK | {"PYTHONPATH": str(ROOT)}
+    head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(15)
+        yield ["--runner", "ray", "--ray-address", f"127.0.0.1:{port}"]
+    finally:
+        head.terminate()
+        head.wait()
+
+
+def _timed(folder: Path, workers: int, arguments: argparse.Namespace, number: int, where: list[str]) -> Timed:
     place = folder / f"{workers}-{number}"
     manifest = _manifest(place, workers * arguments.pairs)
-    how = ["--cpu-workers", str(workers)]
-    if arguments.runner == "ray":
-        how = ["--runner", "ray", "--ray-workers", str(workers)]
+    how = [*where, "--ray-workers" if where else "--cpu-workers", str(workers)]
     command = [
         *(sys.executable, "-m", "flows.cli", "run", str(manifest), "--output", str(place / "out")),
         *("--size-px", str(PICTURE_PX), "--backbone", "stub", "--stub", f"seconds={arguments.seconds}"),

@@ -300,6 +300,29 @@ def test_a_row_outside_of_the_limits_is_a_bad_row(disk: World) -> None:
     assert "may be read here" in row["reason"]
 
 
+def test_a_teams_own_limits_are_narrower(tmp_path: Path) -> None:
+    """An inbox with limits of its own rejects what the operator's would let pass, and never widens them."""
+    inbox = Inbox(place="/in", outputs="/out", max_rows=10, max_options={"size_px": 256, "steps": 900})
+    limits = inbox.narrowed(Limits(max_rows=5, max_options={"steps": 100, "levels": 2}))
+
+    assert limits.max_rows == 5
+    assert limits.max_options == {"size_px": 256, "steps": 100, "levels": 2}
+    with pytest.raises(ValueError, match="expected the name of a numeric option"):
+        Inbox(place="/in", outputs="/out", max_options={"sise": 1})
+    with pytest.raises(ValueError, match="go with bad_rows: refuse"):
+        Inbox(place="/in", outputs="/out", max_options={"steps": 1}, bad_rows="skip")
+
+
+def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
+    """A row that asks for more than its team may have is named, with the bound."""
+    world = World(str(tmp_path), tmp_path / "book", max_options={"size_px": 256})
+    world.drop("big.csv", b"content,style,size_px\na.png,waves.png,300\n")
+
+    assert world.visit().rejected == ["big.csv"]
+    (row,) = world.answer("big.rejected.json")["bad_rows"]
+    assert "256" in row["reason"]
+
+
 def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A link in the inbox to a file outside of the limits is rejected unread: nothing of it shows in the answer."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"

@@ -335,3 +335,17 @@ def test_a_mistake_in_the_limits_makes_the_command_unusable(
 
     assert result.exit_code == ExitCode.UNUSABLE
     assert "named by NST_LIMITS" in result.stderr
+
+
+def test_clusters_are_closed_unless_listed() -> None:
+    """In a deployment only listed Ray clusters are used, at the command line any; one of this machine's own always."""
+    listed = Limits(strict=True, ray=("ray://head:10001",))
+    listed.check_cluster("ray://head:10001")
+    for limits in (listed, Limits(strict=True), Limits()):
+        limits.check_cluster(None)
+    Limits().check_cluster("ray://anywhere:10001")
+
+    with pytest.raises(NotAllowed, match=r"only ray://head:10001 may be used here"):
+        listed.check_cluster("ray://other:10001")
+    with pytest.raises(NotAllowed, match="no Ray cluster may be used here"):
+        Limits(strict=True).check_cluster("auto")

@@ -63,14 +63,18 @@ def nst(folder: Path, environment: dict[str, str]) -> Command:
 
 
 @pytest.fixture(scope="module")
-def workers(folder: Path, environment: dict[str, str], prefect: Command) -> Iterator[None]:
+def workers(
+    folder: Path, environment: dict[str, str], prefect: Command
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     """Pools made, everything deployed, and one worker per pool, one run at a time each."""
     for pool in ("nst-gpu", "nst-light"):
         made = prefect("work-pool", "create", pool, "--type", "process")
         assert made.returncode == 0, made.stderr
     deployed = prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deploy/prefect.yaml")
     assert deployed.returncode == 0, deployed.stdout + deployed.stderr
-    processes = []
+    automated = prefect("automation", "create", "--from-file", "deploy/automations.yaml")
+    assert automated.returncode == 0, automated.stdout + automated.stderr
+    processes = {}
     for pool in ("nst-gpu", "nst-light"):
         log = (folder / f"{pool}.log").open("w")
         start = [
@@ -86,7 +90,7 @@ def workers(folder: Path, environment: dict[str, str], prefect: Command) -> Iter
             "--limit",
             "1",
         ]
-        processes.append(subprocess.Popen(start, env=environment, cwd=folder, stdout=log, stderr=log))
-    yield
-    for process in processes:
+        processes[pool] = subprocess.Popen(start, env=environment, cwd=folder, stdout=log, stderr=log)
+    yield processes
+    for process in processes.values():
         stop(process)

@@ -1,5 +1,7 @@
 """What the tests of the service start and ask: processes, ports, health."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -7,7 +9,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+
+from real_run import children_of
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -58,3 +63,11 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def kill_all(process_id: int) -> None:
+    """Kill -9 of a process and of all that it has started, as when its machine is gone."""
+    for child in children_of(process_id):
+        kill_all(child)
+    with suppress(ProcessLookupError):
+        os.kill(process_id, signal.SIGKILL)

@@ -4,6 +4,7 @@ import json
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,41 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
         code = serving.wait(40)
     assert code == 0
     assert not is_healthy(f"http://127.0.0.1:{port}/api")
+
+
+def test_a_service_that_is_stopped_goes_on_later(
+    environment: dict[str, str], nst: Command, tmp_path: Path, folder: Path
+) -> None:
+    """SIGTERM in the middle of a run: it ends within ten seconds, with a table; started again, it does the rest."""
+    data, port, names = folder / "data", free_port(), [f"later-{number}" for number in range(24)]
+    out = data / "later"
+    for number, name in enumerate(("style", *names)):
+        picture(data / f"{name}.png", number)
+    write_manifest(data / "later.csv", names)
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    log = (tmp_path / "serve.log").open("w")
+    serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for("all are served", lambda: "inbox/inbox" in (tmp_path / "serve.log").read_text(), 90)
+        stub = ("--backbone", "stub", "--stub", "seconds=0.5")
+        assert nst("submit", data / "later.csv", "--output", out, *stub).returncode == 0
+        wait_for("some pairs are done", lambda: len(list(out.glob("_nst/records/*"))) >= 3, 90)
+        serving.terminate()
+        began = time.monotonic()
+        code = serving.wait(40)
+        seconds = time.monotonic() - began
+        stopped = json.loads((out / "summary.json").read_text())
+
+        serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        wait_for("the rest is done", (out / "_SUCCESS").exists, 120)
+    finally:
+        serving.terminate()
+        serving.wait(40)
+        log.close()
+    assert (code, seconds < 10) == (0, True), seconds
+    assert 0 < stopped["succeeded"] < len(names) == stopped["succeeded"] + stopped["pending"]
+    finished = json.loads((out / "summary.json").read_text())
+    assert (finished["succeeded"], finished["done_before"]) == (len(names), stopped["succeeded"])
 
 
 def test_a_service_without_limits_is_not_started(nst: Command) -> None:

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NODES, Nodes
-from real_run import RealRun, attempts, events, finished, prepared, rows, started, wait_for_records
+from ray_nodes import NODES, Nodes, descendants_of, listening_hosts
+from real_run import RealRun, attempts, events, finished, is_alive, prepared, rows, started, wait_for_records
 from workload import check, check_complete
 
 from flows import storage
@@ -112,17 +113,32 @@ def test_nodes_that_come_later_join_in(nodes: Nodes, tmp_path: Path) -> None:
 
 def test_a_node_with_another_engine_is_refused(nodes: Nodes, tmp_path: Path) -> None:
     """The run ends with 4, naming both versions; nothing was made by the wrong one."""
-    site = tmp_path / "site"
-    site.mkdir()
-    # As if another version were installed there.
-    (site / "sitecustomize.py").write_text("import nst_core\nnst_core.__version__ = '0.0.1'\n")
-    nodes.add({"PYTHONPATH": f"{site}{os.pathsep}{Path(__file__).parents[2]}"})
+    site, root = tmp_path / "site", Path(__file__).parents[2]
+    for package in ("flows", "nst_core"):
+        shutil.copytree(root / package, site / package)
+    version = site / "nst_core" / "__init__.py"
+    version.write_text(version.read_text() + '\n__version__ = "0.0.1"\n')
+    nodes.add({"PYTHONPATH": str(site)})
     run = prepared(str(tmp_path), tmp_path, 3)
     outcome = finished(on_ray(run, nodes.address))
 
     assert outcome.returncode == 4, outcome.stderr
-    assert "found 0.0.1: install the same version on every node" in outcome.stderr
+    assert "found 0.0.1 (code " in outcome.stderr
     assert check(run.as_stub_run) == 0
+
+
+def test_a_cluster_of_its_own_keeps_to_loopback(ray: Any, tmp_path: Path) -> None:
+    """Whatever a run starts for itself listens on 127.0.0.1 alone, and is gone when the run is."""
+    run = prepared(str(tmp_path), tmp_path, 6, stub="seconds=1")
+    with started(dataclasses.replace(run, more=("--runner", "ray"))) as process:
+        wait_for_records(run, 1)
+        mine = descendants_of(process.pid)
+        hosts = listening_hosts(mine)
+        code = process.wait(120)
+
+    assert code == 0, events(run)
+    assert hosts == {"127.0.0.1"}
+    wait_until(lambda: not any(map(is_alive, mine)), 20)
 
 
 def test_no_cluster_at_the_address(ray: Any, tmp_path: Path) -> None:
@@ -151,9 +167,10 @@ def test_the_engine_on_a_cluster_of_its_own(ray: Any, tmp_path: Path) -> None:
     """Without an address a cluster is started here, and gone afterwards; its pictures are those of a local run."""
     run = prepared(str(tmp_path), tmp_path, 2)
     images = []
-    for runner in ("local", "ray"):
-        words = ["--backbone", "vgg19", "--precision", "fp32", "--steps", "3", "--runner", runner]
-        one = dataclasses.replace(run, output=f"{run.output}-{runner}", more=tuple(words))
+    # Equal numbers of threads and of pairs at once: else the rounding of a kernel may differ.
+    for how in (("--runner", "local"), ("--runner", "ray", "--ray-workers", "1", "--ray-cpus", str(os.cpu_count()))):
+        words = ["--backbone", "vgg19", "--precision", "fp32", "--steps", "3", *how]
+        one = dataclasses.replace(run, output=f"{run.output}-{how[1]}", more=tuple(words))
         outcome = finished(one)
         assert outcome.returncode == 0, outcome.stderr
         images.append(table(one))
