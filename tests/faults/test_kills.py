@@ -21,6 +21,8 @@ from flows.garbage import find_garbage
 
 Survived = Callable[[str, str], None]
 KILLS = 20
+RACES = int(os.environ.get("NST_TEST_RACES", "3"))
+"""How often each race is run, with another output each time."""
 
 
 def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -59,8 +61,11 @@ def test_killed_over_and_over(
     survived(number, f"{KILLS} kills, {pairs}/{pairs}, {redone} redone (<= {bound}), {litter} files of litter")
 
 
+@pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_two_runs_with_a_lease(place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived) -> None:
+def test_two_runs_with_a_lease(
+    number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+) -> None:
     """A second run on the same output leaves with 75, one that may wait finds nothing left to do."""
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), 20, seconds=0.3)
     first = start(run)
@@ -73,12 +78,13 @@ def test_two_runs_with_a_lease(place: str, request: pytest.FixtureRequest, tmp_p
     assert len(made(run)) == 20
     assert "another run is writing here" in Path(run.log + ".txt").read_text()
     check_complete(run, 20)
-    survived("R1", f"{place}: busy 75, waited 0, made {len(made(run))} of 20")
+    survived("R1", f"{place}, {number + 1} of {RACES}: busy 75, waited 0, made {len(made(run))} of 20")
 
 
+@pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
 def test_two_runs_without_a_lease(
-    place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+    number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
     """Two runs race, and the same pair gives other bytes each time: one record per pair, each with its own image."""
     pairs, folder = 40, folder_of(place, request, tmp_path)
@@ -90,12 +96,16 @@ def test_two_runs_without_a_lease(
     assert [process.exitcode for process in processes] == [0, 0]
     check_complete(run, pairs)
     orphans = len(storage.names(storage.join(run.output, "images"))) - pairs
-    survived("R2", f"{place}: {pairs} records, 0 wrong, made {len(made(run))}, {orphans} images for gc")
+    survived(
+        "R2",
+        f"{place}, {number + 1} of {RACES}: {pairs} records, 0 wrong, made {len(made(run))}, {orphans} images for gc",
+    )
 
 
+@pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
 def test_a_holder_that_sleeps_through_its_term(
-    place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
+    number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
     """SIGSTOP of a run, another takes over, SIGCONT: both end, no row is wrong."""
     pairs = 20
@@ -112,7 +122,9 @@ def test_a_holder_that_sleeps_through_its_term(
     assert (code, sleeper.exitcode) == (0, 0)
     check_complete(run, pairs)
     most = max(Counter(made(run)).values())
-    survived("R3, F24", f"{place}: {pairs}/{pairs}, 0 wrong, no pair made more than {most} times")
+    survived(
+        "R3, F24", f"{place}, {number + 1} of {RACES}: {pairs}/{pairs}, 0 wrong, no pair made more than {most} times"
+    )
 
 
 def _age_lease(run: StubRun) -> None:
