@@ -69,7 +69,10 @@ def _keep(ended: threading.Event) -> None:
 
 
 def _end_those_that_are_ending() -> None:
-    """Ctrl-C reaches the server too: it answers nobody any more, but takes seconds to end, which we do not have."""
+    """SIGTERM for a whole group, as a service manager sends it, reaches the server too.
+
+    It answers nobody any more, but takes seconds to end, which we do not have.
+    """
     for server in list(SubprocessASGIServer._instances.values()):
         process = server.server_process
         if server.running and process is not None and process.poll() is None and not answers(server.api_url):
