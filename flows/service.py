@@ -80,6 +80,8 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": access.auth}
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
         environment.pop(name, None)  # those of a client
+    # Prefect makes it of its settings, which know nothing of the port that the command was given.
+    environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with open(home / SERVER_LOG, "ab") as log:
         # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from service_tools import Command, free_port, is_healthy, wait_for
 from test_workers import picture, write_manifest
@@ -36,6 +37,9 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
         assert submitted.returncode == 0, submitted.stderr
         assert stat.S_IMODE(access.stat().st_mode) == 0o600
         assert json.loads(access.read_text())["url"] == f"http://127.0.0.1:{port}/api"
+        # The pages in the browser ask this server, and not the one that Prefect's own settings name.
+        told = httpx.get(f"http://127.0.0.1:{port}/ui-settings").json()
+        assert told["api_url"] == f"http://127.0.0.1:{port}/api"
     finally:
         serving.terminate()
         code = serving.wait(40)
