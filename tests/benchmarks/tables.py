@@ -110,6 +110,26 @@ def _case_cells(row: Row) -> list[str]:
     ]
 
 
+def _evaluation(content: Content) -> list[str]:
+    rates = content["matrix_product_flop_per_second"]
+    measured = ", ".join(f"{name} {_rate(rate)}" for name, rate in rates.items())
+    kinds = list(content["rows"][0]["shares"])
+    head = ("px", "precision", "s", "achieved", "share of the matrix product", "in convolutions alone", *kinds)
+    lines = [
+        [
+            str(row["size_px"]),
+            row["precision"],
+            _spread(row["seconds"]),
+            _rate(row["flop_per_second"]),
+            f"{row['share_of_matrix_product']:.0%}",
+            f"{row['share_of_matrix_product_in_convolutions']:.0%}",
+            *(f"{row['shares'][kind]:.0%}" for kind in kinds),
+        ]
+        for row in content["rows"]
+    ]
+    return [f"Large matrix product: {measured}.", "", *_markdown(head, lines)]
+
+
 def _gpu(content: Content) -> list[str]:
     final = [row for row in content["rows"] if row["part"] == "throughput" and "pairs_per_second" in row]
     said = [
@@ -166,7 +186,15 @@ def _row_cells(row: Row) -> list[str]:
     ]
 
 
-_TABLES = {"peers": _peers, "bulk": _bulk, "scaling": _cases, "gpu": _gpu, "workers": _workers, "rows": _rows}
+_TABLES = {
+    "peers": _peers,
+    "bulk": _bulk,
+    "scaling": _cases,
+    "evaluation": _evaluation,
+    "gpu": _gpu,
+    "workers": _workers,
+    "rows": _rows,
+}
 
 
 def _markdown(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:

@@ -124,9 +124,9 @@ def test_ten_thousand_done_pairs_are_gone_on_with(
     survived("load", f"{place}: 10,000 done, gone on with in {whole:.1f} s, {planning} ({slower})")
 
 
-@pytest.mark.parametrize(("place", "most_seconds"), [("local", 60), ("s3", 300)])
+@pytest.mark.parametrize(("place", "most_seconds", "most_mb"), [("local", 60, 400), ("s3", 300, 450)])
 def test_ten_thousand_pairs_through_the_flow(
-    place: str, most_seconds: float, weed: Weed, tmp_path: Path, survived: Survived
+    place: str, most_seconds: float, most_mb: int, weed: Weed, tmp_path: Path, survived: Survived
 ) -> None:
     """10,000 pairs through the real command with a stub of no cost, images and records included, in little memory."""
     folder = str(tmp_path) if place == "local" else f"s3://{BUCKET}/load-flow"
@@ -143,5 +143,5 @@ def test_ten_thousand_pairs_through_the_flow(
     assert process.returncode == 0, real_run.events(run)[-3000:]
     assert real_run.summary(run)["succeeded"] == 10_000
     assert seconds < most_seconds
-    assert peak < 400
+    assert peak < most_mb
     survived("load", f"{place}: 10,000 pairs in {seconds:.0f} s, flow process at most {peak} MB")
