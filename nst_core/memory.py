@@ -5,6 +5,7 @@ precision; VGG's first block, with 64 channels at full size, is most of it. What
 measured by the benchmark `scaling`.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,9 @@ KEEP_ALL = False
 SHARE = 0.85
 """Of the free memory that may be planned with."""
 
+PIECES = 4 / 3
+"""What a large picture takes, over what is predicted, where freed memory is kept: a quarter of it is then of no use."""
+
 FEWEST_PAIRS_OF_HISTORY = 5
 MOST_PIXELS_AT_ONCE = 32 * 512 * 512
 """On a GPU; beyond this a larger batch is no faster per pair."""
@@ -51,11 +55,13 @@ class MemoryPlan:
         pairs: how many at once.
         recompute: whether each block's maps are made anew for the gradient: a third more work, less memory.
         history: pairs (s, y) that L-BFGS keeps.
+        keep_freed: whether the process may hold on to freed memory, which is in pieces; see `runtime`.
     """
 
     pairs: int
     recompute: bool
     history: int
+    keep_freed: bool = True
 
 
 def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Backbone) -> int:
@@ -83,7 +89,9 @@ def plan_memory(width: int, height: int, pairs: int, backbone: Backbone, free: i
     # A shorter history costs evaluations, recomputing costs a third of each: so the history gives way first.
     choices = ((False, HISTORY), (False, HISTORY // 2), (True, HISTORY // 2), (True, FEWEST_PAIRS_OF_HISTORY))
     plans = [MemoryPlan(pairs, recompute, history) for recompute, history in choices]
-    return next((plan for plan in plans if predicted_bytes(width, height, plan, backbone) <= budget), plans[-1])
+    taken = {plan: predicted_bytes(width, height, plan, backbone) for plan in plans}
+    plan = next((plan for plan in plans if taken[plan] <= budget), plans[-1])
+    return dataclasses.replace(plan, keep_freed=PIECES * taken[plan] <= budget)
 
 
 def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Backbone) -> int:  # noqa: ARG001  # options may come to matter

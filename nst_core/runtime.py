@@ -72,8 +72,9 @@ def keep_freed_memory(*, keep: bool) -> None:
     """Let the C library hand freed memory out again instead of giving it back to the system at once, or the reverse.
 
     Feature maps are freed and asked for again at every evaluation. By default glibc maps each anew, and the system
-    clears every page of it: a fifth of the time of an evaluation at 512 px. But what is kept is in pieces, and the maps
-    of a large picture fit into few of them: at 3000 px a quarter of the memory is then of no use. Other C libraries,
+    clears every page of it: a fifth of the time of an evaluation at 512 px, half of it at four times as many pixels.
+    But what is kept is in pieces, and the maps of a large picture fit into few of them: at 3000 px a quarter of the
+    memory is then of no use, so that `nst_core.memory` plans which it is to be. Other C libraries,
     and processes that `prepare_process` has not prepared, are left as they are.
     """
     if not _prepared or platform.libc_ver()[0] != "glibc":

@@ -27,7 +27,7 @@ from nst_core.runtime import keep_freed_memory
 Result = TypeVar("Result")
 
 LARGE_PIXELS = 2_000_000
-"""Of a batch; from here on memory is what there is too little of, below it is time."""
+"""Of a batch; below this any plan fits, and giving memory back between two batches costs more than it tells."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,10 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    keep_freed_memory(keep=width * height * len(requests) < LARGE_PIXELS)
+    if width * height * len(requests) >= LARGE_PIXELS:
+        keep_freed_memory(keep=False)  # what the last batch left behind would count as taken
     plan = plan_memory(width, height, len(requests), backbone, free=0 if frugal else None)
+    keep_freed_memory(keep=plan.keep_freed)
     contents = torch.cat([request.content for request in requests]).to(backbone.device)
     initial = torch.cat(
         [

@@ -32,9 +32,17 @@ def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
     assert predicted_bytes(3000, 3000, plan, backbone) < 16 * GB
 
 
+def test_freed_memory_is_kept_where_there_is_plenty(backbone: Backbone) -> None:
+    """What is freed stays with the process, which is faster, unless its pieces would then not leave enough."""
+    needed = predicted_bytes(2000, 2000, MemoryPlan(1, recompute=False, history=20), backbone)
+
+    assert plan_memory(2000, 2000, 1, backbone, free=2 * needed).keep_freed
+    assert not plan_memory(2000, 2000, 1, backbone, free=needed).keep_freed
+
+
 def test_nothing_fits(backbone: Backbone) -> None:
     """Where not even the smallest plan fits it is tried all the same: what is predicted is no promise."""
-    assert plan_memory(8192, 8192, 4, backbone, free=GB) == MemoryPlan(4, recompute=True, history=5)
+    assert plan_memory(8192, 8192, 4, backbone, free=GB) == MemoryPlan(4, recompute=True, history=5, keep_freed=False)
 
 
 @pytest.mark.parametrize("width", [64, 512, 2000])
