@@ -22,6 +22,7 @@
     batch_queue      which batch a worker does next: of the style that it has warm
     runners, choose_runner   what a run needs of wherever its batches are done
     ray_runner, ray_pool, ray_actor, ray_cluster   ... on a Ray cluster: the run's side, the node's side, the connection
+    local_hardware   what this machine has to compute with, asked of a process of its own
     weights, code_version   the weights file on the machine that needs it; which code that machine has
     dispatch         a batch on a worker process, also where the process dies
     run              one run without Prefect: prepare it, finish it

@@ -22,6 +22,7 @@ from flows.cli_options import options_from, validated
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import (
     ClusterError,
+    HardwareUnknown,
     LimitsError,
     ManifestError,
     NotAllowed,
@@ -136,7 +137,7 @@ def retry(
         address = storage.absolute(output)
         validated(StylizeOptions, options)
         limits_in_force().check_options(options)
-        latest, _, _ = latest_manifest(address, options)
+        latest, _ = Ledger(address).latest_run()
         _run_flow(
             lambda: latest_manifest(address, options)[2],
             _Shown(quiet, json_lines, as_json),
@@ -372,7 +373,7 @@ def _exit_codes() -> Iterator[None]:
         _fail(error, ExitCode.INTERRUPTED)
     except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
         _fail(error, ExitCode.UNUSABLE)
-    except (StorageError, WeightsError, ServiceError, ClusterError) as error:
+    except (StorageError, WeightsError, ServiceError, ClusterError, HardwareUnknown) as error:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)

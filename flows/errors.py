@@ -6,6 +6,7 @@ NstError (nst_core.errors)
 │   └── OutputBusy    another run is writing there
 ├── LimitsError       the operator's limits file cannot be used
 ├── ClusterError      the Ray cluster cannot be used
+├── HardwareUnknown   torch could not be asked what this machine has
 ├── ServiceError      the Prefect server did not answer as it should
 │   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written
@@ -51,6 +52,12 @@ class ClusterError(NstError):
 
     kind = "cluster"
     retryable = True
+
+
+class HardwareUnknown(NstError):
+    """torch could not be asked what this machine has."""
+
+    kind = "hardware"
 
 
 class ServiceError(NstError):

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-from nst_core.errors import NstError
+from flows.errors import HardwareUnknown
 from nst_core.hardware import Hardware
 
 _QUESTION = """
@@ -17,12 +17,6 @@ from nst_core.runtime import hardware_here
 found = hardware_here()
 print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16)}))
 """
-
-
-class HardwareUnknown(NstError):
-    """torch could not be asked what this machine has."""
-
-    kind = "hardware"
 
 
 def local_hardware() -> Hardware:

@@ -10,9 +10,8 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError, Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -194,7 +193,7 @@ class DeviceWorker:
 
 
 class WorkerPool:
-    """The workers of all devices; a thread borrows one, and waits while all are lent."""
+    """The workers of all devices; whoever wants one takes it, waits while all are taken, and gives it back."""
 
     def __init__(self, devices: tuple[str, ...]) -> None:
         self._workers = [DeviceWorker(device, name) for device, name in zip(devices, names_of(devices), strict=True)]
@@ -217,15 +216,6 @@ class WorkerPool:
     def give_back(self, worker: DeviceWorker) -> None:
         """Let others have a worker that was taken."""
         self._idle.put(worker)
-
-    @contextmanager
-    def borrow(self) -> Iterator[DeviceWorker]:
-        """An idle worker, for as long as the block lasts."""
-        worker = self.take()
-        try:
-            yield worker
-        finally:
-            self.give_back(worker)
 
     def styles(self) -> list[str | None]:
         """What each worker did last, or is at."""

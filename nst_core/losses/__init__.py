@@ -4,6 +4,7 @@
     content          distance of features
     style            distance of Gram matrices
     total_variation  roughness of an image
+    values           losses as plain numbers (no torch)
     perceptual       targets, and the weighted sum of all of them
 
 Every loss keeps the batch dimension: one value per pastiche, shape (N,).

@@ -325,9 +325,10 @@ def test_every_device_is_lent_once() -> None:
         lent: list[str] = []
 
         def hold() -> None:
-            with pool.borrow() as worker:
-                lent.append(worker.device)
-                release.wait(PATIENCE)
+            worker = pool.take()
+            lent.append(worker.device)
+            release.wait(PATIENCE)
+            pool.give_back(worker)
 
         holders = [Call(hold) for _ in range(2)]
         both = wait_until(lambda: len(lent) == 2)
@@ -344,22 +345,23 @@ def test_every_device_is_lent_once() -> None:
     assert third.outcome is None
 
 
-def test_a_device_comes_back_after_an_error() -> None:
-    """A block that raises gives its worker back all the same."""
+def test_a_stopped_pool_lends_nobody() -> None:
+    """Whoever waits for a worker when the pool is stopped is told so, and so is whoever comes later."""
     with WorkerPool(("cpu",)) as pool:
-        for _ in range(2):
-            with pytest.raises(ValueError, match="in the block"), pool.borrow():
-                raise ValueError("in the block")
+        pool.take()
+        waiting = [Call(pool.take) for _ in range(2)]
+        time.sleep(0.1)
+        pool.stop()
 
-        again = Call(lambda: pool.borrow().__enter__().device).wait(5)
-
-    assert again == "cpu"
+        for call in (*waiting, Call(pool.take)):
+            assert isinstance(call.wait(5), PoolStopped)
 
 
 def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
     """Two workers are two processes: each can wait for the other in the middle of its own call."""
     ours, theirs = str(tmp_path / "first"), str(tmp_path / "second")
-    with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+    with WorkerPool(("cpu", "cpu")) as pool:
+        first, second = pool.take(), pool.take()
         calls = [
             Call(lambda: first.run(pool_jobs.meet, ours, theirs)),
             Call(lambda: second.run(pool_jobs.meet, theirs, ours)),
@@ -371,7 +373,8 @@ def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
 
 def test_a_death_leaves_the_other_device_alone() -> None:
     """The process of one device dies; that of the other goes on with what it was doing."""
-    with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+    with WorkerPool(("cpu", "cpu")) as pool:
+        first, second = pool.take(), pool.take()
         before = second.run(pool_jobs.process_id)
         call = Call(lambda: second.run(pool_jobs.sleep, 0.3))
         with pytest.raises(WorkerDied):
@@ -386,7 +389,8 @@ def test_leaving_the_pool_ends_every_process() -> None:
     process_ids: list[int] = []
 
     def interrupted_run() -> None:
-        with WorkerPool(("cpu", "cpu")) as pool, pool.borrow() as first, pool.borrow() as second:
+        with WorkerPool(("cpu", "cpu")) as pool:
+            first, second = pool.take(), pool.take()
             process_ids.extend(worker.run(pool_jobs.process_id) for worker in (first, second))
             raise KeyboardInterrupt
 
