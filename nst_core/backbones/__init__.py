@@ -5,6 +5,7 @@
     weights     reading a weights file, its sha256 checked at every load
     vgg         the network, cut at the deepest layer asked for
     pooling     pooling and its gradient
+    bits        the same, and rectifiers, of bf16 maps on a CPU by their bits
     winograd    3 x 3 convolution by minimal filtering
     convolution one frozen convolution, by whichever algorithm is fastest for its shape
     scheduled   the network forward and back by a fixed schedule, without autograd

@@ -2,7 +2,8 @@
 
 In fp32 on a CPU that is Winograd's: two and a half times as fast as direct convolution in VGG-19, at a relative error
 of 5e-6. NNPACK's, which torch ships, is best for large maps; our own for small maps of many channels, and where torch
-was built without NNPACK. In bf16, and on a GPU, it is the library's own.
+was built without NNPACK. In bf16 on a CPU it is oneDNN's, with the weights in the order that it wants: brought there
+once instead of at every call, which takes as long as a small map's convolution. On a GPU it is the library's own.
 """
 
 import functools
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones import winograd
+from nst_core.backbones import bits, winograd
 
 FEWEST_CHANNELS = 64
 """Below this the transforms of Winograd's algorithm cost more than they save: VGG's first layer."""
@@ -41,22 +42,20 @@ class Convolution:
         self.weight, self.bias = weight.detach(), bias.detach()
         self.by_winograd = weight.device.type == "cpu" and weight.dtype == torch.float32
         self.wide = min(weight.shape[:2]) >= FEWEST_CHANNELS
-        # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
-        self.rectifies_on_the_way = (
-            weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and torch._C._has_mkldnn
-        )
+        self.by_onednn = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and has_onednn_bf16()
 
     def rectified(self, features: Tensor) -> Tensor:
         """The convolution and the rectifier after it, shape (N, C, H, W) to (N, K, H, W)."""
-        if self.rectifies_on_the_way:
-            rectified: Tensor = torch.ops.mkldnn._convolution_pointwise(
-                features, self.weight, self.bias, [1, 1], [1, 1], [1, 1], 1, "relu", [], ""
-            )
-            return rectified
-        return self.forward(features).relu_()
+        if self.by_onednn:
+            # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
+            return _onednn(features, self._packed, self.bias, "relu")
+        output = self.forward(features)
+        return bits.rectify(output) if bits.suits(output) else output.relu_()
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape (N, C, H, W) to (N, K, H, W)."""
+        if self.by_onednn:
+            return _onednn(features, self._packed, self.bias, "none")
         if not self._suits_winograd(features):
             output = functional.conv2d(features, self.weight, self.bias, padding=1)
             return output if self.wide or not self.by_winograd else output.contiguous()
@@ -66,6 +65,8 @@ class Convolution:
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient with respect to the input, shape (N, C, H, W), given that to the output, shape (N, K, H, W)."""
+        if self.by_onednn:
+            return _onednn(gradient, self._flipped_packed, None, "none")
         if not self._suits_winograd(gradient):
             return self._library_backward(gradient)
         if self._suits_nnpack(gradient):
@@ -106,6 +107,14 @@ class Convolution:
     # Each is made when a shape first wants it, and kept.
 
     @functools.cached_property
+    def _packed(self) -> Tensor:
+        return _pack(self.weight)
+
+    @functools.cached_property
+    def _flipped_packed(self) -> Tensor:
+        return _pack(self._flipped)
+
+    @functools.cached_property
     def _plain(self) -> Tensor:
         return self.weight.contiguous()
 
@@ -128,6 +137,12 @@ class Convolution:
 
 
 @functools.cache
+def has_onednn_bf16() -> bool:
+    """Whether torch was built with oneDNN and the processor has what its bf16 convolutions need."""
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@functools.cache
 def has_nnpack() -> bool:
     """Whether torch was built with NNPACK and the processor is one that it knows; asking also starts it up."""
     return bool(torch.backends.nnpack.is_available())  # type: ignore[no-untyped-call]  # torch types only some
@@ -135,6 +150,27 @@ def has_nnpack() -> bool:
 
 def _positions(features: Tensor) -> int:
     return features.shape[0] * features.shape[2] * features.shape[3]
+
+
+USUAL_SIZE = (1, 64, 64)
+"""Pictures, rows and columns that oneDNN is told of when it chooses the order of weights; it takes any."""
+
+
+def _pack(weight: Tensor) -> Tensor:
+    """Weights in oneDNN's own order, which no other operator reads."""
+    count, height, width = USUAL_SIZE
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+        weight, [1, 1], [1, 1], [1, 1], 1, [count, weight.shape[1], height, width]
+    )
+    return packed
+
+
+def _onednn(features: Tensor, packed: Tensor, bias: Tensor | None, then: str) -> Tensor:
+    """OneDNN's convolution, and on the way "relu" or "none"."""
+    output: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        features, packed, bias, [1, 1], [1, 1], [1, 1], 1, then, [], ""
+    )
+    return output
 
 
 def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

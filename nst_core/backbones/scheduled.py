@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from nst_core.backbones import bits
 from nst_core.backbones.convolution import Convolution
 from nst_core.backbones.pooling import Pooled, pool, pool_backward
 from nst_core.backbones.vgg import VGG
@@ -92,7 +93,7 @@ class ScheduledVGG:
                 keep = current if is_read else None
             elif name.startswith("relu"):
                 before_is_read = name.replace("relu", "conv") in ran.layers
-                current = keep = current.relu() if before_is_read else current
+                current = keep = _rectify(current) if before_is_read else current
             else:
                 keep = pool(current, ran.pooling)
                 current = keep.output
@@ -161,8 +162,14 @@ class Pass:
         return gradient
 
 
+def _rectify(features: Tensor) -> Tensor:
+    return bits.rectify(features) if bits.suits(features) else features.relu()
+
+
 def _rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
     """In place: at full size each map is as large as all that L-BFGS keeps."""
+    if bits.suits(gradient, rectified):
+        return bits.rectify_backward(gradient, rectified)
     torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
     return gradient
 

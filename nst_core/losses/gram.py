@@ -6,7 +6,10 @@ from torch import Tensor
 from nst_core.errors import ShapeError
 
 CHUNK_POSITIONS = 256
-"""Positions whose products are summed before they are rounded to bf16, on a CPU."""
+"""Fewest positions whose products are summed before they are rounded to bf16, on a CPU."""
+
+MOST_CHUNKS = 32
+"""More of them would take more time to be summed than the products take."""
 
 FEWEST_CHUNKS = 8
 """Below this a copy in fp32 costs little, and roundings are too few to cancel out."""
@@ -53,13 +56,14 @@ def _products_by_chunks(by_position: Tensor) -> Tensor:
     """In bf16 on a CPU: exact products and fp32 sums within a chunk, whose result alone is rounded.
 
     A CPU's bf16 product has no fp32 result to give. Over the chunks the roundings cancel out, to some 3e-4 of the
-    matrix at eight chunks, in an eighth of the time that a copy in fp32 takes.
+    matrix, in an eighth of the time that a copy in fp32 takes.
     """
     count, positions, channels = by_position.shape
-    chunks = positions // CHUNK_POSITIONS
-    whole = by_position[:, : chunks * CHUNK_POSITIONS].reshape(count * chunks, CHUNK_POSITIONS, channels)
+    chunks = min(MOST_CHUNKS, positions // CHUNK_POSITIONS)
+    length = positions // chunks
+    whole = by_position[:, : chunks * length].reshape(count * chunks, length, channels)
     sums = torch.bmm(whole.transpose(1, 2), whole).view(count, chunks, channels, channels).sum(1, dtype=torch.float32)
-    rest = by_position[:, chunks * CHUNK_POSITIONS :].float()
+    rest = by_position[:, chunks * length :].float()
     return sums.baddbmm_(rest.transpose(1, 2), rest)
 
 

@@ -1,0 +1,93 @@
+"""bits: rectifiers and max pooling of bf16 maps by their bits, held to torch's own, bit for bit."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nst_core.backbones import bits
+
+SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2), (2, 64, 96, 97)]
+"""Even and odd ones; the last is worked on in several bands and chunks."""
+
+
+def bf16(shape: tuple[int, ...], seed: int) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).bfloat16()
+    return values.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rectifying_is_torchs(shape: tuple[int, ...]) -> None:
+    """A rectified copy, and the gradient back from it, have torch's own bits; the map itself stays as it was."""
+    features, gradient = bf16(shape, 0), bf16(shape, 1)
+    before = features.clone()
+    expected = torch.where(features > 0, gradient, torch.zeros_like(gradient))
+
+    rectified = bits.rectify(features)
+
+    assert torch.equal(features, before)
+    assert torch.equal(rectified, features.relu())
+    assert torch.equal(bits.rectify_backward(gradient, rectified), expected)
+    assert rectified.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
+    """Maxima are torch's own, and where they are alone in their window so is the gradient."""
+    features = bits.rectify(bf16(shape, 0))
+    reference = features.clone().requires_grad_()
+    expected = functional.max_pool2d(reference, 2, 2)
+    gradient = bf16(tuple(expected.shape), 1)
+    expected.backward(gradient)
+    assert reference.grad is not None
+
+    pooled, back = bits.max_pool(features), bits.max_pool_backward(gradient, features)
+
+    assert torch.equal(pooled, expected)
+    ties = functional.interpolate(_tied(features).float(), scale_factor=2.0)
+    alone = torch.zeros(shape, dtype=torch.bool)
+    alone[..., : ties.shape[2], : ties.shape[3]] = ties == 0
+    assert torch.equal(back[alone], reference.grad[alone])
+    assert alone.any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_window_keeps_its_gradient_whole(shape: tuple[int, ...]) -> None:
+    """Ties or none, one of the largest values of a window takes all of its gradient, and the rest nothing."""
+    features = bits.rectify(bf16(shape, 0).mul(2).round())
+    pooled = bits.max_pool(features)
+    gradient = bf16(tuple(pooled.shape), 1)
+
+    windows = bits.max_pool_backward(gradient, features).unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    largest = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4) == pooled[..., None]
+
+    assert torch.equal(windows.sum(dim=-1), gradient)
+    assert ((windows != 0).sum(dim=-1) <= 1).all()
+    assert not windows[~largest].any()
+
+
+def test_the_largest_and_smallest_numbers() -> None:
+    """Infinity, the smallest numbers, both zeros: their order as integers is their order as numbers."""
+    values = torch.tensor([torch.inf, 3e38, 1.0, 1e-40, 0.0, -0.0, -1e-40, -1.0, -torch.inf]).bfloat16()
+    features = values.view(1, 1, 3, 3).contiguous(memory_format=torch.channels_last)
+    ones = torch.ones_like(features)
+
+    rectified = bits.rectify(features)
+
+    assert torch.equal(rectified.flatten(), torch.tensor([torch.inf, 3e38, 1.0, 1e-40, 0, 0, 0, 0, 0]).bfloat16())
+    assert bits.rectify_backward(ones, rectified).flatten().tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+
+
+def test_what_suits() -> None:
+    """Bf16 in channels_last order on a CPU, and nothing else."""
+    features = bf16((1, 4, 6, 6), 0)
+
+    assert bits.suits(features, features)
+    assert not bits.suits(features, features.contiguous())
+    assert not bits.suits(features.float())
+
+
+def _tied(features: Tensor) -> Tensor:
+    """Where the largest value of a window of 2 x 2 is there twice."""
+    windows = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    return (windows == windows.amax(dim=-1, keepdim=True)).sum(dim=-1) > 1
