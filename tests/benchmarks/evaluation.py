@@ -6,11 +6,9 @@ python -m tests.benchmarks.evaluation --json tests/benchmarks/results/evaluation
 import argparse
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Sequence
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from nst_core.backbones.backbone import load_backbone
 from nst_core.backbones.find import find_weights
@@ -20,19 +18,10 @@ from nst_core.runtime import choose_precision, prepare_process
 from nst_core.stylize import prepare_style
 from tests.benchmarks.flops import flop_per_evaluation
 from tests.benchmarks.matrix_product import matrix_product_rates
+from tests.benchmarks.operators import ALL, OperatorTimes
 from tests.benchmarks.pictures import contents_of_size, style_of_size
 from tests.benchmarks.report import Report, Row, add_json_option
 from tests.benchmarks.spread import spread
-
-KINDS = (
-    ("convolutions", ("convolution", "nnpack")),
-    ("rectifiers", ("threshold", "clamp", "relu")),
-    ("pooling", ("pool", "maximum")),
-    ("Gram matrices", ("bmm", "baddbmm", "matmul")),
-)
-"""Parts of the names of torch's operators; all others are copies, differences and sums."""
-
-OTHER = "copies, sums, the rest"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,27 +55,20 @@ def _measured(loss: PerceptualLoss, pastiche: torch.Tensor, size: int, repeats: 
         began = time.perf_counter()
         loss.with_gradient(pastiche)
         seconds.append(time.perf_counter() - began)
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    with OperatorTimes() as times:
         for _ in range(repeats):
             loss.with_gradient(pastiche)
-    by_kind: Counter[str] = Counter()
-    for event in profiler.key_averages():
-        by_kind[_kind(event.key)] += event.self_cpu_time_total
-    whole = sum(by_kind.values())
+    whole = sum(times.seconds.values())
     median = spread(seconds).median
     flop = flop_per_evaluation(size, size)
     return {
         "size_px": size,
         "seconds": dataclasses.asdict(spread(seconds)),
-        "shares": {kind: by_kind[kind] / whole for kind in (*(name for name, _ in KINDS), OTHER)},
+        "shares": {kind: times.seconds[kind] / whole for kind in ALL},
         "share_of_matrix_product": flop / median / yardstick,
-        "share_of_matrix_product_in_convolutions": flop / (median * by_kind["convolutions"] / whole) / yardstick,
+        "share_of_matrix_product_in_convolutions": flop / (median * times.seconds["convolutions"] / whole) / yardstick,
         "flop_per_second": flop / median,
     }
-
-
-def _kind(operator: str) -> str:
-    return next((kind for kind, signs in KINDS if any(sign in operator for sign in signs)), OTHER)
 
 
 if __name__ == "__main__":
