@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
@@ -74,15 +74,14 @@ def _opened(path: Path) -> Image.Image:
 
 
 def _paste(rows: list[list[tuple[str, Image.Image]]], thumb: int) -> Image.Image:
-    width = max(len(cells) for cells in rows) * thumb
-    sheet = Image.new("RGB", (width, len(rows) * (thumb + LABEL_PX)), "white")
+    small = [[(label, ImageOps.contain(picture, (thumb, thumb))) for label, picture in cells] for cells in rows]
+    heights = [LABEL_PX + max(picture.height for _, picture in cells) for cells in small]
+    sheet = Image.new("RGB", (max(map(len, rows)) * thumb, sum(heights)), "white")
     draw = ImageDraw.Draw(sheet)
-    for (down, cells), height in zip(enumerate(rows), itertools.repeat(thumb + LABEL_PX)):  # one is endless
+    for cells, top in zip(small, itertools.accumulate(heights[:-1], initial=0), strict=True):
         for across, (label, picture) in enumerate(cells):
-            small = picture.copy()
-            small.thumbnail((thumb, thumb))
-            draw.text((across * thumb + 2, down * height), label, fill="black")
-            sheet.paste(small, (across * thumb, down * height + LABEL_PX))
+            draw.text((across * thumb + 2, top), label, fill="black")
+            sheet.paste(picture, (across * thumb, top + LABEL_PX))
     return sheet
 
 
