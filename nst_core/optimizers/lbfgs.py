@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 HISTORY = 20
-FIRST_STEP = 0.05
+FIRST_STEP = 0.07
 SUFFICIENT_DECREASE = 1e-4
 REMEMBERED_VALUES = 3
 NOISE = 1e-3
