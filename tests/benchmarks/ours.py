@@ -57,7 +57,7 @@ def _attempt(request: StylizeRequest, threshold: float, output: Path, backbone: 
     if not isinstance(result, StylizeResult):
         raise result
     to_picture(result.pastiche).save(output)
-    saved = measure(read_tensor(output), request, backbone)
+    saved = measure(read_tensor(output), request, backbone, result.content)
     return Attempt(
         threshold, saved.total, result.evaluations, sum(result.coarse_evaluations), result.seconds, result.stop_reason
     )
