@@ -125,7 +125,7 @@ def optimize(
     outcomes: dict[int, Outcome] = {}
     unit: Tensor | None = None
     while progress:
-        terms, gradients = _evaluate(loss, coordinates, optimizer.point)
+        terms, gradients = evaluate(loss, coordinates, optimizer.point)
         improved = torch.isfinite(terms.total) & (terms.total < lowest)
         lowest = torch.where(improved, terms.total, lowest)
         best = torch.where(improved[:, None], optimizer.point, best)
@@ -142,11 +142,11 @@ def optimize(
             _report(on_step, level, progress, losses, steps, seconds, looks)
         for row, one in enumerate(progress):
             if confirm is not None and _meets_aim(one):
-                _settle_aim(one, options, confirm(one.pair, coordinates.decode(best[row : row + 1]).detach()))
+                _settle_aim(one, options, confirm(one.pair, coordinates.decode(best[row : row + 1])))
         reasons = [_stop_reason(one, options, seconds) for one in progress]
         for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
             if reason is not None:
-                pastiche = coordinates.decode(best[row : row + 1]).detach()
+                pastiche = coordinates.decode(best[row : row + 1])
                 outcomes[one.pair] = Outcome(
                     pastiche, one.best or losses[row], steps[row], one.evaluations, reason, seconds
                 )
@@ -169,13 +169,11 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
 
 
-def _evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
+def evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
     """Losses at a point, and their gradients with respect to the coordinates, shape (N, n)."""
-    point = point.detach().requires_grad_()
     image = coordinates.decode(point)
-    terms, pixel_gradients = loss.with_gradient(image.detach())
-    (gradients,) = torch.autograd.grad(image, point, pixel_gradients)
-    return terms, gradients
+    terms, pixel_gradients = loss.with_gradient(image)
+    return terms, coordinates.pull_back(image, pixel_gradients)
 
 
 def _unit(first: Tensor) -> Tensor:
@@ -206,7 +204,6 @@ def _report(
         on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds, look))
 
 
-@torch.no_grad()
 def _look(coordinates: Coordinates, point: Tensor) -> Tensor:
     return coordinates.decode(point)
 

@@ -20,6 +20,9 @@ class Coordinates(Protocol):
     def decode(self, point: Tensor) -> Tensor:
         """Images of coordinates."""
 
+    def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient with respect to coordinates, given their image and the gradient with respect to it."""
+
 
 MARGIN = 0.1
 """How far beyond [0, 1] a pastiche may go before it is clamped for saving: black and white are not at infinity."""
@@ -49,12 +52,12 @@ class FourierBox:
         frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
         weights = frequency**-EXPONENT
         # Of a real image only half the spectrum is kept: the inner columns stand for two coefficients each.
-        copies = torch.full((1, columns.shape[1]), 2.0, device=device)
-        copies[:, 0] = 1.0
+        self.copies = torch.full((1, columns.shape[1]), 2.0, device=device)
+        self.copies[:, 0] = 1.0
         if width % 2 == 0:
-            copies[:, -1] = 1.0
-        mean_square = (copies * weights.square()).sum() / (height * width)
-        self.scale = weights / mean_square.sqrt() / copies.sqrt()
+            self.copies[:, -1] = 1.0
+        mean_square = (self.copies * weights.square()).sum() / (height * width)
+        self.scale = weights / mean_square.sqrt() / self.copies.sqrt()
 
     def encode(self, image: Tensor) -> Tensor:
         """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
@@ -68,6 +71,13 @@ class FourierBox:
         squeezed = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho").sigmoid()
         image: Tensor = (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
         return image
+
+    def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
+        # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
+        slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
+        spectrum = torch.fft.rfft2(gradient * slope, norm="ortho") * (self.copies * self.scale)
+        return torch.view_as_real(spectrum).flatten(1)
 
 
 class NormalisedPixels:
@@ -85,3 +95,7 @@ class NormalisedPixels:
     def decode(self, point: Tensor) -> Tensor:
         """Images, shape (N, 3, H, W), of coordinates."""
         return point.view(point.shape[0], *self.shape) * self.std + self.mean
+
+    def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG002  # the map is the same everywhere
+        """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
+        return (gradient * self.std).flatten(1)
