@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -12,6 +12,8 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
 from nst_core.losses.perceptual import (
+    ContentTarget,
+    LossTerms,
     PerceptualLoss,
     StyleTarget,
     encode_content,
@@ -57,6 +59,7 @@ class StylizeResult:
         steps, evaluations, stop_reason: as in `Outcome`, at full size.
         coarse_evaluations: at the coarse levels, the coarsest first; empty where there was none.
         seconds: of the batch, coarse levels and targets included.
+        content: the pair's content target, on the backbone's device, for `measure`.
     """
 
     pastiche: Tensor
@@ -66,6 +69,7 @@ class StylizeResult:
     coarse_evaluations: tuple[int, ...]
     stop_reason: StopReason
     seconds: float
+    content: ContentTarget = field(repr=False, compare=False)
 
 
 def prepare_style(backbone: Backbone, image: Tensor, options: StylizeOptions) -> StyleImage:
@@ -102,8 +106,16 @@ def stylize(
     return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, frugal))
 
 
-def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
+def measure(
+    pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None = None
+) -> LossValues:
     """The fp32 losses of a finished picture, shape (1, 3, H, W), in [0, 1]: one picture, exact path.
+
+    Args:
+        pixels: of the picture, as its file holds them.
+        request: what the picture was made for.
+        backbone: the network.
+        content: the request's content target, where `StylizeResult.content` has it already.
 
     Raises:
         ShapeError: if the picture's shape is not the content's.
@@ -111,12 +123,13 @@ def measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> Loss
     if pixels.shape != request.content.shape:
         raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
     what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
-    return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone))
+    return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
 
 
 @torch.no_grad()
-def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone) -> LossValues:
-    content = encode_content(backbone.exact, request.content.to(backbone.device), request.options)
+def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
+    if content is None:
+        content = encode_content(backbone.exact, request.content.to(backbone.device), request.options)
     loss = PerceptualLoss(backbone.exact, content, request.style.target, request.options)
     return loss(pixels.to(backbone.device)).values()[0]
 
@@ -170,17 +183,14 @@ def _stylize(
             for request in requests
         ]
     )
-    content = encode_content(backbone.exact, contents, options)
     style = {layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers}
-    exact = PerceptualLoss(backbone.exact, content, style, options)
-    with torch.no_grad():
-        initial_losses = exact(initial)
+    exact, initial_losses = _exact_loss(contents, initial, style, options, backbone)
 
     started = time.monotonic()
     refined = _refined(requests, contents, initial, backbone, on_step)
     start = _better(exact, refined.start, initial, initial_losses.total) if refined else initial
     left = _with_time_left(options, time.monotonic() - started)
-    loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), content, style, options)
+    loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, style, options)
 
     def saved_loss(pair: int, pastiche: Tensor) -> float:
         picture = pastiche.clamp(0.0, 1.0).mul(255.0).round().div(255.0)
@@ -191,9 +201,25 @@ def _stylize(
     coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     return [
-        _result(outcome, losses, before, seconds, options)
-        for outcome, losses, before in zip(outcomes, initial_losses.values(), coarse, strict=True)
+        _result(
+            outcome, losses, before, seconds, options, {name: of[pair : pair + 1] for name, of in exact.content.items()}
+        )
+        for pair, (outcome, losses, before) in enumerate(zip(outcomes, initial_losses.values(), coarse, strict=True))
     ]
+
+
+@torch.no_grad()
+def _exact_loss(
+    contents: Tensor, initial: Tensor, style: StyleTarget, options: StylizeOptions, backbone: Backbone
+) -> tuple[PerceptualLoss, LossTerms]:
+    """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
+    if options.init != "content":
+        exact = PerceptualLoss(backbone.exact, encode_content(backbone.exact, contents, options), style, options)
+        return exact, exact(initial)
+    features = backbone.exact(contents, (*options.content_layers, *options.style_layers), options.pooling)
+    content = {layer: features[layer] for layer in options.content_layers}
+    exact = PerceptualLoss(backbone.exact, content, style, options)
+    return exact, exact.of_features(features, initial)
 
 
 def _refined(
@@ -228,7 +254,12 @@ def _with_time_left(options: StylizeOptions, seconds: float) -> StylizeOptions:
 
 
 def _result(
-    outcome: Outcome, initial: LossValues, coarse: tuple[int, ...], seconds: float, options: StylizeOptions
+    outcome: Outcome,
+    initial: LossValues,
+    coarse: tuple[int, ...],
+    seconds: float,
+    options: StylizeOptions,
+    content: ContentTarget,
 ) -> StylizeResult | DivergedError:
     if outcome.stop_reason == "diverged":
         rate = "" if options.learning_rate is None else f", learning rate {options.learning_rate:g}"
@@ -245,4 +276,5 @@ def _result(
         coarse_evaluations=coarse,
         stop_reason=outcome.stop_reason,
         seconds=seconds,
+        content=content,
     )

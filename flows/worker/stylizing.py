@@ -134,7 +134,7 @@ def _measured(
     began = time.monotonic()
     try:
         picture = to_picture(result.pastiche)
-        losses = measure(to_tensor(_as_saved(picture, request.options)), request, backbone)
+        losses = measure(to_tensor(_as_saved(picture, request.options)), request, backbone, result.content)
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
     return Stylized(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.scheduled import ScheduledVGG
-from nst_core.backbones.vgg import VGG
+from nst_core.backbones.vgg import VGG, FeatureMaps
 from nst_core.losses.content import content_loss
 from nst_core.losses.gram import add_gram_gradient, gram_matrix
 from nst_core.losses.style import style_loss
@@ -82,7 +82,10 @@ class PerceptualLoss:
 
     def __call__(self, pastiche: Tensor) -> LossTerms:
         """Losses of pastiches in [0, 1], shape (N, 3, H, W), from one pass through the network; autograd may follow."""
-        features = self.scheduled.network(pastiche, self.layers, self.options.pooling)
+        return self.of_features(self.scheduled.network(pastiche, self.layers, self.options.pooling), pastiche)
+
+    def of_features(self, features: FeatureMaps, pastiche: Tensor) -> LossTerms:
+        """Losses of pastiches whose features, of all layers of the options, are known already."""
         content = [self._content_term(layer, features[layer]) for layer in self.content]
         style = [self._style_term(layer, features[layer], gram_matrix(features[layer])) for layer in self.style]
         return self._sum(content, style, total_variation(pastiche))

@@ -357,6 +357,17 @@ def test_measure_is_exact_in_a_bf16_backbone(convolutions: Convolutions, pairs: 
     assert measure(pixels, request, fast) == measure(pixels, request, pairs.backbone)
 
 
+@pytest.mark.parametrize("init", ["content", "noise"])
+def test_measure_takes_a_known_content_target(pairs: Pairs, init: str) -> None:
+    """With the content target that comes with a pastiche a picture has the losses it has without."""
+    requests = [pairs.request(number, init=init, steps=1) for number in (1, 2)]
+
+    for result, request in zip(pairs.stylize(*requests), requests, strict=True):
+        pixels = pairs.picture(28, 32, 7)
+        expected = measure(pixels, request, pairs.backbone)
+        assert vars(measure(pixels, request, pairs.backbone, result.content)) == pytest.approx(vars(expected), rel=1e-4)
+
+
 @pytest.mark.parametrize("shape", [(1, 3, 28, 33), (3, 28, 32), (2, 3, 28, 32)])
 def test_measure_takes_the_contents_shape(pairs: Pairs, shape: tuple[int, ...]) -> None:
     """A picture of another shape than the content's is refused with both."""
