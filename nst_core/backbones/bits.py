@@ -13,6 +13,8 @@ nor the zero with a sign, which as an integer is the smallest of all.
 import torch
 from torch import Tensor
 
+from nst_core.backbones.halves import column_halves, even, row_halves
+
 CHUNK = 1 << 19
 """Numbers worked on at a time, so that what is made on the way stays in the cache."""
 
@@ -35,12 +37,12 @@ def suits(*maps: Tensor) -> bool:
 
 def rectify(features: Tensor) -> Tensor:
     """A rectified copy; no zero in it has a sign, as torch's own may."""
-    return _map(_integers(features).clamp_min(0))
+    return _integers(features).clamp_min(0).view(features.dtype)
 
 
 def rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
     """Zero a gradient, in place, wherever nothing was let through."""
-    parts = (torch.split(_integers(one).flatten(), CHUNK) for one in (gradient, rectified))
+    parts = (torch.split(_in_memory_order(_integers(one)), CHUNK) for one in (gradient, rectified))
     for part, of_rectified in zip(*parts, strict=True):
         part.mul_(of_rectified.clamp_max(1))
     return gradient
@@ -48,24 +50,26 @@ def rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
 
 def max_pool(rectified: Tensor) -> Tensor:
     """Maxima of windows of 2 x 2; an odd last row or column is left out."""
-    even = _even(_integers(rectified))
-    count, height, width, channels = even.shape
-    output = even.new_empty(count, height // 2, width // 2, channels)
-    for band, pooled in _bands(even, output):
-        torch.maximum(*_column_halves(torch.maximum(*_row_halves(band))), out=pooled)
-    return _map(output)
+    count, channels, height, width = rectified.shape
+    output = torch.empty(
+        count, channels, height // 2, width // 2, dtype=rectified.dtype, memory_format=torch.channels_last
+    )
+    for band, pooled in _bands(even(_integers(rectified)), _integers(output)):
+        torch.maximum(*column_halves(torch.maximum(*row_halves(band))), out=pooled)
+    return output
 
 
 def max_pool_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
     """Gradient with respect to `rectified`, given that of its pooled map; of equal values one takes the whole."""
     height, width = rectified.shape[2:]
     back = torch.empty_like(rectified) if height % 2 == width % 2 == 0 else torch.zeros_like(rectified)
-    even, even_back, pooled = _even(_integers(rectified)), _even(_integers(back)), _integers(gradient)
-    for (band, of_pooled), (of_back, _) in zip(_bands(even, pooled), _bands(even_back, pooled), strict=True):
-        top, bottom = _row_halves(band)
+    of_rectified, of_gradient, of_all_back = even(_integers(rectified)), _integers(gradient), even(_integers(back))
+    parts = (_bands(of_rectified, of_gradient), _bands(of_all_back, of_gradient))
+    for (band, of_pooled), (of_back, _) in zip(*parts, strict=True):
+        top, bottom = row_halves(band)
         of_rows = torch.empty_like(top)
-        _split(of_pooled, *_column_halves(torch.maximum(top, bottom)), *_column_halves(of_rows))
-        _split(of_rows, top, bottom, *_row_halves(of_back))
+        _split(of_pooled, *column_halves(torch.maximum(top, bottom)), *column_halves(of_rows))
+        _split(of_rows, top, bottom, *row_halves(of_back))
     return back
 
 
@@ -78,29 +82,17 @@ def _split(gradient: Tensor, first: Tensor, second: Tensor, to_first: Tensor, to
 
 
 def _integers(one: Tensor) -> Tensor:
-    """Shape (N, H, W, C): the same memory."""
-    return one.permute(0, 2, 3, 1).view(torch.int16)
+    """The same memory, and the same order of dimensions."""
+    return one.view(torch.int16)
 
 
-def _map(integers: Tensor) -> Tensor:
-    return integers.view(torch.bfloat16).permute(0, 3, 1, 2)
+def _in_memory_order(one: Tensor) -> Tensor:
+    """All numbers of a map, shape (N H W C,), without a copy."""
+    return one.permute(0, 2, 3, 1).flatten()
 
 
-def _even(integers: Tensor) -> Tensor:
-    height, width = integers.shape[1:3]
-    return integers[:, : height // 2 * 2, : width // 2 * 2]
-
-
-def _row_halves(integers: Tensor) -> tuple[Tensor, Tensor]:
-    return integers[:, ::2], integers[:, 1::2]
-
-
-def _column_halves(integers: Tensor) -> tuple[Tensor, Tensor]:
-    return integers[:, :, ::2], integers[:, :, 1::2]
-
-
-def _bands(even: Tensor, pooled: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _bands(whole: Tensor, pooled: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Bands of rows of a map with those of its pooled one."""
-    count, _, width, channels = even.shape
+    count, channels, _, width = whole.shape
     rows = max(1, BAND // (2 * 2 * count * width * channels))
-    return list(zip(torch.split(even, 2 * rows, dim=1), torch.split(pooled, rows, dim=1), strict=True))
+    return list(zip(torch.split(whole, 2 * rows, dim=2), torch.split(pooled, rows, dim=2), strict=True))

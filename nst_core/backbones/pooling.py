@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones import bits
+from nst_core.backbones.halves import column_halves, even, row_halves
 
 AVERAGE_POOLING_SCALE = 1.45
 """Ratio of max to average pooling in VGG-19, measured on photographs and paintings: with it the root mean square of
@@ -48,8 +49,8 @@ def pool(features: Tensor, pooling: str) -> Pooled:
     if bits.suits(features):
         return Pooled(bits.max_pool(features), None, average=False)
     if _in_halves(features):
-        rows = _maxima(*_row_halves(_even(features)))
-        return Pooled(_maxima(*_column_halves(rows)), None, average=False)
+        rows = _maxima(*row_halves(even(features)))
+        return Pooled(_maxima(*column_halves(rows)), None, average=False)
     output, indices = functional.max_pool2d(features, 2, 2, return_indices=True)
     return Pooled(output, indices, average=False)
 
@@ -93,21 +94,21 @@ def _in_halves(features: Tensor) -> bool:
 
 
 def _max_backward(gradient: Tensor, features: Tensor) -> Tensor:
-    even = _even(features)
-    back = torch.empty_like(features) if even.shape == features.shape else torch.zeros_like(features)
+    whole = even(features)
+    back = torch.empty_like(features) if whole.shape == features.shape else torch.zeros_like(features)
     channels = max(1, CHUNK_FLOATS // (features.shape[0] * features.shape[2] * features.shape[3]))
-    parts = (torch.split(one, channels, dim=1) for one in (gradient, even, _even(back)))
+    parts = (torch.split(one, channels, dim=1) for one in (gradient, whole, even(back)))
     for part in zip(*parts, strict=True):
         _fill_max_backward(*part)
     return back
 
 
-def _fill_max_backward(gradient: Tensor, even: Tensor, back: Tensor) -> None:
-    top, bottom = _row_halves(even)
-    left, right = _column_halves(_maxima(top, bottom))
+def _fill_max_backward(gradient: Tensor, features: Tensor, back: Tensor) -> None:
+    top, bottom = row_halves(features)
+    left, right = column_halves(_maxima(top, bottom))
     by_rows = gradient.new_empty(top.shape)
-    _split(gradient, left >= right, *_column_halves(by_rows))
-    _split(by_rows, top >= bottom, *_row_halves(back))
+    _split(gradient, left >= right, *column_halves(by_rows))
+    _split(by_rows, top >= bottom, *row_halves(back))
 
 
 def _split(gradient: Tensor, to_first: Tensor, first: Tensor, second: Tensor) -> None:
@@ -117,16 +118,3 @@ def _split(gradient: Tensor, to_first: Tensor, first: Tensor, second: Tensor) ->
 
 def _maxima(one: Tensor, other: Tensor) -> Tensor:
     return torch.maximum(one, other)
-
-
-def _even(features: Tensor) -> Tensor:
-    height, width = features.shape[2:]
-    return features[..., : height // 2 * 2, : width // 2 * 2]
-
-
-def _row_halves(features: Tensor) -> tuple[Tensor, Tensor]:
-    return features[..., ::2, :], features[..., 1::2, :]
-
-
-def _column_halves(features: Tensor) -> tuple[Tensor, Tensor]:
-    return features[..., ::2], features[..., 1::2]
