@@ -200,11 +200,10 @@ def _stylize(
     outcomes = optimize(start, loss, left, on_step, confirm=saved_loss, history=plan.history)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
+    targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
     return [
-        _result(
-            outcome, losses, before, seconds, options, {name: of[pair : pair + 1] for name, of in exact.content.items()}
-        )
-        for pair, (outcome, losses, before) in enumerate(zip(outcomes, initial_losses.values(), coarse, strict=True))
+        _result(outcome, losses, before, target, seconds, options)
+        for outcome, losses, before, target in zip(outcomes, initial_losses.values(), coarse, targets, strict=True)
     ]
 
 
@@ -257,9 +256,9 @@ def _result(
     outcome: Outcome,
     initial: LossValues,
     coarse: tuple[int, ...],
+    content: ContentTarget,
     seconds: float,
     options: StylizeOptions,
-    content: ContentTarget,
 ) -> StylizeResult | DivergedError:
     if outcome.stop_reason == "diverged":
         rate = "" if options.learning_rate is None else f", learning rate {options.learning_rate:g}"
