@@ -15,25 +15,35 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import lease, storage, stub
-from flows.artifacts import UserInterface
-from flows.batch_queue import BatchQueue, style_of
-from flows.choose_runner import runner_of
-from flows.dispatch import Patience
-from flows.embedded_server import kept_running
+from flows import storage, stub
 from flows.environment import show_own_lines
 from flows.limits import limits_in_force
-from flows.manifest_source import latest_manifest, load_manifest
-from flows.operators_listeners import operators_listeners
-from flows.progress import RunStarted, announcer, watched_by
+from flows.manifest.load import load_manifest
+from flows.manifest.refusals import within_limits
+from flows.output import lease
+from flows.output.latest import latest_manifest
+from flows.prefect_layer.artifacts import UserInterface
+from flows.prefect_layer.embedded_server import kept_running
+from flows.prefect_layer.tasks import Counter, stylize_batch
 from flows.records import RunSummary
-from flows.refusals import within_limits
 from flows.report.run_page import write_report
-from flows.run import PreparedRun, check_credentials, check_places, finish_run, places_of, prepare_run, settings_again
-from flows.runners import Pool, Runner, Worker
+from flows.run.batch_queue import BatchQueue, style_of
+from flows.run.dispatch import Patience
+from flows.run.prepare import (
+    PreparedRun,
+    check_credentials,
+    check_places,
+    finish_run,
+    places_of,
+    prepare_run,
+    settings_again,
+)
+from flows.runners.choose import runner_of
+from flows.runners.device_worker import PoolStopped
+from flows.runners.runner import Pool, Runner, Worker
 from flows.settings import RunSettings, Selection
-from flows.tasks import Counter, stylize_batch
-from flows.worker_pool import PoolStopped
+from flows.watching.asked_for import operators_listeners
+from flows.watching.listeners import RunStarted, announcer, watched_by
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 

@@ -24,10 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from flows import storage
 from flows.errors import LimitsError, NotAllowed
-from flows.manifest import MAX_BYTES, MAX_ROWS
-from flows.option_errors import option_errors
+from flows.wording import option_errors
 from nst_core.options import StylizeOptions
 
+MAX_ROWS = 100_000
+MAX_BYTES = 100_000_000
+"""Of one manifest, where the operator says nothing."""
 VARIABLE = "NST_LIMITS"
 """Environment variable that names the limits file; worker processes and retries read the same one."""
 

@@ -18,13 +18,13 @@ sys.path.insert(0, str(Path(__file__).parent / "flows"))
 from browser import Page, browser
 
 from flows import storage
-from flows.ledger import Ledger
-from flows.manifest_source import latest_manifest
-from flows.progress import RunStarted, Standing
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
-from flows.terminal import render
+from flows.watching.listeners import RunStarted, Standing
+from flows.watching.terminal import render
 from flows.worker.animation import animation
 from flows.worker.messages import ChunkStarted, StepTaken
 

@@ -11,7 +11,14 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LIGHT_MODULES = ["flows.cli", "flows.plan", "flows.ledger", "flows.results", "flows.manifest_source", "nst_core.images"]
+LIGHT_MODULES = [
+    "flows.cli.run",
+    "flows.run.plan",
+    "flows.output.ledger",
+    "flows.output.results",
+    "flows.manifest.load",
+    "nst_core.images",
+]
 
 
 def test_import_contracts() -> None:

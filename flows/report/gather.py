@@ -5,11 +5,11 @@ import re
 from dataclasses import dataclass
 
 from flows import storage
-from flows.ledger import Ledger, PairKey
-from flows.manifest_source import latest_manifest
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger, PairKey
+from flows.output.results import Row, table_rows
 from flows.records import PairRecord, PairSpec, RunRecord, Status
 from flows.report.curves import Curve, read_curves
-from flows.results import Row, table_rows
 from nst_core.options import StylizeOptions
 
 LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")

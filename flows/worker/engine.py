@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.records import PlannedPair
-from flows.weights import weights_here
 from flows.worker.inputs import STYLES_KEPT, Input
 from flows.worker.job import Job
+from flows.worker.weights import weights_here
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError

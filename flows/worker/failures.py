@@ -5,7 +5,7 @@ import traceback
 
 from flows import storage
 from flows.errors import StorageError
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PlannedPair, failed_attempt
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending

@@ -7,7 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from flows import storage
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 from flows.records import PairRecord, utc_now
 from flows.worker.animation import animation
 from flows.worker.inputs import Input

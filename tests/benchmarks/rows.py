@@ -16,14 +16,14 @@ from typing import TypeVar
 from PIL import Image
 
 from flows import storage
-from flows.ledger import Ledger
 from flows.limits import Limits
-from flows.manifest_source import load_manifest
-from flows.plan import plan_run
+from flows.manifest.load import load_manifest
+from flows.output.ledger import Ledger
+from flows.output.results import table_rows, write_tables
 from flows.records import PairRecord, RunPlan, utc_now
-from flows.results import table_rows, write_tables
-from flows.run import prepare_run
-from flows.runners import Means
+from flows.run.plan import plan_run
+from flows.run.prepare import prepare_run
+from flows.runners.runner import Means
 from flows.settings import RunSettings, Selection
 from nst_core import __version__
 from nst_core.options import StylizeOptions

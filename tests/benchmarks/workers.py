@@ -22,7 +22,7 @@ from typing import Any
 
 from PIL import Image
 
-from flows.ray_cluster import ENVIRONMENT, LOOPBACK
+from flows.runners.ray.cluster import ENVIRONMENT, LOOPBACK
 from tests.benchmarks.machine import ROOT
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Report, add_json_option

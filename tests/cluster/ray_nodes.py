@@ -8,7 +8,7 @@ from typing import Any
 
 from real_run import children_of
 
-from flows.ray_cluster import ENVIRONMENT
+from flows.runners.ray.cluster import ENVIRONMENT
 
 NODES = 4
 LISTENING = "0A"

@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from flows.ledger import LedgerIndex
-from flows.plan import fingerprinted
+from flows.output.ledger import LedgerIndex
 from flows.records import PairRecord, PairSpec
+from flows.run.plan import fingerprinted
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions

@@ -18,7 +18,7 @@ from PIL import Image
 from stub_run import StubRun
 
 from flows import storage
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 
 _NUMBERS = itertools.count()
 

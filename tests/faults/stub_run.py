@@ -20,12 +20,13 @@ from pathlib import Path
 import typer
 from builders import pair_record
 
-from flows import lease, storage
-from flows.cli import _exit_codes
+from flows import storage
+from flows.cli.run import _exit_codes
 from flows.errors import StorageError
-from flows.ledger import Ledger
 from flows.limits import Limits
-from flows.manifest_source import load_manifest
+from flows.manifest.load import load_manifest
+from flows.output import lease
+from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair, failed_attempt, utc_now
 from flows.settings import RunSettings, Selection
 from nst_core.options import StylizeOptions
@@ -56,7 +57,9 @@ class StubRun:
 
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["flows.run", "stub_run"])  # torch takes seconds to import, and is the same for all
+_FORK.set_forkserver_preload(
+    ["flows.run.prepare", "stub_run"]
+)  # torch takes seconds to import, and is the same for all
 
 
 def start(run: StubRun) -> BaseProcess:
@@ -90,7 +93,7 @@ def _main(run: StubRun) -> None:
 
 
 def _carried_out(run: StubRun) -> int:
-    from flows.run import check_credentials, finish_run, prepare_run
+    from flows.run.prepare import check_credentials, finish_run, prepare_run
 
     options, settings = StylizeOptions(), RunSettings(device="cpu", precision="fp32")
     data, manifest = load_manifest(run.manifest, options, Limits())

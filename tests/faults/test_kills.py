@@ -17,7 +17,7 @@ from weed import BUCKET, Weed
 from workload import check, check_complete, prepared, statuses
 
 from flows import storage
-from flows.garbage import find_garbage
+from flows.output.garbage import find_garbage
 
 Survived = Callable[[str, str], None]
 KILLS = 20

@@ -14,18 +14,18 @@ from stub_run import StubRun, finished, made
 from weed import BUCKET, Weed
 
 from flows import storage
-from flows.ledger import Ledger
-from flows.run import resolve_weights
+from flows.output.ledger import Ledger
+from flows.run.prepare import resolve_weights
 from flows.settings import RunSettings
 
 Survived = Callable[[str, str], None]
 
 PLAN = """
 import json, sys, time
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 from flows.limits import Limits
-from flows.manifest_source import load_manifest
-from flows.plan import plan_run
+from flows.manifest.load import load_manifest
+from flows.run.plan import plan_run
 from flows.settings import Selection
 from nst_core.options import StylizeOptions
 began = time.monotonic()

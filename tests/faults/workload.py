@@ -11,7 +11,7 @@ from typing import Any
 from stub_run import StubRun
 
 from flows import storage
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 
 _NUMBERS = itertools.count()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from flows import storage
-from flows.ledger import Ledger
+from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PairSpec, PlannedPair, RunRecord
 from nst_core.options import StylizeOptions
 

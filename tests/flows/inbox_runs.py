@@ -12,12 +12,12 @@ from pathlib import Path
 from builders import FINGERPRINT, attempt_record, pair_record, run_record
 
 from flows import storage
-from flows.inbox import Inbox, RunRequest, Visit, visit
-from flows.ledger import Ledger
+from flows.inbox.runs import RunState
+from flows.inbox.visit import Inbox, RunRequest, Visit, visit
 from flows.limits import Limits
-from flows.manifest import parse_manifest
+from flows.manifest.parse import parse_manifest
+from flows.output.ledger import Ledger
 from flows.records import RunRecord
-from flows.run_states import RunState
 
 
 class BookOfRuns:

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw
 
 from flows import storage
 from flows.errors import NotFound
-from flows.ledger import Ledger
-from flows.manifest import parse_manifest
+from flows.manifest.parse import parse_manifest
+from flows.output.ledger import Ledger
 from nst_core.options import StylizeOptions
 
 OPTIONS = StylizeOptions(size_px=64, steps=20)

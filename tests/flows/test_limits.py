@@ -1,4 +1,4 @@
-"""flows.limits and flows.refusals: what the operator allows, and what becomes of the rows that want more."""
+"""flows.limits and flows.manifest.refusals: what the operator allows, and what becomes of the rows that want more."""
 
 import json
 import os
@@ -11,15 +11,16 @@ from fault_proxy import FaultProxy
 from typer.testing import CliRunner
 
 from flows import storage
-from flows.cli import ExitCode, app
+from flows.cli.run import ExitCode, app
 from flows.errors import LimitsError, ManifestError, NotAllowed
-from flows.ledger import Ledger
 from flows.limits import Limits, is_within, limits_in_force
-from flows.manifest_source import latest_manifest, load_manifest
+from flows.manifest.load import load_manifest
+from flows.manifest.refusals import refusals_of
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger
+from flows.output.results import table_rows
 from flows.records import Manifest
-from flows.refusals import refusals_of
-from flows.results import table_rows
-from flows.run import check_places
+from flows.run.prepare import check_places
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
 

@@ -1,5 +1,7 @@
 """What the tests of the service start and ask: processes, ports, health."""
 
+import base64
+import json
 import os
 import signal
 import socket
@@ -11,13 +13,39 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from PIL import Image
 from real_run import children_of
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PASSWORD = "nst:a-password-of-the-test"
 Command = Callable[..., subprocess.CompletedProcess[str]]
+OPTIONS = "size_px,steps"
+TINY = "48,3"
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC).save(path)
+
+
+def write_manifest(path: Path, contents: list[str]) -> None:
+    rows = [f"{name},{name}.png,style.png,{TINY}" for name in contents]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([f"id,content,style,{OPTIONS}", *rows, ""]))
+
+
+def ask(api: str, path: str, body: dict[str, Any], password: str | None = PASSWORD) -> Any:
+    headers = {"Content-Type": "application/json"}
+    if password is not None:
+        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
+    request = urllib.request.Request(f"{api}{path}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
 
 
 def free_port() -> int:

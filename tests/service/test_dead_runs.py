@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from service_tools import BIN, Command, kill_all, stop, wait_for
-from test_workers import ask, picture, write_manifest
+from service_tools import BIN, Command, ask, kill_all, picture, stop, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_tools import Command, free_port, is_healthy, wait_for
-from test_workers import picture, write_manifest
+from service_tools import Command, free_port, is_healthy, picture, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

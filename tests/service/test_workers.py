@@ -1,6 +1,5 @@
 """An operator's day with a real server and workers: deploy, submit, inbox, retry; nobody without the password."""
 
-import base64
 import itertools
 import json
 import urllib.error
@@ -9,36 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
-from service_tools import PASSWORD, Command, wait_for
+from service_tools import OPTIONS, PASSWORD, TINY, Command, ask, picture, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
-
-OPTIONS = "size_px,steps"
-TINY = "48,3"
-
-
-def picture(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    levels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC).save(path)
-
-
-def write_manifest(path: Path, contents: list[str]) -> None:
-    rows = [f"{name},{name}.png,style.png,{TINY}" for name in contents]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([f"id,content,style,{OPTIONS}", *rows, ""]))
-
-
-def ask(api: str, path: str, body: dict[str, Any], password: str | None = PASSWORD) -> Any:
-    headers = {"Content-Type": "application/json"}
-    if password is not None:
-        headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
-    request = urllib.request.Request(f"{api}{path}", json.dumps(body).encode(), headers)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.load(answer)
 
 
 def answer(inbox: Path, name: str) -> Any:

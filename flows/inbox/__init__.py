@@ -1,0 +1,1 @@
+"""Manifests that are dropped: claimed once, answered, run, marked as finished."""

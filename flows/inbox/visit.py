@@ -1,0 +1,362 @@
+"""An inbox: manifests that data teams drop are claimed once, answered, run, and marked as finished.
+
+One visit looks at every manifest and takes each as far as it goes at that moment:
+
+    arrived -> claimed -> rejected
+                       -> accepted: its run is started -> ... -> finished
+
+Visits are short, repeated, and may die anywhere: every step is a create-only file, and a run is started under a key
+that makes the second start of the same run find the first. A lease keeps two visits from the same work; it lapses
+when its holder dies. Knows no Prefect: who starts runs is a `Runs`, see `flows.visit_inboxes`.
+"""
+
+import hashlib
+import logging
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flows import storage
+from flows.errors import CredentialsExpired, ManifestError, NotAllowed, NotFound, OutputBusy, TooLarge
+from flows.inbox.arrivals import SETTLE_SECONDS, arrived
+from flows.inbox.files import Claim, InboxFiles, Start, claim_key, seen_digest
+from flows.inbox.runs import RunState
+from flows.limits import Limits
+from flows.manifest.parse import parse_manifest
+from flows.manifest.refusals import within_limits
+from flows.output import lease
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger
+from flows.output.results import counts, printable, table_rows
+from flows.records import Manifest, RejectedRow, utc_now
+from flows.settings import RunSettings
+from flows.storage import Entry
+from nst_core.errors import NstError
+from nst_core.options import StylizeOptions
+
+logger = logging.getLogger(__name__)
+
+ENDING = ".csv"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
+"""Of a manifest without its ending: it becomes the name of the output."""
+MAX_STARTS = 4
+"""A run that could not be carried out is started again, this often in all."""
+RESTART_SECONDS = 60.0
+"""Before the second start; ten times as long before each further one."""
+MAX_PROBLEMS = 1000
+"""Failed rows that the finished marker lists; the results table has them all."""
+
+
+class Inbox(BaseModel):
+    """A watched place, and what is done with the manifests in it. Frozen; unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    place: str
+    """Folder or s3:// prefix in which manifests (*.csv) are dropped; answers are written beside them."""
+    outputs: str
+    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>."""
+    bad_rows: Literal["refuse", "skip"] = "refuse"
+    """What becomes of a manifest with bad rows: refuse rejects it as a whole, skip runs the rows that are in order."""
+    options: StylizeOptions = StylizeOptions()
+    """For rows that do not say otherwise."""
+    settings: RunSettings = RunSettings()
+    """Backbone, device, precision."""
+    max_rows: int | None = Field(default=None, ge=1)
+    """Rows of one manifest, where this team's are to be fewer than the operator's limits allow."""
+    max_options: dict[str, float] = Field(default_factory=dict)
+    """The most that a numeric option of a pair may be, where that is to be less for this team."""
+
+    @model_validator(mode="after")
+    def _has_options_that_hold(self) -> Self:
+        Limits(max_options=self.max_options)
+        if self.max_options and self.bad_rows == "skip":
+            raise ValueError("max_options go with bad_rows: refuse, as the run itself would take a row that is skipped")
+        return self
+
+    def narrowed(self, limits: Limits) -> Limits:
+        """The operator's limits, with those of the team on top."""
+        rows = limits.max_rows if self.max_rows is None else min(self.max_rows, limits.max_rows)
+        most = {name: min(bound, limits.max_options.get(name, bound)) for name, bound in self.max_options.items()}
+        return limits.model_copy(update={"max_rows": rows, "max_options": limits.max_options | most})
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run to start.
+
+    Attributes:
+        key: a second request with the same key is for the same run.
+        name: for people.
+    """
+
+    key: str
+    name: str
+    manifest: str
+    output: str
+    options: StylizeOptions
+    settings: RunSettings
+
+
+class Runs(Protocol):
+    """Who starts runs and knows how they stand."""
+
+    def start(self, request: RunRequest) -> str:
+        """Start a run, or find the one that was started under this key; its id."""
+
+    def state_of(self, run_id: str) -> RunState:
+        """How a run stands; one that is not known any more has failed."""
+
+
+@dataclass
+class Visit:
+    """What one visit did: names of manifests, by what became of them."""
+
+    busy: bool = False
+    """Another visit was at work; nothing was done."""
+    rejected: list[str] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    """For an earlier version's run, or for the time of the next start."""
+    running: list[str] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
+    troubled: list[str] = field(default_factory=list)
+    """Something stood in the way, which the log names; the next visit tries again."""
+
+    @property
+    def open(self) -> int:
+        """Manifests that a later visit has to go on with."""
+        return len(self.started) + len(self.waiting) + len(self.running) + len(self.troubled)
+
+
+def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETTLE_SECONDS) -> Visit:
+    """Take every manifest of an inbox as far as it goes now.
+
+    Raises:
+        NotAllowed: if the limits keep the inbox or its outputs closed.
+        CredentialsExpired, Unavailable: if the inbox as a whole cannot be looked at.
+    """
+    limits.check_readable(inbox.place)
+    limits.check_writable(inbox.place)
+    limits.check_writable(inbox.outputs)
+    try:
+        with lease.held(inbox.place):
+            return _Visitor(inbox, runs, inbox.narrowed(limits)).visit(settle_seconds)
+    except OutputBusy:
+        return Visit(busy=True)
+
+
+class _Visitor:
+    def __init__(self, inbox: Inbox, runs: Runs, limits: Limits) -> None:
+        self._inbox, self._runs, self._limits = inbox, runs, limits
+        self._files = InboxFiles(inbox.place)
+        self._visit = Visit()
+        self._closed: set[str] = set()
+
+    def visit(self, settle_seconds: float) -> Visit:
+        seen = self._files.seen()
+        for entry in arrived(self._inbox.place, ENDING, lambda entry: seen_digest(entry) in seen, settle_seconds):
+            self._carefully(entry.name, partial(self._claim, entry))
+        latest = self._files.latest_starts()
+        busy_outputs: set[str] = set()
+        for claim in self._files.open_claims():
+            self._carefully(claim.name, partial(self._go_on, claim, latest.get(claim.key, 0), busy_outputs))
+            if claim.key not in self._closed:
+                busy_outputs.add(claim.output)
+        return self._visit
+
+    def _carefully(self, name: str, step: Callable[[], None]) -> None:
+        """One manifest's trouble is no reason to leave the others alone."""
+        try:
+            step()
+        except CredentialsExpired:
+            raise
+        except NstError as error:
+            logger.error("inbox: %s: %s", printable(name), error)  # noqa: TRY400  # the message says all
+            self._visit.troubled.append(name)
+
+    # ------------------------------------------------------------ arrived -> claimed
+
+    def _claim(self, entry: Entry) -> None:
+        data, problem = self._content(entry)
+        if data is not None and len(data) != entry.size:  # it is being written after all
+            return
+        sha256 = None if data is None else hashlib.sha256(data).hexdigest()
+        key = claim_key(entry.name, sha256 or entry.version)
+        stem = entry.name.removesuffix(ENDING)
+        snapshot = None
+        if data is not None and problem is None:
+            snapshot = self._files.snapshot_address(stem, key)
+            # Before the claim: who takes over from here finds the bytes that were claimed.
+            storage.create(snapshot, data)
+        claim = Claim(
+            key=key,
+            name=entry.name,
+            sha256=sha256,
+            output=storage.join(self._inbox.outputs, stem) if problem is None else "",
+            snapshot=snapshot,
+            problem=problem,
+            claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            claimed_by=f"process {os.getpid()} on {socket.gethostname()}",
+        )
+        is_new = self._files.claim(claim)
+        self._files.mark_seen(entry, key)
+        if is_new:
+            logger.info("inbox: %s: claimed as %s", printable(entry.name), key)
+        elif snapshot is not None and key not in {one.key for one in self._files.open_claims()}:
+            storage.remove(snapshot)  # the same bytes again, long done
+            logger.info("inbox: %s: the same bytes were done before, as %s", printable(entry.name), key)
+
+    def _content(self, entry: Entry) -> tuple[bytes | None, str | None]:
+        """A manifest's bytes, or why it cannot be one."""
+        stem = entry.name.removesuffix(ENDING)
+        address = self._files.address(entry.name)
+        try:
+            self._limits.check_readable(address)  # a link may lead elsewhere
+            data = storage.read(address, self._limits.max_manifest_bytes)
+        except (NotAllowed, TooLarge, NotFound) as error:
+            return None, str(error)
+        if not data:
+            return data, "the file is empty"
+        if not SAFE_NAME.fullmatch(stem) or stem.endswith((".", " ")):
+            wanted = "1 to 100 of the characters A-Z a-z 0-9 . _ - and space, a letter or digit first, before .csv"
+            return data, f"expected a file name of {wanted}; rename the file"
+        return data, None
+
+    # ------------------------------------------------------------ claimed -> rejected, started -> finished
+
+    def _go_on(self, claim: Claim, starts: int, busy_outputs: set[str]) -> None:
+        if starts:
+            self._follow(claim, self._files.start(claim.key, starts))
+            return
+        if claim.problem is not None or claim.snapshot is None:
+            self._reject(claim, claim.problem or "nothing was read", ())
+            return
+        try:
+            manifest = self._manifest(claim)
+        except (ManifestError, NotFound) as error:  # the copy may have been removed by hand
+            self._reject(claim, str(error), ())
+            return
+        if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
+            rows = len(manifest.pairs) + len(manifest.rejected)
+            self._reject(claim, f"{len(manifest.rejected)} of {rows} rows cannot be used", manifest.rejected)
+        elif claim.output in busy_outputs:
+            self._visit.waiting.append(claim.name)
+        else:
+            self._start(claim, 1, manifest)
+
+    def _manifest(self, claim: Claim) -> Manifest:
+        """What the claimed bytes say; in errors, under the name that their owner knows."""
+        assert claim.snapshot is not None
+        limits = self._limits
+        data = storage.read(claim.snapshot, limits.max_manifest_bytes)
+        address = self._files.address(claim.name)
+        manifest = parse_manifest(
+            data, address, self._inbox.options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes
+        )
+        return within_limits(manifest, limits)
+
+    def _reject(self, claim: Claim, reason: str, rows: tuple[RejectedRow, ...]) -> None:
+        content = {"rejected_at": utc_now(), "reason": printable(reason), "bad_rows": [_row(row) for row in rows]}
+        self._files.answer(claim, "rejected", content, in_place_of=("accepted", "finished"))
+        self._files.finish(claim, {"status": "rejected", "reason": printable(reason)})
+        self._closed.add(claim.key)
+        self._visit.rejected.append(claim.name)
+        logger.error("inbox: %s: rejected: %s", printable(claim.name), printable(reason))
+
+    def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
+        assert claim.snapshot is not None
+        request = RunRequest(
+            key=f"{claim.key}-{number}",
+            name=f"inbox {claim.stem}",
+            manifest=claim.snapshot,
+            output=claim.output,
+            options=self._inbox.options,
+            settings=self._inbox.settings,
+        )
+        start = Start(key=claim.key, number=number, run_id=self._runs.start(request), started_at=utc_now())
+        self._files.add_start(start)
+        self._accept(claim, start, manifest or self._manifest(claim))
+        self._visit.started.append(claim.name)
+        logger.info("inbox: %s: run %s started (%d)", printable(claim.name), start.run_id, number)
+
+    def _accept(self, claim: Claim, start: Start, manifest: Manifest) -> None:
+        content = {
+            "accepted_at": start.started_at,
+            "run_id": start.run_id,
+            "output": claim.output,
+            "rows": len(manifest.pairs) + len(manifest.rejected),
+            "bad_rows": [_row(row) for row in manifest.rejected],
+        }
+        self._files.answer(claim, "accepted", content, in_place_of=("rejected", "finished"))
+
+    def _follow(self, claim: Claim, start: Start) -> None:
+        state = self._runs.state_of(start.run_id)
+        if not state.is_final:
+            self._visit.running.append(claim.name)
+        elif state.stage == "failed" and start.number < MAX_STARTS:
+            pause = timedelta(seconds=RESTART_SECONDS * 10 ** (start.number - 1))
+            if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < pause:
+                self._visit.waiting.append(claim.name)
+            else:
+                logger.warning("inbox: %s: %s; started again", printable(claim.name), state.message or state.name)
+                self._start(claim, start.number + 1)
+        else:
+            self._finish(claim, start, state)
+
+    def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
+        outcome = _outcome(claim) if state.stage == "ended" else {}
+        content = {
+            "finished_at": utc_now(),
+            "status": _status(state, outcome),
+            "message": state.message,
+            "run_id": start.run_id,
+            "starts": start.number,
+            "output": claim.output,
+            **outcome,
+        }
+        self._files.answer(claim, "finished", content)
+        self._files.finish(claim, {name: content[name] for name in ("finished_at", "status", "message", "run_id")})
+        self._closed.add(claim.key)
+        self._visit.finished.append(claim.name)
+        level = logging.ERROR if state.stage != "ended" else logging.INFO
+        logger.log(level, "inbox: %s: finished: %s %s", printable(claim.name), content["status"], state.message)
+
+
+def _status(state: RunState, outcome: dict[str, Any]) -> str:
+    if state.stage != "ended":
+        return state.stage
+    if outcome.get("pending"):
+        return "incomplete"
+    return "some rows failed" if outcome.get("failed") or outcome.get("rejected") else "succeeded"
+
+
+def _outcome(claim: Claim) -> dict[str, Any]:
+    """Counts and failed rows of a run that has ended, from its output's records."""
+    latest, _, manifest = latest_manifest(claim.output)
+    if latest.manifest_sha256 != claim.sha256:
+        return {"note": "another manifest has been run into this output since; its table is that one's"}
+    rows = table_rows(manifest, latest, Ledger(claim.output))
+    troubled = [row for row in rows if row["status"] != "succeeded"]
+    return {
+        "results_run_id": latest.run_id,
+        "rows": len(rows),
+        **{str(status): number for status, number in counts(rows).items()},
+        "results_csv": storage.join(claim.output, "results.csv"),
+        "problems": [
+            {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
+            for row in troubled[:MAX_PROBLEMS]
+        ],
+    }
+
+
+def _row(row: RejectedRow) -> dict[str, Any]:
+    problems = [{"column": one.column, "value": printable(one.value), "reason": one.reason} for one in row.errors]
+    return {"row": row.row, "reason": printable(row.reason()), "problems": problems}

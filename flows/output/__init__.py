@@ -1,0 +1,1 @@
+"""What a run leaves and finds again below OUT: records, lease, table, garbage."""

@@ -1,0 +1,42 @@
+"""The manifest of an output's latest run, from the copy that the run kept. No torch, no prefect."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from flows.manifest.parse import parse_manifest
+from flows.manifest.refusals import refuse
+from flows.output.ledger import Ledger
+from flows.records import Manifest, RunRecord
+from nst_core.errors import OptionsError
+
+
+def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> tuple[RunRecord, bytes, Manifest]:
+    """The latest run of an output, with the bytes of its manifest and what they say.
+
+    Args:
+        output: local folder or `s3://` prefix.
+        overrides: options on top of every row's own, and of those that the latest run had on top.
+
+    Raises:
+        OutputError: if nothing was ever run into this output.
+        OptionsError: if the overrides do not go with a row's own options.
+    """
+    run, data = Ledger(output).latest_run()
+    # Relative addresses go on meaning what they meant beside the original.
+    # What the limits allowed then is not asked again: the table goes on saying what the run did.
+    manifest = _parsed(run, data, run.overrides)
+    if overrides:
+        changed = _parsed(run, data, run.overrides | dict(overrides))
+        known = {row.row for row in manifest.rejected}
+        for row in changed.rejected:
+            if row.row not in known:
+                raise OptionsError(f"line {row.row} of the manifest cannot be done with these options: {row.reason()}")
+        manifest = changed
+    return run, data, refuse(manifest, run.refused)
+
+
+def _parsed(run: RunRecord, data: bytes, overrides: Mapping[str, Any]) -> Manifest:
+    return parse_manifest(
+        data, run.manifest_uri, run.options, overrides=overrides, max_rows=sys.maxsize, max_bytes=sys.maxsize
+    )

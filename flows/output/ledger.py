@@ -1,0 +1,202 @@
+"""OUT/_nst: the durable truth of what was asked, what is done and what failed.
+
+    _nst/runs/<run_id>/manifest.csv                      what was asked, byte for byte
+    _nst/runs/<run_id>/plan.json                         with which options, and the fingerprint of every pair
+    _nst/records/<pair_id>-<fingerprint>.json            create-only: THE commit of a pair, after its image
+    _nst/attempts/<pair_id>-<fingerprint>-<n>.json       every failed attempt with its reason
+    _nst/records_snapshot.jsonl.gz                       a copy of many records, to go on sooner; never the truth
+
+Knows nothing of torch, prefect or tables.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from flows import storage
+from flows.errors import CredentialsExpired, NotFound, OutputError
+from flows.output.snapshot import NAME as SNAPSHOT_NAME
+from flows.output.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
+from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
+
+Kind = TypeVar("Kind", bound=BaseModel)
+
+PairKey = tuple[str, str]
+"""(pair id, fingerprint)."""
+
+_RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
+_OUTPUT = re.compile(r'"output": ?"images/([A-Za-z0-9._-]+)"')
+_TIMELINE = re.compile(r'"timeline": ?"timelines/([A-Za-z0-9._-]+)"')
+"""In a record's JSON. Thousands are looked at before a run starts; reading each as a whole would take seconds."""
+WORTH_A_SNAPSHOT = 100
+"""Records; fewer are read as fast as their copy."""
+_ATTEMPT = re.compile(r"(.+)-([0-9a-f]{20})-(\d+)\.json")
+
+
+@dataclass(frozen=True)
+class LedgerIndex:
+    """Which pairs are done, and how many failed attempts the others have.
+
+    Attributes:
+        done: pairs with a record and the image that it names.
+        attempts: the number of the latest failed attempt.
+        imageless: pairs whose record names an image that is not there: they are to be done again.
+        copies: the records, by the names of their files.
+        read_now: how many of them no snapshot had.
+    """
+
+    done: frozenset[PairKey] = frozenset()
+    attempts: dict[PairKey, int] = field(default_factory=dict)
+    imageless: frozenset[PairKey] = frozenset()
+    copies: dict[str, Copy] = field(default_factory=dict)
+    read_now: int = 0
+
+
+@dataclass(frozen=True)
+class FilesOfRecords:
+    """The files that records name, without their folders."""
+
+    images: frozenset[str]
+    timelines: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The `_nst` folder below an output prefix."""
+
+    output: str
+
+    def index(self) -> LedgerIndex:
+        """What is done and what failed, from three listings and the records that no snapshot has."""
+        copies, read_now = self._copies()
+        # After the records: a record that was listed had its image by then.
+        images = set(storage.names(storage.join(self.output, "images")))
+        keys = {name: (found[1], found[2]) for name in copies if (found := _RECORD.fullmatch(name))}
+        imageless = frozenset(
+            key for name, key in keys.items() if (image := _image_of(copies[name].text)) and image not in images
+        )
+        attempts: dict[PairKey, int] = {}
+        for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, "_nst", "attempts"))):
+            if found:
+                key = (found[1], found[2])
+                attempts[key] = max(attempts.get(key, 0), int(found[3]))
+        return LedgerIndex(frozenset(keys.values()) - imageless, attempts, imageless, copies, read_now)
+
+    def files_of_records(self) -> FilesOfRecords:
+        """The names of all files that a record names.
+
+        Raises:
+            OutputError: if a record is damaged.
+        """
+        copies = self._copies()[0]
+        images = {name: _image_of(copy.text) for name, copy in copies.items()}
+        damaged = [name for name, image in images.items() if image is None]
+        if damaged:
+            raise OutputError(
+                f"{storage.join(self.output, '_nst', 'records', damaged[0])}: expected a PairRecord, found something "
+                "else, so that its image cannot be told. Move it away to have its pair done again"
+            )
+        timelines = [found[1] for copy in copies.values() if (found := _TIMELINE.search(copy.text))]
+        return FilesOfRecords(frozenset(filter(None, images.values())), frozenset(timelines))
+
+    def save_snapshot(self, index: LedgerIndex) -> None:
+        """Keep a copy of all records in one file, if many of them are in none yet."""
+        if index.read_now >= WORTH_A_SNAPSHOT:
+            write_snapshot(self._snapshot_address(), index.copies)
+
+    def _copies(self) -> tuple[dict[str, Copy], int]:
+        """Every record that is there, and how many had to be read one by one."""
+        folder = storage.join(self.output, "_nst", "records")
+        entries = [entry for entry in storage.entries(folder) if _RECORD.fullmatch(entry.name)]
+        snapshot = read_snapshot(self._snapshot_address()) if len(entries) >= WORTH_A_SNAPSHOT else Snapshot()
+        known = snapshot.current(entries)
+        new = [entry for entry in entries if entry.name not in known]
+        texts = storage.each(lambda entry: _text_or_none(storage.join(folder, entry.name)), new)
+        known |= {
+            entry.name: Copy(entry.version, text) for entry, text in zip(new, texts, strict=True) if text is not None
+        }
+        return known, len(new)
+
+    def _snapshot_address(self) -> str:
+        return storage.join(self.output, "_nst", SNAPSHOT_NAME)
+
+    def commit(self, record: PairRecord) -> PairRecord:
+        """Make the record of a finished pair; if another run was first, its record stands and is returned."""
+        address = self._record_address((record.pair_id, record.fingerprint))
+        created = storage.create(address, record.model_dump_json().encode())
+        return record if created else self.read_record((record.pair_id, record.fingerprint))
+
+    def read_record(self, key: PairKey, index: LedgerIndex | None = None) -> PairRecord:
+        """The record of a finished pair, from an index that has it or from its file."""
+        address = self._record_address(key)
+        copy = index.copies.get(storage.name_of(address)) if index else None
+        return _parsed(PairRecord, address, copy.text if copy else None)
+
+    def add_attempt(self, attempt: AttemptRecord) -> None:
+        """Keep a failed attempt. Two runs that number theirs alike keep one of the two.
+
+        Raises:
+            CredentialsExpired: if that is why it failed: then it was no attempt at the pair, which stays pending.
+        """
+        if attempt.error_kind == CredentialsExpired.kind:
+            raise CredentialsExpired(attempt.error)
+        name = f"{attempt.pair_id}-{attempt.fingerprint}-{attempt.attempt}.json"
+        storage.create(storage.join(self.output, "_nst", "attempts", name), attempt.model_dump_json(indent=1).encode())
+
+    def read_attempt(self, key: PairKey, number: int) -> AttemptRecord:
+        """A failed attempt."""
+        name = f"{key[0]}-{key[1]}-{number}.json"
+        return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
+
+    def start_run(self, run: RunRecord, manifest: bytes) -> None:
+        """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
+        folder = storage.join(self.output, "_nst", "runs", run.run_id)
+        storage.create(storage.join(folder, "manifest.csv"), manifest)
+        storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
+        storage.replace(storage.join(self.output, "_nst", "latest_run"), run.run_id.encode())
+
+    def latest_run(self) -> tuple[RunRecord, bytes]:
+        """The latest run with the bytes of its manifest.
+
+        Raises:
+            OutputError: if nothing was ever run into this output.
+        """
+        marker = storage.join(self.output, "_nst", "latest_run")
+        if storage.identity(marker) is None:
+            raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
+        folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
+        run = _parsed(RunRecord, storage.join(folder, "plan.json"))
+        return run, storage.read(storage.join(folder, "manifest.csv"))
+
+    def _record_address(self, key: PairKey) -> str:
+        return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")
+
+
+def key_of(pair: PlannedPair) -> PairKey:
+    """The key of a planned pair."""
+    return pair.spec.pair_id, pair.fingerprint
+
+
+def _image_of(text: str) -> str | None:
+    """The name of the image that a record names; None if the record is damaged, which its reader will say."""
+    found = _OUTPUT.search(text)
+    return found[1] if found else None
+
+
+def _text_or_none(address: str) -> str | None:
+    try:
+        return storage.read(address).decode(errors="replace")
+    except NotFound:  # moved away since it was listed
+        return None
+
+
+def _parsed(kind: type[Kind], address: str, text: str | None = None) -> Kind:
+    try:
+        return kind.model_validate_json(storage.read(address) if text is None else text)
+    except ValidationError as error:
+        raise OutputError(
+            f"{address}: expected a {kind.__name__}, found something else (damaged, or of another version: "
+            f"{error.error_count()} problems). Move it away to have its pair done again"
+        ) from error

@@ -1,0 +1,1 @@
+"""All that knows Prefect, but for the two flows: tasks, artifacts, servers, deployments."""

@@ -1,0 +1,181 @@
+"""What Prefect's UI shows of a run: how far it is, its numbers with the best and the worst pair, and what failed.
+
+For eyes alone: where Prefect's server does not answer, the run goes on and says so once.
+"""
+
+import contextvars
+import logging
+import queue
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows import storage, stub
+from flows.output.results import Row, printable
+from flows.records import RunSummary
+from flows.watching.listeners import RunStarted, Standing
+from flows.worker.messages import Message
+
+logger = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_UPDATES = 10.0
+_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:]")
+PATIENCE_SECONDS = 15.0
+"""With the server, at the end of a run."""
+FAILURES_SHOWN = 200
+EXTREMES_SHOWN = 3
+REASONS_SHOWN = 10
+
+
+class UserInterface:
+    """A listener that keeps a bar in the UI up to date, and shows the end of the run there.
+
+    All calls are made by a thread of its own, one after the other: where the server is gone, each takes a minute to
+    fail, and no pair is to wait for that.
+    """
+
+    def __init__(self) -> None:
+        self._standing: Standing | None = None
+        self._bar: uuid.UUID | None = None
+        self._updated = 0.0
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        context = contextvars.copy_context()  # says which run the artifacts are of
+        self._thread = threading.Thread(target=context.run, args=(self._work,), name="artifacts", daemon=True)
+        self._thread.start()
+
+    def on_start(self, run: RunStarted) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        self._standing = Standing(run)
+        self._updated = time.monotonic()
+        what = f"{len(run.todo)} pairs into {run.output}"
+
+        def create() -> None:
+            bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
+            assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
+            self._bar = bar
+
+        self._calls.put(create)
+
+    def on_message(self, worker: str, message: Message) -> None:
+        """As `flows.watching.listeners.Listener`; told by several threads, and an update more or less does no harm."""
+        if self._standing is None:
+            return
+        self._standing.hear(worker, message)
+        now = time.monotonic()
+        if now - self._updated >= SECONDS_BETWEEN_UPDATES:
+            self._updated = now
+            self._calls.put(self._update)
+
+    def finish(self, summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:
+        """Show the run in numbers and its failures in a table; waits for the server, but not for long.
+
+        `page` is the address of the run's page, where one was made.
+        """
+        self._calls.put(self._update)
+        self._calls.put(lambda: _show_summary(summary, rows, page))
+        self._calls.put(None)
+        self._thread.join(PATIENCE_SECONDS)
+
+    def _update(self) -> None:
+        if self._standing is not None and self._bar is not None:
+            update_progress_artifact(self._bar, 100.0 * self._standing.share_done)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
+                logger.warning("Prefect's server does not answer, its UI will not show this run's end: %s", error)
+                return
+
+
+def _show_summary(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
+    done = f"{summary.succeeded} of {summary.rows} rows of {printable(storage.name_of(summary.manifest))} succeeded"
+    create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=done)
+    failures = failure_table(rows)
+    if failures:
+        shown = f"{len(failures)} of {summary.failed + summary.rejected} rows that failed or were rejected"
+        create_table_artifact(failures, key="failed-rows", description=shown)
+
+
+def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> str:
+    """Counts, where things are, why rows failed, and the pairs of the lowest and highest loss of each recipe."""
+    made_up = ["**STUB: nothing was stylized, every picture and every loss is made up.**", ""]
+    lines = [
+        *(made_up if summary.backbone == stub.NAME else []),
+        f"## {summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected, "
+        f"{summary.pending} pending",
+        "",
+        f"- manifest `{_code(summary.manifest)}`, {summary.rows} rows, {summary.done_before} done before",
+        f"- images in `{_code(storage.join(summary.output, 'images'))}`, table in `{_code(summary.results_csv)}`",
+        f"- {summary.stylized_now} stylized in {summary.seconds:.0f} s on {summary.device} "
+        f"({summary.backbone}, {summary.precision})",
+    ]
+    if page is not None:
+        lines.append(f"- every pair side by side in `{_code(page)}`")
+    if summary.failed:
+        lines.append(f"- to try the failed rows again: `nst retry {_code(summary.output)}`")
+    return "\n".join([*lines, *_reasons(rows), *_extremes(rows)])
+
+
+def failure_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows that failed or were rejected, in the manifest's order, as many as one can look at."""
+    columns = ("row", "pair_id", "error", "status", "error_kind", "attempts")  # the reason before the table is cut off
+    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
+    return [{name: _plain(row[name]) for name in columns} for row in troubled[:FAILURES_SHOWN]]
+
+
+def _reasons(rows: Sequence[Row]) -> list[str]:
+    """Of the first rows that failed, in a list: the UI breaks its lines, but cuts those of a table off."""
+    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
+    if not troubled:
+        return []
+    lines = ["", "### Why rows have no picture", ""]
+    lines += [
+        f"- row {row['row']} {_plain_markdown(row['pair_id'])}, {row['status']}: {_plain_markdown(row['error'])}"
+        for row in troubled[:REASONS_SHOWN]
+    ]
+    left = len(troubled) - REASONS_SHOWN
+    return [*lines, *([f"- and {left} more: see the artifact `failed-rows`"] if left > 0 else [])]
+
+
+def _extremes(rows: Sequence[Row]) -> list[str]:
+    by_recipe: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["status"] == "succeeded":
+            by_recipe.setdefault(row["recipe"], []).append(row)
+    lines: list[str] = []
+    for recipe, done in by_recipe.items():
+        done.sort(key=lambda row: row["total_loss"])
+        best, worst = done[:EXTREMES_SHOWN], done[EXTREMES_SHOWN:][-EXTREMES_SHOWN:]
+        lines += ["", f"### Losses, recipe {recipe}", "", "| | pair | total loss | image |", "|---|---|---|---|"]
+        lines += [_line("lowest", row) for row in best] + [_line("highest", row) for row in worst]
+    return lines
+
+
+def _line(which: str, row: Row) -> str:
+    return f"| {which} | `{_code(row['pair_id'])}` | {row['total_loss']:.4g} | `{_code(row['output'])}` |"
+
+
+def _code(text: str) -> str:
+    """Text as it may stand between backticks in a table: a manifest may hold anything."""
+    return printable(text).replace("`", "'").replace("|", "\\|").replace("\n", " ")
+
+
+def _plain_markdown(text: str | None) -> str:
+    """Text that shows as it is: no HTML, no link, no emphasis of a manifest's making."""
+    return _MARKUP.sub(r"\\\g<0>", printable(text or "").replace("\n", " "))
+
+
+def _plain(value: Any) -> Any:
+    return printable(value) if isinstance(value, str) else value

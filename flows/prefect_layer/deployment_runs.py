@@ -1,0 +1,124 @@
+"""Runs of a deployment through the Prefect API: start one, look how it stands, read its log. No torch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.sorting import LogSort
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import get_current_settings
+
+from flows import storage
+from flows.errors import RequestRefused, ServiceError
+from flows.inbox.runs import RunState, Stage
+from flows.inbox.visit import RunRequest
+
+STYLIZE = "bulk-stylize/bulk-stylize"
+"""The deployment that stylizes a manifest: <flow>/<deployment>."""
+LOG_LINES = 200
+"""What the API gives at once."""
+_FINAL: dict[StateType, Stage] = {
+    StateType.COMPLETED: "ended",
+    StateType.FAILED: "failed",
+    StateType.CRASHED: "failed",
+    StateType.CANCELLED: "cancelled",
+}
+
+
+def start_run(deployment: str, parameters: dict[str, Any], *, name: str | None = None, key: str | None = None) -> str:
+    """Start a run of a deployment; its id. A key that was used before gives the run that it started.
+
+    Raises:
+        RequestRefused: if there is no such deployment, or the parameters are not of its types.
+        ServiceError: if the server does not answer.
+    """
+    with _named_errors(), get_client(sync_client=True) as client:
+        try:
+            found = client.read_deployment_by_name(deployment)
+        except ObjectNotFound as error:
+            raise RequestRefused(
+                f"{deployment}: the server knows no such deployment; deploy/RUNBOOK.md says how it is deployed"
+            ) from error
+        run = client.create_flow_run_from_deployment(found.id, parameters=parameters, name=name, idempotency_key=key)
+    return str(run.id)
+
+
+def state_of(run_id: str) -> RunState:
+    """How a run stands. One that the server does not know any more has failed.
+
+    Raises:
+        ServiceError: if the server does not answer.
+    """
+    with _named_errors(), get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(run_id)).state
+        except ObjectNotFound:
+            return RunState("failed", "Unknown", f"the server does not know the run {run_id} any more")
+    return _run_state(state)
+
+
+def log_lines(run_id: str, after: int) -> list[str]:
+    """The lines of a run's log after so many, as far as the server has them."""
+    with _named_errors(), get_client(sync_client=True) as client:
+        chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
+        logs = client.read_logs(chosen, limit=LOG_LINES, offset=after, sort=LogSort.TIMESTAMP_ASC)
+    return [log.message for log in logs]
+
+
+class DeploymentRuns:
+    """Starts the runs of an inbox as runs of a deployment: see `flows.inbox.visit.Runs`."""
+
+    def __init__(self, deployment: str = STYLIZE) -> None:
+        self._deployment = deployment
+
+    def start(self, request: RunRequest) -> str:
+        """See `flows.inbox.visit.Runs.start`."""
+        parameters = {
+            "manifest": request.manifest,
+            "output": request.output,
+            "options": request.options.model_dump(mode="json", exclude_unset=True),
+            "settings": request.settings.model_dump(mode="json", exclude_unset=True),
+        }
+        return start_run(self._deployment, parameters, name=request.name, key=request.key)
+
+    def state_of(self, run_id: str) -> RunState:
+        """See `flows.inbox.visit.Runs.state_of`."""
+        return state_of(run_id)
+
+
+def _run_state(state: State[Any] | None) -> RunState:
+    if state is None:
+        return RunState("waiting", "Unknown")
+    running = state.type in (StateType.RUNNING, StateType.CANCELLING)
+    stage = _FINAL.get(state.type, "running" if running else "waiting")
+    return RunState(stage, state.name or state.type.value.title(), storage.redacted(state.message or ""))
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """The errors of the API client as ours, without credentials."""
+    url = storage.redacted(str(get_current_settings().api.url or "the Prefect server"))
+    try:
+        yield
+    except PrefectHTTPStatusError as error:
+        answer = f"{url}: {error.response.status_code} {_detail(error.response)}"
+        if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise ServiceError(f"{url}: the server refuses these credentials; set PREFECT_API_AUTH_STRING") from error
+        if error.response.is_client_error:
+            raise RequestRefused(answer) from error
+        raise ServiceError(answer) from error
+    except httpx.TransportError as error:
+        raise ServiceError(f"{url}: the Prefect server does not answer ({type(error).__name__})") from error
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = response.text
+    return storage.redacted(str(detail))[:500]

@@ -1,0 +1,119 @@
+"""Prefect's embedded server: as long as the run needs it, and no longer.
+
+If it dies in the middle, Prefect's client asks in vain for minutes, and then calls the whole run crashed: so it is
+started again, on the same port and database. If we are killed, Prefect cannot stop it as it does at exit, and each
+such run would leave a server of 200 MB: so its end is seen to by the system. Ctrl-C reaches the whole process group,
+and a server that it ends first leaves Prefect asking for minutes how to say that the run was interrupted: so the
+server never hears of it.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.server.api.server import SubprocessASGIServer
+
+from flows.prefect_layer.server import answers
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 2.0
+
+_WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
+"""A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
+
+
+class _DeafToCtrlC(SubprocessASGIServer):
+    def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+        # A process inherits what is blocked, and may set a handler for it but never hears of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super()._run_uvicorn_command()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def shield_from_ctrl_c() -> None:
+    """Have the embedded server, where Prefect comes to start one, end by our word alone; to be called before it does.
+
+    Prefect keeps one instance, and starts whichever is there.
+    """
+    if hasattr(signal, "pthread_sigmask"):  # Windows has none
+        _DeafToCtrlC()
+
+
+@contextmanager
+def kept_running() -> Iterator[None]:
+    """Look after the embedded server for as long as the block lasts; nothing to do for a server of the user's own."""
+    ended = threading.Event()
+    _end_with_this_process()
+    keeper = threading.Thread(target=_keep, args=(ended,), name="server", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        keeper.join()
+        _end_those_that_are_ending()
+        _revive()  # Prefect is about to tell it how the run ended
+
+
+def _keep(ended: threading.Event) -> None:
+    while not ended.wait(LOOK_SECONDS):
+        _revive()
+
+
+def _end_those_that_are_ending() -> None:
+    """SIGTERM for a whole group, as a service manager sends it, reaches the server too.
+
+    It answers nobody any more, but takes seconds to end, which we do not have.
+    """
+    for server in list(SubprocessASGIServer._instances.values()):
+        process = server.server_process
+        if server.running and process is not None and process.poll() is None and not answers(server.api_url):
+            process.kill()
+            process.wait()
+
+
+def _revive() -> None:
+    for server in list(SubprocessASGIServer._instances.values()):
+        process = server.server_process
+        if not server.running or process is None or process.poll() is None:
+            continue
+        logger.warning("Prefect's embedded server ended with exit code %s; starting it again", process.returncode)
+        server.running = False
+        try:
+            server.start()
+        except Exception as error:  # noqa: BLE001  # it is for eyes alone: the pairs go on without it
+            logger.warning("Prefect's embedded server could not be started again: %s", error)
+            return
+        _end_with_this_process()
+
+
+def _end_with_this_process() -> None:
+    if os.name != "posix":
+        return
+    for server in SubprocessASGIServer._instances.values():
+        process = server.server_process
+        if process is not None and process.poll() is None and process.pid not in _watchers:
+            _watchers[process.pid] = _watcher(process.pid)
+
+
+def _watcher(process_id: int) -> subprocess.Popen[bytes]:
+    # In a session of its own: Ctrl-C, which the whole group gets, must not end it before us.
+    return subprocess.Popen(  # noqa: S603  # nothing in it but a number of our own
+        ["/bin/sh", "-c", _WAIT_AND_KILL.format(process_id=process_id)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+_watchers: dict[int, subprocess.Popen[bytes]] = {}
+"""By the server's process id. Kept, so that their pipes stay open until the end."""

@@ -1,0 +1,1 @@
+"""One run without Prefect: planned, prepared, each batch dispatched."""

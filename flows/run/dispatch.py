@@ -1,0 +1,126 @@
+"""A batch on a worker process, whatever happens to the process: who is done, and who has to be done again.
+
+A pair whose process dies is not yet a failed pair: it may have been its neighbour's fault. All that were on the
+device are done once more, each alone in the process, and only one that dies so is failed. A process that takes too
+long, or gives no sign of life, is killed; a pair that was alone on the device is then failed at once.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from flows.records import Batch, PlannedPair, utc_now
+from flows.runners.device_worker import WorkerDied
+from flows.runners.runner import Worker
+from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
+from flows.worker.failures import keep_failure
+from nst_core.errors import NstError
+
+OnMessage = Callable[[Message], None]
+Group = tuple[PlannedPair, ...]
+
+
+class TookTooLong(NstError):
+    """A pair was on its device for longer than allowed, or its process gave no sign of life; it was killed."""
+
+    kind = "timeout"
+    retryable = True
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a worker process is allowed.
+
+    Attributes:
+        pair_seconds: on the device, per pair; None is as long as it takes.
+        stall_seconds: without a word, after which the process counts as hanging.
+    """
+
+    pair_seconds: float | None = None
+    stall_seconds: float = 1800.0
+
+
+DEFAULT_PATIENCE = Patience()
+
+
+class _Watch:
+    """Hands messages on, remembers which pairs were begun and which have their outcome, and looks at the clock."""
+
+    def __init__(self, on_message: OnMessage, patience: Patience) -> None:
+        self._on_message, self._patience = on_message, patience
+        self._heard: float | None = None  # the process is still starting
+        self._chunk_began = time.monotonic()
+        self.begun: set[str] = set()
+        self.finished: set[str] = set()
+        self.on_device: set[str] = set()
+
+    def __call__(self, message: Message) -> None:
+        self._heard = now = time.monotonic()
+        if isinstance(message, ChunkStarted):
+            self._chunk_began = now
+            self.on_device = set(message.pair_ids)
+            self.begun |= self.on_device
+        elif not isinstance(message, StepTaken):
+            self.finished.add(message.pair_id)
+        self._on_message(message)
+
+    def check(self) -> None:
+        """Raises TookTooLong if it does; the process is then killed."""
+        now, left = time.monotonic(), self.on_device - self.finished
+        if self._heard is None:
+            self._heard = now
+        silent = now - self._heard
+        if silent > self._patience.stall_seconds:
+            raise TookTooLong(f"the worker process gave no sign of life for {silent:.0f} s and was killed")
+        if self._patience.pair_seconds is None or not left:
+            return
+        allowed = self._patience.pair_seconds * len(self.on_device)
+        if now - self._chunk_began > allowed:
+            raise TookTooLong(
+                f"not done after {now - self._chunk_began:.0f} s on the device; {self._patience.pair_seconds:g} s per "
+                "pair are allowed (pair_timeout_seconds). Try a smaller size_px or fewer steps"
+            )
+
+
+def carry_out(
+    batch: Batch, job: Job, worker: Worker, on_message: OnMessage, patience: Patience = DEFAULT_PATIENCE
+) -> None:
+    """Do all pairs of a batch; `on_message` is told the outcome of each as soon as there is one, exactly once.
+
+    Raises:
+        WeightsError: which is no pair's fault and ends the run.
+        ClusterError: if there is no worker any more, which ends the run too.
+        PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
+    """
+    groups: deque[Group] = deque([batch.pairs])
+    while groups:
+        group = groups.popleft()
+        watch = _Watch(on_message, patience)
+        began, started_at = time.monotonic(), utc_now()
+        try:
+            worker.run_watched(watch, watch.check, stylize_pairs, group, job, worker.device)
+        except (WorkerDied, TookTooLong) as error:
+            left = tuple(pair for pair in group if pair.spec.pair_id not in watch.finished)
+            at_fault = left if len(group) == 1 else _at_fault(left, watch, error)
+            for pair in at_fault:
+                seconds = time.monotonic() - began
+                on_message(keep_failure(pair, job, error, device=worker.device, seconds=seconds, started_at=started_at))
+            groups.extend(regrouped([pair for pair in left if pair not in at_fault], watch.begun))
+
+
+def _at_fault(left: Group, watch: _Watch, error: Exception) -> Group:
+    """The pair that is surely the reason, as it was alone on a device that took too long; else nobody is yet."""
+    if isinstance(error, TookTooLong) and len(watch.on_device) == 1:
+        return tuple(pair for pair in left if pair.spec.pair_id in watch.on_device)
+    return ()
+
+
+def regrouped(left: Sequence[PlannedPair], begun: Collection[str]) -> list[Group]:
+    """How to go on after a death: first those that had not begun, together as before, then the others one by one.
+
+    If none had begun, it was the loading of any of them.
+    """
+    suspects = [pair for pair in left if pair.spec.pair_id in begun] or list(left)
+    others = tuple(pair for pair in left if pair not in suspects)
+    return [*([others] if others else []), *((pair,) for pair in suspects)]

@@ -1,0 +1,151 @@
+"""What is left to do, in batches of one style and size. No torch, no prefect.
+
+A batch is what one task does on one device: the unit of scheduling, not of arithmetic. How many of its pairs the device
+takes at once is the worker's to say, so batches are as large as a fair sharing out over the devices allows.
+
+A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
+weights and the version of the engine. A pair with a record of that fingerprint, and the image that it names, is done;
+anything else is left.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from flows import storage
+from flows.errors import ManifestError, StorageError
+from flows.output.ledger import LedgerIndex, PairKey, key_of
+from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, short_digest
+from flows.settings import Selection
+from nst_core import __version__
+
+NOTHING_EARLIER: Mapping[str, str] = MappingProxyType({})
+
+MISSING = "missing"
+"""Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
+
+ROUNDS = 4
+"""Batches per device, where there are several: the last ones end at about the same time although groups differ."""
+
+FULL_BATCH = 64
+"""Pairs that fill a large GPU more than once: below this, more of its time goes into a batch's start and end."""
+
+
+def plan_run(
+    manifest: Manifest,
+    index: LedgerIndex,
+    weights_sha256: str,
+    selection: Selection,
+    failed_before: frozenset[str],
+    pairs_per_task: int,
+    devices: int,
+    earlier: Mapping[str, str] = NOTHING_EARLIER,
+) -> RunPlan:
+    """Split the manifest's pairs into those done, those left (in batches), and those not selected.
+
+    Raises:
+        ManifestError: if `selection.only` names an id that the manifest does not have.
+    """
+    check_ids(manifest, selection)
+    pairs = fingerprinted(manifest.pairs, index, weights_sha256, earlier)
+    done = tuple(pair for pair in pairs if key_of(pair) in index.done)
+    left = [pair for pair in pairs if key_of(pair) not in index.done]
+    wanted = [pair for pair in left if _is_selected(pair, selection, failed_before)]
+    todo = wanted[: selection.limit]
+    chosen = {pair.spec.pair_id for pair in todo}
+    unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
+    return RunPlan(batches=in_batches(todo, pairs_per_task, devices), done=done, unselected=unselected)
+
+
+def fingerprinted(
+    specs: Iterable[PairSpec],
+    index: LedgerIndex,
+    weights_sha256: str,
+    earlier: Mapping[str, str] = NOTHING_EARLIER,
+) -> list[PlannedPair]:
+    """The pairs with the identities of their inputs, every file looked at once.
+
+    Attempts are counted by fingerprint; those with a pair's `earlier` one, before a retry with other options, count
+    too.
+    """
+    specs = list(specs)
+    identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}))
+    digests: dict[int, str] = {}  # rows without options of their own share one object
+    planned = []
+    for spec in specs:
+        digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
+        content, style = identities[spec.content], identities[spec.style]
+        fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
+        # A record whose image is gone is never changed or removed: another one takes its place.
+        while (spec.pair_id, fingerprint) in index.imageless:
+            fingerprint = short_digest([fingerprint, "done again"], 20)
+        keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
+        attempts = max(index.attempts.get(key, 0) for key in keys)
+        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1))
+    return planned
+
+
+def identities_of(addresses: list[str]) -> dict[str, str]:
+    """Each file's identity; `MISSING` where there is none, or where it cannot be had: the worker then finds out why.
+
+    Raises:
+        StorageError: if not one of the files could be looked at: then the trouble is not with the files.
+    """
+    found = storage.identities(addresses)
+    errors = [one for one in found.values() if isinstance(one, StorageError)]
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
+
+
+def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:
+    """Pairs grouped by style and options (so by size), cut so that every device has work to the end."""
+    size = max(1, min(pairs_per_task, _fair_size(len(pairs), max(1, devices))))
+    groups: dict[tuple[str, str], list[PlannedPair]] = {}
+    for pair in pairs:
+        alike = pair.spec.options.model_copy(update={"seed": 0})
+        groups.setdefault((pair.spec.style, alike.digest()), []).append(pair)
+    return tuple(
+        Batch(_batch_name(group[start : start + size]), tuple(group[start : start + size]))
+        for group in groups.values()
+        for start in range(0, len(group), size)
+    )
+
+
+def _fair_size(pairs: int, devices: int) -> int:
+    """Pairs per batch: a device's share, in several batches where that leaves each of them worth its while."""
+    share = math.ceil(pairs / devices)
+    if devices == 1:
+        return share
+    return max(math.ceil(share / ROUNDS), min(share, FULL_BATCH))
+
+
+def _batch_name(pairs: list[PlannedPair]) -> str:
+    first = pairs[0].spec
+    style = storage.name_of(first.style).rpartition(".")[0] or storage.name_of(first.style)
+    rows = f"row {first.row}" if len(pairs) == 1 else f"{len(pairs)} pairs from row {first.row}"
+    return f"{style} at {first.options.size_px} px: {rows}"
+
+
+def check_ids(manifest: Manifest, selection: Selection) -> None:
+    """Refuse a selection of ids that the manifest does not have.
+
+    Raises:
+        ManifestError: naming the first of them.
+    """
+    known = {pair.pair_id for pair in manifest.pairs}
+    unknown = [pair_id for pair_id in selection.only if pair_id not in known]
+    if unknown:
+        raise ManifestError(
+            f"{storage.name_of(manifest.uri)}: no valid row has the id {unknown[0]!r}; "
+            f"`nst validate --json` lists the ids of all valid rows"
+        )
+
+
+def _is_selected(pair: PlannedPair, selection: Selection, failed_before: frozenset[str]) -> bool:
+    pair_id = pair.spec.pair_id
+    if selection.only and pair_id not in selection.only:
+        return False
+    if selection.max_attempts is not None and pair.attempt > selection.max_attempts:
+        return False
+    return pair_id in failed_before if selection.only_failed else True

@@ -1,0 +1,1 @@
+"""Where batches are done: processes of this machine, or actors on a Ray cluster."""

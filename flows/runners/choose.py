@@ -1,0 +1,23 @@
+"""The runner that a run's settings name."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.runners.ray.runner import ray_runner
+from flows.runners.runner import LocalRunner, Runner
+from flows.settings import RunSettings
+
+
+@contextmanager
+def runner_of(settings: RunSettings) -> Iterator[Runner]:
+    """The runner that the settings name, for as long as the block lasts.
+
+    Raises:
+        OptionsError: if the machine has no such device.
+        ClusterError: if the Ray cluster cannot be used.
+    """
+    if settings.runner == "local":
+        yield LocalRunner(settings)
+        return
+    with ray_runner(settings) as runner:
+        yield runner

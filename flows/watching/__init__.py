@@ -1,0 +1,1 @@
+"""Who is told as a run goes on: a terminal, a program, Prometheus."""

@@ -1,0 +1,148 @@
+"""A run in numbers for Prometheus: served while it goes on, or left in a file for node_exporter's textfile collector.
+
+The file suits runs that come and go: it outlives them, and is read on the machine's own terms.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+    write_to_textfile,
+)
+
+from flows.records import AttemptRecord, PairRecord
+from flows.watching.listeners import RunStarted
+from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+
+logger = logging.getLogger(__name__)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each, for a reader that we do not have
+
+SECONDS_BUCKETS = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800)
+WRITE_SECONDS = 10.0
+
+
+class Metrics:
+    """A listener that counts, for all runs of this process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._pairs = Counter("nst_pairs", "Pairs with an outcome.", ["status", "error_kind"], registry=registry)
+        self._seconds = Histogram(
+            "nst_pair_seconds", "Time of a pair on its device.", buckets=SECONDS_BUCKETS, registry=registry
+        )
+        self._evaluations = Counter("nst_evaluations", "Evaluations of the loss, of finished pairs.", registry=registry)
+        self._again = Counter(
+            "nst_batches_requeued", "Groups of pairs that were begun again after their worker died.", registry=registry
+        )
+        self._left = Gauge("nst_pairs_left", "Pairs of the run without an outcome.", registry=registry)
+        self._workers = Gauge("nst_workers", "Workers that have begun something.", registry=registry)
+        self._memory = Gauge(
+            "nst_device_memory_peak_bytes",
+            "Most memory that a worker has had on its device.",
+            ["worker"],
+            registry=registry,
+        )
+        self._run = Gauge("nst_run_info", "The latest run.", ["run_id", "output", "backbone"], registry=registry)
+        self._began = Gauge("nst_run_started_timestamp_seconds", "When it began.", registry=registry)
+        self._last = Gauge("nst_last_outcome_timestamp_seconds", "When a pair last had its outcome.", registry=registry)
+        self._ended = Gauge("nst_run_ended_timestamp_seconds", "When it ended; 0 while it goes on.", registry=registry)
+        self._begun: set[str] = set()
+        self._named: set[str] = set()
+        self._lock = threading.Lock()
+
+    def on_start(self, run: RunStarted) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        self._run.clear()
+        self._run.labels(run.run_id, run.output, run.backbone).set(1)
+        self._began.set_to_current_time()
+        self._ended.set(0)
+        self._left.set(len(run.todo))
+        self._pairs.labels("rejected", "manifest").inc(run.rejected)
+
+    def on_message(self, worker: str, message: Message) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        if isinstance(message, ChunkStarted):
+            self._hear_start(worker, message)
+        elif not isinstance(message, StepTaken):
+            self._hear_outcome(message)
+
+    def on_end(self) -> None:
+        """The run is over."""
+        self._ended.set_to_current_time()
+
+    def _hear_start(self, worker: str, message: ChunkStarted) -> None:
+        with self._lock:
+            if self._begun & set(message.pair_ids):
+                self._again.inc()
+            self._begun |= set(message.pair_ids)
+            self._named.add(worker)
+            self._workers.set(len(self._named))
+        self._memory.labels(worker).set(message.memory_bytes)
+
+    def _hear_outcome(self, message: PairRecord | AttemptRecord | LeftPending) -> None:
+        self._left.dec()
+        self._last.set_to_current_time()
+        if isinstance(message, PairRecord):
+            self._pairs.labels("succeeded", "").inc()
+            self._seconds.observe(message.seconds)
+            self._evaluations.inc(message.evaluations)
+        elif isinstance(message, AttemptRecord):
+            self._pairs.labels("failed", message.error_kind).inc()
+        else:
+            self._pairs.labels("pending", message.kind).inc()
+
+
+@contextmanager
+def served(metrics: Metrics, host: str, port: int) -> Iterator[None]:
+    """Answer `GET /metrics` for as long as the block lasts; a port that is taken is told, and no reason to stop."""
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        logger.warning("metrics cannot be served on %s port %d: %s", host, port, error.strerror)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def written(metrics: Metrics, path: str, every_seconds: float = WRITE_SECONDS) -> Iterator[None]:
+    """Keep a text file up to date for as long as the block lasts, and leave it as it is at the end."""
+    ended = threading.Event()
+    writer = threading.Thread(target=_keep, args=(metrics, path, ended, every_seconds), name="metrics", daemon=True)
+    writer.start()
+    try:
+        yield
+    finally:
+        metrics.on_end()
+        ended.set()
+        writer.join()
+        _write(metrics, path)
+
+
+def _keep(metrics: Metrics, path: str, ended: threading.Event, every_seconds: float) -> None:
+    due = time.monotonic()
+    while not ended.wait(max(0.0, due - time.monotonic())):
+        _write(metrics, path)
+        due += every_seconds
+
+
+def _write(metrics: Metrics, path: str) -> None:
+    try:
+        write_to_textfile(path, metrics.registry)
+    except OSError as error:
+        logger.warning("metrics cannot be written to %s: %s", path, error.strerror)

@@ -1,0 +1,202 @@
+"""One live display of a run in a terminal: a bar, a line per worker, and above them whatever the log has to say."""
+
+import json
+import logging
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from flows.records import AttemptRecord, PairRecord
+from flows.watching.listeners import RunStarted, Standing, WorkerState
+from flows.worker.messages import LeftPending, Message
+
+SPARKS = "▁▂▃▄▅▆▇█"
+REFRESHES_PER_SECOND = 4
+BAR_WIDTH = 56
+WIDEST = 79
+"""Columns. A terminal that is made narrower breaks longer lines in two, and what was there cannot be drawn over."""
+
+
+class LiveDisplay:
+    """Shows where a run stands, four times a second, at the foot of a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._lock = threading.Lock()
+        self._standing: Standing | None = None
+
+    def on_start(self, run: RunStarted) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        with self._lock:
+            self._standing = Standing(run)
+
+    def on_message(self, worker: str, message: Message) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        with self._lock:
+            if self._standing is not None:
+                self._standing.hear(worker, message)
+
+    def __rich__(self) -> RenderableType:
+        """The display as it is now."""
+        with self._lock:
+            if self._standing is None:
+                return Text("starting: Prefect, weights, plan ...", style="dim")
+            return render(self._standing)
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Show it for as long as the block lasts; the log's warnings and errors are printed above it."""
+        with (
+            _log_above(self.console),
+            Live(self, console=self.console, refresh_per_second=REFRESHES_PER_SECOND, transient=True),
+        ):
+            yield
+
+
+class JsonLines:
+    """One JSON object per line for every event that counts, for programs."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self._lock = file, threading.Lock()
+
+    def on_start(self, run: RunStarted) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        self._write(
+            {
+                "event": "run",
+                "run_id": run.run_id,
+                "output": run.output,
+                "pairs": len(run.todo),
+                "done_before": run.done_before,
+                "rejected": run.rejected,
+                "workers": run.workers,
+                "backbone": run.backbone,
+                "precision": run.precision,
+            }
+        )
+
+    def on_message(self, worker: str, message: Message) -> None:
+        """As `flows.watching.listeners.Listener`."""
+        if isinstance(message, PairRecord):
+            columns = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
+            told: dict[str, Any] = {"status": "succeeded"} | {name: getattr(message, name) for name in columns}
+        elif isinstance(message, AttemptRecord):
+            told = {"status": "failed", "error_kind": message.error_kind, "error": message.error}
+        elif isinstance(message, LeftPending):
+            told = {"status": "pending", "error_kind": message.kind, "error": message.error}
+        else:
+            return
+        self._write({"event": "pair", "worker": worker, "pair_id": message.pair_id} | told)
+
+    def _write(self, event: dict[str, Any]) -> None:
+        with self._lock:
+            self._file.write(json.dumps(event) + "\n")
+            self._file.flush()
+
+
+def render(standing: Standing, now: float | None = None) -> RenderableType:
+    """The display of a run that stands so; `now` is in seconds of its clock."""
+    counted = Text.assemble(
+        (f"{standing.succeeded} done", "green"),
+        ("" if not standing.failed else f"  {standing.failed} failed", "red"),
+        ("" if not standing.pending else f"  {standing.pending} pending", "yellow"),
+        f"  {standing.left} left",
+    )
+    rate, seconds = standing.pairs_per_minute(now), standing.seconds_left(now)
+    if rate is not None:
+        counted.append(f"  {_rate(rate)}")
+    if seconds is not None:
+        counted.append(f"  about {_duration(seconds)} left", "bold")
+    counted.no_wrap, counted.overflow = True, "ellipsis"
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(no_wrap=True)
+    bar.add_row(
+        ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}"
+    )
+    workers = Table.grid(padding=(0, 1))
+    for is_name in (False, True, False, False, False):
+        workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short
+    for name, state in standing.workers.items():
+        workers.add_row(Text(name, style="bold"), *_worker_cells(state))
+    made_up = Text("STUB: pictures are made up", style="bold red") if standing.run.backbone == "stub" else None
+    return Constrain(Group(*([made_up] if made_up else []), Constrain(bar, BAR_WIDTH), counted, workers), WIDEST)
+
+
+def sparkline(losses: list[float]) -> str:
+    """Losses as little bars, logarithmic, the largest and the smallest filling the range.
+
+    >>> sparkline([100.0, 10.0, 1.0])
+    '█▄▁'
+    """
+    logs = [math.log(max(loss, 1e-30)) for loss in losses]
+    low, high = min(logs, default=0.0), max(logs, default=0.0)
+    if high <= low:
+        return SPARKS[0] * len(losses)
+    return "".join(SPARKS[int((loss - low) / (high - low) * (len(SPARKS) - 1))] for loss in logs)
+
+
+def _worker_cells(state: WorkerState) -> tuple[RenderableType, ...]:
+    if not state.pair_ids:
+        return (Text("waits", style="dim"), "", "", "")
+    others = len(state.pair_ids) - 1
+    name = Text(state.pair_id + (f" and {others} more" if others else ""), overflow="ellipsis", no_wrap=True)
+    if not state.losses:
+        return (name, Text("begins", style="dim"), "", "")
+    coarse = f" at 1/{2**state.level} size" if state.level else ""
+    loss = f"loss {state.losses[-1]:.4g}"
+    return (name, f"step {state.step}{coarse}", loss, Text(sparkline(state.losses), style="cyan"))
+
+
+def _rate(pairs_per_minute: float) -> str:
+    if pairs_per_minute >= 600:
+        return f"{pairs_per_minute / 60:.0f} pairs/s"
+    return f"{pairs_per_minute:.1f} pairs/min" if pairs_per_minute >= 1 else f"{pairs_per_minute * 60:.1f} pairs/h"
+
+
+def _duration(seconds: float) -> str:
+    """Rounded as an estimate is.
+
+    >>> _duration(42), _duration(300), _duration(8000)
+    ('40 s', '5 min', '2.2 h')
+    """
+    if seconds < 90:
+        return f"{max(10, round(seconds, -1)):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def _log_above(console: Console) -> Iterator[None]:
+    """Have the log's handlers print through the display's console, so that neither writes over the other."""
+    with only_what_is_wrong() as handlers:
+        before = [handler.console for handler in handlers]
+        for handler in handlers:
+            handler.console = console
+        try:
+            yield
+        finally:
+            for handler, its_console in zip(handlers, before, strict=True):
+                handler.console = its_console
+
+
+@contextmanager
+def only_what_is_wrong() -> Iterator[list[Any]]:
+    """Keep the log's lines that are no warnings from the terminal, for as long as the block lasts; its handlers."""
+    handlers = [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
+    levels = [handler.level for handler in handlers]
+    for handler in handlers:
+        handler.setLevel(max(handler.level, logging.WARNING))
+    try:
+        yield handlers
+    finally:
+        for handler, level in zip(handlers, levels, strict=True):
+            handler.setLevel(level)

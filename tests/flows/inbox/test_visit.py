@@ -1,0 +1,430 @@
+"""flows.inbox.visit: manifests that are dropped are claimed once, answered, run and marked; on a disk and on S3."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inbox_runs import BookOfRuns, limits_for, visit_until_done
+
+from flows import storage
+from flows.errors import NotAllowed
+from flows.inbox import visit as inbox_module
+from flows.inbox.files import Claim, InboxFiles, Start
+from flows.inbox.visit import MAX_STARTS, Inbox, Visit, visit
+from flows.limits import Limits
+from flows.output import lease
+
+GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
+OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
+BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,5\nbad id,dog.png,waves.png,5\ncow,,waves.png,many\n"
+BROKEN = b"id;content;style\ncat;cat.png;waves.png\n"
+PROGRAM = Path(__file__).parents[1] / "inbox_runs.py"
+
+
+@pytest.fixture(params=["disk", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where inbox and outputs are."""
+    return str(tmp_path) if request.param == "disk" else request.getfixturevalue("s3_bucket") + "/nst"
+
+
+class World:
+    """An inbox, the runs that it starts, and a hand that drops files."""
+
+    def __init__(self, root: str, book: Path, **changes: Any) -> None:
+        self.inbox = Inbox(place=f"{root}/in", outputs=f"{root}/out", **changes)
+        self.limits = limits_for(root)
+        self.runs = BookOfRuns(book)
+        self.files = InboxFiles(self.inbox.place)
+
+    def drop(self, name: str, data: bytes) -> None:
+        address = f"{self.inbox.place}/{name}"
+        storage.replace(address, data)
+        if not storage.is_s3(address):  # dropped a while ago, a different while for every content
+            then = time.time() - 3600 - len(data)
+            os.utime(address, (then, then))
+
+    def visit(self) -> Visit:
+        return visit(self.inbox, self.runs, self.limits, settle_seconds=0.05)
+
+    def answer(self, name: str) -> Any:
+        return json.loads(storage.read(f"{self.inbox.place}/{name}"))
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in storage.names(self.inbox.place) if not name.startswith(".")]
+
+
+@pytest.fixture
+def world(root: str, tmp_path: Path) -> World:
+    return World(root, tmp_path / "book")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> World:
+    """A world for what is the same on every storage."""
+    return World(str(tmp_path), tmp_path / "book")
+
+
+# ---------------------------------------------------------------- one manifest
+
+
+def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
+    """A manifest is answered with run and output, and with its counts once the run has ended; then nothing is left."""
+    world.drop("spring.csv", GOOD)
+
+    assert world.visit().started == ["spring.csv"]
+    accepted = world.answer("spring.accepted.json")
+    (run_id,) = world.runs.asked
+    assert (accepted["run_id"], accepted["output"]) == (run_id, f"{world.inbox.outputs}/spring")
+    assert (accepted["rows"], accepted["bad_rows"]) == (2, [])
+    assert world.visit().running == ["spring.csv"]
+    assert "spring.finished.json" not in world.names
+
+    world.runs.carry_out(run_id, failing=("dog",))
+    assert world.visit().finished == ["spring.csv"]
+    finished = world.answer("spring.finished.json")
+    assert (finished["status"], finished["run_id"]) == ("some rows failed", run_id)
+    assert (finished["rows"], finished["succeeded"], finished["failed"]) == (2, 1, 1)
+    assert [(row["pair_id"], row["error_kind"]) for row in finished["problems"]] == [("dog", "bad_image")]
+    assert finished["manifest_sha256"] == accepted["manifest_sha256"]
+    assert world.visit() == Visit()
+    assert world.names == ["spring.accepted.json", "spring.csv", "spring.finished.json"]
+    assert world.runs.asked == [run_id]
+
+
+def test_bad_rows_are_all_named(world: World) -> None:
+    """A manifest with bad rows is rejected, and every one of them is told with its line, cells and reasons."""
+    world.drop("spring.csv", BAD_ROWS)
+
+    assert world.visit().rejected == ["spring.csv"]
+    rejected = world.answer("spring.rejected.json")
+    assert rejected["reason"] == "2 of 3 rows cannot be used"
+    assert [row["row"] for row in rejected["bad_rows"]] == [3, 4]
+    assert rejected["bad_rows"][0]["problems"][0]["column"] == "id"
+    assert [problem["column"] for problem in rejected["bad_rows"][1]["problems"]] == ["content", "steps"]
+    assert world.runs.asked == []
+    assert world.visit() == Visit()
+    assert world.names == ["spring.csv", "spring.rejected.json"]
+
+
+def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
+    """Where the team wants it, the rows that are in order are run; the answer names the others all the same."""
+    world = World(str(tmp_path), tmp_path / "book", bad_rows="skip")
+    world.drop("spring.csv", BAD_ROWS)
+
+    assert world.visit().started == ["spring.csv"]
+    assert [row["row"] for row in world.answer("spring.accepted.json")["bad_rows"]] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("semicolons.csv", BROKEN, "semicolons.csv line 1: expected commas"),
+        ("empty.csv", b"", "the file is empty"),
+        ("header.csv", b"id,content,style\n", "header.csv"),
+        ("März.csv", GOOD, "rename the file"),
+        ("...csv", GOOD, "rename the file"),
+        ("-rf.csv", GOOD, "rename the file"),
+        ("large.csv", GOOD + b"x,y,z\n" * 100, "more"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
+    disk: World, name: str, data: bytes, reason: str
+) -> None:
+    """What cannot be used as a whole is answered once, under its own name, and leads to nothing else."""
+    disk.limits = Limits(strict=True, read=disk.limits.read, write=disk.limits.write, max_manifest_bytes=200)
+    disk.drop(name, data)
+
+    assert disk.visit().rejected == [name]
+    assert reason in disk.answer(f"{name.removesuffix('.csv')}.rejected.json")["reason"]
+    assert disk.visit() == Visit()
+    assert disk.runs.asked == []
+
+
+def test_other_files_are_left_alone(disk: World) -> None:
+    """Only *.csv is looked at: pictures, notes and files on their way under another name are not."""
+    for name in ("cat.png", "notes.txt", ".spring.csv.part", "spring.csv.tmp"):
+        disk.drop(name, GOOD)
+
+    assert disk.visit() == Visit()
+
+
+def test_a_half_written_file_waits(disk: World) -> None:
+    """A file that grew since it was listed is not claimed; once it is whole, it is."""
+    address = f"{disk.inbox.place}/spring.csv"
+    storage.replace(address, GOOD[:30])
+    writer = subprocess.Popen(
+        [sys.executable, "-c", f"import time; time.sleep(0.2); open({address!r}, 'wb').write({GOOD!r})"]
+    )
+    first = visit(disk.inbox, disk.runs, disk.limits, settle_seconds=1.5)
+    writer.wait()
+
+    assert (first, disk.runs.asked) == (Visit(), [])
+    disk.drop("spring.csv", GOOD)
+    assert disk.visit().started == ["spring.csv"]
+    assert disk.answer("spring.accepted.json")["rows"] == 2
+
+
+# ---------------------------------------------------------------- again
+
+
+def test_the_same_bytes_again_are_done_once(world: World) -> None:
+    """A manifest that is dropped again as it was, later, starts nothing and leaves nothing new behind."""
+    world.drop("spring.csv", GOOD)
+    visit_until_done(world.inbox, world.runs, world.limits)
+    before = world.names
+    storage.remove(f"{world.inbox.place}/spring.csv")
+    time.sleep(0.02)
+    storage.create(f"{world.inbox.place}/spring.csv", GOOD)  # a new file with a new time
+
+    assert world.visit() == Visit()
+    assert (len(world.runs.asked), world.names) == (1, before)
+
+
+def test_changed_bytes_are_a_new_claim(world: World) -> None:
+    """A manifest that is put right and dropped again is taken anew; the answer to its earlier version goes."""
+    world.drop("spring.csv", BAD_ROWS)
+    assert world.visit().rejected == ["spring.csv"]
+    world.drop("spring.csv", GOOD)
+
+    assert world.visit().started == ["spring.csv"]
+    assert "spring.rejected.json" not in world.names
+    assert world.answer("spring.accepted.json")["rows"] == 2
+
+
+def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
+    """Two versions of a manifest share an output: their runs come one after the other, in the order of the claims."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    disk.drop("spring.csv", OTHER)
+
+    second = disk.visit()
+    assert (second.running, second.waiting) == (["spring.csv"], ["spring.csv"])
+    disk.runs.carry_out(disk.runs.asked[0])
+    third = disk.visit()
+    assert (third.finished, third.started) == (["spring.csv"], ["spring.csv"])
+    assert len(set(disk.runs.asked)) == 2
+
+
+def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
+    """A manifest that is edited or removed after it was accepted is run as it was, relative to where it was."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    storage.remove(f"{disk.inbox.place}/spring.csv")
+    (run_id,) = disk.runs.asked
+    address, _ = (disk.runs.folder / f"{run_id}.request").read_text().splitlines()
+
+    assert storage.read(address) == GOOD
+    assert storage.parent_of(address) == disk.inbox.place
+    disk.runs.carry_out(run_id)
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.names == ["spring.accepted.json", "spring.finished.json"]
+
+
+# ---------------------------------------------------------------- runs that do not end well
+
+
+def long_ago(world: World, key: str, number: int) -> None:
+    """Have a run started three days ago."""
+    start = world.files.start(key, number)
+    then = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="seconds")
+    address = f"{world.inbox.place}/_nst/starts/{key}-{number}.json"
+    storage.replace(address, Start(**{**start.model_dump(), "started_at": then}).model_dump_json().encode())
+
+
+def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
+    """A crashed run is started again after a while, as a new run, and given up after the last."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    for number in range(1, MAX_STARTS):
+        (claim,) = disk.files.open_claims()
+        disk.runs.end(f"{claim.key}-{number}", "failed Crashed killed by a signal")
+        assert disk.visit().waiting == ["spring.csv"]
+        long_ago(disk, claim.key, number)
+        assert disk.visit().started == ["spring.csv"]
+    disk.runs.end(f"{claim.key}-{MAX_STARTS}", "failed Crashed killed by a signal")
+
+    assert disk.visit().finished == ["spring.csv"]
+    finished = disk.answer("spring.finished.json")
+    assert (finished["status"], finished["starts"]) == ("failed", MAX_STARTS)
+    assert "killed by a signal" in finished["message"]
+    assert len(set(disk.runs.asked)) == MAX_STARTS
+    assert disk.visit() == Visit()
+
+
+def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
+    """Somebody meant it."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    disk.runs.end(disk.runs.asked[0], "cancelled Cancelled by hand")
+
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.answer("spring.finished.json")["status"] == "cancelled"
+
+
+def test_one_manifests_trouble_does_not_keep_the_others(disk: World) -> None:
+    """A claim that cannot be gone on with is named, and the next manifest is taken all the same."""
+    disk.drop("a.csv", GOOD)
+    disk.visit()
+    (disk.runs.folder / f"{disk.runs.asked[0]}.state").write_text("ended Completed")  # but its output is not there
+    disk.drop("b.csv", OTHER)
+
+    done = disk.visit()
+
+    assert (done.troubled, done.started) == (["a.csv"], ["b.csv"])
+
+
+# ---------------------------------------------------------------- limits
+
+
+def test_nothing_is_done_outside_of_the_limits(disk: World, tmp_path: Path) -> None:
+    """An inbox or outputs that the operator's limits do not list are not touched."""
+    disk.drop("spring.csv", GOOD)
+    for places in ([disk.inbox.place], [disk.inbox.outputs], []):
+        with pytest.raises(NotAllowed):
+            visit(disk.inbox, disk.runs, limits_for(*places), settle_seconds=0.05)
+    assert disk.names == ["spring.csv"]
+
+
+def test_a_row_outside_of_the_limits_is_a_bad_row(disk: World) -> None:
+    """A manifest that wants a file elsewhere is rejected with the row and what is allowed."""
+    disk.drop("spring.csv", b"content,style\n/etc/hostname,waves.png\n")
+
+    assert disk.visit().rejected == ["spring.csv"]
+    (row,) = disk.answer("spring.rejected.json")["bad_rows"]
+    assert "may be read here" in row["reason"]
+
+
+def test_a_teams_own_limits_are_narrower(tmp_path: Path) -> None:
+    """An inbox with limits of its own rejects what the operator's would let pass, and never widens them."""
+    inbox = Inbox(place="/in", outputs="/out", max_rows=10, max_options={"size_px": 256, "steps": 900})
+    limits = inbox.narrowed(Limits(max_rows=5, max_options={"steps": 100, "levels": 2}))
+
+    assert limits.max_rows == 5
+    assert limits.max_options == {"size_px": 256, "steps": 100, "levels": 2}
+    with pytest.raises(ValueError, match="expected the name of a numeric option"):
+        Inbox(place="/in", outputs="/out", max_options={"sise": 1})
+    with pytest.raises(ValueError, match="go with bad_rows: refuse"):
+        Inbox(place="/in", outputs="/out", max_options={"steps": 1}, bad_rows="skip")
+
+
+def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
+    """A row that asks for more than its team may have is named, with the bound."""
+    world = World(str(tmp_path), tmp_path / "book", max_options={"size_px": 256})
+    world.drop("big.csv", b"content,style,size_px\na.png,waves.png,300\n")
+
+    assert world.visit().rejected == ["big.csv"]
+    (row,) = world.answer("big.rejected.json")["bad_rows"]
+    assert "256" in row["reason"]
+
+
+def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A link in the inbox to a file outside of the limits is rejected unread: nothing of it shows in the answer."""
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
+    secret.write_bytes(b"id,content,style\nthe-secret-row,a b\n")
+    os.makedirs(disk.inbox.place)
+    os.symlink(secret, f"{disk.inbox.place}/link.csv")
+    os.utime(secret, (1, 1))
+
+    assert disk.visit().rejected == ["link.csv"]
+    assert "secret-row" not in storage.read(f"{disk.inbox.place}/link.rejected.json").decode()
+
+
+# ---------------------------------------------------------------- several visits, deaths
+
+
+def test_a_second_visit_at_once_does_nothing(world: World) -> None:
+    """While one visit holds the inbox, another leaves it alone and says so."""
+    world.drop("spring.csv", GOOD)
+
+    with lease.held(world.inbox.place):
+        assert world.visit() == Visit(busy=True)
+    assert world.runs.asked == []
+    assert world.visit().started == ["spring.csv"]
+
+
+def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A holder on another machine that renews no more is waited for, for its term, and then followed."""
+    world.drop("spring.csv", GOOD)
+    storage.create(
+        lease.address_of(world.inbox.place), lease._json(lease._new_lease(1, 1.0).model_copy(update={"host": "gone"}))
+    )
+
+    assert world.visit() == Visit(busy=True)
+    time.sleep(1.2)
+    assert world.visit().started == ["spring.csv"]
+
+
+def test_a_claim_whose_holder_died_is_gone_on_with(world: World) -> None:
+    """A claim without a start is taken on from the bytes that were claimed, whoever claimed it."""
+    world.drop("spring.csv", GOOD)
+    with pytest.raises(RuntimeError, match="died"):
+        visit(world.inbox, _Dying(), world.limits, settle_seconds=0.05)
+    (claim,) = world.files.open_claims()
+    storage.remove(f"{world.inbox.place}/spring.csv")
+
+    assert world.visit().started == ["spring.csv"]
+    assert world.runs.asked == [f"{claim.key}-1"]
+
+
+class _Dying:
+    """An API client whose process ends."""
+
+    def start(self, request: object) -> str:
+        raise RuntimeError("died")
+
+    def state_of(self, run_id: str) -> inbox_module.RunState:
+        raise AssertionError(run_id)
+
+
+def run_program(*arguments: str) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join([str(PROGRAM.parents[2]), str(PROGRAM.parent)])
+    return subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=os.environ | {"PYTHONPATH": path})
+
+
+def test_a_killed_visit_starts_no_second_run(world: World) -> None:
+    """A process killed right after it started a run is followed at once, and the run that it started is found again."""
+    world.drop("spring.csv", GOOD)
+    killed = run_program(world.inbox.place, world.inbox.outputs, str(world.runs.folder), "die-after-start")
+    killed.wait()
+    assert killed.returncode == -9
+    (key,) = world.runs.asked
+
+    assert world.visit().started == ["spring.csv"]
+    assert world.runs.asked == [key, key]
+    assert len(list(world.runs.folder.glob("*.state"))) == 1
+    visit_until_done(world.inbox, world.runs, world.limits)
+    assert world.answer("spring.finished.json")["succeeded"] == 2
+
+
+def test_visits_of_several_processes_run_every_manifest_once(world: World) -> None:
+    """Three processes that visit one inbox at once, again and again, start every manifest's run once and finish it."""
+    names = [f"m{number}" for number in range(8)]
+    for number, name in enumerate(names):
+        world.drop(f"{name}.csv", GOOD + f"extra{number},cat.png,waves.png\n".encode())
+
+    arguments = (world.inbox.place, world.inbox.outputs, str(world.runs.folder))
+    racers = [run_program(*arguments) for _ in range(3)]
+
+    assert [racer.wait(120) for racer in racers] == [0, 0, 0]
+    assert len(world.runs.asked) == len(set(world.runs.asked)) == len(names)
+    for name in names:
+        assert world.answer(f"{name}.finished.json")["succeeded"] == 3
+    assert world.files.open_claims() == []
+
+
+def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
+    """What keeps a manifest from being taken twice is the create-only claim, not the lease."""
+    facts = {"key": "spring-1", "name": "spring.csv", "sha256": None, "output": "o", "snapshot": None, "problem": None}
+    claims = [Claim(**facts, claimed_at=f"2026-01-0{n}", claimed_by=f"visit {n}") for n in range(1, 9)]
+
+    won = storage.each(world.files.claim, claims)
+
+    assert won.count(True) == 1
+    assert world.files.open_claims() == [claims[won.index(True)]]

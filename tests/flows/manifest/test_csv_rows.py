@@ -1,0 +1,167 @@
+"""flows.manifest.csv_rows: bytes to numbered rows, and a bad quote costs one line."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.errors import ManifestError
+from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, CsvRow, read_csv
+
+
+def rows(text: str, one_line: tuple[int, ...] = ()) -> list[CsvRow]:
+    """The data rows of a text."""
+    return list(read_csv(text.encode(), "pairs.csv").rows(one_line))
+
+
+def outcomes(text: str, one_line: tuple[int, ...] = ()) -> list[tuple[int, list[str] | str]]:
+    """Line and cells of every row, or line and problem."""
+    return [(row.line, row.problem or row.cells) for row in rows(text, one_line)]
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_line_ends_and_byte_order_mark(line_end: str, mark: bytes) -> None:
+    """LF, CRLF and lone CR end a line, and a UTF-8 byte order mark is no part of the first name."""
+    file = read_csv(mark + line_end.join(["a,b", "1,2", "", '"3,3","4""4"', ""]).encode(), "pairs.csv")
+
+    assert (file.header.line, file.header.cells) == (1, ["a", "b"])
+    assert list(file.rows(())) == [CsvRow(2, ["1", "2"]), CsvRow(4, ["3,3", '4"4'])]
+
+
+def test_blank_lines_are_skipped_but_counted() -> None:
+    """Blank lines, also before the header, make no rows; line numbers stay those of the file."""
+    file = read_csv(b"\n \t\na,b\n\n1,2\n   \n3,4\n\n", "pairs.csv")
+
+    assert file.header == CsvRow(3, ["a", "b"], text="a,b\n")
+    assert [row.line for row in file.rows(())] == [5, 7]
+
+
+def test_only_real_line_ends_end_a_line() -> None:
+    """Form feed, U+0085 and U+2028 are characters like any other, not line ends."""
+    assert outcomes("a,b\n1\f,2\x85\u2028\n3,4\n") == [(2, ["1\f", "2\x85\u2028"]), (3, ["3", "4"])]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('a,b\n1,"two\nlines"\n3,4', [(2, ["1", "two\nlines"]), (4, ["3", "4"])]),
+        ('a,b\n1,"\n\n\r\n"\n3,4', [(2, ["1", "\n\n\r\n"]), (6, ["3", "4"])]),
+        ('a,b\n1,7" disc\n3,4', [(2, ["1", '7" disc']), (3, ["3", "4"])]),
+        ("a,b\n1\n3,4", [(2, "expected 2 cells, found 1"), (3, ["3", "4"])]),
+        ('a,b\n1,"never closed\n3,4\n5,6', [(2, STRAY_QUOTE), (3, ["3", "4"]), (4, ["5", "6"])]),
+        ('a,b\n1,"x"y\n3,4', [(2, STRAY_QUOTE), (3, ["3", "4"])]),
+        ('a,b\n"1,2\n3,"4"\n5,6', [(2, STRAY_QUOTE), (3, ["3", "4"]), (4, ["5", "6"])]),
+        ('a,b\n"1,2\n3,4"\n5,6', [(2, STRAY_QUOTE), (3, ["3", '4"']), (4, ["5", "6"])]),
+    ],
+    ids=["lines", "blank lines", "inches", "short", "open", "text after", "closed by next", "other width"],
+)
+def test_rows(text: str, expected: list[tuple[int, list[str] | str]]) -> None:
+    """Quoted line breaks belong to their cell; a quote that fits nothing costs its own line alone."""
+    assert outcomes(text) == expected
+
+
+def test_long_row_gives_a_hint_and_its_cells() -> None:
+    """A row with too many cells says so, suggests quotes, and keeps its cells."""
+    (row,) = rows("a,b\n1,2,3\n")
+
+    assert row == CsvRow(
+        2,
+        ["1", "2", "3"],
+        "expected 2 cells, found 3; put quotes around a cell that holds a comma",
+        "1,2,3\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['a,b\n1,"x\n2,y"\n3,z', 'a,b\n1,x"\n2,y"\n3,z', 'a,b\n1, "x"\n2, "y"\n3,z'],
+    ids=["pair", "end", "space"],
+)
+def test_columns_of_one_line_hold_no_line_break_and_no_bare_quote(text: str) -> None:
+    """Two stray quotes that happen to pair up are still found in columns whose cells take one line."""
+    assert outcomes(text, one_line=(0, 1)) == [(2, STRAY_QUOTE), (3, STRAY_QUOTE), (4, ["3", "z"])]
+
+
+def test_a_quote_written_as_csv_asks_is_text() -> None:
+    """A doubled quote in a quoted cell is accepted in columns of one line too."""
+    assert outcomes('a,b\n"x""y","""z"""\n', one_line=(0, 1)) == [(2, ['x"y', '"z"'])]
+
+
+@pytest.mark.parametrize(("breaks", "is_row"), [(MAX_ROW_LINES - 1, True), (MAX_ROW_LINES, False)])
+def test_a_row_takes_a_bounded_number_of_lines(breaks: int, is_row: bool) -> None:
+    """A row of 50 lines is read; of more, it is taken for an unclosed quote."""
+    first = rows('a,b\n1,"' + "\n" * breaks + '"\n')[0]
+
+    assert (first.problem is None) == is_row
+
+
+def test_an_endless_line_is_refused_by_itself() -> None:
+    """A line longer than the csv module reads is a bad row, and the next line is read."""
+    first, second = rows("a,b\n1," + "x" * MAX_LINE_CHARS + "\n3,4\n")
+
+    assert first.problem == "expected a line of at most 131,072 characters, found 131,075"
+    assert second.cells == ["3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "^pairs.csv: expected a header line and rows, found an empty file"),
+        (b"\xef\xbb\xbf", "found an empty file"),
+        (b"\n \r\n", "found an empty file"),
+        ("a,b\n".encode("utf-16"), "^pairs.csv: expected UTF-8 text, found UTF-16; save it as UTF-8"),
+        (b"\xfe\xff\0a\0,", "found UTF-16"),
+        (
+            b"a,b\r\n1,2\rcaf\xe9,3\n",
+            "^pairs.csv line 3: expected UTF-8 text, found byte 0xE9 at byte offset 12, ",
+        ),
+        (
+            b"\xef\xbb\xbfa,b\ncaf\xe9,3\n",
+            r"line 2: .* offset 10, as in Latin-1 .*\(in Excel: 'CSV UTF-8'\)$",
+        ),
+    ],
+    ids=["nothing", "mark", "blank", "utf-16-le", "utf-16-be", "latin-1", "latin-1 with mark"],
+)
+def test_files_that_are_no_text(data: bytes, message: str) -> None:
+    """An empty file and another encoding are named, with the place and the way out."""
+    with pytest.raises(ManifestError, match=message):
+        read_csv(data, "pairs.csv")
+
+
+def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blank lines cannot be used to fill the memory."""
+    monkeypatch.setattr("flows.manifest.csv_rows.MAX_LINES", 10)
+
+    with pytest.raises(ManifestError, match=r"^pairs.csv: expected at most 10 lines, found more"):
+        read_csv(b"a,b" + b"\n" * 11, "pairs.csv")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['1,"2,3', '"1,2,3', '1,2,"3', '1,2,"', '"', '"""', '1,2,3"', f'1,2,"{"x" * 1000}'],
+    ids=["middle", "start", "end", "empty", "alone", "three", "bare", "long"],
+)
+def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
+    """20,000 lines that each hold a stray quote are read in a moment."""
+    started = time.monotonic()
+    found = rows("a,b,c\n" + f"{line}\n" * 20_000)
+
+    assert len(found) >= 10_000
+    assert time.monotonic() - started < 20
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.text(alphabet='",\n\r ab;\t\0é', max_size=200))
+def test_any_text_is_read_to_its_end(text: str) -> None:
+    """Whatever the text, rows start on rising lines, never on blank ones, and have the header's width."""
+    file = read_csv(f"a,b,c\n{text}".encode(), "pairs.csv")
+    found = list(file.rows((0, 1)))
+    starts = [row.line for row in found]
+    filled = [number for number, line in enumerate(file.lines, start=1) if line.strip(" \t\r\n")]
+
+    assert starts == sorted(set(starts))
+    assert set(starts) <= set(filled)
+    assert bool(starts) == (len(filled) > 1)
+    assert all(len(row.cells) == 3 for row in found if row.problem is None)

@@ -1,0 +1,68 @@
+"""flows.manifest.split: every row of the whole is in one part, and means there what it meant."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.errors import ManifestError
+from flows.limits import Limits
+from flows.manifest.load import load_manifest
+from flows.manifest.split import split_manifest
+from nst_core.options import StylizeOptions
+
+
+def rows(path: str) -> list[list[str]]:
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_the_parts_are_the_whole(tmp_path: Path) -> None:
+    """Seven rows in three parts: in order, under the same header, none more than one row longer than another."""
+    whole = tmp_path / "pairs.csv"
+    whole.write_text(
+        "\ufeffid,content,style,note\n" + "".join(f'p{n},a.png,s.png,"two\nlines, {n}"\n' for n in range(7))
+    )
+    parts = split_manifest(str(whole), 3)
+
+    assert [Path(part).name for part in parts] == [f"pairs.part-{n}-of-3.csv" for n in (1, 2, 3)]
+    assert [len(rows(part)) - 1 for part in parts] == [3, 2, 2]
+    assert {tuple(rows(part)[0]) for part in parts} == {("id", "content", "style", "note")}
+    assert [row[0] for part in parts for row in rows(part)[1:]] == [f"p{n}" for n in range(7)]
+    assert rows(parts[2])[2][3] == "two\nlines, 6"
+
+
+def test_a_part_is_a_manifest_with_the_same_pictures(tmp_path: Path, s3_bucket: str) -> None:
+    """Relative paths lead where they led, also on S3."""
+    from flows import storage
+
+    storage.replace(f"{s3_bucket}/in/pairs.csv", b"content,style\na.png,s.png\nb.png,s.png\n")
+    first, second = split_manifest(f"{s3_bucket}/in/pairs.csv", 2)
+    _, manifest = load_manifest(second, StylizeOptions(), Limits())
+
+    assert first.endswith("in/pairs.part-1-of-2.csv")
+    assert [pair.content for pair in manifest.pairs] == [f"{s3_bucket}/in/b.png"]
+
+
+def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:
+    """No empty manifest is written."""
+    whole = tmp_path / "pairs.csv"
+    whole.write_text("content,style\na.png,s.png\n")
+
+    with pytest.raises(ManifestError, match="expected at least 2 rows for 2 parts, found 1"):
+        split_manifest(str(whole), 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["pairs.csv"]
+
+
+def test_the_command_prints_the_parts(tmp_path: Path) -> None:
+    """One address per line; a file that is none is code 2."""
+    whole = tmp_path / "pairs.csv"
+    whole.write_text("content,style\na.png,s.png\nb.png,s.png\n")
+    outcome = CliRunner().invoke(app, ["split", str(whole), "--parts", "2"])
+
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.output.split() == [str(tmp_path / f"pairs.part-{n}-of-2.csv") for n in (1, 2)]
+    whole.write_bytes(b'content,style\n"a,s\n')
+    assert CliRunner().invoke(app, ["split", str(whole), "--parts", "2"]).exit_code == 2

@@ -1,0 +1,138 @@
+"""flows.output.garbage and `nst gc`: what nothing refers to is found, and removed only when asked."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from builders import FINGERPRINT, commit_with_image, pair_record, run_record
+from outputs import studio
+from typer.testing import CliRunner
+
+from flows import storage
+from flows.cli.run import ExitCode, app
+from flows.output import lease
+from flows.output.garbage import find_garbage, remove_garbage
+from flows.output.ledger import Ledger
+from flows.report.run_page import write_report
+
+TEMPORARY = f".tmp-{'0a' * 16}"
+
+
+@pytest.fixture(params=["local", "s3"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An output with two finished pairs and an image without a record."""
+    address = str(tmp_path / "out") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
+    Ledger(address).start_run(run_record({"cat": FINGERPRINT}), b"content,style\n")
+    for pair_id in ("cat", "dog"):
+        commit_with_image(address, pair_record(pair_id))
+    storage.replace(storage.join(address, "images", "cat-ffffffff.png"), b"lost a race")
+    return address
+
+
+def test_an_image_without_a_record_is_garbage(output: str) -> None:
+    """Images that a record names are not, whichever manifest asked for them."""
+    (found,) = find_garbage(output, older_than_seconds=-60)
+
+    assert found.address == storage.join(output, "images", "cat-ffffffff.png")
+    assert (found.reason, found.size) == ("an image without a record", 11)
+
+
+def test_what_is_young_is_left_alone(output: str) -> None:
+    """A run writes an image first and its record second: a young image may be about to be recorded."""
+    assert find_garbage(output, older_than_seconds=3600) == []
+
+
+def test_removing_leaves_all_that_is_referred_to(output: str) -> None:
+    """After removal nothing is found, and every pair is still done."""
+    remove_garbage(find_garbage(output, older_than_seconds=-60))
+
+    assert find_garbage(output, older_than_seconds=-60) == []
+    assert len(Ledger(output).index().done) == 2
+    assert storage.names(storage.join(output, "images")) == ["cat-01234567.png", "dog-01234567.png"]
+
+
+def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
+    """One that a record names is not; pairs without one are no reason to complain."""
+    commit_with_image(output, pair_record("owl", timeline="timelines/owl-01234567.gif", timeline_sha256="01" * 32))
+    for name in ("owl-01234567.gif", "owl-89abcdef.gif"):
+        storage.replace(storage.join(output, "timelines", name), b"moving")
+    garbage = {one.address: one.reason for one in find_garbage(output, older_than_seconds=-60)}
+
+    assert garbage == {
+        storage.join(output, "images", "cat-ffffffff.png"): "an image without a record",
+        storage.join(output, "timelines", "owl-89abcdef.gif"): "a timeline without a record",
+    }
+
+
+def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) -> None:
+    """Those of the page as it is now stay; once the page is gone, none is for anything; the page can be made again."""
+    made = studio(tmp_path)
+    address = write_report(made.address, most_embedded=1)
+    folder = storage.join(made.address, "_nst", "thumbs")
+    shown = storage.names(folder)
+    stray = f"{'0f' * 16}-224-64x48.webp"
+    storage.replace(storage.join(folder, stray), b"of a page before")
+
+    garbage = find_garbage(made.address, older_than_seconds=-60)
+    remove_garbage(garbage)
+    assert [(storage.name_of(one.address), one.reason) for one in garbage] == [
+        (stray, "a small picture that report.html does not show")
+    ]
+    assert storage.names(folder) == shown
+
+    storage.remove(address)
+    remove_garbage(find_garbage(made.address, older_than_seconds=-60))
+    assert storage.names(folder) == []
+    write_report(made.address, most_embedded=1)
+    assert storage.names(folder) == shown
+
+
+def test_files_of_dead_writers_are_garbage_where_we_write(tmp_path: Path) -> None:
+    """Temporary files are found in the output, its images and its ledger, and nowhere else; other files never."""
+    for folder in ("", "images", "timelines", "_nst", "_nst/records", "_nst/runs/r1", "mine"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / TEMPORARY).write_bytes(b"half")
+        (tmp_path / folder / ".tmp-of-my-own").write_bytes(b"mine")
+    found = find_garbage(str(tmp_path), older_than_seconds=-60)
+
+    where = {os.path.relpath(os.path.dirname(one.address), tmp_path) for one in found}
+    assert where == {".", "images", "timelines", "_nst", "_nst/records", "_nst/runs/r1"}
+    assert {os.path.basename(one.address) for one in found} == {TEMPORARY}
+
+
+def gc(*arguments: str) -> tuple[int, dict[str, object]]:
+    result = CliRunner().invoke(app, ["gc", *arguments, "--json"])
+    return result.exit_code, json.loads(result.stdout) if result.stdout else {"stderr": result.stderr}
+
+
+def test_the_command_removes_only_when_asked(output: str) -> None:
+    """`nst gc` lists; `nst gc --delete` removes what it lists."""
+    listed = gc(output, "--older-than-hours", "0")
+    there = storage.names(storage.join(output, "images"))
+    removed = gc(output, "--older-than-hours", "0", "--delete")
+
+    assert listed[0] == removed[0] == ExitCode.OK
+    assert listed[1]["files"] == removed[1]["files"]
+    assert (listed[1]["removed"], removed[1]["removed"], listed[1]["bytes"]) == (False, True, 11)
+    assert len(there) == 3
+    assert len(storage.names(storage.join(output, "images"))) == 2
+
+
+def test_a_folder_that_is_no_output_is_refused(tmp_path: Path) -> None:
+    """Where no run was ever made there is nothing of ours to remove."""
+    code, told = gc(str(tmp_path), "--delete")
+
+    assert code == ExitCode.UNUSABLE
+    assert "no run has been made into this output" in str(told["stderr"])
+
+
+def test_nothing_is_removed_beside_a_run(output: str) -> None:
+    """While a run holds the output, removing waits for another time."""
+    with lease.held(output):
+        code, told = gc(output, "--older-than-hours", "0", "--delete")
+        listed = gc(output, "--older-than-hours", "0")
+
+    assert code == ExitCode.INTERRUPTED
+    assert "another run is writing here" in str(told["stderr"])
+    assert listed[0] == ExitCode.OK

@@ -1,0 +1,186 @@
+"""flows.output.lease: two runs on one output, a holder that dies, clocks that jump. Local files and S3 alike."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_proxy import FaultProxy
+
+from flows import storage
+from flows.errors import OutputBusy
+from flows.output import lease
+
+
+@pytest.fixture(params=["local", "s3"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An output prefix with nothing in it."""
+    return str(tmp_path / "out") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
+
+
+def written(output: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(storage.read(lease.address_of(output)))
+    return found
+
+
+def write_lease(output: str, **changes: Any) -> None:
+    """A lease held by a process of another machine."""
+    values = {"holder": "them", "host": "elsewhere", "pid": 1, "process": "x", "epoch": 3, "beat": 7}
+    values |= {"renewed_at": time.time(), "term_seconds": 60.0}
+    storage.replace(lease.address_of(output), json.dumps(values | changes).encode())
+
+
+def test_a_held_output_is_busy(output: str) -> None:
+    """A second run is told who is writing there, and what it can do."""
+    with lease.held(output), pytest.raises(OutputBusy) as caught, lease.held(output):
+        pass
+
+    assert f"{output}: another run is writing here (process {os.getpid()} on " in str(caught.value)
+    assert "--wait-for-output-seconds" in str(caught.value)
+
+
+def test_a_released_output_is_free(output: str) -> None:
+    """When a run ends, the next one holds the output at once, also after an error."""
+    epochs = []
+    for _ in range(3):
+        with suppress(RuntimeError), lease.held(output) as mine:
+            epochs.append(mine.epoch)
+            raise RuntimeError
+
+    assert epochs == [1, 2, 3]
+    assert written(output)["released"] is True
+
+
+def test_a_run_that_waits_goes_on_when_the_other_ends(output: str) -> None:
+    """With time to wait, the second run takes over as soon as the first is done."""
+    released = threading.Event()
+
+    def first() -> None:
+        with lease.held(output):
+            released.wait(0.5)
+
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(first)
+        time.sleep(0.2)
+        with lease.held(output, wait_seconds=30) as mine:
+            assert mine.epoch == 2
+        running.result()
+
+
+def test_waiting_ends(output: str) -> None:
+    """A run waits no longer than it was told to."""
+    write_lease(output)
+    began = time.monotonic()
+
+    with pytest.raises(OutputBusy), lease.held(output, wait_seconds=0.5):
+        pass
+    assert 0.5 <= time.monotonic() - began < 5
+    with pytest.raises(OutputBusy):
+        lease.wait_until_free(output, 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"renewed_at": 0.0}, {"released": True}, {"host": "HERE", "pid": 2**22 + 1}, {"host": "HERE", "pid": "OURS"}],
+    ids=["not renewed", "released", "process gone", "process number taken by us"],
+)
+def test_what_a_dead_run_held_is_free(output: str, changes: dict[str, Any]) -> None:
+    """A lease that was not renewed, or whose process is gone from this machine, is taken over with a new epoch."""
+    facts = {"HERE": os.uname().nodename, "OURS": os.getpid()}
+    write_lease(output, **{name: facts.get(value, value) for name, value in changes.items()})
+
+    lease.wait_until_free(output, 0)
+    with lease.held(output) as mine:
+        assert mine.epoch == 4
+
+
+def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
+    """After kill -9 the same command on the same machine goes on without waiting for the term to end."""
+    output = str(tmp_path)
+    held = f"with lease.held({output!r}): print('held', flush=True); time.sleep(60)"
+    code = f"from flows.output import lease; import time\n{held}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    assert process.stdout is not None
+    process.stdout.readline()
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+    process.kill()
+    process.communicate()
+
+    with lease.held(output) as mine:
+        assert mine.epoch == 2
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_jumps_ends_in_a_takeover_at_worst(output: str, hours: int) -> None:
+    """Whatever the holder's clock says, a lease that is not renewed while one watches is free after its term."""
+    write_lease(output, renewed_at=time.time() + 3600 * hours, term_seconds=0.5)
+
+    with lease.held(output, wait_seconds=30) as mine:
+        assert mine.epoch == 4
+
+
+def test_a_lease_is_renewed(output: str) -> None:
+    """While a run goes on, its beat rises, and whoever watches for longer than a term still finds it busy."""
+    with (
+        lease.held(output, term_seconds=1.0),
+        pytest.raises(OutputBusy),
+        lease.held(output, wait_seconds=2.5, term_seconds=1.0),
+    ):
+        pass
+
+    assert written(output)["beat"] >= 2
+
+
+def test_a_run_that_lost_its_lease_leaves_the_new_one_alone(output: str) -> None:
+    """A holder that slept through its term neither renews nor releases what is somebody else's by now."""
+    with lease.held(output, term_seconds=0.2):
+        write_lease(output)
+        time.sleep(0.5)
+
+    assert (written(output)["holder"], written(output)["beat"]) == ("them", 7)
+
+
+def test_a_damaged_lease_is_free(output: str) -> None:
+    """Something else in the lease's place holds nobody up."""
+    storage.replace(lease.address_of(output), b"{ not a lease")
+
+    with lease.held(output) as mine:
+        assert mine.epoch == 1
+
+
+def test_of_many_contenders_one_wins_each_round(output: str) -> None:
+    """Eight runs that find an expired lease at once: one takes it over, the others are told that it is busy."""
+    for _ in range(3):
+        write_lease(output, renewed_at=0.0)
+        barrier, done = threading.Barrier(8), threading.Barrier(8)
+
+        def contend(_: int, barrier: threading.Barrier = barrier, done: threading.Barrier = done) -> bool:
+            barrier.wait()
+            try:
+                with lease.held(output):
+                    done.wait()
+                    return True
+            except OutputBusy:
+                done.wait()
+                return False
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(contend, range(8))) == 1
+
+
+def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A renewal or a release that is refused is told, and the run goes on."""
+    with lease.held(f"{s3_bucket}/out", term_seconds=0.4):
+        s3_proxy.faults = [("GET", (403, "AccessDenied"))] * 100
+        time.sleep(0.5)
+    s3_proxy.faults = []
+
+    assert written(f"{s3_bucket}/out")["released"] is False

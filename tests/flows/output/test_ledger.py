@@ -1,0 +1,220 @@
+"""flows.output.ledger: records, attempts and runs below OUT/_nst."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
+
+from flows import storage
+from flows.errors import NotFound, OutputError
+from flows.output.ledger import Ledger, LedgerIndex, key_of
+from flows.records import PairSpec, PlannedPair
+from nst_core.options import StylizeOptions
+
+IDS = ("cat", "cat-waves-1a2b3c", "v1.2", "a.b-c_d", "1", "cat-1", "x" * 100)
+
+
+@pytest.fixture(params=["local", "s3"])
+def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An output prefix with nothing in it."""
+    if request.param == "local":
+        return str(tmp_path / "out")
+    return storage.join(request.getfixturevalue("s3_bucket"), "out")
+
+
+def test_the_ledger_of_an_empty_output_is_empty(output: str) -> None:
+    """Where nothing was ever done, nothing is done and nothing has failed."""
+    assert Ledger(output).index() == LedgerIndex(frozenset(), {})
+
+
+def test_the_index_is_told_from_names(output: str) -> None:
+    """Ids with dashes, dots and numbers come back from the names of the files, each with its fingerprint."""
+    ledger = Ledger(output)
+    for pair_id in IDS:
+        commit_with_image(output, pair_record(pair_id))
+        ledger.add_attempt(attempt_record(pair_id, OTHER_FINGERPRINT, attempt=12))
+    index = ledger.index()
+
+    assert index.done == {(pair_id, FINGERPRINT) for pair_id in IDS}
+    assert index.attempts == {(pair_id, OTHER_FINGERPRINT): 12 for pair_id in IDS}
+
+
+def test_the_index_has_the_number_of_the_latest_attempt(output: str) -> None:
+    """Attempts are counted per pair and fingerprint, the tenth after the ninth."""
+    ledger = Ledger(output)
+    for number in (1, 2, 9, 10):
+        ledger.add_attempt(attempt_record("cat", attempt=number))
+    ledger.add_attempt(attempt_record("cat", OTHER_FINGERPRINT, attempt=1))
+
+    assert ledger.index().attempts == {("cat", FINGERPRINT): 10, ("cat", OTHER_FINGERPRINT): 1}
+
+
+def test_a_record_of_an_earlier_version_is_read(output: str) -> None:
+    """What records did not hold at first is empty in those that do not have it; such a pair stays done."""
+    record = pair_record("cat")
+    text = record.model_dump_json(exclude={"history", "timeline", "timeline_sha256", "notes"})
+    storage.replace(storage.join(output, record.output), b"its image")
+    storage.create(storage.join(output, "_nst", "records", f"cat-{FINGERPRINT}.json"), text.encode())
+    ledger = Ledger(output)
+    read = ledger.read_record(("cat", FINGERPRINT))
+
+    assert ledger.index().done == {("cat", FINGERPRINT)}
+    assert (read.history, read.timeline, read.timeline_sha256, read.notes) == ((), "", "", ())
+    assert ledger.files_of_records().timelines == set()
+
+
+def test_a_record_comes_back_as_it_was_made(output: str) -> None:
+    """Every value of a record, to the last digit of a loss, is in its file."""
+    record = pair_record("größe".encode().hex(), total_loss=0.1 + 0.2, notes=("content: «quoted» and 猫",))
+    ledger = Ledger(output)
+    returned = ledger.commit(record)
+
+    assert returned == record
+    assert ledger.read_record((record.pair_id, record.fingerprint)) == record
+
+
+def test_the_first_record_stands(output: str) -> None:
+    """Of two runs that finish one pair, the first's record stays and both are given it."""
+    ledger = Ledger(output)
+    first = ledger.commit(pair_record(run_id="first", total_loss=1.0))
+    second = ledger.commit(pair_record(run_id="second", total_loss=2.0))
+
+    assert first.run_id == second.run_id == "first"
+    assert ledger.read_record(("cat", FINGERPRINT)).total_loss == 1.0
+
+
+def test_runs_that_race_are_all_given_the_same_record(output: str) -> None:
+    """Eight runs that commit one pair at once agree on whose record it is."""
+    ledger = Ledger(output)
+    barrier = threading.Barrier(8)
+    returned = []
+
+    def commit(number: int) -> None:
+        barrier.wait()
+        returned.append(ledger.commit(pair_record(run_id=f"run-{number}")))
+
+    threads = [threading.Thread(target=commit, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(returned) == 8
+    assert {record.run_id for record in returned} == {ledger.read_record(("cat", FINGERPRINT)).run_id}
+
+
+def test_the_records_of_one_pair_with_other_options_lie_side_by_side(output: str) -> None:
+    """Another fingerprint is another record: nothing that was done under old options is overwritten."""
+    ledger = Ledger(output)
+    commit_with_image(output, pair_record("cat", FINGERPRINT, total_loss=1.0))
+    ledger.commit(pair_record("cat", OTHER_FINGERPRINT, total_loss=2.0))
+
+    assert ledger.index().done == {("cat", FINGERPRINT), ("cat", OTHER_FINGERPRINT)}
+    assert ledger.read_record(("cat", FINGERPRINT)).total_loss == 1.0
+
+
+def test_attempts_are_kept_by_number(output: str) -> None:
+    """Every failed attempt can be read again with its own reason; the same number twice keeps the first."""
+    ledger = Ledger(output)
+    for number, error in ((1, "first"), (2, "second"), (2, "second of another run")):
+        ledger.add_attempt(attempt_record(attempt=number, error=error))
+
+    assert [ledger.read_attempt(("cat", FINGERPRINT), number).error for number in (1, 2)] == ["first", "second"]
+
+
+def test_a_record_that_is_not_there_is_not_found(output: str) -> None:
+    """Asking for a record or an attempt that was never made names the file that is missing."""
+    with pytest.raises(NotFound, match=f"records/cat-{FINGERPRINT}.json"):
+        Ledger(output).read_record(("cat", FINGERPRINT))
+    with pytest.raises(NotFound, match=f"attempts/cat-{FINGERPRINT}-3.json"):
+        Ledger(output).read_attempt(("cat", FINGERPRINT), 3)
+
+
+def test_foreign_files_are_left_out_of_the_index(tmp_path: Path) -> None:
+    """What file managers and sync programs leave in the folders neither counts nor stops anything."""
+    ledger = Ledger(str(tmp_path))
+    commit_with_image(ledger.output, pair_record("cat"))
+    ledger.add_attempt(attempt_record("dog"))
+    foreign = (".DS_Store", "desktop.ini", f"cat-{FINGERPRINT}-1 (conflicted copy).json", "notes-old.txt")
+    for folder in ("records", "attempts"):
+        for name in foreign:
+            (tmp_path / "_nst" / folder / name).write_text("x")
+
+    index = ledger.index()
+    assert ("cat", FINGERPRINT) in index.done
+    assert index.attempts == {("dog", FINGERPRINT): 1}
+
+
+def test_the_latest_run_comes_back(output: str) -> None:
+    """The latest of several runs is given with its manifest byte for byte; the earlier ones are kept."""
+    ledger = Ledger(output)
+    manifests = {"20260101T000000Z-aaaaaa": b"first", "20260102T000000Z-bbbbbb": b"\xef\xbb\xbfcontent,style\r\n"}
+    for run_id, manifest in manifests.items():
+        ledger.start_run(run_record({"cat": FINGERPRINT}, run_id=run_id), manifest)
+    run, manifest = ledger.latest_run()
+
+    assert run == run_record({"cat": FINGERPRINT}, run_id="20260102T000000Z-bbbbbb")
+    assert manifest == manifests["20260102T000000Z-bbbbbb"]
+    for run_id, data in manifests.items():
+        assert storage.read(storage.join(output, "_nst", "runs", run_id, "manifest.csv")) == data
+        assert storage.names(storage.join(output, "_nst", "runs", run_id)) == ["manifest.csv", "plan.json"]
+
+
+def test_the_options_of_a_run_mean_the_same_when_read_again(output: str) -> None:
+    """What was left to the recipe is still left to it: a row with another recipe gets that recipe's weights."""
+    options = StylizeOptions(size_px=64)
+    ledger = Ledger(output)
+    ledger.start_run(run_record(options=options), b"manifest")
+    again = ledger.latest_run()[0].options
+
+    assert again.digest() == options.digest()
+    for recipe in ("relative", "gatys", "notebook", "neural-style"):
+        changes = {"recipe": recipe}
+        assert again.overridden(changes).resolved() == options.overridden(changes).resolved()
+
+
+def test_an_output_without_a_run_says_so(output: str) -> None:
+    """latest_run of an empty output is an OutputError that names the output, not a missing file deep below it."""
+    with pytest.raises(OutputError, match=f"{output}: no run has been made"):
+        Ledger(output).latest_run()
+
+
+def test_a_run_that_crashed_before_its_plan_was_whole_is_not_the_latest(tmp_path: Path) -> None:
+    """A run counts from the moment its manifest and its plan are both kept."""
+    ledger = Ledger(str(tmp_path))
+    ledger.start_run(run_record(run_id="20260101T000000Z-aaaaaa"), b"whole")
+    half = tmp_path / "_nst" / "runs" / "20260102T000000Z-bbbbbb"
+    half.mkdir()
+    (half / "manifest.csv").write_bytes(b"half")
+
+    assert ledger.latest_run()[0].run_id == "20260101T000000Z-aaaaaa"
+
+
+def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
+    """Records, attempts and runs lie where the head of the module says."""
+    ledger = Ledger(str(tmp_path))
+    ledger.start_run(run_record(run_id="r1"), b"manifest")
+    ledger.commit(pair_record("cat"))
+    ledger.add_attempt(attempt_record("dog", attempt=2))
+    files = {
+        os.path.relpath(os.path.join(folder, name), tmp_path)
+        for folder, _, names in os.walk(tmp_path)
+        for name in names
+    }
+
+    assert files == {
+        "_nst/latest_run",
+        "_nst/runs/r1/manifest.csv",
+        "_nst/runs/r1/plan.json",
+        f"_nst/records/cat-{FINGERPRINT}.json",
+        f"_nst/attempts/dog-{FINGERPRINT}-2.json",
+    }
+
+
+def test_the_key_of_a_planned_pair_is_its_id_and_fingerprint() -> None:
+    """A planned pair is looked up in the index by id and fingerprint."""
+    spec = PairSpec(2, "cat", "/a.png", "/b.png", StylizeOptions().resolved())
+
+    assert key_of(PlannedPair(spec, "x", "y", FINGERPRINT)) == ("cat", FINGERPRINT)

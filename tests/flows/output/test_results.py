@@ -1,0 +1,357 @@
+"""flows.output.results: the table of a run, from the manifest and the ledger."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
+
+from flows import storage
+from flows.manifest.parse import parse_manifest
+from flows.output.ledger import Ledger
+from flows.output.results import WHOLE_NUMBERS, Row, as_plain_text, counts, table_rows, write_tables
+from flows.records import RESULT_COLUMNS, Manifest, PairRecord
+from nst_core.options import StylizeOptions
+
+MANIFEST = (
+    "id,content,style,artist,code\n"
+    "cat,photos/cat.png,../waves.png,Hokusai,007\n"
+    'dog,/abs/dog.png,s3://bucket/waves.png,"1, ""2""",1e5\n'
+    ",,waves.png,nobody,NA\n"
+    "owl,owl.png,waves.png,,0012\n"
+    "fox,fox.png,waves.png, spaced ,true\n"
+)
+"""Lines 2 to 6; the row on line 4 is rejected."""
+
+
+def read(text: str = MANIFEST) -> Manifest:
+    return parse_manifest(text.encode(), "/in/pairs.csv", StylizeOptions(size_px=64, steps=20))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> str:
+    """An output in which cat is done, dog failed twice, and owl and fox were not begun."""
+    ledger = Ledger(str(tmp_path / "out"))
+    commit_with_image(str(tmp_path / "out"), pair_record("cat", run_id="an earlier run"))
+    ledger.add_attempt(attempt_record("dog", error="the first reason"))
+    ledger.add_attempt(
+        attempt_record("dog", attempt=2, error_kind="not_found", error="the latest reason", run_id="the run before")
+    )
+    return str(tmp_path / "out")
+
+
+def rows_of(output: str, manifest: Manifest | None = None, fingerprint: str = FINGERPRINT) -> list[Row]:
+    manifest = manifest or read()
+    run = run_record({pair.pair_id: fingerprint for pair in manifest.pairs}, run_id="this run")
+    return table_rows(manifest, run, Ledger(output))
+
+
+def row_of(output: str, pair_id: str) -> Row:
+    (row,) = [row for row in rows_of(output) if row["pair_id"] == pair_id]
+    return row
+
+
+# ---------------------------------------------------------------- rows
+
+
+def test_the_table_has_one_row_per_manifest_row_in_order(output: str) -> None:
+    """Every row of the manifest, rejected or not, is one row of the table, at its place."""
+    rows = rows_of(output)
+
+    assert [(row["row"], row["pair_id"], row["status"]) for row in rows] == [
+        (2, "cat", "succeeded"),
+        (3, "dog", "failed"),
+        (4, "", "rejected"),
+        (5, "owl", "pending"),
+        (6, "fox", "pending"),
+    ]
+
+
+def test_the_columns_are_the_documented_ones_then_the_manifest_s_own(output: str) -> None:
+    """Each row has RESULT_COLUMNS and after them the extra columns, in this order."""
+    for row in rows_of(output):
+        assert list(row) == [*RESULT_COLUMNS, "artist", "code"]
+
+
+def test_extra_columns_ride_along_untouched(output: str) -> None:
+    """Cells of the manifest's own columns are the text they were, in rejected rows too."""
+    assert [(row["artist"], row["code"]) for row in rows_of(output)] == [
+        ("Hokusai", "007"),
+        ('1, "2"', "1e5"),
+        ("nobody", "NA"),
+        ("", "0012"),
+        (" spaced ", "true"),
+    ]
+
+
+def test_a_column_called_as_a_record_s_field_is_still_the_manifest_s(tmp_path: Path) -> None:
+    """What a record holds beyond the table does not come between: a column `timeline` or `notes` is the manifest's."""
+    record = pair_record("cat", timeline="timelines/cat-01234567.gif", notes=("a note",))
+    commit_with_image(str(tmp_path), record)
+    manifest = read("id,content,style,timeline,notes\ncat,cat.png,waves.png,spring,mine\n")
+    (row,) = rows_of(str(tmp_path), manifest)
+
+    assert (row["status"], row["timeline"], row["notes"]) == ("succeeded", "spring", "mine")
+
+
+def test_addresses_are_shown_as_the_manifest_has_them(output: str) -> None:
+    """`content` and `style` are the manifest's cells, so that the table can be joined with it."""
+    assert [(row["content"], row["style"]) for row in rows_of(output)] == [
+        ("photos/cat.png", "../waves.png"),
+        ("/abs/dog.png", "s3://bucket/waves.png"),
+        ("", "waves.png"),
+        ("owl.png", "waves.png"),
+        ("fox.png", "waves.png"),
+    ]
+
+
+def test_a_done_pair_shows_its_record(output: str) -> None:
+    """A succeeded row holds every value of the record that has a column, and no error."""
+    row = row_of(output, "cat")
+    record = pair_record("cat", run_id="an earlier run").model_dump()
+    shared = set(PairRecord.model_fields) & set(RESULT_COLUMNS) - {"content", "style"}
+
+    assert len(shared) == 28
+    assert {name: row[name] for name in shared} == {name: record[name] for name in shared}
+    assert (row["status"], row["error_kind"], row["error"]) == ("succeeded", None, None)
+
+
+def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:
+    """A failed row has the latest attempt's reason, run and number, and no losses."""
+    row = row_of(output, "dog")
+
+    assert (row["status"], row["error_kind"], row["error"]) == ("failed", "not_found", "the latest reason")
+    assert (row["run_id"], row["attempts"], row["seconds"]) == ("the run before", 2, 0.5)
+    assert (row["started_at"], row["finished_at"]) == ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:01+00:00")
+    assert (row["total_loss"], row["output"]) == (None, None)
+    assert (row["recipe"], row["seed"]) == ("relative", 0)
+
+
+def test_a_rejected_row_says_why(output: str) -> None:
+    """A rejected row has the reasons of the manifest and no attempt."""
+    (row,) = [row for row in rows_of(output) if row["row"] == 4]
+
+    assert (row["status"], row["error_kind"], row["attempts"]) == ("rejected", "manifest", 0)
+    assert row["error"] == "column 'content': expected a local path or s3://bucket/key, the cell is empty"
+    assert row["run_id"] == "this run"
+
+
+def test_a_pending_pair_shows_what_was_asked(output: str) -> None:
+    """A row that no attempt was made at yet has the run, its options, and nothing of a result."""
+    row = row_of(output, "owl")
+    digest = StylizeOptions(size_px=64, steps=20).digest()
+
+    assert (row["run_id"], row["attempts"], row["options_digest"]) == ("this run", 0, digest)
+    assert (row["error"], row["total_loss"], row["seconds"]) == (None, None, None)
+
+
+def test_a_pair_that_failed_and_then_succeeded_shows_its_success(output: str) -> None:
+    """Once there is a record, the attempts before it are no longer the pair's state."""
+    commit_with_image(output, pair_record("dog", attempts=3))
+    row = row_of(output, "dog")
+
+    assert (row["status"], row["attempts"], row["error"], row["total_loss"]) == ("succeeded", 3, None, 0.1 + 0.2)
+
+
+def test_records_of_other_options_do_not_count(output: str) -> None:
+    """A pair that was done or failed under another fingerprint is pending under this one."""
+    statuses = [row["status"] for row in rows_of(output, fingerprint=OTHER_FINGERPRINT)]
+
+    assert statuses == ["pending", "pending", "rejected", "pending", "pending"]
+
+
+@pytest.mark.parametrize(
+    "header", ["content,style,steps,seed", " content , style , steps , seed "], ids=["plain", "spaced"]
+)
+def test_a_rejected_row_does_not_pass_its_cells_off_as_results(tmp_path: Path, header: str) -> None:
+    """A wrong steps or seed shows in the reason alone: those columns of the table are numbers of what was done."""
+    rows = rows_of(str(tmp_path), read(f"{header}\na.png,b.png,ten,3\nc.png,d.png,5,-1\n"))
+
+    assert [(row["steps"], row["seed"]) for row in rows] == [(None, None)] * 2
+    assert [(row["content"], row["style"]) for row in rows] == [("a.png", "b.png"), ("c.png", "d.png")]
+
+
+def test_a_rejected_row_has_its_id_however_the_header_is_spaced(tmp_path: Path) -> None:
+    """Spaces around a column's name change nothing of what its cells mean."""
+    rows = rows_of(str(tmp_path), read("id , content,style \nbad,,b.png\n"))
+
+    assert [(row["pair_id"], row["content"], row["style"]) for row in rows] == [("bad", "", "b.png")]
+
+
+def test_rows_are_counted_by_status(output: str) -> None:
+    """`counts` has every status, those that no row has too."""
+    assert counts(rows_of(output)) == {"succeeded": 1, "failed": 1, "rejected": 1, "pending": 2}
+    assert counts([]) == {"succeeded": 0, "failed": 0, "rejected": 0, "pending": 0}
+
+
+# ---------------------------------------------------------------- files
+
+
+def tables(rows: list[Row], output: str) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
+    """The parquet file and the CSV as pandas reads them, and the CSV's cells as text."""
+    csv_address, parquet_address = write_tables(rows, output)
+    data = storage.read(csv_address)
+    whole = dict.fromkeys(WHOLE_NUMBERS, "Int64")
+    text = pd.read_csv(
+        io.BytesIO(data), dtype={"artist": str, "code": str} | whole, keep_default_na=False, na_values=[""]
+    )
+    cells = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    return pd.read_parquet(io.BytesIO(storage.read(parquet_address))), text, cells
+
+
+def plain(value: Any) -> Any:
+    """A cell of a frame as a Python value; whatever means "no value", an empty text too, as None."""
+    return None if pd.isna(value) or value == "" else value.item() if hasattr(value, "item") else value
+
+
+def values(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{name: plain(frame[name].iloc[index]) for name in frame.columns} for index in range(len(frame))]
+
+
+def test_both_files_hold_the_rows(output: str) -> None:
+    """CSV and parquet hold every row, every column and every value to the last digit."""
+    rows = rows_of(output)
+    parquet, text, _ = tables(rows, output)
+    expected = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+
+    assert list(parquet.columns) == list(text.columns) == list(rows[0])
+    assert values(parquet) == expected
+    assert values(text) == expected
+
+
+def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
+    """results.csv and results.parquet are where the addresses say, written over those of the run before."""
+    first = write_tables(rows_of(output), output)
+    commit_with_image(output, pair_record("owl"))
+    second = write_tables(rows_of(output), output)
+
+    assert first == second == (f"{output}/results.csv", f"{output}/results.parquet")
+    assert list(pd.read_parquet(second[1])["status"]).count("succeeded") == 2
+
+
+def test_whole_numbers_stay_whole(output: str) -> None:
+    """Steps, sizes and seeds are whole numbers though other rows have none: 64, not 64.0."""
+    parquet, _, cells = tables(rows_of(output), output)
+
+    for name in WHOLE_NUMBERS:
+        assert str(parquet[name].dtype) == "Int64"
+    assert [row["width"] for row in cells] == ["64", "", "", "", ""]
+    assert [row["seed"] for row in cells] == ["7", "0", "", "0", "0"]
+
+
+@pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1])
+def test_no_digit_of_a_seed_is_lost(output: str, seed: int) -> None:
+    """A seed too large for a float, beside a rejected row that has none, is the number that makes the picture."""
+    commit_with_image(output, pair_record("owl", seed=seed))
+    parquet, _, cells = tables(rows_of(output), output)
+
+    assert parquet["seed"].iloc[3] == seed
+    assert cells[3]["seed"] == str(seed)
+
+
+def test_numbers_that_are_text_stay_text(output: str) -> None:
+    """007, 1e5, NA and true in an extra column are the same letters in the CSV and in the parquet."""
+    parquet, _, cells = tables(rows_of(output), output)
+
+    assert list(parquet["code"]) == ["007", "1e5", "NA", "0012", "true"]
+    assert [row["code"] for row in cells] == ["007", "1e5", "NA", "0012", "true"]
+    assert [row["artist"] for row in cells] == ["Hokusai", '1, "2"', "nobody", "", " spaced "]
+
+
+def test_line_breaks_and_other_scripts_survive(tmp_path: Path) -> None:
+    """An extra cell of several lines, in any script, is one cell of one row in both files."""
+    note = 'first\nsecond "quoted"\r\n猫, ö'
+    escaped = note.replace('"', '""')
+    manifest = read(f'content,style,note\na.png,b.png,"{escaped}"\nc.png,d.png,x\n')
+    parquet, _, cells = tables(rows_of(str(tmp_path), manifest), str(tmp_path))
+
+    assert list(parquet["note"]) == [note, "x"]
+    assert [row["note"] for row in cells] == [note, "x"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "content,style\n,\n",
+        "content,style\na.png,b.png\n",
+        "content,style,steps\na.png,b.png,20\nc.png,d.png,ten\n",
+        "content,style,seed,steps\na.png,b.png,x,y\n",
+        'content,style,note\na.png,"b.png,x\n',
+        "content,style,steps\na.png,b.png,20,too many\n",
+    ],
+    ids=["only rejected", "only pending", "steps in words", "seed in words", "stray quote", "too many cells"],
+)
+def test_a_table_can_be_written_whatever_was_rejected(tmp_path: Path, text: str) -> None:
+    """Rows that are all pending or rejected, for cells that are no numbers or no cells at all, make a table too."""
+    rows = rows_of(str(tmp_path), read(text))
+    parquet, _, cells = tables(rows, str(tmp_path))
+
+    assert list(parquet["status"]) == [row["status"] for row in cells] == [row["status"] for row in rows]
+    assert list(parquet["row"]) == [row["row"] for row in rows]
+
+
+def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, output: str) -> None:
+    """Tables of several runs can be read as one: a column of losses is of floats where no row has one, too."""
+    import pyarrow.parquet
+
+    write_tables(rows_of(output), output)
+    write_tables(rows_of(str(tmp_path / "new"), fingerprint=OTHER_FINGERPRINT), str(tmp_path / "new"))
+    full, empty = (
+        pyarrow.parquet.read_schema(Path(folder) / "results.parquet").remove_metadata()
+        for folder in (output, tmp_path / "new")
+    )
+
+    assert empty == full
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "＝1+1",
+    "＋1",
+    "－1",
+    "＠A1",
+)
+HARMLESS = ("a=b", "plain", "", "-0.5", "+4.2e-1", "007", "a@b.example", "'quoted'", "1-2")
+
+
+@pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
+def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
+    """A cell that a spreadsheet would run starts with a quote mark; one taken away gives back what it was."""
+    safe = as_plain_text(cell)
+
+    assert safe == "'" + cell
+    assert safe[0] not in "=+-@\t\r\n＝＋－＠"
+
+
+@pytest.mark.parametrize("cell", HARMLESS)
+def test_other_text_stays_as_it_is(cell: str) -> None:
+    """Numbers, dashes in the middle and ordinary quotes are left alone."""
+    assert as_plain_text(cell) == cell
+
+
+def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:
+    """Whatever a manifest holds, in cells, names of columns or refused rows: results.csv runs nothing."""
+    manifest = read(
+        'id,content,style,"=HYPERLINK(""x"")",note\ncat,cat.png,waves.png,=1+1,-5\n=2+2,=3+3,waves.png,@x,\t=4\n'
+    )
+    rows = rows_of(str(tmp_path), manifest)
+    csv_address, parquet_address = write_tables(rows, str(tmp_path))
+
+    cells = [cell for line in csv.reader(io.StringIO(storage.read(csv_address).decode())) for cell in line]
+    assert [cell for cell in cells if cell and cell[0] in "=+-@\t\r" and cell != "-5"] == []
+    exact = pd.read_parquet(parquet_address)
+    assert list(exact['=HYPERLINK("x")']) == ["=1+1", "@x"]
+    assert list(exact["content"]) == ["cat.png", "=3+3"]
+    assert list(exact["note"]) == ["-5", "\t=4"]

@@ -1,0 +1,75 @@
+"""flows.prefect_layer.artifacts: what Prefect's UI is given to show of the end of a run."""
+
+from typing import Any
+
+from flows.prefect_layer.artifacts import FAILURES_SHOWN, REASONS_SHOWN, failure_table, summary_markdown
+from flows.records import RESULT_COLUMNS, RunSummary
+
+FACTS = {"rows": 3, "succeeded": 1, "failed": 1, "rejected": 1, "pending": 0, "done_before": 0, "stylized_now": 1}
+PLACES = {"manifest": "/in/pairs.csv", "output": "/out", "results_csv": "/out/results.csv", "results_parquet": "x"}
+
+
+def summary(**changes: Any) -> RunSummary:
+    machine = {"device": "cpu", "precision": "fp32", "backbone": "vgg19", "seconds": 9.0, "seconds_per_pair": 9.0}
+    return RunSummary.model_validate({"run_id": "r", **FACTS, **PLACES, **machine} | changes)
+
+
+def row(number: int, status: str = "failed", **changes: Any) -> dict[str, Any]:
+    values = dict.fromkeys(RESULT_COLUMNS) | {"row": number, "pair_id": f"pair-{number}", "status": status}
+    return values | {"error_kind": "bad_image", "error": "cat.png: no picture", "attempts": 1} | changes
+
+
+def done(number: int, loss: float) -> dict[str, Any]:
+    return row(number, "succeeded", total_loss=loss, recipe="relative", output=f"images/{number}.png", error=None)
+
+
+def test_the_summary_says_why_rows_have_no_picture() -> None:
+    """The first failures stand in it with their reasons; how many more there are, and where, is said."""
+    text = summary_markdown(summary(), [row(number) for number in range(2, 2 + REASONS_SHOWN + 5)])
+
+    assert "\n- row 2 pair-2, failed: cat.png\\: no picture\n" in text
+    assert text.count(", failed: ") == REASONS_SHOWN
+    assert "and 5 more: see the artifact `failed-rows`" in text
+
+
+def test_reasons_are_no_markup() -> None:
+    """What a manifest holds makes no link, no tag and no line of its own."""
+    text = summary_markdown(summary(), [row(2, pair_id="", error="[a](javascript:b) <img src=x> | c\nd `e`")])
+    (line,) = [line for line in text.splitlines() if line.startswith("- row 2 ")]
+
+    assert line.endswith("e\\`")
+    for sign in "[]()<>`":
+        assert line.count(sign) == line.count(f"\\{sign}")
+
+
+def test_the_summary_says_where_things_are() -> None:
+    """The page is named where there is one; so is the command that tries failed rows again."""
+    assert "`/out/report.html`" in summary_markdown(summary(), [], "/out/report.html")
+    assert "report.html" not in summary_markdown(summary(), [])
+    assert "`nst retry /out`" in summary_markdown(summary(), [])
+    assert "nst retry" not in summary_markdown(summary(failed=0), [])
+
+
+def test_a_stub_is_called_one() -> None:
+    """Nobody takes a made-up run for a real one."""
+    assert summary_markdown(summary(backbone="stub"), []).startswith("**STUB: ")
+    assert "STUB" not in summary_markdown(summary(), [])
+
+
+def test_the_best_and_the_worst_are_shown_once() -> None:
+    """Of few pairs none is listed as both lowest and highest; without failures no reasons are announced."""
+    text = summary_markdown(summary(), [done(number, float(number)) for number in range(4)])
+
+    assert [line.split(" | ")[0] for line in text.splitlines() if " | `pair" in line] == ["| lowest"] * 3 + [
+        "| highest"
+    ]
+    assert "Why rows" not in text
+
+
+def test_the_table_holds_the_first_failures() -> None:
+    """Rows that succeeded are not in it, and it does not grow without end; the reason comes before what may be cut."""
+    rows = [done(1, 1.0), *(row(number) for number in range(2, FAILURES_SHOWN + 50))]
+    table = failure_table(rows)
+
+    assert len(table) == FAILURES_SHOWN
+    assert list(table[0])[:3] == ["row", "pair_id", "error"]

@@ -1,0 +1,43 @@
+"""flows.run.batch_queue: warm styles first, every batch once."""
+
+from builders import pair_spec, planned
+
+from flows.records import Batch
+from flows.run.batch_queue import BatchQueue, style_of
+
+
+def batch(name: str, style: str, pairs: int = 1) -> Batch:
+    return Batch(name, tuple(planned(pair_spec(row, "a.png", style)) for row in range(2, 2 + pairs)))
+
+
+def test_one_worker_goes_by_the_manifest() -> None:
+    """Alone, a worker takes style after style, each batch once."""
+    queue = BatchQueue([batch("1", "x"), batch("2", "y"), batch("3", "x"), batch("4", "z")])
+    taken, warm = [], None
+    while queue:
+        one = queue.take(warm)
+        taken.append(one.name)
+        warm = style_of(one)
+
+    assert taken == ["1", "3", "2", "4"]
+
+
+def test_a_warm_style_comes_first() -> None:
+    """A worker that has done a style goes on with it, whatever comes earlier in the manifest."""
+    queue = BatchQueue([batch("1", "x"), batch("2", "y"), batch("3", "y")])
+
+    assert [queue.take("y", ["x", "y"]).name for _ in range(2)] == ["2", "3"]
+
+
+def test_workers_spread_out() -> None:
+    """A worker without work of its own takes a style at which nobody is."""
+    queue = BatchQueue([batch("1", "x"), batch("2", "x"), batch("3", "y")])
+
+    assert queue.take(None, ["x", None]).name == "3"
+
+
+def test_whoever_is_done_helps_where_most_is_left() -> None:
+    """Where somebody is at every style, the one with the most pairs left is shared."""
+    queue = BatchQueue([batch("1", "x", 2), batch("2", "y", 3), batch("3", "y", 3), batch("4", "z", 5)])
+
+    assert queue.take("gone", ["x", "y", "z"]).name == "2"

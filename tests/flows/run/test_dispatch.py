@@ -1,0 +1,200 @@
+"""flows.run.dispatch: batches on real worker processes, which are killed, run out of memory and are stopped."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pool_jobs
+import pytest
+from builders import FINGERPRINT, Painter, pair_spec, planned
+
+from flows.output.ledger import Ledger
+from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
+from flows.run.dispatch import Patience, carry_out, regrouped
+from flows.runners.device_worker import DeviceWorker, PoolStopped
+from flows.stub import WEIGHTS, Stub
+from flows.worker import ChunkStarted, Job, Message, StepTaken
+
+QUICK = {
+    "size_px": 64,
+    "steps": 2,
+    "style_layers": ("relu1_1", "relu2_1"),
+    "content_layers": ("relu2_1",),
+}
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceWorker]:
+    """A worker that is stopped in the end; its process has one thread, as the pictures are small."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    made = DeviceWorker("cpu")
+    yield made
+    made.stop()
+
+
+def batch_of(contents: list[str], style: str, **options: object) -> Batch:
+    specs = [pair_spec(row, content, style, options=QUICK | options) for row, content in enumerate(contents, start=2)]
+    return Batch("a batch", tuple(planned(spec) for spec in specs))
+
+
+def six_pairs(photo: Painter, waves: str, **options: object) -> Batch:
+    """Six pairs of two sizes."""
+    return batch_of([photo(f"{seed}.png", 80, 60 + 10 * (seed % 2), seed=seed) for seed in range(6)], waves, **options)
+
+
+class Listener:
+    """Hears the messages; kills the process, really, whenever one of these pairs is on the device, so many times."""
+
+    def __init__(self, *deadly: str, times: int = 1000) -> None:
+        self.deadly, self.times = set(deadly), times
+        self.outcomes: list[Message] = []
+        self.process_ids: list[int] = []
+
+    def __call__(self, message: Message) -> None:
+        if isinstance(message, StepTaken):
+            return
+        if not isinstance(message, ChunkStarted):
+            self.outcomes.append(message)
+            return
+        self.process_ids.append(message.process_id)
+        if self.times and self.deadly & set(message.pair_ids):
+            self.times -= 1
+            os.kill(message.process_id, signal.SIGKILL)
+
+    def by_id(self) -> dict[str, Message]:
+        assert len({one.pair_id for one in self.outcomes}) == len(self.outcomes)
+        return {one.pair_id: one for one in self.outcomes}
+
+
+def test_a_batch_is_done_in_one_process(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """Every pair has its outcome, all from one process that is not this one."""
+    heard = Listener()
+    carry_out(six_pairs(photo, waves), job, worker, heard)
+
+    assert {type(one) for one in heard.by_id().values()} == {PairRecord}
+    assert len(heard.outcomes) == 6
+    assert len(set(heard.process_ids)) == 1
+    assert os.getpid() not in heard.process_ids
+
+
+def test_a_process_killed_in_a_chunk_costs_no_pair(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """The process is killed with pairs on the device: another one does them, and nothing has failed."""
+    heard = Listener("pair-4", times=1)
+    carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
+
+    assert [type(one) for one in heard.outcomes] == [PairRecord] * 6
+    assert {one.attempts for one in heard.outcomes} == {1}
+    assert len(heard.by_id()) == 6
+    assert len(set(heard.process_ids)) == 2
+
+
+def test_a_pair_that_kills_its_process_fails_alone(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
+    heard = Listener("pair-5")
+    carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
+    result = heard.by_id()
+    attempt = result.pop("pair-5")
+
+    assert isinstance(attempt, AttemptRecord)
+    assert (attempt.error_kind, attempt.retryable, attempt.device) == ("worker_died", True, "cpu")
+    assert "exit code -9" in attempt.error
+    assert Ledger(job.output).read_attempt(("pair-5", FINGERPRINT), 1) == attempt
+    assert [type(one) for one in result.values()] == [PairRecord] * 5
+    assert heard.times == 1000 - 2
+
+
+def test_an_interrupted_batch_keeps_what_is_done(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """Stopped at its first outcome, a batch ends as PoolStopped; what was told of is kept, and no failure is."""
+    told: list[Message] = []
+
+    def stop_at_once(message: Message) -> None:
+        if not isinstance(message, ChunkStarted | StepTaken):
+            told.append(message)
+            worker.stop()
+
+    with pytest.raises(PoolStopped):
+        carry_out(six_pairs(photo, waves, max_seconds=600.0, steps=100), job, worker, stop_at_once)
+
+    index = Ledger(job.output).index()
+    assert {(one.pair_id, FINGERPRINT) for one in told} <= index.done
+    assert len(index.done) < 6
+    assert index.attempts == {}
+
+
+def test_too_little_memory_for_a_chunk_fails_no_pair(
+    worker: DeviceWorker, photo: Painter, waves: str, job: Job
+) -> None:
+    """In a process with too little memory for eight such pairs at once, they are halved until all succeed."""
+    contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(8)]
+    batch = batch_of(contents, waves, size_px=256, steps=1)
+    failures, results = worker.run(pool_jobs.stylize_in_little_memory, batch.pairs, job, 500_000_000)
+
+    assert failures[0] == (8, "OutOfMemory")
+    assert results == ["Stylized"] * 8
+
+
+# ---------------------------------------------------------------- made-up trouble
+
+
+def stub_job(job: Job, stub: Stub) -> Job:
+    return Job(job.output, job.run_id, WEIGHTS, "fp32", stub=stub)
+
+
+@pytest.mark.parametrize(
+    ("stub", "patience", "kind", "words"),
+    [
+        (Stub(hang=("pair-4",)), Patience(pair_seconds=4.0), "timeout", "4 s per pair are allowed"),
+        (Stub(hang=("pair-4",)), Patience(stall_seconds=8.0), "timeout", "no sign of life"),
+        (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
+        (Stub(kill=("pair-4",)), Patience(), "worker_died", "exit code -9"),
+    ],
+    ids=["hangs, per pair", "hangs, silent", "exits", "killed"],
+)
+def test_trouble_in_a_process_fails_the_pair_that_made_it(
+    worker: DeviceWorker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
+) -> None:
+    """One pair of six hangs, or ends its process: it is failed with the reason, and the five others are done once."""
+    heard = Listener()
+    carry_out(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
+    result = heard.by_id()
+    attempt = result.pop("pair-4")
+
+    assert isinstance(attempt, AttemptRecord)
+    assert (attempt.error_kind, words in attempt.error, attempt.retryable) == (kind, True, True)
+    assert [type(one) for one in result.values()] == [PairRecord] * 5
+
+
+def test_a_pair_that_hangs_is_waited_for_once(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+    """Alone on the device it is surely the reason: it is not tried again, as after a death."""
+    heard = Listener()
+    carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))
+
+    assert heard.by_id()["pair-2"].error_kind == "timeout"
+    assert len(set(heard.process_ids)) == 2
+
+
+# ---------------------------------------------------------------- after a death
+
+
+def pairs(*rows: int) -> tuple[PlannedPair, ...]:
+    return tuple(PlannedPair(pair_spec(row), "x", "y", FINGERPRINT) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("left", "begun", "groups"),
+    [
+        ((2, 3, 4, 5), (3, 4), [[2, 5], [3], [4]]),
+        ((2, 3), (2, 3), [[2], [3]]),
+        ((2, 3), (), [[2], [3]]),
+        ((2, 3), (9,), [[2], [3]]),
+        ((), (2,), []),
+    ],
+    ids=["a chunk", "all", "before the first chunk", "after the last chunk", "nothing left"],
+)
+def test_those_on_the_device_go_on_one_by_one(
+    left: tuple[int, ...], begun: tuple[int, ...], groups: list[list[int]]
+) -> None:
+    """Unfinished pairs that had begun are done alone, the others together as before, and first."""
+    made = regrouped(pairs(*left), {f"pair-{row}" for row in begun})
+
+    assert [[pair.spec.row for pair in group] for group in made] == groups

@@ -1,0 +1,427 @@
+"""flows.run.plan: fingerprints, what is left to do, and batches."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import Painter, pair_spec
+from fault_proxy import FaultProxy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows import storage
+from flows.errors import ManifestError
+from flows.output.ledger import LedgerIndex, key_of
+from flows.records import Manifest, PairSpec, PlannedPair, RunPlan
+from flows.run import plan
+from flows.run.plan import fingerprinted, in_batches, plan_run
+from flows.settings import Selection
+
+WEIGHTS = "ab" * 32
+NOTHING_DONE = LedgerIndex()
+
+
+def manifest_of(specs: Iterable[PairSpec]) -> Manifest:
+    return Manifest("/in/pairs.csv", "00" * 32, (), tuple(specs), ())
+
+
+def plan_of(
+    specs: Iterable[PairSpec],
+    index: LedgerIndex = NOTHING_DONE,
+    selection: Selection | None = None,
+    failed_before: Iterable[str] = (),
+    pairs_per_task: int = 16,
+    devices: int = 1,
+) -> RunPlan:
+    return plan_run(
+        manifest_of(specs),
+        index,
+        WEIGHTS,
+        selection or Selection(),
+        frozenset(failed_before),
+        pairs_per_task,
+        devices,
+    )
+
+
+def fingerprint(spec: PairSpec, weights: str = WEIGHTS) -> str:
+    (pair,) = fingerprinted([spec], NOTHING_DONE, weights)
+    return pair.fingerprint
+
+
+def ids(pairs: Iterable[PlannedPair]) -> list[str]:
+    return [pair.spec.pair_id for pair in pairs]
+
+
+# ---------------------------------------------------------------- fingerprints
+
+
+@pytest.fixture
+def files(photo: Painter, style: Painter) -> dict[str, str]:
+    """A content and a style image, as arguments of `pair_spec`."""
+    return {"content": photo("cat.png"), "style": style("waves.png")}
+
+
+def test_a_fingerprint_is_20_hex_digits(files: dict[str, str]) -> None:
+    """The fingerprint is a part of file names: 20 digits, the same at every look."""
+    first, second = fingerprint(pair_spec(**files)), fingerprint(pair_spec(**files))
+
+    assert first == second
+    assert len(first) == 20
+    assert set(first) <= set("0123456789abcdef")
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_a_fingerprint_changes_with_either_picture(files: dict[str, str], which: str) -> None:
+    """One other byte in the content or the style image makes another result, so another fingerprint."""
+    before = fingerprint(pair_spec(**files))
+    with open(files[which], "ab") as file:
+        file.write(b"x")
+
+    assert fingerprint(pair_spec(**files)) != before
+
+
+def test_a_fingerprint_tells_content_from_style(files: dict[str, str]) -> None:
+    """The same two pictures the other way round are another pair."""
+    swapped = {"content": files["style"], "style": files["content"]}
+
+    assert fingerprint(pair_spec(**files)) != fingerprint(pair_spec(**swapped))
+
+
+def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
+    """Whatever option is changed, the pair is done again."""
+    changes: dict[str, Any] = {
+        "recipe": "gatys",
+        "size_px": 64,
+        "enlarge": True,
+        "style_scale": 0.5,
+        "content_weight": 2.0,
+        "style_weight": 31.0,
+        "tv_weight": 1.0,
+        "content_layers": ("relu4_1",),
+        "style_layers": ("relu1_1", "relu2_1"),
+        "style_layer_weights": (1.0, 2.0, 3.0, 4.0, 5.0),
+        "pooling": "average",
+        "init": "noise",
+        "seed": 1,
+        "levels": 3,
+        "optimizer": "adam",
+        "learning_rate": 0.1,
+        "steps": 7,
+        "loss_threshold": 0.5,
+        "plateau_tolerance": 0.5,
+        "plateau_window": 5,
+        "max_seconds": 60.0,
+        "output_format": "jpeg",
+        "jpeg_quality": 50,
+    }
+    made = {}
+    for name, value in changes.items():
+        # L-BFGS takes no learning rate, so that one is changed under Adam.
+        base = {"optimizer": "adam"} if name == "learning_rate" else {}
+        made[name] = fingerprint(pair_spec(**files, options=base | {name: value}))
+    made["nothing"] = fingerprint(pair_spec(**files))
+
+    assert set(changes) == set(pair_spec().options.model_fields_set)
+    assert len(set(made.values())) == len(changes) + 1
+
+
+def test_a_fingerprint_does_not_change_with_how_an_option_is_written(files: dict[str, str]) -> None:
+    """An option at its default, or at what the recipe says anyway, changes nothing."""
+    written = {"size_px": 512, "style_weight": 30.0, "optimizer": "lbfgs", "steps": 300}
+
+    assert fingerprint(pair_spec(**files, options=written)) == fingerprint(pair_spec(**files))
+
+
+def test_a_fingerprint_changes_with_weights_and_engine(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights, or another version of the engine, make other pictures."""
+    spec = pair_spec(**files)
+    made = {fingerprint(spec), fingerprint(spec, "cd" * 32)}
+    monkeypatch.setattr(plan, "__version__", "99.0")
+    made.add(fingerprint(spec))
+
+    assert len(made) == 3
+
+
+def test_a_fingerprint_does_not_change_with_anything_else(files: dict[str, str], tmp_path: Path) -> None:
+    """Row, id, extra columns, the way a cell is written, and the name and time of a file decide nothing."""
+    before = fingerprint(pair_spec(**files))
+    moved = shutil.copy(files["content"], tmp_path / "renamed.jpg")
+    os.utime(moved, (1, 1))
+    other = pair_spec(
+        77,
+        str(moved),
+        files["style"],
+        pair_id="another",
+        extra={"artist": "Hokusai"},
+        content_cell="../renamed.jpg",
+        style_cell="waves.png",
+    )
+
+    assert fingerprint(other) == before
+
+
+def test_a_planned_pair_knows_its_inputs(files: dict[str, str]) -> None:
+    """The identities that the fingerprint was made of go along, so that a later change of a file is noticed."""
+    (pair,) = fingerprinted([pair_spec(**files)], NOTHING_DONE, WEIGHTS)
+
+    for identity, path in ((pair.content_identity, files["content"]), (pair.style_identity, files["style"])):
+        assert identity == f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
+
+
+def test_a_missing_picture_is_planned_all_the_same(files: dict[str, str]) -> None:
+    """A pair whose picture is missing is left to do, and fails there with its reason; the others are planned."""
+    specs = [pair_spec(2, **files), pair_spec(3, "/no/such/cat.png", files["style"])]
+    planned = plan_of(specs)
+
+    assert ids(planned.todo) == ["pair-2", "pair-3"]
+    assert planned.todo[1].content_identity == "missing"
+    assert planned.todo[1].style_identity == planned.todo[0].style_identity
+
+
+@pytest.mark.parametrize("odd", [".", "waves.png/cat.png", "x" * 300], ids=["folder", "below a file", "endless"])
+def test_one_odd_address_does_not_stop_the_plan(files: dict[str, str], tmp_path: Path, odd: str) -> None:
+    """A cell that names a folder, something below a file or an endless name costs its own row alone."""
+    planned = plan_of([pair_spec(2, str(tmp_path / odd), files["style"]), pair_spec(3, **files)])
+
+    assert ids(planned.todo) == ["pair-2", "pair-3"]
+
+
+def test_a_picture_that_appears_later_makes_another_fingerprint(files: dict[str, str], tmp_path: Path) -> None:
+    """A pair that failed for want of a picture starts anew once the picture is there."""
+    spec = pair_spec(content=str(tmp_path / "late.png"), style=files["style"])
+    before = fingerprint(spec)
+    shutil.copy(files["content"], spec.content)
+
+    assert fingerprint(spec) != before
+
+
+def test_every_file_is_looked_at_once(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Many pairs that share a style ask S3 for it once: one HEAD request per file, however often it is named."""
+    contents = [f"{s3_bucket}/{number}.png" for number in range(5)]
+    for address in (*contents, f"{s3_bucket}/waves.png"):
+        storage.create(address, address.encode())
+    s3_proxy.requests.clear()
+    specs = [pair_spec(row, contents[row % 5], f"{s3_bucket}/waves.png") for row in range(2, 42)]
+    planned = plan_of(specs)
+
+    assert len(planned.todo) == 40
+    assert s3_proxy.requests == {"HEAD": 6}
+
+
+# ---------------------------------------------------------------- done, left, not selected
+
+
+def three_pairs() -> list[PairSpec]:
+    return [pair_spec(row, f"/none/{row}.png", pair_id=pair_id) for row, pair_id in ((2, "a"), (3, "b"), (4, "c"))]
+
+
+def test_a_pair_with_a_record_is_done() -> None:
+    """What has a record of its fingerprint is done; the rest is left, in the order of the manifest."""
+    specs = three_pairs()
+    done = key_of(fingerprinted(specs, NOTHING_DONE, WEIGHTS)[1])
+    planned = plan_of(specs, LedgerIndex(frozenset({done, ("c", "f" * 20), ("x", done[1])})))
+
+    assert (ids(planned.done), ids(planned.todo), ids(planned.unselected)) == (["b"], ["a", "c"], [])
+
+
+def test_an_attempt_is_numbered_after_the_last_one() -> None:
+    """A pair that failed twice with this fingerprint makes its third attempt; attempts of another do not count."""
+    specs = three_pairs()
+    keys = [key_of(pair) for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS)]
+    planned = plan_of(specs, LedgerIndex(frozenset(), {keys[0]: 2, ("b", "f" * 20): 5}))
+
+    assert [pair.attempt for pair in planned.todo] == [3, 1, 1]
+
+
+def test_attempts_before_a_retry_with_other_options_count() -> None:
+    """Other options make another fingerprint; the attempts that the pair had with its earlier one go on counting."""
+    spec = pair_spec()
+    index = LedgerIndex(attempts={(spec.pair_id, "an earlier one"): 2})
+    (alone,) = fingerprinted([spec], index, WEIGHTS)
+    (counted,) = fingerprinted([spec], index, WEIGHTS, {spec.pair_id: "an earlier one"})
+
+    assert (alone.attempt, counted.attempt) == (1, 3)
+
+
+@pytest.mark.parametrize(("most", "todo"), [(1, 2), (2, 2), (3, 3), (None, 3)])
+def test_what_failed_too_often_is_left_alone(most: int | None, todo: int) -> None:
+    """With `max_attempts` a pair that has failed so many times is not taken on, the others are."""
+    specs = three_pairs()
+    index = LedgerIndex(attempts={(specs[1].pair_id, fingerprint(specs[1])): 2})
+
+    assert len(plan_of(specs, index, Selection(max_attempts=most)).todo) == todo
+
+
+def test_a_failed_pair_is_left_to_do() -> None:
+    """Without a record a pair is left, however often it failed."""
+    specs = three_pairs()
+    keys = [key_of(pair) for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS)]
+
+    assert ids(plan_of(specs, LedgerIndex(frozenset(), dict.fromkeys(keys, 9))).todo) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "failed_before", "todo", "unselected"),
+    [
+        (Selection(), ["b"], ["a", "b", "c"], []),
+        (Selection(only=("c", "a")), [], ["a", "c"], ["b"]),
+        (Selection(only=("b", "b")), [], ["b"], ["a", "c"]),
+        (Selection(limit=2), [], ["a", "b"], ["c"]),
+        (Selection(limit=99), [], ["a", "b", "c"], []),
+        (Selection(only=("b", "c"), limit=1), [], ["b"], ["a", "c"]),
+        (Selection(only_failed=True), ["b", "not in this manifest"], ["b"], ["a", "c"]),
+        (Selection(only_failed=True), [], [], ["a", "b", "c"]),
+        (Selection(only_failed=True, only=("a",)), ["b"], [], ["a", "b", "c"]),
+        (Selection(only_failed=True, limit=1), ["b", "c"], ["b"], ["a", "c"]),
+    ],
+)
+def test_a_selection_takes_on_some_rows(
+    selection: Selection, failed_before: list[str], todo: list[str], unselected: list[str]
+) -> None:
+    """Ids, a limit and "what failed" narrow what is taken on, together and in the manifest's order."""
+    planned = plan_of(three_pairs(), selection=selection, failed_before=failed_before)
+
+    assert (ids(planned.todo), ids(planned.unselected), planned.done) == (todo, unselected, ())
+
+
+def test_the_limit_counts_what_is_left() -> None:
+    """The same command with a limit goes on where it stopped: pairs that are done do not use it up."""
+    specs = three_pairs()
+    first = key_of(fingerprinted(specs, NOTHING_DONE, WEIGHTS)[0])
+    planned = plan_of(specs, LedgerIndex(frozenset({first})), Selection(limit=1))
+
+    assert (ids(planned.done), ids(planned.todo), ids(planned.unselected)) == (["a"], ["b"], ["c"])
+
+
+def test_an_unknown_id_is_an_error_that_names_it() -> None:
+    """--only with an id that no valid row has stops the run before anything is done."""
+    with pytest.raises(ManifestError, match=r"pairs.csv: no valid row has the id 'A'"):
+        plan_of(three_pairs(), selection=Selection(only=("b", "A")))
+
+
+# ---------------------------------------------------------------- batches
+
+
+def planned_pairs(*kinds: tuple[str, dict[str, Any]]) -> list[PlannedPair]:
+    """Pairs with these styles and options, from row 2 on."""
+    specs = [pair_spec(row, style=style, options=options) for row, (style, options) in enumerate(kinds, start=2)]
+    return [PlannedPair(spec, "x", "y", f"{spec.row:020}") for spec in specs]
+
+
+def rows(batches: Iterable[Any]) -> list[list[int]]:
+    return [[pair.spec.row for pair in batch.pairs] for batch in batches]
+
+
+def test_a_batch_has_one_style_and_one_set_of_options() -> None:
+    """Pairs are grouped by style and options, each group in the manifest's order; only the seed may differ."""
+    pairs = planned_pairs(
+        ("/s/waves.png", {}),
+        ("/s/ink.png", {}),
+        ("/s/waves.png", {"seed": 5}),
+        ("/s/waves.png", {"size_px": 64}),
+        ("/s/ink.png", {}),
+        ("/s/waves.png", {}),
+        ("/s/waves.png", {"steps": 300}),
+        ("/other/waves.png", {}),
+    )
+
+    assert rows(in_batches(pairs, 16, 1)) == [[2, 4, 7, 8], [3, 6], [5], [9]]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "pairs_per_task", "devices", "sizes"),
+    [
+        (10, 4, 1, [4, 4, 2]),
+        (10, 16, 1, [10]),
+        (10, 16, 2, [5, 5]),
+        (10, 16, 3, [4, 4, 2]),
+        (10, 3, 2, [3, 3, 3, 1]),
+        (10, 16, 99, [1] * 10),
+        (1, 16, 4, [1]),
+        (10, 1, 1, [1] * 10),
+        (600, 256, 1, [256, 256, 88]),
+        (100, 256, 2, [50, 50]),
+        (600, 256, 2, [75] * 8),
+        (1000, 256, 8, [64] * 15 + [40]),
+    ],
+)
+def test_batches_are_cut_so_that_every_device_has_work(
+    pairs: int, pairs_per_task: int, devices: int, sizes: list[int]
+) -> None:
+    """A batch has at most pairs_per_task pairs and a device's share; of many, every device gets several batches."""
+    batches = in_batches(planned_pairs(*[("/s/waves.png", {})] * pairs), pairs_per_task, devices)
+
+    assert [len(batch.pairs) for batch in batches] == sizes
+    assert [row for batch in rows(batches) for row in batch] == list(range(2, 2 + pairs))
+
+
+def test_no_pairs_make_no_batches() -> None:
+    """Where nothing is left, there is nothing to start."""
+    assert in_batches([], 16, 4) == ()
+
+
+def test_the_name_of_a_batch_says_style_size_and_rows() -> None:
+    """A person sees from its name what a task is at."""
+    pairs = planned_pairs(
+        ("/s/great waves.png", {"size_px": 64}), ("/s/great waves.png", {"size_px": 64}), ("s3://b/ink", {})
+    )
+
+    assert [batch.name for batch in in_batches(pairs, 16, 1)] == [
+        "great waves at 64 px: 2 pairs from row 2",
+        "ink at 512 px: row 4",
+    ]
+
+
+# ---------------------------------------------------------------- whatever the manifest
+
+
+KIND = st.tuples(
+    st.sampled_from(["/s/waves.png", "/s/ink.png", "s3"]), st.sampled_from([64, 128]), st.integers(0, 3), st.booleans()
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(KIND, max_size=12),
+    limit=st.none() | st.integers(1, 5),
+    only_failed=st.booleans(),
+    failed=st.sets(st.integers(2, 14)),
+    wanted=st.sets(st.integers(2, 14), max_size=4),
+    pairs_per_task=st.integers(1, 5),
+    devices=st.integers(1, 3),
+)
+def test_no_pair_is_lost_or_done_twice(
+    kinds: list[tuple[str, int, int, bool]],
+    limit: int | None,
+    only_failed: bool,
+    failed: set[int],
+    wanted: set[int],
+    pairs_per_task: int,
+    devices: int,
+) -> None:
+    """Every pair is done, in exactly one batch, or not selected: together they are the manifest."""
+    specs = [
+        pair_spec(row, "/none.png", f"/none/{style}", options={"size_px": size_px, "seed": seed})
+        for row, (style, size_px, seed, _) in enumerate(kinds, start=2)
+    ]
+    recorded = [spec for spec, (*_, is_done) in zip(specs, kinds, strict=True) if is_done]
+    index = LedgerIndex(frozenset(key_of(pair) for pair in fingerprinted(recorded, NOTHING_DONE, WEIGHTS)))
+    only = tuple(spec.pair_id for spec in specs if spec.row in wanted)
+    selection = Selection(only=only, limit=limit, only_failed=only_failed)
+    planned = plan_of(specs, index, selection, {f"pair-{row}" for row in failed}, pairs_per_task, devices)
+    batched = [pair for batch in planned.batches for pair in batch.pairs]
+
+    everything = [*planned.done, *batched, *planned.unselected]
+    assert sorted(ids(everything)) == sorted(spec.pair_id for spec in specs)
+    assert set(ids(planned.done)) == {spec.pair_id for spec in recorded}
+    assert [pair.spec.row for pair in planned.todo] == sorted(pair.spec.row for pair in batched)
+    assert len(batched) <= (limit or len(specs))
+    for batch in planned.batches:
+        assert 1 <= len(batch.pairs) <= pairs_per_task
+        assert len({pair.spec.style for pair in batch.pairs}) == 1
+        assert len({pair.spec.options.model_copy(update={"seed": 0}).digest() for pair in batch.pairs}) == 1

@@ -1,0 +1,209 @@
+"""flows.worker: batches of several real pairs, in this process: who is with whom, and what is told when."""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import FINGERPRINT, Painter, pair_spec, planned
+from fault_proxy import FaultProxy
+
+from flows import storage
+from flows.output.ledger import Ledger
+from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken, batch, engine, inputs, stylize_pairs
+from nst_core.backbones.catalogue import WeightsFile
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = {
+    "size_px": 64,
+    "steps": 2,
+    "style_layers": ("relu1_1", "relu2_1"),
+    "content_layers": ("relu2_1",),
+}
+ONE_BY_ONE = {"max_seconds": 600.0}
+"""A time budget is not shared, so a chunk is one pair on any device."""
+
+
+def pairs_of(contents: list[str], style: str, **options: object) -> list[PlannedPair]:
+    specs = [pair_spec(row, content, style, options=QUICK | options) for row, content in enumerate(contents, start=2)]
+    return [planned(spec) for spec in specs]
+
+
+def said_of(pairs: list[PlannedPair], job: Job, also: Callable[[Message], None] = lambda _: None) -> list[Message]:
+    """Everything that is said while these pairs are done; every pair has exactly one outcome."""
+    said: list[Message] = []
+
+    def report(message: Message) -> None:
+        said.append(message)
+        also(message)
+
+    stylize_pairs(report, pairs, job, "cpu")
+    assert sorted(one.pair_id for one in outcomes(said)) == sorted(pair.spec.pair_id for pair in pairs)
+    return said
+
+
+def outcomes(said: list[Message]) -> list[PairRecord | AttemptRecord | LeftPending]:
+    return [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
+
+
+def chunks(said: list[Message]) -> list[tuple[str, ...]]:
+    return [message.pair_ids for message in said if isinstance(message, ChunkStarted)]
+
+
+def test_bad_inputs_leave_their_batch_mates_alone(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A missing, a broken, a replaced and a too thin picture fail, each with its reason; the four between succeed."""
+    good = [photo(f"good-{seed}.png", seed=seed) for seed in range(4)]
+    broken, replaced = tmp_path / "broken.png", photo("replaced.png", seed=8)
+    broken.write_bytes(Path(good[0]).read_bytes()[:300])
+    thin = photo("thin.png", 320, 16, seed=9)
+    contents = [good[0], "/no/such.png", good[1], str(broken), good[2], replaced, good[3], thin]
+    pairs = pairs_of(contents, waves, style_layers=("relu1_1", "relu4_1"))
+    photo("replaced.png", seed=99)
+    result = {one.pair_id: one for one in outcomes(said_of(pairs, job))}
+
+    assert [result[f"pair-{row}"].error_kind for row in (3, 5, 7, 9)] == [
+        "not_found",
+        "bad_image",
+        "input_changed",
+        "options",
+    ]
+    succeeded = [result[f"pair-{row}"] for row in (2, 4, 6, 8)]
+    assert [record.content for record in succeeded] == good
+    assert Ledger(job.output).index().done == {(record.pair_id, FINGERPRINT) for record in succeeded}
+    assert len(Ledger(job.output).index().attempts) == 4
+    assert len({record.output_sha256 for record in succeeded}) == 4
+
+
+def test_pairs_of_one_size_go_together(photo: Painter, waves: str, job: Job) -> None:
+    """Wide, tall and square pictures are mixed in the batch; on the device, each is among its like."""
+    shapes = {"wide": (80, 60), "tall": (60, 80), "square": (70, 70)}
+    contents = [photo(f"{name}-{n}.png", *shape, seed=n) for n in range(3) for name, shape in shapes.items()]
+    said = said_of(pairs_of(contents, waves), job)
+    size = {one.pair_id: (one.width, one.height) for one in outcomes(said)}
+
+    assert sorted(size.values()) == [(48, 64)] * 3 + [(64, 48)] * 3 + [(64, 64)] * 3
+    assert all(len({size[pair_id] for pair_id in chunk}) == 1 for chunk in chunks(said))
+    assert sorted(pair_id for chunk in chunks(said) for pair_id in chunk) == sorted(size)
+
+
+def test_a_time_budget_puts_pairs_on_their_own(photo: Painter, waves: str, job: Job) -> None:
+    """With max_seconds every pair has the device to itself for its time."""
+    contents = [photo(f"{seed}.png", seed=seed) for seed in range(3)]
+
+    assert [len(chunk) for chunk in chunks(said_of(pairs_of(contents, waves, **ONE_BY_ONE), job))] == [1, 1, 1]
+
+
+def test_a_pair_is_told_of_when_it_is_safe(photo: Painter, waves: str, job: Job) -> None:
+    """When an outcome is told, the image and the record, or the attempt, are there already."""
+    contents = [photo("good.png"), "/no/such.png"]
+    kept = []
+
+    def look(message: Message) -> None:
+        if isinstance(message, PairRecord):
+            assert storage.identity(storage.join(job.output, message.output)) == f"sha256:{message.output_sha256}"
+            kept.append(Ledger(job.output).read_record((message.pair_id, FINGERPRINT)) == message)
+        if isinstance(message, AttemptRecord):
+            kept.append(Ledger(job.output).read_attempt((message.pair_id, FINGERPRINT), 1) == message)
+
+    said_of(pairs_of(contents, waves), job, look)
+
+    assert kept == [True, True]
+
+
+def test_the_next_pairs_are_loaded_while_the_device_is_busy(photo: Painter, waves: str, job: Job) -> None:
+    """While the first pair is on the device, the files of all others are read: they may even go away then."""
+    contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
+    pairs = pairs_of(contents, waves, **ONE_BY_ONE)
+    on_device: list[str] = []
+
+    def remove_files(message: Message) -> None:
+        if isinstance(message, ChunkStarted) and not on_device:
+            on_device.extend(message.pair_ids)
+            time.sleep(1.0)  # the device is busy so long
+            for content in contents:
+                os.unlink(content)
+
+    result = outcomes(said_of(pairs, job, remove_files))
+
+    assert [type(one) for one in result] == [PairRecord] * 4
+
+
+def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str, job: Job) -> None:
+    """Finished pairs are told of by other threads than the one that drives the device."""
+    threads: dict[str, set[int]] = {"chunk": set(), "outcome": set()}
+
+    def note(message: Message) -> None:
+        threads["chunk" if isinstance(message, ChunkStarted | StepTaken) else "outcome"].add(threading.get_ident())
+
+    said_of(pairs_of([photo("a.png"), photo("b.png", seed=1)], waves), job, note)
+
+    assert threads["chunk"] == {threading.get_ident()}
+    assert threads["outcome"] and not threads["outcome"] & threads["chunk"]
+
+
+@pytest.mark.parametrize("sizes", ["one size", "all sizes differ"])
+def test_a_batch_larger_than_its_memory_is_done(
+    photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, sizes: str
+) -> None:
+    """Where only two pairs may wait for the device and two for their writing, all are done all the same."""
+    monkeypatch.setattr(batch, "PIXELS_AHEAD", 1)
+    contents = [photo(f"{n}.png", 80, 60 + (n if sizes == "all sizes differ" else 0), seed=n) for n in range(7)]
+    result = outcomes(said_of(pairs_of(contents, waves), job))
+
+    assert [type(one) for one in result] == [PairRecord] * 7
+
+
+def test_a_style_is_read_and_encoded_once(
+    s3_bucket: str, s3_proxy: FaultProxy, photo: Painter, waves: str, weights: WeightsFile
+) -> None:
+    """Two batches of five pairs ask S3 for each content once and for their style once, and encode it once."""
+    job = Job(f"{s3_bucket}/out", "this run", weights, "fp32")
+    storage.create(f"{s3_bucket}/waves.png", Path(waves).read_bytes())
+    for seed in range(10):
+        storage.create(f"{s3_bucket}/{seed}.png", Path(photo(f"{seed}.png", seed=seed)).read_bytes())
+    pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(10)], f"{s3_bucket}/waves.png")
+    inputs.read_style.cache_clear()
+    engine._encoded_style.cache_clear()
+    s3_proxy.requests.clear()
+    result = outcomes(said_of(pairs[:5], job)) + outcomes(said_of(pairs[5:], job))
+
+    assert [type(one) for one in result] == [PairRecord] * 10
+    assert s3_proxy.requests["GET"] == 11
+    assert engine._encoded_style.cache_info().misses == 1
+
+
+def test_a_copy_of_a_style_is_the_same_style(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """What counts is the picture: under another name it is read again, but not encoded again."""
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(Path(waves).read_bytes())
+    engine._encoded_style.cache_clear()
+    for number, address in enumerate((waves, str(copy))):
+        said_of(pairs_of([photo(f"{number}.png", seed=number)], address), job)
+
+    assert engine._encoded_style.cache_info().misses == 1
+
+
+def test_a_bad_style_fails_every_pair_of_its_batch(photo: Painter, job: Job) -> None:
+    """Without its style no pair of a batch can be done: each one's attempt says why, and nothing is stylized."""
+    contents = [photo(f"{seed}.png", seed=seed) for seed in range(3)]
+    said = said_of(pairs_of(contents, "/no/style.png"), job)
+
+    assert [one.error_kind for one in outcomes(said)] == ["not_found"] * 3
+    assert all("/no/style.png" in one.error for one in outcomes(said))
+    assert chunks(said) == []
+
+
+def test_a_failure_that_cannot_be_kept_leaves_its_pair_pending(photo: Painter, waves: str, job: Job) -> None:
+    """Where even the attempt cannot be written, the pair is told of as pending, with both reasons; others go on."""
+    attempts = Path(job.output, "_nst", "attempts")
+    attempts.parent.mkdir(parents=True)
+    attempts.write_text("in the way")
+    result = {one.pair_id: one for one in outcomes(said_of(pairs_of(["/no/such.png", photo("good.png")], waves), job))}
+
+    assert isinstance(result["pair-2"], LeftPending)
+    assert "/no/such.png" in result["pair-2"].error and str(attempts) in result["pair-2"].error
+    assert isinstance(result["pair-3"], PairRecord)

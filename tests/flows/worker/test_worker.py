@@ -1,0 +1,468 @@
+"""flows.worker: one real pair in a batch of its own, with the real VGG-19, small and on the CPU."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
+from PIL import Image
+
+from flows import storage
+from flows.output.ledger import Ledger
+from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.worker import ChunkStarted, Job, Message, StepTaken, engine, inputs, stylize_pairs
+from nst_core import __version__
+from nst_core.backbones.backbone import Backbone, load_backbone
+from nst_core.backbones.catalogue import WeightsFile
+from nst_core.errors import WeightsError
+from nst_core.images import read_metadata
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_tensor
+
+SMALL = {"size_px": 64, "steps": 3}
+SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
+"""Layers that small pictures still have, and that are fast."""
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def backbone(weights: WeightsFile) -> Backbone:
+    return load_backbone(weights)
+
+
+def stylize_pair(pair: PlannedPair, job: Job) -> Message:
+    """The outcome of a batch of one pair."""
+    said: list[Message] = []
+    stylize_pairs(said.append, [pair], job, "cpu")
+    (outcome,) = [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
+    return outcome
+
+
+def done(spec_or_pair: object, job: Job) -> PairRecord:
+    """The record of a pair that must succeed."""
+    pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
+    result = stylize_pair(pair, job)
+    assert isinstance(result, PairRecord), result
+    return result
+
+
+def failed(spec_or_pair: object, job: Job) -> AttemptRecord:
+    """The record of an attempt that must fail; it is kept, and no image and no record of the pair are."""
+    pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
+    result = stylize_pair(pair, job)
+    assert isinstance(result, AttemptRecord), result
+    assert Ledger(job.output).read_attempt((pair.spec.pair_id, pair.fingerprint), pair.attempt) == result
+    assert Ledger(job.output).index().done == frozenset()
+    assert storage.names(storage.join(job.output, "images")) == []
+    return result
+
+
+def image_of(record: PairRecord, job: Job) -> Image.Image:
+    return Image.open(storage.join(job.output, record.output)).convert("RGB")
+
+
+def recomputed(
+    record: PairRecord, job: Job, backbone: Backbone, style_size: tuple[int, int], pastiche: Image.Image | None = None
+) -> dict[str, float]:
+    """The losses of a picture (by default the file on disk) from the formulas of the recipes, in float64."""
+    options = record.options
+    pastiche = pastiche or image_of(record, job)
+    content = Image.open(record.content).convert("RGB").resize(pastiche.size, Image.Resampling.LANCZOS)
+    style = Image.open(record.style).convert("RGB").resize(style_size, Image.Resampling.LANCZOS)
+    layers = tuple({*options.content_layers, *options.style_layers})
+    with torch.no_grad():
+        of_pastiche, of_content, of_style = (
+            {name: maps[0].double().flatten(1) for name, maps in backbone.exact(to_tensor(image), layers).items()}
+            for image in (pastiche, content, style)
+        )
+    content_loss = style_loss = 0.0
+    for layer in options.content_layers:
+        wanted = of_content[layer]
+        scale = 1 / wanted.square().mean() if options.recipe == "relative" else 1.0
+        content_loss += float(scale * (of_pastiche[layer] - wanted).square().mean())
+    for layer, weight in zip(options.style_layers, options.style_layer_weights or (), strict=True):
+        channels, positions = of_pastiche[layer].shape
+        gram = of_pastiche[layer] @ of_pastiche[layer].T
+        wanted = of_style[layer] @ of_style[layer].T
+        if options.recipe == "relative":
+            gram, wanted = gram / positions, wanted / of_style[layer].shape[1]
+            style_loss += weight * float((gram - wanted).square().mean() / wanted.square().mean())
+        else:  # notebook
+            style_loss += weight * float((gram - wanted).square().mean() / (channels * positions))
+    pixels = to_tensor(pastiche)[0].double()
+    tv = float(pixels.diff(dim=2).abs().mean() + pixels.diff(dim=1).abs().mean())
+    total = (options.content_weight or 0) * content_loss + (options.style_weight or 0) * style_loss
+    return {"total": total + options.tv_weight * tv, "content": content_loss, "style": style_loss, "tv": tv}
+
+
+def losses_of(record: PairRecord) -> dict[str, float]:
+    return {
+        "total": record.total_loss,
+        "content": record.content_loss,
+        "style": record.style_loss,
+        "tv": record.tv_loss,
+    }
+
+
+# ---------------------------------------------------------------- a pair that succeeds
+
+
+def test_a_pair_ends_in_an_image_and_a_record(cat: str, waves: str, job: Job) -> None:
+    """The record says what was made of what: sizes, hashes, steps, options and who made it."""
+    spec = pair_spec(content=cat, style=waves, pair_id="cat-1.a", options=SMALL | {"seed": 5})
+    record = done(planned(spec, attempt=3), job)
+    path = Path(job.output, record.output)
+
+    assert Ledger(job.output).read_record(("cat-1.a", FINGERPRINT)) == record
+    assert (record.width, record.height) == Image.open(path).size == (64, 48)
+    assert record.content_sha256 == sha256_of(cat)
+    assert record.style_sha256 == sha256_of(waves)
+    assert record.output_sha256 == sha256_of(path)
+    assert record.output == f"images/cat-1.a-{sha256_of(path)[:8]}.png"
+    assert (record.content, record.style) == (cat, waves)
+    assert (record.pair_id, record.fingerprint, record.run_id) == ("cat-1.a", FINGERPRINT, "this run")
+    assert record.attempts == 3
+    assert record.steps == 3
+    assert record.evaluations >= 3
+    assert record.stop_reason == "steps"
+    assert (record.device, record.precision, record.backbone) == ("cpu", "fp32", "vgg19")
+    assert record.weights_sha256 == job.weights.sha256
+    assert record.options == spec.options
+    assert (record.recipe, record.options_digest, record.seed) == ("relative", spec.options.digest(), 5)
+    assert record.engine_version == __version__
+    assert record.started_at <= record.finished_at
+    assert 0 < record.seconds < 60
+    assert record.notes == ()
+
+
+def test_stylizing_lowers_the_loss(cat: str, waves: str, job: Job) -> None:
+    """Three steps from the content image already bring the total loss of the saved file well below the first."""
+    record = done(pair_spec(content=cat, style=waves, options=SMALL), job)
+
+    assert record.total_loss < 0.8 * record.initial_total_loss
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"output_format": "jpeg", "jpeg_quality": 40},
+        {"style_scale": 0.5, "tv_weight": 10.0, "content_weight": 2.0},
+        {"style_layers": ("relu1_1", "conv3_1"), "style_layer_weights": (0.5, 3.0), "content_layers": ("relu2_2",)},
+    ],
+    ids=["png", "jpeg", "weights", "layers"],
+)
+def test_the_losses_are_those_of_the_file_on_disk(
+    cat: str, waves: str, job: Job, backbone: Backbone, options: dict[str, object]
+) -> None:
+    """Whoever decodes the saved file and applies the formulas finds the losses of the record, PNG and JPEG alike."""
+    record = done(pair_spec(content=cat, style=waves, options=SMALL | options), job)
+    style_size = (32, 24) if record.options.style_scale == 0.5 else (64, 48)
+
+    assert losses_of(record) == pytest.approx(recomputed(record, job, backbone, style_size), rel=1e-4)
+
+
+def test_the_first_loss_is_that_of_the_content_image(cat: str, waves: str, job: Job, backbone: Backbone) -> None:
+    """initial_total_loss is that of what the optimisation started from: here the content image at its new size."""
+    record = done(pair_spec(content=cat, style=waves, options=SMALL), job)
+    start = Image.open(cat).convert("RGB").resize((64, 48), Image.Resampling.LANCZOS)
+    losses = recomputed(record, job, backbone, (64, 48), pastiche=start)
+
+    assert losses["content"] == 0
+    assert record.initial_total_loss == pytest.approx(losses["total"], rel=1e-4)
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpeg"])
+def test_the_image_says_how_it_was_made(cat: str, waves: str, job: Job, file_format: str) -> None:
+    """The file itself holds its pair, options and losses, the losses to the last digit."""
+    spec = pair_spec(content=cat, style=waves, options=SMALL | SHALLOW | {"output_format": file_format})
+    record = done(spec, job)
+    path = Path(job.output, record.output)
+
+    assert path.suffix == {"png": ".png", "jpeg": ".jpg"}[file_format]
+    assert Image.open(path).format == file_format.upper()
+    assert read_metadata(path.read_bytes()) == {
+        "pair_id": "pair-2",
+        "options_digest": spec.options.digest(),
+        "recipe": "relative",
+        "total_loss": repr(record.total_loss),
+        "content_loss": repr(record.content_loss),
+        "style_loss": repr(record.style_loss),
+        "tv_loss": repr(record.tv_loss),
+        "engine_version": __version__,
+    }
+
+
+def test_the_notebook_recipe_squeezes_the_style(cat: str, style: Painter, job: Job, backbone: Backbone) -> None:
+    """Its style target is that of the style image at the content's shape, whatever the style's own."""
+    tall = style("tall.png", 60, 120)
+    record = done(pair_spec(content=cat, style=tall, options=SMALL | {"recipe": "notebook"}), job)
+    squeezed, kept = (recomputed(record, job, backbone, size) for size in ((64, 48), (32, 64)))
+
+    assert losses_of(record) == pytest.approx(squeezed, rel=1e-4)
+    assert kept["style"] != pytest.approx(record.style_loss, rel=1e-2)
+
+
+def test_other_recipes_keep_the_style_s_shape(cat: str, style: Painter, job: Job, backbone: Backbone) -> None:
+    """The style image is used at the pastiche's long edge, neither squeezed nor cropped."""
+    tall = style("tall.png", 60, 120)
+    record = done(pair_spec(content=cat, style=tall, options=SMALL | SHALLOW), job)
+
+    assert losses_of(record) == pytest.approx(recomputed(record, job, backbone, (32, 64)), rel=1e-4)
+
+
+def test_noise_is_told_by_its_seed(cat: str, waves: str, job: Job) -> None:
+    """From noise, one seed gives one picture and another seed another."""
+    hashes = []
+    for number, seed in enumerate((1, 2, 1)):
+        spec = pair_spec(number, cat, waves, options=SMALL | SHALLOW | {"init": "noise", "seed": seed})
+        hashes.append(image_of(done(spec, job), job).tobytes())
+
+    assert hashes[0] != hashes[1]
+    assert hashes[0] == hashes[2]
+
+
+def test_a_seed_without_noise_changes_no_pixel(cat: str, waves: str, job: Job) -> None:
+    """From the content image the seed plays no part."""
+    pictures = {
+        image_of(done(pair_spec(seed, cat, waves, options=SMALL | SHALLOW | {"seed": seed}), job), job).tobytes()
+        for seed in (1, 2)
+    }
+
+    assert len(pictures) == 1
+
+
+def test_a_small_content_image_is_noted(photo: Painter, waves: str, job: Job) -> None:
+    """A content image smaller than size_px is stylized at its own size, and the record says so."""
+    record = done(pair_spec(content=photo("small.png", 40, 32), style=waves, options=SMALL | SHALLOW), job)
+
+    assert (record.width, record.height) == (40, 32)
+    assert record.notes == ("content is smaller than size_px: 40 x 32 instead of 64; --enlarge enlarges it",)
+
+
+def test_a_small_content_image_is_enlarged_on_wish(photo: Painter, waves: str, job: Job) -> None:
+    """With enlarge, the pastiche has size_px whatever the content image has, and there is nothing to note."""
+    spec = pair_spec(content=photo("small.png", 40, 32), style=waves, options=SMALL | SHALLOW | {"enlarge": True})
+    record = done(spec, job)
+
+    assert (record.width, record.height, record.notes) == (64, 51, ())
+
+
+def test_what_was_changed_in_an_image_is_noted(tmp_path: Path, waves: str, job: Job) -> None:
+    """Notes of the decoder go into the record, with which of the two images they are about."""
+    path = str(tmp_path / "glass.png")
+    Image.new("RGBA", (64, 48), (200, 30, 30, 128)).save(path)
+    record = done(pair_spec(content=path, style=waves, options=SMALL | SHALLOW), job)
+    other = done(pair_spec(3, content=waves, style=path, options=SMALL | SHALLOW), job)
+
+    assert record.notes == ("content: transparency laid over white",)
+    assert other.notes == ("style: transparency laid over white",)
+
+
+@pytest.mark.parametrize("file_format", ["png", "jpeg"])
+@pytest.mark.parametrize(
+    ("content_size", "size_px"), [((400, 40), 100), ((1000, 50), 329)], ids=["thin", "long after rounding"]
+)
+def test_a_pastiche_may_be_thinner_than_an_input(
+    photo: Painter, waves: str, job: Job, file_format: str, content_size: tuple[int, int], size_px: int
+) -> None:
+    """The limits of input images are not those of results: 100 x 10 px is small, but it is what was asked for."""
+    options = SHALLOW | {"size_px": size_px, "steps": 1, "output_format": file_format}
+    record = done(pair_spec(content=photo("thin.png", *content_size), style=waves, options=options), job)
+
+    assert image_of(record, job).size == (record.width, record.height)
+    assert record.width == size_px
+
+
+def test_pairs_on_s3_are_stylized_there(s3_bucket: str, cat: str, waves: str, weights: WeightsFile) -> None:
+    """Inputs and output on S3 end in the same record, with the true hashes of the objects."""
+    storage.create(f"{s3_bucket}/in/cat.png", Path(cat).read_bytes())
+    storage.create(f"{s3_bucket}/in/waves.png", Path(waves).read_bytes())
+    job = Job(f"{s3_bucket}/out", "this run", weights, "fp32")
+    spec = pair_spec(content=f"{s3_bucket}/in/cat.png", style=f"{s3_bucket}/in/waves.png", options=SMALL | SHALLOW)
+    record = done(spec, job)
+    data = storage.read(f"{s3_bucket}/out/{record.output}")
+
+    assert (record.content_sha256, record.style_sha256) == (sha256_of(cat), sha256_of(waves))
+    assert read_metadata(data)["total_loss"] == repr(record.total_loss)
+    assert Ledger(job.output).read_record(("pair-2", FINGERPRINT)) == record
+
+
+# ---------------------------------------------------------------- the commit
+
+
+def test_the_image_is_written_before_the_record(cat: str, waves: str, job: Job) -> None:
+    """Where the record cannot be written, the image is there; where the image cannot, there is no record."""
+    records, images = Path(job.output, "_nst", "records"), Path(job.output, "images")
+    pair = planned(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW))
+    records.parent.mkdir(parents=True)
+    records.write_text("in the way")
+    without_record = stylize_pair(pair, job)
+    written = os.listdir(images)
+    records.unlink()
+    for name in written:
+        (images / name).unlink()
+    images.rmdir()
+    images.write_text("in the way")
+    without_image = stylize_pair(pair, job)
+
+    assert isinstance(without_record, AttemptRecord) and "records" in without_record.error
+    assert len(written) == 1 and written[0].startswith("pair-2-")
+    assert isinstance(without_image, AttemptRecord) and "images" in without_image.error
+    assert not records.exists()
+
+
+def test_the_first_record_stands(cat: str, waves: str, job: Job, weights: WeightsFile) -> None:
+    """A second run that does the same pair gives back the first one's record, and no second image is left."""
+    pair = planned(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW))
+    first = done(pair, job)
+    second = done(pair, Job(job.output, "another run", weights, "fp32"))
+
+    assert second == first
+    assert second.run_id == "this run"
+    assert storage.names(storage.join(job.output, "images")) == [storage.name_of(first.output)]
+    assert storage.names(storage.join(job.output, "_nst", "records")) == [f"pair-2-{FINGERPRINT}.json"]
+
+
+def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, job: Job) -> None:
+    """Pairs of one style and size share its target, though weights, steps and seed differ; another size does not."""
+    cats = [photo(f"cat{number}.png", 96, 72, seed=number) for number in range(3)]
+    engine._encoded_style.cache_clear()
+    inputs.read_style.cache_clear()
+    misses = []
+    for number, options in enumerate(
+        ({}, {"style_weight": 5.0, "steps": 2, "seed": 3}, {"recipe": "gatys"}, {"size_px": 48}, {"pooling": "average"})
+    ):
+        done(pair_spec(number, cats[number % 3], waves, options=SMALL | SHALLOW | options), job)
+        misses.append((engine._encoded_style.cache_info().misses, inputs.read_style.cache_info().misses))
+
+    assert misses == [(1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
+
+
+def test_a_style_that_is_kept_gives_the_same_picture(photo: Painter, waves: str, job: Job) -> None:
+    """A pair's result does not depend on what the process did before it."""
+    specs = [pair_spec(number, photo(f"{number}.png", seed=number), waves, options=SMALL) for number in range(2)]
+    engine._encoded_style.cache_clear()
+    first = [image_of(done(spec, job), job).tobytes() for spec in specs]
+    engine._encoded_style.cache_clear()
+    other_job = Job(job.output + "-2", "this run", job.weights, "fp32")
+    second = [image_of(done(spec, other_job), other_job).tobytes() for spec in reversed(specs)]
+
+    assert first == second[::-1]
+
+
+# ---------------------------------------------------------------- a pair that fails
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_a_missing_file_is_recorded(cat: str, waves: str, job: Job, tmp_path: Path, which: str) -> None:
+    """A picture that is not there is that pair's failure, with the file's name; another attempt alone is no help."""
+    gone = str(tmp_path / "gone.png")
+    files = {"content": cat, "style": waves, which: gone}
+    attempt = failed(planned(pair_spec(**files, options=SMALL), attempt=2), job)
+
+    assert (attempt.error_kind, attempt.retryable) == ("not_found", False)
+    assert gone in attempt.error
+    assert (attempt.pair_id, attempt.fingerprint, attempt.attempt) == ("pair-2", FINGERPRINT, 2)
+    assert (attempt.run_id, attempt.device) == ("this run", "cpu")
+    assert attempt.started_at <= attempt.finished_at
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"<!doctype html><html>404</html>", "web page"),
+        (b"half", "cut short or damaged"),
+    ],
+    ids=["empty", "web page", "half"],
+)
+def test_a_bad_image_is_recorded(
+    cat: str, waves: str, job: Job, tmp_path: Path, which: str, data: bytes, reason: str
+) -> None:
+    """What is no whole picture is that pair's failure; the message names the file and what it is instead."""
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(Path(cat).read_bytes()[:500] if data == b"half" else data)
+    attempt = failed(pair_spec(**{"content": cat, "style": waves, which: str(bad)}, options=SMALL), job)
+
+    assert (attempt.error_kind, attempt.retryable) == ("bad_image", False)
+    assert attempt.error.startswith(f"{bad}: ")
+    assert reason in attempt.error
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_an_input_that_changes_after_planning_is_recorded(
+    cat: str, waves: str, job: Job, photo: Painter, which: str
+) -> None:
+    """A picture replaced between planning and reading makes no record under the old fingerprint: run again."""
+    pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
+    changed = {"content": cat, "style": waves}[which]
+    photo(Path(changed).name, 70, 70, seed=99)
+    attempt = failed(pair, job)
+
+    assert (attempt.error_kind, attempt.retryable) == ("input_changed", True)
+    assert changed in attempt.error
+
+
+def test_an_input_that_appears_after_planning_is_recorded(cat: str, waves: str, job: Job, photo: Painter) -> None:
+    """A picture that was missing when the run was planned is used by the next run, under its own fingerprint."""
+    os.rename(cat, f"{cat}.away")
+    pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
+    os.rename(f"{cat}.away", cat)
+    attempt = failed(pair, job)
+
+    assert (pair.content_identity, attempt.error_kind) == ("missing", "input_changed")
+
+
+@pytest.mark.parametrize("which", ["content", "style"])
+def test_a_picture_too_small_for_a_layer_is_recorded(
+    cat: str, waves: str, job: Job, photo: Painter, which: str
+) -> None:
+    """A side too short for the deepest layer is that pair's failure; the message says of which file, and what to do."""
+    thin = photo("thin.png", 320, 32)
+    attempt = failed(pair_spec(**{"content": cat, "style": waves, which: thin}, options=SMALL), job)
+
+    assert (attempt.error_kind, attempt.retryable) == ("options", False)
+    assert re.search(r"layer relu\d_\d needs at least \d+ px", attempt.error)
+    assert "size_px" in attempt.error
+    assert thin in attempt.error
+
+
+def test_a_failed_pair_does_not_spoil_the_next(cat: str, waves: str, job: Job, tmp_path: Path) -> None:
+    """After a failure the same process goes on, and a file that was repaired is read anew."""
+    bad = tmp_path / "repaired.png"
+    bad.write_bytes(b"not yet")
+    failed(pair_spec(content=cat, style=str(bad), options=SMALL | SHALLOW), job)
+    bad.write_bytes(Path(waves).read_bytes())
+    record = done(pair_spec(content=cat, style=str(bad), options=SMALL | SHALLOW), job)
+
+    assert record.style_sha256 == sha256_of(waves)
+
+
+def test_weights_that_were_replaced_end_the_run(
+    cat: str, waves: str, job: Job, weights: WeightsFile, tmp_path: Path
+) -> None:
+    """A weights file that is no longer the run's is no pair's fault: it is raised, and no failure is recorded."""
+    path = tmp_path / "weights.bin"
+    path.write_bytes(Path(weights.path).read_bytes()[:-1] + b"x")
+    replaced = Job(job.output, "this run", WeightsFile("vgg19", str(path), weights.sha256), "fp32")
+    pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
+
+    with pytest.raises(WeightsError, match=f"{path}: expected sha256 {weights.sha256}"):
+        stylize_pair(pair, replaced)
+    assert not os.path.exists(job.output)
+
+
+def test_a_record_is_plain_json(cat: str, waves: str, job: Job) -> None:
+    """Other tools read a record without this project: JSON with the options by name."""
+    record = done(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW), job)
+    values = json.loads(Path(job.output, "_nst", "records", f"pair-2-{FINGERPRINT}.json").read_text())
+
+    assert values["total_loss"] == record.total_loss
+    assert StylizeOptions.model_validate(values["options"]) == record.options
