@@ -6,7 +6,7 @@
 import logging
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -17,11 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import storage, stub
 from flows.environment import show_own_lines
-from flows.limits import limits_in_force
-from flows.manifest.load import load_manifest
-from flows.manifest.refusals import within_limits
 from flows.output import lease
-from flows.output.latest import latest_manifest
 from flows.prefect_layer.artifacts import UserInterface
 from flows.prefect_layer.embedded_server import kept_running
 from flows.prefect_layer.tasks import Counter, stylize_batch
@@ -29,22 +25,15 @@ from flows.records import RunSummary
 from flows.report.run_page import write_report
 from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience
-from flows.run.prepare import (
-    PreparedRun,
-    check_credentials,
-    check_places,
-    finish_run,
-    places_of,
-    prepare_run,
-    settings_again,
-)
+from flows.run.finish import check_credentials, finish_run
+from flows.run.prepare import PreparedRun, places_of, prepare_run
+from flows.run.request import Asked, resolve
 from flows.runners.choose import runner_of
 from flows.runners.device_worker import PoolStopped
 from flows.runners.runner import Pool, Runner, Worker
 from flows.settings import RunSettings, Selection
 from flows.watching.asked_for import operators_listeners
 from flows.watching.listeners import RunStarted, announcer, watched_by
-from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
@@ -65,7 +54,6 @@ def bulk_stylize(
     options: StylizeOptions | None = None,
     settings: RunSettings | None = None,
     selection: Selection | None = None,
-    only: Literal["failed"] | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> State[dict[str, object]]:
     """Stylize the pairs of a manifest that are not done yet.
@@ -77,7 +65,6 @@ def bulk_stylize(
         options: for rows that do not say otherwise; without a manifest, those of the latest run.
         settings: backbone, device, precision; without a manifest, the backbone and precision of the latest run.
         selection: which rows; all of them by default.
-        only: `failed` is short for a selection of what failed in the output's latest run.
         overrides: without a manifest, options that go on top of those of every row that is done again.
 
     Returns:
@@ -85,30 +72,12 @@ def bulk_stylize(
         rejected, or Failed (`Incomplete`) where selected rows are still pending.
     """
     show_own_lines()
-    selection = selection or Selection()
-    if only == "failed":
-        selection = selection.model_copy(update={"only_failed": True})
-    output = storage.absolute(output)
+    asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
-    limits = limits_in_force(strict=deployment.id is not None)
-    limits.check_writable(output)
-    if manifest is None:
-        limits.check_options(overrides or {})
-        latest, data, loaded = latest_manifest(output, overrides)
-        options, overrides = latest.options, latest.overrides | (overrides or {})
-        settings = settings or settings_again(latest)
-        loaded = within_limits(loaded, limits)
-    else:
-        if overrides:
-            raise OptionsError("overrides go with a run without a manifest; with one, give options")
-        options = options or StylizeOptions()
-        data, loaded = load_manifest(storage.absolute(manifest), options, limits)
-    settings = settings or RunSettings()
-    check_places(output, settings, limits)
-    with kept_running(), lease.held(output, settings.wait_for_output_seconds), runner_of(settings) as runner:
-        run = prepare_run(
-            data, loaded, output, options, settings, selection, overrides or {}, limits.max_image_bytes, runner.means
-        )
+    request = resolve(asked, strict=deployment.id is not None)
+    waits = request.settings.wait_for_output_seconds
+    with kept_running(), lease.held(request.output, waits), runner_of(request.settings) as runner:
+        run = prepare_run(request, runner.means)
         interface = UserInterface()
         try:
             with watched_by(interface), operators_listeners():
@@ -138,7 +107,7 @@ def _write_report(summary: RunSummary) -> str | None:
 
 
 def _announce(run: PreparedRun) -> None:
-    for row in run.manifest.rejected:
+    for row in run.request.manifest.rejected:
         logger.error("row %d: rejected: %s", row.row, row.reason())
     plan = run.plan
     logger.info(
@@ -150,7 +119,7 @@ def _announce(run: PreparedRun) -> None:
         run.record.backbone,
         run.record.precision,
         len(plan.done),
-        len(run.manifest.rejected),
+        len(run.request.manifest.rejected),
     )
     announcer().on_start(
         RunStarted(
@@ -158,7 +127,7 @@ def _announce(run: PreparedRun) -> None:
             todo=plan.todo,
             workers=run.means.names,
             done_before=len(plan.done),
-            rejected=len(run.manifest.rejected),
+            rejected=len(run.request.manifest.rejected),
             backbone=run.record.backbone,
             precision=run.record.precision,
             output=run.job.output,
@@ -179,7 +148,7 @@ def _carry_out(run: PreparedRun, runner: Runner) -> None:
     if not run.plan.batches:
         return
     counter = Counter(len(run.plan.todo))
-    patience = Patience(run.settings.pair_timeout_seconds, run.settings.stall_seconds)
+    patience = Patience(run.request.settings.pair_timeout_seconds, run.request.settings.stall_seconds)
     shared = {"job": run.job, "counter": counter, "patience": patience}
     waiting = BatchQueue(run.plan.batches)
     runner.warn_of(places_of(run))

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from nst_core.errors import NstError
+from nst_core.errors import BadImage, DivergedError, NstError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 
 Status = Literal["succeeded", "failed", "rejected", "pending"]
@@ -126,6 +126,11 @@ class RunPlan:
         return tuple(sorted((pair for batch in self.batches for pair in batch.pairs), key=lambda p: p.spec.row))
 
 
+FOR_GOOD = (BadImage, OptionsError, ShapeError, DivergedError)
+"""Errors that follow from what a pair's fingerprint is made of, its pictures and options. Storage, memory, a process
+that died, and errors of our own making may be others the next time."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -207,6 +212,7 @@ class AttemptRecord(_Record):
     error_kind: str
     error: str
     retryable: bool
+    """False where another attempt would only repeat it: a run then leaves the pair alone, `nst retry` does not."""
     seconds: float
     device: str
     started_at: str
@@ -225,7 +231,7 @@ def failed_attempt(
         attempt=pair.attempt,
         error_kind=error.kind if isinstance(error, NstError) else "internal",
         error=str(error) if expected else f"{type(error).__name__}: {error}",
-        retryable=isinstance(error, NstError) and error.retryable,
+        retryable=not isinstance(error, FOR_GOOD),
         seconds=round(seconds, 3),
         device=device,
         started_at=started_at,

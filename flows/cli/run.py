@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from enum import IntEnum
 from types import FrameType
@@ -44,6 +44,7 @@ from flows.output.ledger import Ledger
 from flows.output.results import Row, counts, printable, table_rows
 from flows.records import Manifest, RunSummary
 from flows.run.plan import MISSING, identities_of
+from flows.run.request import Asked, check_feasible, resolve, resolved_already
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
 from nst_core import __version__
@@ -111,15 +112,9 @@ def run(
         chosen = validated(StylizeOptions, options)
         address = storage.absolute(manifest)
         target = output or os.path.join("runs", storage.name_of(address).rpartition(".")[0] or storage.name_of(address))
-        _run_flow(
-            lambda: load_manifest(address, chosen, limits_in_force())[1],
-            _Shown(quiet, json_lines, as_json),
-            output=storage.absolute(target),
-            manifest=address,
-            options=chosen,
-            settings=_settings(settings),
-            selection=Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts),
-        )
+        selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
+        asked = Asked(storage.absolute(target), address, chosen, _settings(settings), selection)
+        _run_flow(asked, _Shown(quiet, json_lines, as_json))
 
 
 @app.command()
@@ -141,16 +136,11 @@ def retry(
     with _exit_codes():
         address = storage.absolute(output)
         validated(StylizeOptions, options)
-        limits_in_force().check_options(options)
         latest, _ = Ledger(address).latest_run()
-        _run_flow(
-            lambda: latest_manifest(address, options)[2],
-            _Shown(quiet, json_lines, as_json),
-            output=address,
-            settings=_settings({**latest.settings, "weights_sha256": latest.weights_sha256, **settings}),
-            selection=Selection(only_failed=True, max_attempts=max_attempts),
-            overrides=options,
-        )
+        again = _settings({**latest.settings, "weights_sha256": latest.weights_sha256, **settings})
+        selection = Selection(only_failed=True, max_attempts=max_attempts)
+        asked = Asked(address, settings=again, selection=selection, overrides=options)
+        _run_flow(asked, _Shown(quiet, json_lines, as_json))
 
 
 @app.command()
@@ -273,24 +263,22 @@ class _Shown:
     as_json: bool
 
 
-def _run_flow(load: Callable[[], Manifest], shown: _Shown, **parameters: Any) -> None:
+def _run_flow(asked: Asked, shown: _Shown) -> None:
     """Run the flow with an embedded Prefect API, print its summary, and exit."""
-    if parameters["settings"].runner == "local":
+    if asked.settings is None or asked.settings.runner == "local":
         ask()
-    # Here, because pandas takes a second to import. What cannot be done is refused before Prefect starts.
-    from flows.run.prepare import check_places, check_run
-
-    check_places(parameters["output"], parameters["settings"], limits_in_force())
-    # Not kept: the flow reads the manifest anew, and two of a hundred thousand rows are half a gigabyte.
-    check_run(load(), parameters["settings"], parameters["selection"])
-    lease.wait_until_free(parameters["output"], parameters["settings"].wait_for_output_seconds)
+    # What cannot be done is refused before Prefect starts.
+    request = resolve(asked)
+    check_feasible(request)
+    lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from flows.bulk_stylize import bulk_stylize
     from flows.prefect_layer.embedded_server import shield_from_ctrl_c
 
     shield_from_ctrl_c()
-    with _display(shown):
+    parameters = {name: value for name, value in vars(asked).items() if value}
+    with _display(shown), resolved_already(request):
         state = bulk_stylize(**parameters, return_state=True)
     outcome = state.result(raise_on_failure=False)
     if isinstance(outcome, BaseException):

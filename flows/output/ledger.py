@@ -150,6 +150,12 @@ class Ledger:
         name = f"{key[0]}-{key[1]}-{number}.json"
         return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
 
+    def settled(self, index: LedgerIndex) -> frozenset[PairKey]:
+        """The pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
+        failed = [(key, number) for key, number in index.attempts.items() if key not in index.done]
+        attempts = storage.each(lambda one: self.read_attempt(*one), failed)
+        return frozenset(key for (key, _), attempt in zip(failed, attempts, strict=True) if not attempt.retryable)
+
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
         """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
         folder = storage.join(self.output, "_nst", "runs", run.run_id)

@@ -10,12 +10,13 @@ anything else is left.
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flows import storage
 from flows.errors import ManifestError, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
-from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, short_digest
+from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, RunRecord, short_digest
 from flows.settings import Selection
 from nst_core import __version__
 
@@ -31,30 +32,45 @@ FULL_BATCH = 64
 """Pairs that fill a large GPU more than once: below this, more of its time goes into a batch's start and end."""
 
 
-def plan_run(
-    manifest: Manifest,
-    index: LedgerIndex,
-    weights_sha256: str,
-    selection: Selection,
-    failed_before: frozenset[str],
-    pairs_per_task: int,
-    devices: int,
-    earlier: Mapping[str, str] = NOTHING_EARLIER,
-) -> RunPlan:
+@dataclass(frozen=True)
+class Earlier:
+    """What an output knows of pairs before a run.
+
+    Attributes:
+        index: what is done, and what failed how often.
+        retried: the run whose failures are to be done again; None where this is no retry.
+        settled: failures that another attempt would only repeat: they follow from the pictures and options alone.
+    """
+
+    index: LedgerIndex = field(default_factory=LedgerIndex)
+    retried: RunRecord | None = None
+    settled: frozenset[PairKey] = frozenset()
+
+
+@dataclass(frozen=True)
+class Share:
+    """How work is shared out: over so many devices, in tasks of at most so many pairs."""
+
+    devices: int = 1
+    pairs_per_task: int = 256
+
+
+def plan_run(manifest: Manifest, weights_sha256: str, selection: Selection, earlier: Earlier, share: Share) -> RunPlan:
     """Split the manifest's pairs into those done, those left (in batches), and those not selected.
 
     Raises:
         ManifestError: if `selection.only` names an id that the manifest does not have.
     """
     check_ids(manifest, selection)
-    pairs = fingerprinted(manifest.pairs, index, weights_sha256, earlier)
+    index, before = earlier.index, earlier.retried.fingerprints if earlier.retried else NOTHING_EARLIER
+    pairs = fingerprinted(manifest.pairs, index, weights_sha256, before)
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
-    wanted = [pair for pair in left if _is_selected(pair, selection, failed_before)]
+    wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
     todo = wanted[: selection.limit]
     chosen = {pair.spec.pair_id for pair in todo}
     unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
-    return RunPlan(batches=in_batches(todo, pairs_per_task, devices), done=done, unselected=unselected)
+    return RunPlan(batches=in_batches(todo, share.pairs_per_task, share.devices), done=done, unselected=unselected)
 
 
 def fingerprinted(
@@ -142,10 +158,19 @@ def check_ids(manifest: Manifest, selection: Selection) -> None:
         )
 
 
-def _is_selected(pair: PlannedPair, selection: Selection, failed_before: frozenset[str]) -> bool:
+def _is_selected(pair: PlannedPair, selection: Selection, earlier: Earlier) -> bool:
     pair_id = pair.spec.pair_id
     if selection.only and pair_id not in selection.only:
         return False
     if selection.max_attempts is not None and pair.attempt > selection.max_attempts:
         return False
-    return pair_id in failed_before if selection.only_failed else True
+    if selection.only_failed:
+        return earlier.retried is not None and has_failed(pair_id, earlier.retried, earlier.index)
+    # Whoever names a pair, or asks for what failed, wants it tried; a run that comes every night does not.
+    return bool(selection.only) or key_of(pair) not in earlier.settled
+
+
+def has_failed(pair_id: str, run: RunRecord, index: LedgerIndex) -> bool:
+    """Whether a pair is one that a run's table calls failed."""
+    key = (pair_id, run.fingerprints.get(pair_id, ""))
+    return key in index.attempts and key not in index.done and key not in index.imageless

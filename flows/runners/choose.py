@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.runners.ray.cluster import check_answers
 from flows.runners.ray.runner import ray_runner
-from flows.runners.runner import LocalRunner, Runner
+from flows.runners.runner import LocalRunner, Runner, local_means
 from flows.settings import RunSettings
 
 
@@ -21,3 +22,16 @@ def runner_of(settings: RunSettings) -> Iterator[Runner]:
         return
     with ray_runner(settings) as runner:
         yield runner
+
+
+def check_runner(settings: RunSettings) -> None:
+    """Refuse at once a runner that could not do a thing.
+
+    Raises:
+        OptionsError: if this machine has no such device.
+        ClusterError: if no Ray cluster answers at the address.
+    """
+    if settings.runner == "ray":
+        check_answers(settings.ray_address)
+    else:
+        local_means(settings)

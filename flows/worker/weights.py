@@ -4,13 +4,26 @@ import hashlib
 import os
 from pathlib import Path
 
-from flows import storage
+from flows import storage, stub
 from flows.errors import NotFound
+from flows.settings import RunSettings
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.backbones.find import find_weights
 
 WEIGHTS_SECONDS = 1800.0
 """Weights are half a gigabyte, and fetched once."""
+
+
+def resolve_weights(settings: RunSettings) -> WeightsFile:
+    """The weights file of a run, its sha256 checked; one on S3 is copied to this machine first.
+
+    Raises:
+        WeightsError: if there is none, or it is not the one asked for.
+        StorageError: if it cannot be read.
+    """
+    if settings.backbone == stub.NAME:
+        return stub.WEIGHTS
+    return weights_here(settings.backbone, settings.weights, settings.weights_sha256)
 
 
 def weights_here(backbone: str, address: str | None, sha256: str | None) -> WeightsFile:

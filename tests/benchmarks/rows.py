@@ -21,8 +21,9 @@ from flows.manifest.load import load_manifest
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows, write_tables
 from flows.records import PairRecord, RunPlan, utc_now
-from flows.run.plan import plan_run
+from flows.run.plan import Earlier, Share, plan_run
 from flows.run.prepare import prepare_run
+from flows.run.request import Asked, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings, Selection
 from nst_core import __version__
@@ -50,7 +51,9 @@ def main() -> None:
         before = _memory_bytes()
         seconds, (data, loaded) = _timed(lambda: load_manifest(str(manifest), StylizeOptions(), Limits()))
         report.add({"what": "read and check the manifest", "count": arguments.rows, "seconds": seconds})
-        seconds, plan = _timed(lambda: plan_run(loaded, Ledger(folder).index(), "0", Selection(), frozenset(), 256, 16))
+        seconds, plan = _timed(
+            lambda: plan_run(loaded, "0", Selection(), Earlier(Ledger(folder).index()), Share(devices=16))
+        )
         row = {"what": "plan", "count": arguments.rows, "seconds": seconds, "bytes": len(data)}
         report.add({**row, "memory_bytes": _memory_bytes() - before})
         _measure_records(report, plan, str(manifest), place, arguments.records)
@@ -60,9 +63,8 @@ def main() -> None:
 def _measure_records(report: Report, plan: RunPlan, manifest: str, place: Path, count: int) -> None:
     part = str(place / "part.csv")
     Path(part).write_text("".join(Path(manifest).read_text().splitlines(keepends=True)[: count + 1]))
-    data, loaded = load_manifest(part, StylizeOptions(), Limits())
     output = str(place / "out")
-    run = prepare_run(data, loaded, output, StylizeOptions(), SETTINGS, Selection(), means=MEANS)
+    run = prepare_run(resolve(Asked(output, part, settings=SETTINGS)), MEANS)
     ledger = Ledger(output)
     records = [_record(pair.spec.pair_id, pair.fingerprint, run.record.run_id) for pair in run.plan.todo]
     picture = (place / "0.png").read_bytes()
@@ -78,7 +80,7 @@ def _measure_records(report: Report, plan: RunPlan, manifest: str, place: Path, 
     ledger.save_snapshot(index)
     seconds, index = _timed(ledger.index)
     report.add({"what": "list the records, with a snapshot", "count": count, "seconds": seconds})
-    seconds, rows = _timed(lambda: table_rows(loaded, run.record, ledger, index))
+    seconds, rows = _timed(lambda: table_rows(run.request.manifest, run.record, ledger, index))
     seconds_of_tables, _ = _timed(lambda: write_tables(rows, output))
     report.add({"what": "build and write the table", "count": count, "seconds": seconds + seconds_of_tables})
 

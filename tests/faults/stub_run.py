@@ -23,13 +23,11 @@ from builders import pair_record
 from flows import storage
 from flows.cli.run import _exit_codes
 from flows.errors import StorageError
-from flows.limits import Limits
-from flows.manifest.load import load_manifest
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair, failed_attempt, utc_now
-from flows.settings import RunSettings, Selection
-from nst_core.options import StylizeOptions
+from flows.runners.runner import local_means
+from flows.settings import RunSettings
 
 THREADS = 4
 MAX_BYTES = 1_000_000
@@ -57,9 +55,7 @@ class StubRun:
 
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(
-    ["flows.run.prepare", "stub_run"]
-)  # torch takes seconds to import, and is the same for all
+_FORK.set_forkserver_preload(["flows.run.finish", "stub_run"])  # what takes long to import is the same for all
 
 
 def start(run: StubRun) -> BaseProcess:
@@ -93,12 +89,13 @@ def _main(run: StubRun) -> None:
 
 
 def _carried_out(run: StubRun) -> int:
-    from flows.run.prepare import check_credentials, finish_run, prepare_run
+    from flows.run.finish import check_credentials, finish_run
+    from flows.run.prepare import prepare_run
+    from flows.run.request import Asked, resolve
 
-    options, settings = StylizeOptions(), RunSettings(device="cpu", precision="fp32")
-    data, manifest = load_manifest(run.manifest, options, Limits())
+    request = resolve(Asked(run.output, run.manifest, settings=RunSettings(device="cpu", precision="fp32")))
     with lease.held(run.output, run.wait_seconds) if run.with_lease else nullcontext():
-        prepared = prepare_run(data, manifest, run.output, options, settings, Selection())
+        prepared = prepare_run(request, local_means(request.settings))
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda pair: _done(pair, run, prepared.record.run_id), prepared.plan.todo))
         summary = finish_run(prepared).summary

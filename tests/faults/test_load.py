@@ -15,8 +15,8 @@ from weed import BUCKET, Weed
 
 from flows import storage
 from flows.output.ledger import Ledger
-from flows.run.prepare import resolve_weights
 from flows.settings import RunSettings
+from flows.worker.weights import resolve_weights
 
 Survived = Callable[[str, str], None]
 

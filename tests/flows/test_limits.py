@@ -20,7 +20,7 @@ from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows
 from flows.records import Manifest
-from flows.run.prepare import check_places
+from flows.run.request import check_places
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
 

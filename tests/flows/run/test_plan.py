@@ -1,5 +1,6 @@
 """flows.run.plan: fingerprints, what is left to do, and batches."""
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Painter, pair_spec
+from builders import Painter, pair_spec, run_record
 from fault_proxy import FaultProxy
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,11 +19,12 @@ from flows.errors import ManifestError
 from flows.output.ledger import LedgerIndex, key_of
 from flows.records import Manifest, PairSpec, PlannedPair, RunPlan
 from flows.run import plan
-from flows.run.plan import fingerprinted, in_batches, plan_run
+from flows.run.plan import Earlier, Share, fingerprinted, in_batches, plan_run
 from flows.settings import Selection
 
 WEIGHTS = "ab" * 32
 NOTHING_DONE = LedgerIndex()
+ONE_DEVICE = Share(devices=1, pairs_per_task=16)
 
 
 def manifest_of(specs: Iterable[PairSpec]) -> Manifest:
@@ -34,18 +36,17 @@ def plan_of(
     index: LedgerIndex = NOTHING_DONE,
     selection: Selection | None = None,
     failed_before: Iterable[str] = (),
-    pairs_per_task: int = 16,
-    devices: int = 1,
+    settled: Iterable[PlannedPair] = (),
+    share: Share = ONE_DEVICE,
 ) -> RunPlan:
-    return plan_run(
-        manifest_of(specs),
-        index,
-        WEIGHTS,
-        selection or Selection(),
-        frozenset(failed_before),
-        pairs_per_task,
-        devices,
-    )
+    """`failed_before`: ids of pairs that the run to be retried has an attempt at, and no record."""
+    specs = list(specs)
+    is_retry = selection is not None and selection.only_failed
+    retried = run_record({spec.pair_id: f"of {spec.pair_id}" for spec in specs}) if is_retry else None
+    attempts = index.attempts | {(pair_id, f"of {pair_id}"): 1 for pair_id in failed_before}
+    index = dataclasses.replace(index, attempts=attempts)
+    earlier = Earlier(index, retried, frozenset(map(key_of, settled)))
+    return plan_run(manifest_of(specs), WEIGHTS, selection or Selection(), earlier, share)
 
 
 def fingerprint(spec: PairSpec, weights: str = WEIGHTS) -> str:
@@ -266,6 +267,23 @@ def test_a_failed_pair_is_left_to_do() -> None:
 
 
 @pytest.mark.parametrize(
+    ("selection", "todo"),
+    [
+        (Selection(), ["a", "c"]),
+        (Selection(limit=2), ["a", "c"]),
+        (Selection(only=("b",)), ["b"]),
+        (Selection(only_failed=True), ["b"]),
+    ],
+)
+def test_what_would_only_fail_again_is_left_alone(selection: Selection, todo: list[str]) -> None:
+    """A run does not try what failed for good; whoever names the pair, or asks for what failed, has it tried."""
+    specs = three_pairs()
+    settled = [pair for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS) if pair.spec.pair_id == "b"]
+
+    assert ids(plan_of(specs, selection=selection, failed_before=["b"], settled=settled).todo) == todo
+
+
+@pytest.mark.parametrize(
     ("selection", "failed_before", "todo", "unselected"),
     [
         (Selection(), ["b"], ["a", "b", "c"], []),
@@ -413,7 +431,7 @@ def test_no_pair_is_lost_or_done_twice(
     index = LedgerIndex(frozenset(key_of(pair) for pair in fingerprinted(recorded, NOTHING_DONE, WEIGHTS)))
     only = tuple(spec.pair_id for spec in specs if spec.row in wanted)
     selection = Selection(only=only, limit=limit, only_failed=only_failed)
-    planned = plan_of(specs, index, selection, {f"pair-{row}" for row in failed}, pairs_per_task, devices)
+    planned = plan_of(specs, index, selection, {f"pair-{row}" for row in failed}, share=Share(devices, pairs_per_task))
     batched = [pair for batch in planned.batches for pair in batch.pairs]
 
     everything = [*planned.done, *batched, *planned.unselected]

@@ -1,8 +1,8 @@
-"""flows.run.prepare.settings_again: what a retry takes over from the run whose failures it does again."""
+"""flows.run.request.settings_again: what a retry takes over from the run whose failures it does again."""
 
 from builders import run_record
 
-from flows.run.prepare import settings_again
+from flows.run.request import settings_again
 from flows.settings import RunSettings
 
 

@@ -366,7 +366,7 @@ def test_a_missing_file_is_recorded(cat: str, waves: str, job: Job, tmp_path: Pa
     files = {"content": cat, "style": waves, which: gone}
     attempt = failed(planned(pair_spec(**files, options=SMALL), attempt=2), job)
 
-    assert (attempt.error_kind, attempt.retryable) == ("not_found", False)
+    assert (attempt.error_kind, attempt.retryable) == ("not_found", True)
     assert gone in attempt.error
     assert (attempt.pair_id, attempt.fingerprint, attempt.attempt) == ("pair-2", FINGERPRINT, 2)
     assert (attempt.run_id, attempt.device) == ("this run", "cpu")

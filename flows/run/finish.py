@@ -1,0 +1,95 @@
+"""The end of a run: the table from its records, the summary, and the mark that no row is left."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+
+from flows import storage
+from flows.errors import CredentialsExpired, OutputError, StorageError
+from flows.output.ledger import Ledger
+from flows.output.results import Row, counts, table_rows, write_history, write_tables
+from flows.records import RunSummary
+from flows.run.prepare import PreparedRun
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run in numbers, and the rows of its table."""
+
+    summary: RunSummary
+    rows: list[Row]
+
+
+def finish_run(run: PreparedRun) -> FinishedRun:
+    """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
+
+    Raises:
+        OutputError: if the rows do not add up to the manifest's: nothing may be lost.
+    """
+    output = run.job.output
+    ledger = Ledger(output)
+    index = ledger.index()
+    ledger.save_snapshot(index)
+    rows = table_rows(run.request.manifest, run.record, ledger, index)
+    write_history(run.record, output, ledger, index)
+    del index  # the text of every record, which the tables need no more
+    if len(rows) != len(run.request.manifest.pairs) + len(run.request.manifest.rejected):
+        raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
+    csv_address, parquet_address = write_tables(rows, output)
+    by_status = counts(rows)
+    now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
+    summary = RunSummary(
+        run_id=run.record.run_id,
+        manifest=run.request.manifest.uri,
+        output=output,
+        rows=len(rows),
+        **by_status,
+        done_before=len(run.plan.done),
+        stylized_now=len(now),
+        seconds=round(time.monotonic() - run.began, 3),
+        seconds_per_pair=round(sum(row["seconds"] for row in now) / len(now), 3) if now else None,
+        device=run.record.device,
+        precision=run.record.precision,
+        backbone=run.record.backbone,
+        results_csv=csv_address,
+        results_parquet=parquet_address,
+    )
+    storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
+    if by_status["pending"] == 0:
+        _mark_complete(output, summary, run.record.manifest_sha256, rows)
+    return FinishedRun(summary, rows)
+
+
+def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
+    """Say so if rows were left because credentials ran out: no more runs will do them until they are renewed.
+
+    Raises:
+        CredentialsExpired: then nothing was wrong with the rows, which are pending.
+    """
+    if summary.pending <= len(run.plan.unselected):
+        return
+    for address in (run.plan.todo[-1].spec.content, run.plan.todo[-1].spec.style):
+        try:
+            storage.identity(address)
+        except CredentialsExpired:
+            raise
+        except StorageError:
+            continue  # the row's own line in the log has said it
+
+
+def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> None:
+    images = sorted((row["output"], row["output_sha256"]) for row in rows if row["status"] == "succeeded")
+    listing = "".join(f"{sha256}  {name}\n" for name, sha256 in images)  # as sha256sum prints and checks it
+    marker = {
+        "run_id": summary.run_id,
+        "manifest_sha256": manifest_sha256,
+        "images_sha256": hashlib.sha256(listing.encode()).hexdigest(),
+        "rows": summary.rows,
+        "succeeded": summary.succeeded,
+        "failed": summary.failed,
+        "rejected": summary.rejected,
+        "results_csv_sha256": hashlib.sha256(storage.read(summary.results_csv)).hexdigest(),
+        "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
+    }
+    storage.replace(storage.join(output, "_SUCCESS"), json.dumps(marker, indent=1).encode())

@@ -1,0 +1,159 @@
+"""What a run was asked, resolved once: for the command line and the flow alike, before anything is written.
+
+`Asked` is what the caller gave, as it came; `RunRequest` is what it means here, with the manifest read and parsed.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows import storage, stub
+from flows.limits import Limits, limits_in_force
+from flows.manifest.load import load_manifest
+from flows.manifest.refusals import within_limits
+from flows.output.latest import latest_manifest
+from flows.records import Manifest, RunRecord
+from flows.run.plan import check_ids
+from flows.runners.choose import check_runner
+from flows.settings import RunSettings, Selection
+from flows.worker.weights import resolve_weights
+from nst_core.errors import OptionsError
+from nst_core.options import StylizeOptions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a caller asks for.
+
+    Attributes:
+        output: local folder or `s3://` prefix.
+        manifest: its address; None takes the manifest and options of the output's latest run, as a retry does.
+        options: for rows that do not say otherwise; None takes the defaults.
+        settings: None takes the defaults, or what decides the results of the latest run.
+        overrides: without a manifest, options that go on top of those of every row that is done again.
+    """
+
+    output: str
+    manifest: str | None = None
+    options: StylizeOptions | None = None
+    settings: RunSettings | None = None
+    selection: Selection = field(default_factory=Selection)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A run as it is to be done.
+
+    Attributes:
+        output: absolute, and within the limits, like all other places here.
+        data: the manifest, byte for byte.
+        manifest: what it says, with `overrides` on top of every row's options.
+        options: for rows that did not say otherwise.
+        overrides: all that go on top of the rows' own, those of the runs that are done again included.
+        limits: what the operator allows.
+    """
+
+    asked: Asked
+    output: str
+    data: bytes
+    manifest: Manifest
+    options: StylizeOptions
+    settings: RunSettings
+    selection: Selection
+    overrides: Mapping[str, Any]
+    limits: Limits
+
+
+_resolved: ContextVar[RunRequest | None] = ContextVar("resolved", default=None)
+
+
+def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
+    """What was asked, with the manifest read and every place checked against the operator's limits.
+
+    Args:
+        asked: by whoever starts the run.
+        strict: whether what the limits do not list is closed: for whatever is not started by a person.
+
+    Raises:
+        NotAllowed, LimitsError: if the operator's limits keep a place, an option or a cluster closed.
+        ManifestError: if the manifest cannot be read or used as a whole.
+        OutputError: if there is no manifest, and nothing was ever run into the output.
+        OptionsError: if the overrides do not go with a row's own options, or not with a manifest.
+    """
+    earlier = _resolved.get()
+    if earlier is not None and earlier.asked == asked and earlier.limits.strict == strict:
+        return earlier
+    limits = limits_in_force(strict=strict)
+    output = storage.absolute(asked.output)
+    limits.check_writable(output)
+    request = _again(asked, output, limits) if asked.manifest is None else _anew(asked, asked.manifest, output, limits)
+    check_places(output, request.settings, limits)
+    return request
+
+
+@contextmanager
+def resolved_already(request: RunRequest) -> Iterator[None]:
+    """Have `resolve` find this request, where the same is asked in this context, for as long as the block lasts."""
+    token = _resolved.set(request)
+    try:
+        yield
+    finally:
+        _resolved.reset(token)
+
+
+def check_feasible(request: RunRequest) -> None:
+    """Refuse at once, with one clear error, what could not be carried out; nothing is written.
+
+    Raises:
+        ManifestError: if a selected id is none of the manifest's.
+        WeightsError, StorageError: if there are no weights, or not those asked for.
+        OptionsError: if this machine has no such device.
+        ClusterError: if no Ray cluster answers at the address.
+    """
+    check_ids(request.manifest, request.selection)
+    resolve_weights(request.settings)
+    check_runner(request.settings)
+
+
+def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
+    """Refuse an output, a weights file or a cluster that the operator's limits keep closed.
+
+    Raises:
+        NotAllowed: with what is allowed.
+    """
+    limits.check_writable(output)
+    if settings.runner == "ray":
+        limits.check_cluster(settings.ray_address)
+    if settings.weights is not None:
+        limits.check_readable(settings.weights)
+
+
+def settings_again(run: RunRecord) -> RunSettings:
+    """Settings that give an earlier run's results again; where and how fast is not among them."""
+    kept: dict[str, Any] = {
+        name: run.settings[name] for name in ("backbone", "weights", "precision", "stub") if name in run.settings
+    }
+    if run.backbone != stub.NAME:
+        kept["weights_sha256"] = run.weights_sha256
+    return RunSettings.model_validate(kept)
+
+
+def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunRequest:
+    if asked.overrides:
+        raise OptionsError("overrides go with a run without a manifest; with one, give options")
+    options = asked.options or StylizeOptions()
+    data, loaded = load_manifest(storage.absolute(manifest), options, limits)
+    settings = asked.settings or RunSettings()
+    return RunRequest(asked, output, data, loaded, options, settings, asked.selection, {}, limits)
+
+
+def _again(asked: Asked, output: str, limits: Limits) -> RunRequest:
+    limits.check_options(asked.overrides)
+    latest, data, loaded = latest_manifest(output, asked.overrides)
+    overrides = {**latest.overrides, **asked.overrides}
+    settings = asked.settings or settings_again(latest)
+    loaded = within_limits(loaded, limits)
+    return RunRequest(asked, output, data, loaded, latest.options, settings, asked.selection, overrides, limits)
