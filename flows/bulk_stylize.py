@@ -17,6 +17,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import storage, stub
 from flows.environment import show_own_lines
+from flows.errors import PoolStopped
 from flows.output import lease
 from flows.prefect_layer.artifacts import UserInterface
 from flows.prefect_layer.embedded_server import kept_running
@@ -29,11 +30,11 @@ from flows.run.finish import check_credentials, finish_run
 from flows.run.prepare import PreparedRun, places_of, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners.choose import runner_of
-from flows.runners.device_worker import PoolStopped
 from flows.runners.runner import Pool, Runner, Worker
 from flows.settings import RunSettings, Selection
 from flows.watching.asked_for import operators_listeners
 from flows.watching.listeners import RunStarted, announcer, watched_by
+from flows.wording import redacted
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def _write_report(summary: RunSummary) -> str | None:
     try:
         return write_report(summary.output)
     except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
-        logger.warning("report.html could not be written, try `nst report`: %s", storage.redacted(str(error)))
+        logger.warning("report.html could not be written, try `nst report`: %s", redacted(str(error)))
         return None
 
 

@@ -7,6 +7,9 @@ NstError (nst_core.errors)
 ├── LimitsError       the operator's limits file cannot be used
 ├── ClusterError      the Ray cluster cannot be used
 ├── HardwareUnknown   torch could not be asked what this machine has
+├── WorkerDied        a worker process was killed or crashed in the middle of a call
+├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
+├── PoolStopped       the run is being interrupted: what has no outcome stays pending
 ├── ServiceError      the Prefect server did not answer as it should
 │   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written
@@ -15,6 +18,7 @@ NstError (nst_core.errors)
     │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
     ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
+    ├── InputChanged  a picture was replaced between planning and reading
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
         └── Unreachable   it did not answer at all
 """
@@ -121,3 +125,31 @@ class Unreachable(Unavailable):
     """The storage did not answer at all."""
 
     kind = "unreachable"
+
+
+class InputChanged(StorageError):
+    """A content or style image was replaced between planning and reading."""
+
+    kind = "input_changed"
+    retryable = True
+
+
+class WorkerDied(NstError):
+    """The worker process was killed or crashed in the middle of a call; most often the system was out of memory."""
+
+    kind = "worker_died"
+    retryable = True
+
+
+class TookTooLong(NstError):
+    """A pair was on its device for longer than allowed, or its process gave no sign of life; it was killed."""
+
+    kind = "timeout"
+    retryable = True
+
+
+class PoolStopped(NstError):
+    """The run is being interrupted: no more pairs are taken on, and those in flight are dropped."""
+
+    kind = "interrupted"
+    retryable = True

@@ -1,5 +1,6 @@
-"""pydantic's errors in words: what was expected, what was found."""
+"""Words for people: pydantic's errors, text that is safe to print or to open in a spreadsheet, and secrets hidden."""
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +55,50 @@ def shortened(text: str, chars: int = 80) -> str:
 def shown(value: Any) -> str:
     """A value as a message quotes it, cut where it is long."""
     return repr(shortened(value) if isinstance(value, str) else value)
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""All but tab and line feed, which CSV can hold."""
+
+_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
+"""What spreadsheets take for the start of a formula, the full-width forms too."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def printable(text: str) -> str:
+    """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def as_plain_text(cell: str) -> str:
+    """A cell that a spreadsheet shows as it is: one that it would run as a formula gets a `'` in front.
+
+    One that already has such a `'` gets another, so that taking one away always gives the cell back.
+
+    >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5")
+    ("'=HYPERLINK(A1)", 'a=b', '-0.5')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+_SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|AUTH_STRING|API_KEY|ACCESS_KEY|DB_CONNECTION", re.IGNORECASE)
+"""Environment variables whose values are secrets."""
+_SHORTEST = 8
+"""Characters; shorter values, such as `true`, are in too many innocent texts."""
+_HIDDEN = "***"
+
+_USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_SIGNED = re.compile(r"(?i)((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId)=)[^&\s'\"]+")
+
+
+def redacted(text: str) -> str:
+    """The text with every credential of the environment, of an address and of a signed request hidden.
+
+    >>> redacted("no answer from https://me:pass@host/a?X-Amz-Signature=12ab&x=1")
+    'no answer from https://***@host/a?X-Amz-Signature=***&x=1'
+    """
+    text = _SIGNED.sub(rf"\1{_HIDDEN}", _USER_INFO.sub(f"{_HIDDEN}@", text))
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST and _SECRET_NAMES.search(name):
+            text = text.replace(value, _HIDDEN)
+    return text

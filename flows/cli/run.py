@@ -41,12 +41,13 @@ from flows.output import lease
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import Row, counts, printable, table_rows
+from flows.output.results import Row, counts, table_rows
 from flows.records import Manifest, RunSummary
 from flows.run.plan import MISSING, identities_of
 from flows.run.request import Asked, check_feasible, resolve, resolved_already
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
+from flows.wording import printable
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
 from nst_core.options import StylizeOptions

@@ -19,9 +19,9 @@ from flows.errors import LimitsError, OutputError
 from flows.inbox.runs import RunState, error_of
 from flows.limits import VARIABLE, limits_in_force
 from flows.manifest.load import load_manifest
-from flows.output.results import printable
 from flows.prefect_layer import server as service
 from flows.settings import RunSettings, Selection
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 SOME_FAILED, INTERRUPTED = 3, 75

@@ -34,10 +34,11 @@ from flows.manifest.refusals import within_limits
 from flows.output import lease
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import counts, printable, table_rows
+from flows.output.results import counts, table_rows
 from flows.records import Manifest, RejectedRow, utc_now
 from flows.settings import RunSettings
 from flows.storage import Entry
+from flows.wording import printable
 from nst_core.errors import NstError
 from nst_core.options import StylizeOptions
 

@@ -4,13 +4,13 @@
 """
 
 import io
-import re
 from array import array
 from typing import Any
 
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex, PairKey
 from flows.records import RESULT_COLUMNS, LossSample, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord, Status
+from flows.wording import as_plain_text, printable
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
 
@@ -20,14 +20,6 @@ Row = dict[str, Any]
 
 ROWS_AT_ONCE = 1000
 """Of the table, turned into text together."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All but tab and line feed, which CSV can hold."""
-
-
-_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
-"""What spreadsheets take for the start of a formula, the full-width forms too."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> list[Row]:
@@ -122,22 +114,6 @@ def write_history(run: RunRecord, output: str, ledger: Ledger, index: LedgerInde
     address = storage.join(output, "history.parquet")
     storage.replace(address, buffer.getvalue())
     return address
-
-
-def printable(text: str) -> str:
-    """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-
-
-def as_plain_text(cell: str) -> str:
-    """A cell that a spreadsheet shows as it is: one that it would run as a formula gets a `'` in front.
-
-    One that already has such a `'` gets another, so that taking one away always gives the cell back.
-
-    >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5")
-    ("'=HYPERLINK(A1)", 'a=b', '-0.5')
-    """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
 
 
 def _dtype(column: str) -> Any:

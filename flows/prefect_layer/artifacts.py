@@ -21,9 +21,10 @@ from prefect.artifacts import (
 )
 
 from flows import storage, stub
-from flows.output.results import Row, printable
+from flows.output.results import Row
 from flows.records import RunSummary
 from flows.watching.listeners import RunStarted, Standing
+from flows.wording import printable
 from flows.worker.messages import Message
 
 logger = logging.getLogger(__name__)

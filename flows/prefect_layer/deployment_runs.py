@@ -13,10 +13,10 @@ from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
-from flows import storage
 from flows.errors import RequestRefused, ServiceError
 from flows.inbox.runs import RunState, Stage
 from flows.inbox.visit import RunRequest
+from flows.wording import redacted
 
 STYLIZE = "bulk-stylize/bulk-stylize"
 """The deployment that stylizes a manifest: <flow>/<deployment>."""
@@ -96,13 +96,13 @@ def _run_state(state: State[Any] | None) -> RunState:
         return RunState("waiting", "Unknown")
     running = state.type in (StateType.RUNNING, StateType.CANCELLING)
     stage = _FINAL.get(state.type, "running" if running else "waiting")
-    return RunState(stage, state.name or state.type.value.title(), storage.redacted(state.message or ""))
+    return RunState(stage, state.name or state.type.value.title(), redacted(state.message or ""))
 
 
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """The errors of the API client as ours, without credentials."""
-    url = storage.redacted(str(get_current_settings().api.url or "the Prefect server"))
+    url = redacted(str(get_current_settings().api.url or "the Prefect server"))
     try:
         yield
     except PrefectHTTPStatusError as error:
@@ -121,4 +121,4 @@ def _detail(response: httpx.Response) -> str:
         detail = response.json()["detail"]
     except (ValueError, KeyError, TypeError):
         detail = response.text
-    return storage.redacted(str(detail))[:500]
+    return redacted(str(detail))[:500]

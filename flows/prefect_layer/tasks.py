@@ -10,10 +10,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from flows import stub
-from flows.errors import ClusterError, CredentialsExpired
+from flows.errors import ClusterError, CredentialsExpired, PoolStopped
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
 from flows.run.dispatch import Patience, carry_out
-from flows.runners.device_worker import PoolStopped
 from flows.runners.runner import Pool, Worker
 from flows.watching.listeners import Announcer, announcer
 from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken

@@ -10,22 +10,14 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from flows.errors import TookTooLong, WorkerDied
 from flows.records import Batch, PlannedPair, utc_now
-from flows.runners.device_worker import WorkerDied
 from flows.runners.runner import Worker
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from flows.worker.failures import keep_failure
-from nst_core.errors import NstError
 
 OnMessage = Callable[[Message], None]
 Group = tuple[PlannedPair, ...]
-
-
-class TookTooLong(NstError):
-    """A pair was on its device for longer than allowed, or its process gave no sign of life; it was killed."""
-
-    kind = "timeout"
-    retryable = True
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from flows.errors import PoolStopped, WorkerDied
 from flows.runners.mailbox import Mailbox, Outbox
 from flows.runners.worker_log import Logged, log_to
-from nst_core.errors import NstError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,20 +40,6 @@ LISTEN_SECONDS = 0.05
 DEATH_SECONDS = 2.0
 """How long a process may be gone before its call is given up. pebble tells of a death by itself, and sooner, but takes
 exit code 0 for a process that had nothing left to do."""
-
-
-class WorkerDied(NstError):
-    """The worker process was killed or crashed in the middle of a call; most often the system was out of memory."""
-
-    kind = "worker_died"
-    retryable = True
-
-
-class PoolStopped(NstError):
-    """The run is being interrupted: no more pairs are taken on, and those in flight are dropped."""
-
-    kind = "interrupted"
-    retryable = True
 
 
 @dataclass(frozen=True)

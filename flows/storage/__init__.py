@@ -16,7 +16,6 @@ from flows.errors import CredentialsExpired, StorageError
 from flows.storage import addresses, local, s3
 from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
 from flows.storage.entries import Entry
-from flows.storage.secrets import redacted
 
 __all__ = [
     "Entry",
@@ -34,7 +33,6 @@ __all__ = [
     "parent_of",
     "read",
     "read_with_version",
-    "redacted",
     "remove",
     "replace",
     "size",

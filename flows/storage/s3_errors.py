@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
-from flows.storage.secrets import redacted
+from flows.wording import redacted
 
 ALREADY_THERE = {"PreconditionFailed", "412"}
 """A condition was not met."""

@@ -3,10 +3,10 @@
 import logging
 import traceback
 
-from flows import storage
 from flows.errors import StorageError
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PlannedPair, failed_attempt
+from flows.wording import redacted
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending
 from nst_core.errors import NstError, OutOfMemory
@@ -21,10 +21,10 @@ def keep_failure(
     if isinstance(error, MemoryError):
         error = OutOfMemory(f"{pair.spec.content}: too little memory to stylize or write it")
     if not isinstance(error, NstError):
-        trace = storage.redacted("".join(traceback.format_exception(error)))
+        trace = redacted("".join(traceback.format_exception(error)))
         logger.error("row %d (%s) failed unexpectedly\n%s", pair.spec.row, pair.spec.pair_id, trace)
     attempt = failed_attempt(pair, job.run_id, error, device=device, seconds=seconds, started_at=started_at)
-    attempt = attempt.model_copy(update={"error": storage.redacted(attempt.error)})
+    attempt = attempt.model_copy(update={"error": redacted(attempt.error)})
     try:
         Ledger(job.output).add_attempt(attempt)
     except StorageError as problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from flows import storage
-from flows.errors import StorageError
+from flows.errors import InputChanged
 from flows.records import PlannedPair
 from nst_core.errors import OutOfMemory
 from nst_core.images import MAX_BYTES, decode_image, resize
@@ -15,13 +15,6 @@ from nst_core.sizes import pastiche_size
 
 STYLES_KEPT = 4
 """In memory, and their targets beside them: batches of one style follow each other."""
-
-
-class InputChanged(StorageError):
-    """A content or style image was replaced between planning and reading."""
-
-    kind = "input_changed"
-    retryable = True
 
 
 @dataclass(frozen=True)

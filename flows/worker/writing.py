@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.output.ledger import Ledger
 from flows.records import PairRecord, utc_now
+from flows.wording import redacted
 from flows.worker.animation import animation
 from flows.worker.inputs import Input
 from flows.worker.job import Job
@@ -98,7 +99,7 @@ def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
         output = f"timelines/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)
     except Exception as error:  # noqa: BLE001  # whatever it is, the picture matters more
-        return _Timeline(notes=(f"no timeline: {storage.redacted(str(error))}",))
+        return _Timeline(notes=(f"no timeline: {redacted(str(error))}",))
     return _Timeline(output, sha256)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from flows.errors import ClusterError
-from flows.runners.device_worker import INTERRUPTED, Began, PoolStopped, WorkerDied
+from flows.errors import ClusterError, PoolStopped, WorkerDied
+from flows.runners.device_worker import INTERRUPTED, Began
 from flows.runners.ray.actor import Actor, Ended, NodeFacts
 from flows.runners.ray.cluster import first_line, reason
 from flows.runners.ray.code_version import code_version

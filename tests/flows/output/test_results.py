@@ -12,8 +12,9 @@ from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with
 from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import WHOLE_NUMBERS, Row, as_plain_text, counts, table_rows, write_tables
+from flows.output.results import WHOLE_NUMBERS, Row, counts, table_rows, write_tables
 from flows.records import RESULT_COLUMNS, Manifest, PairRecord
+from flows.wording import as_plain_text
 from nst_core.options import StylizeOptions
 
 MANIFEST = (

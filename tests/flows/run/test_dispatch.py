@@ -8,10 +8,11 @@ import pool_jobs
 import pytest
 from builders import FINGERPRINT, Painter, pair_spec, planned
 
+from flows.errors import PoolStopped
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
 from flows.run.dispatch import Patience, carry_out, regrouped
-from flows.runners.device_worker import DeviceWorker, PoolStopped
+from flows.runners.device_worker import DeviceWorker
 from flows.stub import WEIGHTS, Stub
 from flows.worker import ChunkStarted, Job, Message, StepTaken
 

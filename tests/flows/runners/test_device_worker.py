@@ -13,7 +13,8 @@ from pathlib import Path
 import pool_jobs
 import pytest
 
-from flows.runners.device_worker import DeviceWorker, PoolStopped, WorkerDied, WorkerPool
+from flows.errors import PoolStopped, WorkerDied
+from flows.runners.device_worker import DeviceWorker, WorkerPool
 
 PATIENCE = 20.0
 """Seconds after which a call counts as hanging."""

@@ -8,7 +8,7 @@ from fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage.retries import ATTEMPTS, persistently
-from flows.storage.secrets import redacted
+from flows.wording import redacted
 
 
 class Trouble:
