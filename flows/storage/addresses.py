@@ -1,14 +1,20 @@
-"""Addresses as text: absolute local paths and `s3://bucket/key`. No I/O."""
+"""Addresses as text: absolute local paths and `s3://bucket/key`. No I/O.
+
+One rule says what an address may be, `problem_of`: for the cells of a manifest, for what is typed at a command line,
+and for every file that is read or written.
+"""
 
 import os
 import posixpath
 import re
 
 from flows.errors import NotAllowed
+from flows.wording import printable
 
 S3 = "s3://"
+WANTED = "expected a local path or s3://bucket/key"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def is_s3(address: str) -> bool:
@@ -16,27 +22,71 @@ def is_s3(address: str) -> bool:
     return address.startswith(S3)
 
 
+def problem_of(address: str) -> str | None:
+    """Why this is no address, in words that repeat nothing secret; None where it is one.
+
+    Refused are other schemes, chains of schemes, and what S3 libraries read in a way of their own. A bucket alone, or a
+    key with a slash at its end, is the address of a folder.
+
+    >>> problem_of("s3://bucket/a/../b")
+    "an S3 key takes no '.', '..' or empty segments; write the key in full"
+    """
+    if not address.strip():
+        return f"{WANTED}, found nothing"
+    if "\0" in address:
+        return f"{WANTED}, got a NUL character"
+    if address.removeprefix(S3).lower().startswith("arn:"):
+        return f"{WANTED}, got an ARN"
+    if "::" in address:
+        return f"{WANTED}, got a chain of addresses ('::')"
+    if is_s3(address):
+        return _s3_problem(address)
+    scheme = _SCHEME.match(address)
+    return f"{WANTED}, got an address that starts with {scheme[0]!r}" if scheme else None
+
+
 def check(address: str) -> None:
-    """Refuse what is neither a local path nor a plain `s3://bucket/key`.
+    """Refuse what is no address.
 
     Raises:
-        NotAllowed: for another scheme, a chain of schemes, or an address that S3 libraries read in a way of their own.
+        NotAllowed: with the reason.
     """
-    if "::" in address or (_SCHEME.match(address) and not is_s3(address)):
-        raise NotAllowed(f"{address}: expected a local path or s3://bucket/key")
-    bucket = address.removeprefix(S3).partition("/")[0]
-    if is_s3(address) and not bucket:
-        raise NotAllowed(f"{address}: expected s3://bucket/key, found no bucket")
-    if is_s3(address) and not _BUCKET.fullmatch(bucket):  # an ARN leads to another host, a ':' may hold a password
-        raise NotAllowed("s3://...: expected s3://bucket/key, found something that is no bucket's name")
-    if is_s3(address) and (re.search(r"[?#]", address) or ".." in address.split("/")):
-        raise NotAllowed(f"{address}: an S3 address takes no '?', '#' or '..'")
+    if problem := problem_of(address):
+        # What stands where a bucket's name should may hold a password.
+        hidden = is_s3(address) and not _BUCKET.fullmatch(_bucket_and_key(address)[0] or "none")
+        shown = "s3://..." if hidden else printable(address).strip() or "an empty address"
+        raise NotAllowed(f"{shown}: {problem}")
 
 
 def absolute(address: str) -> str:
-    """An address as typed at a command line, made absolute; `~` means home there."""
+    """An address as typed at a command line, made absolute; `~` means home there.
+
+    Raises:
+        NotAllowed: if it is none.
+    """
     check(address)
     return address.rstrip("/") if is_s3(address) else os.path.abspath(os.path.expanduser(address))
+
+
+def resolved_address(cell: str, base: str) -> str:
+    """The address of a picture as a manifest has it, made absolute; a relative one starts from `base`.
+
+    Raises:
+        ValueError: it is none; the message says what was expected.
+    >>> resolved_address("../images/cat.jpg", "/data/manifests")
+    '/data/images/cat.jpg'
+    >>> resolved_address("cat.jpg", "s3://bucket/manifests")
+    's3://bucket/manifests/cat.jpg'
+    """
+    if not cell:
+        raise ValueError(f"{WANTED}, the cell is empty")
+    if cell.startswith("~"):  # whose home it is, depends on who reads it
+        raise ValueError(f"{WANTED}, got '~'; write the folder's full path")
+    is_relative = not is_s3(cell) and not os.path.isabs(cell)
+    address = f"{base.rstrip('/')}/{cell}" if is_s3(base) and is_relative and problem_of(cell) is None else cell
+    if problem := problem_of(address) or _folder_problem(address):
+        raise ValueError(problem)
+    return address if is_s3(address) else os.path.normpath(os.path.join(base, address))
 
 
 def join(folder: str, *parts: str) -> str:
@@ -52,3 +102,28 @@ def name_of(address: str) -> str:
 def parent_of(address: str) -> str:
     """The folder an address is in."""
     return address.rstrip("/").rsplit("/", 1)[0] if is_s3(address) else os.path.dirname(address)
+
+
+def _s3_problem(address: str) -> str | None:
+    bucket, key = _bucket_and_key(address)
+    if not bucket:
+        return "expected s3://bucket/key, got no bucket"
+    if not _BUCKET.fullmatch(bucket):  # a ':' may hold a password, an '@' lead to another host
+        return "expected s3://bucket/key, got something that is no bucket's name"
+    if "?" in address or "#" in address:
+        return "an S3 key takes no '?' and no '#'; copy the object to another key"
+    if key and not {"", ".", ".."}.isdisjoint(key.removesuffix("/").split("/")):
+        return "an S3 key takes no '.', '..' or empty segments; write the key in full"
+    return None
+
+
+def _folder_problem(address: str) -> str | None:
+    """Why an address cannot be that of a single object; a local one may be that of anything."""
+    if is_s3(address) and not _bucket_and_key(address)[1]:
+        return "expected s3://bucket/key, got no key"
+    return "expected s3://bucket/key, got a folder, with a '/' last" if is_s3(address) and address[-1] == "/" else None
+
+
+def _bucket_and_key(address: str) -> tuple[str, str]:
+    bucket, _, key = address.removeprefix(S3).partition("/")
+    return bucket, key

@@ -1,13 +1,14 @@
 """flows.storage.addresses: addresses as text."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flows import storage
 from flows.errors import NotAllowed
-from flows.storage.addresses import check
+from flows.storage.addresses import check, resolved_address
 
 
 @pytest.mark.parametrize(
@@ -71,13 +72,136 @@ def test_other_addresses_are_refused(address: str) -> None:
     assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("address", ["s3://", "s3:///key"])
-def test_an_s3_address_needs_a_bucket(address: str) -> None:
-    """Without a bucket there is no place on S3, and above all no local folder of the name `s3:`."""
-    with pytest.raises(NotAllowed):
-        storage.absolute(address)
-    with pytest.raises(NotAllowed):
-        check(address)
+HOME, CWD = "/home/somebody", "/work"
+
+
+@pytest.mark.parametrize(
+    ("address", "typed", "cell"),
+    [
+        # alike
+        ("a/b.png", "/work/a/b.png", "/data/a/b.png"),
+        ("x/../a.png", "/work/a.png", "/data/a.png"),
+        ("/abs//a.png", "/abs/a.png", "/abs/a.png"),
+        ("x~y", "/work/x~y", "/data/x~y"),
+        ("./~/x", "/work/~/x", "/data/~/x"),
+        ("c:/x", "/work/c:/x", "/data/c:/x"),
+        ("12:30.png", "/work/12:30.png", "/data/12:30.png"),
+        ("arn/x.png", "/work/arn/x.png", "/data/arn/x.png"),
+        ("s3://b/k.png", "s3://b/k.png", "s3://b/k.png"),
+        ("s3://b/a b/..k~1%20.png", "s3://b/a b/..k~1%20.png", "s3://b/a b/..k~1%20.png"),
+        ("", None, None),
+        ("  ", None, None),
+        ("a\0b", None, None),
+        ("s3://b/a\0b", None, None),
+        ("s3://", None, None),
+        ("s3:///k", None, None),
+        ("s3://b//k", None, None),
+        ("s3://b/./k", None, None),
+        ("s3://b/../k", None, None),
+        ("s3://b//", None, None),
+        ("s3://b/k//", None, None),
+        ("s3://b/a?b", None, None),
+        ("s3://b/a#b", None, None),
+        ("s3://b?x/a", None, None),
+        ("s3://-b/k", None, None),
+        ("s3://key:secret@b/k", None, None),
+        ("s3://b/a::b", None, None),
+        ("S3://b/k", None, None),
+        ("s3:/b/k", None, None),
+        ("s3a://b/k", None, None),
+        ("http://x/y", None, None),
+        ("file:///x", None, None),
+        ("file:x", None, None),
+        ("memory://x", None, None),
+        ("a::b", None, None),
+        ("arn:aws:s3:::b", None, None),
+        ("s3://arn:aws:s3:us-east-1:1:accesspoint/p/k", None, None),
+        # a command line names folders too, and knows whose home is meant
+        ("~", HOME, None),
+        ("~/x", f"{HOME}/x", None),
+        ("~nobody-of-this-name/x", "/work/~nobody-of-this-name/x", None),
+        ("s3://b", "s3://b", None),
+        ("s3://b/", "s3://b", None),
+        ("s3://b/k/", "s3://b/k", None),
+    ],
+)
+def test_one_rule_for_what_is_typed_and_for_cells(
+    address: str, typed: str | None, cell: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command line and a manifest's cell take the same addresses; a cell wants a single file besides, and no home."""
+    monkeypatch.setenv("HOME", HOME)
+    monkeypatch.setattr(os, "getcwd", lambda: CWD)
+
+    assert taken(storage.absolute, address) == typed
+    assert taken(lambda one: resolved_address(one, "/data"), address) == cell
+
+
+def taken(rule: Callable[[str], str], address: str) -> str | None:
+    """What a rule makes of an address; None where it refuses."""
+    try:
+        return rule(address)
+    except (NotAllowed, ValueError):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("address", "base", "expected"),
+    [
+        ("../../../a.jpg", "/data", "/a.jpg"),
+        ("a#1?.jpg", "/data", "/data/a#1?.jpg"),
+        ("C:\\photos\\a.jpg", "/data", "/data/C:\\photos\\a.jpg"),
+        ("a.jpg", "/", "/a.jpg"),
+        ("a b/ü.jpg", "s3://bucket", "s3://bucket/a b/ü.jpg"),
+        ("a.jpg", "s3://bucket/in/", "s3://bucket/in/a.jpg"),
+        ("x/a.jpg", "s3://bucket/in", "s3://bucket/in/x/a.jpg"),
+        ("/photos/a.jpg", "s3://bucket/in", "/photos/a.jpg"),
+        ("s3://other/a.jpg", "s3://bucket/in", "s3://other/a.jpg"),
+    ],
+)
+def test_a_cell_starts_from_the_manifests_folder(address: str, base: str, expected: str) -> None:
+    """A relative address starts from the base, local or S3; `.` and `..` are resolved in local ones."""
+    assert resolved_address(address, base) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("", "expected a local path or s3://bucket/key, the cell is empty"),
+        ("http://b/a.jpg", "expected a local path or s3://bucket/key, got an address that starts with 'http:'"),
+        ("data:image/png;base64,AAAA", "'data:'"),
+        ("zip://a.jpg::s3://bucket/a.zip", "got a chain of addresses"),
+        ("~/a.jpg", "got '~'; write the folder's full path"),
+        ("arn:aws:s3:::bucket/a.jpg", "got an ARN"),
+        ("s3://", "got no bucket"),
+        ("s3://bucket", "got no key"),
+        ("s3://bucket/", "got no key"),
+        ("s3://bucket/x/", "got a folder"),
+        ("s3://user:secret@bucket/a.jpg", "something that is no bucket's name"),
+        ("s3://bucket/a.jpg?versionId=1", "an S3 key takes no '[?]' and no '#'"),
+        ("s3://bucket/x//a.jpg", "an S3 key takes no '.', '..' or empty segments"),
+    ],
+)
+@pytest.mark.parametrize("base", ["/data", "s3://bucket/in"])
+def test_a_refused_cell_is_told_why(address: str, base: str, reason: str) -> None:
+    """The reason says what was expected and what was found."""
+    with pytest.raises(ValueError, match=reason):
+        resolved_address(address, base)
+
+
+@pytest.mark.parametrize("address", ["../a.jpg", "./a.jpg", "x//a.jpg", "a.jpg?x", "a#.jpg", "x/", "http://x/y"])
+def test_relative_addresses_that_s3_refuses(address: str) -> None:
+    """A relative address under S3 obeys the rules of S3 keys."""
+    with pytest.raises(ValueError, match=r"an S3 key takes no|got a folder|starts with"):
+        resolved_address(address, "s3://bucket/in")
+
+
+@pytest.mark.parametrize("rule", [check, storage.absolute])
+def test_a_refusal_repeats_no_password(rule: Callable[[str], object]) -> None:
+    """What stands where a bucket's name should is not told again."""
+    with pytest.raises(NotAllowed) as caught:
+        rule("s3://key:secret@bucket/a.png")
+
+    assert "secret" not in str(caught.value)
 
 
 def test_typed_addresses_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

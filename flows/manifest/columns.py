@@ -1,0 +1,95 @@
+"""The header of a manifest: which column sets what, and all that is wrong with their names.
+
+Columns: `content` and `style`, perhaps `id`, and any option of StylizeOptions for this row alone (`size` is
+another name of `size_px`; an empty cell leaves the option to the run). Every other column rides along into
+the results table, unless its name looks like a misspelt one of these.
+"""
+
+import difflib
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flows.errors import ManifestError
+from flows.manifest.csv_rows import CsvRow
+from flows.records import RESULT_COLUMNS
+from flows.wording import shown
+from nst_core.options import StylizeOptions
+
+REQUIRED_COLUMNS = ("content", "style")
+RUN_LEVEL_NAMES = ("backbone", "device", "precision", "weights", "output")
+"""Chosen once per run, on the command line."""
+OPTIONS = tuple(StylizeOptions.model_fields)
+FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OPTIONS)} | {"size": "size_px"}
+"""Column name -> what it sets."""
+RESERVED_COLUMNS = tuple(column for column in RESULT_COLUMNS if column not in FIELDS)
+"""Columns that the results table writes itself."""
+LOOKALIKE_CUTOFF = 0.83
+"""difflib's ratio from which a name counts as a misspelt one: n_steps has 0.833 to steps, style_file less."""
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title as written, and what it sets (None: an extra column)."""
+
+    title: str
+    field: str | None
+
+
+def columns_of(header: CsvRow, name: str) -> tuple[Column, ...]:
+    """The columns of the header of a manifest.
+
+    Raises:
+        ManifestError: with all that is wrong with it.
+    """
+    names = [title.strip(" ") for title in header.cells]
+    missing = [column for column in REQUIRED_COLUMNS if column not in names]
+    separator = max(";\t|", key=header.text.count)
+    if missing and header.text.count(separator) > header.text.count(","):
+        problems = [f"expected commas, found {separator!r} as the separator; save it with commas"]
+    elif header.problem:
+        problems = [f"the header cannot be read: {header.problem}"]
+    else:
+        problems = [_missing_problem(column, names) for column in missing]
+        problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
+        problems += [f"column {n!r} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
+        if "size" in names and "size_px" in names:
+            problems.append("'size' is another name of 'size_px': keep one of the two")
+    if problems:
+        raise ManifestError(f"{name} line {header.line}: " + "; ".join(problems))
+    return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
+
+
+def _missing_problem(column: str, names: Sequence[str]) -> str:
+    plain = {_plain(name): name for name in names if name not in FIELDS}
+    close = difflib.get_close_matches(column, plain, n=1, cutoff=0.6)
+    hint = f": column {plain[close[0]]!r} looks like {column!r}" if close else "; add it to the header"
+    return f"expected a column {column!r}, found none{hint}"
+
+
+def _title_problem(number: int, title: str) -> str | None:
+    name = title.strip(" ")
+    if not name:
+        return f"column {number} has no name; name it or remove it"
+    if CONTROL_CHARACTER.search(title):
+        hint = "; the file may be UTF-16: save it as UTF-8" if "\0" in title else ""
+        return f"the name of column {number}, {shown(title)}, holds a control character{hint}"
+    plain = _plain(name)
+    if name in FIELDS:
+        return None
+    if plain in RUN_LEVEL_NAMES:
+        return f"column {name!r}: chosen once per run on the command line, not per row; remove the column"
+    if plain in RESERVED_COLUMNS:
+        return f"column {name!r} is written by the results table itself; rename the column"
+    swapped = [field for field in FIELDS if sorted(field) == sorted(plain)]
+    close = swapped or difflib.get_close_matches(plain, FIELDS, n=1, cutoff=LOOKALIKE_CUTOFF)
+    if close:
+        return f"column {name!r} looks like {close[0]!r}; write that, or rename it if it is something else"
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-\s]", "_", name.casefold())

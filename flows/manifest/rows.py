@@ -1,0 +1,143 @@
+"""One row of a manifest after the other -> a pair, or all that is wrong with the row's cells."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
+from flows.manifest.csv_rows import CsvRow
+from flows.records import CellError, PairSpec, RejectedRow, short_digest
+from flows.storage.addresses import resolved_address
+from flows.wording import option_errors, shortened, shown
+from nst_core.options import StylizeOptions
+
+MAX_CELL_CHARS = 4096
+ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+ID_RULE = "expected 1 to 100 of the characters A-Z a-z 0-9 . _ -, a letter or digit first and no dot last"
+_STEM_CHARS = 43
+"""Of each picture's name in a made id, which so fits 100 characters with two dashes and 12 digits."""
+
+
+@dataclass(frozen=True)
+class _RowOptions:
+    """A row's options: resolved, and as given by the row alone; or what is wrong with them."""
+
+    options: StylizeOptions
+    given: dict[str, Any]
+    errors: tuple[CellError, ...] = ()
+
+
+class RowReader:
+    """Reads one row after the other; keeps the ids that are taken, and the options that many rows share."""
+
+    def __init__(
+        self, columns: Sequence[Column], defaults: StylizeOptions, base: str, overrides: Mapping[str, Any]
+    ) -> None:
+        self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
+        self._titles = {column.field: column.title for column in columns if column.field}
+        self._option_names = [name for name in self._titles if name in OPTIONS]
+        self._options: dict[tuple[str, ...], _RowOptions] = {}
+        self._ids: dict[str, tuple[str, int]] = {}
+        self._pairs: dict[str, int] = {}
+
+    def read(self, row: CsvRow) -> PairSpec | RejectedRow:
+        """The row's pair, or all that is wrong with it."""
+        cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}
+        if row.problem:
+            return RejectedRow(row.line, (CellError(None, shortened(row.text), row.problem),), cells)
+        errors: list[CellError] = []
+        values: dict[str, str] = {}  # of the fields; a cell that is no usable text is left out
+        extra: dict[str, str] = {}
+        for column, cell in zip(self._columns, row.cells, strict=True):
+            text = cell.strip(" ") if column.field else cell
+            if problem := _text_problem(text, is_extra=column.field is None):
+                errors.append(CellError(column.title, shortened(text), problem))
+            elif column.field:
+                values[column.field] = text
+            else:
+                extra[column.title] = text
+        content, style = self._address("content", values, errors), self._address("style", values, errors)
+        option_cells = tuple(values.get(name, "") for name in self._option_names)
+        if option_cells not in self._options:
+            self._options[option_cells] = self._parsed_options(option_cells)
+        chosen = self._options[option_cells]
+        errors += chosen.errors
+        pair_id = values.get("id", "")
+        if pair_id:
+            errors += self._claim(pair_id, row.line)
+        elif not errors:
+            written = [os.path.normpath(values["content"]), os.path.normpath(values["style"]), chosen.given]
+            pair_id, duplicate = self._made_id([content, style, chosen.given], written, row.line)
+            errors += duplicate
+        if errors:
+            return RejectedRow(row.line, tuple(errors), cells)
+        cells_as_written = values["content"], values["style"]
+        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written)
+
+    def _address(self, field: str, values: dict[str, str], errors: list[CellError]) -> str:
+        cell = values.get(field)
+        if cell is None:
+            return ""
+        try:
+            return resolved_address(cell, self._base)
+        except ValueError as error:
+            errors.append(CellError(self._titles[field], shortened(cell), str(error)))
+            return ""
+
+    def _parsed_options(self, cells: tuple[str, ...]) -> _RowOptions:
+        given = {name: cell for name, cell in zip(self._option_names, cells, strict=True) if cell}
+        try:
+            options = self._defaults.overridden(given)
+            # What the row itself gives is part of a made id, which a retry must not change.
+            own = options.model_dump(mode="json", include=set(given))
+            return _RowOptions(options.overridden(self._overrides).resolved(), own)
+        except ValidationError as error:
+            errors = tuple(
+                CellError(self._titles.get(name), shortened(given.get(name, "")), reason)
+                for name, reason in option_errors(error)
+            )
+            return _RowOptions(self._defaults, {}, errors)
+
+    def _claim(self, pair_id: str, line: int) -> list[CellError]:
+        """What is wrong with an id; a well-formed one now belongs to this line, if to no earlier one."""
+        title = self._titles.get("id")
+        if not ID_PATTERN.fullmatch(pair_id) or pair_id.endswith("."):
+            return [CellError(title, shortened(pair_id), f"{ID_RULE}, got {shown(pair_id)}")]
+        written, first_line = self._ids.setdefault(pair_id.casefold(), (pair_id, line))
+        if first_line == line:
+            return []
+        spelling = "" if written == pair_id else f" as {written!r}"
+        return [CellError(title, pair_id, f"id {pair_id!r} is already used on line {first_line}{spelling}")]
+
+    def _made_id(self, pair: list[Any], written: list[Any], line: int) -> tuple[str, list[CellError]]:
+        """An id from the file names and a digest of the cells as written: the same wherever the folder lies."""
+        first_line = self._pairs.setdefault(short_digest(pair, 16), line)
+        if first_line != line:
+            reason = f"the same pair with the same options is already on line {first_line}"
+            return "", [CellError(None, "", reason)]
+        digest = short_digest(written, 12)  # longer where six digits are taken
+        stems = f"{_id_part(pair[0])}-{_id_part(pair[1])}"
+        pair_id = f"{stems}-{digest[:6]}"
+        if pair_id.casefold() in self._ids:
+            pair_id = f"{stems}-{digest}"
+        return pair_id, self._claim(pair_id, line)
+
+
+def _id_part(address: str) -> str:
+    """A file's name without folder and ending, in the characters of an id."""
+    stem = os.path.splitext(os.path.basename(address))[0]
+    return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:_STEM_CHARS] or "image"
+
+
+def _text_problem(text: str, *, is_extra: bool) -> str | None:
+    if len(text) > MAX_CELL_CHARS:
+        return f"expected at most {MAX_CELL_CHARS:,} characters, got {len(text):,}"
+    if "\0" in text:
+        return "expected text, got a NUL character; save the file as UTF-8 text"
+    if not is_extra and (found := CONTROL_CHARACTER.search(text)):
+        return f"expected no control characters, got {found[0]!r}"
+    return None
