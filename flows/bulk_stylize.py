@@ -4,36 +4,31 @@
 """
 
 import logging
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import storage, stub
+from flows import storage
 from flows.environment import show_own_lines
-from flows.errors import PoolStopped
 from flows.output import lease
-from flows.prefect_layer.artifacts import UserInterface
+from flows.prefect_layer.artifacts import show_end, watch_progress
+from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.embedded_server import kept_running
-from flows.prefect_layer.tasks import Counter, stylize_batch
+from flows.prefect_layer.fan_out import fan_out
+from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
 from flows.report.run_page import write_report
-from flows.run.batch_queue import BatchQueue, style_of
-from flows.run.dispatch import Patience
-from flows.run.finish import check_credentials, finish_run
-from flows.run.prepare import PreparedRun, places_of, prepare_run
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
+from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
-from flows.runners.choose import runner_of
-from flows.runners.runner import Pool, Runner, Worker
+from flows.runners import Runner, runner_of
 from flows.settings import RunSettings, Selection
-from flows.watching.asked_for import operators_listeners
-from flows.watching.listeners import RunStarted, announcer, watched_by
+from flows.watching.asked_for import operators_watchers
+from flows.watching.listeners import RunStarted, told, watchers_here
+from flows.watching.log import watch_log
 from flows.wording import redacted
 from nst_core.options import StylizeOptions
 
@@ -41,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 MOST_ROWS_REPORTED = 2000
 """Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
+
+take_up_defaults()
 
 
 def _run_name() -> str:
@@ -56,8 +53,11 @@ def bulk_stylize(
     settings: RunSettings | None = None,
     selection: Selection | None = None,
     overrides: dict[str, Any] | None = None,
-) -> State[dict[str, object]]:
+) -> RunSummary:
     """Stylize the pairs of a manifest that are not done yet.
+
+    The run's state is Completed, `CompletedWithFailures` where rows failed or were rejected, or Failed (`Incomplete`)
+    where selected rows are still pending.
 
     Args:
         output: local folder or `s3://` prefix for images, records and tables.
@@ -69,8 +69,11 @@ def bulk_stylize(
         overrides: without a manifest, options that go on top of those of every row that is done again.
 
     Returns:
-        A final state whose data is the run's summary: Completed, `CompletedWithFailures` where rows failed or were
-        rejected, or Failed (`Incomplete`) where selected rows are still pending.
+        The run in numbers; what became of each row is in the results table.
+
+    Raises:
+        RunIncomplete: with the same numbers, where selected rows are still pending.
+        NstError: where nothing could be done; its class says why.
     """
     show_own_lines()
     asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
@@ -79,24 +82,48 @@ def bulk_stylize(
     waits = request.settings.wait_for_output_seconds
     with kept_running(), lease.held(request.output, waits), runner_of(request.settings) as runner:
         run = prepare_run(request, runner.means)
-        interface = UserInterface()
         try:
-            with watched_by(interface), operators_listeners():
-                _announce(run)
-                _carry_out(run, runner)
+            _carry_out(run, runner)
         except BaseException:
             finish_run(run)  # the table then shows what is done and what is pending
             raise
-        finished = finish_run(run)
-        page = _write_report(finished.summary)
-        interface.finish(finished.summary, finished.rows, page)
-    summary = finished.summary
+        summary = _finish(run)
     check_credentials(run, summary)
-    return _final_state(run, summary)
+    return _final_state(run, summary)  # type: ignore[return-value]  # Prefect hands its data on to the caller
 
 
-def _write_report(summary: RunSummary) -> str | None:
+def _carry_out(run: PreparedRun, runner: Runner) -> None:
+    with operators_watchers() as theirs:
+        watchers = (watch_log, watch_progress, *theirs, *watchers_here())
+        with told(_start_of(run), watchers) as hear:
+            fan_out(run, runner, hear)
+
+
+def _start_of(run: PreparedRun) -> RunStarted:
+    return RunStarted(
+        run_id=run.record.run_id,
+        output=run.job.output,
+        todo=run.plan.todo,
+        done_before=len(run.plan.done),
+        rejected=run.request.manifest.rejected,
+        workers=run.means.names,
+        devices=run.means.devices,
+        backbone=run.record.backbone,
+        precision=run.record.precision,
+    )
+
+
+def _finish(run: PreparedRun) -> RunSummary:
+    """Write the tables, and then what is for eyes alone."""
+    finished = materialized(run, lambda: finish_run(run))
+    page = _write_report(finished)
+    show_end(finished.summary, finished.rows, page)
+    return finished.summary
+
+
+def _write_report(finished: FinishedRun) -> str | None:
     """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
+    summary = finished.summary
     if summary.rows > MOST_ROWS_REPORTED:
         logger.info("no report.html of %d rows is made by itself: nst report %s", summary.rows, summary.output)
         return None
@@ -107,83 +134,11 @@ def _write_report(summary: RunSummary) -> str | None:
         return None
 
 
-def _announce(run: PreparedRun) -> None:
-    for row in run.request.manifest.rejected:
-        logger.error("row %d: rejected: %s", row.row, row.reason())
-    plan = run.plan
-    logger.info(
-        "run %s: %d pairs to do in %d batches on %s (%s, %s); %d done before, %d rows rejected",
-        run.record.run_id,
-        len(plan.todo),
-        len(plan.batches),
-        ", ".join(run.means.names),
-        run.record.backbone,
-        run.record.precision,
-        len(plan.done),
-        len(run.request.manifest.rejected),
-    )
-    announcer().on_start(
-        RunStarted(
-            run_id=run.record.run_id,
-            todo=plan.todo,
-            workers=run.means.names,
-            done_before=len(plan.done),
-            rejected=len(run.request.manifest.rejected),
-            backbone=run.record.backbone,
-            precision=run.record.precision,
-            output=run.job.output,
-        )
-    )
-    if run.job.stub is not None:
-        logger.warning(stub.WARNING)
-    elif plan.todo and set(run.means.devices) == {"cpu"}:
-        logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
-
-
-def _carry_out(run: PreparedRun, runner: Runner) -> None:
-    """Run every batch as a task, each as soon as a worker is idle.
-
-    Raises:
-        The error that stopped a task, if one did: errors of single pairs never do.
-    """
-    if not run.plan.batches:
-        return
-    counter = Counter(len(run.plan.todo))
-    patience = Patience(run.request.settings.pair_timeout_seconds, run.request.settings.stall_seconds)
-    shared = {"job": run.job, "counter": counter, "patience": patience}
-    waiting = BatchQueue(run.plan.batches)
-    runner.warn_of(places_of(run))
-    threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
-    with runner.pool(len(run.plan.batches)) as pool, threads as tasks:
-        futures: list[PrefectConcurrentFuture[dict[str, int]]] = []
-        try:
-            with suppress(PoolStopped):  # by a task, whose error is raised below
-                while waiting:
-                    worker = pool.take()
-                    batch = waiting.take(worker.style, pool.styles())
-                    worker.style = style_of(batch)
-                    parameters = {"batch": batch, "worker": worker, "pool": pool, **shared}
-                    future = tasks.submit(stylize_batch, parameters=parameters)
-                    future.add_done_callback(partial(_give_back, pool, worker))
-                    futures.append(future)
-            wait([*futures])
-        except BaseException:
-            # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
-            pool.stop()
-            raise
-    for future in futures:
-        future.result()
-
-
-def _give_back(pool: Pool[Any], worker: Worker, _ended: object) -> None:
-    pool.give_back(worker)
-
-
-def _final_state(run: PreparedRun, summary: RunSummary) -> State[dict[str, object]]:
-    data = summary.model_dump(mode="json")
-    message = f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected"
+def _final_state(run: PreparedRun, summary: RunSummary) -> State[Any]:
+    message = counts_in_words(summary)
     if summary.pending > len(run.plan.unselected):
-        return Failed(name="Incomplete", message=f"{message}, {summary.pending} pending: run again", data=data)
+        message = f"{message}, {summary.pending} pending: run again"
+        return Failed(name="Incomplete", message=message, data=RunIncomplete(message, summary))
     if summary.failed or summary.rejected:
-        return Completed(name="CompletedWithFailures", message=message, data=data)
-    return Completed(message=message, data=data)
+        return Completed(name="CompletedWithFailures", message=message, data=summary)
+    return Completed(message=message, data=summary)

@@ -5,6 +5,7 @@ What the user or a deployment has set stays as it is.
 
 import logging
 import os
+import sys
 from pathlib import Path
 
 from flows.errors import OutputError
@@ -33,8 +34,13 @@ DEFAULTS = {
 }
 
 
+PREFECT_CAME_FIRST = "prefect" in sys.modules
+IS_TELEMETRY_OPEN = "DO_NOT_TRACK" not in os.environ
+"""As it was when this package was imported."""
+
+
 def set_prefect_defaults() -> None:
-    """Put the defaults into the environment. Without effect on a process that has imported prefect already."""
+    """Put the defaults into the environment; `prefect_layer.defaults` sees to a prefect that has read it already."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 

@@ -1,7 +1,7 @@
 """The flow around `flows.inbox.visit`: a scheduled visit to every inbox. Thin; it stylizes nothing and needs no GPU."""
 
-import dataclasses
 import logging
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -10,18 +10,41 @@ from prefect.states import Completed, Failed
 from flows import storage
 from flows.environment import show_own_lines
 from flows.inbox.arrivals import SETTLE_SECONDS
-from flows.inbox.visit import Inbox, visit
+from flows.inbox.visit import Inbox, Visit, visit
 from flows.limits import limits_in_force
+from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.deployment_runs import STYLIZE, DeploymentRuns
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
 
 
+take_up_defaults()
+
+
+class InboxTroubled(NstError):
+    """An inbox or a manifest could not be dealt with; the next visit tries again.
+
+    Attributes:
+        visits: what became of each manifest, by inbox.
+    """
+
+    kind = "inbox"
+    retryable = True
+
+    def __init__(self, message: str, visits: dict[str, Visit]) -> None:
+        super().__init__(message)
+        self.visits = visits
+
+    def __reduce__(self) -> tuple[type["InboxTroubled"], tuple[str, dict[str, Visit]]]:
+        """Survive the trip between processes: pickle would call `__init__` with one argument."""
+        return type(self), (str(self), self.visits)
+
+
 @flow(name="inbox", persist_result=False, retries=0)
 def visit_inboxes(
     inboxes: list[Inbox], deployment: str = STYLIZE, settle_seconds: float = SETTLE_SECONDS
-) -> State[dict[str, object]]:
+) -> dict[str, Visit]:
     """Claim, check and answer new manifests, start their runs, and mark those that have ended.
 
     Args:
@@ -30,12 +53,15 @@ def visit_inboxes(
         settle_seconds: a local file that was written to more recently is looked at twice, that while apart.
 
     Returns:
-        A final state whose data says what became of each manifest: Completed, or Failed (`Troubled`) where an inbox or
-        a manifest could not be dealt with, which the log names and the next visit tries again.
+        What became of each manifest, by inbox.
+
+    Raises:
+        InboxTroubled: with the same, where an inbox or a manifest could not be dealt with, which the log names and the
+            next visit tries again.
     """
     show_own_lines()
     limits = limits_in_force(strict=True)  # the manifests may be anybody's, whoever started this
-    visits: dict[str, object] = {}
+    visits: dict[str, Visit] = {}
     troubles: list[str] = []
     for one in inboxes:
         inbox = one.model_copy(update={"place": storage.absolute(one.place), "outputs": storage.absolute(one.outputs)})
@@ -45,20 +71,20 @@ def visit_inboxes(
             logger.error("inbox %s: %s", inbox.place, error)  # noqa: TRY400  # the message says all
             troubles.append(f"{inbox.place}: {error}")
             continue
-        visits[inbox.place] = dataclasses.asdict(done)
+        visits[inbox.place] = done
         troubles += [f"{inbox.place}: {name}" for name in done.troubled]
+    return _final_state(visits, troubles)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+
+
+def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
     if troubles:
-        return Failed(name="Troubled", message="; ".join(troubles)[:2000], data={"visits": visits})
-    return Completed(message=_message(visits), data={"visits": visits})
+        message = "; ".join(troubles)[:2000]
+        return Failed(name="Troubled", message=message, data=InboxTroubled(message, visits))
+    return Completed(message="; ".join(f"{place}: {_counts(done)}" for place, done in visits.items()), data=visits)
 
 
-def _message(visits: dict[str, object]) -> str:
-    return "; ".join(f"{place}: {_counts(done)}" for place, done in visits.items())
-
-
-def _counts(done: object) -> str:
-    assert isinstance(done, dict)
-    if done["busy"]:
+def _counts(visit: Visit) -> str:
+    if visit.busy:
         return "another visit is at work"
-    told = [f"{len(names)} {word}" for word, names in done.items() if isinstance(names, list) and names]
+    told = [f"{len(names)} {word}" for word, names in vars(visit).items() if isinstance(names, list) and names]
     return ", ".join(told) or "nothing new"

@@ -5,12 +5,11 @@ For eyes alone: where Prefect's server does not answer, the run goes on and says
 
 import contextvars
 import logging
-import queue
 import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from prefect.artifacts import (
@@ -23,8 +22,9 @@ from prefect.artifacts import (
 from flows import storage, stub
 from flows.output.results import Row
 from flows.records import RunSummary
-from flows.watching.listeners import RunStarted, Standing
-from flows.wording import printable
+from flows.watching.listeners import Hear, RunStarted
+from flows.watching.standing import Standing
+from flows.wording import printable, redacted
 from flows.worker.messages import Message
 
 logger = logging.getLogger(__name__)
@@ -38,69 +38,45 @@ EXTREMES_SHOWN = 3
 REASONS_SHOWN = 10
 
 
-class UserInterface:
-    """A listener that keeps a bar in the UI up to date, and shows the end of the run there.
+def watch_progress(run: RunStarted) -> Hear:
+    """A watcher that keeps a bar in the UI up to date: see `flows.watching.listeners.Watcher`."""
+    what = f"{len(run.todo)} pairs into {run.output}"
+    bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
+    assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
+    standing, updated = Standing(run), time.monotonic()
 
-    All calls are made by a thread of its own, one after the other: where the server is gone, each takes a minute to
-    fail, and no pair is to wait for that.
+    def hear(worker: str, message: Message) -> None:
+        nonlocal updated
+        standing.hear(worker, message)
+        if time.monotonic() - updated >= SECONDS_BETWEEN_UPDATES or not standing.left:
+            update_progress_artifact(bar, 100.0 * standing.share_done)
+            updated = time.monotonic()
+
+    return hear
+
+
+def show_end(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:
+    """Show the run in numbers and its failures in a table; waits for the server, but not for long.
+
+    `page` is the address of the run's page, where one was made.
     """
-
-    def __init__(self) -> None:
-        self._standing: Standing | None = None
-        self._bar: uuid.UUID | None = None
-        self._updated = 0.0
-        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        context = contextvars.copy_context()  # says which run the artifacts are of
-        self._thread = threading.Thread(target=context.run, args=(self._work,), name="artifacts", daemon=True)
-        self._thread.start()
-
-    def on_start(self, run: RunStarted) -> None:
-        """As `flows.watching.listeners.Listener`."""
-        self._standing = Standing(run)
-        self._updated = time.monotonic()
-        what = f"{len(run.todo)} pairs into {run.output}"
-
-        def create() -> None:
-            bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
-            assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
-            self._bar = bar
-
-        self._calls.put(create)
-
-    def on_message(self, worker: str, message: Message) -> None:
-        """As `flows.watching.listeners.Listener`; told by several threads, and an update more or less does no harm."""
-        if self._standing is None:
-            return
-        self._standing.hear(worker, message)
-        now = time.monotonic()
-        if now - self._updated >= SECONDS_BETWEEN_UPDATES:
-            self._updated = now
-            self._calls.put(self._update)
-
-    def finish(self, summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:
-        """Show the run in numbers and its failures in a table; waits for the server, but not for long.
-
-        `page` is the address of the run's page, where one was made.
-        """
-        self._calls.put(self._update)
-        self._calls.put(lambda: _show_summary(summary, rows, page))
-        self._calls.put(None)
-        self._thread.join(PATIENCE_SECONDS)
-
-    def _update(self) -> None:
-        if self._standing is not None and self._bar is not None:
-            update_progress_artifact(self._bar, 100.0 * self._standing.share_done)
-
-    def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            try:
-                call()
-            except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
-                logger.warning("Prefect's server does not answer, its UI will not show this run's end: %s", error)
-                return
+    context = contextvars.copy_context()  # says which run the artifacts are of
+    # A daemon: where the server is gone, each call takes a minute to fail.
+    showing = threading.Thread(
+        target=context.run, args=(_show_summary, summary, rows, page), name="artifacts", daemon=True
+    )
+    showing.start()
+    showing.join(PATIENCE_SECONDS)
 
 
 def _show_summary(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
+    try:
+        _create(summary, rows, page)
+    except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
+        logger.warning("Prefect's UI will not show this run's end: %s", redacted(str(error)))
+
+
+def _create(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
     done = f"{summary.succeeded} of {summary.rows} rows of {printable(storage.name_of(summary.manifest))} succeeded"
     create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=done)
     failures = failure_table(rows)

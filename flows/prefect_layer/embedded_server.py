@@ -11,12 +11,11 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from prefect.server.api.server import SubprocessASGIServer
 
 from flows.prefect_layer.server import answers
 
@@ -28,23 +27,26 @@ _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
 
 
-class _DeafToCtrlC(SubprocessASGIServer):
-    def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-        # A process inherits what is blocked, and may set a handler for it but never hears of it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super()._run_uvicorn_command()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def shield_from_ctrl_c() -> None:
     """Have the embedded server, where Prefect comes to start one, end by our word alone; to be called before it does.
 
     Prefect keeps one instance, and starts whichever is there.
     """
-    if hasattr(signal, "pthread_sigmask"):  # Windows has none
-        _DeafToCtrlC()
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+        return
+    # Here, as it brings the whole server with it: a run on a server of the user's own does without.
+    from prefect.server.api.server import SubprocessASGIServer
+
+    class DeafToCtrlC(SubprocessASGIServer):
+        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            # A process inherits what is blocked, and may set a handler for it but never hears of it.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                return super()._run_uvicorn_command()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    DeafToCtrlC()
 
 
 @contextmanager
@@ -68,12 +70,18 @@ def _keep(ended: threading.Event) -> None:
         _revive()
 
 
+def _servers() -> list[Any]:
+    """Those that Prefect has started in this process: none where a server of the user's own is used."""
+    module = sys.modules.get("prefect.server.api.server")
+    return list(module.SubprocessASGIServer._instances.values()) if module else []
+
+
 def _end_those_that_are_ending() -> None:
     """SIGTERM for a whole group, as a service manager sends it, reaches the server too.
 
     It answers nobody any more, but takes seconds to end, which we do not have.
     """
-    for server in list(SubprocessASGIServer._instances.values()):
+    for server in _servers():
         process = server.server_process
         if server.running and process is not None and process.poll() is None and not answers(server.api_url):
             process.kill()
@@ -81,7 +89,12 @@ def _end_those_that_are_ending() -> None:
 
 
 def _revive() -> None:
-    for server in list(SubprocessASGIServer._instances.values()):
+    with _reviving:
+        _start_those_that_died()
+
+
+def _start_those_that_died() -> None:
+    for server in _servers():
         process = server.server_process
         if not server.running or process is None or process.poll() is None:
             continue
@@ -98,7 +111,7 @@ def _revive() -> None:
 def _end_with_this_process() -> None:
     if os.name != "posix":
         return
-    for server in SubprocessASGIServer._instances.values():
+    for server in _servers():
         process = server.server_process
         if process is not None and process.poll() is None and process.pid not in _watchers:
             _watchers[process.pid] = _watcher(process.pid)
@@ -115,5 +128,7 @@ def _watcher(process_id: int) -> subprocess.Popen[bytes]:
     )
 
 
+_reviving = threading.Lock()
+"""Any number of runs in this process look after one server."""
 _watchers: dict[int, subprocess.Popen[bytes]] = {}
 """By the server's process id. Kept, so that their pipes stay open until the end."""

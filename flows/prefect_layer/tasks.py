@@ -1,101 +1,73 @@
-"""Prefect tasks: thin wrappers over plain functions. One task run per batch; per-pair truth is in our own records."""
+"""Prefect's tasks: a run per batch, and one for the table. Thin; what becomes of each pair is in our own records."""
 
-import itertools
-import logging
-import threading
 from collections.abc import Callable
-from typing import Any
 
-from prefect import task
+from prefect import Task, task
+from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
-from flows import stub
-from flows.errors import ClusterError, CredentialsExpired, PoolStopped
-from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
-from flows.run.dispatch import Patience, carry_out
-from flows.runners.runner import Pool, Worker
-from flows.watching.listeners import Announcer, announcer
-from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken
-from nst_core.errors import WeightsError
+from flows import storage
+from flows.records import RunSummary
+from flows.run.crew import Crew
+from flows.run.finish import FinishedRun
+from flows.run.prepare import PreparedRun
 
-logger = logging.getLogger(__name__)
-
-
-class Counter:
-    """Numbers the finished pairs of a run, over all its threads."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-
-    def next(self) -> int:
-        """1, 2, 3, ..."""
-        with self._lock:
-            return next(self._numbers)
+_NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
+"""What Prefect takes in no asset's key."""
+LONGEST_KEY = 512
 
 
-@task(name="stylize-batch", task_run_name="{batch.name}", cache_policy=NO_CACHE, persist_result=False)
-def stylize_batch(
-    batch: Batch, job: Job, worker: Worker, pool: Pool[Any], counter: Counter, patience: Patience
-) -> dict[str, int]:
-    """Stylize the pairs of a batch on one device; a pair that fails does not stop the others.
+def batch_task(crew: Crew) -> Task[[str], State[None]]:
+    """The task that does a batch of a crew's: its parameter is the name, its state says how many pairs succeeded."""
 
-    Raises:
-        CredentialsExpired, WeightsError, ClusterError: which would fail every other pair too, so that all workers are
-            stopped.
+    @task(name="stylize-batch", task_run_name="{batch}", cache_policy=NO_CACHE, persist_result=False)
+    def stylize_batch(batch: str) -> State[None]:
+        tally = crew.carry_out(batch)
+        if tally.pending:
+            return Failed(name="Incomplete", message=str(tally))
+        return Completed(name="CompletedWithFailures" if tally.failed else "Completed", message=str(tally))
+
+    return stylize_batch
+
+
+def materialized(run: PreparedRun, finish: Callable[[], FinishedRun]) -> FinishedRun:
+    """Finish a run by a task that shows `results.parquet` as an asset made from the manifest.
+
+    Addresses that cannot be keys of assets are finished without one.
     """
-    tally = {"succeeded": 0, "failed": 0}
-    try:
-        carry_out(batch, job, worker, _progress(batch, counter, tally, worker.name, announcer()), patience)
-    except PoolStopped:  # the flow is ending and says so; pairs without an outcome stay pending
-        logger.debug("%s: interrupted", batch.name)
-    except (CredentialsExpired, WeightsError, ClusterError):
-        pool.stop()
-        raise
-    return tally
+    table, manifest = map(asset_key, (storage.join(run.job.output, "results.parquet"), run.request.manifest.uri))
+    if table is None:
+        return finish()
+    finished: list[FinishedRun] = []  # Prefect would keep it as the task's result, and look through every row of it
 
-
-def _progress(
-    batch: Batch, counter: Counter, tally: dict[str, int], worker: str, listeners: Announcer
-) -> Callable[[Message], None]:
-    pairs = {pair.spec.pair_id: pair for pair in batch.pairs}
-
-    def on_message(message: Message) -> None:
-        listeners.on_message(worker, message)
-        if isinstance(message, ChunkStarted):
-            logger.debug("process %d stylizes %s", message.process_id, ", ".join(message.pair_ids))
-            return
-        if isinstance(message, StepTaken):
-            logger.debug("%s: step %d, loss %.4g", message.pair_id, message.step, message.total_loss)
-            return
-        pair = pairs[message.pair_id]
-        if isinstance(message, LeftPending):
-            logger.error("row %d %s: left pending: %s", pair.spec.row, pair.spec.pair_id, message.error)
-            if message.kind == CredentialsExpired.kind:
-                raise CredentialsExpired(message.error)
-            return
-        tally["succeeded" if isinstance(message, PairRecord) else "failed"] += 1
-        _log_progress(message, pair, counter)
-
-    return on_message
-
-
-def _log_progress(result: PairRecord | AttemptRecord, pair: PlannedPair, counter: Counter) -> None:
-    place = f"[{counter.next():>{len(str(counter.total))}}/{counter.total}] row {pair.spec.row} {pair.spec.pair_id}"
-    if isinstance(result, AttemptRecord):
-        logger.error("%s: failed (%s) %s", place, result.error_kind, result.error)
-        return
-    logger.info(
-        "%s: loss %.4g -> %.4g, %s after %d steps, %.1f s",
-        place,
-        result.initial_total_loss,
-        result.total_loss,
-        result.stop_reason,
-        result.steps,
-        result.seconds,
+    @materialize(
+        table,
+        by="nst",
+        name="write-results",
+        asset_deps=[manifest] if manifest else [],
+        cache_policy=NO_CACHE,
+        persist_result=False,
     )
-    for note in result.notes:
-        if note == stub.WARNING:  # of every pair, and the run has said it
-            continue
-        logger.warning("row %d %s: %s", pair.spec.row, pair.spec.pair_id, note)
+    def write_results() -> State[None]:
+        finished.append(finish())
+        return Completed(message=counts_in_words(finished[0].summary))
+
+    write_results()
+    return finished[0]
+
+
+def asset_key(address: str) -> str | None:
+    """An address as Prefect names assets; None for one that has letters which it does not take.
+
+    >>> asset_key("/data/out/results.parquet"), asset_key("s3://bucket/pairs.csv"), asset_key("/my data/pairs.csv")
+    ('file:///data/out/results.parquet', 's3://bucket/pairs.csv', None)
+    """
+    key = address if storage.is_s3(address) else f"file://{address}"
+    return None if len(key) > LONGEST_KEY or _NO_KEY & set(key) else key
+
+
+def counts_in_words(summary: RunSummary) -> str:
+    """The end of a run in one line."""
+    return f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected"

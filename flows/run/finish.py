@@ -11,6 +11,7 @@ from flows.output.ledger import Ledger
 from flows.output.results import Row, counts, table_rows, write_history, write_tables
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
+from nst_core.errors import NstError
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,25 @@ class FinishedRun:
 
     summary: RunSummary
     rows: list[Row]
+
+
+class RunIncomplete(NstError):
+    """Selected rows are still pending: run again to go on.
+
+    Attributes:
+        summary: the run in numbers.
+    """
+
+    kind = "incomplete"
+    retryable = True
+
+    def __init__(self, message: str, summary: RunSummary) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+    def __reduce__(self) -> tuple[type["RunIncomplete"], tuple[str, RunSummary]]:
+        """Survive the trip between processes: pickle would call `__init__` with one argument."""
+        return type(self), (str(self), self.summary)
 
 
 def finish_run(run: PreparedRun) -> FinishedRun:

@@ -1,67 +1,64 @@
-"""Listeners that the operator asks for in the environment, so that every run of a service has them.
+"""Watchers that the operator asks for in the environment, so that every run of a service has them.
 
 NST_METRICS_PORT    serve metrics for Prometheus on this port while a run goes on
 NST_METRICS_HOST    ... on this address; loopback by default
 NST_METRICS_FILE    keep them in this file, for node_exporter's textfile collector: name it *.prom
 NST_JSON_LINES      append a line of JSON per pair to this file
+
+What cannot be done is warned of and left out: no run fails for being watched.
 """
 
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import IO
 
-from flows.errors import OutputError
 from flows.records import utc_now
-from flows.watching.listeners import RunStarted, watched_by
+from flows.watching.json_lines import json_lines
+from flows.watching.listeners import Watcher
 from flows.watching.metrics import Metrics, served, written
-from flows.watching.terminal import JsonLines
+
+logger = logging.getLogger(__name__)
 
 PORT, HOST, FILE, LINES = "NST_METRICS_PORT", "NST_METRICS_HOST", "NST_METRICS_FILE", "NST_JSON_LINES"
 
 
-class LogLines(JsonLines):
-    """The lines of `--json-lines` for a file that many runs share: each with its time and its run."""
-
-    run_id = ""
-
-    def on_start(self, run: RunStarted) -> None:
-        """As `flows.watching.listeners.Listener`."""
-        self.run_id = run.run_id
-        super().on_start(run)
-
-    def _write(self, event: dict[str, Any]) -> None:
-        super()._write({"at": utc_now(), "run_id": self.run_id} | event)
-
-
 @contextmanager
-def operators_listeners() -> Iterator[None]:
-    """Whatever the environment asks for, for as long as the block lasts.
-
-    Raises:
-        OutputError: if what it asks for cannot be done.
-    """
+def operators_watchers() -> Iterator[list[Watcher]]:
+    """Whatever the environment asks for, for as long as the block lasts."""
+    watchers: list[Watcher] = []
     with ExitStack() as stack:
-        if os.environ.get(LINES):
-            stack.enter_context(watched_by(LogLines(stack.enter_context(_appended(os.environ[LINES])))))
+        if os.environ.get(LINES) and (file := _opened(os.environ[LINES])):
+            stack.callback(_close, file)
+            watchers.append(json_lines(file, lambda run: {"at": utc_now(), "run_id": run.run_id}))
         if os.environ.get(PORT) or os.environ.get(FILE):
             metrics = Metrics()
-            stack.enter_context(watched_by(metrics))
-            if os.environ.get(PORT):
-                stack.enter_context(served(metrics, os.environ.get(HOST, "127.0.0.1"), _port(os.environ[PORT])))
+            watchers.append(metrics.watch)
+            if port := _port(os.environ.get(PORT, "")):
+                stack.enter_context(served(metrics, os.environ.get(HOST, "127.0.0.1"), port))
             if os.environ.get(FILE):
                 stack.enter_context(written(metrics, os.environ[FILE]))
-        yield
+        yield watchers
 
 
-def _appended(path: str) -> Any:
+def _opened(path: str) -> IO[str] | None:
     try:
-        return open(path, "a", encoding="utf-8")
+        # Without waiting: a FIFO that nobody reads would hold the run.
+        return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666), "a", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{LINES}: {path} cannot be written: {error.strerror}") from error
+        logger.warning("%s: %s cannot be written, and is left out: %s", LINES, path, error.strerror)
+        return None
 
 
-def _port(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise OutputError(f"{PORT}: expected a port, 1 to 65535, got {text!r}")
-    return int(text)
+def _close(file: IO[str]) -> None:
+    with suppress(OSError):  # what could not be written was warned of
+        file.close()
+
+
+def _port(text: str) -> int | None:
+    if text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    if text:
+        logger.warning("%s: expected a port, 1 to 65535, got %r; metrics are not served", PORT, text)
+    return None

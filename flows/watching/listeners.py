@@ -1,162 +1,116 @@
-"""What a run tells while it goes on, and whoever listens in this process: a terminal, a program that reads lines.
+"""Who is told of a run as it goes on, each by a thread of its own: whatever goes wrong there is no pair's trouble.
 
-A run starts once; then come the workers' messages. Knows nothing of prefect or of terminals.
+A watcher is told once that a run starts, and gives back who hears what its workers say. Runs in one process, however
+many, have each their own.
 """
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Protocol
+import contextvars
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
-from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+from flows.records import PlannedPair, RejectedRow
+from flows.wording import redacted
+from flows.worker.messages import Message
 
-LOSSES_SHOWN = 12
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0
+"""At the end of a run, for whoever has not taken in all its news."""
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run that is about to do its pairs."""
+    """A run that is about to do its pairs.
+
+    Attributes:
+        workers: their names.
+        devices: one per worker.
+    """
 
     run_id: str
+    output: str
     todo: Sequence[PlannedPair]
-    workers: tuple[str, ...]
     done_before: int
-    rejected: int
+    rejected: Sequence[RejectedRow]
+    workers: tuple[str, ...]
+    devices: tuple[str, ...]
     backbone: str
     precision: str
-    output: str
 
 
-class Listener(Protocol):
-    """Is told by several threads."""
+Hear = Callable[[str, Message], None]
+"""Takes in what a worker, of this name, says."""
+Watcher = Callable[[RunStarted], Hear]
 
-    def on_start(self, run: RunStarted) -> None:
-        """A run starts; told once, before anything else."""
-
-    def on_message(self, worker: str, message: Message) -> None:
-        """A worker process says something."""
-
-
-class Announcer:
-    """Tells every listener."""
-
-    def __init__(self, listeners: Sequence[Listener]) -> None:
-        self._listeners = tuple(listeners)
-
-    def on_start(self, run: RunStarted) -> None:
-        """As `Listener`."""
-        for listener in self._listeners:
-            listener.on_start(run)
-
-    def on_message(self, worker: str, message: Message) -> None:
-        """As `Listener`."""
-        for listener in self._listeners:
-            listener.on_message(worker, message)
-
-
-_listening: list[Listener] = []
+_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
-def watched_by(listener: Listener) -> Iterator[None]:
-    """Whatever runs in this process is told to a listener, for as long as the block lasts."""
-    _listening.append(listener)
+def watched_by(*watchers: Watcher) -> Iterator[None]:
+    """Runs that are started in this context are told to these watchers too, for as long as the block lasts."""
+    token = _watchers.set((*_watchers.get(), *watchers))
     try:
         yield
     finally:
-        _listening.remove(listener)
+        _watchers.reset(token)
 
 
-def announcer() -> Announcer:
-    """Of the listeners that there are now."""
-    return Announcer(_listening)
+def watchers_here() -> tuple[Watcher, ...]:
+    """Those of the context."""
+    return _watchers.get()
 
 
-@dataclass
-class WorkerState:
-    """What a worker is at.
+@contextmanager
+def told(run: RunStarted, watchers: Iterable[Watcher], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Hear]:
+    """Tell watchers of a run, for as long as the block lasts; what is yielded returns at once and raises nothing."""
+    with ExitStack() as stack:
+        asides = [_Aside(watcher, run) for watcher in watchers]
+        for aside in asides:
+            stack.callback(aside.close, patience_seconds)
 
-    Attributes:
-        pair_ids: of the pairs on its device.
-        losses: total losses of the last steps of one of them, for a trend.
-    """
+        def hear(worker: str, message: Message) -> None:
+            for aside in asides:
+                aside.tell(worker, message)
 
-    pair_ids: tuple[str, ...] = ()
-    pair_id: str = ""
-    step: int = 0
-    level: int = 0
-    losses: list[float] = field(default_factory=list)
-
-
-class Standing:
-    """Where a run stands. Not safe for threads: its owner sees to that.
-
-    Work is counted in pixels times steps, as pairs may differ a hundredfold in it; a pair that stops early, or fails,
-    counts as done. The rate is that of the pairs that this run has finished, since its first one began.
-    """
-
-    def __init__(self, run: RunStarted) -> None:
-        self.run = run
-        self.succeeded = self.failed = self.pending = 0
-        self.workers = {name: WorkerState() for name in run.workers}
-        self._work = {pair.spec.pair_id: _work(pair) for pair in run.todo}
-        self._whole = sum(self._work.values())
-        self._done = 0
-        self._began: float | None = None
-
-    @property
-    def finished(self) -> int:
-        """Pairs that have their outcome."""
-        return self.succeeded + self.failed + self.pending
-
-    @property
-    def left(self) -> int:
-        """Pairs that have none yet."""
-        return len(self.run.todo) - self.finished
-
-    @property
-    def share_done(self) -> float:
-        """Of the work, from 0 to 1."""
-        return self._done / self._whole if self._whole else 1.0
-
-    def hear(self, worker: str, message: Message, now: float | None = None) -> None:
-        """Take a message down."""
-        now = time.monotonic() if now is None else now
-        state = self.workers.setdefault(worker, WorkerState())
-        if isinstance(message, ChunkStarted):
-            self._began = now if self._began is None else self._began
-            self.workers[worker] = WorkerState(message.pair_ids, message.pair_ids[0])
-        elif isinstance(message, StepTaken):
-            if (message.pair_id, message.level) != (state.pair_id, state.level):
-                state.losses = []
-            state.pair_id, state.level, state.step = message.pair_id, message.level, message.step
-            state.losses = [*state.losses, message.total_loss][-LOSSES_SHOWN:]
-        else:
-            self._done += self._work.get(message.pair_id, 0)
-            self.succeeded += isinstance(message, PairRecord)
-            self.failed += isinstance(message, AttemptRecord)
-            self.pending += isinstance(message, LeftPending)
-
-    def pairs_per_minute(self, now: float | None = None) -> float | None:
-        """The rate so far; None before there is one."""
-        seconds = self._seconds(now)
-        return 60.0 * self.finished / seconds if self.finished and seconds > 0 else None
-
-    def seconds_left(self, now: float | None = None) -> float | None:
-        """An estimate; None until as many pairs are finished as there are workers, which start cold."""
-        seconds = self._seconds(now)
-        if self.finished < max(2, len(self.run.workers)) or not self._done:
-            return None
-        return seconds * (self._whole - self._done) / self._done
-
-    def _seconds(self, now: float | None) -> float:
-        if self._began is None:
-            return 0.0
-        return (time.monotonic() if now is None else now) - self._began
+        yield hear
 
 
-def _work(pair: PlannedPair) -> int:
-    options = pair.spec.options
-    return options.size_px**2 * (options.steps or 1)
+class _Aside:
+    """Tells one watcher, in order; after its first error it is left alone."""
+
+    def __init__(self, watcher: Watcher, run: RunStarted) -> None:
+        self._name = getattr(watcher, "__qualname__", type(watcher).__name__).partition(".")[0]
+        self._news: queue.SimpleQueue[tuple[str, Message] | None] = queue.SimpleQueue()
+        self._is_over = False
+        context = contextvars.copy_context()  # says which run the log and artifacts are of
+        # A daemon: one that hangs must not keep the process from its end.
+        self._thread = threading.Thread(
+            target=context.run, args=(self._work, watcher, run), name=self._name, daemon=True
+        )
+        self._thread.start()
+
+    def tell(self, worker: str, message: Message) -> None:
+        if not self._is_over:
+            self._news.put((worker, message))
+
+    def close(self, patience_seconds: float) -> None:
+        self._news.put(None)
+        self._thread.join(patience_seconds)
+        if self._thread.is_alive():
+            logger.warning("%s does not take in the news of the run, and is left behind", self._name)
+
+    def _work(self, watcher: Watcher, run: RunStarted) -> None:
+        try:
+            hear = watcher(run)
+            while (news := self._news.get()) is not None:
+                hear(*news)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the pairs go on
+            self._is_over = True
+            logger.warning(
+                "%s is told no more of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")
+            )

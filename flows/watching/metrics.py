@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 
 from flows.records import AttemptRecord, PairRecord
-from flows.watching.listeners import RunStarted
+from flows.watching.listeners import Hear, RunStarted
 from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ WRITE_SECONDS = 10.0
 
 
 class Metrics:
-    """A listener that counts, for all runs of this process."""
+    """A watcher that counts, for all runs of this process."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -60,17 +60,17 @@ class Metrics:
         self._named: set[str] = set()
         self._lock = threading.Lock()
 
-    def on_start(self, run: RunStarted) -> None:
-        """As `flows.watching.listeners.Listener`."""
+    def watch(self, run: RunStarted) -> Hear:
+        """Count this run too: see `flows.watching.listeners.Watcher`."""
         self._run.clear()
         self._run.labels(run.run_id, run.output, run.backbone).set(1)
         self._began.set_to_current_time()
         self._ended.set(0)
         self._left.set(len(run.todo))
-        self._pairs.labels("rejected", "manifest").inc(run.rejected)
+        self._pairs.labels("rejected", "manifest").inc(len(run.rejected))
+        return self._hear
 
-    def on_message(self, worker: str, message: Message) -> None:
-        """As `flows.watching.listeners.Listener`."""
+    def _hear(self, worker: str, message: Message) -> None:
         if isinstance(message, ChunkStarted):
             self._hear_start(worker, message)
         elif not isinstance(message, StepTaken):

@@ -1,12 +1,11 @@
 """One live display of a run in a terminal: a bar, a line per worker, and above them whatever the log has to say."""
 
-import json
 import logging
 import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.constrain import Constrain
@@ -15,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.records import AttemptRecord, PairRecord
-from flows.watching.listeners import RunStarted, Standing, WorkerState
-from flows.worker.messages import LeftPending, Message
+from flows.watching.listeners import Hear, RunStarted
+from flows.watching.standing import Standing, WorkerState
+from flows.worker.messages import Message
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4
@@ -34,16 +33,17 @@ class LiveDisplay:
         self._lock = threading.Lock()
         self._standing: Standing | None = None
 
-    def on_start(self, run: RunStarted) -> None:
-        """As `flows.watching.listeners.Listener`."""
+    def watch(self, run: RunStarted) -> Hear:
+        """Show this run: see `flows.watching.listeners.Watcher`."""
+        standing = Standing(run)
         with self._lock:
-            self._standing = Standing(run)
+            self._standing = standing
 
-    def on_message(self, worker: str, message: Message) -> None:
-        """As `flows.watching.listeners.Listener`."""
-        with self._lock:
-            if self._standing is not None:
-                self._standing.hear(worker, message)
+        def hear(worker: str, message: Message) -> None:
+            with self._lock:
+                standing.hear(worker, message)
+
+        return hear
 
     def __rich__(self) -> RenderableType:
         """The display as it is now."""
@@ -60,47 +60,6 @@ class LiveDisplay:
             Live(self, console=self.console, refresh_per_second=REFRESHES_PER_SECOND, transient=True),
         ):
             yield
-
-
-class JsonLines:
-    """One JSON object per line for every event that counts, for programs."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file, self._lock = file, threading.Lock()
-
-    def on_start(self, run: RunStarted) -> None:
-        """As `flows.watching.listeners.Listener`."""
-        self._write(
-            {
-                "event": "run",
-                "run_id": run.run_id,
-                "output": run.output,
-                "pairs": len(run.todo),
-                "done_before": run.done_before,
-                "rejected": run.rejected,
-                "workers": run.workers,
-                "backbone": run.backbone,
-                "precision": run.precision,
-            }
-        )
-
-    def on_message(self, worker: str, message: Message) -> None:
-        """As `flows.watching.listeners.Listener`."""
-        if isinstance(message, PairRecord):
-            columns = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
-            told: dict[str, Any] = {"status": "succeeded"} | {name: getattr(message, name) for name in columns}
-        elif isinstance(message, AttemptRecord):
-            told = {"status": "failed", "error_kind": message.error_kind, "error": message.error}
-        elif isinstance(message, LeftPending):
-            told = {"status": "pending", "error_kind": message.kind, "error": message.error}
-        else:
-            return
-        self._write({"event": "pair", "worker": worker, "pair_id": message.pair_id} | told)
-
-    def _write(self, event: dict[str, Any]) -> None:
-        with self._lock:
-            self._file.write(json.dumps(event) + "\n")
-            self._file.flush()
 
 
 def render(standing: Standing, now: float | None = None) -> RenderableType:

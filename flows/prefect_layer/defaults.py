@@ -1,0 +1,23 @@
+"""Our defaults for Prefect, taken up also where it was imported before them and has read its settings."""
+
+import logging
+
+from prefect.context import refresh_global_settings_context
+from prefect.logging.configuration import setup_logging
+
+from flows.environment import IS_TELEMETRY_OPEN, PREFECT_CAME_FIRST
+
+logger = logging.getLogger(__name__)
+
+
+def take_up_defaults() -> None:
+    """Have Prefect read its settings again, if it did so before they were made."""
+    if not PREFECT_CAME_FIRST:
+        return
+    refresh_global_settings_context()
+    setup_logging(incremental=False)
+    if IS_TELEMETRY_OPEN:
+        logger.warning(
+            "prefect was imported before flows, with its telemetry on: it is off from here on. Import flows first, or "
+            "set DO_NOT_TRACK=1, to have it off from the start"
+        )

@@ -1,0 +1,47 @@
+"""The batches of a run as tasks, one per idle worker at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect.futures import PrefectConcurrentFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.prefect_layer.tasks import batch_task
+from flows.run.crew import Crew
+from flows.run.prepare import PreparedRun, places_of
+from flows.runners import Runner
+from flows.watching.listeners import Hear
+
+
+def fan_out(run: PreparedRun, runner: Runner, hear: Hear) -> None:
+    """Run every batch as a task, each as soon as a worker is idle.
+
+    Raises:
+        The error that stopped a task, if one did: errors of single pairs never do.
+    """
+    if not run.plan.batches:
+        return
+    runner.warn_of(places_of(run))
+    threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
+    with runner.pool(len(run.plan.batches)) as pool, threads as tasks:
+        crew = Crew(run, pool, hear)
+        stylize_batch = batch_task(crew)
+        futures: list[PrefectConcurrentFuture[Any]] = []
+        try:
+            while (batch := crew.next_batch()) is not None:
+                future = tasks.submit(stylize_batch, parameters={"batch": batch})
+                future.add_done_callback(_giving_back(crew, batch))
+                futures.append(future)
+            wait([*futures])
+        except BaseException:
+            # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
+            pool.stop()
+            raise
+    crew.raise_error()
+    for future in futures:
+        if future.state.is_crashed():  # Prefect's own trouble, before or after our code
+            future.result()
+
+
+def _giving_back(crew: Crew, batch: str) -> Callable[[object], None]:
+    return lambda _ended: crew.give_back(batch)

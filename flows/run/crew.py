@@ -1,0 +1,109 @@
+"""The workers of a run at their batches: each is given one of the style that it has warm, as soon as it is idle.
+
+One thread hands the batches out, others carry them out: `next_batch`, `carry_out` and `give_back` are for whoever
+starts those, such as a task of Prefect's per batch.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flows.errors import CredentialsExpired, PoolStopped
+from flows.records import AttemptRecord, Batch, PairRecord
+from flows.run.batch_queue import BatchQueue, style_of
+from flows.run.dispatch import Patience, carry_out
+from flows.run.prepare import PreparedRun
+from flows.runners import Pool, Worker
+from flows.worker import LeftPending, Message
+
+logger = logging.getLogger(__name__)
+
+Hear = Callable[[str, Message], None]
+"""Takes in what a worker, of this name, says."""
+
+
+@dataclass
+class Tally:
+    """What became of a batch's pairs."""
+
+    pairs: int
+    succeeded: int = 0
+    failed: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Pairs that have no outcome."""
+        return self.pairs - self.succeeded - self.failed
+
+    def __str__(self) -> str:
+        left = f", {self.pending} left pending" if self.pending else ""
+        return f"{self.succeeded} succeeded, {self.failed} failed{left}"
+
+
+@dataclass
+class Crew:
+    """A run's workers, and the batches that wait for them or are under way."""
+
+    run: PreparedRun
+    pool: Pool
+    hear: Hear
+    _at: dict[str, tuple[Batch, Worker]] = field(default_factory=dict)
+    _error: BaseException | None = None
+
+    def __post_init__(self) -> None:
+        settings = self.run.request.settings
+        self._patience = Patience(settings.pair_timeout_seconds, settings.stall_seconds)
+        self._waiting = BatchQueue(self.run.plan.batches)
+
+    def next_batch(self) -> str | None:
+        """The name of the batch to be carried out next, once a worker is idle; None if there is none, or all stopped.
+
+        Raises:
+            ClusterError: if there was no worker for too long.
+        """
+        if not self._waiting:
+            return None
+        try:
+            worker = self.pool.take()
+        except PoolStopped:
+            return None
+        batch = self._waiting.take(worker.style, self.pool.styles())
+        worker.style = style_of(batch)
+        self._at[batch.name] = batch, worker
+        return batch.name
+
+    def carry_out(self, name: str) -> Tally:
+        """Do the pairs of a batch on the worker that was taken for it; a pair that fails does not stop the others.
+
+        Raises:
+            CredentialsExpired, WeightsError, ClusterError: which would fail every other pair too, so that all workers
+                are stopped.
+        """
+        batch, worker = self._at[name]
+        tally = Tally(len(batch.pairs))
+
+        def on_message(message: Message) -> None:
+            self.hear(worker.name, message)
+            tally.succeeded += isinstance(message, PairRecord)
+            tally.failed += isinstance(message, AttemptRecord)
+            if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
+                raise CredentialsExpired(message.error)
+
+        try:
+            carry_out(batch, self.run.job, worker, on_message, self._patience)
+        except PoolStopped:  # the run is ending and says so
+            logger.debug("%s: interrupted", name)
+        except Exception as error:
+            self._error = self._error or error
+            self.pool.stop()
+            raise
+        return tally
+
+    def give_back(self, name: str) -> None:
+        """Let other batches have the worker of this one, however it ended."""
+        self.pool.give_back(self._at.pop(name)[1])
+
+    def raise_error(self) -> None:
+        """Raises the error that stopped the workers, if one did; errors of single pairs never do."""
+        if self._error is not None:
+            raise self._error

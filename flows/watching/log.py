@@ -1,0 +1,76 @@
+"""A run in the log: what is to be done, a line per pair as it ends, and what of it was unusual."""
+
+import itertools
+import logging
+
+from flows import stub
+from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.watching.listeners import Hear, RunStarted
+from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+
+logger = logging.getLogger(__name__)
+
+REASONS = {"threshold": "below the threshold", "settled": "settled", "steps": "steps spent", "time": "time spent"}
+"""Why an optimisation stopped, in words."""
+
+
+def watch_log(run: RunStarted) -> Hear:
+    """A watcher that logs: see `flows.watching.listeners.Watcher`."""
+    _announce(run)
+    pairs = {pair.spec.pair_id: pair for pair in run.todo}
+    numbers, total = itertools.count(1), len(pairs)
+
+    def place(pair: PlannedPair) -> str:
+        return f"[{next(numbers):>{len(str(total))}}/{total}] {_name(pair)}"
+
+    def hear(_worker: str, message: Message) -> None:
+        match message:
+            case ChunkStarted():
+                logger.debug("process %d stylizes %s", message.process_id, ", ".join(message.pair_ids))
+            case StepTaken():
+                logger.debug("%s: step %d, loss %.4g", message.pair_id, message.step, message.total_loss)
+            case LeftPending():
+                logger.error("%s: left pending: %s", _name(pairs[message.pair_id]), message.error)
+            case AttemptRecord():
+                where = place(pairs[message.pair_id])
+                logger.error("%s: failed (%s) %s", where, message.error_kind, message.error)
+            case PairRecord():
+                logger.info("%s: %s", place(pairs[message.pair_id]), _result(message))
+                _warn(pairs[message.pair_id], message)
+
+    return hear
+
+
+def _announce(run: RunStarted) -> None:
+    for row in run.rejected:
+        logger.error("row %d: rejected: %s", row.row, row.reason())
+    logger.info(
+        "run %s: %d pairs to do on %s (%s, %s); %d done before, %d rows rejected",
+        run.run_id,
+        len(run.todo),
+        ", ".join(run.workers),
+        run.backbone,
+        run.precision,
+        run.done_before,
+        len(run.rejected),
+    )
+    if run.backbone == stub.NAME:
+        logger.warning(stub.WARNING)
+    elif run.todo and set(run.devices) == {"cpu"}:
+        logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
+
+
+def _name(pair: PlannedPair) -> str:
+    return f"row {pair.spec.row} {pair.spec.pair_id}"
+
+
+def _result(record: PairRecord) -> str:
+    losses = f"loss {record.initial_total_loss:.4g} -> {record.total_loss:.4g}"
+    reason = REASONS.get(record.stop_reason, record.stop_reason)
+    return f"{losses}, {record.steps} steps ({reason}), {record.seconds:.1f} s"
+
+
+def _warn(pair: PlannedPair, record: PairRecord) -> None:
+    for note in record.notes:
+        if note != stub.WARNING:  # of every pair, and the run has said it
+            logger.warning("%s: %s", _name(pair), note)
