@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LIGHT_MODULES = [
-    "flows.cli.run",
+    "flows.cli",
     "flows.run.plan",
     "flows.output.ledger",
     "flows.output.results",

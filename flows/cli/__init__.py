@@ -1,5 +1,30 @@
-"""The command `nst`."""
+"""The command `nst`: run a manifest, look at one or at what it gave, and serve all that from a Prefect server."""
 
-from flows.cli.run import app, main
+import signal
+from types import FrameType
 
-__all__ = ["app", "main"]
+from flows.cli import look, report, run, service
+from flows.cli.app import Command, ExitCode, app
+from flows.cli.streams import outlive_readers
+
+__all__ = ["ExitCode", "app", "main"]
+
+for _command in (
+    *(run.run, run.retry),
+    *(look.validate, look.status, look.gc, look.split),
+    *(report.report, report.sheet),
+    *(service.submit, service.serve),
+):
+    app.command(cls=Command)(_command)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
+    signal.signal(signal.SIGTERM, _interrupt)
+    outlive_readers()
+    app()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

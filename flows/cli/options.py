@@ -11,9 +11,26 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from flows import storage
+from flows.settings import RunSettings
 from flows.wording import option_errors
 
 Model = TypeVar("Model", bound=BaseModel)
+
+THEMES = {
+    "Pictures": "size_px enlarge style_scale",
+    "Objective": "recipe content_weight style_weight tv_weight content_layers style_layers style_layer_weights pooling "
+    "backbone stub",
+    "Optimisation": "init seed levels optimizer learning_rate",
+    "Stopping": "steps loss_threshold plateau_tolerance plateau_window max_seconds pair_timeout_seconds stall_seconds",
+    "Selection": "",
+    "Machine": "device precision cpu_workers pairs_per_task runner ray_address ray_workers ray_cpus ray_wait_seconds",
+    "Storage": "weights weights_sha256 wait_for_output_seconds",
+    "Output": "output_format jpeg_quality timeline",
+}
+"""The sections of a long help, in this order, each with the fields whose options stand there."""
+
+_THEME_OF = {name: theme for theme, names in THEMES.items() for name in names.split()}
 
 
 def options_from(**models: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -54,6 +71,17 @@ def validated(model: type[Model], given: dict[str, Any]) -> Model:
         raise typer.BadParameter(reason, param_hint=_flag(name) if name else None) from error
 
 
+def settings_of(given: dict[str, Any]) -> RunSettings:
+    """Settings with the weights file made absolute, so that a service or a retry from another folder finds it.
+
+    Raises:
+        typer.BadParameter: as `validated`.
+    """
+    if given.get("weights"):
+        given = {**given, "weights": storage.absolute(given["weights"])}
+    return validated(RunSettings, given)
+
+
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
@@ -66,6 +94,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         help=f"{field.description or ''}{default}",
         metavar=metavar,
         show_default=False,
+        rich_help_panel=_THEME_OF.get(name),
     )
     annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # made at run time, for typer
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
@@ -73,15 +102,15 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 def _kind_and_metavar(annotation: Any) -> tuple[type, str | None]:
     """Everything but a switch reaches pydantic as text, so that a manifest cell and an option mean the same."""
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        annotation = next(one for one in typing.get_args(annotation) if one is not type(None))
-    if annotation is bool:
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    meant = [one for one in (typing.get_args(annotation) if is_union else (annotation,)) if one is not type(None)]
+    if meant == [bool]:
         return bool, None
-    if typing.get_origin(annotation) is Literal:
-        return str, "|".join(typing.get_args(annotation))
-    if typing.get_origin(annotation) is tuple:
+    if all(typing.get_origin(one) is Literal for one in meant):
+        return str, "|".join(choice for one in meant for choice in typing.get_args(one))
+    if typing.get_origin(meant[0]) is tuple:
         return str, "'A B ...'"
-    return str, {int: "INTEGER", float: "NUMBER"}.get(annotation, "TEXT")
+    return str, {int: "INTEGER", float: "NUMBER"}.get(meant[0], "TEXT")
 
 
 def _shown(default: Any) -> str:

@@ -1,72 +1,75 @@
 """`nst report` and `nst sheet`: pages and pictures of what a run made. Nothing is stylized."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Annotated, Literal
 
 import typer
 
 from flows import storage
+from flows.cli.app import OutputArgument
 from flows.limits import limits_in_force
 from flows.output.ledger import Ledger
 
 COMPARISON = "comparison.html"
-Outputs = Annotated[list[str], typer.Argument(help="Output folder or s3:// prefix of a run; two or more are compared.")]
 
 
-def register(app: typer.Typer, exit_codes: Callable[[], AbstractContextManager[None]]) -> None:
-    """Give the command its `report` and `sheet`."""
+def report(
+    outputs: Annotated[
+        list[str],
+        typer.Argument(help="Output folder or s3:// prefix of a run; two or more are compared."),
+    ],
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help=f"Where a comparison goes, local or s3://. [default: {COMPARISON}]"
+        ),
+    ] = None,
+) -> None:
+    """Write report.html into an output, or compare several.
 
-    @app.command()
-    def report(
-        outputs: Outputs,
-        *,
-        output: Annotated[
-            str | None,
-            typer.Option("--output", "-o", help=f"Where a comparison goes, local or s3://. [default: {COMPARISON}]"),
-        ] = None,
-    ) -> None:
-        """Write report.html into an output, or a page that compares two outputs or more over the same pairs."""
-        with exit_codes():
-            addresses = [storage.absolute(one) for one in outputs]
-            if len(addresses) == 1 and output is not None:
-                raise typer.BadParameter("report.html of one output goes into that output", param_hint="--output")
-            if len(set(addresses)) < len(addresses):
-                raise typer.BadParameter("the same output is named twice", param_hint="outputs")
-            # Here, as below: Pillow and jinja2 take their time to import, and the other commands do without.
-            if len(addresses) == 1:
-                from flows.report.run_page import NAME, write_report
+    A comparison is one page of two outputs or more over the same pairs.
+    """
+    addresses = [storage.absolute(one) for one in outputs]
+    if len(addresses) == 1 and output is not None:
+        raise typer.BadParameter("report.html of one output goes into that output", param_hint="--output")
+    if len(set(addresses)) < len(addresses):
+        raise typer.BadParameter("the same output is named twice", param_hint="outputs")
+    # Here, as below: Pillow and jinja2 take their time to import, and the other commands do without.
+    if len(addresses) == 1:
+        from flows.report.run_page import NAME, write_report
 
-                _check_outputs(addresses, storage.join(addresses[0], NAME))
-                typer.echo(write_report(addresses[0]))
-                return
-            from flows.report.comparison import write_comparison
+        _check_outputs(addresses, storage.join(addresses[0], NAME))
+        typer.echo(write_report(addresses[0]))
+        return
+    from flows.report.comparison import write_comparison
 
-            target = storage.absolute(output or COMPARISON)
-            _check_outputs(addresses, target)
-            typer.echo(write_comparison(addresses, target))
+    target = storage.absolute(output or COMPARISON)
+    _check_outputs(addresses, target)
+    typer.echo(write_comparison(addresses, target))
 
-    @app.command()
-    def sheet(
-        output: Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")],
-        *,
-        target: Annotated[
-            str | None,
-            typer.Option("--output", "-o", help="The PNG, local or s3://. [default: sheet.png in OUTPUT]"),
-        ] = None,
-        layout: Annotated[
-            Literal["auto", "grid", "strips"],
-            typer.Option(help="A grid of contents and styles, a strip per pair, or what leaves less empty."),
-        ] = "auto",
-    ) -> None:
-        """Write a contact sheet: a PNG of contents x styles, for slides."""
-        with exit_codes():
-            from flows.report.sheet import NAME, write_sheet
 
-            address = storage.absolute(output)
-            place = storage.absolute(target) if target else storage.join(address, NAME)
-            _check_outputs([address], place)
-            typer.echo(write_sheet(address, place, layout=layout))
+def sheet(
+    output: OutputArgument,
+    *,
+    target: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The PNG, local or s3://. [default: sheet.png in OUTPUT]"),
+    ] = None,
+    layout: Annotated[
+        Literal["auto", "grid", "strips"],
+        typer.Option(
+            metavar="auto|grid|strips",
+            help="A grid of contents and styles, a strip per pair, or what leaves less empty.",
+        ),
+    ] = "auto",
+) -> None:
+    """Write a contact sheet: a PNG of contents x styles, for slides."""
+    from flows.report.sheet import NAME, write_sheet
+
+    address = storage.absolute(output)
+    place = storage.absolute(target) if target else storage.join(address, NAME)
+    _check_outputs([address], place)
+    typer.echo(write_sheet(address, place, layout=layout))
 
 
 def _check_outputs(outputs: list[str], target: str) -> None:

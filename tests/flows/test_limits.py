@@ -11,7 +11,7 @@ from fault_proxy import FaultProxy
 from typer.testing import CliRunner
 
 from flows import storage
-from flows.cli.run import ExitCode, app
+from flows.cli import ExitCode, app
 from flows.errors import LimitsError, ManifestError, NotAllowed
 from flows.limits import Limits, is_within, limits_in_force
 from flows.manifest.load import load_manifest

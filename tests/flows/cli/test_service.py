@@ -7,33 +7,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from commands import manifest, nst
 
+from flows.cli import ExitCode
 from flows.cli import service as cli_service
-from flows.cli.run import ExitCode, app
 from flows.errors import ServiceError
 from flows.prefect_layer import server as service
 
-GOOD = "id,content,style\ncat,cat.png,waves.png\n"
-
 
 @pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run in an empty folder, and no server is named."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("PREFECT_API_URL", "PREFECT_SERVER_API_AUTH_STRING", "NST_LIMITS", "NST_DATA"):
-        monkeypatch.delenv(name, raising=False)
-    Path("pairs.csv").write_text(GOOD)
-
-
-def nst(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-
-
-def test_the_exit_codes_are_those_of_the_other_commands() -> None:
-    """A script need not know whether a run was its own process or the service's."""
-    assert (cli_service.SOME_FAILED, cli_service.INTERRUPTED) == (ExitCode.SOME_FAILED, ExitCode.INTERRUPTED)
+def there_is_a_manifest(in_folder: None) -> None:
+    manifest()
 
 
 @pytest.mark.parametrize(

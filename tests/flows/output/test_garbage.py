@@ -10,7 +10,7 @@ from outputs import studio
 from typer.testing import CliRunner
 
 from flows import storage
-from flows.cli.run import ExitCode, app
+from flows.cli import ExitCode, app
 from flows.output import lease
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.ledger import Ledger

@@ -9,8 +9,7 @@ import pytest
 from outputs import Output, drawing, studio
 from typer.testing import CliRunner
 
-from flows import storage
-from flows.cli import run as cli
+from flows import cli, storage
 from flows.report.run_page import write_report
 
 

@@ -9,8 +9,7 @@ from outputs import OPTIONS, Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows import storage
-from flows.cli import run as cli
+from flows import cli, storage
 from flows.errors import OutputError, Unavailable
 from flows.limits import Limits
 from flows.report.commands import retry_command, run_command

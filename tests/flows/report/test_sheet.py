@@ -7,8 +7,7 @@ from outputs import Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows import storage
-from flows.cli import run as cli
+from flows import cli, storage
 from flows.report.gather import gather
 from flows.report.sheet import SHEET_PX, Cell, _grid, _is_full, _strips, drawn, write_sheet
 

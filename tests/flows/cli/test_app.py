@@ -1,6 +1,5 @@
-"""flows.cli.run: the command without a run: validate, status, wrong arguments, exit codes."""
+"""flows.cli: what all commands share: help, wrong arguments, exit codes, streams, what is imported."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,42 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, Painter, attempt_record, commit_with_image, pair_record, run_record
-from click.testing import Result
-from typer.testing import CliRunner
+from commands import manifest, nst, output_of_a_run
 
-from flows import storage
-from flows.cli.run import ExitCode, app
-from flows.output.ledger import Ledger
+from flows.cli import ExitCode
 from flows.settings import RunSettings
 from nst_core import __version__
 from nst_core.options import StylizeOptions
 
-GOOD = "id,content,style\ncat,cat.png,waves.png\ndog,cat.png,waves.png\n"
-HEAVY = ("torch", "torchvision", "prefect", "pandas", "pyarrow", "s3fs", "boto3")
-"""What takes a second or more to import."""
-
-
-@pytest.fixture(autouse=True)
-def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands run in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-
-def nst(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
-
-
-def manifest(text: str = GOOD) -> str:
-    Path("pairs.csv").write_text(text)
-    return "pairs.csv"
-
-
-@pytest.fixture
-def pictures(photo: Painter, style: Painter) -> None:
-    """The pictures that GOOD names."""
-    photo("cat.png")
-    style("waves.png")
+HEAVY = ("torch", "torchvision", "prefect", "pandas", "pyarrow", "s3fs", "boto3", "rich")
+"""What takes a second or more to import, and rich."""
 
 
 # ---------------------------------------------------------------- the command itself
@@ -193,7 +165,7 @@ def test_ctrl_c_says_that_the_run_can_go_on() -> None:
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
-        "from flows.cli.run import main\n"
+        "from flows.cli import main\n"
         "sys.argv[1:] = ['validate', 'pipe.csv']\n"
         "main()\n"
     )
@@ -211,164 +183,6 @@ def test_ctrl_c_says_that_the_run_can_go_on() -> None:
     assert errors == "interrupted: what is finished is kept; run the same command again to go on\n"
 
 
-# ---------------------------------------------------------------- validate
-
-
-def test_a_good_manifest_is_valid(pictures: None) -> None:
-    """Every row can be stylized: exit code 0 and one line."""
-    result = nst("validate", manifest())
-
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n")
-
-
-def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
-    """Rejected rows and missing pictures are told in the order of their lines, and the exit code is 3."""
-    text = (
-        "id,content,style,steps\n"
-        "a,gone.png,waves.png,\n"
-        "b,cat.png,waves.png,\n"
-        "c,cat.png,waves.png,ten\n"
-        "d,gone.png,also-gone.png,\n"
-    )
-    result = nst("validate", manifest(text))
-    folder = os.getcwd()
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert result.stdout.splitlines() == [
-        f"pairs.csv line 2: column 'content': there is no file {folder}/gone.png",
-        "pairs.csv line 4: column 'steps': expected a whole number, got 'ten'",
-        f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
-        f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
-        "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
-    ]
-
-
-def test_validate_prints_json_for_machines(pictures: None) -> None:
-    """--json is one JSON document with the valid rows and the problems of the others."""
-    text = "id,content,style\na,gone.png,waves.png\nb,cat.png,waves.png\n"
-    result = nst("validate", manifest(text), "--json")
-    folder = os.getcwd()
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert json.loads(result.stdout) == {
-        "manifest": f"{folder}/pairs.csv",
-        "rows": 2,
-        "valid": [{"row": 3, "id": "b"}],
-        "problems": [{"row": 2, "reason": f"column 'content': there is no file {folder}/gone.png"}],
-    }
-
-
-def test_validate_can_leave_the_files_alone() -> None:
-    """With --no-files a manifest is checked where its pictures are not."""
-    result = nst("validate", manifest(), "--no-files")
-
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized\n")
-
-
-def test_validate_goes_on_past_a_folder(pictures: None) -> None:
-    """A cell that names a folder is a problem of its row; the other rows are judged all the same."""
-    os.mkdir("album")
-    result = nst("validate", manifest("content,style\nalbum,waves.png\ncat.png,waves.png\n"))
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert "pairs.csv line 2: column 'content'" in result.stdout
-    assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
-
-
-def test_validate_changes_nothing(pictures: None) -> None:
-    """Checking a manifest makes no file."""
-    name = manifest()
-    before = sorted(os.listdir())
-    nst("validate", name)
-
-    assert sorted(os.listdir()) == before
-
-
-def test_validate_reads_s3(s3_bucket: str, pictures: None) -> None:
-    """A manifest on S3 and the pictures beside it are checked there."""
-    storage.create(f"{s3_bucket}/in/pairs.csv", GOOD.encode())
-    storage.create(f"{s3_bucket}/in/cat.png", Path("cat.png").read_bytes())
-    result = nst("validate", f"{s3_bucket}/in/pairs.csv")
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert f"pairs.csv line 2: column 'style': there is no file {s3_bucket}/in/waves.png" in result.stdout
-
-
-# ---------------------------------------------------------------- status
-
-
-def output_of_a_run(output: str, *, failures: bool) -> str:
-    """An output whose latest run has done cat; dog is pending, or failed beside a rejected row."""
-    text = GOOD + (",,waves.png\n" if failures else "")
-    ledger = Ledger(output)
-    run = run_record({"cat": FINGERPRINT, "dog": FINGERPRINT}, manifest_uri="/in/pairs.csv")
-    ledger.start_run(run, text.encode())
-    commit_with_image(ledger.output, pair_record("cat"))
-    if failures:
-        ledger.add_attempt(attempt_record("dog"))
-    return output
-
-
-@pytest.mark.parametrize("place", ["local", "s3"])
-def test_status_counts_the_rows(place: str, request: pytest.FixtureRequest) -> None:
-    """The state of an output's latest run, from its records alone; rows are pending, so exit code 75."""
-    output = "out" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
-    output_of_a_run(storage.absolute(output), failures=False)
-    result = nst("status", output)
-
-    assert result.exit_code == ExitCode.INTERRUPTED
-    assert result.stdout.splitlines() == [
-        "run 20260102T000000Z-000002 of /in/pairs.csv",
-        "1 succeeded, 0 failed, 0 rejected, 1 pending",
-    ]
-
-
-def test_status_names_what_failed() -> None:
-    """Failed and rejected rows are told with their reasons, and the exit code is 3."""
-    result = nst("status", output_of_a_run("out", failures=True))
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert result.stdout.splitlines()[1:] == [
-        "1 succeeded, 1 failed, 1 rejected, 0 pending",
-        "line 3 dog: failed (bad_image) /in/cat.png: expected a whole PNG",
-        "line 4: rejected (manifest) column 'content': expected a local path or s3://bucket/key, the cell is empty",
-    ]
-
-
-def test_status_prints_json_for_machines() -> None:
-    """--json is one JSON document with the counts and the rows in trouble."""
-    result = nst("status", output_of_a_run("out", failures=True), "--json")
-    found = json.loads(result.stdout)
-
-    assert result.exit_code == ExitCode.SOME_FAILED
-    assert [found[name] for name in ("succeeded", "failed", "rejected", "pending")] == [1, 1, 1, 0]
-    assert found["run_id"] == "20260102T000000Z-000002"
-    assert [(problem["row"], problem["status"], problem["error_kind"]) for problem in found["problems"]] == [
-        (3, "failed", "bad_image"),
-        (4, "rejected", "manifest"),
-    ]
-
-
-def test_status_of_a_damaged_ledger_says_which_file() -> None:
-    """A record that was cut short, as by a full disk, is named in one line instead of a traceback."""
-    output_of_a_run("out", failures=False)
-    Path(f"out/_nst/records/cat-{FINGERPRINT}.json").write_text('{"pair_id": "cat", "fing')
-    result = nst("status", "out")
-
-    assert result.stderr.startswith("nst: ")
-    assert f"cat-{FINGERPRINT}.json" in result.stderr
-    assert result.exit_code in set(ExitCode) - {ExitCode.OK}
-
-
-def test_status_changes_nothing() -> None:
-    """Looking at an output makes, changes and removes no file."""
-    output_of_a_run("out", failures=True)
-    files = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
-    nst("status", "out")
-
-    assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == files
-
-
 # ---------------------------------------------------------------- what is imported
 
 
@@ -383,7 +197,7 @@ def test_quick_commands_import_nothing_slow(pictures: None, arguments: list[str]
     output_of_a_run("out", failures=True)
     code = (
         "import sys\n"
-        "from flows.cli.run import main\n"
+        "from flows.cli import main\n"
         f"sys.argv[1:] = {arguments!r}\n"
         "try:\n"
         "    main()\n"

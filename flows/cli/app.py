@@ -1,0 +1,164 @@
+"""What every command of `nst` shares: the app, exit codes, help by theme, switches.
+
+Typer, not cyclopts: that takes models as they are, but to have our messages, lists in one word, themes without
+a mark on the models and help that fits 80 columns takes more code than the options made here.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from flows import storage
+from flows.cli.options import THEMES
+from flows.errors import (
+    ClusterError,
+    HardwareUnknown,
+    LimitsError,
+    ManifestError,
+    NotAllowed,
+    OutputBusy,
+    OutputError,
+    RequestRefused,
+    ServiceError,
+    StorageError,
+)
+from nst_core import __version__
+from nst_core.errors import NstError, OptionsError, WeightsError
+
+WIDEST = 120
+"""Columns of the help in a terminal that has them."""
+MANY = 12
+"""Options that a command's help shows in one list; more are shown by theme."""
+
+ManifestArgument = Annotated[str, typer.Argument(help="CSV of content/style pairs, local or s3://.")]
+OutputArgument = Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Folder or s3:// prefix. [default: runs/<manifest name>]",
+        rich_help_panel="Output",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ID", help="Only the pair of this id; may be repeated.", rich_help_panel="Selection"),
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="INTEGER", help="At most so many pairs.", rich_help_panel="Selection")
+]
+MaxAttempts = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="INTEGER", help="Leave alone what has failed so many times.", rich_help_panel="Selection"
+    ),
+]
+QuietSwitch = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only what goes wrong.", rich_help_panel="Output")
+]
+LinesSwitch = Annotated[
+    bool,
+    typer.Option(
+        "--json-lines",
+        help="Print every pair's outcome, and then the summary, as a line of JSON.",
+        rich_help_panel="Output",
+    ),
+]
+JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.", rich_help_panel="Output")]
+
+
+class ExitCode(IntEnum):
+    """What the command tells the shell."""
+
+    OK = 0
+    """Every row succeeded."""
+    UNUSABLE = 2
+    """The command or the manifest cannot be used."""
+    SOME_FAILED = 3
+    """Finished; some rows failed or were rejected."""
+    NOTHING_DONE = 4
+    """Nothing could be done: credentials, storage, weights."""
+    INTERRUPTED = 75
+    """Run again to go on."""
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn the errors that end a command into one line on stderr and an exit code."""
+    try:
+        yield
+    except OutputBusy as error:
+        _fail(error, ExitCode.INTERRUPTED)
+    except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
+        _fail(error, ExitCode.UNUSABLE)
+    except (StorageError, WeightsError, ServiceError, ClusterError, HardwareUnknown) as error:
+        _fail(error, ExitCode.NOTHING_DONE)
+    except NstError as error:
+        _fail(error, ExitCode.INTERRUPTED)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is finished is kept; run the same command again to go on", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _fail(error: NstError, code: ExitCode) -> None:
+    typer.echo(f"nst: {error}", err=True)
+    raise typer.Exit(code) from error
+
+
+class Command(TyperCommand):
+    """A command whose errors become exit codes, and whose options are shown by theme where they are many."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """As Typer's."""
+        with exit_codes():
+            return super().invoke(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """As Typer's, which shows themes with rich alone: there, long option names are cut short."""
+        sections: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", *THEMES, "Options")}
+        parameters = self.get_params(ctx)
+        for parameter in parameters:
+            left, right = parameter.get_help_record(ctx) or ("", "")
+            if parameter.param_type_name == "argument":
+                sections["Arguments"].append((left.partition(" ")[0], right))  # without its type: all are text
+                continue
+            theme = getattr(parameter, "rich_help_panel", None) if len(parameters) > MANY else None
+            sections[theme or "Options"].append((left, right))
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+app = typer.Typer(
+    help="Bulk neural style transfer: a CSV manifest of content/style pairs in, stylized images and a table out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": WIDEST},
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    *,
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+) -> None:
+    """Bulk neural style transfer."""
+    if show_version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def output_of(output: str | None, manifest: str) -> str:
+    """The absolute address of a run's output, which is named after its manifest unless the user names it."""
+    name = storage.name_of(manifest)
+    return storage.absolute(output or os.path.join("runs", name.rpartition(".")[0] or name))

@@ -1,0 +1,144 @@
+"""What stylizes nothing: `nst validate` and `nst split` of a manifest, `nst status` and `nst gc` of an output."""
+
+import dataclasses
+import json
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from flows import storage
+from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
+from flows.cli.options import options_from, validated
+from flows.limits import limits_in_force
+from flows.manifest.load import load_manifest
+from flows.manifest.split import split_manifest
+from flows.output import lease
+from flows.output.garbage import find_garbage, remove_garbage
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger
+from flows.output.results import Row, counts, table_rows
+from flows.records import Manifest
+from flows.run.plan import MISSING, identities_of
+from flows.wording import printable
+from nst_core.options import StylizeOptions
+
+
+@options_from(options=StylizeOptions)
+def validate(
+    manifest: ManifestArgument,
+    *,
+    options: dict[str, Any],
+    files: Annotated[bool, typer.Option(help="Look whether every image file is there.")] = True,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Check a manifest: every row, and whether its files are there.
+
+    Nothing is stylized.
+    """
+    chosen = validated(StylizeOptions, options)
+    _, loaded = load_manifest(storage.absolute(manifest), chosen, limits_in_force())
+    problems = sorted([(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else []))
+    bad_rows = {row for row, _ in problems}
+    valid = [pair for pair in loaded.pairs if pair.row not in bad_rows]
+    if as_json:
+        told = {
+            "manifest": loaded.uri,
+            "rows": len(loaded.pairs) + len(loaded.rejected),
+            "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
+            "problems": [{"row": row, "reason": reason} for row, reason in problems],
+        }
+        typer.echo(json.dumps(told, indent=1))
+    else:
+        name = storage.name_of(loaded.uri)
+        for row, reason in problems:
+            typer.echo(f"{name} line {row}: {reason}")
+        checked = "in order, files there" if files else "in order"
+        typer.echo(f"{name}: {len(valid)} rows {checked}; {len(bad_rows)} cannot be stylized")
+    raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
+
+
+def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
+    """Counts of an output's latest run, and the failed rows.
+
+    As its records stand now, with the reasons why rows failed.
+    """
+    address = storage.absolute(output)
+    latest, _, manifest = latest_manifest(address)
+    rows = table_rows(manifest, latest, Ledger(address))
+    by_status = counts(rows)
+    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
+    if as_json:
+        shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
+        typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
+    else:
+        typer.echo(f"run {latest.run_id} of {latest.manifest_uri}")
+        typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
+        for row in troubled:
+            typer.echo(_problem_line(row))
+    pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
+    raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
+
+
+def gc(
+    output: OutputArgument,
+    *,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
+    older_than_hours: Annotated[
+        float, typer.Option(min=0.0, metavar="NUMBER", help="Leave alone what is younger: a run may still be at it.")
+    ] = 24.0,
+    as_json: JsonSwitch = False,
+) -> None:
+    """List, or remove, what an output holds for nothing.
+
+    Images without a record, files whose writer died.
+    """
+    address = storage.absolute(output)
+    limits_in_force().check_writable(address)
+    Ledger(address).latest_run()  # a folder that never was an output has no garbage of ours
+    with lease.held(address) if delete else nullcontext():
+        garbage = find_garbage(address, older_than_hours * 3600)
+        if delete:
+            remove_garbage(garbage)
+    total = sum(one.size for one in garbage)
+    if as_json:
+        found = [dataclasses.asdict(one) for one in garbage]
+        typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
+        return
+    for one in garbage:
+        typer.echo(f"{one.address}: {one.reason}, {one.size:,} bytes")
+    done = "removed" if delete else "to remove with --delete"
+    typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
+
+
+def split(
+    manifest: ManifestArgument,
+    *,
+    parts: Annotated[int, typer.Option(min=2, max=10_000, metavar="INTEGER", help="How many manifests it becomes.")],
+    as_json: JsonSwitch = False,
+) -> None:
+    """Cut a manifest into parts beside it; prints their addresses.
+
+    Each part is for a run and an output of its own.
+    """
+    address, limits = storage.absolute(manifest), limits_in_force()
+    limits.check_readable(address)
+    limits.check_writable(address)
+    written = split_manifest(address, parts)
+    typer.echo(json.dumps(written, indent=1) if as_json else "\n".join(written))
+
+
+def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
+    identities = identities_of(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
+    return [
+        (pair.row, f"column {column!r}: there is no file {address}")
+        for pair in manifest.pairs
+        for column, address in (("content", pair.content), ("style", pair.style))
+        if identities[address] == MISSING
+    ]
+
+
+def _problem_line(row: Row) -> str:
+    name = f" {row['pair_id']}" if row["pair_id"] else ""
+    line = f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"
+    return printable(line)

@@ -1,0 +1,157 @@
+"""flows.cli.look: validate and status; gc and split are tried with what they carry out."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from builders import FINGERPRINT
+from commands import GOOD, manifest, nst, output_of_a_run
+
+from flows import storage
+from flows.cli import ExitCode
+
+# ---------------------------------------------------------------- validate
+
+
+def test_a_good_manifest_is_valid(pictures: None) -> None:
+    """Every row can be stylized: exit code 0 and one line."""
+    result = nst("validate", manifest())
+
+    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n")
+
+
+def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
+    """Rejected rows and missing pictures are told in the order of their lines, and the exit code is 3."""
+    text = (
+        "id,content,style,steps\n"
+        "a,gone.png,waves.png,\n"
+        "b,cat.png,waves.png,\n"
+        "c,cat.png,waves.png,ten\n"
+        "d,gone.png,also-gone.png,\n"
+    )
+    result = nst("validate", manifest(text))
+    folder = os.getcwd()
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert result.stdout.splitlines() == [
+        f"pairs.csv line 2: column 'content': there is no file {folder}/gone.png",
+        "pairs.csv line 4: column 'steps': expected a whole number, got 'ten'",
+        f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
+        f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
+        "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
+    ]
+
+
+def test_validate_prints_json_for_machines(pictures: None) -> None:
+    """--json is one JSON document with the valid rows and the problems of the others."""
+    text = "id,content,style\na,gone.png,waves.png\nb,cat.png,waves.png\n"
+    result = nst("validate", manifest(text), "--json")
+    folder = os.getcwd()
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert json.loads(result.stdout) == {
+        "manifest": f"{folder}/pairs.csv",
+        "rows": 2,
+        "valid": [{"row": 3, "id": "b"}],
+        "problems": [{"row": 2, "reason": f"column 'content': there is no file {folder}/gone.png"}],
+    }
+
+
+def test_validate_can_leave_the_files_alone() -> None:
+    """With --no-files a manifest is checked where its pictures are not."""
+    result = nst("validate", manifest(), "--no-files")
+
+    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized\n")
+
+
+def test_validate_goes_on_past_a_folder(pictures: None) -> None:
+    """A cell that names a folder is a problem of its row; the other rows are judged all the same."""
+    os.mkdir("album")
+    result = nst("validate", manifest("content,style\nalbum,waves.png\ncat.png,waves.png\n"))
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert "pairs.csv line 2: column 'content'" in result.stdout
+    assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
+
+
+def test_validate_changes_nothing(pictures: None) -> None:
+    """Checking a manifest makes no file."""
+    name = manifest()
+    before = sorted(os.listdir())
+    nst("validate", name)
+
+    assert sorted(os.listdir()) == before
+
+
+def test_validate_reads_s3(s3_bucket: str, pictures: None) -> None:
+    """A manifest on S3 and the pictures beside it are checked there."""
+    storage.create(f"{s3_bucket}/in/pairs.csv", GOOD.encode())
+    storage.create(f"{s3_bucket}/in/cat.png", Path("cat.png").read_bytes())
+    result = nst("validate", f"{s3_bucket}/in/pairs.csv")
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert f"pairs.csv line 2: column 'style': there is no file {s3_bucket}/in/waves.png" in result.stdout
+
+
+# ---------------------------------------------------------------- status
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_status_counts_the_rows(place: str, request: pytest.FixtureRequest) -> None:
+    """The state of an output's latest run, from its records alone; rows are pending, so exit code 75."""
+    output = "out" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
+    output_of_a_run(storage.absolute(output), failures=False)
+    result = nst("status", output)
+
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert result.stdout.splitlines() == [
+        "run 20260102T000000Z-000002 of /in/pairs.csv",
+        "1 succeeded, 0 failed, 0 rejected, 1 pending",
+    ]
+
+
+def test_status_names_what_failed() -> None:
+    """Failed and rejected rows are told with their reasons, and the exit code is 3."""
+    result = nst("status", output_of_a_run("out", failures=True))
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert result.stdout.splitlines()[1:] == [
+        "1 succeeded, 1 failed, 1 rejected, 0 pending",
+        "line 3 dog: failed (bad_image) /in/cat.png: expected a whole PNG",
+        "line 4: rejected (manifest) column 'content': expected a local path or s3://bucket/key, the cell is empty",
+    ]
+
+
+def test_status_prints_json_for_machines() -> None:
+    """--json is one JSON document with the counts and the rows in trouble."""
+    result = nst("status", output_of_a_run("out", failures=True), "--json")
+    found = json.loads(result.stdout)
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert [found[name] for name in ("succeeded", "failed", "rejected", "pending")] == [1, 1, 1, 0]
+    assert found["run_id"] == "20260102T000000Z-000002"
+    assert [(problem["row"], problem["status"], problem["error_kind"]) for problem in found["problems"]] == [
+        (3, "failed", "bad_image"),
+        (4, "rejected", "manifest"),
+    ]
+
+
+def test_status_of_a_damaged_ledger_says_which_file() -> None:
+    """A record that was cut short, as by a full disk, is named in one line instead of a traceback."""
+    output_of_a_run("out", failures=False)
+    Path(f"out/_nst/records/cat-{FINGERPRINT}.json").write_text('{"pair_id": "cat", "fing')
+    result = nst("status", "out")
+
+    assert result.stderr.startswith("nst: ")
+    assert f"cat-{FINGERPRINT}.json" in result.stderr
+    assert result.exit_code in set(ExitCode) - {ExitCode.OK}
+
+
+def test_status_changes_nothing() -> None:
+    """Looking at an output makes, changes and removes no file."""
+    output_of_a_run("out", failures=True)
+    files = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    nst("status", "out")
+
+    assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == files
