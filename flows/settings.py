@@ -32,8 +32,10 @@ class RunSettings(BaseModel):
     """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
     cpu_workers: int = Field(default=1, ge=1, le=256)
     """Worker processes of a CPU, which share its cores: two are somewhat faster than one for small pictures."""
-    runner: Literal["local", "ray"] = "local"
-    """Where pairs are stylized: local is this machine, ray is the nodes of a Ray cluster."""
+    runner: Literal["local", "ray", "inline"] = "local"
+    """Where pairs are stylized: local is processes of this machine, ray is the nodes of a Ray cluster. inline is this
+    process, one batch after the other, so that a debugger's breakpoints work: a crash ends the run, and no pair can be
+    stopped for taking too long."""
     ray_address: str | None = None
     """ray://HOST:PORT, HOST:PORT or auto; without it a cluster is started on this machine alone."""
     ray_workers: int | None = Field(default=None, ge=1, le=10_000)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flows.errors import TookTooLong, WorkerDied
 from flows.records import Batch, PlannedPair, utc_now
-from flows.runners.runner import Worker
+from flows.runners import Worker
 from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from flows.worker.failures import keep_failure
 

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.runners.inline import inline_means, inline_runner
+from flows.runners.local import local_means, local_runner
 from flows.runners.ray.cluster import check_answers
 from flows.runners.ray.runner import ray_runner
-from flows.runners.runner import LocalRunner, Runner, local_means
+from flows.runners.runner import Runner
 from flows.settings import RunSettings
 
 
@@ -17,11 +19,11 @@ def runner_of(settings: RunSettings) -> Iterator[Runner]:
         OptionsError: if the machine has no such device.
         ClusterError: if the Ray cluster cannot be used.
     """
-    if settings.runner == "local":
-        yield LocalRunner(settings)
-        return
-    with ray_runner(settings) as runner:
-        yield runner
+    if settings.runner == "ray":
+        with ray_runner(settings) as runner:
+            yield runner
+    else:
+        yield inline_runner(settings) if settings.runner == "inline" else local_runner(settings)
 
 
 def check_runner(settings: RunSettings) -> None:
@@ -33,5 +35,7 @@ def check_runner(settings: RunSettings) -> None:
     """
     if settings.runner == "ray":
         check_answers(settings.ray_address)
+    elif settings.runner == "inline":
+        inline_means(settings)
     else:
         local_means(settings)

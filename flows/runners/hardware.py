@@ -6,9 +6,10 @@ Only torch knows, and in the process of the flow it would take half a gigabyte a
 import functools
 import json
 import subprocess
-import sys
+import threading
 
 from flows.errors import HardwareUnknown
+from flows.runners import interpreter
 from nst_core.hardware import Hardware
 
 _QUESTION = """
@@ -18,6 +19,9 @@ found = hardware_here()
 print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16)}))
 """
 
+_asking, _answering = threading.Lock(), threading.Lock()
+"""A cache alone lets threads that come at once ask twice, and read one answer in two pieces."""
+
 
 def local_hardware() -> Hardware:
     """The devices of this machine; the first call waits for some two seconds, less if `ask` was called before.
@@ -25,7 +29,8 @@ def local_hardware() -> Hardware:
     Raises:
         HardwareUnknown: if torch cannot be started.
     """
-    return _answer()
+    with _answering:
+        return _answer()
 
 
 def ask() -> None:
@@ -33,10 +38,15 @@ def ask() -> None:
     _asked()
 
 
+def _asked() -> "subprocess.Popen[str]":
+    with _asking:
+        return _process()
+
+
 @functools.cache
-def _asked() -> subprocess.Popen[str]:
+def _process() -> "subprocess.Popen[str]":
     return subprocess.Popen(  # noqa: S603  # our own question
-        [sys.executable, "-c", _QUESTION], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        interpreter.command(_QUESTION), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

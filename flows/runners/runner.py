@@ -1,65 +1,14 @@
-"""What a run needs of wherever its batches are done, and the answer of this machine; Ray has another."""
+"""What a run needs of wherever its batches are done: what with, and the workers."""
 
-import os
+import logging
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from flows.runners.device_worker import WorkerPool, names_of
-from flows.runners.hardware import local_hardware
-from flows.settings import RunSettings
+from flows import storage
+from flows.runners.pool import Pool
 from nst_core.hardware import PrecisionName
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class Worker(Protocol):
-    """Does one batch at a time.
-
-    Attributes:
-        name: for people.
-        device: what it says of itself to the engine, such as `cuda:1`.
-        style: the style that it did last, and has warm.
-    """
-
-    name: str
-    device: str
-    style: str | None
-
-    def run_watched(
-        self,
-        on_message: Callable[[Any], None],
-        watch: Callable[[], None],
-        function: Callable[Concatenate[Callable[[Any], None], P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """See `flows.runners.device_worker.DeviceWorker.run_watched`."""
-
-
-W = TypeVar("W", bound=Worker)
-
-
-class Pool(Protocol[W]):
-    """All workers of a run."""
-
-    def take(self) -> W:
-        """An idle worker, as soon as there is one; it is to be given back.
-
-        Raises:
-            PoolStopped: if the run is being interrupted.
-        """
-
-    def give_back(self, worker: W) -> None:
-        """Let others have it; called by any thread."""
-
-    def styles(self) -> list[str | None]:
-        """What each worker did last, or is at."""
-
-    def stop(self) -> None:
-        """End all work at once; called by any thread."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,42 +27,26 @@ class Means:
     threads: int | None = None
 
 
-class Runner(Protocol):
-    """A place to do batches in."""
+@dataclass(frozen=True)
+class Runner:
+    """A place to do batches in.
+
+    Attributes:
+        pool: gives the workers for so many batches; to be left as a context, which ends them.
+        machines: that they are spread over.
+    """
 
     means: Means
-
-    def pool(self, batches: int) -> AbstractContextManager[Pool[Any]]:
-        """Workers for so many batches."""
-
-    def warn_of(self, addresses: Iterable[str]) -> None:
-        """Say so where workers may not see files at these addresses."""
-
-
-class LocalRunner:
-    """One process per GPU of this machine, or several that share its CPU."""
-
-    def __init__(self, settings: RunSettings) -> None:
-        self.means = local_means(settings)
-
-    def pool(self, batches: int) -> WorkerPool:  # noqa: ARG002  # a process is started when it is needed
-        """See `Runner.pool`."""
-        return WorkerPool(self.means.devices)
+    pool: Callable[[int], Pool]
+    machines: int = 1
 
     def warn_of(self, addresses: Iterable[str]) -> None:
-        """Nothing: what this machine does not see is a pair's failure."""
-
-
-def local_means(settings: RunSettings) -> Means:
-    """Every GPU of this machine once, or its CPU as often as the settings say.
-
-    Raises:
-        OptionsError: if the machine has no such device.
-    """
-    hardware = local_hardware()
-    devices = hardware.devices(settings.device)
-    devices = devices * settings.cpu_workers if devices == ("cpu",) else devices
-    # Processes that share the cores; one alone leaves it to torch.
-    shared = len(devices) > 1 and devices[0] == "cpu"
-    threads = max(1, (os.cpu_count() or 1) // len(devices)) if shared else None
-    return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)
+        """Say so where files are local and machines are several: each of them has a disk of its own."""
+        local = next((address for address in addresses if not storage.is_s3(address)), None)
+        if local is not None and self.machines > 1:
+            logger.warning(
+                "%s is a local path, and the Ray cluster has %d nodes: every node must have the same files there, as "
+                "on a shared disk; otherwise use s3:// for pictures, weights and output",
+                local,
+                self.machines,
+            )

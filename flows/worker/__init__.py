@@ -14,14 +14,13 @@
     making_up  the stub's made-up pictures, where a run asks for it
     writing    a finished pastiche -> image file, timeline, then record: the commit of a pair
     failures   an error -> the record of a failed attempt
-    entry      where the process comes in; what comes before it imports no torch
-    batch      all of it at once: pairs are loaded and written beside the device's work
+    batch      where the process comes in: pairs are loaded and written beside the device's work
 
 A batch is the unit of scheduling: pairs of one style and options. A chunk is the unit of arithmetic: those of its
 pairs that have one size too, as many as the device holds.
 """
 
-from flows.worker.entry import stylize_pairs
+from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 

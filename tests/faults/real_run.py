@@ -104,7 +104,7 @@ def started(run: RealRun) -> Iterator[subprocess.Popen[bytes]]:
 
 def workers_of(process_id: int) -> list[int]:
     """The process ids of a run's workers."""
-    return [child for child in children_of(process_id) if "multiprocessing.spawn" in _command_line(child)]
+    return [child for child in children_of(process_id) if "runners.worker_process" in _command_line(child)]
 
 
 def server_of(process_id: int) -> int:

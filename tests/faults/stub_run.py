@@ -21,12 +21,12 @@ import typer
 from builders import pair_record
 
 from flows import storage
-from flows.cli.run import _exit_codes
+from flows.cli.app import exit_codes
 from flows.errors import StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair, failed_attempt, utc_now
-from flows.runners.runner import local_means
+from flows.runners.local import local_means
 from flows.settings import RunSettings
 
 THREADS = 4
@@ -82,7 +82,7 @@ def _main(run: StubRun) -> None:
         os.dup2(printed.fileno(), 2)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        with _exit_codes():
+        with exit_codes():
             sys.exit(_carried_out(run))
     except typer.Exit as end:
         sys.exit(end.exit_code)

@@ -1,6 +1,6 @@
-"""What the worker processes of the pool's and the dispatch's tests do.
+"""What the worker processes of the pool's and the dispatch's tests do, and how they are asked to.
 
-A module of its own, so that a spawned process can import it.
+A module of its own, so that they can import it: `FOLDER` is to be on their `PYTHONPATH`.
 """
 
 import logging
@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,34 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flows.records import PlannedPair
+    from flows.runners import Worker
     from flows.worker import Job
+
+FOLDER = str(Path(__file__).parent)
+
+
+def done_by(worker: "Worker", function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a worker makes of a function that has nothing to say on its way."""
+    return worker.run_watched(_unexpected, _unwatched, quietly, function, *args, **kwargs)
+
+
+def told_by(
+    worker: "Worker", on_message: Callable[[Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    """What a worker makes of a function that has something to say."""
+    return worker.run_watched(on_message, _unwatched, function, *args, **kwargs)
+
+
+def _unexpected(message: object) -> None:
+    raise AssertionError(message)
+
+
+def _unwatched() -> None:
+    pass
+
+
+def quietly(_report: Callable[[Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return function(*args, **kwargs)
 
 
 class TwoPartError(Exception):
@@ -85,13 +113,70 @@ def meet(own: str, other: str) -> bool:
     return Path(other).exists()
 
 
+def say_so(path: str) -> None:
+    """Print a line, log one, and leave one in a file."""
+    print("printed by a worker", flush=True)  # noqa: T201
+    logging.getLogger("flows").warning("logged by a worker")
+    Path(path).write_text("written by a worker")
+
+
+def end_by(number: int) -> None:
+    os.kill(os.getpid(), number)
+    time.sleep(60)
+
+
+def fork_and_exit() -> None:
+    """Die, while a child that was forked holds all that was open."""
+    if os.fork() == 0:
+        time.sleep(8)
+        os._exit(0)
+    os._exit(3)
+
+
+def half_a_message_and_die(report: Callable[[Any], None]) -> None:
+    """Be killed in the middle of a message, which does not fit into the line at once."""
+    report("whole")
+    threading.Timer(0.5, kill_itself).start()
+    while True:
+        report("x" * 50_000_000)
+
+
+def unpicklable_value() -> object:
+    return lambda: None
+
+
 def facts() -> dict[str, object]:
     return {
+        "path": sys.path,
+        "main": getattr(sys.modules["__main__"], "__file__", None),
         "torch": "torch" in sys.modules,
         "flows": logging.getLogger("flows").getEffectiveLevel(),
         "nst_core": logging.getLogger("nst_core").getEffectiveLevel(),
         "root": logging.getLogger().getEffectiveLevel(),
     }
+
+
+def files_of(*modules: str) -> list[str | None]:
+    return [sys.modules[name].__file__ for name in modules]
+
+
+def be_a_parent(busy: str, end: str) -> None:
+    """Have a worker, say its process id and that of a child, and end or be killed."""
+    from flows.runners.local import process_pool
+
+    pool = process_pool(("cpu",))
+    worker = pool.take()
+    worker_id = done_by(worker, process_id)
+    child_id = os.fork() if end == "killed with a child" else -1
+    if child_id == 0:
+        time.sleep(60)
+        os._exit(0)
+    if busy == "True":
+        threading.Thread(target=done_by, args=(worker, sleep, 60.0), daemon=True).start()
+        time.sleep(0.3)
+    print(worker_id, max(child_id, 0), flush=True)  # noqa: T201
+    if end != "exits":
+        time.sleep(60)
 
 
 def say(report: Callable[[Any], None], *messages: Any, then: str = "return") -> str:

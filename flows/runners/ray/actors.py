@@ -1,34 +1,28 @@
-"""Ray actors as the workers of a run: one per GPU, or per so many CPUs, on whichever nodes the cluster has.
+"""Ray actors as the processes of a run's workers: one per GPU, or per so many CPUs, on whichever nodes the cluster has.
 
-An actor that dies, or whose node is lost, is replaced; whoever was waiting for it goes on with the next one that is
-idle or comes up. So a run goes on while a single actor is left, and waits a while where there is none.
+They come up beside the work, as many as the cluster has room for; one that dies, or whose node is lost, is asked for
+again. A run goes on while a single actor is left, and waits a while where there is none.
 """
 
 import logging
-import queue
+import pickle
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from flows.errors import ClusterError, PoolStopped, WorkerDied
-from flows.runners.device_worker import INTERRUPTED, Began
-from flows.runners.ray.actor import Actor, Ended, NodeFacts
+from flows.errors import ClusterError, WorkerDied
+from flows.runners.pool import LISTEN_SECONDS, Link
+from flows.runners.ray.actor import Actor, NodeFacts, code_version
 from flows.runners.ray.cluster import first_line, reason
-from flows.runners.ray.code_version import code_version
-from flows.runners.worker_log import Logged
+from flows.runners.said import Call, Hear
 
 logger = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 NEWS_SECONDS = 2.0
 """How long an actor holds back its answer where it has nothing to say."""
-LOOK_SECONDS = 0.5
-"""How late a time-out, or a new actor, may be noticed."""
 SILENT_SECONDS = 90.0
 """An actor that does not answer for so long counts as lost; Ray itself notices a lost node in about 15 s."""
 DEATHS_AT_START = 3
@@ -53,273 +47,177 @@ class ActorNeeds:
     precision: str
 
 
-@dataclass(eq=False)
-class _Handle:
-    """An actor of ours.
-
-    Attributes:
-        facts: a reference to what it says of its node, once it is there.
-        style: that it did last.
-    """
-
-    name: str
-    actor: Any
-    facts: Any
-    host: str = ""
-    style: str | None = field(default=None)
-
-
-class RayWorker:
-    """A share in the pool: does one call at a time on an actor, and moves to another one when that is lost."""
-
-    def __init__(self, pool: "RayPool", handle: _Handle) -> None:
-        self._pool = pool
-        self.handle: _Handle | None = handle
-        self.device, self.name = pool.needs.device, handle.name
-
-    @property
-    def style(self) -> str | None:
-        """The style that its actor did last."""
-        return self.handle.style if self.handle else None
-
-    @style.setter
-    def style(self, style: str | None) -> None:
-        if self.handle:
-            self.handle.style = style
-
-    def run_watched(
-        self,
-        on_message: Callable[[Any], None],
-        watch: Callable[[], None],
-        function: Callable[Concatenate[Callable[[Any], None], P], R],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R:
-        """See `flows.runners.device_worker.DeviceWorker.run_watched`.
-
-        Raises:
-            ClusterError: if there was no actor for too long.
-        """
-        if self.handle is None:
-            self.handle = self._pool.next_idle()
-        handle = self.handle
-        try:
-            ended = self._listen(handle, on_message, watch, (function, args, kwargs))
-        except BaseException as error:
-            self.handle = None
-            self._pool.lose(handle)
-            if self._pool.stopped:
-                raise PoolStopped(INTERRUPTED) from error
-            if isinstance(error, self._pool.ray.exceptions.RayError):
-                raise WorkerDied(
-                    f"the Ray worker {handle.name} on {handle.host} was lost ({first_line(error)}); if it was killed, "
-                    "there may have been too little memory: lower size_px"
-                ) from error
-            raise
-        if ended.error is not None:
-            raise ended.error
-        return ended.value  # type: ignore[no-any-return]  # of the function, which R is of
-
-    def _listen(
-        self, handle: _Handle, on_message: Callable[[Any], None], watch: Callable[[], None], call: tuple[Any, ...]
-    ) -> Ended:
-        ray, actor = self._pool.ray, handle.actor
-        ended, news = actor.call.remote(*call), actor.news.remote(NEWS_SECONDS)
-        heard, has_begun = time.monotonic(), False
-        while True:
-            ready, _ = ray.wait([ended, news], num_returns=1, timeout=LOOK_SECONDS)
-            is_over = ended in ready
-            if is_over:
-                outcome: Ended = ray.get(ended)
-            if news in ready or is_over:
-                messages = ray.get(news, timeout=SILENT_SECONDS)
-                news = actor.news.remote(0.0 if is_over else NEWS_SECONDS)
-                if is_over:
-                    messages += ray.get(news, timeout=SILENT_SECONDS)
-                heard = time.monotonic()
-                has_begun = _tell(messages, on_message) or has_begun
-            if is_over:
-                return outcome
-            if time.monotonic() - heard > SILENT_SECONDS:
-                raise WorkerDied(f"the Ray worker {handle.name} on {handle.host} did not answer any more")
-            if has_begun:
-                watch()
-
-
-class RayPool:
-    """The actors of a run.
+class Actors:
+    """The actors of a run, from their asking to their end.
 
     Args:
         ray: the module, connected.
-        workers: how many actors are asked for; the cluster may take its time, or never have so many.
         wait_seconds: how long a run waits while it has no actor at all.
     """
 
     def __init__(self, ray: Any, needs: ActorNeeds, wait_seconds: float) -> None:
-        self.ray, self.needs, self._wait_seconds = ray, needs, wait_seconds
-        self.stopped = False
+        self._ray, self._needs, self._wait_seconds = ray, needs, wait_seconds
         self._made = ray.remote(Actor).options(
             num_cpus=needs.cpus, num_gpus=needs.gpus, max_concurrency=THREADS, max_restarts=0, max_task_retries=0
         )
-        self._idle: queue.Queue[_Handle] = queue.Queue()
+        self._first: NodeFacts | None = None
         self._lock = threading.RLock()
-        self._coming: list[_Handle] = []
-        self._there: list[_Handle] = []
-        self._names = 0
+        self._coming: dict[Any, Any] = {}  # a reference to what it says of its node -> the actor
+        self._ready: deque[Link] = deque()
+        self._there: set[_Talk] = set()
+        self._nobody_since = time.monotonic()
         self._deaths_at_start = 0
         self._refused: ClusterError | None = None
+        self._closed = False
 
-    def ask_for(self, workers: int) -> None:
-        """Ask for so many actors in all."""
+    def ask_for(self, actors: int) -> None:
+        """Ask for so many in all; the cluster may take its time, or never have so many."""
         with self._lock:
-            for _ in range(workers - len(self._coming) - len(self._there)):
+            for _ in range(actors - len(self._coming) - len(self._there)):
                 self._ask()
 
     def first_facts(self) -> NodeFacts:
-        """Of the first actor that comes up; it stays idle.
+        """Of the first of them that comes up.
 
         Raises:
             ClusterError: if none does, or it is of no use.
         """
         self.ask_for(1)
-        handle = self.next_idle()
-        self._idle.put(handle)
-        facts: NodeFacts = self.ray.get(handle.facts)
-        return facts
+        while self._first is None:
+            with self._lock:
+                self._welcome(LISTEN_SECONDS)
+        return self._first
 
-    def take(self) -> RayWorker:
-        """See `flows.runners.runner.Pool.take`.
+    def connect(self, _name: str) -> Link | None:
+        """A link to an actor that has come up and serves nobody, if there is one.
 
         Raises:
-            ClusterError: if there was no actor for too long.
+            ClusterError: if there was none at all for too long, or they are of no use.
         """
-        return RayWorker(self, self.next_idle())
-
-    def give_back(self, worker: RayWorker) -> None:
-        """See `flows.runners.runner.Pool.give_back`."""
-        if worker.handle is not None:
-            self._idle.put(worker.handle)
-
-    def styles(self) -> list[str | None]:
-        """See `flows.runners.runner.Pool.styles`."""
-        return [handle.style for handle in self._there]
-
-    def next_idle(self) -> _Handle:
-        """An actor that is idle, as soon as there is one."""
-        since = time.monotonic()
-        while True:
+        with self._lock:
             self._welcome()
-            if self.stopped:
-                raise PoolStopped(INTERRUPTED)
-            if self._refused is not None:
-                raise self._refused
-            try:
-                handle = self._idle.get(timeout=LOOK_SECONDS)
-            except queue.Empty:
-                if self._there:
-                    since = time.monotonic()
-                elif time.monotonic() - since > self._wait_seconds:
-                    raise ClusterError(self._nobody_came()) from None
-                continue
-            if handle in self._there:  # it was lost while it waited
-                return handle
+            return self._ready.popleft() if self._ready else None
 
-    def lose(self, handle: _Handle) -> None:
-        """An actor is of no use any more: end it, if it is not dead, and ask for another one."""
-        self._kill(handle)
+    def close(self) -> None:
+        """End them all, and those that have not come up yet."""
         with self._lock:
-            if handle not in self._there:
-                return
-            self._there.remove(handle)
-            if not self.stopped:
-                logger.warning("the Ray worker %s on %s is gone; another one is asked for", handle.name, handle.host)
-                self._ask()
-
-    def stop(self) -> None:
-        """End all actors at once."""
-        with self._lock:
-            self.stopped = True
-            for handle in (*self._coming, *self._there):
-                self._kill(handle)
+            self._closed = True
+            for actor in (*self._coming.values(), *(talk.actor for talk in self._there)):
+                self._kill(actor)
             self._coming.clear()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def _ask(self) -> None:
-        self._names += 1
         actor = self._made.remote(logging.getLogger("flows").getEffectiveLevel())
-        facts = actor.facts.remote(self.needs.device, self.needs.precision)
-        self._coming.append(_Handle(f"ray {self._names}", actor, facts))
+        self._coming[actor.facts.remote(self._needs.device, self._needs.precision)] = actor
 
-    def _welcome(self) -> None:
-        """Look which actors have come up."""
-        with self._lock:
-            if self.stopped or not self._coming:
-                return
-            waiting = {handle.facts: handle for handle in self._coming}
-            ready, _ = self.ray.wait(list(waiting), num_returns=len(waiting), timeout=0)
+    def _welcome(self, seconds: float = 0.0) -> None:
+        """Look which actors have come up, or wait for one at most so long."""
+        if self._coming and not self._closed:
+            wanted = 1 if seconds else len(self._coming)
+            ready, _ = self._ray.wait(list(self._coming), num_returns=wanted, timeout=seconds)
             for reference in ready:
-                self._coming.remove(waiting[reference])
-                self._check(waiting[reference])
+                self._check(self._coming.pop(reference), reference)
+        if self._refused is not None:
+            raise self._refused
+        if not self._there and time.monotonic() - self._nobody_since > self._wait_seconds:
+            raise ClusterError(self._nobody_came())
 
-    def _check(self, handle: _Handle) -> None:
+    def _check(self, actor: Any, reference: Any) -> None:
         try:
-            facts: NodeFacts = self.ray.get(handle.facts)
-        except self.ray.exceptions.RayError as error:
-            self._deaths_at_start += 1
-            logger.warning("the Ray worker %s did not start: %s", handle.name, reason(error))
-            if self._deaths_at_start >= DEATHS_AT_START:
-                self._refused = ClusterError(
-                    f"workers do not start on the Ray cluster: {reason(error)}. Every node needs this project "
-                    f"installed, version {code_version()}"
-                )
-            else:
-                self._ask()
+            facts: NodeFacts = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            self._count_death(error)
             return
-        handle.host = facts.host
         if facts.code_version != code_version():
-            self._kill(handle)
+            self._kill(actor)
             self._refused = ClusterError(
                 f"{facts.host}: expected this project's version {code_version()}, as here, found {facts.code_version}: "
                 "install the same on every node"
             )
             return
         self._deaths_at_start = 0
-        self._there.append(handle)
-        logger.info("the Ray worker %s is there: process %d on %s", handle.name, facts.process_id, facts.host)
-        self._idle.put(handle)
+        self._first = self._first or facts
+        talk = _Talk(self._ray, actor, facts.host)
+        self._there.add(talk)
+        self._ready.append(Link(talk.call, talk.receive, kill=partial(self._lose, talk), is_alive=lambda: True))
+        logger.info("a Ray worker is there: process %d on %s", facts.process_id, facts.host)
 
-    def _kill(self, handle: _Handle) -> None:
+    def _count_death(self, error: Exception) -> None:
+        self._deaths_at_start += 1
+        logger.warning("a Ray worker did not start: %s", reason(error))
+        if self._deaths_at_start >= DEATHS_AT_START:
+            self._refused = ClusterError(
+                f"workers do not start on the Ray cluster: {reason(error)}. Every node needs this project "
+                f"installed, version {code_version()}"
+            )
+        else:
+            self._ask()
+
+    def _lose(self, talk: "_Talk") -> None:
+        """An actor is of no use any more: end it, if it is not dead, and ask for another one."""
+        self._kill(talk.actor)
+        with self._lock:
+            if talk not in self._there or self._closed:
+                return
+            self._there.remove(talk)
+            if not self._there:
+                self._nobody_since = time.monotonic()
+            logger.warning("the Ray worker on %s is gone; another one is asked for", talk.host)
+            self._ask()
+
+    def _kill(self, actor: Any) -> None:
         try:
-            self.ray.kill(handle.actor)
+            self._ray.kill(actor)
         except Exception as error:  # noqa: BLE001  # it is gone, or the cluster is
-            logger.debug("%s: %s", handle.name, error)
+            logger.debug("%s: %s", actor, error)
 
     def _nobody_came(self) -> str:
-        needs = f"{self.needs.gpus} GPU and {self.needs.cpus} CPU" if self.needs.gpus else f"{self.needs.cpus} CPU"
+        needs = f"{self._needs.gpus} GPU and " if self._needs.gpus else ""
         return (
-            f"the Ray cluster had no worker for {self._wait_seconds:.0f} s (--ray-wait-seconds); each needs {needs}, "
-            f"and the cluster has {_resources(self.ray)}"
+            f"the Ray cluster had no worker for {self._wait_seconds:.0f} s (--ray-wait-seconds); each needs "
+            f"{needs}{self._needs.cpus} CPU, and the cluster has {_resources(self._ray)}"
         )
 
 
-def _tell(messages: list[Any], on_message: Callable[[Any], None]) -> bool:
-    """Hand messages on; whether the call has begun with them."""
-    has_begun = False
-    for message in messages:
-        if isinstance(message, Began):
-            has_begun = True
-        elif isinstance(message, Logged):
-            message.log()
-        else:
-            on_message(message)
-    return has_begun
+class _Talk:
+    """Calls and news of one actor."""
+
+    def __init__(self, ray: Any, actor: Any, host: str) -> None:
+        self._ray, self.actor, self.host = ray, actor, host
+        self._news: Any = None
+        self._heard = 0.0
+
+    def call(self, call: Call) -> None:
+        """See `Link.call`."""
+        self._heard = time.monotonic()
+        self.actor.call.remote(pickle.dumps(call))
+
+    def receive(self, seconds: float, hear: Hear) -> None:
+        """See `Link.receive`; an actor that is silent for too long counts as lost."""
+        try:
+            messages = self._said_within(seconds)
+        except self._ray.exceptions.RayError as error:
+            raise WorkerDied(
+                f"the Ray worker on {self.host} was lost ({first_line(error)}); if it was killed, there may have "
+                "been too little memory: lower size_px"
+            ) from error
+        if messages is not None:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > SILENT_SECONDS:
+            raise WorkerDied(f"the Ray worker on {self.host} did not answer any more")
+        for data in messages or []:
+            hear(pickle.loads(data))  # noqa: S301  # of our own code, as was checked
+
+    def _said_within(self, seconds: float) -> list[bytes] | None:
+        """Its news, if it answers by then: it is asked one question at a time, as an answer is given once."""
+        if self._news is None:
+            self._news = self.actor.news.remote(NEWS_SECONDS)
+        ready, _ = self._ray.wait([self._news], timeout=seconds)
+        if not ready:
+            return None
+        messages: list[bytes] = self._ray.get(self._news)
+        self._news = None
+        return messages
 
 
 def _resources(ray: Any) -> str:

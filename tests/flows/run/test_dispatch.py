@@ -12,7 +12,8 @@ from flows.errors import PoolStopped
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
 from flows.run.dispatch import Patience, carry_out, regrouped
-from flows.runners.device_worker import DeviceWorker
+from flows.runners import Pool, Worker
+from flows.runners.local import process_pool
 from flows.stub import WEIGHTS, Stub
 from flows.worker import ChunkStarted, Job, Message, StepTaken
 
@@ -25,12 +26,18 @@ QUICK = {
 
 
 @pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeviceWorker]:
-    """A worker that is stopped in the end; its process has one thread, as the pictures are small."""
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
+    """One process, which is ended at last; it has one thread, as the pictures are small."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    made = DeviceWorker("cpu")
-    yield made
-    made.stop()
+    monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
+    with process_pool(("cpu",)) as made:
+        yield made
+
+
+@pytest.fixture
+def worker(pool: Pool) -> Worker:
+    """The worker of the pool."""
+    return pool.take()
 
 
 def batch_of(contents: list[str], style: str, **options: object) -> Batch:
@@ -67,7 +74,7 @@ class Listener:
         return {one.pair_id: one for one in self.outcomes}
 
 
-def test_a_batch_is_done_in_one_process(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """Every pair has its outcome, all from one process that is not this one."""
     heard = Listener()
     carry_out(six_pairs(photo, waves), job, worker, heard)
@@ -78,7 +85,7 @@ def test_a_batch_is_done_in_one_process(worker: DeviceWorker, photo: Painter, wa
     assert os.getpid() not in heard.process_ids
 
 
-def test_a_process_killed_in_a_chunk_costs_no_pair(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """The process is killed with pairs on the device: another one does them, and nothing has failed."""
     heard = Listener("pair-4", times=1)
     carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
@@ -89,7 +96,7 @@ def test_a_process_killed_in_a_chunk_costs_no_pair(worker: DeviceWorker, photo: 
     assert len(set(heard.process_ids)) == 2
 
 
-def test_a_pair_that_kills_its_process_fails_alone(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
     heard = Listener("pair-5")
     carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
@@ -98,23 +105,23 @@ def test_a_pair_that_kills_its_process_fails_alone(worker: DeviceWorker, photo: 
 
     assert isinstance(attempt, AttemptRecord)
     assert (attempt.error_kind, attempt.retryable, attempt.device) == ("worker_died", True, "cpu")
-    assert "exit code -9" in attempt.error
+    assert "killed by SIGKILL" in attempt.error
     assert Ledger(job.output).read_attempt(("pair-5", FINGERPRINT), 1) == attempt
     assert [type(one) for one in result.values()] == [PairRecord] * 5
     assert heard.times == 1000 - 2
 
 
-def test_an_interrupted_batch_keeps_what_is_done(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, waves: str, job: Job) -> None:
     """Stopped at its first outcome, a batch ends as PoolStopped; what was told of is kept, and no failure is."""
     told: list[Message] = []
 
     def stop_at_once(message: Message) -> None:
         if not isinstance(message, ChunkStarted | StepTaken):
             told.append(message)
-            worker.stop()
+            pool.stop()
 
     with pytest.raises(PoolStopped):
-        carry_out(six_pairs(photo, waves, max_seconds=600.0, steps=100), job, worker, stop_at_once)
+        carry_out(six_pairs(photo, waves, max_seconds=600.0, steps=100), job, pool.take(), stop_at_once)
 
     index = Ledger(job.output).index()
     assert {(one.pair_id, FINGERPRINT) for one in told} <= index.done
@@ -122,13 +129,11 @@ def test_an_interrupted_batch_keeps_what_is_done(worker: DeviceWorker, photo: Pa
     assert index.attempts == {}
 
 
-def test_too_little_memory_for_a_chunk_fails_no_pair(
-    worker: DeviceWorker, photo: Painter, waves: str, job: Job
-) -> None:
+def test_too_little_memory_for_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """In a process with too little memory for eight such pairs at once, they are halved until all succeed."""
     contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(8)]
     batch = batch_of(contents, waves, size_px=256, steps=1)
-    failures, results = worker.run(pool_jobs.stylize_in_little_memory, batch.pairs, job, 500_000_000)
+    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 500_000_000)
 
     assert failures[0] == (8, "OutOfMemory")
     assert results == ["Stylized"] * 8
@@ -147,12 +152,12 @@ def stub_job(job: Job, stub: Stub) -> Job:
         (Stub(hang=("pair-4",)), Patience(pair_seconds=4.0), "timeout", "4 s per pair are allowed"),
         (Stub(hang=("pair-4",)), Patience(stall_seconds=8.0), "timeout", "no sign of life"),
         (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
-        (Stub(kill=("pair-4",)), Patience(), "worker_died", "exit code -9"),
+        (Stub(kill=("pair-4",)), Patience(), "worker_died", "killed by SIGKILL"),
     ],
     ids=["hangs, per pair", "hangs, silent", "exits", "killed"],
 )
 def test_trouble_in_a_process_fails_the_pair_that_made_it(
-    worker: DeviceWorker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
+    worker: Worker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
 ) -> None:
     """One pair of six hangs, or ends its process: it is failed with the reason, and the five others are done once."""
     heard = Listener()
@@ -165,7 +170,7 @@ def test_trouble_in_a_process_fails_the_pair_that_made_it(
     assert [type(one) for one in result.values()] == [PairRecord] * 5
 
 
-def test_a_pair_that_hangs_is_waited_for_once(worker: DeviceWorker, photo: Painter, waves: str, job: Job) -> None:
+def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """Alone on the device it is surely the reason: it is not tried again, as after a death."""
     heard = Listener()
     carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))

@@ -1,0 +1,587 @@
+"""flows.runners.pool and .local: real processes that answer, fail, die, are replaced and are stopped."""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pool_jobs
+import pytest
+from pool_jobs import done_by, told_by
+
+from flows.errors import PoolStopped, WorkerDied
+from flows.runners import Pool, Worker
+from flows.runners.inline import link_here
+from flows.runners.local import process_pool
+from flows.runners.pool import Link
+
+PATIENCE = 20.0
+"""Seconds after which a call counts as hanging."""
+
+
+class Call(threading.Thread):
+    """A call in a thread of its own, and what came of it."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.function = function
+        self.outcome: object = "still waiting"
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.outcome = self.function()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
+            self.outcome = error
+
+    def wait(self, seconds: float = PATIENCE) -> object:
+        self.join(seconds)
+        return self.outcome
+
+
+def is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+# ---------------------------------------------------------------- one worker
+
+
+def test_a_result_comes_back(worker: Worker) -> None:
+    """A function runs in the process with its arguments, and its result is the call's."""
+    assert done_by(worker, pool_jobs.add, 2, second=3) == 5
+
+
+def test_one_process_does_all_calls(worker: Worker) -> None:
+    """The process, and so the model in it, is kept from call to call, and is not this one."""
+    process_ids = {done_by(worker, pool_jobs.process_id) for _ in range(3)}
+
+    assert len(process_ids) == 1
+    assert os.getpid() not in process_ids
+
+
+def test_an_error_comes_back(worker: Worker) -> None:
+    """What the function raises is raised here, with its attributes, and the process goes on."""
+    before = done_by(worker, pool_jobs.process_id)
+    with pytest.raises(pool_jobs.TwoPartError, match=r"cat\.png: too small") as caught:
+        done_by(worker, pool_jobs.raise_two_parts)
+
+    assert (caught.value.name, caught.value.reason) == ("cat.png", "too small")
+    assert done_by(worker, pool_jobs.process_id) == before
+
+
+def test_an_error_that_cannot_come_back_costs_one_call(worker: Worker) -> None:
+    """What pickle cannot bring back is an error all the same; the next call works, and no second process is left."""
+    before = done_by(worker, pool_jobs.process_id)
+    first = Call(lambda: done_by(worker, pool_jobs.raise_unpicklable)).wait()
+    second = Call(lambda: done_by(worker, pool_jobs.process_id)).wait()
+
+    assert isinstance(first, Exception)
+    assert isinstance(second, int)
+    assert second == before or wait_until(lambda: not is_alive(before), 3)
+
+
+def test_a_runtime_error_of_the_function_is_its_own(worker: Worker) -> None:
+    """A RuntimeError from the function is not taken for trouble with the process."""
+    with pytest.raises(RuntimeError, match="of the function itself"):
+        done_by(worker, pool_jobs.raise_runtime_error)
+
+    assert done_by(worker, pool_jobs.add, 1, second=1) == 2
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments", "how"),
+    [
+        (pool_jobs.exit_at_once, (3,), "ended by itself in the middle of its work, with exit code 3"),
+        (pool_jobs.exit_at_once, (0,), "ended by itself in the middle of its work, with exit code 0"),
+        (pool_jobs.end_by, (signal.SIGSEGV,), "was killed by SIGSEGV"),
+        (pool_jobs.end_by, (40,), "was killed by signal 40"),
+        (pool_jobs.kill_itself, (), "was killed by SIGKILL; there may have been too little memory: lower size_px"),
+    ],
+)
+def test_a_death_costs_one_call(worker: Worker, job: Callable[..., None], arguments: tuple[int, ...], how: str) -> None:
+    """A process that dies fails its call as WorkerDied, which says how and no more; the next call has a new process."""
+    before = done_by(worker, pool_jobs.process_id)
+    with pytest.raises(WorkerDied) as caught:
+        done_by(worker, job, *arguments)
+
+    assert str(caught.value) == f"the worker process of cpu {how}"
+    assert (caught.value.kind, caught.value.retryable) == ("worker_died", True)
+    assert done_by(worker, pool_jobs.process_id) != before
+
+
+def test_deaths_in_a_row_cost_one_call_each(worker: Worker) -> None:
+    """However often processes die, there is a next one."""
+    for _ in range(3):
+        with pytest.raises(WorkerDied):
+            done_by(worker, pool_jobs.kill_itself)
+
+    assert done_by(worker, pool_jobs.add, 1, second=1) == 2
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5], ids=["at once", "later"])
+def test_a_death_between_calls_costs_one_call_at_most(worker: Worker, pause: float) -> None:
+    """A process killed while it waits, as when memory runs out, is replaced; at most a call at once is WorkerDied."""
+    before = done_by(worker, pool_jobs.process_id)
+    os.kill(before, signal.SIGKILL)
+    time.sleep(pause)
+    first = Call(lambda: done_by(worker, pool_jobs.process_id)).wait()
+    second = Call(lambda: done_by(worker, pool_jobs.process_id)).wait()
+
+    assert isinstance(first, int) if pause else isinstance(first, int | WorkerDied)
+    assert isinstance(second, int) and second != before
+
+
+def test_ctrl_c_does_not_reach_the_worker(worker: Worker) -> None:
+    """SIGINT, which a terminal sends to every process, is left to the parent to act on."""
+    assert done_by(worker, pool_jobs.interrupt_itself) == "still here"
+
+
+def test_a_worker_logs_as_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The process has the parent's level for our own lines, WARNING for all others, and no torch until it is used."""
+    logger, level = logging.getLogger("flows"), logging.getLogger("flows").level
+    logger.setLevel(logging.INFO)
+    monkeypatch.chdir(tmp_path)
+    try:
+        with process_pool(("cpu",)) as pool:
+            facts = done_by(pool.take(), pool_jobs.facts)
+    finally:
+        logger.setLevel(level)
+    path = facts.pop("path")
+
+    assert facts == {
+        "main": None,
+        "torch": False,
+        "flows": logging.INFO,
+        "nst_core": logging.INFO,
+        "root": logging.WARNING,
+    }
+    assert pool_jobs.FOLDER in path
+    assert not {"", str(tmp_path)} & set(path)
+
+
+def test_a_worker_speaks_where_its_parent_does(tmp_path: Path) -> None:
+    """A line that is logged comes to the parent's log, one that is printed to its stdout; paths are the parent's."""
+    code = (
+        "import logging, pool_jobs\n"
+        "from flows.runners.local import process_pool\n"
+        "logging.basicConfig(format='%(name)s %(message)s')\n"
+        "with process_pool(('cpu',)) as pool:\n"
+        "    pool_jobs.done_by(pool.take(), pool_jobs.say_so, 'left.txt')\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert outcome.stdout == "printed by a worker\n"
+    assert outcome.stderr == "flows logged by a worker\n"
+    assert (tmp_path / "left.txt").read_text() == "written by a worker"
+
+
+def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
+    """A script with all at its top level, beside files named as modules, runs once; its workers know nothing of it."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pool_jobs, sys\n"
+        "print('the script runs')\n"
+        "from flows.runners.local import process_pool\n"
+        "with process_pool(('cpu', 'cpu')) as pool:\n"
+        "    for worker in (pool.take(), pool.take()):\n"
+        "        print(pool_jobs.done_by(worker, pool_jobs.facts)['main'], 'script' in sys.modules)\n"
+    )
+    (tmp_path / "pickle.py").write_text("raise ImportError('a file of the user')")
+    command = [sys.executable, "-P", str(script)]
+    outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert (outcome.stderr, outcome.stdout.splitlines()) == ("", ["the script runs", "None False", "None False"])
+
+
+def test_a_worker_has_the_packages_of_its_parent(tmp_path: Path) -> None:
+    """Packages found beside a script alone, and not where others are, are found by its workers too: the same ones."""
+    root = Path(__file__).parents[3]
+    for package in ("flows", "nst_core"):
+        shutil.copytree(root / package, tmp_path / package)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import pool_jobs\n"
+        "from flows.runners.local import process_pool\n"
+        "with process_pool(('cpu',)) as pool:\n"
+        "    print(pool_jobs.done_by(pool.take(), pool_jobs.files_of, 'flows', 'nst_core'))\n"
+    )
+    outcome = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd="/")
+
+    assert outcome.stdout.strip() == str([str(tmp_path / name / "__init__.py") for name in ("flows", "nst_core")])
+
+
+# ---------------------------------------------------------------- messages on the way
+
+
+def test_messages_come_before_the_result(worker: Worker) -> None:
+    """What a call says on its way has come, in order, when its result does; another call's messages are its own."""
+    first: list[object] = []
+    second: list[object] = []
+
+    assert told_by(worker, first.append, pool_jobs.say, 1, "two", None) == "return"
+    assert told_by(worker, second.append, pool_jobs.say) == "return"
+    assert (first, second) == ([1, "two", None], [])
+
+
+def test_messages_come_while_the_call_goes_on(pool: Pool, worker: Worker) -> None:
+    """A message is heard at once, though its call has long to go."""
+    heard = threading.Event()
+    call = Call(lambda: told_by(worker, lambda _: heard.set(), pool_jobs.say, "here", then="wait"))
+    in_time = heard.wait(PATIENCE)
+    pool.stop()
+
+    assert in_time
+    assert isinstance(call.wait(5), PoolStopped)
+
+
+@pytest.mark.parametrize(("end", "error"), [("die", WorkerDied), ("raise", pool_jobs.TwoPartError)])
+def test_messages_outlive_their_call(worker: Worker, end: str, error: type[Exception]) -> None:
+    """What was said before the process died, or the call failed, is heard; the next call hears none of it."""
+    heard: list[object] = []
+    messages = [str(number) * 300 for number in range(50)]
+    with pytest.raises(error):
+        told_by(worker, heard.append, pool_jobs.say, *messages, then=end)
+    again: list[object] = []
+    told_by(worker, again.append, pool_jobs.say, "anew")
+
+    assert heard == messages
+    assert again == ["anew"]
+
+
+def test_a_process_that_ends_itself_quietly_is_noticed(worker: Worker) -> None:
+    """A process that exits with 0 in the middle of a call, which pools take for a farewell, has died all the same."""
+    heard: list[object] = []
+    call = Call(lambda: told_by(worker, heard.append, pool_jobs.say, "last words", then="exit"))
+
+    assert isinstance(call.wait(), WorkerDied)
+    assert heard == ["last words"]
+    assert done_by(worker, pool_jobs.add, 1, second=1) == 2
+
+
+def test_a_watch_that_raises_ends_the_call_and_its_process(worker: Worker) -> None:
+    """The error of a watch is raised while the function still runs; its process is gone, the next call has another."""
+    before = done_by(worker, pool_jobs.process_id)
+    end = time.monotonic() + 0.5
+
+    def watch() -> None:
+        if time.monotonic() > end:
+            raise TimeoutError("too long")
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError, match="too long"):
+        worker.run_watched(lambda _: None, watch, pool_jobs.say, then="wait")
+
+    assert time.monotonic() - began < 10
+    assert wait_until(lambda: not is_alive(before))
+    assert done_by(worker, pool_jobs.process_id) != before
+
+
+def test_half_a_message_is_not_waited_for(worker: Worker) -> None:
+    """A process killed in the middle of a message is noticed; what it said before is heard, the half is not."""
+    heard: list[object] = []
+    call = Call(lambda: told_by(worker, heard.append, pool_jobs.half_a_message_and_die))
+
+    assert isinstance(call.wait(), WorkerDied)
+    assert heard[0] == "whole"
+    assert {len(str(one)) for one in heard[1:]} <= {50_000_000}
+    assert done_by(worker, pool_jobs.add, 1, second=1) == 2
+
+
+def test_a_death_is_noticed_though_a_child_lives_on(worker: Worker) -> None:
+    """A process that was forked by a worker, and holds its end of the line open, does not hide the worker's death."""
+    began = time.monotonic()
+    with pytest.raises(WorkerDied, match="exit code 3"):
+        done_by(worker, pool_jobs.fork_and_exit)
+
+    assert time.monotonic() - began < 6
+
+
+def test_what_a_process_cannot_send_is_an_error(worker: Worker) -> None:
+    """A value that pickle refuses is an error of its call alone, as is a function that cannot be imported there."""
+    before = done_by(worker, pool_jobs.process_id)
+    with pytest.raises(RuntimeError, match="pickle"):
+        done_by(worker, pool_jobs.unpicklable_value)
+    is_alive.__module__, kept = "nowhere", is_alive.__module__
+    sys.modules["nowhere"] = sys.modules[__name__]
+    try:
+        with pytest.raises(ModuleNotFoundError, match="nowhere"):
+            done_by(worker, is_alive, 1)
+    finally:
+        is_alive.__module__ = kept
+        del sys.modules["nowhere"]
+
+    assert done_by(worker, pool_jobs.process_id) == before
+
+
+def test_an_error_says_where_it_was_raised(worker: Worker) -> None:
+    """The traceback of an error ends here; that of the worker process comes with it as a note."""
+    with pytest.raises(RuntimeError) as caught:
+        done_by(worker, pool_jobs.raise_runtime_error)
+
+    (note,) = caught.value.__notes__
+    assert "in raise_runtime_error" in note
+
+
+def test_a_listener_that_fails_ends_its_call(worker: Worker) -> None:
+    """An error of the listener is raised at once; the process of its call is not left running, and the next is new."""
+    before = done_by(worker, pool_jobs.process_id)
+
+    def fail(message: object) -> None:
+        raise ValueError(f"{message} is not wanted")
+
+    with pytest.raises(ValueError, match="this is not wanted"):
+        told_by(worker, fail, pool_jobs.say, "this", "and that", then="wait")
+    heard: list[object] = []
+    told_by(worker, heard.append, pool_jobs.say, "anew")
+
+    assert heard == ["anew"]
+    assert wait_until(lambda: not is_alive(before))
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def test_stopping_ends_a_call_in_flight(tmp_path: Path) -> None:
+    """`stop` kills the process in the middle of its work; the thread that waits for it gets PoolStopped, every time."""
+    outcomes, seconds, left = [], [], []
+    for number in range(6):
+        pool, started = process_pool(("cpu",)), tmp_path / str(number)
+        worker = pool.take()
+        call = Call(lambda worker=worker, started=started: done_by(worker, pool_jobs.sleep, 60.0, str(started)))
+        assert wait_until(lambda started=started: started.exists() and bool(started.read_text()))
+        began = time.monotonic()
+        pool.stop()
+        outcomes.append(type(call.wait(5)))
+        seconds.append(time.monotonic() - began)
+        left.append(is_alive(int(started.read_text())))
+
+    assert outcomes == [PoolStopped] * 6
+    assert max(seconds) < 5
+    assert left == [False] * 6
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
+def test_stopping_ends_a_call_that_has_hardly_begun(pause: float) -> None:
+    """A call whose process is still starting is ended too, whether or not it was handed over yet."""
+    pool = process_pool(("cpu",))
+    call = Call(lambda: done_by(pool.take(), pool_jobs.sleep, 60.0))
+    time.sleep(pause)
+    pool.stop()
+
+    assert isinstance(call.wait(5), PoolStopped)
+
+
+def test_a_stopped_worker_takes_no_calls() -> None:
+    """After stop, a call is PoolStopped at once, also if the process never started, and stop can be repeated."""
+    for calls in (0, 1):
+        pool = process_pool(("cpu",))
+        worker = pool.take()
+        for _ in range(calls):
+            done_by(worker, pool_jobs.process_id)
+        pool.stop()
+        pool.stop()
+
+        with pytest.raises(PoolStopped) as caught:
+            done_by(worker, pool_jobs.process_id)
+        assert (caught.value.kind, caught.value.retryable) == ("interrupted", True)
+
+
+# ---------------------------------------------------------------- the pool
+
+
+def test_every_device_is_lent_once() -> None:
+    """As many threads as there are devices get one each; the next one waits until a device is given back."""
+    with process_pool(("cuda:0", "cuda:1")) as pool:
+        release = threading.Event()
+        lent: list[str] = []
+
+        def hold() -> None:
+            worker = pool.take()
+            lent.append(worker.device)
+            release.wait(PATIENCE)
+            pool.give_back(worker)
+
+        holders = [Call(hold) for _ in range(2)]
+        both = wait_until(lambda: len(lent) == 2)
+        third = Call(hold)
+        time.sleep(0.2)
+        while_all_are_lent = list(lent)
+        release.set()
+        for call in (*holders, third):
+            call.wait()
+
+    assert both
+    assert sorted(while_all_are_lent) == ["cuda:0", "cuda:1"]
+    assert len(lent) == 3
+    assert third.outcome is None
+
+
+def test_a_stopped_pool_lends_nobody() -> None:
+    """Whoever waits for a worker when the pool is stopped is told so, and so is whoever comes later."""
+    with process_pool(("cpu",)) as pool:
+        pool.take()
+        waiting = [Call(pool.take) for _ in range(2)]
+        time.sleep(0.1)
+        pool.stop()
+
+        for call in (*waiting, Call(pool.take)):
+            assert isinstance(call.wait(5), PoolStopped)
+
+
+def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
+    """Two workers are two processes: each can wait for the other in the middle of its own call."""
+    ours, theirs = str(tmp_path / "first"), str(tmp_path / "second")
+    with process_pool(("cpu", "cpu")) as pool:
+        first, second = pool.take(), pool.take()
+        calls = [
+            Call(lambda: done_by(first, pool_jobs.meet, ours, theirs)),
+            Call(lambda: done_by(second, pool_jobs.meet, theirs, ours)),
+        ]
+        outcomes = [call.wait() for call in calls]
+
+    assert outcomes == [True, True]
+
+
+def test_a_death_leaves_the_other_device_alone() -> None:
+    """The process of one device dies; that of the other goes on with what it was doing."""
+    with process_pool(("cpu", "cpu")) as pool:
+        first, second = pool.take(), pool.take()
+        before = done_by(second, pool_jobs.process_id)
+        call = Call(lambda: done_by(second, pool_jobs.sleep, 0.3))
+        with pytest.raises(WorkerDied):
+            done_by(first, pool_jobs.kill_itself)
+
+        assert call.wait() is None
+        assert done_by(second, pool_jobs.process_id) == before
+
+
+def test_leaving_the_pool_ends_every_process() -> None:
+    """At the end of the block, or when it raises, no process is left behind."""
+    process_ids: list[int] = []
+
+    def interrupted_run() -> None:
+        with process_pool(("cpu", "cpu")) as pool:
+            first, second = pool.take(), pool.take()
+            process_ids.extend(done_by(worker, pool_jobs.process_id) for worker in (first, second))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
+
+    assert len(process_ids) == 2
+    assert wait_until(lambda: not any(map(is_alive, process_ids)))
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.parametrize("end", ["killed", "killed with a child", "exits"])
+def test_a_worker_does_not_outlive_its_parent(tmp_path: Path, busy: bool, end: str) -> None:
+    """When the run's process ends, however it does, its workers notice and end: none keeps a GPU's memory.
+
+    Not even where a process that was forked meanwhile holds the parent's end of the line open.
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import pool_jobs, sys; pool_jobs.be_a_parent(*sys.argv[1:])", str(busy), end],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert parent.stdout is not None
+    worker_id, child_id = map(int, parent.stdout.readline().split())
+    if end != "exits":
+        parent.kill()
+    parent.wait(PATIENCE)
+    ended = wait_until(lambda: not is_alive(worker_id))
+    for process_id in {worker_id, child_id} - {0}:
+        if is_alive(process_id):
+            os.kill(process_id, signal.SIGKILL)
+    parent.stdout.close()
+
+    assert ended
+
+
+# ---------------------------------------------------------------- whose process it is
+
+
+def test_several_pools_at_once() -> None:
+    """Pools of several threads have nothing in common: one that is stopped leaves the others' processes alone."""
+    pools = [process_pool(("cpu", "cpu")) for _ in range(3)]
+    calls = [Call(lambda pool=pool: done_by(pool.take(), pool_jobs.process_id)) for pool in pools]
+    process_ids = [call.wait() for call in calls]
+    pools[0].stop()
+
+    assert len(set(process_ids)) == 3
+    assert [is_alive(one) for one in process_ids] == [False, True, True]
+    for pool in pools:
+        pool.stop()
+    assert not any(map(is_alive, process_ids))
+
+
+def rare_pool(names: tuple[str, ...], there: list[Link]) -> Pool:
+    """A pool whose links are those of a list, and become fewer, as on a cluster."""
+    return Pool([(name, "cpu") for name in names], lambda _name: there.pop() if there else None)
+
+
+def test_only_workers_with_a_process_are_lent() -> None:
+    """Of three workers the one whose process has come up is lent; the next as soon as another one comes up."""
+    there = [link_here("")]
+    pool = rare_pool(("a", "b", "c"), there)
+    first, second = pool.take(), Call(pool.take)
+    time.sleep(0.2)
+    while_there_was_one = second.outcome
+    there.append(link_here(""))
+
+    assert while_there_was_one == "still waiting"
+    assert {first.name, second.wait().name} < {"a", "b", "c"}
+
+
+def test_a_worker_that_lost_its_process_goes_on_with_an_idle_one() -> None:
+    """While no other process comes up, it takes that of an idle worker, which is not lent without one."""
+    there = [link_here(""), link_here("")]
+    pool = rare_pool(("a", "b"), there)
+    first, second = pool.take(), pool.take()
+    second.style = "warm"
+    first.link.kill()
+    call = Call(lambda: done_by(first, pool_jobs.add, 1, second=2))
+    time.sleep(0.2)
+    while_none_was_idle = call.outcome
+    pool.give_back(second)
+
+    assert while_none_was_idle == "still waiting"
+    assert call.wait() == 3
+    assert second.style is None
+    assert Call(pool.take).wait(0.7) == "still waiting"
+    pool.give_back(first)
+    assert pool.take() is first
+
+
+def test_whoever_is_in_the_middle_of_a_batch_goes_first() -> None:
+    """A process that comes up is for a worker that has lost its own, before it is for one that begins."""
+    there = [link_here("")]
+    pool = rare_pool(("a", "b"), there)
+    worker = pool.take()
+    worker.link.kill()
+    taker, caller = Call(pool.take), Call(lambda: done_by(worker, pool_jobs.add, 1, second=2))
+    time.sleep(0.2)
+    there.append(link_here(""))
+
+    assert caller.wait() == 3
+    assert taker.wait(0.7) == "still waiting"
+    pool.stop()
+    assert isinstance(taker.wait(), PoolStopped)
