@@ -1,4 +1,4 @@
-"""The flow around `flows.inbox.visit`: a scheduled visit to every inbox. Thin; it stylizes nothing and needs no GPU."""
+"""The flow around `flows.inbox`: a scheduled visit to every inbox. Thin; it stylizes nothing and needs no GPU."""
 
 import logging
 from typing import Any
@@ -9,11 +9,10 @@ from prefect.states import Completed, Failed
 
 from flows import storage
 from flows.environment import show_own_lines
-from flows.inbox.arrivals import SETTLE_SECONDS
-from flows.inbox.visit import Inbox, Visit, visit
+from flows.inbox import SETTLE_SECONDS, Inbox, Visit, visit
 from flows.limits import limits_in_force
 from flows.prefect_layer.defaults import take_up_defaults
-from flows.prefect_layer.deployment_runs import STYLIZE, DeploymentRuns
+from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def visit_inboxes(
     for one in inboxes:
         inbox = one.model_copy(update={"place": storage.absolute(one.place), "outputs": storage.absolute(one.outputs)})
         try:
-            done = visit(inbox, DeploymentRuns(deployment), limits, settle_seconds)
+            done = visit(inbox, runs_of(deployment), limits, settle_seconds)
         except NstError as error:  # one team's inbox is no reason to leave the others alone
             logger.error("inbox %s: %s", inbox.place, error)  # noqa: TRY400  # the message says all
             troubles.append(f"{inbox.place}: {error}")

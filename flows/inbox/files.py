@@ -28,7 +28,6 @@ from flows.storage import Entry
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
-ANSWERS = ("rejected", "accepted", "finished")
 _START = re.compile(r"(.+)-(\d+)\.json")
 
 

@@ -1,14 +1,16 @@
-"""How a run that was started through the Prefect API stands, and which error ended it. No torch, no prefect.
+"""The runs of an inbox: what is asked of whoever starts them, how one stands, and which error ended it. No prefect.
 
-The API keeps states as text, so what ended a run is told from its message, by the names of our own errors.
+The Prefect API keeps states as text, so what ended a run is told from its message, by the names of our own errors.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from flows.settings import RunSettings
 from nst_core.errors import NstError
+from nst_core.options import StylizeOptions
 
 Stage = Literal["waiting", "running", "ended", "failed", "cancelled"]
 """Where a run is; the last three are final."""
@@ -39,6 +41,36 @@ class RunState:
     def is_complete_success(self) -> bool:
         """Whether every selected row succeeded."""
         return self.stage == "ended" and self.name == "Completed"
+
+
+@dataclass(frozen=True)
+class StartRequest:
+    """A run to start.
+
+    Attributes:
+        key: a second request with the same key is for the same run.
+        name: for people.
+    """
+
+    key: str
+    name: str
+    manifest: str
+    output: str
+    options: StylizeOptions
+    settings: RunSettings
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Who starts runs and knows how they stand.
+
+    Attributes:
+        start: starts a run, or finds the one that was started under this key; its id.
+        state_of: how a run stands; one that is not known any more has failed.
+    """
+
+    start: Callable[[StartRequest], str]
+    state_of: Callable[[str], RunState]
 
 
 def error_of(state: RunState) -> NstError:

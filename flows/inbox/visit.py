@@ -7,7 +7,7 @@ One visit looks at every manifest and takes each as far as it goes at that momen
 
 Visits are short, repeated, and may die anywhere: every step is a create-only file, and a run is started under a key
 that makes the second start of the same run find the first. A lease keeps two visits from the same work; it lapses
-when its holder dies. Knows no Prefect: who starts runs is a `Runs`, see `flows.visit_inboxes`.
+when its holder dies. Knows no Prefect: who starts runs is a `Runs`.
 """
 
 import hashlib
@@ -16,31 +16,23 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Protocol, Self
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from flows import storage
 from flows.errors import CredentialsExpired, ManifestError, NotAllowed, NotFound, OutputBusy, TooLarge
+from flows.inbox.answers import outcome_of, row_in_words, status_of
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
 from flows.inbox.files import Claim, InboxFiles, Start, claim_key, seen_digest
-from flows.inbox.runs import RunState
+from flows.inbox.inbox import Inbox, Visit
+from flows.inbox.runs import Runs, RunState, StartRequest
 from flows.limits import Limits
-from flows.manifest.parse import parse_manifest
-from flows.manifest.refusals import within_limits
+from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
-from flows.output.latest import latest_manifest
-from flows.output.ledger import Ledger
-from flows.output.results import counts, table_rows
 from flows.records import Manifest, RejectedRow, utc_now
-from flows.settings import RunSettings
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError
-from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
 
@@ -51,90 +43,6 @@ MAX_STARTS = 4
 """A run that could not be carried out is started again, this often in all."""
 RESTART_SECONDS = 60.0
 """Before the second start; ten times as long before each further one."""
-MAX_PROBLEMS = 1000
-"""Failed rows that the finished marker lists; the results table has them all."""
-
-
-class Inbox(BaseModel):
-    """A watched place, and what is done with the manifests in it. Frozen; unknown names are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    place: str
-    """Folder or s3:// prefix in which manifests (*.csv) are dropped; answers are written beside them."""
-    outputs: str
-    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>."""
-    bad_rows: Literal["refuse", "skip"] = "refuse"
-    """What becomes of a manifest with bad rows: refuse rejects it as a whole, skip runs the rows that are in order."""
-    options: StylizeOptions = StylizeOptions()
-    """For rows that do not say otherwise."""
-    settings: RunSettings = RunSettings()
-    """Backbone, device, precision."""
-    max_rows: int | None = Field(default=None, ge=1)
-    """Rows of one manifest, where this team's are to be fewer than the operator's limits allow."""
-    max_options: dict[str, float] = Field(default_factory=dict)
-    """The most that a numeric option of a pair may be, where that is to be less for this team."""
-
-    @model_validator(mode="after")
-    def _has_options_that_hold(self) -> Self:
-        Limits(max_options=self.max_options)
-        if self.max_options and self.bad_rows == "skip":
-            raise ValueError("max_options go with bad_rows: refuse, as the run itself would take a row that is skipped")
-        return self
-
-    def narrowed(self, limits: Limits) -> Limits:
-        """The operator's limits, with those of the team on top."""
-        rows = limits.max_rows if self.max_rows is None else min(self.max_rows, limits.max_rows)
-        most = {name: min(bound, limits.max_options.get(name, bound)) for name, bound in self.max_options.items()}
-        return limits.model_copy(update={"max_rows": rows, "max_options": limits.max_options | most})
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """A run to start.
-
-    Attributes:
-        key: a second request with the same key is for the same run.
-        name: for people.
-    """
-
-    key: str
-    name: str
-    manifest: str
-    output: str
-    options: StylizeOptions
-    settings: RunSettings
-
-
-class Runs(Protocol):
-    """Who starts runs and knows how they stand."""
-
-    def start(self, request: RunRequest) -> str:
-        """Start a run, or find the one that was started under this key; its id."""
-
-    def state_of(self, run_id: str) -> RunState:
-        """How a run stands; one that is not known any more has failed."""
-
-
-@dataclass
-class Visit:
-    """What one visit did: names of manifests, by what became of them."""
-
-    busy: bool = False
-    """Another visit was at work; nothing was done."""
-    rejected: list[str] = field(default_factory=list)
-    started: list[str] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    """For an earlier version's run, or for the time of the next start."""
-    running: list[str] = field(default_factory=list)
-    finished: list[str] = field(default_factory=list)
-    troubled: list[str] = field(default_factory=list)
-    """Something stood in the way, which the log names; the next visit tries again."""
-
-    @property
-    def open(self) -> int:
-        """Manifests that a later visit has to go on with."""
-        return len(self.started) + len(self.waiting) + len(self.running) + len(self.troubled)
 
 
 def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETTLE_SECONDS) -> Visit:
@@ -265,7 +173,11 @@ class _Visitor:
         return within_limits(manifest, limits)
 
     def _reject(self, claim: Claim, reason: str, rows: tuple[RejectedRow, ...]) -> None:
-        content = {"rejected_at": utc_now(), "reason": printable(reason), "bad_rows": [_row(row) for row in rows]}
+        content = {
+            "rejected_at": utc_now(),
+            "reason": printable(reason),
+            "bad_rows": [row_in_words(row) for row in rows],
+        }
         self._files.answer(claim, "rejected", content, in_place_of=("accepted", "finished"))
         self._files.finish(claim, {"status": "rejected", "reason": printable(reason)})
         self._closed.add(claim.key)
@@ -274,7 +186,7 @@ class _Visitor:
 
     def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
         assert claim.snapshot is not None
-        request = RunRequest(
+        request = StartRequest(
             key=f"{claim.key}-{number}",
             name=f"inbox {claim.stem}",
             manifest=claim.snapshot,
@@ -294,7 +206,7 @@ class _Visitor:
             "run_id": start.run_id,
             "output": claim.output,
             "rows": len(manifest.pairs) + len(manifest.rejected),
-            "bad_rows": [_row(row) for row in manifest.rejected],
+            "bad_rows": [row_in_words(row) for row in manifest.rejected],
         }
         self._files.answer(claim, "accepted", content, in_place_of=("rejected", "finished"))
 
@@ -313,10 +225,10 @@ class _Visitor:
             self._finish(claim, start, state)
 
     def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
-        outcome = _outcome(claim) if state.stage == "ended" else {}
+        outcome = outcome_of(claim) if state.stage == "ended" else {}
         content = {
             "finished_at": utc_now(),
-            "status": _status(state, outcome),
+            "status": status_of(state, outcome),
             "message": state.message,
             "run_id": start.run_id,
             "starts": start.number,
@@ -329,35 +241,3 @@ class _Visitor:
         self._visit.finished.append(claim.name)
         level = logging.ERROR if state.stage != "ended" else logging.INFO
         logger.log(level, "inbox: %s: finished: %s %s", printable(claim.name), content["status"], state.message)
-
-
-def _status(state: RunState, outcome: dict[str, Any]) -> str:
-    if state.stage != "ended":
-        return state.stage
-    if outcome.get("pending"):
-        return "incomplete"
-    return "some rows failed" if outcome.get("failed") or outcome.get("rejected") else "succeeded"
-
-
-def _outcome(claim: Claim) -> dict[str, Any]:
-    """Counts and failed rows of a run that has ended, from its output's records."""
-    latest, _, manifest = latest_manifest(claim.output)
-    if latest.manifest_sha256 != claim.sha256:
-        return {"note": "another manifest has been run into this output since; its table is that one's"}
-    rows = table_rows(manifest, latest, Ledger(claim.output))
-    troubled = [row for row in rows if row["status"] != "succeeded"]
-    return {
-        "results_run_id": latest.run_id,
-        "rows": len(rows),
-        **{str(status): number for status, number in counts(rows).items()},
-        "results_csv": storage.join(claim.output, "results.csv"),
-        "problems": [
-            {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
-            for row in troubled[:MAX_PROBLEMS]
-        ],
-    }
-
-
-def _row(row: RejectedRow) -> dict[str, Any]:
-    problems = [{"column": one.column, "value": printable(one.value), "reason": one.reason} for one in row.errors]
-    return {"row": row.row, "reason": printable(row.reason()), "problems": problems}

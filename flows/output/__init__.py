@@ -1,1 +1,31 @@
-"""What a run leaves and finds again below OUT: records, lease, table, garbage."""
+"""What a run leaves and finds again below OUT.
+
+    ledger     what was asked, what is done and what failed: the durable truth
+    snapshot   many records in one file, to go on sooner
+    latest     the manifest of the latest run, from the copy that it kept
+    outcomes   what became of each row of a manifest; every record is parsed here, once
+    results    the table of the outcomes
+    history    how the losses fell, of all pairs together
+    lease      one run at a time, as an aid
+    garbage    what lies there for nothing
+
+Knows neither torch nor prefect; pandas is imported where a table is written, and nowhere else.
+"""
+
+from flows.output import lease
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger, LedgerIndex, PairKey, key_of
+from flows.output.results import Row, counts, table_rows, write_tables
+
+__all__ = [
+    "Ledger",
+    "LedgerIndex",
+    "PairKey",
+    "Row",
+    "counts",
+    "key_of",
+    "latest_manifest",
+    "lease",
+    "table_rows",
+    "write_tables",
+]

@@ -33,7 +33,7 @@ PROCESS = uuid.uuid4().hex
 
 
 class Lease(BaseModel):
-    """Who holds an output. Every change of hands has a higher epoch, every renewal a higher beat."""
+    """Who holds an output. Every renewal has a higher beat."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +41,6 @@ class Lease(BaseModel):
     host: str
     pid: int
     process: str
-    epoch: int
     beat: int = 0
     renewed_at: float
     term_seconds: float
@@ -49,7 +48,7 @@ class Lease(BaseModel):
 
 
 @contextmanager
-def held(output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECONDS) -> Iterator[Lease]:
+def held(output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECONDS) -> Iterator[None]:
     """Hold the lease on an output for as long as the block lasts, and renew it.
 
     Raises:
@@ -61,7 +60,7 @@ def held(output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECO
     keeper = threading.Thread(target=_keep, args=(address, lease, ended), name="lease", daemon=True)
     keeper.start()
     try:
-        yield lease
+        yield
     finally:
         ended.set()
         keeper.join()
@@ -87,13 +86,11 @@ def address_of(output: str) -> str:
 def _acquired(address: str, wait_seconds: float, term_seconds: float) -> Lease:
     watch = _Watch(address, wait_seconds)
     while True:
-        seen = _seen(address)
+        seen, lease = _seen(address), _new_lease(term_seconds)
         if seen is None:
-            lease = _new_lease(1, term_seconds)
             if storage.create(address, _json(lease)):
                 return lease
         elif watch.is_free(seen[0]):
-            lease = _new_lease(seen[0].epoch + 1 if seen[0] else 1, term_seconds)
             if storage.swap(address, seen[1], _json(lease)):
                 return lease
         else:
@@ -186,13 +183,12 @@ def _changed(address: str, lease: Lease, *, released: bool) -> bool:
     return storage.swap(address, seen[1], _json(now))
 
 
-def _new_lease(epoch: int, term_seconds: float) -> Lease:
+def _new_lease(term_seconds: float) -> Lease:
     return Lease(
         holder=uuid.uuid4().hex,
         host=socket.gethostname(),
         pid=os.getpid(),
         process=PROCESS,
-        epoch=epoch,
         renewed_at=time.time(),
         term_seconds=term_seconds,
     )

@@ -14,8 +14,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
 from flows.errors import RequestRefused, ServiceError
-from flows.inbox.runs import RunState, Stage
-from flows.inbox.visit import RunRequest
+from flows.inbox import Runs, RunState, Stage, StartRequest
 from flows.wording import redacted
 
 STYLIZE = "bulk-stylize/bulk-stylize"
@@ -70,25 +69,19 @@ def log_lines(run_id: str, after: int) -> list[str]:
     return [log.message for log in logs]
 
 
-class DeploymentRuns:
-    """Starts the runs of an inbox as runs of a deployment: see `flows.inbox.visit.Runs`."""
+def runs_of(deployment: str = STYLIZE) -> Runs:
+    """The runs of an inbox as runs of a deployment."""
 
-    def __init__(self, deployment: str = STYLIZE) -> None:
-        self._deployment = deployment
-
-    def start(self, request: RunRequest) -> str:
-        """See `flows.inbox.visit.Runs.start`."""
+    def start(request: StartRequest) -> str:
         parameters = {
             "manifest": request.manifest,
             "output": request.output,
             "options": request.options.model_dump(mode="json", exclude_unset=True),
             "settings": request.settings.model_dump(mode="json", exclude_unset=True),
         }
-        return start_run(self._deployment, parameters, name=request.name, key=request.key)
+        return start_run(deployment, parameters, name=request.name, key=request.key)
 
-    def state_of(self, run_id: str) -> RunState:
-        """See `flows.inbox.visit.Runs.state_of`."""
-        return state_of(run_id)
+    return Runs(start, state_of)
 
 
 def _run_state(state: State[Any] | None) -> RunState:

@@ -12,11 +12,10 @@ from pathlib import Path
 from builders import FINGERPRINT, attempt_record, pair_record, run_record
 
 from flows import storage
-from flows.inbox.runs import RunState
-from flows.inbox.visit import Inbox, RunRequest, Visit, visit
+from flows.inbox import Inbox, Runs, RunState, StartRequest, Visit, visit
 from flows.limits import Limits
-from flows.manifest.parse import parse_manifest
-from flows.output.ledger import Ledger
+from flows.manifest import parse_manifest
+from flows.output import Ledger
 from flows.records import RunRecord
 
 
@@ -27,7 +26,7 @@ class BookOfRuns:
         self.folder, self.die_after_start = folder, die_after_start
         folder.mkdir(exist_ok=True)
 
-    def start(self, request: RunRequest) -> str:
+    def start(self, request: StartRequest) -> str:
         with open(self.folder / "asked", "a") as file:
             file.write(f"{request.key}\n")
         state = self.folder / f"{request.key}.state"
@@ -44,6 +43,10 @@ class BookOfRuns:
         return RunState(stage, name, message)  # type: ignore[arg-type]
 
     # ---------------------------------------------------------- what a test looks at and does
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(self.start, self.state_of)
 
     @property
     def asked(self) -> list[str]:
@@ -83,7 +86,7 @@ def limits_for(*places: str) -> Limits:
 def visit_until_done(inbox: Inbox, book: BookOfRuns, limits: Limits) -> Visit:
     """Visits one after the other, as a schedule makes them; every run ends well at once."""
     while True:
-        done = visit(inbox, book, limits, settle_seconds=0.01)
+        done = visit(inbox, book.runs, limits, settle_seconds=0.01)
         if not done.busy:
             for run_id in {*book.asked}:
                 if book.state_of(run_id).stage == "running":

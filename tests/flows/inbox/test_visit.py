@@ -14,9 +14,9 @@ from inbox_runs import BookOfRuns, limits_for, visit_until_done
 
 from flows import storage
 from flows.errors import NotAllowed
-from flows.inbox import visit as inbox_module
+from flows.inbox import Inbox, Runs, Visit, visit
 from flows.inbox.files import Claim, InboxFiles, Start
-from flows.inbox.visit import MAX_STARTS, Inbox, Visit, visit
+from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
 from flows.output import lease
 
@@ -39,7 +39,7 @@ class World:
     def __init__(self, root: str, book: Path, **changes: Any) -> None:
         self.inbox = Inbox(place=f"{root}/in", outputs=f"{root}/out", **changes)
         self.limits = limits_for(root)
-        self.runs = BookOfRuns(book)
+        self.book = BookOfRuns(book)
         self.files = InboxFiles(self.inbox.place)
 
     def drop(self, name: str, data: bytes) -> None:
@@ -50,7 +50,7 @@ class World:
             os.utime(address, (then, then))
 
     def visit(self) -> Visit:
-        return visit(self.inbox, self.runs, self.limits, settle_seconds=0.05)
+        return visit(self.inbox, self.book.runs, self.limits, settle_seconds=0.05)
 
     def answer(self, name: str) -> Any:
         return json.loads(storage.read(f"{self.inbox.place}/{name}"))
@@ -80,13 +80,13 @@ def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
 
     assert world.visit().started == ["spring.csv"]
     accepted = world.answer("spring.accepted.json")
-    (run_id,) = world.runs.asked
+    (run_id,) = world.book.asked
     assert (accepted["run_id"], accepted["output"]) == (run_id, f"{world.inbox.outputs}/spring")
     assert (accepted["rows"], accepted["bad_rows"]) == (2, [])
     assert world.visit().running == ["spring.csv"]
     assert "spring.finished.json" not in world.names
 
-    world.runs.carry_out(run_id, failing=("dog",))
+    world.book.carry_out(run_id, failing=("dog",))
     assert world.visit().finished == ["spring.csv"]
     finished = world.answer("spring.finished.json")
     assert (finished["status"], finished["run_id"]) == ("some rows failed", run_id)
@@ -95,7 +95,7 @@ def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
     assert finished["manifest_sha256"] == accepted["manifest_sha256"]
     assert world.visit() == Visit()
     assert world.names == ["spring.accepted.json", "spring.csv", "spring.finished.json"]
-    assert world.runs.asked == [run_id]
+    assert world.book.asked == [run_id]
 
 
 def test_bad_rows_are_all_named(world: World) -> None:
@@ -108,7 +108,7 @@ def test_bad_rows_are_all_named(world: World) -> None:
     assert [row["row"] for row in rejected["bad_rows"]] == [3, 4]
     assert rejected["bad_rows"][0]["problems"][0]["column"] == "id"
     assert [problem["column"] for problem in rejected["bad_rows"][1]["problems"]] == ["content", "steps"]
-    assert world.runs.asked == []
+    assert world.book.asked == []
     assert world.visit() == Visit()
     assert world.names == ["spring.csv", "spring.rejected.json"]
 
@@ -144,7 +144,7 @@ def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
     assert disk.visit().rejected == [name]
     assert reason in disk.answer(f"{name.removesuffix('.csv')}.rejected.json")["reason"]
     assert disk.visit() == Visit()
-    assert disk.runs.asked == []
+    assert disk.book.asked == []
 
 
 def test_other_files_are_left_alone(disk: World) -> None:
@@ -162,10 +162,10 @@ def test_a_half_written_file_waits(disk: World) -> None:
     writer = subprocess.Popen(
         [sys.executable, "-c", f"import time; time.sleep(0.2); open({address!r}, 'wb').write({GOOD!r})"]
     )
-    first = visit(disk.inbox, disk.runs, disk.limits, settle_seconds=1.5)
+    first = visit(disk.inbox, disk.book.runs, disk.limits, settle_seconds=1.5)
     writer.wait()
 
-    assert (first, disk.runs.asked) == (Visit(), [])
+    assert (first, disk.book.asked) == (Visit(), [])
     disk.drop("spring.csv", GOOD)
     assert disk.visit().started == ["spring.csv"]
     assert disk.answer("spring.accepted.json")["rows"] == 2
@@ -177,14 +177,14 @@ def test_a_half_written_file_waits(disk: World) -> None:
 def test_the_same_bytes_again_are_done_once(world: World) -> None:
     """A manifest that is dropped again as it was, later, starts nothing and leaves nothing new behind."""
     world.drop("spring.csv", GOOD)
-    visit_until_done(world.inbox, world.runs, world.limits)
+    visit_until_done(world.inbox, world.book, world.limits)
     before = world.names
     storage.remove(f"{world.inbox.place}/spring.csv")
     time.sleep(0.02)
     storage.create(f"{world.inbox.place}/spring.csv", GOOD)  # a new file with a new time
 
     assert world.visit() == Visit()
-    assert (len(world.runs.asked), world.names) == (1, before)
+    assert (len(world.book.asked), world.names) == (1, before)
 
 
 def test_changed_bytes_are_a_new_claim(world: World) -> None:
@@ -206,10 +206,10 @@ def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
 
     second = disk.visit()
     assert (second.running, second.waiting) == (["spring.csv"], ["spring.csv"])
-    disk.runs.carry_out(disk.runs.asked[0])
+    disk.book.carry_out(disk.book.asked[0])
     third = disk.visit()
     assert (third.finished, third.started) == (["spring.csv"], ["spring.csv"])
-    assert len(set(disk.runs.asked)) == 2
+    assert len(set(disk.book.asked)) == 2
 
 
 def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
@@ -217,12 +217,12 @@ def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
     disk.drop("spring.csv", GOOD)
     disk.visit()
     storage.remove(f"{disk.inbox.place}/spring.csv")
-    (run_id,) = disk.runs.asked
-    address, _ = (disk.runs.folder / f"{run_id}.request").read_text().splitlines()
+    (run_id,) = disk.book.asked
+    address, _ = (disk.book.folder / f"{run_id}.request").read_text().splitlines()
 
     assert storage.read(address) == GOOD
     assert storage.parent_of(address) == disk.inbox.place
-    disk.runs.carry_out(run_id)
+    disk.book.carry_out(run_id)
     assert disk.visit().finished == ["spring.csv"]
     assert disk.names == ["spring.accepted.json", "spring.finished.json"]
 
@@ -244,17 +244,17 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     disk.visit()
     for number in range(1, MAX_STARTS):
         (claim,) = disk.files.open_claims()
-        disk.runs.end(f"{claim.key}-{number}", "failed Crashed killed by a signal")
+        disk.book.end(f"{claim.key}-{number}", "failed Crashed killed by a signal")
         assert disk.visit().waiting == ["spring.csv"]
         long_ago(disk, claim.key, number)
         assert disk.visit().started == ["spring.csv"]
-    disk.runs.end(f"{claim.key}-{MAX_STARTS}", "failed Crashed killed by a signal")
+    disk.book.end(f"{claim.key}-{MAX_STARTS}", "failed Crashed killed by a signal")
 
     assert disk.visit().finished == ["spring.csv"]
     finished = disk.answer("spring.finished.json")
     assert (finished["status"], finished["starts"]) == ("failed", MAX_STARTS)
     assert "killed by a signal" in finished["message"]
-    assert len(set(disk.runs.asked)) == MAX_STARTS
+    assert len(set(disk.book.asked)) == MAX_STARTS
     assert disk.visit() == Visit()
 
 
@@ -262,7 +262,7 @@ def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     """Somebody meant it."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
-    disk.runs.end(disk.runs.asked[0], "cancelled Cancelled by hand")
+    disk.book.end(disk.book.asked[0], "cancelled Cancelled by hand")
 
     assert disk.visit().finished == ["spring.csv"]
     assert disk.answer("spring.finished.json")["status"] == "cancelled"
@@ -272,7 +272,7 @@ def test_one_manifests_trouble_does_not_keep_the_others(disk: World) -> None:
     """A claim that cannot be gone on with is named, and the next manifest is taken all the same."""
     disk.drop("a.csv", GOOD)
     disk.visit()
-    (disk.runs.folder / f"{disk.runs.asked[0]}.state").write_text("ended Completed")  # but its output is not there
+    (disk.book.folder / f"{disk.book.asked[0]}.state").write_text("ended Completed")  # but its output is not there
     disk.drop("b.csv", OTHER)
 
     done = disk.visit()
@@ -288,7 +288,7 @@ def test_nothing_is_done_outside_of_the_limits(disk: World, tmp_path: Path) -> N
     disk.drop("spring.csv", GOOD)
     for places in ([disk.inbox.place], [disk.inbox.outputs], []):
         with pytest.raises(NotAllowed):
-            visit(disk.inbox, disk.runs, limits_for(*places), settle_seconds=0.05)
+            visit(disk.inbox, disk.book.runs, limits_for(*places), settle_seconds=0.05)
     assert disk.names == ["spring.csv"]
 
 
@@ -345,7 +345,7 @@ def test_a_second_visit_at_once_does_nothing(world: World) -> None:
 
     with lease.held(world.inbox.place):
         assert world.visit() == Visit(busy=True)
-    assert world.runs.asked == []
+    assert world.book.asked == []
     assert world.visit().started == ["spring.csv"]
 
 
@@ -353,7 +353,7 @@ def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, m
     """A holder on another machine that renews no more is waited for, for its term, and then followed."""
     world.drop("spring.csv", GOOD)
     storage.create(
-        lease.address_of(world.inbox.place), lease._json(lease._new_lease(1, 1.0).model_copy(update={"host": "gone"}))
+        lease.address_of(world.inbox.place), lease._json(lease._new_lease(1.0).model_copy(update={"host": "gone"}))
     )
 
     assert world.visit() == Visit(busy=True)
@@ -365,22 +365,17 @@ def test_a_claim_whose_holder_died_is_gone_on_with(world: World) -> None:
     """A claim without a start is taken on from the bytes that were claimed, whoever claimed it."""
     world.drop("spring.csv", GOOD)
     with pytest.raises(RuntimeError, match="died"):
-        visit(world.inbox, _Dying(), world.limits, settle_seconds=0.05)
+        visit(world.inbox, Runs(_dying, world.book.state_of), world.limits, settle_seconds=0.05)
     (claim,) = world.files.open_claims()
     storage.remove(f"{world.inbox.place}/spring.csv")
 
     assert world.visit().started == ["spring.csv"]
-    assert world.runs.asked == [f"{claim.key}-1"]
+    assert world.book.asked == [f"{claim.key}-1"]
 
 
-class _Dying:
-    """An API client whose process ends."""
-
-    def start(self, request: object) -> str:
-        raise RuntimeError("died")
-
-    def state_of(self, run_id: str) -> inbox_module.RunState:
-        raise AssertionError(run_id)
+def _dying(request: object) -> str:
+    """Starts a run through an API client whose process ends."""
+    raise RuntimeError("died")
 
 
 def run_program(*arguments: str) -> subprocess.Popen[bytes]:
@@ -391,15 +386,15 @@ def run_program(*arguments: str) -> subprocess.Popen[bytes]:
 def test_a_killed_visit_starts_no_second_run(world: World) -> None:
     """A process killed right after it started a run is followed at once, and the run that it started is found again."""
     world.drop("spring.csv", GOOD)
-    killed = run_program(world.inbox.place, world.inbox.outputs, str(world.runs.folder), "die-after-start")
+    killed = run_program(world.inbox.place, world.inbox.outputs, str(world.book.folder), "die-after-start")
     killed.wait()
     assert killed.returncode == -9
-    (key,) = world.runs.asked
+    (key,) = world.book.asked
 
     assert world.visit().started == ["spring.csv"]
-    assert world.runs.asked == [key, key]
-    assert len(list(world.runs.folder.glob("*.state"))) == 1
-    visit_until_done(world.inbox, world.runs, world.limits)
+    assert world.book.asked == [key, key]
+    assert len(list(world.book.folder.glob("*.state"))) == 1
+    visit_until_done(world.inbox, world.book, world.limits)
     assert world.answer("spring.finished.json")["succeeded"] == 2
 
 
@@ -409,11 +404,11 @@ def test_visits_of_several_processes_run_every_manifest_once(world: World) -> No
     for number, name in enumerate(names):
         world.drop(f"{name}.csv", GOOD + f"extra{number},cat.png,waves.png\n".encode())
 
-    arguments = (world.inbox.place, world.inbox.outputs, str(world.runs.folder))
+    arguments = (world.inbox.place, world.inbox.outputs, str(world.book.folder))
     racers = [run_program(*arguments) for _ in range(3)]
 
     assert [racer.wait(120) for racer in racers] == [0, 0, 0]
-    assert len(world.runs.asked) == len(set(world.runs.asked)) == len(names)
+    assert len(world.book.asked) == len(set(world.book.asked)) == len(names)
     for name in names:
         assert world.answer(f"{name}.finished.json")["succeeded"] == 3
     assert world.files.open_claims() == []
