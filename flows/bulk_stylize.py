@@ -16,7 +16,7 @@ from flows.environment import show_own_lines
 from flows.output import lease
 from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
-from flows.prefect_layer.embedded_server import kept_running
+from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.fan_out import fan_out
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
@@ -38,6 +38,7 @@ MOST_ROWS_REPORTED = 2000
 """Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
 
 take_up_defaults()
+prepare_embedded_server()
 
 
 def _run_name() -> str:

@@ -27,6 +27,7 @@ from flows.cli.app import (
 )
 from flows.cli.options import options_from, settings_of, validated
 from flows.environment import keep_prefect_state_in_sight
+from flows.errors import StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records import RunSummary
@@ -107,21 +108,20 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     from prefect import tags
 
     from flows.bulk_stylize import bulk_stylize
-    from flows.prefect_layer.embedded_server import shield_from_ctrl_c
+    from flows.run.finish import RunIncomplete
 
-    shield_from_ctrl_c()
     parameters = {name: value for name, value in vars(asked).items() if value}
-    with _display(shown), resolved_already(request), tags("nst", "command-line"):
-        state = bulk_stylize(**parameters, return_state=True)
-    outcome = state.result(raise_on_failure=False)
-    if isinstance(outcome, BaseException):
-        raise outcome
-    summary = RunSummary.model_validate(outcome)
+    try:
+        with _display(shown), resolved_already(request), tags("nst", "command-line"):
+            summary = bulk_stylize(**parameters)
+        code = ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
+    except RunIncomplete as incomplete:
+        summary, code = incomplete.summary, ExitCode.INTERRUPTED
     try:
         _tell(summary, shown, state_folder)
-    except OSError as error:  # a full disk, say: the run is over all the same, and its exit code is its own
-        typer.echo(f"nst: the summary could not be printed ({error.strerror}); it is in {summary.output}", err=True)
-    raise typer.Exit(_exit_code(summary, is_complete=state.is_completed()))
+    except StorageError as error:  # the run is over all the same, and its exit code is its own
+        typer.echo(f"nst: {error}; the run's summary is in {summary.output}", err=True)
+    raise typer.Exit(code)
 
 
 def _tell(summary: RunSummary, shown: _Shown, state_folder: Path | None) -> None:
@@ -157,12 +157,6 @@ def _display(shown: _Shown) -> Iterator[None]:
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())
         yield
-
-
-def _exit_code(summary: RunSummary, *, is_complete: bool) -> ExitCode:
-    if not is_complete:
-        return ExitCode.INTERRUPTED
-    return ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
 
 
 def _summary_text(summary: RunSummary) -> str:

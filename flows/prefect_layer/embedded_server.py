@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from prefect.settings import get_current_settings
+
 from flows.prefect_layer.server import answers
 
 logger = logging.getLogger(__name__)
@@ -27,18 +29,24 @@ _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
 
 
-def shield_from_ctrl_c() -> None:
-    """Have the embedded server, where Prefect comes to start one, end by our word alone; to be called before it does.
+def prepare_embedded_server() -> None:
+    """Have the embedded server, if Prefect comes to start one, be started once and end by our word alone.
 
-    Prefect keeps one instance, and starts whichever is there.
+    Prefect keeps one instance, and starts whichever is there. Nothing to do for a server of the user's own.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+    if get_current_settings().api.url is not None:
         return
-    # Here, as it brings the whole server with it: a run on a server of the user's own does without.
+    # Here, as it brings the whole server with it, a second and 75 MB.
     from prefect.server.api.server import SubprocessASGIServer
 
-    class DeafToCtrlC(SubprocessASGIServer):
+    class EmbeddedServer(SubprocessASGIServer):
+        def start(self, timeout: int | None = None) -> None:
+            with _starting:  # a second run would take one that is just starting for one that answers
+                super().start(timeout)
+
         def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+                return super()._run_uvicorn_command()
             # A process inherits what is blocked, and may set a handler for it but never hears of it.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
@@ -46,7 +54,7 @@ def shield_from_ctrl_c() -> None:
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    DeafToCtrlC()
+    EmbeddedServer()
 
 
 @contextmanager
@@ -128,7 +136,7 @@ def _watcher(process_id: int) -> subprocess.Popen[bytes]:
     )
 
 
-_reviving = threading.Lock()
-"""Any number of runs in this process look after one server."""
+_starting, _reviving = threading.Lock(), threading.Lock()
+"""Any number of runs in this process have, and look after, one server."""
 _watchers: dict[int, subprocess.Popen[bytes]] = {}
 """By the server's process id. Kept, so that their pipes stay open until the end."""
