@@ -33,12 +33,8 @@ def local_hardware() -> Hardware:
         return _answer()
 
 
-def ask() -> None:
-    """Ask now, beside whatever else there is to be done before the answer is needed."""
-    _asked()
-
-
-def _asked() -> "subprocess.Popen[str]":
+def ask() -> "subprocess.Popen[str]":
+    """Ask now, beside whatever else there is to be done before the answer is needed; who will answer."""
     with _asking:
         return _process()
 
@@ -52,7 +48,7 @@ def _process() -> "subprocess.Popen[str]":
 
 @functools.cache
 def _answer() -> Hardware:
-    process = _asked()
+    process = ask()
     printed, complaint = process.communicate()
     if process.returncode != 0:
         last_line = (complaint.strip().splitlines() or ["no reason given"])[-1]

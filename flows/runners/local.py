@@ -123,14 +123,8 @@ def _end_of(process: "subprocess.Popen[bytes]") -> str:
         return f"ended by itself in the middle of its work, with exit code {code}"
     if code == -signal.SIGKILL:
         return "was killed by SIGKILL; there may have been too little memory: lower size_px"
-    return f"was killed by {_signal_name(-code)}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # one of the real-time signals, which have no names
-        return f"signal {number}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {names.get(-code, f'signal {-code}')}"
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

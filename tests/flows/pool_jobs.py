@@ -5,6 +5,7 @@ A module of its own, so that they can import it: `FOLDER` is to be on their `PYT
 
 import logging
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -154,6 +155,23 @@ def facts() -> dict[str, object]:
         "nst_core": logging.getLogger("nst_core").getEffectiveLevel(),
         "root": logging.getLogger().getEffectiveLevel(),
     }
+
+
+def environment_of(*names: str) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+def talk_with_an_actor() -> tuple[list[Any], list[Any]]:
+    """What the Ray actor's class says of a call, and then to somebody who asks for more."""
+    from flows.runners.ray.actor import Actor
+    from flows.runners.said import Call
+
+    actor = Actor(logging.INFO)
+    threading.Thread(target=actor.call, args=(pickle.dumps(Call(say, (1, "two"))),)).start()
+    said: list[Any] = []
+    while len(said) < 4:
+        said += map(pickle.loads, actor.news(10.0))
+    return said, actor.news(0.1)
 
 
 def files_of(*modules: str) -> list[str | None]:

@@ -23,9 +23,6 @@ TOGETHER_SECONDS = 0.05
 
 PACKAGES = ("flows", "nst_core")
 
-for _variable, _value in WORKER_ENVIRONMENT.items():
-    os.environ.setdefault(_variable, _value)  # torch is loaded later
-
 
 @functools.cache
 def code_version() -> str:
@@ -57,6 +54,7 @@ class Actor:
     """Does one call at a time, in one of its threads; another one hands out what the call has to say meanwhile."""
 
     def __init__(self, level: int) -> None:
+        os.environ.update(WORKER_ENVIRONMENT | os.environ)  # torch is loaded later
         self._said: list[bytes] = []
         self._has_ended = False
         self._changed = threading.Condition()

@@ -176,6 +176,17 @@ def test_a_worker_logs_as_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not {"", str(tmp_path)} & set(path)
 
 
+def test_a_worker_has_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenMP is told for workers is theirs alone, and what the user says goes before it."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    with process_pool(("cpu",)) as pool:
+        found = done_by(pool.take(), pool_jobs.environment_of, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+
+    assert found == ["PASSIVE", "7"]
+    assert "OMP_WAIT_POLICY" not in os.environ
+
+
 def test_a_worker_speaks_where_its_parent_does(tmp_path: Path) -> None:
     """A line that is logged comes to the parent's log, one that is printed to its stdout; paths are the parent's."""
     code = (
