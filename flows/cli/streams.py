@@ -5,17 +5,23 @@ import io
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from flows.errors import StorageError
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 
-class _Unread(io.FileIO):
-    """A stream that drops what nobody takes any more, and so has nothing left to complain of at the interpreter's end.
+class _Lasting(io.FileIO):
+    """Drops what nobody takes any more, so that nothing is left to complain of at the interpreter's end.
 
-    A full disk is told once; that output is cut short must not be missed.
+    Args:
+        descriptor: of the stream.
+        is_told: whether it must not be missed that the stream is cut short, as by a full disk; said once.
     """
 
-    _is_gone = False
+    def __init__(self, descriptor: int, *, is_told: bool) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self._is_told, self._is_gone = is_told, False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """As a file's."""
@@ -26,8 +32,8 @@ class _Unread(io.FileIO):
             return super().write(data)
         except OSError as error:
             self._is_gone = True
-            if error.errno != errno.EPIPE:
-                raise
+            if self._is_told and error.errno != errno.EPIPE:
+                raise StorageError(f"stdout: {error.strerror}") from error
             return size
 
 
@@ -39,6 +45,6 @@ def outlive_readers() -> None:
 def _lasting(stream: TextIO) -> TextIO:
     if not isinstance(stream, io.TextIOWrapper):  # closed from the start, or another's
         return stream
-    raw = _Unread(stream.fileno(), "wb", closefd=False)
+    raw = _Lasting(stream.fileno(), is_told=stream is sys.stdout)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=by_line)
