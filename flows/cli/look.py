@@ -17,7 +17,8 @@ from flows.output import lease
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import Row, counts, table_rows
+from flows.output.outcomes import Row
+from flows.output.results import counts, table_rows
 from flows.records import Manifest
 from flows.run.plan import MISSING, identities_of
 from flows.wording import printable

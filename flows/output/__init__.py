@@ -15,17 +15,20 @@ Knows neither torch nor prefect; pandas is imported where a table is written, an
 from flows.output import lease
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger, LedgerIndex, PairKey, key_of
-from flows.output.results import Row, counts, table_rows, write_tables
+from flows.output.outcomes import Outcome, Row, outcomes
+from flows.output.results import counts, table_rows, write_tables
 
 __all__ = [
     "Ledger",
     "LedgerIndex",
+    "Outcome",
     "PairKey",
     "Row",
     "counts",
     "key_of",
     "latest_manifest",
     "lease",
+    "outcomes",
     "table_rows",
     "write_tables",
 ]

@@ -20,7 +20,7 @@ from prefect.artifacts import (
 )
 
 from flows import storage, stub
-from flows.output.results import Row
+from flows.output import Row
 from flows.records import RunSummary
 from flows.watching.listeners import Hear, RunStarted
 from flows.watching.standing import Standing

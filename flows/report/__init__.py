@@ -1,7 +1,7 @@
 """A face for a run: one file that shows every pair, a page that compares runs, a contact sheet for slides.
 
     gather           records and manifest -> frozen values of one run
-    curves           history.parquet -> how each pair's loss fell
+    curves           how a pair's loss fell, as its record kept it
     outliers         which losses stand apart, and by which rule
     histograms       losses of a run, counted into bins
     commands         the exact command that does something again
@@ -13,3 +13,10 @@
 
 Knows nothing of torch or prefect.
 """
+
+from flows.report.comparison import write_comparison
+from flows.report.gather import Run, gather, run_of
+from flows.report.run_page import write_page, write_report
+from flows.report.sheet import write_sheet
+
+__all__ = ["Run", "gather", "run_of", "write_comparison", "write_page", "write_report", "write_sheet"]

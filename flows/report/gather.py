@@ -2,14 +2,12 @@
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flows import storage
-from flows.output.latest import latest_manifest
-from flows.output.ledger import Ledger, PairKey
-from flows.output.results import Row, table_rows
-from flows.records import PairRecord, PairSpec, RunRecord, Status
-from flows.report.curves import Curve, read_curves
+from flows.output import Ledger, Outcome, Row, latest_manifest, outcomes
+from flows.records import Manifest, RunRecord, Status
+from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
 LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
@@ -30,7 +28,7 @@ class Pair:
         output: where its image is, relative to the output prefix; None unless it succeeded.
         options: as resolved for this pair; None for a rejected row.
         notes: what the user should know of the result.
-        curve: how its loss fell; empty where no history was kept.
+        curve: how its loss fell, the coarsest size first; empty where no history was kept.
         timeline: where the moving picture of how it came to be is, as `output`; None where there is none.
     """
 
@@ -88,26 +86,20 @@ def gather(output: str) -> Run:
         StorageError: if it cannot be read.
     """
     record, _, manifest = latest_manifest(output)
-    ledger = Ledger(output)
-    index = ledger.index()
-    rows = table_rows(manifest, record, ledger, index)
-    curves = read_curves(storage.join(output, "history.parquet"))
-    specs = {spec.row: spec for spec in manifest.pairs}
-
-    def pair(row: Row) -> Pair:
-        spec = specs.get(row["row"])
-        if spec is None:
-            return Pair(row, None, None, None, None)
-        key: PairKey = (spec.pair_id, record.fingerprints[spec.pair_id])
-        done = ledger.read_record(key, index) if row["status"] == "succeeded" else None
-        return _pair(row, spec, done, curves.get(key, ()))
-
-    return Run(output, record, tuple(map(pair, rows)), manifest.extra_columns)
+    return run_of(output, record, manifest, outcomes(manifest, record, Ledger(output)))
 
 
-def _pair(row: Row, spec: PairSpec, done: PairRecord | None, curve: Curve) -> Pair:
+def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Outcome]) -> Run:
+    """A run of an output, of what became of its rows."""
+    return Run(output, record, tuple(map(_pair, rows)), manifest.extra_columns)
+
+
+def _pair(outcome: Outcome) -> Pair:
+    row, spec, done = outcome.row, outcome.spec, outcome.record
+    if spec is None:
+        return Pair(row, None, None, None, None)
     if done is None:
         return Pair(row, spec.content, spec.style, None, spec.options)
     output = done.output if _OUTPUT.fullmatch(done.output) else None
     timeline = done.timeline if _TIMELINE.fullmatch(done.timeline) else None
-    return Pair(row, spec.content, spec.style, output, done.options, done.notes, curve, timeline)
+    return Pair(row, spec.content, spec.style, output, done.options, done.notes, done.history, timeline)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows import storage
-from flows.records import Status
+from flows.records import LossSample, Status
 from flows.report.commands import retry_command, run_command
 from flows.report.curves import thinned
 from flows.report.gather import LOSSES, Pair, Run, gather
@@ -52,10 +52,14 @@ def write_report(output: str, *, most_embedded: int = MOST_EMBEDDED, rows_a_page
         OutputError: if nothing was ever run into the output.
         StorageError: if it cannot be read or written.
     """
-    run = gather(output)
-    thumbs_folder = output if len(run.pairs) > most_embedded else None
-    pictures = pictures_of(((output, pair) for pair in run.pairs), thumbs_folder)
-    address = storage.join(output, NAME)
+    return write_page(gather(output), most_embedded=most_embedded, rows_a_page=rows_a_page)
+
+
+def write_page(run: Run, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
+    """As `write_report`, of a run that was gathered already."""
+    thumbs_folder = run.output if len(run.pairs) > most_embedded else None
+    pictures = pictures_of(((run.output, pair) for pair in run.pairs), thumbs_folder)
+    address = storage.join(run.output, NAME)
     storage.replace(address, page_of(run, pictures, is_embedded=thumbs_folder is None, rows_a_page=rows_a_page))
     return address
 
@@ -189,7 +193,7 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
             "notes": list(pair.notes),
             "outlier": list(outlier),
             "timeline": quote(pair.timeline) if pair.timeline else None,
-            "curve": [_digits(*sample) for sample in thinned(pair.curve, curve_samples)],
+            "curve": [_digits(sample) for sample in thinned(pair.curve, curve_samples)],
             "weights": _weights(pair.options) if pair.curve else None,
             **{name: pair.loss(name) for name in (*LOSSES, "initial_total_loss", "seconds")},
         }
@@ -201,5 +205,6 @@ def _weights(options: StylizeOptions | None) -> list[float | None] | None:
     return None if options is None else [options.content_weight, options.style_weight, options.tv_weight]
 
 
-def _digits(level: int, _step: int, evaluation: int, *losses: float) -> list[float | None]:
-    return [level, evaluation, *(float(f"{loss:.4g}") if math.isfinite(loss) else None for loss in losses)]
+def _digits(sample: LossSample) -> list[float | None]:
+    losses = [getattr(sample, name) for name in LOSSES]
+    return [sample.level, sample.evaluation, *(float(f"{one:.4g}") if math.isfinite(one) else None for one in losses)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import CredentialsExpired, OutputError, StorageError
-from flows.output.ledger import Ledger
-from flows.output.results import Row, counts, table_rows, write_history, write_tables
+from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
+from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
 from nst_core.errors import NstError
@@ -16,10 +16,17 @@ from nst_core.errors import NstError
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run in numbers, and the rows of its table."""
+    """The end of a run.
+
+    Attributes:
+        summary: the run in numbers.
+        rows: of its table.
+        outcomes: the same rows with their records, as they were read for the table; empty where they are not kept.
+    """
 
     summary: RunSummary
     rows: list[Row]
+    outcomes: tuple[Outcome, ...] = ()
 
 
 class RunIncomplete(NstError):
@@ -41,44 +48,25 @@ class RunIncomplete(NstError):
         return type(self), (str(self), self.summary)
 
 
-def finish_run(run: PreparedRun) -> FinishedRun:
+def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
     """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
+
+    Args:
+        run: as it was prepared.
+        most_kept: records of a run of no more rows than this are given back too, so that nobody reads them again.
 
     Raises:
         OutputError: if the rows do not add up to the manifest's: nothing may be lost.
     """
-    output = run.job.output
-    ledger = Ledger(output)
-    index = ledger.index()
-    ledger.save_snapshot(index)
-    rows = table_rows(run.request.manifest, run.record, ledger, index)
-    write_history(run.record, output, ledger, index)
-    del index  # the text of every record, which the tables need no more
-    if len(rows) != len(run.request.manifest.pairs) + len(run.request.manifest.rejected):
+    output, number = run.job.output, len(run.request.manifest.pairs) + len(run.request.manifest.rejected)
+    rows, kept = _read_once(run, keeps_records=number <= most_kept)
+    if len(rows) != number:
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
-    csv_address, parquet_address = write_tables(rows, output)
-    by_status = counts(rows)
-    now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
-    summary = RunSummary(
-        run_id=run.record.run_id,
-        manifest=run.request.manifest.uri,
-        output=output,
-        rows=len(rows),
-        **by_status,
-        done_before=len(run.plan.done),
-        stylized_now=len(now),
-        seconds=round(time.monotonic() - run.began, 3),
-        seconds_per_pair=round(sum(row["seconds"] for row in now) / len(now), 3) if now else None,
-        device=run.record.device,
-        precision=run.record.precision,
-        backbone=run.record.backbone,
-        results_csv=csv_address,
-        results_parquet=parquet_address,
-    )
+    summary = _summary(run, rows, write_tables(rows, output))
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
-    if by_status["pending"] == 0:
+    if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
-    return FinishedRun(summary, rows)
+    return FinishedRun(summary, rows, kept)
 
 
 def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
@@ -96,6 +84,42 @@ def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
             raise
         except StorageError:
             continue  # the row's own line in the log has said it
+
+
+def _read_once(run: PreparedRun, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
+    """The table's rows; on the way, each record's history goes into its table, and the record is let go or kept."""
+    ledger = Ledger(run.job.output)
+    index = ledger.index()
+    ledger.save_snapshot(index)
+    rows, kept, histories = [], [], HistoryTable()
+    for outcome in outcomes(run.request.manifest, run.record, ledger, index):
+        rows.append(outcome.row)
+        if outcome.record is not None:
+            histories.add(outcome.record)
+        if keeps_records:
+            kept.append(outcome)
+    histories.write(run.job.output)
+    return rows, tuple(kept)  # the index ends here: it has the text of every record
+
+
+def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str]) -> RunSummary:
+    now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
+    return RunSummary(
+        run_id=run.record.run_id,
+        manifest=run.request.manifest.uri,
+        output=run.job.output,
+        rows=len(rows),
+        **counts(rows),
+        done_before=len(run.plan.done),
+        stylized_now=len(now),
+        seconds=round(time.monotonic() - run.began, 3),
+        seconds_per_pair=round(sum(row["seconds"] for row in now) / len(now), 3) if now else None,
+        device=run.record.device,
+        precision=run.record.precision,
+        backbone=run.record.backbone,
+        results_csv=tables[0],
+        results_parquet=tables[1],
+    )
 
 
 def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> None:

@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw
 
 from flows import storage
 from flows.errors import NotFound
-from flows.manifest.parse import parse_manifest
-from flows.output.ledger import Ledger
+from flows.manifest import parse_manifest
+from flows.output import Ledger
+from flows.records import LossSample
 from nst_core.options import StylizeOptions
 
 OPTIONS = StylizeOptions(size_px=64, steps=20)
@@ -54,16 +55,12 @@ class Output:
         self._ledger.add_attempt(attempt_record(pair_id, **attempt))
 
     def history(self, pair_id: str, losses: list[float], levels: list[int] | None = None) -> None:
-        """The pair's loss history, the only one of the run."""
-        import pandas as pd  # here, because most tests do without
-
-        number = len(losses)
-        table: dict[str, Any] = {"pair_id": [pair_id] * number, "fingerprint": [FINGERPRINT] * number}
-        table |= {"level": levels or [0] * number, "step": range(number), "evaluation": range(1, number + 1)}
-        table |= {f"{part}_loss": losses for part in ("total", "content", "style", "tv")} | {"seconds": losses}
-        buffer = io.BytesIO()
-        pd.DataFrame(table).to_parquet(buffer, index=False)
-        storage.replace(storage.join(self.address, "history.parquet"), buffer.getvalue())
+        """A history for the record of a pair that is done: evaluation by evaluation, the same number for all losses."""
+        record = self._ledger.read_record((pair_id, FINGERPRINT))
+        samples = enumerate(zip(levels or [0] * len(losses), losses, strict=True))
+        made = tuple(LossSample(level, step, step + 1, *([loss] * 4), loss) for step, (level, loss) in samples)
+        address = storage.join(self.address, "_nst", "records", f"{pair_id}-{FINGERPRINT}.json")
+        storage.replace(address, record.model_copy(update={"history": made}).model_dump_json().encode())
 
 
 def _sha256(address: str) -> str:

@@ -9,11 +9,10 @@ from outputs import OPTIONS, Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows import cli, storage
+from flows import cli
 from flows.errors import OutputError, Unavailable
 from flows.limits import Limits
 from flows.report.commands import retry_command, run_command
-from flows.report.curves import read_curves
 from flows.report.gather import gather
 from flows.report.histograms import histogram
 from flows.report.outliers import FEWEST, find_outliers
@@ -52,22 +51,14 @@ def test_an_output_without_a_run_is_an_error(tmp_path: Path) -> None:
         gather(str(tmp_path))
 
 
-def test_a_curve_starts_with_the_coarsest_level(output: Output) -> None:
-    """Samples come in the order they were made: level 2, 1, 0, and within a level by evaluation."""
-    output.history("pair-1", [1.0, 2.0, 3.0, 4.0], levels=[0, 1, 2, 0])
+def test_a_curve_is_the_history_that_the_record_kept(output: Output) -> None:
+    """Samples come as the record has them, the coarsest size first; a pair without a history has no curve."""
+    output.history("pair-1", [3.0, 2.0, 1.0, 4.0], levels=[2, 1, 0, 0])
 
     first, second = gather(output.address).pairs[:2]
 
-    assert [sample.total_loss for sample in first.curve] == [3.0, 2.0, 1.0, 4.0]
+    assert [(sample.level, sample.total_loss) for sample in first.curve] == [(2, 3.0), (1, 2.0), (0, 1.0), (0, 4.0)]
     assert second.curve == ()
-
-
-def test_a_damaged_history_costs_the_curves_alone(tmp_path: Path) -> None:
-    """A file that is no parquet, or has other columns, is as good as none."""
-    address = str(tmp_path / "history.parquet")
-    storage.replace(address, b"not parquet")
-
-    assert read_curves(address) == {}
 
 
 # ---------------------------------------------------------------- outliers and bins
