@@ -17,6 +17,7 @@
     pyramid     coarse to fine: smaller sizes first
     memory      what a batch takes, and what is planned with what is free
     stylize     stylize(requests, backbone): a batch of equal-sized pairs at once
+    pictures    stylize_picture(content, style): two pictures in, one out
 
 This module imports nothing, so that `options`, `images` and the like stay free of torch.
 """

@@ -23,7 +23,8 @@ from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
-from flows.watching.listeners import RunStarted, Standing
+from flows.watching.listeners import RunStarted
+from flows.watching.standing import Standing
 from flows.watching.terminal import render
 from flows.worker.animation import animation
 from flows.worker.messages import ChunkStarted, StepTaken
@@ -82,7 +83,7 @@ def terminal(output: str) -> bytes:
     ledger = Ledger(output)
     planned = [PlannedPair(spec, "", "", run.fingerprints[spec.pair_id]) for spec in manifest.pairs]
     records = [ledger.read_record((pair.spec.pair_id, pair.fingerprint)) for pair in planned]
-    standing = Standing(RunStarted(run.run_id, planned, ("cpu",), 0, 0, run.backbone, run.precision, output))
+    standing = Standing(RunStarted(run.run_id, output, planned, 0, (), ("cpu",), ("cpu",), run.backbone, run.precision))
     now = 0.0
     for record in records[:3]:
         standing.hear("cpu", ChunkStarted((record.pair_id,), 0), now)

@@ -18,10 +18,9 @@ from nst_core.errors import OptionsError
 from nst_core.hardware import PrecisionName
 from nst_core.images import resize
 from nst_core.options import StylizeOptions
+from nst_core.pictures import size_of_style
 from nst_core.pixels import to_tensor
-from nst_core.recipes import RECIPES
 from nst_core.runtime import prepare_process
-from nst_core.sizes import style_size
 from nst_core.stylize import StyleImage, prepare_style
 
 
@@ -41,7 +40,7 @@ def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: J
         OptionsError: naming the style's file, if it is too small for a layer at that size.
     """
     options = pair.spec.options
-    size = _style_size(style, pastiche, options)
+    size = size_of_style(style.picture.size, pastiche, options)
     with named(pair.spec.style):
         return _encoded_style(style, size, _target_options(options), backbone_of(job, device))
 
@@ -76,12 +75,6 @@ def _encoded_style(
     backbone: Backbone,
 ) -> StyleImage:
     return prepare_style(backbone, to_tensor(resize(style.picture, *size)), options)
-
-
-def _style_size(style: Input, pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
-    if RECIPES[options.recipe].style_takes_content_shape:
-        return pastiche
-    return style_size(*style.picture.size, pastiche, options.style_scale)
 
 
 def _target_options(options: StylizeOptions) -> StylizeOptions:

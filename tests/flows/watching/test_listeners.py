@@ -1,171 +1,105 @@
-"""flows.watching.listeners and flows.watching.terminal: where a run stands, as it is told and as it is shown."""
+"""flows.watching.listeners: who hears what of which run, and that nobody who hears it can harm it."""
 
-import io
-import json
+import contextvars
 import logging
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
-from builders import FINGERPRINT, attempt_record, pair_record, pair_spec
-from rich.console import Console
+from builders import pair_record
+from started import run_of
 
-from flows.records import PlannedPair
-from flows.watching.listeners import RunStarted, Standing, announcer, watched_by
-from flows.watching.terminal import JsonLines, LiveDisplay, only_what_is_wrong, render
-from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from flows.watching.listeners import Hear, RunStarted, Watcher, told, watched_by, watchers_here
+from flows.worker.messages import ChunkStarted, Message
 
 
-def run_of(*sizes_px: int, workers: tuple[str, ...] = ("cpu",), backbone: str = "vgg19") -> RunStarted:
-    """A run of pairs of these sizes, named pair-2, pair-3, ..."""
-    specs = [pair_spec(row, options={"size_px": size, "steps": 10}) for row, size in enumerate(sizes_px, start=2)]
-    todo = [PlannedPair(spec, "x", "y", FINGERPRINT) for spec in specs]
-    return RunStarted("a run", todo, workers, 0, 0, backbone, "fp32", "/out")
+def noting(heard: list[object]) -> Watcher:
+    def watch(run: RunStarted) -> Hear:
+        heard.append(run.run_id)
+        return lambda worker, message: heard.append((worker, message))
+
+    return watch
 
 
-def shown(standing: Standing, width: int = 100) -> str:
-    console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(render(standing))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+def test_a_watcher_is_told_the_start_and_every_message_in_order() -> None:
+    """All of it has been taken in when the block ends; afterwards nothing more is."""
+    heard: list[object] = []
+    messages: list[Message] = [ChunkStarted(("pair-2",), 1), *(pair_record(f"pair-{n}") for n in range(2, 50))]
+    with told(run_of(64), [noting(heard)]) as hear:
+        for message in messages:
+            hear("cpu", message)
+    before = list(heard)
+    hear("cpu", pair_record("late"))
+
+    assert before == ["a run", *(("cpu", message) for message in messages)]
+    assert heard == before
 
 
-def test_every_outcome_is_counted() -> None:
-    """Succeeded, failed and pending pairs are told apart; the rest is left."""
-    standing = Standing(run_of(64, 64, 64, 64))
-    for message in (pair_record("pair-2"), attempt_record("pair-3"), LeftPending("pair-4", "no answer")):
-        standing.hear("cpu", message)
-
-    assert (standing.succeeded, standing.failed, standing.pending, standing.left) == (1, 1, 1, 1)
+def failing_at_once(_run: RunStarted) -> Hear:
+    raise OSError(28, "No space left on device")
 
 
-def test_the_share_is_of_the_work() -> None:
-    """A pair of twice the size is four times the work."""
-    standing = Standing(run_of(64, 128))
-    standing.hear("cpu", pair_record("pair-3"))
+def failing_later(_run: RunStarted) -> Hear:
+    def hear(_worker: str, _message: Message) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
 
-    assert standing.share_done == pytest.approx(0.8)
-
-
-def test_the_estimate_waits_for_two_pairs_and_is_proportional() -> None:
-    """No time left is told from nothing or one cold pair; then it is that of the work left at the rate so far."""
-    standing = Standing(run_of(64, 64, 64, 64, 128))
-    standing.hear("cpu", ChunkStarted(("pair-2",), 1), now=100.0)
-    estimates = [standing.seconds_left(100.0)]
-    for pair_id, now in (("pair-2", 110.0), ("pair-3", 120.0), ("pair-4", 130.0)):
-        standing.hear("cpu", pair_record(pair_id), now=now)
-        estimates.append(standing.seconds_left(now))
-
-    assert estimates == [None, None, pytest.approx(60.0), pytest.approx(50.0)]
-    assert standing.pairs_per_minute(130.0) == pytest.approx(6.0)
+    return hear
 
 
-def test_a_worker_shows_its_pair_step_loss_and_trend() -> None:
-    """A line per worker; one that has nothing to do says so; losses of another size are no trend."""
-    standing = Standing(run_of(64, 64, workers=("cpu 1", "cpu 2")))
-    standing.hear("cpu 1", ChunkStarted(("pair-2",), 1))
-    standing.hear("cpu 1", StepTaken("pair-2", 1, 30, 99.0))
-    for step, loss in ((1, 8.0), (2, 4.0), (3, 1.25)):
-        standing.hear("cpu 1", StepTaken("pair-2", 0, step, loss))
-    text = shown(standing)
+@pytest.mark.parametrize("bad", [failing_at_once, failing_later])
+def test_one_that_fails_is_warned_of_once_and_left_out(
+    bad: Callable[[RunStarted], Hear], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others hear all there is; whoever tells never sees the error."""
+    heard: list[object] = []
+    with caplog.at_level(logging.WARNING), told(run_of(64), [bad, noting(heard)]) as hear:
+        for number in range(5):
+            hear("cpu", pair_record(f"pair-{number}"))
 
-    assert "pair-2" in text and "step 3" in text and "loss 1.25" in text
-    assert standing.workers["cpu 1"].losses == [8.0, 4.0, 1.25]
-    assert "waits" in text
-
-
-@pytest.mark.parametrize("width", [40, 60, 200])
-def test_it_keeps_to_the_width_of_the_terminal(width: int) -> None:
-    """No line is longer than the terminal is wide, however long the ids are."""
-    run = run_of(64)
-    standing = Standing(run)
-    standing.hear("cpu", ChunkStarted(("a-very-long-name-" * 6,), 1))
-
-    assert max(map(len, shown(standing, width).splitlines())) <= width
+    assert len(heard) == 6
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{bad.__name__} is told no more of this run: ")
 
 
-def test_a_stub_is_loud() -> None:
-    """The display of a run that makes pictures up says so."""
-    assert "STUB" in shown(Standing(run_of(64, backbone="stub")))
-    assert "STUB" not in shown(Standing(run_of(64)))
+def test_one_that_hangs_holds_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Telling returns at once however long a watcher takes, and the end waits for it only so long."""
+    let_go = threading.Event()
+
+    def hanging(_run: RunStarted) -> Hear:
+        return lambda _worker, _message: let_go.wait(30) and None
+
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING), told(run_of(64), [hanging], patience_seconds=0.2) as hear:
+        for number in range(1000):
+            hear("cpu", pair_record(f"pair-{number}"))
+    let_go.set()
+
+    assert time.monotonic() - began < 10
+    assert "does not take in the news" in caplog.text
 
 
-def test_listeners_hear_for_as_long_as_they_listen() -> None:
-    """Whoever listens is told the start and every message, with the worker's name; afterwards nothing."""
-    lines = io.StringIO()
-    with watched_by(JsonLines(lines)):
-        announcer().on_start(run_of(64, 64))
-        announcer().on_message("cpu", ChunkStarted(("pair-2",), 1))
-        announcer().on_message("cpu", pair_record("pair-2", total_loss=0.5))
-        announcer().on_message("cpu", attempt_record("pair-3"))
-    announcer().on_message("cpu", pair_record("pair-4"))
-    events = [json.loads(line) for line in lines.getvalue().splitlines()]
-
-    assert [event["event"] for event in events] == ["run", "pair", "pair"]
-    assert events[0]["pairs"] == 2
-    assert (events[1]["pair_id"], events[1]["status"], events[1]["total_loss"]) == ("pair-2", "succeeded", 0.5)
-    assert (events[2]["status"], events[2]["error_kind"]) == ("failed", "bad_image")
+def test_watchers_are_those_of_the_context() -> None:
+    """What one thread's runs are watched by is nothing to another's; inner blocks add to outer ones."""
+    first, second = noting([]), noting([])
+    elsewhere: list[tuple[Watcher, ...]] = []
+    with watched_by(first), watched_by(second):
+        assert watchers_here() == (first, second)
+        thread = threading.Thread(target=contextvars.Context().run, args=(lambda: elsewhere.append(watchers_here()),))
+        thread.start()
+        thread.join()
+    assert (elsewhere, watchers_here()) == ([()], ())
 
 
-@pytest.mark.parametrize("width", [30, 48, 80, 140])
-def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None:
-    """No line is broken in two, and none is longer than an 80-column terminal, so that a resize garbles nothing."""
-    standing = Standing(run_of(*[64] * 40, workers=("cuda:0", "cuda:1")))
-    standing.hear("cuda:0", ChunkStarted(("pair-2",), 1), now=0.0)
-    standing.hear("cuda:1", ChunkStarted(("a-name-that-" + "goes-on-" * 12,), 1), now=0.0)
-    for message in (pair_record("pair-2"), pair_record("pair-3"), attempt_record("pair-4")):
-        standing.hear("cuda:0", message, now=9.0)
-    standing.hear("cuda:0", ChunkStarted(("pair-5", "pair-6"), 1), now=9.0)
-    for name, pair_id in (("cuda:0", "pair-5"), ("cuda:1", "a-name-that-" + "goes-on-" * 12)):
-        for loss in (30.0, 4.0, 2.0):
-            standing.hear(name, StepTaken(pair_id, 1, 200, loss), now=9.0)
-    lines = shown(standing, width).splitlines()
+def test_runs_at_once_are_told_apart() -> None:
+    """Each run's watchers hear of it alone."""
+    heard: dict[str, list[object]] = {"one": [], "two": []}
+    with told(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one:
+        with told(run_of(64, run_id="two"), [noting(heard["two"])]) as hear_two:
+            hear_one("cpu 1", ChunkStarted(("a",), 1))
+            hear_two("cpu 2", ChunkStarted(("b",), 2))
 
-    assert len(lines) == 4
-    assert max(map(len, lines)) <= min(width, 79)
-    assert "2 done" in lines[1] and "1 failed" in lines[1]
-    if width >= 80:
-        assert "pairs/" in lines[1] and lines[1].endswith(" left")
-        assert all("step 200 at 1/2 size" in line and "█" in line for line in lines[2:])
-
-
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # of the shape of Prefect's
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self.console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(record.getMessage())
-
-
-@pytest.fixture
-def handler() -> _Handler:
-    made = _Handler(Console(file=io.StringIO()))
-    logging.getLogger().addHandler(made)
-    yield made
-    logging.getLogger().removeHandler(made)
-
-
-def test_the_log_goes_above_the_display_and_back(handler: _Handler) -> None:
-    """While the display is shown, warnings are printed through its console and the rest is not; then all as before."""
-    before = handler.console
-    console = Console(file=io.StringIO(), force_terminal=True, width=80, markup=False, highlight=False)
-    logger = logging.getLogger("flows.some")
-    with LiveDisplay(console).shown():
-        logger.warning("row 7 is pale")
-        logger.info("row 8 is fine")
-    logger.warning("afterwards")
-
-    assert isinstance(console.file, io.StringIO) and isinstance(before.file, io.StringIO)
-    assert "row 7 is pale" in console.file.getvalue()
-    assert "row 8" not in console.file.getvalue()
-    assert before.file.getvalue() == "afterwards\n"
-    assert (handler.console, handler.level) == (before, logging.NOTSET)
-
-
-def test_quiet_leaves_warnings(handler: _Handler) -> None:
-    """What is wrong is printed, the rest is not."""
-    with only_what_is_wrong():
-        logging.getLogger("flows.some").warning("wrong")
-        logging.getLogger("flows.some").info("right")
-
-    assert isinstance(handler.console.file, io.StringIO)
-    assert handler.console.file.getvalue() == "wrong\n"
+    assert heard == {
+        "one": ["one", ("cpu 1", ChunkStarted(("a",), 1))],
+        "two": ["two", ("cpu 2", ChunkStarted(("b",), 2))],
+    }

@@ -8,11 +8,11 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from builders import Painter, pair_record, pair_spec, planned
+from builders import Painter, pair_record
+from started import run_of
 
-from flows.errors import OutputError
-from flows.watching.asked_for import operators_listeners
-from flows.watching.listeners import RunStarted
+from flows.records import RejectedRow
+from flows.watching.asked_for import operators_watchers
 from flows.watching.metrics import Metrics, served, written
 from flows.worker import ChunkStarted, LeftPending
 
@@ -25,12 +25,12 @@ def values(text: str) -> dict[str, float]:
 
 
 def told(metrics: Metrics) -> None:
-    todo = [planned(pair_spec(row)) for row in (2, 3, 4)]
-    metrics.on_start(RunStarted("run-1", todo, ("cpu",), 0, 2, "vgg19", "fp32", "/out"))
-    metrics.on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
-    metrics.on_message("cpu", pair_record("pair-2", seconds=2.0, evaluations=40))
-    metrics.on_message("cpu", ChunkStarted(("pair-3",), 2, 2000))
-    metrics.on_message("cpu", LeftPending("pair-3", "no disk"))
+    rejected = (RejectedRow(5, ()), RejectedRow(6, ()))
+    hear = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
+    hear("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
+    hear("cpu", pair_record("pair-2", seconds=2.0, evaluations=40))
+    hear("cpu", ChunkStarted(("pair-3",), 2, 2000))
+    hear("cpu", LeftPending("pair-3", "no disk"))
 
 
 def test_what_is_counted(tmp_path: Path) -> None:
@@ -75,13 +75,37 @@ def unused_tcp_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("port", ["none", "0", "70000"])
-def test_a_port_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
-    """Before the run, naming the variable."""
-    monkeypatch.setenv("NST_METRICS_PORT", port)
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("NST_METRICS_PORT", "none"),
+        ("NST_METRICS_PORT", "70000"),
+        ("NST_METRICS_FILE", "/proc/none/nst.prom"),
+        ("NST_JSON_LINES", "/proc/none/pairs.jsonl"),
+    ],
+)
+def test_what_cannot_be_had_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, value: str
+) -> None:
+    """And left out: the run itself goes on."""
+    monkeypatch.setenv(variable, value)
+    with operators_watchers() as watchers:
+        for watch in watchers:
+            watch(run_of(64))
 
-    with pytest.raises(OutputError, match="NST_METRICS_PORT: expected a port"), operators_listeners():
-        pass
+    assert value in caplog.text
+
+
+def test_a_pipe_that_nobody_reads_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    """Opening it would wait for a reader for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setenv("NST_JSON_LINES", str(tmp_path / "pipe"))
+    with operators_watchers() as watchers:
+        assert watchers == []
+
+    assert "cannot be written, and is left out" in caplog.text
 
 
 def test_a_run_leaves_its_numbers(photo: Painter, waves: str, tmp_path: Path) -> None:

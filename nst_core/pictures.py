@@ -1,0 +1,100 @@
+"""The front door: two pictures in, a stylized one out, in the calling process."""
+
+import functools
+from dataclasses import dataclass
+
+from PIL import Image
+
+from nst_core.backbones.backbone import Backbone, load_backbone
+from nst_core.backbones.find import find_weights
+from nst_core.errors import DivergedError
+from nst_core.hardware import PrecisionName
+from nst_core.images import resize
+from nst_core.losses.values import LossValues
+from nst_core.optimize import OnStep, StopReason
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_picture, to_tensor
+from nst_core.recipes import RECIPES
+from nst_core.runtime import choose_devices, choose_precision, prepare_process
+from nst_core.sizes import pastiche_size, style_size
+from nst_core.stylize import StylizeRequest, measure, prepare_style, stylize
+
+
+@dataclass(frozen=True)
+class StylizedPicture:
+    """A pastiche as a picture.
+
+    Attributes:
+        picture: of mode RGB, in sRGB.
+        losses: of that picture, in fp32.
+        initial: of what the optimisation started from, in fp32.
+        steps, evaluations, stop_reason: at full size.
+        seconds: on the device.
+    """
+
+    picture: Image.Image
+    losses: LossValues
+    initial: LossValues
+    steps: int
+    evaluations: int
+    stop_reason: StopReason
+    seconds: float
+
+
+def stylize_picture(
+    content: Image.Image,
+    style: Image.Image,
+    options: StylizeOptions | None = None,
+    *,
+    device: str = "auto",
+    backbone: str = "vgg19",
+    on_step: OnStep | None = None,
+) -> StylizedPicture:
+    """Stylize one picture (Gatys, Ecker, Bethge: CVPR 2016). The network is loaded once and kept.
+
+    Args:
+        content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.
+        style: of mode RGB.
+        options: the look; by default 512 px on the long edge.
+        device: auto (the first GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1.
+        backbone: its name in `nst_core.backbones.catalogue`.
+        on_step: called after every evaluation.
+
+    Raises:
+        ShapeError: if a picture is of another mode.
+        OptionsError: if there is no such device, or a picture is too small for a layer.
+        WeightsError: if there are no weights for this backbone.
+        OutOfMemory, DivergedError: if the device has too little memory, or the loss did not stay finite.
+    """
+    options = (options or StylizeOptions()).resolved()
+    chosen = choose_devices(device)[0]
+    network = _network(backbone, chosen, choose_precision("auto", chosen))
+    size = pastiche_size(*content.size, options.size_px, enlarge=options.enlarge)
+    image = to_tensor(resize(style, *size_of_style(style.size, size, options)))
+    request = StylizeRequest(to_tensor(resize(content, *size)), prepare_style(network, image, options), options)
+    (result,) = stylize([request], network, on_step)
+    if isinstance(result, DivergedError):
+        raise result
+    picture = to_picture(result.pastiche)
+    return StylizedPicture(
+        picture=picture,
+        losses=measure(to_tensor(picture), request, network, result.content),
+        initial=result.initial,
+        steps=result.steps,
+        evaluations=result.evaluations,
+        stop_reason=result.stop_reason,
+        seconds=result.seconds,
+    )
+
+
+def size_of_style(picture: tuple[int, int], pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
+    """(width, height) at which a style image of some size is used for a pastiche of some size."""
+    if RECIPES[options.recipe].style_takes_content_shape:
+        return pastiche
+    return style_size(*picture, pastiche, options.style_scale)
+
+
+@functools.lru_cache(maxsize=1)
+def _network(name: str, device: str, precision: PrecisionName) -> Backbone:
+    prepare_process(device)
+    return load_backbone(find_weights(name), device, precision)

@@ -1,0 +1,19 @@
+"""Runs that start, for whoever watches them."""
+
+from builders import FINGERPRINT, pair_spec
+
+from flows.records import PlannedPair, RejectedRow
+from flows.watching.listeners import RunStarted
+
+
+def run_of(
+    *sizes_px: int,
+    workers: tuple[str, ...] = ("cpu",),
+    backbone: str = "vgg19",
+    rejected: tuple[RejectedRow, ...] = (),
+    run_id: str = "a run",
+) -> RunStarted:
+    """A run of pairs of these sizes, named pair-2, pair-3, ..."""
+    specs = [pair_spec(row, options={"size_px": size, "steps": 10}) for row, size in enumerate(sizes_px, start=2)]
+    todo = [PlannedPair(spec, "x", "y", FINGERPRINT) for spec in specs]
+    return RunStarted(run_id, "/out", todo, 0, rejected, workers, ("cpu",) * len(workers), backbone, "fp32")

@@ -1,0 +1,44 @@
+"""flows.watching.json_lines: what programs read of a run."""
+
+import io
+import json
+
+from builders import attempt_record, pair_record
+from started import run_of
+
+from flows.watching.json_lines import json_lines
+from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+
+
+def test_a_line_for_the_start_and_for_every_outcome() -> None:
+    """What is said in between is left out; each line is an object of its own."""
+    file = io.StringIO()
+    hear = json_lines(file)(run_of(64, 64, 64))
+    for message in (
+        ChunkStarted(("pair-2",), 1),
+        StepTaken("pair-2", 0, 1, 2.0),
+        pair_record("pair-2", total_loss=0.5),
+        attempt_record("pair-3"),
+        LeftPending("pair-4", "no answer"),
+    ):
+        hear("cpu", message)
+    start, *pairs = map(json.loads, file.getvalue().splitlines())
+
+    assert (start["event"], start["pairs"], start["output"]) == ("run", 3, "/out")
+    assert [(one["pair_id"], one["status"]) for one in pairs] == [
+        ("pair-2", "succeeded"),
+        ("pair-3", "failed"),
+        ("pair-4", "pending"),
+    ]
+    assert (pairs[0]["total_loss"], pairs[1]["error_kind"], pairs[2]["error"]) == (0.5, "bad_image", "no answer")
+    assert {one["worker"] for one in pairs} == {"cpu"}
+
+
+def test_a_stamp_begins_each_line() -> None:
+    """Where many runs share a file, each line says whose it is."""
+    file = io.StringIO()
+    watch = json_lines(file, lambda run: {"run": run.run_id})
+    watch(run_of(64, run_id="one"))("cpu", pair_record("pair-2"))
+    watch(run_of(64, run_id="two"))
+
+    assert [json.loads(line)["run"] for line in file.getvalue().splitlines()] == ["one", "one", "two"]

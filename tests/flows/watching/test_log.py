@@ -1,0 +1,53 @@
+"""flows.watching.log: what the log says of a run and its pairs."""
+
+import logging
+
+import pytest
+from builders import attempt_record, pair_record
+from started import run_of
+
+from flows import stub
+from flows.records import CellError, RejectedRow
+from flows.watching.log import watch_log
+from flows.worker.messages import LeftPending
+
+
+def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Numbered as they come, with the row; a result with its losses, steps and why it stopped, and its notes."""
+    with caplog.at_level(logging.INFO):
+        hear = watch_log(run_of(64, 64, 64))
+        caplog.clear()
+        hear("cpu", pair_record("pair-3", steps=80, stop_reason="steps", notes=("small content",)))
+        hear("cpu", attempt_record("pair-2", error="cat.png: no picture"))
+        hear("cpu", LeftPending("pair-4", "no answer"))
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", "[1/3] row 3 pair-3: loss 3.5 -> 0.3, 80 steps (steps spent), 1.2 s"),
+        ("WARNING", "row 3 pair-3: small content"),
+        ("ERROR", "[2/3] row 2 pair-2: failed (bad_image) cat.png: no picture"),
+        ("ERROR", "row 4 pair-4: left pending: no answer"),
+    ]
+
+
+def test_the_start_names_rejected_rows_and_the_machine(caplog: pytest.LogCaptureFixture) -> None:
+    """Each rejected row with its reason; the CPU is warned of, the stub louder."""
+    rejected = RejectedRow(7, (CellError("size", "big", "expected a whole number"),))
+    with caplog.at_level(logging.INFO):
+        watch_log(run_of(64, rejected=(rejected,)))
+        watch_log(run_of(64, backbone="stub"))
+
+    assert caplog.messages[0] == "row 7: rejected: column 'size': expected a whole number"
+    assert "1 pairs to do on cpu (vgg19, fp32); 0 done before, 1 rows rejected" in caplog.messages[1]
+    assert "running on the CPU" in caplog.messages[2]
+    assert caplog.messages[4] == stub.WARNING
+    assert len(caplog.messages) == 5
+
+
+def test_a_stub_s_pairs_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The run has said it once."""
+    hear = watch_log(run_of(64, backbone="stub"))
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        hear("cpu", pair_record("pair-2", notes=(stub.WARNING,)))
+
+    assert caplog.messages == []
