@@ -20,7 +20,8 @@ from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_s
 from flows.prefect_layer.fan_out import fan_out
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
-from flows.report.run_page import write_report
+from flows.report.gather import run_of
+from flows.report.run_page import write_page
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
@@ -116,20 +117,20 @@ def _start_of(run: PreparedRun) -> RunStarted:
 
 def _finish(run: PreparedRun) -> RunSummary:
     """Write the tables, and then what is for eyes alone."""
-    finished = materialized(run, lambda: finish_run(run))
-    page = _write_report(finished)
+    finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS_REPORTED))
+    page = _write_report(run, finished)
     show_end(finished.summary, finished.rows, page)
     return finished.summary
 
 
-def _write_report(finished: FinishedRun) -> str | None:
+def _write_report(run: PreparedRun, finished: FinishedRun) -> str | None:
     """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
-    summary = finished.summary
-    if summary.rows > MOST_ROWS_REPORTED:
-        logger.info("no report.html of %d rows is made by itself: nst report %s", summary.rows, summary.output)
+    output, rows = run.job.output, finished.summary.rows
+    if rows > MOST_ROWS_REPORTED:
+        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, output)
         return None
     try:
-        return write_report(summary.output)
+        return write_page(run_of(output, run.record, run.request.manifest, finished.outcomes))
     except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
         logger.warning("report.html could not be written, try `nst report`: %s", redacted(str(error)))
         return None

@@ -19,13 +19,14 @@ from flows.inbox.runs import RunState, error_of
 from flows.limits import VARIABLE, limits_in_force
 from flows.manifest.load import load_manifest
 from flows.prefect_layer import server as service
+from flows.prefect_layer.deployments import deployments_file
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 POLL_SECONDS = 2.0
 STYLIZE = "bulk-stylize/bulk-stylize"
-DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deploy" / "prefect.yaml"
+DEPLOYMENTS = deployments_file()
 DATA_VARIABLE = "NST_DATA"
 """Environment variable that `deploy/prefect.yaml` names: the folder or prefix of the service's data."""
 

@@ -2,8 +2,10 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 WIDE = 30.0
 """From this ratio of the largest to the smallest value on, bins grow by a factor instead of a step."""
@@ -41,20 +43,15 @@ def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | Non
     >>> [(one.low, one.count) for one in histogram("steps", "Steps", [1.0, 2.0, 2.0, 5.0]).bins]
     [(1.0, 1), (2.0, 2), (3.0, 0), (4.0, 1)]
     """
-    ordered = sorted(values)
-    if len(set(ordered)) < 2:
+    if len(set(values)) < 2:
         return None
-    least, most = ordered[0], ordered[-1]
+    least, most = min(values), max(values)
     is_logarithmic = least > 0.0 and most / least > WIDE
-    number = min(MOST_BINS, max(4, math.ceil(math.sqrt(len(ordered)) * 1.5)))
-    scale: Callable[[float], float] = math.log if is_logarithmic else float
-    back: Callable[[float], float] = math.exp if is_logarithmic else float
-    low, step = scale(least), (scale(most) - scale(least)) / number
-    if step == 0.0:  # so close to each other that floats cannot tell bins apart
+    number = min(MOST_BINS, max(4, math.ceil(math.sqrt(len(values)) * 1.5)))
+    try:
+        counts, inner = np.histogram(np.log(values) if is_logarithmic else values, number)
+    except ValueError:  # so close to each other that floats cannot tell bins apart
         return None
-    counts = [0] * number
-    for value in ordered:
-        counts[min(number - 1, int((scale(value) - low) / step))] += 1
-    edges = [least, *(back(low + step * place) for place in range(1, number)), most]
-    bins = tuple(Bin(edges[place], edges[place + 1], count) for place, count in enumerate(counts))
-    return Histogram(name, title, bins, statistics.median(ordered), is_logarithmic)
+    edges = [least, *(np.exp(inner) if is_logarithmic else inner).tolist()[1:-1], most]
+    bins = tuple(map(Bin, edges, edges[1:], counts.tolist()))
+    return Histogram(name, title, bins, statistics.median(values), is_logarithmic)
