@@ -1,0 +1,119 @@
+"""flows.run.finish: the end of a run, on which every record is read once; nothing is stylized here."""
+
+import io
+import pickle
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from builders import attempt_record, pair_record
+from outputs import drawing
+
+from flows import storage
+from flows.output import Ledger
+from flows.records import LossSample, PairRecord
+from flows.report import run_of, write_page, write_report
+from flows.run.finish import FinishedRun, RunIncomplete, finish_run
+from flows.run.prepare import PreparedRun, prepare_run
+from flows.run.request import Asked, resolve
+from flows.runners.runner import Means
+from flows.settings import RunSettings
+
+MANIFEST = "id,content,style\nowl,owl.png,waves.png\ncat,cat.png,waves.png\nbad,,waves.png\ndog,dog.png,waves.png\n"
+HISTORY = tuple(LossSample(level, n, n + 1, 2.0 - n, 1.0, 0.5, 0.0, n / 8) for level in (1, 0) for n in range(2))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> PreparedRun:
+    """A run of four rows in which owl and cat were done, and dog failed."""
+    for name in ("owl", "cat", "dog", "waves"):
+        (tmp_path / f"{name}.png").write_bytes(drawing(name))
+    (tmp_path / "pairs.csv").write_text(MANIFEST)
+    output, settings = str(tmp_path / "out"), RunSettings(backbone="stub")
+    asked = Asked(output, str(tmp_path / "pairs.csv"), settings=settings)
+    run = prepare_run(resolve(asked), Means(("cpu",), ("cpu",), "fp32"))
+    ledger = Ledger(output)
+    for pair in run.plan.todo:
+        names = {"pair_id": pair.spec.pair_id, "fingerprint": pair.fingerprint, "run_id": run.record.run_id}
+        if pair.spec.pair_id == "dog":
+            ledger.add_attempt(attempt_record(**names))
+        else:
+            record = pair_record(**names, options=pair.spec.options, history=HISTORY)
+            storage.replace(storage.join(output, record.output), drawing(record.pair_id))
+            ledger.commit(record)
+    return run
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each pair's record is parsed from here on."""
+    times: Counter[str] = Counter()
+    parse = PairRecord.model_validate_json
+
+    def counted(*arguments: Any, **options: Any) -> PairRecord:
+        record = parse(*arguments, **options)
+        times[record.pair_id] += 1
+        return record
+
+    monkeypatch.setattr(PairRecord, "model_validate_json", counted)
+    return times
+
+
+def page_of(run: PreparedRun, finished: FinishedRun) -> str:
+    """The address of the page that is made of what `finish_run` gave back."""
+    return write_page(run_of(run.job.output, run.record, run.request.manifest, finished.outcomes))
+
+
+def test_every_record_is_parsed_once(run: PreparedRun, parsed: Counter[str]) -> None:
+    """Table, loss histories, summary and page come from one reading of each record."""
+    page_of(run, finish_run(run, most_kept=4))
+
+    assert parsed == {"owl": 1, "cat": 1}
+
+
+def test_the_page_is_the_one_that_is_made_later(run: PreparedRun) -> None:
+    """What `nst report` makes of the output is byte for byte the page that the run made of what it had in hand."""
+    at_the_end = storage.read(page_of(run, finish_run(run, most_kept=4)))
+
+    assert storage.read(write_report(run.job.output)) == at_the_end
+
+
+def test_records_of_a_large_run_are_let_go(run: PreparedRun, parsed: Counter[str]) -> None:
+    """Beyond so many rows the records are not kept: each takes a hundred times the memory of its row."""
+    finished = finish_run(run, most_kept=3)
+
+    assert finished.outcomes == ()
+    assert [row["pair_id"] for row in finished.rows] == ["owl", "cat", "bad", "dog"]
+    assert parsed == {"owl": 1, "cat": 1}
+
+
+def test_the_summary_counts_the_rows(run: PreparedRun) -> None:
+    """Every row is counted once; pairs that were done in this run are."""
+    summary = finish_run(run).summary
+
+    assert (summary.succeeded, summary.failed, summary.rejected, summary.pending) == (2, 1, 1, 0)
+    assert (summary.rows, summary.stylized_now, summary.done_before, summary.seconds_per_pair) == (4, 2, 0, 1.25)
+    assert storage.read(storage.join(run.job.output, "summary.json")).decode() == summary.model_dump_json(indent=1)
+    assert storage.identity(storage.join(run.job.output, "_SUCCESS")) is not None
+
+
+def test_histories_are_one_table(run: PreparedRun) -> None:
+    """history.parquet has a row per sample, pair after pair as the manifest has them."""
+    finish_run(run)
+    table = pd.read_parquet(io.BytesIO(storage.read(storage.join(run.job.output, "history.parquet"))))
+
+    assert list(table) == ["pair_id", "fingerprint", *LossSample._fields]
+    assert list(table["pair_id"]) == ["owl"] * 4 + ["cat"] * 4
+    assert set(table["fingerprint"]) == {pair.fingerprint for pair in run.plan.todo if pair.spec.pair_id != "dog"}
+    assert [LossSample(*row) for row in table[list(LossSample._fields)].itertuples(index=False)] == [*HISTORY] * 2
+
+
+def test_an_incomplete_run_says_so_in_any_process(run: PreparedRun) -> None:
+    """The error keeps its message and the run's numbers when it is sent to another process."""
+    summary = finish_run(run).summary
+    sent = pickle.loads(pickle.dumps(RunIncomplete("1 pending: run again", summary)))
+
+    assert str(sent) == "1 pending: run again"
+    assert sent.summary == summary
