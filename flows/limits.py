@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from flows import storage
 from flows.errors import LimitsError, NotAllowed
+from flows.storage.addresses import problem_of
 from flows.wording import option_errors
 from nst_core.options import StylizeOptions
 
@@ -166,7 +167,8 @@ def _is_number(annotation: Any) -> bool:
 
 def _place(place: str) -> str:
     if storage.is_s3(place):
-        storage.check(place)
+        if problem := problem_of(place):
+            raise ValueError(problem)
         return place.rstrip("/")
     if not os.path.isabs(place):
         raise ValueError(f"expected an absolute folder or s3://bucket/prefix, got {place!r}")

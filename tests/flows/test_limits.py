@@ -107,6 +107,7 @@ def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
         ('raed = ["/data"]', "raed"),
         ('read = ["data"]', "read: expected an absolute folder or s3://bucket/prefix, got 'data'"),
         ('read = ["https://example.org"]', "read: expected an absolute folder"),
+        ('write = ["s3://bucket/../out"]', "write: an S3 key takes no '.', '..' or empty segments"),
         ("max_rows = 0", "max_rows: expected a number greater than or equal to 1, got 0"),
         ("[max_options]\nsise_px = 5", "expected the name of a numeric option of a pair, got 'sise_px'"),
         ('[max_options]\nsize_px = "large"', "max_options: expected a number, got 'large'"),

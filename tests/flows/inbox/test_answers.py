@@ -1,0 +1,23 @@
+"""flows.inbox.answers: what became of a manifest, in words."""
+
+import pytest
+
+from flows.inbox import RunState
+from flows.inbox.answers import status_of
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "expected"),
+    [
+        (RunState("ended", "Completed"), {"succeeded": 2, "failed": 0, "rejected": 0, "pending": 0}, "succeeded"),
+        (RunState("ended", "CompletedWithFailures"), {"failed": 1, "rejected": 0, "pending": 0}, "some rows failed"),
+        (RunState("ended", "CompletedWithFailures"), {"failed": 0, "rejected": 1, "pending": 0}, "some rows failed"),
+        (RunState("ended", "Completed"), {"failed": 1, "rejected": 0, "pending": 1}, "incomplete"),
+        (RunState("ended", "Completed"), {"note": "another manifest has been run since"}, "succeeded"),
+        (RunState("failed", "Failed"), {}, "failed"),
+        (RunState("cancelled", "Cancelled"), {}, "cancelled"),
+    ],
+)
+def test_a_status_says_what_became_of_the_rows(state: RunState, outcome: dict[str, int], expected: str) -> None:
+    """A run that ended is judged by its rows, any other by its state."""
+    assert status_of(state, outcome) == expected
