@@ -1,0 +1,36 @@
+"""What a run from the command line has beside the flow: tags, and a reader who may leave."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
+
+
+def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_path: Path) -> None:
+    """Nobody reads its lines: every pair is done all the same, and the run carries the tags of the command line."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "run", str(QUICKSTART), "--backbone", "stub", "--json-lines"],
+        cwd=tmp_path,
+        env=nst_environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    os.close(writer)
+    summary = json.loads((tmp_path / "runs/quickstart/summary.json").read_text())
+    with closing(sqlite3.connect(f"{nst_environment['PREFECT_HOME']}/prefect.db")) as database:
+        found = database.execute("select tags from flow_run where name = 'stylize quickstart.csv'").fetchall()
+
+    assert done.returncode == 0, done.stderr
+    assert [word for word in ("Traceback", "BrokenPipe", "told no more") if word in done.stderr] == []
+    assert (summary["rows"], summary["succeeded"]) == (6, 6)
+    assert {frozenset(json.loads(tags)) for (tags,) in found} == {frozenset({"nst", "command-line"})}

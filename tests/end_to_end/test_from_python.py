@@ -1,0 +1,168 @@
+"""The README's examples in Python, as they are printed there."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+ENGINE, SCRIPT, SUBFLOW, WATCHED = EXAMPLES
+PAIRS = ("chelsea", "pointillism"), ("coffee", "woodcut-waves"), ("rocket", "pointillism")
+
+
+@pytest.fixture
+def python(nst_environment: dict[str, str], tmp_path: Path):
+    """Run some code in an empty folder with `images/` and `pairs.csv`; it has to succeed."""
+    for name in {name for pair in PAIRS for name in pair}:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "manifests" / "images" / f"{name}.jpg", tmp_path / "images")
+    rows = "".join(f"images/{content}.jpg,images/{style}.jpg\n" for content, style in PAIRS)
+    (tmp_path / "pairs.csv").write_text(f"content,style\n{rows}")
+
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "example.py").write_text(code)
+        outcome = subprocess.run(
+            [sys.executable, "example.py"],
+            cwd=tmp_path,
+            env={name: value for name, value in nst_environment.items() if name != "DO_NOT_TRACK"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        return outcome
+
+    return run
+
+
+def test_the_engine_alone(python, tmp_path: Path) -> None:
+    """Two pictures in, one out."""
+    printed = python(ENGINE).stdout
+
+    assert (tmp_path / "chelsea-pointillism.png").stat().st_size > 1000
+    assert "LossValues" in printed and "steps" in printed
+
+
+def test_a_script_without_a_guard(python, tmp_path: Path) -> None:
+    """Nothing runs the script a second time: its pairs succeed, and the summary is a typed value."""
+    printed = python(SCRIPT + "\nprint('type', type(summary).__name__)\n").stdout
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+
+    assert printed.count("type RunSummary") == 1
+    assert list(table["status"]) == ["succeeded", "succeeded", "pending"]
+
+
+def test_a_notebook_s_running_loop(python, tmp_path: Path) -> None:
+    """The same call where an event loop runs already, as in a cell of a notebook."""
+    cell = "\n".join(f"    {line}" for line in SCRIPT.replace('device="auto"', 'backbone="stub"').splitlines())
+    python(f"import asyncio\n\n\nasync def cell():\n{cell}\n\n\nasyncio.run(cell())\n")
+
+    assert (tmp_path / "out" / "results.parquet").is_file()
+
+
+def test_a_subflow_of_one_s_own_flow(python) -> None:
+    """Two runs at once in threads of another flow, from a cold start: each does its own pairs, on one server."""
+    outcome = python(SUBFLOW)
+
+    assert "[3, 3]" in outcome.stdout
+    assert "off from here on" in outcome.stderr  # prefect came first, and its telemetry does not stay on unsaid
+
+
+def test_runs_in_threads_hear_of_themselves_alone(python) -> None:
+    """Three runs at once from a cold start, without a flow around them: no line of one is told to another's watcher."""
+    printed = python(
+        WATCHED.replace("def watch(run)", "import threading\n\n\ndef watch(run)").split("with watched_by")[0]
+        + """
+def one(name):
+    heard = []
+
+    def watch(run):
+        heard.append(run.run_id)
+        return lambda worker, message: heard.append(getattr(message, "run_id", run.run_id))
+
+    with watched_by(watch):
+        summary = bulk_stylize(f"out-{name}", "pairs.csv", settings=RunSettings(backbone="stub", stub="seconds=0.3"))
+    print("heard", len(heard), set(heard) == {summary.run_id}, flush=True)
+
+
+threads = [threading.Thread(target=one, args=(name,)) for name in "abc"]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    ).stdout
+
+    assert printed.count("heard 7 True") == 3  # the start, and of each pair that it began and that it ended
+
+
+def test_a_watcher(python) -> None:
+    """It is told the start, and each pair's outcome by the worker's name."""
+    lines = python(WATCHED).stdout.splitlines()
+
+    assert lines[0].endswith(": 3 pairs")
+    assert sum(line.startswith("cpu PairRecord ") for line in lines) == 3
+
+
+def test_what_is_left_pending_is_an_error_with_the_numbers(python) -> None:
+    """A caller gets `RunIncomplete` with the summary, not a TypeError about a dict."""
+    printed = python(
+        """
+import os
+
+from flows.bulk_stylize import bulk_stylize
+from flows.run.finish import RunIncomplete
+from flows.settings import RunSettings
+from flows.watching.listeners import watched_by
+from flows.worker import LeftPending
+
+BLOCKED = ("out/images", "out/_nst/attempts")  # files where folders should be: not even a failure can be kept
+
+
+def watch(run):
+    left = set()
+    for path in BLOCKED:
+        open(path, "w").close()
+
+    def hear(worker, message):
+        if isinstance(message, LeftPending):
+            left.add(message.pair_id)
+        if len(left) == 3:
+            [os.remove(path) for path in BLOCKED if os.path.exists(path)]
+
+    return hear
+
+
+try:
+    with watched_by(watch):
+        bulk_stylize("out", "pairs.csv", settings=RunSettings(backbone="stub", stub="seconds=1"))
+except RunIncomplete as incomplete:
+    print("incomplete", incomplete.summary.pending, incomplete)
+"""
+    ).stdout
+
+    assert "incomplete 3 0 succeeded, 0 failed, 0 rejected, 3 pending: run again" in printed
+
+
+def test_the_flow_loads_no_server_where_another_is_named(python) -> None:
+    """With PREFECT_API_URL, and no worker's torch either."""
+    printed = python(
+        """
+import os, sys
+
+os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+import flows.bulk_stylize
+
+print("loaded", sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "ray", "uvicorn", "alembic"}))
+print("server", any(name.startswith("prefect.server") for name in sys.modules))
+"""
+    ).stdout
+
+    assert "loaded []" in printed
+    assert "server False" in printed
