@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from os import getpid
 from typing import TYPE_CHECKING
 
@@ -67,16 +68,30 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         return
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
-        writes: deque[Future[None]] = deque()
+        writes = _Writes(writers, most_behind)
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
             pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
             report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(device)))
             for loaded, result in stylizer.stylize(chunk, style):
-                writes.append(writers.submit(_finish, work, loaded, result, style, began, started_at))
-                while len(writes) > most_behind:  # where storage is slower than the device, the device waits
-                    writes.popleft().result()
-        for write in writes:
+                writes.add(partial(_finish, work, loaded, result, style, began, started_at))
+        writes.end()
+
+
+class _Writes:
+    """Results on their way to storage; where that is slower than the device, the device waits."""
+
+    def __init__(self, writers: ThreadPoolExecutor, most: int) -> None:
+        self._writers, self._most = writers, most
+        self._under_way: deque[Future[None]] = deque()
+
+    def add(self, write: Callable[[], None]) -> None:
+        self._under_way.append(self._writers.submit(write))
+        while len(self._under_way) > self._most:
+            self._under_way.popleft().result()
+
+    def end(self) -> None:
+        for write in self._under_way:
             write.result()
 
 

@@ -5,6 +5,7 @@ import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from PIL import Image
@@ -29,6 +30,14 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """Pairs that were on the device together: since when, and how long each has had of it."""
+
+    started_at: str
+    share_seconds: float
 
 
 def stylize_chunk(
@@ -112,9 +121,9 @@ def _stylize_at_once(
     ]
     with named(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
-    share = (time.monotonic() - began) / len(pairs)
+    turn = _Turn(started_at, (time.monotonic() - began) / len(pairs))
     measured = [
-        _measured(loaded, request, result, backbone, share, started_at, histories.of(place))
+        _measured(loaded, request, result, backbone, turn, histories.of(place))
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
     ]
     return [_with_timeline(one, timelines, place) for place, one in enumerate(measured)]
@@ -125,8 +134,7 @@ def _measured(
     request: StylizeRequest,
     result: StylizeResult | DivergedError,
     backbone: Backbone,
-    share: float,
-    started_at: str,
+    turn: _Turn,
     history: tuple[LossSample, ...],
 ) -> Stylized | Exception:
     if isinstance(result, DivergedError):
@@ -145,8 +153,8 @@ def _measured(
         steps=result.steps,
         evaluations=result.evaluations,
         stop_reason=result.stop_reason,
-        seconds=share + time.monotonic() - began,
-        started_at=started_at,
+        seconds=turn.share_seconds + time.monotonic() - began,
+        started_at=turn.started_at,
         history=history,
     )
 
