@@ -1,16 +1,19 @@
 """flows.cli: what all commands share: help, wrong arguments, exit codes, streams, what is imported."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from commands import manifest, nst, output_of_a_run
 
-from flows.cli import ExitCode
+from flows.cli import ExitCode, app
+from flows.cli.app import output_of
+from flows.cli.options import THEMES
 from flows.settings import RunSettings
 from nst_core import __version__
 from nst_core.options import StylizeOptions
@@ -51,6 +54,61 @@ def test_the_help_lists_every_option(command: str, models: Sequence[type[Stylize
 
     assert result.exit_code == 0
     assert listed & flags == wanted
+
+
+COMMANDS = [str(one.callback.__name__) for one in app.registered_commands if one.callback]
+LONG = ("run", "retry", "submit", "validate")
+
+
+def sections(*arguments: str) -> dict[str, list[str]]:
+    """The sections of a help, each with the options and arguments that stand there."""
+    found: dict[str, list[str]] = {}
+    for line in nst(*arguments, "--help").stdout.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            found[line.removesuffix(":")] = []
+        elif found and line.startswith("  ") and line[2] != " ":
+            found[list(found)[-1]].append(line.removeprefix("  -o, ").removeprefix("  -q, ").split()[0])
+    return found
+
+
+@pytest.mark.parametrize("command", LONG)
+def test_a_long_help_goes_by_theme(command: str) -> None:
+    """Many options stand in sections, one per theme, in one order; what belongs to none is at the end."""
+    found = sections(command)
+    titles = list(found)
+
+    assert titles == [title for title in ("Arguments", *THEMES, "Options") if title in found]
+    assert {"Pictures", "Objective", "Stopping", "Output"} <= set(found)
+    assert {"--size-px", "--steps", "--json"} <= {*found["Pictures"], *found["Stopping"], *found["Output"]}
+    assert found["Options"][-1] == "--help"
+
+
+def test_the_run_has_all_themes() -> None:
+    """What a run's help has beside the look of the pictures stands under its theme too."""
+    found = sections("run")
+
+    assert list(found) == ["Arguments", *THEMES, "Options"]
+    assert found["Selection"] == ["--only", "--limit", "--max-attempts"]
+    assert found["Output"][:4] == ["--output", "--quiet", "--json-lines", "--json"]
+    assert found["Options"] == ["--help"]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - set(LONG)))
+def test_a_short_help_has_one_list(command: str) -> None:
+    """A handful of options needs no headings."""
+    assert set(sections(command)) <= {"Arguments", "Options"}
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_help_fits_the_terminal(command: str, columns: int) -> None:
+    """No line is wider than the terminal, no name is cut short, and values are named as people name them."""
+    text = nst(*command.split(), "--help", columns=columns).stdout
+
+    assert max(map(len, text.splitlines())) <= columns
+    assert not re.search(r"<(str|int|float|path|list)|range>|…|\w\.\.\.$", text.partition("\n")[2], re.MULTILINE)
+    flags = {word for words in sections(*command.split()).values() for word in words}
+    assert flags <= set(re.split(r"\s+", text))
 
 
 def test_the_exit_codes_are_the_documented_ones() -> None:
@@ -114,6 +172,20 @@ def test_an_unusable_manifest_says_why(command: str, text: str, message: str) ->
     assert result.exit_code == ExitCode.UNUSABLE
     assert result.stderr.startswith("nst: pairs.csv")
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "manifest_address", "address"),
+    [
+        (None, "/in/pairs.csv", "runs/pairs"),
+        (None, "s3://bucket/in/spring.2.csv", "runs/spring.2"),
+        (None, "/in/pairs", "runs/pairs"),
+        ("out", "/in/pairs.csv", "out"),
+    ],
+)
+def test_an_output_is_named_after_its_manifest(output: str | None, manifest_address: str, address: str) -> None:
+    """Without --output a run goes into a folder of its manifest's name, below the working directory."""
+    assert output_of(output, manifest_address) == os.path.abspath(address)
 
 
 def test_a_manifest_that_is_too_large_is_unusable() -> None:
@@ -183,12 +255,90 @@ def test_ctrl_c_says_that_the_run_can_go_on() -> None:
     assert errors == "interrupted: what is finished is kept; run the same command again to go on\n"
 
 
+# ---------------------------------------------------------------- stdout and stderr that end early
+
+
+def nst_process(*arguments: str, stdout: int, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, as a shell starts it."""
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=stderr, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def unread() -> Iterator[int]:
+    """A pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["validate", "pairs.csv", "--no-files"], ExitCode.OK),
+        (["validate", "pairs.csv"], ExitCode.SOME_FAILED),
+        (["status", "out", "--json"], ExitCode.SOME_FAILED),
+        (["run", "--help"], ExitCode.OK),
+    ],
+)
+def test_a_reader_that_leaves_changes_nothing(arguments: list[str], code: ExitCode, unread: int) -> None:
+    """The command goes on to its end, with its own exit code and nothing on stderr."""
+    manifest()
+    output_of_a_run("out", failures=True)
+    done = nst_process(*arguments, stdout=unread)
+
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_a_reader_may_leave_after_the_first_line() -> None:
+    """`nst ... | head -1` shows the first line, and the pipe's exit code is that of the command."""
+    name = manifest("content,style\n" + ",\n" * 20_000)
+    script = f"set -o pipefail; {sys.executable} -m flows.cli validate {name} | head -1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=60)
+
+    assert done.returncode == ExitCode.SOME_FAILED
+    assert done.stdout.startswith("pairs.csv line 2: ")
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+def test_nobody_reads_the_errors(unread: int) -> None:
+    """A stderr without a reader keeps no command from its exit code."""
+    assert nst_process("status", "nowhere", stdout=unread, stderr=unread).returncode == ExitCode.UNUSABLE
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_disk_is_told() -> None:
+    """What was cut short must not pass for whole: one line, and exit code 4."""
+    manifest()
+    with open("/dev/full", "w") as full:
+        done = nst_process("validate", "pairs.csv", "--no-files", stdout=full.fileno())
+
+    assert (done.returncode, done.stderr) == (ExitCode.NOTHING_DONE, "nst: stdout: No space left on device\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_errors_that_cannot_be_told_do_not_matter(unread: int) -> None:
+    """There is nowhere left to say that stderr is full; the exit code stays."""
+    with open("/dev/full", "w") as full:
+        done = nst_process("status", "nowhere", stdout=unread, stderr=full.fileno())
+
+    assert done.returncode == ExitCode.UNUSABLE
+
+
 # ---------------------------------------------------------------- what is imported
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["run", "--help"], ["validate", "pairs.csv"], ["status", "out"], ["run", "pairs.csv", "--steps", "x"]],
+    [
+        ["--version"],
+        ["--help"],
+        ["run", "--help"],
+        ["validate", "pairs.csv"],
+        ["status", "out"],
+        ["run", "pairs.csv", "--steps", "x"],
+    ],
     ids=" ".join,
 )
 def test_quick_commands_import_nothing_slow(pictures: None, arguments: list[str]) -> None:

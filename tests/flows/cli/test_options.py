@@ -1,5 +1,7 @@
 """flows.cli.options: a command's options from the fields of a model."""
 
+import inspect
+import os
 from typing import Any, Literal
 
 import pytest
@@ -7,7 +9,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field
 from typer.testing import CliRunner
 
-from flows.cli.options import options_from, validated
+from flows.cli.options import THEMES, options_from, settings_of, validated
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
 
@@ -52,6 +54,16 @@ def run(*arguments: str) -> tuple[int, str, dict[str, Any]]:
 
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     return result.exit_code, result.output, called
+
+
+def made_of(model: type[BaseModel]) -> list[inspect.Parameter]:
+    """The parameters that a model gives a command."""
+
+    @options_from(options=model)
+    def command(*, options: dict[str, Any]) -> None:
+        """Do it."""
+
+    return list(inspect.signature(command).parameters.values())
 
 
 def test_only_what_is_given_is_passed_on() -> None:
@@ -111,6 +123,28 @@ def test_every_field_has_a_description(model: type[BaseModel], name: str) -> Non
 
     assert description
     assert description.endswith((".", ")"))
+
+
+def test_every_field_has_a_theme() -> None:
+    """Every option of a run stands in one section of its help, and no section names one that is gone."""
+    assert sorted(name for names in THEMES.values() for name in names.split()) == sorted(name for _, name in FIELDS)
+
+
+def test_every_choice_is_shown() -> None:
+    """An option that takes one of several words says which, those of a second list too."""
+    choices = {one.name: one.annotation.__metadata__[0].metavar for one in made_of(RunSettings)}
+
+    assert choices["precision"] == "auto|bf16|fp32"
+    assert choices["backbone"].split("|") == ["vgg19", "vgg19-torchvision", "vgg16-torchvision", "stub"]
+    assert (choices["device"], choices["cpu_workers"], choices["stall_seconds"]) == ("TEXT", "INTEGER", "NUMBER")
+
+
+def test_weights_are_found_from_any_folder() -> None:
+    """A weights file is named by its whole path, so that a retry or a service elsewhere finds it."""
+    assert settings_of({"weights": "a.pth", "device": "cpu"}) == RunSettings(
+        weights=os.path.abspath("a.pth"), device="cpu"
+    )
+    assert settings_of({}) == RunSettings()
 
 
 def test_no_field_of_two_models_has_one_name() -> None:
