@@ -166,3 +166,41 @@ print("server", any(name.startswith("prefect.server") for name in sys.modules))
 
     assert "loaded []" in printed
     assert "server False" in printed
+
+
+def test_a_batch_s_task_ends_in_a_state_that_tells_the_truth(python) -> None:
+    """`CompletedWithFailures` with the numbers where a pair failed; its parameter is a name, and nothing that lives."""
+    printed = python(
+        """
+from flows.prefect_layer.tasks import batch_task
+from flows.run.crew import Crew
+from flows.run.prepare import prepare_run
+from flows.run.request import Asked, resolve
+from flows.runners import runner_of
+from flows.settings import RunSettings
+
+from prefect import flow
+
+
+@flow
+def states():
+    settings = RunSettings(backbone="stub", stub="error=b", runner="inline", device="cpu")
+    rows = [("a", "chelsea", "pointillism"), ("b", "rocket", "pointillism"), ("c", "coffee", "woodcut-waves")]
+    lines = [f"{name},images/{content}.jpg,images/{style}.jpg" for name, content, style in rows]
+    open("three.csv", "w").write("\\n".join(["id,content,style", *lines, ""]))
+    request = resolve(Asked("out", "three.csv", settings=settings))
+    with runner_of(settings) as runner, runner.pool(2) as pool:
+        crew = Crew(prepare_run(request, runner.means), pool, lambda worker, message: None)
+        stylize_batch = batch_task(crew)
+        while (batch := crew.next_batch()) is not None:
+            state = stylize_batch(batch, return_state=True)
+            crew.give_back(batch)
+            print("state", state.name, state.message, sep="; ")
+
+
+states()
+"""
+    ).stdout
+
+    assert "state; CompletedWithFailures; 1 succeeded, 1 failed" in printed
+    assert "state; Completed; 1 succeeded, 0 failed" in printed

@@ -1,0 +1,117 @@
+"""flows.run.crew: batches find their workers, and their tallies say what became of every pair."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from builders import Painter
+
+from flows.errors import CredentialsExpired, WorkerDied
+from flows.run.crew import Crew, Tally
+from flows.run.finish import finish_run
+from flows.run.prepare import PreparedRun, prepare_run
+from flows.run.request import Asked, resolve
+from flows.runners import Means
+from flows.runners.inline import link_here
+from flows.runners.pool import Pool
+from flows.settings import RunSettings
+from flows.visit_inboxes import InboxTroubled
+from flows.worker import LeftPending, Message, StepTaken
+
+Prepare = Callable[..., PreparedRun]
+
+
+@pytest.fixture
+def prepared(photo: Painter, style: Painter, tmp_path: Path) -> Prepare:
+    """(stub's words) -> a run of four pairs of two styles, in a batch each."""
+    rows = [f"{photo(f'{n}.png', seed=n)},{style(f'style-{n % 2}.png', seed=n % 2)},pair-{n}" for n in range(4)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["content,style,id", *rows, ""]))
+
+    def prepare(stub: str = "seconds=0") -> PreparedRun:
+        settings = RunSettings(backbone="stub", stub=stub, runner="inline")
+        request = resolve(Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=settings))
+        return prepare_run(request, Means(("cpu",), ("here",), "fp32"))
+
+    return prepare
+
+
+def pool() -> Pool:
+    return Pool((("here", "cpu"),), link_here)
+
+
+def carried_out(crew: Crew) -> dict[str, Tally]:
+    tallies = {}
+    while (batch := crew.next_batch()) is not None:
+        tallies[batch] = crew.carry_out(batch)
+        crew.give_back(batch)
+    return tallies
+
+
+def test_every_pair_is_done_and_told(prepared: Prepare) -> None:
+    """A batch per style; whoever listens hears of all pairs, by the worker's name; the table has them."""
+    run, heard = prepared(), []
+    with pool() as workers:
+        crew = Crew(run, workers, lambda worker, message: heard.append((worker, message)))
+        tallies = carried_out(crew)
+        crew.raise_error()
+
+    assert [str(tally) for tally in tallies.values()] == ["2 succeeded, 0 failed"] * 2
+    outcomes = [message.pair_id for _, message in heard if hasattr(message, "fingerprint")]
+    assert (sorted(outcomes), {worker for worker, _ in heard}) == ([f"pair-{n}" for n in range(4)], {"here"})
+    assert finish_run(run).summary.succeeded == 4
+
+
+def test_a_tally_tells_failures(prepared: Prepare) -> None:
+    """One pair's failure is its batch's to say, and stops nobody."""
+    run = prepared("error=pair-2")
+    with pool() as workers:
+        crew = Crew(run, workers, lambda _worker, _message: None)
+        tallies = [str(tally) for tally in carried_out(crew).values()]
+        crew.raise_error()
+
+    assert sorted(tallies) == ["1 succeeded, 1 failed", "2 succeeded, 0 failed"]
+
+
+def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expired credentials are no pair's fault: no further batch is handed out, and the error is the run's."""
+    run = prepared()
+    message: Message = LeftPending("pair-0", "the token has expired", CredentialsExpired.kind)
+
+    def expired(report: Callable[[Message], None], *_: object) -> None:
+        report(message)
+
+    monkeypatch.setattr("flows.run.dispatch.stylize_pairs", expired)
+    with pool() as workers:
+        crew = Crew(run, workers, lambda _worker, _message: None)
+        batch = crew.next_batch()
+        assert batch is not None
+        with pytest.raises(CredentialsExpired, match="the token has expired"):
+            crew.carry_out(batch)
+        crew.give_back(batch)
+
+        assert crew.next_batch() is None
+        with pytest.raises(CredentialsExpired):
+            crew.raise_error()
+
+
+def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:
+    """An interruption is no error: what has no outcome is counted as pending."""
+    run = prepared("seconds=0.05")
+    with pool() as workers:
+        crew = Crew(run, workers, lambda _worker, message: None if isinstance(message, StepTaken) else workers.stop())
+        batch = crew.next_batch()
+        assert batch is not None
+        tally = crew.carry_out(batch)
+        crew.raise_error()
+
+    assert tally.pending >= 1
+    assert str(tally).endswith(f", {tally.pending} left pending")
+
+
+def test_errors_that_carry_values_survive_the_way_between_processes() -> None:
+    """As Prefect and the workers send them."""
+    troubled = pickle.loads(pickle.dumps(InboxTroubled("inbox: pairs.csv", {})))
+
+    assert (str(troubled), troubled.visits, troubled.retryable) == ("inbox: pairs.csv", {}, True)
+    assert isinstance(pickle.loads(pickle.dumps(WorkerDied("killed"))), WorkerDied)
