@@ -10,6 +10,8 @@ NstError (nst_core.errors)
 ├── WorkerDied        a worker process was killed or crashed in the middle of a call
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
 ├── PoolStopped       the run is being interrupted: what has no outcome stays pending
+├── RunIncomplete     (run.finish) selected rows are still pending; carries the run's summary
+├── InboxTroubled     (visit_inboxes) an inbox or a manifest could not be dealt with; carries what became of the others
 ├── ServiceError      the Prefect server did not answer as it should
 │   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,17 @@ def test_the_runbook_knows_the_units_and_deployments() -> None:
     assert set(re.findall(r"(?:bulk-stylize|inbox)/[a-z-]+", RUNBOOK)) - {"inbox/inbox"} <= known
     named = set(re.findall(r"systemctl [a-z-]+(?: --now)? ((?:nst-[\w@-]+ ?)+)", RUNBOOK))
     assert {name.partition("@")[0] for line in named for name in line.split()} <= units
+
+
+def test_an_installation_has_its_deployments() -> None:
+    """`nst serve` finds the description of deployments and automations in a wheel, in the image and in a checkout."""
+    from flows.prefect_layer import deployments
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    copied = [argument for word, argument in dockerfile() if word == "COPY"]
+    home = Path(deployments.__file__).parent.relative_to(ROOT)
+    for name in ("prefect.yaml", "automations.yaml"):
+        assert included[f"deploy/{name}"] == f"{home}/deploy/{name}"
+        assert f"deploy/{name} /app/deploy/{name}" in copied
+        assert deployments.deployments_file().with_name(name).read_text() == (DEPLOY / name).read_text()
