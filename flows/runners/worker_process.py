@@ -25,7 +25,6 @@ def main(descriptor: int, level: int) -> None:
         descriptor: of this end of the line.
         level: of the log lines that the parent wants.
     """
-    os.set_inheritable(descriptor, False)  # the parent hears of our end even while processes of ours live on
     line = Line(Connection(descriptor))
 
     def hear(message: object) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flows.records import PlannedPair
     from flows.runners import Worker
-    from flows.worker import Job
+    from flows.worker.job import Job
 
 FOLDER = str(Path(__file__).parent)
 
@@ -161,8 +161,8 @@ def environment_of(*names: str) -> list[str | None]:
     return [os.environ.get(name) for name in names]
 
 
-def talk_with_an_actor() -> tuple[list[Any], list[Any]]:
-    """What the Ray actor's class says of a call, and then to somebody who asks for more."""
+def talk_with_an_actor() -> tuple[list[Any], list[Any], float]:
+    """What the Ray actor's class says of a call, and then to somebody who asks for more, after how many seconds."""
     from flows.runners.ray.actor import Actor
     from flows.runners.said import Call
 
@@ -171,7 +171,8 @@ def talk_with_an_actor() -> tuple[list[Any], list[Any]]:
     said: list[Any] = []
     while len(said) < 4:
         said += map(pickle.loads, actor.news(10.0))
-    return said, actor.news(0.1)
+    began = time.monotonic()
+    return said, actor.news(0.3), time.monotonic() - began
 
 
 def files_of(*modules: str) -> list[str | None]:

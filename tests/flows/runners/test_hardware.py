@@ -54,6 +54,7 @@ def test_threads_that_ask_at_once_have_one_answer(
 
     def asked(_number: int) -> object:
         together.wait()
+        local_hardware.ask()
         try:
             return local_hardware.local_hardware()
         except HardwareUnknown as error:

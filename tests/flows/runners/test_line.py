@@ -85,7 +85,7 @@ def test_a_reader_that_is_gone_is_told(ends: tuple[Connection, Connection]) -> N
 def test_threads_do_not_mix_their_messages(ends: tuple[Connection, Connection]) -> None:
     """Several threads send at once; every message comes whole."""
     one, other = map(Line, ends)
-    texts = [str(number).encode() * 20_000 for number in range(8)]
+    texts = [str(number).encode() * 300_000 for number in range(8)]
     threads = [threading.Thread(target=lambda text=text: [one.send(text) for _ in range(20)]) for text in texts]
     for thread in threads:
         thread.start()

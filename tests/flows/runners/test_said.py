@@ -45,8 +45,9 @@ def test_an_error_survives_the_way(end: Ended, kind: type[Exception], text: str)
 
 def test_an_actor_says_the_same_as_a_process(worker: Worker) -> None:
     """The actor of a Ray cluster hands out the messages of a call in order, the end as the last, each of them once."""
-    (began, *said), more = pool_jobs.done_by(worker, pool_jobs.talk_with_an_actor)
+    (began, *said), more, seconds = pool_jobs.done_by(worker, pool_jobs.talk_with_an_actor)
 
     assert isinstance(began, Began)
     assert said == [1, "two", Ended("return")]
     assert more == []
+    assert seconds > 0.2
