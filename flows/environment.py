@@ -13,6 +13,8 @@ from flows.errors import OutputError
 STATE_FOLDER = "runs/_prefect"
 """Where Prefect keeps its state, below the working directory."""
 
+OWN_LOGGERS = ("flows", "nst_core")
+
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -27,7 +29,7 @@ DEFAULTS = {
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     # Prefect's own lines only when something is wrong; ours, one per pair, always.
     "PREFECT_LOGGING_LEVEL": "WARNING",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,nst_core",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OWN_LOGGERS),
     # Our lines outside of a flow run, such as those of `nst validate`, are for the terminal alone.
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(levelname)-7s %(message)s",
@@ -35,8 +37,8 @@ DEFAULTS = {
 
 
 PREFECT_CAME_FIRST = "prefect" in sys.modules
-IS_TELEMETRY_OPEN = "DO_NOT_TRACK" not in os.environ
-"""As it was when this package was imported."""
+MISSING = frozenset(name for name in DEFAULTS if name not in os.environ)
+"""Of the defaults, as it was when this package was imported."""
 
 
 def set_prefect_defaults() -> None:
@@ -62,6 +64,6 @@ def keep_prefect_state_in_sight() -> Path | None:
 
 def show_own_lines() -> None:
     """Let our lines through at INFO; Prefect hands them to its handlers but leaves the level at the root's WARNING."""
-    for name in ("flows", "nst_core"):
+    for name in OWN_LOGGERS:
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.INFO)

@@ -14,7 +14,7 @@ from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
-from flows.worker import LeftPending, Message
+from flows.worker.messages import LeftPending, Message
 
 logger = logging.getLogger(__name__)
 

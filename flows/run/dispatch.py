@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from flows.errors import TookTooLong, WorkerDied
 from flows.records import Batch, PlannedPair, utc_now
 from flows.runners import Worker
-from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
+from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, Message, StepTaken
 
 OnMessage = Callable[[Message], None]
 Group = tuple[PlannedPair, ...]

@@ -17,7 +17,7 @@ from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means
 from flows.stub import Stub
-from flows.worker import Job
+from flows.worker.job import Job
 from flows.worker.weights import resolve_weights
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile

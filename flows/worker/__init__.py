@@ -19,9 +19,3 @@
 A batch is the unit of scheduling: pairs of one style and options. A chunk is the unit of arithmetic: those of its
 pairs that have one size too, as many as the device holds.
 """
-
-from flows.worker.batch import stylize_pairs
-from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
-
-__all__ = ["ChunkStarted", "Job", "LeftPending", "Message", "StepTaken", "stylize_pairs"]

@@ -71,6 +71,7 @@ def test_a_subflow_of_one_s_own_flow(python) -> None:
     outcome = python(SUBFLOW)
 
     assert "[3, 3]" in outcome.stdout
+    assert outcome.stderr.count("3 pairs to do") == 2  # each line once
     assert "off from here on" in outcome.stderr  # prefect came first, and its telemetry does not stay on unsaid
 
 
@@ -120,7 +121,7 @@ from flows.bulk_stylize import bulk_stylize
 from flows.run.finish import RunIncomplete
 from flows.settings import RunSettings
 from flows.watching.listeners import watched_by
-from flows.worker import LeftPending
+from flows.worker.messages import LeftPending
 
 BLOCKED = ("out/images", "out/_nst/attempts")  # files where folders should be: not even a failure can be kept
 

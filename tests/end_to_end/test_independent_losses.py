@@ -14,7 +14,9 @@ from torch.nn import functional
 from flows.output.ledger import LedgerIndex
 from flows.records import PairRecord, PairSpec
 from flows.run.plan import fingerprinted
-from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, Message, StepTaken
 from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions
 

@@ -12,7 +12,7 @@ from flows.storage import s3
 from nst_core.backbones.catalogue import WeightsFile, published_weights
 
 if TYPE_CHECKING:
-    from flows.worker import Job
+    from flows.worker.job import Job
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def weights() -> WeightsFile:
 @pytest.fixture
 def job(tmp_path: Path, weights: WeightsFile) -> "Job":
     """A run into a new local folder."""
-    from flows.worker import Job
+    from flows.worker.job import Job
 
     return Job(str(tmp_path / "out"), "this run", weights, "fp32")
 

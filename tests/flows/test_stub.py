@@ -10,7 +10,9 @@ from PIL import Image, ImageChops
 from flows import storage
 from flows.records import AttemptRecord, PairRecord
 from flows.stub import NAME, WARNING, WEIGHTS, Stub
-from flows.worker import Job, Message, stylize_pairs
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import Message
 from nst_core.backbones.catalogue import BACKBONES
 
 

@@ -17,7 +17,7 @@ from flows.runners.inline import link_here
 from flows.runners.pool import Pool
 from flows.settings import RunSettings
 from flows.visit_inboxes import InboxTroubled
-from flows.worker import LeftPending, Message, StepTaken
+from flows.worker.messages import LeftPending, Message, StepTaken
 
 Prepare = Callable[..., PreparedRun]
 

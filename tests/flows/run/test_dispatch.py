@@ -15,7 +15,8 @@ from flows.run.dispatch import Patience, carry_out, regrouped
 from flows.runners import Pool, Worker
 from flows.runners.local import process_pool
 from flows.stub import WEIGHTS, Stub
-from flows.worker import ChunkStarted, Job, Message, StepTaken
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, Message, StepTaken
 
 QUICK = {
     "size_px": 64,

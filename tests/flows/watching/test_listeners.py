@@ -94,10 +94,12 @@ def test_watchers_are_those_of_the_context() -> None:
 def test_runs_at_once_are_told_apart() -> None:
     """Each run's watchers hear of it alone."""
     heard: dict[str, list[object]] = {"one": [], "two": []}
-    with told(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one:
-        with told(run_of(64, run_id="two"), [noting(heard["two"])]) as hear_two:
-            hear_one("cpu 1", ChunkStarted(("a",), 1))
-            hear_two("cpu 2", ChunkStarted(("b",), 2))
+    with (
+        told(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one,
+        told(run_of(64, run_id="two"), [noting(heard["two"])]) as hear_two,
+    ):
+        hear_one("cpu 1", ChunkStarted(("a",), 1))
+        hear_two("cpu 2", ChunkStarted(("b",), 2))
 
     assert heard == {
         "one": ["one", ("cpu 1", ChunkStarted(("a",), 1))],

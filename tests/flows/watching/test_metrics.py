@@ -14,7 +14,7 @@ from started import run_of
 from flows.records import RejectedRow
 from flows.watching.asked_for import operators_watchers
 from flows.watching.metrics import Metrics, served, written
-from flows.worker import ChunkStarted, LeftPending
+from flows.worker.messages import ChunkStarted, LeftPending
 
 ROOT = Path(__file__).parents[3]
 

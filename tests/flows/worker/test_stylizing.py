@@ -9,10 +9,10 @@ from builders import Painter, pair_spec, planned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.worker import Job
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of
 from flows.worker.inputs import LoadedPair, load_pair, read_style
+from flows.worker.job import Job
 from flows.worker.stylizing import Stylized, in_halves, stylize_chunk
 from nst_core.errors import OptionsError, OutOfMemory, WeightsError
 

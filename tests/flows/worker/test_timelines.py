@@ -16,8 +16,10 @@ from flows import storage
 from flows.output.ledger import Ledger
 from flows.records import PairRecord
 from flows.stub import WEIGHTS, Stub
-from flows.worker import ChunkStarted, Job, Message, StepTaken, stylize_pairs
 from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, Message, StepTaken
 from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.perceptual import LossValues
