@@ -15,6 +15,13 @@ CLOSED_PORT = "http://127.0.0.1:9"
 """Nothing listens on the discard port: a test that forgot its server fails instead of reaching AWS."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m "not slow"`, which takes the place of the marks that are left out by default, leaves those out as well."""
+    for item in items:
+        if any(item.get_closest_marker(tier) for tier in ("faults", "service", "ray")):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -22,6 +22,7 @@ def task(folder: Path) -> Task:
     return Task(pair, SIZE_PX, 2, folder / "out.png")
 
 
+@pytest.mark.slow
 def test_pastiche_runs(tmp_path: Path) -> None:
     """The published command keeps the size, and the loss that it prints at the start is the judge's of the content."""
     one = task(tmp_path)
@@ -35,6 +36,7 @@ def test_pastiche_runs(tmp_path: Path) -> None:
     assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     """The transcription is a command of its own too."""
     one = task(tmp_path)

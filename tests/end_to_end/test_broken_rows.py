@@ -11,6 +11,8 @@ from PIL import Image
 
 from nst_core.images import read_metadata
 
+pytestmark = pytest.mark.slow
+
 GOOD_ROWS = 15
 BROKEN = {
     # line: (row as text, status, part of the reason)

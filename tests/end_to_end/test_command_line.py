@@ -8,6 +8,10 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
 
 

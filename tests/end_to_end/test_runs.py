@@ -15,6 +15,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pictures import gradient, stripes
 
+pytestmark = pytest.mark.slow
+
 SECRET = "recognisable-secret-0123456789"
 QUICK = ("--size-px", "48", "--steps", "4", "--precision", "fp32")
 

@@ -88,6 +88,7 @@ def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: s
     assert os.getpid() not in heard.process_ids
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """The process is killed with pairs on the device: another one does them, and nothing has failed."""
     heard = Listener("pair-4", times=1)
@@ -99,6 +100,7 @@ def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painte
     assert len(set(heard.process_ids)) == 2
 
 
+@pytest.mark.slow
 def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
     heard = Listener("pair-5")
@@ -132,6 +134,7 @@ def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, wav
     assert index.attempts == {}
 
 
+@pytest.mark.slow
 def test_too_little_memory_for_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """In a process with too little memory for eight such pairs at once, they are halved until all succeed."""
     contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(8)]

@@ -108,6 +108,7 @@ def test_a_pipe_that_nobody_reads_is_left_out(
     assert "cannot be written, and is left out" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_numbers(photo: Painter, waves: str, tmp_path: Path) -> None:
     """The command with both files named in the environment: one pair succeeds, one fails, and both say so."""
     (tmp_path / "pairs.csv").write_text(f"id,content,style\ngood,{photo('a.png')},{waves}\nbad,none.png,{waves}\n")

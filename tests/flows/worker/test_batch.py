@@ -13,7 +13,10 @@ from fault_proxy import FaultProxy
 from flows import storage
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, LeftPending, Message, StepTaken, batch, engine, inputs, stylize_pairs
+from flows.worker import batch, engine, inputs
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 from nst_core.backbones.catalogue import WeightsFile
 
 pytestmark = pytest.mark.usefixtures("one_thread")

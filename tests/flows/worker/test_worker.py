@@ -13,7 +13,10 @@ from PIL import Image
 from flows import storage
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.worker import ChunkStarted, Job, Message, StepTaken, engine, inputs, stylize_pairs
+from flows.worker import engine, inputs
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
+from flows.worker.messages import ChunkStarted, Message, StepTaken
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
