@@ -218,3 +218,15 @@ def test_the_key_of_a_planned_pair_is_its_id_and_fingerprint() -> None:
     spec = PairSpec(2, "cat", "/a.png", "/b.png", StylizeOptions().resolved())
 
     assert key_of(PlannedPair(spec, "x", "y", FINGERPRINT)) == ("cat", FINGERPRINT)
+
+
+def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> None:
+    """Of several attempts the last one counts; a pair that was done since is none of them."""
+    output = str(tmp_path)
+    ledger = Ledger(output)
+    for pair_id, attempts in {"bad": [True, False], "down": [False, True], "done": [False]}.items():
+        for number, retryable in enumerate(attempts, start=1):
+            ledger.add_attempt(attempt_record(pair_id, attempt=number, retryable=retryable))
+    commit_with_image(output, pair_record("done"))
+
+    assert ledger.settled(ledger.index()) == {("bad", FINGERPRINT)}
