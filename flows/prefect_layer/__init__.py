@@ -1,4 +1,4 @@
-"""All that knows Prefect, but for the two flows. What becomes of a pair is decided below; here it is shown and scheduled.
+"""All that knows Prefect, but for the two flows: what is decided below is shown and scheduled here.
 
 fan_out          the batches of a run as tasks
 tasks            a task per batch, and one for the table, an asset
