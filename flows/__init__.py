@@ -9,7 +9,7 @@ From the top down; each room imports only what stands below it:
     watching/        who is told as a run goes on: a terminal, a program, the log, Prometheus
     inbox/           manifests that are dropped: claimed once, answered, run, marked as finished
     report/          pages and contact sheets of what a run made
-    runners/         where batches are done: processes of this machine, or actors on a Ray cluster
+    runners/         where batches are done: processes of this machine, actors on a Ray cluster, or this process
     worker/          one batch on one device: load, stylize several pairs at once, commit
     output/          what a run leaves and finds again below OUT: records, lease, table, garbage
     manifest/        CSV -> Manifest: every row a pair, or rejected with all that is wrong with it
@@ -17,15 +17,17 @@ From the top down; each room imports only what stands below it:
     storage/         every byte read or written, local and S3 alike
     records          the frozen types that cross boundaries
     settings         RunSettings: what belongs to the run, not to the look; Selection: which rows
-    environment      Prefect's own settings, made before it is imported
+    environment      what our processes find around them: Prefect's settings, proxies, places for state
     errors, wording, stub   what can go wrong; words for people; the backbone that makes pictures up
 
-Only the Prefect layer, the flows and the command import prefect; torch is imported in worker processes alone.
+Only the Prefect layer, the flows and the command import prefect; torch is imported in worker processes alone, but for
+`inline`, a run in a debugger.
 
 Importing this package turns Prefect's telemetry off and sets its other defaults, see `environment`: Prefect reads
 them once, when it is imported, so they have to be there before.
 """
 
-from flows.environment import set_prefect_defaults
+from flows.environment import keep_loopback_off_proxies, set_prefect_defaults
 
 set_prefect_defaults()
+keep_loopback_off_proxies()

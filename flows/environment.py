@@ -1,4 +1,4 @@
-"""Prefect's own settings, made before it is imported: no telemetry, state in sight, a patient start.
+"""What our processes find around them: Prefect's settings before it is imported, proxies, places for state.
 
 What the user or a deployment has set stays as it is.
 """
@@ -6,12 +6,14 @@ What the user or a deployment has set stays as it is.
 import logging
 import os
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
-
-from flows.errors import OutputError
 
 STATE_FOLDER = "runs/_prefect"
 """Where Prefect keeps its state, below the working directory."""
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 OWN_LOGGERS = ("flows", "nst_core")
 
@@ -45,21 +47,44 @@ def set_prefect_defaults() -> None:
     """Put the defaults into the environment; `prefect_layer.defaults` sees to a prefect that has read it already."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    if os.environ.get("PREFECT_API_URL") == "":
+        del os.environ["PREFECT_API_URL"]  # Prefect would take it for an address
+
+
+def keep_loopback_off_proxies() -> None:
+    """Have what this machine says to itself go no way around, where a network has proxies; all else still does."""
+    if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+        return
+    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), *LOOPBACK]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
 
 
 def keep_prefect_state_in_sight() -> Path | None:
-    """Have Prefect keep its state in `STATE_FOLDER`; None where the user chose a place or a server already."""
+    """Have Prefect keep its state in `STATE_FOLDER`, or where else it can be written; its place.
+
+    None where the user chose a place or a server already.
+    """
     if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
         return None
-    home = Path(STATE_FOLDER).resolve()
-    try:
-        home.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
-    except OSError as error:
-        raise OutputError(
-            f"{home}: Prefect's state cannot be kept here ({error.strerror}). Set PREFECT_HOME to a folder for it"
-        ) from error
+    for place in (Path(STATE_FOLDER), user_folder("XDG_STATE_HOME", ".local/state") / "prefect"):
+        with suppress(OSError):
+            place.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+            if os.access(place, os.W_OK | os.X_OK):
+                return _kept_in(place)
+    return _kept_in(Path(tempfile.mkdtemp(prefix="nst-prefect-")))
+
+
+def _kept_in(folder: Path) -> Path:
+    home = folder.resolve()
     os.environ["PREFECT_HOME"] = str(home)
     return home
+
+
+def user_folder(variable: str, below_home: str) -> Path:
+    """The user's folder of ours, by the XDG variable or below their home; a temporary one where there is neither."""
+    base = os.environ.get(variable) or os.path.join(os.path.expanduser("~"), below_home)
+    return Path(base if os.path.isabs(base) else tempfile.gettempdir()) / "bulk-style-transfer"
 
 
 def show_own_lines() -> None:

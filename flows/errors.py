@@ -137,7 +137,7 @@ class InputChanged(StorageError):
 
 
 class WorkerDied(NstError):
-    """The worker process was killed or crashed in the middle of a call; most often the system was out of memory."""
+    """The worker process was killed or crashed in the middle of a call; its message says how, as far as can be told."""
 
     kind = "worker_died"
     retryable = True

@@ -1,5 +1,6 @@
 """The command `nst`: run a manifest, look at one or at what it gave, and serve all that from a Prefect server."""
 
+import os
 import signal
 from types import FrameType
 
@@ -22,6 +23,8 @@ def main() -> None:
     """Entry point of the command."""
     # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
     signal.signal(signal.SIGTERM, _interrupt)
+    # Nothing of ours is to take a random.py in the user's folder for Python's own.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     outlive_readers()
     app()
 

@@ -30,6 +30,7 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
+from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
 from flows.run.request import Asked, check_feasible, resolve, resolved_already
 from flows.runners.hardware import ask
@@ -102,6 +103,7 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     # What cannot be done is refused before Prefect starts.
     request = resolve(asked)
     check_feasible(request)
+    check_named_server()
     lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
@@ -132,7 +134,7 @@ def _tell(summary: RunSummary, shown: _Shown, state_folder: Path | None) -> None
     elif not shown.quiet:
         typer.echo(_summary_text(summary))
         if state_folder is not None:
-            typer.echo(f"Prefect's own state is in {os.path.relpath(state_folder)}")
+            typer.echo(f"Prefect's own state is in {_shortest(state_folder)}")
 
 
 @contextmanager
@@ -157,6 +159,10 @@ def _display(shown: _Shown) -> Iterator[None]:
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())
         yield
+
+
+def _shortest(folder: Path) -> str:
+    return min(str(folder), os.path.relpath(folder), key=len)
 
 
 def _summary_text(summary: RunSummary) -> str:

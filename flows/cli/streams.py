@@ -1,4 +1,7 @@
-"""stdout and stderr that outlive their reader: `nst run ... --json-lines | head -1` goes on to its end."""
+"""stdout and stderr that outlive their reader, and show what they cannot spell as escapes.
+
+`nst run ... --json-lines | head -1` goes on to its end; a name in Greek does not end a command in a Latin-1 terminal.
+"""
 
 import errno
 import io
@@ -47,4 +50,4 @@ def _lasting(stream: TextIO) -> TextIO:
         return stream
     raw = _Lasting(stream.fileno(), is_told=stream is sys.stdout)
     by_line = stream.line_buffering or stream.write_through
-    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=by_line)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)

@@ -6,7 +6,7 @@ from typing import Any
 from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.prefect_layer.tasks import batch_task
+from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.crew import Crew
 from flows.run.prepare import PreparedRun, places_of
 from flows.runners import Runner
@@ -39,7 +39,8 @@ def fan_out(run: PreparedRun, runner: Runner, hear: Hear) -> None:
             raise
     crew.raise_error()
     for future in futures:
-        if future.state.is_crashed():  # Prefect's own trouble, before or after our code
+        state = future.state
+        if state.is_crashed() and state.name != INCOMPLETE:  # Prefect's own trouble, before or after our code
             future.result()
 
 

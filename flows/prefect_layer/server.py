@@ -20,12 +20,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.errors import OutputError, ServiceError
+from flows.wording import redacted
 
 FOLDER = "runs/_service"
 """Below the working directory."""
 START_SECONDS = 180.0
 """The first start migrates a new database."""
 STOP_SECONDS = 15.0
+CONNECT_SECONDS = 10.0
 SERVER_LOG = "server.log"
 
 
@@ -140,6 +142,27 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def check_named_server() -> None:
+    """Refuse at once a server that is named in the environment and does not answer; Prefect would try, and then fail.
+
+    Raises:
+        ServiceError: naming it.
+    """
+    url = os.environ.get("PREFECT_API_URL")
+    if url is None:
+        return
+    try:
+        urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310  # the user's own
+    except urllib.error.HTTPError:
+        return  # it answers; what it has against us is told in the run
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ServiceError(
+            f"{redacted(url)}: the Prefect server does not answer ({redacted(str(reason))}). Start it, name another "
+            "one in PREFECT_API_URL, or leave that out for a run without one"
+        ) from error
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

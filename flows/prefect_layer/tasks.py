@@ -6,7 +6,7 @@ from prefect import Task, task
 from prefect.assets import materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Crashed
 
 from flows import storage
 from flows.records import RunSummary
@@ -14,6 +14,7 @@ from flows.run.crew import Crew
 from flows.run.finish import FinishedRun
 from flows.run.prepare import PreparedRun
 
+INCOMPLETE = "Incomplete"
 _NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 """What Prefect takes in no asset's key."""
 LONGEST_KEY = 512
@@ -26,7 +27,7 @@ def batch_task(crew: Crew) -> Task[[str], State[None]]:
     def stylize_batch(batch: str) -> State[None]:
         tally = crew.carry_out(batch)
         if tally.pending:
-            return Failed(name="Incomplete", message=str(tally))
+            return Crashed(name=INCOMPLETE, message=str(tally))  # no failure, of which Prefect would log an error
         return Completed(name="CompletedWithFailures" if tally.failed else "Completed", message=str(tally))
 
     return stylize_batch

@@ -1,10 +1,9 @@
 """The weights file of a run on the machine that needs it; one on S3 is copied to the machine first."""
 
 import hashlib
-import os
-from pathlib import Path
 
 from flows import storage, stub
+from flows.environment import user_folder
 from flows.errors import NotFound
 from flows.settings import RunSettings
 from nst_core.backbones.catalogue import WeightsFile
@@ -47,7 +46,7 @@ def _local_copy(address: str) -> str:
     identity = storage.identity(address)
     if identity is None:
         raise NotFound(f"{address}: there is no such weights file")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bulk-style-transfer"
+    cache = user_folder("XDG_CACHE_HOME", ".cache")
     name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
     path = str(cache / f"{name}.weights")
     if storage.identity(path) is None:

@@ -91,3 +91,35 @@ def test_our_own_lines_are_shown_unless_the_user_chose_a_level() -> None:
         logger.setLevel(level)
 
     assert found == [logging.INFO, logging.ERROR]
+
+
+def test_an_empty_address_of_a_server_is_none() -> None:
+    """Prefect would take it for an address; a run without one is meant."""
+    assert "PREFECT_API_URL" not in environment_after("import flows", PREFECT_API_URL="")
+    assert environment_after("import flows", PREFECT_API_URL="http://a/api")["PREFECT_API_URL"] == "http://a/api"
+
+
+def test_loopback_goes_round_no_proxy() -> None:
+    """Where a network has proxies; hosts that the user has left out of them stay so, and without proxies nothing is."""
+    kept = environment_after("import flows", https_proxy="http://proxy:3128", no_proxy="intranet")
+    bare = environment_after("import flows", NO_PROXY="intranet")
+
+    assert kept["no_proxy"] == kept["NO_PROXY"] == "intranet,127.0.0.1,localhost,::1"
+    assert (bare["NO_PROXY"], "no_proxy" in bare) == ("intranet", False)
+
+
+def test_state_that_cannot_be_kept_here_is_kept_elsewhere(
+    no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below the user's own state, and where there is no home either, in a new temporary folder."""
+    (tmp_path / "runs").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert keep_prefect_state_in_sight() == tmp_path / "state" / "bulk-style-transfer" / "prefect"
+
+    monkeypatch.delenv("PREFECT_HOME")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    place = keep_prefect_state_in_sight()
+    assert place is not None
+    assert place.name.startswith("nst-prefect-")
+    assert os.environ["PREFECT_HOME"] == str(place)

@@ -1,0 +1,62 @@
+"""Surroundings that a run has to get along with."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+NOBODY = "http://127.0.0.1:9"
+
+
+def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
+    """Proxies that lead nowhere, an empty PREFECT_API_URL, files named like modules, a folder that is a file."""
+    for name in ("random.py", "json.py", "flows.py", "nst_core.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
+    (tmp_path / "runs").touch()  # so that Prefect's state cannot be kept below it
+    proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), NOBODY)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
+    outcome = subprocess.run(
+        [Path(sys.executable).parent / "nst", "run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out"],
+        cwd=tmp_path,
+        env=environment | proxies | {"PREFECT_API_URL": "", "XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert "6 succeeded" in outcome.stdout
+    assert "Prefect's own state is in state/bulk-style-transfer/prefect" in outcome.stdout
+    assert "ERROR" not in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> None:
+    """Exit code 4, and nothing is begun."""
+    command = ("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out")
+    outcome = nst(*command, env={"PREFECT_API_URL": f"{NOBODY}/api"})
+
+    assert outcome.returncode == 4
+    assert outcome.stderr.count("\n") == 1
+    assert f"nst: {NOBODY}/api: the Prefect server does not answer (" in outcome.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -> None:
+    """A manifest in Greek on a Latin-1 terminal: each line is printed, and no command ends in a UnicodeEncodeError."""
+    shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / "γάτα.jpg")
+    (tmp_path / "pairs.csv").write_text("content,style\nγάτα.jpg,κύματα.jpg\n", encoding="utf-8")
+    outcome = nst("validate", "pairs.csv", env={"PYTHONIOENCODING": "iso-8859-1"})
+    told = nst("validate", "pairs.csv", "--json", env={"PYTHONIOENCODING": "iso-8859-1"})
+
+    assert outcome.returncode == told.returncode == 3, outcome.stderr
+    assert "\\u03ba\\u03cd\\u03bc" in outcome.stdout
+    assert json.loads(told.stdout)["problems"][0]["row"] == 2
