@@ -25,13 +25,13 @@ import json, sys, time
 from flows.output.ledger import Ledger
 from flows.limits import Limits
 from flows.manifest.load import load_manifest
-from flows.run.plan import plan_run
+from flows.run.plan import Earlier, Share, plan_run
 from flows.settings import Selection
 from nst_core.options import StylizeOptions
 began = time.monotonic()
 _, manifest = load_manifest(sys.argv[1], StylizeOptions(), Limits())
 index = Ledger(sys.argv[2]).index()
-plan = plan_run(manifest, index, sys.argv[3], Selection(), frozenset(), 16, 1)
+plan = plan_run(manifest, sys.argv[3], Selection(), Earlier(index), Share(1, 16))
 told = {"seconds": time.monotonic() - began, "rows": len(manifest.pairs), "done": len(plan.done)}
 told["read"] = index.read_now
 # Not getrusage: what a process used before it was another program counts there.
