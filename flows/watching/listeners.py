@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -20,7 +20,9 @@ from flows.worker.messages import Message
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-"""At the end of a run, for whoever has not taken in all its news."""
+"""At the end of a run, for whoever takes in none of the news that is left."""
+HURRY_SECONDS = 2.0
+"""The same where the run was interrupted."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,22 @@ def watchers_here() -> tuple[Watcher, ...]:
 @contextmanager
 def told(run: RunStarted, watchers: Iterable[Watcher], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Hear]:
     """Tell watchers of a run, for as long as the block lasts; what is yielded returns at once and raises nothing."""
-    with ExitStack() as stack:
-        asides = [_Aside(watcher, run) for watcher in watchers]
+    asides = [_Aside(watcher, run) for watcher in watchers]
+
+    def hear(worker: str, message: Message) -> None:
         for aside in asides:
-            stack.callback(aside.close, patience_seconds)
+            aside.tell(worker, message)
 
-        def hear(worker: str, message: Message) -> None:
-            for aside in asides:
-                aside.tell(worker, message)
-
+    try:
         yield hear
+    except BaseException:
+        patience_seconds = min(patience_seconds, HURRY_SECONDS)  # as an interrupted run is to end within seconds
+        raise
+    finally:
+        for aside in asides:
+            aside.close()
+        for aside in asides:
+            aside.wait(patience_seconds)
 
 
 class _Aside:
@@ -98,10 +106,17 @@ class _Aside:
         if not self._is_over:
             self._news.put((worker, message))
 
-    def close(self, patience_seconds: float) -> None:
+    def close(self) -> None:
         self._news.put(None)
-        self._thread.join(patience_seconds)
+
+    def wait(self, patience_seconds: float) -> None:
+        """Until all news is taken in: for a slow reader as long as it reads, for one that hangs not longer than this."""
+        left = -1
+        while self._thread.is_alive() and self._news.qsize() != left:
+            left = self._news.qsize()
+            self._thread.join(patience_seconds)
         if self._thread.is_alive():
+            self._is_over = True
             logger.warning("%s does not take in the news of the run, and is left behind", self._name)
 
     def _work(self, watcher: Watcher, run: RunStarted) -> None:

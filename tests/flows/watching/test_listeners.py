@@ -79,6 +79,37 @@ def test_one_that_hangs_holds_nobody(caplog: pytest.LogCaptureFixture) -> None:
     assert "does not take in the news" in caplog.text
 
 
+def test_a_slow_reader_hears_everything() -> None:
+    """However long it takes for all, as long as it takes something in: no line of a pipe is lost."""
+    heard: list[object] = []
+
+    def slow(_run: RunStarted) -> Hear:
+        return lambda worker, message: (time.sleep(0.05), heard.append(message)) and None
+
+    with told(run_of(64), [slow], patience_seconds=0.2) as hear:
+        for number in range(20):
+            hear("cpu", pair_record(f"pair-{number}"))
+
+    assert len(heard) == 20
+
+
+def test_an_interrupted_run_does_not_wait_for_a_watcher() -> None:
+    """One that hangs costs an interruption a few seconds, whatever the patience."""
+    let_go = threading.Event()
+    began = time.monotonic()
+
+    def interrupted() -> None:
+        with told(run_of(64), [lambda _run: lambda _worker, _message: let_go.wait(60) and None]) as hear:
+            hear("cpu", pair_record("pair-2"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    let_go.set()
+
+    assert time.monotonic() - began < 20
+
+
 def test_watchers_are_those_of_the_context() -> None:
     """What one thread's runs are watched by is nothing to another's; inner blocks add to outer ones."""
     first, second = noting([]), noting([])
