@@ -110,7 +110,7 @@ class _Aside:
         self._news.put(None)
 
     def wait(self, patience_seconds: float) -> None:
-        """Until all news is taken in: for a slow reader as long as it reads, for one that hangs not longer than this."""
+        """Until all news is taken in: for a slow reader as long as it reads, for one that hangs only so long."""
         left = -1
         while self._thread.is_alive() and self._news.qsize() != left:
             left = self._news.qsize()

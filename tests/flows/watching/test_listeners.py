@@ -84,7 +84,11 @@ def test_a_slow_reader_hears_everything() -> None:
     heard: list[object] = []
 
     def slow(_run: RunStarted) -> Hear:
-        return lambda worker, message: (time.sleep(0.05), heard.append(message)) and None
+        def hear(_worker: str, message: Message) -> None:
+            time.sleep(0.05)
+            heard.append(message)
+
+        return hear
 
     with told(run_of(64), [slow], patience_seconds=0.2) as hear:
         for number in range(20):
