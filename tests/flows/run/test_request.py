@@ -1,9 +1,15 @@
-"""flows.run.request.settings_again: what a retry takes over from the run whose failures it does again."""
+"""flows.run.request: what a run was asked, resolved once; what a retry takes over from an earlier run."""
 
-from builders import run_record
+import dataclasses
+from pathlib import Path
 
-from flows.run.request import settings_again
-from flows.settings import RunSettings
+import pytest
+from builders import Painter, run_record
+
+from flows.errors import NotAllowed, OutputError
+from flows.run.request import Asked, resolve, resolved_already, settings_again
+from flows.settings import RunSettings, Selection
+from nst_core.errors import OptionsError
 
 
 def test_the_look_is_taken_over_and_the_place_is_not() -> None:
@@ -25,3 +31,33 @@ def test_the_stub_stays_the_stub() -> None:
     record = run_record(settings=given.model_dump(mode="json"), backbone="stub")
 
     assert settings_again(record) == given
+
+
+@pytest.fixture
+def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
+    """A manifest of one pair, and where it goes."""
+    (tmp_path / "pairs.csv").write_text(f"content,style\n{photo('a.png')},{waves}\n")
+    return Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
+
+
+def test_what_was_resolved_before_is_not_read_again(asked: Asked) -> None:
+    """The flow finds what the command has resolved, if it is asked the same with the same rights; afterwards nothing."""
+    first = resolve(asked)
+    with resolved_already(first):
+        assert resolve(dataclasses.replace(asked)) is first
+        assert resolve(dataclasses.replace(asked, selection=Selection(limit=1))) is not first
+        with pytest.raises(NotAllowed):  # what is not started by a person may only read what is listed
+            resolve(asked, strict=True)
+    assert resolve(asked) is not first
+
+
+def test_overrides_go_without_a_manifest(asked: Asked) -> None:
+    """With one they would be options."""
+    with pytest.raises(OptionsError, match="overrides go with a run without a manifest"):
+        resolve(dataclasses.replace(asked, overrides={"steps": 3}))
+
+
+def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:
+    """Said with the place where a run would be."""
+    with pytest.raises(OutputError, match="no run has been made into this output"):
+        resolve(Asked(str(tmp_path)))
