@@ -89,9 +89,9 @@ def bulk_stylize(
         except BaseException:
             finish_run(run)  # the table then shows what is done and what is pending
             raise
-        summary = _finish(run)
-    check_credentials(run, summary)
-    return _final_state(run, summary)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+        finished = _finish(run)
+    check_credentials(run, finished)
+    return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
 
 
 def _carry_out(run: PreparedRun, runner: Runner) -> None:
@@ -115,12 +115,12 @@ def _start_of(run: PreparedRun) -> RunStarted:
     )
 
 
-def _finish(run: PreparedRun) -> RunSummary:
+def _finish(run: PreparedRun) -> FinishedRun:
     """Write the tables, and then what is for eyes alone."""
     finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS_REPORTED))
     page = _write_report(run, finished)
     show_end(finished.summary, finished.rows, page)
-    return finished.summary
+    return finished
 
 
 def _write_report(run: PreparedRun, finished: FinishedRun) -> str | None:
@@ -136,9 +136,10 @@ def _write_report(run: PreparedRun, finished: FinishedRun) -> str | None:
         return None
 
 
-def _final_state(run: PreparedRun, summary: RunSummary) -> State[Any]:
+def _final_state(finished: FinishedRun) -> State[Any]:
+    summary = finished.summary
     message = counts_in_words(summary)
-    if summary.pending > len(run.plan.unselected):
+    if finished.left:
         message = f"{message}, {summary.pending} pending: run again"
         return Failed(name="Incomplete", message=message, data=RunIncomplete(message, summary))
     if summary.failed or summary.rejected:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from nst_core.errors import BadImage, DivergedError, NstError, OptionsError, ShapeError
+from nst_core.errors import BadImage, NstError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 
 Status = Literal["succeeded", "failed", "rejected", "pending"]
@@ -119,6 +119,8 @@ class RunPlan:
     batches: tuple[Batch, ...]
     done: tuple[PlannedPair, ...]
     unselected: tuple[PlannedPair, ...]
+    settled: int = 0
+    """Of the unselected, those that are left alone as another attempt would only fail again."""
 
     @property
     def todo(self) -> tuple[PlannedPair, ...]:
@@ -126,9 +128,12 @@ class RunPlan:
         return tuple(sorted((pair for batch in self.batches for pair in batch.pairs), key=lambda p: p.spec.row))
 
 
-FOR_GOOD = (BadImage, OptionsError, ShapeError, DivergedError)
-"""Errors that follow from what a pair's fingerprint is made of, its pictures and options. Storage, memory, a process
-that died, and errors of our own making may be others the next time."""
+FOR_GOOD = (BadImage, OptionsError, ShapeError)
+"""Errors that follow from what a pair's fingerprint is made of, its pictures and options. Precision, storage, memory, a
+process that died, and errors of our own making may be others the next time."""
+
+
+FOR_GOOD_KINDS = frozenset(error.kind for error in FOR_GOOD)
 
 
 class _Record(BaseModel):

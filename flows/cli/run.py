@@ -27,12 +27,12 @@ from flows.cli.app import (
 )
 from flows.cli.options import options_from, settings_of, validated
 from flows.environment import keep_prefect_state_in_sight
-from flows.errors import StorageError
+from flows.errors import ServiceError, StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
-from flows.run.request import Asked, check_feasible, resolve, resolved_already
+from flows.run.request import Asked, check_feasible, resolve, resolved_already, settings_again
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
 from nst_core.options import StylizeOptions
@@ -81,7 +81,9 @@ def retry(
     address = storage.absolute(output)
     validated(StylizeOptions, options)
     latest, _ = Ledger(address).latest_run()
-    again = settings_of({**latest.settings, "weights_sha256": latest.weights_sha256, **settings})
+    is_debugged = latest.settings.get("runner") == "inline"  # which no later run is to take over
+    earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
+    again = settings_of({**earlier, "weights_sha256": latest.weights_sha256, **settings})
     selection = Selection(only_failed=True, max_attempts=max_attempts)
     asked = Asked(address, settings=again, selection=selection, overrides=options)
     _run_flow(asked, _Shown(quiet, json_lines, as_json))
@@ -107,6 +109,7 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
+    from httpx import TransportError
     from prefect import tags
 
     from flows.bulk_stylize import bulk_stylize
@@ -119,6 +122,11 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
         code = ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
     except RunIncomplete as incomplete:
         summary, code = incomplete.summary, ExitCode.INTERRUPTED
+    except TransportError as error:
+        raise ServiceError(
+            f"the Prefect server stopped answering ({type(error).__name__}), and could not be told how the run ended; "
+            f"`nst status {request.output}` says what is done, the same command again does the rest"
+        ) from error
     try:
         _tell(summary, shown, state_folder)
     except StorageError as error:  # the run is over all the same, and its exit code is its own

@@ -10,7 +10,9 @@ Knows nothing of torch, prefect or tables.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -19,7 +21,7 @@ from flows import storage
 from flows.errors import CredentialsExpired, NotFound, OutputError
 from flows.output.snapshot import NAME as SNAPSHOT_NAME
 from flows.output.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
-from flows.records import AttemptRecord, PairRecord, PlannedPair, RunRecord
+from flows.records import FOR_GOOD_KINDS, AttemptRecord, PairRecord, PlannedPair, RunRecord
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -150,11 +152,22 @@ class Ledger:
         name = f"{key[0]}-{key[1]}-{number}.json"
         return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
 
-    def settled(self, index: LedgerIndex) -> frozenset[PairKey]:
-        """The pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
-        failed = [(key, number) for key, number in index.attempts.items() if key not in index.done]
-        attempts = storage.each(lambda one: self.read_attempt(*one), failed)
-        return frozenset(key for (key, _), attempt in zip(failed, attempts, strict=True) if not attempt.retryable)
+    def settled(self, keys: Iterable[PairKey], index: LedgerIndex) -> frozenset[PairKey]:
+        """Those pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
+        failed = [key for key in keys if key in index.attempts]
+        return frozenset(
+            key
+            for key, is_settled in zip(failed, storage.each(partial(self._is_settled, index), failed), strict=True)
+            if is_settled
+        )
+
+    def _is_settled(self, index: LedgerIndex, key: PairKey) -> bool:
+        try:
+            attempt = self.read_attempt(key, index.attempts[key])
+        except (NotFound, OutputError):  # moved away, or damaged: it is tried
+            return False
+        # Earlier releases called more of them not retryable.
+        return not attempt.retryable and attempt.error_kind in FOR_GOOD_KINDS
 
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
         """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""

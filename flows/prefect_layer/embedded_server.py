@@ -45,6 +45,7 @@ def prepare_embedded_server() -> None:
                 super().start(timeout)
 
         def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the user's folder is not Python's own
             if not hasattr(signal, "pthread_sigmask"):  # Windows has none
                 return super()._run_uvicorn_command()
             # A process inherits what is blocked, and may set a handler for it but never hears of it.
@@ -66,10 +67,13 @@ def kept_running() -> Iterator[None]:
     keeper.start()
     try:
         yield
+    except BaseException as error:
+        if not isinstance(error, Exception):  # an interruption
+            _end_those_that_are_ending()
+        raise
     finally:
         ended.set()
         keeper.join()
-        _end_those_that_are_ending()
         _revive()  # Prefect is about to tell it how the run ended
 
 

@@ -10,7 +10,7 @@ from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.crew import Crew
 from flows.run.prepare import PreparedRun, places_of
 from flows.runners import Runner
-from flows.watching.listeners import Hear
+from flows.worker.messages import Hear
 
 
 def fan_out(run: PreparedRun, runner: Runner, hear: Hear) -> None:

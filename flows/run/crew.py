@@ -5,7 +5,6 @@ starts those, such as a task of Prefect's per batch.
 """
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flows.errors import CredentialsExpired, PoolStopped
@@ -14,12 +13,9 @@ from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
-from flows.worker.messages import LeftPending, Message
+from flows.worker.messages import Hear, LeftPending, Message
 
 logger = logging.getLogger(__name__)
-
-Hear = Callable[[str, Message], None]
-"""Takes in what a worker, of this name, says."""
 
 
 @dataclass

@@ -21,11 +21,13 @@ class FinishedRun:
     Attributes:
         summary: the run in numbers.
         rows: of its table.
+        left: rows that the run took on and that are pending all the same.
         outcomes: the same rows with their records, as they were read for the table; empty where they are not kept.
     """
 
     summary: RunSummary
     rows: list[Row]
+    left: int
     outcomes: tuple[Outcome, ...] = ()
 
 
@@ -66,16 +68,18 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
-    return FinishedRun(summary, rows, kept)
+    taken_on = {pair.spec.pair_id for pair in run.plan.todo}
+    left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
+    return FinishedRun(summary, rows, left, kept)
 
 
-def check_credentials(run: PreparedRun, summary: RunSummary) -> None:
+def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
     """Say so if rows were left because credentials ran out: no more runs will do them until they are renewed.
 
     Raises:
         CredentialsExpired: then nothing was wrong with the rows, which are pending.
     """
-    if summary.pending <= len(run.plan.unselected):
+    if not finished.left:
         return
     for address in (run.plan.todo[-1].spec.content, run.plan.todo[-1].spec.style):
         try:

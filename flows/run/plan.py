@@ -9,7 +9,7 @@ anything else is left.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -32,6 +32,10 @@ FULL_BATCH = 64
 """Pairs that fill a large GPU more than once: below this, more of its time goes into a batch's start and end."""
 
 
+def _none_of(_keys: Iterable[PairKey]) -> frozenset[PairKey]:
+    return frozenset()
+
+
 @dataclass(frozen=True)
 class Earlier:
     """What an output knows of pairs before a run.
@@ -39,12 +43,12 @@ class Earlier:
     Attributes:
         index: what is done, and what failed how often.
         retried: the run whose failures are to be done again; None where this is no retry.
-        settled: failures that another attempt would only repeat: they follow from the pictures and options alone.
+        settled_of: those of some pairs that failed in a way that another attempt would only repeat.
     """
 
     index: LedgerIndex = field(default_factory=LedgerIndex)
     retried: RunRecord | None = None
-    settled: frozenset[PairKey] = frozenset()
+    settled_of: Callable[[Iterable[PairKey]], frozenset[PairKey]] = _none_of
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,13 @@ def plan_run(manifest: Manifest, weights_sha256: str, selection: Selection, earl
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
     wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
-    todo = wanted[: selection.limit]
+    # Whoever names a pair, or asks for what failed, wants it tried; a run that comes every night does not.
+    settled = frozenset() if selection.only or selection.only_failed else earlier.settled_of(map(key_of, wanted))
+    todo = [pair for pair in wanted if key_of(pair) not in settled][: selection.limit]
     chosen = {pair.spec.pair_id for pair in todo}
     unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
-    return RunPlan(batches=in_batches(todo, share.pairs_per_task, share.devices), done=done, unselected=unselected)
+    batches = in_batches(todo, share.pairs_per_task, share.devices)
+    return RunPlan(batches, done, unselected, len(settled))
 
 
 def fingerprinted(
@@ -166,8 +173,7 @@ def _is_selected(pair: PlannedPair, selection: Selection, earlier: Earlier) -> b
         return False
     if selection.only_failed:
         return earlier.retried is not None and has_failed(pair_id, earlier.retried, earlier.index)
-    # Whoever names a pair, or asks for what failed, wants it tried; a run that comes every night does not.
-    return bool(selection.only) or key_of(pair) not in earlier.settled
+    return True
 
 
 def has_failed(pair_id: str, run: RunRecord, index: LedgerIndex) -> bool:

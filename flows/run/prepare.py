@@ -8,6 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
@@ -63,6 +64,13 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
         earlier,
         Share(len(means.devices), request.settings.pairs_per_task),
     )
+    if plan.settled:
+        logger.warning(
+            "rows left alone as they would only fail again: %d; `nst status` names them, `nst retry %s` tries them all "
+            "the same",
+            plan.settled,
+            request.output,
+        )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, "_SUCCESS"))
     ledger.start_run(record, request.data)
@@ -83,16 +91,8 @@ def new_run_id() -> str:
 
 def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier:
     if request.selection.only_failed:
-        return Earlier(index, ledger.latest_run()[0])
-    settled = ledger.settled(index)
-    if settled:
-        logger.warning(
-            "%d pairs failed before in a way that another attempt would only repeat, and are left alone: "
-            "`nst status %s` names them, `nst retry` tries them all the same",
-            len(settled),
-            request.output,
-        )
-    return Earlier(index, settled=settled)
+        return Earlier(index, request.latest or ledger.latest_run()[0])
+    return Earlier(index, settled_of=partial(ledger.settled, index=index))
 
 
 def _fingerprints(plan: RunPlan, retried: RunRecord | None) -> dict[str, str]:

@@ -54,6 +54,7 @@ class RunRequest:
         options: for rows that did not say otherwise.
         overrides: all that go on top of the rows' own, those of the runs that are done again included.
         limits: what the operator allows.
+        latest: the run that is done again, where there was no manifest.
     """
 
     asked: Asked
@@ -65,6 +66,7 @@ class RunRequest:
     selection: Selection
     overrides: Mapping[str, Any]
     limits: Limits
+    latest: RunRecord | None = None
 
 
 _resolved: ContextVar[RunRequest | None] = ContextVar("resolved", default=None)
@@ -156,4 +158,4 @@ def _again(asked: Asked, output: str, limits: Limits) -> RunRequest:
     overrides = {**latest.overrides, **asked.overrides}
     settings = asked.settings or settings_again(latest)
     loaded = within_limits(loaded, limits)
-    return RunRequest(asked, output, data, loaded, latest.options, settings, asked.selection, overrides, limits)
+    return RunRequest(asked, output, data, loaded, latest.options, settings, asked.selection, overrides, limits, latest)

@@ -70,7 +70,7 @@ class Worker:
         """Call a function in the worker's process, with a callable for what it has to say in its first place.
 
         What it says goes to `on_message` as it comes, and all of it before this returns or raises, whatever the end.
-        Once the call has begun, `watch` is called at least twice a second, and by raising an error kills the process.
+        `watch` is called at least twice a second, and by raising an error kills the process.
 
         Raises:
             WorkerDied: if the process ended before the function had.
@@ -83,7 +83,7 @@ class Worker:
             link.call(Call(function, args, kwargs))
             while heard.ended is None:
                 link.receive(LISTEN_SECONDS, heard)
-                if heard.has_begun and heard.ended is None:
+                if heard.ended is None:
                     watch()
         except BaseException as error:
             self._pool.lose(self, link)  # or the next call would hear the rest of this one

@@ -57,7 +57,7 @@ def _close(file: IO[str]) -> None:
 
 
 def _port(text: str) -> int | None:
-    if text.isdigit() and 0 < int(text) < 65536:
+    if text.isdecimal() and 0 < int(text) < 65536:
         return int(text)
     if text:
         logger.warning("%s: expected a port, 1 to 65535, got %r; metrics are not served", PORT, text)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from flows.records import PlannedPair, RejectedRow
 from flows.wording import redacted
-from flows.worker.messages import Message
+from flows.worker.messages import Hear, Message
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,6 @@ class RunStarted:
     precision: str
 
 
-Hear = Callable[[str, Message], None]
-"""Takes in what a worker, of this name, says."""
 Watcher = Callable[[RunStarted], Hear]
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
@@ -124,7 +122,7 @@ class _Aside:
             hear = watcher(run)
             while (news := self._news.get()) is not None:
                 hear(*news)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the pairs go on
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the pairs go on
             self._is_over = True
             logger.warning(
                 "%s is told no more of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")

@@ -5,8 +5,8 @@ import logging
 
 from flows import stub
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.watching.listeners import Hear, RunStarted
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+from flows.watching.listeners import RunStarted
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from prometheus_client import (
 )
 
 from flows.records import AttemptRecord, PairRecord
-from flows.watching.listeners import Hear, RunStarted
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+from flows.watching.listeners import RunStarted
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ WRITE_SECONDS = 10.0
 
 
 class Metrics:
-    """A watcher that counts, for all runs of this process."""
+    """A watcher that counts for one run."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -61,7 +61,7 @@ class Metrics:
         self._lock = threading.Lock()
 
     def watch(self, run: RunStarted) -> Hear:
-        """Count this run too: see `flows.watching.listeners.Watcher`."""
+        """Count this run: see `flows.watching.listeners.Watcher`."""
         self._run.clear()
         self._run.labels(run.run_id, run.output, run.backbone).set(1)
         self._began.set_to_current_time()
@@ -107,8 +107,8 @@ def served(metrics: Metrics, host: str, port: int) -> Iterator[None]:
     """Answer `GET /metrics` for as long as the block lasts; a port that is taken is told, and no reason to stop."""
     try:
         server, thread = start_http_server(port, host, metrics.registry)
-    except OSError as error:
-        logger.warning("metrics cannot be served on %s port %d: %s", host, port, error.strerror)
+    except Exception as error:  # noqa: BLE001  # of the socket, or of a host that is no name
+        logger.warning("metrics cannot be served on %s port %d: %s", host, port, error)
         yield
         return
     try:
@@ -131,18 +131,15 @@ def written(metrics: Metrics, path: str, every_seconds: float = WRITE_SECONDS) -
         metrics.on_end()
         ended.set()
         writer.join()
-        _write(metrics, path)
 
 
 def _keep(metrics: Metrics, path: str, ended: threading.Event, every_seconds: float) -> None:
-    due = time.monotonic()
-    while not ended.wait(max(0.0, due - time.monotonic())):
-        _write(metrics, path)
-        due += every_seconds
-
-
-def _write(metrics: Metrics, path: str) -> None:
+    """Write at once, now and then, and at the end; a file that cannot be written is warned of once, and left out."""
     try:
+        due = time.monotonic()
+        while not ended.wait(max(0.0, due - time.monotonic())):
+            write_to_textfile(path, metrics.registry)
+            due += every_seconds
         write_to_textfile(path, metrics.registry)
-    except OSError as error:
-        logger.warning("metrics cannot be written to %s: %s", path, error.strerror)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the pairs go on
+        logger.warning("metrics cannot be written to %s: %s", path, error)

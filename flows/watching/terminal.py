@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.watching.listeners import Hear, RunStarted
+from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing, WorkerState
-from flows.worker.messages import Message
+from flows.worker.messages import Hear, Message
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4

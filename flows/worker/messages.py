@@ -50,3 +50,5 @@ class StepTaken:
 Outcome = PairRecord | AttemptRecord | LeftPending
 Message = ChunkStarted | StepTaken | Outcome
 Report = Callable[[Message], None]
+Hear = Callable[[str, Message], None]
+"""Takes in what a worker, of this name, says."""

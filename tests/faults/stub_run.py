@@ -98,8 +98,9 @@ def _carried_out(run: StubRun) -> int:
         prepared = prepare_run(request, local_means(request.settings))
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda pair: _done(pair, run, prepared.record.run_id), prepared.plan.todo))
-        summary = finish_run(prepared).summary
-    check_credentials(prepared, summary)
+        finished = finish_run(prepared)
+    check_credentials(prepared, finished)
+    summary = finished.summary
     if summary.pending:
         return 75
     return 3 if summary.failed or summary.rejected else 0

@@ -15,7 +15,7 @@ PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
     [
         (BadImage("cat.png", "truncated", "expected a whole PNG"), False),
         (OptionsError("too small for relu5_1"), False),
-        (DivergedError("NaN"), False),
+        (DivergedError("NaN"), True),
         (OutOfMemory("8 GB"), True),
         (NotFound("no file"), True),
         (Forbidden("no rights"), True),

@@ -221,12 +221,14 @@ def test_the_key_of_a_planned_pair_is_its_id_and_fingerprint() -> None:
 
 
 def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> None:
-    """Of several attempts the last one counts; a pair that was done since is none of them."""
-    output = str(tmp_path)
-    ledger = Ledger(output)
-    for pair_id, attempts in {"bad": [True, False], "down": [False, True], "done": [False]}.items():
+    """Of several attempts the last one counts; one that cannot be read, or of a kind that may pass, settles nothing."""
+    ledger = Ledger(str(tmp_path))
+    for pair_id, attempts in {"bad": [True, False], "down": [False, True], "damaged": [False]}.items():
         for number, retryable in enumerate(attempts, start=1):
             ledger.add_attempt(attempt_record(pair_id, attempt=number, retryable=retryable))
-    commit_with_image(output, pair_record("done"))
+    ledger.add_attempt(attempt_record("gone", error_kind="not_found", retryable=False))  # as earlier releases had it
+    (tmp_path / "_nst" / "attempts" / f"damaged-{FINGERPRINT}-1.json").write_text("")
+    index = ledger.index()
 
-    assert ledger.settled(ledger.index()) == {("bad", FINGERPRINT)}
+    assert ledger.settled(index.attempts, index) == {("bad", FINGERPRINT)}
+    assert ledger.settled([("down", FINGERPRINT), ("never", FINGERPRINT)], index) == frozenset()

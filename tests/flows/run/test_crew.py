@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import Painter
+from builders import Painter, attempt_record
 
 from flows.errors import CredentialsExpired, WorkerDied
+from flows.output.ledger import Ledger
 from flows.run.crew import Crew, Tally
 from flows.run.finish import finish_run
 from flows.run.prepare import PreparedRun, prepare_run
@@ -60,6 +61,18 @@ def test_every_pair_is_done_and_told(prepared: Prepare) -> None:
     outcomes = [message.pair_id for _, message in heard if hasattr(message, "fingerprint")]
     assert (sorted(outcomes), {worker for worker, _ in heard}) == ([f"pair-{n}" for n in range(4)], {"here"})
     assert finish_run(run).summary.succeeded == 4
+
+
+def test_what_is_left_is_what_was_taken_on(prepared: Prepare) -> None:
+    """A pair that failed for good and is left alone hides none that is pending."""
+    first = prepared()
+    bad = next(pair for pair in first.plan.todo if pair.spec.pair_id == "pair-3")
+    Ledger(first.job.output).add_attempt(attempt_record("pair-3", bad.fingerprint))
+    run = prepared()
+    finished = finish_run(run)
+
+    assert ([pair.spec.pair_id for pair in run.plan.unselected], run.plan.settled) == (["pair-3"], 1)
+    assert (finished.summary.pending, finished.summary.failed, finished.left) == (3, 1, 3)
 
 
 def test_a_tally_tells_failures(prepared: Prepare) -> None:

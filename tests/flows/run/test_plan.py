@@ -45,7 +45,7 @@ def plan_of(
     retried = run_record({spec.pair_id: f"of {spec.pair_id}" for spec in specs}) if is_retry else None
     attempts = index.attempts | {(pair_id, f"of {pair_id}"): 1 for pair_id in failed_before}
     index = dataclasses.replace(index, attempts=attempts)
-    earlier = Earlier(index, retried, frozenset(map(key_of, settled)))
+    earlier = Earlier(index, retried, lambda keys: frozenset(keys) & frozenset(map(key_of, settled)))
     return plan_run(manifest_of(specs), WEIGHTS, selection or Selection(), earlier, share)
 
 

@@ -41,7 +41,7 @@ def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
 
 
 def test_what_was_resolved_before_is_not_read_again(asked: Asked) -> None:
-    """The flow finds what the command has resolved, if it is asked the same with the same rights; afterwards nothing."""
+    """The flow finds what the command has resolved, if asked the same with the same rights; nothing afterwards."""
     first = resolve(asked)
     with resolved_already(first):
         assert resolve(dataclasses.replace(asked)) is first

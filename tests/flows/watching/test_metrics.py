@@ -80,6 +80,7 @@ def unused_tcp_port() -> int:
     [
         ("NST_METRICS_PORT", "none"),
         ("NST_METRICS_PORT", "70000"),
+        ("NST_METRICS_PORT", "²"),
         ("NST_METRICS_FILE", "/proc/none/nst.prom"),
         ("NST_JSON_LINES", "/proc/none/pairs.jsonl"),
     ],
