@@ -72,21 +72,21 @@ def test_other_addresses_are_refused(address: str) -> None:
     assert not caught.value.retryable
 
 
-HOME, CWD = "/home/somebody", "/work"
+HOME, CWD = "/home/somebody", "/here"
 
 
 @pytest.mark.parametrize(
     ("address", "typed", "cell"),
     [
         # alike
-        ("a/b.png", "/work/a/b.png", "/data/a/b.png"),
-        ("x/../a.png", "/work/a.png", "/data/a.png"),
+        ("a/b.png", "/here/a/b.png", "/data/a/b.png"),
+        ("x/../a.png", "/here/a.png", "/data/a.png"),
         ("/abs//a.png", "/abs/a.png", "/abs/a.png"),
-        ("x~y", "/work/x~y", "/data/x~y"),
-        ("./~/x", "/work/~/x", "/data/~/x"),
-        ("c:/x", "/work/c:/x", "/data/c:/x"),
-        ("12:30.png", "/work/12:30.png", "/data/12:30.png"),
-        ("arn/x.png", "/work/arn/x.png", "/data/arn/x.png"),
+        ("x~y", "/here/x~y", "/data/x~y"),
+        ("./~/x", "/here/~/x", "/data/~/x"),
+        ("c:/x", "/here/c:/x", "/data/c:/x"),
+        ("12:30.png", "/here/12:30.png", "/data/12:30.png"),
+        ("arn/x.png", "/here/arn/x.png", "/data/arn/x.png"),
         ("s3://b/k.png", "s3://b/k.png", "s3://b/k.png"),
         ("s3://b/a b/..k~1%20.png", "s3://b/a b/..k~1%20.png", "s3://b/a b/..k~1%20.png"),
         ("", None, None),
@@ -119,7 +119,7 @@ HOME, CWD = "/home/somebody", "/work"
         # a command line names folders too, and knows whose home is meant
         ("~", HOME, None),
         ("~/x", f"{HOME}/x", None),
-        ("~nobody-of-this-name/x", "/work/~nobody-of-this-name/x", None),
+        ("~nobody-of-this-name/x", "/here/~nobody-of-this-name/x", None),
         ("s3://b", "s3://b", None),
         ("s3://b/", "s3://b", None),
         ("s3://b/k/", "s3://b/k", None),
