@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
@@ -82,7 +83,7 @@ def bulk_stylize(
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
     request = resolve(asked, strict=deployment.id is not None)
     waits = request.settings.wait_for_output_seconds
-    with kept_running(), lease.held(request.output, waits), runner_of(request.settings) as runner:
+    with _no_tags(), kept_running(), lease.held(request.output, waits), runner_of(request.settings) as runner:
         run = prepare_run(request, runner.means)
         try:
             _carry_out(run, runner)
@@ -92,6 +93,11 @@ def bulk_stylize(
         finished = _finish(run)
     check_credentials(run, finished)
     return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+
+
+def _no_tags() -> TagsContext:
+    """A run's tags are its own: for those of a task Prefect asks the server, which may be gone, for leave to start."""
+    return TagsContext(current_tags=set())
 
 
 def _carry_out(run: PreparedRun, runner: Runner) -> None:

@@ -33,8 +33,10 @@ def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_p
     summary = json.loads((tmp_path / "runs/quickstart/summary.json").read_text())
     with closing(sqlite3.connect(f"{nst_environment['PREFECT_HOME']}/prefect.db")) as database:
         found = database.execute("select tags from flow_run where name = 'stylize quickstart.csv'").fetchall()
+        tasks = database.execute("select distinct tags from task_run").fetchall()
 
     assert done.returncode == 0, done.stderr
     assert [word for word in ("Traceback", "BrokenPipe", "told no more") if word in done.stderr] == []
     assert (summary["rows"], summary["succeeded"]) == (6, 6)
     assert {frozenset(json.loads(tags)) for (tags,) in found} == {frozenset({"nst", "command-line"})}
+    assert {tags for (tags,) in tasks} <= {"[]"}  # a tagged task asks the server for leave, and fails without one
