@@ -4,6 +4,8 @@
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import flow
@@ -25,7 +27,7 @@ from flows.report.gather import run_of
 from flows.report.run_page import write_page
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
 from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import Asked, RunRequest, resolve
 from flows.runners import Runner, runner_of
 from flows.settings import RunSettings, Selection
 from flows.watching.asked_for import operators_watchers
@@ -82,14 +84,15 @@ def bulk_stylize(
     asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
     request = resolve(asked, strict=deployment.id is not None)
-    waits = request.settings.wait_for_output_seconds
-    with _no_tags(), kept_running(), lease.held(request.output, waits), runner_of(request.settings) as runner:
+    with _no_tags(), kept_running(), _held(request) as hold, runner_of(request.settings) as runner:
         run = prepare_run(request, runner.means)
         try:
-            _carry_out(run, runner)
+            _carry_out(run, runner, hold)
         except BaseException:
-            finish_run(run)  # the table then shows what is done and what is pending
+            if not hold.is_lost:
+                finish_run(run)  # the table then shows what is done and what is pending
             raise
+        hold.check()  # or the table of whoever has taken over would be written over
         finished = _finish(run)
     check_credentials(run, finished)
     return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
@@ -100,11 +103,18 @@ def _no_tags() -> TagsContext:
     return TagsContext(current_tags=set())
 
 
-def _carry_out(run: PreparedRun, runner: Runner) -> None:
+@contextmanager
+def _held(request: RunRequest) -> Iterator[lease.Held]:
+    waits, take_over = request.settings.wait_for_output_seconds, request.settings.take_over
+    with request.limits.writing(request.output), lease.held(request.output, waits, take_over=take_over) as hold:
+        yield hold
+
+
+def _carry_out(run: PreparedRun, runner: Runner, hold: lease.Held) -> None:
     with operators_watchers() as theirs:
         watchers = (watch_log, watch_progress, *theirs, *watchers_here())
         with told(_start_of(run), watchers) as hear:
-            fan_out(run, runner, hear)
+            fan_out(run, runner, hear, hold)
 
 
 def _start_of(run: PreparedRun) -> RunStarted:

@@ -83,7 +83,7 @@ def retry(
     latest, _ = Ledger(address).latest_run()
     is_debugged = latest.settings.get("runner") == "inline"  # which no later run is to take over
     earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
-    again = settings_of({**earlier, "weights_sha256": latest.weights_sha256, **settings})
+    again = settings_of({**earlier, "take_over": False, "weights_sha256": latest.weights_sha256, **settings})
     selection = Selection(only_failed=True, max_attempts=max_attempts)
     asked = Asked(address, settings=again, selection=selection, overrides=options)
     _run_flow(asked, _Shown(quiet, json_lines, as_json))
@@ -106,7 +106,8 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     request = resolve(asked)
     check_feasible(request)
     check_named_server()
-    lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
+    if not request.settings.take_over:
+        lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
     # Here, after the settings: prefect reads them once.
     from httpx import TransportError

@@ -6,6 +6,7 @@ from typing import Any
 from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.output.lease import Held
 from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.crew import Crew
 from flows.run.prepare import PreparedRun, places_of
@@ -13,8 +14,8 @@ from flows.runners import Runner
 from flows.worker.messages import Hear
 
 
-def fan_out(run: PreparedRun, runner: Runner, hear: Hear) -> None:
-    """Run every batch as a task, each as soon as a worker is idle.
+def fan_out(run: PreparedRun, runner: Runner, hear: Hear, hold: Held) -> None:
+    """Run every batch as a task, each as soon as a worker is idle, for as long as the output is held.
 
     Raises:
         The error that stopped a task, if one did: errors of single pairs never do.
@@ -24,6 +25,7 @@ def fan_out(run: PreparedRun, runner: Runner, hear: Hear) -> None:
     runner.warn_of(places_of(run))
     threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
     with runner.pool(len(run.plan.batches)) as pool, threads as tasks:
+        hold.when_lost(pool.stop)
         crew = Crew(run, pool, hear)
         stylize_batch = batch_task(crew)
         futures: list[PrefectConcurrentFuture[Any]] = []
