@@ -93,6 +93,7 @@ def locked(folder: int) -> Iterator[None]:
             lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=folder)
             if not _has_locked(lock):
                 _tell(folder, NO_LOCKS)
+                os.unlink(LOCK, dir_fd=folder)
         with _one_at_a_time:
             yield
     finally:

@@ -19,6 +19,7 @@ from flows.inbox.files import Claim, InboxFiles, Start
 from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
 from flows.output import lease
+from flows.output.lease_file import as_json, new_lease
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
@@ -352,9 +353,8 @@ def test_a_second_visit_at_once_does_nothing(world: World) -> None:
 def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder on another machine that renews no more is waited for, for its term, and then followed."""
     world.drop("spring.csv", GOOD)
-    storage.create(
-        lease.address_of(world.inbox.place), lease._json(lease._new_lease(1.0).model_copy(update={"host": "gone"}))
-    )
+    gone = new_lease(1.0).model_copy(update={"host": "gone"})
+    storage.create(lease.address_of(world.inbox.place), as_json(gone))
 
     assert world.visit() == Visit(busy=True)
     time.sleep(1.2)
