@@ -17,6 +17,7 @@ from flows.runners.pool import Link, Pool
 from flows.runners.runner import Means, Runner
 from flows.runners.said import Call, Hear
 from flows.settings import RunSettings
+from nst_core.allowance import usable_cpus
 
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Read by OpenMP when a worker loads torch. Threads that spin while they wait lose several times over as soon as
@@ -54,7 +55,7 @@ def local_means(settings: RunSettings) -> Means:
     devices = devices * settings.cpu_workers if devices == ("cpu",) else devices
     # Processes that share the cores; one alone leaves it to torch.
     shared = len(devices) > 1 and devices[0] == "cpu"
-    threads = max(1, (os.cpu_count() or 1) // len(devices)) if shared else None
+    threads = max(1, usable_cpus() // len(devices)) if shared else None
     return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)
 
 
