@@ -7,23 +7,33 @@ and a server that it ends first leaves Prefect asking for minutes how to say tha
 server never hears of it.
 """
 
+import atexit
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import prefect
 from prefect.settings import get_current_settings
 
-from flows.prefect_layer.server import answers
+from flows.errors import ServiceError
+from flows.prefect_layer.database import make_usable
+from flows.prefect_layer.server import SERVER_LOG, answers, opened_log, reason_in
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+LOOK_OFTEN_SECONDS = 0.1
+"""While one is starting."""
+ATTEMPTS = 3
+"""Another process may have taken the port, and a database may have to be looked at thoroughly."""
 
 _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
@@ -42,20 +52,69 @@ def prepare_embedded_server() -> None:
     class EmbeddedServer(SubprocessASGIServer):
         def start(self, timeout: int | None = None) -> None:
             with _starting:  # a second run would take one that is just starting for one that answers
-                super().start(timeout)
-
-        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-            os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the user's folder is not Python's own
-            if not hasattr(signal, "pthread_sigmask"):  # Windows has none
-                return super()._run_uvicorn_command()
-            # A process inherits what is blocked, and may set a handler for it but never hears of it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                return super()._run_uvicorn_command()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                if not self.running:
+                    _start(self, timeout or get_current_settings().server.ephemeral.startup_timeout_seconds)
 
     EmbeddedServer()
+
+
+def _start(server: Any, seconds: float) -> None:
+    """Prefect's own start goes on until the time is up with a server that ends at once, and prints why as it is."""
+    home = get_current_settings().home
+    is_new = server.port is None
+    for attempt in range(ATTEMPTS):
+        if is_new:  # one that is started again has clients that know its port
+            server.port = server.find_available_port()
+        make_usable(home, thoroughly=attempt > 0)
+        server.server_process = _process(server.port, home / SERVER_LOG)
+        if _is_up(server, seconds):
+            server.running = True
+            atexit.register(server.stop)
+            return
+    raise ServiceError(
+        f"Prefect's embedded server does not start: {reason_in(home / SERVER_LOG)}. All it said is in "
+        f"{home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of yours"
+    )
+
+
+def _is_up(server: Any, seconds: float) -> bool:
+    """Wait until it answers, or has ended; one that does neither in time is ended."""
+    ends = time.monotonic() + seconds
+    while server.server_process.poll() is None and time.monotonic() < ends:
+        if answers(server.api_url):
+            return True
+        time.sleep(LOOK_OFTEN_SECONDS)
+    server.server_process.kill()
+    server.server_process.wait()
+    return False
+
+
+def _process(port: int, log: Path) -> "subprocess.Popen[Any]":
+    """Prefect's server alone, without its pages; what it has to say goes to a log."""
+    settings = get_current_settings().to_environment_variables(exclude_unset=True)
+    ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    # A random.py in the user's folder is not Python's own.
+    environment = {"PYTHONSAFEPATH": "1"} | os.environ | settings | ours
+    command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command += ["--app-dir", str(Path(prefect.__file__).parents[1])]  # which is the working folder else
+    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    with opened_log(log) as file, _deaf_to_interruptions():
+        return subprocess.Popen(  # noqa: S603  # our own interpreter
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        )
+
+
+@contextmanager
+def _deaf_to_interruptions() -> Iterator[None]:
+    """A process that is started here inherits what is blocked: it may set a handler for it, but never hears of it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows has none
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

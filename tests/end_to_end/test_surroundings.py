@@ -16,10 +16,13 @@ NOBODY = "http://127.0.0.1:9"
 
 
 def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
-    """Proxies that lead nowhere, an empty PREFECT_API_URL, files named like modules, a folder that is a file."""
+    """Proxies to nowhere, an empty PREFECT_API_URL, files named like modules, a folder and a database that are none."""
     for name in ("random.py", "json.py", "flows.py", "nst_core.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
     (tmp_path / "runs").touch()  # so that Prefect's state cannot be kept below it
+    state = tmp_path / "state" / "bulk-style-transfer" / "prefect"
+    state.mkdir(parents=True)
+    (state / "prefect.db").write_text("no database")
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), NOBODY)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
     outcome = subprocess.run(
@@ -35,6 +38,7 @@ def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert "6 succeeded" in outcome.stdout
     assert "Prefect's own state is in state/bulk-style-transfer/prefect" in outcome.stdout
+    assert "It is now prefect.db.set-aside-" in outcome.stderr
     assert "ERROR" not in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
@@ -48,6 +52,17 @@ def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> N
     assert outcome.stderr.count("\n") == 1
     assert f"nst: {NOBODY}/api: the Prefect server does not answer (" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_database_that_is_not_there_is_one_sentence(nst, tmp_path: Path) -> None:
+    """An embedded server that ends as soon as it is started is given up after seconds, with what it said last."""
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/none/prefect.db"}
+    outcome = nst("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out", env=database)
+
+    assert outcome.returncode == 4
+    assert "Traceback" not in outcome.stderr
+    assert "nst: Prefect's embedded server does not start: " in outcome.stderr
+    assert "unable to open database file" in outcome.stderr
 
 
 def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -> None:
