@@ -75,3 +75,25 @@ def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -
     assert outcome.returncode == told.returncode == 3, outcome.stderr
     assert "\\u03ba\\u03cd\\u03bc" in outcome.stdout
     assert json.loads(told.stdout)["problems"][0]["row"] == 2
+
+
+@pytest.fixture
+def latin_1(tmp_path: Path) -> dict[str, str]:
+    """The environment of a locale in Latin-1."""
+    places = tmp_path / "locales"
+    places.mkdir()
+    command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", places / "en_US.ISO-8859-1"]
+    if shutil.which("localedef") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no locale can be made here")
+    return {"LOCPATH": str(places), "LC_ALL": "en_US.ISO-8859-1", "LANG": "en_US.ISO-8859-1"}
+
+
+def test_files_are_found_by_their_bytes_whatever_the_locale(nst, latin_1: dict[str, str], tmp_path: Path) -> None:
+    """Under a locale of Latin-1, names in Greek and Latin are found, on the command line and in the manifest."""
+    for name in ("γάτα.jpg", "café.jpg"):
+        shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / name)
+    (tmp_path / "ζεύγη.csv").write_text("content,style\nγάτα.jpg,café.jpg\n", encoding="utf-8")
+    outcome = nst("validate", "ζεύγη.csv", env=latin_1)
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert "1 rows in order, files there" in outcome.stdout
