@@ -19,6 +19,7 @@ from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.fan_out import fan_out
+from flows.prefect_layer.plain_errors import log_errors_plainly
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
 from flows.report.gather import run_of
@@ -40,6 +41,7 @@ MOST_ROWS_REPORTED = 2000
 """Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
 
 take_up_defaults()
+log_errors_plainly()
 prepare_embedded_server()
 
 

@@ -13,12 +13,14 @@ from flows.inbox import SETTLE_SECONDS, Inbox, Visit, visit
 from flows.limits import limits_in_force
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
+from flows.prefect_layer.plain_errors import log_errors_plainly
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
 
 
 take_up_defaults()
+log_errors_plainly()
 
 
 class InboxTroubled(NstError):

@@ -5,7 +5,7 @@ import signal
 from types import FrameType
 
 from flows.cli import look, report, run, service
-from flows.cli.app import Command, ExitCode, app
+from flows.cli.app import Command, ExitCode, app, with_debug
 from flows.cli.encoding import name_files_by_their_bytes
 from flows.cli.streams import outlive_readers
 
@@ -17,7 +17,7 @@ for _command in (
     *(report.report, report.sheet),
     *(service.submit, service.serve),
 ):
-    app.command(cls=Command)(_command)
+    app.command(cls=Command)(with_debug(_command))
 
 
 def main() -> None:

@@ -151,6 +151,7 @@ def _display(shown: _Shown) -> Iterator[None]:
     # Here, as it comes with the flow.
     from rich.console import Console
 
+    from flows.prefect_layer.plain_errors import errors_left_to_the_command
     from flows.watching.json_lines import json_lines
     from flows.watching.listeners import watched_by
     from flows.watching.terminal import LiveDisplay, only_what_is_wrong
@@ -166,6 +167,7 @@ def _display(shown: _Shown) -> Iterator[None]:
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())
+        stack.enter_context(errors_left_to_the_command())
         yield
 
 

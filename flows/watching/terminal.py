@@ -147,10 +147,15 @@ def _log_above(console: Console) -> Iterator[None]:
                 handler.console = its_console
 
 
+def console_handlers() -> list[Any]:
+    """Those of the log that write to a terminal."""
+    return [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
+
+
 @contextmanager
 def only_what_is_wrong() -> Iterator[list[Any]]:
     """Keep the log's lines that are no warnings from the terminal, for as long as the block lasts; its handlers."""
-    handlers = [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
+    handlers = console_handlers()
     levels = [handler.level for handler in handlers]
     for handler in handlers:
         handler.setLevel(max(handler.level, logging.WARNING))
