@@ -185,6 +185,19 @@ def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, wa
     assert heard.begun.count("pair-2") == 1
 
 
+@pytest.mark.parametrize(("deaths", "outcome", "begun"), [(1, PairRecord, 2), (1000, AttemptRecord, 2)])
+def test_a_pair_alone_in_its_batch_outlives_one_death(
+    worker: Worker, photo: Painter, waves: str, job: Job, deaths: int, outcome: type[Message], begun: int
+) -> None:
+    """The only pair of a batch is tried once more when its process is killed, and failed by the second death."""
+    heard = Listener("pair-2", times=deaths)
+    batch = batch_of([photo("one.png", 80, 60)], waves)
+    carry_out(batch, stub_job(job, Stub(seconds=1.0)), worker, heard)
+
+    assert [type(one) for one in heard.outcomes] == [outcome]
+    assert heard.begun == ["pair-2"] * begun
+
+
 # ---------------------------------------------------------------- after a death
 
 
