@@ -22,10 +22,9 @@ from prefect.artifacts import (
 from flows import storage, stub
 from flows.output import Row
 from flows.records import RunSummary
-from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing
 from flows.wording import printable, redacted
-from flows.worker.messages import Hear, Message
+from flows.worker.messages import Hear, Message, RunStarted
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,7 @@ import logging
 
 from flows import stub
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.watching.listeners import RunStarted
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)
 

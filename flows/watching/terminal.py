@@ -14,9 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing, WorkerState
-from flows.worker.messages import Hear, Message
+from flows.worker.messages import Hear, Message, RunStarted
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4

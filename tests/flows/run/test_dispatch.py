@@ -3,12 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pool_jobs
 import pytest
 from builders import FINGERPRINT, Painter, pair_spec, planned
 
-from flows.errors import PoolStopped
+from flows.errors import HardwareUnknown, PoolStopped
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
 from flows.run.dispatch import Patience, carry_out, regrouped
@@ -196,6 +197,20 @@ def test_a_pair_alone_in_its_batch_outlives_one_death(
 
     assert [type(one) for one in heard.outcomes] == [outcome]
     assert heard.begun == ["pair-2"] * begun
+
+
+def test_an_engine_that_cannot_be_loaded_ends_the_batch(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, photo: Painter, waves: str, job: Job, tmp_path: Path
+) -> None:
+    """Where torch does not start that is said once, and no pair is failed for it."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
+    heard = Listener()
+
+    with pytest.raises(HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12"):
+        carry_out(six_pairs(photo, waves), job, pool.take(), heard)
+    assert heard.outcomes == []
 
 
 # ---------------------------------------------------------------- after a death
