@@ -31,7 +31,7 @@ from flows.settings import RunSettings, Selection
 from flows.watching.asked_for import operators_watchers
 from flows.watching.listeners import RunStarted, told, watchers_here
 from flows.watching.log import watch_log
-from flows.wording import redacted
+from flows.wording import printable, redacted
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ prepare_embedded_server()
 
 def _run_name() -> str:
     manifest = flow_run.parameters.get("manifest") or flow_run.parameters.get("output") or ""
-    return f"stylize {storage.name_of(storage.absolute(str(manifest)))}"
+    return f"stylize {printable(storage.name_of(storage.absolute(str(manifest))))}"
 
 
 @flow(name="bulk-stylize", flow_run_name=_run_name, persist_result=False, retries=0)
@@ -133,7 +133,7 @@ def _write_report(run: PreparedRun, finished: FinishedRun) -> str | None:
     """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
     output, rows = run.job.output, finished.summary.rows
     if rows > MOST_ROWS_REPORTED:
-        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, output)
+        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, printable(output))
         return None
     try:
         return write_page(run_of(output, run.record, run.request.manifest, finished.outcomes))

@@ -30,11 +30,13 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
+from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
 from flows.run.request import Asked, check_feasible, resolve, resolved_already, settings_again
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 
@@ -103,6 +105,8 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     if asked.settings is None or asked.settings.runner == "local":
         ask()
     # What cannot be done is refused before Prefect starts.
+    if asked.settings is not None:
+        check_parameters({"settings": asked.settings.model_dump()})
     request = resolve(asked)
     check_feasible(request)
     check_named_server()
@@ -186,5 +190,5 @@ def _summary_text(summary: RunSummary) -> str:
         )
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
-    lines.append(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}")
+    lines.append(printable(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}"))
     return "\n".join(lines)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from flows.prefect_layer.artifacts import FAILURES_SHOWN, REASONS_SHOWN, failure_table, summary_markdown
+from flows.prefect_layer.artifacts import REASONS_SHOWN, failure_table, summary_markdown
 from flows.records import RESULT_COLUMNS, RunSummary
+from flows.wording import MOST_NAMED
 
 FACTS = {"rows": 3, "succeeded": 1, "failed": 1, "rejected": 1, "pending": 0, "done_before": 0, "stylized_now": 1}
 PLACES = {"manifest": "/in/pairs.csv", "output": "/out", "results_csv": "/out/results.csv", "results_parquet": "x"}
@@ -68,8 +69,8 @@ def test_the_best_and_the_worst_are_shown_once() -> None:
 
 def test_the_table_holds_the_first_failures() -> None:
     """Rows that succeeded are not in it, and it does not grow without end; the reason comes before what may be cut."""
-    rows = [done(1, 1.0), *(row(number) for number in range(2, FAILURES_SHOWN + 50))]
+    rows = [done(1, 1.0), *(row(number) for number in range(2, MOST_NAMED + 50))]
     table = failure_table(rows)
 
-    assert len(table) == FAILURES_SHOWN
+    assert len(table) == MOST_NAMED
     assert list(table[0])[:3] == ["row", "pair_id", "error"]
