@@ -18,6 +18,7 @@ __all__ = [
     "has_secret",
     "in_csv",
     "is_seen",
+    "listed",
     "named",
     "option_errors",
     "printable",
@@ -52,6 +53,12 @@ _EXPECTED = {
     "bool_parsing": "true or false",
 }
 """pydantic's error type -> what was expected, in words."""
+
+
+def listed(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
+    """As `named`, for JSON: the first under their key, and under another how many are left, where some are."""
+    left = len(problems) - MOST_NAMED
+    return {key: [in_words(one) for one in problems[:MOST_NAMED]], **({f"{key}_left": left} if left > 0 else {})}
 
 
 def option_errors(error: ValidationError) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
 from flows.records import Manifest
 from flows.run.plan import MISSING, identities_of
-from flows.wording import MOST_NAMED, named, printable
+from flows.wording import MOST_NAMED, listed, named, printable
 from nst_core.options import StylizeOptions
 
 
@@ -48,8 +48,7 @@ def validate(
             "manifest": loaded.uri,
             "rows": len(loaded.pairs) + len(loaded.rejected),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
-            "problems": [{"row": row, "reason": printable(reason)} for row, reason in problems[:MOST_NAMED]],
-            "problems_left": max(0, len(problems) - MOST_NAMED),
+            **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
         }
         typer.echo(json.dumps(told, indent=1))
     else:

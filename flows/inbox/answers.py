@@ -6,9 +6,9 @@ from typing import Any
 from flows import storage
 from flows.inbox.files import Claim
 from flows.inbox.runs import RunState
-from flows.output import Ledger, counts, latest_manifest, table_rows
+from flows.output import Ledger, Row, counts, latest_manifest, table_rows
 from flows.records import RejectedRow
-from flows.wording import MOST_NAMED, printable, shortened
+from flows.wording import MOST_NAMED, listed, printable, shortened
 
 
 def status_of(state: RunState, outcome: dict[str, Any]) -> str:
@@ -32,24 +32,20 @@ def outcome_of(claim: Claim) -> dict[str, Any]:
         "rows": len(rows),
         **{str(status): number for status, number in counts(rows).items()},
         "results_csv": storage.join(claim.output, "results.csv"),
-        "problems": [
-            {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
-            for row in troubled[:MOST_NAMED]
-        ],
-        "problems_left": max(0, len(troubled) - MOST_NAMED),  # the results table has them all
+        **listed("problems", troubled, _problem),  # the results table has them all
     }
 
 
 def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
     """The first bad rows as their owner reads them, and how many are left."""
-    return {
-        "bad_rows": [row_in_words(row) for row in rows[:MOST_NAMED]],
-        "bad_rows_left": max(0, len(rows) - MOST_NAMED),
-    }
+    return listed("bad_rows", rows, _row_in_words)
 
 
-def row_in_words(row: RejectedRow) -> dict[str, Any]:
-    """A bad row as its owner reads it."""
+def _problem(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
+
+
+def _row_in_words(row: RejectedRow) -> dict[str, Any]:
     problems = [
         {
             "column": one.column and printable(shortened(one.column)),
