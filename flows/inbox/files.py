@@ -170,7 +170,7 @@ def answer_stem(folder: str, name: str) -> str:
     """What the names of the answers to a dropped file begin with; one of its own for a name that is no safe start.
 
     >>> answer_stem("/in", "spring.csv"), answer_stem("s3://bucket/in", "what?.csv")
-    ('spring', 'what-70be2ec3')
+    ('spring', 'what-0bf24e0b')
     """
     stem = name.removesuffix(ENDING)
     address = storage.join(folder, stem + _LONGEST_ANSWER)
