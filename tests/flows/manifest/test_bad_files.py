@@ -102,6 +102,12 @@ def test_a_header_has_its_bounds(columns: int, name: str, message: str) -> None:
     assert len(parse_manifest(taken, "/in/pairs.csv", StylizeOptions()).pairs) == 1
 
 
+def test_a_header_that_is_too_long_is_not_read_at_all() -> None:
+    """Its length is what is wrong, and no name in it is looked at."""
+    with pytest.raises(ManifestError, match="expected a line of at most 131,072 characters, found 300,013"):
+        parse_manifest(b"content,style" + b"," * MANY, "/in/pairs.csv", StylizeOptions())
+
+
 def test_a_row_of_a_thousand_bad_cells_is_told_in_few_words() -> None:
     """The first bad cells are named by their columns, and the others counted."""
     titles = ",".join(f"c{n}" for n in range(500))
