@@ -6,6 +6,7 @@ physical line it stands on: such a row is given back with its `problem`, and rea
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -60,6 +61,15 @@ class CsvFile:
     lines: list[str]
     header: CsvRow
     header_lines: int
+
+    def line_of_row(self, number: int) -> int | None:
+        """The line of the n-th row, where that is told without reading the others: none of the lines has a quote."""
+        first = self.header.line - 1 + self.header_lines
+        if any('"' in line for line in self.lines):
+            return None
+        filled = (index for index in range(first, len(self.lines)) if not _is_blank(self.lines[index]))
+        found = next(itertools.islice(filled, number - 1, None), None)
+        return None if found is None else found + 1
 
     def rows(self, one_line: Collection[int]) -> Iterator[CsvRow]:
         """The rows under the header, in order, blank lines left out.

@@ -17,6 +17,9 @@ from flows.manifest.rows import RowReader
 from flows.records import Manifest, PairSpec, RejectedRow
 from nst_core.options import StylizeOptions
 
+MAX_BAD_ROWS = 100_000
+"""A file of more is refused as a whole: where an operator allows millions of rows, it would take minutes to read."""
+
 
 def parse_manifest(
     data: bytes,
@@ -24,7 +27,7 @@ def parse_manifest(
     defaults: StylizeOptions,
     *,
     overrides: Mapping[str, Any] | None = None,
-    max_rows: int = MAX_ROWS,
+    max_rows: int | None = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
     """The manifest's pairs and its rejected rows.
@@ -34,7 +37,7 @@ def parse_manifest(
         uri: its address, an absolute local path or `s3://bucket/key`; relative addresses start from its folder.
         defaults: the run's options; a row's own go on top.
         overrides: options that go on top of every row's own, as a retry may ask for.
-        max_rows: a file of more is refused.
+        max_rows: a file of more is refused, and one of too many bad rows; None takes any, as what was taken once is.
         max_bytes: a file of more is refused.
 
     Raises:
@@ -48,15 +51,24 @@ def parse_manifest(
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
     pairs: list[PairSpec] = []
     rejected: list[RejectedRow] = []
+    if max_rows is not None and (line := file.line_of_row(max_rows + 1)) is not None:
+        raise ManifestError(_too_many(name, line, max_rows))
     for row in file.rows(one_line=[index for index, column in enumerate(columns) if column.field]):
         if len(pairs) + len(rejected) == max_rows:
-            raise ManifestError(f"{name} line {row.line}: expected {max_rows:,} rows at most; split the file")
+            raise ManifestError(_too_many(name, row.line, max_rows))
         outcome = reader.read(row)
         if isinstance(outcome, PairSpec):
             pairs.append(outcome)
         else:
             rejected.append(outcome)
+        if max_rows is not None and len(rejected) > MAX_BAD_ROWS:
+            first = f"the first, line {rejected[0].row}: {rejected[0].reason()}"
+            raise ManifestError(f"{name} line {row.line}: more than {MAX_BAD_ROWS:,} rows cannot be used; {first}")
     if not pairs and not rejected:
         raise ManifestError(f"{name}: expected rows under the header, found none; write one row per pair")
     extra_columns = tuple(column.title for column in columns if column.field is None)
     return Manifest(uri, hashlib.sha256(data).hexdigest(), extra_columns, tuple(pairs), tuple(rejected))
+
+
+def _too_many(name: str, line: int, max_rows: int) -> str:
+    return f"{name} line {line}: expected {max_rows:,} rows at most; split the file"

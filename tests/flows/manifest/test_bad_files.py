@@ -73,6 +73,47 @@ def test_bad_rows_are_all_counted(row: str) -> None:
         assert all(len(error.value) < 100 for error in one.errors)
 
 
+def test_too_many_rows_are_told_before_they_are_read() -> None:
+    """Without a quote in the file, lines are rows: the first that is too much is named at once."""
+    data = b"\ncontent,style\n" + b"a,b\n\n" * MANY
+    began = time.monotonic()
+    with pytest.raises(ManifestError, match="line 400003: expected 200,000 rows at most"):
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=200_000)
+
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("quote", [b"", b'"a","b"\n'])
+def test_the_row_that_is_too_much_is_the_same_either_way(quote: bytes) -> None:
+    """With quotes the rows are read and counted; both ways as many as may be are taken, and one more is refused."""
+    rows = [quote, *(b"a%d,b\n" % n for n in range(5 - bool(quote)))]
+    data = b"content,style\n\n" + b"".join(rows)
+
+    assert len(parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=5).pairs) == 5
+    with pytest.raises(ManifestError, match="line 7: expected 4 rows at most"):
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=4)
+
+
+def test_lines_inside_a_cell_are_no_rows() -> None:
+    """A file of one row is one, however many lines its note has."""
+    data = b'content,style,note\na,b,"one\ntwo\nthree"\n'
+
+    assert len(parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=1).pairs) == 1
+
+
+def test_more_bad_rows_than_anybody_mends_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where millions of rows are allowed, a file that is bad all over is not read to its end."""
+    monkeypatch.setattr("flows.manifest.parse.MAX_BAD_ROWS", 3)
+    data = b"content,style\na,b\n" + b",b\n" * 3
+    parse_manifest(data, "/in/pairs.csv", StylizeOptions())
+    with pytest.raises(
+        ManifestError, match="line 6: more than 3 rows cannot be used; the first, line 3: column 'content'"
+    ):
+        parse_manifest(data + b",b\n", "/in/pairs.csv", StylizeOptions())
+    taken_once = parse_manifest(data + b",b\n", "/in/pairs.csv", StylizeOptions(), max_rows=None)
+    assert len(taken_once.rejected) == 4
+
+
 def test_of_many_bad_columns_the_first_are_named() -> None:
     """The header's message names dozens and counts the others."""
     header = ",".join(["content", "style", *(f"c\x1b{n}" for n in range(200))])
