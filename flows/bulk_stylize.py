@@ -28,6 +28,7 @@ from flows.run.prepare import PreparedRun
 from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
 from flows.watching.everyone import everyone_told
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ prepare_embedded_server()
 
 def _run_name() -> str:
     manifest = flow_run.parameters.get("manifest") or flow_run.parameters.get("output") or ""
-    return f"stylize {storage.name_of(storage.absolute(str(manifest)))}"
+    return f"stylize {printable(storage.name_of(storage.absolute(str(manifest))))}"
 
 
 @flow(name="bulk-stylize", flow_run_name=_run_name, persist_result=False, retries=0)

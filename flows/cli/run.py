@@ -32,6 +32,7 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
+from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
@@ -44,6 +45,7 @@ from flows.settings import RunSettings, Selection
 from flows.watching.everyone import everyone_told
 from flows.watching.json_lines import json_lines
 from flows.watching.listeners import watched_by
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 
@@ -112,6 +114,8 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
     if asked.settings is None or asked.settings.runner == "local":
         ask()
     # What cannot be done is refused before anything is begun.
+    if asked.settings is not None:
+        check_parameters({"settings": asked.settings.model_dump()})
     request = resolve(asked)
     check_feasible(request)
     check_named_server()
@@ -224,5 +228,5 @@ def _summary_text(summary: RunSummary) -> str:
         )
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
-    lines.append(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}")
+    lines.append(printable(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}"))
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from flows.output import Outcome
 from flows.records import Manifest, RunRecord
 from flows.report.gather import run_of
 from flows.report.run_page import write_page
-from flows.wording import redacted
+from flows.wording import printable, redacted
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def page_at_end(output: str, record: RunRecord, manifest: Manifest, outcomes: Se
     """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
     rows = len(manifest.pairs) + len(manifest.rejected)
     if rows > MOST_ROWS:
-        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, output)
+        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, printable(output))
         return None
     try:
         return write_page(run_of(output, record, manifest, tuple(outcomes)))

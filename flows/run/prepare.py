@@ -18,6 +18,7 @@ from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means
 from flows.stub import Stub
+from flows.wording import printable
 from flows.worker.job import Job
 from flows.worker.messages import RunStarted
 from flows.worker.weights import resolve_weights
@@ -85,7 +86,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             "rows left alone as they would only fail again: %d; `nst status` names them, `nst retry %s` tries them all "
             "the same",
             plan.settled,
-            request.output,
+            printable(request.output),
         )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, "_SUCCESS"))
