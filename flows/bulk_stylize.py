@@ -4,8 +4,6 @@
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from prefect import flow
@@ -16,38 +14,33 @@ from prefect.states import Completed, Failed
 
 from flows import storage
 from flows.environment import show_own_lines
-from flows.output import lease
 from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.fan_out import fan_out
+from flows.prefect_layer.plain_errors import log_errors_plainly
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
-from flows.report.gather import run_of
-from flows.report.run_page import write_page
+from flows.report.at_end import MOST_ROWS, page_at_end
+from flows.run.begin import BegunRun, begun_as_asked
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
-from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, RunRequest, resolve
-from flows.runners import Runner, runner_of
+from flows.run.prepare import PreparedRun
+from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
-from flows.watching.asked_for import operators_watchers
-from flows.watching.listeners import RunStarted, told, watchers_here
-from flows.watching.log import watch_log
-from flows.wording import redacted
+from flows.watching.everyone import everyone_told
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 logger = logging.getLogger(__name__)
 
-MOST_ROWS_REPORTED = 2000
-"""Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
-
 take_up_defaults()
+log_errors_plainly()
 prepare_embedded_server()
 
 
 def _run_name() -> str:
     manifest = flow_run.parameters.get("manifest") or flow_run.parameters.get("output") or ""
-    return f"stylize {storage.name_of(storage.absolute(str(manifest)))}"
+    return f"stylize {printable(storage.name_of(storage.absolute(str(manifest))))}"
 
 
 @flow(name="bulk-stylize", flow_run_name=_run_name, persist_result=False, retries=0)
@@ -83,16 +76,16 @@ def bulk_stylize(
     show_own_lines()
     asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
     # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
-    request = resolve(asked, strict=deployment.id is not None)
-    with _no_tags(), kept_running(), _held(request) as hold, runner_of(request.settings) as runner:
-        run = prepare_run(request, runner.means)
+    is_strict = deployment.id is not None
+    with _no_tags(), kept_running(), begun_as_asked(asked, strict=is_strict) as begun:
+        run = begun.run
         try:
-            _carry_out(run, runner, hold)
+            _carry_out(begun)
         except BaseException:
-            if not hold.is_lost:
+            if not begun.hold.is_lost:
                 finish_run(run)  # the table then shows what is done and what is pending
             raise
-        hold.check()  # or the table of whoever has taken over would be written over
+        begun.hold.check()  # or the table of whoever has taken over would be written over
         finished = _finish(run)
     check_credentials(run, finished)
     return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
@@ -103,53 +96,18 @@ def _no_tags() -> TagsContext:
     return TagsContext(current_tags=set())
 
 
-@contextmanager
-def _held(request: RunRequest) -> Iterator[lease.Held]:
-    waits, take_over = request.settings.wait_for_output_seconds, request.settings.take_over
-    with request.limits.writing(request.output), lease.held(request.output, waits, take_over=take_over) as hold:
-        yield hold
-
-
-def _carry_out(run: PreparedRun, runner: Runner, hold: lease.Held) -> None:
-    with operators_watchers() as theirs:
-        watchers = (watch_log, watch_progress, *theirs, *watchers_here())
-        with told(_start_of(run), watchers) as hear:
-            fan_out(run, runner, hear, hold)
-
-
-def _start_of(run: PreparedRun) -> RunStarted:
-    return RunStarted(
-        run_id=run.record.run_id,
-        output=run.job.output,
-        todo=run.plan.todo,
-        done_before=len(run.plan.done),
-        rejected=run.request.manifest.rejected,
-        workers=run.means.names,
-        devices=run.means.devices,
-        backbone=run.record.backbone,
-        precision=run.record.precision,
-    )
+def _carry_out(begun: BegunRun) -> None:
+    with everyone_told(begun.run.started, watch_progress) as hear:
+        if begun.pool is not None:
+            fan_out(begun.run, begun.pool, hear)
 
 
 def _finish(run: PreparedRun) -> FinishedRun:
     """Write the tables, and then what is for eyes alone."""
-    finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS_REPORTED))
-    page = _write_report(run, finished)
+    finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS))
+    page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
     show_end(finished.summary, finished.rows, page)
     return finished
-
-
-def _write_report(run: PreparedRun, finished: FinishedRun) -> str | None:
-    """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
-    output, rows = run.job.output, finished.summary.rows
-    if rows > MOST_ROWS_REPORTED:
-        logger.info("no report.html of %d rows is made by itself: nst report %s", rows, output)
-        return None
-    try:
-        return write_page(run_of(output, run.record, run.request.manifest, finished.outcomes))
-    except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
-        logger.warning("report.html could not be written, try `nst report`: %s", redacted(str(error)))
-        return None
 
 
 def _final_state(finished: FinishedRun) -> State[Any]:

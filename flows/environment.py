@@ -78,7 +78,16 @@ def keep_prefect_state_in_sight() -> Path | None:
 def _kept_in(folder: Path) -> Path:
     home = folder.resolve()
     os.environ["PREFECT_HOME"] = str(home)
+    _ours.add(home)
     return home
+
+
+def is_ours(home: Path) -> bool:
+    """Whether it was we who chose a place for Prefect's state, and may begin there anew."""
+    return home.resolve() in _ours
+
+
+_ours: set[Path] = set()
 
 
 def user_folder(variable: str, below_home: str) -> Path:

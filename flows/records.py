@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from flows.wording import named, shown
 from nst_core.errors import BadImage, NstError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 
@@ -35,6 +36,10 @@ class CellError:
     value: str
     reason: str
 
+    def in_words(self) -> str:
+        """The reason, with its column."""
+        return self.reason if self.column is None else f"column {shown(self.column)}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class RejectedRow:
@@ -51,11 +56,8 @@ class RejectedRow:
     """The word for it in the results table."""
 
     def reason(self) -> str:
-        """All errors of the row in one line."""
-        return "; ".join(
-            error.reason if error.column is None else f"column {error.column!r}: {error.reason}"
-            for error in self.errors
-        )
+        """What is wrong with the row, in one line."""
+        return "; ".join(named(self.errors, CellError.in_words))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,18 @@ from flows import storage
 from flows.environment import show_own_lines
 from flows.inbox import SETTLE_SECONDS, Inbox, Visit, visit
 from flows.limits import limits_in_force
+from flows.prefect_layer.artifacts import show_visits
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
+from flows.prefect_layer.plain_errors import log_errors_plainly
+from flows.wording import named, printable, redacted
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
 
 
 take_up_defaults()
+log_errors_plainly()
 
 
 class InboxTroubled(NstError):
@@ -63,21 +67,28 @@ def visit_inboxes(
     visits: dict[str, Visit] = {}
     troubles: list[str] = []
     for one in inboxes:
-        inbox = one.model_copy(update={"place": storage.absolute(one.place), "outputs": storage.absolute(one.outputs)})
+        place = printable(redacted(one.place))
         try:
+            inbox = _absolute(one)
             done = visit(inbox, runs_of(deployment), limits, settle_seconds)
         except NstError as error:  # one team's inbox is no reason to leave the others alone
-            logger.error("inbox %s: %s", inbox.place, error)  # noqa: TRY400  # the message says all
-            troubles.append(f"{inbox.place}: {error}")
+            logger.error("inbox %s: %s", place, error)  # noqa: TRY400  # the message says all
+            troubles.append(f"{place}: {error}")
             continue
         visits[inbox.place] = done
-        troubles += [f"{inbox.place}: {name}" for name in done.troubled]
+        troubles += [f"{place}: {name}" for name in done.troubled]
+    show_visits(visits)
     return _final_state(visits, troubles)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+
+
+def _absolute(inbox: Inbox) -> Inbox:
+    places = {"place": storage.absolute(inbox.place), "outputs": storage.absolute(inbox.outputs)}
+    return inbox.model_copy(update=places)
 
 
 def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
     if troubles:
-        message = "; ".join(troubles)[:2000]
+        message = "; ".join(named(troubles))[:2000]
         return Failed(name="Troubled", message=message, data=InboxTroubled(message, visits))
     return Completed(message="; ".join(f"{place}: {_counts(done)}" for place, done in visits.items()), data=visits)
 

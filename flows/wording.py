@@ -2,12 +2,43 @@
 
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
+from nst_core.printable import is_seen, printable
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+
+__all__ = [
+    "MOST_NAMED",
+    "as_plain_text",
+    "has_secret",
+    "in_csv",
+    "is_seen",
+    "listed",
+    "named",
+    "option_errors",
+    "printable",
+    "redacted",
+    "shortened",
+    "shown",
+]
+
+Problem = TypeVar("Problem")
+
+MOST_NAMED = 40
+"""Problems that one message names; the others are counted."""
+
+
+def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
+    """The first of many problems in words, a line each, and how many are left."""
+    left = len(problems) - MOST_NAMED
+    lines = [printable(in_words(problem)) for problem in problems[:MOST_NAMED]]
+    return [*lines, f"and {left:,} more"] if left > 0 else lines
+
 
 _EXPECTED = {
     "greater_than_equal": "a number greater than or equal to {ge}",
@@ -22,6 +53,12 @@ _EXPECTED = {
     "bool_parsing": "true or false",
 }
 """pydantic's error type -> what was expected, in words."""
+
+
+def listed(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
+    """As `named`, for JSON: the first under their key, and under another how many are left, where some are."""
+    left = len(problems) - MOST_NAMED
+    return {key: [in_words(one) for one in problems[:MOST_NAMED]], **({f"{key}_left": left} if left > 0 else {})}
 
 
 def option_errors(error: ValidationError) -> list[tuple[str, str]]:
@@ -54,31 +91,39 @@ def shortened(text: str, chars: int = 80) -> str:
 
 def shown(value: Any) -> str:
     """A value as a message quotes it, cut where it is long."""
-    return repr(shortened(value) if isinstance(value, str) else value)
+    return printable(repr(shortened(value) if isinstance(value, str) else value))
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""All but tab and line feed, which CSV can hold."""
+_NOT_IN_CSV = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters, all but tab and line feed, which CSV can hold."""
 
-_FORMULA = re.compile(r"['\s]*[=+\-@＝＋－＠]|'*[\t\r\n]")
-"""What spreadsheets take for the start of a formula, the full-width forms too."""
+_FORMULA_SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
+"""What spreadsheets take for the start of a formula, the full-width and the small forms too."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def printable(text: str) -> str:
-    """Text with its control characters written out: a refused cell must not reach a terminal or end a field."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+def in_csv(cell: str) -> str:
+    """A refused cell as the results table holds it: no control character of it ends a field or reaches a terminal."""
+    return _NOT_IN_CSV.sub(lambda found: found[0].encode("unicode_escape").decode(), cell)
 
 
 def as_plain_text(cell: str) -> str:
     """A cell that a spreadsheet shows as it is: one that it would run as a formula gets a `'` in front.
 
-    One that already has such a `'` gets another, so that taking one away always gives the cell back.
+    So does one with a formula behind what is not seen. One that already has such a `'` gets another, so that taking one
+    away always gives the cell back.
 
     >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5")
     ("'=HYPERLINK(A1)", 'a=b', '-0.5')
     """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+    return f"'{cell}" if _starts_formula(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def _starts_formula(cell: str) -> bool:
+    if cell.lstrip("'")[:1] in ("\t", "\r", "\n"):
+        return True
+    first = next((letter for letter in cell if letter not in "' " and is_seen(letter)), None)
+    return first is not None and first in _FORMULA_SIGNS
 
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|AUTH_STRING|API_KEY|ACCESS_KEY|DB_CONNECTION", re.IGNORECASE)
@@ -102,3 +147,8 @@ def redacted(text: str) -> str:
         if len(value) >= _SHORTEST and _SECRET_NAMES.search(name):
             text = text.replace(value, _HIDDEN)
     return text
+
+
+def has_secret(text: str) -> bool:
+    """Whether an address in the text carries a credential or a signature."""
+    return _USER_INFO.search(text) is not None or _SIGNED.search(text) is not None

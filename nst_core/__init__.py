@@ -1,5 +1,6 @@
 """The engine: tensors in, tensors out. Knows nothing of Prefect, CSV files, S3 or runs.
 
+    printable   text as one line that reads as what it is
     errors      the tree of what can go wrong
     recipes     the published objectives: their scale factors and default weights
     layers      the names of VGG's layers

@@ -14,12 +14,18 @@ Every message says where, what was expected, what was found, and what to do.
 
 from typing import ClassVar
 
+from nst_core.printable import printable
+
 
 class NstError(Exception):
     """Base of every error this project raises on purpose."""
 
     kind: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        """One line: the names and cells that a message quotes may hold anything."""
+        return printable(super().__str__())
 
 
 class OptionsError(NstError):

@@ -3,8 +3,11 @@
 `nst_core.runtime.hardware_here` finds out, which takes torch.
 """
 
+import platform
 import resource
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from nst_core.errors import OptionsError
@@ -51,6 +54,28 @@ class Hardware:
         if wanted in ("auto", "fp32"):
             return "fp32"
         raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
+
+
+GPU_FILES = ("dev/nvidiactl", "dev/nvidia0", "dev/nvgpu", "dev/kfd", "dev/dxg", "proc/driver/nvidia")
+"""What the drivers of GPUs put there: NVIDIA's, AMD's, and those of Windows under Linux."""
+
+BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+
+
+def hardware_without_torch(root: Path = Path("/")) -> Hardware | None:
+    """What a machine has to compute with, where that can be told without torch: Linux on x86 without a GPU.
+
+    Args:
+        root: of the file system.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64" or any((root / name).exists() for name in GPU_FILES):
+        return None
+    try:
+        described = (root / "proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    flags = {flag for line in described.splitlines() if line.startswith("flags") for flag in line.split()}
+    return Hardware((), frozenset({"cpu"} if flags & BF16_FLAGS else ()))
 
 
 def describe_device(device: str) -> str:

@@ -7,10 +7,10 @@ measured by the benchmark `scaling`.
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
+from nst_core.allowance import free_bytes
 from nst_core.backbones.backbone import Backbone
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
@@ -119,23 +119,4 @@ def available_bytes(device: str) -> int:
         free, _total = torch.cuda.mem_get_info(device)
         # What torch holds but does not use is free too.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return min(_machine_bytes(), _container_bytes())
-
-
-def _machine_bytes() -> int:
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return UNKNOWN_BYTES
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
-
-
-def _container_bytes() -> int:
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if not limit.exists() or limit.read_text().strip() == "max":
-        return UNKNOWN_BYTES
-    return max(0, int(limit.read_text()) - int(used.read_text()))
-
-
-UNKNOWN_BYTES = 1 << 62
-"""Where the system does not say: the fastest plan is then taken, and running out of memory is an error that says so."""
+    return free_bytes()

@@ -5,6 +5,7 @@ import platform
 
 import torch
 
+from nst_core.allowance import usable_cpus
 from nst_core.hardware import Hardware, PrecisionName
 
 
@@ -44,10 +45,11 @@ def has_native_bf16(device: str) -> bool:
 def prepare_process(device: str, threads: int | None = None) -> None:
     """Set this process up for one device: its CPU threads once, and fp32 that means fp32 on a GPU.
 
+    Threads are as many as torch would take, or `threads`, and never more than CPUs may be used.
+
     TF32 is left off: the fast path is bf16, and the fp32 path is the reference that the table's losses come from.
     """
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(min(threads or torch.get_num_threads(), usable_cpus()))
     _prepared.add(device)
     keep_freed_memory(keep=True)
     torch.backends.cuda.matmul.allow_tf32 = False

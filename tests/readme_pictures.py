@@ -23,11 +23,10 @@ from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
-from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing
 from flows.watching.terminal import render
 from flows.worker.animation import animation
-from flows.worker.messages import ChunkStarted, StepTaken
+from flows.worker.messages import ChunkStarted, RunStarted, StepTaken
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "manifests" / "pictures"

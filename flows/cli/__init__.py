@@ -5,7 +5,8 @@ import signal
 from types import FrameType
 
 from flows.cli import look, report, run, service
-from flows.cli.app import Command, ExitCode, app
+from flows.cli.app import Command, ExitCode, app, with_debug
+from flows.cli.encoding import name_files_by_their_bytes
 from flows.cli.streams import outlive_readers
 
 __all__ = ["ExitCode", "app", "main"]
@@ -16,11 +17,12 @@ for _command in (
     *(report.report, report.sheet),
     *(service.submit, service.serve),
 ):
-    app.command(cls=Command)(_command)
+    app.command(cls=Command)(with_debug(_command))
 
 
 def main() -> None:
     """Entry point of the command."""
+    name_files_by_their_bytes()
     # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
     signal.signal(signal.SIGTERM, _interrupt)
     # Nothing of ours is to take a random.py in the user's folder for Python's own.

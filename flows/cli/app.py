@@ -4,8 +4,11 @@ Typer, not cyclopts: that takes models as they are, but to have our messages, li
 a mark on the models and help that fits 80 columns takes more code than the options made here.
 """
 
+import functools
+import inspect
 import os
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Annotated, Any
@@ -74,6 +77,11 @@ LinesSwitch = Annotated[
 JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.", rich_help_panel="Output")]
 
 
+_DebugSwitch = Annotated[
+    bool, typer.Option("--debug", help="Show where in the code an error came from.", rich_help_panel="Output")
+]
+
+
 class ExitCode(IntEnum):
     """What the command tells the shell."""
 
@@ -108,8 +116,27 @@ def exit_codes() -> Iterator[None]:
 
 
 def _fail(error: NstError, code: ExitCode) -> None:
+    if os.environ.get("NST_DEBUG"):
+        traceback.print_exception(error)
     typer.echo(f"nst: {error}", err=True)
     raise typer.Exit(code) from error
+
+
+def with_debug(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with one more switch, which all have: an error then comes with the place in the code."""
+
+    @functools.wraps(command)
+    def wrapper(*, debug: bool, **arguments: Any) -> None:
+        if debug:
+            os.environ["NST_DEBUG"] = "1"
+        command(**arguments)
+
+    signature = inspect.signature(command)
+    switch = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_DebugSwitch)
+    own = list(signature.parameters.values())
+    wrapper.__signature__ = signature.replace(parameters=[*own, switch])  # type: ignore[attr-defined]  # typer reads it
+    wrapper.__annotations__ = {one.name: one.annotation for one in (*own, switch)}
+    return wrapper
 
 
 class Command(TyperCommand):

@@ -12,6 +12,7 @@ from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
+from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.output import lease
 from flows.output.garbage import find_garbage, remove_garbage
@@ -21,7 +22,7 @@ from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
 from flows.records import Manifest
 from flows.run.plan import MISSING, identities_of
-from flows.wording import printable
+from flows.wording import MOST_NAMED, listed, named, printable
 from nst_core.options import StylizeOptions
 
 
@@ -47,13 +48,13 @@ def validate(
             "manifest": loaded.uri,
             "rows": len(loaded.pairs) + len(loaded.rejected),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
-            "problems": [{"row": row, "reason": reason} for row, reason in problems],
+            **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
         }
         typer.echo(json.dumps(told, indent=1))
     else:
-        name = storage.name_of(loaded.uri)
-        for row, reason in problems:
-            typer.echo(f"{name} line {row}: {reason}")
+        name = printable(storage.name_of(loaded.uri))
+        for line in named(problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}"):
+            typer.echo(line)
         checked = "in order, files there" if files else "in order"
         typer.echo(f"{name}: {len(valid)} rows {checked}; {len(bad_rows)} cannot be stylized")
     raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
@@ -73,10 +74,10 @@ def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
         shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
         typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
     else:
-        typer.echo(f"run {latest.run_id} of {latest.manifest_uri}")
+        typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
         typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for row in troubled:
-            typer.echo(_problem_line(row))
+        for line in named(troubled, _problem_line):
+            typer.echo(line)
     pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
     raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
 
@@ -107,7 +108,7 @@ def gc(
         typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
         return
     for one in garbage:
-        typer.echo(f"{one.address}: {one.reason}, {one.size:,} bytes")
+        typer.echo(f"{printable(one.address)}: {one.reason}, {one.size:,} bytes")
     done = "removed" if delete else "to remove with --delete"
     typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
 
@@ -131,15 +132,20 @@ def split(
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
     identities = identities_of(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
-    return [
-        (pair.row, f"column {column!r}: there is no file {address}")
+    missing = [
+        (pair.row, column, address)
         for pair in manifest.pairs
         for column, address in (("content", pair.content), ("style", pair.style))
         if identities[address] == MISSING
+    ]
+    # Those beyond the first are counted, not named: no folder is looked into for them.
+    hints = [hint(address) for _, _, address in missing[:MOST_NAMED]] + [""] * len(missing[MOST_NAMED:])
+    return [
+        (row, f"column {column!r}: there is no file {address}{hinted}")
+        for (row, column, address), hinted in zip(missing, hints, strict=True)
     ]
 
 
 def _problem_line(row: Row) -> str:
     name = f" {row['pair_id']}" if row["pair_id"] else ""
-    line = f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"
-    return printable(line)
+    return f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -26,15 +27,25 @@ from flows.cli.app import (
     output_of,
 )
 from flows.cli.options import options_from, settings_of, validated
+from flows.cli.streams import logged_to_terminal
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
-from flows.output import lease
 from flows.output.ledger import Ledger
+from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
+from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
-from flows.run.request import Asked, check_feasible, resolve, resolved_already, settings_again
+from flows.report.at_end import MOST_ROWS, page_at_end
+from flows.run.begin import begun, handed_over
+from flows.run.finish import RunIncomplete, finish_run
+from flows.run.prepare import PreparedRun
+from flows.run.request import Asked, RunRequest, check_feasible, resolve, settings_again
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
+from flows.watching.everyone import everyone_told
+from flows.watching.json_lines import json_lines
+from flows.watching.listeners import watched_by
+from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 
@@ -99,40 +110,72 @@ class _Shown:
 
 
 def _run_flow(asked: Asked, shown: _Shown) -> None:
-    """Run the flow with an embedded Prefect API, print its summary, and exit."""
+    """Carry the run out, print its summary, and exit."""
     if asked.settings is None or asked.settings.runner == "local":
         ask()
-    # What cannot be done is refused before Prefect starts.
+    # What cannot be done is refused before anything is begun.
+    if asked.settings is not None:
+        check_parameters({"settings": asked.settings.model_dump()})
     request = resolve(asked)
     check_feasible(request)
     check_named_server()
-    if not request.settings.take_over:
-        lease.wait_until_free(request.output, request.settings.wait_for_output_seconds)
     state_folder = keep_prefect_state_in_sight()
-    # Here, after the settings: prefect reads them once.
-    from httpx import TransportError
-    from prefect import tags
-
-    from flows.bulk_stylize import bulk_stylize
-    from flows.run.finish import RunIncomplete
-
-    parameters = {name: value for name, value in vars(asked).items() if value}
-    try:
-        with _display(shown), resolved_already(request), tags("nst", "command-line"):
-            summary = bulk_stylize(**parameters)
-        code = ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
-    except RunIncomplete as incomplete:
-        summary, code = incomplete.summary, ExitCode.INTERRUPTED
-    except TransportError as error:
-        raise ServiceError(
-            f"the Prefect server stopped answering ({type(error).__name__}), and could not be told how the run ended; "
-            f"`nst status {request.output}` says what is done, the same command again does the rest"
-        ) from error
+    with ExitStack() as stack:
+        stack.enter_context(logged_to_terminal(logging.WARNING if shown.quiet or shown.json_lines else logging.INFO))
+        if shown.json_lines:
+            stack.enter_context(watched_by(json_lines(sys.stdout)))
+        summary, code = _carry_out(request, shown)
     try:
         _tell(summary, shown, state_folder)
     except StorageError as error:  # the run is over all the same, and its exit code is its own
         typer.echo(f"nst: {error}; the run's summary is in {summary.output}", err=True)
     raise typer.Exit(code)
+
+
+def _carry_out(request: RunRequest, shown: _Shown) -> tuple[RunSummary, ExitCode]:
+    if is_part_of_a_run():  # whose flow has fewer rights, and begins it with those
+        return _through_prefect(request, shown)
+    with begun(request) as run, handed_over(run):
+        if run.pool is None and is_without_server():
+            return _finish_at_once(run.run)
+        return _through_prefect(request, shown)
+
+
+def _finish_at_once(run: PreparedRun) -> tuple[RunSummary, ExitCode]:
+    """Nothing is left to do: the tables and the page are made anew, and no server is started to be told of it."""
+    with everyone_told(run.started):
+        finished = finish_run(run, most_kept=MOST_ROWS)
+    page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
+    return finished.summary, _code(finished.summary)
+
+
+def _through_prefect(request: RunRequest, shown: _Shown) -> tuple[RunSummary, ExitCode]:
+    """Have the flow do it, with Prefect's server starting beside the import of all that."""
+    server = begin_server()
+    # Here, after the settings: prefect reads them once.
+    from httpx import TransportError
+    from prefect import tags
+
+    from flows.bulk_stylize import bulk_stylize
+
+    parameters = {name: value for name, value in vars(request.asked).items() if value}
+    try:
+        with _display(shown), tags("nst", "command-line"):
+            if server is not None:
+                server.wait()
+            summary = bulk_stylize(**parameters)
+    except RunIncomplete as incomplete:
+        return incomplete.summary, ExitCode.INTERRUPTED
+    except TransportError as error:
+        raise ServiceError(
+            f"the Prefect server stopped answering ({type(error).__name__}), and could not be told how the run ended; "
+            f"`nst status {request.output}` says what is done, the same command again does the rest"
+        ) from error
+    return summary, _code(summary)
+
+
+def _code(summary: RunSummary) -> ExitCode:
+    return ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
 
 
 def _tell(summary: RunSummary, shown: _Shown, state_folder: Path | None) -> None:
@@ -152,13 +195,10 @@ def _display(shown: _Shown) -> Iterator[None]:
     # Here, as it comes with the flow.
     from rich.console import Console
 
-    from flows.watching.json_lines import json_lines
-    from flows.watching.listeners import watched_by
+    from flows.prefect_layer.plain_errors import errors_left_to_the_command
     from flows.watching.terminal import LiveDisplay, only_what_is_wrong
 
     with ExitStack() as stack:
-        if shown.json_lines:
-            stack.enter_context(watched_by(json_lines(sys.stdout)))
         # Ids and messages are whatever a manifest holds: never markup.
         console = Console(stderr=True, markup=False, highlight=False)
         if shown.quiet or shown.json_lines:
@@ -167,6 +207,7 @@ def _display(shown: _Shown) -> Iterator[None]:
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())
+        stack.enter_context(errors_left_to_the_command())
         yield
 
 
@@ -187,5 +228,5 @@ def _summary_text(summary: RunSummary) -> str:
         )
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
-    lines.append(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}")
+    lines.append(printable(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}"))
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from flows.limits import VARIABLE, limits_in_force
 from flows.manifest.load import load_manifest
 from flows.prefect_layer import server as service
 from flows.prefect_layer.deployments import deployments_file
+from flows.prefect_layer.parameters import check_parameters
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
@@ -109,6 +110,7 @@ def serve(
 
 
 def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json: bool) -> None:
+    check_parameters(parameters)
     _find_server()
     from flows.prefect_layer.deployment_runs import start_run  # prefect, which reads its settings when it is imported
 
@@ -151,7 +153,7 @@ def _show_log(run_id: str, shown: int) -> int:
 
     while lines := log_lines(run_id, shown):
         shown += len(lines)
-        typer.echo("\n".join(map(printable, lines)), err=True)
+        typer.echo("\n".join(printable(line) for text in lines for line in text.split("\n")), err=True)
     return shown
 
 
@@ -162,7 +164,8 @@ def _tell(run_id: str, output: str, state: RunState | None, *, as_json: bool) ->
     elif state is None:
         typer.echo(f"run {run_id} is queued; `prefect flow-run inspect {run_id}` tells how it stands")
     elif state.stage == "ended":
-        typer.echo(f"{state.name}: {state.message}\nimages in {storage.join(output, 'images')}, table in {output}")
+        typer.echo(f"{state.name}: {printable(state.message)}")
+        typer.echo(printable(f"images in {storage.join(output, 'images')}, table in {output}"))
 
 
 def _find_server() -> None:

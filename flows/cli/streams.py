@@ -5,9 +5,13 @@
 
 import errno
 import io
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from flows.environment import show_own_lines
 from flows.errors import StorageError
 
 if TYPE_CHECKING:
@@ -51,3 +55,17 @@ def _lasting(stream: TextIO) -> TextIO:
     raw = _Lasting(stream.fileno(), is_told=stream is sys.stdout)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+@contextmanager
+def logged_to_terminal(level: int) -> Iterator[None]:
+    """Print the log as Prefect does, until it is there: its handlers then take the place of this one."""
+    handler = logging.StreamHandler()
+    handler.setLevel(level)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+    logging.getLogger().addHandler(handler)
+    show_own_lines()
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

@@ -1,16 +1,14 @@
 """What is answered beside a manifest: bad rows, and what became of the run, from its output's records alone."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from flows import storage
 from flows.inbox.files import Claim
 from flows.inbox.runs import RunState
-from flows.output import Ledger, counts, latest_manifest, table_rows
+from flows.output import Ledger, Row, counts, latest_manifest, table_rows
 from flows.records import RejectedRow
-from flows.wording import printable
-
-MAX_PROBLEMS = 1000
-"""Failed rows that the finished marker lists; the results table has them all."""
+from flows.wording import MOST_NAMED, listed, printable, shortened
 
 
 def status_of(state: RunState, outcome: dict[str, Any]) -> str:
@@ -34,14 +32,26 @@ def outcome_of(claim: Claim) -> dict[str, Any]:
         "rows": len(rows),
         **{str(status): number for status, number in counts(rows).items()},
         "results_csv": storage.join(claim.output, "results.csv"),
-        "problems": [
-            {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
-            for row in troubled[:MAX_PROBLEMS]
-        ],
+        **listed("problems", troubled, _problem),  # the results table has them all
     }
 
 
-def row_in_words(row: RejectedRow) -> dict[str, Any]:
-    """A bad row as its owner reads it."""
-    problems = [{"column": one.column, "value": printable(one.value), "reason": one.reason} for one in row.errors]
-    return {"row": row.row, "reason": printable(row.reason()), "problems": problems}
+def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
+    """The first bad rows as their owner reads them, and how many are left."""
+    return listed("bad_rows", rows, _row_in_words)
+
+
+def _problem(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in ("row", "pair_id", "status", "error_kind", "error")}
+
+
+def _row_in_words(row: RejectedRow) -> dict[str, Any]:
+    problems = [
+        {
+            "column": one.column and printable(shortened(one.column)),
+            "value": printable(one.value),
+            "reason": printable(one.reason),
+        }
+        for one in row.errors[:MOST_NAMED]
+    ]
+    return {"row": row.row, "reason": row.reason(), "problems": problems}

@@ -1,7 +1,7 @@
 """The files of an inbox: what is claimed, started and finished, and the answers beside the manifests.
 
     INBOX/<name>.csv                    dropped by a data team; never touched
-    INBOX/<name>.rejected.json          the answer, with every bad row ...
+    INBOX/<name>.rejected.json          the answer, with the first bad rows ...
     INBOX/<name>.accepted.json          ... or with the run and its output
     INBOX/<name>.finished.json          the counts, once the run has ended
     INBOX/<name>.claimed-<key>          the manifest as it was claimed, byte for byte, until its run has ended
@@ -11,6 +11,7 @@
     INBOX/_nst/seen/<digest>.json       a file of this name, time and size was looked at
     INBOX/_nst/lease.json               which visit is at work here
 
+A manifest whose name cannot be that of an answer too is answered as `answer_stem` says.
 The claimed copy lies beside the manifest, so that relative addresses mean the same. No torch, no prefect.
 """
 
@@ -24,7 +25,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows import storage
 from flows.errors import OutputError
 from flows.records import short_digest
-from flows.storage import Entry
+from flows.storage import Entry, addresses
+from flows.wording import printable
+
+ENDING = ".csv"
+MOST_NAME_BYTES = 255
+"""Of a file's name, on most file systems."""
+_LONGEST_ANSWER = ".rejected.json"
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -36,9 +43,11 @@ class Claim(BaseModel):
 
     Attributes:
         key: made from name and content; the same bytes under the same name are one claim.
+        name: of the manifest, as a message shows it.
         sha256: of the manifest; None where it was not read.
         snapshot: address of the copy that is run; None where there is nothing to run.
         problem: why it cannot be used, where that was clear before it was read.
+        answered_as: the names of its answers begin so, where they cannot begin as its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,11 +60,12 @@ class Claim(BaseModel):
     problem: str | None
     claimed_at: str
     claimed_by: str
+    answered_as: str | None = None
 
     @property
     def stem(self) -> str:
-        """The manifest's name without its ending."""
-        return self.name.removesuffix(".csv")
+        """What the names of its answers begin with: the manifest's name without its ending, where that can be."""
+        return self.answered_as or self.name.removesuffix(ENDING)
 
 
 class Start(BaseModel):
@@ -153,8 +163,25 @@ def claim_key(name: str, content: str) -> str:
     >>> claim_key("spring pictures.csv", "ab" * 32)
     'spring-pictures-67274ee991df54ee'
     """
-    readable = re.sub(r"[^A-Za-z0-9._]+", "-", name.removesuffix(".csv"))[:60].strip("-.") or "manifest"
-    return f"{readable}-{short_digest([name, content], 16)}"
+    return f"{_readable(name)}-{short_digest([name, content], 16)}"
+
+
+def answer_stem(folder: str, name: str) -> str:
+    """What the names of the answers to a dropped file begin with; one of its own for a name that is no safe start.
+
+    >>> answer_stem("/in", "spring.csv"), answer_stem("s3://bucket/in", "what?.csv")
+    ('spring', 'what-0bf24e0b')
+    """
+    stem = name.removesuffix(ENDING)
+    address = storage.join(folder, stem + _LONGEST_ANSWER)
+    is_plain = stem != "" and printable(stem) == stem and addresses.problem_of(address) is None
+    if is_plain and len((stem + _LONGEST_ANSWER).encode()) <= MOST_NAME_BYTES:
+        return stem
+    return f"{_readable(name)}-{short_digest(name, 8)}"
+
+
+def _readable(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name.removesuffix(ENDING))[:60].strip("-.") or "manifest"
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:

@@ -46,7 +46,7 @@ class Inbox(BaseModel):
 
 @dataclass
 class Visit:
-    """What one visit did: names of manifests, by what became of them."""
+    """What one visit did: names of manifests, as messages show them, by what became of them."""
 
     busy: bool = False
     """Another visit was at work; nothing was done."""
@@ -56,6 +56,8 @@ class Visit:
     """For an earlier version's run, or for the time of the next start."""
     running: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
+    unanswered: list[str] = field(default_factory=list)
+    """Those whose answer cannot be written beside them, each with what it would have said."""
     troubled: list[str] = field(default_factory=list)
     """Something stood in the way, which the log names; the next visit tries again."""
 

@@ -18,12 +18,23 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from flows import storage
-from flows.errors import CredentialsExpired, ManifestError, NotAllowed, NotFound, OutputBusy, TooLarge
-from flows.inbox.answers import outcome_of, row_in_words, status_of
+from flows.errors import (
+    CredentialsExpired,
+    Forbidden,
+    ManifestError,
+    NotAllowed,
+    NotFound,
+    OutputBusy,
+    StorageError,
+    TooLarge,
+    Unavailable,
+)
+from flows.inbox.answers import bad_rows, outcome_of, status_of
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
-from flows.inbox.files import Claim, InboxFiles, Start, claim_key, seen_digest
+from flows.inbox.files import ENDING, Claim, InboxFiles, Start, answer_stem, claim_key, seen_digest
 from flows.inbox.inbox import Inbox, Visit
 from flows.inbox.runs import Runs, RunState, StartRequest
 from flows.limits import Limits
@@ -36,9 +47,12 @@ from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
 
-ENDING = ".csv"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """Of a manifest without its ending: it becomes the name of the output."""
+RENAME = (
+    "expected a file name of 1 to 100 of the characters A-Z a-z 0-9 . _ - and space, a letter or digit first, before "
+    ".csv; rename the file"
+)
 MAX_STARTS = 4
 """A run that could not be carried out is started again, this often in all."""
 RESTART_SECONDS = 60.0
@@ -71,13 +85,13 @@ class _Visitor:
     def visit(self, settle_seconds: float) -> Visit:
         seen = self._files.seen()
         for entry in arrived(self._inbox.place, ENDING, lambda entry: seen_digest(entry) in seen, settle_seconds):
-            self._carefully(entry.name, partial(self._claim, entry))
+            self._carefully(printable(entry.name), partial(self._claim, entry))
         latest = self._files.latest_starts()
         busy_outputs: set[str] = set()
         for claim in self._files.open_claims():
             self._carefully(claim.name, partial(self._go_on, claim, latest.get(claim.key, 0), busy_outputs))
             if claim.key not in self._closed:
-                busy_outputs.add(claim.output)
+                busy_outputs.add(claim.output.casefold())  # which may be one folder, whatever its letters' case
         return self._visit
 
     def _carefully(self, name: str, step: Callable[[], None]) -> None:
@@ -87,18 +101,20 @@ class _Visitor:
         except CredentialsExpired:
             raise
         except NstError as error:
-            logger.error("inbox: %s: %s", printable(name), error)  # noqa: TRY400  # the message says all
+            logger.error("inbox: %s: %s", name, error)  # noqa: TRY400  # the message says all
             self._visit.troubled.append(name)
 
     # ------------------------------------------------------------ arrived -> claimed
 
     def _claim(self, entry: Entry) -> None:
         data, problem = self._content(entry)
+        if data is None and problem is None:  # it is gone again
+            return
         if data is not None and len(data) != entry.size:  # it is being written after all
             return
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         key = claim_key(entry.name, sha256 or entry.version)
-        stem = entry.name.removesuffix(ENDING)
+        stem, answers = entry.name.removesuffix(ENDING), answer_stem(self._inbox.place, entry.name)
         snapshot = None
         if data is not None and problem is None:
             snapshot = self._files.snapshot_address(stem, key)
@@ -106,37 +122,41 @@ class _Visitor:
             storage.create(snapshot, data)
         claim = Claim(
             key=key,
-            name=entry.name,
+            name=printable(entry.name),
             sha256=sha256,
             output=storage.join(self._inbox.outputs, stem) if problem is None else "",
             snapshot=snapshot,
             problem=problem,
             claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             claimed_by=f"process {os.getpid()} on {socket.gethostname()}",
+            answered_as=None if answers == stem else answers,
         )
         is_new = self._files.claim(claim)
         self._files.mark_seen(entry, key)
         if is_new:
-            logger.info("inbox: %s: claimed as %s", printable(entry.name), key)
+            logger.info("inbox: %s: claimed as %s", claim.name, key)
         elif snapshot is not None and key not in {one.key for one in self._files.open_claims()}:
             storage.remove(snapshot)  # the same bytes again, long done
-            logger.info("inbox: %s: the same bytes were done before, as %s", printable(entry.name), key)
+            logger.info("inbox: %s: the same bytes were done before, as %s", claim.name, key)
 
     def _content(self, entry: Entry) -> tuple[bytes | None, str | None]:
-        """A manifest's bytes, or why it cannot be one."""
+        """A manifest's bytes, or why it cannot be one; neither where it is gone since it was listed."""
         stem = entry.name.removesuffix(ENDING)
+        if not SAFE_NAME.fullmatch(stem) or stem.endswith((".", " ")):
+            return None, RENAME
         address = self._files.address(entry.name)
         try:
             self._limits.check_readable(address)  # a link may lead elsewhere
             data = storage.read(address, self._limits.max_manifest_bytes, within=self._limits.readable)
-        except (NotAllowed, TooLarge, NotFound) as error:
+        except (NotAllowed, TooLarge) as error:
             return None, str(error)
-        if not data:
-            return data, "the file is empty"
-        if not SAFE_NAME.fullmatch(stem) or stem.endswith((".", " ")):
-            wanted = "1 to 100 of the characters A-Z a-z 0-9 . _ - and space, a letter or digit first, before .csv"
-            return data, f"expected a file name of {wanted}; rename the file"
-        return data, None
+        except NotFound as error:
+            return None, str(error) if entry in storage.entries(self._inbox.place) else None
+        except Forbidden as error:
+            if storage.is_s3(address):  # more likely the service's rights than this one file's
+                raise
+            return None, f"{error}; let the service read it, and drop it again"
+        return data, None if data else "the file is empty"
 
     # ------------------------------------------------------------ claimed -> rejected, started -> finished
 
@@ -155,7 +175,7 @@ class _Visitor:
         if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
             rows = len(manifest.pairs) + len(manifest.rejected)
             self._reject(claim, f"{len(manifest.rejected)} of {rows} rows cannot be used", manifest.rejected)
-        elif claim.output in busy_outputs:
+        elif claim.output.casefold() in busy_outputs:
             self._visit.waiting.append(claim.name)
         else:
             self._start(claim, 1, manifest)
@@ -175,13 +195,13 @@ class _Visitor:
         content = {
             "rejected_at": utc_now(),
             "reason": printable(reason),
-            "bad_rows": [row_in_words(row) for row in rows],
+            **bad_rows(rows),
         }
-        self._files.answer(claim, "rejected", content, in_place_of=("accepted", "finished"))
+        self._answer(claim, "rejected", content, in_place_of=("accepted", "finished"))
         self._files.finish(claim, {"status": "rejected", "reason": printable(reason)})
         self._closed.add(claim.key)
         self._visit.rejected.append(claim.name)
-        logger.error("inbox: %s: rejected: %s", printable(claim.name), printable(reason))
+        logger.error("inbox: %s: rejected: %s", claim.name, printable(reason))
 
     def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
         assert claim.snapshot is not None
@@ -197,7 +217,7 @@ class _Visitor:
         self._files.add_start(start)
         self._accept(claim, start, manifest or self._manifest(claim))
         self._visit.started.append(claim.name)
-        logger.info("inbox: %s: run %s started (%d)", printable(claim.name), start.run_id, number)
+        logger.info("inbox: %s: run %s started (%d)", claim.name, start.run_id, number)
 
     def _accept(self, claim: Claim, start: Start, manifest: Manifest) -> None:
         content = {
@@ -205,9 +225,9 @@ class _Visitor:
             "run_id": start.run_id,
             "output": claim.output,
             "rows": len(manifest.pairs) + len(manifest.rejected),
-            "bad_rows": [row_in_words(row) for row in manifest.rejected],
+            **bad_rows(manifest.rejected),
         }
-        self._files.answer(claim, "accepted", content, in_place_of=("rejected", "finished"))
+        self._answer(claim, "accepted", content, in_place_of=("rejected", "finished"))
 
     def _follow(self, claim: Claim, start: Start) -> None:
         state = self._runs.state_of(start.run_id)
@@ -218,7 +238,7 @@ class _Visitor:
             if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < pause:
                 self._visit.waiting.append(claim.name)
             else:
-                logger.warning("inbox: %s: %s; started again", printable(claim.name), state.message or state.name)
+                logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
                 self._start(claim, start.number + 1)
         else:
             self._finish(claim, start, state)
@@ -228,15 +248,26 @@ class _Visitor:
         content = {
             "finished_at": utc_now(),
             "status": status_of(state, outcome),
-            "message": state.message,
+            "message": printable(state.message),
             "run_id": start.run_id,
             "starts": start.number,
             "output": claim.output,
             **outcome,
         }
-        self._files.answer(claim, "finished", content)
+        self._answer(claim, "finished", content)
         self._files.finish(claim, {name: content[name] for name in ("finished_at", "status", "message", "run_id")})
         self._closed.add(claim.key)
         self._visit.finished.append(claim.name)
         level = logging.ERROR if state.stage != "ended" else logging.INFO
-        logger.log(level, "inbox: %s: finished: %s %s", printable(claim.name), content["status"], state.message)
+        logger.log(level, "inbox: %s: finished: %s %s", claim.name, content["status"], content["message"])
+
+    def _answer(self, claim: Claim, word: str, content: dict[str, Any], *, in_place_of: tuple[str, ...] = ()) -> None:
+        """Answer beside the manifest; where that can never be, the log and the visit say it instead, this once."""
+        try:
+            self._files.answer(claim, word, content, in_place_of=in_place_of)
+        except (Unavailable, CredentialsExpired):
+            raise
+        except StorageError as error:
+            said = f"{claim.name}: {word}: {content.get('reason', content.get('message', claim.output))}"
+            logger.error("inbox: %s (the answer cannot be written: %s)", said, error)  # noqa: TRY400  # as above
+            self._visit.unanswered.append(said)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from flows.errors import ManifestError
 from flows.manifest.csv_rows import CsvRow
 from flows.records import RESULT_COLUMNS
-from flows.wording import shown
+from flows.wording import named, shown
 from nst_core.options import StylizeOptions
 
 REQUIRED_COLUMNS = ("content", "style")
@@ -26,6 +26,8 @@ FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OPTIONS)} | {"size":
 """Column name -> what it sets."""
 RESERVED_COLUMNS = tuple(column for column in RESULT_COLUMNS if column not in FIELDS)
 """Columns that the results table writes itself."""
+MAX_COLUMNS = 1000
+MAX_TITLE_CHARS = 200
 LOOKALIKE_CUTOFF = 0.83
 """difflib's ratio from which a name counts as a misspelt one: n_steps has 0.833 to steps, style_file less."""
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -45,28 +47,33 @@ def columns_of(header: CsvRow, name: str) -> tuple[Column, ...]:
     Raises:
         ManifestError: with all that is wrong with it.
     """
+    if problems := _problems(header):
+        raise ManifestError(f"{name} line {header.line}: " + "; ".join(named(problems)))
+    return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
+
+
+def _problems(header: CsvRow) -> list[str]:
     names = [title.strip(" ") for title in header.cells]
     missing = [column for column in REQUIRED_COLUMNS if column not in names]
     separator = max(";\t|", key=header.text.count)
     if missing and header.text.count(separator) > header.text.count(","):
-        problems = [f"expected commas, found {separator!r} as the separator; save it with commas"]
-    elif header.problem:
-        problems = [f"the header cannot be read: {header.problem}"]
-    else:
-        problems = [_missing_problem(column, names) for column in missing]
-        problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
-        problems += [f"column {n!r} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
-        if "size" in names and "size_px" in names:
-            problems.append("'size' is another name of 'size_px': keep one of the two")
-    if problems:
-        raise ManifestError(f"{name} line {header.line}: " + "; ".join(problems))
-    return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
+        return [f"expected commas, found {separator!r} as the separator; save it with commas"]
+    if header.problem:
+        return [f"the header cannot be read: {header.problem}"]
+    if len(names) > MAX_COLUMNS:
+        return [f"expected at most {MAX_COLUMNS:,} columns, found {len(names):,}; remove those that are not needed"]
+    problems = [_missing_problem(column, names) for column in missing]
+    problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
+    problems += [f"column {shown(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
+    if "size" in names and "size_px" in names:
+        problems.append("'size' is another name of 'size_px': keep one of the two")
+    return problems
 
 
 def _missing_problem(column: str, names: Sequence[str]) -> str:
     plain = {_plain(name): name for name in names if name not in FIELDS}
     close = difflib.get_close_matches(column, plain, n=1, cutoff=0.6)
-    hint = f": column {plain[close[0]]!r} looks like {column!r}" if close else "; add it to the header"
+    hint = f": column {shown(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
     return f"expected a column {column!r}, found none{hint}"
 
 
@@ -77,17 +84,19 @@ def _title_problem(number: int, title: str) -> str | None:
     if CONTROL_CHARACTER.search(title):
         hint = "; the file may be UTF-16: save it as UTF-8" if "\0" in title else ""
         return f"the name of column {number}, {shown(title)}, holds a control character{hint}"
-    plain = _plain(name)
+    if len(name) > MAX_TITLE_CHARS:
+        return f"the name of column {number}, {shown(name)}, has more than {MAX_TITLE_CHARS} characters; shorten it"
     if name in FIELDS:
         return None
+    plain = _plain(name)
     if plain in RUN_LEVEL_NAMES:
-        return f"column {name!r}: chosen once per run on the command line, not per row; remove the column"
+        return f"column {shown(name)}: chosen once per run on the command line, not per row; remove the column"
     if plain in RESERVED_COLUMNS:
-        return f"column {name!r} is written by the results table itself; rename the column"
+        return f"column {shown(name)} is written by the results table itself; rename the column"
     swapped = [field for field in FIELDS if sorted(field) == sorted(plain)]
     close = swapped or difflib.get_close_matches(plain, FIELDS, n=1, cutoff=LOOKALIKE_CUTOFF)
     if close:
-        return f"column {name!r} looks like {close[0]!r}; write that, or rename it if it is something else"
+        return f"column {shown(name)} looks like {close[0]!r}; write that, or rename it if it is something else"
     return None
 
 

@@ -6,6 +6,7 @@ physical line it stands on: such a row is given back with its `problem`, and rea
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,21 @@ MAX_LINES = 5_000_000
 """Blank lines are free to write: this bounds the memory they take."""
 STRAY_QUOTE = "unclosed or stray quote: quote the whole cell, and write a quote inside it twice"
 SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: 'CSV UTF-8')"
+WORKBOOK = "save its sheet as 'CSV UTF-8'"
+UNPACK = "unpack it"
+OTHER_FILES = {
+    b"PK\x03\x04": f"an Excel workbook, or another zip archive; {WORKBOOK}",
+    b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {WORKBOOK}",
+    b"\x1f\x8b": f"a gzip file; {UNPACK}",
+    b"BZh": f"a bzip2 file; {UNPACK}",
+    b"\xfd7zXZ": f"an xz file; {UNPACK}",
+    b"\x28\xb5\x2f\xfd": f"a zstd file; {UNPACK}",
+    b"%PDF-": "a PDF document; export its table as CSV",
+    b"\x89PNG": "a PNG picture; name it in a manifest",
+    b"\xff\xd8\xff": "a JPEG picture; name it in a manifest",
+    b"PAR1": "a Parquet file; write it as CSV",
+}
+"""First bytes -> what such a file is, and what to do: files that are named .csv all the same."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -45,6 +61,15 @@ class CsvFile:
     lines: list[str]
     header: CsvRow
     header_lines: int
+
+    def line_of_row(self, number: int) -> int | None:
+        """The line of the n-th row, where that is told without reading the others: none of the lines has a quote."""
+        first = self.header.line - 1 + self.header_lines
+        if any('"' in line for line in self.lines):
+            return None
+        filled = (index for index in range(first, len(self.lines)) if not _is_blank(self.lines[index]))
+        found = next(itertools.islice(filled, number - 1, None), None)
+        return None if found is None else found + 1
 
     def rows(self, one_line: Collection[int]) -> Iterator[CsvRow]:
         """The rows under the header, in order, blank lines left out.
@@ -76,12 +101,15 @@ def read_csv(data: bytes, name: str) -> CsvFile:
     first = next((index for index, line in enumerate(lines) if not _is_blank(line)), None)
     if first is None:
         raise ManifestError(f"{name}: expected a header line and rows, found an empty file; write them")
+    if problem := _length_problem(lines[first]):
+        return CsvFile(lines, CsvRow(first + 1, [], problem, lines[first]), 1)
     cells, line_count = _parsed(lines, first) or ([], 1)
-    problem = None if cells else STRAY_QUOTE
-    return CsvFile(lines, CsvRow(first + 1, cells, problem, lines[first]), line_count)
+    return CsvFile(lines, CsvRow(first + 1, cells, None if cells else STRAY_QUOTE, lines[first]), line_count)
 
 
 def _decoded(data: bytes, name: str) -> str:
+    if found := next((kind for start, kind in OTHER_FILES.items() if data.startswith(start)), None):
+        raise ManifestError(f"{name}: expected CSV text, found {found}")
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ManifestError(f"{name}: expected UTF-8 text, found UTF-16; {SAVE_AS_UTF8}")
     try:
@@ -94,6 +122,12 @@ def _decoded(data: bytes, name: str) -> str:
         ) from error
 
 
+def _length_problem(line: str) -> str | None:
+    if len(line) <= MAX_LINE_CHARS:
+        return None
+    return f"expected a line of at most {MAX_LINE_CHARS:,} characters, found {len(line):,}"
+
+
 def _is_blank(line: str) -> bool:
     return not line.strip(" \t\r\n")
 
@@ -101,8 +135,7 @@ def _is_blank(line: str) -> bool:
 def _row_at(lines: list[str], index: int, width: int, one_line: Collection[int]) -> tuple[CsvRow, int]:
     """The row that starts at a line, and how many lines it takes."""
     line = lines[index]
-    if len(line) > MAX_LINE_CHARS:
-        problem = f"expected a line of at most {MAX_LINE_CHARS:,} characters, found {len(line):,}"
+    if problem := _length_problem(line):
         return CsvRow(index + 1, [], problem, line), 1
     cells, line_count = _parsed(lines, index) or ([], 0)
     text = line if line_count == 1 else "".join(lines[index : index + line_count])

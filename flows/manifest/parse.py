@@ -12,10 +12,13 @@ from typing import Any
 from flows.errors import ManifestError
 from flows.limits import MAX_BYTES, MAX_ROWS
 from flows.manifest.columns import columns_of
-from flows.manifest.csv_rows import read_csv
+from flows.manifest.csv_rows import CsvFile, read_csv
 from flows.manifest.rows import RowReader
 from flows.records import Manifest, PairSpec, RejectedRow
 from nst_core.options import StylizeOptions
+
+MAX_BAD_ROWS = 100_000
+"""A file of more is refused as a whole: where an operator allows millions of rows, it would take minutes to read."""
 
 
 def parse_manifest(
@@ -24,7 +27,7 @@ def parse_manifest(
     defaults: StylizeOptions,
     *,
     overrides: Mapping[str, Any] | None = None,
-    max_rows: int = MAX_ROWS,
+    max_rows: int | None = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
     """The manifest's pairs and its rejected rows.
@@ -34,7 +37,7 @@ def parse_manifest(
         uri: its address, an absolute local path or `s3://bucket/key`; relative addresses start from its folder.
         defaults: the run's options; a row's own go on top.
         overrides: options that go on top of every row's own, as a retry may ask for.
-        max_rows: a file of more is refused.
+        max_rows: a file of more is refused, and one of too many bad rows; None takes any, as what was taken once is.
         max_bytes: a file of more is refused.
 
     Raises:
@@ -48,15 +51,35 @@ def parse_manifest(
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
     pairs: list[PairSpec] = []
     rejected: list[RejectedRow] = []
-    for row in file.rows(one_line=[index for index, column in enumerate(columns) if column.field]):
-        if len(pairs) + len(rejected) == max_rows:
-            raise ManifestError(f"{name} line {row.line}: expected {max_rows:,} rows at most; split the file")
+    one_line = [index for index, column in enumerate(columns) if column.field]
+    pairs, rejected = _read(file, one_line, reader, name, max_rows)
+    extra_columns = tuple(column.title for column in columns if column.field is None)
+    return Manifest(uri, hashlib.sha256(data).hexdigest(), extra_columns, tuple(pairs), tuple(rejected))
+
+
+def _read(
+    file: CsvFile, one_line: list[int], reader: RowReader, name: str, max_rows: int | None
+) -> tuple[list[PairSpec], list[RejectedRow]]:
+    """The pairs and the rejected rows of a file, within its bounds."""
+    if max_rows is not None and (line := file.line_of_row(max_rows + 1)) is not None:
+        raise ManifestError(_too_many(name, line, max_rows))
+    pairs: list[PairSpec] = []
+    rejected: list[RejectedRow] = []
+    for row in file.rows(one_line):
+        if max_rows is not None and len(pairs) + len(rejected) == max_rows:
+            raise ManifestError(_too_many(name, row.line, max_rows))
         outcome = reader.read(row)
         if isinstance(outcome, PairSpec):
             pairs.append(outcome)
         else:
             rejected.append(outcome)
+        if max_rows is not None and len(rejected) > MAX_BAD_ROWS:
+            first = f"the first, line {rejected[0].row}: {rejected[0].reason()}"
+            raise ManifestError(f"{name} line {row.line}: more than {MAX_BAD_ROWS:,} rows cannot be used; {first}")
     if not pairs and not rejected:
         raise ManifestError(f"{name}: expected rows under the header, found none; write one row per pair")
-    extra_columns = tuple(column.title for column in columns if column.field is None)
-    return Manifest(uri, hashlib.sha256(data).hexdigest(), extra_columns, tuple(pairs), tuple(rejected))
+    return pairs, rejected
+
+
+def _too_many(name: str, line: int, max_rows: int) -> str:
+    return f"{name} line {line}: expected {max_rows:,} rows at most; split the file"

@@ -18,6 +18,7 @@ from nst_core.options import StylizeOptions
 MAX_CELL_CHARS = 4096
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ID_RULE = "expected 1 to 100 of the characters A-Z a-z 0-9 . _ -, a letter or digit first and no dot last"
+MOST_EXTRAS_NAMED = 10
 _STEM_CHARS = 43
 """Of each picture's name in a made id, which so fits 100 characters with two dashes and 12 digits."""
 
@@ -38,6 +39,8 @@ class RowReader:
         self, columns: Sequence[Column], defaults: StylizeOptions, base: str, overrides: Mapping[str, Any]
     ) -> None:
         self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
+        self._fields = [(one.title, one.field, index) for index, one in enumerate(columns) if one.field]
+        self._extras = [(one.title, index) for index, one in enumerate(columns) if not one.field]
         self._titles = {column.field: column.title for column in columns if column.field}
         self._option_names = [name for name in self._titles if name in OPTIONS]
         self._options: dict[tuple[str, ...], _RowOptions] = {}
@@ -46,20 +49,19 @@ class RowReader:
 
     def read(self, row: CsvRow) -> PairSpec | RejectedRow:
         """The row's pair, or all that is wrong with it."""
-        cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}
         if row.problem:
-            return RejectedRow(row.line, (CellError(None, shortened(row.text), row.problem),), cells)
+            return self._rejected(row, [CellError(None, shortened(row.text), row.problem)])
         errors: list[CellError] = []
         values: dict[str, str] = {}  # of the fields; a cell that is no usable text is left out
-        extra: dict[str, str] = {}
-        for column, cell in zip(self._columns, row.cells, strict=True):
-            text = cell.strip(" ") if column.field else cell
-            if problem := _text_problem(text, is_extra=column.field is None):
-                errors.append(CellError(column.title, shortened(text), problem))
-            elif column.field:
-                values[column.field] = text
+        for title, field, index in self._fields:
+            text = row.cells[index].strip(" ")
+            if problem := _text_problem(text, is_extra=False):
+                errors.append(CellError(title, shortened(text), problem))
             else:
-                extra[column.title] = text
+                values[field] = text
+        extra = {title: row.cells[index] for title, index in self._extras}
+        if "\0" in "".join(extra.values()) or max(map(len, extra.values()), default=0) > MAX_CELL_CHARS:
+            errors += _extra_errors(extra)
         content, style = self._address("content", values, errors), self._address("style", values, errors)
         option_cells = tuple(values.get(name, "") for name in self._option_names)
         if option_cells not in self._options:
@@ -74,9 +76,13 @@ class RowReader:
             pair_id, duplicate = self._made_id([content, style, chosen.given], written, row.line)
             errors += duplicate
         if errors:
-            return RejectedRow(row.line, tuple(errors), cells)
+            return self._rejected(row, errors)
         cells_as_written = values["content"], values["style"]
         return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written)
+
+    def _rejected(self, row: CsvRow, errors: Sequence[CellError]) -> RejectedRow:
+        cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}
+        return RejectedRow(row.line, tuple(errors), cells)
 
     def _address(self, field: str, values: dict[str, str], errors: list[CellError]) -> str:
         cell = values.get(field)
@@ -131,6 +137,17 @@ def _id_part(address: str) -> str:
     """A file's name without folder and ending, in the characters of an id."""
     stem = os.path.splitext(os.path.basename(address))[0]
     return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:_STEM_CHARS] or "image"
+
+
+def _extra_errors(extra: Mapping[str, str]) -> list[CellError]:
+    """What is wrong with the cells that ride along: of a thousand, the first few are told and the others counted."""
+    wrong = [(title, cell) for title, cell in extra.items() if "\0" in cell or len(cell) > MAX_CELL_CHARS]
+    errors = [
+        CellError(title, shortened(cell), _text_problem(cell, is_extra=True) or "")
+        for title, cell in wrong[:MOST_EXTRAS_NAMED]
+    ]
+    left = len(wrong) - MOST_EXTRAS_NAMED
+    return [*errors, CellError(None, "", f"and {left:,} more cells like it")] if left > 0 else errors
 
 
 def _text_problem(text: str, *, is_extra: bool) -> str | None:

@@ -38,5 +38,5 @@ def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> 
 
 def _parsed(run: RunRecord, data: bytes, overrides: Mapping[str, Any]) -> Manifest:
     return parse_manifest(
-        data, run.manifest_uri, run.options, overrides=overrides, max_rows=sys.maxsize, max_bytes=sys.maxsize
+        data, run.manifest_uri, run.options, overrides=overrides, max_rows=None, max_bytes=sys.maxsize
     )

@@ -18,7 +18,7 @@ from flows.errors import OutputBusy, StorageError
 from flows.output.lease_file import Lease, address_of, as_json, new_lease, seen
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
-__all__ = ["Held", "address_of", "held", "wait_until_free"]
+__all__ = ["Held", "address_of", "held"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,18 +51,6 @@ def held(
         ended.set()
         keeper.join()
         _release(hold)
-
-
-def wait_until_free(output: str, wait_seconds: float) -> None:
-    """Wait for another run to end, without taking the lease.
-
-    Raises:
-        OutputBusy: if another run holds it for longer than that.
-    """
-    watch = Watch(address_of(output), wait_seconds)
-    while (found := seen(watch.address)) is not None and not watch.is_free(found[0]):
-        assert found[0] is not None  # a damaged one is free
-        watch.wait(found[0])
 
 
 class Held:

@@ -30,7 +30,7 @@ class _Sighting:
 
 
 _sightings: dict[str, _Sighting] = {}
-"""Address -> what this process saw: a command and its flow, and visit after visit, go on where the last look ended."""
+"""Address -> what this process saw: a visit to an inbox goes on where the last one ended."""
 
 
 class Watch:

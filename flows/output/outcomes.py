@@ -11,7 +11,7 @@ from typing import Any
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex, PairKey
 from flows.records import RESULT_COLUMNS, AttemptRecord, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord
-from flows.wording import printable
+from flows.wording import in_csv, printable
 
 Row = dict[str, Any]
 """Of the results table: column -> value; one that a row does not have is None."""
@@ -77,8 +77,8 @@ def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id:
     row |= {name: rejected.cells[titles[name]] for name in ("content", "style") if name in titles}
     row["pair_id"] = rejected.cells[titles["id"]] if "id" in titles else None
     row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": rejected.kind, "attempts": 0}
-    row["error"] = rejected.reason()
-    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
+    row = {name: in_csv(value) if isinstance(value, str) else value for name, value in row.items()}
+    return row | {"error": printable(rejected.reason())}
 
 
 def _pair_row(spec: PairSpec, run_id: str) -> Row:
@@ -91,4 +91,4 @@ def _pair_row(spec: PairSpec, run_id: str) -> Row:
 
 def _attempt_columns(attempt: AttemptRecord) -> Row:
     columns = {name: getattr(attempt, name) for name in _FROM_ATTEMPT}
-    return columns | {"status": "failed", "attempts": attempt.attempt}
+    return columns | {"status": "failed", "attempts": attempt.attempt, "error": printable(attempt.error)}

@@ -7,6 +7,7 @@ defaults         our settings, taken up also where prefect was imported before t
 embedded_server  Prefect's own server for runs without another, looked after
 server           a server for one machine, with a password
 serve            all deployments served from one process
+parameters       nothing secret among what Prefect keeps
 deployments      where their description is
 deployment_runs  their runs through the API
 """

@@ -1,4 +1,5 @@
-"""What Prefect's UI shows of a run: how far it is, its numbers with the best and the worst pair, and what failed.
+"""What Prefect's UI shows of a run: how far it is, its numbers with the best and the worst pair, and what failed; and
+of a visit to the inboxes: what became of the manifests.
 
 For eyes alone: where Prefect's server does not answer, the run goes on and says so once.
 """
@@ -9,7 +10,8 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from prefect.artifacts import (
@@ -20,12 +22,12 @@ from prefect.artifacts import (
 )
 
 from flows import storage, stub
+from flows.inbox import Visit
 from flows.output import Row
 from flows.records import RunSummary
-from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing
-from flows.wording import printable, redacted
-from flows.worker.messages import Hear, Message
+from flows.wording import MOST_NAMED, printable, redacted
+from flows.worker.messages import Hear, Message, RunStarted
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,6 @@ SECONDS_BETWEEN_UPDATES = 10.0
 _MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:]")
 PATIENCE_SECONDS = 15.0
 """With the server, at the end of a run."""
-FAILURES_SHOWN = 200
 EXTREMES_SHOWN = 3
 REASONS_SHOWN = 10
 
@@ -60,18 +61,41 @@ def show_end(summary: RunSummary, rows: Sequence[Row], page: str | None = None) 
 
     `page` is the address of the run's page, where one was made.
     """
+    _show(partial(_create, summary, rows, page))
+
+
+def show_visits(visits: Mapping[str, Visit]) -> None:
+    """Show what visits to inboxes did, in a table; nothing where nothing was new."""
+    if table := visit_table(visits):
+        described = "what became of the manifests in the inboxes"
+        _show(lambda: create_table_artifact(table, key="inbox", description=described))
+
+
+def visit_table(visits: Mapping[str, Visit]) -> list[dict[str, str]]:
+    """What became of each manifest that something was done for; of many the first, and those in trouble before."""
+    rows = [
+        {"manifest": name, "became": word, "inbox": printable(place)}
+        for word in ("troubled", "unanswered", "rejected", "started", "finished")
+        for place, visit in visits.items()
+        for name in getattr(visit, word)
+    ]
+    left = len(rows) - MOST_NAMED
+    more = {"manifest": f"and {left:,} more", "became": "", "inbox": ""}
+    return [*rows[:MOST_NAMED], *([more] if left > 0 else [])]
+
+
+def _show(create: Callable[[], object]) -> None:
+    """Make artifacts of this run; waits for the server, but not for long."""
     context = contextvars.copy_context()  # says which run the artifacts are of
     # A daemon: where the server is gone, each call takes a minute to fail.
-    showing = threading.Thread(
-        target=context.run, args=(_show_summary, summary, rows, page), name="artifacts", daemon=True
-    )
+    showing = threading.Thread(target=context.run, args=(_tried, create), name="artifacts", daemon=True)
     showing.start()
     showing.join(PATIENCE_SECONDS)
 
 
-def _show_summary(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
+def _tried(create: Callable[[], object]) -> None:
     try:
-        _create(summary, rows, page)
+        create()
     except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
         logger.warning("Prefect's UI will not show this run's end: %s", redacted(str(error)))
 
@@ -109,7 +133,7 @@ def failure_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows that failed or were rejected, in the manifest's order, as many as one can look at."""
     columns = ("row", "pair_id", "error", "status", "error_kind", "attempts")  # the reason before the table is cut off
     troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
-    return [{name: _plain(row[name]) for name in columns} for row in troubled[:FAILURES_SHOWN]]
+    return [{name: _plain(row[name]) for name in columns} for row in troubled[:MOST_NAMED]]
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
@@ -146,12 +170,12 @@ def _line(which: str, row: Row) -> str:
 
 def _code(text: str) -> str:
     """Text as it may stand between backticks in a table: a manifest may hold anything."""
-    return printable(text).replace("`", "'").replace("|", "\\|").replace("\n", " ")
+    return printable(text).replace("`", "'").replace("|", "\\|")
 
 
 def _plain_markdown(text: str | None) -> str:
     """Text that shows as it is: no HTML, no link, no emphasis of a manifest's making."""
-    return _MARKUP.sub(r"\\\g<0>", printable(text or "").replace("\n", " "))
+    return _MARKUP.sub(r"\\\g<0>", printable(text or ""))
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ from prefect.settings import get_current_settings
 
 from flows.errors import RequestRefused, ServiceError
 from flows.inbox import Runs, RunState, Stage, StartRequest
+from flows.prefect_layer.parameters import check_parameters
 from flows.wording import redacted
 
 STYLIZE = "bulk-stylize/bulk-stylize"
@@ -33,9 +34,11 @@ def start_run(deployment: str, parameters: dict[str, Any], *, name: str | None =
     """Start a run of a deployment; its id. A key that was used before gives the run that it started.
 
     Raises:
+        NotAllowed: if a parameter holds a credential; nothing was sent.
         RequestRefused: if there is no such deployment, or the parameters are not of its types.
         ServiceError: if the server does not answer.
     """
+    check_parameters(parameters)
     with _named_errors(), get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)

@@ -9,17 +9,15 @@ server never hears of it.
 
 import logging
 import os
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
 
-from prefect.settings import get_current_settings
-
+from flows.errors import ServiceError
 from flows.prefect_layer.server import answers
+from flows.prefect_layer.server_process import ServerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -28,32 +26,72 @@ LOOK_SECONDS = 2.0
 _WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
 """A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
 
+PREFECTS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
+"""Of the working folder, in which Prefect looks for settings; what is in them if there are any."""
+
+
+def begin_server() -> ServerProcess | None:
+    """Start the server of a run now, before Prefect is imported, and have Prefect use it; it is to be awaited.
+
+    None where a server may be named already: Prefect then knows it, or starts one as `prepare_embedded_server` says.
+
+    Raises:
+        ServiceError: if its database is of no use to it.
+    """
+    if not is_without_server():
+        return None
+    server = ServerProcess(Path(os.environ["PREFECT_HOME"]))
+    server.begin()
+    os.environ["PREFECT_API_URL"] = server.url
+    _look_after(server)
+    return server
+
+
+def is_without_server() -> bool:
+    """Whether no server is named in any of the places that Prefect looks at; it is not asked, which takes seconds."""
+    home = os.environ.get("PREFECT_HOME")
+    if home is None or not {"PREFECT_API_URL", "PREFECT_PROFILE"}.isdisjoint(os.environ):
+        return False
+    return not (
+        os.path.exists(os.path.join(home, "profiles.toml"))
+        or any(_holds(file, words) for file, words in PREFECTS_FILES.items())
+    )
+
+
+def is_part_of_a_run() -> bool:
+    """Whether this process was started by a flow of Prefect's, such as that of a deployment."""
+    return any(name.startswith("PREFECT__RUNTIME") or name == "PREFECT__FLOW_RUN_ID" for name in os.environ)
+
+
+def _holds(file: str, words: bytes) -> bool:
+    try:
+        return words in Path(file).read_bytes()
+    except OSError:
+        return False
+
 
 def prepare_embedded_server() -> None:
-    """Have the embedded server, if Prefect comes to start one, be started once and end by our word alone.
+    """Have the embedded server, if Prefect comes to start one, be ours.
 
-    Prefect keeps one instance, and starts whichever is there. Nothing to do for a server of the user's own.
+    Prefect keeps one instance, and starts whichever is there. Nothing to do for a server that has a name.
     """
+    from prefect.settings import get_current_settings
+
     if get_current_settings().api.url is not None:
         return
     # Here, as it brings the whole server with it, a second and 75 MB.
     from prefect.server.api.server import SubprocessASGIServer
 
     class EmbeddedServer(SubprocessASGIServer):
-        def start(self, timeout: int | None = None) -> None:
+        def start(self, timeout: int | None = None) -> None:  # noqa: ARG002  # as Prefect calls it
             with _starting:  # a second run would take one that is just starting for one that answers
-                super().start(timeout)
-
-        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
-            os.environ.setdefault("PYTHONSAFEPATH", "1")  # a random.py in the user's folder is not Python's own
-            if not hasattr(signal, "pthread_sigmask"):  # Windows has none
-                return super()._run_uvicorn_command()
-            # A process inherits what is blocked, and may set a handler for it but never hears of it.
-            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                return super()._run_uvicorn_command()
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+                if self.running:
+                    return
+                settings = get_current_settings()
+                server = ServerProcess(settings.home, settings.to_environment_variables(exclude_unset=True))
+                server.wait()
+                self.port, self.server_process, self.running = server.port, server.process, True
+                _look_after(server)
 
     EmbeddedServer()
 
@@ -61,8 +99,9 @@ def prepare_embedded_server() -> None:
 @contextmanager
 def kept_running() -> Iterator[None]:
     """Look after the embedded server for as long as the block lasts; nothing to do for a server of the user's own."""
+    for server in _servers:
+        _end_with_this_process(server)
     ended = threading.Event()
-    _end_with_this_process()
     keeper = threading.Thread(target=_keep, args=(ended,), name="server", daemon=True)
     keeper.start()
     try:
@@ -82,51 +121,43 @@ def _keep(ended: threading.Event) -> None:
         _revive()
 
 
-def _servers() -> list[Any]:
-    """Those that Prefect has started in this process: none where a server of the user's own is used."""
-    module = sys.modules.get("prefect.server.api.server")
-    return list(module.SubprocessASGIServer._instances.values()) if module else []
-
-
 def _end_those_that_are_ending() -> None:
     """SIGTERM for a whole group, as a service manager sends it, reaches the server too.
 
     It answers nobody any more, but takes seconds to end, which we do not have.
     """
-    for server in _servers():
-        process = server.server_process
-        if server.running and process is not None and process.poll() is None and not answers(server.api_url):
-            process.kill()
-            process.wait()
+    for server in _servers:
+        if server.is_alive() and not answers(server.url):
+            server.kill()
 
 
 def _revive() -> None:
     with _reviving:
-        _start_those_that_died()
+        for server in _servers:
+            if not server.is_alive():
+                _start_again(server)
 
 
-def _start_those_that_died() -> None:
-    for server in _servers():
-        process = server.server_process
-        if not server.running or process is None or process.poll() is None:
-            continue
-        logger.warning("Prefect's embedded server ended with exit code %s; starting it again", process.returncode)
-        server.running = False
-        try:
-            server.start()
-        except Exception as error:  # noqa: BLE001  # it is for eyes alone: the pairs go on without it
-            logger.warning("Prefect's embedded server could not be started again: %s", error)
-            return
-        _end_with_this_process()
-
-
-def _end_with_this_process() -> None:
-    if os.name != "posix":
+def _start_again(server: ServerProcess) -> None:
+    code = server.process.returncode if server.process else None
+    logger.warning("Prefect's embedded server ended with exit code %s; starting it again", code)
+    try:
+        server.wait()
+    except (OSError, ServiceError) as error:  # it is for eyes alone: the pairs go on without it
+        logger.warning("Prefect's embedded server could not be started again: %s", error)
         return
-    for server in _servers():
-        process = server.server_process
-        if process is not None and process.poll() is None and process.pid not in _watchers:
-            _watchers[process.pid] = _watcher(process.pid)
+    _end_with_this_process(server)
+
+
+def _look_after(server: ServerProcess) -> None:
+    _servers.append(server)
+    _end_with_this_process(server)
+
+
+def _end_with_this_process(server: ServerProcess) -> None:
+    process = server.process
+    if os.name == "posix" and process is not None and process.poll() is None and process.pid not in _watchers:
+        _watchers[process.pid] = _watcher(process.pid)
 
 
 def _watcher(process_id: int) -> subprocess.Popen[bytes]:
@@ -141,6 +172,7 @@ def _watcher(process_id: int) -> subprocess.Popen[bytes]:
 
 
 _starting, _reviving = threading.Lock(), threading.Lock()
+_servers: list[ServerProcess] = []
 """Any number of runs in this process have, and look after, one server."""
 _watchers: dict[int, subprocess.Popen[bytes]] = {}
 """By the server's process id. Kept, so that their pipes stay open until the end."""

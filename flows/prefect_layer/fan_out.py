@@ -6,26 +6,21 @@ from typing import Any
 from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.output.lease import Held
 from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.crew import Crew
-from flows.run.prepare import PreparedRun, places_of
-from flows.runners import Runner
+from flows.run.prepare import PreparedRun
+from flows.runners import Pool
 from flows.worker.messages import Hear
 
 
-def fan_out(run: PreparedRun, runner: Runner, hear: Hear, hold: Held) -> None:
-    """Run every batch as a task, each as soon as a worker is idle, for as long as the output is held.
+def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
+    """Run every batch as a task, each as soon as a worker is idle; the workers end with it.
 
     Raises:
         The error that stopped a task, if one did: errors of single pairs never do.
     """
-    if not run.plan.batches:
-        return
-    runner.warn_of(places_of(run))
     threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
-    with runner.pool(len(run.plan.batches)) as pool, threads as tasks:
-        hold.when_lost(pool.stop)
+    with pool, threads as tasks:
         crew = Crew(run, pool, hear)
         stylize_batch = batch_task(crew)
         futures: list[PrefectConcurrentFuture[Any]] = []

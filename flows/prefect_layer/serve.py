@@ -29,6 +29,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
 from flows.environment import show_own_lines
+from flows.prefect_layer.parameters import check_parameters
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:
 
 
 def _deployment(described: dict[str, Any]) -> RunnerDeployment:
+    check_parameters(described.get("parameters") or {})
     flow: Flow[..., Any] = load_flow_from_entrypoint(described["entrypoint"], use_placeholder_flow=False)
     limit = described.get("concurrency_limit")
     made = flow.to_deployment(

@@ -8,6 +8,7 @@ Prefect is not imported here: it reads its settings when it is, and they are mad
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flows.errors import OutputError, ServiceError
+from flows.prefect_layer.database import make_usable
 from flows.wording import redacted
 
 FOLDER = "runs/_service"
@@ -29,6 +31,10 @@ START_SECONDS = 180.0
 STOP_SECONDS = 15.0
 CONNECT_SECONDS = 10.0
 SERVER_LOG = "server.log"
+
+UNSAID = "it gives no reason"
+_ERROR = re.compile(r"[\w.]*(Error|Exception): ")
+"""The last line of a traceback."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +73,14 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     """A Prefect server for as long as the block lasts.
 
     Raises:
-        ServiceError: if it does not start.
+        ServiceError: if it does not start, or its database is of no use to it.
     """
     home = Path(folder).resolve()
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
+    make_usable(home)
     access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
     if answers(access.url):
         raise ServiceError(
@@ -85,7 +92,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     # Prefect makes it of its settings, which know nothing of the port that the command was given.
     environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    with open(home / SERVER_LOG, "ab") as log:
+    with opened_log(home / SERVER_LOG) as log:
         # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             command, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -128,7 +135,7 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     ends = time.monotonic() + START_SECONDS
     while time.monotonic() < ends:
         if process.poll() is not None:
-            raise ServiceError(f"the Prefect server ended with exit code {process.returncode}; {log} says why")
+            raise ServiceError(f"the Prefect server ended: {reason_in(log)}. All it said is in {log}")
         if answers(url):
             return
         time.sleep(0.2)
@@ -142,6 +149,29 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextmanager
+def opened_log(path: Path) -> Iterator[int]:
+    """A server's log, to be added to; nowhere, where it cannot be written."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def reason_in(log: Path) -> str:
+    """Why a server has ended: the last error that its log names, or else what it said last."""
+    with suppress(OSError):
+        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
+        said = [line for line in lines if line]
+        named = [line for line in said if _ERROR.match(line)]
+        return redacted((named or said or [UNSAID])[-1])
+    return UNSAID
 
 
 def check_named_server() -> None:

@@ -15,6 +15,7 @@ from flows.report.gather import LOSSES, Pair, Run, gather
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
+from flows.wording import printable
 
 MEASURES = (*LOSSES, "seconds")
 MOST_COMPARED = 5000
@@ -203,8 +204,8 @@ def _row(number: int, match: Match, runs: Sequence[Run], pictures: Pictures, add
     return {
         "row": number,
         "id": first.pair_id,
-        "content": first.values["content"] or "",
-        "style": first.values["style"] or "",
+        "content": printable(first.values["content"] or ""),
+        "style": printable(first.values["style"] or ""),
         "c": pictures.content.get(first.content or ""),
         "s": pictures.style.get(first.style or ""),
         "runs": [

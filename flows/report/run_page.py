@@ -17,6 +17,7 @@ from flows.report.histograms import Histogram, histogram
 from flows.report.outliers import RULE, find_outliers
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.templates import rendered
+from flows.wording import printable
 from nst_core import __version__
 from nst_core.options import StylizeOptions
 
@@ -68,7 +69,7 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
     """The page of a run."""
     outliers = find_outliers(run.pairs)
     problems = [pair for pair in run.pairs if pair.status in ("failed", "rejected")]
-    manifest = storage.name_of(run.record.manifest_uri)
+    manifest = printable(storage.name_of(run.record.manifest_uri))
     return rendered(
         "run.html.jinja",
         ("common.js", "slider.js", "run.js"),
@@ -172,8 +173,8 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
         "row": values["row"],
         "id": pair.pair_id,
         "status": pair.status,
-        "content": values["content"],
-        "style": values["style"],
+        "content": printable(values["content"] or ""),
+        "style": printable(values["style"] or ""),
         "error": values["error"],
         "kind": values["error_kind"],
         "attempts": values["attempts"],

@@ -1,8 +1,8 @@
 """A batch on a worker process, whatever happens to the process: who is done, and who has to be done again.
 
-A pair whose process dies is not yet a failed pair: it may have been its neighbour's fault. All that were on the
-device are done once more, each alone in the process, and only one that dies so is failed. A process that takes too
-long, or gives no sign of life, is killed; a pair that was alone on the device is then failed at once.
+A pair whose process dies is not yet a failed pair: it may have been its neighbour's fault, or the system's. All that
+were on the device are done once more, each alone in the process, and only one that dies so again is failed. A process
+that takes too long, or gives no sign of life, is killed; a pair that was alone is then failed at once.
 """
 
 import time
@@ -88,6 +88,7 @@ def carry_out(
         PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
     """
     groups: deque[Group] = deque([batch.pairs])
+    outlived_one: set[str] = set()  # pairs whose process died once, with them on the device
     while groups:
         group = groups.popleft()
         watch = _Watch(on_message, patience)
@@ -96,25 +97,29 @@ def carry_out(
             worker.run_watched(watch, watch.check, stylize_pairs, group, job, worker.device)
         except (WorkerDied, TookTooLong) as error:
             left = tuple(pair for pair in group if pair.spec.pair_id not in watch.finished)
-            at_fault = left if len(group) == 1 else _at_fault(left, watch, error)
+            at_fault = _at_fault(left, watch, error, outlived_one)
             for pair in at_fault:
                 seconds = time.monotonic() - began
                 on_message(keep_failure(pair, job, error, device=worker.device, seconds=seconds, started_at=started_at))
-            groups.extend(regrouped([pair for pair in left if pair not in at_fault], watch.begun))
+            again = [pair for pair in left if pair not in at_fault]
+            outlived_one |= {pair.spec.pair_id for pair in suspects(again, watch.begun)}
+            groups.extend(regrouped(again, watch.begun))
 
 
-def _at_fault(left: Group, watch: _Watch, error: Exception) -> Group:
-    """The pair that is surely the reason, as it was alone on a device that took too long; else nobody is yet."""
-    if isinstance(error, TookTooLong) and len(watch.on_device) == 1:
-        return tuple(pair for pair in left if pair.spec.pair_id in watch.on_device)
-    return ()
+def _at_fault(left: Group, watch: _Watch, error: Exception, outlived_one: Collection[str]) -> Group:
+    """The pair that is surely the reason: alone, and too long at it, or for the second time; else nobody is yet."""
+    if isinstance(error, TookTooLong):
+        return left if len(left) == 1 else tuple(pair for pair in left if {pair.spec.pair_id} == watch.on_device)
+    return left if len(left) == 1 and left[0].spec.pair_id in outlived_one else ()
+
+
+def suspects(left: Sequence[PlannedPair], begun: Collection[str]) -> list[PlannedPair]:
+    """Who may have been the reason of a death: those that had begun; if none had, the loading of any of them."""
+    return [pair for pair in left if pair.spec.pair_id in begun] or list(left)
 
 
 def regrouped(left: Sequence[PlannedPair], begun: Collection[str]) -> list[Group]:
-    """How to go on after a death: first those that had not begun, together as before, then the others one by one.
-
-    If none had begun, it was the loading of any of them.
-    """
-    suspects = [pair for pair in left if pair.spec.pair_id in begun] or list(left)
-    others = tuple(pair for pair in left if pair not in suspects)
-    return [*([others] if others else []), *((pair,) for pair in suspects)]
+    """How to go on after a death: first those that had not begun, together as before, then the others one by one."""
+    alone = suspects(left, begun)
+    others = tuple(pair for pair in left if pair not in alone)
+    return [*([others] if others else []), *((pair,) for pair in alone)]

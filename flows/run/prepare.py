@@ -18,7 +18,9 @@ from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means
 from flows.stub import Stub
+from flows.wording import printable
 from flows.worker.job import Job
+from flows.worker.messages import RunStarted
 from flows.worker.weights import resolve_weights
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile
@@ -37,6 +39,21 @@ class PreparedRun:
     job: Job
     means: Means
     began: float
+
+    @property
+    def started(self) -> RunStarted:
+        """What whoever watches the run is told at first."""
+        return RunStarted(
+            run_id=self.record.run_id,
+            output=self.job.output,
+            todo=self.plan.todo,
+            done_before=len(self.plan.done),
+            rejected=self.request.manifest.rejected,
+            workers=self.means.names,
+            devices=self.means.devices,
+            backbone=self.record.backbone,
+            precision=self.record.precision,
+        )
 
 
 def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
@@ -70,7 +87,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             "rows left alone as they would only fail again: %d; `nst status` names them, `nst retry %s` tries them all "
             "the same",
             plan.settled,
-            request.output,
+            printable(request.output),
         )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, "_SUCCESS"))

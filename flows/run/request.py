@@ -3,9 +3,7 @@
 `Asked` is what the caller gave, as it came; `RunRequest` is what it means here, with the manifest read and parsed.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,9 +67,6 @@ class RunRequest:
     latest: RunRecord | None = None
 
 
-_resolved: ContextVar[RunRequest | None] = ContextVar("resolved", default=None)
-
-
 def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
     """What was asked, with the manifest read and every place checked against the operator's limits.
 
@@ -85,25 +80,12 @@ def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
         OutputError: if there is no manifest, and nothing was ever run into the output.
         OptionsError: if the overrides do not go with a row's own options, or not with a manifest.
     """
-    earlier = _resolved.get()
-    if earlier is not None and earlier.asked == asked and earlier.limits.strict == strict:
-        return earlier
     limits = limits_in_force(strict=strict)
     output = storage.absolute(asked.output)
     limits.check_writable(output)
     request = _again(asked, output, limits) if asked.manifest is None else _anew(asked, asked.manifest, output, limits)
     check_places(output, request.settings, limits)
     return request
-
-
-@contextmanager
-def resolved_already(request: RunRequest) -> Iterator[None]:
-    """Have `resolve` find this request, where the same is asked in this context, for as long as the block lasts."""
-    token = _resolved.set(request)
-    try:
-        yield
-    finally:
-        _resolved.reset(token)
 
 
 def check_feasible(request: RunRequest) -> None:

@@ -1,6 +1,6 @@
-"""What this machine has to compute with, asked of a process of its own.
+"""What this machine has to compute with; where only torch knows, asked of a process of its own.
 
-Only torch knows, and in the process of the flow it would take half a gigabyte and two seconds, for nothing else.
+In the process of the flow torch would take half a gigabyte and two seconds, for nothing else.
 """
 
 import functools
@@ -10,7 +10,7 @@ import threading
 
 from flows.errors import HardwareUnknown
 from flows.runners import interpreter
-from nst_core.hardware import Hardware
+from nst_core.hardware import Hardware, hardware_without_torch
 
 _QUESTION = """
 import json
@@ -24,7 +24,9 @@ _asking, _answering = threading.Lock(), threading.Lock()
 
 
 def local_hardware() -> Hardware:
-    """The devices of this machine; the first call waits for some two seconds, less if `ask` was called before.
+    """The devices of this machine; where there may be GPUs the first call waits for some two seconds.
+
+    Less, if `ask` was called before.
 
     Raises:
         HardwareUnknown: if torch cannot be started.
@@ -33,8 +35,13 @@ def local_hardware() -> Hardware:
         return _answer()
 
 
-def ask() -> "subprocess.Popen[str]":
-    """Ask now, beside whatever else there is to be done before the answer is needed; who will answer."""
+def ask() -> None:
+    """Ask now, if torch has to be asked, beside whatever else there is to be done before the answer is needed."""
+    if hardware_without_torch() is None:
+        _asked()
+
+
+def _asked() -> "subprocess.Popen[str]":
     with _asking:
         return _process()
 
@@ -48,7 +55,10 @@ def _process() -> "subprocess.Popen[str]":
 
 @functools.cache
 def _answer() -> Hardware:
-    process = ask()
+    known = hardware_without_torch()
+    if known is not None:
+        return known
+    process = _asked()
     printed, complaint = process.communicate()
     if process.returncode != 0:
         last_line = (complaint.strip().splitlines() or ["no reason given"])[-1]

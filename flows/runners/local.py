@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Pipe
 
+from flows import stub
 from flows.errors import WorkerDied
 from flows.runners import interpreter
 from flows.runners.hardware import local_hardware
@@ -17,6 +18,7 @@ from flows.runners.pool import Link, Pool
 from flows.runners.runner import Means, Runner
 from flows.runners.said import Call, Hear
 from flows.settings import RunSettings
+from nst_core.allowance import usable_cpus
 
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Read by OpenMP when a worker loads torch. Threads that spin while they wait lose several times over as soon as
@@ -29,7 +31,7 @@ FAREWELL_SECONDS = 10.0
 
 _PROGRAM = """
 import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C only the parent decides what it means
-from flows.runners.worker_process import main; main({descriptor}, {level})
+from flows.runners.worker_process import main; main({descriptor}, {level}, loads_engine={loads_engine})
 """
 
 
@@ -40,7 +42,8 @@ def local_runner(settings: RunSettings) -> Runner:
         OptionsError: if the machine has no such device.
     """
     means = local_means(settings)
-    return Runner(means, lambda _batches: process_pool(means.devices))
+    needs_engine = settings.backbone != stub.NAME
+    return Runner(means, lambda batches: process_pool(means.devices, begun=batches if needs_engine else 0))
 
 
 def local_means(settings: RunSettings) -> Means:
@@ -54,13 +57,21 @@ def local_means(settings: RunSettings) -> Means:
     devices = devices * settings.cpu_workers if devices == ("cpu",) else devices
     # Processes that share the cores; one alone leaves it to torch.
     shared = len(devices) > 1 and devices[0] == "cpu"
-    threads = max(1, (os.cpu_count() or 1) // len(devices)) if shared else None
+    threads = max(1, usable_cpus() // len(devices)) if shared else None
     return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)
 
 
-def process_pool(devices: tuple[str, ...]) -> Pool:
-    """A worker process for every device."""
-    return Pool(tuple(zip(names_of(devices), devices, strict=True)), start_process)
+def process_pool(devices: tuple[str, ...], begun: int = 0) -> Pool:
+    """A worker process for every device, of which the first so many start now, and load the engine meanwhile."""
+    names = names_of(devices)
+    ready = {name: start_process(name, loads_engine=True) for name in names[:begun]}
+
+    def end_the_unused() -> None:
+        for link in ready.values():
+            link.kill()
+
+    places = tuple(zip(names, devices, strict=True))
+    return Pool(places, lambda name: ready.pop(name, None) or start_process(name), end_the_unused)
 
 
 def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,13 +85,13 @@ def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{device} {number}" for number, device in enumerate(devices, start=1))
 
 
-def start_process(name: str) -> Link:
+def start_process(name: str, *, loads_engine: bool = False) -> Link:
     """A link to a new worker process. Its output is ours, its log comes over the line."""
     ours, theirs = Pipe()
     level = logging.getLogger("flows").getEffectiveLevel()
     with theirs:
         process = subprocess.Popen(  # noqa: S603  # our own program
-            interpreter.command(_PROGRAM.format(descriptor=theirs.fileno(), level=level)),
+            interpreter.command(_PROGRAM.format(descriptor=theirs.fileno(), level=level, loads_engine=loads_engine)),
             stdin=subprocess.DEVNULL,
             env=WORKER_ENVIRONMENT | os.environ,
             pass_fds=[theirs.fileno()],

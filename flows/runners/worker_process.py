@@ -3,6 +3,7 @@
 A program of its own, started by `flows.runners.local`: it never runs or imports the main module of its parent.
 """
 
+import importlib
 import os
 import pickle
 import queue
@@ -18,13 +19,20 @@ LOOK_SECONDS = 1.0
 """How often the parent is looked for, beside the line, which a process that the parent forked may hold open."""
 
 
-def main(descriptor: int, level: int) -> None:
+ENGINE = "flows.worker.stylizing"
+"""Takes torch with it."""
+
+
+def main(descriptor: int, level: int, *, loads_engine: bool = False) -> None:
     """Answer the calls that come over a line.
 
     Args:
         descriptor: of this end of the line.
         level: of the log lines that the parent wants.
+        loads_engine: whether to import the engine while there is no call yet.
     """
+    if loads_engine:
+        threading.Thread(target=_load_engine, name="engine", daemon=True).start()
     line = Line(Connection(descriptor))
 
     def hear(message: object) -> None:
@@ -38,6 +46,11 @@ def main(descriptor: int, level: int) -> None:
     threading.Thread(target=_receive, args=(line, calls), name="calls", daemon=True).start()
     while True:
         answer(partial(pickle.loads, calls.get()), hear)
+
+
+def _load_engine() -> None:
+    with suppress(Exception):  # the first call that needs it says what is wrong
+        importlib.import_module(ENGINE)
 
 
 def _receive(line: Line, calls: "queue.SimpleQueue[bytes]") -> None:

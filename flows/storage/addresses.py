@@ -9,7 +9,7 @@ import posixpath
 import re
 
 from flows.errors import NotAllowed
-from flows.wording import printable
+from flows.wording import redacted
 
 S3 = "s3://"
 WANTED = "expected a local path or s3://bucket/key"
@@ -56,7 +56,7 @@ def check(address: str) -> None:
     if problem := problem_of(address):
         # What stands where a bucket's name should may hold a password.
         hidden = is_s3(address) and not _BUCKET.fullmatch(_bucket_and_key(address)[0] or "none")
-        shown = "s3://..." if hidden else printable(address).strip() or "an empty address"
+        shown = "s3://..." if hidden else redacted(address).strip() or "an empty address"
         raise NotAllowed(f"{shown}: {problem}")
 
 

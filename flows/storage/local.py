@@ -80,15 +80,17 @@ def entries(folder: str) -> list[Entry]:
 
 def _files(folder: str, name: re.Pattern[str]) -> list[Entry]:
     with named(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
-        files = [one for one in found if name.match(one.name) and one.is_file()]
+        files = [one for one in found if name.match(one.name)]
         return sorted(filter(None, map(_entry, files)), key=lambda entry: entry.name)
     return []
 
 
 def _entry(file: os.DirEntry[str]) -> Entry | None:
     try:
+        if not file.is_file():
+            return None
         facts = file.stat()
-    except FileNotFoundError:  # gone since it was listed
+    except OSError:  # gone since it was listed, or a link in a circle or to where nobody may look
         return None
     return Entry(file.name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
 

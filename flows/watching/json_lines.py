@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from flows.records import AttemptRecord, PairRecord
-from flows.watching.listeners import RunStarted, Watcher
-from flows.worker.messages import Hear, LeftPending, Message
+from flows.watching.listeners import Watcher
+from flows.worker.messages import Hear, LeftPending, Message, RunStarted
 
 COLUMNS = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
 Stamp = Callable[[RunStarted], dict[str, Any]]

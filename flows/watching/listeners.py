@@ -8,14 +8,12 @@ import contextvars
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 
-from flows.records import PlannedPair, RejectedRow
 from flows.wording import redacted
-from flows.worker.messages import Hear, Message
+from flows.worker.messages import Hear, Message, RunStarted
 
 logger = logging.getLogger(__name__)
 
@@ -23,26 +21,6 @@ PATIENCE_SECONDS = 60.0
 """At the end of a run, for whoever takes in none of the news that is left."""
 HURRY_SECONDS = 2.0
 """The same where the run was interrupted."""
-
-
-@dataclass(frozen=True)
-class RunStarted:
-    """A run that is about to do its pairs.
-
-    Attributes:
-        workers: their names.
-        devices: one per worker.
-    """
-
-    run_id: str
-    output: str
-    todo: Sequence[PlannedPair]
-    done_before: int
-    rejected: Sequence[RejectedRow]
-    workers: tuple[str, ...]
-    devices: tuple[str, ...]
-    backbone: str
-    precision: str
 
 
 Watcher = Callable[[RunStarted], Hear]

@@ -5,8 +5,8 @@ import logging
 
 from flows import stub
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.watching.listeners import RunStarted
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
+from flows.wording import named, printable
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +30,10 @@ def watch_log(run: RunStarted) -> Hear:
             case StepTaken():
                 logger.debug("%s: step %d, loss %.4g", message.pair_id, message.step, message.total_loss)
             case LeftPending():
-                logger.error("%s: left pending: %s", _name(pairs[message.pair_id]), message.error)
+                logger.error("%s: left pending: %s", _name(pairs[message.pair_id]), printable(message.error))
             case AttemptRecord():
                 where = place(pairs[message.pair_id])
-                logger.error("%s: failed (%s) %s", where, message.error_kind, message.error)
+                logger.error("%s: failed (%s) %s", where, message.error_kind, printable(message.error))
             case PairRecord():
                 logger.info("%s: %s", place(pairs[message.pair_id]), _result(message))
                 _warn(pairs[message.pair_id], message)
@@ -42,8 +42,8 @@ def watch_log(run: RunStarted) -> Hear:
 
 
 def _announce(run: RunStarted) -> None:
-    for row in run.rejected:
-        logger.error("row %d: rejected: %s", row.row, row.reason())
+    for line in named(run.rejected, lambda row: f"row {row.row}: rejected: {row.reason()}"):
+        logger.error("%s", line)
     logger.info(
         "run %s: %d pairs to do on %s (%s, %s); %d done before, %d rows rejected",
         run.run_id,
@@ -73,4 +73,4 @@ def _result(record: PairRecord) -> str:
 def _warn(pair: PlannedPair, record: PairRecord) -> None:
     for note in record.notes:
         if note != stub.WARNING:  # of every pair, and the run has said it
-            logger.warning("%s: %s", _name(pair), note)
+            logger.warning("%s: %s", _name(pair), printable(note))

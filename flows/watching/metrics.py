@@ -20,8 +20,7 @@ from prometheus_client import (
 )
 
 from flows.records import AttemptRecord, PairRecord
-from flows.watching.listeners import RunStarted
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from flows.records import AttemptRecord, PairRecord, PlannedPair
-from flows.watching.listeners import RunStarted
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+from flows.worker.messages import ChunkStarted, LeftPending, Message, RunStarted, StepTaken
 
 LOSSES_SHOWN = 12
 

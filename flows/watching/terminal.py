@@ -14,9 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.watching.listeners import RunStarted
 from flows.watching.standing import Standing, WorkerState
-from flows.worker.messages import Hear, Message
+from flows.worker.messages import Hear, Message, RunStarted
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4
@@ -147,10 +146,15 @@ def _log_above(console: Console) -> Iterator[None]:
                 handler.console = its_console
 
 
+def console_handlers() -> list[Any]:
+    """Those of the log that write to a terminal."""
+    return [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
+
+
 @contextmanager
 def only_what_is_wrong() -> Iterator[list[Any]]:
     """Keep the log's lines that are no warnings from the terminal, for as long as the block lasts; its handlers."""
-    handlers = [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
+    handlers = console_handlers()
     levels = [handler.level for handler in handlers]
     for handler in handlers:
         handler.setLevel(max(handler.level, logging.WARNING))

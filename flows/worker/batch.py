@@ -10,6 +10,7 @@ from os import getpid
 from typing import TYPE_CHECKING
 
 from flows import storage
+from flows.errors import HardwareUnknown
 from flows.records import AttemptRecord, PlannedPair, utc_now
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
@@ -55,7 +56,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     `report` is told of every chunk that is begun and of every pair that is finished, by several threads.
 
     Raises:
-        WeightsError: which is no pair's fault and ends the run.
+        WeightsError, HardwareUnknown: which are no pair's fault and end the run.
     """
     with storage.guarded(job.output, job.writable):
         _stylize_pairs(_Work(job, device, report), pairs)
@@ -112,9 +113,12 @@ def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
     if work.job.stub is not None:
         return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, work.job))
     # Here, as they load torch, which takes seconds and which the stub does without.
-    from flows.worker.capacity import Capacity
-    from flows.worker.engine import backbone_of
-    from flows.worker.stylizing import stylize_chunk
+    try:
+        from flows.worker.capacity import Capacity
+        from flows.worker.engine import backbone_of
+        from flows.worker.stylizing import stylize_chunk
+    except (ImportError, OSError) as error:
+        raise HardwareUnknown(f"torch cannot be started: {error}") from error
 
     capacity = Capacity(options, backbone_of(work.job, work.device))
 

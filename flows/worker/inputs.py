@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from flows import storage
-from flows.errors import InputChanged
+from flows.errors import InputChanged, NotFound
+from flows.manifest.lookalikes import hint
 from flows.records import PlannedPair
 from nst_core.errors import OutOfMemory
 from nst_core.images import MAX_BYTES, decode_image, resize
@@ -66,6 +67,8 @@ def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES, within: 
         if now != identity:
             raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
         decoded = decode_image(data, address)
+    except NotFound as error:
+        raise NotFound(f"{error}{hint(address)}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
     return Input(sha256, decoded.picture, decoded.notes)

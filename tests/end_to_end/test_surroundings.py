@@ -16,10 +16,13 @@ NOBODY = "http://127.0.0.1:9"
 
 
 def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
-    """Proxies that lead nowhere, an empty PREFECT_API_URL, files named like modules, a folder that is a file."""
+    """Proxies to nowhere, an empty PREFECT_API_URL, files named like modules, a folder and a database that are none."""
     for name in ("random.py", "json.py", "flows.py", "nst_core.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
     (tmp_path / "runs").touch()  # so that Prefect's state cannot be kept below it
+    state = tmp_path / "state" / "bulk-style-transfer" / "prefect"
+    state.mkdir(parents=True)
+    (state / "prefect.db").write_text("no database")
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), NOBODY)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
     outcome = subprocess.run(
@@ -35,6 +38,7 @@ def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert "6 succeeded" in outcome.stdout
     assert "Prefect's own state is in state/bulk-style-transfer/prefect" in outcome.stdout
+    assert "It is now prefect.db.set-aside-" in outcome.stderr
     assert "ERROR" not in outcome.stderr
     assert "Traceback" not in outcome.stderr
 
@@ -50,6 +54,17 @@ def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
+def test_a_database_that_is_not_there_is_one_sentence(nst, tmp_path: Path) -> None:
+    """An embedded server that ends as soon as it is started is given up after seconds, with what it said last."""
+    database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/none/prefect.db"}
+    outcome = nst("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out", env=database)
+
+    assert outcome.returncode == 4
+    assert "Traceback" not in outcome.stderr
+    assert "nst: Prefect's embedded server does not start: " in outcome.stderr
+    assert "unable to open database file" in outcome.stderr
+
+
 def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -> None:
     """A manifest in Greek on a Latin-1 terminal: each line is printed, and no command ends in a UnicodeEncodeError."""
     shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / "γάτα.jpg")
@@ -60,3 +75,25 @@ def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -
     assert outcome.returncode == told.returncode == 3, outcome.stderr
     assert "\\u03ba\\u03cd\\u03bc" in outcome.stdout
     assert json.loads(told.stdout)["problems"][0]["row"] == 2
+
+
+@pytest.fixture
+def latin_1(tmp_path: Path) -> dict[str, str]:
+    """The environment of a locale in Latin-1."""
+    places = tmp_path / "locales"
+    places.mkdir()
+    command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", places / "en_US.ISO-8859-1"]
+    if shutil.which("localedef") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no locale can be made here")
+    return {"LOCPATH": str(places), "LC_ALL": "en_US.ISO-8859-1", "LANG": "en_US.ISO-8859-1"}
+
+
+def test_files_are_found_by_their_bytes_whatever_the_locale(nst, latin_1: dict[str, str], tmp_path: Path) -> None:
+    """Under a locale of Latin-1, names in Greek and Latin are found, on the command line and in the manifest."""
+    for name in ("γάτα.jpg", "café.jpg"):
+        shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / name)
+    (tmp_path / "ζεύγη.csv").write_text("content,style\nγάτα.jpg,café.jpg\n", encoding="utf-8")
+    outcome = nst("validate", "ζεύγη.csv", env=latin_1)
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert "1 rows in order, files there" in outcome.stdout

@@ -3,7 +3,7 @@
 from builders import FINGERPRINT, pair_spec
 
 from flows.records import PlannedPair, RejectedRow
-from flows.watching.listeners import RunStarted
+from flows.worker.messages import RunStarted
 
 
 def run_of(

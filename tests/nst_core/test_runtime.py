@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nst_core import hardware, runtime
+from nst_core.allowance import usable_cpus
 from nst_core.errors import OptionsError
 
 
@@ -125,8 +126,18 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
 
 def test_prepare_process_leaves_threads_alone(restored_settings: None) -> None:
     """Without a number of threads, those of the process stay."""
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
     runtime.prepare_process("cpu")
 
-    assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("threads", [None, 64])
+def test_there_are_no_more_threads_than_cpus_that_may_be_used(restored_settings: None, threads: int | None) -> None:
+    """Threads beyond what a container may use would only wait for each other."""
+    torch.set_num_threads(64)
+
+    runtime.prepare_process("cpu", threads)
+
+    assert torch.get_num_threads() == usable_cpus()

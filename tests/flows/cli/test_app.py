@@ -207,6 +207,18 @@ def test_a_folder_is_no_manifest() -> None:
     assert result.exit_code == ExitCode.UNUSABLE
 
 
+def test_where_an_error_came_from_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --debug the place in the code comes first, the same last line last."""
+    monkeypatch.setenv("NST_DEBUG", "")
+    plain = nst("validate", "none.csv")
+    shown = nst("validate", "none.csv", "--debug")
+
+    assert "Traceback" not in plain.output
+    assert "Traceback" in shown.output
+    assert shown.output.splitlines()[-1] == plain.output.splitlines()[-1]
+    assert shown.exit_code == plain.exit_code
+
+
 def test_weights_that_are_not_there_stop_the_command() -> None:
     """Without its weights nothing can be done: exit code 4 before Prefect starts."""
     result = nst("run", manifest(), "--weights", "none.bin")

@@ -10,6 +10,7 @@ from commands import GOOD, manifest, nst, output_of_a_run
 
 from flows import storage
 from flows.cli import ExitCode
+from flows.wording import MOST_NAMED
 
 # ---------------------------------------------------------------- validate
 
@@ -40,6 +41,31 @@ def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
         f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
         f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
         "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
+    ]
+
+
+def test_validate_names_dozens_and_counts_the_rest(pictures: None) -> None:
+    """However many rows are bad, the text and the JSON name the first, and say how many more there are."""
+    name = manifest("content,style\n" + "gone.png,waves.png\n" * 500)
+    told, machine = nst("validate", name).stdout.splitlines(), json.loads(nst("validate", name, "--json").stdout)
+
+    assert told[0].startswith("pairs.csv line 2: column 'content': there is no file ")
+    assert told[MOST_NAMED:] == [
+        f"and {500 - MOST_NAMED} more",
+        "pairs.csv: 0 rows in order, files there; 500 cannot be stylized",
+    ]
+    assert (len(machine["problems"]), machine["problems_left"], machine["rows"]) == (MOST_NAMED, 500 - MOST_NAMED, 500)
+
+
+def test_validate_shows_what_a_cell_hides_and_which_file_was_meant(pictures: None) -> None:
+    """A letter that is not seen, or turns the line, stands there as an escape."""
+    result = nst("validate", manifest("id,content,style\nx,\u200bcat.png,waves.png\ny,p/\u202egnp.a,waves.png\n"))
+    folder = os.getcwd()
+
+    assert result.stdout.splitlines()[:2] == [
+        f"pairs.csv line 2: column 'content': there is no file {folder}/\\u200bcat.png"
+        f"; was '{folder}/cat.png' meant, where '\\u200bcat.png' is written?",
+        f"pairs.csv line 3: column 'content': there is no file {folder}/p/\\u202egnp.a",
     ]
 
 

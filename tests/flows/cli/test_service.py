@@ -28,6 +28,17 @@ def there_is_a_manifest(in_folder: None) -> None:
         (["submit", "pairs.csv", "--steps", "many"], ExitCode.UNUSABLE, "--steps: expected a whole number"),
         (["submit", "s3://bucket/pairs.csv", "--no-check"], ExitCode.UNUSABLE, "needs --output"),
         (["submit", "s3://key:a-secret@bucket/pairs.csv"], ExitCode.UNUSABLE, "no bucket's name"),
+        (
+            ["submit", "pairs.csv", "--runner", "ray", "--ray-address", "ray://me:a-secret@head:10001"],
+            ExitCode.UNUSABLE,
+            "settings.ray_address: expected an address without a password",
+        ),
+        (
+            ["submit", "pairs.csv", "--output", "https://me:a-secret@host/out"],
+            ExitCode.UNUSABLE,
+            "starts with 'https:'",
+        ),
+        (["run", "pairs.csv", "--ray-address", "ray://me:a-secret@head:1"], ExitCode.UNUSABLE, "without a password"),
         (["serve"], ExitCode.UNUSABLE, "NST_LIMITS"),
         (["serve", "--deployments", "none.yaml"], ExitCode.UNUSABLE, "none.yaml: no such file"),
     ],

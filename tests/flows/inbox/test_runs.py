@@ -23,7 +23,7 @@ def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str)
     """An error of ours that ended a run is the same error again, with its own words."""
     error = error_of(RunState("failed", "Failed", message))
 
-    assert (type(error), str(error)) == (kind, text)
+    assert (type(error), *error.args) == (kind, text)
 
 
 @pytest.mark.parametrize(

@@ -323,8 +323,20 @@ FORMULAS = (
     "＋1",
     "－1",
     "＠A1",
+    "﹦1",
+    "\u200b=1+1",
+    "\ufeff=1",
+    "\u202e+1",
+    "\xa0@A1",
+    "\xad-cmd|x",
+    "\u3000\u3164=1",
+    " \x00\u2066'=1",
+    "\U000e0041=1",
 )
-HARMLESS = ("a=b", "plain", "", "-0.5", "+4.2e-1", "007", "a@b.example", "'quoted'", "1-2")
+HARMLESS = (
+    *("a=b", "plain", "", "-0.5", "+4.2e-1", "007", "a@b.example", "'quoted'", "1-2"),
+    *("\u200ba=b", "\u0645\u06cc\u200c\u062e", "\u200d", "\xa01"),
+)
 
 
 @pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
@@ -340,6 +352,25 @@ def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
 def test_other_text_stays_as_it_is(cell: str) -> None:
     """Numbers, dashes in the middle and ordinary quotes are left alone."""
     assert as_plain_text(cell) == cell
+
+
+def test_messages_show_what_is_not_seen_and_cells_stay_as_they_are(tmp_path: Path) -> None:
+    """A refused row's own cells are kept letter for letter, joiners too; the reason beside them is one plain line."""
+    note = "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f52c \u202e"
+    manifest = read(f'id,content,style,"no\u202ete",note\ncat,s3://b\u200b/x,waves.png,x,"{note}"\n')
+    (row,) = rows_of(str(tmp_path), manifest)
+
+    assert (row["note"], row["content"]) == (note, "s3://b\u200b/x")
+    assert row["error"].isprintable()
+
+
+def test_a_failed_row_s_reason_is_one_plain_line(tmp_path: Path) -> None:
+    """The error of an attempt, which quotes a name, does not turn the table's line around."""
+    ledger = Ledger(str(tmp_path))
+    ledger.add_attempt(attempt_record("cat", FINGERPRINT, error="a\u202egnp.b: no such file\nx"))
+    (row, *_) = rows_of(str(tmp_path))
+
+    assert row["error"] == "a\\u202egnp.b: no such file\\nx"
 
 
 def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from flows.prefect_layer.artifacts import FAILURES_SHOWN, REASONS_SHOWN, failure_table, summary_markdown
+from flows.inbox import Visit
+from flows.prefect_layer.artifacts import REASONS_SHOWN, failure_table, summary_markdown, visit_table
 from flows.records import RESULT_COLUMNS, RunSummary
+from flows.wording import MOST_NAMED
 
 FACTS = {"rows": 3, "succeeded": 1, "failed": 1, "rejected": 1, "pending": 0, "done_before": 0, "stylized_now": 1}
 PLACES = {"manifest": "/in/pairs.csv", "output": "/out", "results_csv": "/out/results.csv", "results_parquet": "x"}
@@ -68,8 +70,38 @@ def test_the_best_and_the_worst_are_shown_once() -> None:
 
 def test_the_table_holds_the_first_failures() -> None:
     """Rows that succeeded are not in it, and it does not grow without end; the reason comes before what may be cut."""
-    rows = [done(1, 1.0), *(row(number) for number in range(2, FAILURES_SHOWN + 50))]
+    rows = [done(1, 1.0), *(row(number) for number in range(2, MOST_NAMED + 50))]
     table = failure_table(rows)
 
-    assert len(table) == FAILURES_SHOWN
+    assert len(table) == MOST_NAMED
     assert list(table[0])[:3] == ["row", "pair_id", "error"]
+
+
+def test_a_reason_in_the_ui_shows_what_is_not_seen() -> None:
+    """Neither the summary nor the table of failures lets a name turn its line around."""
+    rows = [row(2, error="p/\u202egnp.a: no such file\u2028x", pair_id="")]
+
+    assert "\u202e" not in summary_markdown(summary(manifest="/in/a\u202eb.csv"), rows)
+    assert failure_table(rows)[0]["error"] == "p/\\u202egnp.a: no such file\\u2028x"
+
+
+def test_a_visit_is_shown_by_what_it_did() -> None:
+    """What is in trouble or unanswered comes first; what waits or runs, and a visit to nothing, is no news."""
+    visits = {
+        "/a": Visit(rejected=["bad.csv"], running=["long.csv"]),
+        "/b": Visit(troubled=["odd.csv"], finished=["f.csv"]),
+    }
+
+    assert [(one["manifest"], one["became"], one["inbox"]) for one in visit_table(visits)] == [
+        ("odd.csv", "troubled", "/b"),
+        ("bad.csv", "rejected", "/a"),
+        ("f.csv", "finished", "/b"),
+    ]
+    assert visit_table({"/a": Visit(waiting=["x.csv"]), "/b": Visit(busy=True)}) == []
+
+
+def test_a_visit_to_many_manifests_is_shown_in_part() -> None:
+    """The table names dozens and counts the others."""
+    table = visit_table({"/a": Visit(rejected=[f"{number}.csv" for number in range(500)])})
+
+    assert (len(table), table[-1]["manifest"]) == (MOST_NAMED + 1, f"and {500 - MOST_NAMED} more")

@@ -3,12 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pool_jobs
 import pytest
 from builders import FINGERPRINT, Painter, pair_spec, planned
 
-from flows.errors import PoolStopped
+from flows.errors import HardwareUnknown, PoolStopped
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
 from flows.run.dispatch import Patience, carry_out, regrouped
@@ -183,6 +184,33 @@ def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, wa
 
     assert heard.by_id()["pair-2"].error_kind == "timeout"
     assert heard.begun.count("pair-2") == 1
+
+
+@pytest.mark.parametrize(("deaths", "outcome", "begun"), [(1, PairRecord, 2), (1000, AttemptRecord, 2)])
+def test_a_pair_alone_in_its_batch_outlives_one_death(
+    worker: Worker, photo: Painter, waves: str, job: Job, deaths: int, outcome: type[Message], begun: int
+) -> None:
+    """The only pair of a batch is tried once more when its process is killed, and failed by the second death."""
+    heard = Listener("pair-2", times=deaths)
+    batch = batch_of([photo("one.png", 80, 60)], waves)
+    carry_out(batch, stub_job(job, Stub(seconds=1.0)), worker, heard)
+
+    assert [type(one) for one in heard.outcomes] == [outcome]
+    assert heard.begun == ["pair-2"] * begun
+
+
+def test_an_engine_that_cannot_be_loaded_ends_the_batch(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, photo: Painter, waves: str, job: Job, tmp_path: Path
+) -> None:
+    """Where torch does not start that is said once, and no pair is failed for it."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
+    heard = Listener()
+
+    with pytest.raises(HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12"):
+        carry_out(six_pairs(photo, waves), job, pool.take(), heard)
+    assert heard.outcomes == []
 
 
 # ---------------------------------------------------------------- after a death

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from builders import Painter, run_record
 
-from flows.errors import NotAllowed, OutputError
-from flows.run.request import Asked, resolve, resolved_already, settings_again
-from flows.settings import RunSettings, Selection
+from flows.errors import OutputError
+from flows.run.request import Asked, resolve, settings_again
+from flows.settings import RunSettings
 from nst_core.errors import OptionsError
 
 
@@ -38,17 +38,6 @@ def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
     """A manifest of one pair, and where it goes."""
     (tmp_path / "pairs.csv").write_text(f"content,style\n{photo('a.png')},{waves}\n")
     return Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
-
-
-def test_what_was_resolved_before_is_not_read_again(asked: Asked) -> None:
-    """The flow finds what the command has resolved, if asked the same with the same rights; nothing afterwards."""
-    first = resolve(asked)
-    with resolved_already(first):
-        assert resolve(dataclasses.replace(asked)) is first
-        assert resolve(dataclasses.replace(asked, selection=Selection(limit=1))) is not first
-        with pytest.raises(NotAllowed):  # what is not started by a person may only read what is listed
-            resolve(asked, strict=True)
-    assert resolve(asked) is not first
 
 
 def test_overrides_go_without_a_manifest(asked: Asked) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from flows.errors import HardwareUnknown
 from flows.runners import hardware as local_hardware
+from nst_core import hardware
 from nst_core.runtime import hardware_here
 
 
@@ -23,6 +24,22 @@ def nothing_asked_yet() -> Iterator[None]:
         remembered.cache_clear()
 
 
+@pytest.fixture
+def a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that has the file of some GPU's driver, so that torch has to be asked."""
+    monkeypatch.setattr(hardware, "GPU_FILES", ("proc/self",))
+
+
+def test_without_a_driver_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there can be no GPU the answer is the same as torch's, and torch is not started for it."""
+    if hardware.hardware_without_torch() is None:
+        pytest.skip("this machine may have a GPU")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    assert local_hardware.local_hardware() == hardware_here()
+
+
+@pytest.mark.usefixtures("a_driver")
 @pytest.mark.parametrize("asked_before", [True, False])
 def test_the_answer_is_torchs(asked_before: bool) -> None:
     """Asked early or late, it is what torch finds when it is imported here."""
@@ -32,6 +49,7 @@ def test_the_answer_is_torchs(asked_before: bool) -> None:
     assert local_hardware.local_hardware() == hardware_here()
 
 
+@pytest.mark.usefixtures("a_driver")
 def test_torch_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where torch cannot be started the error says so, with the exit code, and not that there is no GPU."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -40,6 +58,7 @@ def test_torch_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         local_hardware.local_hardware()
 
 
+@pytest.mark.usefixtures("a_driver")
 @pytest.mark.parametrize("answers", [True, False], ids=["torch starts", "torch does not"])
 def test_threads_that_ask_at_once_have_one_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool

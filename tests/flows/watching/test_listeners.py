@@ -10,8 +10,8 @@ import pytest
 from builders import pair_record
 from started import run_of
 
-from flows.watching.listeners import Hear, RunStarted, Watcher, told, watched_by, watchers_here
-from flows.worker.messages import ChunkStarted, Message
+from flows.watching.listeners import Hear, Watcher, told, watched_by, watchers_here
+from flows.worker.messages import ChunkStarted, Message, RunStarted
 
 
 def noting(heard: list[object]) -> Watcher:

@@ -9,6 +9,7 @@ from started import run_of
 from flows import stub
 from flows.records import CellError, RejectedRow
 from flows.watching.log import watch_log
+from flows.wording import MOST_NAMED
 from flows.worker.messages import LeftPending
 
 
@@ -51,3 +52,15 @@ def test_a_stub_s_pairs_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixtu
         hear("cpu", pair_record("pair-2", notes=(stub.WARNING,)))
 
     assert caplog.messages == []
+
+
+def test_of_many_rejected_rows_the_first_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    """The log names dozens, counts the others, and shows what a cell hides."""
+    rejected = tuple(RejectedRow(row, (CellError("a\u202eb", "", "no\u2028thing"),)) for row in range(2, 5002))
+    with caplog.at_level(logging.INFO):
+        watch_log(run_of(64, rejected=rejected))("cpu", attempt_record("pair-2", error="a\u202eb: no such file"))
+
+    assert caplog.messages[0] == "row 2: rejected: column 'a\\u202eb': no\\u2028thing"
+    assert caplog.messages[MOST_NAMED] == f"and {5000 - MOST_NAMED:,} more"
+    assert "5000 rows rejected" in caplog.messages[MOST_NAMED + 1]
+    assert all(message.isprintable() for message in caplog.messages)

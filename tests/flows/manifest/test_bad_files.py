@@ -1,0 +1,178 @@
+"""flows.manifest: a file that is bad all over is refused in little time and few words, whatever its shape."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from flows.errors import ManifestError
+from flows.manifest import parse_manifest
+from flows.manifest.columns import MAX_COLUMNS, MAX_TITLE_CHARS
+from flows.wording import MOST_NAMED
+from nst_core.options import StylizeOptions
+
+MANY = 300_000
+SHAPES: dict[str, Callable[[], bytes]] = {
+    "columns": lambda: b"content,style," + b",".join(b"c%d" % n for n in range(MANY)) + b"\n1,2\n",
+    "columns of one name": lambda: b"content,style," + b"x," * MANY + b"x\n1,2\n",
+    "columns without a name": lambda: b"content,style" + b"," * MANY + b"\n1,2\n",
+    "bad columns": lambda: b",".join(b"style_%d\x01" % n for n in range(900)) + b"\n1,2\n",
+    "misspelt columns": lambda: b",".join(b"contnet%d" % n for n in range(900)) + b"\n1,2\n",
+    "long names": lambda: b",".join(b"style%d" % n + b"e" * 10_000 for n in range(12)) + b"\n1,2\n",
+    "one long name": lambda: b"x" * MANY * 10,
+    "separators": lambda: b"," * MANY * 10,
+    "quotes": lambda: b'"' * MANY,
+    "NULs": lambda: b"\0" * MANY * 10,
+    "a long line of NULs and commas": lambda: b"\0," * 40_000,
+    "blank lines": lambda: b"\n" * 5_000_001,
+    "line ends": lambda: b"\r\n\r" * 2_000_000,
+    "no UTF-8": lambda: b"content,style\n" + b"a,b\n" * MANY + b"\xe9,b\n",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_bad_file_is_refused_in_few_words(shape: str) -> None:
+    """A message of one line that one can read, and seconds, however large the file is."""
+    data = SHAPES[shape]()
+    began = time.monotonic()
+    with pytest.raises(ManifestError) as refused:
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions())
+
+    assert time.monotonic() - began < 20.0  # a few on a machine at rest; a minute and more for what is quadratic
+    assert len(str(refused.value)) < 200 * MOST_NAMED
+    assert str(refused.value).startswith("pairs.csv")
+    assert str(refused.value).isprintable()
+
+
+ROWS: dict[str, Callable[[int], bytes]] = {
+    "stray quotes": lambda n: b'a%d"b,c,1\n' % n,
+    "open quotes": lambda _: b'"a,b,1\n',
+    "a lone quote": lambda _: b'"\n',
+    "one id": lambda _: b"a,b,1\n",
+    "bad options": lambda n: b"a%d,b,x%d\n" % (n, n),
+    "NULs": lambda _: b"\0,\0,\0\n",
+    "empty cells": lambda _: b",,\n",
+    "too few cells": lambda _: b"a\n",
+    "too many cells": lambda _: b"a,b,1,1,1\n",
+    "mixed ends": lambda n: b"a,b\r" if n % 2 else b"a,b\r\n",
+    "long cells": lambda _: b"x" * 5000 + b",b,1\n",
+    "no address": lambda _: b"a::b,http://x,1\n",
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_bad_rows_are_all_counted(row: str) -> None:
+    """Each row of a file that is bad from top to bottom is rejected, and its reason quotes no more than a bit of it."""
+    number = 3000
+    data = b"content,style,steps\n" + b"".join(map(ROWS[row], range(number)))
+    manifest = parse_manifest(data, "/in/pairs.csv", StylizeOptions())
+
+    assert len(manifest.rejected) in (number, number - 1)  # the first of one id is in order
+    for one in manifest.rejected[1:3]:
+        assert len(one.reason()) < 400
+        assert all(len(error.value) < 100 for error in one.errors)
+
+
+def test_too_many_rows_are_told_before_they_are_read() -> None:
+    """Without a quote in the file, lines are rows: the first that is too much is named at once."""
+    data = b"\ncontent,style\n" + b"a,b\n\n" * MANY
+    began = time.monotonic()
+    with pytest.raises(ManifestError, match="line 400003: expected 200,000 rows at most"):
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=200_000)
+
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("quote", [b"", b'"a","b"\n'])
+def test_the_row_that_is_too_much_is_the_same_either_way(quote: bytes) -> None:
+    """With quotes the rows are read and counted; both ways as many as may be are taken, and one more is refused."""
+    rows = [quote, *(b"a%d,b\n" % n for n in range(5 - bool(quote)))]
+    data = b"content,style\n\n" + b"".join(rows)
+
+    assert len(parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=5).pairs) == 5
+    with pytest.raises(ManifestError, match="line 7: expected 4 rows at most"):
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=4)
+
+
+def test_lines_inside_a_cell_are_no_rows() -> None:
+    """A file of one row is one, however many lines its note has."""
+    data = b'content,style,note\na,b,"one\ntwo\nthree"\n'
+
+    assert len(parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=1).pairs) == 1
+
+
+def test_more_bad_rows_than_anybody_mends_refuse_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where millions of rows are allowed, a file that is bad all over is not read to its end."""
+    monkeypatch.setattr("flows.manifest.parse.MAX_BAD_ROWS", 3)
+    data = b"content,style\na,b\n" + b",b\n" * 3
+    parse_manifest(data, "/in/pairs.csv", StylizeOptions())
+    with pytest.raises(
+        ManifestError, match="line 6: more than 3 rows cannot be used; the first, line 3: column 'content'"
+    ):
+        parse_manifest(data + b",b\n", "/in/pairs.csv", StylizeOptions())
+    taken_once = parse_manifest(data + b",b\n", "/in/pairs.csv", StylizeOptions(), max_rows=None)
+    assert len(taken_once.rejected) == 4
+
+
+def test_of_many_bad_columns_the_first_are_named() -> None:
+    """The header's message names dozens and counts the others."""
+    header = ",".join(["content", "style", *(f"c\x1b{n}" for n in range(200))])
+    with pytest.raises(ManifestError) as refused:
+        parse_manifest(f"{header}\na,b\n".encode(), "/in/pairs.csv", StylizeOptions())
+
+    assert str(refused.value).count("holds a control character") == MOST_NAMED
+    assert str(refused.value).endswith(f"; and {200 - MOST_NAMED} more")
+
+
+@pytest.mark.parametrize(
+    ("columns", "name", "message"),
+    [
+        (MAX_COLUMNS + 1, "x", f"expected at most 1,000 columns, found {MAX_COLUMNS + 1:,}"),
+        (3, "y" * (MAX_TITLE_CHARS + 1), "has more than 200 characters"),
+    ],
+)
+def test_a_header_has_its_bounds(columns: int, name: str, message: str) -> None:
+    """One more column, or letter of a name, than may be is refused; as many as may be are taken."""
+    titles = ["content", "style", name, *(f"c{n}" for n in range(columns - 3))]
+    data = f"{','.join(titles)}\n{','.join(['a', 'b', *['1'] * (columns - 2)])}\n".encode()
+    with pytest.raises(ManifestError, match=message):
+        parse_manifest(data, "/in/pairs.csv", StylizeOptions())
+
+    fewer = data.replace(f",{titles[-1]}\n".encode(), b"\n").replace(b",1\n", b"\n") if columns > 3 else data
+    taken = fewer.replace(b"y" * (MAX_TITLE_CHARS + 1), b"y" * MAX_TITLE_CHARS)
+    assert len(parse_manifest(taken, "/in/pairs.csv", StylizeOptions()).pairs) == 1
+
+
+def test_a_header_that_is_too_long_is_not_read_at_all() -> None:
+    """Its length is what is wrong, and no name in it is looked at."""
+    with pytest.raises(ManifestError, match="expected a line of at most 131,072 characters, found 300,013"):
+        parse_manifest(b"content,style" + b"," * MANY, "/in/pairs.csv", StylizeOptions())
+
+
+def test_a_row_of_a_thousand_bad_cells_is_told_in_few_words() -> None:
+    """The first bad cells are named by their columns, and the others counted."""
+    titles = ",".join(f"c{n}" for n in range(500))
+    data = f"content,style,{titles}\na,b,{','.join(['x' * 4097] * 20 + ['1'] * 480)}\n".encode()
+    (row,) = parse_manifest(data, "/in/pairs.csv", StylizeOptions()).rejected
+
+    assert row.reason().count("expected at most 4,096 characters, got 4,097") == 10
+    assert row.reason().endswith("; and 10 more cells like it")
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (b"PK\x03\x04\x14\x00", "an Excel workbook, or another zip archive; save its sheet as 'CSV UTF-8'"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
+        (b"\x1f\x8b\x08\x00", "a gzip file; unpack it"),
+        (b"BZh91AY", "a bzip2 file"),
+        (b"%PDF-1.7", "a PDF document"),
+        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+    ],
+)
+def test_what_is_no_csv_is_called_by_its_name(start: bytes, told: str) -> None:
+    """A workbook or packed file under the name of a CSV is called one, not Latin-1."""
+    with pytest.raises(ManifestError, match=r"pairs\.csv: expected CSV text, found") as refused:
+        parse_manifest(start + b"\x00\xe9" * 100, "/in/pairs.csv", StylizeOptions())
+
+    assert told in str(refused.value)

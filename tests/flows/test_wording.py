@@ -1,0 +1,43 @@
+"""flows.wording: many problems in few lines, secrets found and hidden."""
+
+import pytest
+
+from flows.wording import MOST_NAMED, has_secret, named, shown
+
+
+def test_few_problems_are_all_named() -> None:
+    """Up to the most that a message names, each has its line and nothing is counted."""
+    problems = [f"line {number}" for number in range(MOST_NAMED)]
+
+    assert named(problems) == problems
+    assert named([]) == []
+
+
+def test_of_many_problems_the_rest_are_counted() -> None:
+    """The first stand in their order; the last line says how many are left. Only those named are put into words."""
+    worded: list[int] = []
+    lines = named(range(1_000_000), lambda number: worded.append(number) or f"line {number}\u202e")
+
+    assert lines[:2] == ["line 0\\u202e", "line 1\\u202e"]
+    assert (len(lines), lines[-1]) == (MOST_NAMED + 1, f"and {1_000_000 - MOST_NAMED:,} more")
+    assert len(worded) == MOST_NAMED
+
+
+def test_a_quoted_value_is_short_and_seen() -> None:
+    """A cell of a message is cut, and shows what no font draws."""
+    assert len(shown("x" * 5000)) < 100
+    assert shown("a\u3164\u202e") == "'a\\u3164\\u202e'"
+
+
+@pytest.mark.parametrize(
+    "text", ["s3://key:word@bucket/a", "https://me@host/a", "ray://u:p@head:1", "x?a=1&X-Amz-Signature=12ab"]
+)
+def test_a_secret_in_an_address_is_found(text: str) -> None:
+    """What stands before an @, and a signature, are secrets."""
+    assert has_secret(text)
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a@b", "/in/me@host/a.csv", "ray://head:10001", "a:b@c", "Signature"])
+def test_other_text_is_no_secret(text: str) -> None:
+    """An @ in a key or a folder is none."""
+    assert not has_secret(text)
