@@ -6,7 +6,6 @@ A library between Python and the system refuses what a test asks it to refuse, b
 import errno
 import fcntl
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,24 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import refusing
 
 from flows import storage
 from flows.errors import StorageError
 from flows.storage import mounts
 
-SOURCE = Path(__file__).parents[1] / "refusing.c"
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that refuses."""
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
-        pytest.skip("needs a C compiler on Linux")
-    built = tmp_path_factory.mktemp("refusing") / "refusing.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", built, SOURCE, "-ldl"], check=True)
-    return built
+    return refusing.built_in(tmp_path_factory.mktemp("refusing"))
 
 
 @pytest.fixture
