@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Painter
 
+from flows import storage
 from flows.errors import NotAllowed, OutputBusy
 from flows.output import lease
 from flows.output.ledger import Ledger
@@ -111,6 +112,8 @@ def test_a_run_writes_nothing_behind_a_link_to_elsewhere(
         assert run.pool is not None
         (tmp_path / "out" / "images").symlink_to(tmp_path / "elsewhere")
         carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
+        with pytest.raises(NotAllowed):  # nor in this process, which writes the tables
+            storage.replace(f"{asked.output}/images/cat.png", b"data")
 
     (failed,) = [end for end in ends if isinstance(end, AttemptRecord)]
     assert failed.error_kind == "not_allowed"

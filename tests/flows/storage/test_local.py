@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -74,6 +75,21 @@ def test_success_leaves_nothing_but_the_file(tmp_path: Path) -> None:
     storage.replace(address, b"3")
 
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_and_its_name_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are flushed before the file has its name, the folder once it has."""
+    flushed: list[tuple[bool, bool]] = []
+    flush = os.fsync
+
+    def record(descriptor: int) -> None:
+        flushed.append((stat.S_ISDIR(os.fstat(descriptor).st_mode), (tmp_path / "a.txt").exists()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    storage.create(str(tmp_path / "a.txt"), b"data")
+
+    assert flushed == [(False, False), (True, True)]
 
 
 def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -44,6 +44,15 @@ def python(library: Path, tmp_path: Path) -> Python:
 
 
 RACE = """
+import time
+rename = os.rename
+
+def slowly(*arguments, **folders):
+    time.sleep(0.02)  # so that all who looked before the first has moved its file would move theirs too
+    rename(*arguments, **folders)
+
+os.rename = slowly
+
 def create(folder, number):
     barrier.wait()
     if storage.create(f"{folder}/a.txt", b"%d" % number):
