@@ -82,8 +82,10 @@ def bulk_stylize(
         try:
             _carry_out(begun)
         except BaseException:
-            finish_run(run)  # the table then shows what is done and what is pending
+            if not begun.hold.is_lost:
+                finish_run(run)  # the table then shows what is done and what is pending
             raise
+        begun.hold.check()  # or the table of whoever has taken over would be written over
         finished = _finish(run)
     check_credentials(run, finished)
     return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller

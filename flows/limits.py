@@ -18,6 +18,7 @@ in a deployment or with `strict = true`, where the manifest may be anybody's.
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -25,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from flows import storage
 from flows.errors import LimitsError, NotAllowed
 from flows.storage.addresses import problem_of
+from flows.storage.places import is_below, refusal
 from flows.wording import option_errors
 from nst_core.options import StylizeOptions
 
@@ -99,6 +101,15 @@ class Limits(BaseModel):
         if self.writable is not None and not is_within(address, self.writable):
             raise NotAllowed(f"{address}: {refusal('written', self.writable)}")
 
+    def writing(self, address: str) -> AbstractContextManager[None]:
+        """For as long as the block lasts, write below an address only what really lands where may be written.
+
+        Raises:
+            NotAllowed: of each write whose folder is, or lies behind, a link to elsewhere.
+        """
+        self.check_writable(address)
+        return storage.guarded(address, self.writable)
+
     def check_cluster(self, address: str | None) -> None:
         """Refuse a Ray cluster that is not listed; one on this machine alone is always allowed.
 
@@ -149,16 +160,6 @@ def is_within(address: str, places: tuple[str, ...]) -> bool:
     if not storage.is_s3(address):
         address = os.path.realpath(address)
     return is_below(address, places)
-
-
-def is_below(real_address: str, places: tuple[str, ...]) -> bool:
-    """Whether an address without links lies in one of some places."""
-    return any(real_address == place or real_address.startswith(place.rstrip("/") + "/") for place in places)
-
-
-def refusal(done: str, places: tuple[str, ...]) -> str:
-    """What is allowed, in words."""
-    return f"only what lies in {', '.join(places)} may be {done} here" if places else f"nothing may be {done} here"
 
 
 def _is_number(annotation: Any) -> bool:

@@ -289,6 +289,8 @@ class RunSummary(_Record):
     backbone: str
     results_csv: str
     results_parquet: str
+    storage_notes: tuple[str, ...] = ()
+    """What the file system of the output does not promise."""
 
 
 def short_digest(value: Any, digits: int) -> str:

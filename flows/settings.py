@@ -52,6 +52,8 @@ class RunSettings(BaseModel):
     """gif or webp: also write a small moving picture of how each pastiche came to be."""
     wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)
     """How long to wait while another run is writing to the same output; 0 leaves at once."""
+    take_over: bool = False
+    """Take the output from another run at once, without waiting to see whether it is still at work; it then stops."""
 
     @field_validator("stub")
     @classmethod

@@ -25,7 +25,7 @@ THEMES = {
     "Stopping": "steps loss_threshold plateau_tolerance plateau_window max_seconds pair_timeout_seconds stall_seconds",
     "Selection": "",
     "Machine": "device precision cpu_workers pairs_per_task runner ray_address ray_workers ray_cpus ray_wait_seconds",
-    "Storage": "weights weights_sha256 wait_for_output_seconds",
+    "Storage": "weights weights_sha256 wait_for_output_seconds take_over",
     "Output": "output_format jpeg_quality timeline",
 }
 """The sections of a long help, in this order, each with the fields whose options stand there."""

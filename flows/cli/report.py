@@ -1,5 +1,7 @@
 """`nst report` and `nst sheet`: pages and pictures of what a run made. Nothing is stylized."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
@@ -38,14 +40,14 @@ def report(
     if len(addresses) == 1:
         from flows.report.run_page import NAME, write_report
 
-        _check_outputs(addresses, storage.join(addresses[0], NAME))
-        typer.echo(write_report(addresses[0]))
+        with _writing(addresses, storage.join(addresses[0], NAME)):
+            typer.echo(write_report(addresses[0]))
         return
     from flows.report.comparison import write_comparison
 
     target = storage.absolute(output or COMPARISON)
-    _check_outputs(addresses, target)
-    typer.echo(write_comparison(addresses, target))
+    with _writing(addresses, target):
+        typer.echo(write_comparison(addresses, target))
 
 
 def sheet(
@@ -68,12 +70,14 @@ def sheet(
 
     address = storage.absolute(output)
     place = storage.absolute(target) if target else storage.join(address, NAME)
-    _check_outputs([address], place)
-    typer.echo(write_sheet(address, place, layout=layout))
+    with _writing([address], place):
+        typer.echo(write_sheet(address, place, layout=layout))
 
 
-def _check_outputs(outputs: list[str], target: str) -> None:
+@contextmanager
+def _writing(outputs: list[str], target: str) -> Iterator[None]:
     """Refuse early: where the operator's limits forbid to write, and folders that no run was made into."""
-    limits_in_force().check_writable(target)
-    for output in outputs:
-        Ledger(output).latest_run()
+    with limits_in_force().writing(storage.parent_of(target)):
+        for output in outputs:
+            Ledger(output).latest_run()
+        yield

@@ -94,7 +94,7 @@ def retry(
     latest, _ = Ledger(address).latest_run()
     is_debugged = latest.settings.get("runner") == "inline"  # which no later run is to take over
     earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
-    again = settings_of({**earlier, "weights_sha256": latest.weights_sha256, **settings})
+    again = settings_of({**earlier, "take_over": False, "weights_sha256": latest.weights_sha256, **settings})
     selection = Selection(only_failed=True, max_attempts=max_attempts)
     asked = Asked(address, settings=again, selection=selection, overrides=options)
     _run_flow(asked, _Shown(quiet, json_lines, as_json))

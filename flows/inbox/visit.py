@@ -67,10 +67,9 @@ def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETT
         CredentialsExpired, Unavailable: if the inbox as a whole cannot be looked at.
     """
     limits.check_readable(inbox.place)
-    limits.check_writable(inbox.place)
     limits.check_writable(inbox.outputs)
     try:
-        with lease.held(inbox.place):
+        with limits.writing(inbox.place), lease.held(inbox.place):
             return _Visitor(inbox, runs, inbox.narrowed(limits)).visit(settle_seconds)
     except OutputBusy:
         return Visit(busy=True)
@@ -148,7 +147,7 @@ class _Visitor:
         address = self._files.address(entry.name)
         try:
             self._limits.check_readable(address)  # a link may lead elsewhere
-            data = storage.read(address, self._limits.max_manifest_bytes)
+            data = storage.read(address, self._limits.max_manifest_bytes, within=self._limits.readable)
         except (NotAllowed, TooLarge) as error:
             return None, str(error)
         except NotFound as error:
@@ -170,7 +169,7 @@ class _Visitor:
             return
         try:
             manifest = self._manifest(claim)
-        except (ManifestError, NotFound) as error:  # the copy may have been removed by hand
+        except (ManifestError, NotFound, NotAllowed) as error:  # the copy may have been removed, or made a link
             self._reject(claim, str(error), ())
             return
         if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
@@ -185,7 +184,7 @@ class _Visitor:
         """What the claimed bytes say; in errors, under the name that their owner knows."""
         assert claim.snapshot is not None
         limits = self._limits
-        data = storage.read(claim.snapshot, limits.max_manifest_bytes)
+        data = storage.read(claim.snapshot, limits.max_manifest_bytes, within=limits.readable)
         address = self._files.address(claim.name)
         manifest = parse_manifest(
             data, address, self._inbox.options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes

@@ -18,7 +18,7 @@ def load_manifest(address: str, options: StylizeOptions, limits: Limits) -> tupl
     """
     limits.check_readable(address)
     try:
-        data = storage.read(address, limits.max_manifest_bytes)
+        data = storage.read(address, limits.max_manifest_bytes, within=limits.readable)
     except (Forbidden, Unavailable):
         raise
     except StorageError as error:  # what is there is no manifest

@@ -16,7 +16,7 @@ LARGEST_BYTES = 4_000_000_000
 """Of the whole, which is held in memory."""
 
 
-def split_manifest(address: str, parts: int) -> list[str]:
+def split_manifest(address: str, parts: int, readable: storage.Places | None = None) -> list[str]:
     """Write the parts, and give back their addresses; parts of the same rows and number replace older ones.
 
     Raises:
@@ -25,7 +25,7 @@ def split_manifest(address: str, parts: int) -> list[str]:
     """
     name = storage.name_of(address)
     try:
-        text = storage.read(address, LARGEST_BYTES).decode("utf-8-sig")
+        text = storage.read(address, LARGEST_BYTES, within=readable).decode("utf-8-sig")
         rows = sum(1 for row in _rows(text) if row) - 1
         if rows < parts:
             raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {max(0, rows)}")

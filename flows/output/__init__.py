@@ -6,7 +6,7 @@
     outcomes   what became of each row of a manifest; every record is parsed here, once
     results    the table of the outcomes
     history    how the losses fell, of all pairs together
-    lease      one run at a time, as an aid
+    lease      one run at a time, as an aid: lease_file is what it says, lease_watch whether its holder is at work
     garbage    what lies there for nothing
 
 Knows neither torch nor prefect; pandas is imported where a table is written, and nowhere else.

@@ -1,198 +1,145 @@
 """A lease on an output, so that two runs do not do the same work twice. An aid, never a guard.
 
-What keeps results right is the create-only record of each pair. The lease only spares work: clocks may jump, a holder
-may sleep through its term and wake up, and then two runs work side by side, each record is still made once.
+What keeps results right is the create-only record of each pair. The lease only spares work: a holder may sleep through
+its term and wake up, and then two runs work side by side until the first one sees that it has lost its hold, and stops.
 
 OUT/_nst/lease.json names the holder, who renews it every few seconds. It is free when released, when its holder's
-process is gone from this machine, or when it has not been renewed for its term.
+process is gone from this machine, or when it was not renewed for its term while one watched.
 """
 
 import logging
-import os
-import socket
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from flows import storage
-from flows.errors import NotFound, OutputBusy, StorageError
+from flows.errors import OutputBusy, StorageError
+from flows.output.lease_file import Lease, address_of, as_json, new_lease, seen
+from flows.output.lease_watch import TERM_SECONDS, Watch
+
+__all__ = ["Held", "address_of", "held"]
 
 logger = logging.getLogger(__name__)
 
-TERM_SECONDS = 60.0
-"""A holder that has not renewed for so long is taken for dead."""
 RENEWALS_PER_TERM = 4
-LOOK_SECONDS = 1.0
-"""Between two looks of a run that waits."""
-PROCESS = uuid.uuid4().hex
-"""Tells this process from an earlier one of the same number on a machine of the same name, as containers have."""
-
-
-class Lease(BaseModel):
-    """Who holds an output. Every renewal has a higher beat."""
-
-    model_config = ConfigDict(frozen=True)
-
-    holder: str
-    host: str
-    pid: int
-    process: str
-    beat: int = 0
-    renewed_at: float
-    term_seconds: float
-    released: bool = False
 
 
 @contextmanager
-def held(output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECONDS) -> Iterator[None]:
+def held(
+    output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECONDS, *, take_over: bool = False
+) -> Iterator["Held"]:
     """Hold the lease on an output for as long as the block lasts, and renew it.
+
+    Args:
+        output: its address.
+        wait_seconds: how long to wait while another run holds it.
+        term_seconds: after which a holder that does not renew is taken for dead.
+        take_over: take it at once, whoever holds it.
 
     Raises:
         OutputBusy: if another run holds it for longer than `wait_seconds`.
     """
     address = address_of(output)
-    lease = _acquired(address, wait_seconds, term_seconds)
+    hold = Held(output, _acquired(Watch(address, wait_seconds), term_seconds, take_over=take_over))
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(address, lease, ended), name="lease", daemon=True)
+    keeper = threading.Thread(target=_keep, args=(hold, ended), name="lease", daemon=True)
     keeper.start()
     try:
-        yield
+        yield hold
     finally:
         ended.set()
         keeper.join()
-        _release(address, lease)
+        _release(hold)
 
 
-def wait_until_free(output: str, wait_seconds: float) -> None:
-    """Wait for another run to end, without taking the lease.
+class Held:
+    """A lease that is held, or was until another run took it."""
 
-    Raises:
-        OutputBusy: if another run holds it for longer than that.
-    """
-    watch = _Watch(address_of(output), wait_seconds)
-    while (seen := _seen(watch.address)) is not None and not watch.is_free(seen[0]):
-        watch.wait(seen[0])
+    def __init__(self, output: str, lease: Lease) -> None:
+        self.output, self.lease = output, lease
+        self.address = address_of(output)
+        self._taken_by: Lease | None = None
+        self._when_lost: Callable[[], None] = lambda: None
+        self._changing = threading.Lock()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run was seen to hold it."""
+        return self._taken_by is not None
 
-def address_of(output: str) -> str:
-    """Where the lease on an output is."""
-    return storage.join(output, "_nst", "lease.json")
+    def when_lost(self, stop: Callable[[], None]) -> None:
+        """Have this called, by any thread, once another run was seen to hold it."""
+        self._when_lost = stop
+        if self.is_lost:
+            stop()
 
+    def check(self) -> None:
+        """Look again whether it is still ours.
 
-def _acquired(address: str, wait_seconds: float, term_seconds: float) -> Lease:
-    watch = _Watch(address, wait_seconds)
-    while True:
-        seen, lease = _seen(address), _new_lease(term_seconds)
-        if seen is None:
-            if storage.create(address, _json(lease)):
-                return lease
-        elif watch.is_free(seen[0]):
-            if storage.swap(address, seen[1], _json(lease)):
-                return lease
-        else:
-            watch.wait(seen[0])
-
-
-class _Watch:
-    """Watches a lease by this machine's own clock, which the holder's need not agree with."""
-
-    def __init__(self, address: str, wait_seconds: float) -> None:
-        self.address = address
-        self._gives_up = time.monotonic() + wait_seconds
-        self._seen: tuple[str, int] | None = None
-        self._since = time.monotonic()
-        self._has_told = False
-
-    def is_free(self, lease: Lease | None) -> bool:
-        if lease is None or lease.released or _is_gone(lease):
-            return True
-        if self._seen != (lease.holder, lease.beat):
-            self._seen, self._since = (lease.holder, lease.beat), time.monotonic()
-        unchanged = time.monotonic() - self._since
-        return max(unchanged, time.time() - lease.renewed_at) > lease.term_seconds
-
-    def wait(self, lease: Lease | None) -> None:
-        left = self._gives_up - time.monotonic()
-        who = f"process {lease.pid} on {lease.host}" if lease else "somebody"
-        if left <= 0:
-            raise OutputBusy(
-                f"{self.address.removesuffix('/_nst/lease.json')}: another run is writing here ({who}). Wait for it to "
-                "end, or let this command wait: --wait-for-output-seconds 600"
-            )
-        if not self._has_told:
-            logger.warning("another run is writing to this output (%s); waiting for it to end", who)
-            self._has_told = True
-        time.sleep(min(LOOK_SECONDS, left))
-
-
-def _is_gone(lease: Lease) -> bool:
-    """Whether the holder's process ended without a word, where that can be told: on this machine."""
-    if lease.host != socket.gethostname():
-        return False
-    if lease.pid == os.getpid():
-        return lease.process != PROCESS
-    try:
-        os.kill(lease.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it is there, and somebody else's
-        return False
-    return False
-
-
-def _seen(address: str) -> tuple[Lease | None, str] | None:
-    """The lease with its version; no lease where the file is damaged, nothing where there is none."""
-    try:
-        data, version = storage.read_with_version(address)
-    except NotFound:
-        return None
-    try:
-        return Lease.model_validate_json(data), version
-    except ValidationError:
-        return None, version
-
-
-def _keep(address: str, lease: Lease, ended: threading.Event) -> None:
-    """Renew until the run has ended. Trouble is told, and is no reason to stop the run."""
-    while not ended.wait(lease.term_seconds / RENEWALS_PER_TERM):
+        Raises:
+            OutputBusy: if another run holds it: what that writes of the whole output is not to be written over.
+        """
         try:
-            if not _changed(address, lease, released=False):
-                logger.warning("another run has taken over this output; both go on, each pair is recorded once")
+            self.change(released=False)
+        except StorageError as error:
+            logger.warning("the lease could not be renewed: %s", error)
+        if self._taken_by is not None:
+            raise OutputBusy(
+                f"{self.output}: was taken over by another run ({self._taken_by.whose}), so this one has stopped; what "
+                "it made is kept"
+            )
+
+    def change(self, *, released: bool) -> None:
+        """Renew or release it, if it is still ours."""
+        with self._changing:
+            if self.is_lost:
                 return
+            found = seen(self.address)
+            if found is not None and found[0] is not None and found[0].holder != self.lease.holder:
+                self._lose(found[0])
+                return
+            beat = self.lease.beat + 1
+            lease = self.lease.model_copy(update={"beat": beat, "renewed_at": time.time(), "released": released})
+            if found is not None and storage.swap(self.address, found[1], as_json(lease)):
+                self.lease = lease
+            elif found is None and not released:  # removed by hand
+                storage.create(self.address, as_json(lease))
+                self.lease = lease
+
+    def _lose(self, to: Lease) -> None:
+        self._taken_by = to
+        logger.warning("another run (%s) has taken over this output; this one stops", to.whose)
+        self._when_lost()
+
+
+def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:
+    while True:
+        found, lease = seen(watch.address), new_lease(term_seconds)
+        if found is None:
+            if storage.create(watch.address, as_json(lease)):
+                return lease
+            continue
+        is_free = watch.is_free(found[0])
+        if found[0] is not None and not is_free and not take_over:
+            watch.wait(found[0])
+        elif storage.swap(watch.address, found[1], as_json(lease)):
+            if found[0] is not None and not is_free:
+                logger.warning("this output was held by %s; taken over, as asked", found[0].whose)
+            return lease
+
+
+def _keep(hold: Held, ended: threading.Event) -> None:
+    """Renew until the run has ended. Trouble is told, and is no reason to stop the run."""
+    while not hold.is_lost and not ended.wait(hold.lease.term_seconds / RENEWALS_PER_TERM):
+        try:
+            hold.change(released=False)
         except StorageError as error:
             logger.warning("the lease could not be renewed: %s", error)
 
 
-def _release(address: str, lease: Lease) -> None:
+def _release(hold: Held) -> None:
     try:
-        _changed(address, lease, released=True)
+        hold.change(released=True)
     except StorageError as error:
         logger.warning("the lease could not be released: %s", error)
-
-
-def _changed(address: str, lease: Lease, *, released: bool) -> bool:
-    """Renew or release; False if it is somebody else's by now."""
-    seen = _seen(address)
-    if seen is None or seen[0] is None or seen[0].holder != lease.holder:
-        return False
-    now = seen[0].model_copy(update={"beat": seen[0].beat + 1, "renewed_at": time.time(), "released": released})
-    return storage.swap(address, seen[1], _json(now))
-
-
-def _new_lease(term_seconds: float) -> Lease:
-    return Lease(
-        holder=uuid.uuid4().hex,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        process=PROCESS,
-        renewed_at=time.time(),
-        term_seconds=term_seconds,
-    )
-
-
-def _json(lease: Lease) -> bytes:
-    return lease.model_dump_json(indent=1).encode()

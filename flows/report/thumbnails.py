@@ -90,7 +90,7 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
         BadImage: it is no usable picture.
     """
     limits.check_readable(wanted.address)
-    data = storage.read(wanted.address, limits.max_image_bytes or MAX_BYTES)
+    data = storage.read(wanted.address, limits.max_image_bytes or MAX_BYTES, within=limits.readable)
     with _DECODERS:
         picture = decode_image(data, storage.name_of(wanted.address), enough_px=2 * wanted.edge_px).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)

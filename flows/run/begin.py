@@ -21,10 +21,12 @@ class BegunRun:
 
     Attributes:
         pool: of its workers, which are getting ready; None where nothing is left to do.
+        hold: of the output; the workers are stopped where another run takes it over.
     """
 
     run: PreparedRun
     pool: Pool | None
+    hold: lease.Held
 
 
 @contextmanager
@@ -36,17 +38,20 @@ def begun(request: RunRequest) -> Iterator[BegunRun]:
         OptionsError, ClusterError: if there is nothing to carry it out with.
         WeightsError, StorageError, ManifestError: before anything is done.
     """
+    settings = request.settings
     with (
-        lease.held(request.output, request.settings.wait_for_output_seconds),
-        runner_of(request.settings) as runner,
+        request.limits.writing(request.output),
+        lease.held(request.output, settings.wait_for_output_seconds, take_over=settings.take_over) as hold,
+        runner_of(settings) as runner,
     ):
         run = prepare_run(request, runner.means)
         if not run.plan.batches:
-            yield BegunRun(run, None)
+            yield BegunRun(run, None, hold)
             return
         runner.warn_of(places_of(run))
         with runner.pool(len(run.plan.batches)) as pool:
-            yield BegunRun(run, pool)
+            hold.when_lost(pool.stop)
+            yield BegunRun(run, pool, hold)
 
 
 _handed_over: ContextVar[BegunRun | None] = ContextVar("handed_over", default=None)

@@ -123,6 +123,7 @@ def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str]) -> RunS
         backbone=run.record.backbone,
         results_csv=tables[0],
         results_parquet=tables[1],
+        storage_notes=tuple(storage.shortfalls(run.job.output)),
     )
 
 

@@ -59,15 +59,24 @@ class Share:
     pairs_per_task: int = 256
 
 
-def plan_run(manifest: Manifest, weights_sha256: str, selection: Selection, earlier: Earlier, share: Share) -> RunPlan:
+def plan_run(
+    manifest: Manifest,
+    weights_sha256: str,
+    selection: Selection,
+    earlier: Earlier,
+    share: Share,
+    readable: storage.Places | None = None,
+) -> RunPlan:
     """Split the manifest's pairs into those done, those left (in batches), and those not selected.
+
+    A local picture that does not really lie in a `readable` place counts as missing.
 
     Raises:
         ManifestError: if `selection.only` names an id that the manifest does not have.
     """
     check_ids(manifest, selection)
     index, before = earlier.index, earlier.retried.fingerprints if earlier.retried else NOTHING_EARLIER
-    pairs = fingerprinted(manifest.pairs, index, weights_sha256, before)
+    pairs = fingerprinted(manifest.pairs, index, weights_sha256, before, readable)
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
     wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
@@ -85,6 +94,7 @@ def fingerprinted(
     index: LedgerIndex,
     weights_sha256: str,
     earlier: Mapping[str, str] = NOTHING_EARLIER,
+    readable: storage.Places | None = None,
 ) -> list[PlannedPair]:
     """The pairs with the identities of their inputs, every file looked at once.
 
@@ -92,7 +102,7 @@ def fingerprinted(
     too.
     """
     specs = list(specs)
-    identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}))
+    identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}), readable)
     digests: dict[int, str] = {}  # rows without options of their own share one object
     planned = []
     for spec in specs:
@@ -108,13 +118,13 @@ def fingerprinted(
     return planned
 
 
-def identities_of(addresses: list[str]) -> dict[str, str]:
+def identities_of(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str]:
     """Each file's identity; `MISSING` where there is none, or where it cannot be had: the worker then finds out why.
 
     Raises:
         StorageError: if not one of the files could be looked at: then the trouble is not with the files.
     """
-    found = storage.identities(addresses)
+    found = storage.identities(addresses, readable)
     errors = [one for one in found.values() if isinstance(one, StorageError)]
     if errors and len(errors) == len(found):
         raise errors[0]

@@ -80,6 +80,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
         request.selection,
         earlier,
         Share(len(means.devices), request.settings.pairs_per_task),
+        request.limits.readable,
     )
     if plan.settled:
         logger.warning(
@@ -91,6 +92,8 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, "_SUCCESS"))
     ledger.start_run(record, request.data)
+    for said in storage.shortfalls(request.output):  # all ways of writing were used by now
+        logger.warning("the file system of %s has its limits: %s", request.output, said)
     return PreparedRun(request, record, plan, _job(request, record, weights, means), means, began)
 
 
@@ -150,6 +153,8 @@ def _job(request: RunRequest, record: RunRecord, weights: WeightsFile, means: Me
         threads=means.threads,
         weights_address=settings.weights,
         max_image_bytes=MAX_BYTES if most_bytes is None else most_bytes,
+        readable=request.limits.readable,
+        writable=request.limits.writable,
         stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
         timeline=settings.timeline,
     )

@@ -105,10 +105,13 @@ def check_feasible(request: RunRequest) -> None:
 def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
     """Refuse an output, a weights file or a cluster that the operator's limits keep closed.
 
+    What lies deeper in the output is judged again with every write, see `Limits.writing`.
+
     Raises:
         NotAllowed: with what is allowed.
     """
-    limits.check_writable(output)
+    for place in (output, *(storage.join(output, folder) for folder in ("images", "timelines", "_nst"))):
+        limits.check_writable(place)
     if settings.runner == "ray":
         limits.check_cluster(settings.ray_address)
     if settings.weights is not None:

@@ -6,24 +6,31 @@ An address is an absolute local path or `s3://bucket/key`. Both kinds offer the 
 - `create` makes a new file or leaves the one that is there: two writers have exactly one winner;
 - `swap` replaces a file only if it still is what was read: of two writers, one loses and is told;
 - `replace` puts a whole new file in place of the old one: a reader sees the old or the new one, nothing between.
+
+Where a local file system cannot do what that takes, the next strongest way is taken, and `shortfalls` says what is
+promised there.
 """
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol, TypeVar
 
 from flows.errors import CredentialsExpired, StorageError
-from flows.storage import addresses, local, s3
+from flows.storage import addresses, local, mounts, s3
 from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
 from flows.storage.entries import Entry
+from flows.storage.places import Places, guarded
 
 __all__ = [
     "Entry",
+    "Places",
     "absolute",
     "check",
     "create",
     "each",
     "entries",
+    "guarded",
     "identities",
     "identity",
     "is_s3",
@@ -35,6 +42,7 @@ __all__ = [
     "read_with_version",
     "remove",
     "replace",
+    "shortfalls",
     "size",
     "swap",
     "temporary_files",
@@ -49,27 +57,35 @@ CHUNK = 64
 
 
 class _Files(Protocol):
-    def read(self, address: str, max_bytes: int | None, seconds: float | None = None, /) -> bytes: ...
+    def read(
+        self, address: str, max_bytes: int | None, seconds: float | None = None, within: Places | None = None, /
+    ) -> bytes: ...
     def read_with_version(self, address: str) -> tuple[bytes, str]: ...
     def swap(self, address: str, version: str, data: bytes) -> bool: ...
     def create(self, address: str, data: bytes) -> bool: ...
     def replace(self, address: str, data: bytes) -> None: ...
     def remove(self, address: str) -> None: ...
     def entries(self, folder: str) -> list[Entry]: ...
-    def identity(self, address: str) -> str | None: ...
+    def identity(self, address: str, within: Places | None = None, /) -> str | None: ...
     def size(self, address: str) -> int: ...
 
 
-def read(address: str, max_bytes: int | None = None, *, seconds: float | None = None) -> bytes:
+def read(
+    address: str, max_bytes: int | None = None, *, seconds: float | None = None, within: Places | None = None
+) -> bytes:
     """The bytes of a file.
 
-    Raises:
-        NotFound, Forbidden, Unavailable: as their names say.
-        TooLarge: if it holds more than `max_bytes`; no more than that is read.
+    Args:
+        address: of the file.
+        max_bytes: that it may have.
+        seconds: for what may take longer than the deadline of an object.
+        within: where a local file, once it is open, has to be; anywhere by default.
 
-    `seconds` is for what may take longer than the deadline of an object.
+    Raises:
+        NotFound, Forbidden, Unavailable, NotAllowed: as their names say.
+        TooLarge: if it holds more than `max_bytes`; no more than that is read.
     """
-    return _files(address).read(address, max_bytes, seconds)
+    return _files(address).read(address, max_bytes, seconds, within)
 
 
 def read_with_version(address: str) -> tuple[bytes, str]:
@@ -115,15 +131,15 @@ def temporary_files(output: str) -> list[tuple[str, Entry]]:
     return [] if is_s3(output) else local.temporary_files(output)
 
 
-def identity(address: str) -> str | None:
+def identity(address: str, within: Places | None = None) -> str | None:
     """What tells one content of a file from another; None if there is no such file.
 
-    `sha256:...` for local files, the ETag and the size on S3.
+    `sha256:...` for local files, which have to be `within` those places; the ETag and the size on S3.
     """
-    return _files(address).identity(address)
+    return _files(address).identity(address, within)
 
 
-def identities(addresses: list[str]) -> dict[str, str | StorageError | None]:
+def identities(addresses: list[str], within: Places | None = None) -> dict[str, str | StorageError | None]:
     """The identity of each file, or the error of the look at it.
 
     Raises:
@@ -132,12 +148,12 @@ def identities(addresses: list[str]) -> dict[str, str | StorageError | None]:
     told: dict[str, str | StorageError | None] = {}
     told |= s3.identities([address for address in addresses if is_s3(address)])
     rest = [address for address in addresses if address not in told]
-    return told | dict(zip(rest, each(_identity_or_error, rest), strict=True))
+    return told | dict(zip(rest, each(partial(_identity_or_error, within=within), rest), strict=True))
 
 
-def _identity_or_error(address: str) -> str | StorageError | None:
+def _identity_or_error(address: str, within: Places | None) -> str | StorageError | None:
     try:
-        return identity(address)
+        return identity(address, within)
     except CredentialsExpired:
         raise
     except StorageError as error:
@@ -151,6 +167,11 @@ def size(address: str) -> int:
         NotFound, Forbidden, Unavailable: as their names say.
     """
     return _files(address).size(address)
+
+
+def shortfalls(output: str) -> list[str]:
+    """What the file system of an output did not do for this process, and what that means; S3 does everything."""
+    return [] if is_s3(output) else mounts.shortfalls(output)
 
 
 def each(function: Callable[[Input], Output], inputs: Iterable[Input]) -> list[Output]:

@@ -35,6 +35,8 @@ def problem_of(address: str) -> str | None:
         return f"{WANTED}, found nothing"
     if "\0" in address:
         return f"{WANTED}, got a NUL character"
+    if not address.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in address):
+        return f"{WANTED}, got a name that is not UTF-8, which no record could hold; rename it"
     if address.removeprefix(S3).lower().startswith("arn:"):
         return f"{WANTED}, got an ARN"
     if "::" in address:

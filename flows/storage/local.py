@@ -1,7 +1,5 @@
 """Local files: written beside their place, flushed to disk, then linked or renamed into it."""
 
-import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -9,13 +7,13 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+from flows.errors import NotFound, TooLarge
+from flows.storage import mounts
 from flows.storage.entries import Entry
-
-IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
-"""Errors of addresses that no file can have, such as one below a file."""
+from flows.storage.folders import made, opened
+from flows.storage.local_errors import named, named_in_writing
+from flows.storage.places import Places, check_read
 
 TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
@@ -23,9 +21,10 @@ TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
 LASTING_NAME = re.compile(r"(?!\.tmp-)")
 
 
-def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> bytes:
+def read(address: str, max_bytes: int | None, _seconds: float | None = None, within: Places | None = None) -> bytes:
     """See `flows.storage.read`; a local disk has no deadline."""
-    with _named_errors(address), open(address, "rb") as file:
+    with named(address), open(address, "rb") as file:
+        check_read(file.fileno(), address, within)
         if max_bytes is None:
             return file.read()
         data = file.read(max_bytes + 1)  # not by its size: a device or a growing file has none that holds
@@ -36,18 +35,8 @@ def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> 
 
 def create(address: str, data: bytes) -> bool:
     """See `flows.storage.create`."""
-    with _named_errors(address), _written_beside(address, data) as temporary:
-        try:
-            os.link(temporary, address)
-        except FileExistsError:
-            if os.path.isdir(address):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
-            return False
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
-                raise
-            return _create_exclusively(address, data)
-        return True
+    with _written_beside(address, data) as (folder, temporary):
+        return mounts.put_new(folder, temporary, os.path.basename(address))
 
 
 def read_with_version(address: str) -> tuple[bytes, str]:
@@ -58,7 +47,7 @@ def read_with_version(address: str) -> tuple[bytes, str]:
 
 def swap(address: str, version: str, data: bytes) -> bool:
     """See `flows.storage.swap`. One writer at a time holds the folder's lock between the look and the write."""
-    with _named_errors(address), _locked(os.path.dirname(address)):
+    with named_in_writing(address), opened(os.path.dirname(address)) as folder, mounts.locked(folder):
         if read_with_version(address)[1] != version:
             return False
         replace(address, data)
@@ -67,14 +56,14 @@ def swap(address: str, version: str, data: bytes) -> bool:
 
 def replace(address: str, data: bytes) -> None:
     """See `flows.storage.replace`."""
-    with _named_errors(address), _written_beside(address, data) as temporary:
-        os.replace(temporary, address)
+    with _written_beside(address, data) as (folder, temporary):
+        mounts.put(folder, temporary, os.path.basename(address))
 
 
 def remove(address: str) -> None:
     """See `flows.storage.remove`."""
-    with _named_errors(address), suppress(FileNotFoundError):
-        os.unlink(address)
+    with named(address), suppress(FileNotFoundError), opened(os.path.dirname(address)) as folder:
+        os.unlink(os.path.basename(address), dir_fd=folder)
 
 
 def temporary_files(output: str) -> list[tuple[str, Entry]]:
@@ -90,7 +79,7 @@ def entries(folder: str) -> list[Entry]:
 
 
 def _files(folder: str, name: re.Pattern[str]) -> list[Entry]:
-    with _named_errors(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
+    with named(folder), suppress(FileNotFoundError), os.scandir(folder) as found:
         files = [one for one in found if name.match(one.name)]
         return sorted(filter(None, map(_entry, files)), key=lambda entry: entry.name)
     return []
@@ -108,89 +97,36 @@ def _entry(file: os.DirEntry[str]) -> Entry | None:
 
 def size(address: str) -> int:
     """See `flows.storage.size`."""
-    with _named_errors(address):
+    with named(address):
         return os.stat(address).st_size
 
 
-def identity(address: str) -> str | None:
+def identity(address: str, within: Places | None = None) -> str | None:
     """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
     try:
-        with _named_errors(address):
+        with named(address):
             if not stat.S_ISREG(os.stat(address).st_mode):  # opening a pipe would wait for ever
                 return None
             with open(address, "rb") as file:
+                check_read(file.fileno(), address, within)
                 return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     except NotFound:
         return None
 
 
 @contextmanager
-def _written_beside(address: str, data: bytes) -> Iterator[Path]:
-    folder = Path(address).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{TEMPORARY}{uuid.uuid4().hex}"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-    _flush_folder(folder)
-
-
-def _create_exclusively(address: str, data: bytes) -> bool:
-    """For file systems without hard links. A crash in the middle can leave a part of the file."""
-    try:
-        file = open(address, "xb")  # noqa: SIM115  # closed below
-    except FileExistsError:
-        return False
-    with file:
+def _written_beside(address: str, data: bytes) -> Iterator[tuple[int, str]]:
+    """The folder of a file to be, and the name in it of one that holds its bytes and is on the disk."""
+    temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
+    with named_in_writing(address), made(os.path.dirname(address)) as folder:
         try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            os.unlink(address)
-            raise
-    return True
-
-
-def _flush_folder(folder: Path) -> None:
-    # The new name itself must reach the disk too. Windows cannot open a folder.
-    with suppress(PermissionError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
+            # What closing says counts too: there, some network file systems tell that a write came to nothing.
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=folder)) as file:
+                file.write(data)
+                file.flush()
+                mounts.flush(file.fileno())
+            yield folder, temporary
         finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks; what is swapped is never relied on
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _named_errors(address: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise NotFound(f"{address}: no such file") from error
-    except PermissionError as error:
-        raise Forbidden(f"{address}: permission denied") from error
-    except IsADirectoryError as error:
-        raise StorageError(f"{address}: expected a file, found a folder") from error
-    except FileExistsError as error:
-        raise StorageError(f"{address}: expected a folder above it, found a file") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValueError) or error.errno in IMPOSSIBLE:
-            raise NotFound(f"{address}: there cannot be such a file ({error})") from error
-        raise Unavailable(f"{address}: {error.strerror or error}") from error
+            with suppress(OSError):  # moved to its place, or on a disk that is gone, which the write itself has said
+                os.unlink(temporary, dir_fd=folder)
+        mounts.flush_folder(folder)  # the new name itself must reach the disk too

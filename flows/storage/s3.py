@@ -14,6 +14,7 @@ from fsspec.asyn import sync
 
 from flows.errors import CredentialsExpired, Forbidden, NotFound, TooLarge, Unavailable
 from flows.storage.entries import Entry
+from flows.storage.places import Places
 from flows.storage.retries import object_seconds, persistently
 from flows.storage.s3_errors import ALREADY_THERE, code_of, named
 
@@ -43,8 +44,8 @@ def _filesystem() -> Any:
     return filesystem
 
 
-def read(address: str, max_bytes: int | None, seconds: float | None = None) -> bytes:
-    """See `flows.storage.read`. The checksum that S3 keeps is verified."""
+def read(address: str, max_bytes: int | None, seconds: float | None = None, _within: Places | None = None) -> bytes:
+    """See `flows.storage.read`. The checksum that S3 keeps is verified; there are no links, so that names say where."""
     return _ask(address, lambda left: _got(address, max_bytes, left), seconds)[0]
 
 
@@ -87,7 +88,7 @@ def entries(folder: str) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def identity(address: str) -> str | None:
+def identity(address: str, _within: Places | None = None) -> str | None:
     """See `flows.storage.identity`."""
     try:
         found = _ask(address, lambda left: _head(address, left))

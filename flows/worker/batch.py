@@ -9,6 +9,7 @@ from functools import partial
 from os import getpid
 from typing import TYPE_CHECKING
 
+from flows import storage
 from flows.errors import HardwareUnknown
 from flows.records import AttemptRecord, PlannedPair, utc_now
 from flows.worker.animation import EDGE_PX, FRAMES
@@ -57,15 +58,19 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
     """
-    work = _Work(job, device, report)
-    first = pairs[0].spec
+    with storage.guarded(job.output, job.writable):
+        _stylize_pairs(_Work(job, device, report), pairs)
+
+
+def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
+    job, first = work.job, pairs[0].spec
     stylizer = _stylizer(work, first.options)
     began, started_at = time.monotonic(), utc_now()
     try:
-        style = read_style(first.style, pairs[0].style_identity, job.max_image_bytes)
+        style = read_style(first.style, pairs[0].style_identity, job.max_image_bytes, job.readable)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
-            report(_failed(work, pair, error, began, started_at))
+            work.report(_failed(work, pair, error, began, started_at))
         return
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
@@ -73,7 +78,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
             pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
-            report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(device)))
+            work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
             for loaded, result in stylizer.stylize(chunk, style):
                 writes.add(partial(_finish, work, loaded, result, style, began, started_at))
         writes.end()
@@ -184,7 +189,7 @@ def _pairs_behind(options: StylizeOptions, job: Job) -> int:
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
     began, started_at = time.monotonic(), utc_now()
     try:
-        return load_pair(pair, work.job.max_image_bytes)
+        return load_pair(pair, work.job.max_image_bytes, work.job.readable)
     except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
         return _failed(work, pair, error, began, started_at)
 

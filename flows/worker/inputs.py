@@ -40,10 +40,10 @@ class LoadedPair:
         return self.content.picture.size
 
 
-def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES) -> LoadedPair:
+def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> LoadedPair:
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
-    original = read_input(pair.spec.content, pair.content_identity, max_bytes)
+    original = read_input(pair.spec.content, pair.content_identity, max_bytes, within)
     width, height = pastiche_size(*original.picture.size, options.size_px, enlarge=options.enlarge)
     try:
         # The original is let go here: pairs wait for the device by the hundred, and at their final size are small.
@@ -53,15 +53,15 @@ def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES) -> LoadedPair:
     return LoadedPair(pair, content)
 
 
-def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
-    """A picture, decoded.
+def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> Input:
+    """A picture, decoded; a local one really lies `within` those places.
 
     Raises:
         InputChanged: if its file is not the one that the run was planned with.
         StorageError, BadImage, OutOfMemory: naming the file.
     """
     try:
-        data = storage.read(address, min(max_bytes, MAX_BYTES))
+        data = storage.read(address, min(max_bytes, MAX_BYTES), within=within)
         sha256 = hashlib.sha256(data).hexdigest()
         now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
         if now != identity:
@@ -75,6 +75,6 @@ def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES) -> Input:
+def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> Input:
     """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity, max_bytes)
+    return read_input(address, identity, max_bytes, within)

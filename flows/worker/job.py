@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from flows.settings import Timeline
+from flows.storage import Places
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.hardware import PrecisionName
@@ -17,6 +18,7 @@ class Job:
         weights: the file on the machine that planned the run.
         threads: of the CPU for each worker process; None leaves it to torch.
         max_image_bytes: a picture of more is refused.
+        readable, writable: where pictures really lie, and what is written below the output; None is anywhere.
         weights_address: where another machine finds it; None is the published file.
         stub: how the stub behaves; None for a real backbone.
         timeline: what kind of file is written of how each pastiche came to be.
@@ -28,6 +30,8 @@ class Job:
     precision: PrecisionName
     threads: int | None = None
     max_image_bytes: int = MAX_BYTES
+    readable: Places | None = None
+    writable: Places | None = None
     weights_address: str | None = None
     stub: Stub | None = None
     timeline: Timeline = "none"

@@ -94,10 +94,12 @@ def _carried_out(run: StubRun) -> int:
     from flows.run.request import Asked, resolve
 
     request = resolve(Asked(run.output, run.manifest, settings=RunSettings(device="cpu", precision="fp32")))
-    with lease.held(run.output, run.wait_seconds) if run.with_lease else nullcontext():
+    with lease.held(run.output, run.wait_seconds) if run.with_lease else nullcontext() as hold:
         prepared = prepare_run(request, local_means(request.settings))
         with ThreadPoolExecutor(THREADS) as pool:
             list(pool.map(lambda pair: _done(pair, run, prepared.record.run_id), prepared.plan.todo))
+        if hold is not None:
+            hold.check()
         finished = finish_run(prepared)
     check_credentials(prepared, finished)
     summary = finished.summary

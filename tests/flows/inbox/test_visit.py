@@ -19,6 +19,7 @@ from flows.inbox.files import Claim, InboxFiles, Start
 from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
 from flows.output import lease
+from flows.output.lease_file import as_json, new_lease
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
@@ -336,6 +337,40 @@ def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pyte
     assert "secret-row" not in storage.read(f"{disk.inbox.place}/link.rejected.json").decode()
 
 
+def test_a_link_in_an_inbox_leads_no_write_elsewhere(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where a team has put a link in the place of `_nst`, or of a folder in it, nothing is written behind it."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    disk.drop("spring.csv", GOOD)
+    for link in ("_nst", "_nst/claims"):
+        os.makedirs(os.path.dirname(f"{disk.inbox.place}/{link}"), exist_ok=True)
+        os.symlink(elsewhere, f"{disk.inbox.place}/{link}")
+        if link == "_nst":
+            with pytest.raises(NotAllowed, match="_nst: is, or lies behind, a link to elsewhere"):
+                disk.visit()
+        else:
+            assert disk.visit().troubled == ["spring.csv"]
+        os.unlink(f"{disk.inbox.place}/{link}")
+
+    assert os.listdir(elsewhere) == []
+    assert disk.visit().started == ["spring.csv"]
+
+
+def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The bytes that were claimed lie in the team's folder: what they are replaced by elsewhere shows in no answer."""
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
+    secret.write_bytes(b"id,content,style\nthe-secret-row,a b\n")
+    disk.drop("spring.csv", GOOD)
+    with pytest.raises(RuntimeError, match="died"):
+        visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
+    (claim,) = disk.files.open_claims()
+    assert claim.snapshot is not None
+    os.unlink(claim.snapshot)
+    os.symlink(secret, claim.snapshot)
+
+    assert disk.visit().rejected == ["spring.csv"]
+    assert "secret-row" not in storage.read(f"{disk.inbox.place}/spring.rejected.json").decode()
+
+
 # ---------------------------------------------------------------- several visits, deaths
 
 
@@ -352,9 +387,8 @@ def test_a_second_visit_at_once_does_nothing(world: World) -> None:
 def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A holder on another machine that renews no more is waited for, for its term, and then followed."""
     world.drop("spring.csv", GOOD)
-    storage.create(
-        lease.address_of(world.inbox.place), lease._json(lease._new_lease(1.0).model_copy(update={"host": "gone"}))
-    )
+    gone = new_lease(1.0).model_copy(update={"host": "gone"})
+    storage.create(lease.address_of(world.inbox.place), as_json(gone))
 
     assert world.visit() == Visit(busy=True)
     time.sleep(1.2)

@@ -16,7 +16,7 @@ from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.errors import OutputBusy
-from flows.output import lease
+from flows.output import lease, lease_watch
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -83,23 +83,141 @@ def test_waiting_ends(output: str) -> None:
     with pytest.raises(OutputBusy), lease.held(output, wait_seconds=0.5):
         pass
     assert 0.5 <= time.monotonic() - began < 5
-    with pytest.raises(OutputBusy):
-        lease.wait_until_free(output, 0)
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"renewed_at": 0.0}, {"released": True}, {"host": "HERE", "pid": 2**22 + 1}, {"host": "HERE", "pid": "OURS"}],
-    ids=["not renewed", "released", "process gone", "process number taken by us"],
+    [{"released": True}, {"host": "HERE", "pid": 2**22 + 1}, {"host": "HERE", "pid": "OURS"}],
+    ids=["released", "process gone", "process number taken by us"],
 )
-def test_what_a_dead_run_held_is_free(output: str, changes: dict[str, Any]) -> None:
-    """A lease that was not renewed, or whose process is gone from this machine, is taken over."""
+@pytest.mark.parametrize("hours", [0, -5, 5])
+def test_what_a_dead_run_held_is_free_at_once(output: str, changes: dict[str, Any], hours: int) -> None:
+    """A lease that was released, or whose process is gone from this machine, is not waited for, whatever its date."""
+    began = time.monotonic()
     facts = {"HERE": os.uname().nodename, "OURS": os.getpid()}
-    write_lease(output, **{name: facts.get(value, value) for name, value in changes.items()})
+    changes = {name: facts.get(value, value) for name, value in changes.items()}
+    write_lease(output, renewed_at=time.time() + 3600 * hours, **changes)
 
-    lease.wait_until_free(output, 0)
     with lease.held(output):
         assert written(output)["holder"] != "them"
+        assert time.monotonic() - began < 0.9
+
+
+def test_a_process_number_of_another_container_says_nothing(output: str) -> None:
+    """Containers may share a name: one that has no such process does not take the other's for dead."""
+    write_lease(output, host=os.uname().nodename, pid=2**22 + 1, machine="the boot of another machine")
+
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+
+
+@pytest.mark.parametrize("renewed_at", [0.0, "-5 h", "+5 h", 1e12], ids=["1970", "behind", "ahead", "far ahead"])
+def test_a_date_alone_neither_holds_nor_frees_an_output(output: str, renewed_at: float | str) -> None:
+    """Whatever a dead holder's clock said, it is watched for its term, and then followed."""
+    clock = time.time() + 3600 * float(renewed_at.split()[0]) if isinstance(renewed_at, str) else renewed_at
+    write_lease(output, renewed_at=clock, term_seconds=1.0)
+    began = time.monotonic()
+    with lease.held(output):
+        watched = time.monotonic() - began
+
+    assert 1.0 <= watched < 5.0
+
+
+def test_what_was_seen_of_a_lease_is_not_watched_again(output: str) -> None:
+    """A process that looks now and then, as visits to an inbox do, knows by its last look how long nobody renewed."""
+    write_lease(output, term_seconds=0.5)
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+    time.sleep(0.6)
+    began = time.monotonic()
+    with lease.held(output):
+        assert time.monotonic() - began < 0.4
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_a_holder_with_another_clock_is_left_alone(output: str, hours: int) -> None:
+    """A holder that renews is at work, though its clock is hours behind or ahead; who may not wait hears so soon."""
+    ended = threading.Event()
+
+    def hold() -> None:
+        beat = 7
+        while not ended.wait(0.2):
+            beat += 1
+            write_lease(output, beat=beat, renewed_at=time.time() + 3600 * hours, term_seconds=4.0)
+
+    write_lease(output, renewed_at=time.time() + 3600 * hours, term_seconds=4.0)
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(hold)
+        began = time.monotonic()
+        with pytest.raises(OutputBusy, match="process 1 on elsewhere"), lease.held(output):
+            pass
+        took = time.monotonic() - began
+        ended.set()
+        holding.result()
+
+    assert took < 3.5
+    assert written(output)["holder"] == "them"
+
+
+def test_no_lease_is_believed_for_longer_than_our_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term of years in the file keeps nobody waiting for years."""
+    monkeypatch.setattr(lease_watch, "TERM_SECONDS", 0.5)
+    write_lease(str(tmp_path), renewed_at=0.0, term_seconds=1e8)
+
+    with lease.held(str(tmp_path)):
+        assert written(str(tmp_path))["holder"] != "them"
+
+
+def test_who_knows_better_takes_over_at_once(output: str, caplog: pytest.LogCaptureFixture) -> None:
+    """With `take_over` nobody is waited for or watched, and the log says whose the output was."""
+    write_lease(output, host="else\x1bwhere", pid=4711)
+    began = time.monotonic()
+    with lease.held(output, take_over=True):
+        assert written(output)["holder"] != "them"
+        assert time.monotonic() - began < 0.9
+
+    assert "this output was held by process 4711 on else" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+def test_a_run_that_is_taken_over_hears_of_it(output: str) -> None:
+    """At its next renewal the holder is told, once, and from then on a look raises whose the output is."""
+    told: list[str] = []
+    with lease.held(output, term_seconds=0.4) as first:
+        first.when_lost(lambda: told.append("lost"))
+        first.check()
+        with lease.held(output, take_over=True):
+            time.sleep(0.5)
+            with pytest.raises(OutputBusy, match=f"taken over by another run .process {os.getpid()} on ") as caught:
+                first.check()
+            second = written(output)["holder"]
+
+    assert told == ["lost"]
+    assert f"{output}: was taken over" in str(caught.value)
+    assert written(output)["holder"] == second
+
+
+def test_who_asks_late_hears_of_a_loss_too(tmp_path: Path) -> None:
+    """A lease that was lost before anybody listened is told at once."""
+    told: list[str] = []
+    with lease.held(str(tmp_path), term_seconds=60.0) as first:
+        write_lease(str(tmp_path))
+        with pytest.raises(OutputBusy):
+            first.check()
+        first.when_lost(lambda: told.append("lost"))
+
+    assert told == ["lost"]
+
+
+def test_a_lease_that_somebody_removed_is_made_anew(output: str) -> None:
+    """Nobody else holds the output then, and the run goes on holding it."""
+    with lease.held(output) as hold:
+        holder = written(output)["holder"]
+        storage.remove(lease.address_of(output))
+        hold.check()
+        assert written(output)["holder"] == holder
+
+    assert written(output)["released"] is True
 
 
 def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
@@ -117,15 +235,6 @@ def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
 
     with lease.held(output):
         assert written(output)["pid"] == os.getpid()
-
-
-@pytest.mark.parametrize("hours", [-1, 1])
-def test_a_clock_that_jumps_ends_in_a_takeover_at_worst(output: str, hours: int) -> None:
-    """Whatever the holder's clock says, a lease that is not renewed while one watches is free after its term."""
-    write_lease(output, renewed_at=time.time() + 3600 * hours, term_seconds=0.5)
-
-    with lease.held(output, wait_seconds=30):
-        assert written(output)["holder"] != "them"
 
 
 def test_a_lease_is_renewed(output: str) -> None:
@@ -158,9 +267,9 @@ def test_a_damaged_lease_is_free(output: str) -> None:
 
 
 def test_of_many_contenders_one_wins_each_round(output: str) -> None:
-    """Eight runs that find an expired lease at once: one takes it over, the others are told that it is busy."""
+    """Eight runs that find a released lease at once: one takes it over, the others are told that it is busy."""
     for _ in range(3):
-        write_lease(output, renewed_at=0.0)
+        write_lease(output, released=True)
         barrier, done = threading.Barrier(8), threading.Barrier(8)
 
         def contend(_: int, barrier: threading.Barrier = barrier, done: threading.Barrier = done) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from builders import Painter
 from flows.errors import NotAllowed, OutputBusy
 from flows.output import lease
 from flows.output.ledger import Ledger
+from flows.records import AttemptRecord
 from flows.run.begin import begun, begun_as_asked, handed_over
 from flows.run.dispatch import carry_out
 from flows.run.request import Asked, resolve
@@ -83,3 +85,69 @@ def _children() -> set[int]:
         if after_name[0] != "Z" and int(after_name[1]) == os.getpid():
             found.add(int(status.parent.name))
     return found
+
+
+def test_who_takes_over_begins_at_once_and_the_other_run_s_workers_stop(asked: Asked) -> None:
+    """The first run's pool is stopped as soon as it sees that its output is another's; its own lease is let go."""
+    assert asked.settings is not None
+    taking = dataclasses.replace(asked, settings=asked.settings.model_copy(update={"take_over": True}))
+    with begun(resolve(asked)) as first, begun(resolve(taking)) as second:
+        with pytest.raises(OutputBusy, match="was taken over by another run"):
+            first.hold.check()
+        assert first.pool is not None
+        assert (first.pool.is_stopped, second.pool is not None and second.pool.is_stopped) == (True, False)
+        second.hold.check()
+
+
+def test_a_run_writes_nothing_behind_a_link_to_elsewhere(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of the output that becomes a link once the run is planned fails the pair; elsewhere nothing appears."""
+    (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+    (tmp_path / "elsewhere").mkdir()
+    ends: list[object] = []
+    with begun(resolve(asked)) as run:
+        assert run.pool is not None
+        (tmp_path / "out" / "images").symlink_to(tmp_path / "elsewhere")
+        carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
+
+    (failed,) = [end for end in ends if isinstance(end, AttemptRecord)]
+    assert failed.error_kind == "not_allowed"
+    assert f"images: is, or lies behind, a link to elsewhere; only what lies in {tmp_path}/out may" in failed.error
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+def test_an_input_that_becomes_a_link_to_elsewhere_is_not_read(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a picture is replaced by a link once the run is planned, its pair fails by what the limits allow."""
+    (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+    ends: list[object] = []
+    with begun(resolve(asked)) as run, tempfile.TemporaryDirectory() as elsewhere:
+        content = Path(run.run.plan.todo[0].spec.content)
+        content.rename(f"{elsewhere}/theirs.png")
+        content.symlink_to(f"{elsewhere}/theirs.png")
+        assert run.pool is not None
+        carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
+
+    (failed,) = [end for end in ends if isinstance(end, AttemptRecord)]
+    assert failed.error_kind == "not_allowed"
+    assert "may be read here" in failed.error
+
+
+def test_a_link_in_an_output_is_refused_before_anything_is_done(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is there from the start ends the run at once, with the folder's name; nothing is written."""
+    (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+    for name in ("images", "timelines", "_nst"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / name).symlink_to(tmp_path)
+        with pytest.raises(NotAllowed, match=f"{tmp_path}/out/{name}: only what lies in {tmp_path}/out may be written"):
+            resolve(asked)
+        (tmp_path / "out" / name).unlink()
+
+    assert os.listdir(tmp_path / "out") == []

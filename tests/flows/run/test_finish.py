@@ -1,6 +1,8 @@
 """flows.run.finish: the end of a run, on which every record is read once; nothing is stylized here."""
 
+import errno
 import io
+import os
 import pickle
 from collections import Counter
 from pathlib import Path
@@ -20,6 +22,7 @@ from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings
+from flows.storage import mounts
 
 MANIFEST = "id,content,style\nowl,owl.png,waves.png\ncat,cat.png,waves.png\nbad,,waves.png\ndog,dog.png,waves.png\n"
 HISTORY = tuple(LossSample(level, n, n + 1, 2.0 - n, 1.0, 0.5, 0.0, n / 8) for level in (1, 0) for n in range(2))
@@ -117,3 +120,20 @@ def test_an_incomplete_run_says_so_in_any_process(run: PreparedRun) -> None:
 
     assert str(sent) == "1 pending: run again"
     assert sent.summary == summary
+
+
+def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
+    run: PreparedRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing says when a file is on the disk, the log has one line of it, whatever number of files."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    assert finish_run(run).summary.storage_notes == ()
+    monkeypatch.setattr(os, "fsync", refuse)
+    monkeypatch.setattr(mounts, "_said", set())
+    again = prepare_run(run.request, run.means)
+
+    assert caplog.text.count(f"the file system of {run.job.output} has its limits: it does not say when") == 1
+    assert finish_run(again).summary.storage_notes == (mounts.NO_FLUSH,)

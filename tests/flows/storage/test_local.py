@@ -1,6 +1,5 @@
 """flows.storage.local: crashes, odd file systems and permissions."""
 
-import errno
 import hashlib
 import os
 import signal
@@ -114,7 +113,7 @@ def test_a_crash_before_the_link_leaves_only_a_temporary_file(tmp_path: Path) ->
     code = (
         "import os, signal, sys\n"
         "from flows import storage\n"
-        "os.link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.link = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)\n"
         "storage.create(sys.argv[1], b'half done')\n"
     )
     process = start(code, str(address))
@@ -172,54 +171,6 @@ def test_readers_see_the_old_or_the_new_file_while_it_is_replaced(tmp_path: Path
     writer.join()
 
     assert {data in versions for data in seen} == {True}
-
-
-@pytest.mark.parametrize("code", ["EPERM", "ENOTSUP", "EMLINK", "ENOSYS"])
-def test_a_file_system_without_hard_links_still_has_one_winner(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
-) -> None:
-    """Where links are refused, as on exFAT (EPERM) or in some network and FUSE mounts (ENOSYS), one writer wins too."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
-
-    monkeypatch.setattr(os, "link", refuse)
-    address = str(tmp_path / "a.txt")
-    barrier = threading.Barrier(8)
-    winners = []
-
-    def create(number: int) -> None:
-        barrier.wait()
-        if storage.create(address, b"%d" % number):
-            winners.append(b"%d" % number)
-
-    first = storage.create(str(tmp_path / "b.txt"), b"data")
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert first is True
-    assert len(winners) == 1
-    assert storage.read(address) == winners[0]
-    assert sorted(os.listdir(tmp_path)) == ["a.txt", "b.txt"]
-
-
-def test_another_error_of_the_link_is_not_taken_for_a_missing_feature(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A link that fails for want of space is an error that may pass, and leaves nothing."""
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "link", refuse)
-
-    with pytest.raises(StorageError, match="No space left") as caught:
-        storage.create(str(tmp_path / "a.txt"), b"data")
-    assert caught.value.retryable
-    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_without_permission_is_forbidden(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""OUT/_nst/lease.json: who holds an output, as it is written and read."""
+
+import os
+import socket
+import time
+import uuid
+from contextlib import suppress
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from flows import storage
+from flows.errors import NotFound
+from flows.wording import printable
+
+PROCESS = uuid.uuid4().hex
+"""Tells this process from an earlier one of the same number on a machine of the same name, as containers have."""
+
+
+class Lease(BaseModel):
+    """Who holds an output. Every renewal has a higher beat.
+
+    Attributes:
+        machine: the boot and the process numbers that `pid` belongs to; empty where that cannot be told.
+        renewed_at: by the holder's clock, which may be wrong by years.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    host: str
+    pid: int
+    process: str
+    machine: str = ""
+    beat: int = 0
+    renewed_at: float
+    term_seconds: float = Field(gt=0.0, allow_inf_nan=False)
+    released: bool = False
+
+    @property
+    def whose(self) -> str:
+        """The holder in words."""
+        return f"process {self.pid} on {printable(self.host)}"
+
+    def is_gone(self) -> bool:
+        """Whether the holder's process ended without a word, where that can be told: on this machine."""
+        if self.host != socket.gethostname() or (self.machine and self.machine != _machine()):
+            return False
+        if self.pid == os.getpid():
+            return self.process != PROCESS
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except (OSError, OverflowError):  # it is there, and somebody else's
+            return False
+        return False
+
+
+def address_of(output: str) -> str:
+    """Where the lease on an output is."""
+    return storage.join(output, "_nst", "lease.json")
+
+
+def new_lease(term_seconds: float) -> Lease:
+    """A lease of this process."""
+    return Lease(
+        holder=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        process=PROCESS,
+        machine=_machine(),
+        renewed_at=time.time(),
+        term_seconds=term_seconds,
+    )
+
+
+def seen(address: str) -> tuple[Lease | None, str] | None:
+    """The lease with its version; no lease where the file is damaged, nothing where there is none."""
+    try:
+        data, version = storage.read_with_version(address)
+    except NotFound:
+        return None
+    try:
+        return Lease.model_validate_json(data), version
+    except ValidationError:
+        return None, version
+
+
+def as_json(lease: Lease) -> bytes:
+    """What the file holds."""
+    return lease.model_dump_json(indent=1).encode()
+
+
+def _machine() -> str:
+    """Containers may share a name, and none of their process numbers."""
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
+    return ""

@@ -1,0 +1,88 @@
+"""Whether the holder of a lease is at work: judged by what it does, by this machine's own clock.
+
+A lease whose process is gone from this machine is free at once. Of another, the date that its holder wrote is believed
+only where it is of the last minute; any other date, of years ago or years ahead, may be that of a clock that is wrong.
+Then the lease is watched: a holder renews it several times in its term, and one that does not is dead.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from flows.errors import OutputBusy
+from flows.output.lease_file import Lease
+
+logger = logging.getLogger(__name__)
+
+TERM_SECONDS = 60.0
+"""A holder that has not renewed for so long, while it was watched, is taken for dead."""
+LOOK_SECONDS = 1.0
+"""Between two looks of a run that waits."""
+
+
+@dataclass(frozen=True)
+class _Sighting:
+    """What was last seen of a lease: its beat, since when, and whether it was ever seen to change."""
+
+    beat: tuple[str, int]
+    since: float
+    is_alive: bool = False
+
+
+_sightings: dict[str, _Sighting] = {}
+"""Address -> what this process saw: a visit to an inbox goes on where the last one ended."""
+
+
+class Watch:
+    """Watches a lease until it is free, or for as long as one is to wait."""
+
+    def __init__(self, address: str, wait_seconds: float) -> None:
+        self.address = address
+        self._gives_up = time.monotonic() + wait_seconds
+        self._has_told = False
+
+    def is_free(self, lease: Lease | None) -> bool:
+        """Whether nobody is at work under a lease, or under the damaged one."""
+        if lease is None or lease.released or lease.is_gone():
+            return True
+        return self._unchanged_seconds(lease) > min(lease.term_seconds, TERM_SECONDS)
+
+    def wait(self, lease: Lease) -> None:
+        """Wait a little.
+
+        Raises:
+            OutputBusy: if that took long enough, and the lease is not in doubt.
+        """
+        left = self._gives_up - time.monotonic()
+        is_in_doubt = self._is_in_doubt(lease)
+        if left <= 0 and not is_in_doubt:
+            raise OutputBusy(
+                f"{self.address.removesuffix('/_nst/lease.json')}: another run is writing here ({lease.whose}). Wait "
+                "for it to end, or let this command wait: --wait-for-output-seconds 600. If you know that it is dead, "
+                "or is to stop: --take-over"
+            )
+        if not self._has_told:
+            self._tell(lease, is_in_doubt=is_in_doubt)
+        time.sleep(LOOK_SECONDS if is_in_doubt else min(LOOK_SECONDS, left))
+
+    def _tell(self, lease: Lease, *, is_in_doubt: bool) -> None:
+        self._has_told = True
+        if is_in_doubt:
+            logger.warning(
+                "this output is held by %s, and its date does not tell whether that is still at work: watching for at "
+                "most %.0f s whether it renews its hold (--take-over does not wait)",
+                lease.whose,
+                min(lease.term_seconds, TERM_SECONDS),
+            )
+        else:
+            logger.warning("another run is writing to this output (%s); waiting for it to end", lease.whose)
+
+    def _is_in_doubt(self, lease: Lease) -> bool:
+        is_recent = abs(time.time() - lease.renewed_at) <= lease.term_seconds
+        return not is_recent and not _sightings[self.address].is_alive
+
+    def _unchanged_seconds(self, lease: Lease) -> float:
+        beat, before, now = (lease.holder, lease.beat), _sightings.get(self.address), time.monotonic()
+        if before is None or before.beat != beat:
+            _sightings[self.address] = _Sighting(beat, now, is_alive=before is not None)
+        return now - _sightings[self.address].since

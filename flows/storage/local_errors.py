@@ -1,0 +1,69 @@
+"""Errors of the system in our few classes, each with what to do about it."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.errors import Forbidden, NotFound, StorageError, Unavailable
+from flows.wording import shortened
+
+IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ)
+"""Errors of addresses that no file can have, such as one below a file."""
+LONGEST_ADDRESS = 300
+"""That is worth a whole line; one that is too long for the system has thousands of letters."""
+
+_HINTS = {
+    errno.ENOSPC: "make room there, of bytes or of inodes",
+    errno.EDQUOT: "the quota of this user or folder is used up",
+    errno.EROFS: "it is mounted for reading alone",
+    errno.EFBIG: "the file system or `ulimit -f` allows no file of that size",
+    errno.EIO: "the disk, or the way to it, is faulty; the system's log says more",
+    errno.ESTALE: "its server no longer knows the folder: mount it anew",
+    errno.ENOTCONN: "the program that serves it has ended: mount it anew",
+    errno.EHOSTDOWN: "its server does not answer",
+    errno.ETIMEDOUT: "its server does not answer",
+    errno.EMFILE: "too many files are open in this process: raise `ulimit -n`",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.ENOSYS: "this file system cannot do what a run needs: choose an output on another one",
+    errno.ENOTSUP: "this file system cannot do what a run needs: choose an output on another one",
+    errno.ETXTBSY: "another program has the file open",
+    errno.EBUSY: "another program has the file open",
+}
+"""By the system's number; other errors are told in its own words alone."""
+
+
+@contextmanager
+def named(address: str) -> Iterator[None]:
+    """Raise what goes wrong with a file as one of ours, with its address."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{address}: no such file") from error
+    except (OSError, ValueError) as error:
+        raise _classed(address, error) from error
+
+
+@contextmanager
+def named_in_writing(address: str) -> Iterator[None]:
+    """As `named`, of a file that is being made: what is missing is then its folder."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(f"{address}: its folder was removed, or is a link to nowhere") from error
+    except NotADirectoryError as error:
+        raise StorageError(f"{address}: expected a folder above it, found a file") from error
+    except (OSError, ValueError) as error:
+        raise _classed(address, error) from error
+
+
+def _classed(address: str, error: OSError | ValueError) -> StorageError:
+    shown = shortened(address, LONGEST_ADDRESS)
+    if isinstance(error, PermissionError):
+        return Forbidden(f"{shown}: permission denied")
+    if isinstance(error, IsADirectoryError):
+        return StorageError(f"{shown}: expected a file, found a folder")
+    if isinstance(error, ValueError) or error.errno in IMPOSSIBLE:
+        reason = error if isinstance(error, ValueError) else error.strerror
+        return NotFound(f"{shown}: there cannot be such a file ({reason})")
+    hint = _HINTS.get(error.errno or 0)
+    return Unavailable(f"{shown}: {error.strerror or error}{f'; {hint}' if hint else ''}")

@@ -1,0 +1,56 @@
+"""Outputs on file systems that refuse much, and outputs that two runs want."""
+
+import errno
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import refusing
+
+pytestmark = pytest.mark.slow
+
+QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
+
+
+def test_a_file_system_that_can_next_to_nothing(nst, tmp_path: Path) -> None:
+    """Without links, exclusive renames, locks and flushing a run and its like go on, and say once what that means."""
+    refused = {"FSYNC": errno.EINVAL, "LINK": errno.EPERM, "RENAME2": errno.EINVAL, "FLOCK": errno.ENOSYS}
+    library = {"LD_PRELOAD": str(refusing.built_in(tmp_path)), "REFUSE_BELOW": str(tmp_path / "out")}
+    environment = library | {f"REFUSE_{name}": str(number) for name, number in refused.items()}
+    first = nst(
+        "run", QUICKSTART, "-o", "out", "--backbone", "stub", "--stub", "error=chelsea-woodcut", env=environment
+    )
+    again = nst("retry", "out", "--stub", "seconds=0", env=environment)
+    cleared = nst("gc", "out", "--delete", "--older-than-hours", "0", env=environment)
+
+    assert (first.returncode, again.returncode, cleared.returncode) == (3, 0, 0), again.stderr
+    assert first.stderr.count("has its limits") == 3
+    assert "Traceback" not in again.stderr + cleared.stderr
+    assert len(json.loads((tmp_path / "out" / "summary.json").read_text())["storage_notes"]) == 3
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_a_run_that_is_taken_over_leaves(nst, nst_environment: dict[str, str], tmp_path: Path) -> None:
+    """`--take-over` does at once what is left; the other run sees it, ends with 75, and leaves the tables alone."""
+    command = ["run", str(QUICKSTART), "-o", "out", "--backbone", "stub", "--stub"]
+    program = [sys.executable, "-m", "flows.cli", *command, "seconds=8"]
+    first = subprocess.Popen(program, cwd=tmp_path, env=nst_environment, stderr=subprocess.PIPE, text=True)
+    images, deadline = tmp_path / "out" / "images", time.monotonic() + 120
+    while not images.exists() or not any(images.iterdir()):
+        assert time.monotonic() < deadline
+        assert first.poll() is None
+        time.sleep(0.1)
+    busy = nst(*command, "seconds=0")
+    second = nst(*command, "seconds=0", "--take-over", "--json")
+    _, said = first.communicate(timeout=120)
+
+    assert (busy.returncode, second.returncode, first.returncode) == (75, 0, 75)
+    assert "--take-over" in busy.stderr
+    assert "this output was held by process " in second.stderr
+    assert f"{tmp_path}/out: was taken over by another run (process " in said.splitlines()[-1]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["run_id"] == json.loads(second.stdout)["run_id"]
+    assert (summary["succeeded"], summary["pending"]) == (6, 0)

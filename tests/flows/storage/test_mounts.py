@@ -1,0 +1,179 @@
+"""flows.storage.mounts: file systems that refuse links, locks, flushes or renames, and those that fail.
+
+A library between Python and the system refuses what a test asks it to refuse, below the test's own folder.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import refusing
+
+from flows import storage
+from flows.errors import StorageError
+from flows.storage import mounts
+
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that refuses."""
+    return refusing.built_in(tmp_path_factory.mktemp("refusing"))
+
+
+@pytest.fixture
+def python(library: Path, tmp_path: Path) -> Python:
+    """Run some code below whose `folder` calls are refused as the environment, which it may change, says."""
+
+    def run(code: str, **refused: int) -> "subprocess.CompletedProcess[str]":
+        numbers = {f"REFUSE_{name.upper()}": str(number) for name, number in refused.items()}
+        environment = os.environ | numbers | {"LD_PRELOAD": str(library), "REFUSE_BELOW": str(tmp_path)}
+        opening = f"import errno, os, sys, threading\nfrom flows import storage\nfolder = {str(tmp_path)!r}\n"
+        command = [sys.executable, "-c", opening + textwrap.dedent(code)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+
+    return run
+
+
+RACE = """
+def create(folder, number):
+    barrier.wait()
+    if storage.create(f"{folder}/a.txt", b"%d" % number):
+        winners.append(b"%d" % number)
+
+for case in CASES:
+    os.environ |= {f"REFUSE_{name}": str(getattr(errno, code)) for name, code in case.items()}
+    place = f"{folder}/{'-'.join(case.values())}"
+    barrier, winners = threading.Barrier(8), []
+    threads = [threading.Thread(target=create, args=(place, number)) for number in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert winners == [storage.read(f"{place}/a.txt")], (case, winners)
+    assert os.listdir(place) == ["a.txt"], (case, os.listdir(place))
+    data, version = storage.read_with_version(f"{place}/a.txt")
+    assert storage.swap(f"{place}/a.txt", version, b"swapped")
+    assert not storage.swap(f"{place}/a.txt", version, b"too late")
+    assert storage.create(f"{place}/a.txt", b"too late") is False
+    assert storage.read(f"{place}/a.txt") == b"swapped"
+    print("fine")
+"""
+
+
+@pytest.mark.parametrize(
+    ("cases", "promised"),
+    [
+        ([{"LINK": code} for code in ("EPERM", "EACCES", "EXDEV", "EINVAL", "ENOSYS", "ENOTSUP", "EMLINK")], []),
+        ([{"LINK": "EPERM", "RENAME2": code} for code in ("EINVAL", "ENOSYS")], [mounts.NO_EXCLUSIVE]),
+        (
+            [{"LINK": "EPERM", "RENAME2": "EINVAL", "FLOCK": code} for code in ("ENOSYS", "ENOLCK", "ENOTSUP")],
+            [mounts.NO_EXCLUSIVE, mounts.NO_LOCKS],
+        ),
+        ([{"FSYNC": code} for code in ("EINVAL", "ENOSYS", "EBADF", "ENOTSUP")], [mounts.NO_FLUSH]),
+    ],
+    ids=["no links", "nor exclusive renames", "nor locks", "no flushing"],
+)
+def test_what_a_file_system_cannot_do_is_done_in_the_next_best_way(
+    python: Python, cases: list[dict[str, str]], promised: list[str]
+) -> None:
+    """One of eight writers wins, the file is whole, nothing else is left, and what is no longer promised is told."""
+    ended = python(f"CASES = {cases}\n{RACE}\nprint(storage.shortfalls(folder))")
+
+    assert ended.stdout.splitlines() == ["fine"] * len(cases) + [str(sorted(promised))], ended.stderr
+
+
+@pytest.mark.parametrize("call", ["fsync", "link", "flock", "rename"])
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("EIO", "the disk, or the way to it, is faulty"),
+        ("ENOSPC", "make room there, of bytes or of inodes"),
+        ("EDQUOT", "the quota of this user or folder is used up"),
+        ("EROFS", "it is mounted for reading alone"),
+        ("ESTALE", "its server no longer knows the folder"),
+    ],
+)
+def test_what_goes_wrong_is_not_taken_for_something_it_cannot_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: str, hint: str
+) -> None:
+    """A faulty or a full disk is an error, in one sentence that says what to do, and nothing is left of the write."""
+    address = str(tmp_path / "a.txt")
+    storage.create(address, b"old")
+    version = storage.read_with_version(address)[1]
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(fcntl if call == "flock" else os, call, fail)
+    act = (storage.create, str(tmp_path / "b.txt")) if call == "link" else (storage.swap, address, version)
+    with pytest.raises(StorageError) as caught:
+        act[0](*act[1:], b"new")
+
+    assert caught.value.retryable
+    assert f"{os.strerror(getattr(errno, code))}; {hint}" in str(caught.value)
+    assert os.listdir(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+def test_a_file_that_somebody_has_open_is_replaced_when_it_is_closed(python: Python, tmp_path: Path) -> None:
+    """On SMB a rename over an open file is refused until it is closed: it is tried again for some seconds."""
+    ended = python("storage.replace(f'{folder}/a.txt', b'new')", rename=errno.EBUSY, times=3)
+
+    assert (ended.returncode, (tmp_path / "a.txt").read_bytes()) == (0, b"new"), ended.stderr
+
+
+def test_a_file_system_that_cannot_rename_is_refused(python: Python, tmp_path: Path) -> None:
+    """There nothing can be put in its place whole: an error says to write elsewhere, and nothing is left."""
+    ended = python("storage.replace(f'{folder}/a.txt', b'new')", rename=errno.ENOSYS)
+
+    assert "this file system cannot do what a run needs: choose an output on another one" in ended.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_link_whose_answer_was_lost_is_known_as_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS may do what it was asked, lose the answer, and refuse the same again: the file is ours all the same."""
+    link = os.link
+
+    def twice(*arguments: str, **folders: int) -> None:
+        link(*arguments, **folders)
+        link(*arguments, **folders)
+
+    monkeypatch.setattr(os, "link", twice)
+
+    assert storage.create(str(tmp_path / "a.txt"), b"data") is True
+    assert storage.create(str(tmp_path / "a.txt"), b"data") is False
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Python, tmp_path: Path) -> None:
+    """Killed before the last step it has made nothing, and holds up nobody: the lock went with it."""
+    refused = {"link": errno.EPERM, "rename2": errno.EINVAL}
+    killed = python(
+        """
+        import signal
+        os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        storage.create(f"{folder}/a.txt", b"half done")
+        """,
+        **refused,
+    )
+    left = [name for name in os.listdir(tmp_path) if not name.startswith(".tmp-")]
+    after = python("print(storage.create(f'{folder}/a.txt', b'whole'), storage.names(folder))", **refused)
+
+    assert (killed.returncode, left) == (-signal.SIGKILL, [])
+    assert after.stdout == "True ['a.txt']\n", after.stderr
+
+
+def test_a_file_system_that_does_everything_has_no_shortfalls(tmp_path: Path) -> None:
+    """Nothing is said of a disk on which nothing was refused, of S3, or of a folder that is not there."""
+    storage.create(str(tmp_path / "a.txt"), b"data")
+
+    assert storage.shortfalls(str(tmp_path)) == []
+    assert storage.shortfalls("s3://bucket/out") == []
+    assert storage.shortfalls(str(tmp_path / "none")) == []
