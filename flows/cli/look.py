@@ -10,6 +10,7 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
+from flows.errors import NotAFile, StorageError
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.split import split_manifest
@@ -20,7 +21,7 @@ from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
 from flows.records import Manifest
-from flows.run.plan import MISSING, identities_of
+from flows.run.plan import looked_at
 from flows.wording import printable
 from nst_core.options import StylizeOptions
 
@@ -130,13 +131,17 @@ def split(
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
-    identities = identities_of(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
+    found = looked_at(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
     return [
-        (pair.row, f"column {column!r}: there is no file {address}")
+        (pair.row, f"column {column!r}: {_problem_of_file(address, found[address])}")
         for pair in manifest.pairs
         for column, address in (("content", pair.content), ("style", pair.style))
-        if identities[address] == MISSING
+        if not isinstance(found[address], str)
     ]
+
+
+def _problem_of_file(address: str, found: str | StorageError | None) -> str:
+    return str(found) if isinstance(found, NotAFile) else f"there is no file {address}"
 
 
 def _problem_line(row: Row) -> str:

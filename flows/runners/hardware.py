@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 from flows.errors import HardwareUnknown
-from flows.runners import interpreter
+from flows import interpreter
 from nst_core.hardware import Hardware
 
 _QUESTION = """

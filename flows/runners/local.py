@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Pipe
 
 from flows.errors import WorkerDied
-from flows.runners import interpreter
+from flows import interpreter
 from flows.runners.hardware import local_hardware
 from flows.runners.line import Line
 from flows.runners.pool import Link, Pool

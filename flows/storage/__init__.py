@@ -64,7 +64,7 @@ def read(address: str, max_bytes: int | None = None, *, seconds: float | None = 
     """The bytes of a file.
 
     Raises:
-        NotFound, Forbidden, Unavailable: as their names say.
+        NotFound, NotAFile, Forbidden, Unavailable: as their names say.
         TooLarge: if it holds more than `max_bytes`; no more than that is read.
 
     `seconds` is for what may take longer than the deadline of an object.
@@ -118,7 +118,10 @@ def temporary_files(output: str) -> list[tuple[str, Entry]]:
 def identity(address: str) -> str | None:
     """What tells one content of a file from another; None if there is no such file.
 
-    `sha256:...` for local files, the ETag and the size on S3.
+    `sha256:...` for local files, or size and time where they have more than a gigabyte; the ETag and the size on S3.
+
+    Raises:
+        NotAFile, Forbidden, Unavailable: as their names say.
     """
     return _files(address).identity(address)
 

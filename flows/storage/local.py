@@ -10,12 +10,21 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from io import BufferedReader
 
-from flows.errors import Forbidden, NotFound, StorageError, TooLarge, Unavailable
+from flows.errors import Forbidden, NotAFile, NotFound, StorageError, TooLarge, Unavailable
 from flows.storage.entries import Entry
 
 IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
 """Errors of addresses that no file can have, such as one below a file."""
+
+KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 
 TEMPORARY = ".tmp-"
 """Start of the names of files that are being written; a killed process may leave one behind."""
@@ -23,15 +32,38 @@ TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
 LASTING_NAME = re.compile(r"(?!\.tmp-)")
 
 
+HASHED_BYTES = 1_000_000_000
+"""A larger file is told from another by its size and time: no picture or weights file has so many bytes, and to read
+them all would take minutes, where they are there at all."""
+
+
 def read(address: str, max_bytes: int | None, _seconds: float | None = None) -> bytes:
     """See `flows.storage.read`; a local disk has no deadline."""
-    with _named_errors(address), open(address, "rb") as file:
-        if max_bytes is None:
-            return file.read()
-        data = file.read(max_bytes + 1)  # not by its size: a device or a growing file has none that holds
-    if len(data) > max_bytes:
+    with _named_errors(address), _opened(address) as file:
+        found = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and found > max_bytes:
+            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {found}")
+        if not found:  # also what the kernel makes up as it is read, which may be without end
+            return b""
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)  # it may have grown
+    if max_bytes is not None and len(data) > max_bytes:
         raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
     return data
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[BufferedReader]:
+    """An open file. Anything else is not opened, and if it comes in between, not waited for."""
+    _check_is_file(address, os.stat(address))
+    with open(os.open(address, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+        _check_is_file(address, os.fstat(file.fileno()))
+        yield file
+
+
+def _check_is_file(address: str, facts: os.stat_result) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        kind = KINDS.get(stat.S_IFMT(facts.st_mode), "something else")
+        raise NotAFile(f"{address}: expected a file, found {kind}")
 
 
 def create(address: str, data: bytes) -> bool:
@@ -113,11 +145,12 @@ def size(address: str) -> int:
 def identity(address: str) -> str | None:
     """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
     try:
-        with _named_errors(address):
-            if not stat.S_ISREG(os.stat(address).st_mode):  # opening a pipe would wait for ever
-                return None
-            with open(address, "rb") as file:
-                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        with _named_errors(address), _opened(address) as file:
+            facts = os.fstat(file.fileno())
+            if facts.st_size > HASHED_BYTES:
+                return f"unread:{facts.st_size}:{facts.st_mtime_ns}"
+            digest = hashlib.file_digest(file, "sha256") if facts.st_size else hashlib.sha256()  # as in `read`
+            return f"sha256:{digest.hexdigest()}"
     except NotFound:
         return None
 

@@ -10,6 +10,7 @@ from os import getpid
 from typing import TYPE_CHECKING
 
 from flows.records import AttemptRecord, PlannedPair, utc_now
+from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
@@ -58,6 +59,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     """
     work = _Work(job, device, report)
     first = pairs[0].spec
+    decoding.get_ready()  # while the engine is loaded
     stylizer = _stylizer(work, first.options)
     began, started_at = time.monotonic(), utc_now()
     try:
