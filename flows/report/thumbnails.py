@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from flows import storage
-from flows.errors import NotAllowed, NotFound, StorageError
+from flows.errors import NotAllowed, NotFound
 from flows.limits import Limits
 from flows.worker.decoder_process import WantedSize
 from flows.worker.decoding import decode

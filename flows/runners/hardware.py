@@ -8,8 +8,8 @@ import json
 import subprocess
 import threading
 
-from flows.errors import HardwareUnknown
 from flows import interpreter
+from flows.errors import HardwareUnknown
 from nst_core.hardware import Hardware
 
 _QUESTION = """

@@ -9,8 +9,8 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from io import BufferedReader
+from pathlib import Path
 
 from flows.errors import Forbidden, NotAFile, NotFound, StorageError, TooLarge, Unavailable
 from flows.storage.entries import Entry

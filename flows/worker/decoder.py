@@ -16,7 +16,7 @@ from nst_core.errors import BadImage
 from nst_core.images import DecodedImage
 
 CLOCK_SECONDS = 60.0
-"""After which a process that has not even used up a picture's time is given up: stopped, or without a core to run on."""
+"""After which a process is given up that has not even used up a picture's time: it was stopped, or got no core."""
 
 _PROGRAM = "from flows.worker.decoder_process import main; main()"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads would take memory, and do nothing
@@ -104,7 +104,8 @@ class Decoder:
 
 def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, wanted: WantedSize) -> DecodedImage:
     question, answer = process.stdin, process.stdout
-    assert question is not None and answer is not None
+    assert question is not None
+    assert answer is not None
     question.write(question_of(data, wanted))
     question.write(data)
     question.flush()

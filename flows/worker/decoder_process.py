@@ -25,7 +25,7 @@ SECONDS = 10
 """Of computing, not of the clock, which goes on while others have the cores. A photograph takes a tenth of one, the
 largest picture that is allowed some two."""
 MEMORY_BYTES = 1_500_000_000
-"""Beside the pixels themselves: the largest pictures with alpha and a profile are held in several copies for a while."""
+"""Beside the pixels themselves: a picture with alpha and a profile is held in several copies for a while."""
 _PIXEL_BYTES = 4
 
 _STRIP_BYTES = 1_000_000
@@ -89,8 +89,7 @@ def _answer(told: BinaryIO, data: bytes, wanted: WantedSize) -> bool:
         _tell(told, refused=[refusal.reason, refusal.message])
         return False
     _tell(told, size=picture.size, notes=notes)
-    for box in strips(picture.size):
-        told.write(picture.crop(box).tobytes())
+    told.writelines(picture.crop(box).tobytes() for box in strips(picture.size))
     told.flush()
     return True
 

@@ -1,5 +1,6 @@
 """A picture that was handed in, decoded where it can hold or kill nobody: in a process beside this one."""
 
+import atexit
 import queue
 import signal
 from collections.abc import Iterator
@@ -21,8 +22,9 @@ _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal
 
 _ready: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 _spare: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
-_ready.put(Decoder())
-_spare.put(Decoder())
+for _decoders in (_ready, _spare):
+    _decoders.put(_decoder := Decoder())
+    atexit.register(_decoder.end)  # where this process is killed instead, the other one finds its questions at an end
 
 
 def get_ready() -> None:

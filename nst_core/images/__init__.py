@@ -5,7 +5,8 @@ upright 8-bit sRGB picture, or as a `BadImage` that says why not. Limits are che
 pixel is decoded.
 
     decode     bytes -> a picture that is ready to use
-    lean       a file without what says nothing about its pixels, its structure judged
+    lean       a file without what says nothing about its pixels, its structure judged: `png`, `jpeg`, `gif`, `tiff`
+    parts      how many parts a file may have
     colour     alpha, 16 bits and colour profiles -> RGB, sRGB
     profiles   a colour profile without what takes minutes
     formats    which formats are read; what bytes are that are none of them
@@ -13,7 +14,7 @@ pixel is decoded.
     encode     a picture -> bytes, with metadata; and the metadata back
     scale      a picture at another size
 
-Another format is a line in `formats`, and in `lean` what its structure may be.
+Another format is a line in `formats`, and where its structure can be made to cost time, a file beside `png`.
 """
 
 from nst_core.images.decode import DecodedImage, decode_image
