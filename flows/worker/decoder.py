@@ -11,12 +11,19 @@ from PIL import Image
 
 from flows import interpreter
 from flows.errors import WorkerDied
-from flows.worker.decoder_process import WantedSize, question_of, strips
+from flows.worker.decoder_process import Bounds, WantedSize, question_of, strips
 from nst_core.errors import BadImage
-from nst_core.images import DecodedImage
+from nst_core.images import MAX_PIXELS, DecodedImage
+
+BOUNDS = Bounds(seconds=10, memory_bytes=1_500_000_000 + 4 * MAX_PIXELS)
+"""A photograph takes a tenth of a second, the largest picture that is allowed some two. Beside its pixels, the copies
+that are held for a while of one with alpha and a profile take three quarters of the memory."""
 
 CLOCK_SECONDS = 60.0
 """After which a process is given up that has not even used up a picture's time: it was stopped, or got no core."""
+
+FAREWELL_SECONDS = 2.0
+"""How long a process that answers no more may take to end by itself."""
 
 _PROGRAM = "from flows.worker.decoder_process import main; main()"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads would take memory, and do nothing
@@ -36,9 +43,14 @@ class Ended(Exception):
 
 
 class Decoder:
-    """A place for one process, started when it is asked, and again when it has ended; for one thread at a time."""
+    """A place for one process, started when it is asked, and again when it has ended; for one thread at a time.
 
-    def __init__(self) -> None:
+    Args:
+        bounds: of each picture.
+    """
+
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+        self._bounds = bounds
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -79,10 +91,12 @@ class Decoder:
         clock = threading.Timer(CLOCK_SECONDS, give_up)
         clock.start()
         try:
-            return _asked(process, data, name, wanted)
+            return _asked(process, data, name, question_of(data, wanted, self._bounds))
         except BadImage:
             raise
         except (OSError, EOFError) as error:
+            with suppress(subprocess.TimeoutExpired):  # or our own signal would be taken for its end
+                process.wait(FAREWELL_SECONDS)
             raise Ended(self.end(), is_overdue=overdue.is_set()) from error
         except BaseException:  # in the middle of an answer
             self.end()
@@ -102,13 +116,13 @@ class Decoder:
         return process.wait()
 
 
-def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, wanted: WantedSize) -> DecodedImage:
-    question, answer = process.stdin, process.stdout
-    assert question is not None
+def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, question: bytes) -> DecodedImage:
+    asked, answer = process.stdin, process.stdout
+    assert asked is not None
     assert answer is not None
-    question.write(question_of(data, wanted))
-    question.write(data)
-    question.flush()
+    asked.write(question)
+    asked.write(data)
+    asked.flush()
     line = answer.readline()
     if not line:
         raise EOFError

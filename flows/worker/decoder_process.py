@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,16 +18,9 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from nst_core.errors import BadImage
-from nst_core.images import MAX_PIXELS, decode_image, resize
+from nst_core.images import decode_image, resize
 from nst_core.images.refusals import too_costly
 from nst_core.sizes import pastiche_size
-
-SECONDS = 10
-"""Of computing, not of the clock, which goes on while others have the cores. A photograph takes a tenth of one, the
-largest picture that is allowed some two."""
-MEMORY_BYTES = 1_500_000_000
-"""Beside the pixels themselves: a picture with alpha and a profile is held in several copies for a while."""
-_PIXEL_BYTES = 4
 
 _STRIP_BYTES = 1_000_000
 """Of pixels that are handed over at a time, so that one process packs while the other unpacks."""
@@ -47,24 +41,41 @@ class WantedSize:
     enlarge: bool = False
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a picture may take.
+
+    Attributes:
+        seconds: of computing, not of the clock, which goes on while others have the cores.
+        memory_bytes: that the process did not have before.
+    """
+
+    seconds: float
+    memory_bytes: int
+
+
 def main() -> None:
     """Answer questions, each a line of JSON and the bytes of a file, by a line of JSON and pixels."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C only the parent decides what it means
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     warnings.simplefilter("ignore")  # Pillow's: what matters in them is in the notes
     asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for printed in (1, 2):  # what libtiff thinks of a picture is no answer, and no line for a user's terminal
+        os.dup2(nothing, printed)
     with suppress(BrokenPipeError):
         while line := asked.readline():
             question = json.loads(line)
-            data = asked.read(question.pop("bytes"))
-            if not _answer(told, data, WantedSize(**question)):
+            data = asked.read(question["bytes"])
+            if not _answer(told, data, WantedSize(**question["wanted"]), Bounds(**question["bounds"])):
                 return
 
 
-def question_of(data: bytes, wanted: WantedSize) -> bytes:
+def question_of(data: bytes, wanted: WantedSize, bounds: Bounds) -> bytes:
     """The line that goes before the bytes of a file."""
-    return json.dumps({"bytes": len(data), **asdict(wanted)}).encode() + b"\n"
+    question = {"bytes": len(data), "wanted": asdict(wanted), "bounds": asdict(bounds)}
+    return json.dumps(question).encode() + b"\n"
 
 
 def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
@@ -75,16 +86,16 @@ def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, width, min(height, top + rows)
 
 
-def _answer(told: BinaryIO, data: bytes, wanted: WantedSize) -> bool:
+def _answer(told: BinaryIO, data: bytes, wanted: WantedSize, bounds: Bounds) -> bool:
     """Answer a question; whether the process is fit for another one."""
     try:
-        with _bounded():
+        with _within(bounds):
             picture, notes = _decoded(data, wanted)
     except BadImage as error:
         _tell(told, refused=[error.reason, error.message])
         return True
     except MemoryError:  # which may have come in the middle of anything
-        limit = f"a picture that is decoded in {MEMORY_BYTES / 1e9:g} GB of memory beside its pixels"
+        limit = f"a picture that is decoded in {bounds.memory_bytes / 1e9:g} GB of memory"
         refusal = too_costly("", limit, "one that takes more")
         _tell(told, refused=[refusal.reason, refusal.message])
         return False
@@ -108,13 +119,12 @@ def _tell(told: BinaryIO, **answer: Any) -> None:
 
 
 @contextmanager
-def _bounded() -> Iterator[None]:
+def _within(bounds: Bounds) -> Iterator[None]:
     """A picture's time and memory: the signal that its time is over ends the process, wherever it is."""
     most, hard = resource.getrlimit(resource.RLIMIT_AS)
     with suppress(OSError, ValueError):  # only Linux tells; elsewhere the time alone is bounded
-        bound = _used_bytes() + MEMORY_BYTES + _PIXEL_BYTES * MAX_PIXELS
-        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() + bounds.memory_bytes, hard))
+    signal.setitimer(signal.ITIMER_PROF, bounds.seconds)
     try:
         yield
     finally:

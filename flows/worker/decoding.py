@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from flows.errors import TookTooLong, WorkerDied
-from flows.worker.decoder import CLOCK_SECONDS, Decoder, Ended
-from flows.worker.decoder_process import SECONDS, WantedSize
+from flows.worker.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
+from flows.worker.decoder_process import WantedSize
 from nst_core.images import DecodedImage
 from nst_core.images.refusals import damaged, too_costly
 
@@ -28,8 +28,8 @@ for _decoders in (_ready, _spare):
 
 
 def get_ready() -> None:
-    """Have a process on its way, beside other work, to the first picture."""
-    with suppress(queue.Empty):
+    """Have a process on its way, beside other work, to the first picture; if there can be none, that one says so."""
+    with suppress(queue.Empty, WorkerDied):
         decoder = _ready.get_nowait()
         try:
             decoder.start()
@@ -80,7 +80,7 @@ def _is_over_time(ended: Ended) -> bool:
 def _blamed(name: str, ended: Ended) -> Exception:
     """The error of a picture that was too slow, or over which two processes have died."""
     if _is_over_time(ended):
-        return too_costly(name, f"a picture that is decoded in {SECONDS} seconds", "one that takes longer")
+        return too_costly(name, f"a picture that is decoded in {BOUNDS.seconds:g} seconds", "one that takes longer")
     if ended.is_overdue:
         return TookTooLong(f"{name}: not decoded in {CLOCK_SECONDS:g} seconds, of which the machine gave it too few")
     how = signal.Signals(-ended.code).name if ended.code < 0 else f"exit code {ended.code}"

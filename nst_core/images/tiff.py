@@ -19,9 +19,9 @@ def parts(data: bytes) -> list[Part]:
     """
     try:
         for tag, count in _tags(data):
-            if tag in _PLACES:
+            if tag in _PLACES and 2 * count <= len(data):  # there are not more, whatever a damaged one says
                 check_parts(count, _PLACES[tag], MAX_PARTS)
-    except struct.error:  # cut short
+    except (struct.error, OverflowError):  # cut short, or a place beyond any file
         pass
     return [data]
 

@@ -342,7 +342,7 @@ def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
     os.truncate(sparse, 40 << 30)
     began = time.monotonic()
 
-    with pytest.raises(TooLarge, match="at most 1000 bytes, found 42949672960$"):
+    with pytest.raises(TooLarge, match=r"at most 1000 bytes, found 42949672960$"):
         storage.read(str(sparse), 1000)
     identity = storage.identity(str(sparse))
     os.truncate(sparse, (40 << 30) - 1)
