@@ -20,6 +20,7 @@ NstError (nst_core.errors)
     │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
     ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
+    ├── NotAFile      a folder, pipe, device or socket in place of a file
     ├── InputChanged  a picture was replaced between planning and reading
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
         └── Unreachable   it did not answer at all
@@ -114,6 +115,12 @@ class TooLarge(StorageError):
     """More bytes than the limit."""
 
     kind = "too_large"
+
+
+class NotAFile(StorageError):
+    """A folder, pipe, device or socket in place of a file; none of them is ever opened, as that may wait for ever."""
+
+    kind = "not_a_file"
 
 
 class Unavailable(StorageError):

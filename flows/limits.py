@@ -24,7 +24,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from flows import storage
-from flows.errors import LimitsError, NotAllowed
+from flows.errors import LimitsError, NotAllowed, StorageError
 from flows.storage.addresses import problem_of
 from flows.storage.places import is_below, refusal
 from flows.wording import option_errors
@@ -145,10 +145,9 @@ def limits_in_force(*, strict: bool = False) -> Limits:
     if not path:
         return Limits(strict=strict)
     try:
-        with open(path, "rb") as file:
-            given: dict[str, Any] = tomllib.load(file)
+        given: dict[str, Any] = tomllib.loads(storage.read(os.path.abspath(path)).decode())
         return Limits.model_validate({"strict": strict} | given)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (StorageError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LimitsError(f"{path}, named by {VARIABLE}, cannot be read: {error}") from error
     except ValidationError as error:
         name, reason = option_errors(error)[0]

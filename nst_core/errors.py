@@ -46,7 +46,7 @@ class BadImage(NstError):
     Attributes:
         name: which picture, as the user wrote it.
         reason: `too_large`, `too_many_pixels`, `too_small`, `too_elongated`, `truncated`, `not_an_image`,
-            `unsupported_format` or `unsupported_mode`.
+            `unsupported_format`, `unsupported_mode` or `too_costly`: to decode it would take too much time or memory.
     """
 
     kind = "bad_image"

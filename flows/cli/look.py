@@ -10,6 +10,7 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
+from flows.errors import NotAFile, StorageError
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
@@ -21,7 +22,7 @@ from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
 from flows.records import Manifest
-from flows.run.plan import MISSING, identities_of
+from flows.run.plan import looked_at
 from flows.wording import MOST_NAMED, listed, named, printable
 from nst_core.options import StylizeOptions
 
@@ -131,19 +132,24 @@ def split(
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
-    identities = identities_of(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
+    found = looked_at(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
     missing = [
         (pair.row, column, address)
         for pair in manifest.pairs
         for column, address in (("content", pair.content), ("style", pair.style))
-        if identities[address] == MISSING
+        if not isinstance(found[address], str)
     ]
     # Those beyond the first are counted, not named: no folder is looked into for them.
-    hints = [hint(address) for _, _, address in missing[:MOST_NAMED]] + [""] * len(missing[MOST_NAMED:])
     return [
-        (row, f"column {column!r}: there is no file {address}{hinted}")
-        for (row, column, address), hinted in zip(missing, hints, strict=True)
+        (row, f"column {column!r}: {_problem_of_file(address, found[address], looks_near=number < MOST_NAMED)}")
+        for number, (row, column, address) in enumerate(missing)
     ]
+
+
+def _problem_of_file(address: str, found: str | StorageError | None, *, looks_near: bool) -> str:
+    if isinstance(found, NotAFile):
+        return str(found)
+    return f"there is no file {address}{hint(address) if looks_near else ''}"
 
 
 def _problem_line(row: Row) -> str:

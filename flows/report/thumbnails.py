@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from PIL import Image
 
 from flows import storage
-from flows.errors import NotAllowed, NotFound, StorageError
+from flows.errors import NotAllowed, NotFound
 from flows.limits import Limits
-from nst_core.errors import BadImage
-from nst_core.images import MAX_BYTES, decode_image
+from flows.worker.decoder_process import WantedSize
+from flows.worker.decoding import decode
+from nst_core.errors import BadImage, NstError
+from nst_core.images import MAX_BYTES
 
 READERS = 8
 """Files read at a time: storage far away waits more than it works."""
@@ -73,7 +75,7 @@ def small_pictures(wanted: Mapping[str, Wanted], keep: Keep, limits: Limits) -> 
     def shown(key: str) -> Shown:
         try:
             picture = small_picture(wanted[key], limits)
-        except (StorageError, BadImage) as error:
+        except NstError as error:
             return Shown(missing=why_missing(error))
         made = encoded(picture)
         return Shown(keep(key, made), made.width, made.height)
@@ -88,11 +90,12 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
     Raises:
         StorageError: it cannot be read, or the operator's limits keep it closed.
         BadImage: it is no usable picture.
+        TookTooLong, WorkerDied: it could not be decoded, through no fault of its own.
     """
     limits.check_readable(wanted.address)
     data = storage.read(wanted.address, limits.max_image_bytes or MAX_BYTES, within=limits.readable)
     with _DECODERS:
-        picture = decode_image(data, storage.name_of(wanted.address), enough_px=2 * wanted.edge_px).picture
+        picture = decode(data, storage.name_of(wanted.address), WantedSize(enough_px=2 * wanted.edge_px)).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture
 

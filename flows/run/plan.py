@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from flows import storage
-from flows.errors import ManifestError, StorageError
+from flows.errors import ManifestError, NotAFile, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
 from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, RunRecord, short_digest
 from flows.settings import Selection
@@ -124,11 +124,21 @@ def identities_of(addresses: list[str], readable: storage.Places | None = None) 
     Raises:
         StorageError: if not one of the files could be looked at: then the trouble is not with the files.
     """
+    found = looked_at(addresses, readable)
+    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
+
+
+def looked_at(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str | StorageError | None]:
+    """Each file's identity, or the error of the look at it; None where there is none.
+
+    Raises:
+        StorageError: if not one of the files could be looked at.
+    """
     found = storage.identities(addresses, readable)
-    errors = [one for one in found.values() if isinstance(one, StorageError)]
+    errors = [one for one in found.values() if isinstance(one, StorageError) and not isinstance(one, NotAFile)]
     if errors and len(errors) == len(found):
         raise errors[0]
-    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
+    return found
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:

@@ -14,7 +14,6 @@ new place for batches is a new kind of link, and an entry in `choose`.
     inline          this process in place of another, for a debugger
     ray/            links to actors, and their recruiting
     hardware        what this machine has to compute with, without torch in the process that asks
-    interpreter     Python in a process of its own, with our packages
 """
 
 from flows.runners.choose import check_runner, runner_of

@@ -8,8 +8,8 @@ import json
 import subprocess
 import threading
 
+from flows import interpreter
 from flows.errors import HardwareUnknown
-from flows.runners import interpreter
 from nst_core.hardware import Hardware, hardware_without_torch
 
 _QUESTION = """

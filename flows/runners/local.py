@@ -9,9 +9,8 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Pipe
 
-from flows import stub
+from flows import interpreter, stub
 from flows.errors import WorkerDied
-from flows.runners import interpreter
 from flows.runners.hardware import local_hardware
 from flows.runners.line import Line
 from flows.runners.pool import Link, Pool

@@ -82,7 +82,7 @@ def read(
         within: where a local file, once it is open, has to be; anywhere by default.
 
     Raises:
-        NotFound, Forbidden, Unavailable, NotAllowed: as their names say.
+        NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
         TooLarge: if it holds more than `max_bytes`; no more than that is read.
     """
     return _files(address).read(address, max_bytes, seconds, within)
@@ -134,7 +134,11 @@ def temporary_files(output: str) -> list[tuple[str, Entry]]:
 def identity(address: str, within: Places | None = None) -> str | None:
     """What tells one content of a file from another; None if there is no such file.
 
-    `sha256:...` for local files, which have to be `within` those places; the ETag and the size on S3.
+    `sha256:...` for local files, or size and time where they have more than a gigabyte; the ETag and the size on S3.
+    Local ones have to be `within` those places.
+
+    Raises:
+        NotAFile, NotAllowed, Forbidden, Unavailable: as their names say.
     """
     return _files(address).identity(address, within)
 

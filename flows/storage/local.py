@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from flows.storage import mounts
 from flows.storage.entries import Entry
 from flows.storage.folders import made, opened
 from flows.storage.local_errors import named, named_in_writing
+from flows.storage.only_files import opened_file
 from flows.storage.places import Places, check_read
 
 TEMPORARY = ".tmp-"
@@ -21,14 +21,22 @@ TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
 LASTING_NAME = re.compile(r"(?!\.tmp-)")
 
 
+HASHED_BYTES = 1_000_000_000
+"""A larger file is told from another by its size and time: no picture or weights file has so many bytes, and to read
+them all would take minutes, where they are there at all."""
+
+
 def read(address: str, max_bytes: int | None, _seconds: float | None = None, within: Places | None = None) -> bytes:
     """See `flows.storage.read`; a local disk has no deadline."""
-    with named(address), open(address, "rb") as file:
+    with named(address), opened_file(address) as file:
         check_read(file.fileno(), address, within)
-        if max_bytes is None:
-            return file.read()
-        data = file.read(max_bytes + 1)  # not by its size: a device or a growing file has none that holds
-    if len(data) > max_bytes:
+        found = os.fstat(file.fileno()).st_size
+        if max_bytes is not None and found > max_bytes:
+            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {found}")
+        if not found:  # also what the kernel makes up as it is read, which may be without end
+            return b""
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)  # it may have grown
+    if max_bytes is not None and len(data) > max_bytes:
         raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
     return data
 
@@ -104,12 +112,13 @@ def size(address: str) -> int:
 def identity(address: str, within: Places | None = None) -> str | None:
     """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
     try:
-        with named(address):
-            if not stat.S_ISREG(os.stat(address).st_mode):  # opening a pipe would wait for ever
-                return None
-            with open(address, "rb") as file:
-                check_read(file.fileno(), address, within)
-                return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        with named(address), opened_file(address) as file:
+            check_read(file.fileno(), address, within)
+            facts = os.fstat(file.fileno())
+            if facts.st_size > HASHED_BYTES:
+                return f"unread:{facts.st_size}:{facts.st_mtime_ns}"
+            digest = hashlib.file_digest(file, "sha256") if facts.st_size else hashlib.sha256()  # as in `read`
+            return f"sha256:{digest.hexdigest()}"
     except NotFound:
         return None
 

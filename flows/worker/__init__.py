@@ -3,6 +3,9 @@
     job        what every pair of a run shares
     messages   what the process says while it works: a chunk is begun, a pair is finished
     inputs     a pair's pictures: read, checked, decoded and at their size
+    decoding   a picture decoded beside this process, which it can neither hold nor kill
+    decoder    such a process as its starter sees it
+    decoder_process  and from the inside: a time and a memory for each picture
     engine     the backbone and the last few styles, kept in the process from batch to batch
     capacity   how many pairs of a size go on the device together
     chunks     which of the loaded pairs are stylized next, together

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flows import storage
 from flows.errors import HardwareUnknown
 from flows.records import AttemptRecord, PlannedPair, utc_now
+from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
@@ -58,6 +59,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
     """
+    decoding.get_ready()  # while the engine is loaded
     with storage.guarded(job.output, job.writable):
         _stylize_pairs(_Work(job, device, report), pairs)
 

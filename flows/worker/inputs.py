@@ -1,4 +1,4 @@
-"""A pair's pictures: read, checked against what was planned, decoded, and the content at the pastiche's size."""
+"""A pair's pictures: read, checked against what was planned, decoded, the content at the pastiche's size."""
 
 import functools
 import hashlib
@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from flows import storage
-from flows.errors import InputChanged, NotFound
+from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
 from flows.records import PlannedPair
-from nst_core.errors import OutOfMemory
-from nst_core.images import MAX_BYTES, decode_image, resize
-from nst_core.sizes import pastiche_size
+from flows.worker.decoder_process import WantedSize
+from flows.worker.decoding import AS_IT_IS, decode
+from nst_core.errors import BadImage, OutOfMemory
+from nst_core.images import MAX_BYTES
+from nst_core.images.refusals import REPLACE, SHRINK
 
 STYLES_KEPT = 4
 """In memory, and their targets beside them: batches of one style follow each other."""
@@ -43,35 +45,45 @@ class LoadedPair:
 def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> LoadedPair:
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
-    original = read_input(pair.spec.content, pair.content_identity, max_bytes, within)
-    width, height = pastiche_size(*original.picture.size, options.size_px, enlarge=options.enlarge)
-    try:
-        # The original is let go here: pairs wait for the device by the hundred, and at their final size are small.
-        content = Input(original.sha256, resize(original.picture, width, height), original.notes)
-    except MemoryError as error:
-        raise OutOfMemory(f"{pair.spec.content}: too little memory to resize it to {width} x {height}") from error
-    return LoadedPair(pair, content)
+    # Pairs wait for the device by the hundred, and at their final size are small.
+    wanted = WantedSize(size_px=options.size_px, enlarge=options.enlarge)
+    return LoadedPair(pair, read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted))
 
 
-def read_input(address: str, identity: str, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> Input:
+def read_input(
+    address: str,
+    identity: str,
+    max_bytes: int = MAX_BYTES,
+    within: storage.Places | None = None,
+    wanted: WantedSize = AS_IT_IS,
+) -> Input:
     """A picture, decoded; a local one really lies `within` those places.
 
     Raises:
         InputChanged: if its file is not the one that the run was planned with.
-        StorageError, BadImage, OutOfMemory: naming the file.
+        StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
     """
     try:
-        data = storage.read(address, min(max_bytes, MAX_BYTES), within=within)
+        data = _read(address, min(max_bytes, MAX_BYTES), within)
         sha256 = hashlib.sha256(data).hexdigest()
         now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
         if now != identity:
             raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-        decoded = decode_image(data, address)
+        decoded = decode(data, address, wanted)
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
     return Input(sha256, decoded.picture, decoded.notes)
+
+
+def _read(address: str, max_bytes: int, within: storage.Places | None) -> bytes:
+    """The bytes of a picture, or why it cannot be one: no file, or too large a one."""
+    try:
+        return storage.read(address, max_bytes, within=within)
+    except (NotAFile, TooLarge) as error:
+        reason, advice = ("too_large", SHRINK) if isinstance(error, TooLarge) else ("not_an_image", REPLACE)
+        raise BadImage(address, reason, f"{str(error).removeprefix(f'{address}: ')}. {advice}") from error
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)

@@ -8,6 +8,8 @@
 
 import hashlib
 import importlib.util
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,6 +125,8 @@ def file_sha256(path: str | Path) -> str:
         WeightsError: if it cannot be read.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
+            raise WeightsError(f"weights file {path}: expected a file, found a folder, pipe or device")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

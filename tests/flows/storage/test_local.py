@@ -3,19 +3,20 @@
 import hashlib
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from flows import storage
-from flows.errors import Forbidden, NotAllowed, StorageError
+from flows.errors import Forbidden, NotAFile, NotAllowed, StorageError, TooLarge
 
 NOBODY = 65534
 
@@ -256,36 +257,73 @@ def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: 
     assert storage.identity(str(tmp_path / name)) is None
 
 
-def test_devices_and_pipes_have_no_identity(tmp_path: Path) -> None:
-    """What is no regular file is not read to its end, which a pipe or /dev/zero does not have."""
-    pipe = tmp_path / "pipe.png"
-    os.mkfifo(pipe)
-    code = "import sys; from flows import storage; print([storage.identity(name) for name in sys.argv[1:]])"
-    process = start(code, "/dev/zero", str(pipe))
-    try:
-        output, _ = process.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, _ = process.communicate()
-
-    assert output.strip() == "[None, None]"
+def not_files(folder: Path) -> dict[str, str]:
+    """Address of each kind of thing that is no file -> how it is called."""
+    os.mkfifo(folder / "pipe.png")
+    (folder / "folder.png").mkdir()
+    (folder / "link.png").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(folder / "socket.png"))
+    kinds = {"pipe.png": "a pipe", "folder.png": "a folder", "link.png": "a device", "socket.png": "a socket"}
+    return {str(folder / name): kind for name, kind in kinds.items()} | {"/dev/null": "a device"}
 
 
-def test_the_limit_holds_where_the_size_is_not_known_beforehand() -> None:
-    """/dev/zero says it has 0 bytes and gives ever more: read stops at the limit."""
-    code = (
-        "import resource\n"
-        "from flows import storage\n"
-        "from flows.errors import TooLarge\n"
-        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
-        "try:\n"
-        "    storage.read('/dev/zero', 1000)\n"
-        "except (TooLarge, MemoryError) as error:\n"
-        "    print(type(error).__name__)\n"
-    )
-    output, _ = start(code).communicate(timeout=30)
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("look", [storage.identity, storage.read, storage.read_with_version])
+def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, look: Callable[[str], object]) -> None:
+    """A pipe that nobody writes to, a device without end, a socket, a folder: refused at once, by what they are."""
+    for address, kind in not_files(tmp_path).items():
+        with pytest.raises(NotAFile) as caught:
+            look(address)
+        assert str(caught.value) == f"{address}: expected a file, found {kind}"
 
-    assert output.strip() == "TooLarge"
+
+def test_what_is_no_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To open a device may already do something: it is refused by a look at it."""
+    opened: list[object] = []
+    monkeypatch.setattr(os, "open", lambda *how: opened.append(how))
+
+    for address in not_files(tmp_path):
+        with pytest.raises(NotAFile):
+            storage.read(address)
+
+    assert opened == []
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_that_comes_between_look_and_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The open file is asked again, and a pipe in its place neither waited for nor read."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "file.png").write_bytes(b"data")
+    facts = os.stat(tmp_path / "file.png")
+    monkeypatch.setattr(os, "stat", lambda *_, **__: facts)
+
+    with pytest.raises(NotAFile, match="found a pipe"):
+        storage.read(str(tmp_path / "pipe.png"))
+
+
+def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
+    """40 GB that take no room on the disk are neither read nor hashed; another size or time is another identity."""
+    sparse = tmp_path / "sparse.png"
+    sparse.touch()
+    os.truncate(sparse, 40 << 30)
+    began = time.monotonic()
+
+    with pytest.raises(TooLarge, match=r"at most 1000 bytes, found 42949672960$"):
+        storage.read(str(sparse), 1000)
+    identity = storage.identity(str(sparse))
+    os.truncate(sparse, (40 << 30) - 1)
+
+    assert identity is not None
+    assert storage.identity(str(sparse)) != identity
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc")
+def test_what_the_kernel_makes_up_is_not_read() -> None:
+    """Files of /proc say that they hold nothing, and may give without end, or make wait: nothing is taken from them."""
+    assert storage.read("/proc/cpuinfo") == b""
+    assert storage.identity("/proc/cpuinfo") == f"sha256:{hashlib.sha256().hexdigest()}"
 
 
 def test_addresses_of_other_kinds_are_refused_before_anything_is_opened(tmp_path: Path) -> None:

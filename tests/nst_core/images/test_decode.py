@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin, PngImagePlugin
 
 import nst_core
-from nst_core import images
 from nst_core.errors import BadImage
-from nst_core.images import decode_image, encode_image, read_metadata, resize
+from nst_core.images import MAX_BYTES, decode_image, encode_image, read_metadata, resize
+from nst_core.images.colour import split_alpha, to_srgb
+from nst_core.images.encode import _srgb_profile
 
 Pixels = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -421,8 +422,8 @@ def test_other_colour_spaces(mode: str) -> None:
     """Whatever other mode a parser may come up with ends as RGB."""
     picture = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
 
-    colour, alpha = images._split_alpha(picture, "a.tif")
-    result = images._to_srgb(colour, {}, [])
+    colour, alpha = split_alpha(picture, "a.tif")
+    result = to_srgb(colour, {}, [])
 
     assert alpha is None and result.mode == "RGB"
     assert np.abs(np.asarray(result).astype(int) - (200, 100, 50)).max() <= 3
@@ -786,7 +787,7 @@ def test_partial_first_frame_of_a_gif() -> None:
 
 def test_too_many_bytes() -> None:
     """More than 50 MB is refused unseen."""
-    error = refusal(b"\0" * (images.MAX_BYTES + 1))
+    error = refusal(b"\0" * (MAX_BYTES + 1))
 
     assert error.reason == "too_large"
     assert str(error) == "cats/tom.png: expected at most 50 MB, found 50.0 MB. Make it smaller."
@@ -1254,7 +1255,7 @@ def test_jpeg_of_a_noisy_picture(side: int, quality: int) -> None:
 def test_jpeg_is_optimised() -> None:
     """An ordinary picture takes the optimised path: it is smaller than with the standard tables."""
     picture = Image.fromarray(noise(6, 8)).resize((256, 192), Image.Resampling.BICUBIC)
-    srgb = images._srgb_profile()
+    srgb = _srgb_profile()
 
     data = encode_image(picture, file_format="jpeg", jpeg_quality=92, metadata={})
 
@@ -1267,7 +1268,7 @@ def test_encoding_is_deterministic(file_format: Any) -> None:
     picture = Image.fromarray(noise())
     first = encode_image(picture, file_format=file_format, jpeg_quality=92, metadata=METADATA)
     time.sleep(1.1)  # a profile that Pillow makes carries the second at which it was made
-    images._srgb_profile.cache_clear()
+    _srgb_profile.cache_clear()
     picture.info = {
         "icc_profile": cmyk_profile(),
         "comment": b"hello",

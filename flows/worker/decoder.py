@@ -1,0 +1,143 @@
+"""A process that decodes a picture at a time and can be killed alone, as its starter sees it."""
+
+import json
+import os
+import subprocess
+import threading
+from contextlib import suppress
+from typing import IO, Any
+
+from PIL import Image
+
+from flows import interpreter
+from flows.errors import WorkerDied
+from flows.worker.decoder_process import Bounds, WantedSize, question_of, strips
+from nst_core.errors import BadImage
+from nst_core.images import MAX_PIXELS, DecodedImage
+
+BOUNDS = Bounds(seconds=10, memory_bytes=1_500_000_000 + 4 * MAX_PIXELS)
+"""A photograph takes a tenth of a second, the largest picture that is allowed some two. Beside its pixels, the copies
+that are held for a while of one with alpha and a profile take three quarters of the memory."""
+
+CLOCK_SECONDS = 60.0
+"""After which a process is given up that has not even used up a picture's time: it was stopped, or got no core."""
+
+FAREWELL_SECONDS = 2.0
+"""How long a process that answers no more may take to end by itself."""
+
+_PROGRAM = "from flows.worker.decoder_process import main; main()"
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads would take memory, and do nothing
+
+
+class Ended(Exception):
+    """The process is gone, and with it the answer.
+
+    Attributes:
+        code: as `subprocess.Popen.returncode`.
+        is_overdue: whether it was we who killed it.
+    """
+
+    def __init__(self, code: int, *, is_overdue: bool) -> None:
+        super().__init__(code, is_overdue)
+        self.code, self.is_overdue = code, is_overdue
+
+
+class Decoder:
+    """A place for one process, started when it is asked, and again when it has ended; for one thread at a time.
+
+    Args:
+        bounds: of each picture.
+    """
+
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+        self._bounds = bounds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Have a process that is on its way, without waiting for it.
+
+        Raises:
+            WorkerDied: if the machine has no more processes to give.
+        """
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.end()
+        try:
+            self._process = subprocess.Popen(  # noqa: S603  # our own program
+                interpreter.command(_PROGRAM),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | _ENVIRONMENT,
+            )
+        except OSError as error:
+            raise WorkerDied(f"no process to decode pictures in could be started: {error}") from error
+
+    def decode(self, data: bytes, name: str, wanted: WantedSize) -> DecodedImage:
+        """The picture in `data`.
+
+        Raises:
+            BadImage: as the process says.
+            Ended: it died over it.
+            WorkerDied: as for `start`.
+        """
+        self.start()
+        process, overdue = self._process, threading.Event()
+        assert process is not None
+
+        def give_up() -> None:
+            overdue.set()
+            process.kill()
+
+        clock = threading.Timer(CLOCK_SECONDS, give_up)
+        clock.start()
+        try:
+            return _asked(process, data, name, question_of(data, wanted, self._bounds))
+        except BadImage:
+            raise
+        except (OSError, EOFError) as error:
+            with suppress(subprocess.TimeoutExpired):  # or our own signal would be taken for its end
+                process.wait(FAREWELL_SECONDS)
+            raise Ended(self.end(), is_overdue=overdue.is_set()) from error
+        except BaseException:  # in the middle of an answer
+            self.end()
+            raise
+        finally:
+            clock.cancel()
+
+    def end(self) -> int:
+        """End the process, if there is one; its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):  # what it was still to be told
+                pipe.close()  # type: ignore[union-attr]  # both are pipes
+        return process.wait()
+
+
+def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, question: bytes) -> DecodedImage:
+    asked, answer = process.stdin, process.stdout
+    assert asked is not None
+    assert answer is not None
+    asked.write(question)
+    asked.write(data)
+    asked.flush()
+    line = answer.readline()
+    if not line:
+        raise EOFError
+    told: dict[str, Any] = json.loads(line)
+    if "refused" in told:
+        raise BadImage(name, *told["refused"])
+    return DecodedImage(_received(answer, tuple(told["size"])), tuple(told["notes"]))
+
+
+def _received(answer: IO[bytes], size: tuple[int, int]) -> Image.Image:
+    picture = Image.new("RGB", size)
+    for box in strips(size):
+        strip = box[2], box[3] - box[1]
+        pixels = answer.read(3 * strip[0] * strip[1])
+        if len(pixels) < 3 * strip[0] * strip[1]:
+            raise EOFError
+        picture.paste(Image.frombuffer("RGB", strip, pixels, "raw", "RGB", 0, 1), box)
+    return picture

@@ -1,0 +1,137 @@
+"""A decoding process from the inside: one picture after the other, each in a time and memory of its own.
+
+A program of its own, started by `flows.worker.decoder`. What it decodes may be made to hold whoever decodes it, so the
+kernel ends it where a picture takes too long. It ends by itself when there is nobody left to ask it.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+from PIL import Image
+
+from nst_core.errors import BadImage
+from nst_core.images import decode_image, resize
+from nst_core.images.refusals import too_costly
+from nst_core.sizes import pastiche_size
+
+_STRIP_BYTES = 1_000_000
+"""Of pixels that are handed over at a time, so that one process packs while the other unpacks."""
+
+
+@dataclass(frozen=True)
+class WantedSize:
+    """How large a picture is wanted: as it is, or smaller.
+
+    Attributes:
+        enough_px: see `nst_core.images.decode_image`.
+        size_px: the long edge of the pastiche that it is to have the size of.
+        enlarge: whether it may be enlarged to that.
+    """
+
+    enough_px: int | None = None
+    size_px: int | None = None
+    enlarge: bool = False
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a picture may take.
+
+    Attributes:
+        seconds: of computing, not of the clock, which goes on while others have the cores.
+        memory_bytes: that the process did not have before.
+    """
+
+    seconds: float
+    memory_bytes: int
+
+
+def main() -> None:
+    """Answer questions, each a line of JSON and the bytes of a file, by a line of JSON and pixels."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C only the parent decides what it means
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    warnings.simplefilter("ignore")  # Pillow's: what matters in them is in the notes
+    asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    sys.stderr = os.fdopen(os.dup(2), "w")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for printed in (1, 2):  # what libtiff thinks of a picture is no answer, and no line for a user's terminal
+        os.dup2(nothing, printed)
+    with suppress(BrokenPipeError):
+        while line := asked.readline():
+            question = json.loads(line)
+            data = asked.read(question["bytes"])
+            if not _answer(told, data, WantedSize(**question["wanted"]), Bounds(**question["bounds"])):
+                return
+
+
+def question_of(data: bytes, wanted: WantedSize, bounds: Bounds) -> bytes:
+    """The line that goes before the bytes of a file."""
+    question = {"bytes": len(data), "wanted": asdict(wanted), "bounds": asdict(bounds)}
+    return json.dumps(question).encode() + b"\n"
+
+
+def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes that make up a picture, from the top down."""
+    width, height = size
+    rows = max(1, _STRIP_BYTES // (3 * width))
+    for top in range(0, height, rows):
+        yield 0, top, width, min(height, top + rows)
+
+
+def _answer(told: BinaryIO, data: bytes, wanted: WantedSize, bounds: Bounds) -> bool:
+    """Answer a question; whether the process is fit for another one."""
+    try:
+        with _within(bounds):
+            picture, notes = _decoded(data, wanted)
+    except BadImage as error:
+        _tell(told, refused=[error.reason, error.message])
+        return True
+    except MemoryError:  # which may have come in the middle of anything
+        limit = f"a picture that is decoded in {bounds.memory_bytes / 1e9:g} GB of memory"
+        refusal = too_costly("", limit, "one that takes more")
+        _tell(told, refused=[refusal.reason, refusal.message])
+        return False
+    _tell(told, size=picture.size, notes=notes)
+    told.writelines(picture.crop(box).tobytes() for box in strips(picture.size))
+    told.flush()
+    return True
+
+
+def _decoded(data: bytes, wanted: WantedSize) -> tuple[Image.Image, tuple[str, ...]]:
+    decoded = decode_image(data, "", enough_px=wanted.enough_px)
+    if wanted.size_px is None:
+        return decoded.picture, decoded.notes
+    size = pastiche_size(*decoded.picture.size, wanted.size_px, enlarge=wanted.enlarge)
+    return resize(decoded.picture, *size), decoded.notes
+
+
+def _tell(told: BinaryIO, **answer: Any) -> None:
+    told.write(json.dumps(answer).encode() + b"\n")
+    told.flush()
+
+
+@contextmanager
+def _within(bounds: Bounds) -> Iterator[None]:
+    """A picture's time and memory: the signal that its time is over ends the process, wherever it is."""
+    most, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with suppress(OSError, ValueError):  # only Linux tells; elsewhere the time alone is bounded
+        resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() + bounds.memory_bytes, hard))
+    signal.setitimer(signal.ITIMER_PROF, bounds.seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _used_bytes() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()

@@ -1,0 +1,37 @@
+"""Bytes <-> 8-bit sRGB pictures. Knows nothing of files, storage or tensors; Pillow alone, and numpy for 16 bits.
+
+What a camera, scanner, browser or paint program writes as JPEG, PNG, WebP, BMP, TIFF or GIF comes out as an
+upright 8-bit sRGB picture, or as a `BadImage` that says why not. Limits are checked on the header, before any
+pixel is decoded.
+
+    decode     bytes -> a picture that is ready to use
+    lean       a file without what says nothing about its pixels, its structure judged: `png`, `jpeg`, `gif`, `tiff`
+    parts      how many parts a file may have
+    colour     alpha, 16 bits and colour profiles -> RGB, sRGB
+    profiles   a colour profile without what takes minutes
+    formats    which formats are read; what bytes are that are none of them
+    refusals   the limits, and the words in which a picture is refused
+    encode     a picture -> bytes, with metadata; and the metadata back
+    scale      a picture at another size
+
+Another format is a line in `formats`, and where its structure can be made to cost time, a file beside `png`.
+"""
+
+from nst_core.images.decode import DecodedImage, decode_image
+from nst_core.images.encode import encode_image, read_metadata
+from nst_core.images.formats import FORMATS
+from nst_core.images.refusals import MAX_BYTES, MAX_PIXELS, MAX_RATIO, MIN_SIDE_PX
+from nst_core.images.scale import resize
+
+__all__ = [
+    "FORMATS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "MAX_RATIO",
+    "MIN_SIDE_PX",
+    "DecodedImage",
+    "decode_image",
+    "encode_image",
+    "read_metadata",
+    "resize",
+]

@@ -1,0 +1,35 @@
+"""A file without what says nothing about its pixels; refused where its structure alone would take minutes.
+
+Comments, editors' notes and the whole workflows that programs leave beside the pixels may be broken, or larger than
+any picture: Pillow would unpack them, keep them, or go through them byte by byte. What is left out never reaches it.
+What is damaged is handed on as it is, for Pillow to say so.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from nst_core.images import gif, jpeg, png, tiff
+from nst_core.images.formats import format_of
+from nst_core.images.parts import Part, TooManyParts
+from nst_core.images.refusals import too_costly
+
+_PARTS: Final[Mapping[str, Callable[[bytes], list[Part]]]] = {
+    "PNG": png.parts,
+    "JPEG": jpeg.parts,
+    "GIF": gif.parts,
+    "TIFF": tiff.parts,
+}
+"""Of BMP and WebP nothing is left out: Pillow goes through them in no time."""
+
+
+def lean(data: bytes, name: str) -> bytes:
+    """The same picture in fewer bytes.
+
+    Raises:
+        BadImage: it has so many parts that going through them would take from seconds to minutes.
+    """
+    kind = format_of(data) or ""
+    try:
+        return b"".join(_PARTS[kind](data)) if kind in _PARTS else data
+    except TooManyParts as error:
+        raise too_costly(name, f"a {kind} of {error.limit}", "more") from error

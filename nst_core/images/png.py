@@ -1,0 +1,53 @@
+"""The chunks of a PNG that its pixels need: no text, and a profile only of a size that is of use."""
+
+import struct
+import zlib
+from typing import Final
+
+from nst_core.images.parts import Part, check_parts
+from nst_core.images.profiles import MAX_PROFILE_BYTES
+
+_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
+_ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL"))
+_FRAMES: Final = frozenset((b"fcTL", b"fdAT"))
+
+
+def parts(data: bytes) -> list[Part]:
+    """The file in parts, without chunks that may be left out.
+
+    Raises:
+        TooManyParts: of chunks.
+    """
+    view = memoryview(data)
+    kept: list[Part] = [view[:_SIGNATURE_BYTES]]
+    at, seen, kind = _SIGNATURE_BYTES, set[bytes](), b""
+    chunks = 0
+    while at + _FRAME_BYTES <= len(data) and kind != b"IEND":
+        check_parts(chunks := chunks + 1, "chunks")
+        length, kind = struct.unpack_from(">I4s", data, at)
+        chunk, at = view[at : at + _FRAME_BYTES + length], at + _FRAME_BYTES + length
+        if _is_needed(kind, seen):
+            kept.append(_bounded_profile(chunk) if kind == b"iCCP" else chunk)
+        seen.add(kind)
+    return [*kept, view[at:]] if kind != b"IEND" else kept
+
+
+def _is_needed(kind: bytes, seen: set[bytes]) -> bool:
+    if kind in _ONCE:
+        return kind not in seen
+    is_ancillary = kind.isalpha() and kind[:1].islower()
+    return kind in _FRAMES or not is_ancillary
+
+
+def _bounded_profile(chunk: memoryview) -> Part:
+    """The chunk, or one with a broken profile in place of one that unfolds beyond measure."""
+    name, _, packed = bytes(chunk[8:-4]).partition(b"\0")
+    unpacker = zlib.decompressobj()
+    try:
+        unpacker.decompress(packed[1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return chunk
+    if not unpacker.unconsumed_tail:
+        return chunk
+    content = b"iCCP" + name + b"\0\0"
+    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))

@@ -1,0 +1,65 @@
+"""What a picture may be, and the words in which one is refused: expected, found, what to do."""
+
+from typing import Final
+
+from nst_core.errors import BadImage
+
+MAX_BYTES: Final = 50 * 1000 * 1000
+MAX_PIXELS: Final = 50_000_000
+MIN_SIDE_PX: Final = 16
+MAX_RATIO: Final = 20
+
+PICTURE = "a JPEG, PNG, WebP, BMP, TIFF or GIF picture"
+DEPTH = "8 or 16 bits per channel"
+CONVERT = "Save it as PNG or JPEG."
+REPLACE = "Replace the file."
+SHRINK = "Make it smaller."
+
+
+def refused(name: str, reason: str, expected: str, found: str, advice: str) -> BadImage:
+    """The error of a picture that is not taken."""
+    return BadImage(name, reason, f"expected {expected}, found {found}. {advice}")
+
+
+def damaged(name: str, kind: str, error: Exception | None) -> BadImage:
+    """The error of a file that is not whole."""
+    detail = " ".join(str(error or "no picture in it").split())
+    return refused(name, "truncated", f"a whole {kind}", f"it cut short or damaged ({detail})", REPLACE)
+
+
+def too_costly(name: str, limit: str, found: str) -> BadImage:
+    """The error of a file that would take far more time or memory than its pixels are worth."""
+    return refused(name, "too_costly", limit, found, "Open it in a paint program and save it anew, as PNG or JPEG.")
+
+
+def too_many_pixels(name: str, pixels: int, sides: str = "") -> BadImage:
+    """The error of a picture that would fill the memory."""
+    limit, found = f"at most {MAX_PIXELS / 1e6:.0f} megapixels", f"{pixels / 1e6:.1f}{sides}"
+    return refused(name, "too_many_pixels", limit, found, SHRINK)
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Refuse a file that is too large.
+
+    Raises:
+        BadImage: with the limit.
+    """
+    if size > MAX_BYTES:
+        limit, found = f"at most {MAX_BYTES / 1e6:.0f} MB", f"{size / 1e6:.1f} MB"
+        raise refused(name, "too_large", limit, found, SHRINK)
+
+
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Refuse a picture of too many pixels, too few, or too elongated.
+
+    Raises:
+        BadImage: with the limit.
+    """
+    width, height = size
+    sides = f"{width} x {height}"
+    if width * height > MAX_PIXELS:
+        raise too_many_pixels(name, width * height, f" ({sides})")
+    if min(size) < MIN_SIDE_PX:
+        raise refused(name, "too_small", f"at least {MIN_SIDE_PX} pixels a side", sides, "Use a larger picture.")
+    if max(size) > MAX_RATIO * min(size):
+        raise refused(name, "too_elongated", f"sides of at most {MAX_RATIO} to 1", sides, "Crop it.")

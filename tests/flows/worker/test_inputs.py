@@ -1,0 +1,100 @@
+"""flows.worker.inputs: what is handed in as a picture and is none fails as such, by its name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from builders import Painter, pair_spec, planned
+from PIL import Image
+
+from flows import storage
+from flows.errors import InputChanged, NotFound
+from flows.run.plan import identities_of
+from flows.worker.inputs import load_pair, read_input
+from nst_core.errors import BadImage, OutOfMemory
+from nst_core.images import resize
+
+MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("kind", MAKERS)
+def test_what_is_no_file_is_no_picture(tmp_path: Path, kind: str) -> None:
+    """A pipe or a folder is planned, as its row is to say what it is, and fails as `bad_image`."""
+    address = str(tmp_path / "tom.png")
+    MAKERS[kind](address)
+    identity = identities_of([address])[address]
+
+    with pytest.raises(BadImage) as caught:
+        read_input(address, identity)
+
+    assert caught.value.reason == "not_an_image"
+    assert str(caught.value) == f"{address}: expected a file, found a {kind}. Replace the file."
+
+
+def test_a_picture_of_too_many_bytes(tmp_path: Path) -> None:
+    """It is refused by its size, as `bad_image`, with the limit; 40 GB as fast as one byte too many."""
+    address = tmp_path / "tom.png"
+    address.touch()
+    for size in (1001, 40 << 30):
+        os.truncate(address, size)
+        with pytest.raises(BadImage) as caught:
+            read_input(str(address), "missing", max_bytes=1000)
+
+        assert caught.value.reason == "too_large"
+        assert str(caught.value) == f"{address}: expected at most 1000 bytes, found {size}. Make it smaller."
+
+
+def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
+    """On S3 too."""
+    address = f"{s3_bucket}/tom.png"
+    storage.create(address, bytes(1001))
+
+    with pytest.raises(BadImage, match=r"tom.png: expected at most 1000 bytes, found 1001. Make it smaller.$"):
+        read_input(address, "missing", max_bytes=1000)
+
+
+def test_a_missing_picture(tmp_path: Path) -> None:
+    """A file that is not there is said to be missing: no picture is to blame."""
+    with pytest.raises(NotFound):
+        read_input(str(tmp_path / "tom.png"), "missing")
+
+
+def test_another_picture_than_planned(photo: Painter) -> None:
+    """A file that was replaced since the run was planned is not used."""
+    address = photo("cat.png")
+    identity = storage.identity(address)
+    photo("cat.png", seed=2)
+
+    with pytest.raises(InputChanged):
+        read_input(address, str(identity))
+
+
+def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter) -> None:
+    """It is made as small as it is needed, by the engine's own filter, and not enlarged unless that is asked for."""
+    content = photo("cat.png", 120, 90)
+    sizes = {}
+    for name, options in {"small": {"size_px": 64}, "kept": {}, "large": {"size_px": 240, "enlarge": True}}.items():
+        loaded = load_pair(planned(pair_spec(content=content, style=style("waves.png"), options=options)))
+        sizes[name] = loaded.size
+        expected = resize(Image.open(content).convert("RGB"), *loaded.size)
+        assert (np.asarray(loaded.content.picture) == np.asarray(expected)).all()
+
+    assert sizes == {"small": (64, 48), "kept": (120, 90), "large": (240, 180)}
+
+
+def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for the picture in the worker itself, another attempt may do: it is no bad picture."""
+    address = photo("cat.png")
+
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "new", out_of_memory)
+
+    with pytest.raises(OutOfMemory, match="cat.png: too little memory"):
+        read_input(address, str(storage.identity(address)))
+    monkeypatch.undo()
+    assert read_input(address, str(storage.identity(address))).picture.size == (64, 48)

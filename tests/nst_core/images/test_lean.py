@@ -1,0 +1,204 @@
+"""images.lean and what it asks: text is left out, structures that cost time are refused, and pixels stay the same."""
+
+import struct
+import time
+import zlib
+from io import BytesIO
+
+import numpy as np
+import odd_pictures as odd
+import pytest
+from PIL import Image, ImageCms
+
+from nst_core.errors import BadImage
+from nst_core.images import decode_image
+from nst_core.images.lean import lean
+from nst_core.images.profiles import usable_profile
+
+PROFILE_NOTE = "broken or unfitting colour profile ignored"
+STILLS = odd.stills()
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(BadImage) as caught:
+        decode_image(data, "a")
+    assert caught.value.reason == "too_costly"
+    return str(caught.value)
+
+
+def notes_of(data: bytes) -> tuple[str, ...]:
+    return decode_image(data, "a").notes
+
+
+@pytest.mark.parametrize("kind", STILLS)
+def test_nothing_that_pixels_need_is_left_out(kind: str) -> None:
+    """Pillow makes the same pixels, alpha and profile of the lean file as of the whole one."""
+    whole, slim = (Image.open(BytesIO(data)) for data in (STILLS[kind], lean(STILLS[kind], "a")))
+
+    assert (np.asarray(whole) == np.asarray(slim)).all()
+    assert whole.getexif().get(274) == slim.getexif().get(274)
+    for fact in ("icc_profile", "transparency"):
+        assert whole.info.get(fact) == slim.info.get(fact)
+    assert getattr(whole, "is_animated", False) == getattr(slim, "is_animated", False)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        odd.png_with(odd.chunk(b"tEXt", b"workflow\0" + b"{}" * 1_000_000)),
+        odd.png_with(*[odd.chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(30_000_000)))] * 3),
+        odd.png_with(odd.chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0not packed")),
+        odd.png_with(after=odd.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 2_000_000)),
+        odd.png_with(odd.chunk(b"tEXt", b"x")[:-1] + b"?"),
+        odd.jpeg_with(odd.segment(0xFE, bytes(65_000)) * 100),
+        odd.jpeg_with(odd.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0") * 100),
+        odd.jpeg_with(odd.segment(0xED, b"Photoshop 3.0\0" + b"8BIM" * 100)),
+        odd.gif_with(b"!\xfe" + (b"\xff" + bytes(255)) * 10_000 + b"\0"),
+        odd.gif_with(b"!\xff\x0bXMP DataXMP" + b"\1x" * 1000 + b"\0"),
+    ],
+    ids=["text", "bombs", "broken", "behind", "checksum", "comments", "xmp", "photoshop", "gif", "gif xmp"],
+)
+def test_text_beside_the_pixels_never_fails_a_picture(data: bytes) -> None:
+    """Text of any size, broken, or packed a thousandfold is left out, without a note."""
+    began = time.process_time()
+
+    assert notes_of(data) == ()
+    assert len(lean(data, "a")) < 20_000
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (odd.tiff_of_strips(200_001), "a TIFF of at most 200,000 strips"),
+        (odd.tiff_of_tiles(200_001), "a TIFF of at most 200,000 tiles"),
+        (odd.tiff(odd.SIZE, *[(60_000, "I", [1])] * 5000), "a TIFF of at most 4,096 tags"),
+        (odd.tiff(odd.SIZE, *[(60_000, "I", [1])] * 5000, big=True), "a TIFF of at most 4,096 tags"),
+        (odd.jpeg_with(odd.segment(0xFE) * 10_001), "a JPEG of at most 10,000 segments"),
+        (odd.jpeg_of_scans(101, (640, 480)), "a JPEG of at most 100 scans"),
+        (odd.gif_with(b"!\xfe\0" * 1_000_001), "a GIF of at most 1,000,000 pieces"),
+        (odd.gif_with(b"!\xfe" + b"\1x" * 1_000_001 + b"\0"), "a GIF of at most 1,000,000 pieces"),
+        (odd.gif_with(after=b"!\xfe" + b"\1x" * 1_000_001 + b"\0"), "a GIF of at most 1,000,000 pieces"),
+        (odd.png_with(odd.chunk(b"teXt") * 200_001), "a PNG of at most 200,000 chunks"),
+        (odd.png_with(odd.chunk(b"IDAT") * 200_001), "a PNG of at most 200,000 chunks"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_structure_that_costs_time_is_refused_by_counting(data: bytes, found: str) -> None:
+    """More parts than any program writes are refused within a second, with the limit and what to do."""
+    began = time.process_time()
+
+    message = refusal(data)
+
+    assert message == f"a: expected {found}, found more. Open it in a paint program and save it anew, as PNG or JPEG."
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        odd.tiff(odd.SIZE, (273, "I", [8] * 1000), (278, "I", [1]), (279, "I", [1] * 1000)),
+        odd.jpeg_with(odd.segment(0xFE) * 9_900),
+        odd.jpeg_of_scans(90, (640, 480)),
+        odd.gif_with(b"!\xfe\0" * 400_000),
+        odd.png_with(odd.chunk(b"teXt") * 199_000),
+    ],
+    ids=["strips", "segments", "scans", "pieces", "chunks"],
+)
+def test_many_parts_are_no_fault(data: bytes) -> None:
+    """As many parts as programs write, and some more, are taken."""
+    assert notes_of(data) == ()
+
+
+@pytest.mark.parametrize(
+    "padded",
+    [
+        odd.jpeg_with(b"\xff" * 5_000_000),
+        odd.jpeg_with(b"\xff\0" * 2_000_000),
+        odd.gif_with(b"\1" * 5_000_000),
+        odd.gif_with(after=b"\1" * 5_000_000),
+    ],
+    ids=["jpeg", "jpeg stuffed", "gif", "gif behind"],
+)
+def test_padding_is_passed_over(padded: bytes) -> None:
+    """Megabytes of it between two parts cost no time."""
+    began = time.process_time()
+
+    assert notes_of(padded) == ()
+    assert time.process_time() - began < 1
+
+
+def test_later_notes_hide_no_table_of_a_jpeg() -> None:
+    """Editors' notes in any number leave the tables that come after them; of EXIF the first megabyte counts."""
+    turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
+    exif = odd.segment(0xE1, turned) + odd.segment(0xE1, b"Exif\0\0" + bytes(60_000)) * 100
+
+    picture = decode_image(odd.jpeg_with(exif), "a").picture
+
+    assert picture.size == odd.SIZE[::-1]
+    assert len(lean(odd.jpeg_with(exif), "a")) < 1_100_000
+
+
+@pytest.mark.parametrize("elements", [1, 3000, 100_000])
+def test_a_profile_of_thousands_of_elements(elements: int) -> None:
+    """A profile that is nothing but an endless row of matrices is ignored at once, with a note."""
+    began = time.process_time()
+
+    assert notes_of(odd.save(odd.noise(), "TIFF", icc_profile=odd.profile_of_elements(elements))) == (PROFILE_NOTE,)
+    assert time.process_time() - began < 1
+
+
+def test_a_profile_that_has_tables_too_is_used() -> None:
+    """Of one with both descriptions the unbounded one is passed over: the pixels are those of the tables."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    (tags,) = struct.unpack_from(">I", srgb, 128)
+    moved = bytearray(srgb[:132] + bytes(12) + srgb[132:])
+    struct.pack_into(">I", moved, 128, tags + 1)
+    for place in range(1, tags + 1):
+        (offset,) = struct.unpack_from(">I", moved, 132 + 12 * place + 4)
+        struct.pack_into(">I", moved, 132 + 12 * place + 4, offset + 12)
+    element = odd.profile_of_elements(3000)[144:]
+    struct.pack_into(">4sII", moved, 132, b"D2B1", len(moved), len(element))
+    both = bytearray(bytes(moved) + element)
+    struct.pack_into(">I", both, 0, len(both))
+    picture = odd.noise()
+    began = time.process_time()
+
+    with_both = decode_image(odd.save(picture, "PNG", icc_profile=bytes(both)), "a")
+
+    assert with_both.notes == ()
+    assert np.abs(np.asarray(with_both.picture).astype(int) - np.asarray(picture)).max() <= 1
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("end", [0, 5, 130, 140, 150])
+def test_a_profile_cut_short(end: int) -> None:
+    """The search for unbounded tags goes beyond no end."""
+    assert len(usable_profile((odd.profile_of_elements(3) + bytes(100))[:end] + b"mpet")) == end + 4
+
+
+def test_a_profile_bomb() -> None:
+    """A profile that unfolds beyond ten megabytes is ignored, and one of several megabytes is none."""
+    bomb = odd.png_with(odd.chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(300_000_000))))
+    large = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(5_000_000)
+
+    assert notes_of(bomb) == (PROFILE_NOTE,)
+    assert notes_of(odd.save(odd.noise(), "TIFF", icc_profile=bytes(11_000_000))) == (PROFILE_NOTE,)
+    assert notes_of(odd.save(odd.noise(), "PNG", icc_profile=large)) == ()
+
+
+def test_of_several_profiles_the_first_is_taken() -> None:
+    """A PNG may have one; thousands of them would each be unpacked."""
+    data = odd.png_with(odd.chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(9_000_000))) * 1000)
+    began = time.process_time()
+
+    assert notes_of(data) == (PROFILE_NOTE,)
+    assert time.process_time() - began < 1
+
+
+def test_damage_is_handed_on() -> None:
+    """Whatever is cut short or wrong anywhere is not judged here: it comes out no longer than it was."""
+    for name, data in odd.damaged(seed=5, each=30):
+        assert len(lean(data, name)) <= len(data)
+    for beyond in (b"\xff" * 8, b"\0" * 7 + b"\x7f"):
+        assert lean(b"II+\0\x08\0\0\0" + beyond, "a")
