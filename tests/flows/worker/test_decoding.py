@@ -94,7 +94,9 @@ def test_a_picture_of_many_strips(decoder: Decoder) -> None:
     """A picture that is handed over in pieces is whole."""
     data = odd.save(odd.noise((1501, 1203)), "PNG")
 
-    assert (np.asarray(decoder.decode(data, "a", AS_IT_IS).picture) == np.asarray(decode_image(data, "a").picture)).all()
+    assert (
+        np.asarray(decoder.decode(data, "a", AS_IT_IS).picture) == np.asarray(decode_image(data, "a").picture)
+    ).all()
 
 
 def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
