@@ -126,7 +126,7 @@ def file_sha256(path: str | Path) -> str:
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
-            raise WeightsError(f"weights file {path}: expected a file, found a folder, pipe or device")
+            raise WeightsError(f"weights file {path}: cannot be read (it is a folder, pipe or device)")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

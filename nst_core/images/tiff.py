@@ -19,7 +19,7 @@ def parts(data: bytes) -> list[Part]:
     """
     try:
         for tag, count in _tags(data):
-            if tag in _PLACES and 2 * count <= len(data):  # there are not more, whatever a damaged one says
+            if tag in _PLACES and 2 * count <= len(data):  # there are not more, whatever it says
                 check_parts(count, _PLACES[tag], MAX_PARTS)
     except (struct.error, OverflowError):  # cut short, or a place beyond any file
         pass
@@ -33,8 +33,9 @@ def _tags(data: bytes) -> Iterator[tuple[int, int]]:
     first, number, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
     at = struct.unpack_from(order + first, data, 8 if is_big else 4)[0]
     (tags,) = struct.unpack_from(order + number, data, at)
-    check_parts(tags, "tags", _MOST_TAGS)
-    at += struct.calcsize(order + number)
-    for place in range(tags):
-        tag, _, count, _ = struct.unpack_from(order + entry, data, at + place * struct.calcsize(order + entry))
+    at, entry_bytes = at + struct.calcsize(order + number), struct.calcsize(order + entry)
+    here = max(0, min(tags, (len(data) - at) // entry_bytes))
+    check_parts(here, "tags", _MOST_TAGS)
+    for place in range(here):
+        tag, _, count, _ = struct.unpack_from(order + entry, data, at + place * entry_bytes)
         yield tag, count

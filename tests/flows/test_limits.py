@@ -131,6 +131,16 @@ def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         limits_in_force()
 
 
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is no file is not waited for."""
+    os.mkfifo(tmp_path / "limits.toml")
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+
+    with pytest.raises(LimitsError, match=r"limits\.toml, named by NST_LIMITS, cannot be read: .*found a pipe"):
+        limits_in_force()
+
+
 # ---------------------------------------------------------------- places
 
 

@@ -5,7 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -198,12 +198,14 @@ def test_a_manifest_that_is_too_large_is_unusable() -> None:
     assert result.exit_code == ExitCode.UNUSABLE
 
 
-def test_a_folder_is_no_manifest() -> None:
-    """A folder in place of the manifest is an unusable command, not a trouble of the storage."""
-    os.mkdir("folder")
-    result = nst("validate", "folder")
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("kind", "make"), [("folder", os.mkdir), ("pipe", os.mkfifo)])
+def test_what_is_no_file_is_no_manifest(kind: str, make: Callable[[str], None]) -> None:
+    """A folder or a pipe in place of the manifest is an unusable command, not a trouble of the storage."""
+    make("pairs")
+    result = nst("validate", "pairs")
 
-    assert "folder" in result.stderr
+    assert f"pairs: expected a file, found a {kind}" in result.stderr
     assert result.exit_code == ExitCode.UNUSABLE
 
 

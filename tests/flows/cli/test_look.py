@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,13 +92,15 @@ def test_validate_can_leave_the_files_alone() -> None:
     assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized\n")
 
 
-def test_validate_goes_on_past_a_folder(pictures: None) -> None:
-    """A cell that names a folder is a problem of its row; the other rows are judged all the same."""
-    os.mkdir("album")
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("kind", "make"), [("folder", os.mkdir), ("pipe", os.mkfifo)])
+def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: Callable[[str], None]) -> None:
+    """A cell that names a folder or a pipe is a problem of its row; the other rows are judged all the same."""
+    make("album")
     result = nst("validate", manifest("content,style\nalbum,waves.png\ncat.png,waves.png\n"))
 
     assert result.exit_code == ExitCode.SOME_FAILED
-    assert "pairs.csv line 2: column 'content'" in result.stdout
+    assert f"pairs.csv line 2: column 'content': {Path.cwd()}/album: expected a file, found a {kind}" in result.stdout
     assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
 
 

@@ -94,7 +94,7 @@ def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Image, "new", out_of_memory)
 
-    with pytest.raises(OutOfMemory, match="cat.png: too little memory"):
+    with pytest.raises(OutOfMemory, match=r"cat\.png: too little memory"):
         read_input(address, str(storage.identity(address)))
     monkeypatch.undo()
     assert read_input(address, str(storage.identity(address))).picture.size == (64, 48)

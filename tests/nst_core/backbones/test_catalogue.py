@@ -1,6 +1,7 @@
 """catalogue: the backbones there are, and finding the weights file of one."""
 
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -132,8 +133,10 @@ def test_a_damaged_published_file_is_refused(monkeypatch: pytest.MonkeyPatch, tm
     assert all(part in str(caught.value) for part in (str(damaged), whole.sha256, file_sha256(damaged)))
 
 
-@pytest.mark.parametrize("name", ["missing.pth", "."])
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["missing.pth", ".", "pipe"])
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    """A file that is not there, or is a directory, is an error with its path."""
+    """A file that is not there, or is a directory or a pipe, is an error with its path."""
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="cannot be read"):
         given_weights("vgg19-torchvision", tmp_path / name)
