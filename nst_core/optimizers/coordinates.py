@@ -1,6 +1,7 @@
 """Image <-> the numbers that are optimised.
 
-`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam.
+`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam. Both can lead out of [0, 1]; `within_range` and
+`held_at_range` make what is optimised the picture that a file can hold.
 """
 
 from typing import Protocol
@@ -9,6 +10,20 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+
+
+def within_range(image: Tensor) -> Tensor:
+    """The picture that is saved of an image, but for rounding: clamped to [0, 1]."""
+    return image.clamp(0.0, 1.0)
+
+
+def held_at_range(image: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of a loss of `within_range(image)`, 0 where going down it would lead further out of [0, 1].
+
+    A clamped pixel has no influence at all, but with no gradient it could never come back: it keeps what pulls it in.
+    """
+    leads_out = ((image > 1.0) & (gradient < 0.0)) | ((image < 0.0) & (gradient > 0.0))
+    return gradient.masked_fill(leads_out, 0.0)
 
 
 class Coordinates(Protocol):
@@ -25,7 +40,7 @@ class Coordinates(Protocol):
 
 
 MARGIN = 0.1
-"""How far beyond [0, 1] a pastiche may go before it is clamped for saving: black and white are not at infinity."""
+"""How far beyond [0, 1] coordinates may lead: what lies there is black or white, which are then not at infinity."""
 
 EXPONENT = 0.5
 """Coefficients are divided by frequency to the power of -EXPONENT: broad strokes move first. At 0.4 and 0.65 it takes
@@ -37,7 +52,7 @@ class FourierBox:
 
     image = (1 + 2 MARGIN) * sigmoid(z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
 
-    The box keeps L-BFGS from pushing pixels out of the range that a file can hold; a plain sigmoid (MARGIN = 0) would
+    The box keeps L-BFGS from losing pixels far outside of what a file can hold; a plain sigmoid (MARGIN = 0) would
     crawl on dark or saturated photographs. The weights are a preconditioner. Scaled so that coordinates are orthonormal
     but for those weights, whose mean square is 1.
 
@@ -81,7 +96,7 @@ class FourierBox:
 
 
 class NormalisedPixels:
-    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, unbounded as there."""
+    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, and as unbounded as there."""
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.shape = (3, height, width)
