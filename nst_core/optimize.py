@@ -188,7 +188,7 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
-        return box, LBFGS(box.encode(start), history=history)
+        return box, LBFGS(box.encode(start), box.bands, history=history)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)

@@ -4,12 +4,14 @@
 `held_at_range` make what is optimised the picture that a file can hold.
 """
 
+import math
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.optimizers.bands import Bands
 
 
 def within_range(image: Tensor) -> Tensor:
@@ -47,10 +49,15 @@ EXPONENT = 0.5
 some evaluations more."""
 
 
-class FourierBox:
-    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN].
+AXES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
+"""Light and shade, and two of colour, in RGB and not yet of unit length. Fine colour counts for next to nothing, fine
+light and shade for much: apart from each other, each gets steps of its own length."""
 
-    image = (1 + 2 MARGIN) * sigmoid(z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
+
+class FourierBox:
+    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN], by axes of colour.
+
+    image = (1 + 2 MARGIN) * sigmoid(AXES' z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
 
     The box keeps L-BFGS from losing pixels far outside of what a file can hold; a plain sigmoid (MARGIN = 0) would
     crawl on dark or saturated photographs. The weights are a preconditioner. Scaled so that coordinates are orthonormal
@@ -58,10 +65,14 @@ class FourierBox:
 
     Args:
         height, width: of the image in pixels.
+
+    Attributes:
+        bands: an octave of frequencies of one axis each.
     """
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.height, self.width = height, width
+        self.axes = torch.nn.functional.normalize(torch.tensor(AXES, device=device), dim=1)
         rows = torch.fft.fftfreq(height, device=device)[:, None]
         columns = torch.fft.rfftfreq(width, device=device)[None]
         frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
@@ -73,17 +84,22 @@ class FourierBox:
             self.copies[:, -1] = 1.0
         mean_square = (self.copies * weights.square()).sum() / (height * width)
         self.scale = weights / mean_square.sqrt() / self.copies.sqrt()
+        # No frequency is above 0.75: half a cycle per pixel down and across.
+        octaves = math.floor(math.log2(max(1.0, 0.75 * max(height, width)))) + 1
+        octave = (frequency / frequency.min()).log2().long()
+        self.bands = Bands(octave.flatten(), octaves, planes=3, parts=2)
 
     def encode(self, image: Tensor) -> Tensor:
         """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
         inside = ((image + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
-        spectrum = torch.fft.rfft2(inside.logit(), norm="ortho") / self.scale
+        spectrum = torch.fft.rfft2(_turned(self.axes, inside.logit()), norm="ortho") / self.scale
         return torch.view_as_real(spectrum).flatten(1).contiguous()
 
     def decode(self, point: Tensor) -> Tensor:
         """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
         spectrum = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2)) * self.scale
-        squeezed = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho").sigmoid()
+        z = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
+        squeezed = _turned(self.axes.T, z).sigmoid()
         image: Tensor = (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
         return image
 
@@ -91,8 +107,13 @@ class FourierBox:
         """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
         # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
         slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
-        spectrum = torch.fft.rfft2(gradient * slope, norm="ortho") * (self.copies * self.scale)
+        spectrum = torch.fft.rfft2(_turned(self.axes, gradient * slope), norm="ortho") * (self.copies * self.scale)
         return torch.view_as_real(spectrum).flatten(1)
+
+
+def _turned(axes: Tensor, image: Tensor) -> Tensor:
+    """The channels of images, shape (N, 3, H, W), along other axes, shape (3, 3)."""
+    return torch.einsum("ac,nchw->nahw", axes, image)
 
 
 class NormalisedPixels:

@@ -69,9 +69,13 @@ def test_fourier_box_decodes_by_the_formula(height: int, width: int) -> None:
     box = FourierBox(height, width)
     point = torch.randn(1, 3 * height * (width // 2 + 1) * 2, generator=torch.Generator().manual_seed(0))
     coefficients = torch.view_as_complex(point.view(1, 3, height, width // 2 + 1, 2)) * box.scale
-    z = torch.fft.irfft2(coefficients, s=(height, width), norm="ortho")
+    light, red_blue, green = torch.fft.irfft2(coefficients, s=(height, width), norm="ortho")[0]
+    a, b, c = 3**-0.5, 2**-0.5, 6**-0.5
+    z = torch.stack(
+        [a * light + b * red_blue + c * green, a * light - 2 * c * green, a * light - b * red_blue + c * green]
+    )
 
-    torch.testing.assert_close(box.decode(point), WIDTH / (1.0 + torch.exp(-z)) - MARGIN)
+    torch.testing.assert_close(box.decode(point)[0], WIDTH / (1.0 + torch.exp(-z)) - MARGIN)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 20), (17, 31)])
@@ -111,6 +115,25 @@ def test_fourier_box_weights_fall_with_the_root_of_frequency(height: int, width:
         for column in range(width // 2 + 1):
             frequency = max(lowest, math.hypot(min(row, height - row) / height, column / width))
             assert weights[row][column] / weights[0][0] == pytest.approx((frequency / lowest) ** -0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 20), (17, 31)])
+def test_fourier_box_bands_are_octaves_of_an_axis(height: int, width: int) -> None:
+    """Two coordinates share a band just when they are of one axis and their frequencies of one octave."""
+    box = FourierBox(height, width)
+    lowest = 1.0 / max(height, width)
+
+    bands = box.bands.spread(torch.arange(box.bands.count).float()[None])[0].view(3, height, width // 2 + 1, 2)
+
+    band_of: dict[tuple[int, int], set[float]] = {}
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            frequency = max(lowest, math.hypot(min(row, height - row) / height, column / width))
+            octave = math.floor(math.log2(frequency / lowest) + 1e-6)
+            for axis in range(3):
+                band_of.setdefault((axis, octave), set()).update(bands[axis, row, column].tolist())
+    assert all(len(members) == 1 for members in band_of.values())
+    assert len(set.union(*band_of.values())) == len(band_of)
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nst_core.optimizers.bands import Bands
 from nst_core.optimizers.lbfgs import FIRST_STEP, LBFGS
 
 Function = Callable[[Tensor], Tensor]
@@ -207,11 +208,21 @@ def test_the_minimum_is_reached(function: Function, start: list[float], minimum:
 # ---- The direction
 
 
-def dense_direction(points: NDArray[Any], gradients: NDArray[Any], history: int) -> NDArray[Any]:
-    """-H g with the inverse Hessian H as a matrix: Nocedal and Wright, eq. 7.19, from the last pairs of a path."""
+def dense_direction(
+    points: NDArray[Any], gradients: NDArray[Any], history: int, bands: tuple[int, ...] | None = None
+) -> NDArray[Any]:
+    """-H g with the inverse Hessian H as a matrix: Nocedal and Wright, eq. 7.19, from the last pairs of a path.
+
+    It begins with a diagonal: in each band the steps' root mean square over that of the changes, all times what the
+    last pair calls for.
+    """
     steps, changes = np.diff(points, axis=0)[-history:], np.diff(gradients, axis=0)[-history:]
     identity = np.eye(points.shape[1])
-    H = identity * (steps[-1] @ changes[-1]) / (changes[-1] @ changes[-1])
+    band_of = np.zeros(points.shape[1], dtype=int) if bands is None else np.array(bands)
+    shape = np.array(
+        [np.linalg.norm(steps[:, band_of == b]) / np.linalg.norm(changes[:, band_of == b]) for b in band_of]
+    )
+    H = np.diag(shape) * (steps[-1] @ changes[-1]) / (shape @ changes[-1] ** 2)
     for s, y in zip(steps, changes, strict=True):
         rho = 1.0 / (s @ y)
         H = (identity - rho * np.outer(s, y)) @ H @ (identity - rho * np.outer(y, s)) + rho * np.outer(s, s)
@@ -230,6 +241,44 @@ def test_unit_steps_follow_the_formula(history: int) -> None:
         expected = dense_direction(points[:told], gradients[:told], history)
         found = points[told] - points[told - 1]
         assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("history", [1, 3, 20])
+def test_each_band_has_its_own_curvature(history: int) -> None:
+    """With bands the matrix begins with a value for each, learned from the pairs that are stored."""
+    bands = (0, 1, 1, 0, 2, 2, 1)
+    start = [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]]
+    path = minimise(ellipse, start, 12, bands=Bands(torch.tensor(bands), 3), history=history, noise=100.0)
+    points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
+
+    assert bool(path.accepted.all())
+    for told in range(2, 12):
+        expected = dense_direction(points[:told], gradients[:told], history, bands)
+        found = points[told] - points[told - 1]
+        assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
+
+
+def test_bands_pay_where_curvatures_differ() -> None:
+    """Two bands of a hundred coordinates, one ten thousand times as stiff and neither even: far fewer evaluations."""
+    stiffness = torch.cat([torch.logspace(0, 1, 100), torch.logspace(4, 5, 100)])
+    start, bands = torch.full((1, 200), 2.0), Bands(torch.arange(200) // 100, 2)
+
+    def valley(x: Tensor) -> Tensor:
+        return 0.5 * (stiffness * (x - 1.0).square()).sum(dim=1)
+
+    alike, apart = minimise(valley, start, 30), minimise(valley, start, 30, bands=bands)
+
+    assert apart.kept_values()[-1] < 0.01 * alike.kept_values()[-1]
+
+
+def test_a_band_without_a_slope_harms_no_other() -> None:
+    """Where nothing depends on a band, its coordinates stay, all is finite and the minimum is found."""
+    bands = Bands(torch.tensor([0, 1, 0, 1]), 2)
+
+    path = minimise(lambda x: ellipse(x[:, ::2]), [[3.0, 7.0, -4.0, 9.0]], 40, bands=bands)
+
+    assert path.kept_values()[-1] == pytest.approx(0.0, abs=1e-6)
+    assert path.points[-1, 0, 1::2].tolist() == [7.0, 9.0]
 
 
 def test_history_is_limited_by_its_length() -> None:
