@@ -111,7 +111,7 @@ class _Batch:
     def advance(self) -> LossTerms:
         """One evaluation of every pastiche, and a step of the optimizer."""
         terms, gradients = evaluate(self.loss, self.coordinates, self.optimizer.point)
-        improved = torch.isfinite(terms.total) & (terms.total < self.lowest)
+        improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
         self.best = torch.where(improved[:, None], self.optimizer.point, self.best)
         # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
