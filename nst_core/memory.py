@@ -27,7 +27,7 @@ ENTERING = 32
 LIBRARY = 40
 """Floats per pixel that convolutions take for a while, and what is not given back at once."""
 
-POINT_COPIES = 15
+POINT_COPIES = 14
 """fp32 copies of a pastiche: coordinates, gradients, spectra, the inverse Hessian's diagonal, the best one seen."""
 
 KEEP_ALL = False

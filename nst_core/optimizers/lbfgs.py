@@ -85,7 +85,8 @@ class LBFGS:
         self.squares_of_s = torch.zeros(rows, history, self.bands.count, device=start.device)
         self.squares_of_y = torch.zeros_like(self.squares_of_s)
         self.stored = torch.zeros_like(self.steps)
-        self.diagonal = torch.ones_like(start)
+        # The inverse Hessian without history, one value per band.
+        self.diagonal = torch.ones(rows, self.bands.count, device=start.device)
         self._started = False
 
     def tell(self, values: Tensor, gradients: Tensor) -> None:
@@ -140,11 +141,12 @@ class LBFGS:
         self.y[rows, slots] = torch.where(column, y, self.y[rows, slots])
         # Only products of a pair with older ones are ever read, so the new row of s.y stays as it is.
         self.sy[rows, :, slots] = torch.where(column, _products(self.s, y), self.sy[rows, :, slots])
-        for squares, vectors in ((self.squares_of_s, s), (self.squares_of_y, y)):
-            squares[rows, slots] = torch.where(column, self.bands.square_sums(vectors), squares[rows, slots])
+        of_s, of_y = self.bands.square_sums(s), self.bands.square_sums(y)
+        self.squares_of_s[rows, slots] = torch.where(column, of_s, self.squares_of_s[rows, slots])
+        self.squares_of_y[rows, slots] = torch.where(column, of_y, self.squares_of_y[rows, slots])
         self.stored = self.stored + curved
-        shape = self.bands.spread(self._shape())
-        along_y = sy / (y.square() * shape).sum(dim=1)
+        shape = self._shape()
+        along_y = sy / (of_y * shape).sum(dim=1)
         self.diagonal = torch.where(column, along_y[:, None] * shape, self.diagonal)
 
     def _shape(self) -> Tensor:
@@ -188,18 +190,19 @@ class LBFGS:
         ages = torch.arange(self.history, device=self.stored.device)
         order = (self.stored[:, None] + ages) % self.history
         empty = ages < self.history - self.stored[:, None]
-        sy, yy = _reorder(self.sy, order), _reorder(_weighted_products(self.y, self.diagonal), order)
+        diagonal = self.bands.spread(self.diagonal)
+        sy, yy = _reorder(self.sy, order), _reorder(_weighted_products(self.y, diagonal), order)
         unused = empty[:, :, None] | empty[:, None, :]
         upper = sy.triu().masked_fill(unused, 0.0) + torch.diag_embed(empty.double())
         yy = yy.masked_fill(unused, 0.0)
-        scaled = self.diagonal * self.gradient
+        scaled = diagonal * self.gradient
         with_s = _products(self.s, self.gradient).gather(1, order).masked_fill(empty, 0.0)
         with_y = _products(self.y, scaled).gather(1, order).masked_fill(empty, 0.0)
         a = torch.linalg.solve_triangular(upper, with_s[:, :, None], upper=True)[:, :, 0]
         right = upper.diagonal(dim1=1, dim2=2) * a + (yy @ a[:, :, None])[:, :, 0] - with_y
         u = torch.linalg.solve_triangular(upper.mT, right[:, :, None], upper=False)[:, :, 0]
         u, a = (torch.zeros_like(one).scatter(1, order, one) for one in (u, a))
-        return -(scaled + _combine(u, self.s) - self.diagonal * _combine(a, self.y))
+        return -(scaled + _combine(u, self.s) - diagonal * _combine(a, self.y))
 
     def _shorten(self, bad: Tensor, values: Tensor) -> None:
         slope = (self.gradient * self.direction).sum(dim=1)
