@@ -27,8 +27,8 @@ ENTERING = 32
 LIBRARY = 40
 """Floats per pixel that convolutions take for a while, and what is not given back at once."""
 
-POINT_COPIES = 12
-"""fp32 copies of a pastiche: coordinates, gradients, spectra, the best one seen."""
+POINT_COPIES = 14
+"""fp32 copies of a pastiche: coordinates, gradients, spectra, the inverse Hessian's diagonal, the best one seen."""
 
 KEEP_ALL = False
 """For `MemoryPlan.recompute`."""

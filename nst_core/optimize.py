@@ -1,11 +1,12 @@
 """The one loop for every optimizer and objective, and when it stops.
 
+What is optimised is what is saved: losses are those of pastiches clamped to [0, 1], whatever the coordinates.
 Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more.
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -16,7 +17,13 @@ from torch import Tensor
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.optimizers.adam import Adam
-from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
+from nst_core.optimizers.coordinates import (
+    Coordinates,
+    FourierBox,
+    NormalisedPixels,
+    held_at_range,
+    within_range,
+)
 from nst_core.optimizers.lbfgs import HISTORY, LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
@@ -24,7 +31,7 @@ from nst_core.options import StylizeOptions
 StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
 
 LEAST_CHANGE = 1e-3
-"""Relative fall of the loss before a picture that missed the threshold is looked at again."""
+"""Relative fall of the loss before a picture that missed the threshold is measured again."""
 
 DIVERGED_AFTER = 10
 """Evaluations in a row that are not finite before a pastiche is given up; L-BFGS shortens its step in between."""
@@ -41,7 +48,7 @@ class StepReport:
         evaluation: 1, 2, ... at this level.
         losses: as the optimizer sees them, at the level's size.
         seconds: since the level began.
-        look: makes the best pastiche so far, shape (1, 3, H, W) of the level's size, on its device, not clamped. To be
+        look: makes the best pastiche so far, shape (1, 3, H, W) of the level's size, in [0, 1], on its device. To be
             called before the report's listener returns; it costs nothing where nobody looks.
     """
 
@@ -57,7 +64,7 @@ class StepReport:
 OnStep = Callable[[StepReport], None]
 
 Confirm = Callable[[int, Tensor], float]
-"""(place in the batch, pastiche of shape (1, 3, H, W)) -> total loss of the picture that would be saved of it."""
+"""(place in the batch, pastiche of shape (1, 3, H, W)) -> fp32 total loss of the 8-bit picture made of it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ class Outcome:
     """How the optimisation of one pastiche ended.
 
     Attributes:
-        pastiche: the best one seen, shape (1, 3, H, W), not clamped.
+        pastiche: the best one seen, shape (1, 3, H, W), in [0, 1].
         losses: of that pastiche, as the optimizer saw them.
         steps: accepted steps.
         evaluations: passes forward and backward, the first one included.
@@ -88,7 +95,41 @@ class _Progress:
     best_totals: list[float] = field(default_factory=list)
     evaluations: int = 0
     not_finite: int = 0
-    aim: float | None = None  # the loss below which the saved one is expected to meet the threshold
+    look_below: float = math.inf  # the loss at which the saved picture is worth measuring (again)
+
+
+class _Batch:
+    """What is optimised: the best point of each pastiche so far, and where to evaluate next."""
+
+    def __init__(self, start: Tensor, loss: PerceptualLoss, options: StylizeOptions, history: int) -> None:
+        self.loss = loss
+        self.coordinates, self.optimizer = _choose_optimizer(start, options, history)
+        self.best = self.optimizer.point.clone()
+        self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
+        self.unit: Tensor | None = None
+
+    def advance(self) -> LossTerms:
+        """One evaluation of every pastiche, and a step of the optimizer."""
+        terms, gradients = evaluate(self.loss, self.coordinates, self.optimizer.point)
+        improved = terms.total < self.lowest  # never, where it is not a number
+        self.lowest = torch.where(improved, terms.total, self.lowest)
+        self.best = torch.where(improved[:, None], self.optimizer.point, self.best)
+        # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
+        self.unit = _unit(terms.total) if self.unit is None else self.unit
+        self.optimizer.tell(terms.total / self.unit, gradients / self.unit[:, None])
+        return terms
+
+    def pastiche(self, row: int) -> Tensor:
+        """The best one of a row, shape (1, 3, H, W), in [0, 1]."""
+        return within_range(self.coordinates.decode(self.best[row : row + 1]))
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with some of the rows only."""
+        assert self.unit is not None, "nothing stops before its first evaluation"
+        index = torch.tensor(rows, dtype=torch.int64, device=self.best.device)
+        self.optimizer.keep(index)
+        self.loss, self.best = self.loss.keep(index), self.best[index]
+        self.unit, self.lowest = self.unit[index], self.lowest[index]
 
 
 def optimize(
@@ -108,53 +149,37 @@ def optimize(
         loss: of the same batch.
         options: resolved.
         on_step: called after every evaluation of every pastiche.
-        confirm: asked before a pastiche stops at `loss_threshold`, so that what holds for the optimizer's own loss,
-            of pixels not yet clamped and in its own precision, holds for the saved picture. None takes its word.
+        confirm: asked before a pastiche stops at `loss_threshold`: rounding, to 8 bits and to the optimizer's
+            precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
         level: for the reports alone.
         history: pairs that L-BFGS keeps.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
     """
-    assert options.steps is not None, "options must be resolved"
     began = time.monotonic()
-    coordinates, optimizer = _choose_optimizer(start, options, history)
-    progress = [_Progress(pair, aim=options.loss_threshold) for pair in range(start.shape[0])]
-    best = optimizer.point.clone()
-    lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
+    batch = _Batch(start, loss, options, history)
+    progress = [_Progress(pair) for pair in range(start.shape[0])]
     outcomes: dict[int, Outcome] = {}
-    unit: Tensor | None = None
     while progress:
-        terms, gradients = evaluate(loss, coordinates, optimizer.point)
-        improved = torch.isfinite(terms.total) & (terms.total < lowest)
-        lowest = torch.where(improved, terms.total, lowest)
-        best = torch.where(improved[:, None], optimizer.point, best)
-        # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
-        unit = _unit(terms.total) if unit is None else unit
-        optimizer.tell(terms.total / unit, gradients / unit[:, None])
+        terms = batch.advance()
         # The one place where the host waits for a device, after all the work of this step has been handed out.
-        losses, steps = terms.values(), optimizer.steps.tolist()
+        losses, steps = terms.values(), batch.optimizer.steps.tolist()
         for one, seen in zip(progress, losses, strict=True):
             _note(one, seen)
         seconds = time.monotonic() - began
         if on_step is not None:
-            looks = [partial(_look, coordinates, best[row : row + 1]) for row in range(len(progress))]
-            _report(on_step, level, progress, losses, steps, seconds, looks)
+            _report(on_step, level, progress, losses, steps, seconds, batch)
+        going = []
         for row, one in enumerate(progress):
-            if confirm is not None and _meets_aim(one):
-                _settle_aim(one, options, confirm(one.pair, coordinates.decode(best[row : row + 1])))
-        reasons = [_stop_reason(one, options, seconds) for one in progress]
-        for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
-            if reason is not None:
-                pastiche = coordinates.decode(best[row : row + 1])
-                outcomes[one.pair] = Outcome(
-                    pastiche, one.best or losses[row], steps[row], one.evaluations, reason, seconds
-                )
-        going = [row for row, reason in enumerate(reasons) if reason is None]
+            reason = _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
+            if reason is None:
+                going.append(row)
+                continue
+            best = one.best or losses[row]
+            outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
         if len(going) < len(progress):
-            index = torch.tensor(going, dtype=torch.int64, device=best.device)
-            optimizer.keep(index)
-            loss, best, unit, lowest = loss.keep(index), best[index], unit[index], lowest[index]
+            batch.keep(going)
             progress = [progress[row] for row in going]
     return [outcomes[pair] for pair in sorted(outcomes)]
 
@@ -163,17 +188,17 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
-        return box, LBFGS(box.encode(start), history=history)
+        return box, LBFGS(box.encode(start), box.bands, history=history)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
 
 
 def evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
-    """Losses at a point, and their gradients with respect to the coordinates, shape (N, n)."""
+    """Losses of the pictures at a point, and their gradients with respect to the coordinates, shape (N, n)."""
     image = coordinates.decode(point)
-    terms, pixel_gradients = loss.with_gradient(image)
-    return terms, coordinates.pull_back(image, pixel_gradients)
+    terms, gradient = loss.with_gradient(within_range(image))
+    return terms, coordinates.pull_back(image, held_at_range(image, gradient))
 
 
 def _unit(first: Tensor) -> Tensor:
@@ -198,23 +223,27 @@ def _report(
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
-    looks: Sequence[Callable[[], Tensor]],
+    batch: _Batch,
 ) -> None:
-    for one, seen, step, look in zip(progress, losses, steps, looks, strict=True):
-        on_step(StepReport(one.pair, level, step, one.evaluations, seen, seconds, look))
+    for row, one in enumerate(progress):
+        look = partial(batch.pastiche, row)
+        on_step(StepReport(one.pair, level, steps[row], one.evaluations, losses[row], seconds, look))
 
 
-def _look(coordinates: Coordinates, point: Tensor) -> Tensor:
-    return coordinates.decode(point)
+def _saved_loss(batch: _Batch, row: int, one: _Progress, confirm: Confirm | None) -> float:
+    assert one.best is not None, "there is a pastiche to save"
+    return one.best.total if confirm is None else confirm(one.pair, batch.pastiche(row))
 
 
-def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> StopReason | None:
+def _stop_reason(
+    one: _Progress, options: StylizeOptions, seconds: float, saved_loss: Callable[[], float]
+) -> StopReason | None:
     assert options.steps is not None, "options must be resolved"
     if one.best is None or one.not_finite >= DIVERGED_AFTER:
         return "diverged"
     if one.best.total == 0.0:
         return "settled"
-    if _meets_aim(one):
+    if _meets_threshold(one, one.best.total, options.loss_threshold, saved_loss):
         return "threshold"
     if one.evaluations > options.steps:
         return "steps"
@@ -223,16 +252,12 @@ def _stop_reason(one: _Progress, options: StylizeOptions, seconds: float) -> Sto
     return "settled" if _settled(one.best_totals, options) else None
 
 
-def _meets_aim(one: _Progress) -> bool:
-    return one.aim is not None and one.best is not None and one.best.total <= one.aim
-
-
-def _settle_aim(one: _Progress, options: StylizeOptions, saved: float) -> None:
-    """Where the saved picture does not meet the threshold yet, aim lower by as much as it is above."""
-    assert one.best is not None, "there is a pastiche to save"
-    assert options.loss_threshold is not None, "there is a threshold to meet"
-    if not saved <= options.loss_threshold:
-        one.aim = min(one.best.total * options.loss_threshold / saved, one.best.total * (1.0 - LEAST_CHANGE))
+def _meets_threshold(one: _Progress, best: float, threshold: float | None, saved_loss: Callable[[], float]) -> bool:
+    """Whether the saved picture does; it is measured where the optimizer's loss does, and anew only after a fall."""
+    if threshold is None or best > min(threshold, one.look_below):
+        return False
+    one.look_below = best * (1.0 - LEAST_CHANGE)
+    return saved_loss() <= threshold
 
 
 def _settled(best_totals: list[float], options: StylizeOptions) -> bool:

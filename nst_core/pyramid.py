@@ -111,7 +111,7 @@ def refine_from_coarse(
         start = level_initial if coarser is None else refine(level_initial, *coarser)
         loss = _loss(contents, styles, coarse_options, backbone, level)
         outcomes = optimize(start, loss, coarse_options, on_step, level=level)
-        coarser = level_initial, torch.cat([outcome.pastiche for outcome in outcomes]).clamp(0.0, 1.0)
+        coarser = level_initial, torch.cat([outcome.pastiche for outcome in outcomes])
         evaluations.append([outcome.evaluations for outcome in outcomes])
     assert coarser is not None, "there is a coarse level"
     return Refined(refine(initial, *coarser), tuple(zip(*evaluations, strict=True)))

@@ -193,7 +193,7 @@ def _stylize(
     loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, style, options)
 
     def saved_loss(pair: int, pastiche: Tensor) -> float:
-        picture = pastiche.clamp(0.0, 1.0).mul(255.0).round().div(255.0)
+        picture = pastiche.mul(255.0).round().div(255.0)
         with torch.no_grad():
             return exact.keep(torch.tensor([pair], device=pastiche.device))(picture).values()[0].total
 
@@ -268,7 +268,7 @@ def _result(
             + ("" if options.optimizer == "lbfgs" else ", a lower learning rate or optimizer lbfgs")
         )
     return StylizeResult(
-        pastiche=outcome.pastiche.clamp(0.0, 1.0).cpu(),
+        pastiche=outcome.pastiche.cpu(),
         initial=initial,
         steps=outcome.steps,
         evaluations=outcome.evaluations,

@@ -1,6 +1,7 @@
 """L-BFGS and Adam over a batch of pastiches, every pastiche with its own state, and the coordinates they work in.
 
     coordinates  image <-> the numbers that are optimised
+    bands        groups of coordinates that are scaled alike
     lbfgs        L-BFGS with its own history, step length and step control per pastiche
     adam         Adam
     protocol     what both offer: `point` to evaluate, `tell` with what was found there

@@ -1,14 +1,31 @@
 """Image <-> the numbers that are optimised.
 
-`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam.
+`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam. Both can lead out of [0, 1]; `within_range` and
+`held_at_range` make what is optimised the picture that a file can hold.
 """
 
+import math
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.optimizers.bands import Bands
+
+
+def within_range(image: Tensor) -> Tensor:
+    """The picture that is saved of an image, but for rounding: clamped to [0, 1]."""
+    return image.clamp(0.0, 1.0)
+
+
+def held_at_range(image: Tensor, gradient: Tensor) -> Tensor:
+    """The gradient of a loss of `within_range(image)`, 0 where going down it would lead further out of [0, 1].
+
+    A clamped pixel has no influence at all, but with no gradient it could never come back: it keeps what pulls it in.
+    """
+    leads_out = ((image > 1.0) & (gradient < 0.0)) | ((image < 0.0) & (gradient > 0.0))
+    return gradient.masked_fill(leads_out, 0.0)
 
 
 class Coordinates(Protocol):
@@ -25,28 +42,37 @@ class Coordinates(Protocol):
 
 
 MARGIN = 0.1
-"""How far beyond [0, 1] a pastiche may go before it is clamped for saving: black and white are not at infinity."""
+"""How far beyond [0, 1] coordinates may lead: what lies there is black or white, which are then not at infinity."""
 
 EXPONENT = 0.5
 """Coefficients are divided by frequency to the power of -EXPONENT: broad strokes move first. At 0.4 and 0.65 it takes
 some evaluations more."""
 
 
+AXES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
+"""Light and shade, and two of colour, in RGB and not yet of unit length. Fine colour counts for next to nothing, fine
+light and shade for much: apart from each other, each gets steps of its own length."""
+
+
 class FourierBox:
-    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN].
+    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN], by axes of colour.
 
-    image = (1 + 2 MARGIN) * sigmoid(z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
+    image = (1 + 2 MARGIN) * sigmoid(AXES' z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
 
-    The box keeps L-BFGS from pushing pixels out of the range that a file can hold; a plain sigmoid (MARGIN = 0) would
+    The box keeps L-BFGS from losing pixels far outside of what a file can hold; a plain sigmoid (MARGIN = 0) would
     crawl on dark or saturated photographs. The weights are a preconditioner. Scaled so that coordinates are orthonormal
     but for those weights, whose mean square is 1.
 
     Args:
         height, width: of the image in pixels.
+
+    Attributes:
+        bands: an octave of frequencies of one axis each.
     """
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.height, self.width = height, width
+        self.axes = torch.nn.functional.normalize(torch.tensor(AXES, device=device), dim=1)
         rows = torch.fft.fftfreq(height, device=device)[:, None]
         columns = torch.fft.rfftfreq(width, device=device)[None]
         frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
@@ -58,17 +84,22 @@ class FourierBox:
             self.copies[:, -1] = 1.0
         mean_square = (self.copies * weights.square()).sum() / (height * width)
         self.scale = weights / mean_square.sqrt() / self.copies.sqrt()
+        # No frequency is above 0.75: half a cycle per pixel down and across.
+        octaves = math.floor(math.log2(max(1.0, 0.75 * max(height, width)))) + 1
+        octave = (frequency / frequency.min()).log2().long()
+        self.bands = Bands(octave.flatten(), octaves, planes=3, parts=2)
 
     def encode(self, image: Tensor) -> Tensor:
         """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
         inside = ((image + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
-        spectrum = torch.fft.rfft2(inside.logit(), norm="ortho") / self.scale
+        spectrum = torch.fft.rfft2(_turned(self.axes, inside.logit()), norm="ortho") / self.scale
         return torch.view_as_real(spectrum).flatten(1).contiguous()
 
     def decode(self, point: Tensor) -> Tensor:
         """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
         spectrum = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2)) * self.scale
-        squeezed = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho").sigmoid()
+        z = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
+        squeezed = _turned(self.axes.T, z).sigmoid()
         image: Tensor = (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
         return image
 
@@ -76,12 +107,17 @@ class FourierBox:
         """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
         # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
         slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
-        spectrum = torch.fft.rfft2(gradient * slope, norm="ortho") * (self.copies * self.scale)
+        spectrum = torch.fft.rfft2(_turned(self.axes, gradient * slope), norm="ortho") * (self.copies * self.scale)
         return torch.view_as_real(spectrum).flatten(1)
 
 
+def _turned(axes: Tensor, image: Tensor) -> Tensor:
+    """The channels of images, shape (N, 3, H, W), along other axes, shape (3, 3)."""
+    return torch.einsum("ac,nchw->nahw", axes, image)
+
+
 class NormalisedPixels:
-    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, unbounded as there."""
+    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, and as unbounded as there."""
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.shape = (3, height, width)

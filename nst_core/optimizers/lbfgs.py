@@ -12,6 +12,10 @@ judged by the one evaluation it costs. Three departures, each there so that no o
 
 Nothing depends on the scale of the objective: f and 1000 f take the same path.
 
+Where the history ends the inverse Hessian is taken to be diagonal, with one value per band of coordinates: how far the
+stored steps went there, over how much the gradient changed. So the optimizer learns which bands (fine colour, broad
+light and shade) want long steps for this pair, where one value for all would be that of the stiffest.
+
 The direction comes from the compact form of the inverse Hessian (Byrd, Nocedal and Schnabel, 1994, theorem 2.2), which
 equals the two-loop recursion and reads the history in a few large matrix products instead of forty small ones. No step
 asks the device for a number, so that a GPU never waits for the host.
@@ -19,6 +23,8 @@ asks the device for a number, so that a GPU never waits for the host.
 
 import torch
 from torch import Tensor
+
+from nst_core.optimizers.bands import Bands, one_band
 
 HISTORY = 20
 FIRST_STEP = 0.07
@@ -30,6 +36,8 @@ SHORTEST_CUT, LONGEST_CUT = 0.1, 0.5
 LEAST_CURVATURE = 1e-10
 """Smallest s.y / (|s| |y|) of a stored pair."""
 RESTART_AFTER = 6
+CHUNK = 1 << 16
+"""Coordinates at once where all stored vectors are weighted: a copy of them all would double what they take."""
 
 
 class LBFGS:
@@ -37,6 +45,7 @@ class LBFGS:
 
     Args:
         start: shape (N, n), float32.
+        bands: groups of coordinates whose curvature is learned; all alike if None.
         history: pairs (s, y) kept per row.
         first_step: root mean square change of a row's coordinates in its first step.
         noise: relative rise of the value that is accepted as rounding.
@@ -48,9 +57,16 @@ class LBFGS:
     """
 
     def __init__(
-        self, start: Tensor, *, history: int = HISTORY, first_step: float = FIRST_STEP, noise: float = NOISE
+        self,
+        start: Tensor,
+        bands: Bands | None = None,
+        *,
+        history: int = HISTORY,
+        first_step: float = FIRST_STEP,
+        noise: float = NOISE,
     ) -> None:
         rows, size = start.shape
+        self.bands = one_band(size, start.device) if bands is None else bands
         self.history, self.first_step, self.noise = history, first_step, noise
         self.point = start.clone()
         self.steps = torch.zeros(rows, dtype=torch.int64, device=start.device)
@@ -63,11 +79,14 @@ class LBFGS:
         # Pair k of a row lies in slot k modulo `history`. Slots that are not in use hold zeros in the products below.
         self.s = torch.zeros(rows, history, size, device=start.device)
         self.y = torch.zeros_like(self.s)
-        # Inner products s_i.y_j and y_i.y_j of the stored pairs, by slots, in float64: two small systems are solved.
+        # Inner products s_i.y_j of the stored pairs, by slots, in float64: two small systems are solved.
         self.sy = torch.zeros(rows, history, history, dtype=torch.float64, device=start.device)
-        self.yy = torch.zeros_like(self.sy)
+        # Squared lengths of the stored pairs in each band, by slots.
+        self.squares_of_s = torch.zeros(rows, history, self.bands.count, device=start.device)
+        self.squares_of_y = torch.zeros_like(self.squares_of_s)
         self.stored = torch.zeros_like(self.steps)
-        self.gamma = torch.ones(rows, device=start.device)
+        # The inverse Hessian without history, one value per band.
+        self.diagonal = torch.ones(rows, self.bands.count, device=start.device)
         self._started = False
 
     def tell(self, values: Tensor, gradients: Tensor) -> None:
@@ -95,11 +114,12 @@ class LBFGS:
             "length",
             "values",
             "stored",
-            "gamma",
+            "diagonal",
             "s",
             "y",
             "sy",
-            "yy",
+            "squares_of_s",
+            "squares_of_y",
         ):
             setattr(self, name, getattr(self, name)[index])
 
@@ -121,10 +141,21 @@ class LBFGS:
         self.y[rows, slots] = torch.where(column, y, self.y[rows, slots])
         # Only products of a pair with older ones are ever read, so the new row of s.y stays as it is.
         self.sy[rows, :, slots] = torch.where(column, _products(self.s, y), self.sy[rows, :, slots])
-        with_y = torch.where(column, _products(self.y, y), self.yy[rows, slots])
-        self.yy[rows, slots], self.yy[rows, :, slots] = with_y, with_y
-        self.gamma = torch.where(curved, sy / yy, self.gamma)
+        of_s, of_y = self.bands.square_sums(s), self.bands.square_sums(y)
+        self.squares_of_s[rows, slots] = torch.where(column, of_s, self.squares_of_s[rows, slots])
+        self.squares_of_y[rows, slots] = torch.where(column, of_y, self.squares_of_y[rows, slots])
         self.stored = self.stored + curved
+        shape = self._shape()
+        along_y = sy / (of_y * shape).sum(dim=1)
+        self.diagonal = torch.where(column, along_y[:, None] * shape, self.diagonal)
+
+    def _shape(self) -> Tensor:
+        """Steps over changes of the gradient in each band, root mean squares of the stored pairs, shape (N, bands)."""
+        used = torch.arange(self.history, device=self.stored.device) < self.stored[:, None]
+        steps = (self.squares_of_s * used[:, :, None]).sum(dim=1)
+        changes = (self.squares_of_y * used[:, :, None]).sum(dim=1)
+        of_all = steps.sum(dim=1, keepdim=True) / changes.sum(dim=1, keepdim=True)
+        return torch.where((steps > 0) & (changes > 0), steps / changes, of_all).sqrt()
 
     def _accept(self, good: Tensor, values: Tensor, gradients: Tensor) -> None:
         column = good[:, None]
@@ -152,27 +183,26 @@ class LBFGS:
     def _quasi_newton(self) -> Tensor:
         """Minus the inverse Hessian times the gradient.
 
-        With R the upper triangle of s.y by age, D its diagonal and H the inverse Hessian,
-        H g = gamma g + S u - gamma Y a,   a = R^-1 S'g,   u = R^-T ((D + gamma Y'Y) a - gamma Y'g).
+        With R the upper triangle of s.y by age, D its diagonal, E the inverse Hessian without history (diagonal) and H
+        with it,  H g = E g + S u - E Y a,   a = R^-1 S'g,   u = R^-T ((D + Y'E Y) a - Y'E g).
         """
         # The next slot to be written is that of the oldest pair, so this puts the oldest first.
         ages = torch.arange(self.history, device=self.stored.device)
         order = (self.stored[:, None] + ages) % self.history
         empty = ages < self.history - self.stored[:, None]
-        sy, yy = _reorder(self.sy, order), _reorder(self.yy, order)
+        diagonal = self.bands.spread(self.diagonal)
+        sy, yy = _reorder(self.sy, order), _reorder(_weighted_products(self.y, diagonal), order)
         unused = empty[:, :, None] | empty[:, None, :]
         upper = sy.triu().masked_fill(unused, 0.0) + torch.diag_embed(empty.double())
         yy = yy.masked_fill(unused, 0.0)
-        gamma = self.gamma.double()[:, None]
+        scaled = diagonal * self.gradient
         with_s = _products(self.s, self.gradient).gather(1, order).masked_fill(empty, 0.0)
-        with_y = _products(self.y, self.gradient).gather(1, order).masked_fill(empty, 0.0)
+        with_y = _products(self.y, scaled).gather(1, order).masked_fill(empty, 0.0)
         a = torch.linalg.solve_triangular(upper, with_s[:, :, None], upper=True)[:, :, 0]
-        diagonal = upper.diagonal(dim1=1, dim2=2)
-        right = diagonal * a + gamma * ((yy @ a[:, :, None])[:, :, 0] - with_y)
+        right = upper.diagonal(dim1=1, dim2=2) * a + (yy @ a[:, :, None])[:, :, 0] - with_y
         u = torch.linalg.solve_triangular(upper.mT, right[:, :, None], upper=False)[:, :, 0]
-        by_slot = torch.zeros_like(u).scatter(1, order, u), torch.zeros_like(a).scatter(1, order, -gamma * a)
-        combined = _combine(by_slot[0], self.s) + _combine(by_slot[1], self.y)
-        return -(self.gamma[:, None] * self.gradient + combined)
+        u, a = (torch.zeros_like(one).scatter(1, order, one) for one in (u, a))
+        return -(scaled + _combine(u, self.s) - diagonal * _combine(a, self.y))
 
     def _shorten(self, bad: Tensor, values: Tensor) -> None:
         slope = (self.gradient * self.direction).sum(dim=1)
@@ -193,6 +223,14 @@ class LBFGS:
 def _products(vectors: Tensor, vector: Tensor) -> Tensor:
     """Inner products of (N, m, n) with (N, n), shape (N, m), float64."""
     return torch.bmm(vectors, vector[:, :, None])[:, :, 0].double()
+
+
+def _weighted_products(vectors: Tensor, weights: Tensor) -> Tensor:
+    """Inner products of (N, m, n) among themselves, coordinates weighted by (N, n), shape (N, m, m), float64."""
+    products = torch.zeros(*vectors.shape[:2], vectors.shape[1], dtype=torch.float64, device=vectors.device)
+    for part, weight in zip(torch.split(vectors, CHUNK, dim=2), torch.split(weights, CHUNK, dim=1), strict=True):
+        products += torch.bmm(part * weight[:, None], part.mT).double()
+    return products
 
 
 def _combine(weights: Tensor, vectors: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """24 pairs (6 contents x 4 styles) through `nst run`, against a shell loop over `pastiche`, at equal saved loss.
 
 python -m tests.benchmarks.bulk --json tests/benchmarks/results/bulk.json
+python -m tests.benchmarks.bulk --reuse tests/benchmarks/results/bulk.json --json again.json
 """
 
 import argparse
@@ -14,24 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone
+from tests.benchmarks.pairs import SpreadPair, save_pair
 from tests.benchmarks.peer_commands import Task, pastiche
-from tests.benchmarks.pictures import sample, save_square
 from tests.benchmarks.processes import Finished, run_timed
-from tests.benchmarks.report import Report, add_json_option
+from tests.benchmarks.report import Report, Row, add_json_option
+from tests.benchmarks.reuse import Earlier
 from tests.benchmarks.scoring import Pair, exact_backbone, score
 
-CONTENTS = (
-    ("astronaut", "centre"),
-    ("chelsea", "centre"),
-    ("coffee", "left"),
-    ("coffee", "right"),
-    ("rocket", "left"),
-    ("rocket", "right"),
-)
-STYLES = ("brushstrokes", "expressionist", "stained-glass", "woodcut-waves")
+CONTENTS = ("china", "grace-hopper", "rocket", "poster", "townscape", "gravel")
+STYLES = ("brushstrokes", "dusk", "stained-glass", "hatching")
+"""Names in `pairs`: photo, portrait, night, flat graphic, line drawing, texture; oil, dark, saturated, lines."""
+
 SAFETY = 0.98
-"""A row's `loss_threshold` is the peer's saved loss times this: the engine stops by its own loss, and the saved
-picture's, clamped and rounded, is a little higher. One factor for all pairs, chosen before any was run."""
+"""A row's `loss_threshold` is the peer's saved loss times this. One factor for all pairs, chosen before any was run."""
+
+ALL = tuple(SpreadPair(content, style) for content, style in itertools.product(CONTENTS, STYLES))
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,29 @@ class Named:
     pair: Pair
 
 
+@dataclass(frozen=True)
+class Loop:
+    """What the peer took for all pairs, one command after the other, and the saved loss of each by its id."""
+
+    seconds: float
+    losses: dict[str, float]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the loop, score it, run ours to the same losses, score that."""
     arguments = _arguments(argv)
-    report = Report("bulk", arguments)
+    report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
+    chosen = evenly(ALL, arguments.pairs or len(ALL))
+    if len(chosen) < len(ALL):
+        report.note(
+            f"ONLY {len(chosen)} OF {len(ALL)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
+            f"the seconds of {len(ALL)} pairs are EXTRAPOLATED in proportion, for both."
+        )
+    report.note(f"Each row's loss_threshold is the peer's saved loss of that pair times {SAFETY:g}.")
     with tempfile.TemporaryDirectory(prefix="bulk-") as name:
         folder = Path(name)
-        pairs = all_pairs(folder, arguments.size)
-        measured = evenly(pairs, arguments.pairs or len(pairs))
-        if len(measured) < len(pairs):
-            report.note(
-                f"ONLY {len(measured)} OF {len(pairs)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
-                f"the seconds of {len(pairs)} pairs are EXTRAPOLATED in proportion, for both."
-            )
-        report.note(f"Each row's loss_threshold is the peer's saved loss of that pair times {SAFETY:g}.")
-        _measure(measured, len(pairs), folder, arguments, report)
+        pairs = [Named(f"{one.content}--{one.style}", save_pair(one, arguments.size, folder)) for one in chosen]
+        report.add(_measured(pairs, folder, earlier, arguments))
     report.finish()
 
 
@@ -67,21 +73,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, metavar="K", help="only K of the 24 pairs, spread evenly")
     parser.add_argument("--max-steps", type=int, default=5000, help="of ours, per pair")
     parser.add_argument("--option", action="append", default=[], metavar="--NAME=VALUE", help="passed on to nst run")
+    parser.add_argument(
+        "--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take the loop's part from here"
+    )
     add_json_option(parser)
     return parser.parse_args(argv)
 
 
-def all_pairs(folder: Path, size_px: int) -> list[Named]:
-    """Every content with every style, as PNGs in a folder."""
-    contents = [save_square(sample(name), size_px, folder, part) for name, part in CONTENTS]  # type: ignore[arg-type]  # parts
-    styles = [save_square(sample(name), size_px, folder) for name in STYLES]
-    return [
-        Named(f"{content.stem}--{style.stem}", Pair(content, style))
-        for content, style in itertools.product(contents, styles)
-    ]
-
-
-def evenly(pairs: list[Named], count: int) -> list[Named]:
+def evenly(pairs: Sequence[SpreadPair], count: int) -> list[SpreadPair]:
     """The first so many pairs of a walk in which both content and style change at every step."""
     columns, rows = len(STYLES), len(CONTENTS)
     # 6 and 4 come back together after 12 steps; from there on the other 12 pairs.
@@ -89,43 +88,50 @@ def evenly(pairs: list[Named], count: int) -> list[Named]:
     return [pairs[place] for place in sorted(walk[:count])]
 
 
-def _measure(pairs: list[Named], whole: int, folder: Path, arguments: argparse.Namespace, report: Report) -> None:
-    theirs, peer_pictures = _run_loop(pairs, folder, arguments)
+def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: argparse.Namespace) -> Row:
     scorer = exact_backbone()
-    targets = {one.pair_id: _score(peer_pictures[one.pair_id], one, scorer) for one in pairs}
-    manifest = write_manifest(pairs, targets, folder)
-    ours = _run_nst(manifest, folder, arguments)
+    loop = _earlier_loop(pairs, earlier, arguments) or _run_loop(pairs, folder, scorer, arguments)
+    ours = _run_nst(write_manifest(pairs, loop.losses, folder), folder, arguments)
     losses = {one.pair_id: _score(path, one, scorer) for one, path in _our_pictures(pairs, folder)}
-    share = whole / len(pairs)
-    report.add(
-        {
-            "pairs": len(pairs),
-            "of_pairs": whole,
-            "size_px": arguments.size,
-            "peer": "pastiche",
-            "peer_steps": arguments.steps,
-            "peer_seconds": theirs,
-            "our_seconds": ours.seconds,
-            "times_faster": theirs / ours.seconds,
-            "extrapolated": len(pairs) < whole,
-            "peer_seconds_of_all_pairs": theirs * share,
-            "our_seconds_of_all_pairs": ours.seconds * share,
-            "safety_factor": SAFETY,
-            "pairs_above_peer": sum(losses[name] > targets[name] for name in targets),
-            "worst_loss_ratio": max(losses[name] / targets[name] for name in targets),
-            "losses": [{"pair": name, "peer": targets[name], "ours": losses[name]} for name in targets],
-        }
-    )
+    share = len(ALL) / len(pairs)
+    return {
+        "pairs": len(pairs),
+        "of_pairs": len(ALL),
+        "size_px": arguments.size,
+        "peer": "pastiche",
+        "peer_steps": arguments.steps,
+        "peer_seconds": loop.seconds,
+        "our_seconds": ours.seconds,
+        "times_faster": loop.seconds / ours.seconds,
+        "extrapolated": len(pairs) < len(ALL),
+        "peer_seconds_of_all_pairs": loop.seconds * share,
+        "our_seconds_of_all_pairs": ours.seconds * share,
+        "safety_factor": SAFETY,
+        "pairs_above_peer": sum(losses[name] > target for name, target in loop.losses.items()),
+        "worst_loss_ratio": max(losses[name] / target for name, target in loop.losses.items()),
+        "losses": [{"pair": name, "peer": target, "ours": losses[name]} for name, target in loop.losses.items()],
+    }
 
 
-def _run_loop(pairs: list[Named], folder: Path, arguments: argparse.Namespace) -> tuple[float, dict[str, Path]]:
-    """The loop's seconds, one command after the other as a shell would, and its pictures."""
+def _earlier_loop(pairs: list[Named], earlier: Earlier, arguments: argparse.Namespace) -> Loop | None:
+    """The loop over just these pairs, where it ran before."""
+    for row in earlier.rows:
+        losses = {one["pair"]: one["peer"] for one in row["losses"]}
+        same = (row["size_px"], row["peer_steps"]) == (arguments.size, arguments.steps)
+        if same and set(losses) == {one.pair_id for one in pairs}:
+            return Loop(row["peer_seconds"], losses)
+    return None
+
+
+def _run_loop(pairs: list[Named], folder: Path, scorer: Backbone, arguments: argparse.Namespace) -> Loop:
+    """The loop's seconds, one command after the other as a shell would, and the losses of its pictures."""
     pictures = {one.pair_id: folder / f"pastiche-{one.pair_id}.png" for one in pairs}
     tasks = [Task(one.pair, arguments.size, arguments.steps, pictures[one.pair_id]) for one in pairs]
-    return sum(run_timed(pastiche(task), folder=folder).seconds for task in tasks), pictures
+    seconds = sum(run_timed(pastiche(task), folder=folder).seconds for task in tasks)
+    return Loop(seconds, {one.pair_id: _score(pictures[one.pair_id], one, scorer) for one in pairs})
 
 
-def write_manifest(pairs: list[Named], targets: dict[str, float], folder: Path) -> Path:
+def write_manifest(pairs: Sequence[Named], targets: dict[str, float], folder: Path) -> Path:
     """A manifest in which every row stops at its own loss."""
     path = folder / "pairs.csv"
     with path.open("w", newline="") as file:

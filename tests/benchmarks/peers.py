@@ -1,6 +1,8 @@
 """Time to equal saved-image loss: each peer runs so many steps, then this project until its PNG is as good.
 
-python -m tests.benchmarks.peers --size 256 512 --steps 100 500 --json tests/benchmarks/results/peers.json
+python -m tests.benchmarks.peers --json tests/benchmarks/results/peers.json
+python -m tests.benchmarks.peers --reuse tests/benchmarks/results/peers.json --json again.json
+python -m tests.benchmarks.peers --content MY.jpg --style MY.jpg
 """
 
 import argparse
@@ -9,16 +11,19 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nst_core.backbones.backbone import Backbone
 from tests.benchmarks.neural_style_peer import VERSION, install
 from tests.benchmarks.ours import MARGIN
+from tests.benchmarks.pairs import PAIRS, save_pair
 from tests.benchmarks.peer_commands import NOTEBOOK, PASTICHE, Peer, Task
-from tests.benchmarks.pictures import sample, save_square
+from tests.benchmarks.pictures import save_square
 from tests.benchmarks.processes import CommandFailed, Finished, run_timed
 from tests.benchmarks.report import Report, Row, add_json_option
+from tests.benchmarks.reuse import Earlier
 from tests.benchmarks.scoring import Pair, exact_backbone, score
 from tests.benchmarks.spread import Spread, spread
 
@@ -33,26 +38,41 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"Ours first aims {MARGIN:.1%} below the peer's saved loss; a PNG that misses it is done again from the start, "
         "in the same time."
     )
+    earlier = Earlier.read(arguments.reuse)
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
         folder = Path(name)
         scorer = exact_backbone()
         for peer in _peers(arguments.peers, folder, report):
-            _compare(peer, folder, scorer, arguments, report)
+            _compare(Comparison(peer, folder, scorer, earlier, arguments), report)
     report.finish()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """With one peer: where files go, who judges, and what is known from an earlier run."""
+
+    peer: Peer
+    folder: Path
+    scorer: Backbone
+    earlier: Earlier
+    arguments: argparse.Namespace
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--content", type=Path, nargs="+", default=[sample("astronaut")])
-    parser.add_argument("--style", type=Path, nargs="+", default=[sample("expressionist")], help="one per --content")
+    parser.add_argument("--content", type=Path, nargs="+", default=[], help="pictures of your own, not the spread")
+    parser.add_argument("--style", type=Path, nargs="+", default=[], help="one per --content")
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 500], help="of the peer")
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
-    parser.add_argument("--repeats", type=int, default=3, help="of ours")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=["pastiche"])
+    parser.add_argument("--repeats", type=int, default=1, help="of ours")
     parser.add_argument("--peer-repeats", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="of ours; the peers run on the CPU")
     parser.add_argument("--precision", default="auto", help="of ours")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of ours")
+    parser.add_argument(
+        "--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take the peers' part from here"
+    )
     add_json_option(parser)
     arguments = parser.parse_args(argv)
     if len(arguments.content) != len(arguments.style):
@@ -72,42 +92,56 @@ def _peers(names: Sequence[str], folder: Path, report: Report) -> list[Peer]:
     return peers
 
 
-def _compare(peer: Peer, folder: Path, scorer: Backbone, arguments: argparse.Namespace, report: Report) -> None:
-    for size in arguments.size:
-        for content, style in zip(arguments.content, arguments.style, strict=True):
-            pair = Pair(save_square(content, size, folder), save_square(style, size, folder))
-            for steps in arguments.steps:
-                task = Task(pair, size, steps, folder / f"{peer.name}.png")
-                head = {"peer": peer.name, "pair": pair.name, "size_px": size, "peer_steps": steps}
+def _compare(comparison: Comparison, report: Report) -> None:
+    for size in comparison.arguments.size:
+        for name, pair in pairs_of(comparison.arguments, size, comparison.folder):
+            for steps in comparison.arguments.steps:
+                task = Task(pair, size, steps, comparison.folder / f"{comparison.peer.name}.png")
+                head = {"peer": comparison.peer.name, "pair": name, "size_px": size, "peer_steps": steps}
                 try:
-                    report.add(head | _one(peer, task, scorer, arguments))
+                    report.add(head | _one(comparison, head, task))
                 except CommandFailed as error:
                     report.add(head | {"failed": str(error)})
 
 
-def _one(peer: Peer, task: Task, scorer: Backbone, arguments: argparse.Namespace) -> Row:
-    theirs = spread([_run_peer(peer, task).seconds for _ in range(arguments.peer_repeats)])
-    target = score(task.output, task.pair, peer.recipe, scorer).total
-    start = score(task.pair.content, task.pair, peer.recipe, scorer).total
+def pairs_of(arguments: argparse.Namespace, size_px: int, folder: Path) -> list[tuple[str, Pair]]:
+    """The user's own pairs, or else the spread, by name."""
+    own = [
+        Pair(save_square(content, size_px, folder), save_square(style, size_px, folder))
+        for content, style in zip(arguments.content, arguments.style, strict=True)
+    ]
+    return [(pair.name, pair) for pair in own] or [(pair.name, save_pair(pair, size_px, folder)) for pair in PAIRS]
+
+
+def _one(comparison: Comparison, head: Row, task: Task) -> Row:
+    theirs = comparison.earlier.peer_part(head) or _peer_part(comparison, task)
+    target, recipe, arguments = theirs["peer_saved_loss"], theirs["recipe"], comparison.arguments
     output = task.output.with_name("ours.png")
-    runs = [run_ours(task.pair, peer.recipe, target, output, arguments) for _ in range(arguments.repeats)]
+    runs = [run_ours(task.pair, recipe, target, output, arguments) for _ in range(arguments.repeats)]
     outcomes = [json.loads(run.stdout) for run in runs]
     ours = spread([run.seconds for run in runs])
-    saved = score(output, task.pair, peer.recipe, scorer).total
-    return {
-        "recipe": peer.recipe,
-        "initial_loss": start,
-        "peer_saved_loss": target,
+    saved = score(output, task.pair, recipe, comparison.scorer).total
+    return theirs | {
         "our_saved_loss": saved,
         "reached": saved <= target and all(outcome["reached"] for outcome in outcomes),
-        "peer_seconds": dataclasses.asdict(theirs),
         "our_seconds": dataclasses.asdict(ours),
         "our_engine_seconds": dataclasses.asdict(_of(outcomes, "engine_seconds")),
         "our_evaluations": [outcome["evaluations"] for outcome in outcomes],
         "our_attempts": [outcome["attempts"] for outcome in outcomes],
         "our_precision": outcomes[0]["precision"],
-        "times_faster": theirs.median / ours.median,
-        "times_faster_engine_only": theirs.median / _of(outcomes, "engine_seconds").median,
+        "times_faster": theirs["peer_seconds"]["median"] / ours.median,
+    }
+
+
+def _peer_part(comparison: Comparison, task: Task) -> Row:
+    """What a row says of the peer alone: `reuse.PEER_PART`."""
+    peer, scorer = comparison.peer, comparison.scorer
+    seconds = spread([_run_peer(peer, task).seconds for _ in range(comparison.arguments.peer_repeats)])
+    return {
+        "recipe": peer.recipe,
+        "initial_loss": score(task.pair.content, task.pair, peer.recipe, scorer).total,
+        "peer_saved_loss": score(task.output, task.pair, peer.recipe, scorer).total,
+        "peer_seconds": dataclasses.asdict(seconds),
     }
 
 

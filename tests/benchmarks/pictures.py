@@ -21,10 +21,14 @@ def sample(name: str) -> Path:
     return IMAGES / f"{name}.jpg"
 
 
-def square(path: Path, size_px: int, part: Part = "centre") -> Image.Image:
-    """The largest square of a picture (its left or upper, middle, right or lower part), resized."""
+def opened(path: Path) -> Image.Image:
+    """A file's picture, of mode RGB."""
     with Image.open(path) as file:
-        picture = file.convert("RGB")
+        return file.convert("RGB")
+
+
+def square(picture: Image.Image, size_px: int, part: Part = "centre") -> Image.Image:
+    """The largest square of a picture (its left or upper, middle, right or lower part), resized."""
     side = min(picture.size)
     left, top = (round((length - side) * _PLACE[part]) for length in picture.size)
     return picture.resize((size_px, size_px), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
@@ -34,14 +38,13 @@ def save_square(path: Path, size_px: int, folder: Path, part: Part = "centre") -
     """The square as a PNG in a folder."""
     target = folder / f"{path.stem}-{part}-{size_px}.png"
     if not target.exists():
-        square(path, size_px, part).save(target)
+        square(opened(path), size_px, part).save(target)
     return target
 
 
 def read_tensor(path: Path) -> Tensor:
     """A PNG's pixels, shape (1, 3, H, W), in [0, 1]."""
-    with Image.open(path) as file:
-        return to_tensor(file.convert("RGB"))
+    return to_tensor(opened(path))
 
 
 def contents_of_size(
@@ -50,7 +53,7 @@ def contents_of_size(
     """Content images of one size, all different: each photograph again mirrored, then darkened step by step."""
     made: list[Tensor] = []
     for index in range(count):
-        pixels = to_tensor(square(sample(names[index % len(names)]), size_px))
+        pixels = to_tensor(square(opened(sample(names[index % len(names)])), size_px))
         again = index // len(names)
         pixels = pixels.flip(3) if again % 2 else pixels
         made.append((pixels * 0.97 ** (again // 2)).contiguous())
@@ -59,4 +62,4 @@ def contents_of_size(
 
 def style_of_size(size_px: int, name: str = "expressionist") -> Tensor:
     """A style image of one size."""
-    return torch.clone(to_tensor(square(sample(name), size_px)))
+    return torch.clone(to_tensor(square(opened(sample(name)), size_px)))

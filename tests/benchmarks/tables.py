@@ -1,5 +1,6 @@
 """A benchmark's JSON as a Markdown table: the only way in which figures reach people."""
 
+import statistics
 from typing import Any
 
 Content = dict[str, Any]
@@ -30,7 +31,35 @@ def _peers(content: Content) -> list[str]:
         "peer", "pair", "px", "its steps", "its s", "our s", "times faster", "engine s", "our evaluations",
         "loss at start", "its saved loss", "our saved loss",
     )  # fmt: skip
-    return _markdown(head, [_peer_cells(row) for row in content["rows"]])
+    return [*_over_pairs(content["rows"]), "", *_markdown(head, [_peer_cells(row) for row in content["rows"]])]
+
+
+def _over_pairs(rows: list[Row]) -> list[str]:
+    """Figures over all pairs of one peer, size and number of steps, but for those whose target was missed."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        if "failed" not in row:
+            groups.setdefault((row["peer"], str(row["size_px"]), str(row["peer_steps"])), []).append(row)
+    head = (
+        "peer", "px", "its steps", "pairs", "times faster: median", "best", "worst",
+        "our evaluations: median", "fewest", "most", "targets missed",
+    )  # fmt: skip
+    return _markdown(head, [[*group, *_group_cells(members)] for group, members in groups.items()])
+
+
+def _group_cells(rows: list[Row]) -> list[str]:
+    reached = [row for row in rows if row["reached"]]
+    faster = [row["times_faster"] for row in reached]
+    evaluations = [statistics.median(row["our_evaluations"]) for row in reached]
+    missed = str(len(rows) - len(reached))
+    if not reached:
+        return [str(len(rows)), *[""] * 6, missed]
+    return [
+        str(len(rows)),
+        *(f"{pick(faster):.1f}" for pick in (statistics.median, max, min)),
+        *(f"{pick(evaluations):g}" for pick in (statistics.median, min, max)),
+        missed,
+    ]
 
 
 def _peer_cells(row: Row) -> list[str]:

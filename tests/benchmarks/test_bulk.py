@@ -5,28 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.bulk import CONTENTS, SAFETY, STYLES, all_pairs, evenly, write_manifest
+from tests.benchmarks.bulk import ALL, CONTENTS, SAFETY, STYLES, Named, evenly, write_manifest
+from tests.benchmarks.scoring import Pair
 
-SIZE_PX = 16
 
-
-def test_a_part_of_the_pairs_varies_in_content_and_style(tmp_path: Path) -> None:
+def test_a_part_of_the_pairs_varies_in_content_and_style() -> None:
     """Four pairs have four contents and all styles; all of them are all of them, each once."""
-    pairs = all_pairs(tmp_path, SIZE_PX)
-    four = evenly(pairs, 4)
+    four = evenly(ALL, 4)
 
-    assert len({one.pair.content for one in four}) == 4
-    assert len({one.pair.style for one in four}) == len(STYLES)
-    assert evenly(pairs, len(pairs)) == pairs
-    assert len({one.pair_id for one in pairs}) == len(CONTENTS) * len(STYLES) == 24
+    assert len({one.content for one in four}) == 4
+    assert len({one.style for one in four}) == len(STYLES)
+    assert evenly(ALL, len(ALL)) == list(ALL)
+    assert len(set(ALL)) == len(CONTENTS) * len(STYLES) == 24
 
 
 def test_every_row_has_its_own_threshold(tmp_path: Path) -> None:
     """A little below the loss to be reached."""
-    pairs = all_pairs(tmp_path, SIZE_PX)[:2]
-    targets = {pairs[0].pair_id: 100.0, pairs[1].pair_id: 2e9}
+    pairs = [Named(name, Pair(tmp_path / f"{name}.png", tmp_path / "style.png")) for name in ("a", "b")]
 
-    with write_manifest(pairs, targets, tmp_path).open(newline="") as file:
-        thresholds = [float(row["loss_threshold"]) for row in csv.DictReader(file)]
+    with write_manifest(pairs, {"a": 100.0, "b": 2e9}, tmp_path).open(newline="") as file:
+        rows = list(csv.DictReader(file))
 
-    assert thresholds == pytest.approx([100.0 * SAFETY, 2e9 * SAFETY])
+    assert [float(row["loss_threshold"]) for row in rows] == pytest.approx([100.0 * SAFETY, 2e9 * SAFETY])
+    assert [row["content"] for row in rows] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]

@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core.backbones.backbone import Backbone
+from nst_core.backbones.backbone import Backbone, wrap_network
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
+from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import StepReport
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import COARSE_STEPS, level_count, refine, shrink, usable_levels
@@ -55,6 +58,40 @@ def test_a_change_of_colour_is_carried_over(picture: Picture) -> None:
     torch.testing.assert_close(refine(initial, coarse, coarse - 0.1), initial - 0.1, rtol=0.0, atol=1e-5)
 
 
+def ramp(height: int, width: int) -> Tensor:
+    """Grows evenly to the right, from 0.1 to 0.9 at the outer edges, whatever the size."""
+    across = (torch.arange(width) + 0.5) / width
+    return (0.1 + 0.8 * across).expand(1, 3, height, width).contiguous()
+
+
+def test_shrinking_keeps_every_place() -> None:
+    """An even slope is as even at half and at a quarter of the size, and just where it was."""
+    for level, margin in ((1, 2), (2, 2)):
+        small = shrink(ramp(32, 64), level)
+        inner = (..., slice(margin, -margin))
+
+        torch.testing.assert_close(small[inner], ramp(32 >> level, 64 >> level)[inner], rtol=0.0, atol=1e-4)
+
+
+def test_shrinking_leaves_no_moire() -> None:
+    """Stripes finer than the small image can hold become grey."""
+    stripes = (torch.arange(96) % 3 == 0).float().expand(1, 3, 96, 96).contiguous()
+
+    small = shrink(stripes, 1)[..., 4:-4, 4:-4]
+
+    assert small.std().item() < 0.4 * stripes.std().item()
+    assert small.mean().item() == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_a_change_is_enlarged_in_place() -> None:
+    """What a coarse level changed by an even slope, changes the finer image by the same slope, just where it was."""
+    grey, change = torch.full((1, 3, 32, 64), 0.5), 0.2 * ramp(16, 32)
+
+    found = refine(grey, shrink(grey, 1), shrink(grey, 1) + change)
+
+    torch.testing.assert_close(found[..., 4:-4], (0.5 + 0.2 * ramp(32, 64))[..., 4:-4], rtol=0.0, atol=5e-4)
+
+
 def stylized(
     backbone: Backbone, picture: Picture, **values: object
 ) -> tuple[StylizeRequest, StylizeResult, list[StepReport]]:
@@ -76,6 +113,54 @@ def test_coarse_levels_come_first(backbone: Backbone, picture: Picture, init: st
     assert result.coarse_evaluations == (levels.count(1),) == (13,)
     assert result.evaluations == levels.count(0) == 13
     assert measure(result.pastiche, request, backbone).total < result.initial.total
+
+
+def test_a_finer_level_starts_from_the_coarser(backbone: Backbone, picture: Picture) -> None:
+    """The first picture of a level is its own initial image with what the coarser level made of its own."""
+    options = StylizeOptions.model_validate({"plateau_tolerance": 0.0, "steps": 6, "levels": 3}).resolved()
+    request = StylizeRequest(picture(64, 72, 1), prepare_style(backbone, picture(64, 64, 2), options), options)
+    seen: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
+
+    stylize([request], backbone, lambda report: seen[report.level].append(report.look()))
+
+    initial = [shrink(request.content, level) for level in range(3)]
+    torch.testing.assert_close(seen[2][0], initial[2], rtol=0.0, atol=1e-4)
+    for level in (1, 0):
+        expected = refine(initial[level], initial[level + 1], seen[level + 1][-1])
+        assert (expected - initial[level]).abs().mean().item() > 1e-3
+        torch.testing.assert_close(seen[level][0], expected, rtol=0.0, atol=1e-4)
+
+
+def test_a_coarse_level_has_targets_of_its_size(convolutions: Convolutions, picture: Picture) -> None:
+    """Its first losses are those of the shrunk content image, to the shrunk pictures' features in the exact network.
+
+    In bf16 a content image is thereby not quite at its own target: that of the fast network would be.
+    """
+    backbone = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16")
+    request, _, reports = stylized(backbone, picture, levels=2, steps=1)
+
+    content, style = shrink(request.content, 1), shrink(request.style.image, 1)
+    targets = (
+        encode_content(backbone.exact, content, request.options),
+        encode_style(backbone.exact, style, request.options),
+    )
+    expected, _ = PerceptualLoss(backbone.fast, *targets, request.options).with_gradient(content)
+
+    assert reports[0].level == 1
+    assert reports[0].losses.style == pytest.approx(expected.style.item(), rel=0.02)
+    assert reports[0].losses.content == pytest.approx(expected.content.item(), rel=0.2)
+    assert reports[0].losses.content > 0.0
+
+
+def test_coarse_levels_take_their_share_of_the_time(backbone: Backbone, picture: Picture) -> None:
+    """A quarter of a time budget goes to the coarse level, and that is then gone at full size."""
+    layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
+    _, result, reports = stylized(backbone, picture, levels=2, steps=100_000, max_seconds=1.2, **layers)
+
+    coarse, full = (max(one.seconds for one in reports if one.level == level) for level in (1, 0))
+    assert result.stop_reason == "time"
+    assert coarse <= 0.25 * 1.2 + 0.3
+    assert 1.2 - coarse - 0.3 < full < 1.2 - coarse + 0.15
 
 
 def test_one_level_is_none(backbone: Backbone, picture: Picture) -> None:

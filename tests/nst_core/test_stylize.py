@@ -16,7 +16,9 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
-from nst_core.optimize import StepReport
+from nst_core.memory import FEWEST_PAIRS_OF_HISTORY
+from nst_core.optimize import StepReport, optimize
+from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
 from nst_core.stylize import StyleImage, StylizeRequest, StylizeResult, measure, prepare_style, stylize
@@ -446,3 +448,19 @@ def test_frugal_gives_the_same_in_less_memory(pairs: Pairs) -> None:
     assert isinstance(plain, StylizeResult)
     assert isinstance(frugal, StylizeResult)
     assert (plain.pastiche - frugal.pastiche).abs().max().item() < 1e-3
+
+
+def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
+    """After a dozen steps a frugal pastiche is that of L-BFGS with the shortest history, not with the usual one."""
+    request = pairs.request(steps=12, **SMOOTH)
+    network, options = pairs.backbone.exact, request.options
+    loss = PerceptualLoss(network, encode_content(network, request.content, options), request.style.target, options)
+    short, usual = (
+        optimize(request.content, loss, options, history=history)[0].pastiche
+        for history in (FEWEST_PAIRS_OF_HISTORY, HISTORY)
+    )
+
+    (frugal,) = stylize([request], pairs.backbone, frugal=True)
+
+    assert isinstance(frugal, StylizeResult)
+    assert (frugal.pastiche - short).abs().max().item() < 1e-3 < (frugal.pastiche - usual).abs().max().item()

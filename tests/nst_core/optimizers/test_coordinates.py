@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core.optimizers.coordinates import FourierBox, NormalisedPixels
+from nst_core.optimizers.coordinates import MARGIN, FourierBox, NormalisedPixels, held_at_range, within_range
+
+WIDTH = 1.0 + 2.0 * MARGIN
+"""Of the range that the box lets pixels take."""
 
 SIZES = [(8, 8), (8, 9), (9, 8), (9, 9), (32, 20), (17, 31), (1, 6), (6, 1), (2, 2), (1, 1)]
 
@@ -18,8 +21,29 @@ def image(height: int, width: int, seed: int = 0, count: int = 2) -> Tensor:
 
 
 def squeezed(pixels: Tensor) -> Tensor:
-    """The z of the docstring: image = 1.2 sigmoid(z) - 0.1."""
-    return ((pixels + 0.1) / 1.2).logit()
+    """The z of the docstring: image = (1 + 2 MARGIN) sigmoid(z) - MARGIN."""
+    return ((pixels + MARGIN) / WIDTH).logit()
+
+
+def test_a_picture_is_within_range() -> None:
+    """What lies outside of [0, 1] is black or white; the rest is as it was."""
+    pixels = torch.tensor([-0.2, 0.0, 0.3, 1.0, 1.25])
+
+    assert within_range(pixels).tolist() == torch.tensor([0.0, 0.0, 0.3, 1.0, 1.0]).tolist()
+
+
+def test_the_gradient_is_one_sided_out_of_range() -> None:
+    """Beyond white what would brighten further is dropped and what darkens is kept; beyond black the other way round.
+
+    Going down a gradient is going against its sign. Inside, black and white included, it is as it was.
+    """
+    pixels = torch.tensor([1.2, 1.2, -0.1, -0.1, 1.0, 1.0, 0.0, 0.0, 0.5])
+    gradient = torch.tensor([-3.0, 3.0, 2.0, -2.0, -5.0, 5.0, 7.0, -7.0, 4.0])
+
+    held = held_at_range(pixels, gradient)
+
+    assert held.tolist() == [0.0, 3.0, 0.0, -2.0, -5.0, 5.0, 7.0, -7.0, 4.0]
+    assert gradient[0].item() == -3.0
 
 
 def fully(box: FourierBox, half: Tensor) -> Tensor:
@@ -41,19 +65,23 @@ def test_fourier_box_round_trip(height: int, width: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(8, 9), (9, 8), (16, 16)])
 def test_fourier_box_decodes_by_the_formula(height: int, width: int) -> None:
-    """An image is 1.2 sigmoid(z) - 0.1, z the inverse transform of coefficients that are coordinates times weights."""
+    """An image is a squeezed z, which is the inverse transform of coefficients that are coordinates times weights."""
     box = FourierBox(height, width)
     point = torch.randn(1, 3 * height * (width // 2 + 1) * 2, generator=torch.Generator().manual_seed(0))
     coefficients = torch.view_as_complex(point.view(1, 3, height, width // 2 + 1, 2)) * box.scale
-    z = torch.fft.irfft2(coefficients, s=(height, width), norm="ortho")
+    light, red_blue, green = torch.fft.irfft2(coefficients, s=(height, width), norm="ortho")[0]
+    a, b, c = 3**-0.5, 2**-0.5, 6**-0.5
+    z = torch.stack(
+        [a * light + b * red_blue + c * green, a * light - 2 * c * green, a * light - b * red_blue + c * green]
+    )
 
-    torch.testing.assert_close(box.decode(point), 1.2 / (1.0 + torch.exp(-z)) - 0.1)
+    torch.testing.assert_close(box.decode(point)[0], WIDTH / (1.0 + torch.exp(-z)) - MARGIN)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 20), (17, 31)])
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e30])
 def test_fourier_box_stays_inside(height: int, width: int, size: float) -> None:
-    """No coordinates, however large, lead out of [-0.1, 1.1]."""
+    """No coordinates, however large, lead out of [-MARGIN, 1 + MARGIN]."""
     box = FourierBox(height, width)
     generator = torch.Generator().manual_seed(0)
     point = size * torch.randn(2, 3 * height * (width // 2 + 1) * 2, generator=generator)
@@ -61,8 +89,8 @@ def test_fourier_box_stays_inside(height: int, width: int, size: float) -> None:
     found = box.decode(point)
 
     assert bool(torch.isfinite(found).all())
-    assert found.min().item() >= -0.1 - 1e-6
-    assert found.max().item() <= 1.1 + 1e-6
+    assert found.min().item() >= -MARGIN - 1e-6
+    assert found.max().item() <= 1.0 + MARGIN + 1e-6
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -87,6 +115,25 @@ def test_fourier_box_weights_fall_with_the_root_of_frequency(height: int, width:
         for column in range(width // 2 + 1):
             frequency = max(lowest, math.hypot(min(row, height - row) / height, column / width))
             assert weights[row][column] / weights[0][0] == pytest.approx((frequency / lowest) ** -0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 20), (17, 31)])
+def test_fourier_box_bands_are_octaves_of_an_axis(height: int, width: int) -> None:
+    """Two coordinates share a band just when they are of one axis and their frequencies of one octave."""
+    box = FourierBox(height, width)
+    lowest = 1.0 / max(height, width)
+
+    bands = box.bands.spread(torch.arange(box.bands.count).float()[None])[0].view(3, height, width // 2 + 1, 2)
+
+    band_of: dict[tuple[int, int], set[float]] = {}
+    for row in range(height):
+        for column in range(width // 2 + 1):
+            frequency = max(lowest, math.hypot(min(row, height - row) / height, column / width))
+            octave = math.floor(math.log2(frequency / lowest) + 1e-6)
+            for axis in range(3):
+                band_of.setdefault((axis, octave), set()).update(bands[axis, row, column].tolist())
+    assert all(len(members) == 1 for members in band_of.values())
+    assert len(set.union(*band_of.values())) == len(band_of)
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)

@@ -1,0 +1,49 @@
+"""The spread that figures are taken over."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.benchmarks import pairs
+from tests.benchmarks.bulk import ALL
+from tests.benchmarks.drawn import PICTURES, SIDE, drawn
+from tests.benchmarks.pairs import CARRIED, PAIRS, PictureMissing, SpreadPair, picture, save_pair
+from tests.benchmarks.pictures import sample
+
+
+def test_no_pair_is_twice_in_the_spread() -> None:
+    """At least a dozen pairs, all different."""
+    assert len(set(PAIRS)) == len(PAIRS) >= 12
+
+
+@pytest.mark.parametrize("name", sorted({name for pair in (*PAIRS, *ALL) for name in (pair.content, pair.style)}))
+def test_every_picture_has_one_place_to_come_from(name: str) -> None:
+    """A sample, a package or a drawing of that name, and no two of them."""
+    assert [name in PICTURES, name in CARRIED, sample(name).is_file()].count(True) == 1
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_drawings_are_the_same_every_time(name: str) -> None:
+    """Seeds are fixed, and something is drawn."""
+    pixels = np.asarray(drawn(name))
+
+    assert pixels.shape == (SIDE, SIDE, 3)
+    assert pixels.std() > 1.0
+    assert np.array_equal(pixels, np.asarray(drawn(name)))
+
+
+def test_a_pair_is_saved_as_squares(tmp_path: Path) -> None:
+    """Both pictures as PNGs of the size, named after them."""
+    pair = save_pair(SpreadPair("coffee", "poster"), 32, tmp_path)
+
+    assert (pair.content.name, pair.style.name) == ("coffee-32.png", "poster-32.png")
+    assert pairs.opened(pair.content).size == pairs.opened(pair.style).size == (32, 32)
+
+
+def test_a_missing_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which package, and the command that brings it."""
+    monkeypatch.setitem(CARRIED, "moon", ("no_such_package", "moon.png"))
+
+    with pytest.raises(PictureMissing, match=r"no_such_package.*pip install '\.\[benchmarks\]'"):
+        picture("moon")

@@ -1,0 +1,38 @@
+"""bands: groups of coordinates that are scaled alike."""
+
+import torch
+
+from nst_core.optimizers.bands import Bands, one_band
+
+# Two planes of three places with two parts each; the places are in bands 0, 1 and 0.
+BANDS = Bands(torch.tensor([0, 1, 0]), 2, planes=2, parts=2)
+
+
+def test_square_sums() -> None:
+    """Each band has the sum of its own squares, plane by plane; rows are apart."""
+    rows = torch.stack([torch.arange(12.0), torch.ones(12)])
+
+    assert BANDS.count == 4
+    assert BANDS.square_sums(rows).tolist() == [
+        [0 + 1 + 16 + 25, 4 + 9, 36 + 49 + 100 + 121, 64 + 81],
+        [4, 2, 4, 2],
+    ]
+
+
+def test_spread() -> None:
+    """Every coordinate has the value of its band."""
+    values = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+
+    assert BANDS.spread(values).tolist() == [
+        [1, 1, 2, 2, 1, 1, 3, 3, 4, 4, 3, 3],
+        [5, 5, 6, 6, 5, 5, 7, 7, 8, 8, 7, 7],
+    ]
+
+
+def test_one_band_is_all() -> None:
+    """A single band has the squared length of the whole, and one value for all."""
+    bands = one_band(3, torch.device("cpu"))
+
+    assert bands.count == 1
+    assert bands.square_sums(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [[14.0]]
+    assert bands.spread(torch.tensor([[7.0]])).tolist() == [[7.0, 7.0, 7.0]]
