@@ -159,3 +159,17 @@ def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.Monkey
     monkeypatch.setattr(bits, "BAND", 1)
 
     assert torch.equal(bits.max_pool(features), expected)
+
+
+def test_what_is_made_on_the_way_of_a_large_map_stays_in_the_cache() -> None:
+    """With the lengths as they are: at most a megabyte at a time, and not so little that the calls count."""
+    rectified = bits.rectify(bf16((1, 64, 256, 128), 0))
+    gradient = torch.ones_like(bits.max_pool(rectified))
+
+    with Made() as rectifying:
+        bits.rectify_backward(rectified.clone(), rectified)
+    with Made() as pooling:
+        bits.max_pool_backward(gradient, rectified)
+
+    for chunks in (rectifying.sizes[1:], pooling.sizes[1:]):
+        assert 1 << 16 <= 2 * max(chunks) <= 1 << 20

@@ -120,3 +120,14 @@ def test_average_pooling_by_hand() -> None:
     assert pooled.output.flatten().tolist() == pytest.approx([1.45 * 3.0])
     back = pool_backward(torch.full((1, 1, 1, 1), 4.0), features, pooled)
     assert back.flatten().tolist() == pytest.approx([1.45, 1.45, 0.0, 1.45, 1.45, 0.0])
+
+
+def test_of_a_large_map_no_more_is_made_than_memory_has_room_for() -> None:
+    """With the length as it is: tens of megabytes, whatever the map; its gradient is as large as the map anyway."""
+    features = torch.ones(1, 12, 1024, 1024)
+    pooled = pool(features, "max")
+
+    with Made() as made:
+        pool_backward(pooled.output, features, pooled)
+
+    assert 1_000_000 < max(made.sizes[1:]) <= 4_000_000

@@ -78,3 +78,14 @@ def test_weights_are_transformed_in_float64() -> None:
 
     assert found.dtype == torch.float32
     assert torch.equal(found, winograd.transform_weights(weight.double()).float())
+
+
+def test_strips_of_a_large_map_stay_in_the_cache() -> None:
+    """With the length as it is: tens of megabytes of transformed tiles at a time, where all of them would be more."""
+    features, transformed = torch.ones(1, 64, 240, 240), winograd.transform_weights(torch.ones(64, 64, 3, 3))
+
+    with Made() as made:
+        winograd.convolve(features, transformed, None)
+
+    _, _, *others = made.sizes
+    assert 1_000_000 < max(others) <= 6_000_000 < 36 * 60 * 60 * 64
