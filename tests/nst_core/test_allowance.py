@@ -130,7 +130,7 @@ def test_less_than_one_cpu_is_one(tmp_path: Path) -> None:
 def test_a_system_that_says_nothing_bounds_nothing(tmp_path: Path) -> None:
     """Without /proc, memory is unknown and CPUs are those of the affinity."""
     assert usable_cpus(tmp_path) == 16
-    assert free_bytes(tmp_path) == UNKNOWN_BYTES
+    assert free_bytes(tmp_path) == UNKNOWN_BYTES > 1 << 50  # more than any machine has
 
 
 @pytest.fixture

@@ -178,10 +178,14 @@ def test_freed_memory_is_kept_or_given_back(prepared: None) -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
-def test_a_process_that_nobody_prepared_is_left_as_it_is(prepared: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notebook's own memory is not ours to keep."""
+@pytest.mark.parametrize("changed", ["process", "library"])
+def test_others_are_left_as_they_are(prepared: None, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    """The memory of a process that nobody prepared, as a notebook, is not ours to keep; nor is another C library's."""
     runtime.keep_freed_memory(keep=False)
-    monkeypatch.setattr(runtime, "_prepared", set())
+    if changed == "process":
+        monkeypatch.setattr(runtime, "_prepared", set())
+    else:
+        monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     runtime.keep_freed_memory(keep=True)
     before = _resident()
     torch.ones(100_000_000, dtype=torch.uint8)

@@ -45,6 +45,7 @@ def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
     pooled, back = bits.max_pool(features), bits.max_pool_backward(gradient, features)
 
     assert torch.equal(pooled, expected)
+    assert pooled.is_contiguous(memory_format=torch.channels_last)
     ties = functional.interpolate(_tied(features).float(), scale_factor=2.0)
     alone = torch.zeros(shape, dtype=torch.bool)
     alone[..., : ties.shape[2], : ties.shape[3]] = ties == 0
@@ -95,7 +96,7 @@ def _tied(features: Tensor) -> Tensor:
 
 
 @pytest.mark.usefixtures("filled_memory")
-@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8)])
+@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
 def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
     """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
     features = bits.rectify(bf16(shape, 0))

@@ -47,7 +47,7 @@ def test_of_equal_values_one_takes_the_gradient(order: torch.memory_format) -> N
 
 
 @pytest.mark.usefixtures("filled_memory")
-@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8)])
+@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
 def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
     """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
     features = features_of(shape, torch.contiguous_format)
