@@ -96,6 +96,30 @@ def test_without_limits_it_is_the_affinity_and_what_is_free(
     assert free_bytes(root) == 8 * MB
 
 
+def test_more_than_the_limit_in_use_leaves_nothing(tmp_path: Path) -> None:
+    """A group may be over its limit for a moment: what is left is then nothing, not less."""
+    files = {"sys/fs/cgroup/memory.max": f"{2 * MB}", "sys/fs/cgroup/memory.current": f"{3 * MB}"}
+
+    assert free_bytes(_machine(tmp_path, files, "0::/\n", VERSION_2)) == 0
+
+
+def test_a_quota_beyond_the_machine_gives_no_more_than_it_has(tmp_path: Path) -> None:
+    """Sixteen CPUs are sixteen, whatever a group allows; so is the memory that the machine has free."""
+    files = {"cpu.max": "6400000 100000", "memory.max": f"{90 * MB}", "memory.current": f"{MB}"}
+    root = _machine(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()}, "0::/\n", VERSION_2)
+
+    assert usable_cpus(root) == 16
+    assert free_bytes(root) == 8 * MB
+
+
+def test_other_mounts_and_groups_outside_the_mount_are_no_trouble(tmp_path: Path) -> None:
+    """A path that leads out of what is mounted is that of the group at its top; other file systems are passed over."""
+    mounts = f"22 1 0:21 / /proc rw - proc proc rw\n{VERSION_2}"
+    root = _machine(tmp_path, {"sys/fs/cgroup/cpu.max": "300000 100000"}, "0::/../../other\n", mounts)
+
+    assert usable_cpus(root) == 3
+
+
 def test_less_than_one_cpu_is_one(tmp_path: Path) -> None:
     """With half a CPU there is one thread."""
     root = _machine(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000"}, "0::/\n", VERSION_2)
@@ -106,7 +130,7 @@ def test_less_than_one_cpu_is_one(tmp_path: Path) -> None:
 def test_a_system_that_says_nothing_bounds_nothing(tmp_path: Path) -> None:
     """Without /proc, memory is unknown and CPUs are those of the affinity."""
     assert usable_cpus(tmp_path) == 16
-    assert free_bytes(tmp_path) == UNKNOWN_BYTES
+    assert free_bytes(tmp_path) == UNKNOWN_BYTES > 1 << 50  # more than any machine has
 
 
 @pytest.fixture

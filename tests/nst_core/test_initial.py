@@ -80,3 +80,12 @@ def test_noise_takes_every_seed_that_the_options_take(picture: Picture) -> None:
 
     assert bool(torch.isfinite(found).all())
     assert not torch.equal(found, start(picture, init="noise", seed=0))
+
+
+def test_a_smaller_style_is_stretched_between_the_middles_of_its_pixels(picture: Picture) -> None:
+    """A pixel is a square, not a point: of two pixels made four, the outer ones keep their colour."""
+    style = torch.tensor([0.0, 1.0]).expand(1, 3, 2, 2)
+
+    found = initial_pastiche(picture(2, 4, 1), style, StylizeOptions(init="style").resolved())
+
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.25, 0.75, 1.0]).expand(1, 3, 2, 4))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_core.errors import OptionsError, ShapeError
+from nst_core.errors import DivergedError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 from nst_core.pictures import size_of_style, stylize_picture
 
@@ -56,3 +56,30 @@ def test_what_cannot_be_used_is_named() -> None:
 def test_the_size_of_a_style(options: StylizeOptions, expected: tuple[int, int]) -> None:
     """The pastiche's long edge times style_scale; the recipe `notebook` squeezes it to the pastiche's shape."""
     assert size_of_style((1000, 500), (200, 150), options.resolved()) == expected
+
+
+def test_a_loss_that_is_not_finite_is_an_error() -> None:
+    """No picture is made of it."""
+    options = StylizeOptions(size_px=32, steps=2, style_weight=1e12, style_layer_weights=(1e30,) * 5)
+
+    with pytest.raises(DivergedError, match="the loss was not finite"):
+        stylize_picture(noise((32, 32), 1), noise((32, 32), 2), options, device="cpu")
+
+
+def test_small_pictures_are_enlarged_only_if_asked() -> None:
+    """The content keeps its size, or takes the one asked for; the look is that of the options."""
+    quick = {"size_px": 40, "steps": 1}
+    for enlarge, size in ((False, (32, 24)), (True, (40, 30))):
+        options = StylizeOptions(enlarge=enlarge, **quick)
+
+        assert stylize_picture(noise((32, 24), 1), noise((30, 30), 2), options, device="cpu").picture.size == size
+
+
+def test_what_is_told_of_the_end_is_of_the_whole_run() -> None:
+    """Every evaluation at full size took its time, and the losses are those of the picture as it was given back."""
+    result = stylize_picture(noise((32, 32), 1), noise((32, 32), 2), QUICK, device="cpu")
+    again = stylize_picture(result.picture, noise((32, 32), 2), QUICK, device="cpu")
+
+    assert result.evaluations >= result.steps == 4
+    assert 0.0 < result.seconds < 60.0
+    assert again.initial.style == pytest.approx(result.losses.style, rel=1e-5)

@@ -1,6 +1,9 @@
 """runtime: devices, precision and threads."""
 
+import platform
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -141,3 +144,68 @@ def test_there_are_no_more_threads_than_cpus_that_may_be_used(restored_settings:
     runtime.prepare_process("cpu", threads)
 
     assert torch.get_num_threads() == usable_cpus()
+
+
+@pytest.fixture
+def prepared(restored_settings: None) -> Iterator[None]:
+    """A process that is prepared for its CPU; afterwards freed memory goes back to the system."""
+    runtime.prepare_process("cpu")
+    yield
+    runtime.keep_freed_memory(keep=False)
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_freed_memory_is_kept_or_given_back(prepared: None) -> None:
+    """What a map took stays with the process for the next one, unless it is to be given back; then all of it goes."""
+    size = 100_000_000
+    runtime.keep_freed_memory(keep=False)
+    before = _resident()
+    torch.ones(size, dtype=torch.uint8)
+    given_back = _resident() - before
+    runtime.keep_freed_memory(keep=True)
+    torch.ones(size, dtype=torch.uint8)
+    kept = _resident() - before
+    runtime.keep_freed_memory(keep=False)
+    let_go = _resident() - before
+
+    assert given_back < size / 2 < kept
+    assert let_go < size / 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+@pytest.mark.parametrize("changed", ["process", "library"])
+def test_others_are_left_as_they_are(prepared: None, monkeypatch: pytest.MonkeyPatch, changed: str) -> None:
+    """The memory of a process that nobody prepared, as a notebook, is not ours to keep; nor is another C library's."""
+    runtime.keep_freed_memory(keep=False)
+    if changed == "process":
+        monkeypatch.setattr(runtime, "_prepared", set())
+    else:
+        monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    runtime.keep_freed_memory(keep=True)
+    before = _resident()
+    torch.ones(100_000_000, dtype=torch.uint8)
+
+    assert _resident() - before < 50_000_000
+
+
+def test_this_machine_in_one_value(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its GPUs, and which devices multiply bf16: here the second GPU alone."""
+    monkeypatch.setattr("platform.machine", lambda: "arm64")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: {"cuda:0": (7, 5), "cuda:1": (8, 6)}[device]
+    )
+
+    assert runtime.hardware_here() == hardware.Hardware(("cuda:0", "cuda:1"), frozenset({"cuda:1"}))
+
+
+def test_the_peak_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes: all that this process has had on the CPU, and what torch has reserved on a GPU."""
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", {"cuda:1": 7_000_000_000}.__getitem__)
+
+    assert hardware.peak_memory_bytes("cuda:1") == 7_000_000_000
+    assert _resident() / 2 < hardware.peak_memory_bytes("cpu") < 1 << 40

@@ -1,6 +1,8 @@
 """database: what is told of Prefect's database before a server is started, and what becomes of one of no use."""
 
 import logging
+import os
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -105,3 +107,69 @@ def test_a_users_own_database_is_left_to_them(tmp_path: Path) -> None:
         make_usable(tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_database_that_has_no_revision_yet_is_used(tmp_path: Path) -> None:
+    """A start that was cut short after its first page is gone on with."""
+    with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
+        database.execute("create table flow_run (name text)")
+
+    assert trouble_with(tmp_path, thoroughly=True) is None
+
+
+def test_of_several_revisions_the_unknown_ones_are_named(tmp_path: Path) -> None:
+    """In order, and none that the installed Prefect knows."""
+    file = _database(tmp_path, next(iter(_known())))
+    with closing(sqlite3.connect(file)) as database, database:
+        database.executemany("insert into alembic_version values (?)", [("ffff2",), ("ffff1",)])
+
+    assert (trouble_with(tmp_path) or "").endswith("(revision ffff1, ffff2)")
+
+
+@pytest.mark.parametrize("thoroughly", [False, True])
+def test_a_database_that_may_not_be_written_is_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thoroughly: bool
+) -> None:
+    """Prefect would fail at its first word; either right is needed."""
+    _database(tmp_path, next(iter(_known())))
+    for missing in (os.R_OK, os.W_OK):
+        monkeypatch.setattr(os, "access", lambda _path, asked, missing=missing: not asked & missing)
+
+        assert trouble_with(tmp_path, thoroughly=thoroughly) == "it may not be read and written"
+
+
+def test_what_is_broken_is_told_in_one_line(tmp_path: Path) -> None:
+    """As the database says it, without its own heading."""
+    file = _database(tmp_path, next(iter(_known())), rows=200)
+    data = bytearray(file.read_bytes())
+    data[-2 * 4096 :] = bytes(2 * 4096)
+    file.write_bytes(data)
+    trouble = trouble_with(tmp_path, thoroughly=True) or ""
+
+    assert trouble and "\n" not in trouble and not trouble.startswith(("*", "("))
+
+
+def test_all_that_belongs_to_it_goes_aside_with_the_time(ours: Path) -> None:
+    """Journal and index too; the names say when."""
+    _database(ours, "ffff00001111")
+    for ending in ("-wal", "-shm"):
+        (ours / f"{FILE}{ending}").touch()
+
+    make_usable(ours)
+
+    names = sorted(path.name for path in ours.iterdir())
+    assert re.fullmatch(r"prefect\.db\.set-aside-20\d{6}-\d{6}", names[0])
+    assert names[1:] == [f"{names[0]}-shm", f"{names[0]}-wal"]
+
+
+def test_a_database_that_cannot_be_moved_is_the_users_to_remove(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file, what is wrong with it, and why it stays."""
+
+    def refused(_path: Path, _target: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    _database(ours, "ffff00001111")
+    monkeypatch.setattr(Path, "rename", refused)
+
+    with pytest.raises(ServiceError, match=r"newer version .*cannot be moved \(Permission denied\): remove it"):
+        make_usable(ours)

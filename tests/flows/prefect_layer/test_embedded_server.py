@@ -1,10 +1,20 @@
 """embedded_server: when a run has a server of its own, and when it leaves that to Prefect."""
 
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import servers
 
-from flows.prefect_layer.embedded_server import is_without_server
+from flows.prefect_layer import embedded_server
+from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server, kept_running
+from flows.prefect_layer.server import answers
+from flows.prefect_layer.server_process import ServerProcess
 
 
 @pytest.fixture
@@ -56,3 +66,144 @@ def test_a_process_that_has_not_chosen_a_home_leaves_it_to_prefect(
     monkeypatch.delenv("PREFECT_HOME")
 
     assert not is_without_server()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_part"),
+    [("PREFECT__FLOW_RUN_ID", True), ("PREFECT__RUNTIME__NAME", True), ("PREFECT_HOME", False), ("PREFECT__X", False)],
+)
+def test_a_deployment_s_process_is_told_by_its_environment(
+    monkeypatch: pytest.MonkeyPatch, name: str, is_part: bool
+) -> None:
+    """Either name that Prefect gives such a process will do; its other settings say nothing of it."""
+    for other in [other for other in os.environ if other.startswith("PREFECT__")]:
+        monkeypatch.delenv(other)
+    assert not is_part_of_a_run()
+    monkeypatch.setenv(name, "x")
+
+    assert is_part_of_a_run() is is_part
+
+
+# ---------------------------------------------------------------- a server that is looked after
+
+
+@pytest.fixture
+def nothing_begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process that looks after no server yet; those that it begins are ended at last. It looks often."""
+    begun: list[ServerProcess] = []
+    monkeypatch.setattr(embedded_server, "_servers", begun)
+    monkeypatch.setattr(embedded_server, "_watchers", {})
+    monkeypatch.setattr(embedded_server, "LOOK_SECONDS", 0.02)
+    yield
+    for server in begun:
+        server.kill()
+    for watcher in embedded_server._watchers.values():
+        assert watcher.stdin is not None
+        watcher.stdin.close()
+        watcher.wait(5)
+
+
+@pytest.fixture
+def server(nowhere_named: Path, home: Path, nothing_begun: None) -> ServerProcess:
+    """That of a run, which answers."""
+    begun = begin_server()
+    assert begun is not None
+    begun.wait()
+    return begun
+
+
+def _becomes(is_so: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Whether something that may take a moment becomes so."""
+    ends = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return is_so()
+
+
+def test_a_run_s_server_is_prefect_s_from_now_on(server: ServerProcess, home: Path) -> None:
+    """It is begun in Prefect's home, and Prefect finds its address in the environment."""
+    assert os.environ["PREFECT_API_URL"] == server.url
+    assert server.home == home
+    assert len(servers.starts(home)) == 1
+
+
+def test_where_a_server_may_be_named_none_is_begun(
+    nowhere_named: Path, home: Path, nothing_begun: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the environment stays as it is."""
+    monkeypatch.setenv("PREFECT_PROFILE", "cloud")
+
+    assert begin_server() is None
+    assert "PREFECT_API_URL" not in os.environ
+    assert not (home / "starts.jsonl").exists()
+
+
+def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
+    """However we end, the system closes our end of a pipe, and a shell that waits for that ends the server."""
+    assert server.process is not None
+    watcher = embedded_server._watchers[server.process.pid]
+    assert watcher.stdin is not None
+    assert os.getsid(watcher.pid) != os.getsid(0)  # Ctrl-C does not reach it
+    watcher.stdin.close()
+
+    assert _becomes(lambda: not server.is_alive())
+    assert server.process.returncode == -signal.SIGTERM
+
+
+def test_a_server_that_dies_in_a_run_is_there_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
+    """On its port, while the run goes on; it is told, and the new one ends with this process too."""
+    with caplog.at_level(logging.WARNING), kept_running():
+        assert server.process is not None
+        first = server.process.pid
+        os.kill(first, signal.SIGKILL)
+
+        assert _becomes(lambda: server.process is not None and server.process.pid != first and answers(server.url))
+    assert caplog.messages == ["Prefect's embedded server ended with exit code -9; starting it again"]
+    assert set(embedded_server._watchers) == {first, server.process.pid}
+
+
+def test_at_the_end_of_a_run_the_server_is_there(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect is about to tell it how the run ended; nobody looks after it any more."""
+    monkeypatch.setattr(embedded_server, "LOOK_SECONDS", 60.0)
+    with kept_running():
+        server.kill()
+
+    assert answers(server.url)
+    assert "server" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_server_that_is_well_is_left_alone(server: ServerProcess, home: Path) -> None:
+    """Neither a run nor its error, nor an interruption, begins another; a second run looks after the same."""
+    with kept_running(), kept_running():
+        pass
+    for error in (ValueError(), KeyboardInterrupt()):
+        with pytest.raises(type(error)), kept_running():
+            raise error
+
+    assert server.is_alive()
+    assert len(servers.starts(home)) == 1
+    assert len(embedded_server._watchers) == 1
+
+
+@pytest.mark.parametrize(("error", "times_begun"), [(KeyboardInterrupt(), 2), (ValueError(), 1)])
+def test_an_interruption_does_not_wait_for_a_server_that_is_ending(
+    server: ServerProcess, home: Path, error: BaseException, times_begun: int
+) -> None:
+    """One that answers nobody any more gives way to a new one; of an error a server has not heard, and is left."""
+    assert server.process is not None
+    (home / f"{server.process.pid} is ending").touch()
+    with pytest.raises(type(error)), kept_running():
+        raise error
+
+    assert len(servers.starts(home)) == times_begun
+
+
+def test_a_server_that_cannot_be_begun_again_stops_no_run(
+    server: ServerProcess, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is for eyes alone: the log says why, and the pairs go on."""
+    with caplog.at_level(logging.WARNING), kept_running():
+        (home / "ends at once").touch()
+        server.kill()
+
+        assert _becomes(lambda: any("could not be started again" in text for text in caplog.messages))

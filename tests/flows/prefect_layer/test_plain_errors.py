@@ -73,3 +73,41 @@ def test_what_the_command_says_is_not_said_before(terminal: io.StringIO) -> None
     assert lines[0] == "something else"
     assert lines[1].startswith("Encountered")
     assert lines[-2:] == ["ZeroDivisionError: by 0", "Finished in state Failed('...')"]
+
+
+@pytest.mark.parametrize("name", ["prefect.flow_runs", "prefect.task_runs"])
+def test_flows_and_tasks_are_alike(terminal: io.StringIO, name: str) -> None:
+    """Both log an error with a name by its message, and their last words are the command's to say."""
+    try:
+        raise FULL  # as in a task
+    except StorageError:
+        logging.getLogger(name).exception("Encountered exception")
+    with errors_left_to_the_command():
+        logging.getLogger(name).error("Finished in state Failed('...')")
+        logging.getLogger("flows.some").error("Finished in state of its own")
+
+    assert terminal.getvalue().splitlines() == [str(FULL), "Finished in state of its own"]
+
+
+def test_asked_for_twice_is_as_once(terminal: io.StringIO) -> None:
+    """A process that makes many runs asks for it at each."""
+    before = [len(logging.getLogger(name).filters) for name in ("prefect.flow_runs", "prefect.task_runs")]
+    log_errors_plainly()
+
+    assert [len(logging.getLogger(name).filters) for name in ("prefect.flow_runs", "prefect.task_runs")] == before
+
+
+def test_a_percent_sign_in_a_message_is_one(terminal: io.StringIO) -> None:
+    """The message is no format."""
+    _log(StorageError("out/50%s.png: 100% full"))
+
+    assert terminal.getvalue().splitlines()[0] == "out/50%s.png: 100% full"
+
+
+def test_after_an_error_in_the_block_all_is_shown_again(terminal: io.StringIO) -> None:
+    """However the block ends."""
+    with pytest.raises(ZeroDivisionError), errors_left_to_the_command():
+        raise ZeroDivisionError
+    logging.getLogger("prefect.flow_runs").error("Finished in state Failed('...')")
+
+    assert terminal.getvalue().splitlines() == ["Finished in state Failed('...')"]

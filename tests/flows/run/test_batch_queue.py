@@ -41,3 +41,20 @@ def test_whoever_is_done_helps_where_most_is_left() -> None:
     queue = BatchQueue([batch("1", "x", 2), batch("2", "y", 3), batch("3", "y", 3), batch("4", "z", 5)])
 
     assert queue.take("gone", ["x", "y", "z"]).name == "2"
+
+
+def test_a_queue_is_empty_once_all_is_taken() -> None:
+    """A style that is used up is gone, also for whoever has it warm."""
+    queue = BatchQueue([batch("1", "x"), batch("2", "y")])
+    assert queue
+    assert [queue.take("x").name, queue.take("x").name] == ["1", "2"]
+
+    assert not queue
+    assert not BatchQueue([])
+
+
+def test_what_is_left_is_counted_in_pairs() -> None:
+    """Not in batches, of which a style may have many small ones; of equals the first is helped."""
+    queue = BatchQueue([batch("1", "x"), batch("2", "x"), batch("3", "y", 3), batch("4", "z", 3)])
+
+    assert queue.take(None, ["x", "y", "z"]).name == "3"

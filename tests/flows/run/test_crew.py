@@ -1,5 +1,6 @@
 """flows.run.crew: batches find their workers, and their tallies say what became of every pair."""
 
+import dataclasses
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ from builders import Painter, attempt_record
 from flows.errors import CredentialsExpired, WorkerDied
 from flows.output.ledger import Ledger
 from flows.run.crew import Crew, Tally
+from flows.run.dispatch import Patience
 from flows.run.finish import finish_run
+from flows.run.plan import in_batches
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners import Means
@@ -128,3 +131,31 @@ def test_errors_that_carry_values_survive_the_way_between_processes() -> None:
 
     assert (str(troubled), troubled.visits, troubled.retryable) == ("inbox: pairs.csv", {}, True)
     assert isinstance(pickle.loads(pickle.dumps(WorkerDied("killed"))), WorkerDied)
+
+
+def test_a_worker_keeps_to_the_style_that_it_has_warm(prepared: Prepare) -> None:
+    """What a worker did last is known to the queue: the style's other batch comes next, before the other style's."""
+    run = prepared()
+    plan = dataclasses.replace(run.plan, batches=in_batches(list(run.plan.todo), 1, 1))
+    with pool() as workers:
+        crew = Crew(dataclasses.replace(run, plan=plan), workers, lambda _worker, _message: None)
+        names = list(carried_out(crew))
+        styles = [batch.pairs[0].spec.style for name in names for batch in plan.batches if batch.name == name]
+
+    assert len(styles) == 4
+    assert styles == sorted(styles)
+
+
+def test_the_patience_of_a_crew_is_that_of_the_settings(prepared: Prepare) -> None:
+    """Seconds per pair, and seconds of silence."""
+    run = prepared()
+    settings = run.request.settings.model_copy(update={"pair_timeout_seconds": 7.0, "stall_seconds": 70.0})
+    crew = Crew(dataclasses.replace(run, request=dataclasses.replace(run.request, settings=settings)), pool(), print)
+
+    assert crew._patience == Patience(pair_seconds=7.0, stall_seconds=70.0)
+
+
+def test_a_tally_in_words() -> None:
+    """Pending pairs are told where there are any; they are those without an outcome."""
+    assert str(Tally(5, succeeded=2, failed=1)) == "2 succeeded, 1 failed, 2 left pending"
+    assert str(Tally(3, succeeded=2, failed=1)) == "2 succeeded, 1 failed"

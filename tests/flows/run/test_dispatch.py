@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pool_jobs
 import pytest
-from builders import FINGERPRINT, Painter, pair_spec, planned
+from builders import FINGERPRINT, Painter, pair_record, pair_spec, planned
 
-from flows.errors import HardwareUnknown, PoolStopped
+from flows.errors import HardwareUnknown, PoolStopped, TookTooLong, WorkerDied
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
+from flows.run import dispatch
 from flows.run.dispatch import Patience, carry_out, regrouped
 from flows.runners import Pool, Worker
 from flows.runners.local import process_pool
@@ -238,3 +239,100 @@ def test_those_on_the_device_go_on_one_by_one(
     made = regrouped(pairs(*left), {f"pair-{row}" for row in begun})
 
     assert [[pair.spec.row for pair in group] for group in made] == groups
+
+
+@pytest.mark.parametrize(
+    ("left", "on_device", "outlived_one", "too_long", "at_fault"),
+    [
+        ((2, 3), (2, 3), (), True, []),  # too long at two: either may be the reason
+        ((2, 3), (3,), (), True, [3]),
+        ((2,), (2, 3), (), True, [2]),  # the other one is done already
+        ((2, 3), (2,), (2,), False, []),  # a death in company is no proof
+        ((2,), (2,), (), False, []),
+        ((2,), (2,), (2,), False, [2]),
+        ((2,), (2,), (3,), False, []),
+    ],
+)
+def test_who_is_at_fault(
+    left: tuple[int, ...],
+    on_device: tuple[int, ...],
+    outlived_one: tuple[int, ...],
+    too_long: bool,
+    at_fault: list[int],
+) -> None:
+    """Of a hang, who was alone on the device or in the group; of a death, who is alone and dies for the second time."""
+    watch = dispatch._Watch(lambda _message: None, Patience())
+    watch(ChunkStarted(tuple(f"pair-{row}" for row in on_device), 1))
+    error = TookTooLong("hangs") if too_long else WorkerDied("killed")
+
+    found = dispatch._at_fault(pairs(*left), watch, error, {f"pair-{row}" for row in outlived_one})
+
+    assert [pair.spec.row for pair in found] == at_fault
+
+
+class Clock:
+    """Seconds, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """That of the watch."""
+    made = Clock()
+    monkeypatch.setattr(dispatch, "time", made)
+    return made
+
+
+def test_a_process_is_silent_from_its_first_look_on(clock: Clock) -> None:
+    """How long a process takes to start does not count; then each message is a sign of life, a step too."""
+    watch = dispatch._Watch(lambda _message: None, Patience(stall_seconds=60.0))
+    clock.now += 500.0
+    watch.check()
+    clock.now += 60.0
+    watch.check()
+    watch(StepTaken("pair-2", 0, 1, 2.0))
+    clock.now += 60.0
+    watch.check()
+    clock.now += 1.0
+
+    with pytest.raises(TookTooLong, match="no sign of life for 61 s"):
+        watch.check()
+
+
+def test_pairs_on_the_device_have_their_seconds_together(clock: Clock) -> None:
+    """Two pairs have twice as long as one, from when they began; once all are done, no time is measured."""
+    heard: list[Message] = []
+    watch = dispatch._Watch(heard.append, Patience(pair_seconds=10.0, stall_seconds=1e9))
+    clock.now += 100.0
+    watch.check()
+    watch(ChunkStarted(("pair-2", "pair-3"), 1))
+    clock.now += 20.0
+    watch.check()
+    watch(pair_record("pair-2"))
+    watch.check()
+    clock.now += 1.0
+    with pytest.raises(TookTooLong, match=r"not done after 21 s on the device; 10 s per pair are allowed"):
+        watch.check()
+    watch(pair_record("pair-3"))
+    watch.check()
+    watch(ChunkStarted(("pair-4",), 1))
+    clock.now += 11.0
+    with pytest.raises(TookTooLong):
+        watch.check()
+
+    assert (watch.begun, watch.finished) == ({"pair-2", "pair-3", "pair-4"}, {"pair-2", "pair-3"})
+    assert len(heard) == 4
+
+
+def test_without_a_limit_a_pair_takes_as_long_as_it_takes(clock: Clock) -> None:
+    """Only silence counts then."""
+    watch = dispatch._Watch(lambda _message: None, Patience(stall_seconds=1e9))
+    watch(ChunkStarted(("pair-2",), 1))
+    clock.now += 1e6
+
+    watch.check()

@@ -1,9 +1,13 @@
 """flows.run.finish: the end of a run, on which every record is read once; nothing is stylized here."""
 
+import dataclasses
 import errno
+import hashlib
 import io
+import json
 import os
 import pickle
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,9 +19,9 @@ from outputs import drawing
 
 from flows import storage
 from flows.output import Ledger
-from flows.records import LossSample, PairRecord
+from flows.records import LossSample, PairRecord, RunPlan
 from flows.report import run_of, write_page, write_report
-from flows.run.finish import FinishedRun, RunIncomplete, finish_run
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners.runner import Means
@@ -137,3 +141,67 @@ def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
 
     assert caplog.text.count(f"the file system of {run.job.output} has its limits: it does not say when") == 1
     assert finish_run(again).summary.storage_notes == (mounts.NO_FLUSH,)
+
+
+def test_the_mark_says_what_is_in_the_output(run: PreparedRun) -> None:
+    """Its sums are those that `sha256sum` makes of the files, the pictures' of its list of them, sorted by name."""
+    summary = finish_run(run).summary
+    marker = json.loads(storage.read(storage.join(run.job.output, "_SUCCESS")))
+    records = sorted((f"images/{name}-01234567.png" for name in ("owl", "cat")), key=str)
+    listing = "".join(f"{pair_record().output_sha256}  {name}\n" for name in records)
+
+    assert marker["images_sha256"] == hashlib.sha256(listing.encode()).hexdigest()
+    for kind, address in (("csv", summary.results_csv), ("parquet", summary.results_parquet)):
+        assert marker[f"results_{kind}_sha256"] == hashlib.sha256(storage.read(address)).hexdigest()
+    assert (marker["run_id"], marker["manifest_sha256"]) == (run.record.run_id, run.record.manifest_sha256)
+    assert [marker[name] for name in ("rows", "succeeded", "failed", "rejected")] == [4, 2, 1, 1]
+
+
+def test_an_output_with_pending_rows_is_not_marked(run: PreparedRun) -> None:
+    """Rows without an outcome are pending, and counted as left where the run had taken them on."""
+    Path(run.job.output, "_nst", "records", _record_of(run, "owl")).unlink()
+    finished = finish_run(run)
+
+    assert (finished.summary.pending, finished.left) == (1, 1)
+    assert storage.identity(storage.join(run.job.output, "_SUCCESS")) is None
+    assert finish_run(dataclasses.replace(run, plan=RunPlan((), (), run.plan.todo, 0))).left == 0
+
+
+def _record_of(run: PreparedRun, pair_id: str) -> str:
+    (fingerprint,) = (pair.fingerprint for pair in run.plan.todo if pair.spec.pair_id == pair_id)
+    return f"{pair_id}-{fingerprint}.json"
+
+
+def test_what_earlier_runs_did_is_not_of_this_one(run: PreparedRun) -> None:
+    """Done before, and none of this run's time."""
+    later = dataclasses.replace(
+        run,
+        record=run.record.model_copy(update={"run_id": "a later run"}),
+        plan=RunPlan((), run.plan.todo[:2], run.plan.todo[2:], 0),
+    )
+    summary = finish_run(later).summary
+
+    assert (summary.run_id, summary.stylized_now, summary.done_before, summary.seconds_per_pair) == (
+        "a later run",
+        0,
+        2,
+        None,
+    )
+
+
+def test_credentials_are_asked_about_only_where_something_is_left(run: PreparedRun) -> None:
+    """And files that are gone are no matter of credentials."""
+    finished = finish_run(run)
+    for name in ("dog", "waves"):
+        (Path(run.job.output).parent / f"{name}.png").unlink()
+
+    check_credentials(run, finished)
+    check_credentials(run, dataclasses.replace(finished, left=1))
+
+
+def test_the_time_of_a_run_is_that_since_it_was_prepared(run: PreparedRun) -> None:
+    """In seconds, to a thousandth."""
+    summary = finish_run(dataclasses.replace(run, began=time.monotonic() - 100.0)).summary
+
+    assert 100.0 <= summary.seconds < 130.0
+    assert summary.seconds == round(summary.seconds, 3)

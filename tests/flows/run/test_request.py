@@ -1,15 +1,20 @@
 """flows.run.request: what a run was asked, resolved once; what a retry takes over from an earlier run."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from builders import Painter, run_record
 
-from flows.errors import OutputError
-from flows.run.request import Asked, resolve, settings_again
-from flows.settings import RunSettings
-from nst_core.errors import OptionsError
+from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
+from flows.limits import Limits
+from flows.run.prepare import prepare_run
+from flows.run.request import Asked, check_feasible, check_places, resolve, settings_again
+from flows.runners import Means
+from flows.settings import RunSettings, Selection
+from nst_core.errors import OptionsError, WeightsError
+from nst_core.options import StylizeOptions
 
 
 def test_the_look_is_taken_over_and_the_place_is_not() -> None:
@@ -50,3 +55,117 @@ def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:
     """Said with the place where a run would be."""
     with pytest.raises(OutputError, match="no run has been made into this output"):
         resolve(Asked(str(tmp_path)))
+
+
+def limits(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    """Have the operator's limits say so."""
+    (folder / "limits.toml").write_text(text)
+    monkeypatch.setenv("NST_LIMITS", str(folder / "limits.toml"))
+
+
+def test_what_is_asked_is_resolved(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places are absolute, the manifest is read, and what was not said is the default."""
+    monkeypatch.chdir(tmp_path)
+    options, selection = StylizeOptions(size_px=64), Selection(limit=3)
+    request = resolve(Asked("out", "pairs.csv", options, selection=selection))
+
+    assert (request.output, request.manifest.uri) == (str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
+    assert request.data == (tmp_path / "pairs.csv").read_bytes()
+    assert (request.options, request.settings, request.selection) == (options, RunSettings(), selection)
+    assert (request.overrides, request.latest) == ({}, None)
+    assert request.manifest.pairs[0].options.size_px == 64
+    assert resolve(asked).options == StylizeOptions()
+
+
+def test_an_output_that_is_closed_is_refused_before_the_manifest_is_read(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of the manifest shows in the message; inside of what is allowed it is taken."""
+    limits(monkeypatch, tmp_path, f'write = ["{tmp_path}/elsewhere"]')
+    with pytest.raises(NotAllowed, match="out"):
+        resolve(dataclasses.replace(asked, manifest=str(tmp_path / "none.csv")))
+
+    limits(monkeypatch, tmp_path, f'write = ["{tmp_path}"]')
+    assert resolve(asked).limits.write is not None
+
+
+@pytest.mark.parametrize(
+    ("closed", "settings", "is_refused"),
+    [
+        ({"read": []}, RunSettings(weights="/models/vgg19.bin"), True),
+        ({"read": ["/models"]}, RunSettings(weights="/models/vgg19.bin"), False),
+        ({"read": []}, RunSettings(), False),
+        ({"ray": []}, RunSettings(runner="ray", ray_address="ray://head:10001"), True),
+        ({"ray": ["ray://head:10001"]}, RunSettings(runner="ray", ray_address="ray://head:10001"), False),
+        ({"ray": []}, RunSettings(ray_address="ray://head:10001"), False),
+        ({"write": []}, RunSettings(), True),
+    ],
+)
+def test_places_of_the_settings_are_held_to_the_limits(
+    tmp_path: Path, closed: dict[str, tuple[str, ...]], settings: RunSettings, is_refused: bool
+) -> None:
+    """An output, a weights file and a cluster: each that the run would use, and no other."""
+    allowed = Limits.model_validate(closed)
+    with pytest.raises(NotAllowed) if is_refused else nullcontext():
+        check_places(str(tmp_path), settings, allowed)
+
+
+def test_the_settings_of_a_run_are_checked_as_it_is_resolved(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cluster that is closed is refused with a manifest as without."""
+    limits(monkeypatch, tmp_path, "ray = []")
+    settings = RunSettings(runner="ray", ray_address="ray://head:10001")
+
+    with pytest.raises(NotAllowed, match="ray"):
+        resolve(dataclasses.replace(asked, settings=settings))
+
+
+def test_what_could_not_be_carried_out_is_refused_at_once(asked: Asked, tmp_path: Path) -> None:
+    """An id that the manifest does not have, weights that are not there, a device that this machine does not have."""
+    check_feasible(resolve(asked))
+    for changes, error in (
+        ({"selection": Selection(only=("none",))}, ManifestError),
+        ({"settings": RunSettings(weights=str(tmp_path / "none.bin"))}, (WeightsError, StorageError)),
+        ({"settings": RunSettings(device="cuda:77")}, OptionsError),
+    ):
+        with pytest.raises(error):
+            check_feasible(resolve(dataclasses.replace(asked, **changes)))
+    assert not Path(asked.output).exists()
+
+
+def test_a_retry_takes_over_what_the_latest_run_was_asked(asked: Asked, tmp_path: Path) -> None:
+    """Manifest, options and settings are those of the run; what is overridden adds to what was overridden before."""
+    settings = RunSettings(backbone="stub", stub="seconds=0")
+    request = resolve(dataclasses.replace(asked, options=StylizeOptions(size_px=64), settings=settings))
+    prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
+    (tmp_path / "pairs.csv").unlink()
+    first = resolve(Asked(asked.output, overrides={"steps": 7}))
+    record = prepare_run(first, Means(("cpu",), ("cpu",), "fp32")).record
+    again = resolve(Asked(asked.output, overrides={"seed": 3}, selection=Selection(limit=1)))
+
+    assert (again.data, again.latest, again.options) == (request.data, record, StylizeOptions(size_px=64))
+    assert again.overrides == {"steps": 7, "seed": 3}
+    (pair,) = again.manifest.pairs
+    assert (pair.options.size_px, pair.options.steps, pair.options.seed) == (64, 7, 3)
+    assert again.settings == settings_again(record) == settings
+    assert again.selection == Selection(limit=1)
+    given = RunSettings(backbone="stub", device="cpu")
+    assert resolve(Asked(asked.output, settings=given)).settings == given
+
+
+def test_overrides_are_held_to_the_operator_s_limits(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry is no way around them: not by what it asks for, nor by rows that were taken before they were set."""
+    request = resolve(
+        dataclasses.replace(asked, options=StylizeOptions(size_px=512), settings=RunSettings(backbone="stub"))
+    )
+    prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
+    limits(monkeypatch, tmp_path, "max_options = {size_px = 256}")
+
+    with pytest.raises(NotAllowed, match="size_px"):
+        resolve(Asked(asked.output, overrides={"size_px": 300}))
+    again = resolve(Asked(asked.output))
+    assert (len(again.manifest.pairs), len(again.manifest.rejected)) == (0, 1)
+    assert len(resolve(Asked(asked.output, overrides={"size_px": 200})).manifest.pairs) == 1

@@ -140,3 +140,51 @@ def test_runs_at_once_are_told_apart() -> None:
         "one": ["one", ("cpu 1", ChunkStarted(("a",), 1))],
         "two": ["two", ("cpu 2", ChunkStarted(("b",), 2))],
     }
+
+
+def test_one_that_was_left_behind_is_not_waited_for_twice(caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that failed is gone at once; one that hangs costs its patience, and its name is that of its class."""
+
+    class Hanging:
+        def watch(self, _run: RunStarted) -> Hear:
+            let_go.wait(30)
+            return lambda _worker, _message: None
+
+    let_go, began = threading.Event(), time.monotonic()
+    with caplog.at_level(logging.WARNING), told(run_of(64), [failing_at_once, Hanging().watch], patience_seconds=0.3):
+        pass
+    let_go.set()
+
+    assert 0.3 <= time.monotonic() - began < 10
+    assert any("does not take in the news" in text for text in caplog.messages)
+    assert len(caplog.messages) == 2
+
+
+def test_secrets_in_an_error_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """An address with a password, as a watcher's error may have it, is shown without."""
+
+    def failing(_run: RunStarted) -> Hear:
+        raise OSError("http://user:very-secret@host/ does not answer")
+
+    with caplog.at_level(logging.WARNING), told(run_of(64), [failing]):
+        pass
+
+    assert "very-secret" not in caplog.text
+    assert "OSError" in caplog.text
+
+
+def test_a_watcher_s_thread_is_of_the_run_s_context() -> None:
+    """Which run the log is of is told by the context; it is that of whoever told, and the thread keeps nobody alive."""
+    of_run: contextvars.ContextVar[str] = contextvars.ContextVar("of_run", default="none")
+    found: list[object] = []
+
+    def watch(_run: RunStarted) -> Hear:
+        found.extend((of_run.get(), threading.current_thread().daemon))
+        return lambda _worker, _message: None
+
+    token = of_run.set("this one")
+    with told(run_of(64), [watch]):
+        pass
+    of_run.reset(token)
+
+    assert found == ["this one", True]

@@ -1,5 +1,6 @@
 """flows.watching.log: what the log says of a run and its pairs."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -10,7 +11,7 @@ from flows import stub
 from flows.records import CellError, RejectedRow
 from flows.watching.log import watch_log
 from flows.wording import MOST_NAMED
-from flows.worker.messages import LeftPending
+from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 
 def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,3 +65,37 @@ def test_of_many_rejected_rows_the_first_are_named(caplog: pytest.LogCaptureFixt
     assert caplog.messages[MOST_NAMED] == f"and {5000 - MOST_NAMED:,} more"
     assert "5000 rows rejected" in caplog.messages[MOST_NAMED + 1]
     assert all(message.isprintable() for message in caplog.messages)
+
+
+def test_places_are_as_wide_as_the_total(caplog: pytest.LogCaptureFixture) -> None:
+    """Numbers stand below each other; a stop reason that has no words is told as it is."""
+    with caplog.at_level(logging.INFO):
+        hear = watch_log(run_of(*[64] * 12))
+        caplog.clear()
+        hear("cpu", pair_record("pair-3", stop_reason="plateau", notes=()))
+
+    assert caplog.messages == ["[ 1/12] row 3 pair-3: loss 3.5 -> 0.3, 20 steps (plateau), 1.2 s"]
+
+
+def test_what_goes_on_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
+    """Chunks and steps are no lines of an ordinary log."""
+    hear = watch_log(run_of(64, 64))
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        hear("cpu", ChunkStarted(("pair-2", "pair-3"), 77))
+        hear("cpu", StepTaken("pair-2", 0, 5, 1.23456))
+
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("DEBUG", "process 77 stylizes pair-2, pair-3"),
+        ("DEBUG", "pair-2: step 5, loss 1.235"),
+    ]
+
+
+def test_a_run_on_gpus_or_without_pairs_warns_of_no_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor does one on both."""
+    run = run_of(64, workers=("cuda:0", "cpu"))
+    with caplog.at_level(logging.WARNING):
+        watch_log(dataclasses.replace(run, devices=("cuda:0", "cpu")))
+        watch_log(run_of())
+
+    assert caplog.messages == []

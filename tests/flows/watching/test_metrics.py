@@ -1,20 +1,25 @@
 """flows.watching.metrics and flows.watching.asked_for: real values after a real run of the command."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from builders import Painter, pair_record
+from builders import Painter, attempt_record, pair_record
+from prometheus_client import generate_latest
 from started import run_of
 
 from flows.records import RejectedRow
 from flows.watching.asked_for import operators_watchers
+from flows.watching.everyone import everyone_told
+from flows.watching.listeners import Watcher, watched_by
 from flows.watching.metrics import Metrics, served, written
-from flows.worker.messages import ChunkStarted, LeftPending
+from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,6 +55,40 @@ def test_what_is_counted(tmp_path: Path) -> None:
     assert found["nst_pairs_left"] == 1
     assert found['nst_run_info{backbone="vgg19",output="/out",run_id="run-1"}'] == 1
     assert found["nst_run_ended_timestamp_seconds"] >= found["nst_run_started_timestamp_seconds"] > 0
+
+
+def test_a_run_that_goes_on_has_no_end(tmp_path: Path) -> None:
+    """While a second run goes on the first one's end is no longer told, nor its name; its pairs go on being counted."""
+    metrics = Metrics()
+    told(metrics)
+    metrics.on_end()
+    hear = metrics.watch(run_of(64, 64, run_id="run-2"))
+    hear("cuda:1", ChunkStarted(("pair-2",), 1))
+    hear("cpu", attempt_record("pair-2"))
+    hear("cpu", StepTaken("pair-3", 0, 1, 2.0))
+    found = values(generate_latest(metrics.registry).decode())
+
+    assert found["nst_run_ended_timestamp_seconds"] == 0
+    assert [name for name in found if name.startswith("nst_run_info")] == [
+        'nst_run_info{backbone="vgg19",output="/out",run_id="run-2"}'
+    ]
+    assert (found["nst_pairs_left"], found["nst_workers"]) == (1, 2)
+    assert found['nst_pairs_total{error_kind="bad_image",status="failed"}'] == 1
+    assert found["nst_last_outcome_timestamp_seconds"] >= found["nst_run_started_timestamp_seconds"]
+
+
+def test_the_file_is_kept_up_to_date(tmp_path: Path) -> None:
+    """It is there at once, and has the news within the time between two writings."""
+    metrics, file = Metrics(), tmp_path / "nst.prom"
+    with written(metrics, str(file), every_seconds=0.05):
+        told(metrics)
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends and not (file.exists() and values(file.read_text())["nst_evaluations_total"]):
+            time.sleep(0.01)
+
+        assert values(file.read_text())["nst_evaluations_total"] == 40
+        assert values(file.read_text())["nst_run_ended_timestamp_seconds"] == 0
+    assert values(file.read_text())["nst_run_ended_timestamp_seconds"] > 0
 
 
 def test_served_while_it_lasts(unused_tcp_port: int) -> None:
@@ -95,6 +134,65 @@ def test_what_cannot_be_had_is_warned_of(
             watch(run_of(64))
 
     assert value in caplog.text
+    if variable == "NST_METRICS_PORT":
+        assert "expected a port, 1 to 65535" in caplog.text
+
+
+def test_a_service_s_metrics_are_served_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    """On the port, on loopback, while the block lasts."""
+    monkeypatch.setenv("NST_METRICS_PORT", str(unused_tcp_port))
+    with operators_watchers() as watchers:
+        assert len(watchers) == 1
+        watchers[0](run_of(64, run_id="run-7"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{unused_tcp_port}/metrics", timeout=5) as answer:
+            assert b'run_id="run-7"' in answer.read()
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{unused_tcp_port}/metrics", timeout=5)
+
+
+def test_lines_are_added_to_the_file_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each says when, and of which run; the file has what was there, and is closed when the block ends."""
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("before\n")
+    monkeypatch.setenv("NST_JSON_LINES", str(file))
+    open_before = len(os.listdir("/proc/self/fd"))
+    with operators_watchers() as watchers:
+        watchers[0](run_of(64, run_id="run-7"))("cpu", pair_record("pair-2"))
+
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    before, *lines = file.read_text().splitlines()
+    assert before == "before"
+    assert [(json.loads(line)["run_id"], json.loads(line)["at"] > "2020") for line in lines] == [("run-7", True)] * 2
+
+
+def test_nothing_is_watched_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any of the names in the environment there is nobody."""
+    for name in ("NST_METRICS_PORT", "NST_METRICS_FILE", "NST_JSON_LINES"):
+        monkeypatch.delenv(name, raising=False)
+    with operators_watchers() as watchers:
+        assert watchers == []
+
+
+def test_all_who_are_named_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog) -> None:
+    """The log, the caller's watchers, the operator's and the context's."""
+    heard: list[str] = []
+
+    def noting(name: str) -> Watcher:
+        return lambda _run: lambda _worker, message: heard.append(f"{name} {message.pair_id}")
+
+    monkeypatch.setenv("NST_JSON_LINES", str(tmp_path / "pairs.jsonl"))
+    with (
+        caplog.at_level(logging.INFO),
+        watched_by(noting("context")),
+        everyone_told(run_of(64), noting("caller")) as hear,
+    ):
+        hear("cpu", pair_record("pair-2"))
+
+    assert sorted(heard) == ["caller pair-2", "context pair-2"]
+    assert "row 2 pair-2: loss" in caplog.text
+    assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_pipe_that_nobody_reads_is_left_out(

@@ -1,5 +1,6 @@
 """flows.watching.standing and flows.watching.terminal: where a run stands, as it is told and as it is shown."""
 
+import dataclasses
 import io
 import logging
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from started import run_of
 
 from flows.watching.standing import Standing
-from flows.watching.terminal import LiveDisplay, only_what_is_wrong, render
+from flows.watching.terminal import LiveDisplay, _duration, _rate, only_what_is_wrong, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 
@@ -144,3 +145,172 @@ def test_quiet_leaves_warnings(handler: _Handler) -> None:
 
     assert isinstance(handler.console.file, io.StringIO)
     assert handler.console.file.getvalue() == "wrong\n"
+
+
+def test_outcomes_of_pairs_that_are_not_the_run_s_are_no_work() -> None:
+    """As of a pair that another worker had done before; a run of nothing is all done."""
+    standing = Standing(run_of(64, 64))
+    standing.hear("cpu", pair_record("another's"))
+
+    assert standing.share_done == 0.0
+    assert Standing(run_of()).share_done == 1.0
+
+
+def test_there_is_no_rate_before_there_is_one() -> None:
+    """Nothing begun, nothing finished, no time gone: each alone is no rate; the clock starts with the first chunk."""
+    standing = Standing(run_of(64, 64, workers=("cpu 1", "cpu 2")))
+    rates = [standing.pairs_per_minute(50.0)]
+    standing.hear("cpu 1", ChunkStarted(("pair-2",), 1), now=100.0)
+    rates.append(standing.pairs_per_minute(110.0))
+    standing.hear("cpu 1", pair_record("pair-2"), now=100.0)
+    rates.append(standing.pairs_per_minute(100.0))
+    standing.hear("cpu 2", ChunkStarted(("pair-3",), 1), now=130.0)
+    rates.append(standing.pairs_per_minute(160.0))
+
+    assert rates == [None, None, None, pytest.approx(1.0)]
+
+
+def test_the_estimate_waits_for_a_pair_of_each_worker() -> None:
+    """Workers start cold: three of them have finished three pairs before it is told; nothing left is no time."""
+    standing = Standing(run_of(*[64] * 4, workers=("a", "b", "c")))
+    standing.hear("a", ChunkStarted(("pair-2",), 1), now=0.0)
+    estimates = []
+    for row in range(2, 6):
+        standing.hear("a", pair_record(f"pair-{row}"), now=10.0 * row)
+        estimates.append(standing.seconds_left(10.0 * row))
+
+    assert estimates == [None, None, pytest.approx(40.0 / 3), 0.0]
+
+
+def test_work_counts_steps() -> None:
+    """Twice the side and three times the steps are twelve times the work."""
+    run = run_of(64, 128)
+    options = run.todo[1].spec.options.overridden({"steps": 30})
+    longer = dataclasses.replace(run.todo[1], spec=dataclasses.replace(run.todo[1].spec, options=options))
+    standing = Standing(dataclasses.replace(run, todo=[run.todo[0], longer]))
+    standing.hear("cpu", pair_record("pair-2"))
+
+    assert standing.share_done == pytest.approx(1 / 13)
+
+
+def test_a_trend_is_of_one_pair_at_one_size() -> None:
+    """It begins anew with the next pair and the next level, and is a dozen losses long."""
+    standing = Standing(run_of(64, 64))
+    standing.hear("cpu", ChunkStarted(("pair-2", "pair-3"), 1))
+    state = standing.workers["cpu"]
+    assert (state.pair_ids, state.pair_id) == (("pair-2", "pair-3"), "pair-2")
+    for loss in range(20):
+        standing.hear("cpu", StepTaken("pair-2", 0, loss + 1, float(loss)))
+    assert (state.losses, state.step) == ([float(loss) for loss in range(8, 20)], 20)
+    standing.hear("cpu", StepTaken("pair-3", 0, 7, 5.0))
+    assert (state.pair_id, state.losses, state.step) == ("pair-3", [5.0], 7)
+    standing.hear("cpu", StepTaken("pair-3", 1, 8, 4.0))
+    assert (state.level, state.losses) == (1, [4.0])
+
+
+def test_a_worker_that_joins_later_has_its_line() -> None:
+    """As one of a cluster that grows."""
+    standing = Standing(run_of(64))
+    standing.hear("cpu 7", StepTaken("pair-2", 0, 3, 1.0))
+
+    assert list(standing.workers) == ["cpu", "cpu 7"]
+
+
+@pytest.mark.parametrize(
+    ("losses", "bars"),
+    [
+        ([], ""),
+        ([3.0], "▁"),
+        ([2.0, 2.0, 2.0], "▁▁▁"),
+        ([1.0, 10.0, 100.0], "▁▄█"),
+        ([100.0, 1.0], "█▁"),
+        ([1.0, 0.0], "█▁"),
+        ([8.0, 4.0, 2.0, 1.0], "█▅▃▁"),
+    ],
+)
+def test_losses_as_bars(losses: list[float], bars: str) -> None:
+    """The largest and the smallest fill the range, on a logarithmic scale; equal ones are all low, zero is no error."""
+    assert sparkline(losses) == bars
+
+
+@pytest.mark.parametrize(
+    ("pairs_per_minute", "text"),
+    [
+        (1200.0, "20 pairs/s"),
+        (600.0, "10 pairs/s"),
+        (599.0, "599.0 pairs/min"),
+        (1.0, "1.0 pairs/min"),
+        (0.99, "59.4 pairs/h"),
+        (0.01, "0.6 pairs/h"),
+    ],
+)
+def test_rates_are_told_in_the_unit_that_fits(pairs_per_minute: float, text: str) -> None:
+    """Per second, minute or hour."""
+    assert _rate(pairs_per_minute) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "10 s"),
+        (14.0, "10 s"),
+        (89.0, "90 s"),
+        (90.0, "2 min"),
+        (5399.0, "90 min"),
+        (5400.0, "1.5 h"),
+    ],
+)
+def test_durations_are_told_as_estimates(seconds: float, text: str) -> None:
+    """In tens of seconds, at least one of them; then in minutes, then in hours."""
+    assert _duration(seconds) == text
+
+
+def test_a_worker_s_line_in_words() -> None:
+    """Waits, begins, at which size it is, and how many others are with it on the device."""
+    standing = Standing(run_of(64, 64, 64, workers=("a", "b", "c", "d")))
+    standing.hear("b", ChunkStarted(("pair-2",), 1))
+    standing.hear("c", ChunkStarted(("pair-3", "pair-4", "pair-5"), 1))
+    standing.hear("c", StepTaken("pair-3", 2, 9, 1.5))
+    standing.hear("d", ChunkStarted(("pair-6",), 1))
+    standing.hear("d", StepTaken("pair-6", 0, 4, 2.5))
+    *_, waits, begins, coarse, fine = shown(standing).splitlines()
+
+    assert waits.split() == ["a", "waits"]
+    assert begins.split() == ["b", "pair-2", "begins"]
+    assert coarse.split() == ["c", "pair-3", "and", "2", "more", "step", "9", "at", "1/4", "size", "loss", "1.5", "▁"]
+    assert fine.split() == ["d", "pair-6", "step", "4", "loss", "2.5", "▁"]
+
+
+def test_counts_in_words() -> None:
+    """What there is none of is not told."""
+    standing = Standing(run_of(64, 64, 64))
+    assert shown(standing).splitlines()[1].split() == ["0", "done", "3", "left"]
+    standing.hear("cpu", LeftPending("pair-2", "no answer"))
+    standing.hear("cpu", attempt_record("pair-3"))
+
+    counted = shown(standing).splitlines()
+    assert counted[0].rstrip().endswith(" 67%")
+    assert counted[1].startswith("0 done  1 failed  1 pending  1 left")
+
+
+def test_before_a_run_is_told_of_the_display_says_that_it_starts() -> None:
+    """And shows the run from then on."""
+    display = LiveDisplay(Console())
+    assert "starting" in str(display.__rich__())
+    hear = display.watch(run_of(64, 64))
+    hear("cpu", pair_record("pair-2"))
+
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(display)
+    assert isinstance(console.file, io.StringIO)
+    assert "1 done  1 left" in console.file.getvalue()
+
+
+def test_a_handler_that_wants_less_still_gets_less(handler: _Handler) -> None:
+    """Where only errors are printed anyway, warnings do not come back for a display; its level is as before."""
+    handler.setLevel(logging.ERROR)
+    with only_what_is_wrong():
+        logging.getLogger("flows.some").warning("wrong")
+
+    assert handler.console.file.getvalue() == ""
+    assert handler.level == logging.ERROR

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core.backbones.backbone import Backbone, wrap_network
+from nst_core.backbones.backbone import Backbone, load_backbone, wrap_network
+from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 
@@ -79,3 +80,15 @@ def test_weights_lie_channels_last(bf16: Backbone) -> None:
 
         assert features.is_contiguous(memory_format=torch.channels_last)
         assert network.features[2].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_backbone_of_a_file_says_what_it_was_loaded_from() -> None:
+    """Name and sha256 are those of the file, the mean is the network's own, and the precision the one asked for."""
+    weights = find_weights("vgg19")
+
+    loaded = load_backbone(weights, "cpu", "bf16")
+
+    assert (loaded.name, loaded.weights_sha256) == ("vgg19", weights.sha256)
+    assert (loaded.device, loaded.precision, loaded.fast.network.dtype) == ("cpu", "bf16", torch.bfloat16)
+    assert (255 * loaded.exact.mean).flatten().tolist() == pytest.approx([123.68, 116.779, 103.939])
+    assert load_backbone(weights).precision == "fp32"

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made import Made
 from torch import Tensor
 from torch.nn import functional
 
@@ -44,6 +45,7 @@ def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
     pooled, back = bits.max_pool(features), bits.max_pool_backward(gradient, features)
 
     assert torch.equal(pooled, expected)
+    assert pooled.is_contiguous(memory_format=torch.channels_last)
     ties = functional.interpolate(_tied(features).float(), scale_factor=2.0)
     alone = torch.zeros(shape, dtype=torch.bool)
     alone[..., : ties.shape[2], : ties.shape[3]] = ties == 0
@@ -91,3 +93,84 @@ def _tied(features: Tensor) -> Tensor:
     """Where the largest value of a window of 2 x 2 is there twice."""
     windows = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     return (windows == windows.amax(dim=-1, keepdim=True)).sum(dim=-1) > 1
+
+
+@pytest.mark.usefixtures("filled_memory")
+@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
+def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
+    """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
+    features = bits.rectify(bf16(shape, 0))
+    height, width = shape[2] // 2 * 2, shape[3] // 2 * 2
+    gradient = torch.ones_like(bits.max_pool(features))
+
+    back = bits.max_pool_backward(gradient, features)
+
+    assert bool(torch.isfinite(back).all())
+    assert not back[:, :, height:].any()
+    assert not back[..., width:].any()
+    assert back.sum() == gradient.numel()
+
+
+def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made on the way is as large as a chunk, however large the map; the gradient itself is not copied."""
+    monkeypatch.setattr(bits, "CHUNK", 1000)
+    rectified, gradient = bits.rectify(bf16((2, 4, 40, 13), 0)), bf16((2, 4, 40, 13), 1)
+
+    with Made() as made:
+        back = bits.rectify_backward(gradient, rectified)
+
+    assert made.sizes == [1000] * 4 + [160]
+    assert back is gradient
+
+
+def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands have as many pairs of rows as fit into so many bytes; what is made on the way is half a band."""
+    of_two_rows = 2 * 2 * 2 * 12 * 4  # bytes per number, rows, pictures, columns, channels
+    monkeypatch.setattr(bits, "BAND", 3 * of_two_rows + of_two_rows - 1)
+    features = bits.rectify(bf16((2, 4, 40, 12), 0))
+    expected = functional.max_pool2d(features, 2, 2)
+
+    with Made() as made:
+        pooled = bits.max_pool(features)
+
+    assert torch.equal(pooled, expected)
+    assert made.sizes == [pooled.numel(), *[3 * of_two_rows // 4] * 6, 2 * of_two_rows // 4]
+
+
+def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the gradient itself is larger than half a band."""
+    of_two_rows = 2 * 2 * 1 * 12 * 4
+    monkeypatch.setattr(bits, "BAND", 5 * of_two_rows)
+    features = bits.rectify(bf16((1, 4, 40, 12), 0))
+    gradient = torch.ones_like(bits.max_pool(features))
+
+    with Made() as made:
+        back = bits.max_pool_backward(gradient, features)
+
+    first, *others = made.sizes
+    assert first == back.numel()
+    assert max(others) == 5 * of_two_rows // 4
+    assert others.count(max(others)) == 3 * 4  # gradients, maxima and masks by rows, of four bands
+
+
+def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even two rows fit into a band, it has two all the same."""
+    features = bits.rectify(bf16((1, 3, 10, 9), 0))
+    expected = bits.max_pool(features)
+    monkeypatch.setattr(bits, "BAND", 1)
+
+    assert torch.equal(bits.max_pool(features), expected)
+
+
+def test_what_is_made_on_the_way_of_a_large_map_stays_in_the_cache() -> None:
+    """With the lengths as they are: at most a megabyte at a time, and not so little that the calls count."""
+    rectified = bits.rectify(bf16((1, 64, 256, 128), 0))
+    gradient = torch.ones_like(bits.max_pool(rectified))
+
+    with Made() as rectifying:
+        bits.rectify_backward(rectified.clone(), rectified)
+    with Made() as pooling:
+        bits.max_pool_backward(gradient, rectified)
+
+    for chunks in (rectifying.sizes[1:], pooling.sizes[1:]):
+        assert 1 << 16 <= 2 * max(chunks) <= 1 << 20

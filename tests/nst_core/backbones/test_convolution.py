@@ -93,3 +93,116 @@ def test_rectified_on_the_way(shape: tuple[int, int, int, int], dtype: torch.dty
 
     torch.testing.assert_close(ours.rectified(features), ours.forward(features).relu(), rtol=1e-5, atol=1e-5)
     assert float(ours.rectified(features).min()) == 0.0
+
+
+@pytest.mark.parametrize("nnpack", [True, False])
+@pytest.mark.parametrize(
+    ("channels", "filters", "pictures", "height", "width", "algorithm"),
+    [
+        (64, 64, 1, 9, 11, "library"),  # 99 positions are too few for Winograd's
+        (64, 64, 1, 10, 10, "winograd"),
+        (64, 64, 2, 5, 10, "winograd"),
+        (63, 64, 1, 40, 40, "library"),  # of too few channels its transforms cost too much
+        (64, 63, 1, 40, 40, "library"),
+        (64, 64, 1, 8, 16, "winograd"),  # up to 32 pairs of channels for each position
+        (64, 64, 1, 3, 43, "nnpack"),
+        (64, 128, 2, 8, 16, "winograd"),
+        (64, 128, 2, 10, 13, "nnpack"),
+    ],
+)
+def test_which_algorithm(
+    monkeypatch: pytest.MonkeyPatch,
+    nnpack: bool,
+    channels: int,
+    filters: int,
+    pictures: int,
+    height: int,
+    width: int,
+    algorithm: str,
+) -> None:
+    """By channels and positions, forward and back: whose weights are made ready tells which algorithm it was."""
+    if nnpack and not convolution.has_nnpack():
+        pytest.skip("this torch has no NNPACK, or does not know this processor")
+    monkeypatch.setattr(convolution, "has_nnpack", lambda: nnpack)
+    ready = {"library": (set(), set()), "nnpack": ({"_plain"}, {"_flipped", "_no_bias"})}
+    ready["winograd"] = {"_transformed"}, {"_flipped", "_flipped_transformed"}
+    forward, back = ready["winograd" if algorithm == "nnpack" and not nnpack else algorithm]
+    ours = Convolution(torch.zeros(filters, channels, 3, 3), torch.zeros(filters))
+    known = set(vars(ours))
+
+    ours.forward(torch.zeros(pictures, channels, height, width))
+    assert set(vars(ours)) - known == forward
+    ours.backward(torch.zeros(pictures, filters, height, width))
+    assert set(vars(ours)) - known == forward | back
+
+
+def test_fp32_alone_goes_by_winograd() -> None:
+    """Minimal filtering would cost float64 its digits, and bf16 all of them."""
+    features, weight = torch.zeros(1, 64, 16, 16), torch.zeros(64, 64, 3, 3)
+    for dtype in (torch.float64, torch.bfloat16):
+        ours = Convolution(weight.to(dtype), torch.zeros(64, dtype=dtype))
+        ours.forward(features.to(dtype))
+
+        assert not ours.by_winograd
+        assert "_transformed" not in vars(ours)
+
+
+def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a processor without it bf16 goes by the library, which makes no weights ready, and gives the same."""
+    features, weight, bias, gradient = (tensor.bfloat16() for tensor in tensors(64, 64, 12, 10))
+    usual = Convolution(weight, bias)
+    monkeypatch.setattr(convolution, "has_onednn_bf16", lambda: False)
+    ours = Convolution(weight, bias)
+
+    found = ours.forward(features), ours.rectified(features), ours.backward(gradient)
+    expected = usual.forward(features), usual.rectified(features), usual.backward(gradient)
+
+    assert not ours.by_onednn
+    assert not {"_packed", "_flipped_packed"} & set(vars(ours))
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=0.3)
+
+
+def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
+    """In fp32 on a CPU a map of few channels goes on in (N, C, H, W) order, whatever its weights lie in."""
+    features, weight, bias, _ = tensors(3, 64, 20, 24)
+    weight = weight.contiguous(memory_format=torch.channels_last)
+
+    assert Convolution(weight, bias).forward(features).is_contiguous()
+    assert Convolution(weight, bias).rectified(features).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("height", "rows", "strips"),
+    [
+        (100, 30, [31, 32, 32, 11]),  # with the row above, or below, or both
+        (60, 30, [31, 31]),
+        (61, 30, [31, 32, 2]),
+        (30, 30, [30]),
+        (31, 30, [31, 2]),
+        (100, 1, [25, 26, 26, 26, 5]),  # no strip is shorter than 24 rows
+        (24, 1, [24]),
+    ],
+)
+def test_strips_are_as_high_as_they_may_be(
+    monkeypatch: pytest.MonkeyPatch, height: int, rows: int, strips: list[int]
+) -> None:
+    """NNPACK is given as many rows at once as hold so many floats of the wider map, each row but once."""
+    if not convolution.has_nnpack():
+        pytest.skip("this torch has no NNPACK, or does not know this processor")
+    given = []
+    nnpack = torch._nnpack_spatial_convolution
+
+    def noting(strip: Tensor, *others: object) -> Tensor:
+        given.append(strip.shape[2])
+        return nnpack(strip, *others)
+
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", noting)
+    monkeypatch.setattr(convolution, "STRIP_FLOATS", 2 * 128 * 8 * (rows + 1) - 1)
+    features = torch.ones(2, 64, height, 8)
+
+    found = convolution._nnpack(features, torch.ones(128, 64, 3, 3), torch.zeros(128))
+
+    assert given == strips
+    rows_seen = torch.full((height,), 3.0)
+    rows_seen[0] = rows_seen[-1] = 2.0
+    torch.testing.assert_close(found[:, :, :, 4], (64 * 3 * rows_seen).expand(2, 128, height), rtol=1e-5, atol=0.0)

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from made import Made
 from torch import Tensor
 from torch.nn import functional
 
+from nst_core.backbones import bits
 from nst_core.backbones.pooling import average_pool, pool, pool_backward
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2)]
@@ -42,3 +44,90 @@ def test_of_equal_values_one_takes_the_gradient(order: torch.memory_format) -> N
 
     assert torch.equal(windows.sum(dim=-1), torch.full((1, 2, 3, 3), 2.0))
     assert torch.equal((windows != 0).sum(dim=-1), torch.ones(1, 2, 3, 3, dtype=torch.int64))
+
+
+@pytest.mark.usefixtures("filled_memory")
+@pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
+def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
+    """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
+    features = features_of(shape, torch.contiguous_format)
+    pooled = pool(features, "max")
+
+    back = pool_backward(torch.ones_like(pooled.output), features, pooled)
+
+    assert bool(torch.isfinite(back).all())
+    assert not back[:, :, shape[2] // 2 * 2 :].any()
+    assert not back[..., shape[3] // 2 * 2 :].any()
+    assert back.sum() == pooled.output.numel()
+
+
+def test_the_gradient_is_made_some_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large map no more than so many numbers are worked on at once, and no fewer channels than fit."""
+    channel = 2 * 12 * 10  # pictures, rows, columns
+    monkeypatch.setattr("nst_core.backbones.pooling.CHUNK_FLOATS", 5 * channel - 1)
+    features = features_of((2, 11, 12, 10), torch.contiguous_format)
+    pooled = pool(features, "max")
+    gradient = torch.ones_like(pooled.output)
+
+    with Made() as made:
+        back = pool_backward(gradient, features, pooled)
+
+    first, *others = made.sizes
+    assert first == back.numel()
+    assert max(others) == 4 * channel // 2
+    assert (
+        others.count(max(others)) == 3 * 2
+    )  # maxima, gradients and masks by rows, of four channels twice; then of three
+
+
+def test_one_channel_larger_than_that_is_worked_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A channel is never cut."""
+    features = features_of((1, 3, 12, 10), torch.contiguous_format)
+    pooled = pool(features, "max")
+    expected = pool_backward(torch.ones_like(pooled.output), features, pooled)
+    monkeypatch.setattr("nst_core.backbones.pooling.CHUNK_FLOATS", 1)
+
+    assert torch.equal(pool_backward(torch.ones_like(pooled.output), features, pooled), expected)
+
+
+def test_a_map_on_a_cpu_is_pooled_by_halves() -> None:
+    """Torch's own pooling, which keeps an index of eight bytes per output, is left to the other memory order."""
+    features = features_of((1, 2, 8, 6), torch.contiguous_format)
+
+    assert pool(features, "max").indices is None
+    assert pool(features.contiguous(memory_format=torch.channels_last), "max").indices is not None
+
+
+def test_bf16_in_channels_last_order_is_pooled_by_its_bits() -> None:
+    """It keeps no indices either, and the gradient comes back in its order, whatever that of the pooled one was."""
+    features = features_of((1, 4, 8, 6), torch.channels_last).bfloat16().relu()
+    features = bits.rectify(features)
+    pooled = pool(features, "max")
+    gradient = torch.ones_like(pooled.output).contiguous()
+
+    back = pool_backward(gradient, features, pooled)
+
+    assert pooled.indices is None
+    assert back.is_contiguous(memory_format=torch.channels_last)
+    assert back.sum() == gradient.numel()
+
+
+def test_average_pooling_by_hand() -> None:
+    """The mean of a window times 1.45, and each of its four places has a quarter of that of the gradient."""
+    features = torch.tensor([[1.0, 2.0, 9.0], [3.0, 6.0, 9.0]]).view(1, 1, 2, 3)
+    pooled = pool(features, "average")
+
+    assert pooled.output.flatten().tolist() == pytest.approx([1.45 * 3.0])
+    back = pool_backward(torch.full((1, 1, 1, 1), 4.0), features, pooled)
+    assert back.flatten().tolist() == pytest.approx([1.45, 1.45, 0.0, 1.45, 1.45, 0.0])
+
+
+def test_of_a_large_map_no_more_is_made_than_memory_has_room_for() -> None:
+    """With the length as it is: tens of megabytes, whatever the map; its gradient is as large as the map anyway."""
+    features = torch.ones(1, 12, 1024, 1024)
+    pooled = pool(features, "max")
+
+    with Made() as made:
+        pool_backward(pooled.output, features, pooled)
+
+    assert 1_000_000 < max(made.sizes[1:]) <= 4_000_000

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.errors import OptionsError, ShapeError
+from nst_core.errors import OptionsError, ShapeError, WeightsError
 from nst_core.layers import layer_names
 
 Picture = Callable[..., Tensor]
@@ -169,3 +169,24 @@ def test_float64(network: VGG, network64: VGG, picture: Picture) -> None:
 
     assert found.dtype == network64.dtype == torch.float64
     torch.testing.assert_close(network(image, ("relu5_1",))["relu5_1"].double(), found, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", ["weight", "bias"])
+def test_a_weight_or_a_bias_of_another_shape_is_refused(convolutions: Convolutions, wrong: str) -> None:
+    """Either alone is an error that names the layer, and what was expected of it."""
+    weight, bias = convolutions["conv2_1"]
+    odd = (weight[:64], bias) if wrong == "weight" else (weight, bias[:64])
+
+    with pytest.raises(WeightsError, match=r"layer conv2_1: expected weights of shape \(128, 64, 3, 3\) and \(128,\)"):
+        VGG("vgg19", convolutions | {"conv2_1": odd})
+
+
+def test_normalised_by_the_mean_given(convolutions: Convolutions) -> None:
+    """The network's own mean is subtracted and ImageNet's standard deviation divided by; channels lie last."""
+    mean = (0.1, 0.2, 0.3)
+    image = torch.tensor(mean).add(torch.tensor([0.229, 0.224, 0.225])).view(1, 3, 1, 1).expand(2, 3, 4, 5)
+
+    found = VGG("vgg19", convolutions, mean).normalise(image)
+
+    torch.testing.assert_close(found, torch.ones(2, 3, 4, 5))
+    assert found.is_contiguous(memory_format=torch.channels_last)

@@ -371,6 +371,7 @@ def test_a_download_is_held_to_the_full_sha256(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)  # where other weights lie already
 
     with pytest.raises(WeightsError, match="expected sha256 dcbb9e9dad569fff"):
         find_weights("vgg19-torchvision")

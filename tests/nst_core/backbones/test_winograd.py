@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from made import Made
 from torch.nn import functional
 
 from nst_core.backbones import winograd
@@ -35,3 +36,56 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(winograd, "STRIP_FLOATS", 1)
 
     torch.testing.assert_close(winograd.convolve(features, transformed, None), at_once)
+
+
+@pytest.mark.usefixtures("filled_memory")
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_pixel_is_written(bias: bool) -> None:
+    """Of a size that is no whole number of tiles or strips, no pixel keeps what lay in that memory before."""
+    features, weight = torch.ones(2, 3, 9, 6), torch.ones(2, 3, 3, 3)
+
+    found = winograd.convolve(features, winograd.transform_weights(weight), torch.ones(2) if bias else None)
+
+    assert found.shape == (2, 2, 9, 6)
+    torch.testing.assert_close(found[:, :, 1:-1, 1:-1], torch.full((2, 2, 7, 4), 27.0 + bias))
+    torch.testing.assert_close(found[:, :, 0, 0], torch.full((2, 2), 12.0 + bias))
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("channels", "filters"), [(8, 4), (4, 8)])
+def test_a_strip_is_as_large_as_it_may_be(monkeypatch: pytest.MonkeyPatch, channels: int, filters: int) -> None:
+    """Transformed tiles of a strip, of the wider of the two maps, are at most so many floats, and nearly as many."""
+    of_a_row = 36 * 5 * 8  # numbers of a transformed tile, tiles across, channels
+    monkeypatch.setattr(winograd, "STRIP_FLOATS", 3 * of_a_row - 1)
+    features, weight = torch.ones(1, channels, 41, 18), torch.ones(filters, channels, 3, 3)
+    transformed = winograd.transform_weights(weight)
+
+    with Made() as made:
+        winograd.convolve(features, transformed, None)
+
+    padded, output, *others = made.sizes
+    assert (padded, output) == (channels * 46 * 22, filters * 44 * 20)
+    in_strips = [size for size in others if size % (36 * 5) == 0 and size > 36 * 36]
+    assert max(in_strips) == 2 * of_a_row
+    assert in_strips.count(2 * of_a_row) >= 5  # eleven rows of tiles are five strips of two, and one
+
+
+def test_weights_are_transformed_in_float64() -> None:
+    """The transform of weights in fp32 is that in float64, rounded once."""
+    weight = torch.randn(5, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    found = winograd.transform_weights(weight)
+
+    assert found.dtype == torch.float32
+    assert torch.equal(found, winograd.transform_weights(weight.double()).float())
+
+
+def test_strips_of_a_large_map_stay_in_the_cache() -> None:
+    """With the length as it is: tens of megabytes of transformed tiles at a time, where all of them would be more."""
+    features, transformed = torch.ones(1, 64, 240, 240), winograd.transform_weights(torch.ones(64, 64, 3, 3))
+
+    with Made() as made:
+        winograd.convolve(features, transformed, None)
+
+    _, _, *others = made.sizes
+    assert 1_000_000 < max(others) <= 6_000_000 < 36 * 60 * 60 * 64

@@ -1,0 +1,166 @@
+"""server_process: a server from its start to its end, here one that starts in a moment."""
+
+import atexit
+import signal
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import servers
+
+from flows.environment import _kept_in
+from flows.errors import ServiceError
+from flows.prefect_layer import server_process
+from flows.prefect_layer.server import answers
+from flows.prefect_layer.server_process import PORTS, ServerProcess
+
+TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[ServerProcess]:
+    """One that has not been started; ended at last."""
+    made = ServerProcess(home)
+    yield made
+    made.kill()
+
+
+def test_a_server_that_was_never_started_has_nothing_to_end(home: Path) -> None:
+    """It is not alive, and may be stopped and killed all the same."""
+    server = ServerProcess(home)
+
+    assert not server.is_alive()
+    server.stop()
+    server.kill()
+    assert not server.is_alive()
+
+
+def test_a_server_is_awaited_until_it_answers(home: Path, server: ServerProcess) -> None:
+    """It is started once, on a port of loopback, and answers when the wait is over; stopped, it is gone."""
+    server.wait()
+    (start,) = servers.starts(home)
+
+    assert server.port in PORTS
+    assert server.url == f"http://127.0.0.1:{server.port}/api"
+    assert server.is_alive() and answers(server.url)
+    assert server.process is not None and start["pid"] == server.process.pid
+    server.stop()
+    assert not server.is_alive()
+    assert server.process.returncode == -signal.SIGTERM
+
+
+def test_beginning_does_not_wait(home: Path, server: ServerProcess) -> None:
+    """It comes back before the server answers; waiting then starts no second one."""
+    (home / "takes its time").touch()
+    server.begin()
+    assert server.is_alive() and not answers(server.url)
+    (home / "takes its time").unlink()
+    server.wait()
+
+    assert answers(server.url)
+    assert len(servers.starts(home)) == 1
+
+
+def test_a_server_that_died_is_begun_again_on_its_port(home: Path, server: ServerProcess) -> None:
+    """Clients know the port: it stays; so does the one wish to have it ended with this process."""
+    before = atexit._ncallbacks()
+    server.wait()
+    port = server.port
+    server.kill()
+    assert not server.is_alive()
+    server.wait()
+
+    assert (server.port, answers(server.url), len(servers.starts(home))) == (port, True, 2)
+    assert atexit._ncallbacks() == before + 1
+
+
+def test_how_it_is_started(home: Path, server: ServerProcess) -> None:
+    """As Prefect starts its own, from wherever Prefect lies, deaf to Ctrl-C; this process hears it as before."""
+    server.wait()
+    (start,) = servers.starts(home)
+
+    folder = Path(start["arguments"][start["arguments"].index("--app-dir") + 1])
+    assert start["arguments"][:4] == ["-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    assert (folder / "prefect" / "__init__.py").is_file()
+    assert ["--host", "127.0.0.1", "--port", str(server.port)] == start["arguments"][6:10]
+    assert start["deaf"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_its_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pages and no other server's address; what the user and Prefect's settings say goes before our defaults."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.setenv("PREFECT_UI_ENABLED", "1")
+    monkeypatch.setenv("A_SETTING", "the environment's")
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    for given in ({}, {"A_SETTING": "ours", "PYTHONSAFEPATH": "2"}):
+        server = ServerProcess(home, given)
+        server.wait()
+        server.kill()
+    plain, told = (start["environment"] for start in servers.starts(home))
+
+    assert "PREFECT_API_URL" not in plain
+    assert {plain[name] for name in ("PREFECT__SERVER_EPHEMERAL", "PREFECT__SERVER_FINAL", "PYTHONSAFEPATH")} == {"1"}
+    assert (plain["PREFECT_UI_ENABLED"], plain["A_SETTING"]) == ("0", "the environment's")
+    assert (told["A_SETTING"], told["PYTHONSAFEPATH"]) == ("ours", "2")
+
+
+def test_a_server_that_ends_at_once_is_begun_three_times(home: Path, server: ServerProcess) -> None:
+    """Then the error says what it said last, and where all of it is."""
+    (home / "ends at once").touch()
+
+    with pytest.raises(ServiceError, match=r"does not start: ValueError: the database is of no use\. .*server\.log"):
+        server.wait()
+    assert len(servers.starts(home)) == 3
+    assert not server.is_alive()
+
+
+def test_the_second_start_looks_at_the_whole_database(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a first look lets pass, and a server cannot use, is set aside then: the server comes up."""
+    monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
+    _kept_in(home)
+    _broken_database(home / "prefect.db")
+    server.wait()
+
+    assert len(servers.starts(home)) == 2
+    assert [path.name.startswith("prefect.db.set-aside") for path in home.glob("prefect.db*")] == [True]
+
+
+def _broken_database(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("create table flow_run (name text)")
+        database.executemany("insert into flow_run values (?)", (("x" * 1000,) for _ in range(100)))
+    data = bytearray(file.read_bytes())
+    data[3 * 4096 :] = bytes(len(data) - 3 * 4096)
+    file.write_bytes(data)
+
+
+def test_a_server_that_never_answers_is_ended(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has as long as Prefect would give it; none of those that were tried is left behind."""
+    (home / "takes its time").touch()
+    monkeypatch.setenv(TIMEOUT, "0.4")
+
+    with pytest.raises(ServiceError, match="does not start"):
+        server.wait()
+    assert len(servers.starts(home)) == 3
+    assert not any(Path(f"/proc/{start['pid']}").exists() for start in servers.starts(home))
+
+
+def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two ports, one of them another's, it is the free one, however often it is asked for."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(server_process, "PORTS", (port, port - 1))
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port - 1)) == 0:
+                pytest.skip("its neighbour is taken too")
+
+        assert {server_process._free_port() for _ in range(20)} == {port - 1}

@@ -1,0 +1,50 @@
+"""A server like Prefect's, that starts in a moment: what to put in the place of the interpreter that it is run with.
+
+It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+HOME = "HOME_OF_THE_SERVER"
+"""In its environment: the folder of all these files."""
+
+CODE = """\
+#!{python} -ISs
+import http.server, json, os, pathlib, signal, sys, time
+home = pathlib.Path(os.environ["{home}"])
+blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+with open(home / "starts.jsonl", "a") as file:
+    start = {{"pid": os.getpid(), "arguments": sys.argv[1:], "environment": dict(os.environ), "deaf": blocked}}
+    file.write(json.dumps(start) + "\\n")
+if (home / "ends at once").exists() or (home / "prefect.db").exists():
+    sys.exit("ValueError: the database is of no use")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        is_ending = (home / f"{{os.getpid()}} is ending").exists()
+        self.send_response(200 if self.path == "/api/health" and not is_ending else 503)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+
+while (home / "takes its time").exists():
+    time.sleep(0.01)
+port = int(sys.argv[sys.argv.index("--port") + 1])
+http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def interpreter(folder: Path) -> str:
+    """Writes it to a folder; its path."""
+    path = folder / "interpreter"
+    path.write_text(CODE.format(python=sys.executable, home=HOME))
+    path.chmod(0o755)
+    return str(path)
+
+
+def starts(home: Path) -> list[dict[str, Any]]:
+    """How it was started, each time."""
+    return [json.loads(line) for line in (home / "starts.jsonl").read_text().splitlines()]
