@@ -81,7 +81,7 @@ def put(folder: int, source: str, name: str) -> None:
         wait=wait_random_exponential(multiplier=0.02, max=0.5),
         reraise=True,
     )
-    trying(lambda: os.rename(source, name, src_dir_fd=folder, dst_dir_fd=folder))
+    trying(lambda: os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder))
 
 
 @contextmanager

@@ -56,12 +56,12 @@ class Folder:
 def before_opening(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], None]) -> None:
     """Have something happen to a file when it is about to be opened."""
     for place in ("builtins.open", "os.open"):
-        opener = builtins.open if place == "builtins.open" else os.open
+        really = builtins.open if place == "builtins.open" else os.open
 
-        def opened(path: Any, *arguments: Any, opener: Any = opener, **options: Any) -> Any:
+        def opened(path: Any, *arguments: Any, really: Any = really, **options: Any) -> Any:
             if str(path).endswith(f"/{name}"):
                 happens()
-            return opener(path, *arguments, **options)
+            return really(path, *arguments, **options)
 
         patch.setattr(place, opened)
 
@@ -120,10 +120,10 @@ def test_an_answer_that_may_be_written_later_waits(folder: Folder, monkeypatch: 
     """A full disk is no reason to leave a team without its answer: the next visit tries again."""
     replace = os.replace
 
-    def full(source: str, target: str) -> None:
+    def full(source: str, target: str, **folders: int) -> None:
         if str(target).endswith(".rejected.json"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
+        replace(source, target, **folders)
 
     folder.drop("bad.csv", b"id;content;style\n")
     with monkeypatch.context() as patch:

@@ -45,13 +45,13 @@ def python(library: Path, tmp_path: Path) -> Python:
 
 RACE = """
 import time
-rename = os.rename
+replace = os.replace
 
 def slowly(*arguments, **folders):
     time.sleep(0.02)  # so that all who looked before the first has moved its file would move theirs too
-    rename(*arguments, **folders)
+    replace(*arguments, **folders)
 
-os.rename = slowly
+os.replace = slowly
 
 def create(folder, number):
     barrier.wait()
@@ -98,7 +98,7 @@ def test_what_a_file_system_cannot_do_is_done_in_the_next_best_way(
     assert ended.stdout.splitlines() == ["fine"] * len(cases) + [str(sorted(promised))], ended.stderr
 
 
-@pytest.mark.parametrize("call", ["fsync", "link", "flock", "rename"])
+@pytest.mark.parametrize("call", ["fsync", "link", "flock", "replace"])
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
@@ -167,7 +167,7 @@ def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Pyt
     killed = python(
         """
         import signal
-        os.rename = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        os.replace = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
         storage.create(f"{folder}/a.txt", b"half done")
         """,
         **refused,
