@@ -12,7 +12,7 @@ NARROW = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
 """As compose.yaml and the Kubernetes job have it."""
 
 
-def podman(*arguments: str | Path, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+def podman(*arguments: str | Path, seconds: float = 1200) -> subprocess.CompletedProcess[str]:
     command = ["podman", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
 

@@ -1,0 +1,39 @@
+"""The job of a Kubernetes pool, as Prefect's own worker makes it of the template, by the schemas of Kubernetes.
+
+Needs `pip install --no-deps -r deploy/requirements-kubernetes.lock` and `pip install kubernetes-validate` (100 MB).
+"""
+
+import asyncio
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+
+worker = pytest.importorskip("prefect_kubernetes.worker", reason="deploy/requirements-kubernetes.lock")
+schemas = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
+
+TEMPLATE = json.loads((Path(__file__).parents[2] / "deploy" / "kubernetes" / "base-job-template.json").read_text())
+
+
+def job(**values: Any) -> dict[str, Any]:
+    """What the worker would create for a run of a pool with these variables."""
+    made = asyncio.run(worker.KubernetesWorkerJobConfiguration.from_template_and_values(TEMPLATE, values))
+    made.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="A run"))
+    return made.job_manifest
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"gpus": 0, "env": {"A": "b"}, "labels": {"team": "one"}}], ids=["gpu", "light"]
+)
+def test_kubernetes_takes_the_job(values: dict[str, Any]) -> None:
+    """A release of some years ago and the newest find nothing wrong or unknown in the job."""
+    made = job(**values)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+
+    for version in ("1.28", schemas.latest_version()):
+        schemas.validate(made, version, strict=True)
+    assert container["args"][0] == "prefect"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == values.get("gpus", 1)
