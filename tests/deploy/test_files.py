@@ -124,6 +124,17 @@ def test_the_service_has_the_settings_of_the_command() -> None:
     assert given["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
 
 
+def test_the_server_writes_only_where_it_may() -> None:
+    """Prefect's state and its pages lie in the service's home, which the units and compose leave writable."""
+    settings = environment_file("service.env.example")
+
+    for name in ("PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"):
+        assert settings[name].startswith("/srv/nst/")
+    assert all("ReadWritePaths=/srv/nst\n" in unit.read_text() for unit in UNITS)
+    for service in ("server", "worker", "light"):
+        assert any(volume.endswith(":/srv/nst") for volume in compose()["services"][service]["volumes"])
+
+
 def test_settings_hold_no_secrets() -> None:
     """Passwords and keys are in a file of their own, and the server's is asked for."""
     secret = re.compile("AUTH|PASSWORD|SECRET|KEY|CONNECTION")

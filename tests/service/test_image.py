@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers import IMAGE, Container, build, open_folder, podman, run, started
+from containers import Container, build, open_folder, run, started
 from PIL import Image
 from service_tools import PASSWORD, ROOT, picture, wait_for, write_manifest
 
@@ -26,15 +26,15 @@ SERVICE = {
     "PREFECT_API_URL": "http://127.0.0.1:4200/api",
     "PREFECT_API_AUTH_STRING": PASSWORD,
     "PREFECT_SERVER_API_AUTH_STRING": PASSWORD,
-    "NST_DATA": "/srv/nst/data",
     "NST_LIMITS": "/srv/nst/data/limits.toml",
 }
+SETTINGS = "--env-file=deploy/service.env.example"
+HEALTHY = ("python", "/app/deploy/healthy.py")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def image() -> str:
+def image() -> None:
     build(BASE)
-    return IMAGE
 
 
 @pytest.fixture
@@ -98,20 +98,21 @@ def test_one_container_serves(data: Path) -> None:
     with started("nst", "serve", environment=settings, flags=home_with(data)) as service:
         wait_for("all are served", lambda: "inbox/inbox" in service.log(), 180)
         submitted = service.run("nst", "submit", "data/mine.csv", "--output", "data/mine", "--wait")
-        automations = service.run("env", *_assigned(SERVICE), "prefect", "automation", "ls")
+        assigned = [f"{name}={value}" for name, value in SERVICE.items()]
+        automations = service.run("env", *assigned, "prefect", "automation", "ls")
 
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr
         assert (data / "mine" / "_SUCCESS").exists()
         assert "nst-dead-runs" in automations.stdout
+        assert service.run(*HEALTHY, "4200", "/").returncode == 0  # the pages for the browser
 
 
 @pytest.fixture
 def server(data: Path) -> Iterator[Container]:
     """The server of compose.yaml, but for Postgres."""
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", "4200")
-    asking = "import urllib.request as r; r.urlopen('http://127.0.0.1:4200/api/health', timeout=4)"
-    with started(*command, environment=SERVICE, flags=home_with(data)) as server:
-        wait_for("the server is healthy", lambda: server.run("python", "-c", asking).returncode == 0, 180)
+    with started(*command, environment=SERVICE, flags=(SETTINGS, *home_with(data))) as server:
+        wait_for("the server is healthy", lambda: server.run(*HEALTHY, "4200", "/api/health").returncode == 0, 180)
         yield server
 
 
@@ -127,21 +128,12 @@ def test_workers_are_healthy_and_take_runs(server: Container, data: Path) -> Non
         assert done.returncode == 0, done.stdout + done.stderr
 
     sharing = f"container:{server.name}"
-    with started(environment=SERVICE, flags=home_with(data), network=sharing) as worker:
+    with started(environment=SERVICE, flags=(SETTINGS, *home_with(data)), network=sharing) as worker:
         wait_for("the worker is healthy", worker.is_healthy, 120)
-        proxied = worker.run("env", "http_proxy=http://127.0.0.1:9", "python", "-c", _health_check())
+        proxied = worker.run("env", "http_proxy=http://127.0.0.1:9", *HEALTHY, "8080", "/health")
         submitted = worker.run("nst", "submit", "data/mine.csv", "--output", "data/mine", "--wait")
 
         assert proxied.returncode == 0, proxied.stderr
         assert submitted.returncode == 0, submitted.stdout + submitted.stderr + worker.log()
         assert (data / "mine" / "_SUCCESS").exists()
-
-
-def _health_check() -> str:
-    """The Python code of the image's health check."""
-    shown = podman("image", "inspect", IMAGE, "--format", "{{index .Healthcheck.Test 3}}")
-    return shown.stdout.strip()
-
-
-def _assigned(environment: dict[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in environment.items()]
+        assert server.run(*HEALTHY, "4200", "/").returncode == 0  # the pages for the browser

@@ -106,6 +106,7 @@ def test_a_record_that_was_made_anew_is_read_anew(output: str) -> None:
         gzip.compress(b'"records-snapshot-1"\n[1]'),
         gzip.compress(b'"records-snapshot-1"\n["a","b","c"]')[:-9],
     ],
+    ids=["no gzip", "empty", "another text", "another format", "no record", "cut off"],
 )
 def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, data: bytes) -> None:
     """Whatever stands in its place, the records are what counts."""
