@@ -13,7 +13,7 @@ HEALTHY = Path(__file__).parents[2] / "deploy" / "healthy.py"
 
 
 class Answers(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802  # the library's name
+    def do_GET(self) -> None:
         self.send_response(200 if self.path == "/health" else 503)
         self.end_headers()
 
