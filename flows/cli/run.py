@@ -137,6 +137,7 @@ def _carry_out(request: RunRequest, shown: _Shown) -> tuple[RunSummary, ExitCode
         return _through_prefect(request, shown)
     with begun(request) as run, handed_over(run):
         if run.pool is None and is_without_server():
+            run.hold.check()  # or the table of whoever has taken over would be written over
             return _finish_at_once(run.run)
         return _through_prefect(request, shown)
 
