@@ -12,7 +12,8 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
-from nst_core.optimize import Outcome, StepReport, optimize
+from nst_core.optimize import Outcome, StepReport, evaluate, optimize
+from nst_core.optimizers.coordinates import NormalisedPixels
 from nst_core.options import StylizeOptions
 
 Picture = Callable[..., Tensor]
@@ -302,6 +303,21 @@ def test_the_losses_are_those_of_a_picture_in_range(backbone: Backbone, recipe: 
     with torch.no_grad():
         assert loss(outcome.pastiche).total.item() == pytest.approx(outcome.losses.total, rel=1e-3)
     assert outcome.losses.total < looks[0][0]
+
+
+def test_no_gradient_leads_further_out_of_range(single: Batch) -> None:
+    """Stripes beyond black and white have the loss of black and white, and no gradient that would lead further out."""
+    options = make()
+    loss, pixels = single.loss(options), NormalisedPixels(28, 32)
+    white = (torch.arange(32) % 8 < 4).expand(1, 3, 28, 32)
+    terms, at_range = loss.with_gradient(white.float())
+    kept = torch.where(white, at_range.clamp_min(0.0), at_range.clamp_max(0.0))
+
+    found, gradient = evaluate(loss, pixels, pixels.encode(1.4 * white.float() - 0.2))
+
+    assert found.total.item() == pytest.approx(terms.total.item(), rel=1e-5)
+    assert 0 < int((kept == 0.0).sum()) < kept.numel()
+    torch.testing.assert_close(gradient, pixels.pull_back(white.float(), kept), rtol=1e-4, atol=1e-6)
 
 
 def test_a_pixel_that_went_too_far_comes_back(single: Batch) -> None:
