@@ -132,7 +132,7 @@ def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
         ("März.csv", GOOD, "rename the file"),
         ("...csv", GOOD, "rename the file"),
         ("-rf.csv", GOOD, "rename the file"),
-        ("large.csv", GOOD + b"x,y,z\n" * 100, "more"),
+        ("large.csv", GOOD + b"x,y,z\n" * 100, "bytes, found"),
     ],
 )
 def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
