@@ -133,6 +133,15 @@ def test_a_system_that_says_nothing_bounds_nothing(tmp_path: Path) -> None:
     assert free_bytes(tmp_path) == UNKNOWN_BYTES > 1 << 50  # more than any machine has
 
 
+def test_a_system_without_affinity_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS and Windows: all CPUs there are; where even their number is unknown there is one."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for counted, usable in ((5, 5), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda counted=counted: counted)
+
+        assert usable_cpus(tmp_path) == usable
+
+
 @pytest.fixture
 def half_a_cpu() -> Iterator[Path]:
     """A real control group with a quota of half a CPU."""

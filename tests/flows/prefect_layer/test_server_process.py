@@ -68,6 +68,7 @@ def test_a_server_that_died_is_begun_again_on_its_port(home: Path, server: Serve
     """Clients know the port: it stays; so does the one wish to have it ended with this process."""
     before = atexit._ncallbacks()
     server.wait()
+    assert atexit._ncallbacks() == before + 1
     port = server.port
     server.kill()
     assert not server.is_alive()

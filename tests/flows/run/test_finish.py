@@ -152,6 +152,7 @@ def test_the_mark_says_what_is_in_the_output(run: PreparedRun) -> None:
 
     assert marker["images_sha256"] == hashlib.sha256(listing.encode()).hexdigest()
     for kind, address in (("csv", summary.results_csv), ("parquet", summary.results_parquet)):
+        assert address.endswith(f"results.{kind}")
         assert marker[f"results_{kind}_sha256"] == hashlib.sha256(storage.read(address)).hexdigest()
     assert (marker["run_id"], marker["manifest_sha256"]) == (run.record.run_id, run.record.manifest_sha256)
     assert [marker[name] for name in ("rows", "succeeded", "failed", "rejected")] == [4, 2, 1, 1]

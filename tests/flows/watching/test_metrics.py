@@ -118,6 +118,8 @@ def unused_tcp_port() -> int:
     ("variable", "value"),
     [
         ("NST_METRICS_PORT", "none"),
+        ("NST_METRICS_PORT", "0"),
+        ("NST_METRICS_PORT", "65536"),
         ("NST_METRICS_PORT", "70000"),
         ("NST_METRICS_PORT", "²"),
         ("NST_METRICS_FILE", "/proc/none/nst.prom"),

@@ -160,6 +160,9 @@ def test_there_is_no_rate_before_there_is_one() -> None:
     """Nothing begun, nothing finished, no time gone: each alone is no rate; the clock starts with the first chunk."""
     standing = Standing(run_of(64, 64, workers=("cpu 1", "cpu 2")))
     rates = [standing.pairs_per_minute(50.0)]
+    unread = Standing(run_of(64))
+    unread.hear("cpu", attempt_record("pair-2"))  # its picture could not be read: nothing was begun
+    rates.append(unread.pairs_per_minute(50.0))
     standing.hear("cpu 1", ChunkStarted(("pair-2",), 1), now=100.0)
     rates.append(standing.pairs_per_minute(110.0))
     standing.hear("cpu 1", pair_record("pair-2"), now=100.0)
@@ -167,7 +170,7 @@ def test_there_is_no_rate_before_there_is_one() -> None:
     standing.hear("cpu 2", ChunkStarted(("pair-3",), 1), now=130.0)
     rates.append(standing.pairs_per_minute(160.0))
 
-    assert rates == [None, None, None, pytest.approx(1.0)]
+    assert rates == [None, None, None, None, pytest.approx(1.0)]
 
 
 def test_the_estimate_waits_for_a_pair_of_each_worker() -> None:

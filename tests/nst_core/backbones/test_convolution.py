@@ -171,6 +171,22 @@ def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
     assert Convolution(weight, bias).rectified(features).is_contiguous()
 
 
+@pytest.fixture
+def strips_given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The heights of all that NNPACK is given."""
+    if not convolution.has_nnpack():
+        pytest.skip("this torch has no NNPACK, or does not know this processor")
+    given: list[int] = []
+    nnpack = torch._nnpack_spatial_convolution
+
+    def noting(strip: Tensor, *others: object) -> Tensor:
+        given.append(strip.shape[2])
+        return nnpack(strip, *others)
+
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", noting)
+    return given
+
+
 @pytest.mark.parametrize(
     ("height", "rows", "strips"),
     [
@@ -184,25 +200,24 @@ def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
     ],
 )
 def test_strips_are_as_high_as_they_may_be(
-    monkeypatch: pytest.MonkeyPatch, height: int, rows: int, strips: list[int]
+    monkeypatch: pytest.MonkeyPatch, strips_given: list[int], height: int, rows: int, strips: list[int]
 ) -> None:
     """NNPACK is given as many rows at once as hold so many floats of the wider map, each row but once."""
-    if not convolution.has_nnpack():
-        pytest.skip("this torch has no NNPACK, or does not know this processor")
-    given = []
-    nnpack = torch._nnpack_spatial_convolution
-
-    def noting(strip: Tensor, *others: object) -> Tensor:
-        given.append(strip.shape[2])
-        return nnpack(strip, *others)
-
-    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", noting)
     monkeypatch.setattr(convolution, "STRIP_FLOATS", 2 * 128 * 8 * (rows + 1) - 1)
     features = torch.ones(2, 64, height, 8)
 
     found = convolution._nnpack(features, torch.ones(128, 64, 3, 3), torch.zeros(128))
 
-    assert given == strips
+    assert strips_given == strips
     rows_seen = torch.full((height,), 3.0)
     rows_seen[0] = rows_seen[-1] = 2.0
     torch.testing.assert_close(found[:, :, :, 4], (64 * 3 * rows_seen).expand(2, 128, height), rtol=1e-5, atol=0.0)
+
+
+def test_a_large_map_is_worked_on_in_strips(strips_given: list[int]) -> None:
+    """With the length as it is: beyond 160 MB in fp32 a map is no longer given to NNPACK at once."""
+    width, height = 640, 1000
+    convolution._nnpack(torch.zeros(1).expand(1, 64, height, width), torch.ones(4, 64, 3, 3), torch.zeros(4))
+
+    assert len(strips_given) == 2
+    assert 4 * 64 * width * max(strips_given) < 165_000_000
