@@ -48,6 +48,7 @@ def _make(folder: str) -> None:
     above = folder
     while (descriptor := _passed(above)) is None:
         above, name = os.path.split(above)
+        above = above or os.curdir
         missing.append(name)
     try:
         while missing:

@@ -82,7 +82,7 @@ class Standing:
     def seconds_left(self, now: float | None = None) -> float | None:
         """An estimate; None until as many pairs are finished as there are workers, which start cold."""
         seconds = self._seconds(now)
-        if self.finished < max(2, len(self.run.workers)) or not self._done:
+        if self.finished < max(2, len(self.run.workers)) or not self._done or seconds <= 0:
             return None
         return seconds * (self._whole - self._done) / self._done
 
