@@ -13,8 +13,8 @@ SIZE = 64, 48
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 
-def noise(size: tuple[int, int] = SIZE, mode: str = "RGB") -> Image.Image:
-    return Image.effect_noise(size, 60).convert(mode)
+def noise(size: tuple[int, int] = SIZE, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    return Image.frombytes("L", size, random.Random(seed).randbytes(size[0] * size[1])).convert(mode)
 
 
 def save(picture: Image.Image, file_format: str, **options: Any) -> bytes:
@@ -115,7 +115,7 @@ def profile_of_elements(number: int) -> bytes:
 
 def bmp_of_runs(number: int, size: tuple[int, int] = (7000, 7000)) -> bytes:
     """A run-length BMP of so many short runs, which Pillow unpacks in Python."""
-    runs = ((b"\1\5" * size[0] + b"\0\0") * size[1])[: 2 * number]
+    runs = ((b"\1\5" * size[0] + b"\0\0") * min(size[1], number // size[0] + 1))[: 2 * number]
     header = b"BM" + struct.pack("<III", 1078 + len(runs) + 2, 0, 1078)
     header += struct.pack("<IiiHHIIIIII", 40, *size, 1, 8, 1, 0, 0, 0, 256, 0)
     return header + bytes(1024) + runs + b"\0\1"
@@ -139,10 +139,10 @@ def stills() -> dict[str, bytes]:
         "palette": save(noise().quantize(16), "PNG", transparency=3),
         "bit": save(noise(mode="1"), "TIFF", compression="group4"),
         "lossless": save(noise(mode="RGBA"), "WEBP", lossless=True, exif=exif),
-        "animated": save(noise(), "GIF", save_all=True, append_images=[noise(), noise()]),
-        "animated PNG": save(noise(), "PNG", save_all=True, append_images=[noise(), noise()]),
-        "animated WebP": save(noise(), "WEBP", save_all=True, append_images=[noise(), noise()]),
-        "pages": save(noise(), "TIFF", save_all=True, append_images=[noise()]),
+        "animated": save(noise(), "GIF", save_all=True, append_images=[noise(seed=1), noise(seed=2)]),
+        "animated PNG": save(noise(), "PNG", save_all=True, append_images=[noise(seed=1), noise(seed=2)]),
+        "animated WebP": save(noise(), "WEBP", save_all=True, append_images=[noise(seed=1), noise(seed=2)]),
+        "pages": save(noise(), "TIFF", save_all=True, append_images=[noise(seed=1)]),
         "BigTIFF": tiff(SIZE, (273, "I", [8]), (279, "I", [3 * SIZE[0] * SIZE[1]]), big=True),
         "runs": bmp_of_runs(4000, SIZE),
     }

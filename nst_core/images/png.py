@@ -9,7 +9,7 @@ from nst_core.images.profiles import MAX_PROFILE_BYTES
 
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
 _ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL"))
-_FRAMES: Final = frozenset((b"fcTL", b"fdAT"))
+_FRAME: Final = b"fcTL"  # without its pixels, which are not looked at
 
 
 def parts(data: bytes) -> list[Part]:
@@ -36,7 +36,7 @@ def _is_needed(kind: bytes, seen: set[bytes]) -> bool:
     if kind in _ONCE:
         return kind not in seen
     is_ancillary = kind.isalpha() and kind[:1].islower()
-    return kind in _FRAMES or not is_ancillary
+    return kind == _FRAME or not is_ancillary
 
 
 def _bounded_profile(chunk: memoryview) -> Part:

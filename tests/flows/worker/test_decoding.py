@@ -23,7 +23,7 @@ from flows.worker.decoder_process import Bounds, WantedSize
 from nst_core.errors import BadImage
 from nst_core.images import decode_image, resize
 
-SLOW = odd.bmp_of_runs(2_000_000)
+SLOW = odd.bmp_of_runs(6_000_000)
 """Some seconds of Python."""
 AS_IT_IS = WantedSize()
 
@@ -152,6 +152,21 @@ def test_hundreds_of_odd_files(decoder: Decoder, capfd: pytest.CaptureFixture[st
     assert 0 < taken < len(files)
     assert process_of(decoder) == first
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_libraries_print_is_no_line_for_a_terminal(decoder: Decoder, capfd: pytest.CaptureFixture[str]) -> None:
+    """What libtiff thinks of a damaged file it tells whoever listens; in this process that would be a user."""
+    broken = bytearray(odd.stills()["CMYK TIFF"])
+    broken[100:140] = b"\xff" * 40
+
+    with pytest.raises(BadImage):
+        decoder.decode(bytes(broken), "a", AS_IT_IS)
+    there = capfd.readouterr().err
+    with pytest.raises(BadImage):
+        decode_image(bytes(broken), "a")
+
+    assert there == ""
+    assert capfd.readouterr().err != ""
 
 
 def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> None:

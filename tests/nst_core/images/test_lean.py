@@ -39,7 +39,7 @@ def test_nothing_that_pixels_need_is_left_out(kind: str) -> None:
     assert whole.getexif().get(274) == slim.getexif().get(274)
     for fact in ("icc_profile", "transparency"):
         assert whole.info.get(fact) == slim.info.get(fact)
-    assert getattr(whole, "is_animated", False) == getattr(slim, "is_animated", False)
+    assert getattr(whole, "n_frames", 1) == getattr(slim, "n_frames", 1)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,21 @@ def test_padding_is_passed_over(padded: bytes) -> None:
     assert time.process_time() - began < 1
 
 
+def test_of_a_gif_no_more_than_the_second_picture_is_looked_for() -> None:
+    """A long film is not counted to its end."""
+    film = odd.stills()["animated"][:-1] + b"!\xfe" + b"\1x" * 1_000_001 + b"\0;"
+
+    assert notes_of(film) == ("several frames or pages: the first is used",)
+
+
 def test_later_notes_hide_no_table_of_a_jpeg() -> None:
     """Editors' notes in any number leave the tables that come after them; of EXIF the first megabyte counts."""
     turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     exif = odd.segment(0xE1, turned) + odd.segment(0xE1, b"Exif\0\0" + bytes(60_000)) * 100
 
-    picture = decode_image(odd.jpeg_with(exif), "a").picture
+    notes = odd.segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0") * 100
+
+    picture = decode_image(odd.jpeg_with(notes + exif), "a").picture
 
     assert picture.size == odd.SIZE[::-1]
     assert len(lean(odd.jpeg_with(exif), "a")) < 1_100_000
@@ -183,7 +192,7 @@ def test_a_profile_bomb() -> None:
     large = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(5_000_000)
 
     assert notes_of(bomb) == (PROFILE_NOTE,)
-    assert notes_of(odd.save(odd.noise(), "TIFF", icc_profile=bytes(11_000_000))) == (PROFILE_NOTE,)
+    assert notes_of(odd.save(odd.noise(), "TIFF", icc_profile=large + bytes(6_000_000))) == (PROFILE_NOTE,)
     assert notes_of(odd.save(odd.noise(), "PNG", icc_profile=large)) == ()
 
 
