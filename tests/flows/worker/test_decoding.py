@@ -284,7 +284,11 @@ def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPa
     slow = threading.Thread(target=decode, args=(SLOW, "slow"))
     slow.start()
     time.sleep(0.2)
+    busy = decoders[0]._process
+    assert busy is not None
+    os.kill(busy.pid, signal.SIGSTOP)  # as slow as the other one needs, however busy the machine is
     decode(odd.stills()["PNG"], "quick")
+    os.kill(busy.pid, signal.SIGCONT)
     slow.join()
 
     assert alone is None

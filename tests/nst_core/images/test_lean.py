@@ -18,6 +18,9 @@ from nst_core.images.profiles import usable_profile
 PROFILE_NOTE = "broken or unfitting colour profile ignored"
 STILLS = odd.stills()
 
+SECONDS = 5.0
+"""Of computing: without the counting it is a minute or more. Loaded machines take three times as long as idle ones."""
+
 
 def refusal(data: bytes) -> str:
     with pytest.raises(BadImage) as caught:
@@ -64,7 +67,7 @@ def test_text_beside_the_pixels_never_fails_a_picture(data: bytes) -> None:
 
     assert notes_of(data) == ()
     assert len(lean(data, "a")) < 20_000
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize(
@@ -85,13 +88,13 @@ def test_text_beside_the_pixels_never_fails_a_picture(data: bytes) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_structure_that_costs_time_is_refused_by_counting(data: bytes, found: str) -> None:
-    """More parts than any program writes are refused within a second, with the limit and what to do."""
+    """More parts than any program writes are refused in a moment, with the limit and what to do."""
     began = time.process_time()
 
     message = refusal(data)
 
     assert message == f"a: expected {found}, found more. Open it in a paint program and save it anew, as PNG or JPEG."
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_padding_is_passed_over(padded: bytes) -> None:
     began = time.process_time()
 
     assert notes_of(padded) == ()
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 def test_of_a_gif_no_more_than_the_second_picture_is_looked_for() -> None:
@@ -154,7 +157,7 @@ def test_a_profile_of_thousands_of_elements(elements: int) -> None:
     began = time.process_time()
 
     assert notes_of(odd.save(odd.noise(), "TIFF", icc_profile=odd.profile_of_elements(elements))) == (PROFILE_NOTE,)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 def test_a_profile_that_has_tables_too_is_used() -> None:
@@ -177,7 +180,7 @@ def test_a_profile_that_has_tables_too_is_used() -> None:
 
     assert with_both.notes == ()
     assert np.abs(np.asarray(with_both.picture).astype(int) - np.asarray(picture)).max() <= 1
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("end", [0, 5, 130, 140, 150])
@@ -202,7 +205,7 @@ def test_of_several_profiles_the_first_is_taken() -> None:
     began = time.process_time()
 
     assert notes_of(data) == (PROFILE_NOTE,)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < SECONDS
 
 
 def test_damage_is_handed_on() -> None:
