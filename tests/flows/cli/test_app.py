@@ -14,9 +14,12 @@ from commands import manifest, nst, output_of_a_run
 from flows.cli import ExitCode, app
 from flows.cli.app import output_of
 from flows.cli.options import THEMES
+from flows.output import lease
 from flows.settings import RunSettings
 from nst_core import __version__
 from nst_core.options import StylizeOptions
+
+QUICKSTART = Path(__file__).parents[3] / "manifests" / "quickstart.csv"
 
 HEAVY = ("torch", "torchvision", "prefect", "pandas", "pyarrow", "s3fs", "boto3", "rich")
 """What takes a second or more to import, and rich."""
@@ -247,23 +250,19 @@ def test_a_storage_that_does_not_answer_stops_the_command(monkeypatch: pytest.Mo
 
 def test_ctrl_c_says_that_the_run_can_go_on() -> None:
     """SIGINT ends a command with exit code 75 and a line that says what to do, not with a traceback."""
-    os.mkfifo("pipe.csv")
     code = (
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
         "from flows.cli import main\n"
-        "sys.argv[1:] = ['validate', 'pipe.csv']\n"
         "main()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
-    with open("pipe.csv", "wb", buffering=0):  # goes on once the command has opened it, and waits for what we write
-        for _ in range(10):
-            process.send_signal(signal.SIGINT)
-            try:
-                _, errors = process.communicate(timeout=3)
-                break
-            except subprocess.TimeoutExpired:  # it came in the moment before the command began to wait
-                continue
+    arguments = ["run", str(QUICKSTART), "--backbone", "stub", "-o", "out", "--wait-for-output-seconds", "100"]
+    with lease.held(os.path.abspath("out")):  # so that the command waits
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert "waiting for it to end" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
 
     assert process.returncode == ExitCode.INTERRUPTED
     assert errors == "interrupted: what is finished is kept; run the same command again to go on\n"
