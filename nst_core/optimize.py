@@ -1,6 +1,6 @@
 """The one loop for every optimizer and objective, and when it stops.
 
-What is optimised is what is saved: losses are those of pastiches clamped to [0, 1], whatever the coordinates.
+What is optimised is what is saved: losses are those of what the canvas shows, whatever the coordinates.
 Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more.
 """
 
@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.optimizers.adam import Adam
@@ -21,8 +22,6 @@ from nst_core.optimizers.coordinates import (
     Coordinates,
     FourierBox,
     NormalisedPixels,
-    held_at_range,
-    within_range,
 )
 from nst_core.optimizers.lbfgs import HISTORY, LBFGS
 from nst_core.optimizers.protocol import Optimizer
@@ -101,8 +100,10 @@ class _Progress:
 class _Batch:
     """What is optimised: the best point of each pastiche so far, and where to evaluate next."""
 
-    def __init__(self, start: Tensor, loss: PerceptualLoss, options: StylizeOptions, history: int) -> None:
-        self.loss = loss
+    def __init__(
+        self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, history: int
+    ) -> None:
+        self.loss, self.canvas = loss, canvas
         self.coordinates, self.optimizer = _choose_optimizer(start, options, history)
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
@@ -110,7 +111,7 @@ class _Batch:
 
     def advance(self) -> LossTerms:
         """One evaluation of every pastiche, and a step of the optimizer."""
-        terms, gradients = evaluate(self.loss, self.coordinates, self.optimizer.point)
+        terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
         self.best = torch.where(improved[:, None], self.optimizer.point, self.best)
@@ -120,15 +121,16 @@ class _Batch:
         return terms
 
     def pastiche(self, row: int) -> Tensor:
-        """The best one of a row, shape (1, 3, H, W), in [0, 1]."""
-        return within_range(self.coordinates.decode(self.best[row : row + 1]))
+        """The best one of a row, as it would be saved, shape (1, 3, H, W), in [0, 1]."""
+        canvas = self.canvas.keep(torch.tensor([row], device=self.best.device))
+        return canvas.saved(canvas.shown(self.coordinates.decode(self.best[row : row + 1])))
 
     def keep(self, rows: list[int]) -> None:
         """Go on with some of the rows only."""
         assert self.unit is not None, "nothing stops before its first evaluation"
         index = torch.tensor(rows, dtype=torch.int64, device=self.best.device)
         self.optimizer.keep(index)
-        self.loss, self.best = self.loss.keep(index), self.best[index]
+        self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
 
 
@@ -138,6 +140,7 @@ def optimize(
     options: StylizeOptions,
     on_step: OnStep | None = None,
     *,
+    canvas: Canvas | None = None,
     confirm: Confirm | None = None,
     level: int = 0,
     history: int = HISTORY,
@@ -149,6 +152,7 @@ def optimize(
         loss: of the same batch.
         options: resolved.
         on_step: called after every evaluation of every pastiche.
+        canvas: what may change of the pastiches; None is all.
         confirm: asked before a pastiche stops at `loss_threshold`: rounding, to 8 bits and to the optimizer's
             precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
         level: for the reports alone.
@@ -158,7 +162,7 @@ def optimize(
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
     """
     began = time.monotonic()
-    batch = _Batch(start, loss, options, history)
+    batch = _Batch(start, loss, canvas or Canvas(start), options, history)
     progress = [_Progress(pair) for pair in range(start.shape[0])]
     outcomes: dict[int, Outcome] = {}
     while progress:
@@ -194,11 +198,11 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
 
 
-def evaluate(loss: PerceptualLoss, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
-    """Losses of the pictures at a point, and their gradients with respect to the coordinates, shape (N, n)."""
+def evaluate(loss: PerceptualLoss, canvas: Canvas, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
+    """Losses of what is shown of the images at a point, and their gradients by coordinates, shape (N, n)."""
     image = coordinates.decode(point)
-    terms, gradient = loss.with_gradient(within_range(image))
-    return terms, coordinates.pull_back(image, held_at_range(image, gradient))
+    terms, gradient = loss.with_gradient(canvas.shown(image))
+    return terms, coordinates.pull_back(image, canvas.pull_back(image, gradient))
 
 
 def _unit(first: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs 
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -18,19 +19,32 @@ ADAM_LEARNING_RATE = 0.05
 """For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
 
 
+MIDDLE = 0.5
+"""The strength that is the recipe's own style weight."""
+
+STRENGTH_RANGE = 30.0
+"""Times the style weight at strength 1, and over it at 0."""
+
+
 class StylizeOptions(BaseModel):
     """How one pair is stylized. Frozen; unknown names are refused; every number is finite and bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
     recipe: RecipeName = "relative"
-    """The objective: relative, gatys, notebook or neural-style."""
+    """The objective: relative, moments, gatys, notebook or neural-style."""
     size_px: int = Field(default=512, ge=16, le=8192)
     """Long edge of the stylized image in pixels."""
     enlarge: bool = False
     """Enlarge a content image that is smaller than size_px."""
     style_scale: float = Field(default=1.0, ge=0.1, le=4.0)
     """Long edge of the style image relative to that of the stylized image: below 1 finer strokes, above 1 broader."""
+    style_blend: tuple[float, ...] | None = None
+    """Weights of the styles of a blend, `style` first, of any sum (default: all alike)."""
+    colors: Literal["style", "match", "luminance"] = "style"
+    """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
+    strength: float | None = Field(default=None, ge=0.0, le=1.0)
+    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth of it and 1 thirty times it."""
     content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
     """Weight of the content loss (default: the recipe's)."""
     style_weight: float | None = Field(default=None, ge=0.0, le=1e12)
@@ -70,7 +84,7 @@ class StylizeOptions(BaseModel):
     jpeg_quality: int = Field(default=92, ge=1, le=100)
     """Quality of a JPEG."""
 
-    @field_validator("content_layers", "style_layers", "style_layer_weights", mode="before")
+    @field_validator("content_layers", "style_layers", "style_layer_weights", "style_blend", mode="before")
     @classmethod
     def _split_text(cls, value: Any) -> Any:
         """Take a list as text, `relu1_1 relu2_1`, as a CSV cell or the command line gives it."""
@@ -88,11 +102,11 @@ class StylizeOptions(BaseModel):
             raise ValueError("a layer is named twice")
         return names
 
-    @field_validator("style_layer_weights")
+    @field_validator("style_layer_weights", "style_blend")
     @classmethod
     def _weights_not_negative(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None and (min(weights, default=0.0) < 0.0 or sum(weights) == 0.0):
-            raise ValueError("layer weights are 0 or more, and not all 0")
+            raise ValueError("weights are 0 or more, and not all 0")
         return weights
 
     @model_validator(mode="after")
@@ -102,12 +116,25 @@ class StylizeOptions(BaseModel):
                 f"style_layer_weights: expected {len(self.style_layers)} numbers, one per style layer, "
                 f"got {len(self.style_layer_weights)}"
             )
+        if self.strength is not None and self.style_weight is not None and not self._is_what_strength_means():
+            raise ValueError(
+                f"strength {self.strength:g} is a style_weight of {self._dialled_weight():g}, and style_weight is "
+                f"{self.style_weight:g}: give one of the two"
+            )
         recipe = RECIPES[self.recipe]
         content = recipe.content_weight if self.content_weight is None else self.content_weight
-        style = recipe.style_weight if self.style_weight is None else self.style_weight
+        style = self._dialled_weight() if self.style_weight is None else self.style_weight
         if content == 0.0 and style == 0.0:
             raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
         return self
+
+    def _dialled_weight(self) -> float:
+        """The style weight that `strength` means."""
+        strength = MIDDLE if self.strength is None else self.strength
+        return float(RECIPES[self.recipe].style_weight * STRENGTH_RANGE ** (2.0 * (strength - MIDDLE)))
+
+    def _is_what_strength_means(self) -> bool:
+        return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
 
     def resolved(self) -> "StylizeOptions":
         """These options with every `None` that means "the recipe's" replaced by the recipe's value."""
@@ -115,7 +142,7 @@ class StylizeOptions(BaseModel):
         optimizer = self.optimizer or recipe.optimizer
         values = self.model_dump() | {
             "content_weight": recipe.content_weight if self.content_weight is None else self.content_weight,
-            "style_weight": recipe.style_weight if self.style_weight is None else self.style_weight,
+            "style_weight": self._dialled_weight() if self.style_weight is None else self.style_weight,
             "style_layer_weights": self.style_layer_weights
             or tuple(recipe.layer_weight(layer, len(self.style_layers)) for layer in self.style_layers),
             "optimizer": optimizer,

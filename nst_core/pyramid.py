@@ -7,7 +7,6 @@ patterns into an otherwise unchanged photograph; half the size first gives the l
     start_fine = initial_fine + enlarged(pastiche_coarse - initial_coarse)
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import OnStep, optimize
 from nst_core.options import StylizeOptions
+from nst_core.scene import Scene
+from nst_core.shrink import shrink
 from nst_core.sizes import smallest_side
 
 COARSE_STEPS = 40
@@ -59,15 +59,6 @@ def level_count(width: int, height: int, wanted: int | None) -> int:
     return levels
 
 
-def shrink(image: Tensor, level: int) -> Tensor:
-    """An image, shape (N, 3, H, W), in [0, 1], halved `level` times."""
-    if level == 0:
-        return image
-    size = [max(1, side >> level) for side in image.shape[2:]]
-    small = functional.interpolate(image, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return small.clamp(0.0, 1.0)
-
-
 def refine(initial: Tensor, coarse_initial: Tensor, coarse_pastiche: Tensor) -> Tensor:
     """Where to start at a finer level: its initial image and what the coarser level changed, shape (N, 3, H, W)."""
     change = coarse_pastiche - coarse_initial
@@ -84,33 +75,26 @@ def usable_levels(wanted: int, shortest_px: int, options: StylizeOptions) -> int
 
 
 def refine_from_coarse(
-    contents: Tensor,
-    initial: Tensor,
-    styles: Sequence[Tensor],
-    options: StylizeOptions,
-    backbone: Backbone,
-    levels: int,
-    on_step: OnStep | None = None,
+    scene: Scene, initial: Tensor, backbone: Backbone, levels: int, on_step: OnStep | None = None
 ) -> Refined:
     """Optimise a batch at every level but the finest, and carry the result to full size.
 
     Args:
-        contents: shape (N, 3, H, W), on the backbone's device.
-        initial: the pastiches to begin with, of the same shape.
-        styles: one image per pair, shape (1, 3, H, W).
-        options: resolved.
+        scene: of full size.
+        initial: the pastiches to begin with, of the contents' shape.
         backbone: that evaluates the losses.
         levels: at least 2, full size counted.
         on_step: called after every evaluation of every pastiche, with its level.
     """
-    coarse_options = _coarse_options(options, levels)
+    options = _coarse_options(scene.options, levels)
     coarser: tuple[Tensor, Tensor] | None = None
     evaluations: list[list[int]] = []
     for level in range(levels - 1, 0, -1):
-        level_initial = shrink(initial, level)
+        small, level_initial = scene.halved(level), shrink(initial, level)
         start = level_initial if coarser is None else refine(level_initial, *coarser)
-        loss = _loss(contents, styles, coarse_options, backbone, level)
-        outcomes = optimize(start, loss, coarse_options, on_step, level=level)
+        targets = small.content_target(backbone.exact), small.style_target(backbone.exact)
+        loss = small.loss(backbone.fast, *targets, options)
+        outcomes = optimize(start, loss, options, on_step, canvas=small.canvas, level=level)
         coarser = level_initial, torch.cat([outcome.pastiche for outcome in outcomes])
         evaluations.append([outcome.evaluations for outcome in outcomes])
     assert coarser is not None, "there is a coarse level"
@@ -124,17 +108,3 @@ def _coarse_options(options: StylizeOptions, levels: int) -> StylizeOptions:
     return options.model_copy(
         update={"steps": min(options.steps, COARSE_STEPS), "max_seconds": seconds, "loss_threshold": None}
     )
-
-
-def _loss(
-    contents: Tensor, styles: Sequence[Tensor], options: StylizeOptions, backbone: Backbone, level: int
-) -> PerceptualLoss:
-    content = encode_content(backbone.exact, shrink(contents, level), options)
-    # Pairs of one style share its image, which is then encoded once.
-    images = {id(style): style for style in styles}
-    targets = {
-        name: encode_style(backbone.exact, shrink(style.to(contents.device), level), options)
-        for name, style in images.items()
-    }
-    style = {layer: torch.cat([targets[id(one)][layer] for one in styles]) for layer in options.style_layers}
-    return PerceptualLoss(backbone.fast, content, style, options)

@@ -7,14 +7,15 @@ Gram matrix divided by its own M, every recipe is
           + style_weight   * sum_l w_l * style_scale * mean((G - A)^2)
           + tv_weight      * total_variation
 
-and differs from the others in the two scale factors, the layer weights w_l and the defaults alone.
+and differs from the others in the two scale factors, the layer weights w_l and the defaults alone; but for `moments`,
+which has the Wasserstein distance of means and covariances in place of that of Gram matrices.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-RecipeName = Literal["relative", "gatys", "notebook", "neural-style"]
+RecipeName = Literal["relative", "moments", "gatys", "notebook", "neural-style"]
 OptimizerName = Literal["lbfgs", "adam"]
 Number = TypeVar("Number")
 """A float, or a tensor with one value per pastiche."""
@@ -27,7 +28,8 @@ class Recipe:
     Attributes:
         formula: for people, as the README and `nst run --help` show it.
         content_scale: (C, M, mean(P^2)) -> factor of mean((F - P)^2).
-        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2).
+        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2), or, of `moments`, (C, M, E[|F_s|^2] / C) -> factor of
+            W^2 / C.
         layer_weight: (layer name, number of style layers) -> w_l.
         style_takes_content_shape: whether the style image is squeezed to the content's height and width.
     """
@@ -43,6 +45,7 @@ class Recipe:
     learning_rate: float | None
     steps: int
     style_takes_content_shape: bool = False
+    comparison: Literal["gram", "moments"] = "gram"
 
 
 NOTEBOOK_LAYER_WEIGHTS = {"1_1": 1.0, "2_1": 0.75, "3_1": 0.2, "4_1": 0.2, "5_1": 0.2}
@@ -62,6 +65,11 @@ def _notebook_weight(layer: str, _layers: int) -> float:
     return NOTEBOOK_LAYER_WEIGHTS.get(layer.removeprefix("relu").removeprefix("conv"), NOTEBOOK_OTHER_LAYER_WEIGHT)
 
 
+def _shallow_first(layer: str, _layers: int) -> float:
+    """256, 64, 16, 4, 1 for relu1_1 to relu5_1, over their sum: the weights of crowsonkb's style-transfer-pytorch."""
+    return 4.0 ** (5 - int(layer[4])) / 341.0
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -76,6 +84,19 @@ RECIPES: dict[str, Recipe] = {
             optimizer="lbfgs",
             learning_rate=None,
             steps=300,
+        ),
+        Recipe(
+            name="moments",
+            formula="mean((F-P)^2)/mean(P^2) and W^2/E[|F_s|^2], W the Wasserstein-2 distance of means and covariances",
+            content_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
+            style_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
+            layer_weight=_shallow_first,
+            content_weight=1.0,
+            style_weight=30.0,
+            optimizer="lbfgs",
+            learning_rate=None,
+            steps=300,
+            comparison="moments",
         ),
         Recipe(
             name="gatys",

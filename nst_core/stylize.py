@@ -11,20 +11,17 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
-from nst_core.losses.perceptual import (
-    ContentTarget,
-    LossTerms,
-    PerceptualLoss,
-    StyleTarget,
-    encode_content,
-    encode_style,
-)
+from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss
+from nst_core.losses.regions import Regions, together
 from nst_core.losses.values import LossValues
 from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, level_count, refine_from_coarse, usable_levels
+from nst_core.recolour import recoloured
 from nst_core.runtime import keep_freed_memory
+from nst_core.scene import Scene
+from nst_core.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
 
@@ -33,20 +30,24 @@ LARGE_PIXELS = 2_000_000
 
 
 @dataclass(frozen=True)
-class StyleImage:
-    """A style image, shape (1, 3, H, W), in [0, 1], on the CPU, with its target: one encoding serves many pairs."""
-
-    image: Tensor
-    target: StyleTarget
-
-
-@dataclass(frozen=True)
 class StylizeRequest:
-    """One pair: a content image, shape (1, 3, H, W), in [0, 1], a style, and resolved options."""
+    """One pair.
+
+    Attributes:
+        content: shape (1, 3, H, W), in [0, 1].
+        style: with as many regions as `regions`.
+        options: resolved.
+        regions: where in the content each region is, maps of its size; None is everywhere.
+        protected: shape (1, 1, H, W), 1 where the content stays to the last bit; None is nowhere.
+        initial: what to start from in place of `options.init`, of the content's shape.
+    """
 
     content: Tensor
     style: StyleImage
     options: StylizeOptions
+    regions: Regions | None = None
+    protected: Tensor | None = None
+    initial: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,35 @@ class StylizeResult:
     content: ContentTarget = field(repr=False, compare=False)
 
 
-def prepare_style(backbone: Backbone, image: Tensor, options: StylizeOptions) -> StyleImage:
-    """A style image, shape (1, 3, H, W), encoded in fp32 for every pair that uses it with these options."""
-    what = f"a style image of {image.shape[3]} x {image.shape[2]} px"
+def prepare_style(
+    backbone: Backbone,
+    image: Tensor | Sequence[StylePicture],
+    options: StylizeOptions,
+    content: Tensor | None = None,
+) -> StyleImage:
+    """A style, encoded in fp32 for every pair that uses it with these options.
+
+    Args:
+        backbone: that encodes.
+        image: shape (1, 3, H, W), in [0, 1]; or the pictures of a blend, or one with regions.
+        options: resolved.
+        content: whose colours the style is to have; needed where `options.colors` is not `style`.
+    """
+    given = [StylePicture(image)] if isinstance(image, Tensor) else image
+    pictures = tuple(_in_colours(one, content, options) for one in given)
+    height, width = pictures[0].image.shape[2:]
+    what = f"a style image of {width} x {height} px"
     target = _within_memory(
-        what, backbone.device, lambda: encode_style(backbone.exact, image.to(backbone.device), options)
+        what, backbone.device, lambda: style_target(backbone.exact, pictures, options, backbone.device)
     )
-    return StyleImage(image, target)
+    return StyleImage(pictures, target)
+
+
+def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeOptions) -> StylePicture:
+    if options.colors == "style":
+        return picture
+    assert content is not None, "colors other than the style's take the content"
+    return StylePicture(recoloured(picture.image, content, options), picture.share, picture.regions)
 
 
 def stylize(
@@ -128,10 +151,10 @@ def measure(
 
 @torch.no_grad()
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
-    if content is None:
-        content = encode_content(backbone.exact, request.content.to(backbone.device), request.options)
-    loss = PerceptualLoss(backbone.exact, content, request.style.target, request.options)
-    return loss(pixels.to(backbone.device)).values()[0]
+    scene = _scene([request], backbone)
+    target = scene.content_target(backbone.exact) if content is None else content
+    loss = scene.loss(backbone.exact, target, request.style.target, request.options)
+    return loss(scene.canvas.seen(pixels.to(backbone.device))).values()[0]
 
 
 def _within_memory(what: str, device: str, work: Callable[[], Result]) -> Result:
@@ -158,6 +181,8 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
                 f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and "
                 f"{tuple(request.content.shape)}"
             )
+        if (request.regions is None) != (first.regions is None):
+            raise ShapeError("a batch takes pairs with regions, or pairs without")
         if request.options.model_copy(update={"seed": first.options.seed}) != first.options:
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
     return first.options
@@ -176,28 +201,23 @@ def _stylize(
         keep_freed_memory(keep=False)  # what the last batch left behind would count as taken
     plan = plan_memory(width, height, len(requests), backbone, free=0 if frugal else None)
     keep_freed_memory(keep=plan.keep_freed)
-    contents = torch.cat([request.content for request in requests]).to(backbone.device)
-    initial = torch.cat(
-        [
-            initial_pastiche(request.content.to(backbone.device), request.style.image, request.options)
-            for request in requests
-        ]
-    )
-    style = {layer: torch.cat([request.style.target[layer] for request in requests]) for layer in options.style_layers}
-    exact, initial_losses = _exact_loss(contents, initial, style, options, backbone)
+    scene = _scene(requests, backbone)
+    initial = torch.cat([_initial(request).to(backbone.device) for request in requests])
+    exact, initial_losses = _exact_loss(scene, initial, backbone)
 
     started = time.monotonic()
-    refined = _refined(requests, contents, initial, backbone, on_step)
-    start = _better(exact, refined.start, initial, initial_losses.total) if refined else initial
+    refined = _refined(requests, scene, initial, backbone, on_step)
+    start = _better(exact, scene, refined.start, initial, initial_losses.total) if refined else initial
     left = _with_time_left(options, time.monotonic() - started)
-    loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, style, options)
+    loss = scene.loss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, exact.style, options)
 
     def saved_loss(pair: int, pastiche: Tensor) -> float:
         picture = pastiche.mul(255.0).round().div(255.0)
         with torch.no_grad():
-            return exact.keep(torch.tensor([pair], device=pastiche.device))(picture).values()[0].total
+            only = exact.keep(torch.tensor([pair], device=pastiche.device))
+            return only(scene.canvas.seen(picture)).values()[0].total
 
-    outcomes = optimize(start, loss, left, on_step, confirm=saved_loss, history=plan.history)
+    outcomes = optimize(start, loss, left, on_step, canvas=scene.canvas, confirm=saved_loss, history=plan.history)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
@@ -207,42 +227,56 @@ def _stylize(
     ]
 
 
+def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
+    device = backbone.device
+    contents = torch.cat([request.content for request in requests]).to(device)
+    protected = None
+    if any(request.protected is not None for request in requests):
+        # Where nothing is, that is a mask too.
+        nowhere = torch.zeros_like(contents[:1, :1])
+        protected = torch.cat([nowhere if one.protected is None else one.protected.to(device) for one in requests])
+    regions = together([request.regions for request in requests])
+    regions = regions and Regions(regions.maps.to(device))
+    return Scene(contents, tuple(request.style for request in requests), requests[0].options, protected, regions)
+
+
+def _initial(request: StylizeRequest) -> Tensor:
+    if request.initial is not None:
+        return request.initial
+    return initial_pastiche(request.content, request.style.pictures[0].image, request.options)
+
+
 @torch.no_grad()
-def _exact_loss(
-    contents: Tensor, initial: Tensor, style: StyleTarget, options: StylizeOptions, backbone: Backbone
-) -> tuple[PerceptualLoss, LossTerms]:
+def _exact_loss(scene: Scene, initial: Tensor, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
     """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
-    if options.init != "content":
-        exact = PerceptualLoss(backbone.exact, encode_content(backbone.exact, contents, options), style, options)
-        return exact, exact(initial)
-    features = backbone.exact(contents, (*options.content_layers, *options.style_layers), options.pooling)
+    options, style = scene.options, scene.style_target(backbone.exact)
+    if initial is not scene.contents and not torch.equal(initial, scene.contents):
+        exact = scene.loss(backbone.exact, scene.content_target(backbone.exact), style, options)
+        return exact, exact(scene.canvas.shown(initial))
+    features = backbone.exact(scene.canvas.targets, (*options.content_layers, *options.style_layers), options.pooling)
     content = {layer: features[layer] for layer in options.content_layers}
-    exact = PerceptualLoss(backbone.exact, content, style, options)
-    return exact, exact.of_features(features, initial)
+    exact = scene.loss(backbone.exact, content, style, options)
+    return exact, exact.of_features(features, scene.canvas.targets)
 
 
 def _refined(
-    requests: Sequence[StylizeRequest],
-    contents: Tensor,
-    initial: Tensor,
-    backbone: Backbone,
-    on_step: OnStep | None,
+    requests: Sequence[StylizeRequest], scene: Scene, initial: Tensor, backbone: Backbone, on_step: OnStep | None
 ) -> Refined | None:
     """Where coarse levels lead; None where full size is the only level."""
-    options = requests[0].options
-    styles = [request.style.image for request in requests]
-    height, width = contents.shape[2:]
-    shortest = min(height, width, *(side for style in styles for side in style.shape[2:]))
-    levels = usable_levels(level_count(width, height, options.levels), shortest, options)
-    if levels == 1:
-        return None
-    return refine_from_coarse(contents, initial, styles, options, backbone, levels, on_step)
+    options = scene.options
+    height, width = scene.contents.shape[2:]
+    shortest = min(height, width, *(style.shortest_px for style in scene.styles))
+    # A picture to start from has its large strokes already.
+    is_given = any(request.initial is not None for request in requests)
+    wanted = 1 if is_given and options.levels is None else level_count(width, height, options.levels)
+    levels = usable_levels(wanted, shortest, options)
+    return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step)
 
 
 @torch.no_grad()
-def _better(exact: PerceptualLoss, start: Tensor, initial: Tensor, initial_totals: Tensor) -> Tensor:
+def _better(exact: PerceptualLoss, scene: Scene, start: Tensor, initial: Tensor, initial_totals: Tensor) -> Tensor:
     """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
-    better = exact(start).total <= initial_totals
+    better = exact(scene.canvas.shown(start)).total <= initial_totals
     return torch.where(better.view(-1, 1, 1, 1), start, initial)
 
 

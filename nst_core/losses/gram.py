@@ -32,10 +32,14 @@ def gram_matrix(feature_map: Tensor) -> Tensor:
     >>> gram_matrix(torch.ones(1, 1, 2, 3)).item()
     1.0
     """
+    return gram_sums(feature_map) / (feature_map.shape[2] * feature_map.shape[3])
+
+
+def gram_sums(feature_map: Tensor) -> Tensor:
+    """As `gram_matrix`, but summed over positions: the sums of a picture's parts add up to those of the picture."""
     if feature_map.dim() != 4:
         raise ShapeError(f"expected a feature map of shape (N, C, H, W), got {tuple(feature_map.shape)}")
-    by_position = _by_position(feature_map)
-    return _products(by_position) / by_position.shape[1]
+    return _products(_by_position(feature_map))
 
 
 def _products(by_position: Tensor) -> Tensor:
@@ -67,19 +71,18 @@ def _products_by_chunks(by_position: Tensor) -> Tensor:
     return sums.baddbmm_(rest.transpose(1, 2), rest)
 
 
-def add_gram_gradient(feature_map: Tensor, gram_gradient: Tensor, gradient: Tensor | None) -> Tensor:
-    """Take the gradient with respect to a Gram matrix back to its feature map.
+def add_gram_gradient(feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None) -> Tensor:
+    """Take the gradient with respect to `gram_sums` back to the feature map.
 
     Args:
         feature_map: shape (N, C, H, W).
-        gram_gradient: symmetric, shape (N, C, C).
+        sums_gradient: symmetric, shape (N, C, C).
         gradient: to be added to, of the feature map's shape; its memory may be used for the result. None is 0.
 
     Returns:
-        gradient + 2 gram_gradient F / M, of shape and precision of the feature map.
+        gradient + 2 sums_gradient F, of shape and precision of the feature map.
     """
-    positions = feature_map.shape[2] * feature_map.shape[3]
-    factor = gram_gradient.mul(2.0 / positions).to(feature_map.dtype)
+    factor = sums_gradient.mul(2.0).to(feature_map.dtype)
     if not feature_map.is_contiguous():
         return _add_by_position(feature_map, factor, gradient)
     by_channel = feature_map.flatten(2)

@@ -13,21 +13,25 @@ from torch import Tensor
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG, FeatureMaps
 from nst_core.losses.content import content_loss
-from nst_core.losses.gram import add_gram_gradient, gram_matrix
-from nst_core.losses.style import style_loss
+from nst_core.losses.moments import MomentsComparison
+from nst_core.losses.regions import Regions
+from nst_core.losses.style import GramComparison, StyleComparison
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.recipes import RECIPES
 
 StyleTarget = dict[str, Tensor]
-"""Layer name -> Gram matrix of the style image, shape (1, C, C), fp32."""
+"""Layer name -> matrices of the regions of the style image (one, where there are none), shape (N, R, K, K), fp32."""
 
 ContentTarget = dict[str, Tensor]
 """Layer name -> features of the content image, shape (N, C, H, W), fp32."""
 
-SMALLEST_MEAN_SQUARE = 1e-12
+SMALLEST_MAGNITUDE = 1e-12
 """Below this a target is nothing but zeros, and dividing by it would give infinity."""
+
+COMPARISONS: dict[str, StyleComparison] = {"gram": GramComparison(), "moments": MomentsComparison()}
+"""By the recipes' word for it."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,24 @@ class LossTerms:
 
 
 @torch.no_grad()
-def encode_style(network: VGG, image: Tensor, options: StylizeOptions) -> StyleTarget:
-    """The style target of a style image, shape (1, 3, H, W)."""
+def encode_style(network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None) -> StyleTarget:
+    """The style targets of style images, shape (N, 3, H, W), or of each of their regions."""
+    comparison = comparison_of(options)
     features = network(image, options.style_layers, options.pooling)
-    return {layer: gram_matrix(features[layer]) for layer in options.style_layers}
+    return {layer: style_matrices(comparison, features[layer], regions) for layer in options.style_layers}
+
+
+def style_matrices(comparison: StyleComparison, features: Tensor, regions: Regions | None = None) -> Tensor:
+    """The matrices of features, shape (N, C, H, W), averaged over the positions of each region: (N, R, K, K)."""
+    if regions is None:
+        return comparison.sums(features)[:, None] / (features.shape[2] * features.shape[3])
+    maps = regions.at(*features.shape[2:])
+    return torch.stack([comparison.sums(features, one[:, None]) for one in maps.unbind(dim=1)], dim=1)
+
+
+def comparison_of(options: StylizeOptions) -> StyleComparison:
+    """How the recipe of some options compares styles."""
+    return COMPARISONS[RECIPES[options.recipe].comparison]
 
 
 @torch.no_grad()
@@ -65,20 +83,29 @@ class PerceptualLoss:
     Args:
         options: resolved; shared by the batch.
         content: targets of shape (N, ...).
-        style: targets of shape (N, C, C), or (1, C, C) for one style that all share.
+        style: targets of shape (N, R, K, K), or (1, R, K, K) for one style that all share.
+        regions: where in the pastiches each of the R regions is; None where there is one, everywhere.
     """
 
     def __init__(
-        self, network: VGG | ScheduledVGG, content: ContentTarget, style: StyleTarget, options: StylizeOptions
+        self,
+        network: VGG | ScheduledVGG,
+        content: ContentTarget,
+        style: StyleTarget,
+        options: StylizeOptions,
+        regions: Regions | None = None,
     ) -> None:
         self.scheduled = network if isinstance(network, ScheduledVGG) else ScheduledVGG(network)
-        self.content, self.style, self.options = content, style, options
-        self.recipe = RECIPES[options.recipe]
+        self.content, self.style, self.options, self.regions = content, style, options, regions
+        self.recipe, self.comparison = RECIPES[options.recipe], comparison_of(options)
         self.layers = tuple(dict.fromkeys((*options.content_layers, *options.style_layers)))
         assert options.style_layer_weights is not None, "options must be resolved"
         self.layer_weights = dict(zip(options.style_layers, options.style_layer_weights, strict=True))
-        self.content_mean_squares = {layer: _mean_square(target) for layer, target in content.items()}
-        self.style_mean_squares = {layer: _mean_square(target) for layer, target in style.items()}
+        self.content_magnitudes = {
+            layer: target.square().flatten(1).mean(dim=1).clamp_min(SMALLEST_MAGNITUDE)
+            for layer, target in content.items()
+        }
+        self.style_distances = {layer: self.comparison.distance_from(target) for layer, target in style.items()}
 
     def __call__(self, pastiche: Tensor) -> LossTerms:
         """Losses of pastiches in [0, 1], shape (N, 3, H, W), from one pass through the network; autograd may follow."""
@@ -87,7 +114,7 @@ class PerceptualLoss:
     def of_features(self, features: FeatureMaps, pastiche: Tensor) -> LossTerms:
         """Losses of pastiches whose features, of all layers of the options, are known already."""
         content = [self._content_term(layer, features[layer]) for layer in self.content]
-        style = [self._style_term(layer, features[layer], gram_matrix(features[layer])) for layer in self.style]
+        style = [self._style_term(layer, features[layer]) for layer in self.style]
         return self._sum(content, style, total_variation(pastiche))
 
     @torch.no_grad()
@@ -95,19 +122,18 @@ class PerceptualLoss:
         """The losses, and the gradient of each total with respect to its pastiche, shape (N, 3, H, W)."""
         content: list[Tensor] = []
         style: list[Tensor] = []
-        gram_gradients: dict[str, Tensor] = {}
+        slopes: dict[str, Tensor] = {}
 
         def read(layer: str, features: Tensor) -> None:
             if layer in self.content:
                 content.append(self._content_term(layer, features))
             if layer in self.style:
-                gram = gram_matrix(features)
-                style.append(self._style_term(layer, features, gram))
-                gram_gradients[layer] = self._gram_gradient(layer, features, gram)
+                term, slopes[layer] = self._style_term_and_slope(layer, features)
+                style.append(term)
 
         def add(layer: str, features: Tensor, gradient: Tensor | None) -> Tensor:
             if layer in self.style:
-                gradient = add_gram_gradient(features, gram_gradients.pop(layer), gradient)
+                gradient = self._pull_back(features, slopes.pop(layer), gradient)
             if layer in self.content:
                 own = self._content_gradient(layer, features)
                 gradient = own if gradient is None else gradient.add_(own)
@@ -123,8 +149,12 @@ class PerceptualLoss:
     def keep(self, index: Tensor) -> "PerceptualLoss":
         """The loss of some of the batch's pastiches, in the order of `index`."""
         content = {layer: target[index] for layer, target in self.content.items()}
-        style = {layer: gram if gram.shape[0] == 1 else gram[index] for layer, gram in self.style.items()}
-        return PerceptualLoss(self.scheduled, content, style, self.options)
+        style = {layer: one if one.shape[0] == 1 else one[index] for layer, one in self.style.items()}
+        regions = None if self.regions is None else self.regions.keep(index)
+        return PerceptualLoss(self.scheduled, content, style, self.options, regions)
+
+    def _matrices(self, features: Tensor) -> Tensor:
+        return style_matrices(self.comparison, features, self.regions)
 
     def _sum(self, content: list[Tensor], style: list[Tensor], tv: Tensor) -> LossTerms:
         content_loss, style_loss = torch.stack(content).sum(dim=0), torch.stack(style).sum(dim=0)
@@ -134,8 +164,16 @@ class PerceptualLoss:
     def _content_term(self, layer: str, features: Tensor) -> Tensor:
         return self._content_scale(layer, features) * content_loss(features, self.content[layer])
 
-    def _style_term(self, layer: str, features: Tensor, gram: Tensor) -> Tensor:
-        return self._style_scale(layer, features) * style_loss(gram, self.style[layer])
+    def _style_term(self, layer: str, features: Tensor) -> Tensor:
+        distances = self.style_distances[layer](self._matrices(features))
+        return (self._style_scale(layer, features) * distances).sum(dim=1)
+
+    def _style_term_and_slope(self, layer: str, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The term, and d total / d matrices, symmetric, shape (N, R, K, K)."""
+        distances, slopes = self.style_distances[layer].with_slope(self._matrices(features))
+        scale = self._style_scale(layer, features)
+        factor = _weighted(self.options.style_weight, scale)
+        return (scale * distances).sum(dim=1), slopes * factor[:, :, None, None]
 
     def _content_gradient(self, layer: str, features: Tensor) -> Tensor:
         """D total / d features: of scale * mean((F - P)^2)."""
@@ -143,25 +181,28 @@ class PerceptualLoss:
         factor = factor / features[0].numel()
         return features.sub(self.content[layer]).mul_(factor.view(-1, 1, 1, 1)).to(features.dtype)
 
-    def _gram_gradient(self, layer: str, features: Tensor, gram: Tensor) -> Tensor:
-        """D total / d Gram matrix, symmetric: of scale * mean((G - A)^2)."""
-        factor = _weighted(self.options.style_weight, self._style_scale(layer, features)) * 2.0 / gram[0].numel()
-        return (gram - self.style[layer]) * factor.view(-1, 1, 1)
+    def _pull_back(self, features: Tensor, slopes: Tensor, gradient: Tensor | None) -> Tensor:
+        if self.regions is None:
+            positions = features.shape[2] * features.shape[3]
+            return self.comparison.pull_back(features, slopes[:, 0] / positions, gradient)
+        maps = self.regions.at(*features.shape[2:])
+        for region in range(maps.shape[1]):
+            weights = maps[:, region : region + 1]
+            gradient = self.comparison.pull_back(features, slopes[:, region], gradient, weights)
+        assert gradient is not None, "there is a region"
+        return gradient
 
     def _content_scale(self, layer: str, features: Tensor) -> Tensor:
-        mean_square = self.content_mean_squares[layer]
-        scale = self.recipe.content_scale(features.shape[1], features.shape[2] * features.shape[3], mean_square)
-        return scale * torch.ones_like(mean_square)
+        magnitude = self.content_magnitudes[layer]
+        scale = self.recipe.content_scale(features.shape[1], features.shape[2] * features.shape[3], magnitude)
+        return scale * torch.ones_like(magnitude)
 
     def _style_scale(self, layer: str, features: Tensor) -> Tensor:
-        mean_square = self.style_mean_squares[layer]
-        scale = self.recipe.style_scale(features.shape[1], features.shape[2] * features.shape[3], mean_square)
-        return self.layer_weights[layer] * scale * torch.ones_like(mean_square)
-
-
-def _mean_square(target: Tensor) -> Tensor:
-    """One number per pastiche, shape (N,)."""
-    return target.square().flatten(1).mean(dim=1).clamp_min(SMALLEST_MEAN_SQUARE)
+        """Factor of each region's distance, shape (N, R)."""
+        magnitude = self.style_distances[layer].magnitude.clamp_min(SMALLEST_MAGNITUDE)
+        scale = self.recipe.style_scale(features.shape[1], features.shape[2] * features.shape[3], magnitude)
+        shares = torch.ones_like(magnitude) if self.regions is None else self.regions.shares
+        return self.layer_weights[layer] * scale * shares
 
 
 def _weighted(weight: float | None, loss: Tensor) -> Tensor:

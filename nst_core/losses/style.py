@@ -1,25 +1,110 @@
-"""Distance of Gram matrices."""
+"""How the style of a picture is told at a layer, and how far two styles are apart.
+
+A style is a matrix of sums over positions, so that it can be summed over the parts of a picture, weighted by regions and
+blended: `gram` and `moments` differ in what the matrix holds and in the distance alone.
+"""
+
+from typing import Protocol
 
 from torch import Tensor
 
 from nst_core.errors import ShapeError
+from nst_core.losses.gram import add_gram_gradient, gram_sums
+
+
+class StyleDistance(Protocol):
+    """The distance from one target.
+
+    Attributes:
+        magnitude: that of no features at all, of the target's shape but for its last two dimensions: what makes a
+            distance one without unit.
+    """
+
+    magnitude: Tensor
+
+    def __call__(self, matrix: Tensor) -> Tensor:
+        """Of a matrix, shape (..., K, K), averaged over positions: shape (...)."""
+
+    def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The distance, and its gradient with respect to the matrix, symmetric."""
+
+
+class StyleComparison(Protocol):
+    """One way to compare styles."""
+
+    def sums(self, feature_map: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The matrix of features (N, C, H, W), summed over positions, symmetric, shape (N, K, K).
+
+        `weights`, shape (N, 1, H, W), multiply the features before they are squared: a position counts by their square.
+        """
+
+    def distance_from(self, target: Tensor) -> StyleDistance:
+        """The distance from a target, shape (..., K, K)."""
+
+    def pull_back(
+        self, feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None, weights: Tensor | None = None
+    ) -> Tensor:
+        """`gradient`, whose memory may be used, and what a gradient with respect to `sums` means for the features."""
+
+
+class GramComparison:
+    """Mean squared distance of Gram matrices (Gatys et al., 2016, eq. 4, up to the recipes' factors)."""
+
+    def sums(self, feature_map: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Products of channels, shape (N, C, C)."""
+        return gram_sums(weighted(feature_map, weights))
+
+    def distance_from(self, target: Tensor) -> "GramDistance":
+        """From a Gram matrix."""
+        return GramDistance(target)
+
+    def pull_back(
+        self, feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None, weights: Tensor | None = None
+    ) -> Tensor:
+        """Of products of channels."""
+        if weights is None:
+            return add_gram_gradient(feature_map, sums_gradient, gradient)
+        own = weighted(add_gram_gradient(weighted(feature_map, weights), sums_gradient, None), weights)
+        return own if gradient is None else gradient.add_(own)
+
+
+class GramDistance:
+    """mean((G - A)^2)."""
+
+    def __init__(self, target: Tensor) -> None:
+        self.target = target
+        self.magnitude = target.square().mean(dim=(-2, -1))
+
+    def __call__(self, matrix: Tensor) -> Tensor:
+        """The distance."""
+        return style_loss(matrix, self.target)
+
+    def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """With 2 (G - A) / C^2."""
+        return self(matrix), (matrix - self.target) * (2.0 / (matrix.shape[-1] * matrix.shape[-2]))
+
+
+def weighted(feature_map: Tensor, weights: Tensor | None) -> Tensor:
+    """Features times a weight per position."""
+    return feature_map if weights is None else feature_map * weights.to(feature_map.dtype)
 
 
 def style_loss(gram: Tensor, target: Tensor) -> Tensor:
     """Mean squared distance between the Gram matrix of each pastiche and of its style image.
 
     Args:
-        gram: shape (N, C, C), as `gram_matrix` gives it.
-        target: the same shape, or (1, C, C) for one target that all share.
+        gram: shape (..., C, C), as `gram_matrix` gives it.
+        target: the same shape, or with 1 in place of a number: a target that all share.
 
     Returns:
-        Shape (N,).
+        Shape (...).
 
     Raises:
         ShapeError: if the shapes do not fit.
 
     Departs from Gatys et al. (2016), eq. 4, which sums with 1/(4 C^2 M^2): the recipes put their factors on this mean.
     """
-    if gram.shape[1:] != target.shape[1:] or target.shape[0] not in (1, gram.shape[0]):
+    fits = gram.dim() == target.dim() and all(b in (1, a) for a, b in zip(gram.shape, target.shape, strict=True))
+    if not fits or gram.shape[-2:] != target.shape[-2:]:
         raise ShapeError(f"Gram matrix {tuple(gram.shape)} and target {tuple(target.shape)} do not fit")
-    return (gram - target).square().mean(dim=(1, 2))
+    return (gram - target).square().mean(dim=(-2, -1))

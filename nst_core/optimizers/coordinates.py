@@ -19,12 +19,12 @@ def within_range(image: Tensor) -> Tensor:
     return image.clamp(0.0, 1.0)
 
 
-def held_at_range(image: Tensor, gradient: Tensor) -> Tensor:
-    """The gradient of a loss of `within_range(image)`, 0 where going down it would lead further out of [0, 1].
+def held_at_range(image: Tensor, gradient: Tensor, low: Tensor | float = 0.0, high: Tensor | float = 1.0) -> Tensor:
+    """The gradient of a loss of an image clamped to [low, high], 0 where going down it would lead further out.
 
     A clamped pixel has no influence at all, but with no gradient it could never come back: it keeps what pulls it in.
     """
-    leads_out = ((image > 1.0) & (gradient < 0.0)) | ((image < 0.0) & (gradient > 0.0))
+    leads_out = ((image > high) & (gradient < 0.0)) | ((image < low) & (gradient > 0.0))
     return gradient.masked_fill(leads_out, 0.0)
 
 

@@ -15,6 +15,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
+from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import evaluate
 from nst_core.optimizers.coordinates import FourierBox
@@ -85,7 +86,7 @@ def test_a_step_never_makes_the_host_wait(backbone_on_gpu) -> None:
     optimizer = LBFGS(box.encode(_pictures(PAIRS)), history=2)
 
     for _ in range(4):
-        terms, gradients = evaluate(loss, box, optimizer.point)
+        terms, gradients = evaluate(loss, Canvas(box.decode(optimizer.point)), box, optimizer.point)
         optimizer.tell(terms.total, gradients)
 
     assert str(optimizer.point.device) == GPU
@@ -109,5 +110,5 @@ def test_a_pair_that_stops_leaves_the_gpu_at_work(backbone_on_gpu) -> None:
 
 
 def _told(loss: PerceptualLoss, box: FourierBox, optimizer: LBFGS) -> tuple[Tensor, Tensor]:
-    terms, gradients = evaluate(loss, box, optimizer.point)
+    terms, gradients = evaluate(loss, Canvas(box.decode(optimizer.point)), box, optimizer.point)
     return terms.total, gradients

@@ -11,6 +11,7 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
+from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import Outcome, StepReport, evaluate, optimize
 from nst_core.optimizers.coordinates import NormalisedPixels
@@ -313,7 +314,7 @@ def test_no_gradient_leads_further_out_of_range(single: Batch) -> None:
     terms, at_range = loss.with_gradient(white.float())
     kept = torch.where(white, at_range.clamp_min(0.0), at_range.clamp_max(0.0))
 
-    found, gradient = evaluate(loss, pixels, pixels.encode(1.4 * white.float() - 0.2))
+    found, gradient = evaluate(loss, Canvas(white.float()), pixels, pixels.encode(1.4 * white.float() - 0.2))
 
     assert found.total.item() == pytest.approx(terms.total.item(), rel=1e-5)
     assert 0 < int((kept == 0.0).sum()) < kept.numel()
@@ -406,7 +407,7 @@ def test_a_pair_that_diverges_harms_no_other(batch: Batch, optimizer: str, value
     options = make(optimizer=optimizer, steps=6, **SMOOTH)
     loss = batch.loss(options)
     expected = batch.optimize(options)[1]
-    loss.style["conv1_1"][0, 3, 5] = value
+    loss.style["conv1_1"][0, 0, 3, 5] = value
 
     ill, well = optimize(batch.contents, loss, options)
 

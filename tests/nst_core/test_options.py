@@ -16,6 +16,7 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # What a recipe fills in, as published: content weight, style weight, layer weights, optimizer, learning rate, steps.
 FILLED_IN = {
     "relative": (1.0, 30.0, (0.2,) * 5, "lbfgs", None, 300),
+    "moments": (1.0, 30.0, tuple(4.0**n / 341 for n in (4, 3, 2, 1, 0)), "lbfgs", None, 300),
     "gatys": (1.0, 1000.0, (0.2,) * 5, "lbfgs", None, 500),
     "notebook": (1.0, 1e6, (1.0, 0.75, 0.2, 0.2, 0.2), "adam", 0.003, 2000),
     "neural-style": (1.0, 1000.0, (1.0,) * 5, "lbfgs", None, 500),
@@ -27,6 +28,9 @@ OTHER: dict[str, Any] = {
     "size_px": 256,
     "enlarge": True,
     "style_scale": 0.5,
+    "style_blend": (0.75, 0.25),
+    "colors": "match",
+    "strength": None,  # style_weight says it already
     "content_weight": 2.0,
     "style_weight": 31.0,
     "tv_weight": 1.0,
@@ -99,6 +103,9 @@ def test_defaults() -> None:
         "size_px": 512,
         "enlarge": False,
         "style_scale": 1.0,
+        "style_blend": None,
+        "colors": "style",
+        "strength": None,
         "content_weight": None,
         "style_weight": None,
         "tv_weight": 0.0,
@@ -230,7 +237,7 @@ def test_the_digest_is_of_the_resolved_options(recipe: str) -> None:
     assert options.digest() == options.resolved().digest()
 
 
-@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("name", set(OTHER) - {"strength"})
 def test_every_option_counts_in_the_digest(name: str) -> None:
     """Another value of any one option is another digest."""
     options = make(optimizer="adam")  # L-BFGS has no learning rate to count
@@ -381,7 +388,7 @@ def test_there_is_a_weight_for_every_style_layer(weights: Any, count: int) -> No
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0, -0.1), (0.0,) * 5, ()])
 def test_layer_weights_are_not_negative_nor_all_zero(weights: tuple[float, ...]) -> None:
     """A negative weight is refused, and so are weights that leave nothing of the style."""
-    assert "layer weights are 0 or more, and not all 0" in refusal(style_layer_weights=weights)
+    assert "weights are 0 or more, and not all 0" in refusal(style_layer_weights=weights)
 
 
 def test_a_layer_may_weigh_nothing() -> None:
@@ -389,6 +396,21 @@ def test_a_layer_may_weigh_nothing() -> None:
     weights = (0.0, 0.0, 0.0, 0.0, 1.0)
 
     assert make(style_layer_weights=weights).resolved().style_layer_weights == weights
+
+
+@pytest.mark.parametrize(("strength", "weight"), [(0.0, 1.0), (0.5, 30.0), (0.75, 30.0 * 30.0**0.5), (1.0, 900.0)])
+def test_strength_is_a_style_weight(strength: float, weight: float) -> None:
+    """A half is the recipe's own weight, 0 a thirtieth of it and 1 thirty times it; in between it grows evenly."""
+    found = make(strength=strength).resolved()
+
+    assert found.style_weight == pytest.approx(weight)
+    assert found.resolved() == found
+
+
+def test_strength_and_style_weight_must_agree() -> None:
+    """Of two that say different things neither wins."""
+    assert "give one of the two" in refusal(strength=0.7, style_weight=30.0)
+    assert make(strength=0.5, style_weight=30.0).style_weight == 30.0
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

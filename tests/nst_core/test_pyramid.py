@@ -12,7 +12,8 @@ from nst_core.backbones.weights import Convolutions
 from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import StepReport
 from nst_core.options import StylizeOptions
-from nst_core.pyramid import COARSE_STEPS, level_count, refine, shrink, usable_levels
+from nst_core.pyramid import COARSE_STEPS, level_count, refine, usable_levels
+from nst_core.shrink import shrink
 from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
 
 Picture = Callable[..., Tensor]
@@ -139,7 +140,7 @@ def test_a_coarse_level_has_targets_of_its_size(convolutions: Convolutions, pict
     backbone = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16")
     request, _, reports = stylized(backbone, picture, levels=2, steps=1)
 
-    content, style = shrink(request.content, 1), shrink(request.style.image, 1)
+    content, style = shrink(request.content, 1), shrink(request.style.pictures[0].image, 1)
     targets = (
         encode_content(backbone.exact, content, request.options),
         encode_style(backbone.exact, style, request.options),

@@ -88,7 +88,7 @@ def test_inputs_are_left_alone(pairs: Pairs, picture: Picture) -> None:
     pairs.stylize(request)
 
     assert torch.equal(request.content, picture(28, 32, 1))
-    assert torch.equal(request.style.image, picture(32, 24, 11))
+    assert torch.equal(request.style.pictures[0].image, picture(32, 24, 11))
     assert all(torch.equal(request.style.target[layer], gram) for layer, gram in target.items())
 
 
@@ -241,7 +241,7 @@ def test_a_diverged_pair_is_an_error_in_its_place(pairs: Pairs) -> None:
     """A pair whose loss is not finite gives an error where its result would be; the pair beside it is well."""
     request, other = pairs.request(1, **SMOOTH), pairs.request(2, **SMOOTH)
     target = {layer: gram * torch.inf for layer, gram in request.style.target.items()}
-    ill = StylizeRequest(request.content, StyleImage(request.style.image, target), request.options)
+    ill = StylizeRequest(request.content, StyleImage(request.style.pictures, target), request.options)
 
     error, result = stylize([ill, other], pairs.backbone)
 
@@ -322,7 +322,7 @@ def test_another_error_stays_what_it_is(pairs: Pairs) -> None:
     """A RuntimeError that has nothing to do with memory is not taken for one."""
     request = pairs.request(1)
     target = {layer: gram.to(torch.complex64) for layer, gram in request.style.target.items()}
-    broken = StylizeRequest(request.content, StyleImage(request.style.image, target), request.options)
+    broken = StylizeRequest(request.content, StyleImage(request.style.pictures, target), request.options)
 
     with pytest.raises(RuntimeError) as caught:
         stylize([broken], pairs.backbone)

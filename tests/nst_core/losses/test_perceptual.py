@@ -54,7 +54,7 @@ def test_targets_are_features_and_gram_matrices(network64: VGG, picture: Picture
         torch.testing.assert_close(target, features[layer], rtol=0.0, atol=0.0)
     for layer, target in style.items():
         flat = features[layer].flatten(2)
-        torch.testing.assert_close(target, flat @ flat.mT / flat.shape[2])
+        torch.testing.assert_close(target, (flat @ flat.mT / flat.shape[2])[:, None])
 
 
 def test_targets_carry_no_graph(network64: VGG, picture: Picture) -> None:
@@ -211,7 +211,7 @@ def test_a_shared_style_has_the_gradient_of_its_copies(network64: VGG, picture: 
     """One style target for the whole batch gives each pastiche the gradient it has with a target of its own."""
     content = encode_content(network64, batch(picture, (1, 2)), OPTIONS)
     style = styles(network64, batch(picture, (4,)), OPTIONS)
-    copied = {layer: gram.expand(2, -1, -1) for layer, gram in style.items()}
+    copied = {layer: gram.expand(2, -1, -1, -1) for layer, gram in style.items()}
     pastiche = batch(picture, (7, 8))
 
     shared = PerceptualLoss(network64, content, style, OPTIONS).with_gradient(pastiche)[1]

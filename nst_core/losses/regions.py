@@ -1,0 +1,53 @@
+"""Regions: a style for each part of a picture (Gatys et al., 2017, 1611.07865, section 4).
+
+A region is a map T in [0, 1] of where it is, brought to each layer's size and scaled so that sum(T^2) = 1. Its style is
+that of the features T o F, and counts by its share of the content's area.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_SUM = 1e-12
+"""Of a region that is not there at all."""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Where in the pictures of a batch each region is.
+
+    Args:
+        maps: in [0, 1], shape (N, R, H, W).
+    """
+
+    maps: Tensor
+
+    @property
+    def shares(self) -> Tensor:
+        """Of the area that is in any region, shape (N, R)."""
+        areas = self.maps.mean(dim=(2, 3))
+        return areas / areas.sum(dim=1, keepdim=True).clamp_min(SMALLEST_SUM)
+
+    def at(self, height: int, width: int) -> Tensor:
+        """Maps for a layer, shape (N, R, height, width), the squares of each of which add up to 1."""
+        maps = shrunk_maps(self.maps, height, width)
+        return maps / maps.square().sum(dim=(2, 3), keepdim=True).sqrt().clamp_min(SMALLEST_SUM)
+
+    def keep(self, index: Tensor) -> "Regions":
+        """Those of some of the batch's pictures."""
+        return Regions(self.maps[index])
+
+
+def shrunk_maps(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps at another size, each position the mean of what it stands for."""
+    if maps.shape[2:] == (height, width):
+        return maps
+    return functional.adaptive_avg_pool2d(maps, (height, width))
+
+
+def together(regions: list[Regions | None]) -> Regions | None:
+    """Those of single pictures as one batch's; either all of them have regions or none has."""
+    maps = [one.maps for one in regions if one is not None]
+    return Regions(torch.cat(maps)) if maps else None

@@ -1,0 +1,73 @@
+"""All pictures of a batch at one size: contents, styles, what is protected, and where regions are."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from nst_core.backbones.scheduled import ScheduledVGG
+from nst_core.backbones.vgg import VGG
+from nst_core.canvas import Canvas, canvas_of
+from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_content
+from nst_core.losses.regions import Regions
+from nst_core.options import StylizeOptions
+from nst_core.shrink import shrink
+from nst_core.styles import StyleImage, style_target
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The pictures of a batch of pairs, on the device but for the styles'.
+
+    Attributes:
+        contents: shape (N, 3, H, W), in [0, 1].
+        styles: one per pair; pairs of one style share it.
+        options: resolved.
+        protected: shape (N, 1, H, W); see `Canvas`.
+        regions: of the contents.
+        level: how often all this was halved.
+    """
+
+    contents: Tensor
+    styles: tuple[StyleImage, ...]
+    options: StylizeOptions
+    protected: Tensor | None = None
+    regions: Regions | None = None
+    level: int = 0
+
+    @cached_property
+    def canvas(self) -> Canvas:
+        """What may be changed of the contents."""
+        return canvas_of(self.contents, self.protected, self.options)
+
+    def halved(self, level: int) -> "Scene":
+        """The same pictures, of full size here, halved so many times."""
+        protected = None if self.protected is None else shrink(self.protected, level)
+        regions = self.regions and Regions(shrink(self.regions.maps, level))
+        return Scene(shrink(self.contents, level), self.styles, self.options, protected, regions, level)
+
+    def content_target(self, network: VGG) -> ContentTarget:
+        """Of the contents as the losses see them."""
+        return encode_content(network, self.canvas.targets, self.options)
+
+    def style_target(self, network: VGG) -> StyleTarget:
+        """Of every pair's style; what pairs share is encoded once, and at full size not again."""
+        device = str(self.contents.device)
+        known = {id(style): style for style in self.styles}
+        targets = {
+            name: style.target
+            if self.level == 0
+            else style_target(network, style.pictures, self.options, device, self.level)
+            for name, style in known.items()
+        }
+        return {
+            layer: torch.cat([targets[id(style)][layer] for style in self.styles])
+            for layer in self.options.style_layers
+        }
+
+    def loss(
+        self, network: VGG | ScheduledVGG, content: ContentTarget, style: StyleTarget, options: StylizeOptions
+    ) -> PerceptualLoss:
+        """The losses of pastiches, as `canvas` shows them."""
+        return PerceptualLoss(network, content, style, options, self.regions)
