@@ -44,7 +44,7 @@ class StylizeOptions(BaseModel):
     colors: Literal["style", "match", "luminance"] = "style"
     """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
     strength: float | None = Field(default=None, ge=0.0, le=1.0)
-    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth of it and 1 thirty times it."""
+    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 thirty times of it."""
     content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
     """Weight of the content loss (default: the recipe's)."""
     style_weight: float | None = Field(default=None, ge=0.0, le=1e12)

@@ -28,7 +28,7 @@ class Recipe:
     Attributes:
         formula: for people, as the README and `nst run --help` show it.
         content_scale: (C, M, mean(P^2)) -> factor of mean((F - P)^2).
-        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2), or, of `moments`, (C, M, E[|F_s|^2] / C) -> factor of
+        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2); of `moments`, (C, M, E[|F_s|^2] / C) -> factor of
             W^2 / C.
         layer_weight: (layer name, number of style layers) -> w_l.
         style_takes_content_shape: whether the style image is squeezed to the content's height and width.

@@ -1,7 +1,7 @@
 """How the style of a picture is told at a layer, and how far two styles are apart.
 
-A style is a matrix of sums over positions, so that it can be summed over the parts of a picture, weighted by regions and
-blended: `gram` and `moments` differ in what the matrix holds and in the distance alone.
+A style is a matrix of sums over positions, so that it can be summed over the parts of a picture, weighted by regions
+and blended: `gram` and `moments` differ in what the matrix holds and in the distance alone.
 """
 
 from typing import Protocol
