@@ -23,9 +23,15 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    "engine_version",
+    *("engine_version", "content_distance", "style_distance"),
 )
 """The columns of the results table, before the manifest's own extra columns."""
+
+FURTHER_STYLES = ("style_2", "style_3", "style_4")
+OTHER_PICTURES = (*FURTHER_STYLES, "content_mask", "style_mask", "protect", "init_image")
+"""Columns of a manifest for pictures beyond `content` and `style`."""
+OF_THE_STYLE = (*FURTHER_STYLES, "style_mask")
+"""Those of them that pairs of one style share."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,9 @@ class PairSpec:
         pair_id: unique in the manifest, and the start of the output's name.
         content, style: absolute local paths or `s3://` addresses.
         options: resolved: the run's options with the row's own on top.
-        extra: the manifest's own columns, untouched, for the results table.
+        extra: cells of columns that the results table does not have of itself, untouched.
         content_cell, style_cell: the addresses as the manifest has them, for the results table.
+        others: the addresses of further pictures, by column; those that the row has.
     """
 
     row: int
@@ -81,6 +88,16 @@ class PairSpec:
     extra: dict[str, str] = field(default_factory=dict)
     content_cell: str = ""
     style_cell: str = ""
+    others: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> dict[str, str]:
+        """The addresses of all pictures, by column."""
+        return {"content": self.content, "style": self.style, **self.others}
+
+    def cell_of(self, column: str) -> str:
+        """The address of a picture as the manifest has it."""
+        return {"content": self.content_cell, "style": self.style_cell}.get(column, self.extra.get(column, ""))
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,8 @@ class PlannedPair:
     fingerprint: str
     attempt: int = 1
     """This will be the pair's n-th attempt with this fingerprint."""
+    other_identities: dict[str, str] = field(default_factory=dict)
+    """Of the further pictures, by column."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +218,12 @@ class PairRecord(_Record):
     started_at: str
     finished_at: str
     engine_version: str
+    content_distance: float | None = None
+    style_distance: float | None = None
+    """The terms of the recipe `relative` at its own layers, of the saved file: one measure for all recipes."""
+    others: dict[str, str] = {}
+    """Further pictures that it was made with, by column."""
+    others_sha256: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     """What the user should know of this result, such as a content image smaller than asked."""
     history: tuple[LossSample, ...] = ()

@@ -8,16 +8,17 @@ from PIL import Image
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.errors import DivergedError
+from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, request_of, style_of
 from nst_core.hardware import PrecisionName
 from nst_core.images import resize
 from nst_core.losses.values import LossValues
+from nst_core.masks import region_colours
 from nst_core.optimize import OnStep, StopReason
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
-from nst_core.recipes import RECIPES
 from nst_core.runtime import choose_devices, choose_precision, prepare_process
-from nst_core.sizes import pastiche_size, style_size
-from nst_core.stylize import StylizeRequest, measure, prepare_style, stylize
+from nst_core.sizes import pastiche_size
+from nst_core.stylize import measure, stylize
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ class StylizedPicture:
 
 def stylize_picture(
     content: Image.Image,
-    style: Image.Image,
+    style: Image.Image | StyleSource,
     options: StylizeOptions | None = None,
     *,
+    guides: ContentGuides = NO_GUIDES,
     device: str = "auto",
     backbone: str = "vgg19",
     on_step: OnStep | None = None,
@@ -56,8 +58,9 @@ def stylize_picture(
 
     Args:
         content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.
-        style: of mode RGB.
+        style: of mode RGB; or the pictures of a blend, or one with a mask.
         options: the look; by default 512 px on the long edge.
+        guides: masks of the content, or a picture to start from.
         device: auto (the first GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1.
         backbone: its name in `nst_core.backbones.catalogue`.
         on_step: called after every evaluation.
@@ -72,8 +75,11 @@ def stylize_picture(
     chosen = choose_devices(device)[0]
     network = _network(backbone, chosen, choose_precision("auto", chosen))
     size = pastiche_size(*content.size, options.size_px, enlarge=options.enlarge)
-    image = to_tensor(resize(style, *size_of_style(style.size, size, options)))
-    request = StylizeRequest(to_tensor(resize(content, *size)), prepare_style(network, image, options), options)
+    source = style if isinstance(style, StyleSource) else StyleSource((style,))
+    resized = resize(content, *size)
+    colours = region_colours(guides.mask, source.mask)
+    encoded = style_of(source, size, options, network, colours, to_tensor(resized))
+    request = request_of(resized, encoded, options, guides, colours)
     (result,) = stylize([request], network, on_step)
     if isinstance(result, DivergedError):
         raise result
@@ -87,13 +93,6 @@ def stylize_picture(
         stop_reason=result.stop_reason,
         seconds=result.seconds,
     )
-
-
-def size_of_style(picture: tuple[int, int], pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
-    """(width, height) at which a style image of some size is used for a pastiche of some size."""
-    if RECIPES[options.recipe].style_takes_content_shape:
-        return pastiche
-    return style_size(*picture, pastiche, options.style_scale)
 
 
 @functools.lru_cache(maxsize=1)

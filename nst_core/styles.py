@@ -28,7 +28,7 @@ class StylePicture:
     regions: Regions | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StyleImage:
     """A style with its target at full size: one encoding serves many pairs."""
 

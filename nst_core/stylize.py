@@ -1,5 +1,7 @@
 """Stylize a batch of pairs of equal size at once, and measure the losses of a finished picture."""
 
+import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +13,9 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
-from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss
+from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, together
-from nst_core.losses.values import LossValues
+from nst_core.losses.values import Distances, LossValues
 from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
@@ -147,6 +149,33 @@ def measure(
         raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
     what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
     return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
+
+
+def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances:
+    """How far a finished picture, as `measure` takes it, is from content and style by the one measure for all recipes.
+
+    Args:
+        pixels: of the picture, as its file holds them.
+        request: what the picture was made for.
+        backbone: the network.
+        known: what `measure` gave for it: with that recipe and its layers nothing has to be looked at again.
+    """
+    ruler = StylizeOptions(colors=request.options.colors).resolved()
+    same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
+    if all(getattr(ruler, name) == getattr(request.options, name) for name in same):
+        return Distances(known.content, known.style)
+    with torch.no_grad():
+        target = _within_memory("a style", backbone.device, lambda: _ruler_target(request.style, backbone, ruler))
+    measured = measure(
+        pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
+    )
+    return Distances(measured.content, measured.style)
+
+
+@functools.lru_cache(maxsize=4)
+def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) -> StyleTarget:
+    """Kept for the pairs that share a style."""
+    return style_target(backbone.exact, style.pictures, ruler, backbone.device)
 
 
 @torch.no_grad()

@@ -132,11 +132,11 @@ def split(
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
-    found = looked_at(sorted({address for pair in manifest.pairs for address in (pair.content, pair.style)}))
+    found = looked_at(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
     missing = [
         (pair.row, column, address)
         for pair in manifest.pairs
-        for column, address in (("content", pair.content), ("style", pair.style))
+        for column, address in pair.pictures.items()
         if not isinstance(found[address], str)
     ]
     # Those beyond the first are counted, not named: no folder is looked into for them.

@@ -5,6 +5,7 @@ parse      CSV -> Manifest
 csv_rows   bytes -> a header and numbered rows
 columns    the header: which column sets what
 rows       a row's cells -> a pair
+pictures   which further pictures of a row go together
 refusals   rows that the operator's limits do not allow
 lookalikes which file a cell may have meant
 split      a manifest cut into parts

@@ -1,8 +1,8 @@
 """The header of a manifest: which column sets what, and all that is wrong with their names.
 
 Columns: `content` and `style`, perhaps `id`, and any option of StylizeOptions for this row alone (`size` is
-another name of `size_px`; an empty cell leaves the option to the run). Every other column rides along into
-the results table, unless its name looks like a misspelt one of these.
+another name of `size_px`; an empty cell leaves the option to the run); and further pictures, such as masks. Every other
+column rides along into the results table, unless its name looks like a misspelt one of these.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from flows.errors import ManifestError
 from flows.manifest.csv_rows import CsvRow
-from flows.records import RESULT_COLUMNS
+from flows.records import OTHER_PICTURES, RESULT_COLUMNS
 from flows.wording import named, shown
 from nst_core.options import StylizeOptions
 
@@ -22,7 +22,7 @@ REQUIRED_COLUMNS = ("content", "style")
 RUN_LEVEL_NAMES = ("backbone", "device", "precision", "weights", "output")
 """Chosen once per run, on the command line."""
 OPTIONS = tuple(StylizeOptions.model_fields)
-FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OPTIONS)} | {"size": "size_px"}
+FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OTHER_PICTURES, *OPTIONS)} | {"size": "size_px"}
 """Column name -> what it sets."""
 RESERVED_COLUMNS = tuple(column for column in RESULT_COLUMNS if column not in FIELDS)
 """Columns that the results table writes itself."""
@@ -39,6 +39,11 @@ class Column:
 
     title: str
     field: str | None
+
+    @property
+    def rides_along(self) -> bool:
+        """Whether the results table has its cells as they are written: it has none of that name of its own."""
+        return self.field is None or self.title.strip(" ") not in (*RESULT_COLUMNS, "id")
 
 
 def columns_of(header: CsvRow, name: str) -> tuple[Column, ...]:

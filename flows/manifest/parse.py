@@ -53,7 +53,7 @@ def parse_manifest(
     rejected: list[RejectedRow] = []
     one_line = [index for index, column in enumerate(columns) if column.field]
     pairs, rejected = _read(file, one_line, reader, name, max_rows)
-    extra_columns = tuple(column.title for column in columns if column.field is None)
+    extra_columns = tuple(column.title for column in columns if column.rides_along)
     return Manifest(uri, hashlib.sha256(data).hexdigest(), extra_columns, tuple(pairs), tuple(rejected))
 
 

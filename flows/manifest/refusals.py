@@ -56,7 +56,7 @@ class _Checks:
 
     def __init__(self, limits: Limits, pairs: Iterable[PairSpec]) -> None:
         self._limits = limits
-        addresses = sorted({address for pair in pairs for address in (pair.content, pair.style)})
+        addresses = sorted({address for pair in pairs for address in pair.pictures.values()})
         self.real = _real_paths(addresses) if limits.readable is not None else {}
         self._addresses = {address: self._place_problem(address) for address in addresses}
         if limits.max_image_bytes is not None:
@@ -66,10 +66,9 @@ class _Checks:
         self._options: dict[int, tuple[CellError, ...]] = {}
 
     def errors_of(self, pair: PairSpec) -> tuple[CellError, ...]:
-        written = (("content", pair.content, pair.content_cell), ("style", pair.style, pair.style_cell))
         errors = [
-            CellError(column, shortened(cell), problem)
-            for column, address, cell in written
+            CellError(column, shortened(pair.cell_of(column)), problem)
+            for column, address in pair.pictures.items()
             if (problem := self._addresses[address])
         ]
         key = id(pair.options)  # rows without options of their own share one object
@@ -124,10 +123,11 @@ def _real_paths(addresses: Iterable[str]) -> dict[str, str]:
 
 
 def _with_real_paths(pair: PairSpec, real: dict[str, str]) -> PairSpec:
+    others = {column: real[address] for column, address in pair.others.items()}
     content, style = real[pair.content], real[pair.style]
-    if (content, style) == (pair.content, pair.style):
+    if (content, style, others) == (pair.content, pair.style, pair.others):
         return pair
-    return dataclasses.replace(pair, content=content, style=style)
+    return dataclasses.replace(pair, content=content, style=style, others=others)
 
 
 def _rejected(pair: PairSpec, errors: tuple[CellError, ...]) -> RejectedRow:

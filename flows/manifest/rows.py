@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
 from flows.manifest.csv_rows import CsvRow
-from flows.records import CellError, PairSpec, RejectedRow, short_digest
+from flows.manifest.pictures import picture_errors
+from flows.records import OTHER_PICTURES, CellError, PairSpec, RejectedRow, short_digest
 from flows.storage.addresses import resolved_address
 from flows.wording import option_errors, shortened, shown
 from nst_core.options import StylizeOptions
@@ -40,9 +41,10 @@ class RowReader:
     ) -> None:
         self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
         self._fields = [(one.title, one.field, index) for index, one in enumerate(columns) if one.field]
-        self._extras = [(one.title, index) for index, one in enumerate(columns) if not one.field]
+        self._extras = [(one.title, index) for index, one in enumerate(columns) if one.rides_along]
         self._titles = {column.field: column.title for column in columns if column.field}
         self._option_names = [name for name in self._titles if name in OPTIONS]
+        self._other_pictures = [name for name in OTHER_PICTURES if name in self._titles]
         self._options: dict[tuple[str, ...], _RowOptions] = {}
         self._ids: dict[str, tuple[str, int]] = {}
         self._pairs: dict[str, int] = {}
@@ -63,22 +65,27 @@ class RowReader:
         if "\0" in "".join(extra.values()) or max(map(len, extra.values()), default=0) > MAX_CELL_CHARS:
             errors += _extra_errors(extra)
         content, style = self._address("content", values, errors), self._address("style", values, errors)
+        others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name)}
         option_cells = tuple(values.get(name, "") for name in self._option_names)
         if option_cells not in self._options:
             self._options[option_cells] = self._parsed_options(option_cells)
         chosen = self._options[option_cells]
         errors += chosen.errors
+        if not chosen.errors:
+            errors += picture_errors(others, chosen.options, chosen.given)
         pair_id = values.get("id", "")
         if pair_id:
             errors += self._claim(pair_id, row.line)
         elif not errors:
             written = [os.path.normpath(values["content"]), os.path.normpath(values["style"]), chosen.given]
-            pair_id, duplicate = self._made_id([content, style, chosen.given], written, row.line)
+            # Only where there are any: the ids of other rows stay what they were.
+            written += [{name: os.path.normpath(values[name]) for name in others}] if others else []
+            pair_id, duplicate = self._made_id([content, style, chosen.given, others], written, row.line)
             errors += duplicate
         if errors:
             return self._rejected(row, errors)
         cells_as_written = values["content"], values["style"]
-        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written)
+        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written, others)
 
     def _rejected(self, row: CsvRow, errors: Sequence[CellError]) -> RejectedRow:
         cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}

@@ -14,7 +14,10 @@ from flows.wording import as_plain_text
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
 
-REAL_NUMBERS = ("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds")
+REAL_NUMBERS = (
+    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
+    *("content_distance", "style_distance"),
+)
 
 ROWS_AT_ONCE = 1000
 """Of the table, turned into text together."""

@@ -81,7 +81,7 @@ def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
     """
     if not finished.left:
         return
-    for address in (run.plan.todo[-1].spec.content, run.plan.todo[-1].spec.style):
+    for address in run.plan.todo[-1].spec.pictures.values():
         try:
             storage.identity(address)
         except CredentialsExpired:

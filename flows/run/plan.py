@@ -16,7 +16,7 @@ from types import MappingProxyType
 from flows import storage
 from flows.errors import ManifestError, NotAFile, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
-from flows.records import Batch, Manifest, PairSpec, PlannedPair, RunPlan, RunRecord, short_digest
+from flows.records import OF_THE_STYLE, Batch, Manifest, PairSpec, PlannedPair, RunPlan, RunRecord, short_digest
 from flows.settings import Selection
 from nst_core import __version__
 
@@ -102,19 +102,22 @@ def fingerprinted(
     too.
     """
     specs = list(specs)
-    identities = identities_of(sorted({address for spec in specs for address in (spec.content, spec.style)}), readable)
+    identities = identities_of(sorted({address for spec in specs for address in spec.pictures.values()}), readable)
     digests: dict[int, str] = {}  # rows without options of their own share one object
     planned = []
     for spec in specs:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
         content, style = identities[spec.content], identities[spec.style]
-        fingerprint = short_digest([content, style, digest, weights_sha256, __version__], 20)
+        others = {column: identities[address] for column, address in spec.others.items()}
+        fingerprint = short_digest(
+            [content, style, digest, weights_sha256, __version__, *([others] if others else [])], 20
+        )
         # A record whose image is gone is never changed or removed: another one takes its place.
         while (spec.pair_id, fingerprint) in index.imageless:
             fingerprint = short_digest([fingerprint, "done again"], 20)
         keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
         attempts = max(index.attempts.get(key, 0) for key in keys)
-        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1))
+        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1, others))
     return planned
 
 
@@ -142,17 +145,22 @@ def looked_at(addresses: list[str], readable: storage.Places | None = None) -> d
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:
-    """Pairs grouped by style and options (so by size), cut so that every device has work to the end."""
+    """Pairs grouped by style, options (so by size) and kinds of further pictures, cut so that every device has work."""
     size = max(1, min(pairs_per_task, _fair_size(len(pairs), max(1, devices))))
-    groups: dict[tuple[str, str], list[PlannedPair]] = {}
+    groups: dict[tuple[object, ...], list[PlannedPair]] = {}
     for pair in pairs:
         alike = pair.spec.options.model_copy(update={"seed": 0})
-        groups.setdefault((pair.spec.style, alike.digest()), []).append(pair)
+        groups.setdefault((*style_key(pair.spec), tuple(pair.spec.others), alike.digest()), []).append(pair)
     return tuple(
         Batch(_batch_name(group[start : start + size]), tuple(group[start : start + size]))
         for group in groups.values()
         for start in range(0, len(group), size)
     )
+
+
+def style_key(spec: PairSpec) -> tuple[str, ...]:
+    """The addresses of all pictures that make a pair's style."""
+    return (spec.style, *(spec.others.get(column, "") for column in OF_THE_STYLE))
 
 
 def _fair_size(pairs: int, devices: int) -> int:

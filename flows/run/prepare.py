@@ -101,7 +101,7 @@ def places_of(run: PreparedRun) -> list[str]:
     """Every address that a worker reads or writes."""
     pairs = [pair.spec for pair in run.plan.todo]
     weights = [run.job.weights_address] if run.job.weights_address is not None else []
-    return [run.job.output, *weights, *(address for pair in pairs for address in (pair.content, pair.style))]
+    return [run.job.output, *weights, *(address for pair in pairs for address in pair.pictures.values())]
 
 
 def new_run_id() -> str:

@@ -16,7 +16,7 @@ from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
-from flows.worker.inputs import Input, LoadedPair, load_pair, read_style
+from flows.worker.inputs import LoadedPair, StyleInputs, load_pair, read_styles
 from flows.worker.job import Job
 from flows.worker.making_up import make_up_chunk
 from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
@@ -69,7 +69,7 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     stylizer = _stylizer(work, first.options)
     began, started_at = time.monotonic(), utc_now()
     try:
-        style = read_style(first.style, pairs[0].style_identity, job.max_image_bytes, job.readable)
+        style = read_styles(pairs[0], job.max_image_bytes, job.readable)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
             work.report(_failed(work, pair, error, began, started_at))
@@ -108,12 +108,12 @@ class _Stylizer:
     """The engine, or the stub in its place."""
 
     capacity: Callable[[Size], int]
-    stylize: Callable[[Sequence[LoadedPair], Input], Iterator[tuple[LoadedPair, Stylized | Exception]]]
+    stylize: Callable[[Sequence[LoadedPair], StyleInputs], Iterator[tuple[LoadedPair, Stylized | Exception]]]
 
 
 def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
     if work.job.stub is not None:
-        return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style, work.job))
+        return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style.first, work.job))
     # Here, as they load torch, which takes seconds and which the stub does without.
     try:
         from flows.worker.capacity import Capacity
@@ -124,7 +124,7 @@ def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
 
     capacity = Capacity(options, backbone_of(work.job, work.device))
 
-    def stylize(chunk: Sequence[LoadedPair], style: Input) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
+    def stylize(chunk: Sequence[LoadedPair], style: StyleInputs) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
         on_step = _told_now_and_then(chunk, work.report)
         return stylize_chunk(chunk, style, work.job, work.device, capacity, on_step)
 
@@ -197,7 +197,7 @@ def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
 
 
 def _finish(
-    work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: Input, began: float, started_at: str
+    work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: StyleInputs, began: float, started_at: str
 ) -> None:
     if isinstance(result, Exception):
         work.report(_failed(work, loaded.pair, result, began, started_at))

@@ -8,20 +8,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.records import PlannedPair
-from flows.worker.inputs import STYLES_KEPT, Input
+from PIL import Image
+
+from flows.worker.inputs import STYLES_KEPT, Input, LoadedPair, StyleInputs
 from flows.worker.job import Job
 from flows.worker.weights import weights_here
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
+from nst_core.guides import ContentGuides, StyleSource, request_of, size_of_style, style_of
 from nst_core.hardware import PrecisionName
-from nst_core.images import resize
+from nst_core.masks import RegionColours, region_colours
 from nst_core.options import StylizeOptions
-from nst_core.pictures import size_of_style
 from nst_core.pixels import to_tensor
 from nst_core.runtime import prepare_process
-from nst_core.stylize import StyleImage, prepare_style
+from nst_core.styles import StyleImage
+from nst_core.stylize import StylizeRequest
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
@@ -33,16 +35,45 @@ def backbone_of(job: Job, device: str) -> Backbone:
     return _backbone(_weights(job), device, job.precision, job.threads)
 
 
-def style_for(style: Input, pair: PlannedPair, pastiche: tuple[int, int], job: Job, device: str) -> StyleImage:
-    """The style at the size that goes with a pastiche, encoded once for all pairs that use it so.
+def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) -> StylizeRequest:
+    """A pair as the engine takes it; a style is encoded once for all pairs that use it alike.
 
     Raises:
-        OptionsError: naming the style's file, if it is too small for a layer at that size.
+        OptionsError: naming the file that is too small for a layer, or a mask that does not fit the other.
     """
-    options = pair.spec.options
-    size = size_of_style(style.picture.size, pastiche, options)
-    with named(pair.spec.style):
-        return _encoded_style(style, size, _target_options(options), backbone_of(job, device))
+    spec, options = loaded.pair.spec, loaded.pair.spec.options
+    masks = loaded.others.get("content_mask"), styles.mask
+    with named(spec.others.get("content_mask", spec.content)):
+        colours = _region_colours(*masks)
+    backbone, content = backbone_of(job, device), loaded.content.picture
+    with named(spec.style):
+        if options.colors == "style":
+            size = _shape_for(styles, loaded.size, options)
+            style = _encoded_style(styles, size, _target_options(options), backbone, colours)
+        else:  # it depends on the content
+            style = _style(styles, loaded.size, options, backbone, colours, content)
+    guides = ContentGuides(*(_picture(loaded.others.get(name)) for name in ("content_mask", "protect", "init_image")))
+    return request_of(content, style, options, guides, colours)
+
+
+def _picture(one: Input | None) -> Image.Image | None:
+    return None if one is None else one.picture
+
+
+@functools.lru_cache(maxsize=STYLES_KEPT)
+def _region_colours(content_mask: Input | None, style_mask: Input | None) -> RegionColours | None:
+    return region_colours(_picture(content_mask), _picture(style_mask))
+
+
+def _shape_for(styles: StyleInputs, pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
+    """A shape of pastiches for which the style has the sizes that it has for this one: their long edge decides."""
+    long_edge = max(pastiche)
+    square = (long_edge, long_edge)
+    alike = all(
+        size_of_style(one.picture.size, pastiche, options) == size_of_style(one.picture.size, square, options)
+        for one in styles.pictures
+    )
+    return square if alike else pastiche
 
 
 @contextmanager
@@ -69,15 +100,29 @@ def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threa
 
 @functools.lru_cache(maxsize=STYLES_KEPT)
 def _encoded_style(
-    style: Input,
-    size: tuple[int, int],
+    styles: StyleInputs,
+    pastiche: tuple[int, int],
     options: StylizeOptions,
     backbone: Backbone,
+    colours: RegionColours | None,
 ) -> StyleImage:
-    return prepare_style(backbone, to_tensor(resize(style.picture, *size)), options)
+    return _style(styles, pastiche, options, backbone, colours)
+
+
+def _style(
+    styles: StyleInputs,
+    pastiche: tuple[int, int],
+    options: StylizeOptions,
+    backbone: Backbone,
+    colours: RegionColours | None,
+    content: Image.Image | None = None,
+) -> StyleImage:
+    source = StyleSource(tuple(one.picture for one in styles.pictures), _picture(styles.mask))
+    given = None if content is None else to_tensor(content)
+    return style_of(source, pastiche, options, backbone, colours, given)
 
 
 def _target_options(options: StylizeOptions) -> StylizeOptions:
     """Options alike in all that decides a style target, so that pairs that differ in the rest share it."""
-    layers = StylizeOptions(style_layers=options.style_layers, pooling=options.pooling)
-    return layers.resolved()
+    names = ("recipe", "style_layers", "pooling", "style_scale", "style_blend")
+    return StylizeOptions(**{name: getattr(options, name) for name in names}).resolved()

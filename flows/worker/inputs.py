@@ -9,7 +9,7 @@ from PIL import Image
 from flows import storage
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
-from flows.records import PlannedPair
+from flows.records import OF_THE_STYLE, PlannedPair
 from flows.worker.decoder_process import WantedSize
 from flows.worker.decoding import AS_IT_IS, decode
 from nst_core.errors import BadImage, OutOfMemory
@@ -31,10 +31,11 @@ class Input:
 
 @dataclass(frozen=True)
 class LoadedPair:
-    """A pair whose content picture, in 8 bits, has the pastiche's size."""
+    """A pair whose content picture, in 8 bits, has the pastiche's size; its masks and the like have about that."""
 
     pair: PlannedPair
     content: Input
+    others: dict[str, Input] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -47,7 +48,45 @@ def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Pla
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
     wanted = WantedSize(size_px=options.size_px, enlarge=options.enlarge)
-    return LoadedPair(pair, read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted))
+    content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
+    own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
+    others = {
+        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted)
+        for column, address in own.items()
+    }
+    return LoadedPair(pair, content, others)
+
+
+@dataclass(frozen=True)
+class StyleInputs:
+    """The pictures of a style: `style` first, then those of a blend or a mask, by column."""
+
+    by_column: tuple[tuple[str, Input], ...]
+
+    @property
+    def first(self) -> Input:
+        """The picture of the column `style`."""
+        return self.by_column[0][1]
+
+    @property
+    def pictures(self) -> tuple[Input, ...]:
+        """All but a mask."""
+        return tuple(one for column, one in self.by_column if column != "style_mask")
+
+    @property
+    def mask(self) -> Input | None:
+        """Whose colours are regions."""
+        return dict(self.by_column).get("style_mask")
+
+
+def read_styles(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> StyleInputs:
+    """The pictures of a pair's style, each decoded once for all pairs that use it."""
+    identities = {"style": pair.style_identity, **pair.other_identities}
+    columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
+    addresses = pair.spec.pictures
+    return StyleInputs(
+        tuple((column, read_style(addresses[column], identities[column], max_bytes, within)) for column in columns)
+    )
 
 
 def read_input(

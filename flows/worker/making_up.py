@@ -16,7 +16,7 @@ from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
 from nst_core.errors import DivergedError, OutOfMemory
-from nst_core.losses.values import LossValues
+from nst_core.losses.values import Distances, LossValues
 
 TILES = 8
 """Squares along each edge of a made-up picture."""
@@ -62,6 +62,7 @@ def _made_up(loaded: LoadedPair, style: Input, stub: Stub, began: float, started
         loaded=loaded,
         picture=_picture(digest, loaded.size),
         losses=losses,
+        distances=Distances(losses.content, losses.style),
         initial=LossValues(total=3.0, content=0.0, style=3.0, tv=0.0),
         steps=1,
         evaluations=1,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from flows.records import LossSample
 from flows.worker.inputs import LoadedPair
-from nst_core.losses.values import LossValues
+from nst_core.losses.values import Distances, LossValues
 
 if TYPE_CHECKING:
     from nst_core.optimize import StopReason
@@ -19,7 +19,7 @@ class Stylized:
 
     Attributes:
         picture: in 8 bits; a PNG of it decodes to exactly this.
-        losses: of what a reader of the saved file sees.
+        losses, distances: of what a reader of the saved file sees.
         notes: what the user should know of how it was made.
         history: some dozens of its evaluations.
         frames: small pictures of how it came to be, of equal size, the finished one last; none where nobody asked.
@@ -30,6 +30,7 @@ class Stylized:
     loaded: LoadedPair
     picture: Image.Image
     losses: LossValues
+    distances: Distances
     initial: LossValues
     steps: int
     evaluations: int

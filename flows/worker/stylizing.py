@@ -12,9 +12,9 @@ from PIL import Image
 
 from flows.records import LossSample, utc_now
 from flows.worker.capacity import Capacity
-from flows.worker.engine import backbone_of, named, style_for
+from flows.worker.engine import backbone_of, named, request_for
 from flows.worker.history import Histories, both
-from flows.worker.inputs import Input, LoadedPair
+from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
@@ -24,7 +24,7 @@ from nst_core.images import encode_image
 from nst_core.optimize import OnStep
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
+from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,12 @@ class _Turn:
 
 
 def stylize_chunk(
-    chunk: Sequence[LoadedPair], style: Input, job: Job, device: str, capacity: Capacity, on_step: OnStep | None = None
+    chunk: Sequence[LoadedPair],
+    style: StyleInputs,
+    job: Job,
+    device: str,
+    capacity: Capacity,
+    on_step: OnStep | None = None,
 ) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
     """Every pair of a chunk with its pastiche, or with the error that is its own.
 
@@ -105,7 +110,7 @@ def _results_or_error(
 
 def _stylize_at_once(
     pairs: Sequence[LoadedPair],
-    style: Input,
+    style: StyleInputs,
     job: Job,
     backbone: Backbone,
     on_step: OnStep | None,
@@ -113,12 +118,9 @@ def _stylize_at_once(
     frugal: bool = False,
 ) -> list[Stylized | Exception]:
     first = pairs[0]
-    style_image = style_for(style, first.pair, first.size, job, backbone.device)
     began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
-    requests = [
-        StylizeRequest(to_tensor(loaded.content.picture), style_image, loaded.pair.spec.options) for loaded in pairs
-    ]
+    requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
     turn = _Turn(started_at, (time.monotonic() - began) / len(pairs))
@@ -142,13 +144,16 @@ def _measured(
     began = time.monotonic()
     try:
         picture = to_picture(result.pastiche)
-        losses = measure(to_tensor(_as_saved(picture, request.options)), request, backbone, result.content)
+        saved = to_tensor(_as_saved(picture, request.options))
+        losses = measure(saved, request, backbone, result.content)
+        apart = distances(saved, request, backbone, losses)
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
     return Stylized(
         loaded=loaded,
         picture=picture,
         losses=losses,
+        distances=apart,
         initial=result.initial,
         steps=result.steps,
         evaluations=result.evaluations,

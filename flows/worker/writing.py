@@ -11,7 +11,7 @@ from flows.output.ledger import Ledger
 from flows.records import PairRecord, utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
-from flows.worker.inputs import Input
+from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
 from nst_core import __version__
@@ -31,10 +31,11 @@ class _Timeline:
     notes: tuple[str, ...] = ()
 
 
-def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairRecord:
+def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) -> PairRecord:
     """Write the image and its timeline, then make the record; if another run was first, its record stands."""
     pair, content = stylized.loaded.pair, stylized.loaded.content
     options, losses = pair.spec.options, stylized.losses
+    others = {**dict(style.by_column[1:]), **stylized.loaded.others}
     width, height = stylized.picture.size
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -70,11 +71,15 @@ def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairR
         options=options,
         seed=options.seed,
         content_sha256=content.sha256,
-        style_sha256=style.sha256,
+        style_sha256=style.first.sha256,
         output_sha256=sha256,
         started_at=stylized.started_at,
         finished_at=utc_now(),
         engine_version=__version__,
+        content_distance=stylized.distances.content,
+        style_distance=stylized.distances.style,
+        others=pair.spec.others,
+        others_sha256={column: one.sha256 for column, one in others.items()},
         history=stylized.history,
         timeline=timeline.output,
         timeline_sha256=timeline.sha256,
@@ -82,7 +87,8 @@ def write_pair(stylized: Stylized, style: Input, job: Job, device: str) -> PairR
             *stylized.notes,
             *timeline.notes,
             *_notes("content", content),
-            *_notes("style", style),
+            *_notes("style", style.first),
+            *(note for column, one in others.items() for note in _notes(column, one)),
             *_size_notes(width, height, options),
         ),
     )

@@ -11,9 +11,9 @@ from torch import Tensor
 from nst_core.losses.gram import add_gram_gradient, gram_sums
 from nst_core.losses.style import weighted
 
-RIDGE = 1e-4
-"""Added to the diagonals of covariances, as a share of the target's mean variance: fewer positions than channels leave
-some without variance, where a root has no slope."""
+RIDGE = 1e-2
+"""Added to the diagonals of covariances, as a share of the target's mean variance: where a pastiche has no variance a
+root has no slope, and next to none lets the rounding of bf16 drown the gradient. At 1e-3 it does."""
 
 SMALLEST = 1e-30
 """A variance for targets that have none at all."""
@@ -63,21 +63,24 @@ class MomentsDistance:
         self.mean, covariance = _moments(target.double())
         self.magnitude = _trace(target[..., :-1, :-1]) / self.channels
         self.identity = torch.eye(self.channels, dtype=covariance.dtype, device=covariance.device)
-        self.ridge = (RIDGE / self.channels * _trace(covariance)).clamp_min(SMALLEST)[..., None, None] * self.identity
+        ridge = (RIDGE / self.channels * _trace(covariance)).clamp_min(SMALLEST)
+        self.ridge = ridge[..., None, None] * self.identity
         self.covariance = covariance + self.ridge
+        # Both covariances are at least the ridge; of features in bf16 one can come out below 0.
+        self.least = ridge.square()[..., None]
         self.root = _root(self.covariance)
 
     def __call__(self, matrix: Tensor) -> Tensor:
         """The distance."""
         mean, covariance = self._moments(matrix)
         values = torch.linalg.eigvalsh(_finite(self.root @ covariance @ self.root))
-        return self._distance(mean, covariance, values.clamp_min(SMALLEST).sqrt()).to(matrix.dtype)
+        return self._distance(mean, covariance, values.maximum(self.least).sqrt()).to(matrix.dtype)
 
     def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """With T the optimal map S_s^1/2 (S_s^1/2 S S_s^1/2)^-1/2 S_s^1/2: of S it is 1 - T, of mu 2 (T mu - mu_s)."""
         mean, covariance = self._moments(matrix)
         values, vectors = torch.linalg.eigh(_finite(self.root @ covariance @ self.root))
-        roots = values.clamp_min(SMALLEST).sqrt()
+        roots = values.maximum(self.least).sqrt()
         turned = self.root @ vectors
         optimal = (turned / roots[..., None, :]) @ turned.transpose(-2, -1)
         # E[F F^T] = S + mu mu^T, so that mu moves S too; half of its slope stands on each side of the diagonal.

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from nst_core.errors import DivergedError, OptionsError, ShapeError
+from nst_core.guides import size_of_style
 from nst_core.options import StylizeOptions
-from nst_core.pictures import size_of_style, stylize_picture
+from nst_core.pictures import stylize_picture
 
 QUICK = StylizeOptions(size_px=48, steps=4)
 

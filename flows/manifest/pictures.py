@@ -1,0 +1,47 @@
+"""Which further pictures of a row go together, and with which options."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.records import FURTHER_STYLES, CellError
+from nst_core.options import StylizeOptions
+
+
+def picture_errors(others: Mapping[str, str], options: StylizeOptions, given: Mapping[str, Any]) -> list[CellError]:
+    """What is wrong with the further pictures of a row, by column, beside the row's options.
+
+    Args:
+        others: column -> address, of those that the row has.
+        options: of the row.
+        given: those that the row itself has a cell for.
+    """
+    return [*_blend_errors(others, options), *_mask_errors(others), *_start_errors(others, given)]
+
+
+def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[CellError]:
+    found = [name for name in FURTHER_STYLES if name in others]
+    missing = next((name for name in FURTHER_STYLES[: len(found)] if name not in found), None)
+    if missing is not None:
+        return [CellError(found[-1], others[found[-1]], f"there is no {missing} before it: fill that column first")]
+    styles, weights = 1 + len(found), options.style_blend
+    if weights is not None and len(weights) != styles:
+        shown = " ".join(f"{weight:g}" for weight in weights)
+        reason = f"expected {styles} numbers, one per style of the row, got {len(weights)}"
+        return [CellError("style_blend", shown, reason)]
+    return []
+
+
+def _mask_errors(others: Mapping[str, str]) -> list[CellError]:
+    masks = ("content_mask", "style_mask")
+    for one, other in (masks, masks[::-1]):
+        if one in others and other not in others:
+            return [CellError(one, others[one], f"it goes with a {other} of the same colours: give both or none")]
+    if "style_mask" in others and "style_2" in others:
+        return [CellError("style_mask", others["style_mask"], "masks go with one style, not with a blend")]
+    return []
+
+
+def _start_errors(others: Mapping[str, str], given: Mapping[str, Any]) -> list[CellError]:
+    if "init_image" in others and "init" in given:
+        return [CellError("init_image", others["init_image"], "the row says init too: give one of the two")]
+    return []
