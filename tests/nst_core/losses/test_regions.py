@@ -1,0 +1,118 @@
+"""losses.regions: a style for each part of a picture."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.backbones.vgg import VGG
+from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
+from nst_core.losses.regions import Regions, together
+from nst_core.options import StylizeOptions
+
+Picture = Callable[..., Tensor]
+
+LAYERS = {"content_layers": ("conv2_1",), "style_layers": ("conv1_1", "conv2_2")}
+
+
+def options(recipe: str = "relative") -> StylizeOptions:
+    return StylizeOptions(recipe=recipe, **LAYERS).resolved()
+
+
+def sides(count: int, height: int, width: int, share: float = 0.5) -> Regions:
+    """Left and right."""
+    left = (torch.arange(width) < share * width).double().expand(count, 1, height, width)
+    return Regions(torch.cat([left, 1.0 - left], dim=1))
+
+
+@pytest.fixture
+def image(picture: Picture) -> Tensor:
+    return torch.cat([picture(24, 32, seed) for seed in (1, 2)]).double()
+
+
+def test_maps_are_scaled_by_their_squares() -> None:
+    """At every size the squares of a region's map add up to 1."""
+    for height, width in ((24, 32), (12, 16), (3, 5)):
+        maps = sides(2, 24, 32, 0.3).at(height, width)
+        torch.testing.assert_close(maps.square().sum(dim=(2, 3)), torch.ones(2, 2, dtype=torch.float64))
+
+
+def test_shares_are_of_the_area() -> None:
+    """A quarter of the picture counts a quarter; what is in no region counts for none."""
+    assert sides(1, 8, 32, 0.25).shares.tolist() == [[0.25, 0.75]]
+    half_there = Regions(sides(1, 8, 32, 0.25).maps * 0.5)
+    assert half_there.shares.tolist() == [[0.25, 0.75]]
+
+
+@pytest.mark.parametrize("recipe", ["relative", "moments", "gatys"])
+def test_one_region_everywhere_is_no_region(network64: VGG, image: Tensor, recipe: str) -> None:
+    """Losses and gradients are those without masks."""
+    everywhere = Regions(torch.ones(2, 1, 24, 32, dtype=torch.float64))
+    content = encode_content(network64, image, options(recipe))
+    plain = PerceptualLoss(network64, content, encode_style(network64, image.flip(2), options(recipe)), options(recipe))
+    style = encode_style(network64, image.flip(2), options(recipe), everywhere)
+    masked = PerceptualLoss(network64, content, style, options(recipe), everywhere)
+
+    for found, expected in zip(masked.with_gradient(image.flip(3)), plain.with_gradient(image.flip(3)), strict=True):
+        if isinstance(found, Tensor):
+            torch.testing.assert_close(found, expected)
+        else:
+            torch.testing.assert_close(found.total, expected.total)
+
+
+def test_the_formula(network64: VGG, image: Tensor) -> None:
+    """Gram matrices of masked features, squares of the maps adding up to 1, each by its share of the content's area."""
+    regions, style_regions, chosen = sides(2, 24, 32, 0.25), sides(2, 24, 32, 0.5), options()
+    loss = PerceptualLoss(
+        network64,
+        encode_content(network64, image, chosen),
+        encode_style(network64, image.flip(2), chosen, style_regions),
+        chosen,
+        regions,
+    )
+
+    def gram(features: Tensor, maps: Tensor) -> Tensor:
+        masked = maps / maps.square().sum().sqrt() * features
+        return torch.einsum("ihw,jhw->ij", masked, masked)
+
+    features = network64(image.flip(3), chosen.style_layers)
+    wanted = network64(image.flip(2), chosen.style_layers)
+    for pair in (0, 1):
+        expected = 0.0
+        for layer in chosen.style_layers:
+            size = features[layer].shape[2:]
+            ours = torch.nn.functional.adaptive_avg_pool2d(regions.maps, size)
+            theirs = torch.nn.functional.adaptive_avg_pool2d(style_regions.maps, size)
+            for region, share in ((0, 0.25), (1, 0.75)):
+                g = gram(features[layer][pair], ours[pair, region])
+                a = gram(wanted[layer][pair], theirs[pair, region])
+                expected += 0.5 * share * ((g - a).square().mean() / a.square().mean()).item()
+        assert loss(image.flip(3)).style[pair].item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("recipe", ["relative", "moments"])
+def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str) -> None:
+    """Is that of autograd."""
+    regions, chosen = sides(2, 24, 32, 0.4), options(recipe)
+    style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32, 0.6))
+    loss = PerceptualLoss(network64, encode_content(network64, image, chosen), style, chosen, regions)
+    pastiche = image.flip(3).requires_grad_()
+
+    _, found = loss.with_gradient(pastiche.detach())
+    (expected,) = torch.autograd.grad(loss(pastiche).total.sum(), pastiche)
+
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
+    """`keep` leaves each pastiche its own regions."""
+    regions = together([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)])
+    chosen = options()
+    style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32))
+    loss = PerceptualLoss(network64, encode_content(network64, image, chosen), style, chosen, regions)
+
+    kept = loss.keep(torch.tensor([1]))
+
+    torch.testing.assert_close(kept(image[1:]).style, loss(image).style[1:])
+    assert together([None, None]) is None

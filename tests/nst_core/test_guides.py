@@ -1,0 +1,167 @@
+"""nst_core.guides: blends, masks, protection and a start, from pictures to a pastiche."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.errors import OptionsError
+from nst_core.guides import ContentGuides, StyleSource, blend_shares, request_of, style_of
+from nst_core.masks import region_colours
+from nst_core.options import StylizeOptions
+from nst_core.pixels import to_picture, to_tensor
+from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
+
+SIZE = (48, 32)
+
+
+def noise(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    levels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
+
+
+def half(size: tuple[int, int] = SIZE) -> Image.Image:
+    """White on the left."""
+    mask = Image.new("RGB", size, "black")
+    ImageDraw.Draw(mask).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="white")
+    return mask
+
+
+def make(**values: object) -> StylizeOptions:
+    layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+    return StylizeOptions.model_validate({"steps": 8, "plateau_tolerance": 0.0} | layers | values).resolved()
+
+
+def pair(backbone: Backbone, source: StyleSource, guides: ContentGuides, **values: object) -> StylizeRequest:
+    options, content = make(**values), noise(1)
+    colours = region_colours(guides.mask, source.mask)
+    style = style_of(source, SIZE, options, backbone, colours, to_tensor(content))
+    return request_of(content, style, options, guides, colours)
+
+
+def result(request: StylizeRequest, backbone: Backbone) -> StylizeResult:
+    (found,) = stylize([request], backbone)
+    assert isinstance(found, StylizeResult)
+    return found
+
+
+def test_a_blend_of_one_style_twice_is_that_style(backbone: Backbone) -> None:
+    """Its targets are, whatever the weights."""
+    once = style_of(StyleSource((noise(2),)), SIZE, make(), backbone)
+    twice = style_of(StyleSource((noise(2), noise(2))), SIZE, make(style_blend=(0.3, 0.9)), backbone)
+
+    for layer, target in once.target.items():
+        torch.testing.assert_close(twice.target[layer], target)
+
+
+@pytest.mark.parametrize("recipe", ["relative", "moments"])
+def test_half_and_half_lies_between_both(backbone: Backbone, recipe: str) -> None:
+    """Each layer's matrix is the mean of both styles' own, which may differ in size."""
+    options = make(recipe=recipe)
+    one, other = noise(2), noise(3, (70, 40))
+    blend = style_of(StyleSource((one, other)), SIZE, options, backbone)
+    alone = [style_of(StyleSource((picture,)), SIZE, options, backbone) for picture in (one, other)]
+
+    for layer, target in blend.target.items():
+        torch.testing.assert_close(target, (alone[0].target[layer] + alone[1].target[layer]) / 2)
+
+
+def test_shares_of_a_blend() -> None:
+    """Weights of any sum; as many as styles."""
+    assert blend_shares((1.0, 0.0, 3.0), 3) == [0.25, 0.0, 0.75]
+    assert blend_shares(None, 4) == [0.25] * 4
+    with pytest.raises(OptionsError, match="expected 2 numbers, one per style, got 3"):
+        blend_shares((1.0, 1.0, 1.0), 2)
+
+
+def test_a_coarse_level_blends_too(backbone: Backbone) -> None:
+    """Two levels with a blend of one style twice end where that style alone does."""
+    once = result(pair(backbone, StyleSource((noise(2),)), ContentGuides(), levels=2), backbone)
+    twice = result(pair(backbone, StyleSource((noise(2), noise(2))), ContentGuides(), levels=2), backbone)
+
+    torch.testing.assert_close(twice.pastiche, once.pastiche, rtol=0.0, atol=0.02)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+@pytest.mark.parametrize("colors", ["style", "match", "luminance"])
+def test_a_protected_half_is_the_content(backbone: Backbone, colors: str, levels: int) -> None:
+    """In the saved picture, to the last bit, while the other half is painted; coarse levels leave no trace in it."""
+    request = pair(backbone, StyleSource((noise(2),)), ContentGuides(protect=half()), colors=colors, levels=levels)
+
+    saved = np.asarray(to_picture(result(request, backbone).pastiche)).astype(int)
+
+    content = np.asarray(noise(1)).astype(int)
+    assert (saved[:, :20] == content[:, :20]).all()
+    assert np.abs(saved[:, 26:] - content[:, 26:]).mean() > 2.0
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_luminance_keeps_the_chroma(backbone: Backbone, levels: int) -> None:
+    """Of the picture in 8 bits, to within rounding."""
+    request = pair(backbone, StyleSource((noise(2),)), ContentGuides(), colors="luminance", levels=levels)
+
+    saved = np.asarray(to_picture(result(request, backbone).pastiche)).astype(float)
+
+    content = np.asarray(noise(1)).astype(float)
+    weights = np.array([0.299, 0.587, 0.114])
+    change = (saved - (saved @ weights)[..., None]) - (content - (content @ weights)[..., None])
+    assert np.abs(change).max() <= 1.0
+    assert np.abs(saved - content).mean() > 2.0
+
+
+def test_a_region_takes_the_style_of_its_colour(backbone: Backbone) -> None:
+    """Half red and half blue in the style: each half of the pastiche goes to the colour that the masks name."""
+    style = Image.new("RGB", SIZE, (30, 40, 200))
+    style.paste((200, 40, 30), (0, 0, SIZE[0] // 2, SIZE[1]))
+    chosen = {"content_weight": 0.0, "steps": 30}
+
+    def redness(mask: Image.Image) -> tuple[float, float]:
+        request = pair(backbone, StyleSource((style,), half()), ContentGuides(mask=mask), **chosen)
+        pastiche = result(request, backbone).pastiche[0]
+        red = pastiche[0] - pastiche[2]
+        return red[:, :16].mean().item(), red[:, -16:].mean().item()
+
+    left, right = redness(half())
+    assert left > 0.1 > -0.1 > right
+    left, right = redness(half().transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    assert left < -0.1 < 0.1 < right
+
+
+def test_a_start_from_a_picture(backbone: Backbone) -> None:
+    """A finished pastiche is where the optimisation begins: its losses are the initial ones; no coarse level runs."""
+    first = result(pair(backbone, StyleSource((noise(2),)), ContentGuides()), backbone)
+    finished = to_picture(first.pastiche)
+
+    again = pair(backbone, StyleSource((noise(2),)), ContentGuides(start=finished))
+    second = result(again, backbone)
+
+    assert second.initial.total == pytest.approx(measure(first.pastiche.mul(255).round() / 255, again, backbone).total)
+    assert second.initial.total < first.initial.total * 0.8
+    assert second.coarse_evaluations == ()
+
+
+def test_one_ruler_for_all_recipes(backbone: Backbone) -> None:
+    """The distances of a picture do not depend on the recipe, weights or layers that it was made with."""
+    values = [
+        {},
+        {"recipe": "gatys", "style_weight": 3.0},
+        {"recipe": "moments"},
+        {"style_layers": ("relu1_1",), "pooling": "average"},
+    ]
+    found = []
+    for one in values:
+        options = StylizeOptions.model_validate(one).resolved()
+        style = style_of(StyleSource((noise(2),)), SIZE, options, backbone)
+        request = request_of(noise(1), style, options)
+        pixels = request_of(noise(4), style, options).content
+        found.append(distances(pixels, request, backbone, measure(pixels, request, backbone)))
+
+    for other in found[1:]:
+        assert (other.content, other.style) == pytest.approx((found[0].content, found[0].style), rel=1e-5)
+
+
+def test_a_mask_goes_with_one_style() -> None:
+    """A blend with a mask is refused."""
+    with pytest.raises(OptionsError, match="one style, not with a blend"):
+        StyleSource((noise(2), noise(3)), half())
