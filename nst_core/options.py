@@ -26,6 +26,10 @@ STRENGTH_RANGE = 30.0
 """Times the style weight at strength 1, and over it at 0."""
 
 
+SHORTHANDS = {"strength"}
+"""Options that only say others: of a pair with the same others they make no other result."""
+
+
 class StylizeOptions(BaseModel):
     """How one pair is stylized. Frozen; unknown names are refused; every number is finite and bounded."""
 
@@ -159,7 +163,7 @@ class StylizeOptions(BaseModel):
 
     def digest(self) -> str:
         """16 hex digits that are equal just when the resolved options are equal."""
-        values = _without_negative_zeros(self.resolved().model_dump(mode="json"))
+        values = _without_negative_zeros(self.resolved().model_dump(mode="json", exclude=SHORTHANDS))
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

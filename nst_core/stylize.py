@@ -23,6 +23,7 @@ from nst_core.pyramid import Refined, level_count, refine_from_coarse, usable_le
 from nst_core.recolour import recoloured
 from nst_core.runtime import keep_freed_memory
 from nst_core.scene import Scene
+from nst_core.sizes import smallest_side
 from nst_core.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
@@ -151,7 +152,7 @@ def measure(
     return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
 
 
-def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances:
+def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
     """How far a finished picture, as `measure` takes it, is from content and style by the one measure for all recipes.
 
     Args:
@@ -159,13 +160,18 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
         request: what the picture was made for.
         backbone: the network.
         known: what `measure` gave for it: with that recipe and its layers nothing has to be looked at again.
+
+    Returns:
+        None where a picture is too small for the layers of the measure.
     """
     ruler = StylizeOptions(colors=request.options.colors).resolved()
     same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
     if all(getattr(ruler, name) == getattr(request.options, name) for name in same):
         return Distances(known.content, known.style)
-    with torch.no_grad():
-        target = _within_memory("a style", backbone.device, lambda: _ruler_target(request.style, backbone, ruler))
+    shortest = min(*pixels.shape[2:], request.style.shortest_px)
+    if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
+        return None
+    target = _within_memory("a style", backbone.device, lambda: _ruler_target(request.style, backbone, ruler))
     measured = measure(
         pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
     )

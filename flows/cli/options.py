@@ -18,9 +18,9 @@ from flows.wording import option_errors
 Model = TypeVar("Model", bound=BaseModel)
 
 THEMES = {
-    "Pictures": "size_px enlarge style_scale",
-    "Objective": "recipe content_weight style_weight tv_weight content_layers style_layers style_layer_weights pooling "
-    "backbone stub",
+    "Pictures": "size_px enlarge style_scale style_blend colors",
+    "Objective": "recipe strength content_weight style_weight tv_weight content_layers style_layers "
+    "style_layer_weights pooling backbone stub",
     "Optimisation": "init seed levels optimizer learning_rate",
     "Stopping": "steps loss_threshold plateau_tolerance plateau_window max_seconds pair_timeout_seconds stall_seconds",
     "Selection": "",

@@ -41,7 +41,8 @@ class RowReader:
     ) -> None:
         self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
         self._fields = [(one.title, one.field, index) for index, one in enumerate(columns) if one.field]
-        self._extras = [(one.title, index) for index, one in enumerate(columns) if one.rides_along]
+        self._extras = [(one.title, index) for index, one in enumerate(columns) if not one.field]
+        self._ride_along = [(one.title, index) for index, one in enumerate(columns) if one.rides_along]
         self._titles = {column.field: column.title for column in columns if column.field}
         self._option_names = [name for name in self._titles if name in OPTIONS]
         self._other_pictures = [name for name in OTHER_PICTURES if name in self._titles]
@@ -85,7 +86,8 @@ class RowReader:
         if errors:
             return self._rejected(row, errors)
         cells_as_written = values["content"], values["style"]
-        return PairSpec(row.line, pair_id, content, style, chosen.options, extra, *cells_as_written, others)
+        kept = {title: row.cells[index] for title, index in self._ride_along}
+        return PairSpec(row.line, pair_id, content, style, chosen.options, kept, *cells_as_written, others)
 
     def _rejected(self, row: CsvRow, errors: Sequence[CellError]) -> RejectedRow:
         cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}

@@ -21,6 +21,7 @@ from nst_core.hardware import PrecisionName
 from nst_core.masks import RegionColours, region_colours
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_tensor
+from nst_core.recipes import RECIPES
 from nst_core.runtime import prepare_process
 from nst_core.styles import StyleImage
 from nst_core.stylize import StylizeRequest
@@ -124,5 +125,8 @@ def _style(
 
 def _target_options(options: StylizeOptions) -> StylizeOptions:
     """Options alike in all that decides a style target, so that pairs that differ in the rest share it."""
-    names = ("recipe", "style_layers", "pooling", "style_scale", "style_blend")
-    return StylizeOptions(**{name: getattr(options, name) for name in names}).resolved()
+    recipe = RECIPES[options.recipe]
+    kinds = {(one.comparison, one.style_takes_content_shape): name for name, one in reversed(RECIPES.items())}
+    names = ("style_layers", "pooling", "style_scale", "style_blend")
+    alike = {name: getattr(options, name) for name in names}
+    return StylizeOptions(recipe=kinds[recipe.comparison, recipe.style_takes_content_shape], **alike).resolved()

@@ -30,7 +30,7 @@ class Stylized:
     loaded: LoadedPair
     picture: Image.Image
     losses: LossValues
-    distances: Distances
+    distances: Distances | None
     initial: LossValues
     steps: int
     evaluations: int

@@ -25,7 +25,8 @@ def pair_spec(row: int = 2, content: str = "/in/cat.png", style: str = "/in/wave
 def planned(spec: PairSpec, attempt: int = 1) -> PlannedPair:
     """A pair planned as its files are now."""
     identities = [storage.identity(address) or "missing" for address in (spec.content, spec.style)]
-    return PlannedPair(spec, *identities, FINGERPRINT, attempt)
+    others = {column: storage.identity(address) or "missing" for column, address in spec.others.items()}
+    return PlannedPair(spec, *identities, FINGERPRINT, attempt, others)
 
 
 def pair_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **changes: Any) -> PairRecord:

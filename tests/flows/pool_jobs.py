@@ -218,7 +218,7 @@ def stylize_in_little_memory(
     """Which numbers of pairs at once failed with what, and what came of each pair."""
     from flows.worker.capacity import Capacity
     from flows.worker.engine import backbone_of
-    from flows.worker.inputs import load_pair, read_style
+    from flows.worker.inputs import load_pair, read_styles
     from flows.worker.stylizing import stylize_chunk
 
     class Listening(Capacity):
@@ -228,7 +228,7 @@ def stylize_in_little_memory(
 
     failures: list[tuple[int, str]] = []
     chunk = [load_pair(pair) for pair in pairs]
-    style = read_style(pairs[0].spec.style, pairs[0].style_identity)
+    style = read_styles(pairs[0])
     capacity = Listening(pairs[0].spec.options, backbone_of(job, "cpu"))
     list(stylize_chunk(chunk[:1], style, job, "cpu", capacity))  # all that is loaded once is there now
     used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

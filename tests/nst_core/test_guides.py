@@ -155,7 +155,9 @@ def test_one_ruler_for_all_recipes(backbone: Backbone) -> None:
         style = style_of(StyleSource((noise(2),)), SIZE, options, backbone)
         request = request_of(noise(1), style, options)
         pixels = request_of(noise(4), style, options).content
-        found.append(distances(pixels, request, backbone, measure(pixels, request, backbone)))
+        measured = distances(pixels, request, backbone, measure(pixels, request, backbone))
+        assert measured is not None
+        found.append(measured)
 
     for other in found[1:]:
         assert (other.content, other.style) == pytest.approx((found[0].content, found[0].style), rel=1e-5)

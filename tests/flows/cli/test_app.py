@@ -134,7 +134,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         (["run", "pairs.csv", "--frobnicate"], "No such option: --frobnicate"),
         (["run", "pairs.csv", "--size-px", "8"], "--size-px: expected a number greater than or equal to 16, got '8'"),
         (["run", "pairs.csv", "--steps", "many"], "--steps: expected a whole number, got 'many'"),
-        (["run", "pairs.csv", "--recipe", "gaty"], "--recipe: expected one of relative, gatys"),
+        (["run", "pairs.csv", "--recipe", "gaty"], "--recipe: expected one of relative, moments"),
         (["run", "pairs.csv", "--device", "tpu"], "--device"),
         (["run", "pairs.csv", "--limit", "0"], "--limit"),
         (["run", "pairs.csv", "--content-weight", "0", "--style-weight", "0"], "nothing to optimise"),

@@ -52,7 +52,7 @@ def test_a_manifest_becomes_pairs() -> None:
 
     assert manifest.uri == "/data/in/pairs.csv"
     assert manifest.sha256 == hashlib.sha256(data).hexdigest()
-    assert manifest.extra_columns == ("notes", "artist")
+    assert manifest.extra_columns == ("notes", "style_weight", "artist")
     assert manifest.rejected == ()
     assert (cat.row, cat.pair_id) == (2, "cat")
     assert (dog.row, dog.pair_id) == (3, "dog")
@@ -60,8 +60,8 @@ def test_a_manifest_becomes_pairs() -> None:
     assert (dog.content, dog.style) == ("/photos/dog.jpg", "s3://bucket/waves.jpg")
     assert cat.options == StylizeOptions(size_px=96, steps=20).resolved()
     assert dog.options == StylizeOptions(size_px=96, steps=7, style_weight=50).resolved()
-    assert cat.extra == {"notes": "first", "artist": "Hokusai"}
-    assert dog.extra == {"notes": " second ", "artist": " "}
+    assert cat.extra == {"notes": "first", "style_weight": "", "artist": "Hokusai"}
+    assert dog.extra == {"notes": " second ", "style_weight": "5e1", "artist": " "}
 
 
 def test_cells_stay_text() -> None:
@@ -359,7 +359,7 @@ def test_files_that_are_no_text(data: bytes, message: str, uri: str) -> None:
             ",recipe",
             "a,b,cubist",
             "recipe",
-            "expected one of relative, gatys, notebook, neural-style, got 'cubist'",
+            "expected one of relative, moments, gatys, notebook, neural-style, got 'cubist'",
         ),
         (",optimizer", "a,b,sgd", "optimizer", "expected one of lbfgs, adam, got 'sgd'"),
         (",content_layers", "a,b,relu9_1", "content_layers", "no layer 'relu9_1'; layers are"),
@@ -398,7 +398,7 @@ def test_all_errors_of_a_row_are_told() -> None:
             "expected a local path or s3://bucket/key, got an address that starts with 'gs:'",
         ),
         CellError("style", "", "expected a local path or s3://bucket/key, the cell is empty"),
-        CellError("recipe", "cubist", "expected one of relative, gatys, notebook, neural-style, got 'cubist'"),
+        CellError("recipe", "cubist", "expected one of relative, moments, gatys, notebook, neural-style, got 'cubist'"),
         CellError("steps", "0", "expected a number greater than or equal to 1, got '0'"),
         CellError(
             "id",
@@ -641,7 +641,7 @@ BROKEN_REASONS = {
     27: "'steps': expected a whole number, got '1e3'",
     28: "'style_weight': expected a number, got 'heavy'",
     29: "'style_weight': expected a finite number, got 'nan'",
-    30: "'recipe': expected one of relative, gatys, notebook, neural-style, got 'cubist'",
+    30: "'recipe': expected one of relative, moments, gatys, notebook, neural-style, got 'cubist'",
     31: "'steps': expected a number greater than or equal to 1, got '0'",
 }
 """Line of the sample -> a part of the reason for which it is rejected."""

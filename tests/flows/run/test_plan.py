@@ -97,6 +97,9 @@ def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
     """Whatever option is changed, the pair is done again."""
     changes: dict[str, Any] = {
         "recipe": "gatys",
+        "style_blend": (1.0, 2.0),
+        "colors": "match",
+        "strength": 0.7,
         "size_px": 64,
         "enlarge": True,
         "style_scale": 0.5,
@@ -443,3 +446,30 @@ def test_no_pair_is_lost_or_done_twice(
         assert 1 <= len(batch.pairs) <= pairs_per_task
         assert len({pair.spec.style for pair in batch.pairs}) == 1
         assert len({pair.spec.options.model_copy(update={"seed": 0}).digest() for pair in batch.pairs}) == 1
+
+
+def test_further_pictures_are_part_of_a_fingerprint(photo: Painter, style: Painter) -> None:
+    """Another mask, or another file in its place, is another result; which column it stands in counts too."""
+    base, mask, other = style("waves.png"), photo("mask.png", seed=1), photo("other.png", seed=2)
+    cat = photo("cat.png")
+
+    def of(**others: str) -> str:
+        return fingerprint(pair_spec(content=cat, style=base, others=others))
+
+    known = [of(), of(protect=mask), of(protect=other), of(init_image=mask)]
+    assert len(set(known)) == 4
+    before = of(protect=mask)
+    shutil.copy(other, mask)
+    assert of(protect=mask) not in (before, *known[:1])
+
+
+def test_batches_share_what_makes_a_style() -> None:
+    """Rows of other blends or style masks are batches of their own; each may protect another part."""
+    style, blend = "/s/a.png", {"style_2": "/s/b.png"}
+    kinds: list[dict[str, str]] = [{}, blend, blend, {"protect": "/m/1.png"}, {"protect": "/m/2.png"}]
+    pairs = [
+        PlannedPair(pair_spec(row, style=style, others=others), "c", "s", str(row))
+        for row, others in enumerate(kinds, start=2)
+    ]
+
+    assert [[pair.spec.row for pair in batch.pairs] for batch in in_batches(pairs, 16, 1)] == [[2], [3, 4], [5, 6]]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of
-from flows.worker.inputs import LoadedPair, load_pair, read_style
+from flows.worker.inputs import LoadedPair, load_pair, read_styles
 from flows.worker.job import Job
 from flows.worker.stylizing import Stylized, in_halves, stylize_chunk
 from nst_core.errors import OptionsError, OutOfMemory, WeightsError
@@ -98,7 +98,7 @@ def chunk_of(contents: list[str], waves: str, **options: object) -> list[LoadedP
 def stylized(chunk: list[LoadedPair], job: Job) -> list[Stylized | Exception]:
     pair = chunk[0].pair
     capacity = Capacity(pair.spec.options, backbone_of(job, "cpu"))
-    style = read_style(pair.spec.style, pair.style_identity)
+    style = read_styles(pair)
     results = list(stylize_chunk(chunk, style, job, "cpu", capacity))
     assert [loaded for loaded, _ in results] == chunk
     return [result for _, result in results]

@@ -469,3 +469,61 @@ def test_a_record_is_plain_json(cat: str, waves: str, job: Job) -> None:
 
     assert values["total_loss"] == record.total_loss
     assert StylizeOptions.model_validate(values["options"]) == record.options
+
+
+def test_further_pictures_are_in_the_record(photo: Painter, style: Painter, waves: str, job: Job) -> None:
+    """Addresses and hashes of all; a blend of one style twice has the losses of that style."""
+    cat, other = photo("cat.png"), photo("other.png", seed=9)
+    plain = done(pair_spec(2, cat, waves, options=SMALL | SHALLOW), job)
+    twice = done(pair_spec(3, cat, waves, options=SMALL | SHALLOW, others={"style_2": waves}), job)
+    blend = done(pair_spec(4, cat, waves, options=SMALL | SHALLOW, others={"style_2": other}), job)
+
+    assert twice.total_loss == pytest.approx(plain.total_loss, rel=1e-3)
+    assert blend.total_loss != pytest.approx(plain.total_loss, rel=1e-2)
+    assert (blend.others, blend.others_sha256) == ({"style_2": other}, {"style_2": sha256_of(other)})
+
+
+def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """In the file, to the last bit; a pair from the same batch without a mask is painted there."""
+    cat = photo("cat.png", 64, 48)
+    mask = Image.new("L", (64, 48), 0)
+    mask.paste(255, (0, 0, 32, 48))
+    mask.save(tmp_path / "mask.png")
+
+    held = done(pair_spec(2, cat, waves, options=SMALL | SHALLOW, others={"protect": str(tmp_path / "mask.png")}), job)
+
+    box = (0, 0, 28, 48)
+    original = Image.open(cat).convert("RGB")
+    assert image_of(held, job).crop(box).tobytes() == original.crop(box).tobytes()
+    assert image_of(held, job).tobytes() != original.tobytes()
+
+
+def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """For good, with the colours named."""
+    for name, colour in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (32, 32), colour).save(tmp_path / name)
+    others = {"content_mask": str(tmp_path / "a.png"), "style_mask": str(tmp_path / "b.png")}
+
+    attempt = failed(pair_spec(2, photo("cat.png"), waves, options=SMALL | SHALLOW, others=others), job)
+
+    assert (attempt.error_kind, attempt.retryable) == ("options", False)
+    assert "a.png: content_mask has the region red (#ff0000), style_mask has not" in attempt.error
+
+
+def test_a_further_picture_that_is_not_there_fails_its_pair(photo: Painter, waves: str, job: Job) -> None:
+    """By its own name."""
+    attempt = failed(pair_spec(2, photo("cat.png"), waves, options=SMALL, others={"protect": "/in/gone.png"}), job)
+
+    assert "/in/gone.png" in attempt.error
+
+
+def test_distances_are_one_measure_for_all_recipes(photo: Painter, waves: str, job: Job) -> None:
+    """Of a pair in the default recipe they are its losses; another recipe's losses are of another size."""
+    cat = photo("cat.png")
+    relative = done(pair_spec(2, cat, waves, options=SMALL), job)
+    gatys = done(pair_spec(3, cat, waves, options=SMALL | {"recipe": "gatys"}), job)
+
+    assert (relative.content_distance, relative.style_distance) == (relative.content_loss, relative.style_loss)
+    assert gatys.content_loss > 100.0
+    assert gatys.content_distance is not None
+    assert 0.0 < gatys.content_distance < 3.0
