@@ -71,7 +71,7 @@ def run(
     address = storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
     asked = Asked(output_of(output, address), address, chosen, settings_of(settings), selection)
-    _run_flow(asked, _Shown(quiet, json_lines, as_json))
+    _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -97,20 +97,25 @@ def retry(
     again = settings_of({**earlier, "take_over": False, "weights_sha256": latest.weights_sha256, **settings})
     selection = Selection(only_failed=True, max_attempts=max_attempts)
     asked = Asked(address, settings=again, selection=selection, overrides=options)
-    _run_flow(asked, _Shown(quiet, json_lines, as_json))
+    _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
 @dataclasses.dataclass(frozen=True)
-class _Shown:
+class Shown:
     """How a run is shown: as people or as programs read it."""
 
-    quiet: bool
-    json_lines: bool
-    as_json: bool
+    quiet: bool = False
+    json_lines: bool = False
+    as_json: bool = False
 
 
-def _run_flow(asked: Asked, shown: _Shown) -> None:
+def _run_flow(asked: Asked, shown: Shown) -> None:
     """Carry the run out, print its summary, and exit."""
+    raise typer.Exit(carry_out(asked, shown)[1])
+
+
+def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
+    """Carry the run out and print its summary."""
     if asked.settings is None or asked.settings.runner == "local":
         ask()
     # What cannot be done is refused before anything is begun.
@@ -129,10 +134,10 @@ def _run_flow(asked: Asked, shown: _Shown) -> None:
         _tell(summary, shown, state_folder)
     except StorageError as error:  # the run is over all the same, and its exit code is its own
         typer.echo(f"nst: {error}; the run's summary is in {summary.output}", err=True)
-    raise typer.Exit(code)
+    return summary, code
 
 
-def _carry_out(request: RunRequest, shown: _Shown) -> tuple[RunSummary, ExitCode]:
+def _carry_out(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
     if is_part_of_a_run():  # whose flow has fewer rights, and begins it with those
         return _through_prefect(request, shown)
     with begun(request) as run, handed_over(run):
@@ -150,7 +155,7 @@ def _finish_at_once(run: PreparedRun) -> tuple[RunSummary, ExitCode]:
     return finished.summary, _code(finished.summary)
 
 
-def _through_prefect(request: RunRequest, shown: _Shown) -> tuple[RunSummary, ExitCode]:
+def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Have the flow do it, with Prefect's server starting beside the import of all that."""
     server = begin_server()
     # Here, after the settings: prefect reads them once.
@@ -179,7 +184,7 @@ def _code(summary: RunSummary) -> ExitCode:
     return ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
 
 
-def _tell(summary: RunSummary, shown: _Shown, state_folder: Path | None) -> None:
+def _tell(summary: RunSummary, shown: Shown, state_folder: Path | None) -> None:
     if shown.json_lines:
         typer.echo(json.dumps({"event": "summary"} | summary.model_dump(mode="json")))
     elif shown.as_json:
@@ -191,7 +196,7 @@ def _tell(summary: RunSummary, shown: _Shown, state_folder: Path | None) -> None
 
 
 @contextmanager
-def _display(shown: _Shown) -> Iterator[None]:
+def _display(shown: Shown) -> Iterator[None]:
     """Whatever shows a run while it goes on: a live display in a terminal, else the log's lines."""
     # Here, as it comes with the flow.
     from rich.console import Console

@@ -9,6 +9,7 @@ pictures   which further pictures of a row go together
 refusals   rows that the operator's limits do not allow
 lookalikes which file a cell may have meant
 split      a manifest cut into parts
+ladder     a grid of settings as a manifest
 """
 
 from flows.manifest.load import load_manifest

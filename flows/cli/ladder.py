@@ -1,0 +1,83 @@
+"""`nst ladder`: one pair over a grid of settings, small and soon, before a manifest asks for hundreds."""
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from flows import storage
+from flows.cli.app import ExitCode, QuietSwitch
+from flows.cli.options import options_from, settings_of, validated
+from flows.cli.run import Shown, carry_out
+from flows.limits import limits_in_force
+from flows.manifest.ladder import ladder_manifest, parse_varied, rungs_of
+from flows.run.request import Asked
+from flows.settings import RunSettings, Selection
+from flows.wording import printable
+from nst_core.options import StylizeOptions
+
+SIZE_PX = 256
+"""Long edge of a rung, where the user asks for no other."""
+
+NAME = "ladder.csv"
+
+
+@options_from(options=StylizeOptions, settings=RunSettings)
+def ladder(
+    content: Annotated[str, typer.Argument(help="Content picture, local or s3://.")],
+    style: Annotated[str, typer.Argument(help="Style picture, local or s3://.")],
+    *,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME=A,B,...",
+            help="An option of a pair and its values; may be repeated: all combinations are made.",
+            rich_help_panel="Selection",
+        ),
+    ],
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder or s3:// prefix. [default: runs/ladder-<content>-<style>]",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    quiet: QuietSwitch = False,
+) -> None:
+    """Try one pair over a grid of settings, on one sheet.
+
+    At 256 px unless --size-px says otherwise. Prints the sheet's address and a manifest row for each picture.
+    """
+    validated(StylizeOptions, options)
+    pictures = {"content": storage.absolute(content), "style": storage.absolute(style)}
+    varied = parse_varied(vary)
+    size = {} if any(one.name == "size_px" for one in varied) else {"size_px": options.get("size_px", SIZE_PX)}
+    # A row is to be copied into a manifest: it holds all but the size, which is the ladder's own.
+    base = {name: value for name, value in options.items() if name != "size_px"}
+    rungs = rungs_of(varied, base)
+    target = storage.absolute(output or os.path.join("runs", f"ladder-{_stem(content)}-{_stem(style)}"))
+    manifest, data = storage.join(target, NAME), ladder_manifest(rungs, pictures, base)
+    with limits_in_force().writing(target):
+        storage.replace(manifest, data)
+    chosen = validated(StylizeOptions, size)
+    asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
+    summary, code = carry_out(asked, Shown(quiet=quiet))
+    if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
+        # Here, as Pillow takes its time to import.
+        from flows.report.ladder_sheet import write_ladder_sheet
+
+        typer.echo(printable(f"the sheet is {write_ladder_sheet(target, varied, rungs)}"))
+        typer.echo(printable(f"a row for each picture, from {manifest}:"))
+        for line in data.decode().splitlines():
+            typer.echo(printable(line))
+    raise typer.Exit(code)
+
+
+def _stem(address: str) -> str:
+    name = storage.name_of(address)
+    return name.rpartition(".")[0] or name
