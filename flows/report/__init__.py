@@ -4,12 +4,14 @@
     curves           how a pair's loss fell, as its record kept it
     outliers         which losses stand apart, and by which rule
     histograms       losses of a run, counted into bins
+    scatter          two numbers of every pair as points of a plane
     commands         the exact command that does something again
     thumbnails       originals and pastiches -> small pictures, a few at a time
     templates        jinja2 over the files of `page/`: styles and scripts inline, nothing from the network
     run_page         report.html of one output
     comparison       the page of two or more outputs over the same pairs
     sheet            a PNG of contents x styles
+    ladder_sheet     a PNG of one pair over a grid of settings
 
 Knows nothing of torch or prefect.
 """

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.errors import OutputError
-from flows.report.gather import LOSSES, Pair, Run, gather
+from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
 from flows.wording import printable
 
-MEASURES = (*LOSSES, "seconds")
+MEASURES = (*LOSSES, *DISTANCES, "seconds")
 MOST_COMPARED = 5000
 """Pairs of a page: it stays one file, whatever its size."""
 NO_OPTIONS: dict[str, Any] = {}

@@ -12,6 +12,8 @@ from nst_core.options import StylizeOptions
 
 LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
 
+DISTANCES = ("content_distance", "style_distance")
+
 _OUTPUT = re.compile(r"images/[A-Za-z0-9._-]+")
 """What a record's `output` looks like: nothing else is ever made a link or read."""
 _TIMELINE = re.compile(r"timelines/[A-Za-z0-9._-]+\.(gif|webp)")

@@ -9,13 +9,14 @@ from typing import Any
 from urllib.parse import quote
 
 from flows import storage
-from flows.records import LossSample, Status
+from flows.records import OTHER_PICTURES, LossSample, Status
 from flows.report.commands import retry_command, run_command
 from flows.report.curves import thinned
-from flows.report.gather import LOSSES, Pair, Run, gather
+from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
 from flows.report.histograms import Histogram, histogram
 from flows.report.outliers import RULE, find_outliers
 from flows.report.renditions import Pictures, pictures_of
+from flows.report.scatter import Scatter, scatter
 from flows.report.templates import rendered
 from flows.wording import printable
 from nst_core import __version__
@@ -37,6 +38,8 @@ MEASURES = {
     "content_loss": "Content loss",
     "style_loss": "Style loss",
     "tv_loss": "TV loss",
+    "content_distance": "Content distance",
+    "style_distance": "Style distance",
     "seconds": "Seconds",
 }
 
@@ -86,6 +89,8 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
         retry=retry_command(run.output, run.record.overrides),
         again=run_command(run.record, run.output),
         histograms=_histograms(run),
+        scatter=_scatter(run),
+        measures=MEASURES,
         settings=settings_of(run),
         outliers=len(outliers),
         rule=RULE,
@@ -93,6 +98,8 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
         data={
             "rows": [_row(pair, run, pictures, outliers.get(pair.values["row"], ())) for pair in run.pairs],
             "losses": list(LOSSES),
+            "distances": list(DISTANCES),
+            "named": [name for name in run.extra_columns if name in (*StylizeOptions.model_fields, *OTHER_PICTURES)],
             "rowsAPage": rows_a_page,
             "isStub": "stub" in run.backbones,
             "again": run_command(run.record, run.output),
@@ -166,6 +173,15 @@ def _histograms(run: Run) -> list[Histogram]:
     return [one for one in made if one is not None]
 
 
+def _scatter(run: Run) -> Scatter | None:
+    found = [
+        (pair.values["row"], pair.pair_id, across, up)
+        for pair in run.succeeded()
+        if (across := pair.loss(DISTANCES[0])) is not None and (up := pair.loss(DISTANCES[1])) is not None
+    ]
+    return scatter((MEASURES[DISTANCES[0]], MEASURES[DISTANCES[1]]), found)
+
+
 def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> dict[str, Any]:
     values = pair.values
     curve_samples = CURVE_SAMPLES if len(run.pairs) <= MANY else CURVE_SAMPLES_OF_MANY
@@ -196,7 +212,7 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
             "timeline": quote(pair.timeline) if pair.timeline else None,
             "curve": [_digits(sample) for sample in thinned(pair.curve, curve_samples)],
             "weights": _weights(pair.options) if pair.curve else None,
-            **{name: pair.loss(name) for name in (*LOSSES, "initial_total_loss", "seconds")},
+            **{name: pair.loss(name) for name in (*LOSSES, *DISTANCES, "initial_total_loss", "seconds")},
         }
     return {name: value for name, value in row.items() if value not in (None, "", [], {})}
 

@@ -85,6 +85,7 @@ def studio(folder: Path, **run: Any) -> Output:
     output = Output(str(folder / "out"), "\n".join(lines) + "\n", str(folder / "pairs.csv"), **run)
     for n in range(1, 9):
         losses = {"total_loss": 1.0 + n / 50, "content_loss": 0.5 + n / 100, "style_loss": 0.01 + n / 1000}
+        losses |= {"content_distance": 0.5 + n / 100, "style_distance": 1.0 / n}
         timeline = {"timeline": "timelines/pair-1-01234567.gif"} if n == 1 else {}
         output.done(f"pair-{n}", seconds=float(n), **losses, **timeline)
     frames = [Image.new("RGB", (32, 24), (level, 60, 90)) for level in (0, 80, 160)]

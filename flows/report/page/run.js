@@ -1,6 +1,6 @@
 // report.html: filter, sort, cards, and what the viewer says of a pair.
 
-const measures = [...data.losses, "seconds"];
+const measures = [...data.losses, ...data.distances, "seconds"];
 const chosen = { text: "", style: "", status: "", measure: "total_loss", low: "", high: "", sort: "row", down: false, outliers: false };
 
 for (const row of data.rows) {
@@ -40,10 +40,10 @@ list.card = (row) => {
     row.outlier ? make("span", { className: "badge outlier", title: row.outlier.join("\n") }, "outlier") : null,
     data.isStub ? make("span", { className: "badge stubbed" }, "STUB") : null,
   ];
-  const extra = Object.values(row.extra || {}).join(" · ");
+  const extra = Object.entries(row.extra || {}).map(([name, value]) => data.named.includes(name) ? `${name} ${value}` : value).join(" · ");
   const fallen = row.initial_total_loss && row.total_loss !== undefined
     ? make("span", { className: "soft" }, `from ${number(row.initial_total_loss)}`) : null;
-  const numbers = figures(row, ["total_loss", "content_loss", "style_loss", ...(row.tv_loss && ["tv_loss"].includes(chosen.sort) ? ["tv_loss"] : []), "seconds"]);
+  const numbers = figures(row, ["total_loss", "content_loss", "style_loss", ...["tv_loss", ...data.distances].filter((name) => row[name] && name === chosen.sort), "seconds"]);
   if (fallen) numbers.firstChild?.append(fallen);
   return make("article", { className: "card", "data-id": row.id, "data-status": row.status }, trio,
     make("div", { className: "about" },
@@ -69,6 +69,8 @@ viewer.show = (row) => {
       make("ul", {}, ...row.outlier.map((reason) => make("li", {}, reason)))) : null,
     row.timeline ? timeline(row) : null,
     losses.length ? section("Losses", definitions(losses.map((name) => [words(name), number(row[name])]))) : null,
+    row.style_distance === undefined ? null : section("Distances", definitions(data.distances.map((name) => [words(name), number(row[name])])),
+      make("p", { className: "soft" }, "one measure for all recipes: 0 is a match")),
     row.curve ? section("How the loss fell", ...curves(row)) : null,
     section("From", make("div", { className: "from" }, from(row.c, "content", row.content), from(row.s, "style", row.style))),
     row.full ? section("Made", definitions([
@@ -235,6 +237,14 @@ function showBin(bar) {
   for (const name of ["measure", "low", "high"]) byId(name).value = chosen[name];
   apply();
   byId("toolbar").scrollIntoView({ block: "start" });
+}
+
+const rowOf = new Map(data.rows.map((row) => [String(row.row), row]));
+
+for (const dot of document.querySelectorAll(".dot")) {
+  const open = () => openRow(rowOf.get(dot.dataset.row));
+  dot.addEventListener("click", open);
+  dot.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
 }
 
 for (const bar of document.querySelectorAll(".bar[role=button]")) {

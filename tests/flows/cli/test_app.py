@@ -60,7 +60,7 @@ def test_the_help_lists_every_option(command: str, models: Sequence[type[Stylize
 
 
 COMMANDS = [str(one.callback.__name__) for one in app.registered_commands if one.callback]
-LONG = ("run", "retry", "submit", "validate")
+LONG = ("ladder", "run", "retry", "submit", "validate")
 
 
 def sections(*arguments: str) -> dict[str, list[str]]:

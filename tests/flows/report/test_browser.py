@@ -144,6 +144,17 @@ def test_a_bar_shows_its_pairs(page: Page) -> None:
     assert ids(page) == ["far"]
 
 
+def test_a_point_opens_its_pair(page: Page) -> None:
+    """Of the plane of both distances, by a click and by Enter; distances are sorted by like losses."""
+    page.click(".dot[data-row='4']")
+    page.wait_for("document.querySelector('#details').textContent.includes('style distance')")
+    assert page.run("document.querySelectorAll('.dot').length") == 8
+
+    page.key("Escape")
+    page.choose("#sort", "style_distance")
+    assert ids(page)[:2] == ["pair-8", "pair-7"]
+
+
 def test_the_slider_compares_content_and_pastiche(page: Page, output: Output) -> None:
     """A click on a pair opens it; dragging moves the line, and the pastiche is the file itself at full size."""
     page.click("[data-id='pair-2'] .trio")

@@ -16,6 +16,7 @@ from flows.report.commands import retry_command, run_command
 from flows.report.gather import gather
 from flows.report.histograms import histogram
 from flows.report.outliers import FEWEST, find_outliers
+from flows.report.scatter import MOST_POINTS, scatter
 from flows.report.thumbnails import Thumbnail, Wanted, encoded, small_picture, small_pictures
 from nst_core.options import StylizeOptions
 
@@ -233,3 +234,31 @@ def test_the_options_of_a_run_do_not_repeat_in_every_command(output: Output) -> 
     words = shlex.split(run_command(output.run, output.address))
 
     assert words[5:] == ["--size-px", str(OPTIONS.size_px), "--steps", str(OPTIONS.steps), "--device", "cpu"]
+
+
+# ---------------------------------------------------------------- the plane of two numbers
+
+
+def test_points_lie_between_the_ends() -> None:
+    """Low and high of each axis are its ends; where values differ by more than four times it is logarithmic."""
+    found = scatter(("Content", "Style"), [(2, "a", 0.1, 5.0), (3, "b", 1.0, 6.0), (4, "c", 10.0, 7.0)])
+
+    assert found is not None
+    assert (found.across.is_logarithmic, found.up.is_logarithmic) == (True, False)
+    assert [(round(one.x, 6), round(one.y, 6)) for one in found.points] == [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)]
+    assert [(one.row, one.pair_id) for one in found.points] == [(2, "a"), (3, "b"), (4, "c")]
+
+
+def test_nothing_to_see_is_no_plane() -> None:
+    """Values that are all alike, and none at all."""
+    assert scatter(("x", "y"), [(2, "a", 1.0, 5.0), (3, "b", 1.0, 6.0)]) is None
+    assert scatter(("x", "y"), []) is None
+
+
+def test_a_plane_of_many_shows_some() -> None:
+    """Evenly chosen, so that a page stays quick."""
+    found = scatter(("x", "y"), [(row, str(row), row + 1.0, row + 1.0) for row in range(3 * MOST_POINTS)])
+
+    assert found is not None
+    assert len(found.points) == MOST_POINTS
+    assert [one.row for one in found.points[:3]] == [0, 3, 6]
