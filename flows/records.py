@@ -23,7 +23,7 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance"),
+    *("engine_version", "content_distance", "style_distance", "quality"),
 )
 """The columns of the results table, before the manifest's own extra columns."""
 
@@ -221,6 +221,7 @@ class PairRecord(_Record):
     content_distance: float | None = None
     style_distance: float | None = None
     """The terms of the recipe `relative` at its own layers, of the saved file: one measure for all recipes."""
+    quality: str = "standard"
     others: dict[str, str] = {}
     """Further pictures that it was made with, by column."""
     others_sha256: dict[str, str] = {}

@@ -266,6 +266,7 @@ def _meets_threshold(one: _Progress, best: float, threshold: float | None, saved
 
 def _settled(best_totals: list[float], options: StylizeOptions) -> bool:
     """Whether the best loss fell by less than a share of itself over the last `plateau_window` evaluations."""
+    assert options.plateau_tolerance is not None, "options must be resolved"
     if options.plateau_tolerance == 0.0 or len(best_totals) <= options.plateau_window:
         return False
     before, now = best_totals[-1 - options.plateau_window], best_totals[-1]

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nst_core.layers import FEATURE_LAYERS
+from nst_core.quality import QUALITIES, QualityName
 from nst_core.recipes import RECIPES, OptimizerName, RecipeName
 
 ADAM_LEARNING_RATE = 0.05
@@ -26,7 +27,7 @@ STRENGTH_RANGE = 30.0
 """Times the style weight at strength 1, and over it at 0."""
 
 
-SHORTHANDS = {"strength"}
+SHORTHANDS = {"strength", "quality"}
 """Options that only say others: of a pair with the same others they make no other result."""
 
 
@@ -63,6 +64,8 @@ class StylizeOptions(BaseModel):
     """One weight per style layer (default: the recipe's)."""
     pooling: Literal["max", "average"] = "max"
     """How the backbone pools; average pooling is rescaled to keep the size of the activations."""
+    quality: QualityName = "standard"
+    """How long: draft, standard or best; where `steps` and `plateau_tolerance` do not say it."""
     init: Literal["content", "style", "noise"] = "content"
     """What the optimisation starts from."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
@@ -74,11 +77,11 @@ class StylizeOptions(BaseModel):
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
     """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
     steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimisation steps at most at full size, those taken back included (default: the recipe's)."""
+    """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
     """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
-    plateau_tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
-    """Stop when the best loss fell by less than this share over plateau_window steps; 0 never stops early."""
+    plateau_tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Stop when the best loss fell by less than this over plateau_window steps; 0 never does (default: by quality)."""
     plateau_window: int = Field(default=25, ge=2, le=100_000)
     """Steps over which the plateau is judged."""
     max_seconds: float | None = Field(default=None, gt=0.0)
@@ -143,7 +146,7 @@ class StylizeOptions(BaseModel):
     def resolved(self) -> "StylizeOptions":
         """These options with every `None` that means "the recipe's" replaced by the recipe's value."""
         recipe = RECIPES[self.recipe]
-        optimizer = self.optimizer or recipe.optimizer
+        optimizer, quality = self.optimizer or recipe.optimizer, QUALITIES[self.quality]
         values = self.model_dump() | {
             "content_weight": recipe.content_weight if self.content_weight is None else self.content_weight,
             "style_weight": self._dialled_weight() if self.style_weight is None else self.style_weight,
@@ -153,7 +156,10 @@ class StylizeOptions(BaseModel):
             "learning_rate": None
             if optimizer == "lbfgs"
             else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
-            "steps": self.steps or recipe.steps,
+            "steps": self.steps or max(1, round(quality.steps * recipe.steps)),
+            "plateau_tolerance": quality.plateau_tolerance
+            if self.plateau_tolerance is None
+            else self.plateau_tolerance,
         }
         return StylizeOptions.model_validate(values)
 

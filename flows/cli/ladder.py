@@ -1,12 +1,13 @@
 """`nst ladder`: one pair over a grid of settings, small and soon, before a manifest asks for hundreds."""
 
+import json
 import os
 from typing import Annotated, Any
 
 import typer
 
 from flows import storage
-from flows.cli.app import ExitCode, QuietSwitch
+from flows.cli.app import ExitCode, JsonSwitch, QuietSwitch
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.run import Shown, carry_out
 from flows.limits import limits_in_force
@@ -48,6 +49,7 @@ def ladder(
         ),
     ] = None,
     quiet: QuietSwitch = False,
+    as_json: JsonSwitch = False,
 ) -> None:
     """Try one pair over a grid of settings, on one sheet.
 
@@ -66,15 +68,17 @@ def ladder(
         storage.replace(manifest, data)
     chosen = validated(StylizeOptions, size)
     asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
-    summary, code = carry_out(asked, Shown(quiet=quiet))
+    summary, code = carry_out(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
         # Here, as Pillow takes its time to import.
         from flows.report.ladder_sheet import write_ladder_sheet
 
-        typer.echo(printable(f"the sheet is {write_ladder_sheet(target, varied, rungs)}"))
-        typer.echo(printable(f"a row for each picture, from {manifest}:"))
-        for line in data.decode().splitlines():
-            typer.echo(printable(line))
+        sheet, rows = write_ladder_sheet(target, varied, rungs), data.decode().splitlines()
+        if as_json:
+            typer.echo(json.dumps({"sheet": sheet, "manifest": manifest, "results": summary.results_csv}, indent=1))
+        else:
+            for line in (f"the sheet is {sheet}", f"a row for each picture, from {manifest}:", *rows):
+                typer.echo(printable(line))
     raise typer.Exit(code)
 
 

@@ -22,7 +22,8 @@ THEMES = {
     "Objective": "recipe strength content_weight style_weight tv_weight content_layers style_layers "
     "style_layer_weights pooling backbone stub",
     "Optimisation": "init seed levels optimizer learning_rate",
-    "Stopping": "steps loss_threshold plateau_tolerance plateau_window max_seconds pair_timeout_seconds stall_seconds",
+    "Stopping": "quality steps loss_threshold plateau_tolerance plateau_window max_seconds pair_timeout_seconds "
+    "stall_seconds",
     "Selection": "",
     "Machine": "device precision cpu_workers pairs_per_task runner ray_address ray_workers ray_cpus ray_wait_seconds",
     "Storage": "weights weights_sha256 wait_for_output_seconds take_over",

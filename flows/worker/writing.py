@@ -78,6 +78,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
         engine_version=__version__,
         content_distance=stylized.distances and stylized.distances.content,
         style_distance=stylized.distances and stylized.distances.style,
+        quality=options.quality,
         others=pair.spec.others,
         others_sha256={column: one.sha256 for column, one in others.items()},
         history=stylized.history,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nst_core.options import StylizeOptions
+from nst_core.options import SHORTHANDS, StylizeOptions
 from nst_core.recipes import RECIPES
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -38,6 +38,7 @@ OTHER: dict[str, Any] = {
     "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv5_1"),
     "style_layer_weights": (0.2, 0.2, 0.2, 0.2, 0.1),
     "pooling": "average",
+    "quality": "best",
     "init": "noise",
     "seed": 1,
     "levels": 2,
@@ -113,6 +114,7 @@ def test_defaults() -> None:
         "style_layers": STYLE_LAYERS,
         "style_layer_weights": None,
         "pooling": "max",
+        "quality": "standard",
         "init": "content",
         "seed": 0,
         "levels": None,
@@ -120,7 +122,7 @@ def test_defaults() -> None:
         "learning_rate": None,
         "steps": None,
         "loss_threshold": None,
-        "plateau_tolerance": 0.01,
+        "plateau_tolerance": None,
         "plateau_window": 25,
         "max_seconds": None,
         "output_format": "png",
@@ -237,7 +239,7 @@ def test_the_digest_is_of_the_resolved_options(recipe: str) -> None:
     assert options.digest() == options.resolved().digest()
 
 
-@pytest.mark.parametrize("name", [name for name in OTHER if name != "strength"])
+@pytest.mark.parametrize("name", [name for name in OTHER if name not in SHORTHANDS])
 def test_every_option_counts_in_the_digest(name: str) -> None:
     """Another value of any one option is another digest."""
     options = make(optimizer="adam")  # L-BFGS has no learning rate to count
@@ -411,6 +413,26 @@ def test_strength_and_style_weight_must_agree() -> None:
     """Of two that say different things neither wins."""
     assert "give one of the two" in refusal(strength=0.7, style_weight=30.0)
     assert make(strength=0.5, style_weight=30.0).style_weight == 30.0
+
+
+@pytest.mark.parametrize(
+    ("quality", "steps", "tolerance"), [("draft", 40, 0.05), ("standard", 300, 0.015), ("best", 600, 0.002)]
+)
+def test_quality_says_how_long(quality: str, steps: int, tolerance: float) -> None:
+    """In steps and tolerance, where they are not said; of the same steps and tolerance it makes no other result."""
+    found = make(quality=quality).resolved()
+
+    assert (found.steps, found.plateau_tolerance) == (steps, tolerance)
+    assert found.digest() == make(steps=steps, plateau_tolerance=tolerance).digest()
+    given = make(quality=quality, steps=7, plateau_tolerance=0.0).resolved()
+    assert (given.steps, given.plateau_tolerance) == (7, 0.0)
+
+
+def test_quality_is_of_the_recipe_s_own_steps() -> None:
+    """The notebook's Adam takes 2000 where L-BFGS takes 300."""
+    found = [make(recipe="notebook", quality=quality).resolved().steps for quality in ("draft", "standard", "best")]
+
+    assert found == [267, 2000, 4000]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -199,7 +199,7 @@ def test_a_misspelt_column_names_the_one_meant(name: str, meant: str) -> None:
             "content_url",
             "content_title",
         ),
-        *("uid", "author", "license", "width_cm", "quality", "scale", "mood", "Équipe", "价格"),
+        *("uid", "author", "license", "width_cm", "print_quality", "scale", "mood", "Équipe", "价格"),
     ],
 )
 def test_innocent_columns_pass(name: str) -> None:

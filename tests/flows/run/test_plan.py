@@ -100,6 +100,7 @@ def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
         "style_blend": (1.0, 2.0),
         "colors": "match",
         "strength": 0.7,
+        "quality": "draft",
         "size_px": 64,
         "enlarge": True,
         "style_scale": 0.5,
