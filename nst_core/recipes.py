@@ -87,7 +87,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="moments",
-            formula="mean((F-P)^2)/mean(P^2) and W^2/E[|F_s|^2], W the Wasserstein-2 distance of means and covariances",
+            formula="mean((F-P)^2)/mean(P^2) and W^2/E[F_s^2], W the Wasserstein-2 distance of means and covariances",
             content_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
             style_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
             layer_weight=_shallow_first,

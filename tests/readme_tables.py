@@ -21,9 +21,10 @@ def option_table() -> str:
     rows = ["| option | meaning | default |", "|---|---|---|"]
     for name, field in StylizeOptions.model_fields.items():
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-        meaning = (field.description or "").rstrip(".").replace(" (default: the recipe's)", "")
-        left_to_recipe = "default: the recipe's" in (field.description or "")
-        shown = "the recipe's" if left_to_recipe else "none" if default is None else f"`{default}`"
+        found = re.fullmatch(r"(.*?)(?: \(default: (.*?)\)(;.*)?)?", (field.description or "").rstrip("."))
+        assert found is not None, "anything matches"
+        meaning = found[1] + (found[3] or "")
+        shown = found[2] or ("none" if default is None else f"`{default}`")
         rows.append(f"| `{name}` | {meaning} | {shown} |")
     return "\n".join(rows)
 
