@@ -6,7 +6,7 @@ Every pastiche of a batch stops by itself; one that has stopped leaves the batch
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -174,18 +174,24 @@ def optimize(
         seconds = time.monotonic() - began
         if on_step is not None:
             _report(on_step, level, progress, losses, steps, seconds, batch)
-        going = []
-        for row, one in enumerate(progress):
-            reason = _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
-            if reason is None:
-                going.append(row)
-                continue
-            best = one.best or losses[row]
-            outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
-        if len(going) < len(progress):
-            batch.keep(going)
-            progress = [progress[row] for row in going]
+        reasons = [
+            _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
+            for row, one in enumerate(progress)
+        ]
+        for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
+            if reason is not None:
+                best = one.best or losses[row]
+                outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
+        progress = _going_on(batch, progress, reasons)
     return [outcomes[pair] for pair in sorted(outcomes)]
+
+
+def _going_on(batch: _Batch, progress: list[_Progress], reasons: Sequence[StopReason | None]) -> list[_Progress]:
+    """Those that have no reason to stop; the batch goes on with them alone."""
+    rows = [row for row, reason in enumerate(reasons) if reason is None]
+    if len(rows) < len(progress):
+        batch.keep(rows)
+    return [progress[row] for row in rows]
 
 
 def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> tuple[Coordinates, Optimizer]:

@@ -1,7 +1,8 @@
 """How long an optimisation goes on: three presets, chosen by eye and by loss on a spread of pairs. No torch.
 
 `draft` shows what a pair will look like, large strokes and colours, with parts still bare. `standard` ends where a
-picture of twice as many evaluations can hardly be told from it side by side. `best` goes on until hardly anything moves.
+picture of twice as many evaluations can hardly be told from it side by side. `best` goes on until hardly anything
+moves.
 """
 
 from dataclasses import dataclass

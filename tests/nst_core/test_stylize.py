@@ -21,7 +21,17 @@ from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
-from nst_core.stylize import StyleImage, StylizeRequest, StylizeResult, measure, prepare_style, stylize
+from nst_core.stylize import (
+    StyleImage,
+    StylizeRequest,
+    StylizeResult,
+    _better,
+    _exact_loss,
+    _scene,
+    measure,
+    prepare_style,
+    stylize,
+)
 
 Picture = Callable[..., Tensor]
 
@@ -464,3 +474,19 @@ def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
 
     assert isinstance(frugal, StylizeResult)
     assert (frugal.pastiche - short).abs().max().item() < 1e-3 < (frugal.pastiche - usual).abs().max().item()
+
+
+def test_a_coarse_start_that_is_worse_is_not_taken(pairs: Pairs) -> None:
+    """Each pair begins where its loss at full size is lower: where the coarse levels led, or at its initial image."""
+    requests = [pairs.request(number) for number in (1, 2)]
+    scene = _scene(requests, pairs.backbone)
+    initial = scene.contents
+    exact, before = _exact_loss(scene, initial, pairs.backbone)
+    better = pairs.stylize(requests[0])[0].pastiche
+    start = torch.cat([better, 1.0 - initial[1:]])
+    assert exact(start).total[0] < before.total[0]
+    assert exact(start).total[1] > before.total[1]
+
+    chosen = _better(exact, scene, start, initial, before.total)
+
+    assert torch.equal(chosen, torch.cat([better, initial[1:]]))
