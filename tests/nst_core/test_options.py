@@ -16,7 +16,7 @@ STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # What a recipe fills in, as published: content weight, style weight, layer weights, optimizer, learning rate, steps.
 FILLED_IN = {
     "relative": (1.0, 30.0, (0.2,) * 5, "lbfgs", None, 300),
-    "moments": (1.0, 30.0, tuple(4.0**n / 341 for n in (4, 3, 2, 1, 0)), "lbfgs", None, 300),
+    "moments": (1.0, 100.0, tuple(4.0**n / 341 for n in (4, 3, 2, 1, 0)), "lbfgs", None, 300),
     "gatys": (1.0, 1000.0, (0.2,) * 5, "lbfgs", None, 500),
     "notebook": (1.0, 1e6, (1.0, 0.75, 0.2, 0.2, 0.2), "adam", 0.003, 2000),
     "neural-style": (1.0, 1000.0, (1.0,) * 5, "lbfgs", None, 500),

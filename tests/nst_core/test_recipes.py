@@ -32,7 +32,7 @@ PUBLISHED_LAYER_WEIGHTS = {
 }
 PUBLISHED_WEIGHTS = {
     "relative": (1.0, 30.0),
-    "moments": (1.0, 30.0),
+    "moments": (1.0, 100.0),
     "gatys": (1.0, 1000.0),
     "notebook": (1.0, 1e6),
     "neural-style": (1.0, 1000.0),
