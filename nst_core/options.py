@@ -23,8 +23,8 @@ ADAM_LEARNING_RATE = 0.05
 MIDDLE = 0.5
 """The strength that is the recipe's own style weight."""
 
-STRENGTH_RANGE = 30.0
-"""Times the style weight at strength 1, and over it at 0."""
+GENTLEST, STRONGEST = 1 / 30, 6.0
+"""Shares of that weight at strength 0 and 1: below, a photograph hardly changes; above, no style is left to be had."""
 
 
 SHORTHANDS = {"strength", "quality"}
@@ -49,7 +49,7 @@ class StylizeOptions(BaseModel):
     colors: Literal["style", "match", "luminance"] = "style"
     """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
     strength: float | None = Field(default=None, ge=0.0, le=1.0)
-    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 thirty times of it."""
+    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 six times of it."""
     content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
     """Weight of the content loss (default: the recipe's)."""
     style_weight: float | None = Field(default=None, ge=0.0, le=1e12)
@@ -138,7 +138,8 @@ class StylizeOptions(BaseModel):
     def _dialled_weight(self) -> float:
         """The style weight that `strength` means."""
         strength = MIDDLE if self.strength is None else self.strength
-        return float(RECIPES[self.recipe].style_weight * STRENGTH_RANGE ** (2.0 * (strength - MIDDLE)))
+        end = GENTLEST if strength < MIDDLE else STRONGEST
+        return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - MIDDLE) / MIDDLE))
 
     def _is_what_strength_means(self) -> bool:
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
