@@ -34,11 +34,13 @@ class ContentGuides:
         mask: its colours are regions; goes with a mask of the style.
         protect: where it is white the content stays.
         start: what the optimisation starts from.
+        alpha: of mode L; where it is black the pastiche does not count for its style.
     """
 
     mask: Image.Image | None = None
     protect: Image.Image | None = None
     start: Image.Image | None = None
+    alpha: Image.Image | None = None
 
 
 NO_GUIDES = ContentGuides()
@@ -73,18 +75,26 @@ def request_of(
         colours: of the regions of its mask; None where there is none.
     """
     size = content.size
-    regions = None
-    if colours is not None:
-        assert guides.mask is not None, "regions come from masks"
-        regions = Regions(maps_of(guides.mask, colours.content, size))
     return StylizeRequest(
         to_tensor(content),
         style,
         options,
-        regions=regions,
+        regions=_content_regions(guides, colours, size),
         protected=None if guides.protect is None else coverage(guides.protect, size),
         initial=None if guides.start is None else to_tensor(resize(guides.start, *size)),
     )
+
+
+def _content_regions(guides: ContentGuides, colours: RegionColours | None, size: Size) -> Regions | None:
+    """Where each region is, as far as anything is to be seen there."""
+    maps = None
+    if colours is not None:
+        assert guides.mask is not None, "regions come from masks"
+        maps = maps_of(guides.mask, colours.content, size)
+    if guides.alpha is not None:
+        seen = coverage(guides.alpha.convert("RGB"), size)
+        maps = seen if maps is None else maps * seen
+    return None if maps is None else Regions(maps)
 
 
 def style_of(

@@ -14,7 +14,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
-from nst_core.losses.regions import Regions, together
+from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
 from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
@@ -216,8 +216,8 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
                 f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and "
                 f"{tuple(request.content.shape)}"
             )
-        if (request.regions is None) != (first.regions is None):
-            raise ShapeError("a batch takes pairs with regions, or pairs without")
+        if count(request.regions) != count(first.regions):
+            raise ShapeError("a batch takes pairs of equally many regions")
         if request.options.model_copy(update={"seed": first.options.seed}) != first.options:
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
     return first.options
@@ -270,7 +270,7 @@ def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
         # Where nothing is, that is a mask too.
         nowhere = torch.zeros_like(contents[:1, :1])
         protected = torch.cat([nowhere if one.protected is None else one.protected.to(device) for one in requests])
-    regions = together([request.regions for request in requests])
+    regions = together([request.regions for request in requests], *contents.shape[2:])
     regions = regions and Regions(regions.maps.to(device))
     return Scene(contents, tuple(request.style for request in requests), requests[0].options, protected, regions)
 

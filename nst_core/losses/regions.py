@@ -4,6 +4,7 @@ A region is a map T in [0, 1] of where it is, brought to each layer's size and s
 that of the features T o F, and counts by its share of the content's area.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +48,13 @@ def shrunk_maps(maps: Tensor, height: int, width: int) -> Tensor:
     return functional.adaptive_avg_pool2d(maps, (height, width))
 
 
-def together(regions: list[Regions | None]) -> Regions | None:
-    """Those of single pictures as one batch's; either all of them have regions or none has."""
-    maps = [one.maps for one in regions if one is not None]
-    return Regions(torch.cat(maps)) if maps else None
+def together(regions: Sequence[Regions | None], height: int, width: int) -> Regions | None:
+    """Those of single pictures of a size as one batch's; None where none has any. One without has one, everywhere."""
+    if not any(regions):
+        return None
+    return Regions(torch.cat([torch.ones(1, 1, height, width) if one is None else one.maps for one in regions]))
+
+
+def count(regions: Regions | None) -> int:
+    """How many there are."""
+    return 1 if regions is None else regions.maps.shape[1]

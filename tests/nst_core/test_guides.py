@@ -167,3 +167,36 @@ def test_a_mask_goes_with_one_style() -> None:
     """A blend with a mask is refused."""
     with pytest.raises(OptionsError, match="one style, not with a blend"):
         StyleSource((noise(2), noise(3)), half())
+
+
+def test_what_is_transparent_does_not_pull_on_the_style(backbone: Backbone) -> None:
+    """Style losses are those of what is seen: a transparent half may hold anything, alone and beside an opaque pair."""
+    source, alpha = StyleSource((noise(2),)), half().convert("L")
+    plain = pair(backbone, source, ContentGuides())
+    seen = pair(backbone, source, ContentGuides(alpha=alpha))
+    one, other = (seen.content.clone() for _ in range(2))
+    one[..., 32:], other[..., 32:] = 0.0, noise_pixels(5)[..., 32:]
+
+    losses = [measure(pixels, seen, backbone).style for pixels in (one, other)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    losses = [measure(pixels, plain, backbone).style for pixels in (one, other)]
+    assert losses[0] != pytest.approx(losses[1], rel=0.02)
+
+    together = [found for found in stylize([plain, seen], backbone) if isinstance(found, StylizeResult)]
+    for found, request in zip(together, (plain, seen), strict=True):
+        torch.testing.assert_close(found.pastiche, result(request, backbone).pastiche, rtol=0.0, atol=0.02)
+
+
+def test_nothing_to_be_seen_is_left_as_it_is(backbone: Backbone) -> None:
+    """A picture that is transparent everywhere has no style loss, and stays."""
+    nothing = Image.new("L", SIZE, 0)
+    request = pair(backbone, StyleSource((noise(2),)), ContentGuides(alpha=nothing))
+
+    found = result(request, backbone)
+
+    assert found.initial.style == 0.0
+    torch.testing.assert_close(found.pastiche, request.content, rtol=0.0, atol=0.01)
+
+
+def noise_pixels(seed: int) -> torch.Tensor:
+    return to_tensor(noise(seed))

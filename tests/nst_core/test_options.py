@@ -400,7 +400,9 @@ def test_a_layer_may_weigh_nothing() -> None:
     assert make(style_layer_weights=weights).resolved().style_layer_weights == weights
 
 
-@pytest.mark.parametrize(("strength", "weight"), [(0.0, 1.0), (0.25, 30.0**0.5), (0.5, 30.0), (0.75, 30.0 * 6.0**0.5), (1.0, 180.0)])
+@pytest.mark.parametrize(
+    ("strength", "weight"), [(0.0, 1.0), (0.25, 30.0**0.5), (0.5, 30.0), (0.75, 30.0 * 6.0**0.5), (1.0, 180.0)]
+)
 def test_strength_is_a_style_weight(strength: float, weight: float) -> None:
     """A half is the recipe's own weight, 0 a thirtieth of it and 1 six times it; in between it grows evenly."""
     found = make(strength=strength).resolved()

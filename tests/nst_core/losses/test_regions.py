@@ -107,7 +107,7 @@ def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str) -> Non
 
 def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
     """`keep` leaves each pastiche its own regions."""
-    regions = together([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)])
+    regions = together([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)], 24, 32)
     chosen = options()
     style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32))
     loss = PerceptualLoss(network64, encode_content(network64, image, chosen), style, chosen, regions)
@@ -115,4 +115,14 @@ def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
     kept = loss.keep(torch.tensor([1]))
 
     torch.testing.assert_close(kept(image[1:]).style, loss(image).style[1:])
-    assert together([None, None]) is None
+    assert together([None, None], 24, 32) is None
+
+
+def test_one_without_regions_has_one_everywhere() -> None:
+    """Beside a picture that has one, such as what is not transparent of it."""
+    part = Regions(torch.zeros(1, 1, 4, 6))
+
+    found = together([None, part], 4, 6)
+
+    assert found is not None
+    assert found.maps.mean(dim=(2, 3)).tolist() == [[1.0], [0.0]]
