@@ -56,13 +56,15 @@ def _trouble(database: sqlite3.Connection, *, thoroughly: bool) -> str | None:
         )
     if not database.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone():
         return None
-    unknown = {revision for (revision,) in database.execute("select version_num from alembic_version")} - _known()
+    unknown = {
+        revision for (revision,) in database.execute("select version_num from alembic_version")
+    } - known_revisions()
     if unknown:
         return f"it was last used by another, newer version of Prefect (revision {', '.join(sorted(unknown))})"
     return None
 
 
-def _known() -> set[str]:
+def known_revisions() -> set[str]:
     """The revisions that the installed Prefect can go on from. It is not imported: that takes seconds."""
     spec = find_spec("prefect")
     if spec is None or spec.origin is None:

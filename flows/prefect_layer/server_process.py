@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import ServiceError
+from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.server import SERVER_LOG, answers, opened_log, reason_in
 
@@ -42,6 +43,7 @@ class ServerProcess:
         self.home, self._settings = home, dict(settings or {})
         self.port = 0
         self.process: subprocess.Popen[Any] | None = None
+        self._makes_database = False
 
     @property
     def url(self) -> str:
@@ -59,6 +61,9 @@ class ServerProcess:
             ServiceError: if its database is of no use to it.
         """
         make_usable(self.home, thoroughly=thoroughly)
+        if blank_database.is_wanted(self.home):
+            blank_database.lay_out(self.home)
+            self._makes_database = blank_database.is_wanted(self.home)
         self.port = self.port or _free_port()
         if self.process is None:
             atexit.register(self.stop)
@@ -80,12 +85,19 @@ class ServerProcess:
             if not self.is_alive():
                 self.begin(thoroughly=attempt > 0)
             if self._is_up():
+                self._keep_database()
                 return
         raise ServiceError(
             f"Prefect's embedded server does not start: {reason_in(self.home / SERVER_LOG)}. All it said is in "
             f"{self.home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of "
             "yours"
         )
+
+    def _keep_database(self) -> None:
+        """While nobody has told it of anything."""
+        if self._makes_database:
+            self._makes_database = False
+            blank_database.keep(self.home)
 
     def stop(self) -> None:
         """End it, if it has not ended."""

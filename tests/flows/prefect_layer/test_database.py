@@ -11,7 +11,7 @@ import pytest
 
 from flows.environment import _kept_in
 from flows.errors import ServiceError
-from flows.prefect_layer.database import FILE, _known, make_usable, trouble_with
+from flows.prefect_layer.database import FILE, known_revisions, make_usable, trouble_with
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def _database(home: Path, revision: str, rows: int = 0) -> Path:
 
 def test_a_database_of_this_version_is_used(ours: Path) -> None:
     """A database of a revision that the installed Prefect knows stays, to the last byte."""
-    before = _database(ours, next(iter(_known()))).read_bytes()
+    before = _database(ours, next(iter(known_revisions()))).read_bytes()
 
     make_usable(ours, thoroughly=True)
 
@@ -50,7 +50,7 @@ def test_no_database_and_an_empty_one_are_made_by_prefect(ours: Path) -> None:
 
 def test_a_database_that_is_being_written_is_no_trouble(ours: Path) -> None:
     """Another run's server may hold it at the moment."""
-    with closing(sqlite3.connect(_database(ours, next(iter(_known()))), isolation_level=None)) as database:
+    with closing(sqlite3.connect(_database(ours, next(iter(known_revisions()))), isolation_level=None)) as database:
         database.execute("begin exclusive")
 
         assert trouble_with(ours) is None
@@ -90,7 +90,7 @@ def test_a_newer_prefects_database_is_told_by_its_revision(tmp_path: Path) -> No
 
 def test_broken_pages_are_found_by_a_thorough_look(tmp_path: Path) -> None:
     """What does not show at the first page is found where every page is looked at."""
-    file = _database(tmp_path, next(iter(_known())), rows=200)
+    file = _database(tmp_path, next(iter(known_revisions())), rows=200)
     data = bytearray(file.read_bytes())
     data[3 * 4096 :] = bytes(len(data) - 3 * 4096)
     file.write_bytes(data)
@@ -119,7 +119,7 @@ def test_a_database_that_has_no_revision_yet_is_used(tmp_path: Path) -> None:
 
 def test_of_several_revisions_the_unknown_ones_are_named(tmp_path: Path) -> None:
     """In order, and none that the installed Prefect knows."""
-    file = _database(tmp_path, next(iter(_known())))
+    file = _database(tmp_path, next(iter(known_revisions())))
     with closing(sqlite3.connect(file)) as database, database:
         database.executemany("insert into alembic_version values (?)", [("ffff2",), ("ffff1",)])
 
@@ -131,7 +131,7 @@ def test_a_database_that_may_not_be_written_is_of_no_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thoroughly: bool
 ) -> None:
     """Prefect would fail at its first word; either right is needed."""
-    _database(tmp_path, next(iter(_known())))
+    _database(tmp_path, next(iter(known_revisions())))
     for missing in (os.R_OK, os.W_OK):
         monkeypatch.setattr(os, "access", lambda _path, asked, missing=missing: not asked & missing)
 
@@ -140,7 +140,7 @@ def test_a_database_that_may_not_be_written_is_of_no_use(
 
 def test_what_is_broken_is_told_in_one_line(tmp_path: Path) -> None:
     """As the database says it, without its own heading."""
-    file = _database(tmp_path, next(iter(_known())), rows=200)
+    file = _database(tmp_path, next(iter(known_revisions())), rows=200)
     data = bytearray(file.read_bytes())
     data[-2 * 4096 :] = bytes(2 * 4096)
     file.write_bytes(data)
