@@ -28,12 +28,15 @@ def is_wanted(home: Path) -> bool:
 
 def lay_out(home: Path) -> None:
     """Put a copy of the blank database into a home that has none, if there is a blank one."""
-    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=home, prefix=".new-") as folder:
-        copy = Path(folder) / FILE
-        copy.write_bytes(_blank().read_bytes())
-        if trouble_with(Path(folder), thoroughly=True) is None:
-            # A link, as it fails where another process was first: its database may be in use already.
-            os.link(copy, home / FILE)
+    with contextlib.suppress(OSError):
+        data = _blank().read_bytes()
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as folder:
+            copy = Path(folder) / FILE
+            copy.write_bytes(data)
+            if trouble_with(Path(folder), thoroughly=True) is None:
+                # A link, as it fails where another process was first: its database may be in use already.
+                os.link(copy, home / FILE)
 
 
 def keep(home: Path) -> None:

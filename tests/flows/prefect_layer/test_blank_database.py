@@ -43,7 +43,7 @@ def rows(home: Path, table: str) -> list[tuple[str, ...]]:
 
 def test_a_new_home_has_a_copy_of_the_first(tmp_path: Path) -> None:
     """With its tables, and without the first one's keys, which it keeps itself."""
-    first, second = made(home_of(tmp_path / "first")), home_of(tmp_path / "second")
+    first, second = made(home_of(tmp_path / "first")), tmp_path / "not there" / "yet"
     blank_database.keep(first)
     assert blank_database.is_wanted(second)
 
