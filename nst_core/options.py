@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from nst_core.layers import FEATURE_LAYERS
 from nst_core.recipes import RECIPES, OptimizerName, RecipeName
 
+BY_SIZE_ABOVE_PX = 2048
+"""Up to this `size_px` a recipe's steps are its own; beyond it they depend on how large the picture really is."""
+
 ADAM_LEARNING_RATE = 0.05
 """For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
 
@@ -33,7 +36,7 @@ class StylizeOptions(BaseModel):
 
     recipe: RecipeName = "relative"
     """The objective: relative, moments, gatys, notebook or neural-style."""
-    size_px: int = Field(default=512, ge=16, le=8192)
+    size_px: int = Field(default=512, ge=16, le=16384)
     """Long edge of the stylized image in pixels."""
     enlarge: bool = False
     """Enlarge a content image that is smaller than size_px."""
@@ -63,14 +66,16 @@ class StylizeOptions(BaseModel):
     """What the optimisation starts from."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Seed of the noise, for init=noise."""
-    levels: int | None = Field(default=None, ge=1, le=4)
-    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, 3, 4."""
+    levels: int | None = Field(default=None, ge=1, le=7)
+    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, and one
+    more with each doubling."""
     optimizer: OptimizerName | None = None
     """lbfgs or adam (default: the recipe's)."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
     """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
     steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimisation steps at most at full size, those taken back included (default: the recipe's)."""
+    """Optimisation steps at most at full size, those taken back included (default: the recipe's; beyond 2048 x 2048
+    pixels so many fewer that they take no longer, but at least 20)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
     """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
     plateau_tolerance: float = Field(default=0.01, ge=0.0, lt=1.0)
@@ -137,7 +142,10 @@ class StylizeOptions(BaseModel):
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
 
     def resolved(self) -> "StylizeOptions":
-        """These options with every `None` that means "the recipe's" replaced by the recipe's value."""
+        """These options with every `None` that means "the recipe's" replaced by the recipe's value.
+
+        But for the steps of large pictures, which their size decides.
+        """
         recipe = RECIPES[self.recipe]
         optimizer = self.optimizer or recipe.optimizer
         values = self.model_dump() | {
@@ -149,7 +157,8 @@ class StylizeOptions(BaseModel):
             "learning_rate": None
             if optimizer == "lbfgs"
             else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
-            "steps": self.steps or recipe.steps,
+            # Beyond that size it takes the picture to tell: see `nst_core.levels.steps_at`.
+            "steps": self.steps or (recipe.steps if self.size_px <= BY_SIZE_ABOVE_PX else None),
         }
         return StylizeOptions.model_validate(values)
 
