@@ -17,13 +17,14 @@ from torch import Tensor
 from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
+from nst_core.memory import HISTORY
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import (
     Coordinates,
     FourierBox,
     NormalisedPixels,
 )
-from nst_core.optimizers.lbfgs import HISTORY, LBFGS
+from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
 
@@ -198,6 +199,8 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
+        # A step is a pair at most: for few steps little has to be remembered.
+        history = min(history, options.steps or history)
         return box, LBFGS(box.encode(start), box.bands, history=history)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)

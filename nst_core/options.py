@@ -16,6 +16,9 @@ from nst_core.layers import FEATURE_LAYERS
 from nst_core.quality import QUALITIES, QualityName
 from nst_core.recipes import RECIPES, OptimizerName, RecipeName
 
+BY_SIZE_ABOVE_PX = 2048
+"""Up to this `size_px` a recipe's steps are its own; beyond it they depend on how large the picture really is."""
+
 ADAM_LEARNING_RATE = 0.05
 """For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
 
@@ -38,7 +41,7 @@ class StylizeOptions(BaseModel):
 
     recipe: RecipeName = "relative"
     """The objective: relative, moments, gatys, notebook or neural-style."""
-    size_px: int = Field(default=512, ge=16, le=8192)
+    size_px: int = Field(default=512, ge=16, le=16384)
     """Long edge of the stylized image in pixels."""
     enlarge: bool = False
     """Enlarge a content image that is smaller than size_px."""
@@ -70,14 +73,16 @@ class StylizeOptions(BaseModel):
     """What the optimisation starts from."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     """Seed of the noise, for init=noise."""
-    levels: int | None = Field(default=None, ge=1, le=4)
-    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, 3, 4."""
+    levels: int | None = Field(default=None, ge=1, le=7)
+    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, and one
+    more with each doubling."""
     optimizer: OptimizerName | None = None
     """lbfgs or adam (default: the recipe's)."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
     """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
     steps: int | None = Field(default=None, ge=1, le=100_000)
-    """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality)."""
+    """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality; beyond
+    2048 x 2048 pixels so many fewer that they take no longer, but at least 20)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
     """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
     plateau_tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
@@ -135,6 +140,11 @@ class StylizeOptions(BaseModel):
             raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
         return self
 
+    @property
+    def usual_steps(self) -> int:
+        """The recipe's steps by quality, for pictures of no more than `BY_SIZE_ABOVE_PX`."""
+        return max(1, round(QUALITIES[self.quality].steps * RECIPES[self.recipe].steps))
+
     def _dialled_weight(self) -> float:
         """The style weight that `strength` means."""
         strength = MIDDLE if self.strength is None else self.strength
@@ -145,7 +155,10 @@ class StylizeOptions(BaseModel):
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
 
     def resolved(self) -> "StylizeOptions":
-        """These options with every `None` that means "the recipe's" replaced by the recipe's value."""
+        """These options with every `None` that means "the recipe's" replaced by the recipe's value.
+
+        But for the steps of large pictures, which their size decides.
+        """
         recipe = RECIPES[self.recipe]
         optimizer, quality = self.optimizer or recipe.optimizer, QUALITIES[self.quality]
         values = self.model_dump() | {
@@ -157,7 +170,8 @@ class StylizeOptions(BaseModel):
             "learning_rate": None
             if optimizer == "lbfgs"
             else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
-            "steps": self.steps or max(1, round(quality.steps * recipe.steps)),
+            # Beyond that size it takes the picture to tell: see `nst_core.levels.steps_at`.
+            "steps": self.steps or (self.usual_steps if self.size_px <= BY_SIZE_ABOVE_PX else None),
             "plateau_tolerance": quality.plateau_tolerance
             if self.plateau_tolerance is None
             else self.plateau_tolerance,
@@ -170,7 +184,10 @@ class StylizeOptions(BaseModel):
 
     def digest(self) -> str:
         """16 hex digits that are equal just when the resolved options are equal."""
-        values = _without_negative_zeros(self.resolved().model_dump(mode="json", exclude=SHORTHANDS))
+        resolved = self.resolved()
+        # Of large pictures quality has its say only once their size is known.
+        said_otherwise = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
+        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=said_otherwise))
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

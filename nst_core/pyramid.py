@@ -14,22 +14,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.optimize import OnStep, optimize
+from nst_core.levels import steps_at
+from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
+from nst_core.runtime import make_room
 from nst_core.scene import Scene
 from nst_core.shrink import shrink
-from nst_core.sizes import smallest_side
-
-COARSE_STEPS = 40
-"""Steps at most at each coarse level: what matters there is laid down early."""
 
 COARSE_SHARE = 0.25
 """Of a time budget, for all coarse levels together."""
-
-COARSEST_PX = 256
-"""Long edge below which no level is made."""
-
-MOST_LEVELS = 4
 
 
 @dataclass(frozen=True)
@@ -45,20 +38,6 @@ class Refined:
     evaluations: tuple[tuple[int, ...], ...]
 
 
-def level_count(width: int, height: int, wanted: int | None) -> int:
-    """How many levels a pastiche of a size is optimised at: as many as wanted, or one for each doubling from 256 px.
-
-    >>> [level_count(size, size, None) for size in (256, 511, 512, 1024, 3000)]
-    [1, 1, 2, 3, 4]
-    """
-    if wanted is not None:
-        return wanted
-    longest, levels = max(width, height), 1
-    while levels < MOST_LEVELS and longest >= 2 * COARSEST_PX:
-        longest, levels = longest // 2, levels + 1
-    return levels
-
-
 def refine(initial: Tensor, coarse_initial: Tensor, coarse_pastiche: Tensor) -> Tensor:
     """Where to start at a finer level: its initial image and what the coarser level changed, shape (N, 3, H, W)."""
     change = coarse_pastiche - coarse_initial
@@ -66,16 +45,13 @@ def refine(initial: Tensor, coarse_initial: Tensor, coarse_pastiche: Tensor) -> 
     return torch.clamp(initial + enlarged, 0.0, 1.0)
 
 
-def usable_levels(wanted: int, shortest_px: int, options: StylizeOptions) -> int:
-    """No more levels than leave every layer something to see of a shortest side."""
-    needed = max(smallest_side(layer) for layer in (*options.content_layers, *options.style_layers))
-    while wanted > 1 and shortest_px >> (wanted - 1) < needed:
-        wanted -= 1
-    return wanted
-
-
 def refine_from_coarse(
-    scene: Scene, initial: Tensor, backbone: Backbone, levels: int, on_step: OnStep | None = None
+    scene: Scene,
+    initial: Tensor,
+    backbone: Backbone,
+    levels: int,
+    on_step: OnStep | None = None,
+    free: int | None = None,
 ) -> Refined:
     """Optimise a batch at every level but the finest, and carry the result to full size.
 
@@ -85,26 +61,39 @@ def refine_from_coarse(
         backbone: that evaluates the losses.
         levels: at least 2, full size counted.
         on_step: called after every evaluation of every pastiche, with its level.
+        free: bytes of memory to plan with; None asks the device at every level.
     """
-    options = _coarse_options(scene.options, levels)
     coarser: tuple[Tensor, Tensor] | None = None
     evaluations: list[list[int]] = []
     for level in range(levels - 1, 0, -1):
         small, level_initial = scene.halved(level), shrink(initial, level)
         start = level_initial if coarser is None else refine(level_initial, *coarser)
-        targets = small.content_target(backbone.exact), small.style_target(backbone.exact)
-        loss = small.loss(backbone.fast, *targets, options)
-        outcomes = optimize(start, loss, options, on_step, canvas=small.canvas, level=level)
+        outcomes = _optimized(small, start, backbone, _coarse_options(small, levels), on_step, free)
         coarser = level_initial, torch.cat([outcome.pastiche for outcome in outcomes])
         evaluations.append([outcome.evaluations for outcome in outcomes])
     assert coarser is not None, "there is a coarse level"
     return Refined(refine(initial, *coarser), tuple(zip(*evaluations, strict=True)))
 
 
-def _coarse_options(options: StylizeOptions, levels: int) -> StylizeOptions:
-    assert options.steps is not None, "options must be resolved"
+def _optimized(
+    scene: Scene,
+    start: Tensor,
+    backbone: Backbone,
+    options: StylizeOptions,
+    on_step: OnStep | None,
+    free: int | None,
+) -> list[Outcome]:
+    pairs, _, height, width = start.shape
+    plan = make_room(width, height, pairs, backbone, free)
+    loss = scene.fast_loss(
+        backbone.fast, scene.content_target(backbone.exact), scene.style_target(backbone.exact), plan
+    )
+    return optimize(start, loss, options, on_step, canvas=scene.canvas, level=scene.level, history=plan.history)
+
+
+def _coarse_options(scene: Scene, levels: int) -> StylizeOptions:
+    options, (height, width) = scene.options, scene.contents.shape[2:]
     seconds = None if options.max_seconds is None else options.max_seconds * COARSE_SHARE / (levels - 1)
     # The threshold is one for full size: losses of different sizes do not compare.
-    return options.model_copy(
-        update={"steps": min(options.steps, COARSE_STEPS), "max_seconds": seconds, "loss_threshold": None}
-    )
+    steps = steps_at(width, height, options, scene.level)
+    return options.model_copy(update={"steps": steps, "max_seconds": seconds, "loss_threshold": None})

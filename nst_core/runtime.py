@@ -7,6 +7,10 @@ import torch
 
 from nst_core.allowance import usable_cpus
 from nst_core.hardware import Hardware, PrecisionName
+from nst_core.memory import Computing, MemoryPlan, plan_memory
+
+LARGE_PIXELS = 2_000_000
+"""Of a batch; below this any plan fits, and giving memory back between two batches costs more than it tells."""
 
 
 def hardware_here() -> Hardware:
@@ -57,6 +61,15 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
         torch.backends.cudnn.benchmark = True
+
+
+def make_room(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:
+    """The memory plan of a batch, see `nst_core.memory.plan_memory`, and the process set up for it."""
+    if width * height * pairs >= LARGE_PIXELS:
+        keep_freed_memory(keep=False)  # what was left behind by what came before would count as taken
+    plan = plan_memory(width, height, pairs, backbone, free)
+    keep_freed_memory(keep=plan.keep_freed)
+    return plan
 
 
 # From <malloc.h>.

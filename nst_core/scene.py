@@ -9,11 +9,13 @@ from torch import Tensor
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.canvas import Canvas, canvas_of
-from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_content
+from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_both, encode_content
 from nst_core.losses.regions import Regions
+from nst_core.memory import MemoryPlan
 from nst_core.options import StylizeOptions
 from nst_core.shrink import shrink
 from nst_core.styles import StyleImage, style_target
+from nst_core.tiles import exact_tile_px
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Scene:
     regions: Regions | None = None
     level: int = 0
 
+    @property
+    def exact_tile_px(self) -> int | None:
+        """See `nst_core.tiles.exact_tile_px`, of pastiches."""
+        height, width = self.contents.shape[2:]
+        return exact_tile_px(height, width)
+
     @cached_property
     def canvas(self) -> Canvas:
         """What may be changed of the contents."""
@@ -49,7 +57,11 @@ class Scene:
 
     def content_target(self, network: VGG) -> ContentTarget:
         """Of the contents as the losses see them."""
-        return encode_content(network, self.canvas.targets, self.options)
+        return encode_content(network, self.canvas.targets, self.options, self.exact_tile_px)
+
+    def content_and_own_style(self, network: VGG) -> tuple[ContentTarget, StyleTarget]:
+        """The content target, and the matrices of the contents' own style, from one pass."""
+        return encode_both(network, self.canvas.targets, self.options, self.regions, self.exact_tile_px)
 
     def style_target(self, network: VGG) -> StyleTarget:
         """Of every pair's style; what pairs share is encoded once, and at full size not again."""
@@ -66,8 +78,13 @@ class Scene:
             for layer in self.options.style_layers
         }
 
-    def loss(
-        self, network: VGG | ScheduledVGG, content: ContentTarget, style: StyleTarget, options: StylizeOptions
+    def exact_loss(self, network: VGG, content: ContentTarget, style: StyleTarget) -> PerceptualLoss:
+        """The losses of pastiches, as `canvas` shows them, in fp32."""
+        return PerceptualLoss(network, content, style, self.options, self.regions, self.exact_tile_px)
+
+    def fast_loss(
+        self, network: ScheduledVGG, content: ContentTarget, style: StyleTarget, plan: MemoryPlan
     ) -> PerceptualLoss:
-        """The losses of pastiches, as `canvas` shows them."""
-        return PerceptualLoss(network, content, style, options, self.regions)
+        """The same losses as they are optimised."""
+        planned = network.recomputing(recompute=plan.recompute)
+        return PerceptualLoss(planned, content, style, self.options, self.regions, plan.tile_px)

@@ -11,6 +11,7 @@ from nst_core.losses.perceptual import StyleTarget, encode_style
 from nst_core.losses.regions import Regions
 from nst_core.options import StylizeOptions
 from nst_core.shrink import shrink
+from nst_core.tiles import exact_tile_px
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def style_target(
     targets = []
     for picture in pictures:
         regions = picture.regions and Regions(shrink(picture.regions.maps, level).to(device))
-        target = encode_style(network, shrink(picture.image.to(device), level), options, regions)
+        image = shrink(picture.image.to(device), level)
+        height, width = image.shape[2:]
+        target = encode_style(network, image, options, regions, exact_tile_px(height, width))
         targets.append({layer: picture.share * matrix for layer, matrix in target.items()})
     return {layer: torch.stack([one[layer] for one in targets]).sum(dim=0) for layer in options.style_layers}

@@ -13,23 +13,20 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
 from nst_core.initial import initial_pastiche
+from nst_core.levels import level_count, steps_at, usable_levels
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
-from nst_core.memory import plan_memory
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
-from nst_core.pyramid import Refined, level_count, refine_from_coarse, usable_levels
+from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.recolour import recoloured
-from nst_core.runtime import keep_freed_memory
+from nst_core.runtime import make_room
 from nst_core.scene import Scene
 from nst_core.sizes import smallest_side
 from nst_core.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
-
-LARGE_PIXELS = 2_000_000
-"""Of a batch; below this any plan fits, and giving memory back between two batches costs more than it tells."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) 
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
     scene = _scene([request], backbone)
     target = scene.content_target(backbone.exact) if content is None else content
-    loss = scene.loss(backbone.exact, target, request.style.target, request.options)
+    loss = scene.exact_loss(backbone.exact, target, request.style.target)
     return loss(scene.canvas.seen(pixels.to(backbone.device))).values()[0]
 
 
@@ -232,19 +229,16 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    if width * height * len(requests) >= LARGE_PIXELS:
-        keep_freed_memory(keep=False)  # what the last batch left behind would count as taken
-    plan = plan_memory(width, height, len(requests), backbone, free=0 if frugal else None)
-    keep_freed_memory(keep=plan.keep_freed)
+    free = 0 if frugal else None
+    plan = make_room(width, height, len(requests), backbone, free)
     scene = _scene(requests, backbone)
     initial = torch.cat([_initial(request).to(backbone.device) for request in requests])
     exact, initial_losses = _exact_loss(scene, initial, backbone)
 
     started = time.monotonic()
-    refined = _refined(requests, scene, initial, backbone, on_step)
+    refined = _refined(requests, scene, initial, backbone, on_step, free)
     start = _better(exact, scene, refined.start, initial, initial_losses.total) if refined else initial
-    left = _with_time_left(options, time.monotonic() - started)
-    loss = scene.loss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, exact.style, options)
+    options = _at_full_size(options, width, height, time.monotonic() - started)
 
     def saved_loss(pair: int, pastiche: Tensor) -> float:
         picture = pastiche.mul(255.0).round().div(255.0)
@@ -252,7 +246,15 @@ def _stylize(
             only = exact.keep(torch.tensor([pair], device=pastiche.device))
             return only(scene.canvas.seen(picture)).values()[0].total
 
-    outcomes = optimize(start, loss, left, on_step, canvas=scene.canvas, confirm=saved_loss, history=plan.history)
+    outcomes = optimize(
+        start,
+        scene.fast_loss(backbone.fast, exact.content, exact.style, plan),
+        options,
+        on_step,
+        canvas=scene.canvas,
+        confirm=saved_loss,
+        history=plan.history,
+    )
     coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
@@ -284,18 +286,22 @@ def _initial(request: StylizeRequest) -> Tensor:
 @torch.no_grad()
 def _exact_loss(scene: Scene, initial: Tensor, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
     """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
-    options, style = scene.options, scene.style_target(backbone.exact)
-    if initial is not scene.contents and not torch.equal(initial, scene.contents):
-        exact = scene.loss(backbone.exact, scene.content_target(backbone.exact), style, options)
+    style = scene.style_target(backbone.exact)
+    if not torch.equal(initial, scene.contents):
+        exact = scene.exact_loss(backbone.exact, scene.content_target(backbone.exact), style)
         return exact, exact(scene.canvas.shown(initial))
-    features = backbone.exact(scene.canvas.targets, (*options.content_layers, *options.style_layers), options.pooling)
-    content = {layer: features[layer] for layer in options.content_layers}
-    exact = scene.loss(backbone.exact, content, style, options)
-    return exact, exact.of_features(features, scene.canvas.targets)
+    content, own_style = scene.content_and_own_style(backbone.exact)
+    exact = scene.exact_loss(backbone.exact, content, style)
+    return exact, exact.of_contents(scene.canvas.targets, own_style)
 
 
 def _refined(
-    requests: Sequence[StylizeRequest], scene: Scene, initial: Tensor, backbone: Backbone, on_step: OnStep | None
+    requests: Sequence[StylizeRequest],
+    scene: Scene,
+    initial: Tensor,
+    backbone: Backbone,
+    on_step: OnStep | None,
+    free: int | None,
 ) -> Refined | None:
     """Where coarse levels lead; None where full size is the only level."""
     options = scene.options
@@ -305,7 +311,7 @@ def _refined(
     is_given = any(request.initial is not None for request in requests)
     wanted = 1 if is_given and options.levels is None else level_count(width, height, options.levels)
     levels = usable_levels(wanted, shortest, options)
-    return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step)
+    return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 
 @torch.no_grad()
@@ -315,10 +321,10 @@ def _better(exact: PerceptualLoss, scene: Scene, start: Tensor, initial: Tensor,
     return torch.where(better.view(-1, 1, 1, 1), start, initial)
 
 
-def _with_time_left(options: StylizeOptions, seconds: float) -> StylizeOptions:
-    if options.max_seconds is None:
-        return options
-    return options.model_copy(update={"max_seconds": max(1e-3, options.max_seconds - seconds)})
+def _at_full_size(options: StylizeOptions, width: int, height: int, seconds: float) -> StylizeOptions:
+    """With the steps of this size, and the time that is left after so many seconds."""
+    left = None if options.max_seconds is None else max(1e-3, options.max_seconds - seconds)
+    return options.model_copy(update={"steps": steps_at(width, height, options), "max_seconds": left})
 
 
 def _result(

@@ -21,7 +21,9 @@ def option_table() -> str:
     rows = ["| option | meaning | default |", "|---|---|---|"]
     for name, field in StylizeOptions.model_fields.items():
         default = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-        found = re.fullmatch(r"(.*?)(?: \(default: (.*?)\)(;.*)?)?", (field.description or "").rstrip("."))
+        found = re.fullmatch(
+            r"(.*?)(?: \(default: (.*?)\)(;.*)?)?", " ".join((field.description or "").split()).rstrip(".")
+        )
         assert found is not None, "anything matches"
         meaning = found[1] + (found[3] or "")
         shown = found[2] or ("none" if default is None else f"`{default}`")

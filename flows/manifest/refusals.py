@@ -10,6 +10,7 @@ from flows.limits import Limits
 from flows.records import CellError, Manifest, PairSpec, RejectedRow
 from flows.storage.places import is_below, refusal
 from flows.wording import shortened
+from nst_core.levels import steps_at
 from nst_core.options import StylizeOptions
 
 KIND = "not_allowed"
@@ -90,7 +91,8 @@ class _Checks:
 def _option_errors(options: StylizeOptions, bounds: dict[str, float]) -> tuple[CellError, ...]:
     errors = []
     for name, most in bounds.items():
-        value = getattr(options, name)
+        # Of a large picture the recipe's steps are fewer, but it may turn out smaller than asked for.
+        value = steps_at(1, 1, options) if name == "steps" else getattr(options, name)
         numbers = value if isinstance(value, tuple) else (value,)
         if value is None and name in UNBOUNDED:
             errors.append(CellError(name, "", f"expected at most {most:g} here, got no bound; set it"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.records import AttemptRecord, PairRecord, PlannedPair
 from flows.worker.messages import ChunkStarted, LeftPending, Message, RunStarted, StepTaken
+from nst_core.levels import steps_at
 
 LOSSES_SHOWN = 12
 
@@ -94,4 +95,4 @@ class Standing:
 
 def _work(pair: PlannedPair) -> int:
     options = pair.spec.options
-    return options.size_px**2 * (options.steps or 1)
+    return options.size_px**2 * steps_at(options.size_px, options.size_px, options)

@@ -25,13 +25,17 @@ def astronaut(draw: ImageDraw.ImageDraw) -> None:
     """White: the astronaut and her helmet in `astronaut.jpg`; black: flag, rocket and wall."""
     draw.ellipse((150, 10, 292, 190), fill="white")
     draw.ellipse((118, 142, 308, 300), fill="white")
-    draw.polygon(((60, 512), (18, 420), (24, 300), (66, 240), (140, 192), (290, 192), (352, 250), (372, 512)), fill="white")
+    draw.polygon(
+        ((60, 512), (18, 420), (24, 300), (66, 240), (140, 192), (290, 192), (352, 250), (372, 512)), fill="white"
+    )
     draw.ellipse((272, 340, 512, 560), fill="white")
 
 
 def meadow(draw: ImageDraw.ImageDraw) -> None:
     """White: hills and flowers of `stained-glass.jpg`; black: its sky."""
-    draw.polygon(((0, 480), (0, 272), (150, 262), (300, 236), (430, 268), (500, 236), (640, 236), (640, 480)), fill="white")
+    draw.polygon(
+        ((0, 480), (0, 272), (150, 262), (300, 236), (430, 268), (500, 236), (640, 236), (640, 480)), fill="white"
+    )
 
 
 MASKS: dict[str, tuple[str, Callable[[ImageDraw.ImageDraw], None]]] = {

@@ -5,21 +5,33 @@
 The recipes' formulas are in `nst_core.recipes`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from nst_core.backbones.scheduled import ScheduledVGG
-from nst_core.backbones.vgg import VGG, FeatureMaps
-from nst_core.losses.content import content_loss
+from nst_core.backbones.scheduled import Pass, ScheduledVGG
+from nst_core.backbones.vgg import VGG
 from nst_core.losses.moments import MomentsComparison
+from nst_core.losses.reading import (
+    ContentReader,
+    FeatureReader,
+    Places,
+    ReadTile,
+    StyleReader,
+    read_in_tiles,
+    shown_to,
+    tiles_in,
+)
 from nst_core.losses.regions import Regions
 from nst_core.losses.style import GramComparison, StyleComparison
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.recipes import RECIPES
+from nst_core.tiles import Tile
 
 StyleTarget = dict[str, Tensor]
 """Layer name -> matrices of the regions of the style image (one, where there are none), shape (N, R, K, K), fp32."""
@@ -49,42 +61,67 @@ class LossTerms:
         return [LossValues(*row) for row in rows]
 
 
-@torch.no_grad()
-def encode_style(network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None) -> StyleTarget:
-    """The style targets of style images, shape (N, 3, H, W), or of each of their regions."""
-    comparison = comparison_of(options)
-    features = network(image, options.style_layers, options.pooling)
-    return {layer: style_matrices(comparison, features[layer], regions) for layer in options.style_layers}
-
-
-def style_matrices(comparison: StyleComparison, features: Tensor, regions: Regions | None = None) -> Tensor:
-    """The matrices of features, shape (N, C, H, W), averaged over the positions of each region: (N, R, K, K)."""
-    if regions is None:
-        return comparison.sums(features)[:, None] / (features.shape[2] * features.shape[3])
-    maps = regions.at(*features.shape[2:])
-    return torch.stack([comparison.sums(features, one[:, None]) for one in maps.unbind(dim=1)], dim=1)
-
-
 def comparison_of(options: StylizeOptions) -> StyleComparison:
     """How the recipe of some options compares styles."""
     return COMPARISONS[RECIPES[options.recipe].comparison]
 
 
 @torch.no_grad()
-def encode_content(network: VGG, image: Tensor, options: StylizeOptions) -> ContentTarget:
+def encode_style(
+    network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
+) -> StyleTarget:
+    """The style targets of style images, shape (N, 3, H, W), or of each of their regions."""
+    style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
+    read_in_tiles(network, image, options.style_layers, options.pooling, tile_px, style.read)
+    return style.matrices()
+
+
+@torch.no_grad()
+def encode_content(network: VGG, image: Tensor, options: StylizeOptions, tile_px: int | None = None) -> ContentTarget:
     """The content target of a batch of content images, shape (N, 3, H, W)."""
-    features = network(image, options.content_layers, options.pooling)
-    return {layer: features[layer] for layer in options.content_layers}
+    content = FeatureReader(options.content_layers, image)
+    read_in_tiles(network, image, options.content_layers, options.pooling, tile_px, content.read)
+    return content.maps()
+
+
+@torch.no_grad()
+def encode_both(
+    network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
+) -> tuple[ContentTarget, StyleTarget]:
+    """The content target of content images, and the matrices that their own style has, from one pass."""
+    content = FeatureReader(options.content_layers, image)
+    style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
+    read = shown_to(content.read, style.read)
+    read_in_tiles(network, image, layers_of(options), options.pooling, tile_px, read)
+    return content.maps(), style.matrices()
+
+
+def layers_of(options: StylizeOptions) -> tuple[str, ...]:
+    """All layers that a loss reads, each once."""
+    return tuple(dict.fromkeys((*options.content_layers, *options.style_layers)))
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """D total / d sums of each style layer, symmetric, shape (N, R, K, K), and where the sums are taken."""
+
+    of_sums: dict[str, Tensor]
+    places: Places
 
 
 class PerceptualLoss:
     """The losses of a batch of pastiches against their targets.
+
+    Evaluated in tiles it is the same function: what it has to know of the features are sums over positions. A first
+    pass adds them up over the tiles; with the gradients of the losses with respect to the sums then known, a second one
+    takes every tile back to its pixels, through its own positions alone, and adds up where halos overlap.
 
     Args:
         options: resolved; shared by the batch.
         content: targets of shape (N, ...).
         style: targets of shape (N, R, K, K), or (1, R, K, K) for one style that all share.
         regions: where in the pastiches each of the R regions is; None where there is one, everywhere.
+        tile_px: of the tiles that pastiches are worked through in; None is in one piece.
     """
 
     def __init__(
@@ -94,11 +131,12 @@ class PerceptualLoss:
         style: StyleTarget,
         options: StylizeOptions,
         regions: Regions | None = None,
+        tile_px: int | None = None,
     ) -> None:
         self.scheduled = network if isinstance(network, ScheduledVGG) else ScheduledVGG(network)
         self.content, self.style, self.options, self.regions = content, style, options, regions
-        self.recipe, self.comparison = RECIPES[options.recipe], comparison_of(options)
-        self.layers = tuple(dict.fromkeys((*options.content_layers, *options.style_layers)))
+        self.recipe, self.comparison, self.tile_px = RECIPES[options.recipe], comparison_of(options), tile_px
+        self.layers = layers_of(options)
         assert options.style_layer_weights is not None, "options must be resolved"
         self.layer_weights = dict(zip(options.style_layers, options.style_layer_weights, strict=True))
         self.content_magnitudes = {
@@ -109,100 +147,115 @@ class PerceptualLoss:
 
     def __call__(self, pastiche: Tensor) -> LossTerms:
         """Losses of pastiches in [0, 1], shape (N, 3, H, W), from one pass through the network; autograd may follow."""
-        return self.of_features(self.scheduled.network(pastiche, self.layers, self.options.pooling), pastiche)
+        content, style = self._readers(pastiche)
+        read = shown_to(content.read, style.read)
+        read_in_tiles(self.scheduled.network, pastiche, self.layers, self.options.pooling, self.tile_px, read)
+        return self._terms(content.distances, self._style_distances(style.matrices()), pastiche)
 
-    def of_features(self, features: FeatureMaps, pastiche: Tensor) -> LossTerms:
-        """Losses of pastiches whose features, of all layers of the options, are known already."""
-        content = [self._content_term(layer, features[layer]) for layer in self.content]
-        style = [self._style_term(layer, features[layer]) for layer in self.style]
-        return self._sum(content, style, total_variation(pastiche))
+    def of_contents(self, contents: Tensor, matrices: StyleTarget) -> LossTerms:
+        """Losses of pastiches that are the contents, whose own style's matrices are known already: no pass at all."""
+        nothing = {layer: torch.zeros_like(magnitude) for layer, magnitude in self.content_magnitudes.items()}
+        return self._terms(nothing, self._style_distances(matrices), contents)
 
     @torch.no_grad()
     def with_gradient(self, pastiche: Tensor) -> tuple[LossTerms, Tensor]:
         """The losses, and the gradient of each total with respect to its pastiche, shape (N, 3, H, W)."""
-        content: list[Tensor] = []
-        style: list[Tensor] = []
-        slopes: dict[str, Tensor] = {}
-
-        def read(layer: str, features: Tensor) -> None:
-            if layer in self.content:
-                content.append(self._content_term(layer, features))
-            if layer in self.style:
-                term, slopes[layer] = self._style_term_and_slope(layer, features)
-                style.append(term)
-
-        def add(layer: str, features: Tensor, gradient: Tensor | None) -> Tensor:
-            if layer in self.style:
-                gradient = self._pull_back(features, slopes.pop(layer), gradient)
-            if layer in self.content:
-                own = self._content_gradient(layer, features)
-                gradient = own if gradient is None else gradient.add_(own)
-            assert gradient is not None, "every layer that is read has a loss"
-            return gradient
-
-        ran = self.scheduled.forward(pastiche, self.layers, self.options.pooling, read)
-        gradient = ran.backward(add)
+        content, style = self._readers(pastiche)
+        read = shown_to(content.read, style.read)
+        *others, last = tiles_in(self.scheduled.network, pastiche, self.layers, self.tile_px)
+        for tile in others:
+            self._forward(tile, pastiche, read)
+        ran = self._forward(last, pastiche, read)
+        distances, slopes = self._style_distances_and_slopes(style)
+        gradient = torch.zeros_like(pastiche)
+        # The last tile goes back by the pass that has just been made: so the whole in one piece takes one pass alone.
+        gradient[last.seen].add_(ran.backward(partial(self._add, last, slopes)))
+        for tile in others:
+            ran = self._forward(tile, pastiche, _read_nothing)
+            gradient[tile.seen].add_(ran.backward(partial(self._add, tile, slopes)))
         if self.options.tv_weight:
-            gradient = gradient.add(total_variation_gradient(pastiche), alpha=self.options.tv_weight)
-        return self._sum(content, style, total_variation(pastiche)), gradient
+            gradient.add_(total_variation_gradient(pastiche), alpha=self.options.tv_weight)
+        return self._terms(content.distances, distances, pastiche), gradient
 
     def keep(self, index: Tensor) -> "PerceptualLoss":
         """The loss of some of the batch's pastiches, in the order of `index`."""
         content = {layer: target[index] for layer, target in self.content.items()}
         style = {layer: one if one.shape[0] == 1 else one[index] for layer, one in self.style.items()}
         regions = None if self.regions is None else self.regions.keep(index)
-        return PerceptualLoss(self.scheduled, content, style, self.options, regions)
+        return PerceptualLoss(self.scheduled, content, style, self.options, regions, self.tile_px)
 
-    def _matrices(self, features: Tensor) -> Tensor:
-        return style_matrices(self.comparison, features, self.regions)
+    def _readers(self, pastiche: Tensor) -> tuple[ContentReader, StyleReader]:
+        places = Places(pastiche, self.regions)
+        return ContentReader(self.content), StyleReader(self.comparison, self.options.style_layers, places)
 
-    def _sum(self, content: list[Tensor], style: list[Tensor], tv: Tensor) -> LossTerms:
-        content_loss, style_loss = torch.stack(content).sum(dim=0), torch.stack(style).sum(dim=0)
+    def _forward(self, tile: Tile, pastiche: Tensor, read: ReadTile) -> Pass:
+        return self.scheduled.forward(pastiche[tile.seen], self.layers, self.options.pooling, partial(read, tile))
+
+    def _style_distances(self, matrices: StyleTarget) -> dict[str, Tensor]:
+        return {layer: self.style_distances[layer](matrix) for layer, matrix in matrices.items()}
+
+    def _style_distances_and_slopes(self, style: StyleReader) -> tuple[dict[str, Tensor], _Slopes]:
+        found = {layer: self.style_distances[layer].with_slope(one) for layer, one in style.matrices().items()}
+        slopes = {}
+        for layer, (_, slope) in found.items():
+            factor = _weighted(self.options.style_weight, self._style_scale(layer, style.places))
+            slopes[layer] = slope * factor[:, :, None, None] / style.places.divisor(layer)
+        return {layer: distance for layer, (distance, _) in found.items()}, _Slopes(slopes, style.places)
+
+    def _terms(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor], pastiche: Tensor) -> LossTerms:
+        """From the distances of the layers, shapes (N,) and (N, R)."""
+        places = Places(pastiche, self.regions)
+        content_terms = [self._content_scale(layer) * content[layer] for layer in self.content]
+        style_terms = [(self._style_scale(layer, places) * style[layer]).sum(dim=1) for layer in self.style]
+        content_loss, style_loss = torch.stack(content_terms).sum(dim=0), torch.stack(style_terms).sum(dim=0)
+        tv = total_variation(pastiche)
         total = _weighted(self.options.content_weight, content_loss) + _weighted(self.options.style_weight, style_loss)
         return LossTerms(total + _weighted(self.options.tv_weight, tv), content_loss, style_loss, tv)
 
-    def _content_term(self, layer: str, features: Tensor) -> Tensor:
-        return self._content_scale(layer, features) * content_loss(features, self.content[layer])
+    def _add(self, tile: Tile, slopes: _Slopes, layer: str, features: Tensor, gradient: Tensor | None) -> Tensor:
+        """As `nst_core.backbones.scheduled.Add`: the losses' own gradient, at the tile's own positions alone."""
+        inside = tile.inside(layer)
+        own = features[inside]
+        if own.shape == features.shape:
+            return self._add_to_own(tile, slopes, layer, features, gradient)
+        whole = torch.zeros_like(features) if gradient is None else gradient
+        if own.numel():
+            before = None if gradient is None else gradient[inside]
+            whole[inside] = self._add_to_own(tile, slopes, layer, own, before)
+        return whole
 
-    def _style_term(self, layer: str, features: Tensor) -> Tensor:
-        distances = self.style_distances[layer](self._matrices(features))
-        return (self._style_scale(layer, features) * distances).sum(dim=1)
-
-    def _style_term_and_slope(self, layer: str, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The term, and d total / d matrices, symmetric, shape (N, R, K, K)."""
-        distances, slopes = self.style_distances[layer].with_slope(self._matrices(features))
-        scale = self._style_scale(layer, features)
-        factor = _weighted(self.options.style_weight, scale)
-        return (scale * distances).sum(dim=1), slopes * factor[:, :, None, None]
-
-    def _content_gradient(self, layer: str, features: Tensor) -> Tensor:
-        """D total / d features: of scale * mean((F - P)^2)."""
-        factor = _weighted(self.options.content_weight, self._content_scale(layer, features)) * 2.0
-        factor = factor / features[0].numel()
-        return features.sub(self.content[layer]).mul_(factor.view(-1, 1, 1, 1)).to(features.dtype)
-
-    def _pull_back(self, features: Tensor, slopes: Tensor, gradient: Tensor | None) -> Tensor:
-        if self.regions is None:
-            positions = features.shape[2] * features.shape[3]
-            return self.comparison.pull_back(features, slopes[:, 0] / positions, gradient)
-        maps = self.regions.at(*features.shape[2:])
-        for region in range(maps.shape[1]):
-            weights = maps[:, region : region + 1]
-            gradient = self.comparison.pull_back(features, slopes[:, region], gradient, weights)
-        assert gradient is not None, "there is a region"
+    def _add_to_own(self, tile: Tile, slopes: _Slopes, layer: str, own: Tensor, gradient: Tensor | None) -> Tensor:
+        if layer in self.style:
+            for region, weights in enumerate(slopes.places.weights(tile, layer)):
+                gradient = self.comparison.pull_back(own, slopes.of_sums[layer][:, region], gradient, weights)
+        if layer in self.content:
+            of_content = self._content_gradient(layer, own, self.content[layer][tile.own(layer)])
+            gradient = of_content if gradient is None else gradient.add_(of_content)
+        assert gradient is not None, "every layer that is read has a loss"
         return gradient
 
-    def _content_scale(self, layer: str, features: Tensor) -> Tensor:
-        magnitude = self.content_magnitudes[layer]
-        scale = self.recipe.content_scale(features.shape[1], features.shape[2] * features.shape[3], magnitude)
+    def _content_gradient(self, layer: str, own: Tensor, target: Tensor) -> Tensor:
+        """D total / d features: of scale * mean((F - P)^2)."""
+        factor = _weighted(self.options.content_weight, self._content_scale(layer)) * 2.0
+        factor = factor / self.content[layer][0].numel()
+        return own.sub(target).mul_(factor.view(-1, 1, 1, 1)).to(own.dtype)
+
+    def _content_scale(self, layer: str) -> Tensor:
+        magnitude, (channels, height, width) = self.content_magnitudes[layer], self.content[layer].shape[1:]
+        scale = self.recipe.content_scale(channels, height * width, magnitude)
         return scale * torch.ones_like(magnitude)
 
-    def _style_scale(self, layer: str, features: Tensor) -> Tensor:
+    def _style_scale(self, layer: str, places: Places) -> Tensor:
         """Factor of each region's distance, shape (N, R)."""
         magnitude = self.style_distances[layer].magnitude.clamp_min(SMALLEST_MAGNITUDE)
-        scale = self.recipe.style_scale(features.shape[1], features.shape[2] * features.shape[3], magnitude)
+        channels = self.scheduled.convolutions[layer.replace("relu", "conv")].weight.shape[0]
+        scale = self.recipe.style_scale(channels, places.positions(layer), magnitude)
         shares = torch.ones_like(magnitude) if self.regions is None else self.regions.shares
         return self.layer_weights[layer] * scale * shares
+
+
+def _read_nothing(tile: Tile, layer: str, features: Tensor) -> None:
+    """For a pass that is made for its gradient."""
 
 
 def _weighted(weight: float | None, loss: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ that of the features T o F, and counts by its share of the content's area.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ class Regions:
     """
 
     maps: Tensor
+    _at: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shares(self) -> Tensor:
@@ -32,9 +33,15 @@ class Regions:
         return areas / areas.sum(dim=1, keepdim=True).clamp_min(SMALLEST_SUM)
 
     def at(self, height: int, width: int) -> Tensor:
-        """Maps for a layer, shape (N, R, height, width), the squares of each of which add up to 1."""
-        maps = shrunk_maps(self.maps, height, width)
-        return maps / maps.square().sum(dim=(2, 3), keepdim=True).sqrt().clamp_min(SMALLEST_SUM)
+        """Maps for a layer, shape (N, R, height, width), the squares of each of which add up to 1.
+
+        They are kept: every tile of every evaluation asks for its part of them.
+        """
+        if (height, width) not in self._at:
+            maps = shrunk_maps(self.maps, height, width)
+            norm = maps.square().sum(dim=(2, 3), keepdim=True).sqrt().clamp_min(SMALLEST_SUM)
+            self._at[height, width] = maps / norm
+        return self._at[height, width]
 
     def keep(self, index: Tensor) -> "Regions":
         """Those of some of the batch's pictures."""

@@ -24,9 +24,9 @@ asks the device for a number, so that a GPU never waits for the host.
 import torch
 from torch import Tensor
 
+from nst_core.memory import HISTORY
 from nst_core.optimizers.bands import Bands, one_band
 
-HISTORY = 20
 FIRST_STEP = 0.07
 SUFFICIENT_DECREASE = 1e-4
 REMEMBERED_VALUES = 3

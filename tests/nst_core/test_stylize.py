@@ -288,6 +288,9 @@ def test_a_picture_too_small_for_a_layer(pairs: Pairs) -> None:
 # A view of one pixel: only copying it, as every pass through the network does, needs the memory (844 TB of it).
 VAST = torch.zeros(1, 3, 1, 1).expand(1, 3, 2**23, 2**23)
 
+# A picture of any size is encoded in tiles; these are too many even of 16 x 32 px.
+MANY = torch.zeros(1, 3, 1, 1).expand(2**40, 3, 16, 32)
+
 Task = Callable[[Pairs, StylizeRequest], Any]
 
 TASKS: dict[str, Task] = {
@@ -297,16 +300,23 @@ TASKS: dict[str, Task] = {
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_more_than_the_memory_holds(pairs: Pairs, task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "image", "size"),
+    [
+        ("stylize", VAST, "8388608 x 8388608 px"),
+        ("measure", VAST, "8388608 x 8388608 px"),
+        ("prepare_style", MANY, "32 x 16 px"),
+    ],
+)
+def test_more_than_the_memory_holds(pairs: Pairs, task: str, image: Tensor, size: str) -> None:
     """What no memory holds is an OutOfMemory that names the size and the device."""
     request = pairs.request(1)
-    vast = StylizeRequest(VAST, request.style, request.options)
+    vast = StylizeRequest(image, request.style, request.options)
 
     with pytest.raises(OutOfMemory) as caught:
         TASKS[task](pairs, vast)
 
-    assert all(part in str(caught.value) for part in ("8388608 x 8388608 px", "cpu", "lower size_px"))
+    assert all(part in str(caught.value) for part in (size, "cpu", "lower size_px"))
 
 
 @pytest.mark.parametrize("task", TASKS)

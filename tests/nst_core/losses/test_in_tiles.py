@@ -1,0 +1,159 @@
+"""perceptual, in tiles: the same losses, gradients and targets as in one piece."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone, wrap_network
+from nst_core.backbones.scheduled import ScheduledVGG
+from nst_core.backbones.vgg import VGG
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_both, encode_content, encode_style
+from nst_core.losses.regions import Regions
+from nst_core.options import StylizeOptions
+
+Picture = Callable[..., Tensor]
+
+SHALLOW = StylizeOptions(
+    content_layers=("relu2_2", "conv1_2"), style_layers=("relu1_1", "conv2_1", "relu3_1"), tv_weight=3.0
+)
+"""Down to a stride of 4 and a halo of 12, so that small pictures have several tiles that see not all of them."""
+
+
+def pictures(picture: Picture, seeds: tuple[int, ...], height: int, width: int) -> Tensor:
+    return torch.cat([picture(height, width, seed) for seed in seeds]).double()
+
+
+def parts(terms: LossTerms) -> Tensor:
+    return torch.stack([terms.total, terms.content, terms.style, terms.tv])
+
+
+def regions_of(pastiche: Tensor) -> Regions:
+    """Two per picture that overlap, each picture with its own."""
+    generator = torch.Generator().manual_seed(9)
+    return Regions(torch.rand(pastiche.shape[0], 2, *pastiche.shape[2:], generator=generator).double())
+
+
+def losses(network: VGG, picture: Picture, options: StylizeOptions, size: tuple[int, int], regions: bool, tile_px: int):
+    """The loss of two pairs, whole and in tiles, and pastiches to evaluate it at."""
+    options = options.resolved()
+    pastiche = pictures(picture, (1, 2), *size)
+    where = regions_of(pastiche) if regions else None
+    painting = pictures(picture, (5,), 40, 44)
+    content = encode_content(network, pictures(picture, (3, 4), *size), options)
+    style = encode_style(network, painting, options, regions_of(painting) if regions else None)
+    whole, tiled = (PerceptualLoss(network, content, style, options, where, px) for px in (None, tile_px))
+    return whole, tiled, pastiche
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pooling", "regions"),
+    [("relative", "max", False), ("moments", "average", False), ("gatys", "average", True), ("moments", "max", True)],
+)
+def test_tiles_are_the_whole(network64: VGG, picture: Picture, recipe: str, pooling: str, regions: bool) -> None:
+    """Losses and gradients in tiles are those in one piece, for every kind of style, pooling and odd sides."""
+    options = SHALLOW.overridden({"recipe": recipe, "pooling": pooling})
+    whole, tiled, pastiche = losses(network64, picture, options, (37, 51), regions, 16)
+
+    (expected, slope), (found, gradient) = whole.with_gradient(pastiche), tiled.with_gradient(pastiche)
+
+    torch.testing.assert_close(parts(found), parts(expected), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
+    torch.testing.assert_close(parts(tiled(pastiche)), parts(expected), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("tile_px", [5, 13, 32, 1000])
+def test_whatever_the_tile(network64: VGG, picture: Picture, tile_px: int) -> None:
+    """Tiles of two strides, of any size between, and one larger than the picture: all the same."""
+    whole, tiled, pastiche = losses(network64, picture, SHALLOW, (37, 30), False, tile_px)
+
+    (expected, slope), (found, gradient) = whole.with_gradient(pastiche), tiled.with_gradient(pastiche)
+
+    torch.testing.assert_close(parts(found), parts(expected), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
+
+
+def test_tiles_at_full_depth(network64: VGG, picture: Picture) -> None:
+    """At the layers that pictures are stylized with, with a halo of 80 px, on a strip that is longer than two halos."""
+    options = StylizeOptions(style_layers=("relu1_1", "relu4_1", "relu5_1"))
+    whole, tiled, pastiche = losses(network64, picture, options, (17, 271), False, 100)
+    whole, tiled, pastiche = whole.keep(torch.tensor([1])), tiled.keep(torch.tensor([1])), pastiche[1:]
+
+    (expected, slope), (found, gradient) = whole.with_gradient(pastiche), tiled.with_gradient(pastiche)
+
+    torch.testing.assert_close(parts(found), parts(expected), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
+
+
+def test_targets_in_tiles_are_targets(network64: VGG, picture: Picture) -> None:
+    """Targets of contents and styles, with regions, are the same in tiles, and from one pass for both."""
+    image, options = pictures(picture, (1, 2), 45, 61), SHALLOW.resolved()
+    regions = regions_of(image)
+    content, style = encode_content(network64, image, options), encode_style(network64, image, options, regions)
+
+    both = encode_both(network64, image, options, regions, 16)
+
+    assert tuple(both[0]) == options.content_layers
+    for expected, *found in (
+        (content, encode_content(network64, image, options, 16), both[0]),
+        (style, encode_style(network64, image, options, regions, 16), both[1]),
+    ):
+        for one in found:
+            assert one.keys() == expected.keys()
+            for layer, target in expected.items():
+                torch.testing.assert_close(one[layer], target, rtol=1e-9, atol=1e-12)
+
+
+def test_contents_need_no_pass_of_their_own(network64: VGG, picture: Picture) -> None:
+    """The losses of the contents follow from what was read of them on the way to their target."""
+    whole, _, contents = losses(network64, picture, SHALLOW, (37, 30), False, 16)
+    target, matrices = encode_both(network64, contents, whole.options)
+    loss = PerceptualLoss(network64, target, whole.style, whole.options)
+
+    torch.testing.assert_close(parts(loss.of_contents(contents, matrices)), parts(loss(contents)))
+
+
+def test_what_is_left_goes_on_in_tiles(network64: VGG, picture: Picture) -> None:
+    """A batch of which a pair has stopped is still worked through in tiles."""
+    _, tiled, _ = losses(network64, picture, SHALLOW, (37, 30), True, 16)
+
+    assert tiled.keep(torch.tensor([1])).tile_px == 16
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_in_the_precision_of_the_optimisation(network: VGG, picture: Picture, recompute: bool) -> None:
+    """In fp32, as the schedule runs it on a CPU, tiles differ from the whole by rounding alone."""
+    options = SHALLOW.resolved()
+    pastiche = picture(61, 90, 1)
+    content = encode_content(network, picture(61, 90, 2), options)
+    style = encode_style(network, picture(40, 44, 3), options)
+    scheduled = ScheduledVGG(network, recompute=recompute)
+    (expected, slope), (found, gradient) = (
+        PerceptualLoss(scheduled, content, style, options, None, px).with_gradient(pastiche) for px in (None, 32)
+    )
+
+    torch.testing.assert_close(parts(found), parts(expected), rtol=1e-5, atol=1e-7)
+    assert (gradient - slope).norm() < 1e-4 * slope.norm()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "of_losses", "of_gradients"), [("fp32", 1e-5, 1e-3), ("bf16", 1e-3, 0.02)])
+@pytest.mark.parametrize("recipe", ["relative", "moments"])
+def test_the_real_network(
+    real_vgg19: Backbone, picture: Picture, recipe: str, precision: str, of_losses: float, of_gradients: float
+) -> None:
+    """At 512 px tiles give the losses and gradients of one piece, up to the rounding of the precision."""
+    options = StylizeOptions(recipe=recipe).resolved()
+    pastiche, network = picture(512, 384, 1), real_vgg19.exact
+    content = encode_content(network, picture(512, 384, 2), options)
+    style = encode_style(network, picture(300, 400, 3), options)
+    fast = wrap_network(network, "vgg19", "0" * 64, precision=precision).fast
+    evaluated = [
+        PerceptualLoss(fast, content, style, options, None, px).with_gradient(pastiche) for px in (None, 128, 240)
+    ]
+    expected, slope = evaluated[0]
+
+    for found, gradient in evaluated[1:]:
+        torch.testing.assert_close(parts(found), parts(expected), rtol=of_losses, atol=1e-6)
+        assert (gradient - slope).norm() < of_gradients * slope.norm()
