@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 GAP = 6
+QUALITY = 80
 COLUMNS = 3
 """Pairs beside each other."""
 
@@ -56,4 +57,4 @@ def gallery(output: Path, height: int) -> Image.Image:
 
 if __name__ == "__main__":
     cell_height = int(sys.argv[3]) if len(sys.argv) > 3 else 240
-    gallery(Path(sys.argv[1]), cell_height).save(sys.argv[2], quality=88, subsampling=0, optimize=True)
+    gallery(Path(sys.argv[1]), cell_height).save(sys.argv[2], quality=QUALITY, subsampling=0, optimize=True)

@@ -342,7 +342,7 @@ def test_files_that_are_no_text(data: bytes, message: str, uri: str) -> None:
         (",id", f"a,b,{'x' * 101}", "id", r"got 'x{80}\.\.\.'"),
         (",id", "a,b,=x", "id", "got '=x'"),
         (",size_px", "a,b,8", "size_px", "expected a number greater than or equal to 16, got '8'"),
-        (",size_px", "a,b,9000", "size_px", "expected a number less than or equal to 8192, got '9000'"),
+        (",size_px", "a,b,17000", "size_px", "expected a number less than or equal to 16384, got '17000'"),
         (",steps", "a,b,12.5", "steps", "expected a whole number, got '12.5'"),
         (",steps", "a,b,1e3", "steps", "expected a whole number, got '1e3'"),
         (",steps", "a,b,many", "steps", "expected a whole number, got 'many'"),

@@ -17,6 +17,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(servers.HOME, str(folder))
     monkeypatch.setattr(sys, "executable", servers.interpreter(tmp_path))
     monkeypatch.setattr(server_process, "LOOK_SECONDS", 0.01)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # no copy of a real database
     monkeypatch.setenv("PREFECT_API_URL", "taken away again afterwards")
     monkeypatch.delenv("PREFECT_API_URL")
     return folder
