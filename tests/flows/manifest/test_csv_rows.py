@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.errors import ManifestError
-from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, CsvRow, read_csv
+from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, TableRow, read_csv
 
 
-def rows(text: str, one_line: tuple[int, ...] = ()) -> list[CsvRow]:
+def rows(text: str, one_line: tuple[int, ...] = ()) -> list[TableRow]:
     """The data rows of a text."""
     return list(read_csv(text.encode(), "pairs.csv").rows(one_line))
 
@@ -27,14 +27,14 @@ def test_line_ends_and_byte_order_mark(line_end: str, mark: bytes) -> None:
     file = read_csv(mark + line_end.join(["a,b", "1,2", "", '"3,3","4""4"', ""]).encode(), "pairs.csv")
 
     assert (file.header.line, file.header.cells) == (1, ["a", "b"])
-    assert list(file.rows(())) == [CsvRow(2, ["1", "2"]), CsvRow(4, ["3,3", '4"4'])]
+    assert list(file.rows(())) == [TableRow(2, ["1", "2"]), TableRow(4, ["3,3", '4"4'])]
 
 
 def test_blank_lines_are_skipped_but_counted() -> None:
     """Blank lines, also before the header, make no rows; line numbers stay those of the file."""
     file = read_csv(b"\n \t\na,b\n\n1,2\n   \n3,4\n\n", "pairs.csv")
 
-    assert file.header == CsvRow(3, ["a", "b"], text="a,b\n")
+    assert file.header == TableRow(3, ["a", "b"], text="a,b\n")
     assert [row.line for row in file.rows(())] == [5, 7]
 
 
@@ -66,7 +66,7 @@ def test_long_row_gives_a_hint_and_its_cells() -> None:
     """A row with too many cells says so, suggests quotes, and keeps its cells."""
     (row,) = rows("a,b\n1,2,3\n")
 
-    assert row == CsvRow(
+    assert row == TableRow(
         2,
         ["1", "2", "3"],
         "expected 2 cells, found 3; put quotes around a cell that holds a comma",
