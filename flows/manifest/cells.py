@@ -1,7 +1,11 @@
 """A value of a typed table -> the cell that says it in CSV."""
 
+import math
 import os
 from typing import Any
+
+MOST_EXACT = 2.0**53
+"""Beyond it a real number does not tell which whole one was meant."""
 
 
 def cell_of(value: Any) -> str:
@@ -19,6 +23,11 @@ def cell_of(value: Any) -> str:
     if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy's
         return str(bool(value)).lower()
     if isinstance(value, float):
-        number = float(value)  # one of numpy's is shown as such
-        return "" if number != number else str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)  # noqa: PLR0124
+        return _number(float(value))  # one of numpy's is shown as such
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if value.is_integer() and abs(value) < MOST_EXACT else repr(value)

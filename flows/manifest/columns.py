@@ -61,7 +61,8 @@ def _problems(header: TableRow) -> list[str]:
     names = [title.strip(" ") for title in header.cells]
     missing = [column for column in REQUIRED_COLUMNS if column not in names]
     separator = max(";\t|", key=header.text.count)
-    if missing and len(header.cells) == 1 and header.text.count(separator) > header.text.count(","):
+    commas = header.text.count(",")
+    if missing and len(header.cells) <= commas + 1 and header.text.count(separator) > commas:
         return [f"expected commas, found {separator!r} as the separator; save it with commas"]
     if header.problem:
         return [f"the header cannot be read: {header.problem}"]

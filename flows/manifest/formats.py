@@ -1,4 +1,4 @@
-"""Bytes -> a table, by what they begin with: a name may be anything, and the copy that a run keeps has one of its own."""
+"""Bytes -> a table, by what they begin with: a name may be anything, and the copy that a run keeps has its own."""
 
 import re
 
@@ -9,8 +9,6 @@ from flows.manifest.table import Table
 
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*\{)')
 """Of an object, or of a list of them; no header of a CSV begins so."""
-
-_ENDINGS = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl|ndjson|parquet))?(?:\.gz)?$", re.IGNORECASE)
 
 
 def read_table(data: bytes, name: str, max_bytes: int) -> Table:
@@ -39,4 +37,5 @@ def stem_of(name: str) -> str:
     >>> stem_of("pairs.csv.gz"), stem_of("pairs.v2.parquet"), stem_of("pairs")
     ('pairs', 'pairs.v2', 'pairs')
     """
-    return _ENDINGS.sub("", name) or name
+    name = name.removesuffix(".gz")
+    return name.rpartition(".")[0] or name

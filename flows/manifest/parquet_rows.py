@@ -68,7 +68,9 @@ def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
         raise ManifestError(f"{name}: column {nested.name!a}: expected texts or numbers, found {nested.type}")
     held = sum(facts.row_group(index).total_byte_size for index in range(facts.num_row_groups))
     if max(held, facts.num_rows * len(fields)) > max_bytes:
-        raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes and cells when unpacked, found more; split it")
+        raise ManifestError(
+            f"{name}: expected at most {max_bytes:,} bytes and cells when unpacked, found more; split it"
+        )
     return ParquetRows(file, name, TableRow(1, [field.name for field in fields]), max_bytes)
 
 

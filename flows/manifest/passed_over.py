@@ -27,10 +27,14 @@ def pass_over(table: Table) -> Table:
         table = _ResultsTable.of(table, names)
         names = [title.strip(" ") for title in table.header.cells]
     nameless = {index for index, name in enumerate(names) if not name}
-    if nameless and not any(row.cells[index].strip() for row in table.rows(()) if not row.problem for index in nameless):
+    if nameless and not any(_are_filled(row, nameless) for row in table.rows(())):
         kept = tuple(index for index in range(len(names)) if index not in nameless)
         return _Fewer(table, kept, "empty columns without a name")
     return table
+
+
+def _are_filled(row: TableRow, columns: Collection[int]) -> bool:
+    return any(row.cells[index].strip() for index in columns if index < len(row.cells))
 
 
 def is_results_table(names: Collection[str]) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
-from flows.manifest.table import TableRow
 from flows.manifest.pictures import picture_errors
+from flows.manifest.table import TableRow
 from flows.records import OTHER_PICTURES, CellError, PairSpec, RejectedRow, short_digest
 from flows.storage.addresses import resolved_address
 from flows.wording import option_errors, shortened, shown

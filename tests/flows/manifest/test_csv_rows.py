@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.errors import ManifestError
-from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, TableRow, read_csv
+from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, read_csv
+from flows.manifest.table import TableRow
 
 
 def rows(text: str, one_line: tuple[int, ...] = ()) -> list[TableRow]:
@@ -111,8 +112,8 @@ def test_an_endless_line_is_refused_by_itself() -> None:
         (b"", "^pairs.csv: expected a header line and rows, found an empty file"),
         (b"\xef\xbb\xbf", "found an empty file"),
         (b"\n \r\n", "found an empty file"),
-        ("a,b\n".encode("utf-16"), "^pairs.csv: expected UTF-8 text, found UTF-16; save it as UTF-8"),
-        (b"\xfe\xff\0a\0,", "found UTF-16"),
+        ("a,b\n".encode("utf-16")[:-1], "^pairs.csv: expected UTF-16 text, found a damaged one; save it as UTF-8"),
+        (b"\xfe\xff\0a\xdc\0", "found a damaged one"),
         (
             b"a,b\r\n1,2\rcaf\xe9,3\n",
             "^pairs.csv line 3: expected UTF-8 text, found byte 0xE9 at byte offset 12, ",
@@ -132,7 +133,7 @@ def test_files_that_are_no_text(data: bytes, message: str) -> None:
 
 def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """Blank lines cannot be used to fill the memory."""
-    monkeypatch.setattr("flows.manifest.csv_rows.MAX_LINES", 10)
+    monkeypatch.setattr("flows.manifest.csv_text.MAX_LINES", 10)
 
     with pytest.raises(ManifestError, match=r"^pairs.csv: expected at most 10 lines, found more"):
         read_csv(b"a,b" + b"\n" * 11, "pairs.csv")
@@ -155,11 +156,11 @@ def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.text(alphabet='",\n\r ab;\t\0é', max_size=200))
 def test_any_text_is_read_to_its_end(text: str) -> None:
-    """Whatever the text, rows start on rising lines, never on blank ones, and have the header's width."""
+    """Whatever the text, rows start on rising lines, never on blank ones or on separators alone, and have the header's width."""
     file = read_csv(f"a,b,c\n{text}".encode(), "pairs.csv")
     found = list(file.rows((0, 1)))
     starts = [row.line for row in found]
-    filled = [number for number, line in enumerate(file.lines, start=1) if line.strip(" \t\r\n")]
+    filled = [number for number, line in enumerate(file.lines, start=1) if line.strip(" \t\r\n,")]
 
     assert starts == sorted(set(starts))
     assert set(starts) <= set(filled)
