@@ -4,7 +4,7 @@ import itertools
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Annotated, BinaryIO
+from typing import IO, Annotated
 
 import typer
 
@@ -78,7 +78,7 @@ def _check_options(options: dict[str, str], limits: Limits) -> None:
         raise OptionsError(f"--set {refused[0].column}=...: {refused[0].reason}")
 
 
-def _write(target: str | None, limits: Limits, write: Callable[[BinaryIO], int]) -> int:
+def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]) -> int:
     if target is None:
         stream = typer.get_binary_stream("stdout")
         rows = write(stream)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import BinaryIO
+from typing import IO
 
 from pydantic import ValidationError
 
@@ -133,7 +133,7 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def write_rows(stream: BinaryIO, pairs: Iterable[tuple[Picture, Picture]], settings: Mapping[str, str]) -> int:
+def write_rows(stream: IO[bytes], pairs: Iterable[tuple[Picture, Picture]], settings: Mapping[str, str]) -> int:
     """Write a manifest as it is made; how many rows it has."""
     writer = csv.writer(codecs.getwriter("utf-8")(stream), lineterminator="\n")
     writer.writerow(["id", "content", "style", FOLDER, *settings])

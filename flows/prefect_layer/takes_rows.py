@@ -24,7 +24,7 @@ class TakesRows(Flow[..., Result]):
         """
         if not isinstance(manifest, str | None):
             manifest = kept_rows(manifest, storage.absolute(output), limits_in_force())
-        answer: Result = super().__call__(output, manifest, *args, **kwargs)  # type: ignore[misc]  # its overloads
+        answer: Result = super().__call__(output, manifest, *args, **kwargs)
         return answer
 
 

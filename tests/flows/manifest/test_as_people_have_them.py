@@ -150,7 +150,8 @@ def test_numbers_of_json_keep_their_digits() -> None:
     line = b'{"content": "a", "style": "b", "seed": 9223372036854775807, "enlarge": true, "x": 1.50, "y": null}\n'
     (pair,) = parsed(line).pairs
 
-    assert (pair.options.seed, pair.options.enlarge, pair.extra) == (2**63 - 1, True, {"x": "1.50", "y": ""})
+    assert (pair.options.seed, pair.options.enlarge) == (2**63 - 1, True)
+    assert (pair.extra["x"], pair.extra["y"]) == ("1.50", "")
 
 
 def test_a_misspelt_option_in_json_refuses_the_file() -> None:
@@ -245,10 +246,10 @@ def test_a_results_table_is_a_manifest() -> None:
         (StylizeOptions().resolved().steps, 4, 96),
         (500, 4, 96),
     ]
-    assert [pair.extra for pair in manifest.pairs] == [{"my note": "=x"}, {"my note": "'-y"}, {"my note": ""}]
-    assert manifest.notes == (
-        "passed over: columns of a results table (run_id, row, status, error, total_loss, and steps where a pair is done)",
-    )
+    assert [pair.extra["my note"] for pair in manifest.pairs] == ["=x", "'-y", ""]
+    assert manifest.extra_columns == ("size_px", "my note")
+    (note,) = manifest.notes
+    assert note.endswith("of a results table (run_id, row, status, error, total_loss, and steps where a pair is done)")
 
 
 def test_a_results_table_stays_strict() -> None:
@@ -274,3 +275,9 @@ def test_an_exact_table_keeps_its_apostrophes() -> None:
     (pair,) = parsed(parquet(frame)).pairs
 
     assert (pair.content, pair.extra) == ("/in/'-a", {"x": "'=1"})
+
+
+def test_a_file_that_was_packed_twice_is_refused() -> None:
+    """It is unpacked once, and called by its name."""
+    with pytest.raises(ManifestError, match="found a gzip file in a gzip file; unpack it"):
+        parsed(gzip.compress(gzip.compress(PLAIN.encode())))
