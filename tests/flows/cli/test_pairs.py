@@ -7,6 +7,7 @@ from typer.testing import CliRunner, Result
 
 from flows import storage
 from flows.cli import app
+from flows.manifest.given import standard_input
 
 
 def nst(*arguments: str, given: bytes | None = None) -> Result:
@@ -19,6 +20,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
+    standard_input.cache_clear()
     return tmp_path
 
 
@@ -83,7 +85,8 @@ def test_the_operators_limits(pictures: Path, monkeypatch: pytest.MonkeyPatch) -
     """What may be read, written and asked for holds here too; a manifest of more rows than a run takes is told of."""
     limits = pictures / "limits.toml"
     limits.write_text(
-        f'read = ["{pictures}/in", "{pictures}/styles"]\nwrite = ["{pictures}/in"]\nmax_rows = 3\n[max_options]\nsize_px = 600\n'
+        f'read = ["{pictures}/in", "{pictures}/styles"]\nwrite = ["{pictures}/in"]\n'
+        "max_rows = 3\n[max_options]\nsize_px = 600\n"
     )
     monkeypatch.setenv("NST_LIMITS", str(limits))
 

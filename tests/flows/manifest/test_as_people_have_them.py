@@ -188,7 +188,7 @@ def test_the_types_of_a_parquet_file() -> None:
             "style": ["s", "s", "t"],
             "size_px": [64.0, None, 128.0],
             "enlarge": [True, False, True],
-            "style_weight": [0.5, 1e20, None],
+            "style_weight": [0.5, 1e10, None],
             "taken": pd.to_datetime(["2026-01-02", None, "2026-01-03"]),
         }
     )
@@ -197,7 +197,7 @@ def test_the_types_of_a_parquet_file() -> None:
     assert [pair.row for pair in pairs] == [1, 2, 3]
     assert [pair.options.size_px for pair in pairs] == [64, 512, 128]
     assert [pair.options.enlarge for pair in pairs] == [True, False, True]
-    assert [pair.options.style_weight for pair in pairs][:2] == [0.5, 1e20]
+    assert [pair.options.style_weight for pair in pairs][:2] == [0.5, 1e10]
     assert [pair.extra["taken"][:10] for pair in pairs] == ["2026-01-02", "", "2026-01-03"]
 
 
