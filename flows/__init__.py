@@ -12,7 +12,7 @@ From the top down; each room imports only what stands below it:
     runners/         where batches are done: processes of this machine, actors on a Ray cluster, or this process
     worker/          one batch on one device: load, stylize several pairs at once, commit
     output/          what a run leaves and finds again below OUT: records, lease, table, garbage
-    manifest/        CSV -> Manifest: every row a pair, or rejected with all that is wrong with it
+    manifest/        a table -> Manifest: every row a pair, or rejected with all that is wrong with it
     limits           what the operator allows: places, rows, bytes, options
     storage/         every byte read or written, local and S3 alike
     records          the frozen types that cross boundaries

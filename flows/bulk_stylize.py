@@ -14,11 +14,13 @@ from prefect.states import Completed, Failed
 
 from flows import storage
 from flows.environment import show_own_lines
+from flows.manifest.given import address_of
 from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
 from flows.prefect_layer.fan_out import fan_out
 from flows.prefect_layer.plain_errors import log_errors_plainly
+from flows.prefect_layer.takes_rows import takes_rows
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
@@ -40,9 +42,10 @@ prepare_embedded_server()
 
 def _run_name() -> str:
     manifest = flow_run.parameters.get("manifest") or flow_run.parameters.get("output") or ""
-    return f"stylize {printable(storage.name_of(storage.absolute(str(manifest))))}"
+    return f"stylize {printable(storage.name_of(address_of(str(manifest))))}"
 
 
+@takes_rows
 @flow(name="bulk-stylize", flow_run_name=_run_name, persist_result=False, retries=0)
 def bulk_stylize(
     output: str,
@@ -59,8 +62,9 @@ def bulk_stylize(
 
     Args:
         output: local folder or `s3://` prefix for images, records and tables.
-        manifest: CSV of content/style pairs, local or on S3; None takes the manifest and options of the output's
-            latest run, as a retry does.
+        manifest: address of a CSV, JSON lines or Parquet of content/style pairs, local or on S3; or a DataFrame, or a
+            list of dictionaries, whose relative addresses start from the current folder. None takes the manifest and
+            options of the output's latest run, as a retry does.
         options: for rows that do not say otherwise; without a manifest, those of the latest run.
         settings: backbone, device, precision; without a manifest, the backbone and precision of the latest run.
         selection: which rows; all of them by default.

@@ -102,13 +102,14 @@ class PairSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as read: `pairs` and `rejected` together are all its rows."""
+    """A manifest as read: `pairs` and `rejected` together are all its rows; `notes` say what was passed over."""
 
     uri: str
     sha256: str
     extra_columns: tuple[str, ...]
     pairs: tuple[PairSpec, ...]
     rejected: tuple[RejectedRow, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from flows.errors import (
     ServiceError,
     StorageError,
 )
+from flows.manifest.formats import stem_of
+from flows.manifest.given import STANDARD_INPUT
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
 
@@ -38,7 +40,7 @@ WIDEST = 120
 MANY = 12
 """Options that a command's help shows in one list; more are shown by theme."""
 
-ManifestArgument = Annotated[str, typer.Argument(help="CSV of content/style pairs, local or s3://.")]
+ManifestArgument = Annotated[str, typer.Argument(help="CSV, JSON lines or Parquet of pairs, local or s3://.")]
 OutputArgument = Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")]
 OutputOption = Annotated[
     str | None,
@@ -187,5 +189,6 @@ def version(
 
 def output_of(output: str | None, manifest: str) -> str:
     """The absolute address of a run's output, which is named after its manifest unless the user names it."""
-    name = storage.name_of(manifest)
-    return storage.absolute(output or os.path.join("runs", name.rpartition(".")[0] or name))
+    if output is None and manifest == STANDARD_INPUT:
+        raise OutputError("a manifest on standard input needs --output: it has no name to call the output by")
+    return storage.absolute(output or os.path.join("runs", stem_of(storage.name_of(manifest))))

@@ -40,7 +40,7 @@ def validate(
     Nothing is stylized.
     """
     chosen = validated(StylizeOptions, options)
-    _, loaded = load_manifest(storage.absolute(manifest), chosen, limits_in_force())
+    _, loaded = load_manifest(manifest, chosen, limits_in_force())
     problems = sorted([(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else []))
     bad_rows = {row for row, _ in problems}
     valid = [pair for pair in loaded.pairs if pair.row not in bad_rows]
@@ -48,12 +48,15 @@ def validate(
         told = {
             "manifest": loaded.uri,
             "rows": len(loaded.pairs) + len(loaded.rejected),
+            "notes": list(map(printable, loaded.notes)),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
             **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
         }
         typer.echo(json.dumps(told, indent=1))
     else:
         name = printable(storage.name_of(loaded.uri))
+        for note in loaded.notes:
+            typer.echo(printable(f"{name}: {note}"))
         for line in named(problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}"):
             typer.echo(line)
         checked = "in order, files there" if files else "in order"

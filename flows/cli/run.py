@@ -30,6 +30,7 @@ from flows.cli.options import options_from, settings_of, validated
 from flows.cli.streams import logged_to_terminal
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
+from flows.manifest.given import STANDARD_INPUT
 from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
@@ -68,7 +69,7 @@ def run(
     The same command again does only what is left.
     """
     chosen = validated(StylizeOptions, options)
-    address = storage.absolute(manifest)
+    address = manifest if manifest == STANDARD_INPUT else storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
     asked = Asked(output_of(output, address), address, chosen, settings_of(settings), selection)
     _run_flow(asked, Shown(quiet, json_lines, as_json))

@@ -14,9 +14,10 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, Limit, ManifestArgument, Only, OutputOption, output_of
 from flows.cli.options import options_from, settings_of, validated
-from flows.errors import LimitsError, OutputError
+from flows.errors import LimitsError, ManifestError, OutputError
 from flows.inbox.runs import RunState, error_of
 from flows.limits import VARIABLE, limits_in_force
+from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.prefect_layer import server as service
 from flows.prefect_layer.deployments import deployments_file
@@ -51,6 +52,8 @@ def submit(
     With --wait the exit codes of `nst run`, without 0 once it is queued.
     """
     chosen = validated(StylizeOptions, options)
+    if manifest == STANDARD_INPUT:
+        raise ManifestError("expected the address of a manifest, found '-': the service reads files alone")
     address = storage.absolute(manifest)
     if check:
         load_manifest(address, chosen, limits_in_force())

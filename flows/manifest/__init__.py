@@ -1,15 +1,25 @@
-"""A CSV -> Manifest: every row a pair, or rejected with all that is wrong with it.
+"""A table -> Manifest: every row a pair, or rejected with all that is wrong with it.
 
-load       from an address, within the operator's limits
-parse      CSV -> Manifest
-csv_rows   bytes -> a header and numbered rows
-columns    the header: which column sets what
-rows       a row's cells -> a pair
-pictures   which further pictures of a row go together
-refusals   rows that the operator's limits do not allow
-lookalikes which file a cell may have meant
-split      a manifest cut into parts
-ladder     a grid of settings as a manifest
+load         from an address or standard input, within the operator's limits
+given        what has no file of its own: standard input, rows of Python
+formats      bytes -> a table, by what they begin with
+table        what every format gives: a header and numbered rows
+csv_rows     CSV; csv_text is its bytes as text
+json_rows    JSON lines
+parquet_rows Parquet
+packed       what is in a gzip file
+cells        a typed value -> its cell
+passed_over  columns that ask for nothing, as in a results table that is handed in again
+parse        a table -> Manifest
+columns      the header: which column sets what
+rows         a row's cells -> a pair
+pictures     which further pictures of a row go together
+refusals     rows that the operator's limits do not allow
+lookalikes   which file a cell may have meant
+split        a manifest cut into parts
+ladder       a grid of settings as a manifest
+listing      the pictures of a folder, prefix or glob
+pairs        contents and styles as the rows of a manifest
 """
 
 from flows.manifest.load import load_manifest

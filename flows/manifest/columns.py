@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.errors import ManifestError
-from flows.manifest.csv_rows import CsvRow
+from flows.manifest.table import TableRow
 from flows.records import OTHER_PICTURES, RESULT_COLUMNS
 from flows.wording import named, shown
 from nst_core.options import StylizeOptions
@@ -46,7 +46,7 @@ class Column:
         return self.field is None or self.title.strip(" ") not in (*RESULT_COLUMNS, "id")
 
 
-def columns_of(header: CsvRow, name: str) -> tuple[Column, ...]:
+def columns_of(header: TableRow, name: str) -> tuple[Column, ...]:
     """The columns of the header of a manifest.
 
     Raises:
@@ -57,11 +57,12 @@ def columns_of(header: CsvRow, name: str) -> tuple[Column, ...]:
     return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
 
 
-def _problems(header: CsvRow) -> list[str]:
+def _problems(header: TableRow) -> list[str]:
     names = [title.strip(" ") for title in header.cells]
     missing = [column for column in REQUIRED_COLUMNS if column not in names]
     separator = max(";\t|", key=header.text.count)
-    if missing and header.text.count(separator) > header.text.count(","):
+    commas = header.text.count(",")
+    if missing and len(header.cells) <= commas + 1 and header.text.count(separator) > commas:
         return [f"expected commas, found {separator!r} as the separator; save it with commas"]
     if header.problem:
         return [f"the header cannot be read: {header.problem}"]

@@ -1,7 +1,9 @@
-"""CSV bytes -> a header and numbered rows. Knows nothing of pairs.
+"""CSV text -> a header and numbered rows. Knows nothing of pairs.
 
 A quote that is never closed would make a CSV reader swallow the rest of the file. Here it costs the one
 physical line it stands on: such a row is given back with its `problem`, and reading goes on at the next line.
+
+Between cells stands a comma, or the `;` or tab of a spreadsheet's locale where the header leaves no doubt.
 """
 
 import csv
@@ -12,46 +14,21 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from flows.errors import ManifestError
+from flows.manifest.csv_text import text_of_file
+from flows.manifest.table import TableRow
 
 MAX_ROW_LINES = 50
 """A quoted cell may hold line breaks, but a row of more lines than this is taken for an unclosed quote."""
 MAX_LINE_CHARS = 131_072
 """The csv module's own limit for one field."""
-MAX_LINES = 5_000_000
-"""Blank lines are free to write: this bounds the memory they take."""
 STRAY_QUOTE = "unclosed or stray quote: quote the whole cell, and write a quote inside it twice"
-SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: 'CSV UTF-8')"
-WORKBOOK = "save its sheet as 'CSV UTF-8'"
-UNPACK = "unpack it"
-OTHER_FILES = {
-    b"PK\x03\x04": f"an Excel workbook, or another zip archive; {WORKBOOK}",
-    b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {WORKBOOK}",
-    b"\x1f\x8b": f"a gzip file; {UNPACK}",
-    b"BZh": f"a bzip2 file; {UNPACK}",
-    b"\xfd7zXZ": f"an xz file; {UNPACK}",
-    b"\x28\xb5\x2f\xfd": f"a zstd file; {UNPACK}",
-    b"%PDF-": "a PDF document; export its table as CSV",
-    b"\x89PNG": "a PNG picture; name it in a manifest",
-    b"\xff\xd8\xff": "a JPEG picture; name it in a manifest",
-    b"PAR1": "a Parquet file; write it as CSV",
-}
-"""First bytes -> what such a file is, and what to do: files that are named .csv all the same."""
+BLANK_BEFORE_QUOTE = "a blank stands before the quote of a cell: remove blanks around the separators"
+SEPARATORS = ",;\t"
+TELLING = {"content", "style"}
+"""Columns that tell the separator: under one of them alone, a header has both."""
 
-_LINE_END = re.compile(rb"\r\n|\n|\r")
-
-
-@dataclass(frozen=True, slots=True)
-class CsvRow:
-    """One row, and the physical line (from 1) on which it starts.
-
-    `problem` says why it cannot be used: a stray quote or an endless line (then `cells` is empty), or another
-    number of cells than the header has. `text` is the physical line of a row with a problem.
-    """
-
-    line: int
-    cells: list[str]
-    problem: str | None = None
-    text: str = ""
+_SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
+"""What Excel takes for the separator, in a line before the header."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +36,53 @@ class CsvFile:
     """A CSV file cut into physical lines, with its first row read."""
 
     lines: list[str]
-    header: CsvRow
+    header: TableRow
     header_lines: int
+    separator: str = ","
+    notes: tuple[str, ...] = ()
+    is_guarded: bool = True
 
     def line_of_row(self, number: int) -> int | None:
-        """The line of the n-th row, where that is told without reading the others: none of the lines has a quote."""
+        """See `Table`: it is told where none of the lines has a quote."""
         first = self.header.line - 1 + self.header_lines
         if any('"' in line for line in self.lines):
             return None
-        filled = (index for index in range(first, len(self.lines)) if not _is_blank(self.lines[index]))
+        filled = (index for index in range(first, len(self.lines)) if not _is_blank(self.lines[index], self.separator))
         found = next(itertools.islice(filled, number - 1, None), None)
         return None if found is None else found + 1
 
-    def rows(self, one_line: Collection[int]) -> Iterator[CsvRow]:
-        """The rows under the header, in order, blank lines left out.
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:
+        """See `Table`. A line break in the `one_line` columns is a stray quote, even if the quotes happen to pair up.
 
-        Args:
-            one_line: indices of the columns whose cells never hold a line break. A line break there, or a
-                quote that is not written as CSV asks, is a stray quote, even if the quotes happen to pair up.
+        So is a quote there that is not written as CSV asks.
         """
-        index, width = self.header.line - 1 + self.header_lines, len(self.header.cells)
+        index = self.header.line - 1 + self.header_lines
         while index < len(self.lines):
-            if _is_blank(self.lines[index]):
+            if _is_blank(self.lines[index], self.separator):
                 index += 1
                 continue
-            row, line_count = _row_at(self.lines, index, width, one_line)
+            row, line_count = self._row_at(index, one_line)
             yield row
             index += line_count
+
+    def _row_at(self, index: int, one_line: Collection[int]) -> tuple[TableRow, int]:
+        """The row that starts at a line, and how many lines it takes."""
+        line = self.lines[index]
+        if problem := _length_problem(line):
+            return TableRow(index + 1, [], problem, line), 1
+        cells, line_count = _parsed(self.lines, index, self.separator) or ([], 0)
+        cells = _fitted(cells, self.header.cells)
+        text = line if line_count == 1 else "".join(self.lines[index : index + line_count])
+        width = len(self.header.cells)
+        wrong_width = len(cells) != width
+        if line_count == 0 or (line_count > 1 and wrong_width) or _has_stray_quote(cells, one_line, text):
+            has_blank = re.search(rf'(^|{self.separator})[ \t]+"', line)
+            return TableRow(index + 1, [], BLANK_BEFORE_QUOTE if has_blank else STRAY_QUOTE, line), 1
+        if wrong_width:
+            kind = {",": "comma", "\t": "tab"}.get(self.separator, "semicolon")
+            hint = f"; put quotes around a cell that holds a {kind}" if len(cells) > width else ""
+            return TableRow(index + 1, cells, f"expected {width} cells, found {len(cells)}{hint}", line), 1
+        return TableRow(index + 1, cells), line_count
 
 
 def read_csv(data: bytes, name: str) -> CsvFile:
@@ -94,32 +91,35 @@ def read_csv(data: bytes, name: str) -> CsvFile:
     Raises:
         ManifestError: it is empty, not UTF-8, or has too many lines.
     """
-    text = _decoded(data, name)
-    if text.count("\n") > MAX_LINES or text.count("\r") > MAX_LINES:
-        raise ManifestError(f"{name}: expected at most {MAX_LINES:,} lines, found more; split the file")
-    lines = list(io.StringIO(text, newline=""))
-    first = next((index for index, line in enumerate(lines) if not _is_blank(line)), None)
+    lines = list(io.StringIO(text_of_file(data, name), newline=""))
+    first = _first_filled(lines, 0)
+    said = _SEPARATOR_LINE.fullmatch(lines[first]) if first is not None else None
+    if first is not None and said:
+        first = _first_filled(lines, first + 1)
     if first is None:
         raise ManifestError(f"{name}: expected a header line and rows, found an empty file; write them")
     if problem := _length_problem(lines[first]):
-        return CsvFile(lines, CsvRow(first + 1, [], problem, lines[first]), 1)
-    cells, line_count = _parsed(lines, first) or ([], 1)
-    return CsvFile(lines, CsvRow(first + 1, cells, None if cells else STRAY_QUOTE, lines[first]), line_count)
+        return CsvFile(lines, TableRow(first + 1, [], problem, lines[first]), 1)
+    separator = said[1] if said else _separator(lines, first)
+    cells, line_count = _parsed(lines, first, separator) or ([], 1)
+    header = TableRow(first + 1, cells, None if cells else STRAY_QUOTE, lines[first])
+    return CsvFile(lines, header, line_count, separator)
 
 
-def _decoded(data: bytes, name: str) -> str:
-    if found := next((kind for start, kind in OTHER_FILES.items() if data.startswith(start)), None):
-        raise ManifestError(f"{name}: expected CSV text, found {found}")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise ManifestError(f"{name}: expected UTF-8 text, found UTF-16; {SAVE_AS_UTF8}")
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = len(_LINE_END.findall(data, 0, error.start)) + 1
-        raise ManifestError(
-            f"{name} line {line}: expected UTF-8 text, found byte 0x{data[error.start]:02X} at byte offset"
-            f" {error.start}, as in Latin-1 or Windows-1252 text; {SAVE_AS_UTF8}"
-        ) from error
+def _first_filled(lines: list[str], start: int) -> int | None:
+    return next((index for index in range(start, len(lines)) if not _is_blank(lines[index], "")), None)
+
+
+def _separator(lines: list[str], first: int) -> str:
+    """The one separator under which a header has what it must have; where there is a doubt, a comma if it has one."""
+    fitting = []
+    for separator in SEPARATORS:
+        cells, _ = _parsed(lines, first, separator) or ([], 1)
+        if {cell.strip(" ") for cell in cells} >= TELLING:
+            fitting.append(separator)
+    if len(fitting) == 1:
+        return fitting[0]
+    return "," if fitting or "," in lines[first] else max(SEPARATORS, key=lines[first].count)
 
 
 def _length_problem(line: str) -> str | None:
@@ -128,30 +128,28 @@ def _length_problem(line: str) -> str | None:
     return f"expected a line of at most {MAX_LINE_CHARS:,} characters, found {len(line):,}"
 
 
-def _is_blank(line: str) -> bool:
-    return not line.strip(" \t\r\n")
+def _is_blank(line: str, separator: str) -> bool:
+    """Whether a line says nothing: a spreadsheet writes an empty row as separators alone."""
+    return not line.strip(f" \t\r\n{separator}")
 
 
-def _row_at(lines: list[str], index: int, width: int, one_line: Collection[int]) -> tuple[CsvRow, int]:
-    """The row that starts at a line, and how many lines it takes."""
-    line = lines[index]
-    if problem := _length_problem(line):
-        return CsvRow(index + 1, [], problem, line), 1
-    cells, line_count = _parsed(lines, index) or ([], 0)
-    text = line if line_count == 1 else "".join(lines[index : index + line_count])
-    wrong_width = len(cells) != width
-    if line_count == 0 or (line_count > 1 and wrong_width) or _has_stray_quote(cells, one_line, text):
-        return CsvRow(index + 1, [], STRAY_QUOTE, line), 1
-    if wrong_width:
-        hint = "; put quotes around a cell that holds a comma" if len(cells) > width else ""
-        return CsvRow(index + 1, cells, f"expected {width} cells, found {len(cells)}{hint}", line), 1
-    return CsvRow(index + 1, cells), line_count
+def _fitted(cells: list[str], titles: list[str]) -> list[str]:
+    """A row without empty cells beyond the last column, and with those of columns without a name at its end.
+
+    Spreadsheets write such cells in some rows and leave them out in others.
+    """
+    width = len(titles)
+    if len(cells) > width and not any(map(str.strip, cells[width:])):
+        return cells[:width]
+    if 0 < len(cells) < width and not any(map(str.strip, titles[len(cells) :])):
+        return cells + [""] * (width - len(cells))
+    return cells
 
 
-def _parsed(lines: list[str], index: int) -> tuple[list[str], int] | None:
+def _parsed(lines: list[str], index: int, separator: str) -> tuple[list[str], int] | None:
     """The cells of the row that starts at a line, and how many lines it takes; None if a quote is open."""
     end = index + (MAX_ROW_LINES if '"' in lines[index] else 1)
-    reader = csv.reader(lines[index:end], strict=True)
+    reader = csv.reader(lines[index:end], delimiter=separator, strict=True)
     try:
         return next(reader), reader.line_num
     except csv.Error:

@@ -1,4 +1,4 @@
-"""CSV -> Manifest, with every bad row named. No I/O.
+"""A table -> Manifest, with every bad row named. No I/O.
 
 A file that cannot be used as a whole raises one ManifestError that names all that is wrong with its header.
 A row that cannot be used becomes a RejectedRow that names all that is wrong with its cells; the others go on.
@@ -12,8 +12,10 @@ from typing import Any
 from flows.errors import ManifestError
 from flows.limits import MAX_BYTES, MAX_ROWS
 from flows.manifest.columns import columns_of
-from flows.manifest.csv_rows import CsvFile, read_csv
+from flows.manifest.formats import read_table
+from flows.manifest.passed_over import pass_over
 from flows.manifest.rows import RowReader
+from flows.manifest.table import Table
 from flows.records import Manifest, PairSpec, RejectedRow
 from nst_core.options import StylizeOptions
 
@@ -33,7 +35,7 @@ def parse_manifest(
     """The manifest's pairs and its rejected rows.
 
     Args:
-        data: the CSV file, byte for byte.
+        data: the file, byte for byte, in any of the formats that are read.
         uri: its address, an absolute local path or `s3://bucket/key`; relative addresses start from its folder.
         defaults: the run's options; a row's own go on top.
         overrides: options that go on top of every row's own, as a retry may ask for.
@@ -46,26 +48,25 @@ def parse_manifest(
     name = uri.rstrip("/").rpartition("/")[2]
     if len(data) > max_bytes:
         raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
-    file = read_csv(data, name)
-    columns = columns_of(file.header, name)
+    table = pass_over(read_table(data, name, max_bytes))
+    columns = columns_of(table.header, name)
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
-    pairs: list[PairSpec] = []
-    rejected: list[RejectedRow] = []
     one_line = [index for index, column in enumerate(columns) if column.field]
-    pairs, rejected = _read(file, one_line, reader, name, max_rows)
+    pairs, rejected = _read(table, one_line, reader, name, max_rows)
     extra_columns = tuple(column.title for column in columns if column.rides_along)
-    return Manifest(uri, hashlib.sha256(data).hexdigest(), extra_columns, tuple(pairs), tuple(rejected))
+    digest = hashlib.sha256(data).hexdigest()
+    return Manifest(uri, digest, extra_columns, tuple(pairs), tuple(rejected), table.notes)
 
 
 def _read(
-    file: CsvFile, one_line: list[int], reader: RowReader, name: str, max_rows: int | None
+    table: Table, one_line: list[int], reader: RowReader, name: str, max_rows: int | None
 ) -> tuple[list[PairSpec], list[RejectedRow]]:
     """The pairs and the rejected rows of a file, within its bounds."""
-    if max_rows is not None and (line := file.line_of_row(max_rows + 1)) is not None:
+    if max_rows is not None and (line := table.line_of_row(max_rows + 1)) is not None:
         raise ManifestError(_too_many(name, line, max_rows))
     pairs: list[PairSpec] = []
     rejected: list[RejectedRow] = []
-    for row in file.rows(one_line):
+    for row in table.rows(one_line):
         if max_rows is not None and len(pairs) + len(rejected) == max_rows:
             raise ManifestError(_too_many(name, row.line, max_rows))
         outcome = reader.read(row)

@@ -74,7 +74,7 @@ class _Checks:
         ]
         key = id(pair.options)  # rows without options of their own share one object
         if key not in self._options:
-            self._options[key] = _option_errors(pair.options, self._limits.max_options)
+            self._options[key] = option_refusals(pair.options, self._limits.max_options)
         return (*errors, *self._options[key])
 
     def _place_problem(self, address: str) -> str | None:
@@ -88,7 +88,8 @@ class _Checks:
         return f"expected a picture of at most {most:,} bytes here, found {size:,}"
 
 
-def _option_errors(options: StylizeOptions, bounds: dict[str, float]) -> tuple[CellError, ...]:
+def option_refusals(options: StylizeOptions, bounds: dict[str, float]) -> tuple[CellError, ...]:
+    """What is wrong with the options of a pair where they are bounded."""
     errors = []
     for name, most in bounds.items():
         # Of a large picture the recipe's steps are fewer, but it may turn out smaller than asked for.

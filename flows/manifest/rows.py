@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
-from flows.manifest.csv_rows import CsvRow
 from flows.manifest.pictures import picture_errors
+from flows.manifest.table import TableRow
 from flows.records import OTHER_PICTURES, CellError, PairSpec, RejectedRow, short_digest
 from flows.storage.addresses import resolved_address
 from flows.wording import option_errors, shortened, shown
@@ -50,7 +50,7 @@ class RowReader:
         self._ids: dict[str, tuple[str, int]] = {}
         self._pairs: dict[str, int] = {}
 
-    def read(self, row: CsvRow) -> PairSpec | RejectedRow:
+    def read(self, row: TableRow) -> PairSpec | RejectedRow:
         """The row's pair, or all that is wrong with it."""
         if row.problem:
             return self._rejected(row, [CellError(None, shortened(row.text), row.problem)])
@@ -89,7 +89,7 @@ class RowReader:
         kept = {title: row.cells[index] for title, index in self._ride_along}
         return PairSpec(row.line, pair_id, content, style, chosen.options, kept, *cells_as_written, others)
 
-    def _rejected(self, row: CsvRow, errors: Sequence[CellError]) -> RejectedRow:
+    def _rejected(self, row: TableRow, errors: Sequence[CellError]) -> RejectedRow:
         cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}
         return RejectedRow(row.line, tuple(errors), cells)
 

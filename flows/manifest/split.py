@@ -11,6 +11,8 @@ from itertools import islice
 
 from flows import storage
 from flows.errors import ManifestError
+from flows.manifest.formats import read_table, stem_of
+from flows.manifest.table import Table
 
 LARGEST_BYTES = 4_000_000_000
 """Of the whole, which is held in memory."""
@@ -20,35 +22,33 @@ def split_manifest(address: str, parts: int, readable: storage.Places | None = N
     """Write the parts, and give back their addresses; parts of the same rows and number replace older ones.
 
     Raises:
-        ManifestError: if the file cannot be read as CSV, or has fewer rows than parts.
+        ManifestError: if the file cannot be read as a table, or has fewer rows than parts.
         StorageError: if it cannot be read, or the parts not written.
     """
     name = storage.name_of(address)
-    try:
-        text = storage.read(address, LARGEST_BYTES, within=readable).decode("utf-8-sig")
-        rows = sum(1 for row in _rows(text) if row) - 1
-        if rows < parts:
-            raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {max(0, rows)}")
-        reader = (row for row in _rows(text) if row)
-        header = next(reader)
-        written: list[tuple[str, int]] = []
-        for number in range(1, parts + 1):
-            # What is left, in equal shares: no two parts differ by more than one row.
-            share = math.ceil((rows - sum(count for _, count in written)) / (parts - number + 1))
-            part = _part_address(address, number, parts)
-            storage.replace(part, _as_csv([header, *islice(reader, share)]))
-            written.append((part, share))
-    except UnicodeDecodeError as error:
-        raise ManifestError(
-            f"{name}: expected UTF-8 text, found byte offset {error.start} in another encoding"
-        ) from error
-    except csv.Error as error:
-        raise ManifestError(f"{name}: cannot be read as CSV ({error}); `nst validate` names the rows") from error
+    table = read_table(storage.read(address, LARGEST_BYTES, within=readable), name, LARGEST_BYTES)
+    rows = sum(1 for _ in _rows(table, name))
+    if rows < parts:
+        raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {rows}")
+    reader = _rows(table, name)
+    written: list[tuple[str, int]] = []
+    for number in range(1, parts + 1):
+        # What is left, in equal shares: no two parts differ by more than one row.
+        share = math.ceil((rows - sum(count for _, count in written)) / (parts - number + 1))
+        part = _part_address(address, number, parts)
+        storage.replace(part, _as_csv([table.header.cells, *islice(reader, share)]))
+        written.append((part, share))
     return [part for part, _ in written]
 
 
-def _rows(text: str) -> Iterator[list[str]]:
-    return csv.reader(io.StringIO(text, newline=""), strict=True)
+def _rows(table: Table, name: str) -> Iterator[list[str]]:
+    """The cells of each row, those of another length as they are: a part is as wrong as the whole."""
+    if table.header.problem:
+        raise ManifestError(f"{name} line {table.header.line}: {table.header.problem}")
+    for row in table.rows(()):
+        if not row.cells:
+            raise ManifestError(f"{name} line {row.line}: {row.problem}; `nst validate` names all such rows")
+        yield row.cells
 
 
 def _as_csv(rows: list[list[str]]) -> bytes:
@@ -58,10 +58,10 @@ def _as_csv(rows: list[list[str]]) -> bytes:
 
 
 def _part_address(address: str, number: int, parts: int) -> str:
-    """`pairs.csv` -> `pairs.part-03-of-16.csv`.
+    """`pairs.csv` -> `pairs.part-03-of-16.csv`; a part is a CSV, whatever the whole is.
 
-    >>> _part_address("s3://bucket/pairs.csv", 3, 16)
+    >>> _part_address("s3://bucket/pairs.parquet", 3, 16)
     's3://bucket/pairs.part-03-of-16.csv'
     """
-    stem = address.removesuffix(".csv")
-    return f"{stem}.part-{number:0{len(str(parts))}}-of-{parts}.csv"
+    name = f"{stem_of(storage.name_of(address))}.part-{number:0{len(str(parts))}}-of-{parts}.csv"
+    return storage.join(storage.parent_of(address), name)

@@ -73,6 +73,8 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     ledger.save_snapshot(index)
     for pair_id, _ in sorted(index.imageless):
         logger.warning("%s: its record names an image that is not there; if it is asked for, it is made anew", pair_id)
+    for note in request.manifest.notes:
+        logger.info("%s: %s", printable(storage.name_of(request.manifest.uri)), printable(note))
     earlier = _earlier(request, ledger, index)
     plan = plan_run(
         request.manifest,

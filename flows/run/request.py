@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows import storage, stub
+from flows.errors import ManifestError
 from flows.limits import Limits, limits_in_force
+from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.output.latest import latest_manifest
@@ -27,7 +29,8 @@ class Asked:
 
     Attributes:
         output: local folder or `s3://` prefix.
-        manifest: its address; None takes the manifest and options of the output's latest run, as a retry does.
+        manifest: its address, or `-` for standard input; None takes the manifest and options of the output's latest
+            run, as a retry does.
         options: for rows that do not say otherwise; None takes the defaults.
         settings: None takes the defaults, or what decides the results of the latest run.
         overrides: without a manifest, options that go on top of those of every row that is done again.
@@ -81,6 +84,8 @@ def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
         OptionsError: if the overrides do not go with a row's own options, or not with a manifest.
     """
     limits = limits_in_force(strict=strict)
+    if strict and asked.manifest == STANDARD_INPUT:
+        raise ManifestError("expected the address of a manifest, found '-': a deployment has no standard input")
     output = storage.absolute(asked.output)
     limits.check_writable(output)
     request = _again(asked, output, limits) if asked.manifest is None else _anew(asked, asked.manifest, output, limits)
@@ -132,7 +137,7 @@ def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunReques
     if asked.overrides:
         raise OptionsError("overrides go with a run without a manifest; with one, give options")
     options = asked.options or StylizeOptions()
-    data, loaded = load_manifest(storage.absolute(manifest), options, limits)
+    data, loaded = load_manifest(manifest, options, limits)
     settings = asked.settings or RunSettings()
     return RunRequest(asked, output, data, loaded, options, settings, asked.selection, {}, limits)
 

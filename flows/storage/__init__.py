@@ -42,10 +42,12 @@ __all__ = [
     "read_with_version",
     "remove",
     "replace",
+    "replace_by",
     "shortfalls",
     "size",
     "swap",
     "temporary_files",
+    "tree",
 ]
 
 Input = TypeVar("Input")
@@ -64,8 +66,10 @@ class _Files(Protocol):
     def swap(self, address: str, version: str, data: bytes) -> bool: ...
     def create(self, address: str, data: bytes) -> bool: ...
     def replace(self, address: str, data: bytes) -> None: ...
+    def replace_by(self, address: str, path: str) -> None: ...
     def remove(self, address: str) -> None: ...
     def entries(self, folder: str) -> list[Entry]: ...
+    def tree(self, folder: str) -> list[Entry]: ...
     def identity(self, address: str, within: Places | None = None, /) -> str | None: ...
     def size(self, address: str) -> int: ...
 
@@ -111,6 +115,11 @@ def replace(address: str, data: bytes) -> None:
     _files(address).replace(address, data)
 
 
+def replace_by(address: str, path: str) -> None:
+    """Write a copy of a local file, whole, in place of what may be there: for what is too large to be held."""
+    _files(address).replace_by(address, path)
+
+
 def remove(address: str) -> None:
     """Remove a file; nothing happens if there is none."""
     _files(address).remove(address)
@@ -124,6 +133,11 @@ def names(folder: str) -> list[str]:
 def entries(folder: str) -> list[Entry]:
     """The files of a folder with their facts, sorted by name; none if there is no such folder."""
     return _files(folder).entries(folder)
+
+
+def tree(folder: str) -> list[Entry]:
+    """All files below a folder, named from there, sorted by name; none if there is no such folder."""
+    return _files(folder).tree(folder)
 
 
 def temporary_files(output: str) -> list[tuple[str, Entry]]:

@@ -3,9 +3,12 @@
 import hashlib
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace as changed
+from typing import BinaryIO
 
 from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
@@ -68,6 +71,12 @@ def replace(address: str, data: bytes) -> None:
         mounts.put(folder, temporary, os.path.basename(address))
 
 
+def replace_by(address: str, path: str) -> None:
+    """See `flows.storage.replace_by`."""
+    with open(path, "rb") as source, _written_beside(address, source) as (folder, temporary):
+        mounts.put(folder, temporary, os.path.basename(address))
+
+
 def remove(address: str) -> None:
     """See `flows.storage.remove`."""
     with named(address), suppress(FileNotFoundError), opened(os.path.dirname(address)) as folder:
@@ -84,6 +93,35 @@ def temporary_files(output: str) -> list[tuple[str, Entry]]:
 def entries(folder: str) -> list[Entry]:
     """See `flows.storage.entries`."""
     return _files(folder, LASTING_NAME)
+
+
+def tree(folder: str) -> list[Entry]:
+    """See `flows.storage.tree`. Links are followed, but not into a folder that they lie in."""
+    found = _below(folder, "", ()) if os.path.isdir(folder) else []
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def _below(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> list[Entry]:
+    with named(folder), os.scandir(folder) as listed:
+        facts = os.stat(folder)
+        found = list(listed)
+    here = (facts.st_dev, facts.st_ino)
+    if here in above:
+        return []
+    entries: list[Entry] = []
+    for one in found:
+        if _is_folder(one):
+            entries += _below(one.path, f"{prefix}{one.name}/", (*above, here))
+        elif LASTING_NAME.match(one.name) and (entry := _entry(one)):
+            entries.append(changed(entry, name=prefix + entry.name))
+    return entries
+
+
+def _is_folder(file: os.DirEntry[str]) -> bool:
+    try:
+        return file.is_dir()
+    except OSError:  # as in `_entry`
+        return False
 
 
 def _files(folder: str, name: re.Pattern[str]) -> list[Entry]:
@@ -124,14 +162,17 @@ def identity(address: str, within: Places | None = None) -> str | None:
 
 
 @contextmanager
-def _written_beside(address: str, data: bytes) -> Iterator[tuple[int, str]]:
+def _written_beside(address: str, data: bytes | BinaryIO) -> Iterator[tuple[int, str]]:
     """The folder of a file to be, and the name in it of one that holds its bytes and is on the disk."""
     temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
     with named_in_writing(address), made(os.path.dirname(address)) as folder:
         try:
             # What closing says counts too: there, some network file systems tell that a write came to nothing.
             with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=folder)) as file:
-                file.write(data)
+                if isinstance(data, bytes):
+                    file.write(data)
+                else:
+                    shutil.copyfileobj(data, file)
                 file.flush()
                 mounts.flush(file.fileno())
             yield folder, temporary

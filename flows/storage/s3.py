@@ -22,6 +22,7 @@ Result = TypeVar("Result")
 
 NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
 """For botocore: its tries and those of s3fs would multiply with ours, without a deadline."""
+LARGE_FILE_SECONDS = 1800.0
 WORTH_A_LISTING = 20
 """From so many objects of one folder on, listing them is cheaper than asking for each."""
 
@@ -71,6 +72,11 @@ def replace(address: str, data: bytes) -> None:
     _ask(address, lambda left: _filesystem().pipe_file(address, data, timeout=left))
 
 
+def replace_by(address: str, path: str) -> None:
+    """See `flows.storage.replace_by`: a large file goes in parts, which are an object once all are there."""
+    _ask(address, lambda left: _filesystem().put_file(path, address, timeout=left), LARGE_FILE_SECONDS)
+
+
 def remove(address: str) -> None:
     """See `flows.storage.remove`; S3 itself says nothing where there was nothing."""
     bucket, key = _split(address)
@@ -85,6 +91,17 @@ def entries(folder: str) -> list[Entry]:
     except NotFound:  # of the bucket
         return []
     found = [entry for page in pages for entry in page if entry.name]
+    return sorted(found, key=lambda entry: entry.name)
+
+
+def tree(folder: str) -> list[Entry]:
+    """See `flows.storage.tree`; what ends with a slash stands for a folder."""
+    bucket, prefix = _split(folder)
+    try:
+        pages = list(_pages(bucket, f"{prefix.rstrip('/')}/" if prefix else "", delimiter=""))
+    except NotFound:  # of the bucket
+        return []
+    found = [entry for page in pages for entry in page if entry.name and not entry.name.endswith("/")]
     return sorted(found, key=lambda entry: entry.name)
 
 
@@ -197,11 +214,11 @@ def _head(address: str, left: float) -> Any:
         raise
 
 
-def _pages(bucket: str, prefix: str, start_after: str = "") -> Iterator[list[Entry]]:
-    """The objects right below a prefix, page by page."""
+def _pages(bucket: str, prefix: str, start_after: str = "", delimiter: str = "/") -> Iterator[list[Entry]]:
+    """The objects right below a prefix, page by page; without a delimiter, all below it."""
     more: dict[str, str] = {"StartAfter": start_after} if start_after else {}
     while True:
-        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": "/"} | more
+        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter} | more
         page = _page(f"s3://{bucket}/{prefix}", functools.partial(_filesystem().call_s3, "list_objects_v2", **asked))
         yield [
             Entry(one["Key"][len(prefix) :], str(one["ETag"]), int(one["Size"]), one["LastModified"].timestamp())

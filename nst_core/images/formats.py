@@ -35,6 +35,11 @@ _FOREIGN_MAGIC = {
 }
 
 
+def endings() -> frozenset[str]:
+    """How the names of files of our formats end: `.jpg`, `.png`, ..."""
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS)
+
+
 def format_of(data: bytes) -> str | None:
     """The format that a file of ours begins like."""
     return next((kind for kind, magic in _OUR_MAGIC.items() if re.match(magic, data, re.DOTALL)), None)

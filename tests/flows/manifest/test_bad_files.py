@@ -51,7 +51,7 @@ ROWS: dict[str, Callable[[int], bytes]] = {
     "one id": lambda _: b"a,b,1\n",
     "bad options": lambda n: b"a%d,b,x%d\n" % (n, n),
     "NULs": lambda _: b"\0,\0,\0\n",
-    "empty cells": lambda _: b",,\n",
+    "empty cells": lambda _: b",,1\n",
     "too few cells": lambda _: b"a\n",
     "too many cells": lambda _: b"a,b,1,1,1\n",
     "mixed ends": lambda n: b"a,b\r" if n % 2 else b"a,b\r\n",
@@ -164,7 +164,6 @@ def test_a_row_of_a_thousand_bad_cells_is_told_in_few_words() -> None:
     [
         (b"PK\x03\x04\x14\x00", "an Excel workbook, or another zip archive; save its sheet as 'CSV UTF-8'"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
-        (b"\x1f\x8b\x08\x00", "a gzip file; unpack it"),
         (b"BZh91AY", "a bzip2 file"),
         (b"%PDF-1.7", "a PDF document"),
         (b"\xff\xd8\xff\xe0", "a JPEG picture"),

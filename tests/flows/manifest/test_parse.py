@@ -233,10 +233,9 @@ def test_manifest_columns_are_not_reserved() -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("content;style", "^pairs.csv line 1: expected commas, found ';' as the separator; save it with"),
-        ("content\tstyle", r"found '\\t' as the separator"),
         ("content|style|a,b", "found '|' as the separator"),
-        ('"content";"style"', "found ';' as the separator"),
+        ("content|style", "^pairs.csv line 1: expected commas, found '|' as the separator; save it with"),
+        ("content;stile", "expected a column 'style', found none: column 'stile' looks like 'style'"),
         ("content;,stile", "expected a column 'content', found none: column 'content;' looks like 'content'"),
         ("content", "^pairs.csv line 1: expected a column 'style', found none; add it to the header$"),
         ("a,b", "expected a column 'content', found none.*expected a column 'style', found none"),
@@ -261,7 +260,7 @@ def test_unusable_headers(header: str, message: str) -> None:
 def test_all_problems_of_the_header_are_told_at_once() -> None:
     """One message holds every problem of the header, so that one round of corrections is enough."""
     with pytest.raises(ManifestError) as caught:
-        parsed("contnet,Steps,device,row,x,x,\n")
+        parsed("contnet,Steps,device,row,x,x,\n1,2,3,4,5,6,7\n")
 
     for problem in (
         "expected a column 'content'",
@@ -299,7 +298,7 @@ def test_size_limits() -> None:
     ("data", "message"),
     [
         (b"", "^pairs.csv: .* found an empty file"),
-        ("content,style\n".encode("utf-16"), "^pairs.csv: .* found UTF-16"),
+        ("content,style\n".encode("utf-16")[:-1], "^pairs.csv: .* found a damaged one"),
         (b"content,style\na,caf\xe9\n", "^pairs.csv line 2: .* found byte 0xE9 at byte offset 19"),
     ],
 )

@@ -1,0 +1,108 @@
+"""`nst pairs`: from folders of pictures to a manifest that pairs them."""
+
+import itertools
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import IO, Annotated
+
+import typer
+
+from flows import storage
+from flows.limits import Limits, limits_in_force
+from flows.manifest.listing import Listing, pictures_of
+from flows.manifest.pairs import How, Pairing, keyed, parsed_settings, write_rows
+from flows.manifest.refusals import option_refusals
+from flows.wording import printable, shortened
+from nst_core.errors import OptionsError
+from nst_core.options import StylizeOptions
+
+MOST_ROWS = 10_000_000
+NAMED = 3
+"""Files that are named of those that are left out for one reason."""
+
+Place = Annotated[str, typer.Argument(help="Folder, s3:// prefix, glob in quotes, or one picture.")]
+
+
+def pairs(
+    contents: Place,
+    styles: Place,
+    *,
+    how: Annotated[
+        How, typer.Option(help="Every content with every style, one by one, or with random ones.")
+    ] = How.PRODUCT,
+    per_content: Annotated[
+        int | None, typer.Option(min=1, metavar="INTEGER", help="Random styles for each content, with --how sample.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="INTEGER", help="Of the random styles. [default: 0]")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="An option for every row; may be repeated."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="INTEGER", help="At most so many rows.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The manifest, local or s3://. [default: stdout]"),
+    ] = None,
+) -> None:
+    """Make a manifest of all pictures below two folders.
+
+    As a CSV with ids made of the paths, and the content's folder as a column.
+    """
+    limits, options = limits_in_force(), parsed_settings(settings or [])
+    _check_options(options, limits)
+    target = None if output is None else storage.absolute(output)
+    base = None if target is None else storage.parent_of(target)
+    found = [pictures_of(storage.absolute(place), base, limits) for place in (contents, styles)]
+    many, few = (keyed(listing.pictures) for listing in found)
+    pairing = Pairing(how, per_content, seed)
+    pairing.check(len(many), len(few))
+    rows = min(pairing.count(len(many), len(few)), limit or sys.maxsize)
+    if rows > MOST_ROWS:
+        raise OptionsError(f"expected at most {MOST_ROWS:,} rows, found {rows:,}: set a --limit, or --how sample")
+    made = itertools.islice(pairing.pairs(many, few), limit)
+    written = _write(target, limits, lambda stream: write_rows(stream, made, options))
+    _tell([contents, styles], found, written, limits)
+
+
+def _check_options(options: dict[str, str], limits: Limits) -> None:
+    """Refuse rows that no run here would take.
+
+    Raises:
+        OptionsError: with what is allowed.
+    """
+    chosen = StylizeOptions.model_validate(options).resolved()
+    if refused := option_refusals(chosen, limits.max_options):
+        raise OptionsError(f"--set {refused[0].column}=...: {refused[0].reason}")
+
+
+def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]) -> int:
+    if target is None:
+        stream = typer.get_binary_stream("stdout")
+        rows = write(stream)
+        stream.flush()
+        return rows
+    with limits.writing(storage.parent_of(target)), tempfile.NamedTemporaryFile() as file:
+        rows = write(file.file)
+        file.flush()
+        storage.replace_by(target, file.name)
+    return rows
+
+
+def _tell(places: list[str], found: list[Listing], rows: int, limits: Limits) -> None:
+    """Say on stderr what was made, and what was left out."""
+    for place, listing in zip(places, found, strict=True):
+        for reason, paths in listing.left_out.items():
+            left = f", and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
+            names = ", ".join(map(shortened, paths[:NAMED]))
+            _say(f"left out of {place}: {len(paths):,} {reason}: {names}{left}")
+    contents, styles = (len(listing.pictures) for listing in found)
+    _say(f"{rows:,} rows, of {contents:,} contents and {styles:,} styles")
+    if rows > limits.max_rows:
+        _say(f"a run takes {limits.max_rows:,} rows at most here: cut the manifest with `nst split`")
+
+
+def _say(line: str) -> None:
+    typer.echo(printable(line), err=True)

@@ -1,0 +1,58 @@
+"""The bytes of a text file -> its text, whatever marks programs put around it; or what it is in place of text."""
+
+import codecs
+import re
+
+from flows.errors import ManifestError
+
+SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: 'CSV UTF-8')"
+WORKBOOK = "save its sheet as 'CSV UTF-8'"
+UNPACK = "unpack it"
+OTHER_FILES = {
+    b"PK\x03\x04": f"an Excel workbook, or another zip archive; {WORKBOOK}",
+    b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {WORKBOOK}",
+    b"\x1f\x8b": f"a gzip file in a gzip file; {UNPACK}",
+    b"BZh": f"a bzip2 file; {UNPACK}",
+    b"\xfd7zXZ": f"an xz file; {UNPACK}",
+    b"\x28\xb5\x2f\xfd": f"a zstd file; {UNPACK}",
+    b"%PDF-": "a PDF document; export its table as CSV",
+    b"\x89PNG": "a PNG picture; name it in a manifest",
+    b"\xff\xd8\xff": "a JPEG picture; name it in a manifest",
+}
+"""First bytes -> what such a file is, and what to do: files that are named .csv all the same."""
+MAX_LINES = 5_000_000
+"""Blank lines are free to write: this bounds the memory they take."""
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_CTRL_Z = re.compile(r"(?<=[\r\n])\x1a[\r\n]*\Z")
+"""A last line of the end mark alone, as old tools of Windows write it."""
+
+
+def text_of_file(data: bytes, name: str) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark as Excel's 'Unicode text' is.
+
+    Raises:
+        ManifestError: it is no such text, or has too many lines.
+    """
+    if found := next((kind for start, kind in OTHER_FILES.items() if data.startswith(start)), None):
+        raise ManifestError(f"{name}: expected CSV text, found {found}")
+    text = _CTRL_Z.sub("", _decoded(data, name).lstrip("\ufeff"))
+    if text.count("\n") > MAX_LINES or text.count("\r") > MAX_LINES:
+        raise ManifestError(f"{name}: expected at most {MAX_LINES:,} lines, found more; split the file")
+    return text
+
+
+def _decoded(data: bytes, name: str) -> str:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"{name}: expected UTF-16 text, found a damaged one; {SAVE_AS_UTF8}") from error
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = len(_LINE_END.findall(data, 0, error.start)) + 1
+        raise ManifestError(
+            f"{name} line {line}: expected UTF-8 text, found byte 0x{data[error.start]:02X} at byte offset"
+            f" {error.start}, as in Latin-1 or Windows-1252 text; {SAVE_AS_UTF8}"
+        ) from error

@@ -1,0 +1,41 @@
+"""Bytes -> a table, by what they begin with: a name may be anything, and the copy that a run keeps has its own."""
+
+import re
+
+from flows.manifest import packed, parquet_rows
+from flows.manifest.csv_rows import read_csv
+from flows.manifest.json_rows import read_json_lines
+from flows.manifest.table import Table
+
+_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*\{)')
+"""Of an object, or of a list of them; no header of a CSV begins so."""
+
+
+def read_table(data: bytes, name: str, max_bytes: int) -> Table:
+    """A manifest's table: CSV, JSON lines or Parquet, each perhaps packed by gzip.
+
+    Args:
+        data: of the file.
+        name: of it, for messages.
+        max_bytes: that may be in it; what is packed counts unpacked.
+
+    Raises:
+        ManifestError: it is none of these, damaged, or too large.
+    """
+    if data.startswith(packed.MAGIC):
+        data = packed.unpacked(data, name, max_bytes)
+    if data.startswith(parquet_rows.MAGIC):
+        return parquet_rows.read_parquet(data, name, max_bytes)
+    if _JSON.match(data):
+        return read_json_lines(data, name, max_bytes)
+    return read_csv(data, name)
+
+
+def stem_of(name: str) -> str:
+    """A manifest's name without its ending.
+
+    >>> stem_of("pairs.csv.gz"), stem_of("pairs.v2.parquet"), stem_of("pairs")
+    ('pairs', 'pairs.v2', 'pairs')
+    """
+    name = name.removesuffix(".gz")
+    return name.rpartition(".")[0] or name

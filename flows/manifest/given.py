@@ -1,0 +1,108 @@
+"""Manifests that come without a file of their own: on standard input, and as rows of Python."""
+
+import csv
+import functools
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from flows import storage
+from flows.errors import ManifestError
+from flows.limits import Limits
+from flows.manifest.cells import cell_of
+from flows.manifest.columns import REQUIRED_COLUMNS
+from flows.records import OTHER_PICTURES
+from flows.storage.addresses import resolved_address
+
+STANDARD_INPUT = "-"
+NAME = "standard-input"
+"""What it is called in messages; relative addresses in it start from the current folder."""
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """What is used of a pandas DataFrame."""
+
+    columns: Any
+
+    def itertuples(self, *, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
+        """Its rows."""
+
+
+Rows = Frame | Sequence[Mapping[str, Any]]
+"""A manifest as Python has it."""
+
+
+def address_of(manifest: str) -> str:
+    """The absolute address of a manifest as it is typed; `-` is standard input.
+
+    Raises:
+        NotAllowed: if it is none.
+    """
+    return os.path.join(os.getcwd(), NAME) if manifest == STANDARD_INPUT else storage.absolute(manifest)
+
+
+@functools.cache
+def standard_input(max_bytes: int) -> bytes:
+    """All of standard input: read once, and given whenever it is asked for.
+
+    Raises:
+        ManifestError: if it is more than may be.
+    """
+    data = sys.stdin.buffer.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ManifestError(f"{NAME}: expected at most {max_bytes:,} bytes, found more; split it")
+    return data
+
+
+def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
+    """The address of a CSV in the output that says what rows of Python say, written now.
+
+    Its relative addresses, which start from the current folder, are written in full.
+
+    Raises:
+        ManifestError: if these are no rows, or two values cannot be told apart.
+        StorageError: if it cannot be written.
+    """
+    data = csv_of(rows)
+    address = storage.join(output, "_nst", "given", f"{hashlib.sha256(data).hexdigest()[:16]}.csv")
+    with limits.writing(output):
+        storage.replace(address, data)
+    return address
+
+
+def csv_of(rows: Rows) -> bytes:
+    """Rows of Python as a CSV.
+
+    Raises:
+        ManifestError: if these are no rows.
+    """
+    if isinstance(rows, Frame):
+        titles = list(map(str, rows.columns))
+        lines: Iterable[Sequence[Any]] = rows.itertuples(index=False, name=None)
+    elif isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
+        titles = list(map(str, dict.fromkeys(name for row in rows for name in row)))
+        lines = ([row.get(title) for title in titles] for row in rows)
+    else:
+        raise ManifestError(
+            f"expected a manifest's address, a DataFrame or a list of rows (dictionaries), found {type(rows).__name__}"
+        )
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(titles)
+    pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
+    for line in lines:
+        cells = map(cell_of, line)
+        writer.writerow([_in_full(cell) if index in pictures else cell for index, cell in enumerate(cells)])
+    return buffer.getvalue().encode()
+
+
+def _in_full(cell: str) -> str:
+    """A picture's address in full; one that is none is left as it is, for the manifest's reader to refuse."""
+    try:
+        return resolved_address(cell.strip(" "), os.getcwd())
+    except ValueError:
+        return cell

@@ -1,0 +1,108 @@
+"""JSON lines -> a header and numbered rows: each line an object, its names the columns. Knows nothing of pairs."""
+
+import itertools
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flows.errors import ManifestError
+from flows.manifest.cells import cell_of
+from flows.manifest.csv_text import text_of_file
+from flows.manifest.table import TableRow
+
+WANTED = "expected an object of names and texts or numbers on each line"
+MOST_NAMES = 10_000
+"""Different names in a file; more are no columns, and are not looked for."""
+
+
+@dataclass(frozen=True)
+class JsonLines:
+    """A file of objects, with their names as the header."""
+
+    lines: list[str]
+    header: TableRow
+    notes: tuple[str, ...] = ()
+    is_guarded: bool = False
+
+    def line_of_row(self, number: int) -> int | None:
+        """See `Table`."""
+        filled = (index for index, line in enumerate(self.lines, start=1) if line.strip())
+        return next(itertools.islice(filled, number - 1, None), None)
+
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # as a table's
+        """See `Table`; a name that an object does not have is an empty cell."""
+        for number, line in enumerate(self.lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                found = _object_of(line)
+            except ValueError as error:
+                yield TableRow(number, [], str(error), line)
+                continue
+            cells = [found.get(title, "") for title in self.header.cells]
+            if any(cells):
+                yield TableRow(number, cells)
+
+
+def read_json_lines(data: bytes, name: str, max_bytes: int) -> JsonLines:
+    """The file, ready for its rows to be read.
+
+    Raises:
+        ManifestError: it is no text, no JSON lines, or has more cells than it may have bytes.
+    """
+    text = text_of_file(data, name)
+    if text.lstrip().startswith("["):
+        raise ManifestError(f"{name}: {WANTED}, found a list of them; write each on a line of its own, without commas")
+    lines = text.split("\n")
+    names: dict[str, None] = {}
+    first_problem = None
+    for line in filter(str.strip, lines):
+        try:
+            names |= dict.fromkeys(_object_of(line))
+        except ValueError as error:
+            first_problem = first_problem or str(error)
+        if len(names) > MOST_NAMES:
+            break
+    if len(lines) * len(names) > max_bytes:
+        raise ManifestError(f"{name}: expected at most {max_bytes:,} cells, found more; split it")
+    return JsonLines(lines, TableRow(1, list(names), None if names else first_problem))
+
+
+def _object_of(line: str) -> dict[str, str]:
+    """The cells of a line by their names.
+
+    Raises:
+        ValueError: it is no such object; the message says why.
+    """
+    try:
+        # Numbers stay as they are written: a seed may need all of its digits.
+        found = json.loads(line, parse_int=str, parse_float=str, object_pairs_hook=_told_apart)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{WANTED}, found no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{WANTED}, found {_kind(found)}")  # noqa: TRY004  # of the file, not of our own
+    if wrong := next((name for name, value in found.items() if isinstance(value, dict | list)), None):
+        raise ValueError(f"{wrong!a}: expected a text or a number, found {_kind(found[wrong])}")
+    if not f"{line}".isascii() or "\\u" in line:
+        _check_letters(found)
+    return {name: cell_of(value) for name, value in found.items()}
+
+
+def _told_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
+        raise ValueError(f"{twice!a} is there twice: keep one of the two")
+    return found
+
+
+def _check_letters(found: dict[str, Any]) -> None:
+    try:
+        "".join(map(str, itertools.chain(*found.items()))).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("expected text, found half of a letter (a lone surrogate); write it anew as UTF-8") from error
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, dict) else "a single value"

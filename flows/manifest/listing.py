@@ -1,0 +1,133 @@
+"""The pictures of a folder, prefix or glob, each with the cell that names it in a manifest, and what was left out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flows import storage
+from flows.errors import ManifestError, NotFound
+from flows.limits import Limits, is_within
+from flows.manifest.columns import CONTROL_CHARACTER
+from flows.manifest.rows import MAX_CELL_CHARS
+from flows.storage.addresses import resolved_address
+from flows.storage.globs import Glob, glob_of
+from flows.storage.places import is_below
+from nst_core.images.formats import endings
+
+NO_PICTURE = "not a picture by its name"
+HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A picture: its path from where the search began, and the cell that names it."""
+
+    path: str
+    cell: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pictures of a place, sorted by path.
+
+    Attributes:
+        left_out: reason -> the paths of files that are not among them.
+    """
+
+    pictures: list[Found]
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+
+
+def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
+    """All pictures below a folder or an `s3://` prefix, those that a glob means, or the one that an address names.
+
+    Args:
+        place: an absolute address, or one with `*`, `?`, `[` or `**` in it.
+        base: the folder of the manifest that will name them; None has them named in full.
+        limits: that hold: what may not be read, or is too large, is left out.
+
+    Raises:
+        ManifestError: if there is no picture.
+        NotAllowed: if the limits keep the place closed.
+        StorageError: if it cannot be listed.
+    """
+    root, entries = _entries(place, limits)
+    pictures: list[Found] = []
+    left_out: dict[str, list[str]] = {}
+    known = endings()
+    for entry in entries:
+        address = storage.join(root, entry.name)
+        reason = _reason_by_name(entry.name, known) or _reason_by_limits(address, entry.size, limits)
+        cell = "" if reason else _cell_of(address, base)
+        if reason or not cell:
+            left_out.setdefault(reason or _reason_by_address(address), []).append(entry.name)
+        else:
+            pictures.append(Found(entry.name, cell))
+    if not pictures:
+        there = f"; {sum(map(len, left_out.values())):,} other files are there" if left_out else ""
+        raise ManifestError(f"{place}: expected pictures ({' '.join(sorted(known))}), found none{there}")
+    return Listing(pictures, left_out)
+
+
+def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry]]:
+    """Where the search begins, and the files that were found; a folder may have a name that looks like a glob."""
+    glob = glob_of(place)
+    limits.check_readable(glob.folder if glob else place)
+    if found := storage.tree(place):
+        return place, found
+    if glob:
+        return glob.folder, list(_fitting(glob))
+    try:
+        size = storage.size(place)
+    except NotFound as error:
+        raise ManifestError(
+            f"{place}: expected a folder, an s3:// prefix, a glob or a picture, found nothing of that name"
+        ) from error
+    return storage.parent_of(place), [storage.Entry(storage.name_of(place), "", size, 0.0)]
+
+
+def _fitting(glob: Glob) -> Iterator[storage.Entry]:
+    return (entry for entry in storage.tree(glob.folder) if glob.fits(entry.name))
+
+
+def _reason_by_name(path: str, known: frozenset[str]) -> str | None:
+    if any(part.startswith(".") for part in path.split("/")):
+        return HIDDEN
+    name = path.rpartition("/")[2]
+    return None if f".{name.rpartition('.')[2].lower()}" in known and "." in name else NO_PICTURE
+
+
+def _reason_by_limits(address: str, size: int, limits: Limits) -> str | None:
+    if limits.max_image_bytes is not None and size > limits.max_image_bytes:
+        return f"of more than {limits.max_image_bytes:,} bytes, which is the most here"
+    if limits.readable is not None and not is_within(address, limits.readable):
+        return "a link to where nothing may be read here"
+    return None
+
+
+def _reason_by_address(address: str) -> str:
+    """Why no cell names a file."""
+    if CONTROL_CHARACTER.search(address):
+        return "with a control character in its name, which no manifest can hold; rename it"
+    try:
+        resolved_address(address, "/")
+    except ValueError as error:
+        return f"of a name that no manifest can hold: {error}"
+    return "of a name that no manifest can hold: it is too long, or a blank stands at its end"
+
+
+def _cell_of(address: str, base: str | None) -> str:
+    """The cell that is read as an address, relative to the manifest where it lies above; empty where there is none."""
+    cells = [address]
+    if base is not None and is_below(address, (base,)):
+        relative = address[len(base.rstrip("/")) + 1 :]
+        cells = [relative, f"./{relative}", address]  # a name may begin as a scheme does, with a blank or a '~'
+    return next((cell for cell in cells if _means(cell, address, base or "/")), "")
+
+
+def _means(cell: str, address: str, base: str) -> bool:
+    if len(cell) > MAX_CELL_CHARS or CONTROL_CHARACTER.search(cell):
+        return False
+    try:
+        return resolved_address(cell.strip(" "), base) == address
+    except ValueError:
+        return False

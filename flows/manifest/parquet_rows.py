@@ -1,0 +1,96 @@
+"""Parquet -> a header and numbered rows of text, in bounded parts. Knows nothing of pairs.
+
+pyarrow is imported where there is such a file, and nowhere else.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from flows.errors import ManifestError
+from flows.manifest.cells import cell_of
+from flows.manifest.table import TableRow
+
+MAGIC = b"PAR1"
+ROWS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """A Parquet file with its schema read; its rows are counted from 1."""
+
+    file: Any
+    name: str
+    header: TableRow
+    max_bytes: int
+    notes: tuple[str, ...] = ()
+    is_guarded: bool = False
+
+    def line_of_row(self, number: int) -> int | None:
+        """See `Table`."""
+        return number if number <= self.file.metadata.num_rows else None
+
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # as a table's
+        """See `Table`."""
+        number = letters = 0
+        for columns in self._parts():
+            letters += sum(len(cell) for column in columns for cell in column)
+            if letters > self.max_bytes:
+                raise ManifestError(f"{self.name}: expected at most {self.max_bytes:,} letters, found more; split it")
+            for number, cells in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020  # goes on
+                if any(cells):
+                    yield TableRow(number, list(cells))
+
+    def _parts(self) -> Iterator[list[list[str]]]:
+        """The cells of some rows, column by column."""
+        with _readable(self.name):
+            for batch in self.file.iter_batches(ROWS_AT_ONCE, use_threads=False):
+                yield [_cells(column) for column in batch.columns]
+
+
+def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
+    """The file, ready for its rows to be read.
+
+    Raises:
+        ManifestError: it is damaged, has a column that is neither text nor numbers, or is larger than it may be.
+    """
+    import pyarrow as pa  # here, as it takes longer to import than most manifests to be read
+    from pyarrow import parquet
+
+    with _readable(name):
+        plain = parquet.ParquetFile(pa.BufferReader(data))
+        texts = [field.name for field in plain.schema_arrow if pa.types.is_string(field.type)]
+        # As a dictionary, a text that is in many rows is there once.
+        file = parquet.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
+    facts, fields = file.metadata, list(file.schema_arrow)
+    if nested := next((field for field in fields if pa.types.is_nested(field.type)), None):
+        raise ManifestError(f"{name}: column {nested.name!a}: expected texts or numbers, found {nested.type}")
+    held = sum(facts.row_group(index).total_byte_size for index in range(facts.num_row_groups))
+    if max(held, facts.num_rows * len(fields)) > max_bytes:
+        raise ManifestError(
+            f"{name}: expected at most {max_bytes:,} bytes and cells when unpacked, found more; split it"
+        )
+    return ParquetRows(file, name, TableRow(1, [field.name for field in fields]), max_bytes)
+
+
+def _cells(column: Any) -> list[str]:
+    import pyarrow as pa  # as above
+
+    if pa.types.is_dictionary(column.type):
+        words = _cells(column.dictionary)
+        return ["" if index is None else words[index] for index in column.indices.to_pylist()]
+    if not pa.types.is_floating(column.type):
+        column = column.cast(pa.string())
+    return [cell_of(value) for value in column.to_pylist()]
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    import pyarrow as pa  # as above
+
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ManifestError(f"{name}: expected a Parquet file, found what cannot be read as one ({reason})") from error

@@ -1,0 +1,105 @@
+"""Columns that ask for nothing are passed over: those of our own results table, and those that are empty.
+
+A results table that is handed in again, as it is or filtered, is a manifest: its `pair_id` is the `id`, and what a run
+found out is left alone. Of a pair that is done, `steps` are those that it took; of any other, those that are asked for.
+"""
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
+from flows.manifest.table import Table, TableRow
+from flows.wording import as_plain_text
+
+
+def pass_over(table: Table) -> Table:
+    """The table without the columns that ask for nothing.
+
+    Raises:
+        ManifestError: as reading its rows does.
+    """
+    titles = [title.strip(" ") for title in table.header.cells]
+    if table.header.problem or len(titles) > MAX_COLUMNS:
+        return table
+    names = [_unguarded(title) if table.is_guarded else title for title in titles]
+    if is_results_table(names):
+        table = _ResultsTable.of(table, names)
+        names = [title.strip(" ") for title in table.header.cells]
+    nameless = {index for index, name in enumerate(names) if not name}
+    if nameless and not any(_are_filled(row, nameless) for row in table.rows(())):
+        kept = tuple(index for index in range(len(names)) if index not in nameless)
+        return _Fewer(table, kept, "empty columns without a name")
+    return table
+
+
+def _are_filled(row: TableRow, columns: Collection[int]) -> bool:
+    return any(row.cells[index].strip() for index in columns if index < len(row.cells))
+
+
+def is_results_table(names: Collection[str]) -> bool:
+    """Whether a header is that of a results table: it has `status`, and more that only such a table has."""
+    return "status" in names and sum(name in RESERVED_COLUMNS for name in set(names)) > 1
+
+
+@dataclass(frozen=True)
+class _Fewer:
+    """A table of some columns of another."""
+
+    table: Table
+    kept: tuple[int, ...]
+    what: str
+
+    @property
+    def header(self) -> TableRow:
+        return self._narrow(self.table.header)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (*self.table.notes, f"passed over: {self.what}")
+
+    @property
+    def is_guarded(self) -> bool:
+        return self.table.is_guarded
+
+    def line_of_row(self, number: int) -> int | None:
+        return self.table.line_of_row(number)
+
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:
+        wanted = {self.kept[index] for index in one_line}
+        return map(self._narrow, self.table.rows(wanted))
+
+    def _narrow(self, row: TableRow) -> TableRow:
+        cells = [row.cells[index] for index in self.kept if index < len(row.cells)]
+        return dataclasses.replace(row, cells=cells)
+
+
+@dataclass(frozen=True)
+class _ResultsTable(_Fewer):
+    """A results table as a manifest."""
+
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, table: Table, names: list[str]) -> "_ResultsTable":
+        renamed = tuple("id" if name == "pair_id" and "id" not in names else name for name in names)
+        kept = tuple(index for index, name in enumerate(renamed) if name not in RESERVED_COLUMNS)
+        left = ", ".join(name for name in renamed if name in RESERVED_COLUMNS)
+        steps = ", and steps where a pair is done" if "steps" in names else ""
+        return cls(table, kept, f"columns of a results table ({left}{steps})", renamed)
+
+    @property
+    def header(self) -> TableRow:
+        return self._narrow(dataclasses.replace(self.table.header, cells=list(self.names)))
+
+    def _narrow(self, row: TableRow) -> TableRow:
+        cells = [_unguarded(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
+        told = dict(zip(self.names, cells, strict=False))
+        if told.get("status") == "succeeded" and "steps" in told:
+            cells[self.names.index("steps")] = ""
+        return super()._narrow(dataclasses.replace(row, cells=cells))
+
+
+def _unguarded(cell: str) -> str:
+    """A cell without the `'` that keeps a spreadsheet from running it."""
+    return cell[1:] if cell.startswith("'") and as_plain_text(cell[1:]) == cell else cell

@@ -1,0 +1,103 @@
+"""flows.manifest.given: rows of Python become a CSV in the output, and `-` is standard input, read once."""
+
+import io
+import os
+import sys
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flows import storage
+from flows.errors import ManifestError, NotAllowed
+from flows.limits import Limits
+from flows.manifest import given, load_manifest
+from flows.manifest.cells import cell_of
+from flows.manifest.given import csv_of, kept_rows
+from nst_core.options import StylizeOptions
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("a", "a"),
+        (None, ""),
+        (float("nan"), ""),
+        (pd.NA, ""),
+        (pd.NaT, ""),
+        (True, "true"),
+        (np.bool_(False), "false"),
+        (7, "7"),
+        (np.int64(2**63 - 1), "9223372036854775807"),
+        (512.0, "512"),
+        (0.1, "0.1"),
+        (np.float64(0.25), "0.25"),
+        (1e300, "1e+300"),
+        (float("inf"), "inf"),
+        (PurePosixPath("/a/b.jpg"), "/a/b.jpg"),
+    ],
+)
+def test_a_value_is_the_cell_that_says_it(value: Any, cell: str) -> None:
+    """Nothing is an empty cell, and whole numbers have no fraction."""
+    assert cell_of(value) == cell
+
+
+def test_a_frame_and_a_list_of_rows_are_the_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative addresses start from the current folder; it is kept in the output, whole, under a name of its own."""
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        {"content": "in/a.jpg", "style": "s3://b/s.png", "size_px": 64, "note": 'x, "y"'},
+        {"content": PurePosixPath("/in/b.jpg"), "style": "s.png", "style_2": "t.png", "steps": 3},
+    ]
+    kept = kept_rows(pd.DataFrame(rows, index=[7, 9]), f"{tmp_path}/out", Limits())
+    _, manifest = load_manifest(kept, StylizeOptions(), Limits())
+
+    assert storage.read(kept).decode() == (
+        "content,style,size_px,note,style_2,steps\n"
+        f'{tmp_path}/in/a.jpg,s3://b/s.png,64,"x, ""y""",,\n'
+        f"/in/b.jpg,{tmp_path}/s.png,,,{tmp_path}/t.png,3\n"
+    )
+    assert kept_rows(rows, f"{tmp_path}/out", Limits()) == kept
+    assert os.listdir(tmp_path / "out" / "_nst" / "given") == [os.path.basename(kept)]
+    assert [pair.options.size_px for pair in manifest.pairs] == [64, 512]
+
+
+def test_bad_rows_of_python_are_left_to_the_reader(tmp_path: Path) -> None:
+    """An address that is none is kept as it is, and named with its row."""
+    kept = kept_rows([{"content": "http://x/a.jpg", "style": ""}], str(tmp_path), Limits())
+    _, manifest = load_manifest(kept, StylizeOptions(), Limits())
+
+    assert [error.column for error in manifest.rejected[0].errors] == ["content", "style"]
+
+
+@pytest.mark.parametrize("rows", [7, [("a", "b")], {"content": ["a"]}, b"content,style\n"])
+def test_what_is_no_table_is_refused(rows: Any) -> None:
+    """With what it could be."""
+    with pytest.raises(ManifestError, match="expected a manifest's address, a DataFrame or a list of rows"):
+        csv_of(rows)
+
+
+def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
+    """The operator's limits hold for the file too."""
+    with pytest.raises(NotAllowed):
+        kept_rows([{"content": "a", "style": "b"}], str(tmp_path / "out"), Limits(write=(str(tmp_path / "else"),)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same bytes for whoever asks in this process; relative addresses start from the current folder."""
+    monkeypatch.chdir(tmp_path)
+    given.standard_input.cache_clear()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"content,style\na.jpg,s.jpg\n")))
+    data, manifest = load_manifest("-", StylizeOptions(), Limits())
+
+    assert load_manifest("-", StylizeOptions(), Limits())[0] == data == b"content,style\na.jpg,s.jpg\n"
+    assert manifest.pairs[0].content == f"{tmp_path}/a.jpg"
+    given.standard_input.cache_clear()
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"x" * 11)))
+    with pytest.raises(ManifestError, match="standard-input: expected at most 10 bytes, found more"):
+        load_manifest("-", StylizeOptions(), Limits(max_manifest_bytes=10))
+    given.standard_input.cache_clear()

@@ -1,0 +1,323 @@
+"""flows.manifest.pairs and listing: from folders to a manifest in which every row is a pair."""
+
+import csv
+import io
+import itertools
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows import storage
+from flows.errors import ManifestError, NotAllowed
+from flows.limits import Limits
+from flows.manifest import parse_manifest
+from flows.manifest.listing import Found, Listing, pictures_of
+from flows.manifest.pairs import How, Pairing, Picture, keyed, parsed_settings, write_rows
+from flows.manifest.rows import ID_PATTERN
+from nst_core.errors import OptionsError
+from nst_core.options import StylizeOptions
+
+NO_LIMITS = Limits()
+
+
+def touched(folder: Path, *names: str) -> str:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return str(folder)
+
+
+def paths(listing: Listing) -> list[str]:
+    return [one.path for one in listing.pictures]
+
+
+def pictures(prefix: str, number: int) -> list[Picture]:
+    return [Picture(f"{prefix}{index}", f"/{prefix}/{index}.jpg", "") for index in range(number)]
+
+
+# ---------------------------------------------------------------- which pictures
+
+
+def test_all_pictures_below_a_folder(tmp_path: Path) -> None:
+    """However deep and in whatever letters the ending is, sorted by path; the others are left out, with the reason."""
+    names = [
+        "b.JPG",
+        "a/z.png",
+        "a/b/c.webp",
+        "notes.txt",
+        "jpg",
+        "._b.jpg",
+        ".thumbs/x.jpg",
+        "line\nfeed.jpg",
+        "a::b.gif",
+    ]
+    found = pictures_of(touched(tmp_path, *names), None, NO_LIMITS)
+
+    assert paths(found) == ["a/b/c.webp", "a/z.png", "b.JPG"]
+    assert [one.cell for one in found.pictures] == [f"{tmp_path}/{path}" for path in paths(found)]
+    left = found.left_out
+    assert left["hidden"] == ["._b.jpg", ".thumbs/x.jpg"]
+    assert left["not a picture by its name"] == ["jpg", "notes.txt"]
+    assert sorted(name for reason, names in left.items() if "no manifest can hold" in reason for name in names) == [
+        "a::b.gif",
+        "line\nfeed.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("*.jpg", ["a.jpg"]),
+        ("*/*.jpg", ["one/b.jpg", "two/b.jpg"]),
+        ("**/*.jpg", ["a.jpg", "one/b.jpg", "one/deep/c.jpg", "two/b.jpg"]),
+        ("one*", ["one/b.jpg", "one/deep/c.jpg", "one/e.png"]),
+        ("t?o/[ab].*", ["two/b.jpg"]),
+        ("a.jpg", ["a.jpg"]),
+        ("two/[x] y", ["d.png"]),
+    ],
+)
+def test_globs(tmp_path: Path, glob: str, expected: list[str]) -> None:
+    """A glob means files, or folders with all below; a folder of that very name comes first, as does one picture."""
+    touched(tmp_path, "a.jpg", "one/b.jpg", "one/deep/c.jpg", "one/e.png", "two/b.jpg")
+    touched(tmp_path, "two/[x] y/d.png", "two/x y/no.png")
+
+    assert paths(pictures_of(f"{tmp_path}/{glob}", None, NO_LIMITS)) == expected
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    """A folder that a link leads to is looked into; one that leads back up is not, and one to nowhere is no file."""
+    touched(tmp_path / "elsewhere", "c.jpg")
+    touched(tmp_path / "in", "a/b.jpg")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "a" / "up").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "nowhere.jpg").symlink_to("absent")
+    (tmp_path / "in" / "self.jpg").symlink_to("self.jpg")
+
+    assert paths(pictures_of(str(tmp_path / "in"), None, NO_LIMITS)) == ["a/b.jpg", "linked/c.jpg"]
+
+
+@pytest.mark.parametrize("place", ["absent", "absent/*.jpg", "texts", "texts/notes.txt"])
+def test_a_place_without_pictures_is_refused(tmp_path: Path, place: str) -> None:
+    """With what was expected there."""
+    touched(tmp_path, "texts/notes.txt")
+    with pytest.raises(ManifestError, match=r"expected .*, found "):
+        pictures_of(f"{tmp_path}/{place}", None, NO_LIMITS)
+
+
+def test_limits_hold(tmp_path: Path) -> None:
+    """A place beyond them is refused; a link to beyond, and a picture too large, are left out."""
+    inside = touched(tmp_path / "in", "a.jpg", "b.jpg")
+    touched(tmp_path / "out", "c.jpg")
+    (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "out" / "c.jpg")
+    (tmp_path / "in" / "b.jpg").write_bytes(b"x" * 11)
+    limits = Limits(read=(inside,), max_image_bytes=10)
+    found = pictures_of(inside, None, limits)
+
+    assert paths(found) == ["a.jpg"]
+    assert sorted(itertools.chain(*found.left_out.values())) == ["b.jpg", "link.jpg"]
+    for place in (str(tmp_path / "out"), f"{tmp_path}/*.jpg"):
+        with pytest.raises(NotAllowed):
+            pictures_of(place, None, limits)
+
+
+def test_a_prefix_on_s3(tmp_path: Path, s3_bucket: str) -> None:
+    """All objects below it, with their paths from there; what stands for a folder is none."""
+    for key in ("in/a.jpg", "in/x/b.png", "in/x/", "in/notes.txt", "inside.jpg"):
+        storage.replace(f"{s3_bucket}/{key}", b"x")
+    found = pictures_of(f"{s3_bucket}/in", f"{s3_bucket}/in", NO_LIMITS)
+
+    assert [(one.path, one.cell) for one in found.pictures] == [("a.jpg", "a.jpg"), ("x/b.png", "x/b.png")]
+    assert paths(pictures_of(f"{s3_bucket}/in/*.jpg", None, NO_LIMITS)) == ["a.jpg"]
+    assert paths(pictures_of(f"{s3_bucket}/inside.jpg", None, NO_LIMITS)) == ["inside.jpg"]
+
+
+# ---------------------------------------------------------------- which pairs
+
+
+def test_every_content_with_every_style() -> None:
+    """Contents in order, and for each the styles in order."""
+    pairing = Pairing()
+    made = [(content.key, style.key) for content, style in pairing.pairs(pictures("c", 2), pictures("s", 2))]
+
+    assert made == [("c0", "s0"), ("c0", "s1"), ("c1", "s0"), ("c1", "s1")]
+    assert pairing.count(2, 2) == 4
+
+
+def test_one_by_one() -> None:
+    """The n-th content with the n-th style; another number of styles is refused."""
+    pairing = Pairing(How.ZIP)
+
+    assert [(c.key, s.key) for c, s in pairing.pairs(pictures("c", 2), pictures("s", 2))] == [
+        ("c0", "s0"),
+        ("c1", "s1"),
+    ]
+    assert pairing.count(2, 2) == 2
+    pairing.check(2, 2)
+    with pytest.raises(OptionsError, match="expected as many styles as contents, found 3 and 2"):
+        pairing.check(3, 2)
+
+
+def test_random_styles() -> None:
+    """K different styles for each content: the same for the same seed, whatever the other contents are."""
+    contents, styles = pictures("c", 40), pictures("s", 9)
+    pairing = Pairing(How.SAMPLE, 4, 7)
+    made = list(pairing.pairs(contents, styles))
+
+    assert len(made) == pairing.count(40, 9) == 160
+    drawn = {c.key: [s.key for content, s in made if content is c] for c in contents}
+    assert all(len(set(keys)) == 4 and keys == sorted(keys) for keys in drawn.values())
+    assert len(set(map(tuple, drawn.values()))) > 20
+    assert list(pairing.pairs(contents[5:6], styles)) == made[20:24]
+    assert list(Pairing(How.SAMPLE, 4, 8).pairs(contents, styles)) != made
+    assert list(Pairing(How.SAMPLE, 4).pairs(contents, styles)) == list(
+        Pairing(How.SAMPLE, 4, 0).pairs(contents, styles)
+    )
+
+
+@pytest.mark.parametrize(
+    ("pairing", "message"),
+    [
+        (Pairing(How.SAMPLE), "--per-content: expected 1 to 3, the number of styles, got none"),
+        (Pairing(How.SAMPLE, 4), "expected 1 to 3, the number of styles, got 4"),
+        (Pairing(How.PRODUCT, 2), "go with --how sample, got --how product"),
+        (Pairing(How.PRODUCT, None, 0), "go with --how sample"),
+    ],
+)
+def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
+    """Each is refused with what was expected."""
+    with pytest.raises(OptionsError, match=message):
+        pairing.check(3, 3)
+
+
+# ---------------------------------------------------------------- ids and rows
+
+
+def keys(*names: str) -> list[str]:
+    return [one.key for one in keyed(Found(name, "") for name in names)]
+
+
+def test_keys_are_made_of_paths() -> None:
+    """A plain path is its key; any other is marked by a digest of it. The contents' folders are kept."""
+    assert keys("cat.jpg", "a/b/starry-night.JPG", "cat.png", "a_b.jpeg") == [
+        "cat",
+        "a__b__starry-night",
+        "cat.png",
+        "a_b.jpeg",
+    ]
+    marked = keys(
+        "é.jpg", "a b.jpg", "a--b.jpg", "a__b.jpg", "-a.jpg", "a-.jpg", "_a/b.jpg", "x.y.jpg", "z" * 49 + ".jpg"
+    )
+    assert all(len(key.rpartition(".")[2]) == 8 for key in marked)
+    assert [one.folder for one in keyed([Found("a/b/c.jpg", ""), Found("d.jpg", "")])] == ["a/b", ""]
+
+
+def test_other_pictures_change_no_key() -> None:
+    """But for one whose path differs in the case of its letters alone: then both are marked."""
+    assert keys("cat.jpg", "dog.jpg", "cat/png.jpg", "cat.png")[0] == keys("cat.jpg")[0]
+    both = keys("Cat.jpg", "cat.jpg")
+    assert both == keys("cat.jpg", "Cat.jpg")[::-1]
+    assert all(len(key.rpartition(".")[2]) == 16 for key in both)
+
+
+PATHS = st.lists(st.text(st.sampled_from("aAb-_./ é\"',~:\u200b"), min_size=1, max_size=60), min_size=1, max_size=6)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(contents=PATHS, styles=PATHS)
+def test_ids_are_valid_and_unique(contents: list[str], styles: list[str]) -> None:
+    """Whatever the paths are, each pair has an id that a manifest takes, and no two have one."""
+    many, few = (
+        keyed(Found(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some)) for some in (contents, styles)
+    )
+    buffer = io.BytesIO()
+    rows = write_rows(buffer, Pairing().pairs(many, few), {})
+    ids = [row[0] for row in csv.reader(io.StringIO(buffer.getvalue().decode(), newline=""))][1:]
+
+    assert rows == len(ids) == len(many) * len(few)
+    assert len({one.casefold() for one in ids}) == len(ids)
+    assert all(ID_PATTERN.fullmatch(one) and not one.endswith(".") for one in ids)
+
+
+NAMES = [
+    '7" disc.jpg',
+    "a, b.jpg",
+    " lead.jpg",
+    "~me.jpg",
+    "ab:c.jpg",
+    "'=x.jpg",
+    "é\u2028\u202e.jpg",
+    "#?%+.jpg",
+    "arn:x.jpg",
+    "\\.jpg",
+]
+
+
+@pytest.mark.parametrize("relative", [True, False])
+def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path, relative: bool) -> None:
+    """Odd names and all: every row is a pair of the very files that were found, with the settings that were given."""
+    touched(tmp_path, *(f"in/{name}" for name in NAMES))
+    base = str(tmp_path) if relative else None
+    found = pictures_of(f"{tmp_path}/in", base, NO_LIMITS)
+    buffer = io.BytesIO()
+    write_rows(buffer, Pairing().pairs(keyed(found.pictures), keyed(found.pictures)), {"size_px": "64", "steps": "3"})
+    manifest = parse_manifest(buffer.getvalue(), f"{tmp_path}/pairs.csv", StylizeOptions())
+
+    assert manifest.rejected == ()
+    assert sorted({pair.content for pair in manifest.pairs}) == sorted(f"{tmp_path}/in/{name}" for name in NAMES)
+    assert len(manifest.pairs) == len(NAMES) ** 2
+    assert {(pair.options.size_px, pair.options.steps) for pair in manifest.pairs} == {(64, 3)}
+    assert manifest.pairs[0].extra["folder"] == ""
+    assert all(pair.content_cell.startswith("/") != relative for pair in manifest.pairs)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps", "--set steps: expected NAME=VALUE"),
+        ("steps=", "expected NAME=VALUE"),
+        ("stpes=3", "there is no option 'stpes'"),
+        ("content=a.jpg", "there is no option 'content'"),
+        ("steps=0", "--set steps: expected a number greater than or equal to 1, got '0'"),
+        ("style_layer_weights=1 2", "expected 5 numbers"),
+    ],
+)
+def test_settings_that_no_row_could_have(text: str, message: str) -> None:
+    """Each is refused before anything is written."""
+    with pytest.raises(OptionsError, match=message):
+        parsed_settings([text])
+
+
+def test_settings_are_columns() -> None:
+    """By the names that options have; a value is one line."""
+    assert parsed_settings(["size=64", "style-layers= relu1_1\n relu2_1"]) == {
+        "size_px": "64",
+        "style_layers": "relu1_1 relu2_1",
+    }
+    with pytest.raises(OptionsError, match="size_px is there twice"):
+        parsed_settings(["size=64", "size_px=65"])
+
+
+def test_rows_take_no_memory() -> None:
+    """A hundred thousand rows are written as they are made."""
+
+    class Nowhere(io.RawIOBase):
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data) -> int:
+            return len(data)
+
+    def endless() -> Iterator[tuple[Picture, Picture]]:
+        return itertools.product(pictures("c", 1000), pictures("s", 100))
+
+    tracemalloc.start()
+    rows = write_rows(Nowhere(), endless(), {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert rows == 100_000
+    assert peak < 2_000_000
