@@ -192,8 +192,10 @@ def _stylize(
     left = _with_time_left(options, time.monotonic() - started)
     loss = PerceptualLoss(backbone.fast.recomputing(recompute=plan.recompute), exact.content, style, options)
 
+    white = 2.0**options.bit_depth - 1
+
     def saved_loss(pair: int, pastiche: Tensor) -> float:
-        picture = pastiche.mul(255.0).round().div(255.0)
+        picture = pastiche.mul(white).round().div(white)
         with torch.no_grad():
             return exact.keep(torch.tensor([pair], device=pastiche.device))(picture).values()[0].total
 
