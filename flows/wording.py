@@ -76,8 +76,8 @@ def _reason(details: "ErrorDetails") -> str:
         return str(context["error"])
     got = shown(details["input"])
     if details["type"] == "literal_error":
-        choices = re.findall("'([^']*)'", context["expected"])
-        return f"expected one of {', '.join(choices)}, got {got}"
+        choices = context["expected"].replace("'", "").replace(" or ", ", ")
+        return f"expected one of {choices}, got {got}"
     if details["type"] not in _EXPECTED:
         return f"{details['msg']}, got {got}"
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}

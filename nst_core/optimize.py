@@ -64,7 +64,7 @@ class StepReport:
 OnStep = Callable[[StepReport], None]
 
 Confirm = Callable[[int, Tensor], float]
-"""(place in the batch, pastiche of shape (1, 3, H, W)) -> fp32 total loss of the 8-bit picture made of it."""
+"""(place in the batch, pastiche of shape (1, 3, H, W)) -> fp32 total loss of the picture that is saved of it."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def optimize(
         options: resolved.
         on_step: called after every evaluation of every pastiche.
         canvas: what may change of the pastiches; None is all.
-        confirm: asked before a pastiche stops at `loss_threshold`: rounding, to 8 bits and to the optimizer's
+        confirm: asked before a pastiche stops at `loss_threshold`: rounding, to the file's bits and to the optimizer's
             precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
         level: for the reports alone.
         history: pairs that L-BFGS keeps.

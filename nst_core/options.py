@@ -22,6 +22,9 @@ BY_SIZE_ABOVE_PX = 2048
 ADAM_LEARNING_RATE = 0.05
 """For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
 
+WEBP_MOST_PX = 16_383
+"""Long edge of a WebP at most: the format counts no further."""
+
 
 MIDDLE = 0.5
 """The strength that is the recipe's own style weight."""
@@ -91,16 +94,30 @@ class StylizeOptions(BaseModel):
     """Steps over which the plateau is judged."""
     max_seconds: float | None = Field(default=None, gt=0.0)
     """Time budget of one pair's optimisation in seconds."""
-    output_format: Literal["png", "jpeg"] = "png"
+    output_format: Literal["png", "jpeg", "webp", "tiff"] = "png"
     """File format of the stylized image."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)
-    """Quality of a JPEG."""
+    """Quality of a JPEG or WebP, both of which lose a little; png and tiff lose nothing."""
+    bit_depth: Literal[8, 16] = 8
+    """Bits per channel of the file; 16 with png and tiff only."""
+    output_profile: Literal["srgb", "content"] = "srgb"
+    """Colour space of the file: sRGB, or that of the content image if its profile is of RGB primaries and curves."""
+    dpi: int | None = Field(default=None, ge=10, le=4800)
+    """Resolution that the file asks to be printed at, in dots per inch; none says nothing."""
+    alpha: Literal["white", "keep"] = "white"
+    """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
     @field_validator("content_layers", "style_layers", "style_layer_weights", "style_blend", mode="before")
     @classmethod
     def _split_text(cls, value: Any) -> Any:
         """Take a list as text, `relu1_1 relu2_1`, as a CSV cell or the command line gives it."""
         return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("bit_depth", mode="before")
+    @classmethod
+    def _number_of_text(cls, value: Any) -> Any:
+        """Take a number as text; pydantic does so for any number but one of a choice."""
+        return int(value) if isinstance(value, str) and value in ("8", "16") else value
 
     @field_validator("content_layers", "style_layers")
     @classmethod
@@ -138,6 +155,20 @@ class StylizeOptions(BaseModel):
         style = self._dialled_weight() if self.style_weight is None else self.style_weight
         if content == 0.0 and style == 0.0:
             raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
+        return self
+
+    @model_validator(mode="after")
+    def _held_by_the_format(self) -> Self:
+        """What is asked of the file is what its format can hold."""
+        kind = self.output_format
+        if self.bit_depth == 16 and kind not in ("png", "tiff"):
+            raise ValueError(f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits")
+        if self.alpha == "keep" and kind == "jpeg":
+            raise ValueError(
+                "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
+            )
+        if kind == "webp" and self.size_px > WEBP_MOST_PX:
+            raise ValueError(f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}")
         return self
 
     @property

@@ -1,7 +1,8 @@
-"""8-bit sRGB pictures <-> float tensors in [0, 1]."""
+"""sRGB pictures, of 8 bits or of floats, <-> float tensors in [0, 1]."""
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -16,8 +17,13 @@ def to_tensor(picture: Image.Image) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1)[None].float().div(255.0)
 
 
-def to_picture(pixels: Tensor) -> Image.Image:
-    """A picture of mode RGB from a tensor of shape (1, 3, H, W); values are clamped to [0, 1] and rounded.
+def from_array(pixels: NDArray[np.float32]) -> Tensor:
+    """Float32, shape (1, 3, H, W), from an array of shape (H, W, 3)."""
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
+
+
+def to_array(pixels: Tensor) -> NDArray[np.float32]:
+    """Float32, shape (H, W, 3), from a tensor of shape (1, 3, H, W); values are clamped to [0, 1].
 
     Raises:
         DivergedError: if any value is NaN or infinite; clamping would turn those into a plain black picture.
@@ -26,5 +32,14 @@ def to_picture(pixels: Tensor) -> Image.Image:
         raise ShapeError(f"expected a tensor of shape (1, 3, H, W), got {tuple(pixels.shape)}")
     if not bool(torch.isfinite(pixels).all()):
         raise DivergedError("the pastiche holds NaN or infinite pixels, so there is no picture to save")
-    levels = pixels[0].detach().float().clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().cpu().numpy())
+    array: NDArray[np.float32] = pixels[0].detach().float().clamp(0.0, 1.0).permute(1, 2, 0).contiguous().cpu().numpy()
+    return array
+
+
+def to_picture(pixels: Tensor) -> Image.Image:
+    """A picture of mode RGB from a tensor of shape (1, 3, H, W); values are clamped to [0, 1] and rounded.
+
+    Raises:
+        DivergedError: as for `to_array`.
+    """
+    return Image.fromarray(np.round(to_array(pixels) * np.float32(255.0)).astype(np.uint8))

@@ -240,8 +240,10 @@ def _stylize(
     start = _better(exact, scene, refined.start, initial, initial_losses.total) if refined else initial
     options = _at_full_size(options, width, height, time.monotonic() - started)
 
+    white = 2.0**options.bit_depth - 1
+
     def saved_loss(pair: int, pastiche: Tensor) -> float:
-        picture = pastiche.mul(255.0).round().div(255.0)
+        picture = pastiche.mul(white).round().div(white)
         with torch.no_grad():
             only = exact.keep(torch.tensor([pair], device=pastiche.device))
             return only(scene.canvas.seen(picture)).values()[0].total

@@ -27,7 +27,7 @@ THEMES = {
     "Selection": "",
     "Machine": "device precision cpu_workers pairs_per_task runner ray_address ray_workers ray_cpus ray_wait_seconds",
     "Storage": "weights weights_sha256 wait_for_output_seconds take_over",
-    "Output": "output_format jpeg_quality timeline",
+    "Output": "output_format jpeg_quality bit_depth output_profile dpi alpha timeline",
 }
 """The sections of a long help, in this order, each with the fields whose options stand there."""
 
@@ -108,7 +108,7 @@ def _kind_and_metavar(annotation: Any) -> tuple[type, str | None]:
     if meant == [bool]:
         return bool, None
     if all(typing.get_origin(one) is Literal for one in meant):
-        return str, "|".join(choice for one in meant for choice in typing.get_args(one))
+        return str, "|".join(str(choice) for one in meant for choice in typing.get_args(one))
     if typing.get_origin(meant[0]) is tuple:
         return str, "'A B ...'"
     return str, {int: "INTEGER", float: "NUMBER"}.get(meant[0], "TEXT")

@@ -15,7 +15,7 @@ from PIL import Image
 from flows import storage
 from flows.errors import NotAllowed, NotFound
 from flows.limits import Limits
-from flows.worker.decoder_process import WantedSize
+from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import decode
 from nst_core.errors import BadImage, NstError
 from nst_core.images import MAX_BYTES
@@ -95,7 +95,7 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
     limits.check_readable(wanted.address)
     data = storage.read(wanted.address, limits.max_image_bytes or MAX_BYTES, within=limits.readable)
     with _DECODERS:
-        picture = decode(data, storage.name_of(wanted.address), WantedSize(enough_px=2 * wanted.edge_px)).picture
+        picture = decode(data, storage.name_of(wanted.address), WantedPicture(enough_px=2 * wanted.edge_px)).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture
 

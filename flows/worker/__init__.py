@@ -10,6 +10,7 @@
     capacity   how many pairs of a size go on the device together
     chunks     which of the loaded pairs are stylized next, together
     stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
+    finishing  a finished pastiche -> the values of its file, and what a reader sees of them
     stylized   a finished pastiche on its way to storage
     history    some dozens of a pair's evaluations
     timelines  some frames of how a pastiche came to be, where a run asks for it

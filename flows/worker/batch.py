@@ -39,7 +39,7 @@ STEP_SECONDS = 1.0
 
 PIXELS_AHEAD = 128_000_000
 """Pixels of pairs that are loaded and wait for the device, at most, and again of those that wait to be written:
-two times some 400 MB, at 3 bytes each."""
+two times some 400 MB, at 3 bytes each, and a third more with alpha. Of 16 bits half as many wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _pairs_ahead(options: StylizeOptions) -> int:
 def _pairs_behind(options: StylizeOptions, job: Job) -> int:
     """How many may wait to be written, each with the frames of its timeline."""
     frames = 0 if job.timeline == "none" else FRAMES * min(EDGE_PX, options.size_px) ** 2
-    return max(2, PIXELS_AHEAD // (options.size_px**2 + frames))
+    return max(2, PIXELS_AHEAD // (options.bit_depth // 8 * options.size_px**2 + frames))
 
 
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from flows import interpreter
 from flows.errors import WorkerDied
-from flows.worker.decoder_process import Bounds, WantedSize, question_of, strips
+from flows.worker.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
 from nst_core.errors import BadImage
 from nst_core.images import MAX_PIXELS, DecodedImage
 
@@ -72,7 +72,7 @@ class Decoder:
         except OSError as error:
             raise WorkerDied(f"no process to decode pictures in could be started: {error}") from error
 
-    def decode(self, data: bytes, name: str, wanted: WantedSize) -> DecodedImage:
+    def decode(self, data: bytes, name: str, wanted: WantedPicture) -> DecodedImage:
         """The picture in `data`.
 
         Raises:
@@ -129,15 +129,19 @@ def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, question:
     told: dict[str, Any] = json.loads(line)
     if "refused" in told:
         raise BadImage(name, *told["refused"])
-    return DecodedImage(_received(answer, tuple(told["size"])), tuple(told["notes"]))
+    size = tuple(told["size"])
+    picture = _received(answer, "RGB", size)
+    alpha = _received(answer, "L", size) if told["has_alpha"] else None
+    return DecodedImage(picture, tuple(told["notes"]), alpha, origin_told(told["origin"]))
 
 
-def _received(answer: IO[bytes], size: tuple[int, int]) -> Image.Image:
-    picture = Image.new("RGB", size)
+def _received(answer: IO[bytes], mode: str, size: tuple[int, int]) -> Image.Image:
+    picture = Image.new(mode, size)
     for box in strips(size):
         strip = box[2], box[3] - box[1]
-        pixels = answer.read(3 * strip[0] * strip[1])
-        if len(pixels) < 3 * strip[0] * strip[1]:
+        wanted = len(mode) * strip[0] * strip[1]
+        pixels = answer.read(wanted)
+        if len(pixels) < wanted:
             raise EOFError
-        picture.paste(Image.frombuffer("RGB", strip, pixels, "raw", "RGB", 0, 1), box)
+        picture.paste(Image.frombuffer(mode, strip, pixels, "raw", mode, 0, 1), box)
     return picture

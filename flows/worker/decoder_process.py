@@ -12,13 +12,12 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
-from PIL import Image
-
 from nst_core.errors import BadImage
-from nst_core.images import decode_image, resize
+from nst_core.images import DecodedImage, Origin, decode_image, resize
+from nst_core.images.credits import Credits
 from nst_core.images.refusals import too_costly
 from nst_core.sizes import pastiche_size
 
@@ -27,11 +26,11 @@ _STRIP_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class WantedSize:
-    """How large a picture is wanted: as it is, or smaller.
+class WantedPicture:
+    """How a picture is wanted: at which size, and whether with its transparency.
 
     Attributes:
-        enough_px: see `nst_core.images.decode_image`.
+        enough_px, keep_alpha: see `nst_core.images.decode_image`.
         size_px: the long edge of the pastiche that it is to have the size of.
         enlarge: whether it may be enlarged to that.
     """
@@ -39,6 +38,7 @@ class WantedSize:
     enough_px: int | None = None
     size_px: int | None = None
     enlarge: bool = False
+    keep_alpha: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ def main() -> None:
         while line := asked.readline():
             question = json.loads(line)
             data = asked.read(question["bytes"])
-            if not _answer(told, data, WantedSize(**question["wanted"]), Bounds(**question["bounds"])):
+            if not _answer(told, data, WantedPicture(**question["wanted"]), Bounds(**question["bounds"])):
                 return
     except BrokenPipeError:
         os._exit(0)  # without a word about the rest of an answer that nobody waits for
 
 
-def question_of(data: bytes, wanted: WantedSize, bounds: Bounds) -> bytes:
+def question_of(data: bytes, wanted: WantedPicture, bounds: Bounds) -> bytes:
     """The line that goes before the bytes of a file."""
     question = {"bytes": len(data), "wanted": asdict(wanted), "bounds": asdict(bounds)}
     return json.dumps(question).encode() + b"\n"
@@ -88,11 +88,16 @@ def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
         yield 0, top, width, min(height, top + rows)
 
 
-def _answer(told: BinaryIO, data: bytes, wanted: WantedSize, bounds: Bounds) -> bool:
+def origin_told(origin: dict[str, Any]) -> Origin:
+    """What `asdict` made of an origin and JSON of that, undone."""
+    return Origin(bytes.fromhex(origin["profile"]), origin["no_profile"], Credits(**origin["credit"]))
+
+
+def _answer(told: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bounds) -> bool:
     """Answer a question; whether the process is fit for another one."""
     try:
         with _within(bounds):
-            picture, notes = _decoded(data, wanted)
+            decoded = _decoded(data, wanted)
     except BadImage as error:
         _tell(told, refused=[error.reason, error.message])
         return True
@@ -101,18 +106,22 @@ def _answer(told: BinaryIO, data: bytes, wanted: WantedSize, bounds: Bounds) -> 
         refusal = too_costly("", limit, "one that takes more")
         _tell(told, refused=[refusal.reason, refusal.message])
         return False
-    _tell(told, size=picture.size, notes=notes)
-    told.writelines(picture.crop(box).tobytes() for box in strips(picture.size))
+    picture, alpha = decoded.picture, decoded.alpha
+    origin = asdict(decoded.origin) | {"profile": decoded.origin.profile.hex()}
+    _tell(told, size=picture.size, notes=decoded.notes, has_alpha=alpha is not None, origin=origin)
+    for one in (picture, alpha) if alpha else (picture,):
+        told.writelines(one.crop(box).tobytes() for box in strips(one.size))
     told.flush()
     return True
 
 
-def _decoded(data: bytes, wanted: WantedSize) -> tuple[Image.Image, tuple[str, ...]]:
-    decoded = decode_image(data, "", enough_px=wanted.enough_px)
+def _decoded(data: bytes, wanted: WantedPicture) -> DecodedImage:
+    decoded = decode_image(data, "", enough_px=wanted.enough_px, keep_alpha=wanted.keep_alpha)
     if wanted.size_px is None:
-        return decoded.picture, decoded.notes
+        return decoded
     size = pastiche_size(*decoded.picture.size, wanted.size_px, enlarge=wanted.enlarge)
-    return resize(decoded.picture, *size), decoded.notes
+    alpha = decoded.alpha and resize(decoded.alpha, *size)
+    return replace(decoded, picture=resize(decoded.picture, *size), alpha=alpha)
 
 
 def _tell(told: BinaryIO, **answer: Any) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from flows.errors import TookTooLong, WorkerDied
 from flows.worker.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
-from flows.worker.decoder_process import WantedSize
+from flows.worker.decoder_process import WantedPicture
 from nst_core.images import DecodedImage
 from nst_core.images.refusals import damaged, too_costly
 
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 0.5
 """How long a picture waits for those before it, until a second process is started for it: small pictures never need
 one, and one picture that takes all its time does not hold up the others."""
 
-AS_IT_IS = WantedSize()
+AS_IT_IS = WantedPicture()
 
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
@@ -37,7 +37,7 @@ def get_ready() -> None:
             _ready.put(decoder)
 
 
-def decode(data: bytes, name: str, wanted: WantedSize = AS_IT_IS) -> DecodedImage:
+def decode(data: bytes, name: str, wanted: WantedPicture = AS_IT_IS) -> DecodedImage:
     """The picture in `data`, as `nst_core.images.decode_image` makes it, at the size that is wanted.
 
     Raises:

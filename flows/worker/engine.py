@@ -53,7 +53,8 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
             style = _encoded_style(styles, size, _target_options(options), backbone, colours)
         else:  # it depends on the content
             style = _style(styles, loaded.size, options, backbone, colours, content)
-    guides = ContentGuides(*(_picture(loaded.others.get(name)) for name in ("content_mask", "protect", "init_image")))
+    mask, protect, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "protect", "init_image"))
+    guides = ContentGuides(mask, protect, start, loaded.content.alpha)
     return request_of(content, style, options, guides, colours)
 
 

@@ -10,10 +10,10 @@ from flows import storage
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
 from flows.records import OF_THE_STYLE, PlannedPair
-from flows.worker.decoder_process import WantedSize
+from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import AS_IT_IS, decode
 from nst_core.errors import BadImage, OutOfMemory
-from nst_core.images import MAX_BYTES
+from nst_core.images import MAX_BYTES, Origin
 from nst_core.images.refusals import REPLACE, SHRINK
 
 STYLES_KEPT = 4
@@ -22,11 +22,18 @@ STYLES_KEPT = 4
 
 @dataclass(frozen=True)
 class Input:
-    """A decoded picture. Two of the same bytes are equal, whatever their address."""
+    """A decoded picture. Two of the same bytes are equal, whatever their address.
+
+    Attributes:
+        alpha: its transparency, mode L and of its size, where its pair keeps that; None where it is opaque.
+        origin: what may be carried on of its file.
+    """
 
     sha256: str
     picture: Image.Image = field(compare=False, repr=False)
     notes: tuple[str, ...] = field(compare=False)
+    alpha: Image.Image | None = field(default=None, compare=False, repr=False)
+    origin: Origin = field(default_factory=Origin, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,12 @@ def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Pla
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
-    wanted = WantedSize(size_px=options.size_px, enlarge=options.enlarge)
+    wanted = WantedPicture(size_px=options.size_px, enlarge=options.enlarge, keep_alpha=options.alpha == "keep")
+    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge)
     content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
     others = {
-        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted)
+        column: read_input(address, pair.other_identities[column], max_bytes, within, guide)
         for column, address in own.items()
     }
     return LoadedPair(pair, content, others)
@@ -94,7 +102,7 @@ def read_input(
     identity: str,
     max_bytes: int = MAX_BYTES,
     within: storage.Places | None = None,
-    wanted: WantedSize = AS_IT_IS,
+    wanted: WantedPicture = AS_IT_IS,
 ) -> Input:
     """A picture, decoded; a local one really lies `within` those places.
 
@@ -113,7 +121,7 @@ def read_input(
         raise NotFound(f"{error}{hint(address)}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
-    return Input(sha256, decoded.picture, decoded.notes)
+    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin)
 
 
 def _read(address: str, max_bytes: int, within: storage.Places | None) -> bytes:

@@ -1,17 +1,18 @@
 """The stub's side of a chunk: pictures and losses that are made up, each after its time, or the trouble asked for."""
 
-import dataclasses
 import hashlib
 import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from flows.records import utc_now
 from flows.stub import WARNING, Stub
 from flows.worker.animation import frame_size
+from flows.worker.finishing import levels_of
 from flows.worker.inputs import Input, LoadedPair
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -32,8 +33,7 @@ def make_up_chunk(
         try:
             _misbehave(loaded.pair.spec.pair_id, stub)
             time.sleep(stub.seconds)
-            made = _made_up(loaded, style, stub, began, started_at)
-            yield loaded, made if job.timeline == "none" else dataclasses.replace(made, frames=_frames(made))
+            yield loaded, _made_up(loaded, style, job, began, started_at)
         except Exception as error:  # noqa: BLE001  # of this pair alone, as from the engine
             yield loaded, error
 
@@ -53,14 +53,15 @@ def _misbehave(pair_id: str, stub: Stub) -> None:
         raise RuntimeError("an error that nobody expects (stub)")
 
 
-def _made_up(loaded: LoadedPair, style: Input, stub: Stub, began: float, started_at: str) -> Stylized:
-    nonce = os.urandom(16) if stub.random else b""
+def _made_up(loaded: LoadedPair, style: Input, job: Job, began: float, started_at: str) -> Stylized:
+    nonce = os.urandom(16) if job.stub and job.stub.random else b""
     inputs = f"{loaded.content.sha256} {style.sha256} {loaded.pair.spec.options.digest()}".encode()
     digest = hashlib.shake_256(inputs + nonce).digest(3 * TILES * TILES)
+    picture = _picture(digest, loaded.size)
     losses = LossValues(total=1 + digest[0] / 256, content=1.0, style=digest[0] / 256, tv=0.0)
     return Stylized(
         loaded=loaded,
-        picture=_picture(digest, loaded.size),
+        levels=levels_of(np.asarray(picture, dtype=np.float32) / np.float32(255.0), loaded),
         losses=losses,
         distances=Distances(losses.content, losses.style),
         initial=LossValues(total=3.0, content=0.0, style=3.0, tv=0.0),
@@ -70,13 +71,14 @@ def _made_up(loaded: LoadedPair, style: Input, stub: Stub, began: float, started
         seconds=time.monotonic() - began,
         started_at=started_at,
         notes=(WARNING,),
+        frames=() if job.timeline == "none" else _frames(loaded.content.picture, picture),
     )
 
 
-def _frames(made: Stylized) -> tuple[Image.Image, ...]:
+def _frames(content: Image.Image, picture: Image.Image) -> tuple[Image.Image, ...]:
     """The content, and then at once the made-up picture."""
-    size = frame_size(*made.picture.size)
-    return made.loaded.content.picture.resize(size), made.picture.resize(size)
+    size = frame_size(*picture.size)
+    return content.resize(size), picture.resize(size)
 
 
 def _picture(digest: bytes, size: tuple[int, int]) -> Image.Image:

@@ -7,6 +7,7 @@ from PIL import Image
 
 from flows.records import LossSample
 from flows.worker.inputs import LoadedPair
+from nst_core.images.picture_file import Levels
 from nst_core.losses.values import Distances, LossValues
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Stylized:
     """A pair's finished pastiche, ready to be written.
 
     Attributes:
-        picture: in 8 bits; a PNG of it decodes to exactly this.
+        levels: the values of its file.
         losses, distances: of what a reader of the saved file sees.
         notes: what the user should know of how it was made.
         history: some dozens of its evaluations.
@@ -28,7 +29,7 @@ class Stylized:
     """
 
     loaded: LoadedPair
-    picture: Image.Image
+    levels: Levels
     losses: LossValues
     distances: Distances | None
     initial: LossValues

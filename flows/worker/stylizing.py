@@ -1,18 +1,15 @@
 """One chunk on the device: pairs of one style, size and options, stylized at once and measured one by one."""
 
-import dataclasses
-import io
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from PIL import Image
-
-from flows.records import LossSample, utc_now
+from flows.records import utc_now
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, named, request_for
+from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
@@ -20,10 +17,8 @@ from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
-from nst_core.images import encode_image
 from nst_core.optimize import OnStep
-from nst_core.options import StylizeOptions
-from nst_core.pixels import to_picture, to_tensor
+from nst_core.pixels import from_array, to_array, to_picture
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
 
 logger = logging.getLogger(__name__)
@@ -34,10 +29,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Turn:
-    """Pairs that were on the device together: since when, and how long each has had of it."""
+    """Pairs that were on the device together: since when, how long each has had of it, and what was seen on the way."""
 
     started_at: str
     share_seconds: float
+    histories: Histories
+    timelines: Timelines | None
 
 
 def stylize_chunk(
@@ -123,35 +120,30 @@ def _stylize_at_once(
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
-    turn = _Turn(started_at, (time.monotonic() - began) / len(pairs))
-    measured = [
-        _measured(loaded, request, result, backbone, turn, histories.of(place))
+    turn = _Turn(started_at, (time.monotonic() - began) / len(pairs), histories, timelines)
+    return [
+        result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
     ]
-    return [_with_timeline(one, timelines, place) for place, one in enumerate(measured)]
 
 
 def _measured(
-    loaded: LoadedPair,
-    request: StylizeRequest,
-    result: StylizeResult | DivergedError,
-    backbone: Backbone,
-    turn: _Turn,
-    history: tuple[LossSample, ...],
+    loaded: LoadedPair, request: StylizeRequest, result: StylizeResult, backbone: Backbone, turn: _Turn, place: int
 ) -> Stylized | Exception:
-    if isinstance(result, DivergedError):
-        return result
+    """A pair's pastiche as its file will hold it, and the losses of that."""
     began = time.monotonic()
     try:
-        picture = to_picture(result.pastiche)
-        saved = to_tensor(_as_saved(picture, request.options))
-        losses = measure(saved, request, backbone, result.content)
-        apart = distances(saved, request, backbone, losses)
+        levels = levels_of(to_array(result.pastiche), loaded)
+        pixels = from_array(seen(levels, loaded))
+        losses = measure(pixels, request, backbone, result.content)
+        apart = distances(pixels, request, backbone, losses)
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
+    timelines = turn.timelines
+    trouble = timelines.trouble(place) if timelines else ""
     return Stylized(
         loaded=loaded,
-        picture=picture,
+        levels=levels,
         losses=losses,
         distances=apart,
         initial=result.initial,
@@ -160,22 +152,7 @@ def _measured(
         stop_reason=result.stop_reason,
         seconds=turn.share_seconds + time.monotonic() - began,
         started_at=turn.started_at,
-        history=history,
+        notes=(f"no timeline: {trouble}",) if trouble else (),
+        history=turn.histories.of(place),
+        frames=timelines.of(place, to_picture(pixels)) if timelines else (),
     )
-
-
-def _with_timeline(result: Stylized | Exception, timelines: Timelines | None, place: int) -> Stylized | Exception:
-    if timelines is None or isinstance(result, Exception):
-        return result
-    trouble = timelines.trouble(place)
-    notes = (*result.notes, f"no timeline: {trouble}") if trouble else result.notes
-    return dataclasses.replace(result, notes=notes, frames=timelines.of(place, result.picture))
-
-
-def _as_saved(picture: Image.Image, options: StylizeOptions) -> Image.Image:
-    """The picture as a reader of its file will see it: a PNG is exact, a JPEG has to be made to know."""
-    if options.output_format == "png":
-        return picture
-    plain = encode_image(picture, file_format="jpeg", jpeg_quality=options.jpeg_quality, metadata={})
-    # Not `decode_image`: the limits on inputs do not hold for a pastiche, which may be thinner.
-    return Image.open(io.BytesIO(plain)).convert("RGB")

@@ -11,6 +11,7 @@ from flows.output.ledger import Ledger
 from flows.records import PairRecord, utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
+from flows.worker.finishing import file_of, notes_of
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -19,7 +20,7 @@ from nst_core.hardware import describe_device
 from nst_core.images import encode_image
 from nst_core.options import StylizeOptions
 
-EXTENSIONS = {"png": "png", "jpeg": "jpg"}
+EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
     pair, content = stylized.loaded.pair, stylized.loaded.content
     options, losses = pair.spec.options, stylized.losses
     others = {**dict(style.by_column[1:]), **stylized.loaded.others}
-    width, height = stylized.picture.size
+    height, width = stylized.levels.shape[:2]
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
     output = f"images/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
@@ -90,6 +91,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
             *_notes("content", content),
             *_notes("style", style.first),
             *(note for column, one in others.items() for note in _notes(column, one)),
+            *notes_of(stylized.loaded),
             *_size_notes(width, height, options),
         ),
     )
@@ -122,9 +124,8 @@ def _encode(stylized: Stylized) -> bytes:
         "tv_loss": repr(losses.tv),
         "engine_version": __version__,
     }
-    return encode_image(
-        stylized.picture, file_format=options.output_format, jpeg_quality=options.jpeg_quality, metadata=metadata
-    )
+    loaded = stylized.loaded
+    return encode_image(stylized.levels, file_of(loaded), metadata, loaded.content.origin.credit)
 
 
 def _notes(which: str, source: Input) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Bytes <-> 8-bit sRGB pictures. Knows nothing of files, storage or tensors; Pillow alone, and numpy for 16 bits.
+"""Bytes -> 8-bit sRGB pictures, and pictures -> bytes for screen, print and film. Knows nothing of storage or tensors.
 
 What a camera, scanner, browser or paint program writes as JPEG, PNG, WebP, BMP, TIFF or GIF comes out as an
 upright 8-bit sRGB picture, or as a `BadImage` that says why not. Limits are checked on the header, before any
@@ -9,17 +9,24 @@ pixel is decoded.
     parts      how many parts a file may have
     colour     alpha, 16 bits and colour profiles -> RGB, sRGB
     profiles   a colour profile without what takes minutes
+    rgb_space  what a profile of primaries and curves means: sRGB -> its values and back
+    credits    who made a picture, from its EXIF
+    origin     both, of a file that was decoded
     formats    which formats are read; what bytes are that are none of them
     refusals   the limits, and the words in which a picture is refused
-    encode     a picture -> bytes, with metadata; and the metadata back
+    picture_file  how a picture is kept: format, bits, colour space -> the values that the file holds
+    encode     those -> bytes, with metadata; and the metadata back
+    deep_png   a PNG of 16 bits, which Pillow does not write
     scale      a picture at another size
 
 Another format is a line in `formats`, and where its structure can be made to cost time, a file beside `png`.
 """
 
 from nst_core.images.decode import DecodedImage, decode_image
-from nst_core.images.encode import encode_image, read_metadata
+from nst_core.images.encode import as_read, encode_image, read_metadata
 from nst_core.images.formats import FORMATS
+from nst_core.images.origin import Origin
+from nst_core.images.picture_file import PictureFile
 from nst_core.images.refusals import MAX_BYTES, MAX_PIXELS, MAX_RATIO, MIN_SIDE_PX
 from nst_core.images.scale import resize
 
@@ -30,6 +37,9 @@ __all__ = [
     "MAX_RATIO",
     "MIN_SIDE_PX",
     "DecodedImage",
+    "Origin",
+    "PictureFile",
+    "as_read",
     "decode_image",
     "encode_image",
     "read_metadata",

@@ -48,16 +48,17 @@ def _split_alpha_16_bit(image: Image.Image, name: str) -> tuple[Image.Image, Ima
     return Image.fromarray(table[values]), None if alpha is None else Image.fromarray(alpha)
 
 
-def to_srgb(colour: Image.Image, info: Mapping[Any, Any], notes: list[str]) -> Image.Image:
-    """Mode RGB, through the file's own colour profile where that can be used."""
+def to_srgb(colour: Image.Image, info: Mapping[Any, Any], notes: list[str]) -> tuple[Image.Image, bytes]:
+    """Mode RGB, through the file's own colour profile where that can be used; and that profile, or nothing."""
     if "icc_profile" in info:
         try:
-            return _convert_profile(colour, info["icc_profile"] or b"")
+            icc = info["icc_profile"] or b""
+            return _convert_profile(colour, icc), icc
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             notes.append("broken or unfitting colour profile ignored")
     if colour.mode == "CMYK":
         notes.append("CMYK without a usable colour profile converted naively")
-    return colour.convert("RGB")
+    return colour.convert("RGB"), b""
 
 
 def _convert_profile(colour: Image.Image, icc: bytes) -> Image.Image:
@@ -86,6 +87,24 @@ def _convert(colour: Image.Image, profile: ImageCms.ImageCmsProfile, flags: Imag
 def over_white(picture: Image.Image, alpha: Image.Image, notes: list[str]) -> Image.Image:
     """A picture as it looks on a white page."""
     notes.append("transparency laid over white")
-    canvas = Image.new("RGB", picture.size, "white")
-    canvas.paste(picture, mask=alpha)
-    return canvas
+    return _over(picture, alpha, Image.new("RGB", picture.size, "white"))
+
+
+def over_itself(picture: Image.Image, alpha: Image.Image) -> Image.Image:
+    """A picture laid over its own colours, grown into what is transparent: no white or black shines through its edges.
+
+    Whatever colours a file has where nothing is seen of them play no part.
+    """
+    if max(picture.size) == 1 or alpha.getextrema()[0] == 255:
+        return picture
+    both = picture.copy()
+    both.putalpha(alpha)
+    half = both.reduce(2)  # means that are weighted by how much is seen of each pixel
+    is_any = half.getchannel("A").point([0] + [255] * 255)
+    coarse = over_itself(half.convert("RGB"), is_any)
+    return _over(picture, alpha, coarse.resize(picture.size, Image.Resampling.BILINEAR))
+
+
+def _over(picture: Image.Image, alpha: Image.Image, ground: Image.Image) -> Image.Image:
+    ground.paste(picture, mask=alpha)
+    return ground

@@ -1,15 +1,19 @@
 """The bytes of a file -> a picture that is ready to use: upright, sRGB, opaque, 8 bits per channel."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from nst_core.errors import BadImage
-from nst_core.images.colour import over_white, split_alpha, tiff_tag, to_srgb
+from nst_core.images.colour import over_itself, over_white, split_alpha, tiff_tag, to_srgb
+from nst_core.images.credits import TAGS
 from nst_core.images.formats import FORMATS, unreadable
 from nst_core.images.lean import lean
+from nst_core.images.origin import Origin, origin_of
 from nst_core.images.profiles import MAX_PROFILE_BYTES
 from nst_core.images.refusals import (
     CONVERT,
@@ -42,23 +46,28 @@ class DecodedImage:
     Attributes:
         picture: mode RGB, 8 bits per channel, upright, sRGB, opaque; its `info` is empty.
         notes: short sentences on what was changed or ignored and the user may want to know.
+        alpha: its transparency, mode L and of its size, where that was to be kept and any of it is to be seen.
+        origin: what may be carried on of its file.
     """
 
     picture: Image.Image
     notes: tuple[str, ...]
+    alpha: Image.Image | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
-def decode_image(data: bytes, name: str, *, enough_px: int | None = None) -> DecodedImage:
+def decode_image(data: bytes, name: str, *, enough_px: int | None = None, keep_alpha: bool = False) -> DecodedImage:
     """The picture in `data`, by its content alone: the extension plays no part.
 
     16-bit grey is divided by 257 and rounded. A colour profile is converted to sRGB. Transparency is laid
-    over white. Of several frames or pages the first is taken.
+    over white, or kept beside the picture. Of several frames or pages the first is taken.
 
     Args:
         data: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
         name: what the user calls it, for the message.
         enough_px: a JPEG may come out at a half, quarter or eighth of its size, but not smaller than this many pixels
             a side: far cheaper where only a thumbnail is wanted.
+        keep_alpha: give the transparency beside the picture, whose own colours then go on where nothing is seen of it.
 
     Raises:
         BadImage: `data` is not a usable picture. Nothing else is raised, but for MemoryError.
@@ -79,17 +88,22 @@ def decode_image(data: bytes, name: str, *, enough_px: int | None = None) -> Dec
         if image.format == "PNG":
             _finish_png(image, data, name)
         colour, alpha = split_alpha(image, name)
-        picture = to_srgb(colour, image.info, notes)
-        if alpha is not None and alpha.getextrema() != (255, 255):
-            picture = over_white(picture, alpha, notes)
-        picture = _turn_upright(picture, image, notes)
+        picture, profile = to_srgb(colour, image.info, notes)
+        if alpha is not None and alpha.getextrema() == (255, 255):
+            alpha = None
+        if alpha is not None and not keep_alpha:
+            picture, alpha = over_white(picture, alpha, notes), None
+        elif alpha is not None:
+            picture = over_itself(picture, alpha)
+        exif = _exif(image, notes)
+        picture, alpha = _upright(picture, exif), alpha and _upright(alpha, exif)
         _note_more_frames(image, notes)  # last, as it moves a GIF on to its second frame
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         raise damaged(name, str(image.format), error) from error
     picture.info.clear()  # of the original's profile, EXIF and text, none is true any more
-    return DecodedImage(picture, tuple(notes))
+    return DecodedImage(picture, tuple(notes), alpha, origin_of(exif, profile))
 
 
 def _open(data: bytes, name: str) -> ImageFile.ImageFile:
@@ -127,13 +141,21 @@ def _finish_png(image: Image.Image, data: bytes, name: str) -> None:
         image.info["transparency"] = colour * 255 // (2**bit_depth - 1)
 
 
-def _turn_upright(picture: Image.Image, original: Image.Image, notes: list[str]) -> Image.Image:
-    """Turned as the EXIF orientation of `original` says. Pillow has turned a TIFF, and dropped its tag."""
+def _exif(image: Image.Image, notes: list[str]) -> dict[int, Any]:
+    """The tags of a file's EXIF that count here, up to the first that is broken: its pixels are good all the same."""
+    found: dict[int, Any] = {}
     try:
-        transpose = _UPRIGHT.get(original.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001  # as in decode_image; here the pixels are good all the same
+        exif = image.getexif()
+        for tag in (ExifTags.Base.Orientation, *TAGS.values()):
+            found[tag] = exif.get(tag)
+    except Exception:  # noqa: BLE001  # as in decode_image
         notes.append("broken EXIF data ignored")
-        return picture
+    return found
+
+
+def _upright(picture: Image.Image, exif: Mapping[int, Any]) -> Image.Image:
+    """Turned as the EXIF orientation says. Pillow has turned a TIFF, and dropped its tag."""
+    transpose = _UPRIGHT.get(exif.get(ExifTags.Base.Orientation, 1))
     return picture if transpose is None else picture.transpose(transpose)
 
 

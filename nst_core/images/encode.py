@@ -2,82 +2,178 @@
 
 import json
 import re
-import struct
 from collections.abc import Mapping
-from functools import cache
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any, Final
 
-from PIL import Image, ImageCms, PngImagePlugin
+import numpy as np
+import tifffile
+from PIL import ExifTags, Image, PngImagePlugin
+
+from nst_core.images.credits import TAGS, Credits
+from nst_core.images.deep_png import with_pixels
+from nst_core.images.picture_file import Levels, PictureFile
 
 _METADATA_KEY = re.compile(r"[A-Za-z0-9_.-]{1,75}")
+_COMMENT: Final = ExifTags.Base.UserComment
+_ASCII: Final = b"ASCII\0\0\0"
+"""How a user's comment in EXIF begins that is written in it."""
+_INCH: Final = 2
+_NO_CREDITS: Final = Credits()
 
 
 def encode_image(
-    picture: Image.Image,
-    *,
-    file_format: Literal["png", "jpeg"],
-    jpeg_quality: int,
-    metadata: Mapping[str, str],
+    levels: Levels, file: PictureFile, metadata: Mapping[str, str], credit: Credits = _NO_CREDITS
 ) -> bytes:
-    """The file of an sRGB picture. The same pixels and metadata always give the same bytes.
+    """The file of a picture. The same pixels and metadata always give the same bytes.
 
     Args:
-        picture: mode RGB; its `info` is not written.
-        file_format: png is exact; jpeg has full colour resolution (4:4:4).
-        jpeg_quality: 1 to 100; plays no part in a PNG.
+        levels: as `file.levels` makes them.
+        file: a jpeg and a webp come out in full colour resolution (jpeg 4:4:4), a webp with all it has below its alpha.
         metadata: any text under keys of 1 to 75 letters, digits, `_`, `.` or `-`. A JPEG holds about 64 kB.
+        credit: carried into the file's EXIF.
 
     Raises:
-        ValueError: a picture of another mode, or metadata that the file cannot hold.
+        ValueError: levels that the format cannot hold, or metadata that it cannot.
     """
-    if picture.mode != "RGB":
-        raise ValueError(f"expected a picture of mode RGB, got {picture.mode}")
-    for key in metadata:
-        if not _METADATA_KEY.fullmatch(key):
-            raise ValueError(f"metadata key {key!r}: expected 1 to 75 letters, digits, _, . or -")
-    if file_format == "png":
-        return _save(picture, "PNG", pnginfo=_png_chunks(metadata))
-    comment = b"nst:" + json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False).encode()
-    options = {"quality": jpeg_quality, "subsampling": 0, "icc_profile": _srgb_profile(), "comment": comment}
-    encoded = _save(picture, "JPEG", **options)
-    # Optimised is some 10 % smaller, but Pillow reserves a byte per pixel for it and fails on noisy pictures.
-    fits = len(encoded) <= picture.width * picture.height
-    return _save(picture, "JPEG", optimize=True, **options) if fits else encoded
+    _check(levels, file, metadata)
+    if file.file_format == "tiff":
+        return _tiff(levels, file, metadata, credit)
+    exif = _exif(file, credit)
+    if file.file_format == "png":
+        return _png(levels, file, metadata, exif)
+    if file.file_format == "webp":
+        return _webp(levels, file, metadata, exif)
+    return _jpeg(levels, file, metadata, exif)
 
 
-def _save(picture: Image.Image, file_format: str, **options: Any) -> bytes:
-    plain = picture.copy()
-    plain.info = {}  # or Pillow writes some of it
-    buffer = BytesIO()
-    plain.save(buffer, file_format, **options)
-    return buffer.getvalue()
-
-
-def _png_chunks(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
-    chunks = PngImagePlugin.PngInfo()
-    chunks.add(b"sRGB", b"\0")  # perceptual intent
-    for key, value in sorted(metadata.items()):
-        chunks.add_itxt(f"nst:{key}", value)
-    return chunks
-
-
-@cache
-def _srgb_profile() -> bytes:
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # else the second at which it was made
-    return bytes(profile)
+def as_read(levels: Levels, file: PictureFile) -> Levels:
+    """The levels that a reader of the file finds: of a PNG or TIFF the very same."""
+    if file.file_format in ("png", "tiff"):
+        return levels
+    # Not `decode_image`: the limits on inputs do not hold for a pastiche, which may be thinner.
+    image = Image.open(BytesIO(encode_image(levels, file, {})))
+    return np.array(image.convert("RGB" if levels.shape[2] == 3 else "RGBA"))
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
     """The metadata that `encode_image` put into `data`; empty for any other bytes."""
     try:
-        info = Image.open(BytesIO(data), formats=("PNG", "JPEG")).info
-        comment = info.get("comment", b"")
+        image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF"))
+        if image.format == "PNG":
+            return {str(key)[4:]: str(value) for key, value in image.info.items() if str(key).startswith("nst:")}
+        comment = image.info.get("comment", b"") if image.format == "JPEG" else _user_comment(image)
         if isinstance(comment, bytes) and comment.startswith(b"nst:"):
             return dict(json.loads(comment.removeprefix(b"nst:")))
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  # as in decode_image
         return {}
-    return {str(key)[4:]: str(value) for key, value in info.items() if str(key).startswith("nst:")}
+    return {}
+
+
+def _check(levels: Levels, file: PictureFile, metadata: Mapping[str, str]) -> None:
+    """Refuse what would come out as another picture, or as none."""
+    kind, channels = np.uint8 if file.bit_depth == 8 else np.uint16, (3,) if file.file_format == "jpeg" else (3, 4)
+    if levels.ndim != 3 or levels.shape[2] not in channels or levels.dtype != kind:
+        raise ValueError(
+            f"a {file.file_format} of {file.bit_depth} bits: expected {np.dtype(kind)} of shape (height, width, "
+            f"{' or '.join(map(str, channels))}), got {levels.dtype} of shape {levels.shape}"
+        )
+    if file.bit_depth == 16 and file.file_format not in ("png", "tiff"):
+        raise ValueError(f"expected 8 bits in a {file.file_format}, got 16")
+    for key in metadata:
+        if not _METADATA_KEY.fullmatch(key):
+            raise ValueError(f"metadata key {key!r}: expected 1 to 75 letters, digits, _, . or -")
+
+
+def _png(levels: Levels, file: PictureFile, metadata: Mapping[str, str], exif: Image.Exif) -> bytes:
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in sorted(metadata.items()):
+        chunks.add_itxt(f"nst:{key}", value)
+    options = {"pnginfo": chunks, "icc_profile": file.embedded_profile, **_resolution(file), **_if_any(exif)}
+    if file.bit_depth == 16:
+        return with_pixels(_save(Image.new("RGB", (1, 1)), "PNG", **options), levels)
+    return _save(Image.fromarray(levels), "PNG", **options)
+
+
+def _jpeg(levels: Levels, file: PictureFile, metadata: Mapping[str, str], exif: Image.Exif) -> bytes:
+    picture = Image.fromarray(levels)
+    options = {
+        "quality": file.jpeg_quality,
+        "subsampling": 0,
+        "icc_profile": file.embedded_profile,
+        "comment": b"nst:" + json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False).encode(),
+        **_resolution(file),
+        **_if_any(exif),
+    }
+    encoded = _save(picture, "JPEG", **options)
+    # Optimised is some 10 % smaller, but Pillow reserves a byte per pixel for it and fails on noisy pictures.
+    fits = len(encoded) <= picture.width * picture.height
+    return _save(picture, "JPEG", optimize=True, **options) if fits else encoded
+
+
+def _webp(levels: Levels, file: PictureFile, metadata: Mapping[str, str], exif: Image.Exif) -> bytes:
+    exif.get_ifd(ExifTags.IFD.Exif)[_COMMENT] = _comment(metadata)
+    options = {"quality": file.jpeg_quality, "method": 4, "exact": True, "icc_profile": file.embedded_profile}
+    return _save(Image.fromarray(levels), "WEBP", exif=exif, **options)
+
+
+def _tiff(levels: Levels, file: PictureFile, metadata: Mapping[str, str], credit: Credits) -> bytes:
+    texts = {tag: text.encode() for field, tag in TAGS.items() if (text := getattr(credit, field))}
+    buffer = BytesIO()
+    tifffile.imwrite(
+        buffer,
+        levels,
+        photometric="rgb",
+        compression="zlib",
+        predictor=True,
+        extrasamples=["unassalpha"] if levels.shape[2] == 4 else None,
+        iccprofile=file.embedded_profile,
+        resolution=None if file.dpi is None else (file.dpi, file.dpi),
+        resolutionunit=None if file.dpi is None else _INCH,
+        software=False,
+        metadata=None,
+        extratags=[
+            *((tag, 2, len(text) + 1, text, True) for tag, text in sorted(texts.items())),
+            (_COMMENT, 7, None, _comment(metadata), True),
+        ],
+    )
+    return buffer.getvalue()
+
+
+def _save(picture: Image.Image, file_format: str, **options: Any) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def _exif(file: PictureFile, credit: Credits) -> Image.Exif:
+    """Credits and resolution; no orientation: the pixels are upright. Text is UTF-8, as most programs have it."""
+    exif = Image.Exif()
+    for field, tag in TAGS.items():
+        if text := getattr(credit, field):
+            exif[tag] = text.encode()
+    if file.dpi is not None:
+        exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = float(file.dpi)
+        exif[ExifTags.Base.ResolutionUnit] = _INCH
+    return exif
+
+
+def _if_any(exif: Image.Exif) -> dict[str, Any]:
+    return {"exif": exif} if len(exif) else {}
+
+
+def _resolution(file: PictureFile) -> dict[str, Any]:
+    return {} if file.dpi is None else {"dpi": (file.dpi, file.dpi)}
+
+
+def _comment(metadata: Mapping[str, str]) -> bytes:
+    return _ASCII + b"nst:" + json.dumps(dict(metadata), sort_keys=True).encode()
+
+
+def _user_comment(image: Image.Image) -> Any:
+    """The user's comment in EXIF: in a TIFF it stands among the picture's own tags."""
+    exif = image.getexif()
+    comment = exif.get(_COMMENT) or exif.get_ifd(ExifTags.IFD.Exif).get(_COMMENT)
+    return comment.removeprefix(_ASCII) if isinstance(comment, bytes) else None

@@ -19,13 +19,13 @@ from flows.errors import TookTooLong, WorkerDied
 from flows.worker import decoder as decoder_module
 from flows.worker import decoding
 from flows.worker.decoder import BOUNDS, Decoder, Ended
-from flows.worker.decoder_process import Bounds, WantedSize
+from flows.worker.decoder_process import Bounds, WantedPicture
 from nst_core.errors import BadImage
 from nst_core.images import decode_image, resize
 
 SLOW = odd.bmp_of_runs(6_000_000)
 """Some seconds of Python."""
-AS_IT_IS = WantedSize()
+AS_IT_IS = WantedPicture()
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,10 @@ def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
     data = odd.save(odd.noise((640, 480)), "JPEG")
     whole = decode_image(data, "a").picture
 
-    small = decoder.decode(data, "a", WantedSize(size_px=64)).picture
-    kept = decoder.decode(data, "a", WantedSize(size_px=1000)).picture
-    large = decoder.decode(data, "a", WantedSize(size_px=1000, enlarge=True)).picture
-    enough = decoder.decode(data, "a", WantedSize(enough_px=100)).picture
+    small = decoder.decode(data, "a", WantedPicture(size_px=64)).picture
+    kept = decoder.decode(data, "a", WantedPicture(size_px=1000)).picture
+    large = decoder.decode(data, "a", WantedPicture(size_px=1000, enlarge=True)).picture
+    enough = decoder.decode(data, "a", WantedPicture(enough_px=100)).picture
 
     assert (np.asarray(small) == np.asarray(resize(whole, 64, 48))).all()
     assert (kept.size, large.size, enough.size) == ((640, 480), (1000, 750), (160, 120))
@@ -207,7 +207,7 @@ def test_the_largest_picture_is_within_its_bounds(decoder: Decoder) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = odd.save(Image.new("RGBA", (7071, 7071), (9, 200, 30, 100)), "PNG", icc_profile=icc, compress_level=1)
 
-    assert decoder.decode(data, "a", WantedSize(size_px=100)).picture.size == (100, 100)
+    assert decoder.decode(data, "a", WantedPicture(size_px=100)).picture.size == (100, 100)
 
 
 def test_a_process_that_is_killed_costs_no_picture(own: Decoder) -> None:

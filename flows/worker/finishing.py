@@ -1,0 +1,40 @@
+"""A finished pastiche in floats -> the values that its file will hold, and what a reader of the file sees of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.worker.inputs import LoadedPair
+from nst_core.images import PictureFile, as_read
+from nst_core.images.picture_file import Levels
+from nst_core.images.rgb_space import Floats
+
+
+def file_of(loaded: LoadedPair) -> PictureFile:
+    """The file that a pair's options ask for."""
+    options = loaded.pair.spec.options
+    return PictureFile(
+        file_format=options.output_format,
+        bit_depth=options.bit_depth,
+        jpeg_quality=options.jpeg_quality,
+        profile=loaded.content.origin.profile if options.output_profile == "content" else b"",
+        dpi=options.dpi,
+    )
+
+
+def levels_of(pastiche: Floats, loaded: LoadedPair) -> Levels:
+    """The values of a pair's file for sRGB pixels in [0, 1], with the content's transparency where that is kept."""
+    alpha: NDArray[np.uint8] | None = None if loaded.content.alpha is None else np.asarray(loaded.content.alpha)
+    return file_of(loaded).levels(pastiche, alpha)
+
+
+def seen(levels: Levels, loaded: LoadedPair) -> Floats:
+    """The sRGB pixels, in [0, 1], that a reader of the file sees."""
+    file = file_of(loaded)
+    return file.srgb(as_read(levels, file))
+
+
+def notes_of(loaded: LoadedPair) -> tuple[str, ...]:
+    """What the user should know of the file."""
+    if loaded.pair.spec.options.output_profile == "srgb" or loaded.content.origin.profile:
+        return ()
+    return (f"output_profile content: the file is in sRGB, as of the content {loaded.content.origin.no_profile}",)

@@ -1,0 +1,316 @@
+"""encode: every kind of file that a picture is kept as, read back by us and by others."""
+
+import time
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from icc import ADOBE_TO_XYZ, rgb_profile
+from numpy.typing import NDArray
+from odd_pictures import noise, save
+from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
+
+from nst_core.images import PictureFile, as_read, decode_image, encode_image, read_metadata
+from nst_core.images.credits import Credits, credits_of
+from nst_core.images.rgb_space import srgb_profile
+
+METADATA = {
+    "recipe": "relative",
+    "content": "Gemälde/猫 🐈.png",
+    "note": 'two\nlines, "quotes" & \\',
+    "empty": "",
+    "a.b-C_9": "x",
+}
+CREDIT = Credits(artist="José Ñandú; 猫", copyright="© 2024", description="a cat on a chair")
+ADOBE = rgb_profile(ADOBE_TO_XYZ, 2.19921875)
+FILES = {
+    f"{file.file_format} {file.bit_depth}": file
+    for file in (
+        PictureFile("png"),
+        PictureFile("png", 16),
+        PictureFile("tiff"),
+        PictureFile("tiff", 16),
+        PictureFile("jpeg"),
+        PictureFile("webp"),
+    )
+}
+LOSSLESS = {name: file for name, file in FILES.items() if file.file_format in ("png", "tiff")}
+WITH_ALPHA = {name: file for name, file in FILES.items() if file.file_format != "jpeg"}
+of_each = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
+EIGHT_BIT = {name: file for name, file in FILES.items() if file.bit_depth == 8}
+of_each_format = pytest.mark.parametrize("file", EIGHT_BIT.values(), ids=EIGHT_BIT)
+
+
+def random_levels(file: PictureFile, channels: int = 3) -> NDArray[Any]:
+    kind = np.uint8 if file.bit_depth == 8 else np.uint16
+    return np.random.default_rng(1).integers(0, file.white + 1, (40, 52, channels), dtype=kind)
+
+
+def smooth(seed: int = 0) -> NDArray[np.float32]:
+    """Soft colours in [0, 1], 256 x 192."""
+    small = np.random.default_rng(seed).random((6, 8, 3), dtype=np.float32)
+    channels = [Image.fromarray(small[..., c]).resize((256, 192), Image.Resampling.BICUBIC) for c in range(3)]
+    return np.stack([np.asarray(one) for one in channels], -1).clip(0, 1)
+
+
+def read_by_others(data: bytes, file: PictureFile) -> NDArray[Any]:
+    """The values of a file: by tifffile, by Pillow if of 8 bits, and of a deep PNG as the grey one it also is."""
+    if file.file_format == "tiff":
+        return tifffile.imread(BytesIO(data))
+    image = Image.open(BytesIO(data))
+    if file.bit_depth == 8:
+        return np.asarray(image)
+    channels = len(image.getbands())
+    grey = bytearray(data)
+    grey[16:26] = (channels * image.width).to_bytes(4) + image.height.to_bytes(4) + bytes((16, 0))
+    grey[29:33] = zlib.crc32(grey[12:29]).to_bytes(4)
+    rows = np.asarray(Image.open(BytesIO(grey))).astype(np.uint16)
+    return rows.reshape(image.height, image.width, channels)
+
+
+# ---- Pixels
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("file", LOSSLESS.values(), ids=LOSSLESS)
+def test_lossless_formats_keep_every_value(file: PictureFile, channels: int) -> None:
+    """Whoever reads a PNG or TIFF, of 8 or 16 bits, with or without alpha, finds the very values that went in."""
+    levels = random_levels(file, channels)
+
+    found = read_by_others(encode_image(levels, file, METADATA, CREDIT), file)
+
+    assert found.dtype == levels.dtype
+    np.testing.assert_array_equal(found, levels)
+    assert as_read(levels, file) is levels
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("file", WITH_ALPHA.values(), ids=WITH_ALPHA)
+def test_alpha_is_exact(file: PictureFile, channels: int) -> None:
+    """The alpha of each format comes back exactly, as its own and not as multiplied into the colours."""
+    levels = random_levels(file, channels)
+
+    image = Image.open(BytesIO(encode_image(levels, file, {})))
+
+    assert image.mode == ("RGB" if channels == 3 else "RGBA")
+    if channels == 4:
+        np.testing.assert_array_equal(np.asarray(image)[..., 3], levels[..., 3] >> (file.bit_depth - 8))
+
+
+@of_each
+def test_our_own_decoder_reads_each(file: PictureFile) -> None:
+    """What we write we take again, as a content image or for a thumbnail: the same colours, and no note."""
+    pixels = smooth()
+
+    decoded = decode_image(encode_image(file.levels(pixels), file, METADATA, CREDIT), "a")
+
+    assert decoded.notes == ()
+    assert np.abs(np.asarray(decoded.picture) / 255 - pixels).mean() < 0.01
+
+
+@pytest.mark.parametrize("quality", [30, 95])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("file_format", ["jpeg", "webp"])
+def test_what_a_reader_of_a_lossy_file_sees(file_format: Any, channels: int, quality: int) -> None:
+    """Of a JPEG and a WebP, `as_read` gives what is found in the file with all its metadata, below its alpha too."""
+    if (file_format, channels) == ("jpeg", 4):
+        pytest.skip("a JPEG has no alpha")
+    file = PictureFile(file_format, jpeg_quality=quality)
+    levels = np.dstack([file.levels(smooth()), np.tile(np.arange(256, dtype=np.uint8), (192, 1))])[..., :channels]
+
+    found = read_by_others(encode_image(levels, file, METADATA, CREDIT), file)
+
+    np.testing.assert_array_equal(as_read(levels, file), found)
+    assert 0 < np.abs(found[..., :3].astype(int) - levels[..., :3]).mean() < (6 if quality == 30 else 2)
+
+
+def test_jpeg_has_full_colour_resolution() -> None:
+    """A JPEG is 4:4:4, whatever its quality."""
+    data = encode_image(random_levels(PictureFile("jpeg")), PictureFile("jpeg", jpeg_quality=40), {})
+
+    assert JpegImagePlugin.get_sampling(Image.open(BytesIO(data))) == 0
+
+
+@pytest.mark.parametrize("quality", [1, 75, 92, 100])
+@pytest.mark.parametrize("side", [16, 300, 600])
+def test_jpeg_of_a_noisy_picture(side: int, quality: int) -> None:
+    """Pure noise can be saved at every quality (Pillow's optimised path alone fails from 90 on)."""
+    levels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+    data = encode_image(levels, PictureFile("jpeg", jpeg_quality=quality), METADATA)
+
+    assert decode_image(data, "a").picture.size == (side, side)
+    assert read_metadata(data) == METADATA
+
+
+def test_jpeg_is_optimised() -> None:
+    """An ordinary picture takes the optimised path: it is smaller than with the standard tables."""
+    file = PictureFile("jpeg")
+    levels = file.levels(smooth())
+
+    data = encode_image(levels, file, {})
+
+    plain = save(Image.fromarray(levels), "JPEG", quality=92, subsampling=0, icc_profile=srgb_profile())
+    assert len(data) < len(plain)
+
+
+def test_levels_are_rounded() -> None:
+    """A file's values are the nearest ones, at its own depth; its alpha fills that depth."""
+    pixels = np.array([[[0.0, 0.5, 1.0], [100.4 / 65535, 100.6 / 65535, 0.25]]], dtype=np.float32)
+    alpha = np.array([[0, 255]], dtype=np.uint8)
+
+    assert PictureFile("png").levels(pixels).tolist() == [[[0, 128, 255], [0, 0, 64]]]
+    assert PictureFile("png", 16).levels(pixels, alpha).tolist() == [[[0, 32768, 65535, 0], [100, 101, 16384, 65535]]]
+
+
+@pytest.mark.parametrize("file", LOSSLESS.values(), ids=LOSSLESS)
+def test_srgb_undoes_levels(file: PictureFile) -> None:
+    """A reader sees the pixels to within half a step of the file's depth, with an alpha beside them or not."""
+    pixels = smooth()
+
+    for alpha in (None, np.zeros(pixels.shape[:2], np.uint8)):
+        assert np.abs(file.srgb(file.levels(pixels, alpha)) - pixels).max() < 0.51 / file.white
+
+
+# ---- Colour
+
+
+@of_each
+def test_profile_is_embedded(file: PictureFile) -> None:
+    """Every file has sRGB's profile, or the one asked for, byte for byte; a PNG says nothing else of its colours."""
+    levels = random_levels(file)
+    adobe = PictureFile(file.file_format, file.bit_depth, profile=ADOBE)
+
+    plain, other = encode_image(levels, file, {}), encode_image(levels, adobe, {})
+
+    profile = Image.open(BytesIO(plain)).info["icc_profile"]
+    assert ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(BytesIO(profile))) == "sRGB built-in\n"
+    assert Image.open(BytesIO(other)).info["icc_profile"] == ADOBE
+    assert b"sRGB\0" not in plain and b"gAMA" not in plain
+
+
+# ---- Metadata
+
+
+@of_each
+def test_metadata_round_trip(file: PictureFile) -> None:
+    """The metadata of a file are read back exactly, beside its credits; a file without any has none."""
+    levels = random_levels(file)
+
+    assert read_metadata(encode_image(levels, file, METADATA, CREDIT)) == METADATA
+    assert read_metadata(encode_image(levels, file, {})) == {}
+
+
+@of_each_format
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    metadata=st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9_.-]{1,75}", fullmatch=True),
+        st.text(st.characters(codec="utf-8")),
+        max_size=4,
+    )
+)
+def test_any_metadata_round_trip(file: PictureFile, metadata: dict[str, str]) -> None:
+    """So is any text under any key that is allowed."""
+    assert read_metadata(encode_image(np.zeros((16, 16, 3), np.uint8), file, metadata)) == metadata
+
+
+@of_each_format
+@pytest.mark.parametrize("key", ["", "two words", "größe", "x" * 76, "a\0b", "line\n"])
+def test_impossible_keys(file: PictureFile, key: str) -> None:
+    """A key that a PNG cannot hold is refused for all formats."""
+    with pytest.raises(ValueError, match="metadata key"):
+        encode_image(np.zeros((16, 16, 3), np.uint8), file, {key: "x"})
+
+
+@pytest.mark.parametrize(("file_format", "value"), [("jpeg", "x" * 70_000), ("jpeg", "\ud800"), ("png", "\ud800")])
+def test_encode_refuses_impossible_text(file_format: Any, value: str) -> None:
+    """Text that is too long for a JPEG, or is no Unicode, is a ValueError."""
+    with pytest.raises(ValueError, match=r"."):  # the messages are the encoders'
+        encode_image(np.zeros((16, 16, 3), np.uint8), PictureFile(file_format), {"a": value})
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_no_metadata(kind: str) -> None:
+    """Files that we did not make have no metadata, cut short or whole, and nor has what is no file."""
+    data = save(noise(), kind)
+
+    assert read_metadata(data) == read_metadata(data[:100]) == read_metadata(b"") == read_metadata(b"junk") == {}
+
+
+def test_foreign_comments_are_no_metadata() -> None:
+    """Comments and texts of other programs are not taken for ours."""
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_text("Comment", "nst:no")
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = b"ASCII\0\0\0made by hand"
+
+    assert read_metadata(save(noise(), "PNG", pnginfo=chunks)) == {}
+    assert read_metadata(save(noise(), "JPEG", comment=b"made by hand")) == {}
+    assert read_metadata(save(noise(), "JPEG", comment=b"nst: made by hand")) == {}
+    assert read_metadata(save(noise(), "WEBP", exif=exif)) == {}
+
+
+@of_each
+def test_credits_and_resolution(file: PictureFile) -> None:
+    """Artist, copyright and description stand in every file's EXIF, and the resolution where one is asked for.
+
+    No orientation does: the pixels are upright.
+    """
+    levels = random_levels(file)
+    printed = PictureFile(file.file_format, file.bit_depth, dpi=300)
+
+    image = Image.open(BytesIO(encode_image(levels, printed, {}, CREDIT)))
+    plain = Image.open(BytesIO(encode_image(levels, file, {})))
+
+    exif, plain_exif = image.getexif(), plain.getexif()
+    assert credits_of(exif) == CREDIT
+    assert (exif[ExifTags.Base.XResolution], exif[ExifTags.Base.YResolution]) == (300, 300)
+    assert exif[ExifTags.Base.ResolutionUnit] == 2
+    assert ExifTags.Base.Orientation not in exif
+    assert credits_of(plain_exif) == Credits()
+    assert plain_exif.get(ExifTags.Base.ResolutionUnit, 1) == 1
+    if file.file_format != "webp":  # which has no field of its own
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+@of_each
+def test_encoding_is_deterministic(file: PictureFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same values and metadata give the same bytes, in any order, and a day later."""
+    levels = random_levels(file)
+    first = encode_image(levels, file, METADATA, CREDIT)
+    a_day_later = time.time() + 86_400
+    monkeypatch.setattr(time, "time", lambda: a_day_later)
+
+    assert encode_image(levels, file, dict(reversed(METADATA.items())), CREDIT) == first
+
+
+def test_srgb_profile_is_the_same_at_any_time() -> None:
+    """The profile of sRGB does not carry the second at which it was made."""
+    first = srgb_profile()
+    time.sleep(1.1)
+    srgb_profile.cache_clear()
+
+    assert srgb_profile() == first
+
+
+@pytest.mark.parametrize(
+    ("file", "shape", "kind"),
+    [
+        (PictureFile("jpeg"), (16, 16, 4), np.uint8),
+        (PictureFile("png"), (16, 16), np.uint8),
+        (PictureFile("png"), (16, 16, 3), np.uint16),
+        (PictureFile("tiff", 16), (16, 16, 3), np.uint8),
+        (PictureFile("jpeg", 16), (16, 16, 3), np.uint16),
+        (PictureFile("webp", 16), (16, 16, 3), np.uint16),
+    ],
+)
+def test_encode_refuses_what_the_format_cannot_hold(file: PictureFile, shape: tuple[int, ...], kind: Any) -> None:
+    """Values of another kind or shape than the file's are refused, and 16 bits of formats that have 8."""
+    with pytest.raises(ValueError, match="expected"):
+        encode_image(np.zeros(shape, kind), file, {})

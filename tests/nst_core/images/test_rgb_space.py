@@ -1,0 +1,188 @@
+"""rgb_space: colour profiles of primaries and curves, against littlecms and the definitions."""
+
+import struct
+from io import BytesIO
+
+import numpy as np
+import pytest
+from icc import (
+    ADOBE_TO_XYZ,
+    D50,
+    SRGB_TO_XYZ,
+    Pixels,
+    cmyk_profile,
+    fixed,
+    gamma_tag,
+    grey_profile,
+    icc_profile,
+    rgb_profile,
+    srgb_from_xyz,
+    xyz_tag,
+)
+from odd_pictures import profile_of_elements
+from PIL import Image, ImageCms
+
+from nst_core.images.picture_file import PictureFile
+from nst_core.images.rgb_space import MAX_BYTES, embeddable, from_srgb, srgb_profile, to_srgb
+
+P3_TO_XYZ = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+PROPHOTO_TO_XYZ = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00009], [0.0, 0.0, 0.82491]])
+
+
+def profile_of(to_xyz: Pixels, curve: bytes, **more: bytes) -> bytes:
+    """A profile of three primaries and one curve, and whatever else."""
+    tags = {name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)}
+    tags |= {name + b"TRC": curve for name in (b"r", b"g", b"b")} | {b"wtpt": xyz_tag(D50)}
+    return icc_profile(b"mntr", b"RGB ", b"XYZ ", tags | {name.encode(): content for name, content in more.items()})
+
+
+def table_tag(values: Pixels) -> bytes:
+    levels = [round(65535 * value) for value in values]
+    return b"curv\0\0\0\0" + struct.pack(f">I{len(levels)}H", len(levels), *levels)
+
+
+def formula_tag(form: int, *values: float) -> bytes:
+    return b"para\0\0\0\0" + struct.pack(">HH", form, 0) + fixed(*values)
+
+
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+SPACES = {
+    "Adobe RGB": rgb_profile(ADOBE_TO_XYZ, 2.19921875),
+    "Display P3": profile_of(P3_TO_XYZ, formula_tag(3, *SRGB_CURVE)),
+    "ProPhoto": profile_of(PROPHOTO_TO_XYZ, gamma_tag(1.8)),
+    "linear": profile_of(SRGB_TO_XYZ, b"curv" + bytes(8)),
+    "table": profile_of(ADOBE_TO_XYZ, table_tag(np.linspace(0, 1, 500) ** 2.0)),
+    "formula 0": profile_of(ADOBE_TO_XYZ, formula_tag(0, 1.9)),
+    "formula 1": profile_of(P3_TO_XYZ, formula_tag(1, 2.0, 1.02, -0.02)),
+    "formula 2": profile_of(P3_TO_XYZ, formula_tag(2, 2.0, 1.02, -0.02, 0.001)),
+    "formula 4": profile_of(P3_TO_XYZ, formula_tag(4, *SRGB_CURVE, 0.001, 0.001)),
+}
+
+
+def colours(seed: int = 0) -> Pixels:
+    """Colours of sRGB, some of them pure, shape (64, 64, 3)."""
+    made = np.random.default_rng(seed).random((64, 64, 3), dtype=np.float32)
+    made[:8] = made[:8].round()
+    return made
+
+
+def as_littlecms_sees(levels: Pixels, icc: bytes) -> Pixels:
+    """A file's 8-bit values brought to sRGB by littlecms, 0 to 255."""
+    return np.asarray(
+        ImageCms.profileToProfile(
+            Image.fromarray(levels), ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
+        )
+    ).astype(float)
+
+
+@pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
+def test_there_and_back(icc: bytes) -> None:
+    """Colours come back: from floats as they were, and from 16 bits to well within a step of 8."""
+    pixels = colours()
+    file = PictureFile("tiff", 16, profile=icc)
+
+    again = to_srgb(from_srgb(pixels, icc), icc)
+
+    assert again.dtype == np.float32
+    inside = np.abs(from_srgb(pixels, icc) - 0.5).max(-1) < 0.4999  # not clipped
+    assert np.abs(again - pixels)[inside].max() < 1e-3
+    assert np.abs(again - pixels).mean() < 2e-3
+    assert np.abs(file.srgb(file.levels(pixels)) - again)[inside].max() < 0.004
+
+
+@pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
+def test_littlecms_agrees(icc: bytes) -> None:
+    """What littlecms takes the file's values for is the picture, and what we say that a reader sees."""
+    pixels = colours(1) * 0.6 + 0.2
+    file = PictureFile("png", profile=icc)
+    levels = file.levels(pixels)
+
+    seen = as_littlecms_sees(levels, icc)
+
+    assert np.abs(seen - 255 * pixels).mean() < 1
+    assert np.abs(seen - 255 * file.srgb(levels)).max() < 2
+
+
+def test_by_the_definition() -> None:
+    """Adobe RGB by hand: its values to a power, its primaries, sRGB's."""
+    icc = SPACES["Adobe RGB"]
+    values = colours(2)
+
+    expected = srgb_from_xyz(values.astype(float) ** 2.19921875 @ ADOBE_TO_XYZ.T) / 255
+
+    assert np.abs(to_srgb(values, icc) - expected).max() < 2e-3
+
+
+def test_a_large_picture_in_strips() -> None:
+    """More pixels than are converted at a time come out as they do alone."""
+    pixels = np.tile(colours(3), (9, 40, 1))
+
+    made = from_srgb(pixels, SPACES["ProPhoto"])
+
+    np.testing.assert_array_equal(made, np.tile(from_srgb(colours(3), SPACES["ProPhoto"]), (9, 40, 1)))
+
+
+@pytest.mark.parametrize("icc", [*SPACES.values(), srgb_profile()], ids=[*SPACES, "sRGB"])
+def test_embedded_as_it_is(icc: bytes) -> None:
+    """A profile of primaries and curves is embedded byte for byte."""
+    assert embeddable(icc) == icc
+
+
+def test_what_takes_minutes_is_not_embedded() -> None:
+    """Tags of elements without number are made unknown before a profile is embedded."""
+    endless = profile_of_elements(3)
+    tag = endless[int.from_bytes(endless[136:140]) :]
+    icc = profile_of(ADOBE_TO_XYZ, gamma_tag(2.2), D2B1=tag)
+
+    made = embeddable(icc)
+
+    assert (b"D2B1" in icc, b"D2B1" in made, len(made)) == (True, False, len(icc))
+
+
+@pytest.mark.parametrize(
+    ("icc", "what"),
+    [
+        (cmyk_profile(), "CMYK"),
+        (grey_profile(2.2), "grey"),
+        (icc_profile(b"spac", b"Lab ", b"XYZ ", {}), "Lab"),
+        (icc_profile(b"mntr", b"HSV ", b"XYZ ", {}), "no RGB space"),
+        (icc_profile(b"prtr", b"RGB ", b"Lab ", {}), "tables"),
+        (profile_of(ADOBE_TO_XYZ, gamma_tag(2.2), A2B0=b"mft2"), "tables"),
+        (icc_profile(b"mntr", b"RGB ", b"XYZ ", {}), "damaged"),
+        (SPACES["Adobe RGB"][:200], "damaged"),
+        (SPACES["Adobe RGB"][:130], "damaged"),
+        (profile_of(ADOBE_TO_XYZ, b"curv\0\0\0\0" + struct.pack(">IH", 2**32 - 1, 5)), "damaged"),
+        (profile_of(ADOBE_TO_XYZ, formula_tag(9, 1.0)), "damaged"),
+        (profile_of(ADOBE_TO_XYZ, formula_tag(1, 1.0, 0.0, 0.0)), "damaged"),
+        (profile_of(ADOBE_TO_XYZ, formula_tag(0, -3.0)), "damaged"),
+        (profile_of(ADOBE_TO_XYZ, b"text" + bytes(20)), "a rare kind"),
+        (profile_of(ADOBE_TO_XYZ, table_tag(np.linspace(1, 0, 9))), "curves that fall"),
+        (profile_of(ADOBE_TO_XYZ, table_tag(np.zeros(9))), "without black or white"),
+        (profile_of(ADOBE_TO_XYZ, table_tag(np.linspace(0.01, 1, 9))), "without black or white"),
+        (profile_of(np.ones((3, 3)), gamma_tag(2.2)), "damaged"),
+        (profile_of(np.zeros((3, 3)), gamma_tag(2.2)), "damaged"),
+        (profile_of(ADOBE_TO_XYZ / 50, gamma_tag(2.2)), "does not hold the colours"),
+        (profile_of(ADOBE_TO_XYZ, table_tag(np.r_[np.zeros(300), 1.0])), "does not hold the colours"),
+        (profile_of(ADOBE_TO_XYZ, gamma_tag(2.2), junk=bytes(MAX_BYTES)), "more than 100000"),
+        (b"", "no RGB space"),
+    ],
+)
+def test_not_embedded(icc: bytes, what: str) -> None:
+    """A profile of anything but RGB primaries and curves, or of nonsense, is told what it is."""
+    with pytest.raises(ValueError, match=what):
+        embeddable(icc)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_broken_anywhere(seed: int) -> None:
+    """With some bytes wrong a profile is taken or refused, and nothing else happens."""
+    chance = np.random.default_rng(seed)
+    for number in range(60):
+        icc = bytearray(list(SPACES.values())[number % len(SPACES)])
+        for place in chance.integers(0, min(len(icc), 600), 4):
+            icc[place] = chance.integers(0, 256)
+        try:
+            safe = embeddable(bytes(icc))
+        except ValueError:
+            continue
+        assert np.isfinite(from_srgb(colours()[:2], safe)).all()
