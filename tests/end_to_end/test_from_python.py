@@ -52,7 +52,7 @@ def test_the_engine_alone(python, tmp_path: Path) -> None:
 
 
 def test_a_script_without_a_guard(python, tmp_path: Path) -> None:
-    """Nothing runs the script a second time: its pairs succeed, the summary is a typed value, and rows are a manifest."""
+    """Nothing runs the script a second time: its pairs succeed, the summary is typed, and rows are a manifest."""
     printed = python(
         SCRIPT
         + """
