@@ -48,8 +48,8 @@ def validate(
         told = {
             "manifest": loaded.uri,
             "rows": len(loaded.pairs) + len(loaded.rejected),
-            "notes": list(map(printable, loaded.notes)),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
+            **({"notes": list(map(printable, loaded.notes))} if loaded.notes else {}),
             **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
         }
         typer.echo(json.dumps(told, indent=1))

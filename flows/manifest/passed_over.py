@@ -12,6 +12,9 @@ from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
 from flows.wording import as_plain_text
 
+NAMED = 5
+"""Columns that a note names; the others are counted."""
+
 
 def pass_over(table: Table) -> Table:
     """The table without the columns that ask for nothing.
@@ -84,9 +87,10 @@ class _ResultsTable(_Fewer):
     def of(cls, table: Table, names: list[str]) -> "_ResultsTable":
         renamed = tuple("id" if name == "pair_id" and "id" not in names else name for name in names)
         kept = tuple(index for index, name in enumerate(renamed) if name not in RESERVED_COLUMNS)
-        left = ", ".join(name for name in renamed if name in RESERVED_COLUMNS)
-        steps = ", and steps where a pair is done" if "steps" in names else ""
-        return cls(table, kept, f"columns of a results table ({left}{steps})", renamed)
+        left = [name for name in renamed if name in RESERVED_COLUMNS]
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        steps = "; steps where a pair is done" if "steps" in names else ""
+        return cls(table, kept, f"columns of a results table ({', '.join(left[:NAMED])}{more}){steps}", renamed)
 
     @property
     def header(self) -> TableRow:

@@ -52,11 +52,23 @@ def test_the_engine_alone(python, tmp_path: Path) -> None:
 
 
 def test_a_script_without_a_guard(python, tmp_path: Path) -> None:
-    """Nothing runs the script a second time: its pairs succeed, and the summary is a typed value."""
-    printed = python(SCRIPT + "\nprint('type', type(summary).__name__)\n").stdout
+    """Nothing runs the script a second time: its pairs succeed, the summary is typed, and rows are a manifest."""
+    printed = python(
+        SCRIPT
+        + """
+print("type", type(summary).__name__)
+rows = pd.DataFrame({"content": ["images/coffee.jpg"], "style": ["images/pointillism.jpg"], "steps": [None], "n": [7]})
+told = bulk_stylize("out-rows", rows, settings=RunSettings(backbone="stub"))
+print("rows", told.succeeded, list(pd.read_parquet(told.results_parquet)["n"]))
+"""
+    ).stdout
     table = pd.read_csv(tmp_path / "out" / "results.csv")
 
     assert printed.count("type RunSummary") == 1
+    assert "rows 1 ['7']" in printed
+    (asked,) = (tmp_path / "out-rows" / "_nst" / "given").iterdir()
+    (kept,) = (tmp_path / "out-rows" / "_nst" / "runs").glob("*/manifest.csv")
+    assert kept.read_bytes() == asked.read_bytes()
     assert list(table["status"]) == ["succeeded", "succeeded", "pending"]
 
 

@@ -27,6 +27,7 @@ def there_is_a_manifest(in_folder: None) -> None:
         (["submit", "none.csv"], ExitCode.UNUSABLE, "none.csv: no such file"),
         (["submit", "pairs.csv", "--steps", "many"], ExitCode.UNUSABLE, "--steps: expected a whole number"),
         (["submit", "s3://bucket/pairs.csv", "--no-check"], ExitCode.UNUSABLE, "needs --output"),
+        (["submit", "-"], ExitCode.UNUSABLE, "expected the address of a manifest, found '-'"),
         (["submit", "s3://key:a-secret@bucket/pairs.csv"], ExitCode.UNUSABLE, "no bucket's name"),
         (
             ["submit", "pairs.csv", "--runner", "ray", "--ray-address", "ray://me:a-secret@head:10001"],

@@ -102,7 +102,7 @@ def test_what_is_no_file_is_left_alone(folder: Folder) -> None:
 
 def test_an_answer_that_cannot_be_written_is_told_once(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
     """Where a folder has the answer's name, log and visit say what it would have said; the run goes on to its end."""
-    folder.drop("bad.csv", b"id;content;style\n")
+    folder.drop("bad.csv", b"id|content|style\n")
     folder.drop("good.csv")
     for name in ("bad.rejected.json", "good.accepted.json", "good.finished.json"):
         (folder.place / name).mkdir()
@@ -125,7 +125,7 @@ def test_an_answer_that_may_be_written_later_waits(folder: Folder, monkeypatch: 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         replace(source, target, **folders)
 
-    folder.drop("bad.csv", b"id;content;style\n")
+    folder.drop("bad.csv", b"id|content|style\n")
     with monkeypatch.context() as patch:
         patch.setattr("os.replace", full)
         assert folder.visit() == Visit(troubled=["bad.csv"])

@@ -24,7 +24,7 @@ from flows.output.lease_file import as_json, new_lease
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
 BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,5\nbad id,dog.png,waves.png,5\ncow,,waves.png,many\n"
-BROKEN = b"id;content;style\ncat;cat.png;waves.png\n"
+BROKEN = b"id|content|style\ncat|cat.png|waves.png\n"
 PROGRAM = Path(__file__).parents[1] / "inbox_runs.py"
 
 
@@ -126,7 +126,7 @@ def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
-        ("semicolons.csv", BROKEN, "semicolons.csv line 1: expected commas"),
+        ("bars.csv", BROKEN, "bars.csv line 1: expected commas"),
         ("empty.csv", b"", "the file is empty"),
         ("header.csv", b"id,content,style\n", "header.csv"),
         ("März.csv", GOOD, "rename the file"),

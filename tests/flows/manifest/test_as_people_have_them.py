@@ -249,7 +249,7 @@ def test_a_results_table_is_a_manifest() -> None:
     assert [pair.extra["my note"] for pair in manifest.pairs] == ["=x", "'-y", ""]
     assert manifest.extra_columns == ("size_px", "my note")
     (note,) = manifest.notes
-    assert note.endswith("of a results table (run_id, row, status, error, total_loss, and steps where a pair is done)")
+    assert note.endswith("of a results table (run_id, row, status, error, total_loss); steps where a pair is done")
 
 
 def test_a_results_table_stays_strict() -> None:

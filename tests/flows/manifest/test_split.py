@@ -1,6 +1,7 @@
 """flows.manifest.split: every row of the whole is in one part, and means there what it meant."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,31 @@ def test_a_part_is_a_manifest_with_the_same_pictures(tmp_path: Path, s3_bucket: 
 
     assert first.endswith("in/pairs.part-1-of-2.csv")
     assert [pair.content for pair in manifest.pairs] == [f"{s3_bucket}/in/b.png"]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "csv.gz"])
+def test_parts_are_csv_whatever_the_whole_is(tmp_path: Path, kind: str) -> None:
+    """Semicolons, JSON lines, packed or not: each part is a CSV with the cells of its rows."""
+    texts = {
+        "csv": b'content;style;note\na.png;s.png;"1;2"\nb.png;s.png;\n',
+        "jsonl": b'{"content": "a.png", "style": "s.png", "note": "1;2"}\n{"content": "b.png", "style": "s.png"}\n',
+        "csv.gz": gzip.compress(b"content,style,note\na.png,s.png,1;2\nb.png,s.png,\n"),
+    }
+    (tmp_path / f"pairs.{kind}").write_bytes(texts[kind])
+    parts = split_manifest(str(tmp_path / f"pairs.{kind}"), 2)
+
+    assert [Path(part).name for part in parts] == ["pairs.part-1-of-2.csv", "pairs.part-2-of-2.csv"]
+    assert [rows(part) for part in parts] == [
+        [["content", "style", "note"], ["a.png", "s.png", "1;2"]],
+        [["content", "style", "note"], ["b.png", "s.png", ""]],
+    ]
+
+
+def test_a_row_of_another_length_stays_one(tmp_path: Path) -> None:
+    """Splitting mends nothing: what is wrong with the whole is wrong with the part."""
+    (tmp_path / "pairs.csv").write_text("content,style\na\nb,c\n")
+
+    assert [rows(part)[1:] for part in split_manifest(str(tmp_path / "pairs.csv"), 2)] == [[["a"]], [["b", "c"]]]
 
 
 def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:

@@ -276,7 +276,7 @@ def test_line_breaks_and_other_scripts_survive(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "content,style\n,\n",
+        "content,style,note\n,,x\n",
         "content,style\na.png,b.png\n",
         "content,style,steps\na.png,b.png,20\nc.png,d.png,ten\n",
         "content,style,seed,steps\na.png,b.png,x,y\n",

@@ -169,3 +169,9 @@ def test_overrides_are_held_to_the_operator_s_limits(
     again = resolve(Asked(asked.output))
     assert (len(again.manifest.pairs), len(again.manifest.rejected)) == (0, 1)
     assert len(resolve(Asked(asked.output, overrides={"size_px": 200})).manifest.pairs) == 1
+
+
+def test_a_deployment_has_no_standard_input(tmp_path: Path) -> None:
+    """Nobody pipes anything into a service: it is not waited for."""
+    with pytest.raises(ManifestError, match="a deployment has no standard input"):
+        resolve(Asked(str(tmp_path / "out"), "-"), strict=True)

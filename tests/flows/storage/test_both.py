@@ -192,3 +192,29 @@ def test_each_gives_the_results_in_the_order_of_the_inputs(folder: str) -> None:
     assert storage.each(storage.read, addresses) == [f"{number}.txt".encode() for number in range(40)]
     with pytest.raises(NotFound):
         storage.each(storage.read, [*addresses, storage.join(folder, "none")])
+
+
+def test_a_copy_of_a_local_file_takes_the_place_of_what_is_there(folder: str, tmp_path: Path) -> None:
+    """Whole, and the local file stays."""
+    address, source = storage.join(folder, "new", "a.bin"), tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * 10)
+    storage.replace_by(address, str(source))
+    storage.replace_by(address, str(source))
+
+    assert storage.read(address) == source.read_bytes()
+
+
+def test_a_tree_is_all_files_below(folder: str) -> None:
+    """With their paths from there and their sizes, sorted; a folder that is not there has none."""
+    for name in ("b.txt", "a/z.txt", "a/b/c.txt", "ab.txt"):
+        storage.create(storage.join(folder, "in", name), b"12345")
+
+    found = storage.tree(storage.join(folder, "in"))
+    assert [(entry.name, entry.size) for entry in found] == [
+        ("a/b/c.txt", 5),
+        ("a/z.txt", 5),
+        ("ab.txt", 5),
+        ("b.txt", 5),
+    ]
+    assert storage.tree(storage.join(folder, "absent")) == []
+    assert storage.tree(storage.join(folder, "in", "b.txt")) == []
