@@ -22,13 +22,18 @@ pixel is decoded.
 Another format is a line in `formats`, and where its structure can be made to cost time, a file beside `png`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from nst_core.images.decode import DecodedImage, decode_image
-from nst_core.images.encode import as_read, encode_image, read_metadata
 from nst_core.images.formats import FORMATS
 from nst_core.images.origin import Origin
-from nst_core.images.picture_file import PictureFile
 from nst_core.images.refusals import MAX_BYTES, MAX_PIXELS, MAX_RATIO, MIN_SIDE_PX
 from nst_core.images.scale import resize
+
+if TYPE_CHECKING:
+    from nst_core.images.encode import as_read, encode_image, read_metadata
+    from nst_core.images.picture_file import PictureFile
 
 __all__ = [
     "FORMATS",
@@ -45,3 +50,13 @@ __all__ = [
     "read_metadata",
     "resize",
 ]
+
+_WITH_NUMPY = {"as_read": "encode", "encode_image": "encode", "read_metadata": "encode", "PictureFile": "picture_file"}
+"""Name -> its file. Loaded when asked for: a process that only decodes starts in half the time without."""
+
+
+def __getattr__(name: str) -> Any:
+    """A name of the files that take numpy."""
+    if name not in _WITH_NUMPY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WITH_NUMPY[name]}"), name)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nst_core.images.credits import Credits, credits_of
-from nst_core.images.rgb_space import embeddable
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,8 @@ def origin_of(exif: Mapping[int, Any], profile: bytes) -> Origin:
     credit = credits_of(exif)
     if not profile:
         return Origin(credit=credit)
+    from nst_core.images.rgb_space import embeddable  # which takes numpy
+
     try:
         return Origin(embeddable(profile), "", credit)
     except ValueError as error:

@@ -123,6 +123,10 @@ def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
         "max_seconds": 60.0,
         "output_format": "jpeg",
         "jpeg_quality": 50,
+        "bit_depth": 16,
+        "output_profile": "content",
+        "dpi": 300,
+        "alpha": "keep",
     }
     made = {}
     for name, value in changes.items():
