@@ -17,13 +17,17 @@ def table(content: Content) -> str:
 def _conditions(content: Content) -> str:
     machine, versions = content["machine"], dict(content["versions"])
     commit = versions.pop("commit")
-    before, after = content["load_average_before"][0], content["load_average_after"][0]
+    before, after = (_load(content[f"load_average_{when}"]) for when in ("before", "after"))
     hardware = f"{machine['gpu']}, with {machine['cpu']}" if machine["gpu"] else machine["cpu"]
     software = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{hardware}, {machine['cores']} cores, {machine['torch_threads']} threads, {machine['memory_gib']:g} GiB; "
-        f"{software}; commit {commit}; load average {before:g} before, {after:g} after; began {content['began_at']}."
+        f"{software}; commit {commit}; load average {before} before, {after} after; began {content['began_at']}."
     )
+
+
+def _load(averages: list[float] | None) -> str:
+    return "unknown" if averages is None else f"{averages[0]:g}"
 
 
 def _peers(content: Content) -> list[str]:
@@ -198,6 +202,21 @@ def _worker_cells(row: Row) -> list[str]:
     ]
 
 
+def _quality(content: Content) -> list[str]:
+    """Losses over that at the last mark which all pairs have."""
+    rows = content["rows"]
+    marks = [mark for mark in rows[0]["losses"] if all(mark in row["losses"] for row in rows)]
+    last = marks[-1]
+    head = ("px", "evaluations", "pairs", f"loss, over that after {last}: median", "best", "worst", "seconds, median")
+    lines = []
+    for mark in marks:
+        shares = [row["losses"][mark] / row["losses"][last] for row in rows]
+        seconds = statistics.median(row["seconds"][mark] for row in rows)
+        shown = [f"{pick(shares):.3f}" for pick in (statistics.median, min, max)]
+        lines.append([str(rows[0]["size_px"]), str(mark), str(len(rows)), *shown, _number(seconds)])
+    return _markdown(head, lines)
+
+
 def _rows(content: Content) -> list[str]:
     head = ("what", "how many", "s", "each", "per second", "memory each")
     return _markdown(head, [_row_cells(row) for row in content["rows"]])
@@ -223,6 +242,7 @@ _TABLES = {
     "gpu": _gpu,
     "workers": _workers,
     "rows": _rows,
+    "quality": _quality,
 }
 
 
