@@ -96,7 +96,7 @@ def keyed(found: Iterable[Found]) -> list[Picture]:
     Only paths that differ in nothing but the case of their letters change each other's keys.
 
     >>> [one.key for one in keyed([Found("a/cat.jpg", ""), Found("dog.png", ""), Found("é.jpg", "")])]
-    ['a__cat', 'dog.png', 'image.91c5bdd0']
+    ['a__cat', 'dog.png', 'image.b83fca42']
     """
     found = list(found)
     keys = [_key(one.path) for one in found]

@@ -22,7 +22,7 @@ MAX_BYTES: Final = 100_000
 """Of a profile that is kept: those of primaries and curves have up to some ten thousand."""
 MOST_AMISS: Final = 0.1
 """Mean difference, of 1, of sRGB's colours and what a colour space gives back of them: a small one clips a little."""
-MOST_BLACK: Final = 0.002
+MOST_BLACK: Final = 0.001
 """Where a curve may begin, and how far below 1 it may end."""
 
 _SPACES: Final = {b"CMYK": "of CMYK", b"GRAY": "of grey", b"Lab ": "of Lab"}
@@ -116,10 +116,11 @@ def _converted(pixels: Floats, source: RgbSpace, target: RgbSpace) -> Floats:
 
 
 def _amiss(space: RgbSpace) -> float:
-    """How far a few hundred colours of sRGB come back from a space, on the mean; they do not where it is nonsense."""
+    """How far a few hundred colours of sRGB come back from 8 bits in a space, on the mean; far where it is nonsense."""
     colours = np.stack(np.meshgrid(*[np.linspace(0, 1, 7, dtype=np.float32)] * 3), axis=-1).reshape(1, -1, 3)
     srgb = _read(srgb_profile())
-    return float(np.abs(_converted(_converted(colours, srgb, space), space, srgb) - colours).mean())
+    values = _converted(colours, srgb, space)
+    return float(np.abs(_converted(np.round(values * 255) / np.float32(255), space, srgb) - colours).mean())
 
 
 def _read(icc: bytes) -> RgbSpace:

@@ -54,8 +54,8 @@ SPACES = {
     "table": profile_of(ADOBE_TO_XYZ, table_tag(np.linspace(0, 1, 500) ** 2.0)),
     "formula 0": profile_of(ADOBE_TO_XYZ, formula_tag(0, 1.9)),
     "formula 1": profile_of(P3_TO_XYZ, formula_tag(1, 2.0, 1.02, -0.02)),
-    "formula 2": profile_of(P3_TO_XYZ, formula_tag(2, 2.0, 1.02, -0.02, 0.001)),
-    "formula 4": profile_of(P3_TO_XYZ, formula_tag(4, *SRGB_CURVE, 0.001, 0.001)),
+    "formula 2": profile_of(P3_TO_XYZ, formula_tag(2, 2.0, 1.02, -0.02, 0.0005)),
+    "formula 4": profile_of(P3_TO_XYZ, formula_tag(4, *SRGB_CURVE, 0.0005, 0.0005)),
 }
 
 
