@@ -104,6 +104,8 @@ def test_a_separator_in_doubt_is_a_comma() -> None:
     manifest = parsed(b"content,style,a;content;style\na,b,c\n")
 
     assert manifest.extra_columns == ("a;content;style",)
+    with pytest.raises(ManifestError, match="expected commas, found ';' as the separator"):
+        parsed(b"content;style;x\tcontent\tstyle\na;b;c\td\te\n")
 
 
 def test_a_bomb_ends_at_the_limit() -> None:
@@ -177,6 +179,21 @@ def test_few_bytes_do_not_become_many_cells() -> None:
         parsed(parquet(frame), max_bytes=100_000)
 
 
+def test_a_text_that_is_there_once_counts_in_every_row() -> None:
+    """A Parquet file keeps a text of many rows once; what it says is bounded all the same."""
+    data = parquet(pd.DataFrame({"content": ["a"] * 1000, "style": ["b"] * 1000, "note": ["x" * 4000] * 1000}))
+    assert len(data) < 20_000
+    with pytest.raises(ManifestError, match="expected at most 1,000,000 letters, found more"):
+        parsed(data, max_bytes=1_000_000)
+
+
+def test_an_empty_object_is_an_empty_row() -> None:
+    """It is passed over, and counted as a line."""
+    manifest = parsed(b'{}\n{"content": "", "style": null}\n{"content": "a", "style": "b"}\n')
+
+    assert ([pair.row for pair in manifest.pairs], manifest.rejected) == ([3], ())
+
+
 # ---------------------------------------------------------------- Parquet
 
 
@@ -228,7 +245,7 @@ RESULTS = (
     "run_id,pair_id,row,content,style,status,error,total_loss,steps,seed,size_px,my note\n"
     "r1,done,2,c.jpg,s.jpg,succeeded,,0.5,37,3,64,'=x\n"
     "r1,left,3,'-d.jpg,s.jpg,failed,\"no\nsuch file\",,,4,96,''-y\n"
-    "r1,more,4,e.jpg,s.jpg,failed,bad,,500,4,96,\n"
+    "r1,more,4,e.jpg,s.jpg,failed,bad,,500,4,96,'z\n"
 )
 
 
@@ -246,7 +263,7 @@ def test_a_results_table_is_a_manifest() -> None:
         (StylizeOptions().resolved().steps, 4, 96),
         (500, 4, 96),
     ]
-    assert [pair.extra["my note"] for pair in manifest.pairs] == ["=x", "'-y", ""]
+    assert [pair.extra["my note"] for pair in manifest.pairs] == ["=x", "'-y", "'z"]
     assert manifest.extra_columns == ("size_px", "my note")
     (note,) = manifest.notes
     assert note.endswith("of a results table (run_id, row, status, error, total_loss); steps where a pair is done")

@@ -72,6 +72,13 @@ def test_a_row_of_another_length_stays_one(tmp_path: Path) -> None:
     assert [rows(part)[1:] for part in split_manifest(str(tmp_path / "pairs.csv"), 2)] == [[["a"]], [["b", "c"]]]
 
 
+def test_a_row_that_cannot_be_read_is_no_row_of_a_part(tmp_path: Path) -> None:
+    """A stray quote refuses the whole, with its line."""
+    (tmp_path / "pairs.csv").write_text('content,style\na,b\n"c,d\ne,f\n')
+    with pytest.raises(ManifestError, match=r"line 3: unclosed or stray quote.*`nst validate` names all such rows"):
+        split_manifest(str(tmp_path / "pairs.csv"), 2)
+
+
 def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:
     """No empty manifest is written."""
     whole = tmp_path / "pairs.csv"
