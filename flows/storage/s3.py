@@ -77,6 +77,13 @@ def replace_by(address: str, path: str) -> None:
     _ask(address, lambda left: _filesystem().put_file(path, address, timeout=left), LARGE_FILE_SECONDS)
 
 
+def copy(source: str, target: str, _within: Places | None = None) -> None:
+    """See `flows.storage.copy`: by the server itself."""
+    (bucket, key), (target_bucket, target_key) = _split(source), _split(target)
+    request = {"Bucket": target_bucket, "Key": target_key, "CopySource": {"Bucket": bucket, "Key": key}}
+    _ask(source, lambda left: _filesystem().call_s3("copy_object", **request, timeout=left))
+
+
 def remove(address: str) -> None:
     """See `flows.storage.remove`; S3 itself says nothing where there was nothing."""
     bucket, key = _split(address)
