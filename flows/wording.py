@@ -46,7 +46,7 @@ def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str)
 
 
 def meant(name: str, names: Iterable[str]) -> str:
-    """Words to end a message that there is no such name: the nearest of those that there are, or else the first ones."""
+    """Words to end a message that there is no such name: the nearest of those that there are, or else these."""
     known = list(dict.fromkeys(names))
     plain = {one.casefold().replace("-", "_").replace(" ", "_"): one for one in known}
     wanted = name.casefold().replace("-", "_").replace(" ", "_")

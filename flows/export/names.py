@@ -1,28 +1,29 @@
 """A template over a row's columns -> the name of its picture below a destination, or why there can be none.
 
-`{style}/{content}` is a folder per style. Of a column of pictures the file's name without folder and ending is taken, of
-any other the value; a `/` in it makes a folder, and numbers take a format: `{row:04d}`. A dataset has to be the same on
-every file system and in every reader, so what one of them cannot have in a name becomes `_`.
+`{style}/{content}` is a folder per style. Of a column of pictures the file's name without folder and ending is taken,
+of any other the value; a `/` in it makes a folder, and numbers take a format: `{row:04d}`. A dataset has to be the same
+on every file system and in every reader, so what one of them cannot have in a name becomes `_`.
 """
 
 import re
 import string
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flows import storage
 from flows.export.pictures import Picture
+from flows.output.selected import column_named
 from flows.records import OTHER_PICTURES
-from flows.wording import as_plain_text, is_seen, meant, named, shown
+from flows.wording import as_plain_text, is_seen, shown
 from nst_core.errors import OptionsError
 
 PICTURES = ("content", "style", *OTHER_PICTURES)
-OTHER_NAMES = {"id": "pair_id"}
-"""What a manifest calls a column that the results table calls otherwise."""
 ENDINGS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
 """Endings that a template may write -> that of the files which it is true of."""
+NAMED = 3
+"""Problems that one message names: what is wrong with a template is wrong with many rows."""
 MOST_BYTES, MOST_BYTES_OF_A_PART = 900, 240
 """Of a name, and between two `/`: file systems take 255, S3 1,024 together with its prefix."""
 
@@ -101,12 +102,14 @@ def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has
         # Where letters of both cases, or accents written in two ways, are one name.
         first = taken.setdefault(unicodedata.normalize("NFC", name.casefold()), picture)
         if first is not picture:
-            problems.append(f"{first.said} and {picture.said} would both be {shown(name)}")
+            problems.append(
+                f"{first.said} and {picture.said} would both be {shown(name)}, so add a column, such as {{pair_id}}"
+            )
         found[name] = picture
     problems += _under_a_file(found)
     if problems:
-        said = "\n".join(named(problems))
-        raise OptionsError(f"--name {by.text!a}: nothing was written; add a column, such as {{pair_id}}:\n{said}")
+        left = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
+        raise OptionsError(f"--name {by.text!a}: nothing was written. {'; '.join(problems[:NAMED])}{left}")
     return found
 
 
@@ -122,13 +125,13 @@ def _under_a_file(found: Mapping[str, Picture]) -> list[str]:
     ]
 
 
-def _column(text: str, name: str | None, columns: Collection[str]) -> str | None:
+def _column(text: str, name: str | None, columns: Sequence[str]) -> str | None:
     if name is None:
         return None
-    column = name if name in columns else OTHER_NAMES.get(name, name)
-    if column not in columns:
-        raise OptionsError(f"--name {text!a}: there is no column {name!a}{meant(name, [*columns, *OTHER_NAMES])}")
-    return column
+    try:
+        return column_named(name, columns)
+    except OptionsError as error:
+        raise OptionsError(f"--name {text!a}: {error}") from error
 
 
 def _value(row: Mapping[str, Any], column: str, wanted: str) -> str:

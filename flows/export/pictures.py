@@ -18,7 +18,7 @@ class Picture:
         row: its row of the results table.
         address: of the file in the output.
         sha256: of the file, as its record has it.
-        folder: the content's folder below the one that all contents of the manifest share; empty if it lies right there.
+        folder: the content's, below the one that all contents of the manifest share; empty if it is that.
     """
 
     row: Row

@@ -56,8 +56,8 @@ class Shard:
 @contextmanager
 def new_shard() -> Iterator[Shard]:
     """An empty shard."""
-    with tempfile.NamedTemporaryFile() as file:
-        yield Shard(file.file, tarfile.open(fileobj=file.file, mode="w"))
+    with tempfile.NamedTemporaryFile() as file, tarfile.open(fileobj=file.file, mode="w") as tar:
+        yield Shard(file.file, tar)
 
 
 def shard_names(taken: Mapping[str, KeptFile]) -> Iterator[str]:

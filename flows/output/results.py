@@ -9,15 +9,8 @@ from typing import Any
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.outcomes import Row, outcomes
-from flows.records import Manifest, RunRecord, Status
+from flows.records import REAL_NUMBERS, WHOLE_NUMBERS, Manifest, RunRecord, Status
 from flows.wording import as_plain_text
-
-WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
-
-REAL_NUMBERS = (
-    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
-    *("content_distance", "style_distance"),
-)
 
 ROWS_AT_ONCE = 1000
 """Of the table, turned into text together."""
