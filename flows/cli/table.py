@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -64,7 +63,7 @@ def table(
         stream.write(_csv(rows, shown))
         stream.flush()
     elif as_json:
-        typer.echo(json.dumps([{name: _finite(cell) for name, cell in row.items()} for row in rows], indent=1))
+        typer.echo(json.dumps(rows, indent=1))
     else:
         for line in _lines(rows, shown):
             typer.echo(line)
@@ -130,7 +129,3 @@ def _width(text: str) -> int:
 def _padded(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001  # one of a row of three
     blanks = " " * (width - _width(text))
     return blanks + text if is_right else text + blanks
-
-
-def _finite(cell: Any) -> Any:
-    return None if isinstance(cell, float) and not math.isfinite(cell) else cell

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,7 +29,7 @@ def metadata(pictures: Mapping[str, Picture], columns: Sequence[str]) -> bytes:
 
 def row_json(picture: Picture, columns: Sequence[str]) -> bytes:
     """A picture's row for the file beside it in a shard."""
-    row = {column: _finite(picture.row[column]) for column in columns if column not in LEFT_OUT}
+    row = {column: picture.row[column] for column in columns if column not in LEFT_OUT}
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass")
 
 
@@ -48,7 +47,3 @@ def _title(title: str) -> str:
 
 def _cell(value: Any) -> Any:
     return as_plain_text(value) if isinstance(value, str) else value
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,7 +1,6 @@
 """flows.export: an output's finished pictures as a dataset, again and again, locally and on S3."""
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -21,7 +20,6 @@ from flows.export import Exported, Layout, Request, export
 from flows.export.kept import NAME
 from flows.limits import Limits
 from flows.records import RESULT_COLUMNS
-from flows.storage import local
 from nst_core.errors import OptionsError
 
 EXTRA = "artist"
@@ -80,8 +78,8 @@ def test_an_imagefolder_has_the_finished_pictures_and_their_rows(output: Output,
     assert pictures(dest) == {f"{name}.png": image_of(output, name) for name in ("cat", "dog", "bridge")}
     rows = table(dest)
     assert [row["file_name"] for row in rows] == ["cat.png", "dog.png", "bridge.png"]
-    assert list(rows[0])[0] == "file_name"
-    assert list(rows[0])[1:] == [
+    assert list(rows[0]) == [
+        "file_name",
         *(name for name in RESULT_COLUMNS if name not in ("status", "error_kind", "error")),
         EXTRA,
     ]
@@ -102,7 +100,7 @@ def test_a_tree_mirrors_the_folders_of_the_contents(output: Output, place: str) 
 
 
 def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> None:
-    """A tar file with KEY.png and KEY.json side by side; what JSON cannot say of a number is null."""
+    """A tar file with KEY.png and KEY.json side by side, values with their types."""
     exported(output, dest, layout=Layout.WEBDATASET)
 
     ((name, members),) = samples(dest).items()
@@ -111,7 +109,7 @@ def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> Non
     assert members["dog.png"] == image_of(output, "dog")
     cat, dog = (json.loads(members[f"{one}.json"]) for one in ("cat", "dog"))
     assert (cat["pair_id"], cat["row"], cat["total_loss"], cat[EXTRA]) == ("cat", 2, 0.1 + 0.2, "Hokusai")
-    assert (dog[EXTRA], dog["style_loss"]) == ("=1+1", None)
+    assert dog[EXTRA] == "=1+1"
     assert "metadata.csv" not in files(dest)
 
 
@@ -127,8 +125,9 @@ def test_the_checksums_are_those_of_the_files(many: Output, tmp_path: Path, layo
     """`sha256sum -c` checks every file of the dataset by SHA256SUMS."""
     exported(many, str(tmp_path / "data"), layout=layout, shard_mb=1)
 
-    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "data", capture_output=True, text=True)
-    assert done.returncode == 0
+    done = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "data", capture_output=True, text=True, check=True
+    )
     assert len(done.stdout.splitlines()) == len(list(tmp_path.glob("data/*.png"))) + len(
         list(tmp_path.glob("data/*.tar"))
     )
@@ -164,7 +163,7 @@ def test_links_need_one_disk(output: Output, place: str, tmp_path: Path) -> None
         with pytest.raises(OutputError, match="--link: expected an output and a destination on one disk"):
             exported(output, f"{place}/data", linked=True)
         return
-    with pytest.raises(OutputError, match="--link: .* no shards"):
+    with pytest.raises(OutputError, match=r"--link: .* no shards"):
         exported(output, f"{place}/data", linked=True, layout=Layout.WEBDATASET)
     if os.path.isdir("/dev/shm") and os.stat("/dev/shm").st_dev != os.stat(tmp_path).st_dev:
         far = f"/dev/shm/nst-{os.getpid()}"
@@ -182,7 +181,7 @@ def test_links_need_one_disk(output: Output, place: str, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("layout", Layout)
 def test_a_second_export_takes_only_what_is_new(output: Output, dest: str, layout: Layout) -> None:
-    """What was there stays as it is, to the byte and to the time of writing; a pair that was finished since is added."""
+    """What was there stays as it is, to the byte and the time of writing; a pair finished since is added."""
     exported(output, dest, layout=layout)
     before = {entry.name: entry for entry in storage.tree(dest)}
     nothing = exported(output, dest, layout=layout)
@@ -256,10 +255,8 @@ def test_a_cut_export_within_s3_goes_on(many: Output, s3_bucket: str) -> None:
     assert (told.pictures, told.there) == (200, len(copied) - 1)
 
 
-def test_cut_shards_go_on(many: Output, tmp_path: Path) -> None:
+def test_cut_shards_go_on(tmp_path: Path) -> None:
     """A shard is there as a whole or not at all; what was in none goes into further ones, each picture once."""
-    for n in range(200):
-        many.done(f"p{n:03d}", size=(160, 160), seed=n) if False else None
     dest = str(tmp_path / "data")
     large = _with_large_pictures(tmp_path)
     with pytest.raises(Cut):
@@ -306,7 +303,6 @@ def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
 
 def remade(output: Output, pair_id: str) -> None:
     """The pair done anew, as after other options: another picture of the same id."""
-    record = next(iter(storage.names(storage.join(output.address, "_nst", "records"))))
     for record in storage.names(storage.join(output.address, "_nst", "records")):
         if record.startswith(f"{pair_id}-"):
             storage.remove(storage.join(output.address, "_nst", "records", record))
@@ -406,7 +402,7 @@ def test_a_destination_is_neither_in_the_output_nor_around_it(output: Output, be
     """An export into itself is refused, however it is spelled."""
     if storage.is_s3(output.address) and below == "/..":
         below = ""
-    with pytest.raises(OutputError, match="the output .* itself; export into a folder beside it"):
+    with pytest.raises(OutputError, match=r"the output .* itself; export into a folder beside it"):
         exported(output, f"{output.address}{below}" if below != "/.." else os.path.dirname(output.address))
 
 
@@ -495,17 +491,16 @@ def test_a_damaged_note_of_an_export_is_named(many: Output, tmp_path: Path) -> N
         exported(many, str(tmp_path / "data"))
 
 
-def test_a_full_disk_ends_the_export(many: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What would go wrong with every picture is told once."""
-    dest = tmp_path / "data"
-    exported(many, str(dest))
-    for path in dest.glob("*.png"):
-        path.unlink()
-    dest.chmod(0o500)
-    if os.access(dest, os.W_OK):
-        pytest.skip("root writes anywhere")
-    with pytest.raises(StorageError):
-        exported(many, str(dest))
+def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tmp_path: Path) -> None:
+    """An error of the destination is no picture's own: it is told once."""
+    (tmp_path / "data").mkdir()
+    exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
+    (tmp_path / "data" / "s7" / "p007.png").unlink()
+    (tmp_path / "data" / "s7").rmdir()
+    (tmp_path / "data" / "s7").write_text("somebody's")
+
+    with pytest.raises(StorageError, match=r"s7/p007.png: expected a folder above it, found a file"):
+        exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
 
 
 def test_a_picture_behind_a_link_is_not_read_where_that_is_not_allowed(many: Output, tmp_path: Path) -> None:
@@ -534,11 +529,3 @@ def test_progress_is_told(many: Output, tmp_path: Path) -> None:
         assert heard == sorted(heard)
     export(Request(many.address, str(tmp_path / "imagefolder")), lambda done, of: heard.append((done, of)))
     assert heard[-1] == (200, 200)
-
-
-def test_what_was_asked_is_a_value() -> None:
-    """A request can be compared and changed, and not altered."""
-    request = Request("/out", "/data")
-
-    assert dataclasses.replace(request, linked=True) != request
-    assert local.TEMPORARY_NAME
