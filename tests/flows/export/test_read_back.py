@@ -56,7 +56,7 @@ def block(library: str) -> str:
 
 
 def test_datasets_reads_an_imagefolder(folder: Path) -> None:
-    """Every picture with its row, in one split whatever the pictures are called; own columns do not hide the picture."""
+    """Every picture with its row, in one split whatever it is called; own columns hide no picture."""
     code = block("datasets")
     more = "print(len(data), sorted((str(row['pair_id']), row['image'].size, row['style_loss']) for row in data)[0])\n"
     first, second = printed(code + more, folder).splitlines()
@@ -71,7 +71,8 @@ def test_datasets_reads_the_exports_of_many_outputs(folder: Path) -> None:
     (folder / "parts").mkdir()
     for name in ("a", "b"):
         export(Request(str(folder / "out"), str(folder / "parts" / name)))
-    code = "from datasets import load_dataset\nprint(len(load_dataset('imagefolder', data_files='parts/*/**', split='train')))"
+    code = "from datasets import load_dataset\n"
+    code += "print(len(load_dataset('imagefolder', data_files='parts/*/**', split='train')))"
 
     assert printed(code, folder) == "10\n"
 
