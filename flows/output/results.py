@@ -58,9 +58,9 @@ def _parquet(frame: "pd.DataFrame") -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    for name in frame.columns.intersection(TIMES):
+    for name in frame.columns.intersection([*TIMES]):
         frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
-    for name in frame.columns.intersection(REPEATED_TEXTS):
+    for name in frame.columns.intersection([*REPEATED_TEXTS]):
         frame[name] = frame[name].astype("category")
     schema = pa.schema([(name, _arrow_type(name)) for name in frame.columns])
     buffer = io.BytesIO()

@@ -48,7 +48,7 @@ def printed(code: str, folder: Path) -> str:
 
 def block(library: str) -> str:
     """The README's lines for a library, which are three."""
-    (found,) = [one for one in BLOCKS if library in one]
+    (found,) = [one for one in BLOCKS if re.search(rf"(from|import) {library}\b", one)]
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     assert len([line for line in found.splitlines() if not line.startswith("from glob")]) == 3
