@@ -1,5 +1,6 @@
 """The page that says why a manifest was rejected: its bad rows as a spreadsheet has them, the cells marked."""
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ MOST_RANGES = 12
 CELL_CHARS = 60
 SAMPLE_LINES, SAMPLE_CHARS = 6, 160
 """Of a file that cannot be used, for its owner to know it again."""
+_ELSEWHERE = re.compile(r"(?<=\balready )((?:used )?on )line (\d+)")
+"""What a reason says of another row of the file."""
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -47,6 +50,8 @@ class _Row:
     cells: tuple[_Cell, ...]
     problems: tuple[_Problem, ...]
     left: int
+    line: str = ""
+    """Of a row whose cells cannot be told."""
 
 
 def page_of_file(name: str, reason: str, when: str, sha256: str | None, data: bytes | None) -> bytes:
@@ -62,7 +67,13 @@ def page_of_file(name: str, reason: str, when: str, sha256: str | None, data: by
     facts = {"rows": (), "sample": _sample(data or b""), "good_count": 0, "reason": printable(reason)}
     said = "The file as a whole cannot be used."
     return rendered(
-        "rejected.html.jinja", **_head(name, said, when, sha256), **facts, good=(), good_left=0, word="", is_sheet=False
+        "rejected.html.jinja",
+        **_head(name, said, when, sha256),
+        **facts,
+        good=(),
+        has_more_good=False,
+        word="",
+        is_sheet=False,
     )
 
 
@@ -80,7 +91,8 @@ def page_of_rows(manifest: Manifest, name: str, reason: str, when: str, data: by
     opened = as_opened(data, name, max_bytes)
     shown = manifest.rejected[:MOST_NAMED]
     columns, left = _columns(opened, shown)
-    good = in_ranges(sorted(opened.row(pair.row) or pair.row for pair in manifest.pairs))
+    good = sorted(opened.row(pair.row) or pair.row for pair in manifest.pairs)
+    ranges = in_ranges(good)
     return rendered(
         "rejected.html.jinja",
         **_head(name, f"{reason}.", when, manifest.sha256),
@@ -91,9 +103,9 @@ def page_of_rows(manifest: Manifest, name: str, reason: str, when: str, data: by
         bad_left=len(manifest.rejected) - len(shown),
         is_sheet=opened.is_sheet,
         word=f"{opened.word}s" if len(manifest.pairs) > 1 else opened.word,
-        good_count=len(manifest.pairs),
-        good=good[:MOST_RANGES],
-        good_left=max(0, len(good) - MOST_RANGES),
+        good_count=len(good),
+        good=ranges[:MOST_RANGES],
+        has_more_good=len(ranges) > MOST_RANGES,
     )
 
 
@@ -120,6 +132,10 @@ def _columns(opened: AsOpened, rows: Sequence[RejectedRow]) -> tuple[list[str], 
 
 def _row(row: RejectedRow, opened: AsOpened, columns: Sequence[str]) -> _Row:
     cells = {opened.index(title): text for title, text in row.cells.items()}
+    if not row.cells and len(row.errors) == 1:
+        error = row.errors[0]
+        told = _problem(dataclasses.replace(error, value=""), row, opened)
+        return _Row(_number(row, opened), (), (told,), 0, printable(error.value.strip()) or " ")
     values = {opened.index(error.column): error.value for error in row.errors if error.column is not None}
     is_whole = not values  # what is wrong is the row
     shown = tuple(
@@ -127,17 +143,21 @@ def _row(row: RejectedRow, opened: AsOpened, columns: Sequence[str]) -> _Row:
         for place in map(opened.index, columns)
     )
     problems = tuple(_problem(error, row, opened) for error in row.errors[:MOST_PROBLEMS])
+    return _Row(_number(row, opened), shown, problems, max(0, len(row.errors) - MOST_PROBLEMS))
+
+
+def _number(row: RejectedRow, opened: AsOpened) -> str:
     number = opened.row(row.row)
-    text = str(row.row if number is None else number)
-    return _Row(text, shown, problems, max(0, len(row.errors) - MOST_PROBLEMS))
+    return str(row.row if number is None else number)
 
 
 def _problem(error: CellError, row: RejectedRow, opened: AsOpened) -> _Problem:
     cell = opened.cell(row.row, error.column)
     name = "" if error.column is None else f"{_shown(error.column)}: "
     # A reason that quotes what was found needs no more of it.
-    is_told = not error.value or "got" in error.reason or (error.column is not None and not error.value.strip())
-    return _Problem(cell, printable(name + error.reason), "" if is_told else _shown(error.value))
+    is_told = not error.value.strip() or "got " in error.reason or repr(error.value) in error.reason
+    reason = _ELSEWHERE.sub(lambda told: told[1] + opened.row_in_words(int(told[2])), error.reason)
+    return _Problem(cell, printable(name + reason), "" if is_told else _shown(error.value.strip()))
 
 
 def _shown(text: str) -> str:

@@ -1,5 +1,7 @@
 """flows.inbox.visit: manifests that are dropped are claimed once, answered, run and marked; on a disk and on S3."""
 
+import gzip
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pandas as pd
 import pytest
 from inbox_runs import BookOfRuns, limits_for, visit_until_done
 
@@ -462,3 +466,52 @@ def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
 
     assert won.count(True) == 1
     assert world.files.open_claims() == [claims[won.index(True)]]
+
+
+# ---------------------------------------------------------------- forms of a manifest
+
+
+def every_form() -> dict[str, bytes]:
+    """One and the same manifest under the names, and in the forms, that `nst run` takes."""
+    frame = pd.read_csv(io.BytesIO(GOOD))
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet)
+    lines = frame.to_json(orient="records", lines=True).encode()
+    return {
+        "spring.csv": GOOD,
+        "spring.csv.gz": gzip.compress(GOOD),
+        "spring.tsv": GOOD.replace(b",", b"\t"),
+        "spring.jsonl": lines,
+        "spring.ndjson.gz": gzip.compress(lines),
+        "spring.parquet": parquet.getvalue(),
+        "SPRING.CSV": GOOD,
+    }
+
+
+def test_every_form_has_answers_and_an_output_of_its_own(world: World) -> None:
+    """Files that differ in their ending alone are run side by side, and none is written over by another."""
+    forms = every_form()
+    for name, data in forms.items():
+        world.drop(name, data)
+    visit_until_done(world.inbox, world.book, world.limits)
+    outputs = {name: world.answer(f"{name}.finished.json")["output"] for name in forms}
+
+    assert len(set(world.book.asked)) == len(set(outputs.values())) == len(forms)
+    assert outputs["spring.csv"] == f"{world.inbox.outputs}/spring"
+    assert outputs["spring.parquet"] == f"{world.inbox.outputs}/spring.parquet"
+    for name in forms:
+        told = world.answer(f"{name}.finished.json")
+        assert (told["manifest"], told["status"], told["succeeded"]) == (name, "succeeded", 2)
+        assert f"<h1>{name}</h1>" in storage.read(f"{world.inbox.place}/{name}.finished.html").decode()
+
+
+def test_a_rejected_page_on_s3_is_one_for_a_browser(s3_bucket: str, tmp_path: Path) -> None:
+    """An object that is said to be HTML opens from a console or a link; one of no type would be saved."""
+    world = World(f"{s3_bucket}/nst", tmp_path / "book")
+    world.drop("spring.csv", BAD_ROWS)
+    world.visit()
+    key = "nst/in/spring.csv.rejected.html"
+    head = boto3.client("s3").head_object(Bucket=s3_bucket.removeprefix("s3://"), Key=key)
+
+    assert head["ContentType"] == "text/html; charset=utf-8"
+    assert b"2 of 3 rows cannot be used" in storage.read(f"{s3_bucket}/{key}")
