@@ -52,7 +52,11 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     write_manifest(data / "mine.csv", ["a", "b"])
     mine = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait", "--json")
     assert mine.returncode == 0, mine.stderr
-    assert json.loads(mine.stdout)["state"] == "Completed"
+    told = json.loads(mine.stdout)
+    assert (told["state"], told["page"]) == ("Completed", None)  # this server was started without pages
+    assert (told["report"], told["status"]) == (f"{data}/mine/report.html", f"nst status {data}/mine")
+    assert "the server has no pages" in mine.stderr
+    assert (data / "mine" / "report.html").exists()
     assert "[2/2]" in mine.stderr  # the log of the run is shown
     assert nst("status", data / "mine").stdout.splitlines()[1] == "2 succeeded, 0 failed, 0 rejected, 0 pending"
 
