@@ -51,7 +51,12 @@ def test_it_prints_json_for_machines(out: Output) -> None:
 
     assert json.loads(result.stdout) == {
         "destination": str(Path("data").absolute()),
-        "pictures": 2, "new": 2, "replaced": 0, "removed": 0, "left_out": 0, "there": 0,
+        "pictures": 2,
+        "new": 2,
+        "replaced": 0,
+        "removed": 0,
+        "left_out": 0,
+        "there": 0,
     }
 
 
