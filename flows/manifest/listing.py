@@ -119,7 +119,7 @@ def _cell_of(address: str, base: str | None) -> str:
     """The cell that is read as an address, relative to the manifest where it lies above; empty where there is none."""
     cells = [address]
     if base is not None and is_below(address, (base,)):
-        relative = address[len(base.rstrip("/")) + 1 :]
+        relative = address[len(storage.join(base, "")) :]
         cells = [relative, f"./{relative}", address]  # a name may begin as a scheme does, with a blank or a '~'
     return next((cell for cell in cells if _means(cell, address, base or "/")), "")
 
