@@ -167,10 +167,10 @@ def claim_key(name: str, content: str) -> str:
 
 
 def answer_stem(folder: str, name: str) -> str:
-    """What the names of the answers to a dropped file begin with; one of its own for a name that is no safe start.
+    r"""What the names of the answers to a dropped file begin with; one of its own for a name that is no safe start.
 
-    >>> answer_stem("/in", "spring.csv"), answer_stem("s3://bucket/in", "...csv")
-    ('spring', 'manifest-0bf24e0b')
+    >>> answer_stem("/in", "spring.csv"), answer_stem("s3://bucket/in", "what\n.csv")
+    ('spring', 'what-fbad2d58')
     """
     stem = name.removesuffix(ENDING)
     address = storage.join(folder, stem + _LONGEST_ANSWER)

@@ -29,8 +29,8 @@ def is_s3(address: str) -> bool:
 def problem_of(address: str) -> str | None:
     """Why this is no address, in words that repeat nothing secret; None where it is one.
 
-    Refused are other schemes, chains of schemes, and S3 keys with `.` or `..`, which some servers and proxies walk along.
-    A bucket alone, or a key with a slash at its end, is the address of a folder.
+    Refused are other schemes, chains of schemes, and S3 keys with `.` or `..`, along which some servers and proxies
+    walk. A bucket alone, or a key with a slash at its end, is the address of a folder.
 
     >>> problem_of("s3://bucket/a/../b")
     "an S3 key takes no '.' or '..' between slashes; write the key in full"

@@ -1,5 +1,7 @@
 """Content-Encoding -> the bytes that were stored before it. No I/O."""
 
+import gzip
+import io
 import zlib
 
 from flows.errors import NotDecoded, TooLarge
@@ -35,27 +37,17 @@ def decoded(address: str, data: bytes, content_encoding: str, max_bytes: int | N
 
 
 def _gunzipped(address: str, data: bytes, max_bytes: int | None) -> bytes:
-    """RFC 1952: one member after the other."""
-    parts: list[bytes] = []
-    found = 0
+    if not data:  # GzipFile takes nothing for an empty file
+        raise NotDecoded(f"{address}: says Content-Encoding: gzip, and has no bytes; store it anew")
+    whole = io.BytesIO()
     try:
-        while data or not parts:
-            member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
-            while not member.eof:
-                part = member.decompress(data, AT_ONCE)
-                data = member.unconsumed_tail
-                if not part and not data and not member.eof:
-                    raise zlib.error("its end is missing")
-                found += len(part)
-                if max_bytes is not None and found > max_bytes:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+            while part := packed.read(AT_ONCE):
+                whole.write(part)
+                if max_bytes is not None and whole.tell() > max_bytes:
                     raise TooLarge(f"{address}: expected at most {max_bytes} bytes once decoded from gzip, found more")
-                parts.append(part)
-            data = member.unused_data
-            if not data.strip(b"\0"):  # as `gzip` does: zeros may fill up the end
-                break
-    except zlib.error as error:
-        reason = str(error).removeprefix("Error ")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise NotDecoded(
-            f"{address}: says Content-Encoding: gzip, and is none ({reason}); correct what it says, or store it anew"
+            f"{address}: says Content-Encoding: gzip, and is none ({error}); correct what it says, or store it anew"
         ) from error
-    return b"".join(parts)
+    return whole.getvalue()

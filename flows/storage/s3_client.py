@@ -1,5 +1,6 @@
 """s3fs as this project uses it: keys are taken letter by letter, and who pays for a request is said with it."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,6 +8,19 @@ import s3fs
 from fsspec.asyn import sync_wrapper
 
 from flows.storage.spellings import bucket_and_key
+
+
+class _NoTraceback(logging.Filter):
+    """What botocore tells of credentials that it could not renew, without its traceback; the error itself is raised."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is news: a renewal that had to succeed and did not is what we raise."""
+        record.exc_info = record.exc_text = None
+        return "mandatory" not in record.getMessage()
+
+
+for _module in ("aiobotocore.credentials", "aiobotocore.tokens", "botocore.credentials", "botocore.tokens"):
+    logging.getLogger(_module).addFilter(_NoTraceback())
 
 PAYS_FOR = "NST_REQUESTER_PAYS"
 """Environment variable: buckets, with commas between, whose requests this machine's account pays for."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,16 +16,22 @@ from flows.wording import redacted
 ALREADY_THERE = {"PreconditionFailed", "412"}
 """A condition was not met."""
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
-EXPIRED_CLASSES = {"TokenRetrievalError", "CredentialRetrievalError"}
 SIGNED_OUT = {
     "SSOTokenLoadError": "sso login",
     "UnauthorizedSSOTokenError": "sso login",
+    "TokenRetrievalError": "sso login",
     "LoginRefreshRequired": "login",
     "LoginTokenLoadError": "login",
     "LoginAuthorizationCodeError": "login",
 }
 """Of a profile that a person signs in with: what renews it."""
-SIGN_IN = {"PartialCredentialsError", "NoAuthTokenError", "InvalidConfigError", "UnknownCredentialError"}
+SIGN_IN = {
+    "PartialCredentialsError",
+    "NoAuthTokenError",
+    "InvalidConfigError",
+    "UnknownCredentialError",
+    "MissingDependencyException",
+}
 WRONG_CONFIGURATION = {"ConfigParseError", "ConfigNotFound"}
 WRONG_ADDRESS = {
     "ParamValidationError",
@@ -51,9 +58,11 @@ MAY_PASS = {
 }
 """Refusals, by their HTTP status, of what may be in order the next time."""
 STATUS_MAY_PASS = (408, 409, 425, 429)
+UNSEEN = "; it says so too of an object that is not there, to whoever may not list the bucket"
+_TLS_REASON = re.compile(r"\[SSL: [A-Z_]+\]([^(\]]+)")
 
 
-class NotS3(Exception):  # noqa: N818  # never leaves this room
+class NotS3(Exception):
     """A server that answers, and not as S3 does."""
 
 
@@ -89,9 +98,11 @@ def _of_account(address: str, error: Exception) -> StorageError | None:
             f"{address}: nobody is signed in to {s3_accounts.profile_named()} of {s3_accounts.files()}, or no longer "
             f"({text}). Run `{s3_accounts.login(SIGNED_OUT[kind])}`, then again"
         )
-    if code in EXPIRED or kind in EXPIRED_CLASSES:
+    if kind == "CredentialRetrievalError":  # of a program, a container's or a role's service, which gave some before
+        return CredentialsExpired(f"{address}: no AWS credentials, or no longer, {s3_accounts.whose()} ({text})")
+    if code in EXPIRED:
         return CredentialsExpired(
-            f"{address}: the AWS credentials, {s3_accounts.whose()}, have expired ({code or text}). Renew them and run again"
+            f"{address}: the AWS credentials, {s3_accounts.whose()}, have expired ({code}). Renew them and run again"
         )
     if kind == "ProfileNotFound":
         return Forbidden(
@@ -128,17 +139,17 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
         found = f"is in {there}" if there else "is in another region"
         advice = f"AWS_DEFAULT_REGION={there}" if there else "AWS_DEFAULT_REGION"
         return StorageError(
-            f"{address}: the bucket {found}, and {s3_accounts.endpoint()} was asked, signed for {s3_accounts.region()}; "
-            f"set {advice}, or an endpoint of that region"
+            f"{address}: the bucket {found}, and {s3_accounts.endpoint()} was asked, "
+            f"signed for {s3_accounts.region()}; set {advice}, or an endpoint of that region"
         )
+    if isinstance(error, RecursionError):  # botocore's, which asks where to go until it falls over
+        return StorageError(f"{address}: {s3_accounts.endpoint()} sends every request elsewhere; look at the endpoint")
     if isinstance(error, NotS3) or kind == "ResponseParserError" or _is_a_page(error):
-        return StorageError(f"{address}: {s3_accounts.endpoint()} answers, but not as S3 does; look at the endpoint")
+        may_pass = _status(error) >= 500  # a proxy that is out of order, or botocore's word for any page
+        kind_of_error = Unavailable if may_pass else StorageError
+        return kind_of_error(f"{address}: {s3_accounts.endpoint()} answers, but not as S3 does; look at the endpoint")
     if kind == "SSLError":
-        bundle = s3_accounts.ca_bundle()
-        advice = (
-            f"it was checked against {bundle}" if bundle else "if it is your company's, name its file in AWS_CA_BUNDLE"
-        )
-        return StorageError(f"{address}: the certificate of {s3_accounts.endpoint()} is not trusted; {advice} ({text})")
+        return StorageError(f"{address}: {_of_tls(text)}")
     if kind == "HTTPClientError" and isinstance(error.__context__, OSError) and (bundle := s3_accounts.ca_bundle()):
         return StorageError(f"{address}: {bundle} cannot be read ({error.__context__.strerror or error.__context__})")
     if kind in ("InvalidEndpointConfigurationError", "UnsupportedS3ConfigurationError", "InvalidRegionError"):
@@ -148,6 +159,16 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
     if kind in NOBODY_ANSWERS or (isinstance(error, OSError) and error.errno == errno.ECONNREFUSED):
         return Unreachable(f"{address}: no answer from {s3_accounts.endpoint()}: {kind}: {text}")
     return None
+
+
+def _of_tls(text: str) -> str:
+    reason = _TLS_REASON.search(text)
+    told = reason[1].strip() if reason else text
+    if "CERTIFICATE_VERIFY_FAILED" not in text:
+        return f"{s3_accounts.endpoint()} does not speak TLS as it should; look at the endpoint ({told})"
+    bundle = s3_accounts.ca_bundle()
+    advice = f"it was checked with {bundle}" if bundle else "a company's own goes into a file that AWS_CA_BUNDLE names"
+    return f"the certificate of {s3_accounts.endpoint()} is not trusted; {advice} ({told})"
 
 
 def _of_object(address: str, action: str, error: Exception) -> StorageError | None:
@@ -166,7 +187,8 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
     if isinstance(error, PermissionError) or code in ("401", "403"):
         said = _told(error).get("Message")
         reason = f"{code}: {redacted(str(said))}" if said and said != code else code or text
-        return Forbidden(f"{address}: access denied to {action} ({reason}), with {s3_accounts.whose()}")
+        doubt = UNSEEN if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
+        return Forbidden(f"{address}: access denied to {action} ({reason}), with {s3_accounts.whose()}{doubt}")
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
     if _is_refused(error):
@@ -219,13 +241,15 @@ def _time_of_request(text: str) -> datetime:
 
 
 def _is_a_page(error: Exception) -> bool:
-    """S3 speaks XML; a proxy that is out of order may show a page too, and is tried again."""
-    return "text/html" in _headers(error).get("content-type", "") and 300 <= _status(error) < 500
+    """S3 speaks XML, but where there is no body."""
+    is_head = str(getattr(error.__cause__ or error, "operation_name", "")).startswith("Head")
+    return not is_head and "text/html" in _headers(error).get("content-type", "")
 
 
 def _is_refused(error: Exception) -> bool:
     status = _status(error)
-    return 400 <= status < 500 and status not in STATUS_MAY_PASS and code_of(error) not in MAY_PASS
+    for_good = status == 501 or (400 <= status < 500 and status not in STATUS_MAY_PASS)
+    return for_good and code_of(error) not in MAY_PASS
 
 
 def _is_from_the_network(error: Exception) -> bool:
