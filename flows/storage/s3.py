@@ -59,8 +59,8 @@ def read(address: str, max_bytes: int | None, seconds: float | None = None, _wit
 def fetch(address: str, identity: str, max_bytes: int | None, _within: Places | None = None) -> Fetched:
     """See `flows.storage.fetch`. All that is told comes with the bytes, in one answer."""
     got = _ask(address, GET, lambda left: _got(address, max_bytes, left))
-    if got.identity != identity and (version := _earlier_version(address, identity)):
-        got = _ask(address, GET_VERSION, lambda left: _got(address, max_bytes, left, VersionId=version))
+    if got.identity != identity:
+        got = _as_it_was(address, identity, max_bytes) or got
     data = _decoded(address, got, max_bytes)
     return Fetched(data, hashlib.sha256(data).hexdigest(), got.identity, got.version_id)
 
@@ -216,19 +216,20 @@ def _decoded(address: str, got: _Got, max_bytes: int | None) -> bytes:
     return decoded(address, got.data, got.content_encoding, max_bytes) if got.content_encoding else got.data
 
 
-def _earlier_version(address: str, identity: str) -> str | None:
-    """The version of an object that was replaced since, where the bucket keeps versions and they may be listed."""
+def _as_it_was(address: str, identity: str, max_bytes: int | None) -> _Got | None:
+    """An object that was replaced since it had that identity, where its versions are kept and may be read."""
     bucket, key = _split(address)
     asked = {"Bucket": bucket, "Prefix": key}
     try:
         page = _page(address, LIST_VERSIONS, functools.partial(_filesystem().call_s3, "list_object_versions", **asked))
+        same = (one for one in page.get("Versions", ()) if one["Key"] == key)
+        version = next((one["VersionId"] for one in same if _identity(one["ETag"], one["Size"]) == identity), None)
+        if version is not None:
+            return _ask(address, GET_VERSION, lambda left: _got(address, max_bytes, left, VersionId=version))
     except CredentialsExpired:
         raise
-    except StorageError:  # the object was replaced, and that is told
+    except StorageError:  # then it has changed, which whoever planned it is told
         return None
-    for one in page.get("Versions", ()):
-        if one["Key"] == key and _identity(one["ETag"], one["Size"]) == identity:
-            return str(one["VersionId"])
     return None
 
 

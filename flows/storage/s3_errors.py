@@ -175,7 +175,7 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
     """What is wrong with the object, the rights to it, or just now."""
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if code == "InvalidObjectState":
-        where = _told(error).get("StorageClass") or _told(error).get("AccessTier")
+        where = _told(error).get("AccessTier") or _told(error).get("StorageClass")
         return Archived(f"{address}: is archived{f' ({where})' if where else ''}; restore it first, then run again")
     if code in WRONG_ADDRESS or kind in WRONG_ADDRESS or isinstance(error, ValueError):
         return StorageError(f"{address}: S3 can have no such address ({text})")
@@ -192,7 +192,9 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
     if _is_refused(error):
-        return StorageError(f"{address}: S3 refuses {action} ({code}: {text})")
+        return StorageError(
+            f"{address}: S3 refuses {action} ({code}: {redacted(str(_told(error).get('Message') or text))})"
+        )
     if _is_from_the_network(error):
         return Unavailable(f"{address}: {kind}: {text}")
     return None
