@@ -28,6 +28,8 @@ LARGE_FILE_SECONDS = 1800.0
 GET, GET_VERSION, PUT, DELETE = "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"
 LIST, LIST_VERSIONS = "s3:ListBucket", "s3:ListBucketVersions"
 """What IAM calls the right to a request."""
+ETAG = "etag:"
+"""What the identities of objects begin with."""
 WORTH_A_LISTING = 20
 """From so many objects of one folder on, listing them is cheaper than asking for each."""
 
@@ -59,7 +61,7 @@ def read(address: str, max_bytes: int | None, seconds: float | None = None, _wit
 def fetch(address: str, identity: str, max_bytes: int | None, _within: Places | None = None) -> Fetched:
     """See `flows.storage.fetch`. All that is told comes with the bytes, in one answer."""
     got = _ask(address, GET, lambda left: _got(address, max_bytes, left))
-    if got.identity != identity:
+    if got.identity != identity and identity.startswith(ETAG):
         got = _as_it_was(address, identity, max_bytes) or got
     data = _decoded(address, got, max_bytes)
     return Fetched(data, hashlib.sha256(data).hexdigest(), got.identity, got.version_id)
@@ -323,7 +325,7 @@ def _just_before(name: str) -> str:
 
 
 def _identity(etag: str, size_bytes: int) -> str:
-    return f"etag:{etag.strip(chr(34))}:{size_bytes}"
+    return f"{ETAG}{etag.strip(chr(34))}:{size_bytes}"
 
 
 def _split(address: str) -> tuple[str, str]:

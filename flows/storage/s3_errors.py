@@ -154,6 +154,10 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
         return StorageError(f"{address}: {bundle} cannot be read ({error.__context__.strerror or error.__context__})")
     if kind in ("InvalidEndpointConfigurationError", "UnsupportedS3ConfigurationError", "InvalidRegionError"):
         return StorageError(f"{address}: cannot be asked of {s3_accounts.endpoint()} ({text})")
+    if "credentials encoded in URL" in text:
+        return StorageError(
+            f"{address}: {s3_accounts.endpoint()} has a password in it, which does not go with S3's keys"
+        )
     if "Invalid endpoint" in text:
         return StorageError(f"{address}: {s3_accounts.endpoint()} is no endpoint; expected http(s)://HOST:PORT")
     if kind in NOBODY_ANSWERS or (isinstance(error, OSError) and error.errno == errno.ECONNREFUSED):
