@@ -6,6 +6,7 @@ Every request goes through `_ask`, which names its errors and tries again what m
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
@@ -30,6 +31,17 @@ LIST, LIST_VERSIONS = "s3:ListBucket", "s3:ListBucketVersions"
 """What IAM calls the right to a request."""
 ETAG = "etag:"
 """What the identities of objects begin with."""
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+}
+"""What a browser is to take an object for, by the end of its name: it saves whatever is of no type."""
 WORTH_A_LISTING = 20
 """From so many objects of one folder on, listing them is cheaper than asking for each."""
 
@@ -93,6 +105,13 @@ def replace(address: str, data: bytes) -> None:
 def replace_by(address: str, path: str) -> None:
     """See `flows.storage.replace_by`: a large file goes in parts, which are an object once all are there."""
     _ask(address, PUT, lambda left: _filesystem().put_file(path, address, timeout=left), LARGE_FILE_SECONDS)
+
+
+def copy(source: str, target: str, _within: Places | None = None) -> None:
+    """See `flows.storage.copy`: by the server itself."""
+    (bucket, key), (target_bucket, target_key) = _split(source), _split(target)
+    request = {"Bucket": target_bucket, "Key": target_key, "CopySource": {"Bucket": bucket, "Key": key}}
+    _ask(source, f"{GET} and {PUT}", lambda left: _filesystem().call_s3("copy_object", **request, timeout=left))
 
 
 def remove(address: str) -> None:
@@ -245,7 +264,7 @@ def _closed(body: Any) -> Iterator[Any]:
 
 def _put(address: str, data: bytes, left: float, **condition: str) -> None:
     bucket, key = _split(address)
-    arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition}
+    arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **_content_type(address)}
     _from_s3(_filesystem().call_s3("put_object", **arguments, timeout=left))
 
 
@@ -261,6 +280,11 @@ def _put_if(address: str, data: bytes, **condition: str) -> bool:
 
     # The answer to our own write may have been lost and the retry refused: what is there decides.
     return _ask(address, PUT, put) or _holds(address, data)
+
+
+def _content_type(address: str) -> dict[str, str]:
+    kind = CONTENT_TYPES.get(os.path.splitext(address)[1])
+    return {} if kind is None else {"ContentType": kind}
 
 
 def _holds(address: str, data: bytes) -> bool:

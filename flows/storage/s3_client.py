@@ -37,7 +37,8 @@ class S3(s3fs.S3FileSystem):  # type: ignore[misc]  # s3fs has no types
         return bucket, key or "", None
 
     async def _call_s3(self, method: str, *more: Any, **arguments: Any) -> Any:
-        if arguments.get("Bucket") in paid_for():
+        source = arguments.get("CopySource") or {}
+        if {arguments.get("Bucket"), source.get("Bucket")} & paid_for():
             arguments.setdefault("RequestPayer", "requester")  # left out again where a method has no such argument
         return await super()._call_s3(method, *more, **arguments)
 
