@@ -23,7 +23,7 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance", "quality"),
+    *("engine_version", "content_distance", "style_distance", "quality", "version_ids"),
 )
 """The columns of the results table, before the manifest's own extra columns."""
 
@@ -238,6 +238,8 @@ class PairRecord(_Record):
     others: dict[str, str] = {}
     """Further pictures that it was made with, by column."""
     others_sha256: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    """S3's ids of the versions that were read, by column; of pictures in buckets that keep versions."""
     notes: tuple[str, ...] = ()
     """What the user should know of this result, such as a content image smaller than asked."""
     history: tuple[LossSample, ...] = ()

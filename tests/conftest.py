@@ -25,7 +25,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"):
+        for name in (
+            *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "NST_REQUESTER_PAYS"),
+            *("AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"),
+        ):
             patch.delenv(name, raising=False)
         patch.setenv("AWS_ENDPOINT_URL", CLOSED_PORT)
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")

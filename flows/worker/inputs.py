@@ -1,7 +1,6 @@
 """A pair's pictures: read, checked against what was planned, decoded, the content at the pastiche's size."""
 
 import functools
-import hashlib
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -27,6 +26,7 @@ class Input:
     Attributes:
         alpha: its transparency, mode L and of its size, where its pair keeps that; None where it is opaque.
         origin: what may be carried on of its file.
+        version_id: of the object that it was read from, where S3 keeps versions.
     """
 
     sha256: str
@@ -34,6 +34,7 @@ class Input:
     notes: tuple[str, ...] = field(compare=False)
     alpha: Image.Image | None = field(default=None, compare=False, repr=False)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
+    version_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,23 +112,22 @@ def read_input(
         StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
     """
     try:
-        data = _read(address, min(max_bytes, MAX_BYTES), within)
-        sha256 = hashlib.sha256(data).hexdigest()
-        now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
-        if now != identity:
+        found = _fetched(address, identity, min(max_bytes, MAX_BYTES), within)
+        if found.identity != identity:
             raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-        decoded = decode(data, address, wanted)
+        decoded = decode(found.data, address, wanted)
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
-    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin)
+    picture, notes, alpha, origin = decoded.picture, decoded.notes, decoded.alpha, decoded.origin
+    return Input(found.sha256, picture, notes, alpha, origin, found.version_id)
 
 
-def _read(address: str, max_bytes: int, within: storage.Places | None) -> bytes:
+def _fetched(address: str, identity: str, max_bytes: int, within: storage.Places | None) -> storage.Fetched:
     """The bytes of a picture, or why it cannot be one: no file, or too large a one."""
     try:
-        return storage.read(address, max_bytes, within=within)
+        return storage.fetch(address, identity, max_bytes, within=within)
     except (NotAFile, TooLarge) as error:
         reason, advice = ("too_large", SHRINK) if isinstance(error, TooLarge) else ("not_an_image", REPLACE)
         raise BadImage(address, reason, f"{str(error).removeprefix(f'{address}: ')}. {advice}") from error
