@@ -21,8 +21,9 @@ from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.recolour import recoloured
-from nst_core.runtime import make_room
-from nst_core.scene import Scene
+from nst_core.memory import check_fits
+from nst_core.runtime import history_dtype, keep_freed_memory, make_room
+from nst_core.scene import Scene, as_batch
 from nst_core.sizes import smallest_side
 from nst_core.styles import StyleImage, StylePicture, style_target
 
@@ -230,15 +231,20 @@ def _stylize(
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
     free = 0 if frugal else None
+    if not frugal:
+        check_fits(width, height, backbone)
     plan = make_room(width, height, len(requests), backbone, free)
     scene = _scene(requests, backbone)
-    initial = torch.cat([_initial(request).to(backbone.device) for request in requests])
+    initial = as_batch([_initial(request).to(backbone.device) for request in requests])
+    if torch.equal(initial, scene.contents):
+        initial = scene.contents
     exact, initial_losses = _exact_loss(scene, initial, backbone)
 
     started = time.monotonic()
     refined = _refined(requests, scene, initial, backbone, on_step, free)
-    start = _better(exact, scene, refined.start, initial, initial_losses.total) if refined else initial
     options = _at_full_size(options, width, height, time.monotonic() - started)
+    coarse = refined.evaluations if refined else ((),) * len(requests)
+    keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
 
     white = 2.0**options.bit_depth - 1
 
@@ -249,15 +255,16 @@ def _stylize(
             return only(scene.canvas.seen(picture)).values()[0].total
 
     outcomes = optimize(
-        start,
+        # No name for it here: the loop lets go of it once it is encoded.
+        _better(exact, scene, refined, initial, initial_losses.total) if refined else initial,
         scene.fast_loss(backbone.fast, exact.content, exact.style, plan),
         options,
         on_step,
         canvas=scene.canvas,
         confirm=saved_loss,
         history=plan.history,
+        history_dtype=history_dtype(plan),
     )
-    coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
     return [
@@ -268,7 +275,7 @@ def _stylize(
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
     device = backbone.device
-    contents = torch.cat([request.content for request in requests]).to(device)
+    contents = as_batch([request.content for request in requests]).to(device)
     protected = None
     if any(request.protected is not None for request in requests):
         # Where nothing is, that is a mask too.
@@ -289,7 +296,7 @@ def _initial(request: StylizeRequest) -> Tensor:
 def _exact_loss(scene: Scene, initial: Tensor, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
     """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
     style = scene.style_target(backbone.exact)
-    if not torch.equal(initial, scene.contents):
+    if initial is not scene.contents:
         exact = scene.exact_loss(backbone.exact, scene.content_target(backbone.exact), style)
         return exact, exact(scene.canvas.shown(initial))
     content, own_style = scene.content_and_own_style(backbone.exact)
@@ -317,10 +324,11 @@ def _refined(
 
 
 @torch.no_grad()
-def _better(exact: PerceptualLoss, scene: Scene, start: Tensor, initial: Tensor, initial_totals: Tensor) -> Tensor:
+def _better(exact: PerceptualLoss, scene: Scene, refined: Refined, initial: Tensor, initial_totals: Tensor) -> Tensor:
     """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
+    start = refined.start(initial)
     better = exact(scene.canvas.shown(start)).total <= initial_totals
-    return torch.where(better.view(-1, 1, 1, 1), start, initial)
+    return torch.where(better.view(-1, 1, 1, 1), start, initial, out=start)
 
 
 def _at_full_size(options: StylizeOptions, width: int, height: int, seconds: float) -> StylizeOptions:
