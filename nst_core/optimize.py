@@ -206,9 +206,7 @@ def _going_on(batch: _Batch, progress: list[_Progress], reasons: Sequence[StopRe
     return [progress[row] for row in rows]
 
 
-def _choose_optimizer(
-    start: Tensor, options: StylizeOptions, remembered: _Remembered
-) -> tuple[Coordinates, Optimizer]:
+def _choose_optimizer(start: Tensor, options: StylizeOptions, remembered: _Remembered) -> tuple[Coordinates, Optimizer]:
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)

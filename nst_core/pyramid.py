@@ -9,7 +9,6 @@ patterns into an otherwise unchanged photograph; half the size first gives the l
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 

@@ -104,3 +104,12 @@ def keep_freed_memory(*, keep: bool) -> None:
     library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_THRESHOLD)
     if not keep:
         library.malloc_trim(0)
+
+
+def give_freed_back(pixels: int) -> None:
+    """Give the system what a large picture's last step left behind: the next one's maps are of other sizes.
+
+    Between optimising and measuring one of 2048 x 2048 px, say, three gigabytes would be of no use to either.
+    """
+    if pixels >= LARGE_PIXELS and _prepared and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -17,15 +17,16 @@ from nst_core.levels import level_count, steps_at, usable_levels
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
+from nst_core.memory import check_fits
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.recolour import recoloured
-from nst_core.memory import check_fits
-from nst_core.runtime import history_dtype, keep_freed_memory, make_room
+from nst_core.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
 from nst_core.scene import Scene, as_batch
 from nst_core.sizes import smallest_side
 from nst_core.styles import StyleImage, StylePicture, style_target
+from nst_core.tiles import EXACT_PIXELS
 
 Result = TypeVar("Result")
 
@@ -169,7 +170,10 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
     shortest = min(*pixels.shape[2:], request.style.shortest_px)
     if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
         return None
-    target = _within_memory("a style", backbone.device, lambda: _ruler_target(request.style, backbone, ruler))
+    # A style that is kept for others keeps its pictures, of which those of a poster take gigabytes.
+    is_large = pixels.shape[2] * pixels.shape[3] > EXACT_PIXELS
+    target_of = _ruler_target.__wrapped__ if is_large else _ruler_target
+    target = _within_memory("a style", backbone.device, lambda: target_of(request.style, backbone, ruler))
     measured = measure(
         pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
     )
@@ -184,6 +188,7 @@ def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) 
 
 @torch.no_grad()
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
+    give_freed_back(pixels.shape[2] * pixels.shape[3])
     scene = _scene([request], backbone)
     target = scene.content_target(backbone.exact) if content is None else content
     loss = scene.exact_loss(backbone.exact, target, request.style.target)
@@ -245,6 +250,7 @@ def _stylize(
     options = _at_full_size(options, width, height, time.monotonic() - started)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
+    give_freed_back(height * width)
 
     white = 2.0**options.bit_depth - 1
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows import storage
+from flows.costs.estimate import estimate
 from flows.inbox.files import Claim
 from flows.inbox.runs import RunState
 from flows.output import Ledger, Row, counts, latest_manifest, table_rows
-from flows.records import RejectedRow
+from flows.records import Manifest, RejectedRow
 from flows.wording import MOST_NAMED, listed, printable, shortened
 
 
@@ -34,6 +35,12 @@ def outcome_of(claim: Claim) -> dict[str, Any]:
         "results_csv": storage.join(claim.output, "results.csv"),
         **listed("problems", troubled, _problem),  # the results table has them all
     }
+
+
+def estimated(manifest: Manifest, backbone: str) -> dict[str, Any]:
+    """How long a manifest's pairs will take, in words and numbers, were they the only ones; files are not opened."""
+    found = estimate(manifest.pairs, {}, backbone)
+    return {} if found is None else {"estimate": {"in_words": str(found), **found.as_json()}}
 
 
 def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from flows.errors import (
     TooLarge,
     Unavailable,
 )
-from flows.inbox.answers import bad_rows, outcome_of, status_of
+from flows.inbox.answers import bad_rows, estimated, outcome_of, status_of
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
 from flows.inbox.files import ENDING, Claim, InboxFiles, Start, answer_stem, claim_key, seen_digest
 from flows.inbox.inbox import Inbox, Visit
@@ -225,6 +225,7 @@ class _Visitor:
             "run_id": start.run_id,
             "output": claim.output,
             "rows": len(manifest.pairs) + len(manifest.rejected),
+            **estimated(manifest, self._inbox.settings.backbone),
             **bad_rows(manifest.rejected),
         }
         self._answer(claim, "accepted", content, in_place_of=("rejected", "finished"))

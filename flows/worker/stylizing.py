@@ -17,6 +17,7 @@ from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
+from nst_core.memory import check_fits
 from nst_core.optimize import OnStep
 from nst_core.pixels import from_array, to_array, to_picture
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
@@ -54,6 +55,7 @@ def stylize_chunk(
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
+        check_fits(*size, backbone)  # before the style is encoded, which of a poster takes minutes
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
         except OutOfMemory as error:
