@@ -27,6 +27,9 @@ FIRST_BLOCK = 256
 ENTERING = 32
 """Floats per pixel of what enters the blocks: all that is kept with recomputing."""
 
+INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 1), 8 * 16
+"""Bytes per pixel of which of four numbers was the largest, that torch's pooling keeps on a GPU; of one block."""
+
 LIBRARY = 40
 """Floats per pixel that convolutions take for a while, and what is not given back at once."""
 
@@ -145,9 +148,12 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) ->
     in_one_piece = PIECES_OF_POINT if 3 * pixels <= MADE_AT_ONCE else 0
     optimizer = 12 * plan.pairs * pixels * (history + POINT_COPIES + in_one_piece)
     pictures = plan.pairs * pixels * (12 * (GIVEN_COPIES + ON_THE_WAY) + 4 * CONTENT_TARGET)
+    indices = 0
+    if backbone.device.startswith("cuda"):
+        indices = (INDICES_OF_BLOCK if plan.recompute else INDICES) * plan.pairs * at_once
     # The targets and the losses of the results table: one picture at a time, fp32, forward only, and before or after
     # the optimizer has what it keeps.
-    maps, measuring = size * work * plan.pairs * at_once, 4 * (FIRST_BLOCK + LIBRARY) * exact_at_once
+    maps, measuring = size * work * plan.pairs * at_once + indices, 4 * (FIRST_BLOCK + LIBRARY) * exact_at_once
     maps = max(maps, measuring - optimizer)
     pieces = PIECES if plan.keep_freed else 1.0
     return Prediction(base_bytes(backbone), *(round(pieces * part) for part in (maps, pictures, optimizer)))

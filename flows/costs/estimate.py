@@ -11,6 +11,7 @@ from typing import Any
 
 from flows import storage
 from flows.costs.rates import Measured, Place, measured_here, settling, size_class
+from flows.costs.words import in_words
 from flows.records import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
@@ -73,19 +74,6 @@ class Estimate:
             return f"{what}: time unknown until a first run on this machine"
         low, likely, high = map(in_words, self.seconds)
         return f"{what}, some {likely} on this machine ({low} to {high}, by {self.measured_by} pairs of earlier runs)"
-
-
-def in_words(seconds: float) -> str:
-    """A time in its largest unit.
-
-    >>> in_words(42), in_words(200), in_words(9000), in_words(400_000)
-    ('42 s', '3 min', '2.5 h', '4.6 days')
-    """
-    for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            number = seconds / length
-            return f"{number:.0f} {unit}" if unit == "min" or number >= 10 else f"{number:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: str) -> Estimate | None:
