@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flows import storage
+from flows import storage, stub
 from flows.costs.estimate import estimate
 from flows.inbox.files import Claim
 from flows.inbox.runs import RunState
@@ -39,7 +39,7 @@ def outcome_of(claim: Claim) -> dict[str, Any]:
 
 def estimated(manifest: Manifest, backbone: str) -> dict[str, Any]:
     """How long a manifest's pairs will take, in words and numbers, were they the only ones; files are not opened."""
-    found = estimate(manifest.pairs, {}, backbone)
+    found = None if backbone == stub.NAME else estimate(manifest.pairs, {}, backbone)
     return {} if found is None else {"estimate": {"in_words": str(found), **found.as_json()}}
 
 
