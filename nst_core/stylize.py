@@ -107,7 +107,7 @@ def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeO
 
 
 def stylize(
-    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, frugal: bool = False
+    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, free: int | None = None
 ) -> list[StylizeResult | DivergedError]:
     """Stylize pairs of equal size and options (but for the seed) at once.
 
@@ -115,20 +115,21 @@ def stylize(
         requests: the pairs.
         backbone: the network, on its device.
         on_step: called after every evaluation of every pair.
-        frugal: take the smallest memory plan there is, whatever seems to be free: slower.
+        free: bytes of memory to plan with; None asks the device, 0 takes the smallest plan there is, which is slower.
 
     Returns:
         One result per request, in order; an error in its place where the loss did not stay finite.
 
     Raises:
         ShapeError: if the pairs differ in size, or in options other than the seed.
-        OutOfMemory: if the device cannot hold the batch.
+        OutOfMemory: if the device cannot hold the batch: before anything is computed, where not even the smallest plan
+            has room.
         OptionsError: if a picture is too small for a layer.
     """
     options = _shared_options(requests)
     height, width = requests[0].content.shape[2:]
     what = f"{len(requests)} pairs of {width} x {height} px"
-    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, frugal))
+    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, free))
 
 
 def measure(
@@ -231,13 +232,12 @@ def _stylize(
     options: StylizeOptions,
     backbone: Backbone,
     on_step: OnStep | None,
-    frugal: bool,  # noqa: FBT001  # private, and named where it is public
+    free: int | None,
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    free = 0 if frugal else None
-    if not frugal:
-        check_fits(width, height, backbone)
+    if free != 0:
+        check_fits(width, height, backbone, free)
     plan = make_room(width, height, len(requests), backbone, free)
     scene = _scene(requests, backbone)
     initial = as_batch([_initial(request).to(backbone.device) for request in requests])

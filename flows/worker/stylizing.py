@@ -64,7 +64,7 @@ def stylize_chunk(
             reason = str(error)
         # Outside of the except block, which keeps the tensors of the failed try alive.
         logger.warning("%s: trying again in as little memory as there can be: %s", pairs[0].pair.spec.pair_id, reason)
-        return _stylize_at_once(pairs, style, job, backbone, on_step, frugal=True)
+        return _stylize_at_once(pairs, style, job, backbone, on_step, free=0)
 
     def on_failure(pairs: int, error: Exception) -> None:
         logger.warning("%d pairs of %d x %d px at once failed, trying them in two halves: %s", pairs, *size, error)
@@ -114,14 +114,14 @@ def _stylize_at_once(
     backbone: Backbone,
     on_step: OnStep | None,
     *,
-    frugal: bool = False,
+    free: int | None = None,
 ) -> list[Stylized | Exception]:
     first = pairs[0]
     began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
-        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
+        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
     turn = _Turn(started_at, (time.monotonic() - began) / len(pairs), histories, timelines)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)

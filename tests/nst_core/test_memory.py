@@ -185,7 +185,7 @@ def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture
     for steps in (5, 12):
         options = StylizeOptions.model_validate(values | {"steps": steps}).resolved()
         request = StylizeRequest(picture(20, 24, 1), prepare_style(backbone, picture(20, 24, 2), options), options)
-        results = [stylize([request], backbone, frugal=frugal)[0] for frugal in (False, True)]
+        results = [stylize([request], backbone, free=free)[0] for free in (None, 0)]
         assert all(isinstance(one, StylizeResult) for one in results)
         gaps.append((results[0].pastiche - results[1].pastiche).abs().max().item())
 
