@@ -48,7 +48,6 @@ class Crew:
     _error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        settings = self.run.request.settings
         self._waiting = BatchQueue(self.run.plan.batches)
 
     def next_batch(self) -> str | None:

@@ -48,17 +48,15 @@ def main() -> None:
     )
     requests = _requests(arguments.size, arguments.batch, options.resolved(), backbone)
     before = _memory_now(arguments.device)
+    free = 0 if arguments.frugal else None
     began = time.perf_counter()
-    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, 0 if arguments.frugal else None)
+    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, free)
     warm_up_seconds = time.perf_counter() - began
     # A call's targets and fp32 losses cost the same whatever the number of evaluations: two runs tell them apart.
     short = _run(
         requests, min(WARM_UP_EVALUATIONS, arguments.evaluations // 2), backbone, 0 if arguments.frugal else None
     )
-    runs = [
-        _run(requests, arguments.evaluations, backbone, 0 if arguments.frugal else None)
-        for _ in range(arguments.repeats)
-    ]
+    runs = [_run(requests, arguments.evaluations, backbone, free) for _ in range(arguments.repeats)]
     outcome = {
         "wall_seconds": [run.wall_seconds for run in runs],
         "seconds_per_evaluation": [
