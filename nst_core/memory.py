@@ -60,6 +60,10 @@ SHARE = 0.85
 PIECES = 4 / 3
 """What a large picture takes, over what is predicted, where freed memory is kept: a quarter of it is then of no use."""
 
+LARGE_PIXELS = 2_000_000
+"""Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving
+memory back between two batches costs more than it tells, and any plan fits."""
+
 FEWEST_PAIRS_OF_HISTORY = 5
 
 TILES_PX = (2048, 1024, 512, 256)
@@ -154,8 +158,10 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) ->
     # The targets and the losses of the results table: one picture at a time, fp32, forward only, and before or after
     # the optimizer has what it keeps.
     maps, measuring = size * work * plan.pairs * at_once + indices, 4 * (FIRST_BLOCK + LIBRARY) * exact_at_once
-    maps = max(maps, measuring - optimizer)
-    pieces = PIECES if plan.keep_freed else 1.0
+    is_small = pixels * plan.pairs < LARGE_PIXELS
+    # Where freed memory is kept, what optimizing left behind serves little of what measuring wants.
+    maps = maps + measuring if plan.keep_freed and is_small else max(maps, measuring - optimizer)
+    pieces = PIECES if plan.keep_freed and not is_small else 1.0
     return Prediction(base_bytes(backbone), *(round(pieces * part) for part in (maps, pictures, optimizer)))
 
 

@@ -7,10 +7,7 @@ import torch
 
 from nst_core.allowance import usable_cpus
 from nst_core.hardware import Hardware, PrecisionName
-from nst_core.memory import Computing, MemoryPlan, plan_memory
-
-LARGE_PIXELS = 2_000_000
-"""Of a batch; below this any plan fits, and giving memory back between two batches costs more than it tells."""
+from nst_core.memory import LARGE_PIXELS, Computing, MemoryPlan, plan_memory
 
 
 def hardware_here() -> Hardware:

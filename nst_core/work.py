@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nst_core.levels import level_count, steps_at
-from nst_core.memory import HALO_PX, Computing, plan_memory
+from nst_core.memory import Computing, plan_memory
 from nst_core.options import StylizeOptions
 
 EXACT_PASS = {"bf16": 2.0, "fp32": 1.0}
@@ -19,6 +19,9 @@ EXACT_PASSES = 2
 
 IN_TILES = 1.5
 """Evaluations in tiles go forward twice."""
+
+HALO_PX = 80
+"""Around each tile, of the default layers."""
 
 SETTLES: dict[str, tuple[int, int]] = {"draft": (40, 40), "standard": (100, 220), "best": (240, 480)}
 """Evaluations after which pairs of the recipe `relative` ended by themselves; see the benchmark `quality`."""
@@ -97,5 +100,5 @@ def _evaluated(width: int, height: int, evaluations: float, backbone: Computing,
     tile = plan_memory(width, height, 1, backbone, free).tile_px
     if tile is None:
         return evaluations * width * height
-    halo = (min(1.0, tile / width) * 2 * HALO_PX / tile + 1) * (min(1.0, tile / height) * 2 * HALO_PX / tile + 1)
-    return evaluations * width * height * IN_TILES * halo
+    halos = [2 * HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]
+    return evaluations * width * height * IN_TILES * (1 + halos[0]) * (1 + halos[1])
