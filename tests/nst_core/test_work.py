@@ -58,5 +58,5 @@ def test_tiles_are_more_work(backbone: Backbone) -> None:
     whole, tiled = (work_of(4096, 4096, options, 10, (), backbone, free) for free in (PLENTY, 9_000_000_000))
     per_evaluation = (tiled - 2 * 4096**2 / 1e6) / (whole - 2 * 4096**2 / 1e6)
 
-    # Two by two tiles of 2048 px, each of which sees 80 px of its two neighbours.
-    assert per_evaluation == pytest.approx(1.5 * (1 + 160 / 4096) ** 2)
+    # Four by four tiles of 1024 px, which see 80 px of each of their neighbours.
+    assert per_evaluation == pytest.approx(1.5 * (1 + 3 * 160 / 4096) ** 2)
