@@ -132,6 +132,30 @@ def test_a_shape_that_nobody_looked_at_is_a_range() -> None:
     assert found.seconds[2] / found.seconds[0] == pytest.approx(SHAPES[2] / SHAPES[0] * 1.15**2, rel=0.01)
 
 
+def test_few_shapes_do_not_stand_for_others() -> None:
+    """Nineteen wide pictures say nothing of the twentieth, twenty do."""
+    keep_measured(measured())
+    pair = pair_spec(options=fixed(2000, 320))
+    found = [
+        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(looked_at)}, "vgg19")
+        for looked_at in (19, 20)
+    ]
+    highs = [one.seconds[2] for one in found if one is not None and one.seconds is not None]
+
+    assert highs[0] == pytest.approx(2 * highs[1], rel=0.01)
+
+
+def test_the_latest_kind_of_run_is_what_the_next_is_taken_for() -> None:
+    """Of runs in two precisions the later one tells, however often the other was done before."""
+    keep_measured(measured(rates={256: (50.0,)}))
+    keep_measured(measured(precision="bf16", rates={256: (1.0,)}))
+    found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert found.seconds[1] == pytest.approx(1.0 * 256 * 192 / 1e6 * (21 + 2 * 2 + 2))
+
+
 def test_a_time_budget_is_the_most_a_pair_takes() -> None:
     """With max_seconds a pair takes no longer than that and what is done once."""
     keep_measured(measured())
@@ -271,5 +295,10 @@ def test_what_a_run_measured_predicts_the_same_run() -> None:
     assert found is not None
     assert found.seconds is not None
     assert (sum(map(len, known.rates.values())), known.beside) == (3, (20.0 - 11.5,))
+    # The first pair of each style has its encoding in its time, the second of `ink` has not.
+    pixels = 256 * 192 / 1e6
+    assert known.rates[256] == pytest.approx(
+        [4.0 / pixels / (31 + 3), 3.5 / pixels / (31 + 2), 3.0 / pixels / (31 + 3)], rel=1e-5
+    )
     assert known.settled == {settling(StylizeOptions(size_px=64).resolved()): (2,)}
     assert found.seconds[0] - 8.5 <= 2 * 3.5 <= found.seconds[2] - 8.5
