@@ -27,6 +27,18 @@ RESULT_COLUMNS = (
 )
 """The columns of the results table, before the manifest's own extra columns."""
 
+WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
+REAL_NUMBERS = (
+    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
+    *("content_distance", "style_distance"),
+)
+TIMES = ("started_at", "finished_at")
+REPEATED_TEXTS = (
+    *("run_id", "content", "style", "status", "error_kind", "stop_reason", "device", "precision", "backbone"),
+    *("weights_sha256", "recipe", "options_digest", "content_sha256", "style_sha256", "engine_version", "quality"),
+)
+"""Those of them that are no plain text: numbers, times, and texts that many rows share."""
+
 FURTHER_STYLES = ("style_2", "style_3", "style_4")
 OTHER_PICTURES = (*FURTHER_STYLES, "content_mask", "style_mask", "protect", "init_image")
 """Columns of a manifest for pictures beyond `content` and `style`."""

@@ -18,6 +18,7 @@ from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.output import lease
+from flows.output.again import rows_again
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
@@ -76,12 +77,23 @@ def validate(
     raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
 
 
-def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
+def status(
+    output: OutputArgument,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All failed and rejected rows, and nothing else.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="With --failed: print them as a manifest, to be put right and run again.")
+    ] = False,
+    as_json: JsonSwitch = False,
+) -> None:
     """Counts of an output's latest run, and the failed rows.
 
     As its records stand now, with the reasons why rows failed.
     """
     address = storage.absolute(output)
+    if as_csv:
+        _print_again(address, is_asked=failed and not as_json)
+        return
     latest, _, manifest = latest_manifest(address)
     rows = table_rows(manifest, latest, Ledger(address))
     by_status = counts(rows)
@@ -90,12 +102,28 @@ def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
         shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
         typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
     else:
-        typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
-        typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for line in named(troubled, _problem_line):
+        if not failed:
+            typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
+            typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
+        for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
             typer.echo(line)
     pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
     raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
+
+
+def _print_again(address: str, *, is_asked: bool) -> None:
+    """Print the rows in trouble as a manifest; what else there is to say goes to stderr."""
+    if not is_asked:
+        raise typer.BadParameter(
+            "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
+        )
+    again = rows_again(address)
+    stream = typer.get_binary_stream("stdout")
+    stream.write(again.data)
+    stream.flush()
+    for line in named(again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"):
+        typer.echo(line, err=True)
+    typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
 
 
 def gc(

@@ -18,10 +18,8 @@ LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
 
 DISTANCES = ("content_distance", "style_distance")
 
-_OUTPUT = re.compile(r"images/[A-Za-z0-9._-]+")
-"""What a record's `output` looks like: nothing else is ever made a link or read."""
 _TIMELINE = re.compile(r"timelines/[A-Za-z0-9._-]+\.(gif|webp)")
-"""As `_OUTPUT`, of its `timeline`."""
+"""What a record's `timeline` looks like: nothing else is ever made a link or read."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +115,5 @@ def _pair(outcome: Outcome) -> Pair:
         return Pair(row, None, None, None, None)
     if done is None:
         return Pair(row, spec.content, spec.style, None, spec.options)
-    output = done.output if _OUTPUT.fullmatch(done.output) else None
     timeline = done.timeline if _TIMELINE.fullmatch(done.timeline) else None
-    return Pair(row, spec.content, spec.style, output, done.options, done.notes, done.history, timeline)
+    return Pair(row, spec.content, spec.style, outcome.image, done.options, done.notes, done.history, timeline)

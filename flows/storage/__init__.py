@@ -27,6 +27,7 @@ __all__ = [
     "Places",
     "absolute",
     "check",
+    "copy",
     "create",
     "each",
     "entries",
@@ -35,6 +36,7 @@ __all__ = [
     "identity",
     "is_s3",
     "join",
+    "link",
     "name_of",
     "names",
     "parent_of",
@@ -67,6 +69,7 @@ class _Files(Protocol):
     def create(self, address: str, data: bytes) -> bool: ...
     def replace(self, address: str, data: bytes) -> None: ...
     def replace_by(self, address: str, path: str) -> None: ...
+    def copy(self, source: str, target: str, within: Places | None = None, /) -> None: ...
     def remove(self, address: str) -> None: ...
     def entries(self, folder: str) -> list[Entry]: ...
     def tree(self, folder: str) -> list[Entry]: ...
@@ -118,6 +121,34 @@ def replace(address: str, data: bytes) -> None:
 def replace_by(address: str, path: str) -> None:
     """Write a copy of a local file, whole, in place of what may be there: for what is too large to be held."""
     _files(address).replace_by(address, path)
+
+
+def copy(source: str, target: str, within: Places | None = None) -> None:
+    """Write a copy of a file, whole, in place of what may be there; within S3 its bytes do not come here.
+
+    A local source has to be `within` those places.
+
+    Raises:
+        NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
+    """
+    files, source_files = _files(target), _files(source)
+    if is_s3(source) and not is_s3(target):
+        local.replace(target, s3.read(source, None))
+    elif is_s3(target) and not is_s3(source):
+        with local.opened_to_read(source, within) as path:
+            s3.replace_by(target, path)
+    else:
+        assert files is source_files
+        files.copy(source, target, within)
+
+
+def link(source: str, target: str, within: Places | None = None) -> bool:
+    """Give a local file a second name, in place of what may have that; False where the file system cannot do it.
+
+    Raises:
+        NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
+    """
+    return local.link(source, target, within)
 
 
 def remove(address: str) -> None:

@@ -77,6 +77,40 @@ def replace_by(address: str, path: str) -> None:
         mounts.put(folder, temporary, os.path.basename(address))
 
 
+def copy(source: str, target: str, within: Places | None = None) -> None:
+    """See `flows.storage.copy`."""
+    with named(source), opened_file(source) as file:
+        check_read(file.fileno(), source, within)
+        with _written_beside(target, file) as (folder, temporary):
+            mounts.put(folder, temporary, os.path.basename(target))
+
+
+def link(source: str, target: str, within: Places | None = None) -> bool:
+    """See `flows.storage.link`: linked beside its place, then moved there."""
+    temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
+    with opened_to_read(source, within), named_in_writing(target), made(os.path.dirname(target)) as folder:
+        try:
+            os.link(source, temporary, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno not in mounts.CANNOT_LINK:
+                raise
+            return False
+        try:
+            mounts.put(folder, temporary, os.path.basename(target))
+        finally:
+            with suppress(OSError):  # moved, unless it was the same file already
+                os.unlink(temporary, dir_fd=folder)
+    return True
+
+
+@contextmanager
+def opened_to_read(address: str, within: Places | None = None) -> Iterator[str]:
+    """A path that leads to a file which may be read, for as long as the block lasts."""
+    with named(address), opened_file(address) as file:
+        check_read(file.fileno(), address, within)
+        yield address
+
+
 def remove(address: str) -> None:
     """See `flows.storage.remove`."""
     with named(address), suppress(FileNotFoundError), opened(os.path.dirname(address)) as folder:

@@ -5,6 +5,7 @@ Every request goes through `_ask`, which names its errors and tries again what m
 """
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -23,6 +24,17 @@ Result = TypeVar("Result")
 NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
 """For botocore: its tries and those of s3fs would multiply with ours, without a deadline."""
 LARGE_FILE_SECONDS = 1800.0
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+}
+"""What a browser is to take an object for, by the end of its name: it saves whatever is of no type."""
 WORTH_A_LISTING = 20
 """From so many objects of one folder on, listing them is cheaper than asking for each."""
 
@@ -69,12 +81,19 @@ def swap(address: str, version: str, data: bytes) -> bool:
 
 def replace(address: str, data: bytes) -> None:
     """See `flows.storage.replace`: a PUT is atomic."""
-    _ask(address, lambda left: _filesystem().pipe_file(address, data, timeout=left))
+    _ask(address, lambda left: _filesystem().pipe_file(address, data, timeout=left, **_content_type(address)))
 
 
 def replace_by(address: str, path: str) -> None:
     """See `flows.storage.replace_by`: a large file goes in parts, which are an object once all are there."""
     _ask(address, lambda left: _filesystem().put_file(path, address, timeout=left), LARGE_FILE_SECONDS)
+
+
+def copy(source: str, target: str, _within: Places | None = None) -> None:
+    """See `flows.storage.copy`: by the server itself."""
+    (bucket, key), (target_bucket, target_key) = _split(source), _split(target)
+    request = {"Bucket": target_bucket, "Key": target_key, "CopySource": {"Bucket": bucket, "Key": key}}
+    _ask(source, lambda left: _filesystem().call_s3("copy_object", **request, timeout=left))
 
 
 def remove(address: str) -> None:
@@ -183,10 +202,11 @@ def _closed(body: Any) -> Iterator[Any]:
 
 def _put_if(address: str, data: bytes, **condition: str) -> bool:
     bucket, key = _split(address)
+    told = condition | _content_type(address)
 
     def put(left: float) -> bool:
         try:
-            _filesystem().call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition, timeout=left)
+            _filesystem().call_s3("put_object", Bucket=bucket, Key=key, Body=data, **told, timeout=left)
         except Exception as error:  # s3fs has a different class for the same answer of different servers
             if not isinstance(error, FileExistsError) and code_of(error) not in ALREADY_THERE:
                 raise
@@ -195,6 +215,11 @@ def _put_if(address: str, data: bytes, **condition: str) -> bool:
 
     # The answer to our own write may have been lost and the retry refused: what is there decides.
     return _ask(address, put) or _holds(address, data)
+
+
+def _content_type(address: str) -> dict[str, str]:
+    kind = CONTENT_TYPES.get(os.path.splitext(address)[1])
+    return {} if kind is None else {"ContentType": kind}
 
 
 def _holds(address: str, data: bytes) -> bool:

@@ -198,3 +198,29 @@ def test_status_changes_nothing() -> None:
     nst("status", "out")
 
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == files
+
+
+def test_status_prints_the_rows_in_trouble_as_a_manifest() -> None:
+    """--failed --csv goes to a file that can be put right and run: exit code 0, and the count on stderr."""
+    result = nst("status", output_of_a_run("out", failures=True), "--failed", "--csv")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "id,content,style,size_px,steps,row,status,error_kind,error",
+        "dog,/in/cat.png,/in/waves.png,64,20,3,failed,bad_image,/in/cat.png: expected a whole PNG",
+        ",,/in/waves.png,64,20,4,rejected,manifest,"
+        "\"column 'content': expected a local path or s3://bucket/key, the cell is empty\"",
+    ]
+    assert result.stderr == "2 rows to put right or to run again\n"
+    Path("again.csv").write_text(result.stdout)
+    checked = nst("validate", "again.csv", "--no-files").stdout
+    assert "1 rows in order; 1 cannot be stylized" in checked
+
+
+def test_status_of_the_failed_names_all_of_them() -> None:
+    """--failed leaves the counts out and none of the rows."""
+    result = nst("status", output_of_a_run("out", failures=True), "--failed")
+
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["line 3 dog", "line 4"]
+    assert nst("status", "out", "--csv").exit_code == ExitCode.UNUSABLE
+    assert nst("status", "out", "--csv", "--failed", "--json").exit_code == ExitCode.UNUSABLE
