@@ -57,8 +57,8 @@ KEEP_ALL = False
 SHARE = 0.85
 """Of the free memory that may be planned with."""
 
-PIECES = 4 / 3
-"""What a large picture takes, over what is predicted, where freed memory is kept: a quarter of it is then of no use."""
+PIECES = 1.75
+"""What a large picture takes, over what its tensors do, where freed memory is kept: more than a third is then of no use."""
 
 LARGE_PIXELS = 2_000_000
 """Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving
