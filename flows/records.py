@@ -309,6 +309,29 @@ class RunRecord(_Record):
     """Line -> reasons, of every row that the operator's limits refused when the run was planned."""
 
 
+class StyleCosts(_Record):
+    """What the pairs of one style took."""
+
+    pairs: int = 0
+    evaluations: int = 0
+    """Passes forward and back, of all sizes."""
+    processor_hours: float = 0.0
+    """Of the CPU's threads that pairs were on."""
+    gpu_hours: float = 0.0
+
+
+class RunCosts(_Record):
+    """What a run took for the pairs that it made itself."""
+
+    pairs_per_hour: float
+    evaluations_per_second: float
+    evaluations: int
+    processor_hours: float
+    gpu_hours: float
+    by_style: dict[str, StyleCosts]
+    """By the name of the style's file, the dearest first."""
+
+
 class RunSummary(_Record):
     """The end of a run in numbers."""
 
@@ -332,6 +355,8 @@ class RunSummary(_Record):
     results_parquet: str
     storage_notes: tuple[str, ...] = ()
     """What the file system of the output does not promise."""
+    costs: RunCosts | None = None
+    """Of the pairs that were stylized now; None where there were none."""
 
 
 def short_digest(value: Any, digits: int) -> str:

@@ -1,6 +1,8 @@
 """Fixtures for all tests: a local S3 server in place of AWS, and small pictures."""
 
 import logging
+import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +39,14 @@ def no_real_aws() -> Iterator[None]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", "/dev/null")
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_cache() -> Iterator[None]:
+    """What runs of tests measure of this machine is none of its user's; kept, as a database of Prefect's is too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(Path(tempfile.gettempdir()) / f"nst-tests-cache-{os.getuid()}"))
         yield
 
 

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flows import storage
+from flows import storage, stub
+from flows.costs.estimate import estimate
 from flows.errors import NotFound
 from flows.inbox.files import Answer, Claim, Start
 from flows.inbox.finished_page import Ended, finished_page
@@ -37,14 +38,15 @@ def rejection_of_rows(claim: Claim, manifest: Manifest, data: bytes, max_bytes: 
     return Answer({"rejected_at": when, "reason": reason, **bad_rows(manifest.rejected)}, page)
 
 
-def acceptance(claim: Claim, start: Start, manifest: Manifest) -> Answer:
-    """The answer to a manifest that is run."""
+def acceptance(claim: Claim, start: Start, manifest: Manifest, backbone: str) -> Answer:
+    """The answer to a manifest that is run with a backbone."""
     return Answer(
         {
             "accepted_at": start.started_at,
             "run_id": start.run_id,
             "output": claim.output,
             "rows": len(manifest.pairs) + len(manifest.rejected),
+            **estimated(manifest, backbone),
             **bad_rows(manifest.rejected),
         }
     )
@@ -74,6 +76,12 @@ def status_of(state: RunState, outcome: dict[str, Any]) -> str:
     if outcome.get("pending"):
         return "incomplete"
     return "some rows failed" if outcome.get("failed") or outcome.get("rejected") else "succeeded"
+
+
+def estimated(manifest: Manifest, backbone: str) -> dict[str, Any]:
+    """How long a manifest's pairs will take, in words and numbers, were they the only ones; files are not opened."""
+    found = None if backbone == stub.NAME else estimate(manifest.pairs, {}, backbone)
+    return {} if found is None else {"estimate": {"in_words": str(found), **found.as_json()}}
 
 
 def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:

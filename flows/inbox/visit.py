@@ -214,7 +214,8 @@ class _Visitor:
         start = Start(key=claim.key, number=number, run_id=self._runs.start(request), started_at=utc_now())
         self._files.add_start(start)
         manifest = manifest or self._manifest(claim, self._claimed(claim))
-        self._answer(claim, "accepted", acceptance(claim, start, manifest), in_place_of=("rejected", "finished"))
+        accepted = acceptance(claim, start, manifest, self._inbox.settings.backbone)
+        self._answer(claim, "accepted", accepted, in_place_of=("rejected", "finished"))
         self._visit.started.append(claim.name)
         logger.info("inbox: %s: run %s started (%d)", claim.name, start.run_id, number)
 

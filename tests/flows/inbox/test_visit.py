@@ -88,6 +88,7 @@ def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
     (run_id,) = world.book.asked
     assert (accepted["run_id"], accepted["output"]) == (run_id, f"{world.inbox.outputs}/spring")
     assert (accepted["rows"], accepted["bad_rows"]) == (2, [])
+    assert accepted["estimate"]["in_words"].startswith("2 pairs at up to ")
     assert world.visit().running == ["spring.csv"]
     assert "spring.csv.finished.json" not in world.names
 
