@@ -14,7 +14,7 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, OutputArgument, QuietSwitch
 from flows.export import Exported, Layout, Request
 from flows.export import export as carried_out
-from flows.export.export import SHARD_MB, Tell
+from flows.export.dataset import SHARD_MB, Tell
 from flows.limits import Limits, limits_in_force
 from flows.wording import named, printable
 

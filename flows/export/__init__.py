@@ -9,12 +9,12 @@
     copying      one picture from here to there
     shards       pictures with their rows in tar files
     listing      metadata.csv and SHA256SUMS
-    export       all of these, one after the other
+    dataset      all of these, one after the other
 
 From records alone, so that it works while a run goes on. Knows nothing of torch, prefect or pandas.
 """
 
-from flows.export.export import Exported, Request, export
+from flows.export.dataset import Exported, Request, export
 from flows.export.layouts import Layout
 
 __all__ = ["Exported", "Layout", "Request", "export"]

@@ -8,6 +8,7 @@ unequal, and `not` does not change that.
 import ast
 import operator
 import re
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -59,7 +60,10 @@ class _Reader:
             raise self._error(f"expected at most {LONGEST:,} characters, found {len(self._condition):,}")
         text = _QUOTED.sub(self._placed, self._condition.strip())
         try:
-            return self._test(ast.parse(text, mode="eval").body)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a backslash in a text, which is what it is
+                parsed = ast.parse(text, mode="eval")
+            return self._test(parsed.body)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise self._error(f"expected {_hint(text)}, found something else") from error
 

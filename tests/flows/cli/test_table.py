@@ -26,7 +26,7 @@ def test_the_rows_are_shown_side_by_side() -> None:
     assert result.stdout.splitlines() == [
         "row  pair_id  status     total_loss  content_loss  style_loss  steps  seconds",
         "  2  cat      succeeded         0.3         1e-07       12346     20     1.25",
-        "  3  dog      failed                                                     0.5",
+        "  3  dog      failed".ljust(74) + "0.5",
         "  4           rejected",
     ]
     assert result.stderr == "3 of 3 rows\n"
