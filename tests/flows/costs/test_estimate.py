@@ -52,7 +52,7 @@ def test_without_a_run_nothing_is_made_up() -> None:
 
 
 def test_time_is_work_at_the_measured_rate() -> None:
-    """One pair of known evaluations: 21 at full size and the exact passes, the style once; a machine is no more even than 1.3."""
+    """One pair of known evaluations: 21 at full size and the exact passes, the style once; the rate is in doubt."""
     keep_measured(measured(beside=(5.0, 7.0, 60.0)))
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
     pixels = 256 * 192 / 1e6
