@@ -58,7 +58,7 @@ SHARE = 0.85
 """Of the free memory that may be planned with."""
 
 PIECES = 1.75
-"""What a large picture takes, over what its tensors do, where freed memory is kept: more than a third is then of no use."""
+"""What a large picture takes, over what its tensors do, where freed memory is kept: two fifths are then of no use."""
 
 LARGE_PIXELS = 2_000_000
 """Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving

@@ -260,10 +260,13 @@ def _stylize(
             only = exact.keep(torch.tensor([pair], device=pastiche.device))
             return only(scene.canvas.seen(picture)).values()[0].total
 
+    fast = scene.fast_loss(backbone.fast, exact.content, exact.style, plan)
+    # Of a poster an exact pass takes longer than an evaluation, and what it would find out is no close call.
+    judge = exact if height * width <= EXACT_PIXELS else fast
     outcomes = optimize(
         # No name for it here: the loop lets go of it once it is encoded.
-        _better(exact, scene, refined, initial, initial_losses.total) if refined else initial,
-        scene.fast_loss(backbone.fast, exact.content, exact.style, plan),
+        _better(judge, scene, refined, initial, initial_losses.total) if refined else initial,
+        fast,
         options,
         on_step,
         canvas=scene.canvas,
@@ -330,10 +333,10 @@ def _refined(
 
 
 @torch.no_grad()
-def _better(exact: PerceptualLoss, scene: Scene, refined: Refined, initial: Tensor, initial_totals: Tensor) -> Tensor:
+def _better(judge: PerceptualLoss, scene: Scene, refined: Refined, initial: Tensor, initial_totals: Tensor) -> Tensor:
     """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
     start = refined.start(initial)
-    better = exact(scene.canvas.shown(start)).total <= initial_totals
+    better = judge(scene.canvas.shown(start)).total <= initial_totals
     return torch.where(better.view(-1, 1, 1, 1), start, initial, out=start)
 
 

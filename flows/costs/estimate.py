@@ -33,8 +33,8 @@ ENOUGH_SHAPES = 20
 APART = 1.3
 """How far off a rate may be, either way, for each doubling between its size and the one that it stands in for."""
 
-LEAST_DOUBT = 1.15
-"""A machine that does other things too is no more even than this."""
+LEAST_DOUBT = 1.3
+"""A machine that does more or fewer other things than before is no more even than this."""
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from nst_core.hardware import PrecisionName
 from nst_core.memory import available_bytes
 from nst_core.options import StylizeOptions
 
-Key = TypeVar("Key", int, str)
-Number = TypeVar("Number", int, float)
+Key = TypeVar("Key")
+Number = TypeVar("Number")
 
 FILE = "rates.json"
 

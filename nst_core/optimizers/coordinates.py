@@ -136,7 +136,8 @@ class FourierBox:
         return (slice(None),) if whole else tuple(slice(axis, axis + 1) for axis in range(3))
 
     def _inverse(self, coefficients: Tensor) -> Tensor:
-        return torch.fft.irfft2(coefficients * self.scale, s=(self.height, self.width), norm="ortho")
+        z: Tensor = torch.fft.irfft2(coefficients * self.scale, s=(self.height, self.width), norm="ortho")
+        return z
 
     def _spectrum(self, z: Tensor, weighted: Callable[[Tensor], Tensor]) -> Tensor:
         """Weighted Fourier coefficients as a row of coordinates."""

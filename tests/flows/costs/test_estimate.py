@@ -7,7 +7,7 @@ import pytest
 from builders import pair_record, pair_spec
 from PIL import Image
 
-from flows.costs.estimate import SHAPES, estimate, local_size
+from flows.costs.estimate import LEAST_DOUBT, SHAPES, estimate, local_size
 from flows.costs.rates import FILE, MOST_KEPT, Measured, keep_measured, measured_here, settling, size_class
 from flows.costs.spent import Spent
 from flows.costs.words import by_style_in_words, costs_in_words
@@ -52,7 +52,7 @@ def test_without_a_run_nothing_is_made_up() -> None:
 
 
 def test_time_is_work_at_the_measured_rate() -> None:
-    """One pair of known evaluations: 21 at full size and the exact passes, the style once; the range is a seventh."""
+    """One pair of known evaluations: 21 at full size and the exact passes, the style once; the rate is in doubt."""
     keep_measured(measured(beside=(5.0, 7.0, 60.0)))
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
     pixels = 256 * 192 / 1e6
@@ -61,8 +61,8 @@ def test_time_is_work_at_the_measured_rate() -> None:
     assert found.seconds is not None
     low, likely, high = found.seconds
     assert likely == pytest.approx(2.0 * pixels * (21 + 2 * 1 + 1) + 7.0)
-    assert low == pytest.approx(2.0 / 1.15 * pixels * (21 + 2) + 2.0 * pixels + 7.0)
-    assert high == pytest.approx(2.0 * 1.15 * pixels * (21 + 2) + 2.0 * pixels + 7.0)
+    assert low == pytest.approx(2.0 / LEAST_DOUBT * pixels * (21 + 2) + 2.0 * pixels + 7.0)
+    assert high == pytest.approx(2.0 * LEAST_DOUBT * pixels * (21 + 2) + 2.0 * pixels + 7.0)
 
 
 def test_pairs_of_one_style_encode_it_once() -> None:
@@ -118,7 +118,7 @@ def test_quality_and_earlier_ends_make_the_range() -> None:
     work = [work_of(256, 192, options, full, (), measured(), 1 << 40) for full in (120, 130)]
     style = 2.0 * style_work(256, 192, measured())
     assert (after.seconds[0], after.seconds[2]) == pytest.approx(
-        (work[0] * 2.0 / 1.15 + style, work[1] * 2.0 * 1.15 + style)
+        (work[0] * 2.0 / LEAST_DOUBT + style, work[1] * 2.0 * LEAST_DOUBT + style)
     )
 
 
@@ -129,7 +129,7 @@ def test_a_shape_that_nobody_looked_at_is_a_range() -> None:
 
     assert found is not None
     assert found.seconds is not None
-    assert found.seconds[2] / found.seconds[0] == pytest.approx(SHAPES[2] / SHAPES[0] * 1.15**2, rel=0.01)
+    assert found.seconds[2] / found.seconds[0] == pytest.approx(SHAPES[2] / SHAPES[0] * LEAST_DOUBT**2, rel=0.01)
 
 
 def test_few_shapes_do_not_stand_for_others() -> None:
