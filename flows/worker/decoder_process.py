@@ -131,9 +131,9 @@ def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage
     )
     if wanted.size_px is None:
         return decoded
-    size = pastiche_size(*decoded.picture.size, wanted.size_px, enlarge=wanted.enlarge)
-    alpha = decoded.alpha and resize(decoded.alpha, *size)
-    return replace(decoded, picture=resize(decoded.picture, *size), alpha=alpha)
+    size = pastiche_size(*decoded.size, wanted.size_px, enlarge=wanted.enlarge)
+    alpha = decoded.alpha and resize(decoded.alpha, *size, decoded.box)
+    return replace(decoded, picture=resize(decoded.picture, *size, decoded.box), alpha=alpha)
 
 
 def _tell(told: BinaryIO, **answer: Any) -> None:

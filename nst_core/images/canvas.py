@@ -1,4 +1,4 @@
-"""Pieces of a picture, from the top down, reduced and put below each other: what the whole of it would be reduced to."""
+"""Pieces of a picture, from the top down, reduced and put below each other: as the whole would be reduced."""
 
 from PIL import Image
 

@@ -34,8 +34,8 @@ _CURVES: Final[dict[int, Sequence[float]]] = {
     8: (1.0,),
     13: _SRGB_CURVE,
 }
-"""A value -> light, as g, a, b, c, d of (a x + b)^g from d on and c x below, or as g alone. Of BT.709 and its like it is
-the camera's own curve undone, as browsers and littlecms do, not that of a screen in a dark room."""
+"""A value -> light, as g, a, b, c, d of (a x + b)^g from d on and c x below, or as g alone. Of BT.709 and its like it
+is the camera's own curve undone, not that of a television in a dark room."""
 
 _HIGH_RANGE: Final = {16: "PQ", 18: "HLG"}
 _UNSPECIFIED: Final = 2
@@ -111,5 +111,7 @@ def _icc(tags: dict[bytes, bytes]) -> bytes:
     for name, content in tags.items():
         table += name + struct.pack(">II", at + len(body), len(content))
         body += content
-    head = struct.pack(">I4sI4s4s4s12s4s28s", at + len(body), b"", 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"", b"acsp", b"")
+    head = struct.pack(
+        ">I4sI4s4s4s12s4s28s", at + len(body), b"", 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"", b"acsp", b""
+    )
     return (head + _fixed(_D50)).ljust(128, b"\0") + table + body

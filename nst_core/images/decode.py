@@ -1,6 +1,6 @@
 """The bytes of a file -> a picture that is ready to use: upright, sRGB, opaque, 8 bits per channel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPPED = (5, 6, 7, 8)
+_FROM_THE_RIGHT, _FROM_THE_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)
+"""Orientations by which what is stored first comes to the other side, or the last row or column to the end."""
 _TAG_SUBFILE = 254
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,22 @@ class DecodedImage:
         notes: short sentences on what was changed or ignored and the user may want to know.
         alpha: its transparency, mode L and of its size, where that was to be kept and any of it is to be seen.
         origin: what may be carried on of its file.
+        whole: the file's own width and height, upright; None: those of the picture.
+        box: the part of the picture that the file's own pixels cover, if it came out reduced by what does not divide its
+            sides; None: all of it.
     """
 
     picture: Image.Image
     notes: tuple[str, ...]
     alpha: Image.Image | None = None
     origin: Origin = field(default_factory=Origin)
+    whole: tuple[int, int] | None = None
+    box: Box | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in its file."""
+        return self.whole or self.picture.size
 
 
 def decode_image(
@@ -111,19 +127,22 @@ def decode_image(
         if alpha is not None:
             picture = over_itself(picture, alpha)
         exif = _exif(image, data, notes)
-        picture, alpha = _upright(picture, exif), alpha and _upright(alpha, exif)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        picture, alpha = _upright(picture, orientation), alpha and _upright(alpha, orientation)
         _note_more_frames(image, notes)  # last, as it moves a GIF on to its second frame
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # decoders raise a dozen unrelated types on damaged files
         raise damaged(name, kind, error) from error
     picture.info.clear()  # of the original's profile, EXIF and text, none is true any more
-    return DecodedImage(picture, tuple(dict.fromkeys(notes)), alpha, origin_of(exif, profile))
+    noted, origin = tuple(dict.fromkeys(notes)), origin_of(exif, profile)
+    if pieces.divisor == 1:
+        return DecodedImage(picture, noted, alpha, origin)
+    whole, box = _covered(pieces, picture.size, orientation)
+    return DecodedImage(picture, noted, alpha, origin, whole, box)
 
 
-def _joined(
-    pieces: Pieces, meaning: Meaning, *, keep_alpha: bool
-) -> tuple[Image.Image, Image.Image | None, bytes]:
+def _joined(pieces: Pieces, meaning: Meaning, *, keep_alpha: bool) -> tuple[Image.Image, Image.Image | None, bytes]:
     """The picture in sRGB, its alpha where that is kept and anything is seen of it, and the profile that was used."""
     canvas: Canvas | None = None
     profile = b""
@@ -173,10 +192,19 @@ def _exif_of_png(data: bytes) -> Image.Exif:
     return exif
 
 
-def _upright(picture: Image.Image, exif: Mapping[int, Any]) -> Image.Image:
+def _upright(picture: Image.Image, orientation: Any) -> Image.Image:
     """Turned as the EXIF orientation says. Pillow has turned a TIFF, and dropped its tag."""
-    transpose = _UPRIGHT.get(exif.get(ExifTags.Base.Orientation, 1))
+    transpose = _UPRIGHT.get(orientation)
     return picture if transpose is None else picture.transpose(transpose)
+
+
+def _covered(pieces: Pieces, size: tuple[int, int], orientation: Any) -> tuple[tuple[int, int], Box]:
+    """The file's own size, upright, and what part of a reduced picture its pixels cover: the rest of its last ones."""
+    whole = pieces.whole[::-1] if orientation in _SWAPPED else pieces.whole
+    width, height = (side / pieces.divisor for side in whole)
+    left = size[0] - width if orientation in _FROM_THE_RIGHT else 0.0
+    top = size[1] - height if orientation in _FROM_THE_BOTTOM else 0.0
+    return (whole[0], whole[1]), (left, top, left + width, top + height)
 
 
 def _note_more_frames(image: Image.Image, notes: list[str]) -> None:

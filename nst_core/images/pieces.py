@@ -33,14 +33,21 @@ class Pieces:
     """How a picture comes.
 
     Attributes:
+        whole: its own size, as it is stored.
         size: of the pieces together.
         factor: by which their pixels are still to be reduced.
         all: the pieces.
     """
 
+    whole: tuple[int, int]
     size: tuple[int, int]
     factor: int
     all: "Iterator[Piece]"
+
+    @property
+    def divisor(self) -> int:
+        """By which the sides will have been divided in the end, and rounded up."""
+        return self.factor * max(1, round(max(self.whole) / max(self.size)))
 
 
 def pieces_of(
@@ -61,15 +68,23 @@ def pieces_of(
     if image.format in ("JPEG", "MPO"):
         return _of_jpeg(image, data, name, needed_px, thrifty_px)
     if image.width * image.height <= WHOLE_PIXELS:
-        return Pieces(image.size, 1, _of_whole(image, data, name))
+        return Pieces(image.size, image.size, 1, _of_whole(image, data, name))
     if image.format == "JPEG2000":
         return _of_jpeg2000(image, data, name, needed_px)
     factor = factor_of(image.size, needed_px, WHOLE_FACTORS)
     cut = _cut(image, data)
     decoder_bytes = 0.0 if cut else _BYTES_A_PIXEL.get(str(image.format), _MODE_BYTES.get(image.mode, 4.0))
     check_memory(name, image.size, factor, decoder_bytes, 2 * len(data), needed_px)
-    all_pieces = _of_files(cut(), name) if cut else _of_whole(image, data, name)
-    return Pieces(image.size, factor, all_pieces)
+    if cut is None:
+        return Pieces(image.size, image.size, factor, _of_whole(image, data, name))
+    size = _stored_size(image)
+    return Pieces(size, size, factor, _of_files(cut(), name))
+
+
+def _stored_size(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Before Pillow turns a TIFF."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(256, image.width)), int(tags.get(257, image.height))
 
 
 def _of_jpeg(
@@ -85,7 +100,7 @@ def _of_jpeg(
     if whole[0] * whole[1] > WHOLE_PIXELS:
         coefficients = _COEFFICIENT_BYTES * _samples(image) if "progressive" in image.info else 0.0
         check_memory(name, whole, factor, coefficients + 4.0 / factor**2, 2 * len(data), needed_px)
-    return Pieces(image.size, 1, _of_whole(image, data, name))
+    return Pieces(whole, image.size, 1, _of_whole(image, data, name))
 
 
 def _samples(image: ImageFile.ImageFile) -> float:
@@ -100,7 +115,7 @@ def _of_jpeg2000(image: ImageFile.ImageFile, data: bytes, name: str, needed_px: 
     check_memory(name, whole, factor, jpeg2000.bytes_a_pixel(data, image, factor), 2 * len(data), needed_px)
     if factor > 1:
         jpeg2000.reduce_to(image, factor)
-    return Pieces(image.size, 1, _of_whole(image, data, name))
+    return Pieces(whole, image.size, 1, _of_whole(image, data, name))
 
 
 def _cut(image: ImageFile.ImageFile, data: bytes) -> Callable[[], Iterator[bytes]] | None:

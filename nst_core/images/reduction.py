@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from nst_core.errors import BadImage
 from nst_core.images.refusals import SHRINK, refused
 
 WHOLE_PIXELS: Final = 50_000_000
@@ -41,7 +40,8 @@ def factor_of(size: tuple[int, int], needed_px: int | None, factors: Sequence[in
     2
     """
     pixels, longest = size[0] * size[1], max(size)
-    place = next((place for place, factor in enumerate(factors) if pixels <= WHOLE_PIXELS * factor**2), len(factors) - 1)
+    whole_enough = (place for place, factor in enumerate(factors) if pixels <= WHOLE_PIXELS * factor**2)
+    place = next(whole_enough, len(factors) - 1)
     if needed_px is None:
         return factors[place]
     while place and longest < 2 * needed_px * factors[place] and pixels <= MOST_HELD_PIXELS * factors[place - 1] ** 2:
@@ -72,13 +72,13 @@ def check_memory(
     takes = pixels * decoder_bytes + held * _HELD_BYTES + file_bytes + _FIXED_BYTES
     if takes <= MEMORY_BYTES:
         return
-    terms = f"{pixels / 1e6:.0f} megapixels of {decoder_bytes:.3g} bytes while decoding, " if decoder_bytes >= 0.05 else ""
+    decoding = f"{pixels / 1e6:.0f} megapixels of {decoder_bytes:.3g} bytes while decoding, " if decoder_bytes else ""
     at = f" at the size that {needed_px} px need" if needed_px and factor == 1 and pixels > WHOLE_PIXELS else ""
     raise refused(
         name,
         "too_costly",
         f"a picture that is decoded in {MEMORY_BYTES / 1e9:g} GB of memory",
-        f"one that takes {takes / 1e9:.2g} GB: {terms}{held / 1e6:.0f} megapixels of {_HELD_BYTES} bytes{at}, "
+        f"one that takes {takes / 1e9:.2g} GB: {decoding}{held / 1e6:.0f} megapixels of {_HELD_BYTES} bytes{at}, "
         f"{file_bytes / 1e6:.0f} MB of its file and {_FIXED_BYTES / 1e6:.0f} MB beside",
         SHRINK,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
-from PIL import TiffImagePlugin
+from PIL import TiffImagePlugin, TiffTags
 
 from nst_core.images.unpacking import unpacked
 
@@ -122,7 +122,7 @@ def _tiff(tags: Tags, rows: int, segment_rows: int, segments: list[bytes]) -> by
     is_tiled = _TILE_OFFSETS in tags
     places, lengths = (_TILE_OFFSETS, _TILE_COUNTS) if is_tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
     counts = [len(segment) for segment in segments]
-    head = (b"II*\0" if tags.prefix == b"II" else b"MM\0*") + (8).to_bytes(4, "little" if tags.prefix == b"II" else "big")
+    head = b"II*\0\x08\0\0\0" if tags.prefix == b"II" else b"MM\0*\0\0\0\x08"
     made = TiffImagePlugin.ImageFileDirectory_v2(head)
     for tag in _KEPT:
         if tag in tags:
@@ -132,8 +132,9 @@ def _tiff(tags: Tags, rows: int, segment_rows: int, segments: list[bytes]) -> by
     if not is_tiled:
         made[_STRIP_ROWS] = segment_rows
     for tag in (places, lengths):
-        made.tagtype[tag] = TiffImagePlugin.LONG
+        made.tagtype[tag] = TiffTags.LONG
         made[tag] = tuple(counts)
-    start = 8 + len(made.tobytes(8))  # as long whatever the offsets are
+    # As long whatever the offsets are; Pillow itself adds this to those of strips.
+    start = 8 + len(made.tobytes(8)) if is_tiled else 0
     made[places] = tuple(accumulate(counts[:-1], initial=start))
     return b"".join([head, made.tobytes(8), *segments])
