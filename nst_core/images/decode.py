@@ -200,11 +200,19 @@ def _upright(picture: Image.Image, orientation: Any) -> Image.Image:
 
 def _covered(pieces: Pieces, size: tuple[int, int], orientation: Any) -> tuple[tuple[int, int], Box]:
     """The file's own size, upright, and what part of a reduced picture its pixels cover: the rest of its last ones."""
-    whole = pieces.whole[::-1] if orientation in _SWAPPED else pieces.whole
-    width, height = (side / pieces.divisor for side in whole)
-    left = size[0] - width if orientation in _FROM_THE_RIGHT else 0.0
-    top = size[1] - height if orientation in _FROM_THE_BOTTOM else 0.0
-    return (whole[0], whole[1]), (left, top, left + width, top + height)
+    box: list[float] = []
+    stored = size[::-1] if orientation in _SWAPPED else size
+    for side, length in zip(pieces.whole, stored, strict=True):
+        box += [pieces.shift, min(float(length), side / pieces.divisor + pieces.shift)]
+    left, right, top, bottom = box
+    whole = pieces.whole
+    if orientation in _SWAPPED:
+        left, right, top, bottom, whole = top, bottom, left, right, whole[::-1]
+    if orientation in _FROM_THE_RIGHT:
+        left, right = size[0] - right, size[0] - left
+    if orientation in _FROM_THE_BOTTOM:
+        top, bottom = size[1] - bottom, size[1] - top
+    return (whole[0], whole[1]), (left, top, right, bottom)
 
 
 def _note_more_frames(image: Image.Image, notes: list[str]) -> None:

@@ -27,6 +27,14 @@ def reduce_to(image: ImageFile.ImageFile, factor: int) -> None:
     image.tile = [tile._replace(extents=(0, 0, *size), args=(codec, factor.bit_length() - 1, *rest))]
 
 
+def shift_of(factor: int) -> float:
+    """How far the pixels of the reduced picture lie off the middle of the squares that they stand for.
+
+    A wavelet's coarse values stand where the first of its fine ones did.
+    """
+    return 0.5 - 0.5 / factor
+
+
 def bytes_a_pixel(data: bytes, image: Image.Image, factor: int) -> float:
     """That decoding takes for each pixel of the whole: of a tile, four for every channel, and what comes of them."""
     start = data.find(b"\xff\x4f\xff\x51")

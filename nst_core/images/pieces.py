@@ -37,12 +37,14 @@ class Pieces:
         size: of the pieces together.
         factor: by which their pixels are still to be reduced.
         all: the pieces.
+        shift: how far, in pixels that come out, they lie to the right of and below where means of squares would.
     """
 
     whole: tuple[int, int]
     size: tuple[int, int]
     factor: int
     all: "Iterator[Piece]"
+    shift: float = 0.0
 
     @property
     def divisor(self) -> int:
@@ -115,7 +117,7 @@ def _of_jpeg2000(image: ImageFile.ImageFile, data: bytes, name: str, needed_px: 
     check_memory(name, whole, factor, jpeg2000.bytes_a_pixel(data, image, factor), 2 * len(data), needed_px)
     if factor > 1:
         jpeg2000.reduce_to(image, factor)
-    return Pieces(whole, image.size, 1, _of_whole(image, data, name))
+    return Pieces(whole, image.size, 1, _of_whole(image, data, name), jpeg2000.shift_of(factor))
 
 
 def _cut(image: ImageFile.ImageFile, data: bytes) -> Callable[[], Iterator[bytes]] | None:
