@@ -76,7 +76,9 @@ def profile_of_gamma(gamma: float | None, primaries: Sequence[float] | None) -> 
     is_srgb_curve = gamma is None or abs(gamma - _SRGB_GAMMA) < _ALIKE
     if is_srgb_curve and max(abs(one - other) for one, other in zip(chosen, _SRGB, strict=True)) < _ALIKE:
         return b""
-    if not 0.1 <= (gamma or 1) <= 10 or not all(0 <= value <= 1 for value in chosen) or not all(chosen[1::2]):
+    if gamma is not None and not 0.1 <= gamma <= 10:
+        return b""
+    if not all(0 <= value <= 1 for value in chosen) or not all(chosen[1::2]):
         return b""
     return _profile(chosen, _SRGB_CURVE if gamma is None or is_srgb_curve else (1 / gamma,))
 

@@ -57,8 +57,8 @@ class DecodedImage:
         alpha: its transparency, mode L and of its size, where that was to be kept and any of it is to be seen.
         origin: what may be carried on of its file.
         whole: the file's own width and height, upright; None: those of the picture.
-        box: the part of the picture that the file's own pixels cover, if it came out reduced by what does not divide its
-            sides; None: all of it.
+        box: the part of the picture that the file's own pixels cover, if it came out reduced by what does not divide
+            its sides; None: all of it.
     """
 
     picture: Image.Image

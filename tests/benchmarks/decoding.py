@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def png_16(path: str, width: int, height: int) -> None:
     import zlib
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+        )
 
     packer = zlib.compressobj(1)
     with open(path, "wb") as file:
@@ -138,13 +141,11 @@ def measured(path: str) -> dict[str, Any]:
         return found | {"ended": error.code}
     finally:
         found |= {"clock_seconds": round(time.perf_counter() - began, 1)}
-    try:
+    with suppress(FileNotFoundError, IndexError):  # it had too little memory, and ended
         found |= {
             "cpu_seconds": round(cpu_seconds(process) - seconds, 1),
             "peak_mb": memory_mb(process, "VmHWM") - before,
         }
-    except (FileNotFoundError, IndexError):  # it had too little memory, and ended
-        pass
     decoder.end()
     return found
 
@@ -168,7 +169,7 @@ def main() -> None:
             made.start()
             made.join()
             results[name] = measured(path)
-        print(name, results[name], flush=True)
+        sys.stderr.write(f"{name}: {results[name]}\n")
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -67,8 +67,7 @@ def test_it_is_upright(kind: str, orientation: int) -> None:
     if kind == "AVIF":
         data = saved(stored, "AVIF", exif=exif, quality=100, subsampling="4:4:4")
     else:
-        stored.info["exif"] = exif.tobytes()
-        data = heic(stored)
+        data = heic(stored, exif=exif.tobytes())
 
     assert off(decode_image(data, "a").picture, picture()) <= 4
 
@@ -196,5 +195,6 @@ def test_brands() -> None:
 
 def test_endings() -> None:
     """What people's files are called is known, also where the extra is not installed."""
-    for name in ".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif .hif .jp2 .j2k .jpx .mpo".split():
-        assert name in endings(), name
+    usual = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+
+    assert usual | {".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".mpo"} <= endings()

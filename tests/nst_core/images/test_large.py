@@ -171,7 +171,9 @@ def test_in_bands(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReques
     assert (np.asarray(reduced.picture) == np.asarray(whole.picture.reduce(3))).all()
 
 
-@pytest.mark.parametrize("kind", [name for name in EXACT if name.startswith("png") or "strip" in name or "tile" in name])
+@pytest.mark.parametrize(
+    "kind", [name for name in EXACT if name.startswith("png") or "strip" in name or "tile" in name]
+)
 def test_no_whole_picture_is_decoded(monkeypatch: pytest.MonkeyPatch, small: None, kind: str) -> None:
     """PNG and TIFF are unpacked a few rows at a time: nothing as large as the picture is ever loaded."""
     monkeypatch.setattr(png_bands, "_BAND_BYTES", 1000)
@@ -254,8 +256,10 @@ DECODED_SMALLER: dict[str, tuple[Callable[[], bytes], float]] = {
 
 @pytest.mark.parametrize("kind", DECODED_SMALLER)
 def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) -> None:
-    """At less than half the size that was decoded the mean difference from what the whole would give is below half a
-    level, of JPEG 2000, whose filters are others, below one."""
+    """At less than half the size that was decoded it is nearly what the whole would give.
+
+    The mean difference is below half a level; of JPEG 2000, whose filters are others, below one.
+    """
     make, tolerance = DECODED_SMALLER[kind]
     data = make()
     whole = decode_image(data, "a").picture
@@ -271,9 +275,7 @@ def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) ->
 
 @pytest.mark.parametrize("needed", [None, 1, 40, 80, 110, 111, 165, 166, 200, 331, 1000])
 @pytest.mark.parametrize("kind", ["png", "strips", "jpeg", "jpeg 2000", "webp"])
-def test_never_smaller_than_needed(
-    monkeypatch: pytest.MonkeyPatch, small: None, kind: str, needed: int | None
-) -> None:
+def test_never_smaller_than_needed(monkeypatch: pytest.MonkeyPatch, small: None, kind: str, needed: int | None) -> None:
     """The long edge keeps what is asked for, twice that where it may be held, or all that the file has."""
     monkeypatch.setattr(reduction, "MEMORY_BYTES", 10**12)
     data = EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
@@ -289,7 +291,14 @@ def test_factors() -> None:
     """By hand: 300 megapixels are a third of 17320 px a side, or a half where 4000 px are wanted, or the whole."""
     side = (17320, 17320)
 
-    assert [factor_of(side, needed, WHOLE_FACTORS) for needed in (None, 512, 2886, 4000, 8660, 8661)] == [3, 3, 3, 2, 2, 1]
+    assert [factor_of(side, needed, WHOLE_FACTORS) for needed in (None, 512, 2886, 4000, 8660, 8661)] == [
+        3,
+        3,
+        3,
+        2,
+        2,
+        1,
+    ]
     assert [factor_of(side, needed, HALVINGS) for needed in (None, 512, 2165, 2166, 8660, 8661)] == [4, 4, 4, 2, 2, 1]
     assert factor_of((7071, 7071), 512, WHOLE_FACTORS) == 1
     assert factor_of((17320, 17320), 512, (1,)) == 1
