@@ -7,6 +7,7 @@ The file named by the environment variable NST_LIMITS (TOML) says it:
     ray = ["ray://head:10001"]                                                # clusters, as written in ray_address
     max_rows = 20_000
     max_image_bytes = 20_000_000
+    max_image_pixels = 100_000_000
     [max_options]                                                             # of every pair, whoever asked for it
     size_px = 1024
     steps = 1000
@@ -57,6 +58,8 @@ class Limits(BaseModel):
     """Bytes of one manifest."""
     max_image_bytes: int | None = Field(default=None, ge=1)
     """Bytes of one picture, where that is to be less than the engine's own limit."""
+    max_image_pixels: int | None = Field(default=None, ge=1)
+    """Pixels of one picture, likewise."""
     max_options: dict[str, float] = Field(default_factory=dict)
     """The most that a numeric option of a pair may be."""
 
