@@ -7,6 +7,7 @@ The file named by the environment variable NST_LIMITS (TOML) says it:
     ray = ["ray://head:10001"]                                                # clusters, as written in ray_address
     max_rows = 20_000
     max_image_bytes = 20_000_000
+    max_image_pixels = 100_000_000
     [max_options]                                                             # of every pair, whoever asked for it
     size_px = 1024
     steps = 1000
@@ -27,6 +28,7 @@ from flows import storage
 from flows.errors import LimitsError, NotAllowed, StorageError
 from flows.storage.addresses import problem_of
 from flows.storage.places import is_below, refusal
+from flows.storage.spellings import plain
 from flows.wording import option_errors
 from nst_core.options import StylizeOptions
 
@@ -56,6 +58,8 @@ class Limits(BaseModel):
     """Bytes of one manifest."""
     max_image_bytes: int | None = Field(default=None, ge=1)
     """Bytes of one picture, where that is to be less than the engine's own limit."""
+    max_image_pixels: int | None = Field(default=None, ge=1)
+    """Pixels of one picture, likewise."""
     max_options: dict[str, float] = Field(default_factory=dict)
     """The most that a numeric option of a pair may be."""
 
@@ -166,10 +170,13 @@ def _is_number(annotation: Any) -> bool:
 
 
 def _place(place: str) -> str:
+    place = plain(place)
     if storage.is_s3(place):
         if problem := problem_of(place):
             raise ValueError(problem)
-        return place.rstrip("/")
+        if place.endswith("//"):
+            raise ValueError("expected at most one '/' at the end of an S3 prefix")
+        return place.removesuffix("/")
     if not os.path.isabs(place):
         raise ValueError(f"expected an absolute folder or s3://bucket/prefix, got {place!r}")
     return os.path.realpath(place)

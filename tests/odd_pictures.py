@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 SIZE = 64, 48
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000")
 
 
 def noise(size: tuple[int, int] = SIZE, mode: str = "RGB", seed: int = 0) -> Image.Image:

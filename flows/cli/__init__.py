@@ -15,7 +15,7 @@ for _command in (
     *(run.run, run.retry, ladder.ladder),
     *(pairs.pairs, look.validate, look.status, table.table, look.gc, look.split),
     *(report.report, report.sheet, export.export),
-    *(service.submit, service.serve),
+    *(service.submit, service.serve, service.notify),
 ):
     app.command(cls=Command)(with_debug(_command))
 

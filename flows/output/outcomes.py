@@ -4,6 +4,7 @@ A record takes a hundred times the memory of its row: whoever asks goes through 
 it needs.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
         row = columns | _pair_row(one, run.run_id)
         if record is not None:
             row |= {name: getattr(record, name) for name in _FROM_RECORD} | {"status": "succeeded"}
+            row["version_ids"] = json.dumps(record.versions) if record.versions else None
         elif key in index.imageless:
             row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:

@@ -5,8 +5,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from flows import storage
+from flows.errors import StorageError
 from flows.output import Ledger, Outcome, Row, latest_manifest, outcomes
-from flows.records import Manifest, RunRecord, Status
+from flows.records import Manifest, RunCosts, RunRecord, RunSummary, Status
 from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
@@ -66,6 +70,7 @@ class Run:
     record: RunRecord
     pairs: tuple[Pair, ...]
     extra_columns: tuple[str, ...]
+    costs: RunCosts | None = None
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -91,7 +96,17 @@ def gather(output: str) -> Run:
 
 def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Outcome]) -> Run:
     """A run of an output, of what became of its rows."""
-    return Run(output, record, tuple(map(_pair, rows)), manifest.extra_columns)
+    pairs = tuple(map(_pair, rows))
+    return Run(output, record, pairs, manifest.extra_columns, _costs(output, record.run_id))
+
+
+def _costs(output: str, run_id: str) -> RunCosts | None:
+    """What the run took, where its summary is there; a run that was killed has none."""
+    try:
+        summary = RunSummary.model_validate_json(storage.read(storage.join(output, "summary.json")))
+    except (StorageError, ValidationError):
+        return None
+    return summary.costs if summary.run_id == run_id else None
 
 
 def _pair(outcome: Outcome) -> Pair:

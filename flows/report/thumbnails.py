@@ -17,8 +17,9 @@ from flows.errors import NotAllowed, NotFound
 from flows.limits import Limits
 from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import decode
+from flows.worker.picture_bytes import picture_bytes
 from nst_core.errors import BadImage, NstError
-from nst_core.images import MAX_BYTES
+from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 READERS = 8
 """Files read at a time: storage far away waits more than it works."""
@@ -93,9 +94,9 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
         TookTooLong, WorkerDied: it could not be decoded, through no fault of its own.
     """
     limits.check_readable(wanted.address)
-    data = storage.read(wanted.address, limits.max_image_bytes or MAX_BYTES, within=limits.readable)
-    with _DECODERS:
-        picture = decode(data, storage.name_of(wanted.address), WantedPicture(enough_px=2 * wanted.edge_px)).picture
+    as_wanted = WantedPicture(enough_px=2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
+    with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, limits.readable) as file, _DECODERS:
+        picture = decode(file.data, storage.name_of(wanted.address), as_wanted).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture
 

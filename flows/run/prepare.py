@@ -24,7 +24,7 @@ from flows.worker.messages import RunStarted
 from flows.worker.weights import resolve_weights
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.images import MAX_BYTES
+from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ def _record(request: RunRequest, means: Means, weights_sha256: str, fingerprints
 
 
 def _job(request: RunRequest, record: RunRecord, weights: WeightsFile, means: Means) -> Job:
-    settings, most_bytes = request.settings, request.limits.max_image_bytes
+    settings, limits = request.settings, request.limits
     return Job(
         request.output,
         record.run_id,
@@ -154,9 +154,10 @@ def _job(request: RunRequest, record: RunRecord, weights: WeightsFile, means: Me
         means.precision,
         threads=means.threads,
         weights_address=settings.weights,
-        max_image_bytes=MAX_BYTES if most_bytes is None else most_bytes,
-        readable=request.limits.readable,
-        writable=request.limits.writable,
+        max_image_bytes=MAX_BYTES if limits.max_image_bytes is None else limits.max_image_bytes,
+        max_image_pixels=MAX_PIXELS if limits.max_image_pixels is None else limits.max_image_pixels,
+        readable=limits.readable,
+        writable=limits.writable,
         stub=Stub.parsed(settings.stub or "") if settings.backbone == stub.NAME else None,
         timeline=settings.timeline,
     )

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
-from flows.storage.entries import Entry
+from flows.storage.entries import Entry, Fetched
 from flows.storage.folders import made, opened
 from flows.storage.local_errors import named, named_in_writing
 from flows.storage.only_files import opened_file
@@ -42,6 +42,13 @@ def read(address: str, max_bytes: int | None, _seconds: float | None = None, wit
     if max_bytes is not None and len(data) > max_bytes:
         raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
     return data
+
+
+def fetch(address: str, _identity: str, max_bytes: int | None, within: Places | None = None) -> Fetched:
+    """See `flows.storage.fetch`."""
+    data = read(address, max_bytes, within=within)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Fetched(data, sha256, f"sha256:{sha256}" if len(data) <= HASHED_BYTES else identity(address, within) or "")
 
 
 def create(address: str, data: bytes) -> bool:

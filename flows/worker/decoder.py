@@ -13,13 +13,14 @@ from flows import interpreter
 from flows.errors import WorkerDied
 from flows.worker.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
 from nst_core.errors import BadImage
-from nst_core.images import MAX_PIXELS, DecodedImage
+from nst_core.images import DecodedImage
+from nst_core.images.reduction import MEMORY_BYTES
 
-BOUNDS = Bounds(seconds=10, memory_bytes=1_500_000_000 + 4 * MAX_PIXELS)
-"""A photograph takes a tenth of a second, the largest picture that is allowed some two. Beside its pixels, the copies
-that are held for a while of one with alpha and a profile take three quarters of the memory."""
+BOUNDS = Bounds(seconds=10, memory_bytes=MEMORY_BYTES)
+"""A photograph takes a tenth of a second, 50 megapixels some two. Copies that are held for a while of a picture with
+alpha and a profile take most of the memory."""
 
-CLOCK_SECONDS = 60.0
+CLOCK_SECONDS = 240.0
 """After which a process is given up that has not even used up a picture's time: it was stopped, or got no core."""
 
 FAREWELL_SECONDS = 2.0

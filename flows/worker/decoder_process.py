@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 from nst_core.errors import BadImage
-from nst_core.images import DecodedImage, Origin, decode_image, resize
+from nst_core.images import MAX_PIXELS, DecodedImage, Origin, decode_image, resize
 from nst_core.images.credits import Credits
+from nst_core.images.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import too_costly
 from nst_core.sizes import pastiche_size
 
@@ -30,7 +31,7 @@ class WantedPicture:
     """How a picture is wanted: at which size, and whether with its transparency.
 
     Attributes:
-        enough_px, keep_alpha: see `nst_core.images.decode_image`.
+        enough_px, needed_px, keep_alpha, most_pixels: see `nst_core.images.decode_image`.
         size_px: the long edge of the pastiche that it is to have the size of.
         enlarge: whether it may be enlarged to that.
     """
@@ -39,6 +40,8 @@ class WantedPicture:
     size_px: int | None = None
     enlarge: bool = False
     keep_alpha: bool = False
+    needed_px: int | None = None
+    most_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ class Bounds:
     """What a picture may take.
 
     Attributes:
-        seconds: of computing, not of the clock, which goes on while others have the cores.
-        memory_bytes: that the process did not have before.
+        seconds: of computing, not of the clock, which goes on while others have the cores; as many again for each
+            `WHOLE_PIXELS`.
+        memory_bytes: that the process did not have before, its file included.
     """
 
     seconds: float
@@ -96,8 +100,8 @@ def origin_told(origin: dict[str, Any]) -> Origin:
 def _answer(told: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bounds) -> bool:
     """Answer a question; whether the process is fit for another one."""
     try:
-        with _within(bounds):
-            decoded = _decoded(data, wanted)
+        with _within(bounds, len(data)):
+            decoded = _decoded(data, wanted, bounds)
     except BadImage as error:
         _tell(told, refused=[error.reason, error.message])
         return True
@@ -115,13 +119,21 @@ def _answer(told: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bounds) 
     return True
 
 
-def _decoded(data: bytes, wanted: WantedPicture) -> DecodedImage:
-    decoded = decode_image(data, "", enough_px=wanted.enough_px, keep_alpha=wanted.keep_alpha)
+def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage:
+    decoded = decode_image(
+        data,
+        "",
+        enough_px=wanted.enough_px,
+        needed_px=wanted.size_px or wanted.needed_px,
+        keep_alpha=wanted.keep_alpha,
+        most_pixels=wanted.most_pixels,
+        on_size=lambda size: _set_clock(bounds.seconds * max(1.0, size[0] * size[1] / WHOLE_PIXELS)),
+    )
     if wanted.size_px is None:
         return decoded
-    size = pastiche_size(*decoded.picture.size, wanted.size_px, enlarge=wanted.enlarge)
-    alpha = decoded.alpha and resize(decoded.alpha, *size)
-    return replace(decoded, picture=resize(decoded.picture, *size), alpha=alpha)
+    size = pastiche_size(*decoded.size, wanted.size_px, enlarge=wanted.enlarge)
+    alpha = decoded.alpha and resize(decoded.alpha, *size, decoded.box)
+    return replace(decoded, picture=resize(decoded.picture, *size, decoded.box), alpha=alpha)
 
 
 def _tell(told: BinaryIO, **answer: Any) -> None:
@@ -130,17 +142,21 @@ def _tell(told: BinaryIO, **answer: Any) -> None:
 
 
 @contextmanager
-def _within(bounds: Bounds) -> Iterator[None]:
+def _within(bounds: Bounds, file_bytes: int) -> Iterator[None]:
     """A picture's time and memory: the signal that its time is over ends the process, wherever it is."""
     most, hard = resource.getrlimit(resource.RLIMIT_AS)
     with suppress(OSError, ValueError):  # only Linux tells; elsewhere the time alone is bounded
-        resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() + bounds.memory_bytes, hard))
-    signal.setitimer(signal.ITIMER_PROF, bounds.seconds)
+        resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() - file_bytes + bounds.memory_bytes, hard))
+    _set_clock(bounds.seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _set_clock(0)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _set_clock(seconds: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def _used_bytes() -> int:

@@ -10,6 +10,7 @@ from flows.errors import TookTooLong, WorkerDied
 from flows.worker.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
 from flows.worker.decoder_process import WantedPicture
 from nst_core.images import DecodedImage
+from nst_core.images.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import damaged, too_costly
 
 PATIENCE_SECONDS = 0.5
@@ -80,7 +81,8 @@ def _is_over_time(ended: Ended) -> bool:
 def _blamed(name: str, ended: Ended) -> Exception:
     """The error of a picture that was too slow, or over which two processes have died."""
     if _is_over_time(ended):
-        return too_costly(name, f"a picture that is decoded in {BOUNDS.seconds:g} seconds", "one that takes longer")
+        limit = f"a picture that is decoded in {BOUNDS.seconds:g} seconds for each {WHOLE_PIXELS / 1e6:g} megapixels"
+        return too_costly(name, limit, "one that takes longer")
     if ended.is_overdue:
         return TookTooLong(f"{name}: not decoded in {CLOCK_SECONDS:g} seconds, of which the machine gave it too few")
     how = signal.Signals(-ended.code).name if ended.code < 0 else f"exit code {ended.code}"

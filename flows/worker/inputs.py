@@ -1,8 +1,8 @@
 """A pair's pictures: read, checked against what was planned, decoded, the content at the pastiche's size."""
 
 import functools
-import hashlib
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -12,12 +12,16 @@ from flows.manifest.lookalikes import hint
 from flows.records import OF_THE_STYLE, PlannedPair
 from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import AS_IT_IS, decode
+from flows.worker.picture_bytes import picture_bytes
 from nst_core.errors import BadImage, OutOfMemory
-from nst_core.images import MAX_BYTES, Origin
+from nst_core.images import MAX_BYTES, MAX_PIXELS, Origin
 from nst_core.images.refusals import REPLACE, SHRINK
+from nst_core.options import StylizeOptions
 
 STYLES_KEPT = 4
 """In memory, and their targets beside them: batches of one style follow each other."""
+LEAST_STYLE_PX = 4096
+"""Of the long edge of a style of more than 50 megapixels, which comes out reduced."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Input:
     Attributes:
         alpha: its transparency, mode L and of its size, where its pair keeps that; None where it is opaque.
         origin: what may be carried on of its file.
+        version_id: of the object that it was read from, where S3 keeps versions.
     """
 
     sha256: str
@@ -34,6 +39,7 @@ class Input:
     notes: tuple[str, ...] = field(compare=False)
     alpha: Image.Image | None = field(default=None, compare=False, repr=False)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
+    version_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,12 +56,17 @@ class LoadedPair:
         return self.content.picture.size
 
 
-def load_pair(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> LoadedPair:
+def load_pair(
+    pair: PlannedPair,
+    max_bytes: int = MAX_BYTES,
+    within: storage.Places | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> LoadedPair:
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
-    wanted = WantedPicture(size_px=options.size_px, enlarge=options.enlarge, keep_alpha=options.alpha == "keep")
-    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge)
+    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge, most_pixels=max_pixels)
+    wanted = replace(guide, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
     others = {
@@ -87,14 +98,28 @@ class StyleInputs:
         return dict(self.by_column).get("style_mask")
 
 
-def read_styles(pair: PlannedPair, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> StyleInputs:
+def read_styles(
+    pair: PlannedPair,
+    max_bytes: int = MAX_BYTES,
+    within: storage.Places | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> StyleInputs:
     """The pictures of a pair's style, each decoded once for all pairs that use it."""
     identities = {"style": pair.style_identity, **pair.other_identities}
     columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
     addresses = pair.spec.pictures
+    wanted = WantedPicture(needed_px=_needed_of_a_style(pair.spec.options), most_pixels=max_pixels)
     return StyleInputs(
-        tuple((column, read_style(addresses[column], identities[column], max_bytes, within)) for column in columns)
+        tuple(
+            (column, read_style(addresses[column], identities[column], max_bytes, within, wanted)) for column in columns
+        )
     )
+
+
+def _needed_of_a_style(options: StylizeOptions) -> int:
+    """The long edge that a style has to keep: the same for most sizes, which then share what was decoded."""
+    exactly = math.ceil(options.size_px * options.style_scale)
+    return max(LEAST_STYLE_PX, 1 << (exactly - 1).bit_length())
 
 
 def read_input(
@@ -111,29 +136,27 @@ def read_input(
         StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
     """
     try:
-        data = _read(address, min(max_bytes, MAX_BYTES), within)
-        sha256 = hashlib.sha256(data).hexdigest()
-        now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
-        if now != identity:
-            raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-        decoded = decode(data, address, wanted)
+        with picture_bytes(address, min(max_bytes, MAX_BYTES), within, identity) as found:
+            if found.identity != identity:
+                raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
+            decoded, sha256, version_id = decode(found.data, address, wanted), found.sha256, found.version_id
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
-    except MemoryError as error:
-        raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
-    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin)
-
-
-def _read(address: str, max_bytes: int, within: storage.Places | None) -> bytes:
-    """The bytes of a picture, or why it cannot be one: no file, or too large a one."""
-    try:
-        return storage.read(address, max_bytes, within=within)
     except (NotAFile, TooLarge) as error:
         reason, advice = ("too_large", SHRINK) if isinstance(error, TooLarge) else ("not_an_image", REPLACE)
         raise BadImage(address, reason, f"{str(error).removeprefix(f'{address}: ')}. {advice}") from error
+    except MemoryError as error:
+        raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
+    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin, version_id)
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)
-def read_style(address: str, identity: str, max_bytes: int = MAX_BYTES, within: storage.Places | None = None) -> Input:
+def read_style(
+    address: str,
+    identity: str,
+    max_bytes: int = MAX_BYTES,
+    within: storage.Places | None = None,
+    wanted: WantedPicture = AS_IT_IS,
+) -> Input:
     """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity, max_bytes, within)
+    return read_input(address, identity, max_bytes, within, wanted)

@@ -7,7 +7,7 @@ from flows.storage import Places
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.hardware import PrecisionName
-from nst_core.images import MAX_BYTES
+from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Job:
     Attributes:
         weights: the file on the machine that planned the run.
         threads: of the CPU for each worker process; None leaves it to torch.
-        max_image_bytes: a picture of more is refused.
+        max_image_bytes, max_image_pixels: a picture of more is refused.
         readable, writable: where pictures really lie, and what is written below the output; None is anywhere.
         weights_address: where another machine finds it; None is the published file.
         stub: how the stub behaves; None for a real backbone.
@@ -30,6 +30,7 @@ class Job:
     precision: PrecisionName
     threads: int | None = None
     max_image_bytes: int = MAX_BYTES
+    max_image_pixels: int = MAX_PIXELS
     readable: Places | None = None
     writable: Places | None = None
     weights_address: str | None = None

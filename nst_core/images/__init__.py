@@ -1,19 +1,27 @@
 """Bytes -> 8-bit sRGB pictures, and pictures -> bytes for screen, print and film. Knows nothing of storage or tensors.
 
-What a camera, scanner, browser or paint program writes as JPEG, PNG, WebP, BMP, TIFF or GIF comes out as an
-upright 8-bit sRGB picture, or as a `BadImage` that says why not. Limits are checked on the header, before any
-pixel is decoded.
+What a phone, camera, scanner, archive, renderer, browser or paint program writes comes out as an upright 8-bit sRGB
+picture, or as a `BadImage` that says why not. Limits are checked on the header, before any pixel is decoded.
 
     decode     bytes -> a picture that is ready to use
     lean       a file without what says nothing about its pixels, its structure judged: `png`, `jpeg`, `gif`, `tiff`
     parts      how many parts a file may have
-    colour     alpha, 16 bits and colour profiles -> RGB, sRGB
-    profiles   a colour profile without what takes minutes
-    rgb_space  what a profile of primaries and curves means: sRGB -> its values and back
-    credits    who made a picture, from its EXIF
-    origin     both, of a file that was decoded
     formats    which formats are read; what bytes are that are none of them
     refusals   the limits, and the words in which a picture is refused
+  a large picture, reduced while it is decoded
+    reduction  by how much, and whether it fits the memory
+    pieces     a picture in pieces from the top down: `png_bands`, `tiff_bands`, `jpeg2000`, `unpacking`
+    canvas     pieces, reduced and put below each other
+  colours
+    colour     alpha, 16 bits and colour profiles -> RGB, sRGB
+    colour_of  what a file says of its colours, as a profile: `boxes`, `colour_numbers`
+    deep       colour of 16 bits
+    float_tiff floating point numbers -> 16 bits
+    profiles   a colour profile without what takes minutes
+    rgb_space  what a profile of primaries and curves means: sRGB -> its values and back
+  what goes on
+    credits    who made a picture, from its EXIF
+    origin     that and its profile, of a file that was decoded
     picture_file  how a picture is kept: format, bits, colour space -> the values that the file holds
     encode     those -> bytes, with metadata; and the metadata back
     deep_png   a PNG of 16 bits, which Pillow does not write

@@ -1,31 +1,33 @@
 """The bytes of a file -> a picture that is ready to use: upright, sRGB, opaque, 8 bits per channel."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from nst_core.errors import BadImage
-from nst_core.images.colour import over_itself, over_white, split_alpha, tiff_tag, to_srgb
+from nst_core.images.canvas import Canvas
+from nst_core.images.colour import Meaning, in_srgb, over_itself, over_white, tiff_tag
+from nst_core.images.colour_of import icc_of
 from nst_core.images.credits import TAGS
-from nst_core.images.formats import FORMATS, unreadable
+from nst_core.images.float_tiff import in_whole_numbers
+from nst_core.images.formats import HEIF, format_of, open_picture
 from nst_core.images.lean import lean
 from nst_core.images.origin import Origin, origin_of
+from nst_core.images.pieces import Pieces, pieces_of
+from nst_core.images.png import chunks_of
 from nst_core.images.profiles import MAX_PROFILE_BYTES
 from nst_core.images.refusals import (
     CONVERT,
-    DEPTH,
     MAX_PIXELS,
     PICTURE,
     check_bytes,
     check_size,
     damaged,
     refused,
-    too_many_pixels,
 )
+from nst_core.images.tiff import is_float
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,7 +38,13 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPPED = (5, 6, 7, 8)
+_FROM_THE_RIGHT, _FROM_THE_BOTTOM = (2, 3, 6, 7), (3, 4, 7, 8)
+"""Orientations by which what is stored first comes to the other side, or the last row or column to the end."""
 _TAG_SUBFILE = 254
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
 
 
 @dataclass(frozen=True)
@@ -48,26 +56,49 @@ class DecodedImage:
         notes: short sentences on what was changed or ignored and the user may want to know.
         alpha: its transparency, mode L and of its size, where that was to be kept and any of it is to be seen.
         origin: what may be carried on of its file.
+        whole: the file's own width and height, upright; None: those of the picture.
+        box: the part of the picture that the file's own pixels cover, if it came out reduced by what does not divide
+            its sides; None: all of it.
     """
 
     picture: Image.Image
     notes: tuple[str, ...]
     alpha: Image.Image | None = None
     origin: Origin = field(default_factory=Origin)
+    whole: tuple[int, int] | None = None
+    box: Box | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the picture in its file."""
+        return self.whole or self.picture.size
 
 
-def decode_image(data: bytes, name: str, *, enough_px: int | None = None, keep_alpha: bool = False) -> DecodedImage:
+def decode_image(
+    data: bytes,
+    name: str,
+    *,
+    enough_px: int | None = None,
+    needed_px: int | None = None,
+    keep_alpha: bool = False,
+    most_pixels: int = MAX_PIXELS,
+    on_size: Callable[[tuple[int, int]], None] | None = None,
+) -> DecodedImage:
     """The picture in `data`, by its content alone: the extension plays no part.
 
-    16-bit grey is divided by 257 and rounded. A colour profile is converted to sRGB. Transparency is laid
-    over white, or kept beside the picture. Of several frames or pages the first is taken.
+    16 bits are divided by 257 and rounded. A colour profile, or what else a file says of its colours, is converted to
+    sRGB. Transparency is laid over white, or kept beside the picture. Of several frames or pages the first is taken.
+    A picture of more than 50 megapixels comes out reduced to fewer: see `reduction`.
 
     Args:
-        data: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        data: a whole file of one of the formats.
         name: what the user calls it, for the message.
         enough_px: a JPEG may come out at a half, quarter or eighth of its size, but not smaller than this many pixels
             a side: far cheaper where only a thumbnail is wanted.
+        needed_px: that its long edge has to keep, if it has as many.
         keep_alpha: give the transparency beside the picture, whose own colours then go on where nothing is seen of it.
+        most_pixels: a picture of more is refused.
+        on_size: is told the width and height before any pixel is decoded.
 
     Raises:
         BadImage: `data` is not a usable picture. Nothing else is raised, but for MemoryError.
@@ -75,77 +106,76 @@ def decode_image(data: bytes, name: str, *, enough_px: int | None = None, keep_a
     check_bytes(len(data), name)
     # Training scripts like to switch this on. A picture that was cut short would then come out half grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
+    Image.MAX_IMAGE_PIXELS = None  # ours holds, and is said in our words
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES  # of a PNG's profile, which Pillow counts as text
     data = lean(data, name)
-    image = _open(data, name)
-    check_size(image.size, name)
     notes: list[str] = []
+    kind = str(format_of(data))
     try:
-        _check_kind(image, name)
-        if enough_px is not None:
-            image.draft(None, (enough_px, enough_px))
-        image.load()
-        if image.format == "PNG":
-            _finish_png(image, data, name)
-        colour, alpha = split_alpha(image, name)
-        picture, profile = to_srgb(colour, image.info, notes)
-        if alpha is not None and alpha.getextrema() == (255, 255):
-            alpha = None
-        if alpha is not None and not keep_alpha:
-            picture, alpha = over_white(picture, alpha, notes), None
-        elif alpha is not None:
+        if kind == "TIFF" and is_float(data):
+            data = in_whole_numbers(data, name, notes, most_pixels)
+        image = open_picture(data, name)
+        kind = str(image.format)
+        check_size(image.size, name, most_pixels)
+        _check_kind(image, data, name)
+        if on_size is not None:
+            on_size(image.size)
+        meaning = Meaning(name, icc_of(image, data, name), getattr(image, "tag_v2", {}), notes)
+        needed_px = enough_px if needed_px is None else needed_px
+        pieces = pieces_of(image, data, name, needed_px, thrifty_px=enough_px)
+        picture, alpha, profile = _joined(pieces, meaning, keep_alpha=keep_alpha)
+        if alpha is not None:
             picture = over_itself(picture, alpha)
-        exif = _exif(image, notes)
-        picture, alpha = _upright(picture, exif), alpha and _upright(alpha, exif)
+        exif = _exif(image, data, notes)
+        orientation = exif.get(ExifTags.Base.Orientation, 1)
+        picture, alpha = _upright(picture, orientation), alpha and _upright(alpha, orientation)
         _note_more_frames(image, notes)  # last, as it moves a GIF on to its second frame
     except (BadImage, MemoryError):
         raise
-    except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
-        raise damaged(name, str(image.format), error) from error
+    except Exception as error:  # decoders raise a dozen unrelated types on damaged files
+        raise damaged(name, kind, error) from error
     picture.info.clear()  # of the original's profile, EXIF and text, none is true any more
-    return DecodedImage(picture, tuple(notes), alpha, origin_of(exif, profile))
+    noted, origin = tuple(dict.fromkeys(notes)), origin_of(exif, profile)
+    if pieces.divisor == 1:
+        return DecodedImage(picture, noted, alpha, origin)
+    whole, box = _covered(pieces, picture.size, orientation)
+    return DecodedImage(picture, noted, alpha, origin, whole, box)
 
 
-def _open(data: bytes, name: str) -> ImageFile.ImageFile:
-    """The picture with its header read and no pixel decoded."""
-    try:
-        return Image.open(BytesIO(data), formats=FORMATS)
-    except MemoryError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        # Pillow's own limit is higher than ours but comes first; its message begins with how many there are.
-        pixels = re.search(r"\d+", str(error))
-        raise too_many_pixels(name, int(pixels[0]) if pixels else MAX_PIXELS + 1) from error
-    except Exception as error:
-        raise unreadable(data, name) from error
+def _joined(pieces: Pieces, meaning: Meaning, *, keep_alpha: bool) -> tuple[Image.Image, Image.Image | None, bytes]:
+    """The picture in sRGB, its alpha where that is kept and anything is seen of it, and the profile that was used."""
+    canvas: Canvas | None = None
+    profile = b""
+    for piece in pieces.all:
+        picture, alpha, profile = in_srgb(piece, meaning)
+        if alpha is not None and keep_alpha:
+            picture.putalpha(alpha)
+        elif alpha is not None and alpha.getextrema() != (255, 255):
+            picture = over_white(picture, alpha, meaning.notes)
+        canvas = canvas or Canvas(pieces.size, pieces.factor, picture.mode)
+        canvas.add(picture)
+    assert canvas is not None
+    whole = canvas.finished()
+    if whole.mode == "RGB":
+        return whole, None, profile
+    alpha = whole.getchannel("A")
+    return whole.convert("RGB"), None if alpha.getextrema() == (255, 255) else alpha, profile
 
 
-def _check_kind(image: ImageFile.ImageFile, name: str) -> None:
-    """Refuse what Pillow decodes, but not to what other programs show."""
-    if image.mode == "F":
-        found = "floating point numbers, any of which may be white"
-        raise refused(name, "unsupported_mode", DEPTH, found, CONVERT)
-    if tiff_tag(image, _TAG_SUBFILE, 0) & 1:
+def _check_kind(image: ImageFile.ImageFile, data: bytes, name: str) -> None:
+    """Refuse what Pillow decodes, but not to what other programs show, and a PNG without an end."""
+    if tiff_tag(getattr(image, "tag_v2", {}), _TAG_SUBFILE, 0) & 1:
         found = "a TIFF that begins with a mere preview, as camera raw files do"
         raise refused(name, "unsupported_format", PICTURE, found, CONVERT)
-
-
-def _finish_png(image: Image.Image, data: bytes, name: str) -> None:
-    """What Pillow leaves undone: ask for the file's end, and bring the transparent colour to 8 bits."""
-    if b"IEND\xaeB`\x82" not in data:
+    if image.format == "PNG" and b"IEND\xaeB`\x82" not in data:
         raise damaged(name, "PNG", EOFError("no IEND chunk"))
-    colour, bit_depth = image.info.get("transparency"), data[24]
-    if isinstance(colour, tuple) and bit_depth == 16:
-        image.info["transparency"] = tuple(value >> 8 for value in colour)
-    if isinstance(colour, int) and image.mode == "L" and bit_depth in (2, 4):
-        image.info["transparency"] = colour * 255 // (2**bit_depth - 1)
 
 
-def _exif(image: Image.Image, notes: list[str]) -> dict[int, Any]:
+def _exif(image: ImageFile.ImageFile, data: bytes, notes: list[str]) -> dict[int, Any]:
     """The tags of a file's EXIF that count here, up to the first that is broken: its pixels are good all the same."""
     found: dict[int, Any] = {}
     try:
-        exif = image.getexif()
+        exif = _exif_of_png(data) if image.format == "PNG" else image.getexif()
         for tag in (ExifTags.Base.Orientation, *TAGS.values()):
             found[tag] = exif.get(tag)
     except Exception:  # noqa: BLE001  # as in decode_image
@@ -153,10 +183,36 @@ def _exif(image: Image.Image, notes: list[str]) -> dict[int, Any]:
     return found
 
 
-def _upright(picture: Image.Image, exif: Mapping[int, Any]) -> Image.Image:
+def _exif_of_png(data: bytes) -> Image.Exif:
+    """Which may stand behind its pixels, where Pillow looks for it by decoding them."""
+    exif = Image.Exif()
+    content = next((content for kind, content in chunks_of(data) if kind == b"eXIf"), None)
+    if content is not None:
+        exif.load(b"Exif\0\0" + bytes(content).removeprefix(b"Exif\0\0"))
+    return exif
+
+
+def _upright(picture: Image.Image, orientation: Any) -> Image.Image:
     """Turned as the EXIF orientation says. Pillow has turned a TIFF, and dropped its tag."""
-    transpose = _UPRIGHT.get(exif.get(ExifTags.Base.Orientation, 1))
+    transpose = _UPRIGHT.get(orientation)
     return picture if transpose is None else picture.transpose(transpose)
+
+
+def _covered(pieces: Pieces, size: tuple[int, int], orientation: Any) -> tuple[tuple[int, int], Box]:
+    """The file's own size, upright, and what part of a reduced picture its pixels cover: the rest of its last ones."""
+    box: list[float] = []
+    stored = size[::-1] if orientation in _SWAPPED else size
+    for side, length in zip(pieces.whole, stored, strict=True):
+        box += [pieces.shift, min(float(length), side / pieces.divisor + pieces.shift)]
+    left, right, top, bottom = box
+    whole = pieces.whole
+    if orientation in _SWAPPED:
+        left, right, top, bottom, whole = top, bottom, left, right, whole[::-1]
+    if orientation in _FROM_THE_RIGHT:
+        left, right = size[0] - right, size[0] - left
+    if orientation in _FROM_THE_BOTTOM:
+        top, bottom = size[1] - bottom, size[1] - top
+    return (whole[0], whole[1]), (left, top, right, bottom)
 
 
 def _note_more_frames(image: Image.Image, notes: list[str]) -> None:
@@ -165,5 +221,7 @@ def _note_more_frames(image: Image.Image, notes: list[str]) -> None:
         has_more = bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001  # a second frame that is damaged
         has_more = True
-    if has_more and image.format != "MPO":  # a photograph and its preview in one JPEG
+    if has_more and image.format == HEIF:
+        notes.append("several pictures: the one that is marked as the primary one is used")
+    elif has_more and image.format != "MPO":  # a photograph and its preview in one JPEG
         notes.append("several frames or pages: the first is used")

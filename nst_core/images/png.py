@@ -2,13 +2,15 @@
 
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Final
 
 from nst_core.images.parts import Part, check_parts
 from nst_core.images.profiles import MAX_PROFILE_BYTES
 
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
-_ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL"))
+_ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL", b"cICP", b"sRGB", b"gAMA", b"cHRM"))
 _FRAME: Final = b"fcTL"  # without its pixels, which are not looked at
 
 
@@ -30,6 +32,20 @@ def parts(data: bytes) -> list[Part]:
             kept.append(_bounded_profile(chunk) if kind == b"iCCP" else chunk)
         seen.add(kind)
     return [*kept, view[at:]] if kind != b"IEND" else kept
+
+
+def chunks_of(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and content of every chunk; a file cut short ends with what there is."""
+    view, at = memoryview(data), _SIGNATURE_BYTES
+    while at + _FRAME_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        yield kind, view[at + 8 : at + 8 + length]
+        at += _FRAME_BYTES + length
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk, framed."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
 def _is_needed(kind: bytes, seen: set[bytes]) -> bool:

@@ -4,12 +4,12 @@ from typing import Final
 
 from nst_core.errors import BadImage
 
-MAX_BYTES: Final = 50 * 1000 * 1000
-MAX_PIXELS: Final = 50_000_000
+MAX_BYTES: Final = 500 * 1000 * 1000
+MAX_PIXELS: Final = 300_000_000
 MIN_SIDE_PX: Final = 16
 MAX_RATIO: Final = 20
 
-PICTURE = "a JPEG, PNG, WebP, BMP, TIFF or GIF picture"
+PICTURE = "a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP picture"
 DEPTH = "8 or 16 bits per channel"
 CONVERT = "Save it as PNG or JPEG."
 REPLACE = "Replace the file."
@@ -32,9 +32,10 @@ def too_costly(name: str, limit: str, found: str) -> BadImage:
     return refused(name, "too_costly", limit, found, "Open it in a paint program and save it anew, as PNG or JPEG.")
 
 
-def too_many_pixels(name: str, pixels: int, sides: str = "") -> BadImage:
-    """The error of a picture that would fill the memory."""
-    limit, found = f"at most {MAX_PIXELS / 1e6:.0f} megapixels", f"{pixels / 1e6:.1f}{sides}"
+def too_many_pixels(name: str, size: tuple[int, int], most: int) -> BadImage:
+    """The error of a picture that is larger than is allowed."""
+    width, height = size
+    limit, found = f"at most {most / 1e6:g} megapixels", f"{width * height / 1e6:.1f} ({width} x {height})"
     return refused(name, "too_many_pixels", limit, found, SHRINK)
 
 
@@ -49,7 +50,7 @@ def check_bytes(size: int, name: str) -> None:
         raise refused(name, "too_large", limit, found, SHRINK)
 
 
-def check_size(size: tuple[int, int], name: str) -> None:
+def check_size(size: tuple[int, int], name: str, most_pixels: int = MAX_PIXELS) -> None:
     """Refuse a picture of too many pixels, too few, or too elongated.
 
     Raises:
@@ -57,8 +58,8 @@ def check_size(size: tuple[int, int], name: str) -> None:
     """
     width, height = size
     sides = f"{width} x {height}"
-    if width * height > MAX_PIXELS:
-        raise too_many_pixels(name, width * height, f" ({sides})")
+    if width * height > most_pixels:
+        raise too_many_pixels(name, size, most_pixels)
     if min(size) < MIN_SIDE_PX:
         raise refused(name, "too_small", f"at least {MIN_SIDE_PX} pixels a side", sides, "Use a larger picture.")
     if max(size) > MAX_RATIO * min(size):

@@ -45,7 +45,10 @@ def test_every_package_has_its_hashes(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "asked"),
     [
-        ("requirements.lock", PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"]),
+        (
+            "requirements.lock",
+            PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"] + EXTRAS["heic"],
+        ),
         *((f"requirements-{extra}.lock", EXTRAS[extra]) for extra in BEYOND),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,22 @@ def test_a_done_pair_shows_its_record(output: str) -> None:
     assert len(shared) == 31
     assert {name: row[name] for name in shared} == {name: record[name] for name in shared}
     assert (row["status"], row["error_kind"], row["error"]) == ("succeeded", None, None)
+
+
+def test_versions_of_pictures_are_one_cell(output: str) -> None:
+    """Of S3's buckets that keep versions, as JSON by column; nothing where there are none."""
+    versions = {"content": "3sL4kqtJlcpXroDTDmJ", "style_2": "v,2"}
+    commit_with_image(output, pair_record("owl", versions=versions))
+    csv_address, _ = write_tables(rows_of(output), output)
+
+    assert json.loads(row_of(output, "owl")["version_ids"]) == versions
+    assert [row_of(output, pair_id)["version_ids"] for pair_id in ("cat", "dog", "fox")] == [None] * 3
+    (cell,) = [
+        row["version_ids"]
+        for row in csv.DictReader(io.StringIO(Path(csv_address).read_text()))
+        if row["pair_id"] == "owl"
+    ]
+    assert json.loads(cell) == versions
 
 
 def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:

@@ -180,8 +180,8 @@ def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> Non
 
     assert caught.value.reason == "too_costly"
     assert str(caught.value) == (
-        "slow.bmp: expected a picture that is decoded in 10 seconds, found one that takes longer. "
-        "Open it in a paint program and save it anew, as PNG or JPEG."
+        "slow.bmp: expected a picture that is decoded in 10 seconds for each 50 megapixels, found one that takes "
+        "longer. Open it in a paint program and save it anew, as PNG or JPEG."
     )
     assert time.monotonic() - began < 20
 

@@ -1,0 +1,55 @@
+"""TIFFs of floating point numbers: the same picture in whole numbers of 16 bits, where 1 is its white."""
+
+from io import BytesIO
+from typing import Any
+
+from nst_core.images.reduction import check_memory
+from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
+
+_ORIENTATION, _PROFILE = 274, 34675
+_NOTE = "floating point numbers without a colour profile taken as sRGB, white at 1"
+
+
+def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int) -> bytes:
+    """A TIFF of 16 bits of one whose values all lie from 0 to 1.
+
+    Raises:
+        BadImage: they do not, so that any of them may be white; or the file is one that is not read here.
+    """
+    import numpy as np
+    import tifffile
+
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        size = (page.imagewidth, page.imagelength)
+        check_size(size, name, most_pixels)
+        check_memory(name, size, 1, page.samplesperpixel * (page.dtype.itemsize + 4.0), 2 * len(data))
+        try:
+            values = page.asarray()
+        except ValueError as error:  # by a codec that is not installed
+            found = f"a TIFF of floating point numbers that is packed in a rare way ({error})"
+            raise refused(name, "unsupported_mode", DEPTH, found, CONVERT) from error
+        if page.planarconfig == 2:
+            values = np.moveaxis(values, 0, -1)
+        low, high = float(values.min()), float(values.max())
+        if not (low >= 0 and high <= 1):
+            found = f"floating point numbers from {low:g} to {high:g}, any of which may be white"
+            raise refused(name, "unsupported_mode", DEPTH, found, CONVERT)
+        tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, _PROFILE) if tag in page.tags}
+        extra = page.extrasamples
+        photometric = page.photometric
+    if _PROFILE not in tags:
+        notes.append(_NOTE)
+    whole = BytesIO()
+    tifffile.imwrite(
+        whole,
+        np.round(values * np.float32(65535)).astype(np.uint16),
+        photometric=photometric,
+        planarconfig="contig" if values.ndim == 3 else None,
+        extrasamples=extra or None,
+        iccprofile=tags.get(_PROFILE),
+        extratags=[(_ORIENTATION, 3, 1, tags[_ORIENTATION], True)] if _ORIENTATION in tags else [],
+        metadata=None,
+        software=False,
+    )
+    return whole.getvalue()
