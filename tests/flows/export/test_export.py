@@ -350,6 +350,47 @@ def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Ou
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge", "owl"]
 
 
+def test_a_cut_removal_goes_on(output: Output, place: str) -> None:
+    """What was to be removed is still known as ours after a cut, and removed by the next export."""
+    dest = f"{place}/data"
+    exported(output, dest)
+    for name in storage.names(storage.join(output.address, "images")):
+        if name.startswith("cat-"):
+            storage.remove(storage.join(output.address, "images", name))
+    with pytest.raises(Cut):
+        export(Request(output.address, dest, delete=True), cut_after(0))
+
+    assert "cat.png" in pictures(dest)
+    assert exported(output, dest, delete=True).removed == 1
+    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+
+
+def test_an_old_picture_does_not_stand_for_one_that_is_left_out(output: Output, dest: str) -> None:
+    """Where the new picture of a pair cannot be had, the old one, which its row no longer tells of, goes."""
+    exported(output, dest)
+    remade(output, "cat")
+
+    def gone(_done: int, _of: int) -> None:
+        storage.remove(f"{output.address}/images/cat-89abcdef.png")
+
+    told = export(Request(output.address, dest), gone)
+
+    assert [row for row, _ in told.left_out] == ["line 2 cat"]
+    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+
+
+def test_a_damaged_shard_is_made_again(output: Output, tmp_path: Path) -> None:
+    """A shard on a disk that somebody wrote into is no longer whole, even where it is as large as it was."""
+    dest = tmp_path / "data"
+    exported(output, str(dest), layout=Layout.WEBDATASET)
+    whole = (dest / "shard-000000.tar").read_bytes()
+    (dest / "shard-000000.tar").write_bytes(whole[:-1] + b"x")
+    told = exported(output, str(dest), layout=Layout.WEBDATASET)
+
+    assert (told.new, told.there) == (3, 0)
+    assert (dest / "shard-000000.tar").read_bytes() == whole
+
+
 def test_a_picture_that_was_taken_away_is_brought_again(output: Output, dest: str) -> None:
     """What somebody removed from the dataset is new to the next export, and so is what was written over."""
     exported(output, dest)
