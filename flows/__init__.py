@@ -9,6 +9,7 @@ From the top down; each room imports only what stands below it:
     watching/        who is told as a run goes on: a terminal, a program, the log, Prometheus
     inbox/           manifests that are dropped: claimed once, answered, run, marked as finished
     report/          pages and contact sheets of what a run made
+    export/          its finished pictures as a dataset
     runners/         where batches are done: processes of this machine, actors on a Ray cluster, or this process
     worker/          one batch on one device: load, stylize several pairs at once, commit
     output/          what a run leaves and finds again below OUT: records, lease, table, garbage

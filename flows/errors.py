@@ -20,6 +20,8 @@ NstError (nst_core.errors)
     │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
     ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
     ├── TooLarge      more bytes than the limit
+    ├── Archived      on S3, in a class that has to be restored before it can be read
+    ├── NotDecoded    on S3, with a Content-Encoding that is not read, or that its bytes do not have
     ├── NotAFile      a folder, pipe, device or socket in place of a file
     ├── InputChanged  a picture was replaced between planning and reading
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
@@ -115,6 +117,18 @@ class TooLarge(StorageError):
     """More bytes than the limit."""
 
     kind = "too_large"
+
+
+class Archived(StorageError):
+    """An object of S3 that is in an archive (Glacier): it has to be restored before it can be read."""
+
+    kind = "archived"
+
+
+class NotDecoded(StorageError):
+    """An object of S3 whose `Content-Encoding` is not read here, or is not that of its bytes."""
+
+    kind = "content_encoding"
 
 
 class NotAFile(StorageError):

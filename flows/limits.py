@@ -28,6 +28,7 @@ from flows import storage
 from flows.errors import LimitsError, NotAllowed, StorageError
 from flows.storage.addresses import problem_of
 from flows.storage.places import is_below, refusal
+from flows.storage.spellings import plain
 from flows.wording import option_errors
 from nst_core.options import StylizeOptions
 
@@ -169,10 +170,13 @@ def _is_number(annotation: Any) -> bool:
 
 
 def _place(place: str) -> str:
+    place = plain(place)
     if storage.is_s3(place):
         if problem := problem_of(place):
             raise ValueError(problem)
-        return place.rstrip("/")
+        if place.endswith("//"):
+            raise ValueError("expected at most one '/' at the end of an S3 prefix")
+        return place.removesuffix("/")
     if not os.path.isabs(place):
         raise ValueError(f"expected an absolute folder or s3://bucket/prefix, got {place!r}")
     return os.path.realpath(place)

@@ -23,9 +23,21 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance", "quality"),
+    *("engine_version", "content_distance", "style_distance", "quality", "version_ids"),
 )
 """The columns of the results table, before the manifest's own extra columns."""
+
+WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
+REAL_NUMBERS = (
+    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
+    *("content_distance", "style_distance"),
+)
+TIMES = ("started_at", "finished_at")
+REPEATED_TEXTS = (
+    *("run_id", "content", "style", "status", "error_kind", "stop_reason", "device", "precision", "backbone"),
+    *("weights_sha256", "recipe", "options_digest", "content_sha256", "style_sha256", "engine_version", "quality"),
+)
+"""Those of them that are no plain text: numbers, times, and texts that many rows share."""
 
 FURTHER_STYLES = ("style_2", "style_3", "style_4")
 OTHER_PICTURES = (*FURTHER_STYLES, "content_mask", "style_mask", "protect", "init_image")
@@ -226,6 +238,8 @@ class PairRecord(_Record):
     others: dict[str, str] = {}
     """Further pictures that it was made with, by column."""
     others_sha256: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    """S3's ids of the versions that were read, by column; of pictures in buckets that keep versions."""
     notes: tuple[str, ...] = ()
     """What the user should know of this result, such as a content image smaller than asked."""
     history: tuple[LossSample, ...] = ()
@@ -295,6 +309,29 @@ class RunRecord(_Record):
     """Line -> reasons, of every row that the operator's limits refused when the run was planned."""
 
 
+class StyleCosts(_Record):
+    """What the pairs of one style took."""
+
+    pairs: int = 0
+    evaluations: int = 0
+    """Passes forward and back, of all sizes."""
+    processor_hours: float = 0.0
+    """Of the CPU's threads that pairs were on."""
+    gpu_hours: float = 0.0
+
+
+class RunCosts(_Record):
+    """What a run took for the pairs that it made itself."""
+
+    pairs_per_hour: float
+    evaluations_per_second: float
+    evaluations: int
+    processor_hours: float
+    gpu_hours: float
+    by_style: dict[str, StyleCosts]
+    """By the name of the style's file, the dearest first."""
+
+
 class RunSummary(_Record):
     """The end of a run in numbers."""
 
@@ -318,6 +355,8 @@ class RunSummary(_Record):
     results_parquet: str
     storage_notes: tuple[str, ...] = ()
     """What the file system of the output does not promise."""
+    costs: RunCosts | None = None
+    """Of the pairs that were stylized now; None where there were none."""
 
 
 def short_digest(value: Any, digits: int) -> str:

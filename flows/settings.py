@@ -47,7 +47,8 @@ class RunSettings(BaseModel):
     pair_timeout_seconds: float | None = Field(default=None, gt=0.0)
     """Longest time that a pair may be on its device; its process is then killed, and the pair failed."""
     stall_seconds: float = Field(default=1800.0, gt=0.0)
-    """Longest time without a sign of life from a worker process, after which it is killed; a step is such a sign."""
+    """Longest time without a sign of life from a worker process, after which it is killed; a step is such a sign.
+    Beyond 2048 px it is longer by as much as a picture has more pixels."""
     timeline: Timeline = "none"
     """gif or webp: also write a small moving picture of how each pastiche came to be."""
     wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)

@@ -1,8 +1,9 @@
 """Words for people: pydantic's errors, text that is safe to print or to open in a spreadsheet, and secrets hidden."""
 
+import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
@@ -19,6 +20,7 @@ __all__ = [
     "in_csv",
     "is_seen",
     "listed",
+    "meant",
     "named",
     "option_errors",
     "printable",
@@ -32,12 +34,26 @@ Problem = TypeVar("Problem")
 MOST_NAMED = 40
 """Problems that one message names; the others are counted."""
 
+MOST_TOLD = 60
+"""Names that one message lists, where none of them is near."""
+
 
 def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
     """The first of many problems in words, a line each, and how many are left."""
     left = len(problems) - MOST_NAMED
     lines = [printable(in_words(problem)) for problem in problems[:MOST_NAMED]]
     return [*lines, f"and {left:,} more"] if left > 0 else lines
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """Words to end a message that there is no such name: the nearest of those that there are, or else these."""
+    known = list(dict.fromkeys(names))
+    plain = {one.casefold().replace("-", "_").replace(" ", "_"): one for one in known}
+    wanted = name.casefold().replace("-", "_").replace(" ", "_")
+    if close := difflib.get_close_matches(wanted, plain, n=1, cutoff=0.6):
+        return f"; was {shown(plain[close[0]])} meant?"
+    left = f" and {len(known) - MOST_TOLD:,} more" if len(known) > MOST_TOLD else ""
+    return f"; there are {', '.join(map(shown, known[:MOST_TOLD]))}{left}"
 
 
 _EXPECTED = {

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nst_core.optimizers.coordinates import held_at_range, within_range
 from nst_core.options import StylizeOptions
+from nst_core.strips import by_strips
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Y of YIQ, of the values that a file holds (Gatys et al., 2017, 1611.07865, section 5)."""
@@ -64,7 +65,8 @@ class Canvas:
         if self.keeps_colours:
             low, high = self._bounds
             # Of a pixel without room rounding may put the bounds in the wrong order: the upper one then holds.
-            picture = luminance(image).maximum(low).minimum(high).clamp(0.0, 1.0).expand(-1, 3, -1, -1)
+            light = by_strips(luminance, image)
+            picture = light.maximum(low).minimum(high).clamp(0.0, 1.0).expand(-1, 3, -1, -1)
         else:
             picture = within_range(image)
         # At 1 this is exactly the content.
@@ -75,10 +77,13 @@ class Canvas:
         if self.protected is not None:
             gradient = gradient * (1.0 - self.protected)
         if not self.keeps_colours:
-            return held_at_range(image, gradient)
-        low, high = self._bounds
-        held = held_at_range(luminance(image), gradient.sum(dim=1, keepdim=True), low, high)
-        return held * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)
+            return by_strips(held_at_range, image, gradient)
+
+        def held(image: Tensor, gradient: Tensor, low: Tensor, high: Tensor) -> Tensor:
+            light = held_at_range(luminance(image), gradient.sum(dim=1, keepdim=True), low, high)
+            return light * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)
+
+        return by_strips(held, image, gradient, *self._bounds)
 
     def saved(self, shown: Tensor) -> Tensor:
         """The picture that is saved of what is shown, in [0, 1]."""
@@ -86,6 +91,8 @@ class Canvas:
 
     def keep(self, index: Tensor) -> "Canvas":
         """The canvas of some of the batch's pastiches, in the order of `index`."""
+        if len(self.contents) == len(index) == 1:
+            return self
         protected = None if self.protected is None else self.protected[index]
         return Canvas(self.contents[index], protected, self.keeps_colours)
 

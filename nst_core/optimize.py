@@ -98,14 +98,22 @@ class _Progress:
     look_below: float = math.inf  # the loss at which the saved picture is worth measuring (again)
 
 
+@dataclass(frozen=True)
+class _Remembered:
+    """What L-BFGS keeps."""
+
+    pairs: int
+    dtype: torch.dtype
+
+
 class _Batch:
     """What is optimised: the best point of each pastiche so far, and where to evaluate next."""
 
     def __init__(
-        self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, history: int
+        self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, remembered: _Remembered
     ) -> None:
         self.loss, self.canvas = loss, canvas
-        self.coordinates, self.optimizer = _choose_optimizer(start, options, history)
+        self.coordinates, self.optimizer = _choose_optimizer(start, options, remembered)
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
         self.unit: Tensor | None = None
@@ -115,10 +123,10 @@ class _Batch:
         terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
-        self.best = torch.where(improved[:, None], self.optimizer.point, self.best)
+        torch.where(improved[:, None], self.optimizer.point, self.best, out=self.best)
         # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
         self.unit = _unit(terms.total) if self.unit is None else self.unit
-        self.optimizer.tell(terms.total / self.unit, gradients / self.unit[:, None])
+        self.optimizer.tell(terms.total / self.unit, gradients.div_(self.unit[:, None]))
         return terms
 
     def pastiche(self, row: int) -> Tensor:
@@ -145,6 +153,7 @@ def optimize(
     confirm: Confirm | None = None,
     level: int = 0,
     history: int = HISTORY,
+    history_dtype: torch.dtype = torch.float32,
 ) -> list[Outcome]:
     """Minimise the loss of every pastiche of a batch.
 
@@ -158,13 +167,15 @@ def optimize(
             precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
         level: for the reports alone.
         history: pairs that L-BFGS keeps.
+        history_dtype: what it keeps them as.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
     """
     began = time.monotonic()
-    batch = _Batch(start, loss, canvas or Canvas(start), options, history)
+    batch = _Batch(start, loss, canvas or Canvas(start), options, _Remembered(history, history_dtype))
     progress = [_Progress(pair) for pair in range(start.shape[0])]
+    del start  # which of a large picture is a part of all memory that nobody needs from here on
     outcomes: dict[int, Outcome] = {}
     while progress:
         terms = batch.advance()
@@ -195,13 +206,13 @@ def _going_on(batch: _Batch, progress: list[_Progress], reasons: Sequence[StopRe
     return [progress[row] for row in rows]
 
 
-def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> tuple[Coordinates, Optimizer]:
+def _choose_optimizer(start: Tensor, options: StylizeOptions, remembered: _Remembered) -> tuple[Coordinates, Optimizer]:
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
         # A step is a pair at most: for few steps little has to be remembered.
-        history = min(history, options.steps or history)
-        return box, LBFGS(box.encode(start), box.bands, history=history)
+        pairs = min(remembered.pairs, options.steps or remembered.pairs)
+        return box, LBFGS(box.encode(start), box.bands, history=pairs, kept_as=remembered.dtype)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)
@@ -210,8 +221,10 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, history: int) -> t
 def evaluate(loss: PerceptualLoss, canvas: Canvas, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
     """Losses of what is shown of the images at a point, and their gradients by coordinates, shape (N, n)."""
     image = coordinates.decode(point)
-    terms, gradient = loss.with_gradient(canvas.shown(image))
-    return terms, coordinates.pull_back(image, canvas.pull_back(image, gradient))
+    terms, of_shown = loss.with_gradient(canvas.shown(image))
+    of_image = canvas.pull_back(image, of_shown)
+    del of_shown
+    return terms, coordinates.pull_back(image, of_image)
 
 
 def _unit(first: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ patterns into an otherwise unchanged photograph; half the size first gives the l
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,8 +16,8 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.levels import steps_at
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
-from nst_core.runtime import make_room
-from nst_core.scene import Scene
+from nst_core.runtime import history_dtype, make_room
+from nst_core.scene import Scene, as_batch
 from nst_core.shrink import shrink
 
 COARSE_SHARE = 0.25
@@ -30,19 +29,24 @@ class Refined:
     """What the coarse levels led to.
 
     Attributes:
-        start: for full size, in [0, 1], shape (N, 3, H, W).
+        coarse_initial, coarse_pastiche: of the finest of them, shape (N, 3, H/2, W/2).
         evaluations: of each pair, the coarsest level first.
     """
 
-    start: Tensor
+    coarse_initial: Tensor
+    coarse_pastiche: Tensor
     evaluations: tuple[tuple[int, ...], ...]
+
+    def start(self, initial: Tensor) -> Tensor:
+        """Where to start at full size, in [0, 1], of the shape of its initial pastiches (N, 3, H, W)."""
+        return refine(initial, self.coarse_initial, self.coarse_pastiche)
 
 
 def refine(initial: Tensor, coarse_initial: Tensor, coarse_pastiche: Tensor) -> Tensor:
     """Where to start at a finer level: its initial image and what the coarser level changed, shape (N, 3, H, W)."""
     change = coarse_pastiche - coarse_initial
     enlarged = functional.interpolate(change, size=initial.shape[2:], mode="bicubic", align_corners=False)
-    return torch.clamp(initial + enlarged, 0.0, 1.0)
+    return enlarged.add_(initial).clamp_(0.0, 1.0)
 
 
 def refine_from_coarse(
@@ -69,10 +73,10 @@ def refine_from_coarse(
         small, level_initial = scene.halved(level), shrink(initial, level)
         start = level_initial if coarser is None else refine(level_initial, *coarser)
         outcomes = _optimized(small, start, backbone, _coarse_options(small, levels), on_step, free)
-        coarser = level_initial, torch.cat([outcome.pastiche for outcome in outcomes])
+        coarser = level_initial, as_batch([outcome.pastiche for outcome in outcomes])
         evaluations.append([outcome.evaluations for outcome in outcomes])
     assert coarser is not None, "there is a coarse level"
-    return Refined(refine(initial, *coarser), tuple(zip(*evaluations, strict=True)))
+    return Refined(*coarser, tuple(zip(*evaluations, strict=True)))
 
 
 def _optimized(
@@ -88,7 +92,16 @@ def _optimized(
     loss = scene.fast_loss(
         backbone.fast, scene.content_target(backbone.exact), scene.style_target(backbone.exact), plan
     )
-    return optimize(start, loss, options, on_step, canvas=scene.canvas, level=scene.level, history=plan.history)
+    return optimize(
+        start,
+        loss,
+        options,
+        on_step,
+        canvas=scene.canvas,
+        level=scene.level,
+        history=plan.history,
+        history_dtype=history_dtype(plan),
+    )
 
 
 def _coarse_options(scene: Scene, levels: int) -> StylizeOptions:

@@ -7,10 +7,7 @@ import torch
 
 from nst_core.allowance import usable_cpus
 from nst_core.hardware import Hardware, PrecisionName
-from nst_core.memory import Computing, MemoryPlan, plan_memory
-
-LARGE_PIXELS = 2_000_000
-"""Of a batch; below this any plan fits, and giving memory back between two batches costs more than it tells."""
+from nst_core.memory import LARGE_PIXELS, Computing, MemoryPlan, plan_memory
 
 
 def hardware_here() -> Hardware:
@@ -72,6 +69,11 @@ def make_room(width: int, height: int, pairs: int, backbone: Computing, free: in
     return plan
 
 
+def history_dtype(plan: MemoryPlan) -> torch.dtype:
+    """What a plan has L-BFGS keep its history as."""
+    return torch.bfloat16 if plan.half_history else torch.float32
+
+
 # From <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -99,3 +101,12 @@ def keep_freed_memory(*, keep: bool) -> None:
     library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_THRESHOLD)
     if not keep:
         library.malloc_trim(0)
+
+
+def give_freed_back(pixels: int) -> None:
+    """Give the system what a large picture's last step left behind: the next one's maps are of other sizes.
+
+    Between optimising and measuring one of 2048 x 2048 px, say, three gigabytes would be of no use to either.
+    """
+    if pixels >= LARGE_PIXELS and _prepared and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,5 +1,6 @@
 """All pictures of a batch at one size: contents, styles, what is protected, and where regions are."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,6 +17,11 @@ from nst_core.options import StylizeOptions
 from nst_core.shrink import shrink
 from nst_core.styles import StyleImage, style_target
 from nst_core.tiles import exact_tile_px
+
+
+def as_batch(images: Sequence[Tensor]) -> Tensor:
+    """Images of shape (1, C, H, W) as one batch; a single one is not copied."""
+    return images[0] if len(images) == 1 else torch.cat(list(images))
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,16 @@ from nst_core.levels import level_count, steps_at, usable_levels
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
+from nst_core.memory import check_fits
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.recolour import recoloured
-from nst_core.runtime import make_room
-from nst_core.scene import Scene
+from nst_core.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
+from nst_core.scene import Scene, as_batch
 from nst_core.sizes import smallest_side
 from nst_core.styles import StyleImage, StylePicture, style_target
+from nst_core.tiles import EXACT_PIXELS
 
 Result = TypeVar("Result")
 
@@ -105,7 +107,7 @@ def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeO
 
 
 def stylize(
-    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, frugal: bool = False
+    requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, free: int | None = None
 ) -> list[StylizeResult | DivergedError]:
     """Stylize pairs of equal size and options (but for the seed) at once.
 
@@ -113,20 +115,21 @@ def stylize(
         requests: the pairs.
         backbone: the network, on its device.
         on_step: called after every evaluation of every pair.
-        frugal: take the smallest memory plan there is, whatever seems to be free: slower.
+        free: bytes of memory to plan with; None asks the device, 0 takes the smallest plan there is, which is slower.
 
     Returns:
         One result per request, in order; an error in its place where the loss did not stay finite.
 
     Raises:
         ShapeError: if the pairs differ in size, or in options other than the seed.
-        OutOfMemory: if the device cannot hold the batch.
+        OutOfMemory: if the device cannot hold the batch: before anything is computed, where not even the smallest plan
+            has room.
         OptionsError: if a picture is too small for a layer.
     """
     options = _shared_options(requests)
     height, width = requests[0].content.shape[2:]
     what = f"{len(requests)} pairs of {width} x {height} px"
-    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, frugal))
+    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, free))
 
 
 def measure(
@@ -168,7 +171,10 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
     shortest = min(*pixels.shape[2:], request.style.shortest_px)
     if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
         return None
-    target = _within_memory("a style", backbone.device, lambda: _ruler_target(request.style, backbone, ruler))
+    # A style that is kept for others keeps its pictures, of which those of a poster take gigabytes.
+    is_large = pixels.shape[2] * pixels.shape[3] > EXACT_PIXELS
+    target_of = _ruler_target.__wrapped__ if is_large else _ruler_target
+    target = _within_memory("a style", backbone.device, lambda: target_of(request.style, backbone, ruler))
     measured = measure(
         pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
     )
@@ -183,6 +189,7 @@ def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) 
 
 @torch.no_grad()
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
+    give_freed_back(pixels.shape[2] * pixels.shape[3])
     scene = _scene([request], backbone)
     target = scene.content_target(backbone.exact) if content is None else content
     loss = scene.exact_loss(backbone.exact, target, request.style.target)
@@ -225,20 +232,25 @@ def _stylize(
     options: StylizeOptions,
     backbone: Backbone,
     on_step: OnStep | None,
-    frugal: bool,  # noqa: FBT001  # private, and named where it is public
+    free: int | None,
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    free = 0 if frugal else None
+    if free != 0:
+        check_fits(width, height, backbone, free)
     plan = make_room(width, height, len(requests), backbone, free)
     scene = _scene(requests, backbone)
-    initial = torch.cat([_initial(request).to(backbone.device) for request in requests])
+    initial = as_batch([_initial(request).to(backbone.device) for request in requests])
+    if torch.equal(initial, scene.contents):
+        initial = scene.contents
     exact, initial_losses = _exact_loss(scene, initial, backbone)
 
     started = time.monotonic()
     refined = _refined(requests, scene, initial, backbone, on_step, free)
-    start = _better(exact, scene, refined.start, initial, initial_losses.total) if refined else initial
     options = _at_full_size(options, width, height, time.monotonic() - started)
+    coarse = refined.evaluations if refined else ((),) * len(requests)
+    keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
+    give_freed_back(height * width)
 
     white = 2.0**options.bit_depth - 1
 
@@ -248,16 +260,20 @@ def _stylize(
             only = exact.keep(torch.tensor([pair], device=pastiche.device))
             return only(scene.canvas.seen(picture)).values()[0].total
 
+    fast = scene.fast_loss(backbone.fast, exact.content, exact.style, plan)
+    # Of a poster an exact pass takes longer than an evaluation, and what it would find out is no close call.
+    judge = exact if height * width <= EXACT_PIXELS else fast
     outcomes = optimize(
-        start,
-        scene.fast_loss(backbone.fast, exact.content, exact.style, plan),
+        # No name for it here: the loop lets go of it once it is encoded.
+        _better(judge, scene, refined, initial, initial_losses.total) if refined else initial,
+        fast,
         options,
         on_step,
         canvas=scene.canvas,
         confirm=saved_loss,
         history=plan.history,
+        history_dtype=history_dtype(plan),
     )
-    coarse = refined.evaluations if refined else ((),) * len(requests)
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
     return [
@@ -268,7 +284,7 @@ def _stylize(
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
     device = backbone.device
-    contents = torch.cat([request.content for request in requests]).to(device)
+    contents = as_batch([request.content for request in requests]).to(device)
     protected = None
     if any(request.protected is not None for request in requests):
         # Where nothing is, that is a mask too.
@@ -289,7 +305,7 @@ def _initial(request: StylizeRequest) -> Tensor:
 def _exact_loss(scene: Scene, initial: Tensor, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
     """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
     style = scene.style_target(backbone.exact)
-    if not torch.equal(initial, scene.contents):
+    if initial is not scene.contents:
         exact = scene.exact_loss(backbone.exact, scene.content_target(backbone.exact), style)
         return exact, exact(scene.canvas.shown(initial))
     content, own_style = scene.content_and_own_style(backbone.exact)
@@ -317,10 +333,11 @@ def _refined(
 
 
 @torch.no_grad()
-def _better(exact: PerceptualLoss, scene: Scene, start: Tensor, initial: Tensor, initial_totals: Tensor) -> Tensor:
+def _better(judge: PerceptualLoss, scene: Scene, refined: Refined, initial: Tensor, initial_totals: Tensor) -> Tensor:
     """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
-    better = exact(scene.canvas.shown(start)).total <= initial_totals
-    return torch.where(better.view(-1, 1, 1, 1), start, initial)
+    start = refined.start(initial)
+    better = judge(scene.canvas.shown(start)).total <= initial_totals
+    return torch.where(better.view(-1, 1, 1, 1), start, initial, out=start)
 
 
 def _at_full_size(options: StylizeOptions, width: int, height: int, seconds: float) -> StylizeOptions:

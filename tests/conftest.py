@@ -1,6 +1,8 @@
 """Fixtures for all tests: a local S3 server in place of AWS, and small pictures."""
 
 import logging
+import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +27,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"):
+        for name in (
+            *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "NST_REQUESTER_PAYS"),
+            *("AWS_ENDPOINT_URL_S3", "FSSPEC_S3_ENDPOINT_URL"),
+        ):
             patch.delenv(name, raising=False)
         patch.setenv("AWS_ENDPOINT_URL", CLOSED_PORT)
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
@@ -34,6 +39,14 @@ def no_real_aws() -> Iterator[None]:
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_CONFIG_FILE", "/dev/null")
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_cache() -> Iterator[None]:
+    """What runs of tests measure of this machine is none of its user's; kept, as a database of Prefect's is too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(Path(tempfile.gettempdir()) / f"nst-tests-cache-{os.getuid()}"))
         yield
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType
 
-from flows.cli import ladder, look, pairs, report, run, service
+from flows.cli import export, ladder, look, pairs, report, run, service, table
 from flows.cli.app import Command, ExitCode, app, with_debug
 from flows.cli.encoding import name_files_by_their_bytes
 from flows.cli.streams import outlive_readers
@@ -13,9 +13,9 @@ __all__ = ["ExitCode", "app", "main"]
 
 for _command in (
     *(run.run, run.retry, ladder.ladder),
-    *(pairs.pairs, look.validate, look.status, look.gc, look.split),
-    *(report.report, report.sheet),
-    *(service.submit, service.serve),
+    *(pairs.pairs, look.validate, look.status, table.table, look.gc, look.split),
+    *(report.report, report.sheet, export.export),
+    *(service.submit, service.serve, service.notify),
 ):
     app.command(cls=Command)(with_debug(_command))
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -10,21 +11,27 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
+from flows.costs.estimate import estimate, local_size
 from flows.errors import NotAFile, StorageError
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.output import lease
+from flows.output.again import rows_again
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_manifest
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
-from flows.records import Manifest
+from flows.records import Manifest, PairSpec
 from flows.run.plan import looked_at
+from flows.settings import RunSettings
 from flows.wording import MOST_NAMED, listed, named, printable
 from nst_core.options import StylizeOptions
+
+MOST_LOOKED_AT = 500
+"""Content pictures whose headers are read for an estimate."""
 
 
 @options_from(options=StylizeOptions)
@@ -37,13 +44,14 @@ def validate(
 ) -> None:
     """Check a manifest: every row, and whether its files are there.
 
-    Nothing is stylized.
+    Says how long its pairs will take, too, by what earlier runs of this machine took. Nothing is stylized.
     """
     chosen = validated(StylizeOptions, options)
     _, loaded = load_manifest(manifest, chosen, limits_in_force())
     problems = sorted([(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else []))
     bad_rows = {row for row, _ in problems}
     valid = [pair for pair in loaded.pairs if pair.row not in bad_rows]
+    expected = estimate(valid, _sizes_of(valid) if files else {}, RunSettings().backbone)
     if as_json:
         told = {
             "manifest": loaded.uri,
@@ -51,6 +59,7 @@ def validate(
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
             **({"notes": list(map(printable, loaded.notes))} if loaded.notes else {}),
             **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
+            **({"estimate": expected.as_json()} if expected else {}),
         }
         typer.echo(json.dumps(told, indent=1))
     else:
@@ -61,15 +70,30 @@ def validate(
             typer.echo(line)
         checked = "in order, files there" if files else "in order"
         typer.echo(f"{name}: {len(valid)} rows {checked}; {len(bad_rows)} cannot be stylized")
+        if expected:
+            for line in named(expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}"):
+                typer.echo(line)
+            typer.echo(f"{name}: {expected}")
     raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
 
 
-def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
+def status(
+    output: OutputArgument,
+    *,
+    failed: Annotated[bool, typer.Option("--failed", help="All failed and rejected rows, and nothing else.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="With --failed: print them as a manifest, to be put right and run again.")
+    ] = False,
+    as_json: JsonSwitch = False,
+) -> None:
     """Counts of an output's latest run, and the failed rows.
 
     As its records stand now, with the reasons why rows failed.
     """
     address = storage.absolute(output)
+    if as_csv:
+        _print_again(address, is_asked=failed and not as_json)
+        return
     latest, _, manifest = latest_manifest(address)
     rows = table_rows(manifest, latest, Ledger(address))
     by_status = counts(rows)
@@ -78,12 +102,28 @@ def status(output: OutputArgument, *, as_json: JsonSwitch = False) -> None:
         shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
         typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
     else:
-        typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
-        typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for line in named(troubled, _problem_line):
+        if not failed:
+            typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
+            typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
+        for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
             typer.echo(line)
     pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
     raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
+
+
+def _print_again(address: str, *, is_asked: bool) -> None:
+    """Print the rows in trouble as a manifest; what else there is to say goes to stderr."""
+    if not is_asked:
+        raise typer.BadParameter(
+            "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
+        )
+    again = rows_again(address)
+    stream = typer.get_binary_stream("stdout")
+    stream.write(again.data)
+    stream.flush()
+    for line in named(again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"):
+        typer.echo(line, err=True)
+    typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
 
 
 def gc(
@@ -132,6 +172,13 @@ def split(
     with limits.writing(storage.parent_of(address)):
         written = split_manifest(address, parts, limits.readable)
     typer.echo(json.dumps(written, indent=1) if as_json else "\n".join(written))
+
+
+def _sizes_of(pairs: Sequence[PairSpec]) -> dict[str, tuple[int, int]]:
+    """The sizes of some content pictures, evenly spread over the manifest."""
+    contents = list(dict.fromkeys(pair.content for pair in pairs))
+    looked_at = contents[:: -(-len(contents) // MOST_LOOKED_AT)] if contents else []
+    return {address: size for address in looked_at if (size := local_size(address)) is not None}
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:

@@ -28,6 +28,7 @@ from flows.cli.app import (
 )
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.streams import logged_to_terminal
+from flows.costs.words import costs_in_words
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.manifest.given import STANDARD_INPUT
@@ -233,6 +234,8 @@ def _summary_text(summary: RunSummary) -> str:
             f"{summary.stylized_now} stylized in {summary.seconds:.0f} s, {summary.seconds_per_pair:.1f} s per pair"
             f" on {summary.device} ({summary.backbone}, {summary.precision})"
         )
+        if summary.costs is not None:
+            lines.append(costs_in_words(summary.costs))
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
     lines.append(printable(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}"))

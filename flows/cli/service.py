@@ -1,11 +1,18 @@
-"""The commands around a running service: `nst submit` starts a deployment's run and follows it, `nst serve` serves all.
+"""The commands around a running service: `nst submit` has it run a manifest, `nst notify` tell of what goes wrong.
+
+`nst serve` is a service of one process.
 
 Prefect is imported only where a command needs it, after the server to use is known.
 """
 
+import getpass
 import json
 import os
+import shlex
+import sys
 import time
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +21,7 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, Limit, ManifestArgument, Only, OutputOption, output_of
 from flows.cli.options import options_from, settings_of, validated
-from flows.errors import LimitsError, ManifestError, OutputError
+from flows.errors import LimitsError, ManifestError, OutputError, RequestRefused
 from flows.inbox.runs import RunState, error_of
 from flows.limits import VARIABLE, limits_in_force
 from flows.manifest.given import STANDARD_INPUT
@@ -29,8 +36,20 @@ from nst_core.options import StylizeOptions
 POLL_SECONDS = 2.0
 STYLIZE = "bulk-stylize/bulk-stylize"
 DEPLOYMENTS = deployments_file()
+NOTIFICATIONS = DEPLOYMENTS.with_name("notifications.yaml")
+NOTIFY_VARIABLE = "NST_NOTIFY_ADDRESS"
 DATA_VARIABLE = "NST_DATA"
 """Environment variable that `deploy/prefect.yaml` names: the folder or prefix of the service's data."""
+
+
+class NotifyKind(StrEnum):
+    """What tells of a run; a chat, a mailbox, or a program that takes JSON."""
+
+    SLACK = "slack"
+    TEAMS = "teams"
+    MATTERMOST = "mattermost"
+    MAIL = "mail"
+    WEBHOOK = "webhook"
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -112,25 +131,94 @@ def serve(
         _serve(deployments)
 
 
+def notify(
+    kind: Annotated[NotifyKind, typer.Argument(help="What tells it: slack, teams, mattermost, mail or webhook.")],
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Have the service tell it no more.")] = False,
+    described: Annotated[
+        Path,
+        typer.Option(
+            "--described", metavar="FILE", help="When, and in which words.", show_default="deploy/notifications.yaml"
+        ),
+    ] = NOTIFICATIONS,
+) -> None:
+    """Have the service tell of runs that end with failures.
+
+    Asks for the address of the chat, webhook or mailbox, or takes it from NST_NOTIFY_ADDRESS or standard input.
+    """
+    if not described.is_file():
+        raise OutputError(f"{described}: no such file; give one like deploy/notifications.yaml with --described")
+    _find_server()
+    from flows.prefect_layer.notifications import notify_by, notify_no_more  # prefect, as above
+
+    if remove:
+        was_there = notify_no_more(kind.value)
+        typer.echo(f"{kind.value}: {'told no more' if was_there else 'it was not told before'}")
+        return
+    name = notify_by(kind.value, _address_to_notify(), described)
+    typer.echo(f"runs that end with failures are told by {kind.value}: automation {name}")
+
+
+def _address_to_notify() -> str:
+    """The address, which is a secret: never an argument, which others on the machine see."""
+    address = os.environ.get(NOTIFY_VARIABLE)
+    if address is None and sys.stdin.isatty():
+        address = getpass.getpass("address: ")
+    address = (sys.stdin.readline() if address is None else address).strip()
+    if not address:
+        raise RequestRefused(f"expected an address in {NOTIFY_VARIABLE} or on standard input, found none")
+    return address
+
+
 def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     check_parameters(parameters)
     _find_server()
-    from flows.prefect_layer.deployment_runs import start_run  # prefect, which reads its settings when it is imported
+    from flows.prefect_layer.deployment_runs import (  # prefect, which reads its settings when it is imported
+        page_of,
+        start_run,
+    )
 
     run_id = start_run(deployment, parameters)
+    watched = Watched(run_id, parameters["output"], page_of(run_id))
     if not wait:
-        _tell(run_id, parameters["output"], None, as_json=as_json)
+        _tell(watched, None, as_json=as_json)
         return
     typer.echo(f"run {run_id} of {deployment}", err=True)
+    typer.echo("\n".join(_where_to_watch(watched)), err=True)
     try:
         state = _followed(run_id)
     except KeyboardInterrupt:
         typer.echo(f"run {run_id} goes on without this command; `prefect flow-run cancel {run_id}` stops it", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _tell(run_id, parameters["output"], state, as_json=as_json)
+    _tell(watched, state, as_json=as_json)
     if state.stage != "ended":
         raise error_of(state)
     raise typer.Exit(ExitCode.OK if state.is_complete_success else ExitCode.SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A run of the service, and where to see it.
+
+    Attributes:
+        run_id: Prefect's.
+        output: its address.
+        page: of the run in Prefect's UI; None where the server has none.
+    """
+
+    run_id: str
+    output: str
+    page: str | None
+
+    @property
+    def report(self) -> str:
+        """Where its report will be."""
+        return storage.join(self.output, "report.html")
+
+    @property
+    def status_command(self) -> str:
+        """The command, for a shell, that says how its output stands."""
+        return shlex.join(["nst", "status", self.output])
 
 
 def _followed(run_id: str) -> RunState:
@@ -160,15 +248,33 @@ def _show_log(run_id: str, shown: int) -> int:
     return shown
 
 
-def _tell(run_id: str, output: str, state: RunState | None, *, as_json: bool) -> None:
+def _tell(watched: Watched, state: RunState | None, *, as_json: bool) -> None:
     if as_json:
-        told = {"run_id": run_id, "output": output, "state": state.name if state else "Scheduled"}
+        told = {
+            "run_id": watched.run_id,
+            "output": watched.output,
+            "state": state.name if state else "Scheduled",
+            "page": watched.page,
+            "report": watched.report,
+            "status": watched.status_command,
+        }
         typer.echo(json.dumps(told | ({"message": state.message} if state else {}), indent=1))
     elif state is None:
-        typer.echo(f"run {run_id} is queued; `prefect flow-run inspect {run_id}` tells how it stands")
+        typer.echo(f"run {watched.run_id} is queued")
+        typer.echo("\n".join(_where_to_watch(watched)))
     elif state.stage == "ended":
         typer.echo(f"{state.name}: {printable(state.message)}")
-        typer.echo(printable(f"images in {storage.join(output, 'images')}, table in {output}"))
+        output = watched.output
+        typer.echo(printable(f"images in {storage.join(output, 'images')}, table in {output}, report {watched.report}"))
+
+
+def _where_to_watch(watched: Watched) -> list[str]:
+    page = watched.page or f"the server has no pages; prefect flow-run inspect {watched.run_id}"
+    return [
+        f"watch:  {page}",
+        printable(f"report: {watched.report}, once it has ended"),
+        printable(f"status: {watched.status_command}"),
+    ]
 
 
 def _find_server() -> None:

@@ -3,8 +3,10 @@
     inbox      a watched place, and what one visit to it did
     visit      takes every manifest of an inbox as far as it goes now
     arrivals   which files have arrived whole
+    names      which of them are manifests, and what is called after them
     files      what is claimed, started and finished, as files of the inbox
     answers    what is written beside a manifest for those who dropped it
+    rejected_page, finished_page   the same for a browser; templates renders them from the files of `page/`
     runs       what is asked of whoever starts runs, and how a run stands
 
 Every step is a create-only file, so a visit may die anywhere and the next one goes on. Knows neither Prefect nor torch.

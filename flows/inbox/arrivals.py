@@ -13,9 +13,9 @@ from flows.storage import Entry
 SETTLE_SECONDS = 10.0
 
 
-def arrived(folder: str, ending: str, is_known: Callable[[Entry], bool], settle_seconds: float) -> list[Entry]:
-    """The files with that ending that are whole and not known yet; waits only if one may be half written."""
-    first = _unknown(folder, ending, is_known)
+def arrived(folder: str, is_wanted: Callable[[Entry], bool], settle_seconds: float) -> list[Entry]:
+    """The files that are wanted and whole; waits only if one may be half written."""
+    first = _wanted(folder, is_wanted)
     if storage.is_s3(folder):
         return first
     # By the clock of the file system's machine, which need not be ours: a file from the future is looked at twice.
@@ -24,8 +24,8 @@ def arrived(folder: str, ending: str, is_known: Callable[[Entry], bool], settle_
     time.sleep(settle_seconds)
     versions = {entry.name: entry.version for entry in first}
     # One that has grown, or come since, is for the next time.
-    return [entry for entry in _unknown(folder, ending, is_known) if versions.get(entry.name) == entry.version]
+    return [entry for entry in _wanted(folder, is_wanted) if versions.get(entry.name) == entry.version]
 
 
-def _unknown(folder: str, ending: str, is_known: Callable[[Entry], bool]) -> list[Entry]:
-    return [entry for entry in storage.entries(folder) if entry.name.endswith(ending) and not is_known(entry)]
+def _wanted(folder: str, is_wanted: Callable[[Entry], bool]) -> list[Entry]:
+    return [entry for entry in storage.entries(folder) if is_wanted(entry)]

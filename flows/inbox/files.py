@@ -1,9 +1,9 @@
 """The files of an inbox: what is claimed, started and finished, and the answers beside the manifests.
 
-    INBOX/<name>.csv                    dropped by a data team; never touched
-    INBOX/<name>.rejected.json          the answer, with the first bad rows ...
+    INBOX/<name>                        dropped by a data team, `spring.csv` for one; never touched
+    INBOX/<name>.rejected.json, .html   the answer, with the first bad rows ...
     INBOX/<name>.accepted.json          ... or with the run and its output
-    INBOX/<name>.finished.json          the counts, once the run has ended
+    INBOX/<name>.finished.json, .html   the counts, once the run has ended
     INBOX/<name>.claimed-<key>          the manifest as it was claimed, byte for byte, until its run has ended
     INBOX/_nst/claims/<key>.json        create-only: a manifest of this name with these bytes is taken
     INBOX/_nst/starts/<key>-<n>.json    create-only: the n-th run that was started for it
@@ -11,7 +11,7 @@
     INBOX/_nst/seen/<digest>.json       a file of this name, time and size was looked at
     INBOX/_nst/lease.json               which visit is at work here
 
-A manifest whose name cannot be that of an answer too is answered as `answer_stem` says.
+A manifest whose name cannot be that of an answer too is answered as `answers_name` says.
 The claimed copy lies beside the manifest, so that relative addresses mean the same. No torch, no prefect.
 """
 
@@ -25,13 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from flows import storage
 from flows.errors import OutputError
 from flows.records import short_digest
-from flows.storage import Entry, addresses
-from flows.wording import printable
-
-ENDING = ".csv"
-MOST_NAME_BYTES = 255
-"""Of a file's name, on most file systems."""
-_LONGEST_ANSWER = ".rejected.json"
+from flows.storage import Entry
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -63,9 +57,9 @@ class Claim(BaseModel):
     answered_as: str | None = None
 
     @property
-    def stem(self) -> str:
-        """What the names of its answers begin with: the manifest's name without its ending, where that can be."""
-        return self.answered_as or self.name.removesuffix(ENDING)
+    def answers(self) -> str:
+        """What the names of its answers begin with: the manifest's own, where that can be."""
+        return self.answered_as or self.name
 
 
 class Start(BaseModel):
@@ -80,6 +74,19 @@ class Start(BaseModel):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What is written beside a manifest.
+
+    Attributes:
+        content: for programs.
+        page: the same as HTML, for people; None where there is nothing to look at.
+    """
+
+    content: dict[str, Any]
+    page: bytes | None = None
+
+
+@dataclass(frozen=True)
 class InboxFiles:
     """The files of one inbox, an absolute folder or `s3://` prefix."""
 
@@ -89,9 +96,9 @@ class InboxFiles:
         """Where a dropped file is."""
         return storage.join(self.place, name)
 
-    def snapshot_address(self, stem: str, key: str) -> str:
+    def snapshot_address(self, name: str, key: str) -> str:
         """Where the claimed copy of a manifest is: no name that another visit would take for a manifest."""
-        return self.address(f"{stem}.claimed-{key[-12:]}")
+        return self.address(f"{name}.claimed-{key[-12:]}")
 
     def seen(self) -> frozenset[str]:
         """The digests of all files that were looked at."""
@@ -129,18 +136,30 @@ class InboxFiles:
         """Keep which run was started."""
         storage.create(self._start_address(start.key, start.number), start.model_dump_json(indent=1).encode())
 
-    def answer(self, claim: Claim, word: str, content: dict[str, Any], *, in_place_of: tuple[str, ...] = ()) -> None:
-        """Write `<name>.<word>.json` beside the manifest, and remove what an earlier version of it was answered."""
+    def answer(self, claim: Claim, word: str, answer: Answer, *, in_place_of: tuple[str, ...] = ()) -> None:
+        """Write `<name>.<word>.json` beside the manifest, and its page, where there is one.
+
+        What an earlier version of the manifest was answered is removed.
+        """
         facts = {"manifest": claim.name, "manifest_sha256": claim.sha256}
-        storage.replace(self.address(f"{claim.stem}.{word}.json"), _json(facts | content))
+        storage.replace(self._answer_address(claim, word, "json"), _json(facts | answer.content))
+        page = self._answer_address(claim, word, "html")
+        if answer.page is not None:
+            storage.replace(page, answer.page)
+        else:
+            storage.remove(page)
         for other in in_place_of:
-            storage.remove(self.address(f"{claim.stem}.{other}.json"))
+            for ending in ("json", "html"):
+                storage.remove(self._answer_address(claim, other, ending))
 
     def finish(self, claim: Claim, content: dict[str, Any]) -> None:
         """Nothing more is to be done for a claim."""
         storage.create(storage.join(self._folder("finished"), f"{claim.key}.json"), _json(content))
         if claim.snapshot is not None:
             storage.remove(claim.snapshot)
+
+    def _answer_address(self, claim: Claim, word: str, ending: str) -> str:
+        return self.address(f"{claim.answers}.{word}.{ending}")
 
     def _folder(self, name: str) -> str:
         return storage.join(self.place, "_nst", name)
@@ -155,33 +174,6 @@ class InboxFiles:
 def seen_digest(entry: Entry) -> str:
     """One for each file as a listing has it: a file that is written anew has another."""
     return short_digest([entry.name, entry.version, entry.size], 32)
-
-
-def claim_key(name: str, content: str) -> str:
-    """A claim's name: readable, safe as a file name, and another one for other bytes.
-
-    >>> claim_key("spring pictures.csv", "ab" * 32)
-    'spring-pictures-67274ee991df54ee'
-    """
-    return f"{_readable(name)}-{short_digest([name, content], 16)}"
-
-
-def answer_stem(folder: str, name: str) -> str:
-    """What the names of the answers to a dropped file begin with; one of its own for a name that is no safe start.
-
-    >>> answer_stem("/in", "spring.csv"), answer_stem("s3://bucket/in", "what?.csv")
-    ('spring', 'what-0bf24e0b')
-    """
-    stem = name.removesuffix(ENDING)
-    address = storage.join(folder, stem + _LONGEST_ANSWER)
-    is_plain = stem != "" and printable(stem) == stem and addresses.problem_of(address) is None
-    if is_plain and len((stem + _LONGEST_ANSWER).encode()) <= MOST_NAME_BYTES:
-        return stem
-    return f"{_readable(name)}-{short_digest(name, 8)}"
-
-
-def _readable(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name.removesuffix(ENDING))[:60].strip("-.") or "manifest"
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:

@@ -16,9 +16,10 @@ class Inbox(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     place: str
-    """Folder or s3:// prefix in which manifests (*.csv) are dropped; answers are written beside them."""
+    """Folder or s3:// prefix in which manifests (*.csv, *.tsv, *.jsonl, *.parquet, each perhaps .gz) are dropped;
+    answers are written beside them."""
     outputs: str
-    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>."""
+    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>, without the ending of a CSV alone."""
     bad_rows: Literal["refuse", "skip"] = "refuse"
     """What becomes of a manifest with bad rows: refuse rejects it as a whole, skip runs the rows that are in order."""
     options: StylizeOptions = StylizeOptions()

@@ -13,12 +13,10 @@ when its holder dies. Knows no Prefect: who starts runs is a `Runs`.
 import hashlib
 import logging
 import os
-import re
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from flows import storage
 from flows.errors import (
@@ -32,26 +30,25 @@ from flows.errors import (
     TooLarge,
     Unavailable,
 )
-from flows.inbox.answers import bad_rows, outcome_of, status_of
+from flows.inbox.answers import acceptance, conclusion, rejection, rejection_of_rows
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
-from flows.inbox.files import ENDING, Claim, InboxFiles, Start, answer_stem, claim_key, seen_digest
+from flows.inbox.files import Answer, Claim, InboxFiles, Start, seen_digest
 from flows.inbox.inbox import Inbox, Visit
+from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe, output_name
 from flows.inbox.runs import Runs, RunState, StartRequest
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
-from flows.records import Manifest, RejectedRow, utc_now
+from flows.records import Manifest, utc_now
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
-"""Of a manifest without its ending: it becomes the name of the output."""
 RENAME = (
     "expected a file name of 1 to 100 of the characters A-Z a-z 0-9 . _ - and space, a letter or digit first, before "
-    ".csv; rename the file"
+    "its ending; rename the file"
 )
 MAX_STARTS = 4
 """A run that could not be carried out is started again, this often in all."""
@@ -84,7 +81,11 @@ class _Visitor:
 
     def visit(self, settle_seconds: float) -> Visit:
         seen = self._files.seen()
-        for entry in arrived(self._inbox.place, ENDING, lambda entry: seen_digest(entry) in seen, settle_seconds):
+
+        def is_new(entry: Entry) -> bool:
+            return is_manifest(entry.name) and seen_digest(entry) not in seen
+
+        for entry in arrived(self._inbox.place, is_new, settle_seconds):
             self._carefully(printable(entry.name), partial(self._claim, entry))
         latest = self._files.latest_starts()
         busy_outputs: set[str] = set()
@@ -114,22 +115,22 @@ class _Visitor:
             return
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         key = claim_key(entry.name, sha256 or entry.version)
-        stem, answers = entry.name.removesuffix(ENDING), answer_stem(self._inbox.place, entry.name)
+        answers = answers_name(self._inbox.place, entry.name)
         snapshot = None
         if data is not None and problem is None:
-            snapshot = self._files.snapshot_address(stem, key)
+            snapshot = self._files.snapshot_address(entry.name, key)
             # Before the claim: who takes over from here finds the bytes that were claimed.
             storage.create(snapshot, data)
         claim = Claim(
             key=key,
             name=printable(entry.name),
             sha256=sha256,
-            output=storage.join(self._inbox.outputs, stem) if problem is None else "",
+            output=storage.join(self._inbox.outputs, output_name(entry.name)) if problem is None else "",
             snapshot=snapshot,
             problem=problem,
             claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             claimed_by=f"process {os.getpid()} on {socket.gethostname()}",
-            answered_as=None if answers == stem else answers,
+            answered_as=None if answers == entry.name else answers,
         )
         is_new = self._files.claim(claim)
         self._files.mark_seen(entry, key)
@@ -141,8 +142,7 @@ class _Visitor:
 
     def _content(self, entry: Entry) -> tuple[bytes | None, str | None]:
         """A manifest's bytes, or why it cannot be one; neither where it is gone since it was listed."""
-        stem = entry.name.removesuffix(ENDING)
-        if not SAFE_NAME.fullmatch(stem) or stem.endswith((".", " ")):
+        if not is_safe(entry.name):
             return None, RENAME
         address = self._files.address(entry.name)
         try:
@@ -165,49 +165,47 @@ class _Visitor:
             self._follow(claim, self._files.start(claim.key, starts))
             return
         if claim.problem is not None or claim.snapshot is None:
-            self._reject(claim, claim.problem or "nothing was read", ())
+            self._reject(claim, rejection(claim, claim.problem or "nothing was read", None))
             return
+        data = None
         try:
-            manifest = self._manifest(claim)
+            data = self._claimed(claim)
+            manifest = self._manifest(claim, data)
         except (ManifestError, NotFound, NotAllowed) as error:  # the copy may have been removed, or made a link
-            self._reject(claim, str(error), ())
+            self._reject(claim, rejection(claim, str(error), data))
             return
         if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
-            rows = len(manifest.pairs) + len(manifest.rejected)
-            self._reject(claim, f"{len(manifest.rejected)} of {rows} rows cannot be used", manifest.rejected)
+            self._reject(claim, rejection_of_rows(claim, manifest, data, self._limits.max_manifest_bytes))
         elif claim.output.casefold() in busy_outputs:
             self._visit.waiting.append(claim.name)
         else:
             self._start(claim, 1, manifest)
 
-    def _manifest(self, claim: Claim) -> Manifest:
-        """What the claimed bytes say; in errors, under the name that their owner knows."""
+    def _claimed(self, claim: Claim) -> bytes:
         assert claim.snapshot is not None
-        limits = self._limits
-        data = storage.read(claim.snapshot, limits.max_manifest_bytes, within=limits.readable)
-        address = self._files.address(claim.name)
+        return storage.read(claim.snapshot, self._limits.max_manifest_bytes, within=self._limits.readable)
+
+    def _manifest(self, claim: Claim, data: bytes) -> Manifest:
+        """What the claimed bytes say; in errors, under the name that their owner knows."""
+        limits, address = self._limits, self._files.address(claim.name)
         manifest = parse_manifest(
             data, address, self._inbox.options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes
         )
         return within_limits(manifest, limits)
 
-    def _reject(self, claim: Claim, reason: str, rows: tuple[RejectedRow, ...]) -> None:
-        content = {
-            "rejected_at": utc_now(),
-            "reason": printable(reason),
-            **bad_rows(rows),
-        }
-        self._answer(claim, "rejected", content, in_place_of=("accepted", "finished"))
-        self._files.finish(claim, {"status": "rejected", "reason": printable(reason)})
+    def _reject(self, claim: Claim, answer: Answer) -> None:
+        reason = answer.content["reason"]
+        self._answer(claim, "rejected", answer, in_place_of=("accepted", "finished"))
+        self._files.finish(claim, {"status": "rejected", "reason": reason})
         self._closed.add(claim.key)
         self._visit.rejected.append(claim.name)
-        logger.error("inbox: %s: rejected: %s", claim.name, printable(reason))
+        logger.error("inbox: %s: rejected: %s", claim.name, reason)
 
     def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
         assert claim.snapshot is not None
         request = StartRequest(
             key=f"{claim.key}-{number}",
-            name=f"inbox {claim.stem}",
+            name=f"inbox {claim.answers}",
             manifest=claim.snapshot,
             output=claim.output,
             options=self._inbox.options,
@@ -215,19 +213,11 @@ class _Visitor:
         )
         start = Start(key=claim.key, number=number, run_id=self._runs.start(request), started_at=utc_now())
         self._files.add_start(start)
-        self._accept(claim, start, manifest or self._manifest(claim))
+        manifest = manifest or self._manifest(claim, self._claimed(claim))
+        accepted = acceptance(claim, start, manifest, self._inbox.settings.backbone)
+        self._answer(claim, "accepted", accepted, in_place_of=("rejected", "finished"))
         self._visit.started.append(claim.name)
         logger.info("inbox: %s: run %s started (%d)", claim.name, start.run_id, number)
-
-    def _accept(self, claim: Claim, start: Start, manifest: Manifest) -> None:
-        content = {
-            "accepted_at": start.started_at,
-            "run_id": start.run_id,
-            "output": claim.output,
-            "rows": len(manifest.pairs) + len(manifest.rejected),
-            **bad_rows(manifest.rejected),
-        }
-        self._answer(claim, "accepted", content, in_place_of=("rejected", "finished"))
 
     def _follow(self, claim: Claim, start: Start) -> None:
         state = self._runs.state_of(start.run_id)
@@ -244,30 +234,23 @@ class _Visitor:
             self._finish(claim, start, state)
 
     def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
-        outcome = outcome_of(claim) if state.stage == "ended" else {}
-        content = {
-            "finished_at": utc_now(),
-            "status": status_of(state, outcome),
-            "message": printable(state.message),
-            "run_id": start.run_id,
-            "starts": start.number,
-            "output": claim.output,
-            **outcome,
-        }
-        self._answer(claim, "finished", content)
+        answer = conclusion(claim, start, state, self._inbox.place)
+        content = answer.content
+        self._answer(claim, "finished", answer)
         self._files.finish(claim, {name: content[name] for name in ("finished_at", "status", "message", "run_id")})
         self._closed.add(claim.key)
         self._visit.finished.append(claim.name)
         level = logging.ERROR if state.stage != "ended" else logging.INFO
         logger.log(level, "inbox: %s: finished: %s %s", claim.name, content["status"], content["message"])
 
-    def _answer(self, claim: Claim, word: str, content: dict[str, Any], *, in_place_of: tuple[str, ...] = ()) -> None:
+    def _answer(self, claim: Claim, word: str, answer: Answer, *, in_place_of: tuple[str, ...] = ()) -> None:
         """Answer beside the manifest; where that can never be, the log and the visit say it instead, this once."""
         try:
-            self._files.answer(claim, word, content, in_place_of=in_place_of)
+            self._files.answer(claim, word, answer, in_place_of=in_place_of)
         except (Unavailable, CredentialsExpired):
             raise
         except StorageError as error:
+            content = answer.content
             said = f"{claim.name}: {word}: {content.get('reason', content.get('message', claim.output))}"
             logger.error("inbox: %s (the answer cannot be written: %s)", said, error)  # noqa: TRY400  # as above
             self._visit.unanswered.append(said)

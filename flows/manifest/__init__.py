@@ -17,6 +17,7 @@ pictures     which further pictures of a row go together
 refusals     rows that the operator's limits do not allow
 lookalikes   which file a cell may have meant
 split        a manifest cut into parts
+as_opened    what a cell is called where its owner looks at it
 ladder       a grid of settings as a manifest
 listing      the pictures of a folder, prefix or glob
 pairs        contents and styles as the rows of a manifest

@@ -96,13 +96,13 @@ def csv_of(rows: Rows) -> bytes:
     pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
     for line in lines:
         cells = map(cell_of, line)
-        writer.writerow([_in_full(cell) if index in pictures else cell for index, cell in enumerate(cells)])
+        writer.writerow([in_full(cell, os.getcwd()) if index in pictures else cell for index, cell in enumerate(cells)])
     return buffer.getvalue().encode()
 
 
-def _in_full(cell: str) -> str:
+def in_full(cell: str, folder: str) -> str:
     """A picture's address in full; one that is none is left as it is, for the manifest's reader to refuse."""
     try:
-        return resolved_address(cell.strip(" "), os.getcwd())
+        return resolved_address(cell.strip(" "), folder)
     except ValueError:
         return cell

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flows import storage
-from flows.errors import ManifestError, NotFound
+from flows.errors import ManifestError, NotFound, StorageError
 from flows.limits import Limits, is_within
 from flows.manifest.columns import CONTROL_CHARACTER
 from flows.manifest.rows import MAX_CELL_CHARS
@@ -74,11 +74,15 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry]]:
     limits.check_readable(glob.folder if glob else place)
     if found := storage.tree(place):
         return place, found
-    if glob:
-        return glob.folder, list(_fitting(glob))
+    if glob and (fitting := list(_fitting(glob))):
+        return glob.folder, fitting
     try:
-        size = storage.size(place)
-    except NotFound as error:
+        size = storage.size(place)  # what looks like a glob may be a name
+    except StorageError as error:
+        if glob:
+            return glob.folder, []
+        if not isinstance(error, NotFound):
+            raise
         raise ManifestError(
             f"{place}: expected a folder, an s3:// prefix, a glob or a picture, found nothing of that name"
         ) from error
@@ -119,7 +123,7 @@ def _cell_of(address: str, base: str | None) -> str:
     """The cell that is read as an address, relative to the manifest where it lies above; empty where there is none."""
     cells = [address]
     if base is not None and is_below(address, (base,)):
-        relative = address[len(base.rstrip("/")) + 1 :]
+        relative = address[len(storage.join(base, "")) :]
         cells = [relative, f"./{relative}", address]  # a name may begin as a scheme does, with a blank or a '~'
     return next((cell for cell in cells if _means(cell, address, base or "/")), "")
 

@@ -12,7 +12,7 @@ from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
 from flows.manifest.pictures import picture_errors
 from flows.manifest.table import TableRow
 from flows.records import OTHER_PICTURES, CellError, PairSpec, RejectedRow, short_digest
-from flows.storage.addresses import resolved_address
+from flows.storage.addresses import normal, resolved_address
 from flows.wording import option_errors, shortened, shown
 from nst_core.options import StylizeOptions
 
@@ -78,9 +78,9 @@ class RowReader:
         if pair_id:
             errors += self._claim(pair_id, row.line)
         elif not errors:
-            written = [os.path.normpath(values["content"]), os.path.normpath(values["style"]), chosen.given]
+            written = [normal(values["content"], content), normal(values["style"], style), chosen.given]
             # Only where there are any: the ids of other rows stay what they were.
-            written += [{name: os.path.normpath(values[name]) for name in others}] if others else []
+            written += [{name: normal(values[name], address) for name, address in others.items()}] if others else []
             pair_id, duplicate = self._made_id([content, style, chosen.given, others], written, row.line)
             errors += duplicate
         if errors:

@@ -5,6 +5,9 @@
     latest     the manifest of the latest run, from the copy that it kept
     outcomes   what became of each row of a manifest; every record is parsed here, once
     results    the table of the outcomes
+    selected   its rows in an order, its columns by name
+    conditions which of its rows a condition is true of
+    again      those in trouble as a manifest of their own
     history    how the losses fell, of all pairs together
     lease      one run at a time, as an aid: lease_file is what it says, lease_watch whether its holder is at work
     garbage    what lies there for nothing

@@ -169,10 +169,14 @@ class Ledger:
         # Earlier releases called more of them not retryable.
         return not attempt.retryable and attempt.error_kind in FOR_GOOD_KINDS
 
+    def manifest_address(self, run_id: str) -> str:
+        """Where the manifest of a run is kept, byte for byte and of whatever format."""
+        return storage.join(self.output, "_nst", "runs", run_id, "manifest.csv")
+
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
         """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
         folder = storage.join(self.output, "_nst", "runs", run.run_id)
-        storage.create(storage.join(folder, "manifest.csv"), manifest)
+        storage.create(self.manifest_address(run.run_id), manifest)
         storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
         storage.replace(storage.join(self.output, "_nst", "latest_run"), run.run_id.encode())
 
@@ -187,7 +191,7 @@ class Ledger:
             raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
         run = _parsed(RunRecord, storage.join(folder, "plan.json"))
-        return run, storage.read(storage.join(folder, "manifest.csv"))
+        return run, storage.read(self.manifest_address(run.run_id))
 
     def _record_address(self, key: PairKey) -> str:
         return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")

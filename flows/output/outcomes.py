@@ -4,6 +4,8 @@ A record takes a hundred times the memory of its row: whoever asks goes through 
 it needs.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +19,8 @@ Row = dict[str, Any]
 """Of the results table: column -> value; one that a row does not have is None."""
 _FROM_RECORD = tuple(name for name in RESULT_COLUMNS if name in PairRecord.model_fields.keys() - {"content", "style"})
 """By name, and no more: the manifest's own columns may be called as any other field is."""
+_IMAGE = re.compile(r"images/[A-Za-z0-9._-]+")
+"""What a record's `output` looks like: nothing else is ever made a link, read or copied."""
 _FROM_ATTEMPT = ("error_kind", "error", "run_id", "seconds", "device", "started_at", "finished_at")
 
 
@@ -33,6 +37,11 @@ class Outcome:
     row: Row
     spec: PairSpec | None = None
     record: PairRecord | None = None
+
+    @property
+    def image(self) -> str | None:
+        """Where its image is, relative to the output prefix; None unless it is done."""
+        return self.record.output if self.record and _IMAGE.fullmatch(self.record.output) else None
 
 
 def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> Iterator[Outcome]:
@@ -55,6 +64,7 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
         row = columns | _pair_row(one, run.run_id)
         if record is not None:
             row |= {name: getattr(record, name) for name in _FROM_RECORD} | {"status": "succeeded"}
+            row["version_ids"] = json.dumps(record.versions) if record.versions else None
         elif key in index.imageless:
             row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:

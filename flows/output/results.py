@@ -4,20 +4,16 @@
 """
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.outcomes import Row, outcomes
-from flows.records import Manifest, RunRecord, Status
+from flows.records import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Manifest, RunRecord, Status
 from flows.wording import as_plain_text
 
-WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
-
-REAL_NUMBERS = (
-    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
-    *("content_distance", "style_distance"),
-)
+if TYPE_CHECKING:
+    import pandas as pd
 
 ROWS_AT_ONCE = 1000
 """Of the table, turned into text together."""
@@ -52,13 +48,40 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
             part[name] = part[name].map(as_plain_text, na_action="ignore")
         part.rename(columns=as_plain_text).to_csv(buffer, index=False, header=first == 0)
     storage.replace(csv_address, buffer.getvalue())
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    storage.replace(parquet_address, buffer.getvalue())
+    storage.replace(parquet_address, _parquet(frame))
     return csv_address, parquet_address
+
+
+def _parquet(frame: "pd.DataFrame") -> bytes:
+    """The table with a type for every column, the same whatever the rows: those of many runs can be read as one."""
+    import pandas as pd  # as above
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    for name in frame.columns.intersection(TIMES):
+        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+    for name in frame.columns.intersection(REPEATED_TEXTS):
+        frame[name] = frame[name].astype("category")
+    schema = pa.schema([(name, _arrow_type(name)) for name in frame.columns])
+    buffer = io.BytesIO()
+    parquet.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), buffer)
+    return buffer.getvalue()
 
 
 def _dtype(column: str) -> Any:
     if column in WHOLE_NUMBERS:
         return "Int64"
     return "Float64" if column in REAL_NUMBERS else "string"
+
+
+def _arrow_type(column: str) -> Any:
+    import pyarrow as pa  # as above
+
+    if column in WHOLE_NUMBERS:
+        return pa.int64()
+    if column in REAL_NUMBERS:
+        return pa.float64()
+    if column in TIMES:
+        return pa.timestamp("us", tz="UTC")  # Spark reads no finer ones
+    # Of one width, whether a run has three devices or a table a million styles.
+    return pa.dictionary(pa.int32(), pa.string()) if column in REPEATED_TEXTS else pa.string()

@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
+from prefect.utilities.urls import url_for
 
 from flows.errors import RequestRefused, ServiceError
 from flows.inbox import Runs, RunState, Stage, StartRequest
@@ -20,6 +21,8 @@ from flows.wording import redacted
 
 STYLIZE = "bulk-stylize/bulk-stylize"
 """The deployment that stylizes a manifest: <flow>/<deployment>."""
+PAGE_SECONDS = 3.0
+"""For the server to show that it has pages."""
 LOG_LINES = 200
 """What the API gives at once."""
 _FINAL: dict[StateType, Stage] = {
@@ -39,7 +42,7 @@ def start_run(deployment: str, parameters: dict[str, Any], *, name: str | None =
         ServiceError: if the server does not answer.
     """
     check_parameters(parameters)
-    with _named_errors(), get_client(sync_client=True) as client:
+    with named_errors(), get_client(sync_client=True) as client:
         try:
             found = client.read_deployment_by_name(deployment)
         except ObjectNotFound as error:
@@ -56,7 +59,7 @@ def state_of(run_id: str) -> RunState:
     Raises:
         ServiceError: if the server does not answer.
     """
-    with _named_errors(), get_client(sync_client=True) as client:
+    with named_errors(), get_client(sync_client=True) as client:
         try:
             state = client.read_flow_run(UUID(run_id)).state
         except ObjectNotFound:
@@ -66,10 +69,23 @@ def state_of(run_id: str) -> RunState:
 
 def log_lines(run_id: str, after: int) -> list[str]:
     """The lines of a run's log after so many, as far as the server has them."""
-    with _named_errors(), get_client(sync_client=True) as client:
+    with named_errors(), get_client(sync_client=True) as client:
         chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
         logs = client.read_logs(chosen, limit=LOG_LINES, offset=after, sort=LogSort.TIMESTAMP_ASC)
     return [log.message for log in logs]
+
+
+def page_of(run_id: str) -> str | None:
+    """Where a browser sees a run; None where the server has no pages."""
+    address = url_for("flow-run", obj_id=run_id)
+    if not address:
+        return None
+    try:
+        answer = httpx.get(address, timeout=PAGE_SECONDS, follow_redirects=True)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return None
+    is_page = answer.is_success and answer.headers.get("content-type", "").startswith("text/html")
+    return address if is_page else None
 
 
 def runs_of(deployment: str = STYLIZE) -> Runs:
@@ -96,7 +112,7 @@ def _run_state(state: State[Any] | None) -> RunState:
 
 
 @contextmanager
-def _named_errors() -> Iterator[None]:
+def named_errors() -> Iterator[None]:
     """The errors of the API client as ours, without credentials."""
     url = redacted(str(get_current_settings().api.url or "the Prefect server"))
     try:

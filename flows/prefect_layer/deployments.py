@@ -6,6 +6,9 @@ _HERE = Path(__file__).parent
 
 
 def deployments_file() -> Path:
-    """`prefect.yaml`, with `automations.yaml` beside it: package data of an installation, `deploy/` of a checkout."""
+    """`prefect.yaml`, with `automations.yaml` and `notifications.yaml` beside it.
+
+    Package data of an installation, `deploy/` of a checkout.
+    """
     packaged = _HERE / "deploy" / "prefect.yaml"
     return packaged if packaged.is_file() else _HERE.parents[1] / "deploy" / "prefect.yaml"

@@ -91,6 +91,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
         environment.pop(name, None)  # those of a client
     # Prefect makes it of its settings, which know nothing of the port that the command was given.
     environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
+    environment.setdefault("PREFECT_UI_URL", access.url.removesuffix("/api"))  # for links in what it sends
     # By default Prefect puts its pages among its own packages, which not every user may write to.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]

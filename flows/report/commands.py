@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from flows import storage
+from flows.manifest.given import NAME, STANDARD_INPUT
+from flows.output import Ledger
 from flows.records import RunRecord
 from flows.settings import RunSettings
 
@@ -22,13 +25,25 @@ def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({
 
 
 def run_command(run: RunRecord, output: str) -> str:
-    """Runs the manifest again as it was run, whatever was chosen at the command line included."""
+    """Runs the manifest again as it was run, whatever was chosen at the command line included; more may be added to it.
+
+    One that came on standard input is read from the copy in the output, where its relative addresses start from.
+    """
     defaults = RunSettings().model_dump(mode="json")
     settings = {name: value for name, value in run.settings.items() if value != defaults.get(name)}
-    words = ["nst", "run", run.manifest_uri, "--output", output]
+    is_piped = storage.name_of(run.manifest_uri) == NAME
+    words = ["nst", "run", STANDARD_INPUT if is_piped else run.manifest_uri, "--output", output]
     for name, value in (run.options.model_dump(mode="json", exclude_defaults=True) | settings).items():
         words += _option(name, value)
-    return shlex.join(words)
+    return _piped(run, output, shlex.join(words)) if is_piped else shlex.join(words)
+
+
+def _piped(run: RunRecord, output: str, command: str) -> str:
+    kept = Ledger(output).manifest_address(run.run_id)
+    before = f"cd {shlex.quote(storage.parent_of(run.manifest_uri))} && "
+    if storage.is_s3(kept):
+        return f"{before}aws s3 cp {shlex.quote(kept)} - | {command}"
+    return f"{before}< {shlex.quote(kept)} {command}"
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -5,8 +5,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from flows import storage
+from flows.errors import StorageError
 from flows.output import Ledger, Outcome, Row, latest_manifest, outcomes
-from flows.records import Manifest, RunRecord, Status
+from flows.records import Manifest, RunCosts, RunRecord, RunSummary, Status
 from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
@@ -14,10 +18,8 @@ LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
 
 DISTANCES = ("content_distance", "style_distance")
 
-_OUTPUT = re.compile(r"images/[A-Za-z0-9._-]+")
-"""What a record's `output` looks like: nothing else is ever made a link or read."""
 _TIMELINE = re.compile(r"timelines/[A-Za-z0-9._-]+\.(gif|webp)")
-"""As `_OUTPUT`, of its `timeline`."""
+"""What a record's `timeline` looks like: nothing else is ever made a link or read."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Run:
     record: RunRecord
     pairs: tuple[Pair, ...]
     extra_columns: tuple[str, ...]
+    costs: RunCosts | None = None
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -93,7 +96,17 @@ def gather(output: str) -> Run:
 
 def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Outcome]) -> Run:
     """A run of an output, of what became of its rows."""
-    return Run(output, record, tuple(map(_pair, rows)), manifest.extra_columns)
+    pairs = tuple(map(_pair, rows))
+    return Run(output, record, pairs, manifest.extra_columns, _costs(output, record.run_id))
+
+
+def _costs(output: str, run_id: str) -> RunCosts | None:
+    """What the run took, where its summary is there; a run that was killed has none."""
+    try:
+        summary = RunSummary.model_validate_json(storage.read(storage.join(output, "summary.json")))
+    except (StorageError, ValidationError):
+        return None
+    return summary.costs if summary.run_id == run_id else None
 
 
 def _pair(outcome: Outcome) -> Pair:
@@ -102,6 +115,5 @@ def _pair(outcome: Outcome) -> Pair:
         return Pair(row, None, None, None, None)
     if done is None:
         return Pair(row, spec.content, spec.style, None, spec.options)
-    output = done.output if _OUTPUT.fullmatch(done.output) else None
     timeline = done.timeline if _TIMELINE.fullmatch(done.timeline) else None
-    return Pair(row, spec.content, spec.style, output, done.options, done.notes, done.history, timeline)
+    return Pair(row, spec.content, spec.style, outcome.image, done.options, done.notes, done.history, timeline)

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from flows import storage
-from flows.records import OTHER_PICTURES, LossSample, Status
+from flows.costs.words import by_style_in_words, costs_in_words
+from flows.records import OTHER_PICTURES, LossSample, RunCosts, Status
 from flows.report.commands import retry_command, run_command
 from flows.report.curves import thinned
 from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
@@ -128,9 +129,14 @@ def settings_of(run: Run) -> list[tuple[str, str]]:
         ("Backbone", ", ".join(run.backbones)),
         ("Weights sha256", ", ".join(weights)),
         ("Engine", ", ".join(engines)),
+        *([] if run.costs is None else _costs(run.costs)),
         ("Options of the run", in_words(chosen) or "the defaults"),
         ("This page", f"engine {__version__}, Pillow {metadata.version('pillow')}, Python {platform.python_version()}"),
     ]
+
+
+def _costs(costs: RunCosts) -> list[tuple[str, str]]:
+    return [("What it took", costs_in_words(costs)), ("By style", by_style_in_words(costs))]
 
 
 def differing_options(options: StylizeOptions | None, base: StylizeOptions) -> dict[str, Any]:
@@ -162,6 +168,8 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
         tiles.append((f"{statistics.median(losses):.4g}", "median total loss"))
     if seconds:
         tiles.append((f"{sum(seconds) / len(seconds):.3g} s", "per pair on the device"))
+    if run.costs is not None:
+        tiles.append((f"{run.costs.pairs_per_hour:.3g}", "pairs per hour"))
     return tiles
 
 

@@ -95,8 +95,8 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
     """
     limits.check_readable(wanted.address)
     as_wanted = WantedPicture(enough_px=2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
-    with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, limits.readable) as data, _DECODERS:
-        picture = decode(data, storage.name_of(wanted.address), as_wanted).picture
+    with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, limits.readable) as file, _DECODERS:
+        picture = decode(file.data, storage.name_of(wanted.address), as_wanted).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture
 

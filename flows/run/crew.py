@@ -14,6 +14,7 @@ from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
 from flows.worker.messages import Hear, LeftPending, Message
+from nst_core.options import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,6 @@ class Crew:
     _error: BaseException | None = None
 
     def __post_init__(self) -> None:
-        settings = self.run.request.settings
-        self._patience = Patience(settings.pair_timeout_seconds, settings.stall_seconds)
         self._waiting = BatchQueue(self.run.plan.batches)
 
     def next_batch(self) -> str | None:
@@ -86,7 +85,7 @@ class Crew:
                 raise CredentialsExpired(message.error)
 
         try:
-            carry_out(batch, self.run.job, worker, on_message, self._patience)
+            carry_out(batch, self.run.job, worker, on_message, self._patience_with(batch))
         except PoolStopped:  # the run is ending and says so
             logger.debug("%s: interrupted", name)
         except Exception as error:
@@ -94,6 +93,12 @@ class Crew:
             self.pool.stop()
             raise
         return tally
+
+    def _patience_with(self, batch: Batch) -> Patience:
+        """Of a poster a single evaluation, or the encoding of its style, may take longer than all of another pair."""
+        settings, size_px = self.run.request.settings, batch.pairs[0].spec.options.size_px
+        larger = max(1.0, (size_px / BY_SIZE_ABOVE_PX) ** 2)
+        return Patience(settings.pair_timeout_seconds, larger * settings.stall_seconds)
 
     def give_back(self, name: str) -> None:
         """Let other batches have the worker of this one, however it ended."""

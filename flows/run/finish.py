@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass
 
 from flows import storage
+from flows.costs.spent import Spent
 from flows.errors import CredentialsExpired, OutputError, StorageError
 from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
+from nst_core.allowance import usable_cpus
 from nst_core.errors import NstError
 
 
@@ -61,11 +63,14 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
         OutputError: if the rows do not add up to the manifest's: nothing may be lost.
     """
     output, number = run.job.output, len(run.request.manifest.pairs) + len(run.request.manifest.rejected)
-    rows, kept = _read_once(run, keeps_records=number <= most_kept)
+    spent = Spent(run.means.devices[0].startswith("cuda"), run.means.threads or usable_cpus())
+    rows, kept = _read_once(run, spent, keeps_records=number <= most_kept)
     if len(rows) != number:
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
-    summary = _summary(run, rows, write_tables(rows, output))
+    summary = _summary(run, rows, write_tables(rows, output), spent)
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
+    if run.job.stub is None and run.request.settings.runner != "ray":  # whose machines are others
+        spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
     taken_on = {pair.spec.pair_id for pair in run.plan.todo}
@@ -90,7 +95,7 @@ def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
             continue  # the row's own line in the log has said it
 
 
-def _read_once(run: PreparedRun, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
+def _read_once(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
     """The table's rows; on the way, each record's history goes into its table, and the record is let go or kept."""
     ledger = Ledger(run.job.output)
     index = ledger.index()
@@ -100,13 +105,16 @@ def _read_once(run: PreparedRun, *, keeps_records: bool) -> tuple[list[Row], tup
         rows.append(outcome.row)
         if outcome.record is not None:
             histories.add(outcome.record)
+            if outcome.record.run_id == run.record.run_id:
+                spent.add(outcome.record)
         if keeps_records:
             kept.append(outcome)
     histories.write(run.job.output)
     return rows, tuple(kept)  # the index ends here: it has the text of every record
 
 
-def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str]) -> RunSummary:
+def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str], spent: Spent) -> RunSummary:
+    seconds = round(time.monotonic() - run.began, 3)
     now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
     return RunSummary(
         run_id=run.record.run_id,
@@ -116,7 +124,7 @@ def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str]) -> RunS
         **counts(rows),
         done_before=len(run.plan.done),
         stylized_now=len(now),
-        seconds=round(time.monotonic() - run.began, 3),
+        seconds=seconds,
         seconds_per_pair=round(sum(row["seconds"] for row in now) / len(now), 3) if now else None,
         device=run.record.device,
         precision=run.record.precision,
@@ -124,6 +132,7 @@ def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str]) -> RunS
         results_csv=tables[0],
         results_parquet=tables[1],
         storage_notes=tuple(storage.shortfalls(run.job.output)),
+        costs=spent.costs(seconds),
     )
 
 

@@ -19,22 +19,26 @@ from typing import Protocol, TypeVar
 from flows.errors import CredentialsExpired, StorageError
 from flows.storage import addresses, local, mounts, s3
 from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
-from flows.storage.entries import Entry
+from flows.storage.entries import Entry, Fetched
 from flows.storage.places import Places, guarded
 
 __all__ = [
     "Entry",
+    "Fetched",
     "Places",
     "absolute",
     "check",
+    "copy",
     "create",
     "each",
     "entries",
+    "fetch",
     "guarded",
     "identities",
     "identity",
     "is_s3",
     "join",
+    "link",
     "name_of",
     "names",
     "parent_of",
@@ -62,11 +66,13 @@ class _Files(Protocol):
     def read(
         self, address: str, max_bytes: int | None, seconds: float | None = None, within: Places | None = None, /
     ) -> bytes: ...
+    def fetch(self, address: str, identity: str, max_bytes: int | None, within: Places | None = None, /) -> Fetched: ...
     def read_with_version(self, address: str) -> tuple[bytes, str]: ...
     def swap(self, address: str, version: str, data: bytes) -> bool: ...
     def create(self, address: str, data: bytes) -> bool: ...
     def replace(self, address: str, data: bytes) -> None: ...
     def replace_by(self, address: str, path: str) -> None: ...
+    def copy(self, source: str, target: str, within: Places | None = None, /) -> None: ...
     def remove(self, address: str) -> None: ...
     def entries(self, folder: str) -> list[Entry]: ...
     def tree(self, folder: str) -> list[Entry]: ...
@@ -77,7 +83,7 @@ class _Files(Protocol):
 def read(
     address: str, max_bytes: int | None = None, *, seconds: float | None = None, within: Places | None = None
 ) -> bytes:
-    """The bytes of a file.
+    """The bytes of a file; of an object with `Content-Encoding: gzip`, what was there before.
 
     Args:
         address: of the file.
@@ -87,9 +93,22 @@ def read(
 
     Raises:
         NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
-        TooLarge: if it holds more than `max_bytes`; no more than that is read.
+        TooLarge: if it holds more than `max_bytes`, stored or decoded; no more than that is read.
+        Archived, NotDecoded: of an object on S3.
     """
     return _files(address).read(address, max_bytes, seconds, within)
+
+
+def fetch(address: str, identity: str, max_bytes: int | None = None, *, within: Places | None = None) -> Fetched:
+    """A file's bytes with what tells them from others: what was read is what is told of, whoever replaces it meanwhile.
+
+    Where the file was replaced since it had that `identity`, and S3 has kept the version that did, that one is read; a
+    file that was removed stays so. Elsewhere the identity that comes back is another.
+
+    Raises:
+        As `read`.
+    """
+    return _files(address).fetch(address, identity, max_bytes, within)
 
 
 def read_with_version(address: str) -> tuple[bytes, str]:
@@ -120,6 +139,34 @@ def replace_by(address: str, path: str) -> None:
     _files(address).replace_by(address, path)
 
 
+def copy(source: str, target: str, within: Places | None = None) -> None:
+    """Write a copy of a file, whole, in place of what may be there; within S3 its bytes do not come here.
+
+    A local source has to be `within` those places.
+
+    Raises:
+        NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
+    """
+    files, source_files = _files(target), _files(source)
+    if is_s3(source) and not is_s3(target):
+        local.replace(target, s3.read(source, None))
+    elif is_s3(target) and not is_s3(source):
+        with local.opened_to_read(source, within) as path:
+            s3.replace_by(target, path)
+    else:
+        assert files is source_files
+        files.copy(source, target, within)
+
+
+def link(source: str, target: str, within: Places | None = None) -> bool:
+    """Give a local file a second name, in place of what may have that; False where the file system cannot do it.
+
+    Raises:
+        NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
+    """
+    return local.link(source, target, within)
+
+
 def remove(address: str) -> None:
     """Remove a file; nothing happens if there is none."""
     _files(address).remove(address)
@@ -148,7 +195,8 @@ def temporary_files(output: str) -> list[tuple[str, Entry]]:
 def identity(address: str, within: Places | None = None) -> str | None:
     """What tells one content of a file from another; None if there is no such file.
 
-    `sha256:...` for local files, or size and time where they have more than a gigabyte; the ETag and the size on S3.
+    `sha256:...` for local files, or size and time where they have more than a gigabyte; on S3 the ETag and the size of
+    what is stored, whatever its `Content-Encoding`.
     Local ones have to be `within` those places.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
-from flows.storage.entries import Entry
+from flows.storage.entries import Entry, Fetched
 from flows.storage.folders import made, opened
 from flows.storage.local_errors import named, named_in_writing
 from flows.storage.only_files import opened_file
@@ -42,6 +42,13 @@ def read(address: str, max_bytes: int | None, _seconds: float | None = None, wit
     if max_bytes is not None and len(data) > max_bytes:
         raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
     return data
+
+
+def fetch(address: str, _identity: str, max_bytes: int | None, within: Places | None = None) -> Fetched:
+    """See `flows.storage.fetch`."""
+    data = read(address, max_bytes, within=within)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Fetched(data, sha256, f"sha256:{sha256}" if len(data) <= HASHED_BYTES else identity(address, within) or "")
 
 
 def create(address: str, data: bytes) -> bool:
@@ -75,6 +82,40 @@ def replace_by(address: str, path: str) -> None:
     """See `flows.storage.replace_by`."""
     with open(path, "rb") as source, _written_beside(address, source) as (folder, temporary):
         mounts.put(folder, temporary, os.path.basename(address))
+
+
+def copy(source: str, target: str, within: Places | None = None) -> None:
+    """See `flows.storage.copy`."""
+    with named(source), opened_file(source) as file:
+        check_read(file.fileno(), source, within)
+        with _written_beside(target, file) as (folder, temporary):
+            mounts.put(folder, temporary, os.path.basename(target))
+
+
+def link(source: str, target: str, within: Places | None = None) -> bool:
+    """See `flows.storage.link`: linked beside its place, then moved there."""
+    temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
+    with opened_to_read(source, within), named_in_writing(target), made(os.path.dirname(target)) as folder:
+        try:
+            os.link(source, temporary, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno not in mounts.CANNOT_LINK:
+                raise
+            return False
+        try:
+            mounts.put(folder, temporary, os.path.basename(target))
+        finally:
+            with suppress(OSError):  # moved, unless it was the same file already
+                os.unlink(temporary, dir_fd=folder)
+    return True
+
+
+@contextmanager
+def opened_to_read(address: str, within: Places | None = None) -> Iterator[str]:
+    """A path that leads to a file which may be read, for as long as the block lasts."""
+    with named(address), opened_file(address) as file:
+        check_read(file.fileno(), address, within)
+        yield address
 
 
 def remove(address: str) -> None:

@@ -25,6 +25,7 @@ from nst_core.recipes import RECIPES
 from nst_core.runtime import prepare_process
 from nst_core.styles import StyleImage
 from nst_core.stylize import StylizeRequest
+from nst_core.tiles import EXACT_PIXELS
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
@@ -50,7 +51,9 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     with named(spec.style):
         if options.colors == "style":
             size = _shape_for(styles, loaded.size, options)
-            style = _encoded_style(styles, size, _target_options(options), backbone, colours)
+            is_large = size[0] * size[1] > EXACT_PIXELS
+            encoded = _encoded_large_style if is_large else _encoded_style
+            style = encoded(styles, size, _target_options(options), backbone, colours)
         else:  # it depends on the content
             style = _style(styles, loaded.size, options, backbone, colours, content)
     mask, protect, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "protect", "init_image"))
@@ -109,6 +112,10 @@ def _encoded_style(
     colours: RegionColours | None,
 ) -> StyleImage:
     return _style(styles, pastiche, options, backbone, colours)
+
+
+_encoded_large_style = functools.lru_cache(maxsize=1)(_encoded_style.__wrapped__)
+"""Of a poster a style's picture takes a gigabyte of the memory that its optimisation wants."""
 
 
 def _style(

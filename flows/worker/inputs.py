@@ -1,7 +1,6 @@
 """A pair's pictures: read, checked against what was planned, decoded, the content at the pastiche's size."""
 
 import functools
-import hashlib
 import math
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +31,7 @@ class Input:
     Attributes:
         alpha: its transparency, mode L and of its size, where its pair keeps that; None where it is opaque.
         origin: what may be carried on of its file.
+        version_id: of the object that it was read from, where S3 keeps versions.
     """
 
     sha256: str
@@ -39,6 +39,7 @@ class Input:
     notes: tuple[str, ...] = field(compare=False)
     alpha: Image.Image | None = field(default=None, compare=False, repr=False)
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
+    version_id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,10 @@ def read_input(
         StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
     """
     try:
-        with picture_bytes(address, min(max_bytes, MAX_BYTES), within) as data:
-            sha256 = hashlib.sha256(data).hexdigest()
-            now = f"sha256:{sha256}" if identity.startswith("sha256:") else storage.identity(address)
-            if now != identity:
+        with picture_bytes(address, min(max_bytes, MAX_BYTES), within, identity) as found:
+            if found.identity != identity:
                 raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-            decoded = decode(data, address, wanted)
+            decoded, sha256, version_id = decode(found.data, address, wanted), found.sha256, found.version_id
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except (NotAFile, TooLarge) as error:
@@ -148,7 +147,7 @@ def read_input(
         raise BadImage(address, reason, f"{str(error).removeprefix(f'{address}: ')}. {advice}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error
-    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin)
+    return Input(sha256, decoded.picture, decoded.notes, decoded.alpha, decoded.origin, version_id)
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)

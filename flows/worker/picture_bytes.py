@@ -15,19 +15,23 @@ _one_large = threading.Lock()
 
 
 @contextmanager
-def picture_bytes(address: str, max_bytes: int, within: storage.Places | None = None) -> Iterator[bytes]:
-    """The bytes of a file; a large one is held for as long as the block lasts, and no other one beside it.
+def picture_bytes(
+    address: str, max_bytes: int, within: storage.Places | None = None, identity: str = ""
+) -> Iterator[storage.Fetched]:
+    """A file as `storage.fetch` has it; a large one is held as long as the block lasts, and no other one beside it.
+
+    Whoever does not know its `identity` gets what is there now.
 
     Raises:
-        StorageError: as `storage.read`.
+        StorageError: as `storage.fetch`.
     """
     try:
-        data = storage.read(address, min(max_bytes, USUAL_BYTES), within=within)
+        found = storage.fetch(address, identity, min(max_bytes, USUAL_BYTES), within=within)
     except TooLarge:
         if max_bytes <= USUAL_BYTES:
             raise
     else:
-        yield data
+        yield found
         return
     with _one_large:
-        yield storage.read(address, max_bytes, within=within)
+        yield storage.fetch(address, identity, max_bytes, within=within)

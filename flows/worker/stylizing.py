@@ -17,6 +17,7 @@ from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
+from nst_core.memory import check_fits
 from nst_core.optimize import OnStep
 from nst_core.pixels import from_array, to_array, to_picture
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
@@ -54,6 +55,7 @@ def stylize_chunk(
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
+        check_fits(*size, backbone)  # before the style is encoded, which of a poster takes minutes
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
         except OutOfMemory as error:
@@ -62,7 +64,7 @@ def stylize_chunk(
             reason = str(error)
         # Outside of the except block, which keeps the tensors of the failed try alive.
         logger.warning("%s: trying again in as little memory as there can be: %s", pairs[0].pair.spec.pair_id, reason)
-        return _stylize_at_once(pairs, style, job, backbone, on_step, frugal=True)
+        return _stylize_at_once(pairs, style, job, backbone, on_step, free=0)
 
     def on_failure(pairs: int, error: Exception) -> None:
         logger.warning("%d pairs of %d x %d px at once failed, trying them in two halves: %s", pairs, *size, error)
@@ -112,14 +114,14 @@ def _stylize_at_once(
     backbone: Backbone,
     on_step: OnStep | None,
     *,
-    frugal: bool = False,
+    free: int | None = None,
 ) -> list[Stylized | Exception]:
     first = pairs[0]
     began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
-        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), frugal=frugal)
+        results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
     turn = _Turn(started_at, (time.monotonic() - began) / len(pairs), histories, timelines)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)

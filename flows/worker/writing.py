@@ -37,6 +37,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
     pair, content = stylized.loaded.pair, stylized.loaded.content
     options, losses = pair.spec.options, stylized.losses
     others = {**dict(style.by_column[1:]), **stylized.loaded.others}
+    pictures = {"content": content, "style": style.first, **others}
     height, width = stylized.levels.shape[:2]
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -82,6 +83,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
         quality=options.quality,
         others=pair.spec.others,
         others_sha256={column: one.sha256 for column, one in others.items()},
+        versions={column: one.version_id for column, one in pictures.items() if one.version_id},
         history=stylized.history,
         timeline=timeline.output,
         timeline_sha256=timeline.sha256,

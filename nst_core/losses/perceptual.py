@@ -42,6 +42,9 @@ ContentTarget = dict[str, Tensor]
 SMALLEST_MAGNITUDE = 1e-12
 """Below this a target is nothing but zeros, and dividing by it would give infinity."""
 
+MEAN_AT_ONCE = 1 << 25
+"""Features of a content target that are squared at once: those of 2048 x 2048 px at relu4_2."""
+
 COMPARISONS: dict[str, StyleComparison] = {"gram": GramComparison(), "moments": MomentsComparison()}
 """By the recipes' word for it."""
 
@@ -140,8 +143,7 @@ class PerceptualLoss:
         assert options.style_layer_weights is not None, "options must be resolved"
         self.layer_weights = dict(zip(options.style_layers, options.style_layer_weights, strict=True))
         self.content_magnitudes = {
-            layer: target.square().flatten(1).mean(dim=1).clamp_min(SMALLEST_MAGNITUDE)
-            for layer, target in content.items()
+            layer: _mean_square(target).clamp_min(SMALLEST_MAGNITUDE) for layer, target in content.items()
         }
         self.style_distances = {layer: self.comparison.distance_from(target) for layer, target in style.items()}
 
@@ -179,6 +181,8 @@ class PerceptualLoss:
 
     def keep(self, index: Tensor) -> "PerceptualLoss":
         """The loss of some of the batch's pastiches, in the order of `index`."""
+        if len(index) == 1 and all(len(target) == 1 for target in self.content.values()):
+            return self
         content = {layer: target[index] for layer, target in self.content.items()}
         style = {layer: one if one.shape[0] == 1 else one[index] for layer, one in self.style.items()}
         regions = None if self.regions is None else self.regions.keep(index)
@@ -256,6 +260,14 @@ class PerceptualLoss:
 
 def _read_nothing(tile: Tile, layer: str, features: Tensor) -> None:
     """For a pass that is made for its gradient."""
+
+
+def _mean_square(target: Tensor) -> Tensor:
+    """Of features, shape (N, C, H, W): shape (N,)."""
+    if target.shape[1:].numel() <= MEAN_AT_ONCE:
+        return target.square().flatten(1).mean(dim=1)
+    of_channels = [one.square().flatten(1).mean(dim=1) for one in target.unbind(dim=1)]
+    return torch.stack(of_channels).mean(dim=0)
 
 
 def _weighted(weight: float | None, loss: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nst_core.errors import ShapeError
+from nst_core.strips import strips
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -26,18 +27,27 @@ def total_variation(image: Tensor) -> Tensor:
     """
     if image.dim() != 4 or min(image.shape[2:]) < 2:
         raise ShapeError(f"expected an image of shape (N, C, H, W) with H and W at least 2, got {tuple(image.shape)}")
-    across = image.diff(dim=3).abs().mean(dim=(1, 2, 3))
-    down = image.diff(dim=2).abs().mean(dim=(1, 2, 3))
+    height, width = image.shape[2:]
+    across, down = image.new_zeros(image.shape[0]), image.new_zeros(image.shape[0])
+    for rows in strips(height, width):
+        differences = image[:, :, rows].diff(dim=3)
+        across = across + differences.abs().mean(dim=(1, 2, 3)) * (differences.shape[2] / height)
+        with_next = image[:, :, rows.start : rows.stop + 1].diff(dim=2)
+        if with_next.numel():
+            down = down + with_next.abs().mean(dim=(1, 2, 3)) * (with_next.shape[2] / (height - 1))
     return across + down
 
 
 def total_variation_gradient(image: Tensor) -> Tensor:
     """Gradient of `total_variation`, shape (N, C, H, W); 0 where neighbours are equal."""
     gradient = torch.zeros_like(image)
-    for dim in (2, 3):
-        differences = image.diff(dim=dim)
-        signs = differences.sign() / differences[0].numel()
-        last = image.shape[dim] - 1
-        gradient.narrow(dim, 1, last).add_(signs)
-        gradient.narrow(dim, 0, last).sub_(signs)
+    channels, height, width = image.shape[1:]
+    differences = {2: channels * (height - 1) * width, 3: channels * height * (width - 1)}
+    for rows in strips(height, width):
+        # A row down has one difference with the strip, which the strip adds to both.
+        for dim, stop in ((2, rows.stop + 1), (3, rows.stop)):
+            part, of_part = image[:, :, rows.start : stop], gradient[:, :, rows.start : stop]
+            signs = part.diff(dim=dim).sign() / differences[dim]
+            of_part.narrow(dim, 1, signs.shape[dim]).add_(signs)
+            of_part.narrow(dim, 0, signs.shape[dim]).sub_(signs)
     return gradient

@@ -5,13 +5,15 @@
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
-from nst_core.optimizers.bands import Bands
+from nst_core.optimizers.bands import WHOLE_UP_TO, Bands
+from nst_core.strips import by_strips
 
 
 def within_range(image: Tensor) -> Tensor:
@@ -38,7 +40,10 @@ class Coordinates(Protocol):
         """Images of coordinates."""
 
     def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient with respect to coordinates, given their image and the gradient with respect to it."""
+        """The gradient with respect to coordinates, given their image and the gradient with respect to it.
+
+        The memory of that gradient may be used.
+        """
 
 
 MARGIN = 0.1
@@ -86,29 +91,62 @@ class FourierBox:
         self.scale = weights / mean_square.sqrt() / self.copies.sqrt()
         # No frequency is above 0.75: half a cycle per pixel down and across.
         octaves = math.floor(math.log2(max(1.0, 0.75 * max(height, width)))) + 1
-        octave = (frequency / frequency.min()).log2().long()
+        octave = (frequency / frequency.min()).log2().to(torch.uint8)
         self.bands = Bands(octave.flatten(), octaves, planes=3, parts=2)
 
     def encode(self, image: Tensor) -> Tensor:
         """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
-        inside = ((image + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
-        spectrum = torch.fft.rfft2(_turned(self.axes, inside.logit()), norm="ortho") / self.scale
-        return torch.view_as_real(spectrum).flatten(1).contiguous()
+
+        def unsqueezed(part: Tensor) -> Tensor:
+            inside = ((part + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
+            return _turned(self.axes, inside.logit())
+
+        return self._spectrum(by_strips(unsqueezed, image), lambda spectrum: spectrum / self.scale)
 
     def decode(self, point: Tensor) -> Tensor:
         """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
-        spectrum = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2)) * self.scale
-        z = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
-        squeezed = _turned(self.axes.T, z).sigmoid()
-        image: Tensor = (1.0 + 2.0 * MARGIN) * squeezed - MARGIN
-        return image
+        coefficients = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2))
+        if len(self._planes) == 1:
+            z = self._inverse(coefficients)
+        else:
+            z = point.new_empty(point.shape[0], 3, self.height, self.width)
+            for plane in self._planes:
+                z[:, plane] = self._inverse(coefficients[:, plane])
+
+        def squeezed(part: Tensor) -> Tensor:
+            return (1.0 + 2.0 * MARGIN) * _turned(self.axes.T, part).sigmoid() - MARGIN
+
+        return by_strips(squeezed, z, out=z)
 
     def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
         """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
-        # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
-        slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
-        spectrum = torch.fft.rfft2(_turned(self.axes, gradient * slope), norm="ortho") * (self.copies * self.scale)
-        return torch.view_as_real(spectrum).flatten(1)
+
+        def turned(image: Tensor, gradient: Tensor) -> Tensor:
+            # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
+            slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
+            return _turned(self.axes, gradient * slope)
+
+        of_z = by_strips(turned, image, gradient, out=gradient)
+        return self._spectrum(of_z, lambda spectrum: spectrum * (self.copies * self.scale))
+
+    @property
+    def _planes(self) -> tuple[slice, ...]:
+        """Axes whose Fourier transforms are made at once: all three, or of a large picture one after the other."""
+        whole = 3 * self.height * self.width <= WHOLE_UP_TO
+        return (slice(None),) if whole else tuple(slice(axis, axis + 1) for axis in range(3))
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
+        z: Tensor = torch.fft.irfft2(coefficients * self.scale, s=(self.height, self.width), norm="ortho")
+        return z
+
+    def _spectrum(self, z: Tensor, weighted: Callable[[Tensor], Tensor]) -> Tensor:
+        """Weighted Fourier coefficients as a row of coordinates."""
+        if len(self._planes) == 1:
+            return torch.view_as_real(weighted(torch.fft.rfft2(z, norm="ortho"))).flatten(1).contiguous()
+        row = z.new_empty(z.shape[0], 3, *self.scale.shape, 2)
+        for plane in self._planes:
+            row[:, plane] = torch.view_as_real(weighted(torch.fft.rfft2(z[:, plane], norm="ortho")))
+        return row.flatten(1)
 
 
 def _turned(axes: Tensor, image: Tensor) -> Tensor:

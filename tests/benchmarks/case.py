@@ -48,12 +48,15 @@ def main() -> None:
     )
     requests = _requests(arguments.size, arguments.batch, options.resolved(), backbone)
     before = _memory_now(arguments.device)
+    free = 0 if arguments.frugal else None
     began = time.perf_counter()
-    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, arguments.frugal)
+    _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, free)
     warm_up_seconds = time.perf_counter() - began
     # A call's targets and fp32 losses cost the same whatever the number of evaluations: two runs tell them apart.
-    short = _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations // 2), backbone, arguments.frugal)
-    runs = [_run(requests, arguments.evaluations, backbone, arguments.frugal) for _ in range(arguments.repeats)]
+    short = _run(
+        requests, min(WARM_UP_EVALUATIONS, arguments.evaluations // 2), backbone, 0 if arguments.frugal else None
+    )
+    runs = [_run(requests, arguments.evaluations, backbone, free) for _ in range(arguments.repeats)]
     outcome = {
         "wall_seconds": [run.wall_seconds for run in runs],
         "seconds_per_evaluation": [
@@ -92,13 +95,13 @@ def _requests(size_px: int, batch: int, options: StylizeOptions, backbone: Backb
     return [StylizeRequest(content, style, options) for content in contents_of_size(size_px, batch)]
 
 
-def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone, frugal: bool) -> Run:
+def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone, free: int | None) -> Run:
     """From tensors on the host to tensors on the host, so that no work on a GPU is left running."""
     # The first evaluation, of the content image itself, is not a step.
     options = requests[0].options.model_copy(update={"steps": max(1, evaluations - 1)})
     batch = [StylizeRequest(request.content, request.style, options) for request in requests]
     began = time.perf_counter()
-    results = stylize(batch, backbone, frugal=frugal)
+    results = stylize(batch, backbone, free=free)
     wall_seconds = time.perf_counter() - began
     failed = [result for result in results if not isinstance(result, StylizeResult)]
     if failed:

@@ -217,6 +217,23 @@ def _quality(content: Content) -> list[str]:
     return _markdown(head, lines)
 
 
+def _memory(content: Content) -> list[str]:
+    head = ("px", "precision", "plan", "predicted GB", "measured GB", "predicted over measured", "s per evaluation")
+    rows = [
+        [
+            str(row["size_px"]),
+            row["precision"],
+            row["plan"],
+            _number(row["predicted_bytes"] / 1e9),
+            _number(row["peak_memory_bytes"] / 1e9),
+            f"{row['predicted_bytes'] / row['peak_memory_bytes']:.2f}",
+            _number(row["seconds_per_evaluation"]),
+        ]
+        for row in content["rows"]
+    ]
+    return _markdown(head, rows)
+
+
 def _rows(content: Content) -> list[str]:
     head = ("what", "how many", "s", "each", "per second", "memory each")
     return _markdown(head, [_row_cells(row) for row in content["rows"]])
@@ -238,6 +255,7 @@ _TABLES = {
     "peers": _peers,
     "bulk": _bulk,
     "scaling": _cases,
+    "memory": _memory,
     "evaluation": _evaluation,
     "gpu": _gpu,
     "workers": _workers,

@@ -283,6 +283,6 @@ def test_an_installation_has_its_deployments() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     home = Path(deployments.__file__).parent.relative_to(ROOT)
-    for name in ("prefect.yaml", "automations.yaml"):
+    for name in ("prefect.yaml", "automations.yaml", "notifications.yaml"):
         assert included[f"deploy/{name}"] == f"{home}/deploy/{name}"
         assert deployments.deployments_file().with_name(name).read_text() == (DEPLOY / name).read_text()

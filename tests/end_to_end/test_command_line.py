@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -40,3 +41,33 @@ def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_p
     assert (summary["rows"], summary["succeeded"]) == (6, 6)
     assert {frozenset(json.loads(tags)) for (tags,) in found} == {frozenset({"nst", "command-line"})}
     assert {tags for (tags,) in tasks} <= {"[]"}  # a tagged task asks the server for leave, and fails without one
+
+
+def test_a_run_from_standard_input_is_retried_from_its_output(nst_environment: dict[str, str], tmp_path: Path) -> None:
+    """What failed is done from the copy that the output keeps, from any folder, once its picture is there."""
+    images = QUICKSTART.parent / "images"
+    shutil.copy(images / "coffee.jpg", tmp_path / "c.jpg")
+    rows = "id,content,style\na,c.jpg,c.jpg\nb,late.jpg,c.jpg\n"
+    command = [sys.executable, "-m", "flows.cli"]
+    stub = ["--backbone", "stub", "--quiet"]
+    first = subprocess.run(
+        [*command, "run", "-", "--output", "out", *stub],
+        cwd=tmp_path,
+        env=nst_environment,
+        input=rows,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    shutil.copy(images / "coffee.jpg", tmp_path / "late.jpg")
+    again = subprocess.run(
+        [*command, "retry", str(tmp_path / "out"), "--quiet"],
+        cwd="/",
+        env=nst_environment | {"PYTHONPATH": str(QUICKSTART.parents[1])},
+        check=False,
+        timeout=300,
+    )
+
+    assert (first.returncode, again.returncode) == (3, 0)
+    assert json.loads((tmp_path / "out/summary.json").read_text())["succeeded"] == 2
+    assert "nst run - --output" in (tmp_path / "out/report.html").read_text()

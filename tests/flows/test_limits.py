@@ -361,3 +361,21 @@ def test_clusters_are_closed_unless_listed() -> None:
         listed.check_cluster("ray://other:10001")
     with pytest.raises(NotAllowed, match="no Ray cluster may be used here"):
         Limits(strict=True).check_cluster("auto")
+
+
+def test_places_on_s3_are_taken_in_every_spelling(limits_file: Callable[..., None]) -> None:
+    """And so is what lies below them; a key that only looks as if it did is elsewhere."""
+    limits_file('read = ["S3://studio/in/", "arn:aws:s3:::other", "https://third.s3.eu-west-1.amazonaws.com/a%23/"]')
+    readable = limits_in_force().readable
+
+    assert readable == ("s3://studio/in", "s3://other", "s3://third/a#")
+    for address, allowed in (
+        ("s3://studio/in/a?b.png", True),
+        ("s3://studio/in//a.png", True),
+        ("s3://studio//in/a.png", False),
+        ("s3://studio/in?/a.png", False),
+        ("s3://studio/in#a.png", False),
+        ("s3://third/a#/b", True),
+        ("s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/studio/in/a.png", False),
+    ):
+        assert is_within(address, readable) is allowed, address

@@ -462,7 +462,7 @@ def test_frugal_gives_the_same_in_less_memory(pairs: Pairs) -> None:
     backbone = dataclasses.replace(pairs.backbone, fast=noting)
     request = pairs.request(steps=4, **SMOOTH)
     (plain,) = stylize([request], backbone)
-    (frugal,) = stylize([request], backbone, frugal=True)
+    (frugal,) = stylize([request], backbone, free=0)
 
     assert noting.asked == [False, True]
     assert isinstance(plain, StylizeResult)
@@ -480,7 +480,7 @@ def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
         for history in (FEWEST_PAIRS_OF_HISTORY, HISTORY)
     )
 
-    (frugal,) = stylize([request], pairs.backbone, frugal=True)
+    (frugal,) = stylize([request], pairs.backbone, free=0)
 
     assert isinstance(frugal, StylizeResult)
     assert (frugal.pastiche - short).abs().max().item() < 1e-3 < (frugal.pastiche - usual).abs().max().item()

@@ -1,6 +1,7 @@
 """`nst serve`: server, schedules and runs of one machine from one command."""
 
 import json
+import re
 import stat
 import subprocess
 import sys
@@ -31,6 +32,10 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
     try:
         wait_for("all are served", lambda: "inbox/inbox" in (folder / "serve.log").read_text(), 90)
         submitted = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
+        queued = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32")
+        page = re.findall(rf"^watch:  (http://127.0.0.1:{port}/runs/flow-run/[0-9a-f-]+)$", queued.stdout, re.MULTILINE)
+        assert httpx.get(page[0]).headers["content-type"].startswith("text/html")
+        assert f"status: nst status {data}/mine" in queued.stdout.splitlines()
         access = folder / "runs" / "_service" / "access.json"
 
         assert submitted.returncode == 0, submitted.stderr

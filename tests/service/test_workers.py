@@ -52,24 +52,28 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     write_manifest(data / "mine.csv", ["a", "b"])
     mine = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait", "--json")
     assert mine.returncode == 0, mine.stderr
-    assert json.loads(mine.stdout)["state"] == "Completed"
+    told = json.loads(mine.stdout)
+    assert (told["state"], told["page"]) == ("Completed", None)  # this server was started without pages
+    assert (told["report"], told["status"]) == (f"{data}/mine/report.html", f"nst status {data}/mine")
+    assert "the server has no pages" in mine.stderr
+    assert (data / "mine" / "report.html").exists()
     assert "[2/2]" in mine.stderr  # the log of the run is shown
     assert nst("status", data / "mine").stdout.splitlines()[1] == "2 succeeded, 0 failed, 0 rejected, 0 pending"
 
-    wait_for("the broken manifest is answered", (inbox / "broken.rejected.json").exists, 60)
-    rejected = answer(inbox, "broken.rejected.json")
+    wait_for("the broken manifest is answered", (inbox / "broken.csv.rejected.json").exists, 60)
+    rejected = answer(inbox, "broken.csv.rejected.json")
     assert [row["row"] for row in rejected["bad_rows"]] == [3]
     assert [one["column"] for one in rejected["bad_rows"][0]["problems"]] == ["content", "steps", "id"]
-    finished = [inbox / "good.finished.json", inbox / "half.finished.json"]
+    finished = [inbox / "good.csv.finished.json", inbox / "half.csv.finished.json"]
     for _ in range(4):
         if not all(path.exists() for path in finished):
             prefect("deployment", "run", "inbox/inbox", "--watch")
     wait_for("both runs of the inbox are finished", lambda: all(path.exists() for path in finished), 90)
-    assert answer(inbox, "good.finished.json")["status"] == "succeeded"
-    half = answer(inbox, "half.finished.json")
+    assert answer(inbox, "good.csv.finished.json")["status"] == "succeeded"
+    half = answer(inbox, "half.csv.finished.json")
     assert (half["status"], half["succeeded"], half["failed"]) == ("some rows failed", 1, 1)
     assert [(row["pair_id"], row["error_kind"]) for row in half["problems"]] == [("missing", "not_found")]
-    assert half["run_id"] == answer(inbox, "half.accepted.json")["run_id"]
+    assert half["run_id"] == answer(inbox, "half.csv.accepted.json")["run_id"]
 
     # The missing picture comes, and what failed is done again.
     picture(inbox / "missing.png", 9)

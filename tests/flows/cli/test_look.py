@@ -20,7 +20,11 @@ def test_a_good_manifest_is_valid(pictures: None) -> None:
     """Every row can be stylized: exit code 0 and one line."""
     result = nst("validate", manifest())
 
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n"
+        "pairs.csv: 2 pairs at up to 64 px: time unknown until a first run on this machine\n",
+    )
 
 
 def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
@@ -42,6 +46,7 @@ def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
         f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
         f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
         "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
+        "pairs.csv: 1 pair at up to 64 px: time unknown until a first run on this machine",
     ]
 
 
@@ -82,6 +87,15 @@ def test_validate_prints_json_for_machines(pictures: None) -> None:
         "rows": 2,
         "valid": [{"row": 3, "id": "b"}],
         "problems": [{"row": 2, "reason": f"column 'content': there is no file {folder}/gone.png"}],
+        "estimate": {
+            "pairs": 1,
+            "largest_px": 64,
+            "seconds_at_least": None,
+            "seconds_likely": None,
+            "seconds_at_most": None,
+            "measured_by_pairs": 0,
+            "no_room": [],
+        },
     }
 
 
@@ -89,7 +103,7 @@ def test_validate_can_leave_the_files_alone() -> None:
     """With --no-files a manifest is checked where its pictures are not."""
     result = nst("validate", manifest(), "--no-files")
 
-    assert (result.exit_code, result.stdout) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized\n")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized")
 
 
 @pytest.mark.timeout(20)
@@ -184,3 +198,29 @@ def test_status_changes_nothing() -> None:
     nst("status", "out")
 
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == files
+
+
+def test_status_prints_the_rows_in_trouble_as_a_manifest() -> None:
+    """--failed --csv goes to a file that can be put right and run: exit code 0, and the count on stderr."""
+    result = nst("status", output_of_a_run("out", failures=True), "--failed", "--csv")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "id,content,style,size_px,steps,row,status,error_kind,error",
+        "dog,/in/cat.png,/in/waves.png,64,20,3,failed,bad_image,/in/cat.png: expected a whole PNG",
+        ",,/in/waves.png,64,20,4,rejected,manifest,"
+        "\"column 'content': expected a local path or s3://bucket/key, the cell is empty\"",
+    ]
+    assert result.stderr == "2 rows to put right or to run again\n"
+    Path("again.csv").write_text(result.stdout)
+    checked = nst("validate", "again.csv", "--no-files").stdout
+    assert "1 rows in order; 1 cannot be stylized" in checked
+
+
+def test_status_of_the_failed_names_all_of_them() -> None:
+    """--failed leaves the counts out and none of the rows."""
+    result = nst("status", output_of_a_run("out", failures=True), "--failed")
+
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["line 3 dog", "line 4"]
+    assert nst("status", "out", "--csv").exit_code == ExitCode.UNUSABLE
+    assert nst("status", "out", "--csv", "--failed", "--json").exit_code == ExitCode.UNUSABLE

@@ -19,7 +19,7 @@ def old_file(folder: Path, name: str, text: str = "a\n") -> Path:
 
 
 def names(folder: Path | str, settle_seconds: float = 0.2, known: tuple[str, ...] = ()) -> list[str]:
-    found = arrived(str(folder), ".csv", lambda entry: entry.name in known, settle_seconds)
+    found = arrived(str(folder), lambda entry: entry.name.endswith(".csv") and entry.name not in known, settle_seconds)
     return [entry.name for entry in found]
 
 

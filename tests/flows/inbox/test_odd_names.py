@@ -14,7 +14,8 @@ from inbox_runs import BookOfRuns, limits_for
 
 from flows import storage
 from flows.inbox import Inbox, Visit, visit
-from flows.inbox.files import InboxFiles, answer_stem
+from flows.inbox.files import InboxFiles
+from flows.inbox.names import answers_name
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\n"
 ODD = (
@@ -104,7 +105,7 @@ def test_an_answer_that_cannot_be_written_is_told_once(folder: Folder, caplog: p
     """Where a folder has the answer's name, log and visit say what it would have said; the run goes on to its end."""
     folder.drop("bad.csv", b"id|content|style\n")
     folder.drop("good.csv")
-    for name in ("bad.rejected.json", "good.accepted.json", "good.finished.json"):
+    for name in ("bad.csv.rejected.json", "good.csv.accepted.json", "good.csv.finished.json"):
         (folder.place / name).mkdir()
     first = folder.visit()
     folder.book.carry_out(*folder.book.asked)
@@ -142,7 +143,7 @@ def test_a_file_that_may_not_be_read_is_answered_once(folder: Folder, monkeypatc
     before_opening(monkeypatch, "secret.csv", closed)
 
     assert (folder.visit(), folder.visit()) == (Visit(rejected=["secret.csv"]), Visit())
-    assert "drop it again" in json.loads((folder.place / "secret.rejected.json").read_bytes())["reason"]
+    assert "drop it again" in json.loads((folder.place / "secret.csv.rejected.json").read_bytes())["reason"]
 
 
 def test_a_file_that_is_gone_before_it_is_read_is_no_manifest(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +179,10 @@ def test_a_claim_of_an_earlier_version_is_brought_to_its_end(folder: Folder) -> 
 
 def test_answers_have_names_of_their_own() -> None:
     """Two odd names that read alike have two answers; on S3 what no key takes is left out too."""
-    stems = [answer_stem("/in", f"a{letter}b.csv") for letter in "\u200b\u202e\x01\udce9"]
+    stems = [answers_name("/in", f"a{letter}b.csv") for letter in "\u200b\u202e\x01\udce9"]
 
     assert len(set(stems)) == len(stems)
     assert all(stem.startswith("a-b-") for stem in stems)
-    assert (answer_stem("/in", "what?.csv"), answer_stem("/in", "M\u00e4rz.csv")) == ("what?", "M\u00e4rz")
-    assert answer_stem("s3://bucket/in", "what?.csv").startswith("what-")
-    assert len(answer_stem("/in", "x" * 251 + ".csv")) < 100
+    assert (answers_name("/in", "what?.csv"), answers_name("/in", "M\u00e4rz.csv")) == ("what?.csv", "M\u00e4rz.csv")
+    assert answers_name("s3://bucket/in", "what?.csv").startswith("what-")
+    assert len(answers_name("/in", "x" * 251 + ".csv")) < 100

@@ -1,5 +1,7 @@
 """flows.inbox.visit: manifests that are dropped are claimed once, answered, run and marked; on a disk and on S3."""
 
+import gzip
+import io
 import json
 import os
 import subprocess
@@ -9,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pandas as pd
 import pytest
 from inbox_runs import BookOfRuns, limits_for, visit_until_done
 
@@ -80,22 +84,28 @@ def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
     world.drop("spring.csv", GOOD)
 
     assert world.visit().started == ["spring.csv"]
-    accepted = world.answer("spring.accepted.json")
+    accepted = world.answer("spring.csv.accepted.json")
     (run_id,) = world.book.asked
     assert (accepted["run_id"], accepted["output"]) == (run_id, f"{world.inbox.outputs}/spring")
     assert (accepted["rows"], accepted["bad_rows"]) == (2, [])
+    assert accepted["estimate"]["in_words"].startswith("2 pairs at up to ")
     assert world.visit().running == ["spring.csv"]
-    assert "spring.finished.json" not in world.names
+    assert "spring.csv.finished.json" not in world.names
 
     world.book.carry_out(run_id, failing=("dog",))
     assert world.visit().finished == ["spring.csv"]
-    finished = world.answer("spring.finished.json")
+    finished = world.answer("spring.csv.finished.json")
     assert (finished["status"], finished["run_id"]) == ("some rows failed", run_id)
     assert (finished["rows"], finished["succeeded"], finished["failed"]) == (2, 1, 1)
     assert [(row["pair_id"], row["error_kind"]) for row in finished["problems"]] == [("dog", "bad_image")]
     assert finished["manifest_sha256"] == accepted["manifest_sha256"]
     assert world.visit() == Visit()
-    assert world.names == ["spring.accepted.json", "spring.csv", "spring.finished.json"]
+    assert world.names == [
+        "spring.csv",
+        "spring.csv.accepted.json",
+        "spring.csv.finished.html",
+        "spring.csv.finished.json",
+    ]
     assert world.book.asked == [run_id]
 
 
@@ -104,14 +114,14 @@ def test_bad_rows_are_all_named(world: World) -> None:
     world.drop("spring.csv", BAD_ROWS)
 
     assert world.visit().rejected == ["spring.csv"]
-    rejected = world.answer("spring.rejected.json")
+    rejected = world.answer("spring.csv.rejected.json")
     assert rejected["reason"] == "2 of 3 rows cannot be used"
     assert [row["row"] for row in rejected["bad_rows"]] == [3, 4]
     assert rejected["bad_rows"][0]["problems"][0]["column"] == "id"
     assert [problem["column"] for problem in rejected["bad_rows"][1]["problems"]] == ["content", "steps"]
     assert world.book.asked == []
     assert world.visit() == Visit()
-    assert world.names == ["spring.csv", "spring.rejected.json"]
+    assert world.names == ["spring.csv", "spring.csv.rejected.html", "spring.csv.rejected.json"]
 
 
 def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
     world.drop("spring.csv", BAD_ROWS)
 
     assert world.visit().started == ["spring.csv"]
-    assert [row["row"] for row in world.answer("spring.accepted.json")["bad_rows"]] == [3, 4]
+    assert [row["row"] for row in world.answer("spring.csv.accepted.json")["bad_rows"]] == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +153,7 @@ def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
     disk.drop(name, data)
 
     assert disk.visit().rejected == [name]
-    assert reason in disk.answer(f"{name.removesuffix('.csv')}.rejected.json")["reason"]
+    assert reason in disk.answer(f"{name}.rejected.json")["reason"]
     assert disk.visit() == Visit()
     assert disk.book.asked == []
 
@@ -169,7 +179,7 @@ def test_a_half_written_file_waits(disk: World) -> None:
     assert (first, disk.book.asked) == (Visit(), [])
     disk.drop("spring.csv", GOOD)
     assert disk.visit().started == ["spring.csv"]
-    assert disk.answer("spring.accepted.json")["rows"] == 2
+    assert disk.answer("spring.csv.accepted.json")["rows"] == 2
 
 
 # ---------------------------------------------------------------- again
@@ -195,8 +205,8 @@ def test_changed_bytes_are_a_new_claim(world: World) -> None:
     world.drop("spring.csv", GOOD)
 
     assert world.visit().started == ["spring.csv"]
-    assert "spring.rejected.json" not in world.names
-    assert world.answer("spring.accepted.json")["rows"] == 2
+    assert "spring.csv.rejected.json" not in world.names
+    assert world.answer("spring.csv.accepted.json")["rows"] == 2
 
 
 def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
@@ -225,7 +235,7 @@ def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
     assert storage.parent_of(address) == disk.inbox.place
     disk.book.carry_out(run_id)
     assert disk.visit().finished == ["spring.csv"]
-    assert disk.names == ["spring.accepted.json", "spring.finished.json"]
+    assert disk.names == ["spring.csv.accepted.json", "spring.csv.finished.html", "spring.csv.finished.json"]
 
 
 # ---------------------------------------------------------------- runs that do not end well
@@ -252,7 +262,7 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     disk.book.end(f"{claim.key}-{MAX_STARTS}", "failed Crashed killed by a signal")
 
     assert disk.visit().finished == ["spring.csv"]
-    finished = disk.answer("spring.finished.json")
+    finished = disk.answer("spring.csv.finished.json")
     assert (finished["status"], finished["starts"]) == ("failed", MAX_STARTS)
     assert "killed by a signal" in finished["message"]
     assert len(set(disk.book.asked)) == MAX_STARTS
@@ -266,7 +276,7 @@ def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     disk.book.end(disk.book.asked[0], "cancelled Cancelled by hand")
 
     assert disk.visit().finished == ["spring.csv"]
-    assert disk.answer("spring.finished.json")["status"] == "cancelled"
+    assert disk.answer("spring.csv.finished.json")["status"] == "cancelled"
 
 
 def test_one_manifests_trouble_does_not_keep_the_others(disk: World) -> None:
@@ -298,7 +308,7 @@ def test_a_row_outside_of_the_limits_is_a_bad_row(disk: World) -> None:
     disk.drop("spring.csv", b"content,style\n/etc/hostname,waves.png\n")
 
     assert disk.visit().rejected == ["spring.csv"]
-    (row,) = disk.answer("spring.rejected.json")["bad_rows"]
+    (row,) = disk.answer("spring.csv.rejected.json")["bad_rows"]
     assert "may be read here" in row["reason"]
 
 
@@ -321,7 +331,7 @@ def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
     world.drop("big.csv", b"content,style,size_px\na.png,waves.png,300\n")
 
     assert world.visit().rejected == ["big.csv"]
-    (row,) = world.answer("big.rejected.json")["bad_rows"]
+    (row,) = world.answer("big.csv.rejected.json")["bad_rows"]
     assert "256" in row["reason"]
 
 
@@ -334,7 +344,7 @@ def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pyte
     os.utime(secret, (1, 1))
 
     assert disk.visit().rejected == ["link.csv"]
-    assert "secret-row" not in storage.read(f"{disk.inbox.place}/link.rejected.json").decode()
+    assert "secret-row" not in storage.read(f"{disk.inbox.place}/link.csv.rejected.json").decode()
 
 
 def test_a_link_in_an_inbox_leads_no_write_elsewhere(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -368,7 +378,7 @@ def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_fa
     os.symlink(secret, claim.snapshot)
 
     assert disk.visit().rejected == ["spring.csv"]
-    assert "secret-row" not in storage.read(f"{disk.inbox.place}/spring.rejected.json").decode()
+    assert "secret-row" not in storage.read(f"{disk.inbox.place}/spring.csv.rejected.json").decode()
 
 
 # ---------------------------------------------------------------- several visits, deaths
@@ -429,7 +439,7 @@ def test_a_killed_visit_starts_no_second_run(world: World) -> None:
     assert world.book.asked == [key, key]
     assert len(list(world.book.folder.glob("*.state"))) == 1
     visit_until_done(world.inbox, world.book, world.limits)
-    assert world.answer("spring.finished.json")["succeeded"] == 2
+    assert world.answer("spring.csv.finished.json")["succeeded"] == 2
 
 
 def test_visits_of_several_processes_run_every_manifest_once(world: World) -> None:
@@ -444,7 +454,7 @@ def test_visits_of_several_processes_run_every_manifest_once(world: World) -> No
     assert [racer.wait(120) for racer in racers] == [0, 0, 0]
     assert len(world.book.asked) == len(set(world.book.asked)) == len(names)
     for name in names:
-        assert world.answer(f"{name}.finished.json")["succeeded"] == 3
+        assert world.answer(f"{name}.csv.finished.json")["succeeded"] == 3
     assert world.files.open_claims() == []
 
 
@@ -457,3 +467,52 @@ def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
 
     assert won.count(True) == 1
     assert world.files.open_claims() == [claims[won.index(True)]]
+
+
+# ---------------------------------------------------------------- forms of a manifest
+
+
+def every_form() -> dict[str, bytes]:
+    """One and the same manifest under the names, and in the forms, that `nst run` takes."""
+    frame = pd.read_csv(io.BytesIO(GOOD))
+    parquet = io.BytesIO()
+    frame.to_parquet(parquet)
+    lines = frame.to_json(orient="records", lines=True).encode()
+    return {
+        "spring.csv": GOOD,
+        "spring.csv.gz": gzip.compress(GOOD),
+        "spring.tsv": GOOD.replace(b",", b"\t"),
+        "spring.jsonl": lines,
+        "spring.ndjson.gz": gzip.compress(lines),
+        "spring.parquet": parquet.getvalue(),
+        "SPRING.CSV": GOOD,
+    }
+
+
+def test_every_form_has_answers_and_an_output_of_its_own(world: World) -> None:
+    """Files that differ in their ending alone are run side by side, and none is written over by another."""
+    forms = every_form()
+    for name, data in forms.items():
+        world.drop(name, data)
+    visit_until_done(world.inbox, world.book, world.limits)
+    outputs = {name: world.answer(f"{name}.finished.json")["output"] for name in forms}
+
+    assert len(set(world.book.asked)) == len(set(outputs.values())) == len(forms)
+    assert outputs["spring.csv"] == f"{world.inbox.outputs}/spring"
+    assert outputs["spring.parquet"] == f"{world.inbox.outputs}/spring.parquet"
+    for name in forms:
+        told = world.answer(f"{name}.finished.json")
+        assert (told["manifest"], told["status"], told["succeeded"]) == (name, "succeeded", 2)
+        assert f"<h1>{name}</h1>" in storage.read(f"{world.inbox.place}/{name}.finished.html").decode()
+
+
+def test_a_rejected_page_on_s3_is_one_for_a_browser(s3_bucket: str, tmp_path: Path) -> None:
+    """An object that is said to be HTML opens from a console or a link; one of no type would be saved."""
+    world = World(f"{s3_bucket}/nst", tmp_path / "book")
+    world.drop("spring.csv", BAD_ROWS)
+    world.visit()
+    key = "nst/in/spring.csv.rejected.html"
+    head = boto3.client("s3").head_object(Bucket=s3_bucket.removeprefix("s3://"), Key=key)
+
+    assert head["ContentType"] == "text/html; charset=utf-8"
+    assert b"2 of 3 rows cannot be used" in storage.read(f"{s3_bucket}/{key}")

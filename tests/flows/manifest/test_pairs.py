@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from flows.manifest import parse_manifest
 from flows.manifest.listing import Found, Listing, pictures_of
 from flows.manifest.pairs import How, Pairing, Picture, keyed, parsed_settings, write_rows
 from flows.manifest.rows import ID_PATTERN
+from flows.storage.addresses import resolved_address
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
@@ -322,3 +324,47 @@ def test_rows_take_no_memory() -> None:
 
     assert rows == 100_000
     assert peak < 2_000_000
+
+
+def test_odd_keys_of_s3_are_cells_that_name_them(s3_bucket: str, s3_server: str) -> None:
+    """Whatever the key, its cell leads back to it, beside the manifest or in full; places may be typed as URLs."""
+    keys = [
+        "a b.png",
+        "#1?.png",
+        "x?versionId=2.png",
+        "50%.png",
+        "p+q.png",
+        "s3:x.png",
+        "d//e.png",
+        "f::g.png",
+        "[h].png",
+    ]
+    client, bucket = boto3.client("s3", endpoint_url=s3_server), s3_bucket.removeprefix("s3://")
+    for key in keys:
+        client.put_object(Bucket=bucket, Key=f"in#/{key}", Body=b"data")
+    addresses = {f"{s3_bucket}/in#/{key}" for key in keys}
+    place = storage.absolute(f"https://{bucket}.s3.eu-west-1.amazonaws.com/in%23/")
+
+    for base in (None, f"{s3_bucket}/in#", f"{s3_bucket}/elsewhere"):
+        found = pictures_of(place, base, Limits())
+        assert {resolved_address(one.cell, base or "/") for one in found.pictures} == addresses
+        assert found.left_out == {}
+    assert [one.cell for one in pictures_of(f"{s3_bucket}/in#/[h].png", f"{s3_bucket}/in#", Limits()).pictures] == [
+        "[h].png"
+    ]
+    assert [one.cell for one in pictures_of(f"{s3_bucket}/in#/d//e.png", None, Limits()).pictures] == [
+        f"{s3_bucket}/in#/d//e.png"
+    ]
+
+
+def test_pairs_of_keys_that_differ_in_a_slash_are_two(tmp_path: Path) -> None:
+    """`a//b` and `a/b` are two objects on S3 and one file on a disk, so they have ids of their own there alone."""
+    text = b"content,style\ns3://studio/a/b.png,s3://studio/s.png\ns3://studio/a//b.png,s3://studio/s.png\n"
+    on_s3 = parse_manifest(text, "s3://studio/pairs.csv", StylizeOptions())
+    relative = parse_manifest(text.replace(b"s3://studio/", b""), "s3://studio/pairs.csv", StylizeOptions())
+    local = parse_manifest(text.replace(b"s3://studio/", b""), str(tmp_path / "pairs.csv"), StylizeOptions())
+
+    for manifest in (on_s3, relative):
+        assert [pair.content for pair in manifest.pairs] == ["s3://studio/a/b.png", "s3://studio/a//b.png"]
+        assert len({pair.pair_id for pair in manifest.pairs}) == 2
+    assert [row.reason() for row in local.rejected] == ["the same pair with the same options is already on line 2"]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with
 from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import WHOLE_NUMBERS, Row, counts, table_rows, write_tables
-from flows.records import RESULT_COLUMNS, Manifest, PairRecord
+from flows.output.results import Row, counts, table_rows, write_tables
+from flows.records import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS, Manifest, PairRecord
 from flows.wording import as_plain_text
 from nst_core.options import StylizeOptions
 
@@ -120,6 +121,22 @@ def test_a_done_pair_shows_its_record(output: str) -> None:
     assert (row["status"], row["error_kind"], row["error"]) == ("succeeded", None, None)
 
 
+def test_versions_of_pictures_are_one_cell(output: str) -> None:
+    """Of S3's buckets that keep versions, as JSON by column; nothing where there are none."""
+    versions = {"content": "3sL4kqtJlcpXroDTDmJ", "style_2": "v,2"}
+    commit_with_image(output, pair_record("owl", versions=versions))
+    csv_address, _ = write_tables(rows_of(output), output)
+
+    assert json.loads(row_of(output, "owl")["version_ids"]) == versions
+    assert [row_of(output, pair_id)["version_ids"] for pair_id in ("cat", "dog", "fox")] == [None] * 3
+    (cell,) = [
+        row["version_ids"]
+        for row in csv.DictReader(io.StringIO(Path(csv_address).read_text()))
+        if row["pair_id"] == "owl"
+    ]
+    assert json.loads(cell) == versions
+
+
 def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:
     """A failed row has the latest attempt's reason, run and number, and no losses."""
     row = row_of(output, "dog")
@@ -219,8 +236,9 @@ def test_both_files_hold_the_rows(output: str) -> None:
     expected = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
 
     assert list(parquet.columns) == list(text.columns) == list(rows[0])
-    assert values(parquet) == expected
     assert values(text) == expected
+    in_time = [row | {name: row[name] and pd.Timestamp(row[name]) for name in TIMES} for row in expected]
+    assert values(parquet) == in_time
 
 
 def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
@@ -306,6 +324,51 @@ def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, o
     )
 
     assert empty == full
+
+
+def test_times_are_times_and_know_their_zone(output: str) -> None:
+    """A pair's start and end are instants to the microsecond in UTC; a row that never began has none."""
+    parquet, _, cells = tables(rows_of(output), output)
+
+    assert {str(parquet[name].dtype) for name in TIMES} == {"datetime64[us, UTC]"}
+    assert list(parquet["finished_at"].isna()) == [False, False, True, True, True]
+    assert parquet["finished_at"].iloc[0] - parquet["started_at"].iloc[0] == pd.Timedelta(seconds=2)
+    assert cells[0]["started_at"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
+    """Statuses, devices, styles and the like are dictionaries in the file and categories in pandas; ids are not."""
+    import pyarrow.parquet
+
+    _, parquet_address = write_tables(rows_of(output), output)
+    schema = pyarrow.parquet.read_schema(parquet_address)
+    table = pd.read_parquet(parquet_address)
+
+    shared = {name for name in schema.names if str(schema.field(name).type).startswith("dictionary")}
+    assert shared == set(REPEATED_TEXTS)
+    assert shared == {name for name in table.columns if str(table[name].dtype) == "category"}
+    assert list(table["status"].value_counts()[["pending", "succeeded", "failed", "rejected"]]) == [2, 1, 1, 1]
+
+
+def test_tables_of_many_outputs_are_one_data_set(tmp_path: Path) -> None:
+    """A hundred outputs below `part=...`, some without any pair done, read as one table that knows run and part."""
+    import pyarrow.dataset
+
+    for part in range(100):
+        output = str(tmp_path / f"part={part:03d}")
+        if part % 3:
+            commit_with_image(output, pair_record("cat", total_loss=float(part)))
+        manifest = read(f"id,content,style,tag\ncat,cat.png,style-{part}.png,x\n")
+        run = run_record({"cat": FINGERPRINT}, run_id=f"run {part}")
+        write_tables(table_rows(manifest, run, Ledger(output)), output)
+
+    files = sorted(map(str, tmp_path.glob("part=*/results.parquet")))
+    text = pyarrow.dataset.partitioning(pyarrow.schema([("part", pyarrow.string())]), flavor="hive")
+    table = pyarrow.dataset.dataset(files, partitioning=text).to_table().to_pandas()
+    assert list(table["part"].astype(str)) == [f"{part:03d}" for part in range(100)]
+    assert list(table["style"].astype(str)) == [f"style-{part}.png" for part in range(100)]
+    assert list(table["run_id"].astype(str))[::3] == [f"run {part}" for part in range(0, 100, 3)]
+    assert list(table["total_loss"].dropna()) == [part for part in range(100) if part % 3]
 
 
 # ---------------------------------------------------------------- spreadsheets

@@ -2,9 +2,11 @@
 
 import io
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
+from builders import run_record
 from outputs import OPTIONS, Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
@@ -145,6 +147,28 @@ def test_the_command_of_a_run_is_one_that_the_shell_and_nst_understand(tmp_path:
     # Each option is known: what the command then misses is the manifest's file.
     outcome = CliRunner().invoke(cli.app, [command, *words])
     assert "no manifest" in outcome.output, outcome.output
+
+
+def test_what_came_on_standard_input_is_run_again_from_its_copy(tmp_path: Path) -> None:
+    """The command goes to the folder that relative addresses start from, and may be given more options at its end."""
+    folder = tmp_path / "it's here"
+    folder.mkdir()
+    output = Output(str(folder / "out"), "content,style\na.png,b.png\n", str(folder / "standard-input"))
+    command = run_command(output.run, output.address)
+    printing = f'nst() {{ pwd; echo "$@"; cat; }}; {command} --only b'
+    said = subprocess.run(["sh", "-c", printing], capture_output=True, text=True, check=True, cwd="/").stdout
+
+    assert said.startswith(f"{folder}\nrun - --output {output.address} ")
+    assert said.endswith(" --only b\ncontent,style\na.png,b.png\n")
+
+
+def test_what_came_on_standard_input_is_fetched_from_s3() -> None:
+    """Of an output on S3 the copy is piped in."""
+    run = run_record({}, manifest_uri="/work/standard-input")
+
+    assert run_command(run, "s3://bucket/my out").startswith(
+        f"cd /work && aws s3 cp 's3://bucket/my out/_nst/runs/{run.run_id}/manifest.csv' - | nst run - --output "
+    )
 
 
 def test_an_address_is_quoted_for_the_shell() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import Painter, attempt_record
+from builders import Painter, attempt_record, pair_spec
 
 from flows.errors import CredentialsExpired, WorkerDied
 from flows.output.ledger import Ledger
@@ -152,7 +152,13 @@ def test_the_patience_of_a_crew_is_that_of_the_settings(prepared: Prepare) -> No
     settings = run.request.settings.model_copy(update={"pair_timeout_seconds": 7.0, "stall_seconds": 70.0})
     crew = Crew(dataclasses.replace(run, request=dataclasses.replace(run.request, settings=settings)), pool(), print)
 
-    assert crew._patience == Patience(pair_seconds=7.0, stall_seconds=70.0)
+    (batch,) = run.plan.batches[:1]
+    poster = pair_spec(options={"size_px": 8192})
+    of_poster = dataclasses.replace(batch, pairs=(dataclasses.replace(batch.pairs[0], spec=poster),))
+
+    assert crew._patience_with(batch) == Patience(pair_seconds=7.0, stall_seconds=70.0)
+    # A poster has sixteen times the pixels of 2048 px, and takes as much longer from one step to the next.
+    assert crew._patience_with(of_poster) == Patience(pair_seconds=7.0, stall_seconds=16 * 70.0)
 
 
 def test_a_tally_in_words() -> None:

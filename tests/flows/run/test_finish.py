@@ -18,9 +18,11 @@ from builders import attempt_record, pair_record
 from outputs import drawing
 
 from flows import storage
+from flows.costs.rates import measured_here
 from flows.output import Ledger
 from flows.records import LossSample, PairRecord, RunPlan
 from flows.report import run_of, write_page, write_report
+from flows.report.gather import gather
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
@@ -104,6 +106,20 @@ def test_the_summary_counts_the_rows(run: PreparedRun) -> None:
     assert (summary.rows, summary.stylized_now, summary.done_before, summary.seconds_per_pair) == (4, 2, 0, 1.25)
     assert storage.read(storage.join(run.job.output, "summary.json")).decode() == summary.model_dump_json(indent=1)
     assert storage.identity(storage.join(run.job.output, "_SUCCESS")) is not None
+
+
+def test_the_summary_says_what_the_runs_own_pairs_took(run: PreparedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pairs of one style, each with two coarse evaluations more than its record counts; a stub tells no rates."""
+    monkeypatch.setattr("flows.run.finish.usable_cpus", lambda: 4)
+    before = measured_here()
+    costs = finish_run(run).summary.costs
+
+    assert costs is not None
+    assert costs.evaluations == 2 * (23 + 2)
+    assert list(costs.by_style) == ["waves.png"]
+    assert costs.processor_hours == pytest.approx(4 * 2 * 1.25 / 3600, abs=1e-5)
+    assert measured_here() == before
+    assert gather(run.job.output).costs == costs
 
 
 def test_histories_are_one_table(run: PreparedRun) -> None:

@@ -218,3 +218,31 @@ def test_a_tree_is_all_files_below(folder: str) -> None:
     ]
     assert storage.tree(storage.join(folder, "absent")) == []
     assert storage.tree(storage.join(folder, "in", "b.txt")) == []
+
+
+@pytest.fixture(params=["beside", "elsewhere"])
+def other(request: pytest.FixtureRequest, folder: str, tmp_path: Path) -> str:
+    """A folder of the same storage, and one of the other."""
+    if request.param == "beside":
+        return storage.join(folder, "other")
+    return str(tmp_path / "far") if storage.is_s3(folder) else f"{request.getfixturevalue('s3_bucket')}/far"
+
+
+def test_a_copy_is_the_same_bytes(folder: str, other: str) -> None:
+    """Within a storage and between two: a whole file, in place of what was there."""
+    source, target = storage.join(folder, "a b+c.bin"), storage.join(other, "deep", "b.bin")
+    storage.replace(source, bytes(range(256)) * 999)
+    storage.replace(target, b"older")
+    storage.copy(source, target)
+
+    assert storage.read(target) == bytes(range(256)) * 999
+    assert storage.names(storage.join(other, "deep")) == ["b.bin"]
+
+
+def test_a_copy_of_nothing_is_not_found(folder: str, other: str) -> None:
+    """What is not there is named, and nothing is made."""
+    source = storage.join(folder, "none.bin")
+    with pytest.raises(NotFound, match=source):
+        storage.copy(source, storage.join(other, "b.bin"))
+
+    assert storage.tree(other) == []

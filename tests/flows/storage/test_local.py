@@ -339,3 +339,29 @@ def test_addresses_of_other_kinds_are_refused_before_anything_is_opened(tmp_path
         ):
             with pytest.raises(NotAllowed, match="expected a local path or s3://bucket/key"):
                 act(address, *arguments)
+
+
+def test_a_link_is_a_second_name_of_the_same_file(tmp_path: Path) -> None:
+    """In place of what was there, also of itself; nothing is left over."""
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "b").write_bytes(b"b")
+
+    for _ in range(2):
+        assert storage.link(str(tmp_path / "a"), str(tmp_path / "b")) is True
+        assert (tmp_path / "b").samefile(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_copies_and_links_read_only_where_may_be_read(tmp_path: Path) -> None:
+    """A link that leads out of what may be read is neither copied nor linked, whichever storage it goes to."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "in" / "a").symlink_to(tmp_path / "secret")
+    source, places = str(tmp_path / "in" / "a"), (str(tmp_path / "in"),)
+
+    for bring, target in ((storage.copy, str(tmp_path / "b")), (storage.link, str(tmp_path / "b"))):
+        with pytest.raises(NotAllowed):
+            bring(source, target, places)
+    with pytest.raises(NotAllowed):
+        storage.copy(source, "s3://bucket/b", places)
+    assert not (tmp_path / "b").exists()

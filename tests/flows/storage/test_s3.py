@@ -11,7 +11,7 @@ import pytest
 from fault_proxy import CUT_SHORT, FLIP_BIT, LOSE_ANSWER, FaultProxy
 
 from flows import storage
-from flows.errors import Forbidden, NotAllowed, NotFound, StorageError, Unavailable
+from flows.errors import Forbidden, NotFound, StorageError, Unavailable
 from flows.storage import s3
 
 
@@ -231,12 +231,22 @@ def test_a_flipped_bit_is_noticed(s3_bucket: str, s3_proxy: FaultProxy, impatien
         storage.read(address)
 
 
-def test_an_address_with_a_query_never_reaches_s3(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """`key?versionId=x` would be cut to `key` by s3fs; it is refused, and the object `key` stays."""
-    storage.create(f"{s3_bucket}/a.txt", b"data")
-    s3_proxy.requests.clear()
+def test_a_version_is_not_read_out_of_a_key(s3_bucket: str, tmp_path: Path) -> None:
+    """`key?versionId=x`, which s3fs would cut to `key`, is another object than `key`, in every operation."""
+    plain, odd = f"{s3_bucket}/a.txt", f"{s3_bucket}/a.txt?versionId=1"
+    storage.create(plain, b"data")
 
-    with pytest.raises(NotAllowed):
-        storage.replace(f"{s3_bucket}/a.txt?versionId=1", b"other")
-    assert storage.read(f"{s3_bucket}/a.txt") == b"data"
-    assert s3_proxy.requests["PUT"] == 0
+    with pytest.raises(NotFound, match="belong to the key of an s3:// address"):
+        storage.read(odd)
+    (tmp_path / "large").write_bytes(b"large")
+    seen = []
+    for write in (
+        lambda: storage.replace(odd, b"other"),
+        lambda: storage.replace_by(odd, str(tmp_path / "large")),
+        lambda: storage.swap(odd, storage.read_with_version(odd)[1], b"swapped"),
+        lambda: storage.remove(odd) or storage.create(odd, b"new"),
+    ):
+        write()
+        seen.append((storage.read(odd), storage.read(plain), storage.size(odd), storage.names(s3_bucket)))
+    names = ["a.txt", "a.txt?versionId=1"]
+    assert seen == [(data, b"data", len(data), names) for data in (b"other", b"large", b"swapped", b"new")]

@@ -1,9 +1,12 @@
 """flows.worker.inputs: what is handed in as a picture and is none fails as such, by its name."""
 
+import gzip
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pytest
 from builders import Painter, pair_spec, planned
@@ -54,6 +57,20 @@ def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
 
     with pytest.raises(BadImage, match=r"tom.png: expected at most 1000 bytes, found 1001. Make it smaller.$"):
         read_input(address, "missing", max_bytes=1000)
+
+
+def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: str) -> None:
+    """One with `Content-Encoding: gzip` is the picture that it was before; bytes are counted once it is unpacked."""
+    data = Path(photo("cat.png")).read_bytes()
+    for body, key in ((gzip.compress(data), "cat.png"), (gzip.compress(bytes(100_000)), "bomb.png")):
+        boto3.client("s3", endpoint_url=s3_server).put_object(
+            Bucket=s3_bucket.removeprefix("s3://"), Key=key, Body=body, ContentEncoding="gzip"
+        )
+    address, bomb = f"{s3_bucket}/cat.png", f"{s3_bucket}/bomb.png"
+
+    assert read_input(address, str(storage.identity(address))).sha256 == hashlib.sha256(data).hexdigest()
+    with pytest.raises(BadImage, match=r"at most 1000 bytes once decoded from gzip, found more. Make it smaller.$"):
+        read_input(bomb, str(storage.identity(bomb)), max_bytes=1000)
 
 
 def test_a_missing_picture(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import boto3
 import pytest
 import torch
 from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
@@ -481,6 +482,36 @@ def test_further_pictures_are_in_the_record(photo: Painter, style: Painter, wave
     assert twice.total_loss == pytest.approx(plain.total_loss, rel=1e-3)
     assert blend.total_loss != pytest.approx(plain.total_loss, rel=1e-2)
     assert (blend.others, blend.others_sha256) == ({"style_2": other}, {"style_2": sha256_of(other)})
+
+
+def test_versions_that_were_read_are_in_the_record(
+    photo: Painter, style: Painter, job: Job, s3_bucket: str, s3_server: str
+) -> None:
+    """Those of S3, by column; what was replaced after the plan is used as it was, and its neighbour is told too."""
+    client, bucket = boto3.client("s3", endpoint_url=s3_server), s3_bucket.removeprefix("s3://")
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    files = {"cat #1.png": photo("cat.png"), "waves?.png": style("waves.png"), "newer": photo("newer.png", seed=5)}
+    bodies = {name: Path(path).read_bytes() for name, path in files.items()}
+    written = {
+        name: client.put_object(Bucket=bucket, Key=name, Body=body)["VersionId"] for name, body in bodies.items()
+    }
+    spec = pair_spec(
+        content=f"{s3_bucket}/cat #1.png",
+        style=f"{s3_bucket}/waves?.png",
+        options=SMALL | SHALLOW,
+        others={"style_2": files["waves?.png"], "init_image": f"{s3_bucket}/newer"},
+    )
+    pair = planned(spec)
+    client.put_object(Bucket=bucket, Key="cat #1.png", Body=bodies["newer"])
+    record = done(pair, job)
+
+    assert record.versions == {
+        "content": written["cat #1.png"],
+        "style": written["waves?.png"],
+        "init_image": written["newer"],
+    }
+    assert record.content_sha256 == sha256_of(files["cat #1.png"])
+    assert storage.identity(spec.content) != pair.content_identity
 
 
 def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:

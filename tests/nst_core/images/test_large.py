@@ -316,8 +316,8 @@ def test_too_large_for_the_memory(monkeypatch: pytest.MonkeyPatch, small: None) 
     assert caught.value.reason == "too_costly"
     assert str(caught.value).startswith(
         "a.webp: expected a picture that is decoded in 0.001 GB of memory, found one that takes 0.0016 GB: 0 "
-        "megapixels of 16 bytes while decoding, 0 megapixels of 8 bytes, "
-        "0 MB of its file and 0 MB beside. Make it smaller."
+        "megapixels of 16 bytes while decoding, 0 megapixels of 8 bytes, 0 MB of its file and 0 MB beside. Make it "
+        "smaller."
     )
 
 

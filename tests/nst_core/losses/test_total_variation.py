@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from nst_core import strips
 from nst_core.errors import ShapeError
-from nst_core.losses.total_variation import total_variation
+from nst_core.losses.total_variation import total_variation, total_variation_gradient
 
 
 def test_a_constant_image_is_smooth() -> None:
@@ -57,3 +58,14 @@ def test_shape(shape: tuple[int, ...]) -> None:
     """An image without neighbours in both directions, or of other dimensions, is refused."""
     with pytest.raises(ShapeError, match="H and W at least 2"):
         total_variation(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("pixels", [1, 20, 45])
+def test_strip_by_strip_it_is_the_same(monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    """A large picture's is summed over strips of rows; what lies between two strips counts once."""
+    image = torch.rand(2, 3, 11, 9)
+    whole, gradient = total_variation(image), total_variation_gradient(image)
+    monkeypatch.setattr(strips, "STRIP_PIXELS", pixels)
+
+    torch.testing.assert_close(total_variation(image), whole)
+    torch.testing.assert_close(total_variation_gradient(image), gradient)

@@ -1,7 +1,9 @@
 """bands: groups of coordinates that are scaled alike."""
 
+import pytest
 import torch
 
+from nst_core.optimizers import bands as bands_module
 from nst_core.optimizers.bands import Bands, one_band
 
 # Two planes of three places with two parts each; the places are in bands 0, 1 and 0.
@@ -36,3 +38,25 @@ def test_one_band_is_all() -> None:
     assert bands.count == 1
     assert bands.square_sums(torch.tensor([[1.0, 2.0, 3.0]])).tolist() == [[14.0]]
     assert bands.spread(torch.tensor([[7.0]])).tolist() == [[7.0, 7.0, 7.0]]
+
+
+def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long row is cut into pieces of one plane each, which add up to the same sums and spread the same values."""
+    monkeypatch.setattr(bands_module, "WHOLE_UP_TO", 8)
+    monkeypatch.setattr(bands_module, "PIECE", 4)
+    pieces = Bands(torch.tensor([0, 1, 0]), 2, planes=2, parts=2)
+    row, values = torch.rand(2, 12), torch.rand(2, 4)
+    sums = sum(pieces.square_sums(row[:, piece.of_row], piece) for piece in pieces.pieces)
+    spread = torch.cat([pieces.spread(values, piece) for piece in pieces.pieces], dim=1)
+
+    assert [piece.of_row for piece in pieces.pieces] == [slice(0, 4), slice(4, 6), slice(6, 10), slice(10, 12)]
+    torch.testing.assert_close(sums, BANDS.square_sums(row))
+    assert torch.equal(spread, BANDS.spread(values))
+    assert torch.equal(pieces.square_sums(row), BANDS.square_sums(row))
+
+
+def test_many_bands_are_told_apart() -> None:
+    """More than a byte can count."""
+    bands = Bands(torch.arange(300), 300)
+
+    assert bands.spread(torch.arange(300.0)[None])[0].tolist() == list(range(300))

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from nst_core import strips
+from nst_core.optimizers import coordinates
 from nst_core.optimizers.coordinates import MARGIN, FourierBox, NormalisedPixels, held_at_range, within_range
 
 WIDTH = 1.0 + 2.0 * MARGIN
@@ -223,3 +225,19 @@ def test_normalised_pixels_round_trip(height: int, width: int) -> None:
     coordinates = NormalisedPixels(height, width)
 
     torch.testing.assert_close(coordinates.decode(coordinates.encode(pixels)), pixels, rtol=0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 10), (13, 9)])
+def test_axis_by_axis_it_is_the_same(monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> None:
+    """Of a large picture the axes are transformed one after the other, strip by strip."""
+    image, gradient = torch.rand(2, 3, height, width), torch.randn(2, 3, height, width)
+    whole = FourierBox(height, width)
+    point = whole.encode(image)
+    decoded, back = whole.decode(point), whole.pull_back(image, gradient.clone())
+    monkeypatch.setattr(coordinates, "WHOLE_UP_TO", 8)
+    monkeypatch.setattr(strips, "STRIP_PIXELS", 40)
+    parts = FourierBox(height, width)
+
+    torch.testing.assert_close(parts.encode(image), point)
+    torch.testing.assert_close(parts.decode(point), decoded)
+    torch.testing.assert_close(parts.pull_back(image, gradient.clone()), back)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nst_core.optimizers import bands as bands_module
 from nst_core.optimizers.bands import Bands
 from nst_core.optimizers.lbfgs import FIRST_STEP, LBFGS
 
@@ -587,3 +588,40 @@ def test_the_start_is_not_changed() -> None:
     walk(rosenbrock, LBFGS(start), 10)
 
     assert start.tolist() == [[3.0, -4.0]]
+
+
+# ---- Long rows, and a history of half the memory
+
+
+@pytest.mark.parametrize("function", [ellipse, rosenbrock, cliff, with_a_wall], ids=lambda one: one.__name__)
+def test_piece_by_piece_it_is_the_same_path(monkeypatch: pytest.MonkeyPatch, function: Function) -> None:
+    """Rows that are worked on in pieces go where they go in one piece, steps taken back and restarts included."""
+    start = torch.rand(2, 24, generator=torch.Generator().manual_seed(3)) * 2.0 + 0.1
+    band_of_place = torch.tensor([0, 1, 1, 2])
+    whole = minimise(function, start, 25, bands=Bands(band_of_place, 3, planes=3, parts=2), history=4)
+    monkeypatch.setattr(bands_module, "WHOLE_UP_TO", 8)
+    monkeypatch.setattr(bands_module, "PIECE", 6)
+    bands = Bands(band_of_place, 3, planes=3, parts=2)
+    pieces = minimise(function, start, 25, bands=bands, history=4)
+
+    assert len(bands.pieces) == 6
+    assert torch.equal(whole.accepted, pieces.accepted)
+    # Where a function is steep, roundings grow from step to step.
+    torch.testing.assert_close(whole.points[:12], pieces.points[:12], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("function", [ellipse, rosenbrock, log_cosh], ids=lambda one: one.__name__)
+def test_a_history_in_bf16_leads_as_far(function: Function) -> None:
+    """Rounding the history to eight bits costs little of what is reached."""
+    start = torch.linspace(-1.5, 2.5, 40)[None]
+    full = minimise(function, start, 60, history=10)
+    half = minimise(function, start, 60, history=10, kept_as=torch.bfloat16)
+
+    assert min(half.kept_values()) - 1e-3 <= 1.5 * min(full.kept_values()) + 1e-2 * full.values[0, 0].item()
+
+
+def test_a_history_in_bf16_takes_half() -> None:
+    """Both s and y are kept in two bytes a number."""
+    optimizer = LBFGS(torch.zeros(1, 10), history=3, kept_as=torch.bfloat16)
+
+    assert (optimizer.s.element_size(), optimizer.y.element_size()) == (2, 2)

@@ -1,0 +1,131 @@
+"""`nst table`: a look at rows of the results table, from records alone."""
+
+import csv
+import io
+import json
+import unicodedata
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from flows import storage
+from flows.cli.app import JsonSwitch, OutputArgument
+from flows.output.conditions import rows_where
+from flows.output.latest import latest_manifest
+from flows.output.ledger import Ledger
+from flows.output.outcomes import Row
+from flows.output.results import table_rows
+from flows.output.selected import column_named, is_number_column, sorted_rows
+from flows.records import RESULT_COLUMNS
+from flows.wording import as_plain_text, printable, shortened
+from nst_core.errors import OptionsError
+
+USUAL = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")
+"""Columns that are shown where the user names none, with those of the condition's order."""
+SHOWN_ROWS = 40
+CELL_CHARS = 40
+
+
+def table(
+    output: OutputArgument,
+    *,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="Only such rows: 'style_loss > 0.05 and status == \"succeeded\"'."),
+    ] = None,
+    sort: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="-COLUMN from the largest down; may be repeated.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these, in this order.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="INTEGER", help=f"At most so many rows. [default: {SHOWN_ROWS} in a terminal]"),
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, as results.csv has it.")] = False,
+    as_json: JsonSwitch = False,
+) -> None:
+    """Rows of the results table: some, in an order.
+
+    As the records stand now, so while a run goes on, too.
+    """
+    address = storage.absolute(output)
+    run, _, manifest = latest_manifest(address)
+    known = tuple(dict.fromkeys((*RESULT_COLUMNS, *manifest.extra_columns)))
+    keys = [key for given in sort or () for key in _listed(given, known)]
+    shown = _columns(columns, keys, known, is_whole=as_csv or as_json)
+    every = table_rows(manifest, run, Ledger(address))
+    found = sorted_rows(rows_where(every, where, known) if where else every, _checked(keys, known), known)
+    most = limit or (None if as_csv or as_json else SHOWN_ROWS)
+    rows = [{column: row[column] for column in shown} for row in found[:most]]
+    if as_csv:
+        stream = typer.get_binary_stream("stdout")
+        stream.write(_csv(rows, shown))
+        stream.flush()
+    elif as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        for line in _lines(rows, shown):
+            typer.echo(line)
+    more = f", the first {len(rows):,} shown" if len(rows) < len(found) else ""
+    typer.echo(f"{len(found):,} of {len(every):,} rows{more}", err=True)
+
+
+def _listed(given: str, known: Sequence[str]) -> list[str]:
+    """Names between commas; a column with a comma in its name is named alone."""
+    is_one = given in known or given.removeprefix("-") in known
+    return [given] if is_one else [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _columns(given: str | None, keys: Sequence[str], known: Sequence[str], *, is_whole: bool) -> list[str]:
+    if given is not None:
+        try:
+            return list(dict.fromkeys(column_named(name, known) for name in _listed(given, known)))
+        except OptionsError as error:
+            raise OptionsError(f"--columns: {error}") from error
+    if is_whole:
+        return list(known)
+    sorted_by = [key.removeprefix("-") for key in keys]
+    return list(dict.fromkeys((*USUAL, *(key for key in sorted_by if key in known))))
+
+
+def _checked(keys: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    try:
+        sorted_rows([], keys, known)
+    except OptionsError as error:
+        raise OptionsError(f"--sort: {error}") from error
+    return keys
+
+
+def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(as_plain_text, columns))
+    for row in rows:
+        writer.writerow([as_plain_text(cell) if isinstance(cell, str) else cell for cell in row.values()])
+    return buffer.getvalue().encode()
+
+
+def _lines(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
+    """Columns side by side, numbers to the right."""
+    texts = [list(map(_shown, columns))] + [[_shown(row[column]) for column in columns] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
+    right = [is_number_column(column) for column in columns]
+    return ["  ".join(map(_padded, line, widths, right)).rstrip() for line in texts]
+
+
+def _shown(cell: Any) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.5g}" if isinstance(cell, float) else printable(shortened(str(cell), CELL_CHARS))
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: letters of East Asia take two, accents none."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
+
+
+def _padded(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001  # one of a row of three
+    blanks = " " * (width - _width(text))
+    return blanks + text if is_right else text + blanks

@@ -1,0 +1,193 @@
+"""An export: pictures and names first, then what is there already, and then the rest, so that a cut one goes on.
+
+Everything that can be refused is refused before anything is written.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flows import storage
+from flows.errors import OutputError
+from flows.export.copying import Way
+from flows.export.destination import METADATA, SUMS, Destination, destination, some
+from flows.export.kept import Kept, KeptFile, write_kept
+from flows.export.layouts import LOOKS, Layout
+from flows.export.listing import metadata, sums
+from flows.export.names import names_of, template
+from flows.export.pictures import Picture, Pictures, pictures_of
+from flows.export.shards import new_shard, read_pictures, shard_names
+from flows.export.there import names_there, shards_there
+
+AT_ONCE = 64
+"""Pictures between two looks at whether the user wants to stop."""
+SHARD_MB = 500
+"""A shard is read from its start to its end, by one process: large enough for a disk far away, many enough to share."""
+
+Tell = Callable[[int, int], None]
+"""Hears (pictures done, of how many) as it goes on."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export, and how.
+
+    Attributes:
+        output: local folder or `s3://` prefix of a run.
+        destination: local folder or `s3://` prefix.
+        layout: of the dataset.
+        name: template of the pictures' names; None: the layout's own.
+        linked: whether pictures on this disk get a second name instead of a copy.
+        shard_mb: megabytes from which the next shard is begun.
+        delete: whether pictures are removed that an earlier export made and the table no longer has.
+        readable: where the output may lie; None: anywhere.
+    """
+
+    output: str
+    destination: str
+    layout: Layout = Layout.IMAGEFOLDER
+    name: str | None = None
+    linked: bool = False
+    shard_mb: int = SHARD_MB
+    delete: bool = False
+    readable: storage.Places | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        pictures: that the dataset has now.
+        new, replaced, removed: of them, and of those before.
+        left_out: (row, why) of pictures that could not be had.
+    """
+
+    pictures: int
+    new: int
+    replaced: int = 0
+    removed: int = 0
+    left_out: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def there(self) -> int:
+        """Pictures that were there already."""
+        return self.pictures - self.new - self.replaced
+
+
+def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
+    """Export the finished pictures of an output's latest run.
+
+    Raises:
+        OptionsError: the template cannot be used, or gives two pictures one name.
+        OutputError: nothing is finished, or the destination cannot be used as asked.
+        StorageError: something cannot be read or written; the same call goes on.
+    """
+    look = LOOKS[request.layout]
+    if request.linked and (look.in_shards or storage.is_s3(request.output) or storage.is_s3(request.destination)):
+        raise OutputError("--link: expected an output and a destination on one disk, and no shards; leave it out")
+    found = pictures_of(request.output)
+    by = template(request.name or look.name, found.columns)
+    wanted = names_of(found.pictures, by, in_folders=look.in_folders, has_dots=not look.in_shards)
+    plan = Kept(output=request.output, layout=request.layout, name=by.text)
+    place = destination(request.destination, plan)
+    carry_out = _in_shards if look.in_shards else _in_folders
+    return carry_out(request, place, wanted, found, tell)
+
+
+def _in_folders(
+    request: Request, place: Destination, wanted: dict[str, Picture], found: Pictures, tell: Tell
+) -> Exported:
+    gone = [name for name in place.kept.files if name in place.found and name not in wanted]
+    if gone and not request.delete:
+        raise OutputError(
+            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some(gone)}; nothing was "
+            "written. Have them removed with --delete, or export into another folder"
+        )
+    place.check_free(wanted)
+    there = names_there(place, wanted)
+    before = place.kept.files
+    # From here on these names are ours; those that are to go are, too, until they are gone.
+    files = {name: KeptFile(sha256=picture.sha256) for name, picture in wanted.items()}
+    files |= {name: before[name] for name in (*there, *gone) if name in before}
+    _keep(place, files)
+    todo = {name: picture for name, picture in wanted.items() if name not in there}
+    left_out = _copied(todo, Way(place.address, request.linked, request.readable), len(there), tell)
+    outdated = [*gone, *(name for name in left_out if name in place.found)]
+    storage.each(storage.remove, [storage.join(place.address, name) for name in outdated])
+    made = {name: picture for name, picture in wanted.items() if name not in left_out}
+    storage.replace(storage.join(place.address, METADATA), metadata(made, found.columns))
+    _finish(place, {name: KeptFile(sha256=picture.sha256) for name, picture in made.items()})
+    replaced = sum(name in place.found for name in todo.keys() - left_out.keys())
+    new = len(todo) - len(left_out) - replaced
+    return Exported(len(made), new, replaced, len(gone), _told(left_out, wanted))
+
+
+def _copied(todo: dict[str, Picture], way: Way, before: int, tell: Tell) -> dict[str, str]:
+    """Copy pictures; the names of those that are left out, with the reasons."""
+    left_out: dict[str, str] = {}
+    items = list(todo.items())
+    tell(before, before + len(items))
+    for start in range(0, len(items), AT_ONCE):
+        part = items[start : start + AT_ONCE]
+        reasons = storage.each(lambda one: way.take(*one), part)
+        left_out |= {name: reason for (name, _), reason in zip(part, reasons, strict=True) if reason}
+        tell(before + start + len(part), before + len(items))
+    return left_out
+
+
+def _in_shards(
+    request: Request, place: Destination, wanted: dict[str, Picture], found: Pictures, tell: Tell
+) -> Exported:
+    files = shards_there(place)
+    there = {name: sha256 for file in files.values() for name, sha256 in file.samples.items()}
+    other = [name for name, sha256 in there.items() if name not in wanted or wanted[name].sha256 != sha256]
+    if other:
+        raise OutputError(
+            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some(other)}; shards are "
+            "not changed: export into another folder"
+        )
+    todo = [(name, picture) for name, picture in wanted.items() if name not in there]
+    left_out: dict[str, str] = {}
+    names = shard_names(files)
+    reading = read_pictures(todo, request.readable)
+    done = len(there)
+    tell(done, len(wanted))
+    is_over = False
+    while not is_over:
+        with new_shard() as shard:
+            for name, picture, data in reading:
+                done += 1
+                tell(done, len(wanted))
+                if isinstance(data, str):
+                    left_out[name] = data
+                    continue
+                shard.add(name, picture, data, found.columns)
+                if shard.size >= request.shard_mb * 1_000_000:
+                    break
+            else:
+                is_over = True
+            if not shard.samples:
+                break
+            target = next(names)
+            place.check_free([target])
+            files[target] = shard.close()
+            _keep(place, files)
+            storage.replace_by(storage.join(place.address, target), shard.file.name)
+    _finish(place, files)
+    return Exported(len(wanted) - len(left_out), len(todo) - len(left_out), left_out=_told(left_out, wanted))
+
+
+def _keep(place: Destination, files: dict[str, KeptFile]) -> None:
+    write_kept(place.address, place.kept.model_copy(update={"files": files}))
+
+
+def _finish(place: Destination, files: dict[str, KeptFile]) -> None:
+    """Write the checksums down, and how every file looks now that it is whole."""
+    listed = [(name, file.sha256) for name, file in files.items()]
+    storage.replace(storage.join(place.address, SUMS), sums(listed))
+    versions = {entry.name: entry.version for entry in storage.tree(place.address)}
+    _keep(place, {name: file.model_copy(update={"version": versions.get(name, "")}) for name, file in files.items()})
+
+
+def _told(left_out: dict[str, str], wanted: dict[str, Picture]) -> tuple[tuple[str, str], ...]:
+    return tuple((wanted[name].said, reason) for name, reason in left_out.items())

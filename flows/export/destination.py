@@ -1,0 +1,85 @@
+"""Where an export goes: not into its output nor around it, and over nobody's files."""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from flows import storage
+from flows.errors import OutputError
+from flows.export.kept import Kept, read_kept
+from flows.storage.places import is_below
+from flows.wording import printable
+
+METADATA, SUMS = "metadata.csv", "SHA256SUMS"
+NAMED = 5
+"""Files that one message names."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A destination that may be written into.
+
+    Attributes:
+        address: of the folder or `s3://` prefix.
+        kept: what the last export wrote down; of a new one, that it has no files.
+        found: the files below it, by name.
+    """
+
+    address: str
+    kept: Kept
+    found: dict[str, storage.Entry]
+
+    def check_free(self, names: Collection[str]) -> None:
+        """Refuse to write over files that no export made.
+
+        Raises:
+            OutputError: with their names.
+        """
+        taken = [name for name in names if name in self.found and name not in self.kept.files]
+        if taken:
+            raise OutputError(f"{self.address}: nothing was written over files of somebody else: {some(taken)}")
+
+
+def destination(address: str, wanted: Kept) -> Destination:
+    """A destination for an export that is to be like `wanted`.
+
+    Raises:
+        OutputError: it lies in the output or around it, is no folder, or has files that are not of this export.
+        StorageError: if it cannot be read.
+    """
+    _check_apart(wanted.output, address)
+    kept = read_kept(address)
+    if kept is None:
+        # First what lies at the top: a home folder would take minutes to list.
+        if others := storage.names(address) or [entry.name for entry in storage.tree(address)]:
+            raise OutputError(
+                f"{address}: expected an empty folder, or an earlier export of {wanted.output}, "
+                f"found files of somebody else: {some(others)}"
+            )
+        return Destination(address, wanted, {})
+    if kept.output != wanted.output:
+        raise OutputError(f"{address}: is an export of {kept.output}; export {wanted.output} into another folder")
+    if (kept.layout, kept.name) != (wanted.layout, wanted.name):
+        raise OutputError(
+            f"{address}: was made with --layout {kept.layout} --name {kept.name!a}; ask for the same, or export into "
+            "another folder"
+        )
+    return Destination(address, kept, {entry.name: entry for entry in storage.tree(address)})
+
+
+def some(names: Collection[str]) -> str:
+    """The first of some names, and how many more there are."""
+    shown = list(names)[:NAMED]
+    left = len(names) - len(shown)
+    return printable(", ".join(shown)) + (f" and {left:,} more" if left else "")
+
+
+def _check_apart(output: str, address: str) -> None:
+    if not storage.is_s3(address) and os.path.exists(address) and not os.path.isdir(address):
+        raise OutputError(f"{address}: expected a folder, found a file")
+    if storage.is_s3(output) != storage.is_s3(address):
+        return
+    here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, address))
+    if is_below(there, (here,)) or is_below(here, (there,)):
+        lies = "is" if here == there else "lies in" if is_below(there, (here,)) else "holds"
+        raise OutputError(f"{address}: {lies} the output {output} itself; export into a folder beside it")

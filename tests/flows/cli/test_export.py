@@ -1,0 +1,103 @@
+"""flows.cli.export: `nst export`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import nst, output_of_a_run
+from outputs import Output
+
+from flows.cli import ExitCode
+
+
+@pytest.fixture
+def out() -> Output:
+    """Two pairs that are done."""
+    made = Output(str(Path("out").absolute()), "id,content,style\ncat,c.png,s.png\ndog,d.png,s.png\n", "/in/pairs.csv")
+    made.done("cat")
+    made.done("dog")
+    return made
+
+
+def test_an_export_says_what_is_new_and_what_was_there(out: Output) -> None:
+    """The second time nothing is copied, and it says so."""
+    first, second = nst("export", "out", "data"), nst("export", "out", "data")
+    folder = Path("data").absolute()
+
+    assert (first.exit_code, first.stdout) == (0, f"{folder}: 2 pictures, 2 new, 0 there already\n")
+    assert (second.exit_code, second.stdout) == (0, f"{folder}: 2 pictures, 0 new, 2 there already\n")
+    assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [
+        *("SHA256SUMS", "cat.png", "dog.png", "metadata.csv")
+    ]
+
+
+def test_every_layout_and_template_can_be_asked_for(out: Output) -> None:
+    """Shards, a tree, names of one's own, links."""
+    for arguments in (
+        ["shards", "--layout", "webdataset", "--shard-mb", "1"],
+        ["tree", "--layout", "tree"],
+        ["named", "--name", "{style}/{content}.png", "--link"],
+    ):
+        assert nst("export", "out", *arguments).exit_code == 0
+
+    assert Path("shards/shard-000000.tar").is_file()
+    assert Path("tree/cat.png").is_file()
+    assert Path("named/s/d.png").stat().st_nlink == 2
+
+
+def test_it_prints_json_for_machines(out: Output) -> None:
+    """--json is one document with the counts."""
+    result = nst("export", "out", "data", "--json")
+
+    assert json.loads(result.stdout) == {
+        "destination": str(Path("data").absolute()),
+        "pictures": 2,
+        "new": 2,
+        "replaced": 0,
+        "removed": 0,
+        "left_out": 0,
+        "there": 0,
+    }
+
+
+def test_a_picture_that_is_left_out_is_named(out: Output) -> None:
+    """The others are exported, and the exit code is 3."""
+    (image,) = Path("out/images").glob("dog-*")
+    image.write_bytes(b"damaged")
+    result = nst("export", "out", "data", "--quiet")
+
+    assert (result.exit_code, result.stdout) == (ExitCode.SOME_FAILED, "")
+    assert result.stderr.startswith(f"line 3 dog: left out: {image.absolute()}: is not what was made")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["out", "out/data"], "lies in the output"),
+        (["none", "data"], "no run has been made into this output"),
+        (["out", "data", "--name", "{stile}"], "was 'style' meant?"),
+        (["out", "data", "--name", "{style}"], "would both be 's.png'"),
+        (["out", "data", "--layout", "webdataset", "--link"], "--link: expected"),
+        (["out", "https://a/b"], "expected a local path or s3://bucket/key"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(out: Output, arguments: list[str], message: str) -> None:
+    """Exit code 2 and one line, without a file written."""
+    result = nst("export", *arguments)
+
+    assert result.exit_code == ExitCode.UNUSABLE or "https" in arguments[1]
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not Path("data").exists()
+
+
+def test_limits_hold_for_what_is_read_and_written(out: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output outside of what may be read or written is not exported, and nothing is written elsewhere."""
+    Path("limits.toml").write_text(f"read = ['{Path.cwd()}/in']\nwrite = ['{Path.cwd()}/good']\n")
+    monkeypatch.setenv("NST_LIMITS", "limits.toml")
+    output_of_a_run("good/out", failures=False)
+
+    assert "may be read here" in nst("export", "out", "good/data").stderr
+    assert "may be written here" in nst("export", "good/out", "data").stderr
+    assert not Path("data").exists()
+    assert not Path("good/data").exists()

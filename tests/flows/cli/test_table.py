@@ -1,0 +1,83 @@
+"""flows.cli.table: `nst table`."""
+
+import csv
+import io
+import json
+
+import pytest
+from commands import nst, output_of_a_run
+
+from flows.cli import ExitCode
+from flows.cli.table import _padded, _width
+from flows.records import RESULT_COLUMNS
+
+
+@pytest.fixture(autouse=True)
+def out() -> str:
+    """Cat is done, dog failed, and a row was rejected."""
+    return output_of_a_run("out", failures=True)
+
+
+def test_the_rows_are_shown_side_by_side() -> None:
+    """The usual columns, numbers to the right; what is counted goes to stderr."""
+    result = nst("table", "out")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "row  pair_id  status     total_loss  content_loss  style_loss  steps  seconds",
+        "  2  cat      succeeded         0.3         1e-07       12346     20     1.25",
+        "  3  dog      failed".ljust(74) + "0.5",
+        "  4           rejected",
+    ]
+    assert result.stderr == "3 of 3 rows\n"
+
+
+def test_rows_are_chosen_sorted_and_cut() -> None:
+    """Condition, several orders, columns and a limit together; the order's column is shown."""
+    result = nst("table", "out", "--where", 'status != "rejected"', "--sort", "status,-seconds", "--sort", "id")
+    first = nst("table", "out", "--sort", "-attempts", "--columns", "id,error_kind", "--limit", "1")
+
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["pair_id", "dog", "cat"]
+    assert nst("table", "out", "--sort", "-attempts").stdout.splitlines()[0].split()[-1] == "attempts"
+    assert first.stdout == "pair_id  error_kind\ncat\n"
+    assert first.stderr == "3 of 3 rows, the first 1 shown\n"
+
+
+def test_csv_has_all_columns_and_no_formula() -> None:
+    """--csv is what results.csv would be, of some rows."""
+    result = nst("table", "out", "--csv", "--where", 'status == "failed"')
+    (row,) = csv.DictReader(io.StringIO(result.stdout, newline=""))
+
+    assert list(row) == list(RESULT_COLUMNS)
+    assert (row["row"], row["pair_id"], row["seconds"], row["total_loss"]) == ("3", "dog", "0.5", "")
+    assert nst("table", "out", "--csv", "--columns", "row,status").stdout.splitlines()[1] == "2,succeeded"
+
+
+def test_json_has_numbers_and_nothing_as_null() -> None:
+    """--json is a list of rows."""
+    rows = json.loads(nst("table", "out", "--json", "--columns", "row,total_loss").stdout)
+
+    assert rows == [{"row": 2, "total_loss": 0.1 + 0.2}, {"row": 3, "total_loss": None}, {"row": 4, "total_loss": None}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--where", "stile_loss > 1"], "--where 'stile_loss > 1': there is no column 'stile_loss'; was 'style_loss' "),
+        (["--sort", "-secnds"], "--sort: there is no column 'secnds'; was 'seconds' meant?"),
+        (["--columns", "row,eror"], "--columns: there is no column 'eror'; was 'error' meant?"),
+    ],
+)
+def test_an_unknown_column_is_answered_with_the_near_one(arguments: list[str], message: str) -> None:
+    """Exit code 2 and one line that says where, what was found and what was meant."""
+    result = nst("table", "out", *arguments)
+
+    assert result.exit_code == ExitCode.UNUSABLE
+    assert result.stderr.startswith(f"nst: {message}")
+    assert result.stdout == ""
+
+
+def test_letters_of_two_columns_line_up() -> None:
+    """A name in Chinese takes two columns a letter, an accent of its own none."""
+    assert [_width(_padded(text, 8, is_right=False)) for text in ("\u732b\u732b", "e\u0301", "cat")] == [8, 8, 8]
+    assert _padded("\u732b", 4, is_right=True) == "  \u732b"

@@ -1,0 +1,304 @@
+"""flows.costs: what a run will take, by what this machine's runs took; and what it took."""
+
+import json
+from pathlib import Path
+
+import pytest
+from builders import pair_record, pair_spec
+from PIL import Image
+
+from flows.costs.estimate import LEAST_DOUBT, SHAPES, estimate, local_size
+from flows.costs.rates import FILE, MOST_KEPT, Measured, keep_measured, measured_here, settling, size_class
+from flows.costs.spent import Spent
+from flows.costs.words import by_style_in_words, costs_in_words
+from flows.environment import user_folder
+from flows.records import LossSample
+from nst_core.options import StylizeOptions
+from nst_core.work import style_work, work_of
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No run has told yet how fast this machine is."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return user_folder("XDG_CACHE_HOME", ".cache") / FILE
+
+
+def measured(**changes: object) -> Measured:
+    values = {"device": "cpu", "precision": "fp32", "backbone": "vgg19", "workers": 1, "rates": {256: (2.0,)}}
+    return Measured.model_validate(values | changes)
+
+
+def fixed(steps: int, size_px: int = 256, **options: object) -> dict[str, object]:
+    """Options of a pair whose evaluations are known beforehand."""
+    return {"steps": steps, "size_px": size_px, "plateau_tolerance": 0.0, **options}
+
+
+SIZES = {"/in/cat.png": (1024, 768)}
+
+
+# ---- Estimates
+
+
+def test_without_a_run_nothing_is_made_up() -> None:
+    """Where no run on this machine has told, the time is unknown, and said to be."""
+    found = estimate([pair_spec()], SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is None
+    assert str(found) == "1 pair at up to 512 px: time unknown until a first run on this machine"
+    assert found.as_json()["seconds_likely"] is None
+    assert estimate([], SIZES, "vgg19") is None
+
+
+def test_time_is_work_at_the_measured_rate() -> None:
+    """One pair of known evaluations: 21 at full size and the exact passes, the style once; the rate is in doubt."""
+    keep_measured(measured(beside=(5.0, 7.0, 60.0)))
+    found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
+    pixels = 256 * 192 / 1e6
+
+    assert found is not None
+    assert found.seconds is not None
+    low, likely, high = found.seconds
+    assert likely == pytest.approx(2.0 * pixels * (21 + 2 * 1 + 1) + 7.0)
+    assert low == pytest.approx(2.0 / LEAST_DOUBT * pixels * (21 + 2) + 2.0 * pixels + 7.0)
+    assert high == pytest.approx(2.0 * LEAST_DOUBT * pixels * (21 + 2) + 2.0 * pixels + 7.0)
+
+
+def test_pairs_of_one_style_encode_it_once() -> None:
+    """Ten pairs of one style take nine encodings less than ten of their own."""
+    keep_measured(measured())
+    alike = [pair_spec(row, options=fixed(20)) for row in range(2, 12)]
+    apart = [pair_spec(row, options=fixed(20), style=f"/in/{row}.png") for row in range(2, 12)]
+    seconds = [estimate(pairs, SIZES, "vgg19").seconds[1] for pairs in (alike, apart)]  # type: ignore[union-attr, index]  # there is one
+
+    assert seconds[1] - seconds[0] == pytest.approx(9 * 2.0 * 256 * 192 / 1e6)
+
+
+def test_workers_share_the_pairs() -> None:
+    """Four workers take a quarter of the time, of three pairs a third."""
+    pairs = [pair_spec(row, options=fixed(20)) for row in range(2, 10)]
+    keep_measured(measured())
+    one = estimate(pairs, SIZES, "vgg19"), estimate(pairs[:3], SIZES, "vgg19")
+    keep_measured(measured(workers=4))
+    four = estimate(pairs, SIZES, "vgg19"), estimate(pairs[:3], SIZES, "vgg19")
+
+    assert one[0].seconds[1] / four[0].seconds[1] == pytest.approx(4)  # type: ignore[union-attr, index]  # there are
+    assert one[1].seconds[1] / four[1].seconds[1] == pytest.approx(3)  # type: ignore[union-attr, index]  # there are
+
+
+def test_a_size_that_no_run_had_is_in_more_doubt() -> None:
+    """The nearest size stands in for it, and for each doubling in between the range grows by 1.3 either way."""
+    keep_measured(measured(rates={256: (2.0,), 4096: (9.0,)}))
+    ranges = {}
+    for size_px in (256, 512):
+        found = estimate([pair_spec(options=fixed(500, size_px, levels=1))], SIZES, "vgg19")
+        assert found is not None
+        assert found.seconds is not None
+        ranges[size_px] = found.seconds[2] / found.seconds[0]
+
+    assert ranges[512] / ranges[256] == pytest.approx(1.3**2, rel=0.01)
+
+
+def test_quality_and_earlier_ends_make_the_range() -> None:
+    """A pair that ends by itself takes what such pairs took before; until then, what the benchmark saw."""
+    options = StylizeOptions(size_px=256).resolved()
+    pair = pair_spec(options={"size_px": 256})
+    keep_measured(measured())
+    before = estimate([pair], SIZES, "vgg19")
+    keep_measured(measured(settled={settling(options): (120, 130)}))
+    after = estimate([pair], SIZES, "vgg19")
+
+    assert before is not None
+    assert after is not None
+    assert before.seconds is not None
+    assert after.seconds is not None
+    assert before.seconds[0] < after.seconds[0]
+    assert after.seconds[2] < before.seconds[2]
+    work = [work_of(256, 192, options, full, (), measured(), 1 << 40) for full in (120, 130)]
+    style = 2.0 * style_work(256, 192, measured())
+    assert (after.seconds[0], after.seconds[2]) == pytest.approx(
+        (work[0] * 2.0 / LEAST_DOUBT + style, work[1] * 2.0 * LEAST_DOUBT + style)
+    )
+
+
+def test_a_shape_that_nobody_looked_at_is_a_range() -> None:
+    """Without the picture it is of any shape from 16:9 to a square."""
+    keep_measured(measured())
+    found = estimate([pair_spec(options=fixed(2000, 320))], {}, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert found.seconds[2] / found.seconds[0] == pytest.approx(SHAPES[2] / SHAPES[0] * LEAST_DOUBT**2, rel=0.01)
+
+
+def test_few_shapes_do_not_stand_for_others() -> None:
+    """Nineteen wide pictures say nothing of the twentieth, twenty do."""
+    keep_measured(measured())
+    pair = pair_spec(options=fixed(2000, 320))
+    found = [
+        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(looked_at)}, "vgg19")
+        for looked_at in (19, 20)
+    ]
+    highs = [one.seconds[2] for one in found if one is not None and one.seconds is not None]
+
+    assert highs[0] == pytest.approx(2 * highs[1], rel=0.01)
+
+
+def test_the_latest_kind_of_run_is_what_the_next_is_taken_for() -> None:
+    """Of runs in two precisions the later one tells, however often the other was done before."""
+    keep_measured(measured(rates={256: (50.0,)}))
+    keep_measured(measured(precision="bf16", rates={256: (1.0,)}))
+    found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert found.seconds[1] == pytest.approx(1.0 * 256 * 192 / 1e6 * (21 + 2 * 2 + 2))
+
+
+def test_a_time_budget_is_the_most_a_pair_takes() -> None:
+    """With max_seconds a pair takes no longer than that and what is done once."""
+    keep_measured(measured())
+    found = estimate([pair_spec(options=fixed(100_000, max_seconds=3.0))], SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert 3.0 < found.seconds[2] < 4.0
+
+
+def test_rows_without_room_are_named() -> None:
+    """A picture that not even the smallest plan has memory for is said before a run begins."""
+    found = estimate([pair_spec(2), pair_spec(7, options={"size_px": 16384, "enlarge": True})], SIZES, "vgg19")
+
+    assert found is not None
+    assert [row for row, _ in found.refused] == [7]
+    assert "takes at least" in found.refused[0][1]
+
+
+@pytest.mark.parametrize(("turned", "size"), [(1, (40, 20)), (6, (20, 40))])
+def test_sizes_are_those_that_are_shown(tmp_path: Path, turned: int, size: tuple[int, int]) -> None:
+    """A photograph that is to be turned is as wide as it will be; what is no picture, or on S3, has no size."""
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
+    (tmp_path / "b.jpg").write_text("no picture")
+
+    assert local_size(str(tmp_path / "a.jpg")) == size
+    assert [local_size(one) for one in (str(tmp_path / "b.jpg"), str(tmp_path / "c.jpg"), "s3://b/a.jpg")] == [None] * 3
+
+
+# ---- Rates in the cache
+
+
+def test_rates_are_kept_and_the_oldest_go(empty_cache: Path) -> None:
+    """Each run adds to what is known; the latest are kept. Another kind of device stands beside it."""
+    for number in range(MOST_KEPT + 3):
+        keep_measured(measured(rates={256: (float(number),)}))
+    keep_measured(measured(precision="bf16"))
+    cpu, bf16 = measured_here()
+
+    assert cpu.rates[256] == tuple(map(float, range(3, MOST_KEPT + 3)))
+    assert bf16.rates == {256: (2.0,)}
+    assert [path.name for path in empty_cache.parent.iterdir()] == [FILE]
+
+
+def test_other_workers_have_other_rates() -> None:
+    """What one worker measured says little of two that share the processor."""
+    keep_measured(measured(rates={256: (1.0,)}, beside=(4.0,)))
+    keep_measured(measured(rates={512: (3.0,)}, workers=2, beside=(5.0,)))
+    (known,) = measured_here()
+
+    assert (known.rates, known.workers, known.beside) == ({512: (3.0,)}, 2, (4.0, 5.0))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', "null", '{"%s": [{"device": "cpu"}]}'])
+def test_a_broken_cache_is_an_empty_one(empty_cache: Path, content: str) -> None:
+    """Whatever stands there, nothing fails, and the next run writes it anew."""
+    keep_measured(measured())
+    machine = next(iter(json.loads(empty_cache.read_text())))
+    empty_cache.write_text(content.replace("%s", machine))
+
+    assert measured_here() == []
+    keep_measured(measured())
+    assert len(measured_here()) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_left_alone(tmp_path: Path) -> None:
+    """A run does not fail for it."""
+    (tmp_path / "cache").write_text("a file, not a folder")
+    keep_measured(measured())
+
+    assert measured_here() == []
+
+
+def test_size_classes_are_powers_of_two() -> None:
+    """By the root of the pixels."""
+    assert [size_class(*size) for size in ((128, 128), (320, 213), (362, 362), (363, 363))] == [128, 256, 256, 512]
+
+
+# ---- What a run took
+
+
+def history(level: int, evaluations: int) -> LossSample:
+    return LossSample(level, evaluations - 1, evaluations, 1.0, 1.0, 1.0, 0.0, 1.0)
+
+
+def test_costs_are_those_of_the_runs_own_pairs() -> None:
+    """Evaluations of all sizes; hours of cores; by style, the dearest first."""
+    spent = Spent(on_gpus=False, threads=2)
+    spent.add(pair_record("a", seconds=36.0, evaluations=20, history=(history(1, 7), history(1, 9), history(0, 20))))
+    spent.add(pair_record("b", seconds=72.0, evaluations=30, style="/in/ink.png"))
+    spent.add(pair_record("c", seconds=18.0, evaluations=10))
+    costs = spent.costs(180.0)
+
+    assert costs is not None
+    assert (costs.pairs_per_hour, costs.evaluations) == (60.0, 20 + 9 + 30 + 10)
+    assert costs.evaluations_per_second == pytest.approx(69 / 180, abs=1e-3)
+    assert (costs.processor_hours, costs.gpu_hours) == (2 * 126 / 3600, 0.0)
+    assert [(name, one.pairs, one.processor_hours) for name, one in costs.by_style.items()] == [
+        ("ink.png", 1, 0.04),
+        ("waves.png", 2, 0.03),
+    ]
+    assert costs_in_words(costs) == "60 pairs per hour, 0.383 evaluations per second, 4 min of processor cores"
+    assert by_style_in_words(costs) == (
+        "ink.png: 1 pairs, 30 evaluations, 2 min of processor cores; "
+        "waves.png: 2 pairs, 39 evaluations, 108 s of processor cores"
+    )
+
+
+def test_gpus_are_counted_apart() -> None:
+    """A worker on a GPU takes hours of GPUs."""
+    spent = Spent(on_gpus=True, threads=8)
+    spent.add(pair_record(seconds=7200.0))
+    costs = spent.costs(7200.0)
+
+    assert costs is not None
+    assert (costs.processor_hours, costs.gpu_hours) == (0.0, 2.0)
+    assert Spent(on_gpus=True, threads=8).costs(10.0) is None
+
+
+def test_what_a_run_measured_predicts_the_same_run() -> None:
+    """An estimate of just those pairs that told the rates is their time; one that took no steps tells none."""
+    options = StylizeOptions(**fixed(30)).resolved()
+    spent, records = Spent(on_gpus=False, threads=2), []
+    for number, style in enumerate(("ink", "ink", "oil")):
+        taken = {"width": 256, "height": 192, "evaluations": 31, "seconds": 4.0 - 0.5 * number, "stop_reason": "steps"}
+        records.append(pair_record(f"p{number}", options=options, style=f"/in/{style}.png", **taken))
+    for record in records:
+        spent.add(record)
+    spent.add(pair_record("early", evaluations=2, stop_reason="settled", seconds=1.0))
+    spent.keep_rates(1, "fp32", 20.0)
+    specs = [pair_spec(row, style=f"/in/{style}.png", options=fixed(30)) for row, style in ((2, "ink"), (3, "oil"))]
+    found = estimate(specs, SIZES, "vgg19")
+    (known,) = measured_here()
+
+    assert found is not None
+    assert found.seconds is not None
+    assert (sum(map(len, known.rates.values())), known.beside) == (3, (20.0 - 11.5,))
+    # The first pair of each style has its encoding in its time, the second of `ink` has not.
+    pixels = 256 * 192 / 1e6
+    assert known.rates[256] == pytest.approx(
+        [4.0 / pixels / (31 + 3), 3.5 / pixels / (31 + 2), 3.0 / pixels / (31 + 3)], rel=1e-5
+    )
+    assert known.settled == {settling(StylizeOptions(size_px=64).resolved()): (2,)}
+    assert found.seconds[0] - 8.5 <= 2 * 3.5 <= found.seconds[2] - 8.5

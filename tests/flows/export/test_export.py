@@ -1,0 +1,531 @@
+"""flows.export: an output's finished pictures as a dataset, again and again, locally and on S3."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outputs import Output
+
+from flows import storage
+from flows.errors import OutputError, StorageError
+from flows.export import Exported, Layout, Request, export
+from flows.export.kept import NAME
+from flows.limits import Limits
+from flows.records import RESULT_COLUMNS
+from nst_core.errors import OptionsError
+
+EXTRA = "artist"
+
+
+def exported(output: Output, dest: str, **asked: Any) -> Exported:
+    return export(Request(output.address, dest, **asked))
+
+
+def files(dest: str) -> dict[str, bytes]:
+    """What a dataset holds, without what the export keeps for itself."""
+    names = [entry.name for entry in storage.tree(dest) if entry.name != NAME]
+    return {name: storage.read(storage.join(dest, name)) for name in names}
+
+
+def pictures(dest: str) -> dict[str, bytes]:
+    return {name: data for name, data in files(dest).items() if name not in ("metadata.csv", "SHA256SUMS")}
+
+
+def image_of(output: Output, pair_id: str) -> bytes:
+    (name,) = [name for name in storage.names(storage.join(output.address, "images")) if name.startswith(pair_id)]
+    return storage.read(storage.join(output.address, "images", name))
+
+
+def table(dest: str) -> list[dict[str, str]]:
+    text = storage.read(storage.join(dest, "metadata.csv")).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def samples(dest: str) -> dict[str, dict[str, bytes]]:
+    """Shard -> name -> bytes."""
+    found: dict[str, dict[str, bytes]] = {}
+    for name, data in files(dest).items():
+        if name.endswith(".tar"):
+            with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+                found[name] = {one.name: tar.extractfile(one).read() for one in tar}  # type: ignore[union-attr]
+    return found
+
+
+@pytest.fixture(params=["beside", "elsewhere"])
+def dest(request: pytest.FixtureRequest, place: str, tmp_path: Path) -> str:
+    """A destination beside the output, or the other way over the network."""
+    if request.param == "beside":
+        return f"{place}/data"
+    return str(tmp_path / "far") if storage.is_s3(place) else f"{request.getfixturevalue('s3_bucket')}/far"
+
+
+# ---------------------------------------------------------------- what a dataset is
+
+
+def test_an_imagefolder_has_the_finished_pictures_and_their_rows(output: Output, dest: str) -> None:
+    """Of an output under way: the succeeded pairs, byte for byte, and a row of metadata.csv for each."""
+    told = exported(output, dest)
+
+    assert (told.pictures, told.new, told.there, told.left_out) == (3, 3, 0, ())
+    assert pictures(dest) == {f"{name}.png": image_of(output, name) for name in ("cat", "dog", "bridge")}
+    rows = table(dest)
+    assert [row["file_name"] for row in rows] == ["cat.png", "dog.png", "bridge.png"]
+    assert list(rows[0]) == [
+        "file_name",
+        *(name for name in RESULT_COLUMNS if name not in ("status", "error_kind", "error")),
+        EXTRA,
+    ]
+    assert (rows[0]["total_loss"], rows[0]["style"], rows[0][EXTRA]) == (repr(0.1 + 0.2), "art/waves.jpg", "Hokusai")
+    assert rows[1][EXTRA] == "'=1+1"
+
+
+def test_a_tree_mirrors_the_folders_of_the_contents(output: Output, place: str) -> None:
+    """Folders below the one that all contents share, pending ones too, so that names stay what they are."""
+    exported(output, f"{place}/data", layout=Layout.TREE)
+
+    assert list(pictures(f"{place}/data")) == ["photos/pets/cat.png", "photos/pets/dog.png", "photos/town/bridge.png"]
+    assert [row["file_name"] for row in table(f"{place}/data")] == [
+        "photos/pets/cat.png",
+        "photos/pets/dog.png",
+        "photos/town/bridge.png",
+    ]
+
+
+def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> None:
+    """A tar file with KEY.png and KEY.json side by side, values with their types."""
+    exported(output, dest, layout=Layout.WEBDATASET)
+
+    ((name, members),) = samples(dest).items()
+    assert name == "shard-000000.tar"
+    assert list(members) == ["cat.png", "cat.json", "dog.png", "dog.json", "bridge.png", "bridge.json"]
+    assert members["dog.png"] == image_of(output, "dog")
+    cat, dog = (json.loads(members[f"{one}.json"]) for one in ("cat", "dog"))
+    assert (cat["pair_id"], cat["row"], cat["total_loss"], cat[EXTRA]) == ("cat", 2, 0.1 + 0.2, "Hokusai")
+    assert dog[EXTRA] == "=1+1"
+    assert "metadata.csv" not in files(dest)
+
+
+def test_names_follow_a_template(output: Output, place: str) -> None:
+    """A folder per style, and the content's own name."""
+    exported(output, f"{place}/data", name="{style}/{content}.png")
+
+    assert set(pictures(f"{place}/data")) == {"waves/cat.png", "waves/dog.v2.png", "night/bridge.png"}
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_the_checksums_are_those_of_the_files(many: Output, tmp_path: Path, layout: Layout) -> None:
+    """`sha256sum -c` checks every file of the dataset by SHA256SUMS."""
+    exported(many, str(tmp_path / "data"), layout=layout, shard_mb=1)
+
+    done = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=tmp_path / "data", capture_output=True, text=True, check=True
+    )
+    assert len(done.stdout.splitlines()) == len(list(tmp_path.glob("data/*.png"))) + len(
+        list(tmp_path.glob("data/*.tar"))
+    )
+    assert done.stdout.count(": OK") >= 1
+
+
+def test_columns_that_a_reader_would_take_for_the_picture_are_renamed(tmp_path: Path) -> None:
+    """`image` and all that ends in `file_name` would be loaded as pictures by datasets."""
+    text = "id,content,style,image,file_name,mask_file_name,filename\ncat,c.png,s.png,a,b,c,d\n"
+    made = Output(str(tmp_path / "out"), text, "/in/pairs.csv")
+    made.done("cat")
+    exported(made, str(tmp_path / "data"))
+
+    (row,) = table(str(tmp_path / "data"))
+    assert list(row)[-4:] == ["image_in_manifest", "file_name_in_manifest", "mask_file_name_in_manifest", "filename"]
+    assert (row["file_name"], row["file_name_in_manifest"]) == ("cat.png", "b")
+
+
+def test_links_are_second_names(many: Output, tmp_path: Path) -> None:
+    """With links no picture takes room twice, and the output's own files stay what they were."""
+    told = exported(many, str(tmp_path / "data"), linked=True)
+    again = exported(many, str(tmp_path / "data"), linked=True)
+
+    assert (told.new, again.new, again.there) == (200, 0, 200)
+    assert {path.stat().st_nlink for path in tmp_path.glob("data/*.png")} == {2}
+    assert {path.stat().st_nlink for path in tmp_path.glob("many/images/*.png")} == {2}
+    assert [path.name for path in tmp_path.rglob(".tmp-*")] == []
+
+
+def test_links_need_one_disk(output: Output, place: str, tmp_path: Path) -> None:
+    """Links on S3, into shards or to another file system are refused in words, not copied in silence."""
+    if storage.is_s3(place):
+        with pytest.raises(OutputError, match="--link: expected an output and a destination on one disk"):
+            exported(output, f"{place}/data", linked=True)
+        return
+    with pytest.raises(OutputError, match=r"--link: .* no shards"):
+        exported(output, f"{place}/data", linked=True, layout=Layout.WEBDATASET)
+    if os.path.isdir("/dev/shm") and os.stat("/dev/shm").st_dev != os.stat(tmp_path).st_dev:
+        far = f"/dev/shm/nst-{os.getpid()}"
+        try:
+            with pytest.raises(OutputError, match=r"cannot be a hard link of .*: leave --link out"):
+                exported(output, far, linked=True)
+        finally:
+            for name in os.listdir(far):
+                os.unlink(f"{far}/{name}")
+            os.rmdir(far)
+
+
+# ---------------------------------------------------------------- again
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_second_export_takes_only_what_is_new(output: Output, dest: str, layout: Layout) -> None:
+    """What was there stays as it is, to the byte and the time of writing; a pair finished since is added."""
+    exported(output, dest, layout=layout)
+    before = {entry.name: entry for entry in storage.tree(dest)}
+    nothing = exported(output, dest, layout=layout)
+    output.done("owl")
+    told = exported(output, dest, layout=layout)
+    after = {entry.name: entry for entry in storage.tree(dest)}
+
+    assert (nothing.pictures, nothing.new, nothing.there) == (3, 0, 3)
+    assert (told.pictures, told.new, told.there, told.replaced) == (4, 1, 3, 0)
+    data = [name for name in before if name.endswith((".png", ".tar"))]
+    assert data
+    assert {name: after[name] for name in data} == {name: before[name] for name in data}
+    if layout is Layout.WEBDATASET:
+        assert list(samples(dest)["shard-000001.tar"]) == ["owl.png", "owl.json"]
+    else:
+        assert [row["pair_id"] for row in table(dest)] == ["cat", "dog", "bridge", "owl"]
+
+
+@pytest.mark.parametrize("layout", Layout)
+def test_a_second_export_reads_no_picture(many: Output, tmp_path: Path, layout: Layout) -> None:
+    """What is there is told by its facts alone: pictures that nobody may read any more are still there."""
+    dest = tmp_path / "data"
+    exported(many, str(dest), layout=layout)
+    for path in (tmp_path / "many" / "images").iterdir():
+        path.write_bytes(b"")
+
+    assert exported(many, str(dest), layout=layout).there == 200
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_after(count: int) -> Callable[[int, int], None]:
+    """Ends an export after so many pictures, wherever it is then."""
+
+    def tell(done: int, _of: int) -> None:
+        if done >= count:
+            raise Cut
+
+    return tell
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["local", "to S3"])
+def test_a_cut_export_goes_on(many: Output, tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
+    """What was copied before the cut is found, held against its checksum and kept; a damaged copy is made again."""
+    dest = f"{request.getfixturevalue('s3_bucket')}/data" if far else str(tmp_path / "data")
+    with pytest.raises(Cut):
+        export(Request(many.address, dest), cut_after(100))
+    copied = [entry.name for entry in storage.tree(dest) if entry.name != NAME]
+    storage.replace(storage.join(dest, copied[0]), b"half")
+    told = exported(many, dest)
+
+    assert 100 <= len(copied) < 200
+    assert (told.pictures, told.there) == (200, len(copied) - 1)
+    assert (told.new, told.replaced) == (200 - len(copied), 1)
+    assert pictures(dest) == {f"p{n:03d}.png": image_of(many, f"p{n:03d}") for n in range(200)}
+
+
+def test_a_cut_export_within_s3_goes_on(many: Output, s3_bucket: str) -> None:
+    """S3's own names of the contents tell which copies are there."""
+    for entry in storage.tree(many.address):
+        data = storage.read(storage.join(many.address, entry.name))
+        storage.replace(f"{s3_bucket}/out/{entry.name}", data)
+    with pytest.raises(Cut):
+        export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(100))
+    copied = [entry.name for entry in storage.tree(f"{s3_bucket}/data") if entry.name != NAME]
+    storage.replace(f"{s3_bucket}/data/{copied[0]}", b"half")
+    told = export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"))
+
+    assert (told.pictures, told.there) == (200, len(copied) - 1)
+
+
+def test_cut_shards_go_on(tmp_path: Path) -> None:
+    """A shard is there as a whole or not at all; what was in none goes into further ones, each picture once."""
+    dest = str(tmp_path / "data")
+    large = _with_large_pictures(tmp_path)
+    with pytest.raises(Cut):
+        export(Request(large.address, dest, Layout.WEBDATASET, shard_mb=1), cut_after(20))
+    cut = samples(dest)
+    told = exported(large, dest, layout=Layout.WEBDATASET, shard_mb=1)
+    whole = samples(dest)
+
+    there = sum(len(members) // 2 for members in cut.values())
+    assert 0 < there < 20
+    assert {name: whole[name] for name in cut} == cut
+    assert (told.pictures, told.there, told.new) == (30, there, 30 - there)
+    keys = [name for members in whole.values() for name in members if name.endswith(".tif")]
+    assert sorted(keys) == sorted({f"p{n:02d}.tif" for n in range(30)})
+
+
+def test_shards_are_of_a_size(tmp_path: Path) -> None:
+    """A shard is closed with the picture that fills it; its bytes follow from its pictures alone."""
+    large = _with_large_pictures(tmp_path)
+    for name in ("one", "two"):
+        exported(large, str(tmp_path / name), layout=Layout.WEBDATASET, shard_mb=1)
+
+    sizes = [path.stat().st_size for path in sorted(tmp_path.glob("one/*.tar"))]
+    assert len(sizes) > 3
+    assert all(1_000_000 <= size < 1_300_000 for size in sizes[:-1])
+    assert files(str(tmp_path / "one")) == files(str(tmp_path / "two"))
+
+
+def _with_large_pictures(folder: Path) -> Output:
+    rows = "".join(f"p{n:02d},c.png,s{n}.png\n" for n in range(30))
+    made = Output(str(folder / "large"), f"id,content,style\n{rows}", "/in/pairs.csv")
+    for n in range(30):
+        data = bytes([n]) * 150_000
+        storage.replace(f"{folder}/large/images/p{n:02d}-01234567.tif", data)
+        _record(made, f"p{n:02d}", f"images/p{n:02d}-01234567.tif", data)
+    return made
+
+
+def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
+    from builders import pair_record
+
+    made._ledger.commit(pair_record(pair_id, output=image, output_sha256=hashlib.sha256(data).hexdigest()))
+
+
+def remade(output: Output, pair_id: str) -> None:
+    """The pair done anew, as after other options: another picture of the same id."""
+    for record in storage.names(storage.join(output.address, "_nst", "records")):
+        if record.startswith(f"{pair_id}-"):
+            storage.remove(storage.join(output.address, "_nst", "records", record))
+    output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png")
+
+
+def test_a_picture_that_was_made_anew_takes_the_place_of_the_old(output: Output, dest: str) -> None:
+    """The name stays, the picture under it and its row are the new ones."""
+    exported(output, dest)
+    remade(output, "cat")
+    told = exported(output, dest)
+
+    assert (told.pictures, told.new, told.replaced, told.there) == (3, 0, 1, 2)
+    assert pictures(dest)["cat.png"] == storage.read(f"{output.address}/images/cat-89abcdef.png")
+    assert table(dest)[0]["width"] == "40"
+
+
+def test_shards_are_never_changed(output: Output, place: str) -> None:
+    """A picture that is another one now is not hidden behind the old one: the export is refused."""
+    exported(output, f"{place}/data", layout=Layout.WEBDATASET)
+    remade(output, "cat")
+
+    with pytest.raises(OutputError, match=r"has 1 pictures that the table no longer has so: cat\.png; shards are not"):
+        exported(output, f"{place}/data", layout=Layout.WEBDATASET)
+
+
+def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Output, place: str) -> None:
+    """A pair that is no longer done is named and nothing written, until its picture may be removed."""
+    dest = f"{place}/data"
+    exported(output, dest)
+    before = files(dest)
+    for name in storage.names(storage.join(output.address, "images")):
+        if name.startswith("cat-"):
+            storage.remove(storage.join(output.address, "images", name))
+    output.done("owl")
+    with pytest.raises(
+        OutputError, match=r"has 1 pictures that the table no longer has: cat\.png; nothing was written"
+    ):
+        exported(output, dest)
+    assert files(dest) == before
+    told = exported(output, dest, delete=True)
+
+    assert (told.pictures, told.new, told.removed) == (3, 1, 1)
+    assert sorted(pictures(dest)) == ["bridge.png", "dog.png", "owl.png"]
+    assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge", "owl"]
+
+
+def test_a_picture_that_was_taken_away_is_brought_again(output: Output, dest: str) -> None:
+    """What somebody removed from the dataset is new to the next export, and so is what was written over."""
+    exported(output, dest)
+    storage.remove(storage.join(dest, "cat.png"))
+    storage.replace(storage.join(dest, "dog.png"), b"drawn over")
+    told = exported(output, dest)
+
+    assert (told.new, told.replaced, told.there) == (1, 1, 1)
+    assert pictures(dest)["dog.png"] == image_of(output, "dog")
+
+
+# ---------------------------------------------------------------- what is refused, and what is left out
+
+
+def test_a_damaged_picture_is_left_out(output: Output, dest: str) -> None:
+    """A picture that is not what its record says costs itself alone, is named, and leaves nothing half behind."""
+    (image,) = [name for name in storage.names(f"{output.address}/images") if name.startswith("cat")]
+    if storage.is_s3(output.address) and storage.is_s3(dest):
+        pytest.skip("its bytes do not come here")
+    storage.replace(f"{output.address}/images/{image}", b"other bytes")
+    for layout, target in ((Layout.IMAGEFOLDER, dest), (Layout.WEBDATASET, f"{dest}-shards")):
+        told = exported(output, target, layout=layout)
+
+        assert (told.pictures, told.new) == (2, 2)
+        ((row, reason),) = told.left_out
+        assert row == "line 2 cat"
+        assert reason.startswith(f"{output.address}/images/{image}: is not what was made; remove it")
+    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+    assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge"]
+
+
+def test_a_picture_that_goes_while_it_is_exported_is_left_out(output: Output, place: str) -> None:
+    """A picture that is removed between the look and the copy costs itself alone."""
+
+    def gone(done: int, _of: int) -> None:
+        if done == 0:
+            for name in storage.names(f"{output.address}/images"):
+                if name.startswith("dog"):
+                    storage.remove(f"{output.address}/images/{name}")
+
+    told = export(Request(output.address, f"{place}/data"), gone)
+
+    assert [row for row, _ in told.left_out] == ["line 3 dog"]
+    assert "no such" in told.left_out[0][1]
+    assert sorted(pictures(f"{place}/data")) == ["bridge.png", "cat.png"]
+
+
+@pytest.mark.parametrize("below", ["", "/data", "/images", "/.."])
+def test_a_destination_is_neither_in_the_output_nor_around_it(output: Output, below: str) -> None:
+    """An export into itself is refused, however it is spelled."""
+    if storage.is_s3(output.address) and below == "/..":
+        below = ""
+    with pytest.raises(OutputError, match=r"the output .* itself; export into a folder beside it"):
+        exported(output, f"{output.address}{below}" if below != "/.." else os.path.dirname(output.address))
+
+
+def test_a_link_into_the_output_is_seen_through(many: Output, tmp_path: Path) -> None:
+    """What a destination leads to counts, not how it is called."""
+    (tmp_path / "link").symlink_to(many.address)
+
+    with pytest.raises(OutputError, match="lies in the output"):
+        exported(many, str(tmp_path / "link" / "data"))
+
+
+def test_a_name_that_starts_alike_is_another_folder(output: Output) -> None:
+    """`out-data` is not in `out`."""
+    assert exported(output, f"{output.address}-data").new == 3
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt"])
+def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: str) -> None:
+    """A folder with other files is no new dataset; files put beside a dataset are nobody's business but theirs."""
+    storage.replace(storage.join(dest, name), b"mine")
+    with pytest.raises(OutputError, match=f"expected an empty folder, .* files of somebody else: {name}"):
+        exported(output, dest)
+    assert files(dest) == {name: b"mine"}
+
+    exported(output, f"{dest}-2")
+    storage.replace(storage.join(f"{dest}-2", "README.md"), b"a card")
+    storage.replace(storage.join(f"{dest}-2", "owl.png"), b"mine")
+    exported(output, f"{dest}-2")
+    assert files(f"{dest}-2")["README.md"] == b"a card"
+    output.done("owl")
+    with pytest.raises(OutputError, match=r"nothing was written over files of somebody else: owl\.png"):
+        exported(output, f"{dest}-2")
+    assert files(f"{dest}-2")["owl.png"] == b"mine"
+
+
+def test_a_dataset_stays_what_it_was_begun_as(output: Output, place: str, tmp_path: Path) -> None:
+    """Another layout, template or output would give pictures other names: refused, with what it was."""
+    dest = f"{place}/data"
+    exported(output, dest)
+    other = Output(f"{place}/other", "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
+    other.done("cat")
+
+    with pytest.raises(OutputError, match=r"was made with --layout imagefolder --name '\{pair_id\}'"):
+        exported(output, dest, layout=Layout.TREE)
+    with pytest.raises(OutputError, match="was made with"):
+        exported(output, dest, name="{row}")
+    with pytest.raises(OutputError, match=f"is an export of {output.address}; export"):
+        exported(other, dest)
+
+
+def test_nothing_is_written_where_something_is_refused(output: Output, place: str) -> None:
+    """Two rows of one name, an unknown column, a name that leads away: no file is made."""
+    for name, reason in (
+        ("{style}", "line 2 cat and line 3 dog would both be 'waves.png'"),
+        ("{artst}", "there is no column 'artst'; was 'artist' meant"),
+        ("../{pair_id}", "leads out of the destination"),
+    ):
+        with pytest.raises(OptionsError, match=reason):
+            exported(output, f"{place}/data", name=name)
+    assert storage.tree(f"{place}/data") == []
+
+
+def test_an_output_without_finished_pairs_is_told(place: str) -> None:
+    """An output that was never run into, and one in which nothing is done."""
+    with pytest.raises(OutputError, match="no run has been made into this output"):
+        export(Request(f"{place}/none", f"{place}/data"))
+    begun = Output(f"{place}/out", "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
+    with pytest.raises(OutputError, match="expected finished pairs to export, found none; `nst status` says why"):
+        exported(begun, f"{place}/data")
+
+
+def test_a_destination_that_is_a_file_is_refused(many: Output, tmp_path: Path) -> None:
+    """A file where a folder is meant."""
+    (tmp_path / "data").write_text("x")
+
+    with pytest.raises(OutputError, match="expected a folder, found a file"):
+        exported(many, str(tmp_path / "data"))
+
+
+def test_a_damaged_note_of_an_export_is_named(many: Output, tmp_path: Path) -> None:
+    """A dataset whose own list cannot be read is not guessed at."""
+    exported(many, str(tmp_path / "data"))
+    (tmp_path / "data" / NAME).write_text("{")
+
+    with pytest.raises(OutputError, match=f"{NAME}: expected what an export wrote down"):
+        exported(many, str(tmp_path / "data"))
+
+
+def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tmp_path: Path) -> None:
+    """An error of the destination is no picture's own: it is told once."""
+    (tmp_path / "data").mkdir()
+    exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
+    (tmp_path / "data" / "s7" / "p007.png").unlink()
+    (tmp_path / "data" / "s7").rmdir()
+    (tmp_path / "data" / "s7").write_text("somebody's")
+
+    with pytest.raises(StorageError, match=r"s7/p007.png: expected a folder above it, found a file"):
+        exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
+
+
+def test_a_picture_behind_a_link_is_not_read_where_that_is_not_allowed(many: Output, tmp_path: Path) -> None:
+    """With limits, a link in the output that leads elsewhere costs its picture."""
+    secret = tmp_path / "secret.png"
+    (image,) = (tmp_path / "many" / "images").glob("p007-*")
+    secret.write_bytes(image.read_bytes())
+    image.unlink()
+    image.symlink_to(secret)
+    for layout in (Layout.IMAGEFOLDER, Layout.WEBDATASET):
+        told = exported(many, str(tmp_path / layout), layout=layout, readable=(many.address,))
+
+        assert [row for row, _ in told.left_out] == ["line 9 p007"]
+        assert "leads" in told.left_out[0][1] or "link to elsewhere" in told.left_out[0][1]
+    with pytest.raises(StorageError), Limits(write=(str(tmp_path / "x"),)).writing(str(tmp_path / "y")):
+        exported(many, str(tmp_path / "y"))
+
+
+def test_progress_is_told(many: Output, tmp_path: Path) -> None:
+    """From none to all, and from those that were there to all."""
+    heard: list[tuple[int, int]] = []
+    for layout in (Layout.IMAGEFOLDER, Layout.WEBDATASET):
+        heard.clear()
+        export(Request(many.address, str(tmp_path / layout), layout), lambda done, of: heard.append((done, of)))
+        assert (heard[0], heard[-1]) == ((0, 200), (200, 200))
+        assert heard == sorted(heard)
+    export(Request(many.address, str(tmp_path / "imagefolder")), lambda done, of: heard.append((done, of)))
+    assert heard[-1] == (200, 200)

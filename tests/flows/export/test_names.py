@@ -1,0 +1,172 @@
+"""flows.export.names: a template over a row's columns, and the names that come of it."""
+
+import os
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.export.names import MOST_BYTES_OF_A_PART, names_of, template
+from flows.export.pictures import Picture
+from flows.wording import as_plain_text
+from nst_core.errors import OptionsError
+
+COLUMNS = ("pair_id", "row", "content", "style", "total_loss", "note", "my column", "style_2")
+
+
+def picture(row: int = 2, *, ending: str = ".png", folder: str = "", **cells: Any) -> Picture:
+    values = dict.fromkeys(COLUMNS) | {"pair_id": f"pair-{row}", "row": row, "content": "in/cat.jpg"}
+    values |= {"style": "s3://b/art/waves.v2.png", "total_loss": 0.25, "note": "a note", "my column": "x"} | cells
+    return Picture(values, f"/out/images/{values['pair_id']}-01234567{ending}", "ab" * 32, folder)
+
+
+def names(text: str, *pictures: Picture, in_folders: bool = False, has_dots: bool = True) -> list[str]:
+    return list(names_of(pictures or (picture(),), template(text, COLUMNS), in_folders=in_folders, has_dots=has_dots))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("{pair_id}", "pair-2.png"),
+        ("{id}", "pair-2.png"),
+        ("{pair_id}.png", "pair-2.png"),
+        ("{pair_id}.PNG", "pair-2.png"),
+        ("{style}/{content}.png", "waves.v2/cat.png"),
+        ("{row:05d}-{total_loss:.3f}", "00002-0.250.png"),
+        ("{my column} {{of}} {note}", "x {of} a note.png"),
+        ("v1.{pair_id}", "v1.pair-2.png"),
+        ("{style_2}x{pair_id}", "xpair-2.png"),
+    ],
+)
+def test_a_template_is_filled_with_a_row(text: str, name: str) -> None:
+    """Pictures give their file's stem, other columns their value, numbers their format; the file's ending is last."""
+    assert names(text) == [name]
+
+
+def test_the_ending_is_that_of_the_file() -> None:
+    """A template without an ending takes each file's; one that says another than a file has is refused."""
+    both = picture(2), picture(3, ending=".jpg"), picture(4, ending=".tif")
+
+    assert names("{pair_id}", *both) == ["pair-2.png", "pair-3.jpg", "pair-4.tif"]
+    assert names("{pair_id}.jpeg", both[1]) == ["pair-3.jpg"]
+    with pytest.raises(OptionsError, match=r"line 3 pair-3: is a \.jpg file, the template says \.png"):
+        names("{pair_id}.png", *both)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{stile}", r"there is no column 'stile'; was 'style' meant\?"),
+        ("{Style-2}", r"was 'style_2' meant\?"),
+        ("{zzzz}", "there is no column 'zzzz'; there are 'pair_id', 'row'"),
+        ("{style", "expected '}'"),
+        ("pictures", "expected a column in braces"),
+        ("{}", "there is no column ''"),
+        ("{style!r}", "expected a format like"),
+        ("{pair_id.__class__}", "there is no column"),
+        ("{row:99999999d}", "expected a format like"),
+    ],
+)
+def test_what_is_no_template_is_refused(text: str, reason: str) -> None:
+    """An unknown column is answered with the near one; nothing but columns and short formats is taken."""
+    with pytest.raises(OptionsError, match=reason):
+        names(text)
+
+
+def test_a_number_s_format_is_not_for_text() -> None:
+    """A format that a value cannot have is told with column and row."""
+    with pytest.raises(OptionsError, match="line 2 pair-2: column 'note': a number has the format '03d'"):
+        names("{note:03d}")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"note": "a"}, {"note": "a"}),
+        ({"note": "A"}, {"note": "a"}),
+        ({"note": "e\u0301"}, {"note": "\u00e9"}),
+        ({"note": "a:b"}, {"note": "a?b"}),
+    ],
+    ids=["same", "case", "accents", "replaced"],
+)
+def test_names_that_are_one_somewhere_are_refused(first: dict[str, str], second: dict[str, str]) -> None:
+    """Two rows of one name are both named, also where only some file systems take the names for one."""
+    with pytest.raises(OptionsError, match=r"nothing was written.*line 2 pair-2 and line 3 pair-3 would both be"):
+        names("{note}", picture(2, **first), picture(3, **second))
+
+
+def test_a_file_is_no_folder() -> None:
+    """A name that would need a folder where another picture lies is refused, with both rows."""
+    with pytest.raises(OptionsError, match=r"line 2 pair-2 would be the file, and line 3 pair-3 lie in the folder"):
+        names("{note}", picture(2, note="a"), picture(3, note="a.png/b"))
+
+
+@pytest.mark.parametrize("note", ["..", "a/../../b", "/etc/passwd", "a//b", "", "a/", "./a", " .. /a", "../../a"])
+def test_no_name_leads_out_of_the_destination(note: str) -> None:
+    """A value that climbs, starts at the root or leaves a part without a name is refused, with its row."""
+    with pytest.raises(OptionsError, match=r"line 2 pair-2: .* leads out of the destination, or has a part without"):
+        names("{note}", picture(note=note))
+
+
+@pytest.mark.parametrize(
+    ("note", "name"),
+    [
+        ("a\\b:c*d", "a_b_c_d.png"),
+        ("a/b", "a/b.png"),
+        (".hidden/.x", "_hidden/_x.png"),
+        ("__pycache__/a", "_pycache__/a.png"),
+        ("con/aux.x", "_con/_aux.x.png"),
+        ("=1+1", "_1+1.png"),
+        ("-rf", "_rf.png"),
+        ("a \u202eb\n", "a _b_.png"),
+        ("end. /x ", "end._/x_.png"),
+        ("50%#1?", "50__1_.png"),
+        ("\u732b \u00f6", "\u732b \u00f6.png"),
+    ],
+)
+def test_what_a_system_cannot_have_becomes_a_line(note: str, name: str) -> None:
+    """Letters and names that a file system, an address, a shell or a reader of datasets trips over are replaced."""
+    assert names("{note}", picture(note=note)) == [name]
+
+
+def test_a_name_that_is_too_long_is_refused() -> None:
+    """Names that file systems cannot hold are told before anything is written."""
+    with pytest.raises(OptionsError, match=f"line 2 pair-2: expected a name of at most {MOST_BYTES_OF_A_PART} bytes"):
+        names("{note}", picture(note="\u732b" * 80))
+
+
+def test_only_the_first_problems_are_told() -> None:
+    """A template that is wrong for a thousand rows fills no screen."""
+    with pytest.raises(OptionsError, match=r"; and 996 more$") as caught:
+        names("{note}", *(picture(row) for row in range(2, 1002)))
+
+    assert len(str(caught.value)) < 600
+
+
+def test_folders_come_before_the_names_where_they_are_mirrored() -> None:
+    """The content's folder, where the layout is a tree."""
+    assert names("{pair_id}", picture(folder="a/b"), in_folders=True) == ["a/b/pair-2.png"]
+    assert names("{pair_id}", picture(folder=""), in_folders=True) == ["pair-2.png"]
+
+
+def test_a_shard_s_names_have_one_dot() -> None:
+    """To WebDataset the ending of a file begins at its first dot."""
+    assert names("{style}/{style}", has_dots=False) == ["waves.v2/waves_v2.png"]
+
+
+@given(st.text(string.printable + "éß\u202e\u732b\\:", max_size=60))
+def test_every_name_stays_below_and_is_safe(note: str) -> None:
+    """Whatever a cell holds: a name that stays below the destination, and is no formula, option or hidden file."""
+    try:
+        (name,) = names("{note}", picture(note=note))
+    except OptionsError:
+        return
+
+    path = os.path.normpath(os.path.join("/dest", name))
+    assert path == f"/dest/{name}"
+    assert as_plain_text(name) == name
+    assert name.isprintable()
+    assert not set('\\:*?"<>|#%') & set(name)
+    assert not any(part.startswith(".") or part[-1] in ". " for part in name.split("/"))

@@ -1,0 +1,164 @@
+"""flows.output.again: the rows in trouble as a manifest, from which the same pairs come."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from outputs import Output
+
+from flows.manifest.parse import parse_manifest
+from flows.output.again import rows_again
+from flows.records import Manifest
+from nst_core.options import StylizeOptions
+
+MANIFEST = (
+    "id,content,style,protect,steps,style_weight,artist, note \n"
+    "cat,photos/cat.png,../waves.png,,,,Hokusai,done\n"
+    'dog,/abs/dog.png,s3://bucket/waves.png,m.png,7,,"1, ""2""",=1+1\n'
+    ",owl.png,waves.png,,,50,007,  x \n"
+    "bad,,waves.png,,ten,,nobody,NA\n"
+    'stray,"a,b\n'
+    "far,https://a/b.png,waves.png,,,,,\n"
+)
+DEFAULTS = StylizeOptions(size_px=64, style_layers=("relu1_1", "relu2_1"))
+
+
+def output(folder: Path, uri: str = "/in/sub/pairs.csv", text: str = MANIFEST, **run: Any) -> Output:
+    """Cat is done, all others failed, but for those that are rejected."""
+    made = Output(str(folder / "out"), text, uri, **({"options": DEFAULTS} | run))
+    made.done("cat")
+    for pair in made.manifest.pairs:
+        if pair.pair_id != "cat":
+            made.failed(pair.pair_id)
+    return made
+
+
+def read(data: bytes, uri: str = "/elsewhere/again.csv") -> Manifest:
+    return parse_manifest(data, uri, StylizeOptions())
+
+
+def cells(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+
+
+@pytest.mark.parametrize("place", ["local", "s3"])
+def test_the_failed_pairs_are_the_same_pairs_from_anywhere(
+    tmp_path: Path, place: str, request: pytest.FixtureRequest
+) -> None:
+    """Ids, addresses, options and own columns: whatever folder the new manifest lies in and with no option given."""
+    uri = "/in/sub/pairs.csv" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/in/sub/pairs.csv"
+    text = MANIFEST.replace("../waves", "waves")
+    made = output(tmp_path, uri, text)
+    before = {pair.pair_id: pair for pair in made.manifest.pairs if pair.pair_id != "cat"}
+    after = {pair.pair_id: pair for pair in read(rows_again(made.address).data).pairs}
+
+    assert len(before) == 2
+    assert list(after) == list(before)
+    for name, pair in before.items():
+        assert after[name].pictures == pair.pictures
+        assert after[name].options == pair.options
+        assert (after[name].extra["artist"], after[name].extra["note"]) == (pair.extra["artist"], pair.extra[" note "])
+
+
+def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
+    """Each with its cells, its line and the reason; they are refused again until somebody puts them right."""
+    again = rows_again(output(tmp_path).address)
+    rows = {row["row"]: row for row in cells(again.data)}
+
+    assert list(rows) == ["3", "4", "5", "7"]
+    assert (rows["5"]["id"], rows["5"]["steps"], rows["5"]["status"]) == ("bad", "ten", "rejected")
+    assert rows["5"]["error"].startswith("column 'content': expected a local path or s3://bucket/key, the cell is")
+    assert rows["7"]["content"] == "https://a/b.png"
+    assert (rows["3"]["error_kind"], rows["3"]["content"], rows["3"]["protect"]) == (
+        "bad_image",
+        "/abs/dog.png",
+        "/in/sub/m.png",
+    )
+    assert [rejected.row for rejected in read(again.data).rejected] == [4, 5]
+    assert again.rows == 4
+
+
+def test_a_row_that_could_not_be_told_apart_is_named(tmp_path: Path) -> None:
+    """A stray quote has no cells to write: its line is told, to be put right where it stands."""
+    again = rows_again(output(tmp_path).address)
+
+    ((line, reason),) = again.left_out
+    assert (line, reason[:8]) == (6, "unclosed")
+
+
+def test_what_the_run_said_of_all_rows_is_said_by_each(tmp_path: Path) -> None:
+    """Options of the command line stand where a row says nothing; those of a retry stand everywhere."""
+    made = output(tmp_path, overrides={"steps": 9, "enlarge": True})
+    dog, owl, *_ = cells(rows_again(made.address).data)
+
+    assert (dog["size_px"], dog["style_layers"], dog["steps"], dog["enlarge"]) == ("64", "relu1_1 relu2_1", "9", "true")
+    assert (owl["steps"], owl["style_weight"]) == ("9", "50")
+    assert read(rows_again(made.address).data).pairs[0].options.steps == 9
+
+
+def test_size_is_not_said_twice(tmp_path: Path) -> None:
+    """A manifest that calls the option `size` keeps its column."""
+    text = "content,style,size\na.png,b.png,\nc.png,d.png,32\ncat.png,x.png,\n"
+    made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS)
+    for pair in made.manifest.pairs:
+        made.failed(pair.pair_id)
+    rows = cells(rows_again(made.address).data)
+
+    assert [row["size"] for row in rows] == ["64", "32", "64"]
+    assert "size_px" not in rows[0]
+    assert read(rows_again(made.address).data).rejected == ()
+
+
+def test_nothing_of_it_is_a_formula_and_nothing_of_a_cell_is_lost(tmp_path: Path) -> None:
+    """A spreadsheet runs no cell; the reader has every letter back."""
+    made = output(tmp_path)
+    data = rows_again(made.address).data
+
+    assert cells(data)[0][" note "] == "'=1+1"
+    assert read(data).pairs[0].extra["note"] == "=1+1"
+    assert read(data).pairs[0].extra["artist"] == '1, "2"'
+
+
+def test_a_refused_control_character_does_not_spoil_the_file(tmp_path: Path) -> None:
+    """A cell that was refused for a NUL is shown by its escape, and every other row can still be read."""
+    text = "id,content,style,note\ncat,c.png,s.png,\nnul,a\0b.png,s.png,\ndog,d.png,s.png,x\n"
+    again = rows_again(output(tmp_path, text=text).address)
+
+    assert b"\0" not in again.data
+    assert [pair.pair_id for pair in read(again.data).pairs] == ["nul", "dog"]
+
+
+@pytest.mark.parametrize("kind", ["json", "parquet", "results"])
+def test_every_format_of_a_manifest_is_one(tmp_path: Path, kind: str) -> None:
+    """Of JSON lines, Parquet and a results table handed in again, too."""
+    import pandas as pd
+
+    rows = [
+        {"id": "cat", "content": "c.png", "style": "s.png", "n": 1},
+        {"id": "dog", "content": "d.png", "style": "s.png", "n": 2},
+    ]
+    frame = pd.DataFrame(rows)
+    if kind == "json":
+        data = frame.to_json(orient="records", lines=True).encode()
+    elif kind == "parquet":
+        data = frame.to_parquet()
+    else:
+        data = b"pair_id,content,style,n,status,error\ncat,c.png,s.png,1,failed,x\ndog,d.png,s.png,2,failed,y\n"
+    made = Output(str(tmp_path / "out"), "id,content,style\ncat,c.png,s.png\n", "/in/pairs")
+    run = made.run.model_copy(
+        update={
+            "run_id": "20270101T000000Z-000009",
+            "fingerprints": dict.fromkeys(("cat", "dog"), "0123456789abcdef0123"),
+        }
+    )
+    made._ledger.start_run(run, data)
+    made.failed("dog")
+    made.failed("cat")
+
+    told = cells(rows_again(made.address).data)
+    assert [(row["id"], row["content"], row["n"], row["status"]) for row in told] == [
+        ("cat", "/in/c.png", "1", "failed"),
+        ("dog", "/in/d.png", "2", "failed"),
+    ]

@@ -1,0 +1,280 @@
+"""flows.storage on S3: objects that were replaced, encoded, archived, or that somebody pays for."""
+
+import gzip
+import hashlib
+import io
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from fault_proxy import FaultProxy
+from hypothesis import given
+from hypothesis import strategies as st
+from s3_peer import Answer, Request, S3Peer, an_object, refusal
+
+from flows import storage
+from flows.errors import Archived, InputChanged, NotDecoded, NotFound, TooLarge
+from flows.storage import s3
+from flows.storage.codings import decoded
+from flows.worker.inputs import read_input
+
+DATA_GZ = gzip.compress(b"data", mtime=0)
+Peer = Callable[[Callable[[Request], Answer]], S3Peer]
+
+
+@pytest.fixture
+def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
+    """A server that gives these answers, which every S3 request of this test goes to."""
+    peers: list[S3Peer] = []
+
+    def started(answer: Callable[[Request], Answer]) -> S3Peer:
+        peers.append(S3Peer(answer))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", peers[-1].url)
+        s3._filesystem.cache_clear()
+        return peers[-1]
+
+    yield started
+    s3._filesystem.cache_clear()
+    for one in peers:
+        one.stop()
+
+
+@pytest.fixture
+def client(s3_server: str) -> Any:
+    """The server's own API, past everything of ours."""
+    return boto3.client("s3", endpoint_url=s3_server)
+
+
+@pytest.fixture
+def versioned(s3_bucket: str, client: Any) -> str:
+    """A bucket that keeps versions."""
+    client.put_bucket_versioning(Bucket=s3_bucket.removeprefix("s3://"), VersioningConfiguration={"Status": "Enabled"})
+    return s3_bucket
+
+
+def put(client: Any, address: str, data: bytes, **more: str) -> str:
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return str(client.put_object(Bucket=bucket, Key=key, Body=data, **more).get("VersionId", ""))
+
+
+# ---------------------------------------------------------------- versions
+
+
+def test_the_version_that_was_read_is_told(versioned: str, client: Any) -> None:
+    """With the bytes come their own hash, identity and version, whichever is the newest."""
+    address = f"{versioned}/a b#?.png"
+    for data in (b"one", b"two!"):
+        version = put(client, address, data)
+        identity = storage.identity(address)
+        found = storage.fetch(address, identity or "")
+
+        assert (found.data, found.identity, found.version_id) == (data, identity, version)
+        assert found.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("said", [{}, {"x_amz_version_id": "null"}])
+def test_a_bucket_without_versions_tells_none(peer: Peer, said: dict[str, str]) -> None:
+    """Nor does one that keeps them no longer: what it writes as "null" may be replaced."""
+    peer(lambda _: an_object(b"data", **said))
+
+    assert storage.fetch("s3://studio/a.png", "etag:an-etag:4").version_id == ""
+
+
+def test_what_was_replaced_is_read_as_it_was_planned(versioned: str, client: Any) -> None:
+    """The version with the identity that was planned is looked for, and told, however many came after it."""
+    address = f"{versioned}/in/a.png"
+    for longer in ("", "b", "bc"):
+        put(client, address + longer, f"beside{longer}".encode())
+    planned = put(client, address, b"planned")
+    identity = storage.identity(address)
+    for number in range(3):
+        put(client, address, f"newer {number}".encode())
+    found = storage.fetch(address, identity or "")
+
+    assert (found.data, found.identity, found.version_id) == (b"planned", identity, planned)
+
+
+def test_what_was_removed_stays_removed(versioned: str, client: Any) -> None:
+    """Whoever removes a picture wants it used no more, though its version is still kept."""
+    address = f"{versioned}/a.png"
+    put(client, address, b"planned")
+    identity = storage.identity(address)
+    storage.remove(address)
+
+    with pytest.raises(NotFound):
+        storage.fetch(address, identity or "")
+
+
+@pytest.mark.parametrize("refused", ["list", "get"])
+def test_without_the_right_to_versions_it_has_changed(
+    versioned: str, client: Any, s3_proxy: FaultProxy, refused: str
+) -> None:
+    """Then the newest is read, and its identity tells that it is not what was planned."""
+    address = f"{versioned}/a.png"
+    put(client, address, b"planned")
+    identity = storage.identity(address)
+    put(client, address, b"newer")
+    word = {"list": "?versions", "get": "versionId="}[refused]
+    s3_proxy.rule = lambda _method, path: (403, "AccessDenied") if word in path else None
+    found = storage.fetch(address, identity or "")
+
+    assert (found.data, found.identity) == (b"newer", storage.identity(address))
+    with pytest.raises(InputChanged, match="was replaced after this run was planned"):
+        read_input(address, identity or "")
+
+
+def test_one_request_reads_an_input(s3_bucket: str, client: Any, s3_proxy: FaultProxy) -> None:
+    """Bytes, identity and version come in one answer, so that nothing can be replaced between two."""
+    put(client, f"{s3_bucket}/a.png", b"data")
+    identity = storage.identity(f"{s3_bucket}/a.png")
+    s3_proxy.requests.clear()
+    storage.fetch(f"{s3_bucket}/a.png", identity or "")
+
+    assert dict(s3_proxy.requests) == {"GET": 1}
+
+
+# ---------------------------------------------------------------- Content-Encoding
+
+
+@pytest.mark.parametrize(
+    ("coding", "stored"),
+    [
+        ("gzip", DATA_GZ),
+        ("GZIP", DATA_GZ),
+        ("x-gzip", DATA_GZ),
+        ("gzip,aws-chunked", DATA_GZ),
+        ("aws-chunked, gzip", DATA_GZ),
+        ("gzip, gzip", gzip.compress(DATA_GZ, mtime=0)),
+        ("aws-chunked", b"data"),
+        ("identity", b"data"),
+        ("utf-8", b"data"),
+        ("", b"data"),
+    ],
+)
+def test_gzip_is_decoded_and_what_says_nothing_is_ignored(peer: Peer, coding: str, stored: bytes) -> None:
+    """Every way of reading gives what was there before; the hash is of that, the identity of what is stored."""
+    peer(lambda _: an_object(stored, **({"Content_Encoding": coding} if coding else {})))
+    found = storage.fetch("s3://studio/a.png", "")
+
+    assert storage.read("s3://studio/a.png", 10_000) == b"data"
+    assert storage.read_with_version("s3://studio/a.png") == (b"data", '"an-etag"')
+    assert (found.data, found.sha256) == (b"data", hashlib.sha256(b"data").hexdigest())
+    assert found.identity == storage.identity("s3://studio/a.png") == f"etag:an-etag:{len(stored)}"
+
+
+@pytest.mark.parametrize(
+    ("coding", "stored", "reason"),
+    [
+        ("br", b"data", "has the Content-Encoding br; only gzip is read"),
+        ("gzip,zstd", b"data", "has the Content-Encoding zstd"),
+        ("deflate", zlib.compress(b"data"), "has the Content-Encoding deflate"),
+        ("gzip", b"\x89PNG data", "says Content-Encoding: gzip, and is none"),
+        ("gzip", gzip.compress(b"data" * 999, mtime=0)[:-12], "says Content-Encoding: gzip, and is none"),
+        ("gzip", DATA_GZ[:-8] + bytes(8), "says Content-Encoding: gzip, and is none"),
+        ("gzip", b"", "says Content-Encoding: gzip, and has no bytes"),
+    ],
+)
+def test_what_cannot_be_decoded_is_told_at_once(peer: Peer, coding: str, stored: bytes, reason: str) -> None:
+    """With what to do; nothing is tried again."""
+    there = peer(lambda _: an_object(stored, Content_Encoding=coding))
+    with pytest.raises(NotDecoded, match=reason) as caught:
+        storage.read("s3://studio/a.png")
+
+    assert not caught.value.retryable
+    assert len(there.requests) == 1
+
+
+def test_a_bomb_is_refused_before_it_is_whole() -> None:
+    """The limit holds for the decoded bytes, and a gigabyte of zeros takes neither its memory nor its time."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb") as file:
+        for _ in range(1000):
+            file.write(bytes(1_000_000))
+    began = time.monotonic()
+    with pytest.raises(TooLarge, match="expected at most 1000000 bytes once decoded from gzip, found more"):
+        decoded("s3://studio/a.png", buffer.getvalue(), "gzip", 1_000_000)
+
+    assert time.monotonic() - began < 1
+    assert decoded("s3://studio/a.png", gzip.compress(bytes(10)), "gzip", 10) == bytes(10)
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000), st.booleans())
+def test_gzip_files_one_after_the_other_are_one(first: bytes, second: bytes, padded: bool) -> None:
+    """As `cat a.gz b.gz` makes them, and with zeros at the end, as tapes do."""
+    data = gzip.compress(first) + gzip.compress(second) + bytes(16 * padded)
+
+    assert decoded("s3://studio/a", data, "gzip", None) == first + second
+
+
+# ---------------------------------------------------------------- archives
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (["<StorageClass>GLACIER</StorageClass>"], r" \(GLACIER\)"),
+        (["<StorageClass>DEEP_ARCHIVE</StorageClass>"], r" \(DEEP_ARCHIVE\)"),
+        (
+            ["<StorageClass>INTELLIGENT_TIERING</StorageClass>", "<AccessTier>ARCHIVE_ACCESS</AccessTier>"],
+            r" \(ARCHIVE_ACCESS\)",
+        ),
+        ([], ""),
+    ],
+)
+def test_an_archived_object_says_so(peer: Peer, told: list[str], shown: str) -> None:
+    """Once: only a restore helps, which takes hours."""
+    there = peer(lambda _: refusal(403, "InvalidObjectState", *told))
+    with pytest.raises(Archived, match=rf"^s3://studio/a.png: is archived{shown}; restore it first") as caught:
+        storage.read("s3://studio/a.png")
+
+    assert not caught.value.retryable
+    assert len(there.requests) == 1
+
+
+# ---------------------------------------------------------------- who pays
+
+
+@pytest.mark.parametrize("named", ["studio", " theirs , studio"])
+def test_whoever_pays_says_so_with_every_request(peer: Peer, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    """To the buckets that the operator named, and to no other: it costs money."""
+    listing = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
+    there = peer(
+        lambda asked: (
+            Answer(200, listing) if "list-type" in asked.path else an_object(b"" if asked.method == "PUT" else b"data")
+        )
+    )
+    monkeypatch.setenv("NST_REQUESTER_PAYS", named)
+    for bucket in ("studio", "other"):
+        storage.read(f"s3://{bucket}/a.png")
+        storage.identity(f"s3://{bucket}/a.png")
+        storage.names(f"s3://{bucket}/in")
+        storage.replace(f"s3://{bucket}/a.png", b"data")
+    said = {(one.method, one.path.split("/")[1][:5]): one.headers.get("x-amz-request-payer") for one in there.requests}
+
+    methods = {method for method, _ in said}
+    assert methods == {"GET", "HEAD", "PUT"}
+    assert {said[method, "studi"] for method in methods} == {"requester"}
+    assert {said[method, "other"] for method in methods} == {None}
+
+
+# ---------------------------------------------------------------- access points
+
+
+def test_an_access_point_is_asked_by_its_own_host(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host is made from the ARN; a proxy of HTTP sees which one is wanted."""
+    there = peer(lambda _: an_object(b"data"))
+    monkeypatch.setenv("HTTP_PROXY", there.url)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.test")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    s3._filesystem.cache_clear()
+    arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/mine"
+
+    assert storage.read(f"s3://{arn}/in/a b#.png") == b"data"
+    assert storage.read("s3://mine-abc123-s3alias/a.png") == b"data"
+    assert there.requests[0].headers["host"] == "mine-123456789012.s3.test"
+    assert there.requests[0].path.endswith("/in/a%20b%23.png")
+    assert there.requests[1].path.endswith("/mine-abc123-s3alias/a.png")
