@@ -84,7 +84,7 @@ def _open_heif(data: bytes, name: str) -> ImageFile.ImageFile:
         raise refused(name, "unsupported_format", PICTURE, "HEIC, which nothing here can read", _NO_HEIF) from error
     pillow_heif.options.THUMBNAILS = False
     pillow_heif.options.DECODE_THREADS = _THREADS
-    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(BytesIO(data))
+    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
     return image
 
 
