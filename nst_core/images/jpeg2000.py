@@ -40,6 +40,6 @@ def bytes_a_pixel(data: bytes, image: Image.Image, factor: int) -> float:
     start = data.find(b"\xff\x4f\xff\x51")
     width, height, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     pixels = max(1, (width - left) * (height - top))
-    share = min(1.0, tile_width * tile_height / pixels)
+    share: float = min(1.0, tile_width * tile_height / pixels)
     channels = len(image.getbands())
     return (8.0 * channels * share + 4.0) / (factor * factor)
