@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final, cast
 
-Primaries = tuple[float, float, float, float, float, float, float, float]
+Primaries = tuple[float, ...]
 """x and y of white, red, green and blue."""
 
 _D65, _C = (0.3127, 0.329), (0.310, 0.316)
