@@ -1,16 +1,15 @@
 """The largest pictures that are taken: memory and seconds of the process that decodes them for a pastiche of 1024 px.
 
-    python -m tests.benchmarks.decoding [NAME ...]
+python -m tests.benchmarks.decoding --json tests/benchmarks/results/decoding.json
 
-Makes the files (some gigabytes, in a temporary folder, one at a time) and writes results/decoding.json.
+Makes the files: some gigabytes, in a temporary folder, one at a time.
 """
 
-import json
+import argparse
 import os
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from multiprocessing import get_context
@@ -24,8 +23,8 @@ from PIL import Image
 from flows.worker.decoder import Decoder, Ended
 from flows.worker.decoder_process import WantedPicture
 from nst_core.errors import BadImage
+from tests.benchmarks.report import Report, add_json_option
 
-RESULTS = Path(__file__).parent / "results" / "decoding.json"
 WANTED_PX = 1024
 _TILE = 1000
 
@@ -165,18 +164,22 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure all cases, or those whose names are given."""
-    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in sys.argv[1:] or CASES:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {'; '.join(CASES)}")
+    add_json_option(parser)
+    arguments = parser.parse_args(argv)
+    report = Report("decoding", arguments)
+    for name in arguments.names or CASES:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "picture")
+            # In a process of its own, so that what making it took is given back.
             made = get_context("fork").Process(target=CASES[name], args=(path,))
             made.start()
             made.join()
-            results[name] = measured(path)
-        sys.stderr.write(f"{name}: {results[name]}\n")
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            report.add({"file": name} | measured(path))
+    report.finish()
 
 
 if __name__ == "__main__":
