@@ -54,10 +54,10 @@ def claim_key(name: str, content: str) -> str:
 
 
 def answers_name(folder: str, name: str) -> str:
-    """What the names of the answers to a dropped file begin with: its own, or another for one that is no safe start.
+    r"""What the names of the answers to a dropped file begin with: its own, or another for one that is no safe start.
 
-    >>> answers_name("/in", "spring.csv"), answers_name("s3://bucket/in", "what?.csv")
-    ('spring.csv', 'what-0bf24e0b')
+    >>> answers_name("/in", "spring.csv"), answers_name("s3://bucket/in", "what\n.csv")
+    ('spring.csv', 'what-fbad2d58')
     """
     address = storage.join(folder, name + _LONGEST_ANSWER)
     is_plain = printable(name) == name and addresses.problem_of(address) is None

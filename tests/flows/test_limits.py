@@ -107,7 +107,7 @@ def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
         ('raed = ["/data"]', "raed"),
         ('read = ["data"]', "read: expected an absolute folder or s3://bucket/prefix, got 'data'"),
         ('read = ["https://example.org"]', "read: expected an absolute folder"),
-        ('write = ["s3://bucket/../out"]', "write: an S3 key takes no '.', '..' or empty segments"),
+        ('write = ["s3://bucket/../out"]', "write: an S3 key takes no '.' or '..' between slashes"),
         ("max_rows = 0", "max_rows: expected a number greater than or equal to 1, got 0"),
         ("[max_options]\nsise_px = 5", "expected the name of a numeric option of a pair, got 'sise_px'"),
         ('[max_options]\nsize_px = "large"', "max_options: expected a number, got 'large'"),
@@ -239,7 +239,11 @@ ATTACKS = (
     *("zip://a.png::file:///tmp/a.zip", "dir://x::file:///", "reference://::x", "data:text/plain;base64;eA=="),
     *("http://127.0.0.1:9/a.png", "https://169.254.169.254/latest", "ftp://host/a.png", "gs://bucket/a.png"),
     *("s3://arn:aws:s3:eu-west-1:1:accesspoint/x/a.png", "s3://user:password@bucket/a.png", "s3://pictures/../b/a.png"),
-    *("s3://pictures//a.png", "s3://pictures/a.png?versionId=1", "s3://pictures/a.png#x", "s3://other/a.png", "s3://"),
+    *("s3://pictures//in/a.png", "s3://pictures/in?versionId=1/a.png", "s3://pictures/in#/a.png", "s3://other/a.png"),
+    *("s3://pictures/in/../b/a.png", "S3://other/a.png", "arn:aws:s3:::other/in/a.png", "s3://"),
+    *("https://other.s3.amazonaws.com/in/a.png", "https://pictures.s3.amazonaws.com/in/%2e%2e/b/a.png"),
+    *("https://s3.amazonaws.com/pictures/in%2F..%2Fb/a.png", "https://pictures.s3.amazonaws.com.other.org/in/a.png"),
+    "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/pictures/in/a.png",
     *("memory://a.png", "/etc/passwd", "/proc/self/environ", "link/secret.png", "cat.png/../../other/secret.png"),
 )
 
@@ -250,7 +254,7 @@ def test_no_way_out(team: Path, attack: str, column: str) -> None:
     """Every known way out of the allowed folders is a rejected row with a reason that names its column."""
     (team / "link").symlink_to(team.parent / "other")
     cells = {"content": "cat.png", "style": "waves.png"} | {column: attack}
-    manifest = loaded(team, [f"{cells['content']},{cells['style']},a"], Limits(read=(str(team), "s3://pictures")))
+    manifest = loaded(team, [f"{cells['content']},{cells['style']},a"], Limits(read=(str(team), "s3://pictures/in")))
 
     assert manifest.pairs == ()
     assert f"column {column!r}: " in reasons(manifest)[2]
