@@ -81,7 +81,8 @@ def page_of(run_id: str) -> str | None:
     if not address:
         return None
     try:
-        answer = httpx.get(address, timeout=PAGE_SECONDS, follow_redirects=True)
+        # As a browser does: to others a server answers otherwise.
+        answer = httpx.get(address, headers={"Accept": "text/html"}, timeout=PAGE_SECONDS, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL):
         return None
     is_page = answer.is_success and answer.headers.get("content-type", "").startswith("text/html")

@@ -49,6 +49,16 @@ def use(access: Access) -> None:
     """Have Prefect use this server. Before it is imported: it reads its settings once."""
     os.environ["PREFECT_API_URL"] = access.url
     os.environ["PREFECT_API_AUTH_STRING"] = access.auth
+    os.environ.setdefault("PREFECT_UI_URL", pages(access.url))
+
+
+def pages(url: str) -> str:
+    """Where a server has its pages: the newer ones, as a link into the older ones asks nobody for the password.
+
+    >>> pages("http://127.0.0.1:4200/api")
+    'http://127.0.0.1:4200/v2'
+    """
+    return f"{url.removesuffix('/api')}/v2"
 
 
 def find_access(folder: str = FOLDER) -> Access:
@@ -91,7 +101,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
         environment.pop(name, None)  # those of a client
     # Prefect makes it of its settings, which know nothing of the port that the command was given.
     environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
-    environment.setdefault("PREFECT_UI_URL", access.url.removesuffix("/api"))  # for links in what it sends
+    environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for links in what it sends
     # By default Prefect puts its pages among its own packages, which not every user may write to.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]

@@ -27,7 +27,8 @@ FAREWELL_SECONDS = 2.0
 """How long a process that answers no more may take to end by itself."""
 
 _PROGRAM = "from flows.worker.decoder_process import main; main()"
-_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads would take memory, and do nothing
+_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+"""Threads would take memory and do nothing; those of a decoder share what is set aside for small pieces."""
 
 
 class Ended(Exception):

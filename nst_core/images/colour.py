@@ -12,7 +12,7 @@ from nst_core.images.profiles import usable_profile
 from nst_core.images.refusals import CONVERT, DEPTH, refused
 
 if TYPE_CHECKING:
-    from nst_core.images.pieces import Piece
+    from nst_core.images.deep import Piece
 
 _TAG_BITS, _TAG_PHOTOMETRIC = 258, 262
 _NO_TAGS: Final[Mapping[int, Any]] = {}

@@ -5,9 +5,9 @@ The numbers are those of ITU-T H.273, as HEIC, AVIF and the chunk cICP of a PNG 
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
-Primaries = tuple[float, float, float, float, float, float, float, float]
+Primaries = tuple[float, ...]
 """x and y of white, red, green and blue."""
 
 _D65, _C = (0.3127, 0.329), (0.310, 0.316)
@@ -72,7 +72,7 @@ def profile_of_gamma(gamma: float | None, primaries: Sequence[float] | None) -> 
 
     Of a gAMA that stands for sRGB the curve is that of sRGB: what ImageMagick and others write of it.
     """
-    chosen = _SRGB if primaries is None else Primaries(primaries)  # type: ignore[call-overload]  # eight numbers
+    chosen = _SRGB if primaries is None else cast(Primaries, tuple(primaries))
     is_srgb_curve = gamma is None or abs(gamma - _SRGB_GAMMA) < _ALIKE
     if is_srgb_curve and max(abs(one - other) for one, other in zip(chosen, _SRGB, strict=True)) < _ALIKE:
         return b""

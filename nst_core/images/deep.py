@@ -14,6 +14,8 @@ from nst_core.images.rgb_space import rgb_space, srgb_profile
 
 Deep = NDArray[np.uint16]
 """Pixels, shape (height, width, channels), white at 65535."""
+Piece = Image.Image | Deep
+"""What a decoder gives at a time: in its own mode, or in 16 bits."""
 
 _NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
 _SWAPPED: Final = {

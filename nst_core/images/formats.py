@@ -4,7 +4,7 @@ import re
 from io import BytesIO
 from typing import Final
 
-from PIL import Image, ImageFile
+from PIL import AvifImagePlugin, Image, ImageFile
 
 from nst_core.errors import BadImage
 from nst_core.images.boxes import brands
@@ -41,6 +41,8 @@ _FOREIGN_MAGIC = {
     "a camera raw file (CR3)": rb"....ftypcrx ",
     "a film": rb"....ftyp(?:isom|iso\d|mp4\d|avc1|M4V |qt  |3gp)|\x1aE\xdf\xa3",
 }
+_THREADS: Final = 2
+"""Of the decoders of AVIF and HEIC: as many as a large machine has cores would each take memory of their own."""
 _NO_HEIF = "Install the extra `heic` (package pillow-heif, see the README), or save it as JPEG."
 
 
@@ -67,6 +69,7 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
     try:
         if format_of(data) == HEIF:
             return _open_heif(data, name)
+        AvifImagePlugin.DEFAULT_MAX_THREADS = _THREADS
         return Image.open(BytesIO(data), formats=FORMATS)
     except (MemoryError, BadImage):
         raise
@@ -80,7 +83,8 @@ def _open_heif(data: bytes, name: str) -> ImageFile.ImageFile:
     except ImportError as error:
         raise refused(name, "unsupported_format", PICTURE, "HEIC, which nothing here can read", _NO_HEIF) from error
     pillow_heif.options.THUMBNAILS = False
-    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(BytesIO(data))
+    pillow_heif.options.DECODE_THREADS = _THREADS
+    image: ImageFile.ImageFile = pillow_heif.HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
     return image
 
 

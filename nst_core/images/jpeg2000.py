@@ -1,7 +1,7 @@
 """JPEG 2000 at a half, a quarter, ... of its size: the wavelets of the finer levels are left undone."""
 
 import struct
-from typing import Final
+from typing import Any, Final, cast
 
 from PIL import Image, ImageFile
 
@@ -20,11 +20,11 @@ def factors(data: bytes) -> tuple[int, ...]:
 
 def reduce_to(image: ImageFile.ImageFile, factor: int) -> None:
     """Have a picture, not yet loaded, come out with its sides divided, rounded up as the decoder does."""
-    size = tuple(-(-side // factor) for side in image.size)
+    width, height = (-(-side // factor) for side in image.size)
     tile = image.tile[0]
-    codec, _, *rest = tile.args  # type: ignore[misc]  # a tuple, of this decoder
-    image._size = (size[0], size[1])  # Pillow's own `reduce` rounds otherwise, and then fails
-    image.tile = [tile._replace(extents=(0, 0, *size), args=(codec, factor.bit_length() - 1, *rest))]
+    codec, _, *rest = cast(tuple[Any, ...], tile.args)
+    image._size = (width, height)  # Pillow's own `reduce` rounds otherwise, and then fails
+    image.tile = [tile._replace(extents=(0, 0, width, height), args=(codec, factor.bit_length() - 1, *rest))]
 
 
 def shift_of(factor: int) -> float:
@@ -40,6 +40,6 @@ def bytes_a_pixel(data: bytes, image: Image.Image, factor: int) -> float:
     start = data.find(b"\xff\x4f\xff\x51")
     width, height, left, top, tile_width, tile_height = struct.unpack_from(">6I", data, start + 8)
     pixels = max(1, (width - left) * (height - top))
-    share = min(1.0, tile_width * tile_height / pixels)
+    share: float = min(1.0, tile_width * tile_height / pixels)
     channels = len(image.getbands())
-    return (8.0 * channels * share + 4.0) / factor**2
+    return (8.0 * channels * share + 4.0) / (factor * factor)

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from nst_core.images import jpeg2000, png_bands, tiff_bands
 from nst_core.images.formats import HEIF, open_picture
 from nst_core.images.reduction import HALVINGS, WHOLE_FACTORS, WHOLE_PIXELS, check_memory, factor_of
 
 if TYPE_CHECKING:
-    from nst_core.images.deep import Deep
-
-    Piece = Image.Image | Deep
+    from nst_core.images.deep import Piece
 
 _PIECE_PIXELS: Final = 4_000_000
 _BYTES_A_PIXEL: Final[dict[str, float]] = {"WEBP": 16.0, "AVIF": 11.0, HEIF: 11.0}

@@ -10,7 +10,7 @@ from tests.benchmarks.tables import table
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"
-BENCHMARKS = ("peers", "bulk", "scaling", "evaluation", "gpu", "workers", "rows", "quality", "memory")
+BENCHMARKS = ("peers", "bulk", "scaling", "evaluation", "gpu", "workers", "rows", "quality", "memory", "decoding")
 NOTHING_YET = "No results yet."
 
 

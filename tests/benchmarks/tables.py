@@ -217,6 +217,28 @@ def _quality(content: Content) -> list[str]:
     return _markdown(head, lines)
 
 
+def _decoding(content: Content) -> list[str]:
+    head = ("file", "MB", "comes out as", "s", "processor s", "peak memory MB")
+    rows = [
+        [
+            row["file"],
+            _number(row["file_mb"]),
+            _decoded(row),
+            _number(row["clock_seconds"]),
+            _number(row["cpu_seconds"]) if "cpu_seconds" in row else "",
+            str(row.get("peak_mb", "")),
+        ]
+        for row in content["rows"]
+    ]
+    return _markdown(head, rows)
+
+
+def _decoded(row: Row) -> str:
+    if "size" in row:
+        return "{} x {}".format(*row["size"])
+    return f"refused: {_line(row['refused'])}" if "refused" in row else f"ended: {_line(str(row['ended']))}"
+
+
 def _memory(content: Content) -> list[str]:
     head = ("px", "precision", "plan", "predicted GB", "measured GB", "predicted over measured", "s per evaluation")
     rows = [
@@ -256,6 +278,7 @@ _TABLES = {
     "bulk": _bulk,
     "scaling": _cases,
     "memory": _memory,
+    "decoding": _decoding,
     "evaluation": _evaluation,
     "gpu": _gpu,
     "workers": _workers,

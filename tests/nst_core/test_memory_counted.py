@@ -1,5 +1,6 @@
 """memory: what is predicted is as much as the engine really allocates, counted on tensors that have no memory."""
 
+import dataclasses
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,7 +98,8 @@ def test_what_is_predicted_holds_what_is_allocated(
 ) -> None:
     """By the plan for a GPU of 24 GB, say, a picture of 6000 px fits; and no plan asks for much more than it takes."""
     plan = plan_memory(width, height, pairs, Gpu(), free * GB)
-    expected = predicted(width, height, plan, Gpu())
+    # What is freed and kept is nobody's tensor: that part is measured, not counted.
+    expected = predicted(width, height, dataclasses.replace(plan, keep_freed=False), Gpu())
     counted = counted_bytes(width, height, plan, convolutions)
 
     assert counted <= expected.total - expected.base <= 1.6 * counted

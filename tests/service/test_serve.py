@@ -33,8 +33,11 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
         wait_for("all are served", lambda: "inbox/inbox" in (folder / "serve.log").read_text(), 90)
         submitted = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
         queued = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32")
-        page = re.findall(rf"^watch:  (http://127.0.0.1:{port}/runs/flow-run/[0-9a-f-]+)$", queued.stdout, re.MULTILINE)
-        assert httpx.get(page[0]).headers["content-type"].startswith("text/html")
+        page = re.findall(
+            rf"^watch:  (http://127.0.0.1:{port}/v2/runs/flow-run/[0-9a-f-]+)$", queued.stdout, re.MULTILINE
+        )
+        shown = httpx.get(page[0], headers={"Accept": "text/html"}, follow_redirects=True)
+        assert shown.headers["content-type"].startswith("text/html")
         assert f"status: nst status {data}/mine" in queued.stdout.splitlines()
         access = folder / "runs" / "_service" / "access.json"
 

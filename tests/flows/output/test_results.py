@@ -350,6 +350,14 @@ def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
     assert list(table["status"].value_counts()[["pending", "succeeded", "failed", "rejected"]]) == [2, 1, 1, 1]
 
 
+def test_a_dictionary_holds_as_many_texts_as_there_are(tmp_path: Path) -> None:
+    """A run of a thousand styles has them all, under the same type as one of a single style."""
+    manifest = read("content,style\n" + "".join(f"a.png,style-{n}.png\n" for n in range(1000)))
+    _, address = write_tables(rows_of(str(tmp_path), manifest), str(tmp_path))
+
+    assert list(pd.read_parquet(address)["style"].astype(str)) == [f"style-{n}.png" for n in range(1000)]
+
+
 def test_tables_of_many_outputs_are_one_data_set(tmp_path: Path) -> None:
     """A hundred outputs below `part=...`, some without any pair done, read as one table that knows run and part."""
     import pyarrow.dataset
