@@ -357,14 +357,17 @@ def test_odd_keys_of_s3_are_cells_that_name_them(s3_bucket: str, s3_server: str)
     ]
 
 
-def test_pairs_of_keys_that_differ_in_a_slash_are_two(tmp_path: Path) -> None:
+def test_pairs_of_keys_that_differ_in_a_slash_are_others(tmp_path: Path) -> None:
     """`a//b` and `a/b` are two objects on S3 and one file on a disk, so they have ids of their own there alone."""
     text = b"content,style\ns3://studio/a/b.png,s3://studio/s.png\ns3://studio/a//b.png,s3://studio/s.png\n"
+    text += b"s3://studio/a///b.png,s3://studio/s.png\n"
     on_s3 = parse_manifest(text, "s3://studio/pairs.csv", StylizeOptions())
     relative = parse_manifest(text.replace(b"s3://studio/", b""), "s3://studio/pairs.csv", StylizeOptions())
     local = parse_manifest(text.replace(b"s3://studio/", b""), str(tmp_path / "pairs.csv"), StylizeOptions())
 
     for manifest in (on_s3, relative):
-        assert [pair.content for pair in manifest.pairs] == ["s3://studio/a/b.png", "s3://studio/a//b.png"]
-        assert len({pair.pair_id for pair in manifest.pairs}) == 2
-    assert [row.reason() for row in local.rejected] == ["the same pair with the same options is already on line 2"]
+        assert [pair.content for pair in manifest.pairs] == [
+            f"s3://studio/a{slashes}b.png" for slashes in ("/", "//", "///")
+        ]
+        assert len({pair.pair_id for pair in manifest.pairs}) == 3
+    assert [row.reason() for row in local.rejected] == ["the same pair with the same options is already on line 2"] * 2
