@@ -6,6 +6,7 @@ L-BFGS keeps many. What is predicted is held to what was measured by the benchma
 """
 
 import dataclasses
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -205,9 +206,8 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
     if needed.total <= there:
         return
     long_edge = max(width, height)
-    fitting = next(
-        (px for px in range(long_edge - 1, 0, -1) if _smallest(width, height, px / long_edge, backbone) <= there), 0
-    )
+    sizes = range(1, long_edge)
+    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone))
     advice = f"lower size_px to {fitting}" if fitting else "free some memory"
     raise OutOfMemory(
         f"a pastiche of {width} x {height} px takes at least {needed}, and {backbone.device} has "
