@@ -1,9 +1,11 @@
 """runtime: devices, precision and threads."""
 
 import platform
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -152,6 +154,11 @@ def prepared(restored_settings: None) -> Iterator[None]:
     runtime.prepare_process("cpu")
     yield
     runtime.keep_freed_memory(keep=False)
+
+
+def _resident() -> int:
+    """Bytes of this process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 KEPT_OR_GIVEN_BACK = """
