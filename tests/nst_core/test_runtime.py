@@ -170,6 +170,7 @@ from nst_core import runtime
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
+runtime._prepared.add("cpu")
 before = resident()
 for keep in (False, True):
     runtime.keep_freed_memory(keep=keep)
