@@ -164,7 +164,7 @@ def test_what_came_on_standard_input_is_run_again_from_its_copy(tmp_path: Path) 
 
 def test_what_came_on_standard_input_is_fetched_from_s3() -> None:
     """Of an output on S3 the copy is piped in."""
-    run = run_record({}, manifest_uri="/work/standard-input")
+    run = run_record({}, manifest_uri="/data/standard-input")
 
     assert run_command(run, "s3://bucket/my out").startswith(
         f"cd /work && aws s3 cp 's3://bucket/my out/_nst/runs/{run.run_id}/manifest.csv' - | nst run - --output "
