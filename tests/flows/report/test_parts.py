@@ -167,7 +167,7 @@ def test_what_came_on_standard_input_is_fetched_from_s3() -> None:
     run = run_record({}, manifest_uri="/data/standard-input")
 
     assert run_command(run, "s3://bucket/my out").startswith(
-        f"cd /work && aws s3 cp 's3://bucket/my out/_nst/runs/{run.run_id}/manifest.csv' - | nst run - --output "
+        f"cd /data && aws s3 cp 's3://bucket/my out/_nst/runs/{run.run_id}/manifest.csv' - | nst run - --output "
     )
 
 
