@@ -9,11 +9,11 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from s3_peer import Answer, Request, S3Peer, an_object, refusal
+from s3_peer import Answer, S3Peer, an_object, refusal
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unreachable
@@ -21,23 +21,6 @@ from flows.storage import s3
 
 A = "s3://studio/in/a.png"
 Peer = Callable[..., S3Peer]
-
-
-@pytest.fixture
-def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
-    """A server that gives these answers, which every S3 request of this test goes to."""
-    peers: list[S3Peer] = []
-
-    def started(answer: Callable[[Request], Answer], certificate: Path | None = None) -> S3Peer:
-        peers.append(S3Peer(answer, certificate))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", peers[-1].url)
-        s3._filesystem.cache_clear()
-        return peers[-1]
-
-    yield started
-    s3._filesystem.cache_clear()
-    for one in peers:
-        one.stop()
 
 
 CONFIG = """

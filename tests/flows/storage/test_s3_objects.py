@@ -5,7 +5,7 @@ import hashlib
 import io
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -23,23 +23,6 @@ from flows.worker.inputs import read_input
 
 DATA_GZ = gzip.compress(b"data", mtime=0)
 Peer = Callable[[Callable[[Request], Answer]], S3Peer]
-
-
-@pytest.fixture
-def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Peer]:
-    """A server that gives these answers, which every S3 request of this test goes to."""
-    peers: list[S3Peer] = []
-
-    def started(answer: Callable[[Request], Answer]) -> S3Peer:
-        peers.append(S3Peer(answer))
-        monkeypatch.setenv("AWS_ENDPOINT_URL", peers[-1].url)
-        s3._filesystem.cache_clear()
-        return peers[-1]
-
-    yield started
-    s3._filesystem.cache_clear()
-    for one in peers:
-        one.stop()
 
 
 @pytest.fixture
