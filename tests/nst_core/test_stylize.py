@@ -21,6 +21,7 @@ from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
 from nst_core.pixels import to_picture, to_tensor
+from nst_core.pyramid import Refined
 from nst_core.stylize import (
     StyleImage,
     StylizeRequest,
@@ -493,10 +494,11 @@ def test_a_coarse_start_that_is_worse_is_not_taken(pairs: Pairs) -> None:
     initial = scene.contents
     exact, before = _exact_loss(scene, initial, pairs.backbone)
     better = pairs.stylize(requests[0])[0].pastiche
-    start = torch.cat([better, 1.0 - initial[1:]])
+    refined = Refined(initial, torch.cat([better, 1.0 - initial[1:]]), ((), ()))
+    start = refined.start(initial)
     assert exact(start).total[0] < before.total[0]
     assert exact(start).total[1] > before.total[1]
 
-    chosen = _better(exact, scene, start, initial, before.total)
+    chosen = _better(exact, scene, refined, initial, before.total)
 
-    assert torch.equal(chosen, torch.cat([better, initial[1:]]))
+    assert torch.equal(chosen, torch.cat([start[:1], initial[1:]]))
