@@ -1,12 +1,11 @@
 """24 pairs (6 contents x 4 styles) through `nst run`, against a shell loop over `pastiche`, at equal saved loss.
 
 python -m tests.benchmarks.bulk --json tests/benchmarks/results/bulk.json
-python -m tests.benchmarks.bulk --reuse tests/benchmarks/results/bulk.json --json again.json
+python -m tests.benchmarks.bulk --reuse tests/benchmarks/results/*.json --json again.json
 """
 
 import argparse
 import csv
-import itertools
 import os
 import sys
 import tempfile
@@ -15,53 +14,58 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone
-from tests.benchmarks.pairs import SpreadPair, save_pair
-from tests.benchmarks.peer_commands import Task, pastiche
+from tests.benchmarks.pairs import CONTENTS, CROSSED, STYLES, SpreadPair, save_pair
+from tests.benchmarks.peer_commands import PASTICHE
 from tests.benchmarks.processes import Finished, run_timed
 from tests.benchmarks.report import Report, Row, add_json_option
 from tests.benchmarks.reuse import Earlier
 from tests.benchmarks.scoring import Pair, exact_backbone, score
-
-CONTENTS = ("china", "grace-hopper", "rocket", "poster", "townscape", "gravel")
-STYLES = ("brushstrokes", "dusk", "stained-glass", "hatching")
-"""Names in `pairs`: photo, portrait, night, flat graphic, line drawing, texture; oil, dark, saturated, lines."""
+from tests.benchmarks.theirs import Theirs
 
 SAFETY = 0.98
 """A row's `loss_threshold` is the peer's saved loss times this. One factor for all pairs, chosen before any was run."""
-
-ALL = tuple(SpreadPair(content, style) for content, style in itertools.product(CONTENTS, STYLES))
 
 
 @dataclass(frozen=True)
 class Named:
     """A pair with its id in the manifest."""
 
-    pair_id: str
+    name: str
     pair: Pair
+
+    @property
+    def pair_id(self) -> str:
+        """What an id may be made of."""
+        return self.name.replace(" x ", "--")
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What the peer took for all pairs, one command after the other, and the saved loss of each by its id."""
+    """What the peer took for all pairs, one command after the other, and the saved loss of each by its id.
+
+    Attributes:
+        timed_whole: of how many pairs the time is that of a run of all steps; of the others it follows from short runs.
+    """
 
     seconds: float
     losses: dict[str, float]
+    timed_whole: int
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the loop, score it, run ours to the same losses, score that."""
     arguments = _arguments(argv)
     report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
-    chosen = evenly(ALL, arguments.pairs or len(ALL))
-    if len(chosen) < len(ALL):
+    chosen = evenly(CROSSED, arguments.pairs or len(CROSSED))
+    if len(chosen) < len(CROSSED):
         report.note(
-            f"ONLY {len(chosen)} OF {len(ALL)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
-            f"the seconds of {len(ALL)} pairs are EXTRAPOLATED in proportion, for both."
+            f"ONLY {len(chosen)} OF {len(CROSSED)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
+            f"the seconds of {len(CROSSED)} pairs are EXTRAPOLATED in proportion, for both."
         )
     report.note(f"Each row's loss_threshold is the peer's saved loss of that pair times {SAFETY:g}.")
     with tempfile.TemporaryDirectory(prefix="bulk-") as name:
         folder = Path(name)
-        pairs = [Named(f"{one.content}--{one.style}", save_pair(one, arguments.size, folder)) for one in chosen]
+        pairs = [Named(one.name, save_pair(one, arguments.size, folder)) for one in chosen]
         report.add(_measured(pairs, folder, earlier, arguments))
     report.finish()
 
@@ -74,7 +78,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--max-steps", type=int, default=5000, help="of ours, per pair")
     parser.add_argument("--option", action="append", default=[], metavar="--NAME=VALUE", help="passed on to nst run")
     parser.add_argument(
-        "--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take the loop's part from here"
+        "--reuse",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="JSON",
+        help="take what is known of the peer from here",
     )
     add_json_option(parser)
     return parser.parse_args(argv)
@@ -90,20 +99,21 @@ def evenly(pairs: Sequence[SpreadPair], count: int) -> list[SpreadPair]:
 
 def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: argparse.Namespace) -> Row:
     scorer = exact_backbone()
-    loop = _earlier_loop(pairs, earlier, arguments) or _run_loop(pairs, folder, scorer, arguments)
+    loop = _loop(pairs, Theirs(PASTICHE, folder, scorer, earlier), arguments)
     ours = _run_nst(write_manifest(pairs, loop.losses, folder), folder, arguments)
     losses = {one.pair_id: _score(path, one, scorer) for one, path in _our_pictures(pairs, folder)}
-    share = len(ALL) / len(pairs)
+    share = len(CROSSED) / len(pairs)
     return {
         "pairs": len(pairs),
-        "of_pairs": len(ALL),
+        "of_pairs": len(CROSSED),
         "size_px": arguments.size,
         "peer": "pastiche",
         "peer_steps": arguments.steps,
         "peer_seconds": loop.seconds,
+        "peer_timed_whole": loop.timed_whole,
         "our_seconds": ours.seconds,
         "times_faster": loop.seconds / ours.seconds,
-        "extrapolated": len(pairs) < len(ALL),
+        "extrapolated": len(pairs) < len(CROSSED),
         "peer_seconds_of_all_pairs": loop.seconds * share,
         "our_seconds_of_all_pairs": ours.seconds * share,
         "safety_factor": SAFETY,
@@ -113,22 +123,20 @@ def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: arg
     }
 
 
-def _earlier_loop(pairs: list[Named], earlier: Earlier, arguments: argparse.Namespace) -> Loop | None:
-    """The loop over just these pairs, where it ran before."""
-    for row in earlier.rows:
-        losses = {one["pair"]: one["peer"] for one in row["losses"]}
-        same = (row["size_px"], row["peer_steps"]) == (arguments.size, arguments.steps)
-        if same and set(losses) == {one.pair_id for one in pairs}:
-            return Loop(row["peer_seconds"], losses)
-    return None
-
-
-def _run_loop(pairs: list[Named], folder: Path, scorer: Backbone, arguments: argparse.Namespace) -> Loop:
-    """The loop's seconds, one command after the other as a shell would, and the losses of its pictures."""
-    pictures = {one.pair_id: folder / f"pastiche-{one.pair_id}.png" for one in pairs}
-    tasks = [Task(one.pair, arguments.size, arguments.steps, pictures[one.pair_id]) for one in pairs]
-    seconds = sum(run_timed(pastiche(task), folder=folder).seconds for task in tasks)
-    return Loop(seconds, {one.pair_id: _score(pictures[one.pair_id], one, scorer) for one in pairs})
+def _loop(pairs: list[Named], theirs: Theirs, arguments: argparse.Namespace) -> Loop:
+    """The commands one after the other, as a shell would."""
+    parts = {
+        one.pair_id: theirs.part(
+            theirs.head(one.name, arguments.size, arguments.steps),
+            theirs.task(one.pair, arguments.size, arguments.steps),
+        )
+        for one in pairs
+    }
+    return Loop(
+        sum(part["peer_seconds"]["median"] for part in parts.values()),
+        {name: part["peer_saved_loss"] for name, part in parts.items()},
+        sum("peer_steps_timed" not in part for part in parts.values()),
+    )
 
 
 def write_manifest(pairs: Sequence[Named], targets: dict[str, float], folder: Path) -> Path:

@@ -5,6 +5,7 @@ packages (extra `benchmarks`) are looked into, never imported.
 """
 
 import importlib.util
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,13 @@ PAIRS = (
     SpreadPair("brick", "chalk"),  # texture x pastel
     SpreadPair("moon", "hatching"),  # flat photo x lines
 )
+
+CONTENTS = ("china", "grace-hopper", "rocket", "poster", "townscape", "gravel")
+STYLES = ("brushstrokes", "dusk", "stained-glass", "hatching")
+"""Photo, portrait, night, flat graphic, line drawing, texture; oil, dark, saturated, lines."""
+
+CROSSED = tuple(SpreadPair(content, style) for content, style in itertools.product(CONTENTS, STYLES))
+"""Six contents with four styles each, as a bulk run has them."""
 
 
 class PictureMissing(Exception):

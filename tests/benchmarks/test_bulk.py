@@ -5,26 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.bulk import ALL, CONTENTS, SAFETY, STYLES, Named, evenly, write_manifest
+from tests.benchmarks.bulk import SAFETY, Named, evenly, write_manifest
+from tests.benchmarks.pairs import CONTENTS, CROSSED, STYLES
 from tests.benchmarks.scoring import Pair
 
 
 def test_a_part_of_the_pairs_varies_in_content_and_style() -> None:
     """Four pairs have four contents and all styles; all of them are all of them, each once."""
-    four = evenly(ALL, 4)
+    four = evenly(CROSSED, 4)
 
     assert len({one.content for one in four}) == 4
     assert len({one.style for one in four}) == len(STYLES)
-    assert evenly(ALL, len(ALL)) == list(ALL)
-    assert len(set(ALL)) == len(CONTENTS) * len(STYLES) == 24
+    assert evenly(CROSSED, len(CROSSED)) == list(CROSSED)
+    assert len(set(CROSSED)) == len(CONTENTS) * len(STYLES) == 24
 
 
 def test_every_row_has_its_own_threshold(tmp_path: Path) -> None:
     """A little below the loss to be reached."""
-    pairs = [Named(name, Pair(tmp_path / f"{name}.png", tmp_path / "style.png")) for name in ("a", "b")]
+    pairs = [Named(name, Pair(tmp_path / f"{name}.png", tmp_path / "style.png")) for name in ("a x c", "b x c")]
 
-    with write_manifest(pairs, {"a": 100.0, "b": 2e9}, tmp_path).open(newline="") as file:
+    with write_manifest(pairs, {"a--c": 100.0, "b--c": 2e9}, tmp_path).open(newline="") as file:
         rows = list(csv.DictReader(file))
 
     assert [float(row["loss_threshold"]) for row in rows] == pytest.approx([100.0 * SAFETY, 2e9 * SAFETY])
-    assert [row["content"] for row in rows] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert [row["content"] for row in rows] == [str(tmp_path / "a x c.png"), str(tmp_path / "b x c.png")]

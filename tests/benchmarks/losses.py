@@ -1,0 +1,55 @@
+"""What the pictures of `pastiche` come to after so many steps: the long part of `peers` and `bulk`, ahead of them.
+
+Losses do not depend on what else a machine does, nor on its speed, so this may run beside other work, be stopped at any
+time and go on elsewhere: what the file has already is kept.
+
+python -m tests.benchmarks.losses --size 512 --steps 500 --json tests/benchmarks/results/losses-512.json
+python -m tests.benchmarks.peers --size 512 --steps 500 --reuse tests/benchmarks/results/losses-512.json
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.benchmarks.pairs import CROSSED, PAIRS, save_pair
+from tests.benchmarks.peer_commands import PASTICHE
+from tests.benchmarks.report import Report, add_json_option
+from tests.benchmarks.reuse import Earlier
+from tests.benchmarks.scoring import exact_backbone
+from tests.benchmarks.theirs import Theirs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the peer where its loss is not known yet."""
+    arguments = _arguments(argv)
+    kept = [arguments.json] if arguments.json and arguments.json.is_file() else []
+    earlier = Earlier.read([*kept, *arguments.reuse])
+    report = Report("losses", arguments)
+    pairs = {"spread": PAIRS, "crossed": CROSSED, "all": tuple(dict.fromkeys((*PAIRS, *CROSSED)))}[arguments.pairs]
+    with tempfile.TemporaryDirectory(prefix="losses-") as name:
+        theirs = Theirs(PASTICHE, Path(name), exact_backbone(), earlier)
+        tasks = [
+            (theirs.head(pair.name, size, steps), theirs.task(save_pair(pair, size, theirs.folder), size, steps))
+            for size in arguments.size
+            for steps in arguments.steps
+            for pair in pairs
+        ]
+        # What is known comes first, so that no file ever has less than before.
+        for head, task in sorted(tasks, key=lambda one: earlier.loss_part(one[0]) is None):
+            report.add(head | theirs.loss(head, task))
+    report.finish()
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--pairs", choices=("spread", "crossed", "all"), default="spread")
+    parser.add_argument("--size", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--steps", type=int, nargs="+", default=[100, 500], help="of the peer")
+    parser.add_argument("--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take losses from here too")
+    add_json_option(parser)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    main()
