@@ -6,7 +6,7 @@
     layers      the names of VGG's layers
     options     StylizeOptions: everything that decides how one pair is stylized
     sizes       integer arithmetic of image sizes
-    images      bytes <-> 8-bit sRGB pictures
+    images/     bytes <-> 8-bit sRGB pictures
     pixels      8-bit sRGB pictures <-> float tensors
     hardware    what a machine has, and what a wish for a device or precision comes to (no torch)
     runtime     finding that out; threads and memory of this process

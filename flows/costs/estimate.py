@@ -187,7 +187,7 @@ def local_size(address: str) -> Size | None:
         return None
     from PIL import Image  # here, because most commands do without
 
-    from nst_core.images.formats import FORMATS
+    from nst_core.images.files.formats import FORMATS
 
     try:
         with Image.open(address, formats=FORMATS) as image:

@@ -11,7 +11,7 @@ from flows.manifest.rows import MAX_CELL_CHARS
 from flows.storage.addresses import resolved_address
 from flows.storage.globs import Glob, glob_of
 from flows.storage.places import is_below
-from nst_core.images.formats import endings
+from nst_core.images.files.formats import endings
 
 NO_PICTURE = "not a picture by its name"
 HIDDEN = "hidden"

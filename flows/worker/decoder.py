@@ -14,7 +14,7 @@ from flows.errors import WorkerDied
 from flows.worker.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
 from nst_core.errors import BadImage
 from nst_core.images import DecodedImage
-from nst_core.images.reduction import MEMORY_BYTES
+from nst_core.images.reading.reduction import MEMORY_BYTES
 
 BOUNDS = Bounds(seconds=10, memory_bytes=MEMORY_BYTES)
 """A photograph takes a tenth of a second, 50 megapixels some two. Copies that are held for a while of a picture with

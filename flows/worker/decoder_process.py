@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 from nst_core.errors import BadImage
 from nst_core.images import MAX_PIXELS, DecodedImage, Origin, decode_image, resize
-from nst_core.images.credits import Credits
-from nst_core.images.reduction import WHOLE_PIXELS
+from nst_core.images.files.credits import Credits
+from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import too_costly
 from nst_core.sizes import pastiche_size
 

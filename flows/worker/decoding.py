@@ -10,7 +10,7 @@ from flows.errors import TookTooLong, WorkerDied
 from flows.worker.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
 from flows.worker.decoder_process import WantedPicture
 from nst_core.images import DecodedImage
-from nst_core.images.reduction import WHOLE_PIXELS
+from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import damaged, too_costly
 
 PATIENCE_SECONDS = 0.5

@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 
 from flows.worker.inputs import LoadedPair
 from nst_core.images import PictureFile, as_read
-from nst_core.images.picture_file import Levels
-from nst_core.images.rgb_space import Floats
+from nst_core.images.colour.rgb_space import Floats
+from nst_core.images.writing.picture_file import Levels
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:

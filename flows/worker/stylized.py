@@ -7,7 +7,7 @@ from PIL import Image
 
 from flows.records import LossSample
 from flows.worker.inputs import LoadedPair
-from nst_core.images.picture_file import Levels
+from nst_core.images.writing.picture_file import Levels
 from nst_core.losses.values import Distances, LossValues
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ MAX_BYTES: Final = 500 * 1000 * 1000
 MAX_PIXELS: Final = 300_000_000
 MIN_SIDE_PX: Final = 16
 MAX_RATIO: Final = 20
+MAX_PROFILE_BYTES: Final = 10_000_000
+"""Of a colour profile; those of printing presses have up to some three million."""
 
 PICTURE = "a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP picture"
 DEPTH = "8 or 16 bits per channel"

@@ -33,7 +33,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 import nst_core
 from nst_core.errors import BadImage
 from nst_core.images import MAX_BYTES, decode_image, resize
-from nst_core.images.colour import split_alpha, to_srgb
+from nst_core.images.colour.srgb import split_alpha, to_srgb
 
 Pixels = NDArray[Any]
 Bytes = NDArray[np.uint8]

@@ -16,8 +16,8 @@ from odd_pictures import noise, save
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from nst_core.images import PictureFile, as_read, decode_image, encode_image, read_metadata
-from nst_core.images.credits import Credits, credits_of
-from nst_core.images.rgb_space import srgb_profile
+from nst_core.images.colour.rgb_space import srgb_profile
+from nst_core.images.files.credits import Credits, credits_of
 
 METADATA = {
     "recipe": "relative",

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
-from nst_core.images.boxes import brands, heif_colour, jp2_colour
-from nst_core.images.formats import endings, format_of
+from nst_core.images.files.boxes import brands, heif_colour, jp2_colour
+from nst_core.images.files.formats import endings, format_of
 
 FRAMES_NOTE = "several frames or pages: the first is used"
 

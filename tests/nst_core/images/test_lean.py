@@ -1,4 +1,4 @@
-"""images.lean and what it asks: text is left out, structures that cost time are refused, and pixels stay the same."""
+"""lean and what it asks: text is left out, structures that cost time are refused, and pixels stay the same."""
 
 import struct
 import time
@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
-from nst_core.images.lean import lean
-from nst_core.images.profiles import usable_profile
+from nst_core.images.colour.profiles import usable_profile
+from nst_core.images.files.lean import lean
 
 PROFILE_NOTE = "broken or unfitting colour profile ignored"
 STILLS = odd.stills()

@@ -7,27 +7,27 @@ from typing import Any
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from nst_core.errors import BadImage
-from nst_core.images.canvas import Canvas
-from nst_core.images.colour import Meaning, in_srgb, over_itself, over_white, tiff_tag
-from nst_core.images.colour_of import icc_of
-from nst_core.images.credits import TAGS
-from nst_core.images.float_tiff import in_whole_numbers
-from nst_core.images.formats import HEIF, format_of, open_picture
-from nst_core.images.lean import lean
-from nst_core.images.origin import Origin, origin_of
-from nst_core.images.pieces import Pieces, pieces_of
-from nst_core.images.png import chunks_of
-from nst_core.images.profiles import MAX_PROFILE_BYTES
+from nst_core.images.colour.declared import icc_of
+from nst_core.images.colour.srgb import Meaning, in_srgb, over_itself, over_white, tiff_tag
+from nst_core.images.files.credits import TAGS
+from nst_core.images.files.formats import HEIF, format_of, open_picture
+from nst_core.images.files.lean import lean
+from nst_core.images.files.png import chunks_of
+from nst_core.images.files.tiff import is_float
+from nst_core.images.reading.assembly import Assembly
+from nst_core.images.reading.float_tiff import in_whole_numbers
+from nst_core.images.reading.origin import Origin, origin_of
+from nst_core.images.reading.pieces import Pieces, pieces_of
 from nst_core.images.refusals import (
     CONVERT,
     MAX_PIXELS,
+    MAX_PROFILE_BYTES,
     PICTURE,
     check_bytes,
     check_size,
     damaged,
     refused,
 )
-from nst_core.images.tiff import is_float
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -144,7 +144,7 @@ def decode_image(
 
 def _joined(pieces: Pieces, meaning: Meaning, *, keep_alpha: bool) -> tuple[Image.Image, Image.Image | None, bytes]:
     """The picture in sRGB, its alpha where that is kept and anything is seen of it, and the profile that was used."""
-    canvas: Canvas | None = None
+    assembly: Assembly | None = None
     profile = b""
     for piece in pieces.all:
         picture, alpha, profile = in_srgb(piece, meaning)
@@ -152,10 +152,10 @@ def _joined(pieces: Pieces, meaning: Meaning, *, keep_alpha: bool) -> tuple[Imag
             picture.putalpha(alpha)
         elif alpha is not None and alpha.getextrema() != (255, 255):
             picture = over_white(picture, alpha, meaning.notes)
-        canvas = canvas or Canvas(pieces.size, pieces.factor, picture.mode)
-        canvas.add(picture)
-    assert canvas is not None
-    whole = canvas.finished()
+        assembly = assembly or Assembly(pieces.size, pieces.factor, picture.mode)
+        assembly.add(picture)
+    assert assembly is not None
+    whole = assembly.finished()
     if whole.mode == "RGB":
         return whole, None, profile
     alpha = whole.getchannel("A")

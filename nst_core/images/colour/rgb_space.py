@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from nst_core.images.profiles import usable_profile
+from nst_core.images.colour.profiles import usable_profile
 
 Floats = NDArray[np.float32]
 """Pixels, shape (height, width, 3), in [0, 1]."""

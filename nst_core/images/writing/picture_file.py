@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nst_core.images.rgb_space import Floats, from_srgb, srgb_profile, to_srgb
+from nst_core.images.colour.rgb_space import Floats, from_srgb, srgb_profile, to_srgb
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 """A file's own values, shape (height, width, 3), or 4 with an alpha, in as many bits as the file has."""

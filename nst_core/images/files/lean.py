@@ -8,9 +8,9 @@ What is damaged is handed on as it is, for Pillow to say so.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from nst_core.images import gif, jpeg, png, tiff
-from nst_core.images.formats import format_of
-from nst_core.images.parts import Part, TooManyParts
+from nst_core.images.files import gif, jpeg, png, tiff
+from nst_core.images.files.formats import format_of
+from nst_core.images.files.parts import Part, TooManyParts
 from nst_core.images.refusals import too_costly
 
 _PARTS: Final[Mapping[str, Callable[[bytes], list[Part]]]] = {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
-from nst_core.images.png import SIGNATURE, chunk, chunks_of
-from nst_core.images.unpacking import unpacked
+from nst_core.images.files.png import SIGNATURE, chunk, chunks_of
+from nst_core.images.reading.unpacking import unpacked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from nst_core.images.picture_file import Levels
+from nst_core.images.writing.picture_file import Levels
 
 _COLOUR_TYPE: Final = {3: 2, 4: 6}
 """Of a PNG, by number of channels."""

@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Iterator
 from typing import Final
 
-from nst_core.images.parts import Part, check_parts
-from nst_core.images.profiles import MAX_PROFILE_BYTES
+from nst_core.images.files.parts import Part, check_parts
+from nst_core.images.refusals import MAX_PROFILE_BYTES
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _SIGNATURE_BYTES, _FRAME_BYTES = 8, 12

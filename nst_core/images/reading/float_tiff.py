@@ -3,7 +3,7 @@
 from io import BytesIO
 from typing import Any
 
-from nst_core.images.reduction import check_memory
+from nst_core.images.reading.reduction import check_memory
 from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
 
 _ORIENTATION, _PROFILE = 274, 34675

@@ -7,7 +7,7 @@ from typing import Final
 from PIL import AvifImagePlugin, Image, ImageFile
 
 from nst_core.errors import BadImage
-from nst_core.images.boxes import brands
+from nst_core.images.files.boxes import brands
 from nst_core.images.refusals import CONVERT, DEPTH, PICTURE, REPLACE, damaged, refused
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "GIF", "BMP")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
-from nst_core.images.profiles import usable_profile
-from nst_core.images.rgb_space import rgb_space, srgb_profile
+from nst_core.images.colour.profiles import usable_profile
+from nst_core.images.colour.rgb_space import rgb_space, srgb_profile
 
 Deep = NDArray[np.uint16]
 """Pixels, shape (height, width, channels), white at 65535."""

@@ -10,9 +10,9 @@ import numpy as np
 import tifffile
 from PIL import ExifTags, Image, PngImagePlugin
 
-from nst_core.images.credits import TAGS, Credits
-from nst_core.images.deep_png import with_pixels
-from nst_core.images.picture_file import Levels, PictureFile
+from nst_core.images.files.credits import TAGS, Credits
+from nst_core.images.writing.deep_png import with_pixels
+from nst_core.images.writing.picture_file import Levels, PictureFile
 
 _METADATA_KEY = re.compile(r"[A-Za-z0-9_.-]{1,75}")
 _COMMENT: Final = ExifTags.Base.UserComment

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageCms
 
-from nst_core.images.profiles import usable_profile
+from nst_core.images.colour.profiles import usable_profile
 from nst_core.images.refusals import CONVERT, DEPTH, refused
 
 if TYPE_CHECKING:
-    from nst_core.images.deep import Piece
+    from nst_core.images.colour.deep import Piece
 
 _TAG_BITS, _TAG_PHOTOMETRIC = 258, 262
 _NO_TAGS: Final[Mapping[int, Any]] = {}
@@ -57,7 +57,7 @@ def in_srgb(piece: "Piece", meaning: Meaning) -> tuple[Image.Image, Image.Image 
 
 
 def _deep_in_srgb(piece: Any, meaning: Meaning) -> tuple[Image.Image, Image.Image | None, bytes]:
-    from nst_core.images import deep
+    from nst_core.images.colour import deep
 
     colours = piece[..., :3]
     alpha = Image.fromarray(deep.as_8_bits(piece[..., 3])) if piece.shape[2] == 4 else None
@@ -72,7 +72,7 @@ def _deep_in_srgb(piece: Any, meaning: Meaning) -> tuple[Image.Image, Image.Imag
 
 
 def _deep_grey_in_srgb(piece: Image.Image, meaning: Meaning) -> tuple[Image.Image, Image.Image | None, bytes]:
-    from nst_core.images import deep
+    from nst_core.images.colour import deep
 
     values, white, alpha = _grey_levels(piece, meaning.name, meaning.tags)
     try:

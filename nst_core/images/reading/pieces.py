@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import ImageFile
 
-from nst_core.images import jpeg2000, png_bands, tiff_bands
-from nst_core.images.formats import HEIF, open_picture
-from nst_core.images.reduction import HALVINGS, WHOLE_FACTORS, WHOLE_PIXELS, check_memory, factor_of
+from nst_core.images.files.formats import HEIF, open_picture
+from nst_core.images.reading import jpeg2000, png_bands, tiff_bands
+from nst_core.images.reading.reduction import HALVINGS, WHOLE_FACTORS, WHOLE_PIXELS, check_memory, factor_of
 
 if TYPE_CHECKING:
-    from nst_core.images.deep import Piece
+    from nst_core.images.colour.deep import Piece
 
 _PIECE_PIXELS: Final = 4_000_000
 _BYTES_A_PIXEL: Final[dict[str, float]] = {"WEBP": 16.0, "AVIF": 11.0, HEIF: 11.0}
@@ -137,7 +137,7 @@ def _of_whole(image: ImageFile.ImageFile, data: bytes, name: str) -> "Iterator[P
     """The picture, decoded at once and handed on in pieces, so that what is made of it is small."""
     lower: ImageFile.ImageFile | None = None
     if _may_be_deep(image):
-        from nst_core.images import deep  # which takes numpy
+        from nst_core.images.colour import deep  # which takes numpy
 
         if deep.is_deep(image):
             lower = open_picture(data, name)

@@ -1,9 +1,6 @@
 """A colour profile without what takes minutes: elements in any number, of which a few hundred bytes hold thousands."""
 
-from typing import Final
-
-MAX_PROFILE_BYTES: Final = 10_000_000
-"""Those of printing presses have up to some three million."""
+from nst_core.images.refusals import MAX_PROFILE_BYTES
 
 _HEADER_BYTES, _TAG_BYTES = 128, 12
 _MOST_TAGS = 100  # lcms takes no more

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from nst_core.images.parts import Part, check_parts
+from nst_core.images.files.parts import Part, check_parts
 
 _HEADER_BYTES, _IMAGE_BYTES = 13, 10
 _MOST_PIECES: Final = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from PIL import TiffImagePlugin, TiffTags
 
-from nst_core.images.unpacking import unpacked
+from nst_core.images.reading.unpacking import unpacked
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES, _PLANAR = 256, 257, 258, 259, 277, 284
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_COUNTS = 273, 278, 279

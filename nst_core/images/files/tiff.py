@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from nst_core.images.parts import MAX_PARTS, Part, check_parts
+from nst_core.images.files.parts import MAX_PARTS, Part, check_parts
 
 _MOST_TAGS: Final = 4096
 _PLACES: Final = {273: "strips", 279: "strips", 324: "tiles", 325: "tiles"}

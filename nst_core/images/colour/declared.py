@@ -2,10 +2,10 @@
 
 from PIL import ImageFile
 
-from nst_core.images.boxes import heif_colour, jp2_colour
-from nst_core.images.colour_numbers import HighRange, profile_of_gamma, profile_of_h273
-from nst_core.images.formats import HEIF
-from nst_core.images.png import chunks_of
+from nst_core.images.colour.numbers import HighRange, profile_of_gamma, profile_of_h273
+from nst_core.images.files.boxes import heif_colour, jp2_colour
+from nst_core.images.files.formats import HEIF
+from nst_core.images.files.png import chunks_of
 from nst_core.images.refusals import refused
 
 

@@ -4,7 +4,7 @@ import re
 import struct
 from typing import Final
 
-from nst_core.images.parts import Part, check_parts
+from nst_core.images.files.parts import Part, check_parts
 
 _MOST_SEGMENTS: Final = 10_000
 """Each holds up to 64 kB; those of a file of 50 MB are some 800."""

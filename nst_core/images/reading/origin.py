@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nst_core.images.credits import Credits, credits_of
+from nst_core.images.files.credits import Credits, credits_of
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def origin_of(exif: Mapping[int, Any], profile: bytes) -> Origin:
     credit = credits_of(exif)
     if not profile:
         return Origin(credit=credit)
-    from nst_core.images.rgb_space import embeddable  # which takes numpy
+    from nst_core.images.colour.rgb_space import embeddable  # which takes numpy
 
     try:
         return Origin(embeddable(profile), "", credit)

@@ -3,7 +3,7 @@
 from PIL import Image
 
 
-class Canvas:
+class Assembly:
     """A picture in the making.
 
     Args:
