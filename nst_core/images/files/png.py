@@ -43,8 +43,8 @@ def chunks_of(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
         at += _FRAME_BYTES + length
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk, framed."""
+def framed(kind: bytes, content: bytes) -> bytes:
+    """A chunk of its length, kind, content and checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
@@ -65,5 +65,4 @@ def _bounded_profile(chunk: memoryview) -> Part:
         return chunk
     if not unpacker.unconsumed_tail:
         return chunk
-    content = b"iCCP" + name + b"\0\0"
-    return struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return framed(b"iCCP", name + b"\0\0")

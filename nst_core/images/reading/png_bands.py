@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image
 
-from nst_core.images.files.png import SIGNATURE, chunk, chunks_of
+from nst_core.images.files.png import SIGNATURE, chunks_of, framed
 from nst_core.images.reading.unpacking import unpacked
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def bands(data: bytes) -> Iterator[bytes]:
     bits = depth * _CHANNELS[colour_type]
     row_bytes, step = (width * bits + 7) // 8, max(1, bits // 8)
     rows = max(1, _BAND_BYTES // row_bytes)
-    kept = b"".join(chunk(kind, bytes(content)) for kind, content in chunks_of(data) if kind in _KEPT)
+    kept = b"".join(framed(kind, bytes(content)) for kind, content in chunks_of(data) if kind in _KEPT)
     above, left = bytes(row_bytes), height
     pixels = (content for kind, content in chunks_of(data) if kind == b"IDAT")
     for packed in unpacked(pixels, rows * (row_bytes + 1), height * (row_bytes + 1)):
@@ -79,4 +79,4 @@ def _filtered_by_none(raw: "NDArray") -> bytes:  # type: ignore[type-arg]
 
 def _png(header: bytes, kept: bytes, rows: bytes) -> bytes:
     packed = zlib.compress(rows, level=0)
-    return SIGNATURE + chunk(b"IHDR", header) + kept + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    return SIGNATURE + framed(b"IHDR", header) + kept + framed(b"IDAT", packed) + framed(b"IEND", b"")

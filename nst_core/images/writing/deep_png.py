@@ -7,11 +7,11 @@ from typing import Final
 
 import numpy as np
 
+from nst_core.images.files.png import SIGNATURE, chunks_of, framed
 from nst_core.images.writing.picture_file import Levels
 
 _COLOUR_TYPE: Final = {3: 2, 4: 6}
 """Of a PNG, by number of channels."""
-_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
 _UP: Final = 2
 """The filter of every row: its difference from the row above, which packs nearly as well as the best."""
 
@@ -32,15 +32,4 @@ def _filtered(levels: Levels) -> bytes:
 
 def _replaced(frame: bytes, contents: Mapping[bytes, bytes]) -> bytes:
     """A PNG with other contents for some kinds of chunks."""
-    made, at = [frame[:_SIGNATURE_BYTES]], _SIGNATURE_BYTES
-    while at < len(frame):
-        length, kind = struct.unpack_from(">I4s", frame, at)
-        content = contents.get(kind, frame[at + 8 : at + 8 + length])
-        made += [
-            struct.pack(">I", len(content)),
-            kind,
-            content,
-            struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))),
-        ]
-        at += _FRAME_BYTES + length
-    return b"".join(made)
+    return SIGNATURE + b"".join(framed(kind, contents.get(kind, bytes(old))) for kind, old in chunks_of(frame))
