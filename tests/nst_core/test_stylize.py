@@ -286,8 +286,8 @@ def test_a_picture_too_small_for_a_layer(pairs: Pairs) -> None:
         stylize([pairs.request(1, size=(12, 40))], pairs.backbone)
 
 
-# A view of one pixel: only copying it, as every pass through the network does, needs the memory (844 TB of it).
-VAST = torch.zeros(1, 3, 1, 1).expand(1, 3, 2**23, 2**23)
+# A view of one pixel, in small tiles: only a copy of it, or its features, need the memory (half a terabyte).
+VAST = torch.zeros(1, 3, 1, 1).expand(1, 3, 16, 2**30)
 
 # A picture of any size is encoded in tiles; these are too many even of 16 x 32 px.
 MANY = torch.zeros(1, 3, 1, 1).expand(2**40, 3, 16, 32)
@@ -304,8 +304,8 @@ TASKS: dict[str, Task] = {
 @pytest.mark.parametrize(
     ("task", "image", "size"),
     [
-        ("stylize", VAST, "8388608 x 8388608 px"),
-        ("measure", VAST, "8388608 x 8388608 px"),
+        ("stylize", VAST, "1073741824 x 16 px"),
+        ("measure", VAST, "1073741824 x 16 px"),
         ("prepare_style", MANY, "32 x 16 px"),
     ],
 )

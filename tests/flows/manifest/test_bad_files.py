@@ -11,6 +11,9 @@ from flows.manifest.columns import MAX_COLUMNS, MAX_TITLE_CHARS
 from flows.wording import MOST_NAMED
 from nst_core.options import StylizeOptions
 
+SECONDS = 60.0
+"""Of computing, several times what a slow machine takes: what is quadratic takes many minutes."""
+
 MANY = 300_000
 SHAPES: dict[str, Callable[[], bytes]] = {
     "columns": lambda: b"content,style," + b",".join(b"c%d" % n for n in range(MANY)) + b"\n1,2\n",
@@ -34,11 +37,11 @@ SHAPES: dict[str, Callable[[], bytes]] = {
 def test_a_bad_file_is_refused_in_few_words(shape: str) -> None:
     """A message of one line that one can read, and seconds, however large the file is."""
     data = SHAPES[shape]()
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ManifestError) as refused:
         parse_manifest(data, "/in/pairs.csv", StylizeOptions())
 
-    assert time.monotonic() - began < 20.0  # a few on a machine at rest; a minute and more for what is quadratic
+    assert time.process_time() - began < SECONDS
     assert len(str(refused.value)) < 200 * MOST_NAMED
     assert str(refused.value).startswith("pairs.csv")
     assert str(refused.value).isprintable()
@@ -76,11 +79,11 @@ def test_bad_rows_are_all_counted(row: str) -> None:
 def test_too_many_rows_are_told_before_they_are_read() -> None:
     """Without a quote in the file, lines are rows: the first that is too much is named at once."""
     data = b"\ncontent,style\n" + b"a,b\n\n" * MANY
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ManifestError, match="line 400003: expected 200,000 rows at most"):
         parse_manifest(data, "/in/pairs.csv", StylizeOptions(), max_rows=200_000)
 
-    assert time.monotonic() - began < 5.0
+    assert time.process_time() - began < SECONDS
 
 
 @pytest.mark.parametrize("quote", [b"", b'"a","b"\n'])

@@ -10,6 +10,9 @@ from flows.errors import ManifestError
 from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, read_csv
 from flows.manifest.table import TableRow
 
+SECONDS = 60.0
+"""Of computing, several times what a slow machine takes: what is quadratic takes many minutes."""
+
 
 def rows(text: str, one_line: tuple[int, ...] = ()) -> list[TableRow]:
     """The data rows of a text."""
@@ -146,11 +149,11 @@ def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
     """20,000 lines that each hold a stray quote are read in a moment."""
-    started = time.monotonic()
+    started = time.process_time()
     found = rows("a,b,c\n" + f"{line}\n" * 20_000)
 
     assert len(found) >= 10_000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < SECONDS
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)

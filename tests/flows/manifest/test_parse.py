@@ -24,6 +24,8 @@ from nst_core.options import StylizeOptions
 DEFAULTS = StylizeOptions()
 BROKEN = Path(__file__).parents[3] / "manifests" / "broken.csv"
 HEX = "[0-9a-f]"
+SECONDS = 60.0
+"""Of computing, several times what a slow machine takes: what is quadratic takes many minutes."""
 
 
 def parsed(text: str, uri: str = "/data/pairs.csv", defaults: StylizeOptions = DEFAULTS, **limits: int) -> Manifest:
@@ -595,20 +597,20 @@ def test_any_bytes_are_a_manifest_or_a_manifest_error(data: bytes) -> None:
 def test_a_hundred_thousand_rows() -> None:
     """The largest manifest is read in seconds, and rows with the same options share them."""
     rows = "".join(f"in/{number}/main.jpg,styles/{number % 9}.jpg,{number % 7 + 1},x\n" for number in range(100_000))
-    started = time.monotonic()
+    started = time.process_time()
     manifest = parsed(f"content,style,steps,note\n{rows}")
 
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < SECONDS
     assert (len(manifest.pairs), len(manifest.rejected)) == (100_000, 0)
     assert manifest.pairs[0].options is manifest.pairs[7].options
 
 
 def test_many_stray_quotes() -> None:
     """20,000 lines that each hold a stray quote are 20,000 rejected rows, soon."""
-    started = time.monotonic()
+    started = time.process_time()
     manifest = parsed("content,style,note\n" + 'a,"b,c\n' * 20_000)
 
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < SECONDS
     assert len(manifest.rejected) == 20_000
 
 
