@@ -176,11 +176,11 @@ def test_a_bomb_is_refused_before_it_is_whole() -> None:
     with gzip.GzipFile(fileobj=buffer, mode="wb") as file:
         for _ in range(1000):
             file.write(bytes(1_000_000))
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(TooLarge, match="expected at most 1000000 bytes once decoded from gzip, found more"):
         decoded("s3://studio/a.png", buffer.getvalue(), "gzip", 1_000_000)
 
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
     assert decoded("s3://studio/a.png", gzip.compress(bytes(10)), "gzip", 10) == bytes(10)
 
 
