@@ -18,7 +18,8 @@ def _conditions(content: Content) -> str:
     machine, versions = content["machine"], dict(content["versions"])
     commit = versions.pop("commit")
     before, after = (_load(content[f"load_average_{when}"]) for when in ("before", "after"))
-    hardware = f"{machine['gpu']}, with {machine['cpu']}" if machine["gpu"] else machine["cpu"]
+    processor = f"{machine['cpu']} ({machine['instructions']})" if machine.get("instructions") else machine["cpu"]
+    hardware = f"{machine['gpu']}, with {processor}" if machine["gpu"] else processor
     software = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
         f"{hardware}, {machine['cores']} cores, {machine['torch_threads']} threads, {machine['memory_gib']:g} GiB; "
@@ -119,7 +120,7 @@ def _bulk_cells(row: Row) -> list[str]:
         f"{row['pairs']} of {row['of_pairs']}",
         str(row["size_px"]),
         f"{row['peer']}, {row['peer_steps']}",
-        _number(row["peer_seconds"]),
+        _number(row["peer_seconds"]) + ("*" if row.get("peer_timed_whole", row["pairs"]) < row["pairs"] else ""),
         _number(row["our_seconds"]),
         f"{row['times_faster']:.1f}",
         str(row["pairs_above_peer"]),

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.benchmarks.render import BENCHMARKS, FOLDER, NOTHING_YET, README, ren
 
 MARKS = "".join(f"<!-- {name} -->\nold\n<!-- /{name} -->\n" for name in BENCHMARKS)
 SPREAD = {"median": 12.5, "min": 12.0, "max": 13.25, "values": [12.0, 12.5, 13.25]}
-CONDITIONS = {
+CONDITIONS: dict[str, Any] = {
     "began_at": "2026-01-02T03:04:05+00:00",
     "machine": {"cpu": "A processor", "cores": 2, "torch_threads": 2, "memory_gib": 16.0, "gpu": None},
     "versions": {"python": "3.11.7", "torch": "2.6.0", "commit": "abc"},
@@ -88,6 +89,25 @@ def test_figures_conditions_and_notes_are_filled_in(tmp_path: Path) -> None:
     assert "load average 0.25 before, 2.5 after" in text
     assert "- said once" in text
     assert text.count(NOTHING_YET) == len(BENCHMARKS) - 1
+
+
+def test_seconds_that_follow_from_short_runs_have_a_star(tmp_path: Path) -> None:
+    """Of one pair, and of a loop that has such a pair; those of whole runs have none."""
+    write(tmp_path, "peers", PEER_ROW | {"peer_steps_timed": 40}, PEER_ROW)
+    write(tmp_path, "bulk", *(BULK_ROW | {"peer_timed_whole": whole} for whole in (3, 4)))
+
+    text = rendered(MARKS, tmp_path)
+
+    assert text.count("| 12.5 (12-13.2)* | 12.5 (12-13.2) |") == 1
+    assert (text.count("| 400* | 40 |"), text.count("| 400 | 40 |")) == (1, 1)
+
+
+def test_a_processor_is_named_with_its_instructions(tmp_path: Path) -> None:
+    """One model's name may stand for several; results from before they were noted go without."""
+    known = {"machine": CONDITIONS["machine"] | {"instructions": "AVX2"}}
+    (tmp_path / "peers.json").write_text(json.dumps({"benchmark": "peers", **CONDITIONS, **known, "rows": [PEER_ROW]}))
+
+    assert "A processor (AVX2), 2 cores" in rendered(MARKS, tmp_path)
 
 
 def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
