@@ -114,7 +114,7 @@ def test_interrupted_and_gone_on_with(
     """An interrupted run ends with 75 within seconds; what was finished stays, and the same command does the rest."""
     command = ["run", str(manifest), "--output", "out", "--size-px", "64", "--plateau-tolerance", "0"]
     # A time budget is not shared, so the pairs are done one after another and not all at once.
-    slow = [*command, "--steps", "150", "--max-seconds", "600"]
+    slow = [*command, "--steps", "50", "--max-seconds", "600"]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *slow],
         cwd=tmp_path,
