@@ -8,13 +8,15 @@ python -m tests.benchmarks.peers --size 512 --steps 500 --reuse tests/benchmarks
 """
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.pairs import CROSSED, PAIRS, save_pair
+from tests.benchmarks.pairs import CROSSED, PAIRS, SpreadPair, save_pair
 from tests.benchmarks.peer_commands import PASTICHE
-from tests.benchmarks.report import Report, add_json_option
+from tests.benchmarks.processes import CommandFailed
+from tests.benchmarks.report import Report, Row, add_json_option
 from tests.benchmarks.reuse import Earlier
 from tests.benchmarks.scoring import exact_backbone
 from tests.benchmarks.theirs import Theirs
@@ -23,22 +25,33 @@ from tests.benchmarks.theirs import Theirs
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the peer where its loss is not known yet."""
     arguments = _arguments(argv)
-    kept = [arguments.json] if arguments.json and arguments.json.is_file() else []
-    earlier = Earlier.read([*kept, *arguments.reuse])
+    kept = Earlier.read([arguments.json] if arguments.json and arguments.json.is_file() else [])
+    earlier = Earlier(kept.rows + Earlier.read(arguments.reuse).rows)
     report = Report("losses", arguments)
+    # All of it, and before anything is written: no file ever has less than before.
+    report.content["rows"] += kept.rows
     pairs = {"spread": PAIRS, "crossed": CROSSED, "all": tuple(dict.fromkeys((*PAIRS, *CROSSED)))}[arguments.pairs]
     with tempfile.TemporaryDirectory(prefix="losses-") as name:
         theirs = Theirs(PASTICHE, Path(name), exact_backbone(), earlier)
-        tasks = [
-            (theirs.head(pair.name, size, steps), theirs.task(save_pair(pair, size, theirs.folder), size, steps))
-            for size in arguments.size
-            for steps in arguments.steps
-            for pair in pairs
-        ]
-        # What is known comes first, so that no file ever has less than before.
-        for head, task in sorted(tasks, key=lambda one: earlier.loss_part(one[0]) is None):
-            report.add(head | theirs.loss(head, task))
+        for size, steps, pair in itertools.product(arguments.size, arguments.steps, pairs):
+            head = theirs.head(pair.name, size, steps)
+            if kept.loss_part(head) is None:
+                _add(report, theirs, head, pair)
     report.finish()
+
+
+def _add(report: Report, theirs: Theirs, head: Row, pair: SpreadPair) -> None:
+    """A loss; one that cannot be had is said and stops no other."""
+    known = theirs.earlier.loss_part(head)
+    try:
+        report.add(head | (known or _found(theirs, head, pair)))
+    except CommandFailed as error:
+        report.note(f"{head['pair']}, {head['size_px']} px, {head['peer_steps']} steps: {error}")
+
+
+def _found(theirs: Theirs, head: Row, pair: SpreadPair) -> Row:
+    size, steps = head["size_px"], head["peer_steps"]
+    return theirs.loss(head, theirs.task(save_pair(pair, size, theirs.folder), size, steps))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
