@@ -5,6 +5,7 @@ Simonyan and Zisserman (1409.1556), configurations D (VGG-16) and E (VGG-19).
 """
 
 CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:
@@ -21,6 +22,17 @@ def layer_names(architecture: str) -> tuple[str, ...]:
             names += [f"conv{block}_{index}", f"relu{block}_{index}"]
         names.append(f"pool{block}")
     return tuple(names)
+
+
+def channels(convolution: str) -> tuple[int, int]:
+    """How many channels go into a convolution, and how many come out.
+
+    >>> channels("conv1_1"), channels("conv1_2"), channels("conv2_1"), channels("conv5_1")
+    ((3, 64), (64, 64), (64, 128), (512, 512))
+    """
+    block, index = (int(digits) for digits in convolution.removeprefix("conv").split("_"))
+    inputs = CHANNELS_PER_BLOCK[block - 1] if index > 1 else (3, *CHANNELS_PER_BLOCK)[block - 1]
+    return inputs, CHANNELS_PER_BLOCK[block - 1]
 
 
 FEATURE_LAYERS = tuple(name for name in layer_names("vgg19") if not name.startswith("pool"))

@@ -49,6 +49,16 @@ def test_the_flow_leaves_torch_to_its_workers() -> None:
     assert loaded.strip() == ""
 
 
+def test_a_worker_loads_no_more_of_torch_than_it_runs() -> None:
+    """Not torchvision, which loads the compiler behind `torch.compile` with it: seconds, at each worker's start."""
+    heavy = {"torchvision", "torch._dynamo", "torch._inductor", "sympy"}
+    code = f"import flows.worker.stylizing, sys; print(*sorted({heavy} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert loaded.strip() == ""
+
+
 @pytest.mark.parametrize(("package", "too_new"), [("fastapi", "0.151.0"), ("sqlalchemy", "2.1.0")])
 def test_prefect_is_kept_from_what_breaks_it(package: str, too_new: str) -> None:
     """The project's own dependencies keep Prefect 3.8 from releases under which it cannot start or schedule."""

@@ -1,19 +1,19 @@
 """VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
 
-Simonyan and Zisserman, 1409.1556. The modules are torchvision's; the classifier takes no memory and is dropped.
+Simonyan and Zisserman, 1409.1556. The layers are torchvision's `features`, whose package is not imported: it brings
+`torch._dynamo`, and would double the seconds that a worker takes to start.
 """
 
 from collections.abc import Sequence
 
 import torch
-import torchvision.models
 from torch import Tensor, nn
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.backbones.pooling import average_pool
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import OptionsError, ShapeError, WeightsError
-from nst_core.layers import layer_names
+from nst_core.layers import channels, layer_names
 from nst_core.sizes import smallest_side
 
 FeatureMaps = dict[str, Tensor]
@@ -32,15 +32,7 @@ class VGG(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.layers = layer_names(architecture)
-        # On "meta" nothing is allocated or initialised: torchvision would otherwise fill 144 million weights.
-        with torch.device("meta"):
-            modules = getattr(torchvision.models, architecture)(weights=None).features
-        for name, module in zip(self.layers, modules, strict=True):
-            if isinstance(module, nn.Conv2d):
-                _set_weights(module, name, convolutions)
-            if isinstance(module, nn.ReLU):
-                module.inplace = False  # in place it would overwrite conv features that a loss may use
-        self.features = modules
+        self.features = nn.Sequential(*(_module(name, convolutions) for name in self.layers))
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
@@ -103,12 +95,23 @@ class VGG(nn.Module):
         return last
 
 
-def _set_weights(module: nn.Conv2d, name: str, convolutions: Convolutions) -> None:
-    weight, bias = convolutions[name]
-    if weight.shape != module.weight.shape or bias.shape != module.bias.shape:  # type: ignore[union-attr]  # VGG has biases
+def _module(name: str, convolutions: Convolutions) -> nn.Module:
+    if name.startswith("pool"):
+        return nn.MaxPool2d(2)
+    if name.startswith("relu"):
+        return nn.ReLU()  # not in place, which would overwrite features of a convolution that a loss may use
+    return _convolution(name, *convolutions[name])
+
+
+def _convolution(name: str, weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    inputs, outputs = channels(name)
+    if weight.shape != (outputs, inputs, 3, 3) or bias.shape != (outputs,):
         raise WeightsError(
-            f"layer {name}: expected weights of shape {tuple(module.weight.shape)} and {tuple(module.bias.shape)}, "  # type: ignore[union-attr]  # VGG has biases
+            f"layer {name}: expected weights of shape {(outputs, inputs, 3, 3)} and {(outputs,)}, "
             f"got {tuple(weight.shape)} and {tuple(bias.shape)}"
         )
+    with torch.device("meta"):  # nothing is allocated, nor filled with random numbers that nobody would see
+        module = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
     module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     module.bias = nn.Parameter(bias)
+    return module

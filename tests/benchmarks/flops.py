@@ -1,8 +1,7 @@
 """The arithmetic of one evaluation, counted from VGG-19's shape. No torch."""
 
-from nst_core.layers import layer_names
+from nst_core.layers import channels, layer_names
 
-CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
 DEEPEST = "conv5_1"
 KERNEL_POSITIONS = 9
 PASSES = 2
@@ -16,14 +15,13 @@ def flop_per_evaluation(width: int, height: int) -> float:
     0.379
     """
     total = 0
-    incoming = 3
     for name in layer_names("vgg19"):
         if not name.startswith("conv"):
             continue
+        incoming, outgoing = channels(name)
         block = int(name[4]) - 1
         positions = (width >> block) * (height >> block)
-        total += 2 * KERNEL_POSITIONS * incoming * CHANNELS_OF_BLOCK[block] * positions
-        incoming = CHANNELS_OF_BLOCK[block]
+        total += 2 * KERNEL_POSITIONS * incoming * outgoing * positions
         if name == DEEPEST:
             break
     return float(PASSES * total)

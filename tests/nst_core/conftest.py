@@ -11,9 +11,7 @@ from nst_core.backbones.backbone import Backbone, load_backbone, wrap_network
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.layers import layer_names
-
-CHANNELS_OF_BLOCK = (64, 128, 256, 512, 512)
+from nst_core.layers import channels, layer_names
 
 Picture = Callable[..., Tensor]
 
@@ -22,13 +20,11 @@ def random_convolutions(architecture: str, seed: int) -> Convolutions:
     """Weights of He's variance, so that features keep their size from layer to layer, and small biases."""
     generator = torch.Generator().manual_seed(seed)
     convolutions: Convolutions = {}
-    incoming = 3
     for name in layer_names(architecture):
         if name.startswith("conv"):
-            outgoing = CHANNELS_OF_BLOCK[int(name[4]) - 1]
+            incoming, outgoing = channels(name)
             weight = torch.randn(outgoing, incoming, 3, 3, generator=generator) * (2.0 / (9 * incoming)) ** 0.5
             convolutions[name] = (weight, 0.05 * torch.randn(outgoing, generator=generator))
-            incoming = outgoing
     return convolutions
 
 

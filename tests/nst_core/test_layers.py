@@ -4,7 +4,7 @@ import torch
 import torchvision.models
 from torch import nn
 
-from nst_core.layers import CONVOLUTIONS_PER_BLOCK, FEATURE_LAYERS, layer_names
+from nst_core.layers import CONVOLUTIONS_PER_BLOCK, FEATURE_LAYERS, channels, layer_names
 
 
 def test_vgg16_by_hand() -> None:
@@ -37,6 +37,9 @@ def test_names_follow_torchvisions_modules() -> None:
             modules = getattr(torchvision.models, architecture)(weights=None).features
 
         assert [name[:4] for name in layer_names(architecture)] == [kinds[type(module)] for module in modules]
+        for name, module in zip(layer_names(architecture), modules, strict=True):
+            if isinstance(module, nn.Conv2d):
+                assert channels(name) == (module.in_channels, module.out_channels)
 
 
 def test_a_loss_may_use_every_layer_but_pools() -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+import torchvision.models
 from torch import Tensor
 from torch.nn import functional
 
@@ -55,6 +56,25 @@ def test_a_direct_transcription(network: VGG, convolutions: Convolutions, pictur
     current = functional.conv2d(functional.max_pool2d(current, 2), *convolutions["conv2_1"], padding=1).relu()
 
     torch.testing.assert_close(network(image, ("relu2_1",))["relu2_1"], current, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
+def test_torchvision_s_network(architecture: str, picture: Picture, request: pytest.FixtureRequest) -> None:
+    """Every layer has the features of torchvision's network with the same weights."""
+    given = "convolutions" if architecture == "vgg19" else "convolutions_vgg16"
+    network = VGG(architecture, request.getfixturevalue(given))
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, architecture)(weights=None).features
+    theirs.load_state_dict(network.features.state_dict(), assign=True)
+    image, layers = picture(40, 33, 0), layer_names(architecture)
+    expected = [network.normalise(image)]
+    for module in theirs:
+        expected.append(module(expected[-1].clone()))  # as its ReLUs work in place
+
+    features = network(image, layers)
+
+    for name, feature_map in zip(layers, expected[1:], strict=True):
+        assert torch.equal(features[name], feature_map), name
 
 
 @pytest.mark.parametrize("layers", [("relu1_1",), ("relu4_2", "relu1_1"), ("conv2_2", "relu2_1"), ("relu5_4",)])
