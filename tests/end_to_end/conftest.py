@@ -1,31 +1,54 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from flows.prefect_layer.server_process import ServerProcess
 
 Nst = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
-def nst_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def without_server(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a user without a Prefect server; one Prefect database serves all tests of the session."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_"))}
     home = tmp_path_factory.mktemp("prefect")
     return environment | {"PREFECT_HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
 
 
+@pytest.fixture(scope="session")
+def with_server(without_server: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of a user who named a Prefect server, which saves each run the seconds of one of its own."""
+    home = without_server["PREFECT_HOME"]
+    server = ServerProcess(Path(home), {"PREFECT_HOME": home})
+    server.wait()
+    yield without_server | {"PREFECT_API_URL": server.url}
+    server.stop()
+
+
 @pytest.fixture
-def nst(nst_environment: dict[str, str], tmp_path: Path) -> Nst:
+def nst(with_server: dict[str, str], tmp_path: Path) -> Nst:
     """The command `nst` as a process of its own, in an empty working directory."""
+    return command(with_server, tmp_path)
+
+
+@pytest.fixture
+def nst_without_server(without_server: dict[str, str], tmp_path: Path) -> Nst:
+    """The same with an embedded server for each run."""
+    return command(without_server, tmp_path)
+
+
+def command(environment: dict[str, str], folder: Path) -> Nst:
+    """The command `nst`, in a folder."""
 
     def run(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "flows.cli", *map(str, arguments)],
-            cwd=tmp_path,
-            env=nst_environment | (env or {}),
+            cwd=folder,
+            env=environment | (env or {}),
             capture_output=True,
             text=True,
             timeout=300,

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.slow
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
 
 
-def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_goes_on_without_its_reader(with_server: dict[str, str], tmp_path: Path) -> None:
     """Nobody reads its lines: every pair is done all the same, and the run carries the tags of the command line."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "run", str(QUICKSTART), "--backbone", "stub", "--json-lines"],
         cwd=tmp_path,
-        env=nst_environment,
+        env=with_server,
         stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
@@ -32,7 +32,7 @@ def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_p
     )
     os.close(writer)
     summary = json.loads((tmp_path / "runs/quickstart/summary.json").read_text())
-    with closing(sqlite3.connect(f"{nst_environment['PREFECT_HOME']}/prefect.db")) as database:
+    with closing(sqlite3.connect(f"{with_server['PREFECT_HOME']}/prefect.db")) as database:
         found = database.execute("select tags from flow_run where name = 'stylize quickstart.csv'").fetchall()
         tasks = database.execute("select distinct tags from task_run").fetchall()
 
@@ -43,7 +43,7 @@ def test_a_run_goes_on_without_its_reader(nst_environment: dict[str, str], tmp_p
     assert {tags for (tags,) in tasks} <= {"[]"}  # a tagged task asks the server for leave, and fails without one
 
 
-def test_a_run_from_standard_input_is_retried_from_its_output(nst_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_from_standard_input_is_retried_from_its_output(with_server: dict[str, str], tmp_path: Path) -> None:
     """What failed is done from the copy that the output keeps, from any folder, once its picture is there."""
     images = QUICKSTART.parent / "images"
     shutil.copy(images / "coffee.jpg", tmp_path / "c.jpg")
@@ -53,7 +53,7 @@ def test_a_run_from_standard_input_is_retried_from_its_output(nst_environment: d
     first = subprocess.run(
         [*command, "run", "-", "--output", "out", *stub],
         cwd=tmp_path,
-        env=nst_environment,
+        env=with_server,
         input=rows,
         text=True,
         check=False,
@@ -63,7 +63,7 @@ def test_a_run_from_standard_input_is_retried_from_its_output(nst_environment: d
     again = subprocess.run(
         [*command, "retry", str(tmp_path / "out"), "--quiet"],
         cwd="/",
-        env=nst_environment | {"PYTHONPATH": str(QUICKSTART.parents[1])},
+        env=with_server | {"PYTHONPATH": str(QUICKSTART.parents[1])},
         check=False,
         timeout=300,
     )

@@ -18,8 +18,19 @@ PAIRS = ("chelsea", "pointillism"), ("coffee", "woodcut-waves"), ("rocket", "poi
 
 
 @pytest.fixture
-def python(nst_environment: dict[str, str], tmp_path: Path):
+def python(with_server: dict[str, str], tmp_path: Path):
     """Run some code in an empty folder with `images/` and `pairs.csv`; it has to succeed."""
+    return interpreter(with_server, tmp_path)
+
+
+@pytest.fixture
+def python_without_server(without_server: dict[str, str], tmp_path: Path):
+    """The same where no Prefect server is named."""
+    return interpreter(without_server, tmp_path)
+
+
+def interpreter(environment: dict[str, str], tmp_path: Path):
+    """Python, in a folder that is made ready for it."""
     for name in {name for pair in PAIRS for name in pair}:
         (tmp_path / "images").mkdir(exist_ok=True)
         shutil.copy(ROOT / "manifests" / "images" / f"{name}.jpg", tmp_path / "images")
@@ -31,7 +42,7 @@ def python(nst_environment: dict[str, str], tmp_path: Path):
         outcome = subprocess.run(
             [sys.executable, "example.py"],
             cwd=tmp_path,
-            env={name: value for name, value in nst_environment.items() if name != "DO_NOT_TRACK"},
+            env={name: value for name, value in environment.items() if name != "DO_NOT_TRACK"},
             capture_output=True,
             text=True,
             timeout=300,
@@ -51,9 +62,9 @@ def test_the_engine_alone(python, tmp_path: Path) -> None:
     assert "LossValues" in printed and "steps" in printed
 
 
-def test_a_script_without_a_guard(python, tmp_path: Path) -> None:
+def test_a_script_without_a_guard(python_without_server, tmp_path: Path) -> None:
     """Nothing runs the script a second time: its pairs succeed, the summary is typed, and rows are a manifest."""
-    printed = python(
+    printed = python_without_server(
         SCRIPT
         + """
 print("type", type(summary).__name__)
@@ -80,18 +91,18 @@ def test_a_notebook_s_running_loop(python, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "results.parquet").is_file()
 
 
-def test_a_subflow_of_one_s_own_flow(python) -> None:
+def test_a_subflow_of_one_s_own_flow(python_without_server) -> None:
     """Two runs at once in threads of another flow, from a cold start: each does its own pairs, on one server."""
-    outcome = python(SUBFLOW)
+    outcome = python_without_server(SUBFLOW)
 
     assert "[3, 3]" in outcome.stdout
     assert outcome.stderr.count("3 pairs to do") == 2  # each line once
     assert "off from here on" in outcome.stderr  # prefect came first, and its telemetry does not stay on unsaid
 
 
-def test_runs_in_threads_hear_of_themselves_alone(python) -> None:
+def test_runs_in_threads_hear_of_themselves_alone(python_without_server) -> None:
     """Three runs at once from a cold start, without a flow around them: no line of one is told to another's watcher."""
-    printed = python(
+    printed = python_without_server(
         WATCHED.replace("def watch(run)", "import threading\n\n\ndef watch(run)").split("with watched_by")[0]
         + """
 def one(name):

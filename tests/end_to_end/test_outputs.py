@@ -33,11 +33,11 @@ def test_a_file_system_that_can_next_to_nothing(nst, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_a_run_that_is_taken_over_leaves(nst, nst_environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_run_that_is_taken_over_leaves(nst, with_server: dict[str, str], tmp_path: Path) -> None:
     """`--take-over` does at once what is left; the other run sees it, ends with 75, and leaves the tables alone."""
     command = ["run", str(QUICKSTART), "-o", "out", "--backbone", "stub", "--stub"]
     program = [sys.executable, "-m", "flows.cli", *command, "seconds=8"]
-    first = subprocess.Popen(program, cwd=tmp_path, env=nst_environment, stderr=subprocess.PIPE, text=True)
+    first = subprocess.Popen(program, cwd=tmp_path, env=with_server, stderr=subprocess.PIPE, text=True)
     images, deadline = tmp_path / "out" / "images", time.monotonic() + 120
     while not images.exists() or not any(images.iterdir()):
         assert time.monotonic() < deadline

@@ -32,9 +32,9 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_same_command_again_does_no_work(nst, manifest: Path, tmp_path: Path) -> None:
+def test_the_same_command_again_does_no_work(nst_without_server, manifest: Path, tmp_path: Path) -> None:
     """A run ends with 0 and a summary; the same command again does nothing, says so, and leaves every file alone."""
-    first = nst("run", manifest, *QUICK)
+    first = nst_without_server("run", manifest, *QUICK)
 
     out = tmp_path / "runs" / "pairs"
     images = {path: path.stat().st_mtime_ns for path in (out / "images").iterdir()}
@@ -43,7 +43,7 @@ def test_the_same_command_again_does_no_work(nst, manifest: Path, tmp_path: Path
     assert all(f"pair-{number}" in first.stderr for number in range(4))
     assert len(images) == 4
 
-    second = nst("run", manifest, *QUICK)
+    second = nst_without_server("run", manifest, *QUICK)
 
     assert second.returncode == 0
     assert "4 were done before" in second.stdout
@@ -63,7 +63,7 @@ def test_only_and_limit_leave_the_rest_pending(nst, manifest: Path, tmp_path: Pa
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_s3_in_and_out(nst, nst_environment: dict[str, str], manifest: Path) -> None:
+def test_s3_in_and_out(nst, with_server: dict[str, str], manifest: Path) -> None:
     """Manifest, images, records and tables all live on S3; no credential is in any of them, in logs or in Prefect."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
@@ -96,7 +96,7 @@ def test_s3_in_and_out(nst, nst_environment: dict[str, str], manifest: Path) -> 
         table = pd.read_csv(s3.get_object(Bucket="pictures", Key="out/results.csv")["Body"])
     finally:
         server.stop()
-    kept += [path.read_bytes() for path in Path(nst_environment["PREFECT_HOME"]).rglob("*") if path.is_file()]
+    kept += [path.read_bytes() for path in Path(with_server["PREFECT_HOME"]).rglob("*") if path.is_file()]
     kept += [text.encode() for outcome in (first, second, status) for text in (outcome.stdout, outcome.stderr)]
     assert first.returncode == 0, first.stderr
     assert [data for data in kept if SECRET.encode() in data] == []
@@ -109,16 +109,16 @@ def test_s3_in_and_out(nst, nst_environment: dict[str, str], manifest: Path) -> 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_interrupted_and_gone_on_with(
-    nst, nst_environment: dict[str, str], manifest: Path, tmp_path: Path, sent: signal.Signals
+    nst_without_server, without_server: dict[str, str], manifest: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
     """An interrupted run ends with 75 within seconds; what was finished stays, and the same command does the rest."""
     command = ["run", str(manifest), "--output", "out", "--size-px", "64", "--plateau-tolerance", "0"]
     # A time budget is not shared, so the pairs are done one after another and not all at once.
-    slow = [*command, "--steps", "50", "--max-seconds", "600"]
+    slow = [*command, "--steps", "20", "--max-seconds", "600"]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *slow],
         cwd=tmp_path,
-        env=nst_environment,
+        env=without_server,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -143,12 +143,12 @@ def test_interrupted_and_gone_on_with(
     assert (statuses.count("succeeded"), statuses.count("pending")) == (len(finished), 4 - len(finished))
 
     assert not (tmp_path / "out" / "report.html").exists()  # there was no time for it
-    assert nst("report", "out").returncode == 0
+    assert nst_without_server("report", "out").returncode == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{4 - len(finished)} not done yet; go on with" in page
     assert page.count('"status":"pending"') == 4 - len(finished)
 
-    rest = nst(*slow)
+    rest = nst_without_server(*slow)
 
     assert rest.returncode == 0, rest.stderr
     assert f"{len(finished)} were done before" in rest.stdout

@@ -15,7 +15,7 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 NOBODY = "http://127.0.0.1:9"
 
 
-def test_a_company_s_network_and_a_user_s_folder(nst, tmp_path: Path) -> None:
+def test_a_company_s_network_and_a_user_s_folder(tmp_path: Path) -> None:
     """Proxies to nowhere, an empty PREFECT_API_URL, files named like modules, a folder and a database that are none."""
     for name in ("random.py", "json.py", "flows.py", "nst_core.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
@@ -54,10 +54,11 @@ def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> N
     assert not (tmp_path / "out").exists()
 
 
-def test_a_database_that_is_not_there_is_one_sentence(nst, tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_is_one_sentence(nst_without_server, tmp_path: Path) -> None:
     """An embedded server that ends as soon as it is started is given up after seconds, with what it said last."""
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/none/prefect.db"}
-    outcome = nst("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out", env=database)
+    command = ("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out")
+    outcome = nst_without_server(*command, env=database)
 
     assert outcome.returncode == 4
     assert "Traceback" not in outcome.stderr

@@ -18,7 +18,8 @@ READER = {"AWS_ACCESS_KEY_ID": "AKIAFAULTSREADER", "AWS_SECRET_ACCESS_KEY": f"{S
 IMPATIENT = {"NST_OBJECT_SECONDS": "6", "NST_OUTAGE_SECONDS": "60"}
 """A tenth of the real patience with an object, so that the tests end; a third with a server that went away."""
 
-PORTS = {"s3.port": 18433, "master.port": 19433, "volume.port": 18480, "filer.port": 18488}
+PORTS = {"s3.port": 18433, "master.port": 19433, "volume.port": 18480, "filer.port": 18488, "admin.port": 18500}
+"""Of the first of the processes that tests run in; each further one has a server of its own, on the ports beside."""
 
 
 class Weed:
@@ -26,7 +27,9 @@ class Weed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"http://127.0.0.1:{PORTS['s3.port']}"
+        number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+        self._ports = {name: port + number for name, port in PORTS.items()}
+        self.url = f"http://127.0.0.1:{self._ports['s3.port']}"
         self._process: subprocess.Popen[bytes] | None = None
 
     @staticmethod
@@ -35,7 +38,7 @@ class Weed:
 
     def start(self) -> None:
         """Start, and wait until an object can be written."""
-        flags = [f"-{name}={port}" for name, port in PORTS.items()]
+        flags = [f"-{name}={port}" for name, port in self._ports.items()]
         flags += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-webdav=false", "-admin.ui=false"]
         flags += ["-master.telemetry=false", f"-bucket={BUCKET}", f"-s3.config={self.folder / 's3.json'}"]
         data = self.folder / "data"

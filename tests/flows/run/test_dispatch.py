@@ -94,7 +94,7 @@ def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: s
 def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """The process is killed with pairs on the device: another one does them, and nothing has failed."""
     heard = Listener("pair-4", times=1)
-    carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
+    carry_out(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
 
     assert [type(one) for one in heard.outcomes] == [PairRecord] * 6
     assert {one.attempts for one in heard.outcomes} == {1}
@@ -106,7 +106,7 @@ def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painte
 def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
     heard = Listener("pair-5")
-    carry_out(six_pairs(photo, waves, steps=60, plateau_tolerance=0.0), job, worker, heard)
+    carry_out(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
     result = heard.by_id()
     attempt = result.pop("pair-5")
 
@@ -138,13 +138,13 @@ def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, wav
 
 @pytest.mark.slow
 def test_too_little_memory_for_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """In a process with too little memory for eight such pairs at once, they are halved until all succeed."""
-    contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(8)]
+    """In a process with too little memory for four such pairs at once, they are halved until all succeed."""
+    contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(4)]
     batch = batch_of(contents, waves, size_px=256, steps=1)
-    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 500_000_000)
+    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 300_000_000)
 
-    assert failures[0] == (8, "OutOfMemory")
-    assert results == ["Stylized"] * 8
+    assert failures[0] == (4, "OutOfMemory")
+    assert results == ["Stylized"] * 4
 
 
 # ---------------------------------------------------------------- made-up trouble
