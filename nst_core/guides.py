@@ -12,14 +12,14 @@ from torch import Tensor
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
+from nst_core.geometry.sizes import style_size
 from nst_core.images import resize
 from nst_core.losses.regions import Regions
-from nst_core.masks import RegionColours, coverage, maps_of
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_tensor
-from nst_core.recipes import RECIPES
-from nst_core.sizes import style_size
-from nst_core.styles import StyleImage, StylePicture
+from nst_core.options.recipes import RECIPES
+from nst_core.scene.masks import RegionColours, coverage, maps_of
+from nst_core.scene.pixels import to_tensor
+from nst_core.scene.styles import StyleImage, StylePicture
 from nst_core.stylize import StylizeRequest, prepare_style
 
 Size = tuple[int, int]

@@ -14,10 +14,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
-from nst_core.memory import HISTORY
+from nst_core.machine.memory import HISTORY
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import (
     Coordinates,
@@ -27,6 +26,7 @@ from nst_core.optimizers.coordinates import (
 from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
+from nst_core.scene.canvas import Canvas
 
 StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
 

@@ -8,16 +8,16 @@ from PIL import Image
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.errors import DivergedError
+from nst_core.geometry.sizes import pastiche_size
 from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, request_of, style_of
-from nst_core.hardware import PrecisionName
 from nst_core.images import resize
 from nst_core.losses.values import LossValues
-from nst_core.masks import region_colours
+from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
 from nst_core.optimize import OnStep, StopReason
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_picture, to_tensor
-from nst_core.runtime import choose_devices, choose_precision, prepare_process
-from nst_core.sizes import pastiche_size
+from nst_core.scene.masks import region_colours
+from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import measure, stylize
 
 
@@ -54,7 +54,7 @@ def stylize_picture(
 ) -> StylizedPicture:
     """Stylize one picture (Gatys, Ecker, Bethge: CVPR 2016). The network is loaded once and kept.
 
-    Sets torch up for the device, as `nst_core.runtime.prepare_process` says: fp32 without TF32, freed memory kept.
+    Sets torch up for the device, as `nst_core.machine.runtime.prepare_process` says: fp32 without TF32, freed memory kept.
 
     Args:
         content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.levels import steps_at
+from nst_core.geometry.levels import steps_at
+from nst_core.machine.runtime import history_dtype, make_room
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
-from nst_core.runtime import history_dtype, make_room
-from nst_core.scene import Scene, as_batch
-from nst_core.shrink import shrink
+from nst_core.scene.scene import Scene, as_batch
+from nst_core.scene.shrink import shrink
 
 COARSE_SHARE = 0.25
 """Of a time budget, for all coarse levels together."""

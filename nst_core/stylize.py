@@ -12,21 +12,21 @@ from torch import Tensor
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, ShapeError
-from nst_core.initial import initial_pastiche
-from nst_core.levels import level_count, steps_at, usable_levels
+from nst_core.geometry.levels import level_count, steps_at, usable_levels
+from nst_core.geometry.sizes import smallest_side
+from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
-from nst_core.memory import check_fits
+from nst_core.machine.memory import check_fits
+from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
-from nst_core.recolour import recoloured
-from nst_core.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
-from nst_core.scene import Scene, as_batch
-from nst_core.sizes import smallest_side
-from nst_core.styles import StyleImage, StylePicture, style_target
-from nst_core.tiles import EXACT_PIXELS
+from nst_core.scene.initial import initial_pastiche
+from nst_core.scene.recolour import recoloured
+from nst_core.scene.scene import Scene, as_batch
+from nst_core.scene.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
 

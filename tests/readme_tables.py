@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from nst_core.options import StylizeOptions
-from nst_core.recipes import RECIPES
+from nst_core.options.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

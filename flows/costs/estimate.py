@@ -15,11 +15,11 @@ from flows.costs.words import in_words
 from flows.records import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
-from nst_core.hardware import hardware_without_torch
-from nst_core.memory import check_fits
+from nst_core.geometry.sizes import pastiche_size
+from nst_core.machine.hardware import hardware_without_torch
+from nst_core.machine.memory import check_fits
+from nst_core.machine.work import expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
-from nst_core.sizes import pastiche_size
-from nst_core.work import expected_evaluations, style_work, work_of
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

@@ -17,9 +17,9 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.environment import user_folder
-from nst_core.allowance import UNKNOWN_BYTES, usable_cpus
-from nst_core.hardware import PrecisionName
-from nst_core.memory import available_bytes
+from nst_core.machine.allowance import UNKNOWN_BYTES, usable_cpus
+from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.memory import available_bytes
 from nst_core.options import StylizeOptions
 
 Key = TypeVar("Key")
@@ -33,7 +33,7 @@ MOST_KEPT = 32
 
 @dataclass(frozen=True)
 class Place:
-    """Where work is done, as `nst_core.memory` asks for it."""
+    """Where work is done, as `nst_core.machine.memory` asks for it."""
 
     device: Literal["cpu", "cuda"]
     precision: PrecisionName

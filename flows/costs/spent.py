@@ -6,8 +6,8 @@ from flows import storage
 from flows.costs.rates import Measured, Place, keep_measured, settling, size_class
 from flows.records import LossSample, PairRecord, RunCosts, StyleCosts
 from flows.wording import printable
-from nst_core.hardware import PrecisionName
-from nst_core.work import EXACT_PASS, style_work, work_of
+from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.work import EXACT_PASS, style_work, work_of
 
 MOST_STYLES = 50
 """Named in a summary; the dearest of more."""

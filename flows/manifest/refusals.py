@@ -10,7 +10,7 @@ from flows.limits import Limits
 from flows.records import CellError, Manifest, PairSpec, RejectedRow
 from flows.storage.places import is_below, refusal
 from flows.wording import shortened
-from nst_core.levels import steps_at
+from nst_core.geometry.levels import steps_at
 from nst_core.options import StylizeOptions
 
 KIND = "not_allowed"

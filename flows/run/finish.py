@@ -12,8 +12,8 @@ from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
-from nst_core.allowance import usable_cpus
 from nst_core.errors import NstError
+from nst_core.machine.allowance import usable_cpus
 
 
 @dataclass(frozen=True)

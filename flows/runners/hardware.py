@@ -10,11 +10,11 @@ import threading
 
 from flows import interpreter
 from flows.errors import HardwareUnknown
-from nst_core.hardware import Hardware, hardware_without_torch
+from nst_core.machine.hardware import Hardware, hardware_without_torch
 
 _QUESTION = """
 import json
-from nst_core.runtime import hardware_here
+from nst_core.machine.runtime import hardware_here
 found = hardware_here()
 print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16)}))
 """

@@ -25,7 +25,7 @@ def inline_means(settings: RunSettings) -> Means:
     Raises:
         OptionsError: if the machine has no such device.
     """
-    from nst_core.runtime import hardware_here  # torch, which only the runs that are done here need
+    from nst_core.machine.runtime import hardware_here  # torch, which only the runs that are done here need
 
     hardware = hardware_here()
     device = hardware.devices(settings.device)[0]

@@ -17,7 +17,7 @@ from flows.runners.pool import Link, Pool
 from flows.runners.runner import Means, Runner
 from flows.runners.said import Call, Hear
 from flows.settings import RunSettings
-from nst_core.allowance import usable_cpus
+from nst_core.machine.allowance import usable_cpus
 
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 """Read by OpenMP when a worker loads torch. Threads that spin while they wait lose several times over as soon as

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.runners.pool import Pool
-from nst_core.hardware import PrecisionName
+from nst_core.machine.hardware import PrecisionName
 
 logger = logging.getLogger(__name__)
 

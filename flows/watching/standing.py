@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.records import AttemptRecord, PairRecord, PlannedPair
 from flows.worker.messages import ChunkStarted, LeftPending, Message, RunStarted, StepTaken
-from nst_core.levels import steps_at
+from nst_core.geometry.levels import steps_at
 
 LOSSES_SHOWN = 12
 

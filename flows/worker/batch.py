@@ -22,7 +22,7 @@ from flows.worker.making_up import make_up_chunk
 from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
 from flows.worker.stylized import Stylized
 from flows.worker.writing import write_pair
-from nst_core.hardware import peak_memory_bytes
+from nst_core.machine.hardware import peak_memory_bytes
 from nst_core.options import StylizeOptions
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from flows.worker.chunks import Size
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
-from nst_core.memory import largest_batch
+from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
 
 

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO
 
 from nst_core.errors import BadImage
+from nst_core.geometry.sizes import pastiche_size
 from nst_core.images import MAX_PIXELS, DecodedImage, Origin, decode_image, resize
 from nst_core.images.files.credits import Credits
 from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import too_costly
-from nst_core.sizes import pastiche_size
 
 _STRIP_BYTES = 1_000_000
 """Of pixels that are handed over at a time, so that one process packs while the other unpacks."""

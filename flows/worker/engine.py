@@ -16,16 +16,16 @@ from flows.worker.weights import weights_here
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
+from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.guides import ContentGuides, StyleSource, request_of, size_of_style, style_of
-from nst_core.hardware import PrecisionName
-from nst_core.masks import RegionColours, region_colours
+from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_tensor
-from nst_core.recipes import RECIPES
-from nst_core.runtime import prepare_process
-from nst_core.styles import StyleImage
+from nst_core.options.recipes import RECIPES
+from nst_core.scene.masks import RegionColours, region_colours
+from nst_core.scene.pixels import to_tensor
+from nst_core.scene.styles import StyleImage
 from nst_core.stylize import StylizeRequest
-from nst_core.tiles import EXACT_PIXELS
 
 
 def backbone_of(job: Job, device: str) -> Backbone:

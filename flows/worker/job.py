@@ -6,8 +6,8 @@ from flows.settings import Timeline
 from flows.storage import Places
 from flows.stub import Stub
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.hardware import PrecisionName
 from nst_core.images import MAX_BYTES, MAX_PIXELS
+from nst_core.machine.hardware import PrecisionName
 
 
 @dataclass(frozen=True)

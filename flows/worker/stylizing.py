@@ -17,9 +17,9 @@ from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
-from nst_core.memory import check_fits
+from nst_core.machine.memory import check_fits
 from nst_core.optimize import OnStep
-from nst_core.pixels import from_array, to_array, to_picture
+from nst_core.scene.pixels import from_array, to_array, to_picture
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
 
 logger = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
 from nst_core import __version__
-from nst_core.hardware import describe_device
 from nst_core.images import encode_image
+from nst_core.machine.hardware import describe_device
 from nst_core.options import StylizeOptions
 
 EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}

@@ -9,7 +9,7 @@ from nst_core.backbones.catalogue import WeightsFile, backbone_spec
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import load_convolutions
-from nst_core.hardware import PrecisionName
+from nst_core.machine.hardware import PrecisionName
 
 
 @dataclass(frozen=True)

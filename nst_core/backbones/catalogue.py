@@ -26,7 +26,7 @@ class BackboneSpec:
     """One backbone.
 
     Attributes:
-        architecture: a key of `nst_core.layers.CONVOLUTIONS_PER_BLOCK`.
+        architecture: a key of `nst_core.options.layers.CONVOLUTIONS_PER_BLOCK`.
         layout: how the weights file is laid out, see `weights`.
         mean: of RGB in [0, 1], subtracted from every picture: the one that the network was trained with.
         sha256: of the published file.

@@ -13,8 +13,8 @@ from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
 from nst_core.backbones.pooling import average_pool
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import OptionsError, ShapeError, WeightsError
-from nst_core.layers import channels, layer_names
-from nst_core.sizes import smallest_side
+from nst_core.geometry.sizes import smallest_side
+from nst_core.options.layers import channels, layer_names
 
 FeatureMaps = dict[str, Tensor]
 """Layer name -> features, shape (N, C, H, W)."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_STD, WeightsFile, backbone_spec
 from nst_core.errors import WeightsError
-from nst_core.layers import layer_names
+from nst_core.options.layers import layer_names
 
 Convolutions = dict[str, tuple[Tensor, Tensor]]
 """Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB minus its mean, over ImageNet's std."""

@@ -2,7 +2,7 @@
 
     total = content_weight * content + style_weight * style + tv_weight * tv
 
-The recipes' formulas are in `nst_core.recipes`.
+The recipes' formulas are in `nst_core.options.recipes`.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nst_core.backbones.scheduled import Pass, ScheduledVGG
 from nst_core.backbones.vgg import VGG
+from nst_core.geometry.tiles import Tile
 from nst_core.losses.moments import MomentsComparison
 from nst_core.losses.reading import (
     ContentReader,
@@ -30,8 +31,7 @@ from nst_core.losses.style import GramComparison, StyleComparison
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
-from nst_core.recipes import RECIPES
-from nst_core.tiles import Tile
+from nst_core.options.recipes import RECIPES
 
 StyleTarget = dict[str, Tensor]
 """Layer name -> matrices of the regions of the style image (one, where there are none), shape (N, R, K, K), fp32."""

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.vgg import VGG
+from nst_core.geometry.tiles import Tile, halvings, tiles_of
 from nst_core.losses.content import content_loss
 from nst_core.losses.regions import Regions
 from nst_core.losses.style import StyleComparison
-from nst_core.tiles import Tile, halvings, tiles_of
 
 ReadTile = Callable[[Tile, str, Tensor], None]
 """(tile, layer, the tile's features) -> nothing; keeps no reference to features, unless the tile is all there is."""

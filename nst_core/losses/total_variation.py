@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from nst_core.errors import ShapeError
-from nst_core.strips import strips
+from nst_core.geometry.strips import strips
 
 
 def total_variation(image: Tensor) -> Tensor:

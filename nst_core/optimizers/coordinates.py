@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.catalogue import IMAGENET_MEAN, IMAGENET_STD
+from nst_core.geometry.strips import by_strips
 from nst_core.optimizers.bands import WHOLE_UP_TO, Bands
-from nst_core.strips import by_strips
 
 
 def within_range(image: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from nst_core.memory import HISTORY
+from nst_core.machine.memory import HISTORY
 from nst_core.optimizers.bands import Bands, Piece, one_band
 
 FIRST_STEP = 0.07

@@ -15,9 +15,9 @@ import torch
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
-from nst_core.hardware import describe_device
+from nst_core.machine.hardware import describe_device
+from nst_core.machine.runtime import choose_precision, prepare_process
 from nst_core.options import StylizeOptions
-from nst_core.runtime import choose_precision, prepare_process
 from nst_core.stylize import StylizeRequest, StylizeResult, prepare_style, stylize
 from tests.benchmarks.pictures import contents_of_size, style_of_size
 from tests.benchmarks.scoring import options_of, parse_options

@@ -1,6 +1,6 @@
 """The arithmetic of one evaluation, counted from VGG-19's shape. No torch."""
 
-from nst_core.layers import channels, layer_names
+from nst_core.options.layers import channels, layer_names
 
 DEEPEST = "conv5_1"
 KERNEL_POSITIONS = 9

@@ -5,7 +5,7 @@ import time
 
 import torch
 
-from nst_core.runtime import prepare_process
+from nst_core.machine.runtime import prepare_process
 from tests.benchmarks.cases import Case, Cost, Plan, free_memory, grid, measure_case, why_not
 from tests.benchmarks.matrix_product import matrix_product_rates
 from tests.benchmarks.report import Report, Row

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from nst_core.runtime import has_native_bf16
+from nst_core.machine.runtime import has_native_bf16
 
 SIDE = {"cpu": 4096, "cuda": 16384}
 REPEATS = 7

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nst_core.pixels import to_tensor
+from nst_core.scene.pixels import to_tensor
 from tests.benchmarks.machine import ROOT
 
 IMAGES = ROOT / "manifests" / "images"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
+from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
 from nst_core.optimize import StepReport
-from nst_core.pixels import to_picture
-from nst_core.runtime import choose_devices, choose_precision, prepare_process
+from nst_core.scene.pixels import to_picture
 from nst_core.stylize import stylize
 from tests.benchmarks.pairs import PAIRS, SpreadPair, save_pair
 from tests.benchmarks.report import Report, Row, add_json_option

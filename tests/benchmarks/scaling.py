@@ -6,7 +6,7 @@ python -m tests.benchmarks.scaling --json tests/benchmarks/results/scaling.json
 import argparse
 from collections.abc import Sequence
 
-from nst_core.runtime import prepare_process
+from nst_core.machine.runtime import prepare_process
 from tests.benchmarks.cases import Cost, Plan, add_case_options, free_memory, grid, measure_case, why_not
 from tests.benchmarks.matrix_product import matrix_product_rates
 from tests.benchmarks.report import Report, add_json_option

@@ -11,7 +11,7 @@ from nst_core.backbones.backbone import Backbone, load_backbone, wrap_network
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.layers import channels, layer_names
+from nst_core.options.layers import channels, layer_names
 
 Picture = Callable[..., Tensor]
 

@@ -15,12 +15,12 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import evaluate
 from nst_core.optimizers.coordinates import FourierBox
 from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.options import StylizeOptions
+from nst_core.scene.canvas import Canvas
 
 GPU = "cuda:0"
 PAIRS, HEIGHT, WIDTH = 3, 66, 70

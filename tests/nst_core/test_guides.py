@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
 from nst_core.guides import ContentGuides, StyleSource, blend_shares, request_of, style_of
-from nst_core.masks import region_colours
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_picture, to_tensor
+from nst_core.scene.masks import region_colours
+from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
 
 SIZE = (48, 32)

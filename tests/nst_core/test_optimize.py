@@ -11,11 +11,11 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.canvas import Canvas
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
 from nst_core.optimize import Outcome, StepReport, evaluate, optimize
 from nst_core.optimizers.coordinates import NormalisedPixels
 from nst_core.options import StylizeOptions
+from nst_core.scene.canvas import Canvas
 
 Picture = Callable[..., Tensor]
 

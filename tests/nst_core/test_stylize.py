@@ -16,12 +16,12 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
-from nst_core.memory import FEWEST_PAIRS_OF_HISTORY
+from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY
 from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_picture, to_tensor
 from nst_core.pyramid import Refined
+from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import (
     StyleImage,
     StylizeRequest,

@@ -66,7 +66,7 @@ class Actor:
         Raises:
             OptionsError: if the node has no such device.
         """
-        from nst_core.runtime import choose_devices, choose_precision  # torch takes seconds to import
+        from nst_core.machine.runtime import choose_devices, choose_precision  # torch takes seconds to import
 
         choose_devices(device)
         return NodeFacts(socket.gethostname(), code_version(), choose_precision(precision, device), os.getpid())

@@ -13,8 +13,8 @@ from flows.costs.spent import Spent
 from flows.costs.words import by_style_in_words, costs_in_words
 from flows.environment import user_folder
 from flows.records import LossSample
+from nst_core.machine.work import style_work, work_of
 from nst_core.options import StylizeOptions
-from nst_core.work import style_work, work_of
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import pytest
 
 from flows.errors import HardwareUnknown
 from flows.runners import hardware as local_hardware
-from nst_core import hardware
-from nst_core.runtime import hardware_here
+from nst_core.machine import hardware
+from nst_core.machine.runtime import hardware_here
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from flows.runners import Pool, check_runner, runner_of
 from flows.runners.inline import link_here
 from flows.settings import RunSettings
 from nst_core.errors import OptionsError
-from nst_core.runtime import hardware_here
+from nst_core.machine.runtime import hardware_here
 
 HERE = RunSettings(runner="inline", device="cpu")
 

@@ -13,7 +13,7 @@ from flows.worker.inputs import Input, LoadedPair
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import DivergedError, OutOfMemory
-from nst_core.memory import largest_batch
+from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
 
 WIDE, TALL = (64, 48), (48, 64)

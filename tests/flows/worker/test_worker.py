@@ -24,7 +24,7 @@ from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import WeightsError
 from nst_core.images import read_metadata
 from nst_core.options import StylizeOptions
-from nst_core.pixels import to_tensor
+from nst_core.scene.pixels import to_tensor
 
 SMALL = {"size_px": 64, "steps": 3}
 SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}

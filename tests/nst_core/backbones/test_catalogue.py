@@ -12,7 +12,7 @@ import torchvision.models
 from nst_core.backbones import catalogue
 from nst_core.backbones.catalogue import BACKBONES, backbone_spec, file_sha256, given_weights, published_weights
 from nst_core.errors import WeightsError
-from nst_core.layers import CONVOLUTIONS_PER_BLOCK
+from nst_core.options.layers import CONVOLUTIONS_PER_BLOCK
 
 CONTENT = b"any bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

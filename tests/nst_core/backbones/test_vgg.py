@@ -12,7 +12,7 @@ from torch.nn import functional
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import OptionsError, ShapeError, WeightsError
-from nst_core.layers import layer_names
+from nst_core.options.layers import layer_names
 
 Picture = Callable[..., Tensor]
 

@@ -15,7 +15,7 @@ from nst_core.backbones.catalogue import WeightsFile, file_sha256, given_weights
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.weights import Convolutions, load_convolutions
 from nst_core.errors import WeightsError
-from nst_core.layers import layer_names
+from nst_core.options.layers import layer_names
 
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)

@@ -11,8 +11,8 @@ from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_both, encode_content, encode_style
 from nst_core.losses.regions import Regions
+from nst_core.machine.runtime import hardware_here
 from nst_core.options import StylizeOptions
-from nst_core.runtime import hardware_here
 
 Picture = Callable[..., Tensor]
 

@@ -1,0 +1,8 @@
+"""What a machine has, what it gives this process, and what a batch takes of it.
+
+hardware    devices and precisions: what is there, and what a wish comes to (no torch)
+allowance   the CPUs and the memory that this process may use
+memory      what a batch takes, and what is planned with what is free
+work        how much there is to compute, in evaluations
+runtime     threads, devices and memory of this process
+"""

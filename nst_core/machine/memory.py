@@ -1,0 +1,279 @@
+"""How much memory a batch takes, and what is planned with what is free. Torch only to ask a GPU.
+
+Counted from the schedule of `nst_core.backbones.scheduled`, per pixel of a pastiche: feature maps in floats of the
+network's precision, of which VGG's first block, with 64 channels at full size, is most; and pictures in fp32, of which
+L-BFGS keeps many. What is predicted is held to what was measured by the benchmark `memory`.
+"""
+
+import dataclasses
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Protocol
+
+from nst_core.errors import OutOfMemory
+from nst_core.geometry.tiles import EXACT_PIXELS, EXACT_TILE_PX
+from nst_core.machine.allowance import free_bytes
+from nst_core.machine.hardware import PrecisionName
+from nst_core.options import StylizeOptions
+
+HISTORY = 20
+"""Pairs (s, y) that L-BFGS keeps where there is memory for them."""
+
+KEPT = 320
+"""Floats per pixel that the gradient needs: rectified maps and pooled ones of blocks 1 to 5."""
+
+FIRST_BLOCK = 256
+"""Floats per pixel at the widest point of the first block's gradient: two maps and two gradients of 64 channels."""
+
+ENTERING = 32
+"""Floats per pixel of what enters the blocks: all that is kept with recomputing."""
+
+INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 1), 8 * 16
+"""Bytes per pixel of which of four numbers was the largest, that torch's pooling keeps on a GPU; of one block."""
+
+LIBRARY = 40
+"""Floats per pixel that convolutions take for a while, and what is not given back at once."""
+
+POINT_COPIES = 5
+"""Pictures that L-BFGS keeps beside its history, the best one seen among them."""
+
+ON_THE_WAY = 5
+"""Pictures of one evaluation: what is shown, its gradient, spectra; and weights by frequency."""
+
+GIVEN_COPIES = 3
+"""Pictures that there are all the time: content, style, what it starts from."""
+
+CONTENT_TARGET = 8
+"""fp32 features per pixel that the pastiche is held to, of relu4_2; of shallower content layers they are more."""
+
+MADE_AT_ONCE = 1 << 24
+"""Coordinates that L-BFGS works on in one piece; see `nst_core.optimizers.bands`."""
+
+PIECES_OF_POINT = 6
+"""Pictures that are made on the way while L-BFGS works on coordinates in one piece."""
+
+KEEP_ALL = False
+"""For `MemoryPlan.recompute`."""
+
+SHARE = 0.85
+"""Of the free memory that may be planned with."""
+
+PIECES = 1.75
+"""What a large picture takes, over what its tensors do, where freed memory is kept: two fifths are then of no use."""
+
+LARGE_PIXELS = 2_000_000
+"""Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving
+memory back between two batches costs more than it tells, and any plan fits."""
+
+FEWEST_PAIRS_OF_HISTORY = 5
+
+TILES_PX = (2048, 1024, 512, 256)
+"""Of tiles, the largest first: around each a halo is worked out in vain, of a large one the smaller share."""
+
+HALO_PX = 128
+"""The widest, that of relu5_4."""
+
+MOST_PIXELS_AT_ONCE = 32 * 512 * 512
+"""On a GPU; beyond this a larger batch is no faster per pair."""
+
+BASE_BYTES = {"cpu": 1_500_000_000, "cuda": 2_500_000_000}
+"""Weights in all their forms, and the libraries."""
+
+
+class Computing(Protocol):
+    """What of a backbone decides how much memory is taken: where it runs, and in which precision."""
+
+    @property
+    def device(self) -> str:
+        """As torch names it."""
+
+    @property
+    def precision(self) -> PrecisionName:
+        """Of the optimisation."""
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """How a batch is worked through.
+
+    Attributes:
+        pairs: how many at once.
+        recompute: whether each block's maps are made anew for the gradient: a third more work, less memory.
+        history: pairs (s, y) that L-BFGS keeps.
+        tile_px: of the tiles that an evaluation is made in, two passes forward and one back; None is in one piece.
+        keep_freed: whether the process may hold on to freed memory, which is in pieces; see `runtime`.
+        half_history: whether L-BFGS keeps its history in bf16: half the memory.
+    """
+
+    pairs: int
+    recompute: bool
+    history: int
+    tile_px: int | None = None
+    keep_freed: bool = True
+    half_history: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Peak memory of stylizing a batch, in bytes.
+
+    Attributes:
+        base: weights and libraries, whatever the size.
+        maps: feature maps, of the whole or of one tile.
+        pictures: contents, style and content target, and what one evaluation makes of pictures.
+        optimizer: what L-BFGS keeps.
+    """
+
+    base: int
+    maps: int
+    pictures: int
+    optimizer: int
+
+    @property
+    def total(self) -> int:
+        """All of it at once."""
+        return self.base + self.maps + self.pictures + self.optimizer
+
+    def __str__(self) -> str:
+        """The sum in words."""
+        return (
+            f"{_gb(self.total)} = {_gb(self.optimizer)} for the optimizer + {_gb(self.pictures)} for pictures and "
+            f"targets + {_gb(self.maps)} for feature maps + {_gb(self.base)} for weights and libraries"
+        )
+
+
+def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> Prediction:
+    """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken."""
+    size = 4 if backbone.precision == "fp32" else 2
+    work = (ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)) + LIBRARY
+    pixels = width * height
+    at_once = pixels if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
+    exact_at_once = pixels if pixels <= EXACT_PIXELS else _tile_pixels(width, height, EXACT_TILE_PX)
+    history = plan.history * (1 if plan.half_history else 2)
+    in_one_piece = PIECES_OF_POINT if 3 * pixels <= MADE_AT_ONCE else 0
+    optimizer = 12 * plan.pairs * pixels * (history + POINT_COPIES + in_one_piece)
+    pictures = plan.pairs * pixels * (12 * (GIVEN_COPIES + ON_THE_WAY) + 4 * CONTENT_TARGET)
+    indices = 0
+    if backbone.device.startswith("cuda"):
+        indices = (INDICES_OF_BLOCK if plan.recompute else INDICES) * plan.pairs * at_once
+    # The targets and the losses of the results table: one picture at a time, fp32, forward only, and before or after
+    # the optimizer has what it keeps.
+    maps, measuring = size * work * plan.pairs * at_once + indices, 4 * (FIRST_BLOCK + LIBRARY) * exact_at_once
+    is_small = pixels * plan.pairs < LARGE_PIXELS
+    # Where freed memory is kept, what optimizing left behind serves little of what measuring wants.
+    maps = maps + measuring if plan.keep_freed and is_small else max(maps, measuring - optimizer)
+    pieces = PIECES if plan.keep_freed and not is_small else 1.0
+    return Prediction(base_bytes(backbone), *(round(pieces * part) for part in (maps, pictures, optimizer)))
+
+
+def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> int:
+    """Peak memory of stylizing a batch of pastiches of a size, in bytes, weights and libraries included."""
+    return predicted(width, height, plan, backbone).total
+
+
+def plan_memory(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:
+    """The fastest plan for a batch that fits what is free, or the smallest there is where none does.
+
+    Args:
+        width: of the pastiches, in pixels.
+        height: of the pastiches, in pixels.
+        pairs: in the batch.
+        backbone: that they are stylized with.
+        free: bytes of memory to plan with; None asks the device.
+    """
+    budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
+    plans = _plans(width, height, pairs)
+    fits = (plan for plan in plans if predicted_bytes(width, height, plan, backbone) <= budget)
+    plan = next(fits, plans[-1])
+    keeping = dataclasses.replace(plan, keep_freed=True)
+    return keeping if predicted_bytes(width, height, keeping, backbone) <= budget else plan
+
+
+def check_fits(width: int, height: int, backbone: Computing, free: int | None = None) -> None:
+    """Refuse a pastiche that not even the smallest plan has room for, before anything of it is computed.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        backbone: that it would be stylized with.
+        free: bytes of memory; None asks the device.
+
+    Raises:
+        OutOfMemory: with what it would take, what there is, and the size that there is room for.
+    """
+    there = (available_bytes(backbone.device) if free is None else free) + base_bytes(backbone)
+    needed = predicted(width, height, _plans(width, height, 1)[-1], backbone)
+    if needed.total <= there:
+        return
+    long_edge = max(width, height)
+    sizes = range(1, long_edge)
+    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone))
+    advice = f"lower size_px to {fitting}" if fitting else "free some memory"
+    raise OutOfMemory(
+        f"a pastiche of {width} x {height} px takes at least {needed}, and {backbone.device} has "
+        f"{_gb(there - base_bytes(backbone))} free: {advice}"
+    )
+
+
+def _smallest(width: int, height: int, scale: float, backbone: Computing) -> int:
+    """Bytes that the smallest plan takes at a share of a size."""
+    width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone)
+
+
+def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
+    """The fastest first: a shorter history costs evaluations, recomputing a third of each, tiles most of one more."""
+    short, shortest = HISTORY // 2, FEWEST_PAIRS_OF_HISTORY
+    choices = ((False, HISTORY), (False, short), (True, short), (True, shortest))
+    whole = [MemoryPlan(pairs, recompute, history, keep_freed=False) for recompute, history in choices]
+    tiled = [
+        MemoryPlan(pairs, recompute=False, history=history, tile_px=tile_px, keep_freed=False, half_history=True)
+        for tile_px in TILES_PX
+        if tile_px < max(width, height)
+        for history in (short, shortest)
+    ]
+    return whole + tiled
+
+
+def _tile_pixels(width: int, height: int, tile_px: int) -> int:
+    """That a tile sees at most."""
+    return min(width, tile_px + 2 * HALO_PX) * min(height, tile_px + 2 * HALO_PX)
+
+
+def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Computing) -> int:  # noqa: ARG001  # options may come to matter
+    """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
+
+    On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
+    """
+    if not backbone.device.startswith("cuda"):
+        return 1
+    budget = SHARE * (available_bytes(backbone.device) + base_bytes(backbone))
+    pairs = max(1, MOST_PIXELS_AT_ONCE // (width * height))
+    while pairs > 1 and _fastest_bytes(width, height, pairs, backbone) > budget:
+        pairs -= max(1, pairs // 8)
+    return pairs
+
+
+def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing) -> int:
+    plan = MemoryPlan(pairs, KEEP_ALL, HISTORY, keep_freed=False)
+    return predicted_bytes(width, height, plan, backbone)
+
+
+def base_bytes(backbone: Computing) -> int:
+    """What is taken whatever the size of the pictures."""
+    return BASE_BYTES["cuda" if backbone.device.startswith("cuda") else "cpu"]
+
+
+def available_bytes(device: str) -> int:
+    """Memory that is free on a device now; on the CPU no more than the container may have."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _total = torch.cuda.mem_get_info(device)
+        # What torch holds but does not use is free too.
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_bytes()
+
+
+def _gb(number: int) -> str:
+    return f"{number / 1e9:.1f} GB"

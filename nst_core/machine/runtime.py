@@ -1,0 +1,112 @@
+"""Devices, precision and threads: what the hardware at hand can do."""
+
+import ctypes
+import platform
+
+import torch
+
+from nst_core.machine.allowance import usable_cpus
+from nst_core.machine.hardware import Hardware, PrecisionName
+from nst_core.machine.memory import LARGE_PIXELS, Computing, MemoryPlan, plan_memory
+
+
+def hardware_here() -> Hardware:
+    """What this machine has, as torch sees it."""
+    gpus = _gpus()
+    return Hardware(gpus, frozenset(device for device in ("cpu", *gpus) if has_native_bf16(device)))
+
+
+def choose_devices(wanted: str) -> tuple[str, ...]:
+    """See `Hardware.devices`, of this machine."""
+    return Hardware(_gpus(), frozenset()).devices(wanted)
+
+
+def choose_precision(wanted: str, device: str) -> PrecisionName:
+    """See `Hardware.precision`, of this machine."""
+    with_bf16 = frozenset({device} if has_native_bf16(device) else ())
+    return Hardware((), with_bf16).precision(wanted, device)
+
+
+def _gpus() -> tuple[str, ...]:
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def has_native_bf16(device: str) -> bool:
+    """Whether a device multiplies bf16 faster than fp32: AVX512-BF16, AMX, or a GPU from Ampere on.
+
+    Emulated bf16, as on older x86, is slower than fp32 and no more exact, so it is never chosen by itself.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return False
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def prepare_process(device: str, threads: int | None = None) -> None:
+    """Set this process up for one device: its CPU threads once, and fp32 that means fp32 on a GPU.
+
+    Threads are as many as torch would take, or `threads`, and never more than CPUs may be used.
+
+    TF32 is left off: the fast path is bf16, and the fp32 path is the reference that the table's losses come from.
+    """
+    torch.set_num_threads(min(threads or torch.get_num_threads(), usable_cpus()))
+    _prepared.add(device)
+    keep_freed_memory(keep=True)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True
+
+
+def make_room(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:
+    """The memory plan of a batch, see `nst_core.machine.memory.plan_memory`, and the process set up for it."""
+    if width * height * pairs >= LARGE_PIXELS:
+        keep_freed_memory(keep=False)  # what was left behind by what came before would count as taken
+    plan = plan_memory(width, height, pairs, backbone, free)
+    keep_freed_memory(keep=plan.keep_freed)
+    return plan
+
+
+def history_dtype(plan: MemoryPlan) -> torch.dtype:
+    """What a plan has L-BFGS keep its history as."""
+    return torch.bfloat16 if plan.half_history else torch.float32
+
+
+# From <malloc.h>.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+_MAPPINGS, _TRIM_THRESHOLD = 65_536, 131_072
+"""glibc's own defaults."""
+
+_prepared: set[str] = set()
+"""Devices that this process was prepared for; a process that was not is left as it is."""
+
+
+def keep_freed_memory(*, keep: bool) -> None:
+    """Let the C library hand freed memory out again instead of giving it back to the system at once, or the reverse.
+
+    Feature maps are freed and asked for again at every evaluation. By default glibc maps each anew, and the system
+    clears every page of it: a fifth of the time of an evaluation at 512 px, half of it at four times as many pixels.
+    But what is kept is in pieces, and the maps of a large picture fit into few of them: at 3000 px a quarter of the
+    memory is then of no use, so that `nst_core.machine.memory` plans which it is to be. Other C libraries,
+    and processes that `prepare_process` has not prepared, are left as they are.
+    """
+    if not _prepared or platform.libc_ver()[0] != "glibc":
+        return
+    library = ctypes.CDLL(None)
+    library.mallopt(_M_MMAP_MAX, 0 if keep else _MAPPINGS)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_THRESHOLD)
+    if not keep:
+        library.malloc_trim(0)
+
+
+def give_freed_back(pixels: int) -> None:
+    """Give the system what a large picture's last step left behind: the next one's maps are of other sizes.
+
+    Between optimising and measuring one of 2048 x 2048 px, say, three gigabytes would be of no use to either.
+    """
+    if pixels >= LARGE_PIXELS and _prepared and platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,0 +1,104 @@
+"""How much work a pastiche is, in evaluations of a million pixels; from sizes and options alone. No torch.
+
+One evaluation is VGG forward and back. What is done exactly, in fp32 and forward alone (targets, first losses, those of
+the file) is counted in the same unit; how long the unit takes, a machine's own runs tell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nst_core.geometry.levels import level_count, steps_at
+from nst_core.machine.memory import Computing, plan_memory
+from nst_core.options import StylizeOptions
+
+EXACT_PASS = {"bf16": 2.0, "fp32": 1.0}
+"""One picture forward in fp32, in evaluations by that precision; measured on two processors."""
+
+EXACT_PASSES = 2
+"""At full size: the content's target, and the losses of the file."""
+
+IN_TILES = 1.5
+"""Evaluations in tiles go forward twice."""
+
+HALO_PX = 80
+"""Around each tile, of the default layers."""
+
+SETTLES: dict[str, tuple[int, int]] = {"draft": (40, 40), "standard": (100, 220), "best": (240, 480)}
+"""Evaluations after which pairs of the recipe `relative` ended by themselves; see the benchmark `quality`."""
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """How many evaluations a pastiche takes.
+
+    Attributes:
+        full: at full size, at least and at most.
+        coarse: at the coarse levels, the coarsest first.
+    """
+
+    full: tuple[int, int]
+    coarse: tuple[int, ...]
+
+
+def expected_evaluations(
+    width: int, height: int, options: StylizeOptions, settles: tuple[int, int] | None = None
+) -> Evaluations:
+    """What options let expect of a pastiche of a size.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        options: resolved.
+        settles: evaluations after which such pairs ended by themselves, at least and at most; None takes those known.
+    """
+    number = level_count(width, height, options.levels)
+    most = steps_at(width, height, options) + 1
+    low, high = settles or SETTLES[options.quality]
+    full = (min(most, low), min(most, high)) if options.plateau_tolerance else (most, most)
+    if options.loss_threshold is not None:
+        full = 1, full[1]
+    coarse = tuple(steps_at(width >> level, height >> level, options, level) + 1 for level in range(number - 1, 0, -1))
+    return Evaluations(full, coarse)
+
+
+def work_of(
+    width: int,
+    height: int,
+    options: StylizeOptions,
+    full: float,
+    coarse: Sequence[int],
+    backbone: Computing,
+    free: int | None = None,
+) -> float:
+    """The work of a pastiche, in evaluations of a million pixels; that of its style at full size left aside.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        options: resolved.
+        full: evaluations at full size.
+        coarse: evaluations at the coarse levels, the coarsest first.
+        backbone: where, and in which precision.
+        free: bytes of memory, by which tiles are chosen; None asks the device.
+    """
+    exact = EXACT_PASS[backbone.precision]
+    # One measure for all recipes is that of the default recipe: others take two passes more.
+    passes = EXACT_PASSES + (1 if coarse else 0) + (0 if options.recipe == "relative" else 2)
+    work = _evaluated(width, height, full, backbone, free) + exact * passes * width * height
+    for level, evaluations in zip(range(len(coarse), 0, -1), coarse, strict=True):
+        wide, high = width >> level, height >> level
+        work += _evaluated(wide, high, evaluations, backbone, free) + exact * 2 * wide * high
+    return work / 1e6
+
+
+def style_work(width: int, height: int, backbone: Computing) -> float:
+    """The work of encoding a style at full size, once for all pairs that share it."""
+    return EXACT_PASS[backbone.precision] * width * height / 1e6
+
+
+def _evaluated(width: int, height: int, evaluations: float, backbone: Computing, free: int | None) -> float:
+    tile = plan_memory(width, height, 1, backbone, free).tile_px
+    if tile is None:
+        return evaluations * width * height
+    halos = [2 * HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]
+    return evaluations * width * height * IN_TILES * (1 + halos[0]) * (1 + halos[1])

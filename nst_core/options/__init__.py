@@ -1,0 +1,11 @@
+"""What a pair may ask for. No torch.
+
+of_a_pair   StylizeOptions: everything that decides how one pair is stylized
+recipes     the published objectives: their scale factors and default weights
+quality     how long an optimisation goes on: three presets
+layers      the names of VGG's layers
+"""
+
+from nst_core.options.of_a_pair import StylizeOptions
+
+__all__ = ["StylizeOptions"]

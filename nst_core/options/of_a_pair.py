@@ -1,0 +1,232 @@
+"""Everything that decides how one pair is stylized. No torch.
+
+A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs to the machine and the run instead
+(device, precision, backbone, where files go) is not here.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from nst_core.options.layers import FEATURE_LAYERS
+from nst_core.options.quality import QUALITIES, QualityName
+from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
+
+BY_SIZE_ABOVE_PX = 2048
+"""Up to this `size_px` a recipe's steps are its own; beyond it they depend on how large the picture really is."""
+
+ADAM_LEARNING_RATE = 0.05
+"""For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
+
+WEBP_MOST_PX = 16_383
+"""Long edge of a WebP at most: the format counts no further."""
+
+
+MIDDLE = 0.5
+"""The strength that is the recipe's own style weight."""
+
+GENTLEST, STRONGEST = 1 / 30, 6.0
+"""Shares of that weight at strength 0 and 1: below, a photograph hardly changes; above, no style is left to be had."""
+
+
+SHORTHANDS = {"strength", "quality"}
+"""Options that only say others: of a pair with the same others they make no other result."""
+
+
+class StylizeOptions(BaseModel):
+    """How one pair is stylized. Frozen; unknown names are refused; every number is finite and bounded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    recipe: RecipeName = "relative"
+    """The objective: relative, moments, gatys, notebook or neural-style."""
+    size_px: int = Field(default=512, ge=16, le=16384)
+    """Long edge of the stylized image in pixels."""
+    enlarge: bool = False
+    """Enlarge a content image that is smaller than size_px."""
+    style_scale: float = Field(default=1.0, ge=0.1, le=4.0)
+    """Long edge of the style image relative to that of the stylized image: below 1 finer strokes, above 1 broader."""
+    style_blend: tuple[float, ...] | None = None
+    """Weights of the styles of a blend, `style` first, of any sum (default: all alike)."""
+    colors: Literal["style", "match", "luminance"] = "style"
+    """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
+    strength: float | None = Field(default=None, ge=0.0, le=1.0)
+    """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 six times of it."""
+    content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    """Weight of the content loss (default: the recipe's)."""
+    style_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    """Weight of the style loss (default: the recipe's)."""
+    tv_weight: float = Field(default=0.0, ge=0.0, le=1e12)
+    """Weight of the total variation, which smooths."""
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    """Layers of the content loss."""
+    style_layers: tuple[str, ...] = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+    """Layers of the style loss."""
+    style_layer_weights: tuple[float, ...] | None = None
+    """One weight per style layer (default: the recipe's)."""
+    pooling: Literal["max", "average"] = "max"
+    """How the backbone pools; average pooling is rescaled to keep the size of the activations."""
+    quality: QualityName = "standard"
+    """How long: draft, standard or best; where `steps` and `plateau_tolerance` do not say it."""
+    init: Literal["content", "style", "noise"] = "content"
+    """What the optimisation starts from."""
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    """Seed of the noise, for init=noise."""
+    levels: int | None = Field(default=None, ge=1, le=7)
+    """Sizes to optimise at, coarse to fine, each half the next; none means by size: 1 below 512 px, then 2, and one
+    more with each doubling."""
+    optimizer: OptimizerName | None = None
+    """lbfgs or adam (default: the recipe's)."""
+    learning_rate: float | None = Field(default=None, gt=0.0, le=1e3)
+    """Adam's learning rate in units of the backbone's normalised input (default: the recipe's); L-BFGS takes none."""
+    steps: int | None = Field(default=None, ge=1, le=100_000)
+    """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality; beyond
+    2048 x 2048 pixels so many fewer that they take no longer, but at least 20)."""
+    loss_threshold: float | None = Field(default=None, gt=0.0)
+    """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
+    plateau_tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
+    """Stop when the best loss fell by less than this over plateau_window steps; 0 never does (default: by quality)."""
+    plateau_window: int = Field(default=25, ge=2, le=100_000)
+    """Steps over which the plateau is judged."""
+    max_seconds: float | None = Field(default=None, gt=0.0)
+    """Time budget of one pair's optimisation in seconds."""
+    output_format: Literal["png", "jpeg", "webp", "tiff"] = "png"
+    """File format of the stylized image."""
+    jpeg_quality: int = Field(default=92, ge=1, le=100)
+    """Quality of a JPEG or WebP, both of which lose a little; png and tiff lose nothing."""
+    bit_depth: Literal[8, 16] = 8
+    """Bits per channel of the file; 16 with png and tiff only."""
+    output_profile: Literal["srgb", "content"] = "srgb"
+    """Colour space of the file: sRGB, or that of the content image if its profile is of RGB primaries and curves."""
+    dpi: int | None = Field(default=None, ge=10, le=4800)
+    """Resolution that the file asks to be printed at, in dots per inch; none says nothing."""
+    alpha: Literal["white", "keep"] = "white"
+    """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
+
+    @field_validator("content_layers", "style_layers", "style_layer_weights", "style_blend", mode="before")
+    @classmethod
+    def _split_text(cls, value: Any) -> Any:
+        """Take a list as text, `relu1_1 relu2_1`, as a CSV cell or the command line gives it."""
+        return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("bit_depth", mode="before")
+    @classmethod
+    def _number_of_text(cls, value: Any) -> Any:
+        """Take a number as text; pydantic does so for any number but one of a choice."""
+        return int(value) if isinstance(value, str) and value in ("8", "16") else value
+
+    @field_validator("content_layers", "style_layers")
+    @classmethod
+    def _known_layers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in FEATURE_LAYERS]
+        if unknown:
+            raise ValueError(f"no layer {unknown[0]!r}; layers are convB_K and reluB_K, from conv1_1 to relu5_4")
+        if not names:
+            raise ValueError("at least one layer is needed")
+        if len(set(names)) < len(names):
+            raise ValueError("a layer is named twice")
+        return names
+
+    @field_validator("style_layer_weights", "style_blend")
+    @classmethod
+    def _weights_not_negative(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if weights is not None and (min(weights, default=0.0) < 0.0 or sum(weights) == 0.0):
+            raise ValueError("weights are 0 or more, and not all 0")
+        return weights
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.style_layer_weights is not None and len(self.style_layer_weights) != len(self.style_layers):
+            raise ValueError(
+                f"style_layer_weights: expected {len(self.style_layers)} numbers, one per style layer, "
+                f"got {len(self.style_layer_weights)}"
+            )
+        if self.strength is not None and self.style_weight is not None and not self._is_what_strength_means():
+            raise ValueError(
+                f"strength {self.strength:g} is a style_weight of {self._dialled_weight():g}, and style_weight is "
+                f"{self.style_weight:g}: give one of the two"
+            )
+        recipe = RECIPES[self.recipe]
+        content = recipe.content_weight if self.content_weight is None else self.content_weight
+        style = self._dialled_weight() if self.style_weight is None else self.style_weight
+        if content == 0.0 and style == 0.0:
+            raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
+        return self
+
+    @model_validator(mode="after")
+    def _held_by_the_format(self) -> Self:
+        """What is asked of the file is what its format can hold."""
+        kind = self.output_format
+        if self.bit_depth == 16 and kind not in ("png", "tiff"):
+            raise ValueError(f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits")
+        if self.alpha == "keep" and kind == "jpeg":
+            raise ValueError(
+                "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
+            )
+        if kind == "webp" and self.size_px > WEBP_MOST_PX:
+            raise ValueError(f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}")
+        return self
+
+    @property
+    def usual_steps(self) -> int:
+        """The recipe's steps by quality, for pictures of no more than `BY_SIZE_ABOVE_PX`."""
+        return max(1, round(QUALITIES[self.quality].steps * RECIPES[self.recipe].steps))
+
+    def _dialled_weight(self) -> float:
+        """The style weight that `strength` means."""
+        strength = MIDDLE if self.strength is None else self.strength
+        end = GENTLEST if strength < MIDDLE else STRONGEST
+        return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - MIDDLE) / MIDDLE))
+
+    def _is_what_strength_means(self) -> bool:
+        return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
+
+    def resolved(self) -> "StylizeOptions":
+        """These options with every `None` that means "the recipe's" replaced by the recipe's value.
+
+        But for the steps of large pictures, which their size decides.
+        """
+        recipe = RECIPES[self.recipe]
+        optimizer, quality = self.optimizer or recipe.optimizer, QUALITIES[self.quality]
+        values = self.model_dump() | {
+            "content_weight": recipe.content_weight if self.content_weight is None else self.content_weight,
+            "style_weight": self._dialled_weight() if self.style_weight is None else self.style_weight,
+            "style_layer_weights": self.style_layer_weights
+            or tuple(recipe.layer_weight(layer, len(self.style_layers)) for layer in self.style_layers),
+            "optimizer": optimizer,
+            "learning_rate": None
+            if optimizer == "lbfgs"
+            else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
+            # Beyond that size it takes the picture to tell: see `nst_core.geometry.levels.steps_at`.
+            "steps": self.steps or (self.usual_steps if self.size_px <= BY_SIZE_ABOVE_PX else None),
+            "plateau_tolerance": quality.plateau_tolerance
+            if self.plateau_tolerance is None
+            else self.plateau_tolerance,
+        }
+        return StylizeOptions.model_validate(values)
+
+    def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
+        """These options with some replaced. What was left to the recipe stays left to the (perhaps new) recipe."""
+        return StylizeOptions.model_validate(self.model_dump(exclude_unset=True) | dict(changes))
+
+    def digest(self) -> str:
+        """16 hex digits that are equal just when the resolved options are equal."""
+        resolved = self.resolved()
+        # Of large pictures quality has its say only once their size is known.
+        said_otherwise = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
+        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=said_otherwise))
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_negative_zeros(value: Any) -> Any:
+    """0.0 and -0.0 are equal, but are not written alike."""
+    if isinstance(value, dict):
+        return {name: _without_negative_zeros(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_negative_zeros(one) for one in value]
+    return value + 0.0 if isinstance(value, float) else value

@@ -1,0 +1,168 @@
+"""allowance: what a process may use, as the files of its control groups say."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from nst_core.machine.allowance import UNKNOWN_BYTES, free_bytes, usable_cpus
+
+MB = 1 << 20
+
+VERSION_2 = "29 22 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
+CPU_1 = "33 30 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"
+MEMORY_1 = "36 30 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"
+
+
+@pytest.fixture(autouse=True)
+def _sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(16)), raising=False)
+
+
+def _machine(root: Path, files: Mapping[str, str], groups: str, mounts: str) -> Path:
+    in_proc = {"proc/self/cgroup": groups, "proc/self/mountinfo": mounts, "proc/meminfo": "MemAvailable: 8192 kB\n"}
+    for name, text in {**in_proc, **files}.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_container_of_version_2_has_its_quota_and_limit(tmp_path: Path) -> None:
+    """The CPUs of cpu.max, rounded down; what is left of memory.max, where files that were read are no use of it."""
+    files = {"cpu.max": "250000 100000", "memory.max": f"{6 * MB}", "memory.current": f"{5 * MB}"}
+    files["memory.stat"] = f"anon {2 * MB}\ninactive_file {3 * MB}\n"
+    root = _machine(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()}, "0::/\n", VERSION_2)
+
+    assert usable_cpus(root) == 2
+    assert free_bytes(root) == 4 * MB
+
+
+def test_a_container_of_version_1_sees_its_own_group_at_the_top(tmp_path: Path) -> None:
+    """Where the path is that of the host, and the mount shows only the container's part of it, the files are found."""
+    inside = "/docker/4f2a"
+    mounts = "\n".join((CPU_1.replace(" / ", f" {inside} "), MEMORY_1.replace(" / ", f" {inside} ")))
+    files = {"cpu,cpuacct/cpu.cfs_quota_us": "300000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}
+    files |= {"memory/memory.limit_in_bytes": f"{7 * MB}", "memory/memory.usage_in_bytes": f"{4 * MB}"}
+    files["memory/memory.stat"] = f"inactive_file {MB // 2}\ntotal_inactive_file {MB}\n"
+    root = _machine(
+        tmp_path,
+        {f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+        f"4:memory:{inside}\n3:cpuacct,cpu:{inside}\n",
+        mounts,
+    )
+
+    assert usable_cpus(root) == 3
+    assert free_bytes(root) == 4 * MB
+
+
+def test_the_quota_of_a_group_above_counts_too(tmp_path: Path) -> None:
+    """A service in a slice may use no more than the slice, whatever its own limits say."""
+    files = {"job.slice/cpu.max": "400000 100000", "job.slice/nightly.service/cpu.max": "800000 100000"}
+    files |= {"job.slice/memory.max": f"{2 * MB}", "job.slice/memory.current": f"{MB}"}
+    files |= {"job.slice/nightly.service/memory.max": "max", "job.slice/nightly.service/memory.current": f"{MB}"}
+    root = _machine(
+        tmp_path,
+        {f"sys/fs/cgroup/{name}": text for name, text in files.items()},
+        "0::/job.slice/nightly.service\n",
+        VERSION_2,
+    )
+
+    assert usable_cpus(root) == 4
+    assert free_bytes(root) == MB
+
+
+@pytest.mark.parametrize(
+    ("groups", "mounts", "files"),
+    [
+        ("", "", {}),
+        ("0::/\n", VERSION_2, {"cpu.max": "max 100000", "memory.max": "max", "memory.current": "5"}),
+        ("0::/../elsewhere\n", VERSION_2, {}),
+        ("3:cpu:/\n", CPU_1, {"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"}),
+    ],
+    ids=["none", "version 2", "outside", "version 1"],
+)
+def test_without_limits_it_is_the_affinity_and_what_is_free(
+    tmp_path: Path, groups: str, mounts: str, files: dict[str, str]
+) -> None:
+    """A process that no group bounds has the CPUs of its affinity, and the machine's free memory."""
+    root = _machine(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()}, groups, mounts)
+
+    assert usable_cpus(root) == 16
+    assert free_bytes(root) == 8 * MB
+
+
+def test_more_than_the_limit_in_use_leaves_nothing(tmp_path: Path) -> None:
+    """A group may be over its limit for a moment: what is left is then nothing, not less."""
+    files = {"sys/fs/cgroup/memory.max": f"{2 * MB}", "sys/fs/cgroup/memory.current": f"{3 * MB}"}
+
+    assert free_bytes(_machine(tmp_path, files, "0::/\n", VERSION_2)) == 0
+
+
+def test_a_quota_beyond_the_machine_gives_no_more_than_it_has(tmp_path: Path) -> None:
+    """Sixteen CPUs are sixteen, whatever a group allows; so is the memory that the machine has free."""
+    files = {"cpu.max": "6400000 100000", "memory.max": f"{90 * MB}", "memory.current": f"{MB}"}
+    root = _machine(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()}, "0::/\n", VERSION_2)
+
+    assert usable_cpus(root) == 16
+    assert free_bytes(root) == 8 * MB
+
+
+def test_other_mounts_and_groups_outside_the_mount_are_no_trouble(tmp_path: Path) -> None:
+    """A path that leads out of what is mounted is that of the group at its top; other file systems are passed over."""
+    mounts = f"22 1 0:21 / /proc rw - proc proc rw\n{VERSION_2}"
+    root = _machine(tmp_path, {"sys/fs/cgroup/cpu.max": "300000 100000"}, "0::/../../other\n", mounts)
+
+    assert usable_cpus(root) == 3
+
+
+def test_less_than_one_cpu_is_one(tmp_path: Path) -> None:
+    """With half a CPU there is one thread."""
+    root = _machine(tmp_path, {"sys/fs/cgroup/cpu.max": "50000 100000"}, "0::/\n", VERSION_2)
+
+    assert usable_cpus(root) == 1
+
+
+def test_a_system_that_says_nothing_bounds_nothing(tmp_path: Path) -> None:
+    """Without /proc, memory is unknown and CPUs are those of the affinity."""
+    assert usable_cpus(tmp_path) == 16
+    assert free_bytes(tmp_path) == UNKNOWN_BYTES > 1 << 50  # more than any machine has
+
+
+def test_a_system_without_affinity_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS and Windows: all CPUs there are; where even their number is unknown there is one."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for counted, usable in ((5, 5), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda counted=counted: counted)
+
+        assert usable_cpus(tmp_path) == usable
+
+
+@pytest.fixture
+def half_a_cpu() -> Iterator[Path]:
+    """A real control group with a quota of half a CPU."""
+    mounts = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    tops = [Path(words[4]) for words in mounts if "cgroup" in words or "cgroup2" in words]
+    folder = next((top / f"quota-{uuid4().hex}" for top in tops if (top / "cpu.cfs_quota_us").exists()), None)
+    if folder is None or not os.access(folder.parent, os.W_OK):
+        pytest.skip("no control group of version 1 can be made here")
+    folder.mkdir()
+    try:
+        (folder / "cpu.cfs_quota_us").write_text("50000")
+        yield folder
+    finally:
+        folder.rmdir()
+
+
+def test_a_real_quota_is_found(half_a_cpu: Path) -> None:
+    """A process in a group with half a CPU says that it has one, whatever the machine has."""
+    code = (
+        f"import os; open({str(half_a_cpu / 'tasks')!r}, 'w').write(str(os.getpid()))\n"
+        "from nst_core.machine.allowance import usable_cpus; print(usable_cpus())"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -1,0 +1,69 @@
+"""hardware: what a machine has to compute with, where that can be told without torch."""
+
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+
+from nst_core.machine.hardware import GPU_FILES, Hardware, hardware_without_torch
+
+CPUINFO = "processor : 0\nmodel name : a CPU\nflags : fpu avx512f {flags} avx\nbugs : avx512_bf16\n\nprocessor : 1\n"
+
+
+@pytest.fixture
+def linux_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system of the kind that can be told by its files."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+
+
+def root_with(folder: Path, flags: str) -> Path:
+    (folder / "proc").mkdir()
+    (folder / "proc" / "cpuinfo").write_text(CPUINFO.format(flags=flags))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("flags", "with_bf16"), [("", False), ("avx512_bf16", True), ("amx_bf16", True), ("avx512_bf16_not", False)]
+)
+def test_bf16_is_told_by_the_cpu_s_flags(linux_on_x86: None, tmp_path: Path, flags: str, with_bf16: bool) -> None:
+    """Either instruction will do; words of other lines are none."""
+    expected = Hardware((), frozenset({"cpu"} if with_bf16 else ()))
+
+    assert hardware_without_torch(root_with(tmp_path, flags)) == expected
+
+
+@pytest.mark.parametrize("file", GPU_FILES)
+def test_where_there_may_be_a_gpu_torch_is_asked(linux_on_x86: None, tmp_path: Path, file: str) -> None:
+    """A file of any driver's is enough."""
+    root = root_with(tmp_path, "avx512_bf16")
+    (root / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / file).touch()
+
+    assert hardware_without_torch(root) is None
+
+
+@pytest.mark.parametrize(("system", "machine"), [("darwin", "x86_64"), ("linux", "aarch64"), ("win32", "AMD64")])
+def test_on_other_systems_torch_is_asked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, machine: str
+) -> None:
+    """Their files say nothing of it."""
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+
+    assert hardware_without_torch(root_with(tmp_path, "avx512_bf16")) is None
+
+
+def test_a_machine_that_does_not_say_is_asked_by_torch(linux_on_x86: None, tmp_path: Path) -> None:
+    """As where /proc is not mounted."""
+    assert hardware_without_torch(tmp_path) is None
+
+
+@pytest.mark.parametrize(("wanted", "precision"), [("auto", "bf16"), ("bf16", "bf16"), ("fp32", "fp32")])
+def test_precision_of_a_device_with_bf16(wanted: str, precision: str) -> None:
+    """It is the faster one unless the exact one is asked for; a device beside it has its own."""
+    hardware = Hardware(("cuda:0",), frozenset({"cuda:0"}))
+
+    assert hardware.precision(wanted, "cuda:0") == precision
+    assert hardware.precision("auto", "cpu") == "fp32"

@@ -1,0 +1,270 @@
+"""memory: what a batch is predicted to take, and what is planned with what is free."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.errors import OutOfMemory
+from nst_core.machine.allowance import free_bytes
+from nst_core.machine.memory import (
+    SHARE,
+    MemoryPlan,
+    available_bytes,
+    base_bytes,
+    check_fits,
+    largest_batch,
+    plan_memory,
+    predicted,
+    predicted_bytes,
+)
+from nst_core.options import StylizeOptions
+from nst_core.stylize import StylizeRequest, StylizeResult, prepare_style, stylize
+
+GB = 1_000_000_000
+OPTIONS = StylizeOptions().resolved()
+
+
+def test_plenty_of_memory_is_the_fastest_plan(backbone: Backbone) -> None:
+    """Where memory abounds nothing is made twice and L-BFGS keeps its whole history."""
+    assert plan_memory(512, 512, 1, backbone, free=64 * GB) == MemoryPlan(1, recompute=False, history=20)
+
+
+def test_less_memory_is_a_smaller_plan(backbone: Backbone) -> None:
+    """With ever less memory the plan never grows, and takes less than is free as long as any plan does."""
+    taken = []
+    for free in (40, 22, 19, 16, 8):
+        plan = plan_memory(3000, 3000, 1, backbone, free=free * GB)
+        taken.append(predicted_bytes(3000, 3000, plan, backbone))
+
+    assert taken == sorted(taken, reverse=True)
+    assert len(set(taken)) == 5
+
+
+def test_the_history_gives_way_first(backbone: Backbone) -> None:
+    """With ever less memory: a shorter history, then recomputing, then the shortest history; the pairs stay."""
+    choices = ((False, 20), (False, 10), (True, 10), (True, 5))
+    plans = [MemoryPlan(3, *rest, keep_freed=False) for rest in choices]
+    needed = [predicted_bytes(900, 700, plan, backbone) for plan in plans]
+
+    for plan, taken in zip(plans, needed, strict=True):
+        free = int(taken / SHARE) - base_bytes(backbone) + 1
+        assert dataclasses.replace(plan_memory(900, 700, 3, backbone, free), keep_freed=False) == plan
+        assert plan_memory(900, 700, 3, backbone, free - 2) != plan or plan == plans[-1]
+
+
+@pytest.mark.parametrize(
+    ("precision", "recompute", "history", "half_history", "of_network", "pictures"),
+    [
+        # Kept maps and what convolutions take; five copies, six of one piece, two per remembered pair.
+        ("fp32", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
+        ("bf16", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
+        ("fp32", True, 5, False, 32 + 256 + 40, 2 * 5 + 5 + 6),
+        ("bf16", False, 10, True, 320 + 40, 10 + 5 + 6),
+    ],
+)
+def test_bytes_per_pixel(
+    backbone: Backbone,
+    precision: str,
+    recompute: bool,
+    history: int,
+    half_history: bool,
+    of_network: int,
+    pictures: int,
+) -> None:
+    """A picture is three fp32 numbers per pixel; the network's numbers are four bytes in fp32 and two in bf16."""
+    network = dataclasses.replace(backbone, precision=precision)
+    plan = MemoryPlan(2, recompute, history, keep_freed=False, half_history=half_history)
+    expected = predicted(300, 200, plan, network)
+
+    assert expected.base == 1_500_000_000
+    assert expected.optimizer == 2 * 300 * 200 * 12 * pictures
+    # What is given, what an evaluation makes on the way, and eight features of fp32.
+    assert expected.pictures == 2 * 300 * 200 * (12 * (3 + 5) + 4 * 8)
+    assert expected.maps == 2 * 300 * 200 * of_network * {"fp32": 4, "bf16": 2}[precision]
+    assert predicted_bytes(300, 200, plan, network) == expected.total
+
+
+def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone) -> None:
+    """The smallest plan in bf16 takes less than one forward pass in fp32, which the targets need all the same."""
+    network = dataclasses.replace(backbone, precision="bf16")
+    smallest = MemoryPlan(1, recompute=True, history=1, keep_freed=False)
+    expected = predicted(300, 200, smallest, network)
+
+    assert expected.maps + expected.optimizer == 300 * 200 * 4 * (256 + 40)
+
+
+def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
+    """Eight bytes for each of the 29 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
+    plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
+    on_gpu = dataclasses.replace(backbone, device="cuda:0")
+    more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
+
+    assert more == [300 * 200 * 8 * 29, 300 * 200 * 8 * 16]
+
+
+@pytest.mark.parametrize(("size", "free"), [((8192, 6144), 18), ((6000, 6000), 13), ((16384, 12288), 70)])
+def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int], free: int) -> None:
+    """A picture that is too large for one piece fits what is free in tiles, with a history of halves."""
+    network = dataclasses.replace(backbone, precision="bf16")
+    plan = plan_memory(*size, 1, network, free * GB)
+
+    assert plan.tile_px is not None
+    assert plan.half_history
+    assert predicted_bytes(*size, plan, network) <= SHARE * (free * GB + 1_500_000_000)
+    check_fits(*size, network, free * GB)
+
+
+def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
+    """Before anything is computed: what it would take part by part, what is free, and which size there is room for."""
+    network = dataclasses.replace(backbone, precision="bf16")
+    with pytest.raises(OutOfMemory) as caught:
+        check_fits(16384, 12288, network, 20 * GB)
+    found = re.fullmatch(
+        r"a pastiche of 16384 x 12288 px takes at least ([\d.]+) GB = ([\d.]+) GB for the optimizer \+ ([\d.]+) GB for "
+        r"pictures and targets \+ ([\d.]+) GB for feature maps \+ ([\d.]+) GB for weights and libraries, and cpu has "
+        r"20.0 GB free: lower size_px to (\d+)",
+        str(caught.value),
+    )
+    assert found is not None
+    total, *parts = map(float, found.groups()[:5])
+    fitting = int(found[6])
+
+    assert total == pytest.approx(sum(parts), abs=0.2)
+    check_fits(fitting, fitting * 3 // 4, network, 20 * GB)
+    with pytest.raises(OutOfMemory):
+        check_fits(fitting + 16, (fitting + 16) * 3 // 4, network, 20 * GB)
+
+
+def test_where_nothing_fits_memory_is_to_be_freed(backbone: Backbone) -> None:
+    """No size is named where there is none."""
+    with pytest.raises(OutOfMemory, match="free some memory"):
+        check_fits(64, 64, backbone, -1_500_000_000)
+
+
+def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
+    """A square pastiche of 3000 px is planned within 16 GB on a CPU in fp32."""
+    plan = plan_memory(3000, 3000, 1, backbone, free=14 * GB)
+
+    assert predicted_bytes(3000, 3000, plan, backbone) < 16 * GB
+
+
+def test_freed_memory_is_kept_where_there_is_plenty(backbone: Backbone) -> None:
+    """What is freed stays with the process, which is faster, unless its pieces would then not leave enough."""
+    needed = predicted_bytes(2000, 2000, MemoryPlan(1, recompute=False, history=20, keep_freed=False), backbone)
+    kept = predicted_bytes(2000, 2000, MemoryPlan(1, recompute=False, history=20), backbone)
+
+    assert plan_memory(2000, 2000, 1, backbone, free=2 * needed).keep_freed
+    assert not plan_memory(2000, 2000, 1, backbone, free=needed).keep_freed
+    assert kept - base_bytes(backbone) == pytest.approx(1.75 * (needed - base_bytes(backbone)))
+
+
+def test_nothing_fits(backbone: Backbone) -> None:
+    """Where not even the smallest plan fits it is tried all the same: what is predicted is no promise."""
+    smallest = MemoryPlan(4, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
+
+    assert plan_memory(8192, 8192, 4, backbone, free=GB) == smallest
+
+
+def test_no_free_memory_is_not_unknown_memory(backbone: Backbone) -> None:
+    """Nothing free, as of a batch that is to be frugal, is the smallest plan; None asks the machine, which has some."""
+    smallest = MemoryPlan(1, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
+
+    assert plan_memory(2000, 2000, 1, backbone, free=0) == smallest
+    assert plan_memory(64, 64, 1, backbone, free=None) == MemoryPlan(1, recompute=False, history=20)
+
+
+def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture: Callable[..., Tensor]) -> None:
+    """A batch in little memory goes as another does until five pairs are remembered, and then its own way."""
+    values = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",), "plateau_tolerance": 0.0}
+    gaps = []
+    for steps in (5, 12):
+        options = StylizeOptions.model_validate(values | {"steps": steps}).resolved()
+        request = StylizeRequest(picture(20, 24, 1), prepare_style(backbone, picture(20, 24, 2), options), options)
+        results = [stylize([request], backbone, free=free)[0] for free in (None, 0)]
+        assert all(isinstance(one, StylizeResult) for one in results)
+        gaps.append((results[0].pastiche - results[1].pastiche).abs().max().item())
+
+    assert gaps[0] < 1e-4
+    assert gaps[1] > 10 * max(gaps[0], 1e-5)
+
+
+@pytest.mark.parametrize("width", [64, 512, 2000])
+def test_on_a_cpu_pairs_go_one_at_a_time(backbone: Backbone, width: int) -> None:
+    """On a CPU more pairs at once are no faster, so there is one."""
+    assert largest_batch(width, width, StylizeOptions().resolved(), backbone) == 1
+
+
+def test_there_is_some_memory() -> None:
+    """What is free on this machine is known, or unknown and then without bound, but never nothing."""
+    assert available_bytes("cpu") > GB // 4
+    assert abs(available_bytes("cpu") - free_bytes()) < GB
+
+
+# ---- On a GPU
+
+
+@dataclasses.dataclass
+class Card:
+    """What torch says of the memory of a GPU."""
+
+    free: int = 0
+    reserved: int = 0
+    allocated: int = 0
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Card:
+    """A GPU whose memory a test says."""
+    said = Card()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (said.free, 80 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: said.reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: said.allocated)
+    return said
+
+
+@pytest.fixture
+def on_gpu(backbone: Backbone) -> Backbone:
+    """A backbone that says that it is on a GPU."""
+    return dataclasses.replace(backbone, device="cuda:0", precision="bf16")
+
+
+def test_what_torch_holds_and_does_not_use_is_free(card: Card, on_gpu: Backbone) -> None:
+    """The driver counts all that torch has reserved as taken; what is not in use is there for the next batch."""
+    card.free, card.reserved, card.allocated = 5 * GB, 30 * GB, 2 * GB
+
+    assert available_bytes("cuda:0") == 33 * GB
+    assert plan_memory(3000, 3000, 1, on_gpu) == plan_memory(3000, 3000, 1, on_gpu, free=33 * GB)
+
+
+@pytest.mark.parametrize(("side", "pairs"), [(512, 32), (256, 128), (64, 2048), (4000, 1)])
+def test_where_memory_abounds_a_batch_has_so_many_pixels(card: Card, on_gpu: Backbone, side: int, pairs: int) -> None:
+    """A batch has as many pairs as 32 squares of 512 px have room for, and at least one."""
+    card.free = 10_000 * GB
+
+    assert largest_batch(side, side, OPTIONS, on_gpu) == pairs
+
+
+@pytest.mark.parametrize("free", [3, 6, 12, 24, 40])
+def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone, free: int) -> None:
+    """As many pairs as fit with the fastest plan into most of what is free, and not many fewer."""
+    card.free = free * GB
+    pairs = largest_batch(512, 512, OPTIONS, on_gpu)
+    budget = SHARE * (card.free + 2_500_000_000)
+    needed, of_more = (
+        predicted_bytes(512, 512, MemoryPlan(count, recompute=False, history=20, keep_freed=False), on_gpu)
+        for count in (pairs, pairs + 1 + pairs // 4)
+    )
+
+    assert needed <= budget < of_more or pairs == 32
+    assert plan_memory(512, 512, pairs, on_gpu).history == 20
+    assert not plan_memory(512, 512, pairs, on_gpu).recompute
+
+
+def test_a_gpu_that_is_full_is_tried_with_one_pair(card: Card, on_gpu: Backbone) -> None:
+    """Where not even one fits there is one all the same."""
+    assert largest_batch(512, 512, OPTIONS, on_gpu) == 1

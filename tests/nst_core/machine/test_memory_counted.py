@@ -1,0 +1,106 @@
+"""memory: what is predicted is as much as the engine really allocates, counted on tensors that have no memory."""
+
+import dataclasses
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from nst_core.backbones.scheduled import ScheduledVGG
+from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.memory import MemoryPlan, plan_memory, predicted
+from nst_core.machine.runtime import history_dtype
+from nst_core.optimize import _Batch, _Remembered
+from nst_core.options import StylizeOptions
+from nst_core.scene.canvas import Canvas
+
+GB = 1_000_000_000
+CHANNELS = {"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512}
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A place to compute that need not be there."""
+
+    device: str = "cuda:0"
+    precision: PrecisionName = "bf16"
+
+
+class Counting(TorchDispatchMode):
+    """Adds up the bytes of all tensors that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, torch.Tensor):
+                self._count(one.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        name, size = storage._cdata, storage.nbytes()
+        if name in self._alive:
+            return
+        self._alive.add(name)
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._gone, name, size)
+
+    def _gone(self, name: int, size: int) -> None:
+        self._alive.discard(name)
+        self.now -= size
+
+
+def counted_bytes(width: int, height: int, plan: MemoryPlan, convolutions: Convolutions) -> int:
+    """The most that tensors take at once in the first evaluations of a plan on a GPU, weights left aside."""
+    options, device = StylizeOptions(steps=25).resolved(), Gpu.device
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device):
+        weights = {name: tuple(one.to(device, torch.bfloat16) for one in both) for name, both in convolutions.items()}
+        network = ScheduledVGG(VGG("vgg19", weights), recompute=plan.recompute)  # type: ignore[arg-type]  # pairs
+        with Counting() as counting:
+            content = torch.rand(plan.pairs, 3, height, width)
+            target = {"relu4_2": torch.rand(plan.pairs, 512, height // 8, width // 8)}
+            style = {layer: torch.rand(1, 1, size, size) for layer, size in CHANNELS.items()}
+            loss = PerceptualLoss(network, target, style, options, tile_px=plan.tile_px)
+            _evaluate(content, loss, options, plan)
+    return counting.peak
+
+
+def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptions, plan: MemoryPlan) -> None:
+    # The loop around it asks the device for numbers, which there are none of.
+    batch = _Batch(content.clone(), loss, Canvas(content), options, _Remembered(plan.history, history_dtype(plan)))
+    for _ in range(2):
+        batch.advance()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "height", "pairs", "free"),
+    [(6000, 6000, 1, 22), (4096, 3072, 1, 22), (2048, 2048, 1, 40), (1024, 768, 4, 30), (3000, 2000, 1, 10)],
+)
+def test_what_is_predicted_holds_what_is_allocated(
+    convolutions: Convolutions, width: int, height: int, pairs: int, free: int
+) -> None:
+    """By the plan for a GPU of 24 GB, say, a picture of 6000 px fits; and no plan asks for much more than it takes."""
+    plan = plan_memory(width, height, pairs, Gpu(), free * GB)
+    # What is freed and kept is nobody's tensor: that part is measured, not counted.
+    expected = predicted(width, height, dataclasses.replace(plan, keep_freed=False), Gpu())
+    counted = counted_bytes(width, height, plan, convolutions)
+
+    assert counted <= expected.total - expected.base <= 1.6 * counted
+    assert expected.total <= free * GB + expected.base

@@ -1,0 +1,62 @@
+"""work: how much there is to do for a pastiche, in evaluations of a million pixels."""
+
+import dataclasses
+
+import pytest
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.machine.work import Evaluations, expected_evaluations, style_work, work_of
+from nst_core.options import StylizeOptions
+
+PLENTY = 1 << 40
+
+
+def resolved(**options: object) -> StylizeOptions:
+    return StylizeOptions.model_validate(options).resolved()
+
+
+def test_steps_bound_the_evaluations() -> None:
+    """So many steps and the evaluation of the start, at most; fewer where a pair ends by itself."""
+    assert expected_evaluations(256, 256, resolved(steps=30)) == Evaluations((31, 31), ())
+    assert expected_evaluations(256, 256, resolved()) == Evaluations((100, 220), ())
+    assert expected_evaluations(256, 256, resolved(), (90, 140)) == Evaluations((90, 140), ())
+    assert expected_evaluations(256, 256, resolved(plateau_tolerance=0.0)) == Evaluations((301, 301), ())
+    assert expected_evaluations(256, 256, resolved(loss_threshold=1.0)).full == (1, 220)
+
+
+def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> None:
+    """From 256 px on each doubling is a level of 40 steps; of full size there are ever fewer."""
+    found = [expected_evaluations(px, px * 3 // 4, resolved(size_px=px)) for px in (512, 2048, 8192, 16384)]
+
+    assert [one.coarse for one in found] == [(41,), (41,) * 3, (41,) * 5, (*(41,) * 5, 26)]
+    assert [one.full[1] for one in found] == [220, 220, 26, 21]
+
+
+@pytest.mark.parametrize(("precision", "exact"), [("bf16", 2.0), ("fp32", 1.0)])
+def test_work_is_evaluations_and_exact_passes(backbone: Backbone, precision: str, exact: float) -> None:
+    """Target and losses of the file; with a coarse level its start, and the level's own targets and evaluations."""
+    network = dataclasses.replace(backbone, precision=precision)
+    options = resolved()
+
+    assert work_of(1000, 500, options, 30, (), network, PLENTY) == pytest.approx(0.5 * (30 + 2 * exact))
+    assert work_of(1000, 500, options, 30, (40,), network, PLENTY) == pytest.approx(
+        0.5 * (30 + 3 * exact) + 0.125 * (40 + 2 * exact)
+    )
+    assert style_work(1000, 500, network) == pytest.approx(0.5 * exact)
+
+
+def test_other_recipes_are_measured_twice(backbone: Backbone) -> None:
+    """Their two distances are those of the recipe `relative`: two passes more."""
+    works = [work_of(1000, 1000, resolved(recipe=one), 10, (), backbone, PLENTY) for one in ("relative", "gatys")]
+
+    assert works[1] - works[0] == pytest.approx(2.0)
+
+
+def test_tiles_are_more_work(backbone: Backbone) -> None:
+    """Half of an evaluation again, and the halo around each tile."""
+    options = resolved()
+    whole, tiled = (work_of(4096, 4096, options, 10, (), backbone, free) for free in (PLENTY, 9_000_000_000))
+    per_evaluation = (tiled - 2 * 4096**2 / 1e6) / (whole - 2 * 4096**2 / 1e6)
+
+    # Four by four tiles of 1024 px, which see 80 px of each of their neighbours.
+    assert per_evaluation == pytest.approx(1.5 * (1 + 3 * 160 / 4096) ** 2)

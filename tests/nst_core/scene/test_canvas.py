@@ -1,0 +1,99 @@
+"""nst_core.scene.canvas: what may change of a picture."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nst_core.scene.canvas import Canvas, grey, luminance
+
+Picture = Callable[..., Tensor]
+
+
+def mask(height: int, width: int) -> Tensor:
+    """1 on the left, 0 on the right, a ramp in between."""
+    return torch.linspace(2.0, -1.0, width).clamp(0.0, 1.0).expand(1, 1, height, width)
+
+
+def wild(picture: Picture) -> Tensor:
+    """An image that goes far out of [0, 1]."""
+    return picture(20, 24, 5) * 4.0 - 1.5
+
+
+def test_everything_is_open_without_a_word(picture: Picture) -> None:
+    """What is shown is the image clamped, and that is what is saved."""
+    canvas, image = Canvas(picture(20, 24, 1)), wild(picture)
+
+    assert torch.equal(canvas.shown(image), image.clamp(0.0, 1.0))
+    assert torch.equal(canvas.saved(canvas.shown(image)), image.clamp(0.0, 1.0))
+
+
+@pytest.mark.parametrize("keeps_colours", [False, True])
+def test_what_is_protected_stays_to_the_last_bit(picture: Picture, keeps_colours: bool) -> None:
+    """At 1 the saved picture is the content in 8 bits, whatever the image is; at 0 it is as without protection."""
+    content = picture(20, 24, 1).mul(255).round().div(255)
+    open_, held = Canvas(content, None, keeps_colours), Canvas(content, mask(20, 24), keeps_colours)
+
+    def bits(canvas: Canvas) -> Tensor:
+        return canvas.saved(canvas.shown(wild(picture))).mul(255).round()
+
+    assert torch.equal(bits(held)[..., :8], content[..., :8].mul(255).round())
+    assert torch.equal(bits(held)[..., 17:], bits(open_)[..., 17:])
+    assert not torch.equal(bits(held)[..., 10:14], bits(open_)[..., 10:14])
+
+
+def test_luminance_alone_keeps_every_colour(picture: Picture) -> None:
+    """The chroma of the saved picture is the content's, everywhere, and nothing is out of range or clamped away."""
+    content = picture(20, 24, 1)
+    canvas = Canvas(content, keeps_colours=True)
+
+    saved = canvas.saved(canvas.shown(wild(picture)))
+
+    assert 0.0 <= saved.min() <= saved.max() <= 1.0
+    torch.testing.assert_close(saved - luminance(saved), content - luminance(content), rtol=0.0, atol=1e-5)
+    assert (luminance(saved) - luminance(content)).abs().max() > 0.1
+
+
+def test_the_losses_see_luminance_alone(picture: Picture) -> None:
+    """Three equal channels, for the pastiche as for the content; and the file's own luminance is what they saw."""
+    canvas = Canvas(picture(20, 24, 1), keeps_colours=True)
+    shown = canvas.shown(wild(picture))
+
+    assert torch.equal(canvas.targets, grey(canvas.contents))
+    assert torch.equal(shown[:, :1].expand(-1, 3, -1, -1), shown)
+    torch.testing.assert_close(canvas.seen(canvas.saved(shown)), shown, rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("keeps_colours", [False, True])
+@pytest.mark.parametrize("protects", [False, True])
+def test_gradients_go_back_through_it(picture: Picture, keeps_colours: bool, protects: bool) -> None:
+    """Where nothing is clamped, `pull_back` is the derivative of `shown`."""
+    content = picture(20, 24, 1).double() * 0.2 + 0.4
+    canvas = Canvas(content, mask(20, 24).double() if protects else None, keeps_colours)
+    image = (picture(20, 24, 2).double() * 0.2 + 0.4).requires_grad_()
+    upstream = torch.randn(image.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    (expected,) = torch.autograd.grad((canvas.shown(image) * upstream).sum(), image)
+
+    torch.testing.assert_close(canvas.pull_back(image.detach(), upstream), expected)
+
+
+def test_luminance_out_of_range_is_pulled_back_alone() -> None:
+    """A pixel whose luminance is beyond its bounds has no gradient leading further out, and keeps that leading in."""
+    canvas = Canvas(torch.full((1, 3, 1, 1), 0.5), keeps_colours=True)
+    beyond, upstream = torch.full((1, 3, 1, 1), 1.2), torch.ones(1, 3, 1, 1)
+
+    assert canvas.pull_back(beyond, -upstream).eq(0.0).all()
+    assert canvas.pull_back(beyond, upstream).sum() == pytest.approx(3.0)
+
+
+def test_some_of_a_batch(picture: Picture) -> None:
+    """`keep` leaves each pastiche its own content and mask."""
+    contents = torch.cat([picture(20, 24, seed) for seed in (1, 2, 3)])
+    masks = torch.cat([mask(20, 24) * share for share in (1.0, 0.5, 0.0)])
+    canvas, images = Canvas(contents, masks, keeps_colours=True), torch.cat([wild(picture)] * 3)
+
+    kept = canvas.keep(torch.tensor([2, 0]))
+
+    assert torch.equal(kept.shown(images[:2]), canvas.shown(images)[[2, 0]])

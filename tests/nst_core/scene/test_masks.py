@@ -1,0 +1,115 @@
+"""nst_core.scene.masks: pictures whose colours are regions."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFilter
+
+from nst_core.errors import OptionsError
+from nst_core.scene.masks import coverage, maps_of, palette, region_colours
+
+EIGHT = ("black", "white", "red", "lime", "blue", "yellow", "cyan", "magenta")
+
+
+def halves(left: str, right: str, size: tuple[int, int] = (80, 40)) -> Image.Image:
+    mask = Image.new("RGB", size, right)
+    ImageDraw.Draw(mask).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill=left)
+    return mask
+
+
+def stripes(colours: tuple[str, ...]) -> Image.Image:
+    mask = Image.new("RGB", (20 * len(colours), 40))
+    for place, colour in enumerate(colours):
+        ImageDraw.Draw(mask).rectangle((20 * place, 0, 20 * place + 19, 40), fill=colour)
+    return mask
+
+
+def as_jpeg(mask: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    mask.save(buffer, "JPEG", quality=60)
+    return Image.open(buffer).convert("RGB")
+
+
+@pytest.mark.parametrize("change", [lambda mask: mask, as_jpeg, lambda mask: mask.filter(ImageFilter.GaussianBlur(2))])
+def test_eight_colours_are_eight_regions(change) -> None:
+    """Exact, saved as a JPEG, or with soft edges, whose mixed colours are no regions of their own."""
+    assert len(palette(change(stripes(EIGHT)), "mask")) == 8
+
+
+def test_a_soft_edge_is_partly_in_both() -> None:
+    """Along a ramp from black to white the shares go from all to nothing, and add up to 1 everywhere."""
+    ramp = Image.linear_gradient("L").rotate(90).convert("RGB")
+    colours = [(0, 0, 0), (255, 255, 255)]
+
+    maps = maps_of(ramp, colours, (256, 8))
+
+    torch.testing.assert_close(maps.sum(dim=1), torch.ones(1, 8, 256))
+    expected = torch.from_numpy(np.asarray(ramp.resize((256, 1)), dtype=np.float32)[0, :, 0]) / 255.0
+    torch.testing.assert_close(maps[0, 1, 4], expected, rtol=0.0, atol=0.01)
+
+
+def test_an_edge_between_two_colours_is_in_no_third() -> None:
+    """Red beside blue is purple in between, which lies far from the green of the same mask."""
+    mask = stripes(("red", "blue", "lime")).filter(ImageFilter.GaussianBlur(3))
+    maps = maps_of(mask, [(255, 0, 0), (0, 0, 255), (0, 255, 0)], mask.size)
+
+    assert maps[0, 2, 20, :30].max() < 0.02
+    assert maps[0, :2, 20, 20].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (80, 40), (333, 100)])
+def test_a_region_keeps_its_share(size: tuple[int, int]) -> None:
+    """At any size, another shape included, half of a mask stays half."""
+    maps = maps_of(halves("black", "white"), [(0, 0, 0), (255, 255, 255)], size)
+
+    assert maps.shape == (1, 2, size[1], size[0])
+    assert maps.mean(dim=(2, 3))[0].tolist() == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
+def test_regions_are_matched_by_colour() -> None:
+    """Whatever their order, size and small differences."""
+    found = region_colours(halves("red", "blue"), halves("#0808f0", "#f00808", (31, 17)))
+
+    assert found is not None
+    assert dict(zip(found.content, found.style, strict=True)) == {
+        (255, 0, 0): (240, 8, 8),
+        (0, 0, 255): (8, 8, 240),
+    }
+
+
+def test_a_region_on_one_side_alone_is_named() -> None:
+    """With its colour and the mask that lacks it, for both sides at once."""
+    with pytest.raises(OptionsError) as caught:
+        region_colours(halves("red", "black"), halves("black", "#123456"))
+
+    assert str(caught.value) == (
+        "content_mask has the region red (#ff0000), style_mask has not: give both masks the same colours; "
+        "style_mask has the region #123456, content_mask has not: give both masks the same colours"
+    )
+
+
+def test_one_mask_alone_is_refused() -> None:
+    """And none is none."""
+    assert region_colours(None, None) is None
+    with pytest.raises(OptionsError, match="style_mask goes with a content_mask"):
+        region_colours(None, halves("red", "blue"))
+
+
+def test_too_many_regions_are_refused() -> None:
+    """Nine colours, none of which lies between two others."""
+    turns = [(turn, 0) for turn in np.arange(5) / 5] + [(turn, 255) for turn in (np.arange(4) + 0.5) / 4]
+    circles = [(int(128 + 127 * np.cos(6.283 * a)), int(128 + 127 * np.sin(6.283 * a)), blue) for a, blue in turns]
+
+    with pytest.raises(OptionsError, match="content_mask: expected 8 regions at most, found 9 colours"):
+        palette(stripes(tuple("#{:02x}{:02x}{:02x}".format(*colour) for colour in circles)), "content_mask")
+
+
+def test_white_is_covered() -> None:
+    """A mask's white is exactly 1, its black exactly 0, also where it is enlarged or shrunk."""
+    for size in ((20, 10), (80, 40), (200, 130)):
+        light = coverage(halves("white", "black"), size)
+        assert light.shape == (1, 1, size[1], size[0])
+        assert light[..., : size[0] // 2 - 8].eq(1.0).all()
+        assert light[..., size[0] // 2 + 8 :].eq(0.0).all()
