@@ -54,7 +54,8 @@ def stylize_picture(
 ) -> StylizedPicture:
     """Stylize one picture (Gatys, Ecker, Bethge: CVPR 2016). The network is loaded once and kept.
 
-    Sets torch up for the device, as `nst_core.machine.runtime.prepare_process` says: fp32 without TF32, freed memory kept.
+    Sets torch up for the device, as `nst_core.machine.runtime.prepare_process` says: fp32 without TF32, freed memory
+    kept.
 
     Args:
         content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.
