@@ -8,6 +8,7 @@ from flows.cli import export, ladder, look, pairs, report, run, service, table
 from flows.cli.app import Command, ExitCode, app, with_debug
 from flows.cli.encoding import name_files_by_their_bytes
 from flows.cli.streams import outlive_readers
+from flows.interpreter import collect_rarely
 
 __all__ = ["ExitCode", "app", "main"]
 
@@ -22,6 +23,7 @@ for _command in (
 
 def main() -> None:
     """Entry point of the command."""
+    collect_rarely()
     name_files_by_their_bytes()
     # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
     signal.signal(signal.SIGTERM, _interrupt)

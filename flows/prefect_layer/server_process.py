@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.errors import ServiceError
+from flows.interpreter import COLLECTS_RARELY
 from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.server import SERVER_LOG, answers, opened_log, reason_in
@@ -67,7 +68,8 @@ class ServerProcess:
         self.port = self.port or _free_port()
         if self.process is None:
             atexit.register(self.stop)
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        program = f"{COLLECTS_RARELY}from uvicorn import main; main()"
+        command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
         command += ["--app-dir", _packages()]  # which is the working folder else
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
         with opened_log(self.home / SERVER_LOG) as log, _deaf_to_interruptions():
