@@ -107,14 +107,25 @@ def test_s3_in_and_out(nst, with_server: dict[str, str], manifest: Path) -> None
     assert {f"out/{output}" for output in table["output"]} <= set(keys)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    ("sent", "network"),
+    [
+        (signal.SIGINT, ("--size-px", "64", "--plateau-tolerance", "0", "--steps", "20")),
+        (signal.SIGTERM, ("--backbone", "stub", "--stub", "seconds=2")),
+    ],
+    ids=["Ctrl-C", "SIGTERM, made up"],
+)
 def test_interrupted_and_gone_on_with(
-    nst_without_server, without_server: dict[str, str], manifest: Path, tmp_path: Path, sent: signal.Signals
+    nst_without_server,
+    without_server: dict[str, str],
+    manifest: Path,
+    tmp_path: Path,
+    sent: signal.Signals,
+    network: tuple[str, ...],
 ) -> None:
     """An interrupted run ends with 75 within seconds; what was finished stays, and the same command does the rest."""
-    command = ["run", str(manifest), "--output", "out", "--size-px", "64", "--plateau-tolerance", "0"]
     # A time budget is not shared, so the pairs are done one after another and not all at once.
-    slow = [*command, "--steps", "20", "--max-seconds", "600"]
+    slow = ["run", str(manifest), "--output", "out", *network, "--max-seconds", "600"]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *slow],
         cwd=tmp_path,

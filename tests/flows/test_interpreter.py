@@ -31,5 +31,7 @@ def test_a_worker_looks_for_garbage_as_often_as_python_does() -> None:
 
 def test_the_command_looks_for_it_rarely() -> None:
     """From its first line on, before Prefect is imported."""
-    code = "import atexit, gc, sys; atexit.register(lambda: print(gc.get_threshold())); sys.argv = ['nst', '--version']\n"
+    code = (
+        "import atexit, gc, sys; atexit.register(lambda: print(gc.get_threshold())); sys.argv = ['nst', '--version']\n"
+    )
     assert said(sys.executable, "-c", f"{code}from flows.cli import main; main()").endswith(str(GARBAGE_AFTER))
