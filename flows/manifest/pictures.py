@@ -26,7 +26,11 @@ def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[Ce
     styles, weights = 1 + len(found), options.style_blend
     if weights is not None and len(weights) != styles:
         shown = " ".join(f"{weight:g}" for weight in weights)
-        reason = f"expected {styles} numbers, one per style of the row, got {len(weights)}"
+        reason = (
+            f"expected {styles} numbers, one per style of the row, got {len(weights)}"
+            if styles > 1
+            else f"{len(weights)} weights for one style: fill style_2 too, or leave this empty"
+        )
         return [CellError("style_blend", shown, reason)]
     return []
 

@@ -46,7 +46,7 @@ def test_cells_are_in_the_table_as_they_are_written() -> None:
             "c.jpg,1 1 1",
             "column 'style_blend': expected 2 numbers, one per style of the row, got 3",
         ),
-        ("style_blend", "1 2", "column 'style_blend': expected 1 numbers, one per style of the row, got 2"),
+        ("style_blend", "1 2", "column 'style_blend': 2 weights for one style: fill style_2 too, or leave this empty"),
         (
             "content_mask",
             "m.png",
@@ -77,7 +77,10 @@ def test_a_blend_of_the_run_is_held_to_each_row() -> None:
     manifest = parsed("style_2", "c.jpg", "", defaults=StylizeOptions(style_blend=(1.0, 2.0)))
 
     assert [pair.row for pair in manifest.pairs] == [2]
-    assert manifest.rejected[0].reason() == "column 'style_blend': expected 1 numbers, one per style of the row, got 2"
+    assert (
+        manifest.rejected[0].reason()
+        == "column 'style_blend': 2 weights for one style: fill style_2 too, or leave this empty"
+    )
 
 
 def test_made_ids_tell_rows_apart() -> None:
