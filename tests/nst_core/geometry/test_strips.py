@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nst_core import strips
+from nst_core.geometry import strips
 from nst_core.geometry.strips import by_strips
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from nst_core import strips
 from nst_core.errors import ShapeError
+from nst_core.geometry import strips
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 
 

@@ -157,7 +157,7 @@ KEPT_OR_GIVEN_BACK = """
 import platform, resource, sys
 from pathlib import Path
 import torch
-from nst_core import runtime
+from nst_core.machine import runtime
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

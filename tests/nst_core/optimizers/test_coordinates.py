@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core import strips
+from nst_core.geometry import strips
 from nst_core.optimizers import coordinates
 from nst_core.optimizers.coordinates import MARGIN, FourierBox, NormalisedPixels, held_at_range, within_range
 
