@@ -1,7 +1,7 @@
 """VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
 
-Simonyan and Zisserman, 1409.1556. The layers are torchvision's `features`, whose package is not imported: it brings
-`torch._dynamo`, and would double the seconds that a worker takes to start.
+Simonyan and Zisserman, 1409.1556. The layers are torchvision's `features`, but that package is not imported: it brings
+`torch._dynamo` with it, which no worker uses and each would wait for at its start.
 """
 
 from collections.abc import Sequence
