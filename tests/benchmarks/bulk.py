@@ -1,4 +1,4 @@
-"""24 pairs (6 contents x 4 styles) through `nst run`, against a shell loop over `pastiche`, at equal saved loss.
+"""24 pairs of every kind through `nst run`, against a shell loop over `pastiche`, at equal saved loss.
 
 python -m tests.benchmarks.bulk --json tests/benchmarks/results/bulk.json
 python -m tests.benchmarks.bulk --reuse tests/benchmarks/results/*.json --json again.json
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone
-from tests.benchmarks.pairs import CONTENTS, CROSSED, STYLES, SpreadPair, save_pair
+from tests.benchmarks.pairs import BULK, SpreadPair, save_pair
 from tests.benchmarks.peer_commands import PASTICHE
 from tests.benchmarks.processes import Finished, run_timed
 from tests.benchmarks.report import Report, Row, add_json_option
@@ -56,11 +56,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the loop, score it, run ours to the same losses, score that."""
     arguments = _arguments(argv)
     report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
-    chosen = evenly(CROSSED, arguments.pairs or len(CROSSED))
-    if len(chosen) < len(CROSSED):
+    chosen = evenly(BULK, arguments.pairs or len(BULK))
+    if len(chosen) < len(BULK):
         report.note(
-            f"ONLY {len(chosen)} OF {len(CROSSED)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
-            f"the seconds of {len(CROSSED)} pairs are EXTRAPOLATED in proportion, for both."
+            f"ONLY {len(chosen)} OF {len(BULK)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
+            f"the seconds of {len(BULK)} pairs are EXTRAPOLATED in proportion, for both."
         )
     report.note(f"Each row's loss_threshold is the peer's saved loss of that pair times {SAFETY:g}.")
     with tempfile.TemporaryDirectory(prefix="bulk-") as name:
@@ -90,11 +90,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def evenly(pairs: Sequence[SpreadPair], count: int) -> list[SpreadPair]:
-    """The first so many pairs of a walk in which both content and style change at every step."""
-    columns, rows = len(STYLES), len(CONTENTS)
-    # 6 and 4 come back together after 12 steps; from there on the other 12 pairs.
-    walk = [place % rows * columns + (place + 2 * place // len(pairs)) % columns for place in range(len(pairs))]
-    return [pairs[place] for place in sorted(walk[:count])]
+    """So many of the pairs, as far apart as can be."""
+    return [pairs[place * len(pairs) // count] for place in range(count)]
 
 
 def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: argparse.Namespace) -> Row:
@@ -102,10 +99,10 @@ def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: arg
     loop = _loop(pairs, Theirs(PASTICHE, folder, scorer, earlier), arguments)
     ours = _run_nst(write_manifest(pairs, loop.losses, folder), folder, arguments)
     losses = {one.pair_id: _score(path, one, scorer) for one, path in _our_pictures(pairs, folder)}
-    share = len(CROSSED) / len(pairs)
+    share = len(BULK) / len(pairs)
     return {
         "pairs": len(pairs),
-        "of_pairs": len(CROSSED),
+        "of_pairs": len(BULK),
         "size_px": arguments.size,
         "peer": "pastiche",
         "peer_steps": arguments.steps,
@@ -113,7 +110,7 @@ def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: arg
         "peer_timed_whole": loop.timed_whole,
         "our_seconds": ours.seconds,
         "times_faster": loop.seconds / ours.seconds,
-        "extrapolated": len(pairs) < len(CROSSED),
+        "extrapolated": len(pairs) < len(BULK),
         "peer_seconds_of_all_pairs": loop.seconds * share,
         "our_seconds_of_all_pairs": ours.seconds * share,
         "safety_factor": SAFETY,

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.pairs import CROSSED, PAIRS, SpreadPair, save_pair
+from tests.benchmarks.pairs import BULK, PAIRS, SpreadPair, save_pair
 from tests.benchmarks.peer_commands import PASTICHE
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Report, Row, add_json_option
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = Report("losses", arguments)
     # All of it, and before anything is written: no file ever has less than before.
     report.content["rows"] += kept.rows
-    pairs = {"spread": PAIRS, "crossed": CROSSED, "all": tuple(dict.fromkeys((*PAIRS, *CROSSED)))}[arguments.pairs]
+    pairs = {"spread": PAIRS, "bulk": BULK}[arguments.pairs]
     with tempfile.TemporaryDirectory(prefix="losses-") as name:
         theirs = Theirs(PASTICHE, Path(name), exact_backbone(), earlier)
         for size, steps, pair in itertools.product(arguments.size, arguments.steps, pairs):
@@ -56,7 +56,7 @@ def _found(theirs: Theirs, head: Row, pair: SpreadPair) -> Row:
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--pairs", choices=("spread", "crossed", "all"), default="spread")
+    parser.add_argument("--pairs", choices=("spread", "bulk"), default="spread")
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 500], help="of the peer")
     parser.add_argument("--reuse", type=Path, nargs="+", default=[], metavar="JSON", help="take losses from here too")

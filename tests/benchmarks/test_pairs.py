@@ -7,16 +7,17 @@ import pytest
 
 from tests.benchmarks import pairs
 from tests.benchmarks.drawn import PICTURES, SIDE, drawn
-from tests.benchmarks.pairs import CARRIED, CROSSED, PAIRS, PictureMissing, SpreadPair, picture, save_pair
+from tests.benchmarks.pairs import BULK, CARRIED, PAIRS, PictureMissing, SpreadPair, picture, save_pair
 from tests.benchmarks.pictures import sample
 
 
 def test_no_pair_is_twice_in_the_spread() -> None:
-    """At least a dozen pairs, all different."""
+    """At least a dozen pairs, all different; 24 of them in bulk."""
     assert len(set(PAIRS)) == len(PAIRS) >= 12
+    assert len(set(BULK)) == len(BULK) == 24
 
 
-@pytest.mark.parametrize("name", sorted({name for pair in (*PAIRS, *CROSSED) for name in (pair.content, pair.style)}))
+@pytest.mark.parametrize("name", sorted({name for pair in BULK for name in (pair.content, pair.style)}))
 def test_every_picture_has_one_place_to_come_from(name: str) -> None:
     """A sample, a package or a drawing of that name, and no two of them."""
     assert [name in PICTURES, name in CARRIED, sample(name).is_file()].count(True) == 1
