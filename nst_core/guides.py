@@ -17,7 +17,7 @@ from nst_core.images import resize
 from nst_core.losses.regions import Regions
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
-from nst_core.scene.masks import RegionColours, coverage, maps_of
+from nst_core.scene.masks import RegionColours, coverage, maps_of, name_of
 from nst_core.scene.pixels import to_tensor
 from nst_core.scene.styles import StyleImage, StylePicture
 from nst_core.stylize import StylizeRequest, prepare_style
@@ -122,7 +122,7 @@ def style_of(
     regions = None
     if colours is not None:
         assert source.mask is not None, "regions come from masks"
-        regions = Regions(maps_of(source.mask, colours.style, sizes[0]))
+        regions = _style_regions(source.mask, colours, sizes[0])
     pictures = [
         StylePicture(to_tensor(resize(picture, *size)), share, regions)
         for picture, size, share in zip(
@@ -130,6 +130,17 @@ def style_of(
         )
     ]
     return prepare_style(backbone, pictures, options, content)
+
+
+def _style_regions(mask: Image.Image, colours: RegionColours, size: Size) -> Regions:
+    maps = maps_of(mask, colours.style, size)
+    for place, colour in enumerate(colours.style):
+        if not maps[:, place].any():
+            raise OptionsError(
+                f"style_mask: of the region {name_of(colour)} nothing is left at the style's {size[0]} x {size[1]} px: "
+                "paint it larger, or raise style_scale"
+            )
+    return Regions(maps)
 
 
 def blend_shares(weights: Sequence[float] | None, styles: int) -> list[float]:

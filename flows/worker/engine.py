@@ -56,13 +56,20 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
             style = encoded(styles, size, _target_options(options), backbone, colours)
         else:  # it depends on the content
             style = _style(styles, loaded.size, options, backbone, colours, content)
-    mask, protect, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "protect", "init_image"))
-    guides = ContentGuides(mask, protect, start, loaded.content.alpha)
+    mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
+    guides = ContentGuides(mask, _seen(loaded.others.get("protect")), start, loaded.content.alpha)
     return request_of(content, style, options, guides, colours)
 
 
 def _picture(one: Input | None) -> Image.Image | None:
     return None if one is None else one.picture
+
+
+def _seen(mask: Input | None) -> Image.Image | None:
+    """A mask whose transparent parts are black, and so say nothing."""
+    if mask is None or mask.alpha is None:
+        return _picture(mask)
+    return Image.composite(mask.picture, Image.new("RGB", mask.picture.size), mask.alpha)
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)

@@ -69,8 +69,10 @@ def load_pair(
     wanted = replace(guide, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
+    # Transparent parts protect nothing, and what is started from has no white behind them.
+    wanted_of = {"protect": replace(guide, keep_alpha=True), "init_image": wanted}
     others = {
-        column: read_input(address, pair.other_identities[column], max_bytes, within, guide)
+        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted_of.get(column, guide))
         for column, address in own.items()
     }
     return LoadedPair(pair, content, others)

@@ -1,7 +1,7 @@
 """Masks, pictures whose colours are regions -> maps of where each region is.
 
-The colours of the regions are the mask's outermost ones: what lies between two of them, as along a soft edge, is partly
-in both. So a mask of black and white with grey edges has two regions, and so has one that was saved as a JPEG.
+What lies between two colours, as along a soft edge, is no region but partly in both: a mask of black and white with
+grey edges has two regions, and so has one that was saved as a JPEG. An area that is filled with such a colour is one.
 """
 
 import itertools
@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from nst_core.errors import OptionsError
-from nst_core.images import resize
 from nst_core.losses.regions import shrunk_maps
 
 MOST_REGIONS = 8
@@ -28,8 +27,20 @@ ALIKE = 56.0
 BETWEEN = 40.0
 """Distance from the line between two colours up to which a third is a mixture of both."""
 
+FLAT = 14.0
+"""Distance up to which pixels are of a colour itself, as in an area that was filled with it."""
+
+FILLED_PX = 5
+"""Side of the squares that a filled area has room for, and the hard edge between two others has not."""
+
 LONGEST_LOOKED_AT_PX = 512
 """A mask's colours are counted on a copy of this size."""
+
+PURE = (4, 251)
+"""Up to where a mask is wholly black, and from where on white: JPEG does not keep the last few steps."""
+
+ROUNDING = 16.0
+"""Square of a distance; of two mixtures that come so near to a pixel alike the one of nearer colours is meant."""
 
 Colour = tuple[int, int, int]
 
@@ -66,19 +77,32 @@ def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | N
         alone, missing = ("style_mask", "content_mask") if content_mask is None else ("content_mask", "style_mask")
         raise OptionsError(f"{alone} goes with a {missing} of the same colours: give both or none")
     ours, theirs = palette(content_mask, "content_mask"), palette(style_mask, "style_mask")
-    partners = [_nearest(colour, theirs) for colour in ours]
-    alone_here = [name_of(colour) for colour, partner in zip(ours, partners, strict=True) if partner is None]
-    alone_there = [name_of(theirs[place]) for place in range(len(theirs)) if place not in partners]
-    problems = [_alone(alone_here, "content_mask", "style_mask"), _alone(alone_there, "style_mask", "content_mask")]
-    if any(problems):
-        raise OptionsError("; ".join(filter(None, problems)))
+    partners = _partners(ours, theirs)
+    alone_here = [colour for colour, partner in zip(ours, partners, strict=True) if partner is None]
+    alone_there = [theirs[place] for place in range(len(theirs)) if place not in partners]
+    problems = [
+        *(_alone(colour, "content_mask", "style_mask", style_mask) for colour in alone_here),
+        *(_alone(colour, "style_mask", "content_mask", content_mask) for colour in alone_there),
+    ]
+    if problems:
+        raise OptionsError(f"{'; '.join(problems)}: give both masks the same colours")
     return RegionColours(tuple(ours), tuple(theirs[place] for place in partners if place is not None))
 
 
-def _alone(colours: Sequence[str], where: str, where_not: str) -> str:
-    regions = "region" if len(colours) == 1 else "regions"
-    said = f"{where} has the {regions} {', '.join(colours)}, {where_not} has not: give both masks the same colours"
-    return said if colours else ""
+def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | None]:
+    """The place among theirs of each of ours, where either is the other's nearest: no region is shared by two."""
+    nearest = [_nearest(colour, theirs) for colour in ours]
+    return [
+        place if place is not None and _nearest(theirs[place], ours) == here else None
+        for here, place in enumerate(nearest)
+    ]
+
+
+def _alone(colour: Colour, where: str, where_not: str, mask_without: Image.Image) -> str:
+    pixels = _looked_at(mask_without).reshape(-1, 3)
+    share = float((np.linalg.norm(pixels - np.array(colour), axis=1) <= ALIKE).mean())
+    told = f"has it on {share:.2g} of its area alone, which counts from {SMALLEST_SHARE:g} on"
+    return f"{where} has the region {name_of(colour)}, {where_not} {told if 0 < share < SMALLEST_SHARE else 'has not'}"
 
 
 def palette(mask: Image.Image, what: str) -> list[Colour]:
@@ -87,10 +111,13 @@ def palette(mask: Image.Image, what: str) -> list[Colour]:
     Raises:
         OptionsError: if there are more than `MOST_REGIONS`.
     """
-    small = mask.copy()
-    small.thumbnail((LONGEST_LOOKED_AT_PX, LONGEST_LOOKED_AT_PX), Image.Resampling.NEAREST)
-    found = _groups(np.asarray(small, dtype=np.int16).reshape(-1, 3))
-    outermost = [colour for colour in found if not _is_mixture(colour, [one for one in found if one != colour])]
+    pixels = _looked_at(mask)
+    found = _groups(pixels.reshape(-1, 3))
+    outermost = [
+        colour
+        for colour in found
+        if not _is_mixture(colour, [one for one in found if one != colour]) or _is_filled(colour, pixels)
+    ]
     if len(outermost) > MOST_REGIONS:
         raise OptionsError(
             f"{what}: expected {MOST_REGIONS} regions at most, found {len(outermost)} colours: "
@@ -113,8 +140,10 @@ def maps_of(mask: Image.Image, colours: Sequence[Colour], size: tuple[int, int])
 
 def coverage(mask: Image.Image, size: tuple[int, int]) -> torch.Tensor:
     """How white a mask of mode RGB is, brought to a size (width, height): shape (1, 1, H, W), 1 in its white."""
-    light = np.array(resize(mask.convert("L"), *size), dtype=np.float32) / 255.0
-    return torch.from_numpy(light)[None, None]
+    # Lanczos' filter would leave waves of grey in the white beside an edge.
+    light = np.array(mask.convert("L").resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    black, white = PURE
+    return torch.from_numpy(np.clip((light - black) / (white - black), 0.0, 1.0))[None, None]
 
 
 def name_of(colour: Colour) -> str:
@@ -147,6 +176,16 @@ def _is_mixture(colour: Colour, others: Sequence[Colour]) -> bool:
     return any(_distance_from_line(colour, *ends) <= BETWEEN for ends in itertools.combinations(others, 2))
 
 
+def _is_filled(colour: Colour, pixels: npt.NDArray[np.int16]) -> bool:
+    """Whether there is an area of this very colour, which along a soft edge is one of many. Pixels: shape (H, W, 3)."""
+    apart = np.linalg.norm(pixels - np.array(colour), axis=2)
+    pure = apart <= FLAT
+    if pure.sum() < (apart <= ALIKE).sum() / 2:
+        return False
+    inside = Image.fromarray(pure).convert("L").filter(ImageFilter.MinFilter(FILLED_PX))
+    return inside.getbbox() is not None
+
+
 def _distance_from_line(colour: Colour, start: Colour, end: Colour) -> float:
     """From the inside of a line: what is beyond its ends is not between them."""
     line = np.subtract(end, start, dtype=np.float64)
@@ -162,11 +201,13 @@ def _shares(pixels: npt.NDArray[np.float32], colours: npt.NDArray[np.float32]) -
         return np.ones((len(pixels), 1), dtype=np.float32)
     best = np.full(len(pixels), np.inf, dtype=np.float32)
     shares = np.zeros((len(pixels), len(colours)), dtype=np.float32)
-    for one, other in itertools.combinations(range(len(colours)), 2):
+    pairs = itertools.combinations(range(len(colours)), 2)
+    # Near ones first: what is of a colour that lies between two others is not taken for a mixture of them.
+    for one, other in sorted(pairs, key=lambda pair: float(np.linalg.norm(colours[pair[0]] - colours[pair[1]]))):
         line = colours[other] - colours[one]
         along = np.clip((pixels - colours[one]) @ line / (line @ line), 0.0, 1.0)
         apart = np.square(pixels - colours[one] - along[:, None] * line).sum(axis=1)
-        better = apart < best
+        better = apart < best - ROUNDING
         best[better] = apart[better]
         shares[better] = 0.0
         shares[better, one], shares[better, other] = 1.0 - along[better], along[better]
@@ -180,6 +221,13 @@ def _nearest(colour: Colour, others: Sequence[Colour]) -> int | None:
 
 def _distance(one: Colour, other: Colour) -> float:
     return float(np.linalg.norm(np.subtract(one, other)))
+
+
+def _looked_at(mask: Image.Image) -> npt.NDArray[np.int16]:
+    """A mask's pixels at the size at which its colours are counted, shape (H, W, 3)."""
+    small = mask.copy()
+    small.thumbnail((LONGEST_LOOKED_AT_PX, LONGEST_LOOKED_AT_PX), Image.Resampling.NEAREST)
+    return np.asarray(small, dtype=np.int16)
 
 
 def _at_most(mask: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -85,9 +85,47 @@ def test_a_region_on_one_side_alone_is_named() -> None:
         region_colours(halves("red", "black"), halves("black", "#123456"))
 
     assert str(caught.value) == (
-        "content_mask has the region red (#ff0000), style_mask has not: give both masks the same colours; "
+        "content_mask has the region red (#ff0000), style_mask has not; "
         "style_mask has the region #123456, content_mask has not: give both masks the same colours"
     )
+
+
+def test_no_region_is_shared_by_two() -> None:
+    """Of two blues, either of which could stand for the other mask's only one, the farther is alone."""
+    with pytest.raises(OptionsError, match=r"content_mask has the region #000078, style_mask has not"):
+        region_colours(stripes(("white", "blue", "#000078", "red")), stripes(("white", "blue", "red")))
+
+
+def test_a_region_that_is_too_small_is_told_from_none() -> None:
+    """With its share and the least that counts."""
+    speck = halves("black", "white", (500, 500))
+    ImageDraw.Draw(speck).rectangle((0, 0, 19, 19), fill="red")
+
+    with pytest.raises(OptionsError, match=r"style_mask has it on 0\.0016 of its area alone, which counts from 0\.002 on"):
+        region_colours(stripes(("black", "white", "red")), speck)
+
+
+@pytest.mark.parametrize("colours", [("black", "#808080", "white"), ("red", "#ff8000", "yellow")])
+@pytest.mark.parametrize("change", [lambda mask: mask, as_jpeg, lambda mask: mask.filter(ImageFilter.GaussianBlur(2))])
+def test_an_area_filled_with_a_colour_between_two_others_is_a_region(change, colours: tuple[str, ...]) -> None:
+    """With hard and soft edges; its middle is wholly of it."""
+    mask = change(stripes(colours))
+    found = palette(mask, "mask")
+
+    assert len(found) == 3
+    middle = maps_of(mask, found, mask.size)[0, :, 20, 30]
+    assert middle.max() > 0.9
+    assert found[int(middle.argmax())] not in ((0, 0, 0), (255, 255, 255), (255, 0, 0), (255, 255, 0))
+
+
+@pytest.mark.parametrize("soft_px", [0.5, 2, 20, 80])
+def test_an_edge_however_soft_is_no_region(soft_px: float) -> None:
+    """From the grey of a scaled edge to a gradient over most of the picture."""
+    mask = halves("black", "white", (512, 384)).filter(ImageFilter.GaussianBlur(soft_px))
+
+    assert sorted(palette(mask, "mask"))[0] == (0, 0, 0)
+    assert len(palette(mask, "mask")) == 2
+    assert len(palette(mask.resize((301, 217), Image.Resampling.BOX), "mask")) == 2
 
 
 def test_one_mask_alone_is_refused() -> None:
@@ -113,3 +151,11 @@ def test_white_is_covered() -> None:
         assert light.shape == (1, 1, size[1], size[0])
         assert light[..., : size[0] // 2 - 8].eq(1.0).all()
         assert light[..., size[0] // 2 + 8 :].eq(0.0).all()
+
+
+def test_white_is_covered_up_to_its_edge() -> None:
+    """Shrunk eight times, and saved as a JPEG: one pixel is between, no wave of grey in the white."""
+    light = coverage(as_jpeg(halves("white", "black", (1000, 400))), (125, 50))[0, 0]
+
+    assert light[:, :61].eq(1.0).all()
+    assert light[:, 64:].eq(0.0).all()
