@@ -101,7 +101,9 @@ def test_a_region_that_is_too_small_is_told_from_none() -> None:
     speck = halves("black", "white", (500, 500))
     ImageDraw.Draw(speck).rectangle((0, 0, 19, 19), fill="red")
 
-    with pytest.raises(OptionsError, match=r"style_mask has it on 0\.0016 of its area alone, which counts from 0\.002 on"):
+    with pytest.raises(
+        OptionsError, match=r"style_mask has it on 0\.0016 of its area alone, which counts from 0\.002 on"
+    ):
         region_colours(stripes(("black", "white", "red")), speck)
 
 
