@@ -18,7 +18,7 @@ from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
-from nst_core.machine.memory import check_fits
+from nst_core.machine.memory import LUMINANCE_PLANES, REGION_PLANES, check_fits
 from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
@@ -222,7 +222,7 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
             )
         if count(request.regions) != count(first.regions):
             raise ShapeError("a batch takes pairs of equally many regions")
-        if request.options.model_copy(update={"seed": first.options.seed}) != first.options:
+        if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
     return first.options
 
@@ -236,9 +236,10 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
+    planes = max(map(_planes, requests))
     if free != 0:
-        check_fits(width, height, backbone, free)
-    plan = make_room(width, height, len(requests), backbone, free)
+        check_fits(width, height, backbone, free, planes)
+    plan = make_room(width, height, len(requests), backbone, free, planes)
     scene = _scene(requests, backbone)
     initial = as_batch([_initial(request).to(backbone.device) for request in requests])
     if torch.equal(initial, scene.contents):
@@ -280,6 +281,13 @@ def _stylize(
         _result(outcome, losses, before, target, seconds, options)
         for outcome, losses, before, target in zip(outcomes, initial_losses.values(), coarse, targets, strict=True)
     ]
+
+
+def _planes(request: StylizeRequest) -> int:
+    """Numbers per pixel that a pair has beside its pictures."""
+    regions = 0 if request.regions is None else count(request.regions)
+    of_canvas = LUMINANCE_PLANES if request.options.colors == "luminance" else 0
+    return REGION_PLANES * regions + of_canvas + (request.protected is not None)
 
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:

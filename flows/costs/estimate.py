@@ -12,7 +12,7 @@ from typing import Any
 from flows import storage
 from flows.costs.rates import Measured, Place, measured_here, settling, size_class
 from flows.costs.words import in_words
-from flows.records import PairSpec
+from flows.records import FURTHER_STYLES, PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
@@ -96,15 +96,18 @@ def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: 
     if known is None or place is None:
         return Estimate(len(pairs), largest, None, 0, refused)
     totals = [0.0, 0.0, 0.0]
-    encoded: set[tuple[str, int]] = set()
+    encoded: set[tuple[object, ...]] = set()
     costs: dict[object, list[float]] = {}
     for pair, sizes in jobs:
-        alike = (id(pair.options), sizes)  # rows without options of their own share one object
+        # Rows without options of their own share one object.
+        alike = (id(pair.options), sizes, "init_image" in pair.others)
         if alike not in costs:
-            costs[alike] = _seconds(pair.options, sizes, known, place)
-        style = pair.style, max(sizes[-1])
-        first = _style_seconds(sizes[-1], known, place) if style not in encoded else 0.0
-        encoded.add(style)
+            costs[alike] = _seconds(pair, sizes, known, place)
+        style = (*_styles(pair), max(sizes[-1]))
+        first = len(_styles(pair)) * _style_seconds(sizes[-1], known, place)
+        if pair.options.colors == "style":
+            first = 0.0 if style in encoded else first
+            encoded.add(style)
         totals = [total + one + first for total, one in zip(totals, costs[alike], strict=True)]
     at_once = max(1, min(known.workers, len(pairs)))
     beside = statistics.median(known.beside) if known.beside else 0.0
@@ -150,13 +153,19 @@ def _refusals(jobs: Iterable[tuple[PairSpec, tuple[Size, Size, Size]]], place: P
             yield pair.row, said[sizes[0]]
 
 
-def _seconds(options: StylizeOptions, sizes: tuple[Size, Size, Size], known: Measured, place: Place) -> list[float]:
+def _styles(pair: PairSpec) -> tuple[str, ...]:
+    """The pictures of its style; one that takes a content's colours is encoded for that content alone."""
+    return pair.style, *(pair.others[column] for column in FURTHER_STYLES if column in pair.others)
+
+
+def _seconds(pair: PairSpec, sizes: tuple[Size, Size, Size], known: Measured, place: Place) -> list[float]:
     """Of one pair on one worker: at least, likely, at most."""
+    options = pair.options
     told = known.settled.get(settling(options))
     settles = (min(told), max(told)) if told else None
     seconds = []
     for number, size in enumerate(sizes):
-        expected = expected_evaluations(*size, options, settles)
+        expected = expected_evaluations(*size, options, settles, from_picture="init_image" in pair.others)
         low, high = expected.full
         full = (low, (low * high) ** 0.5, high)[number]
         work = work_of(*size, options, full, expected.coarse, place, place.free)

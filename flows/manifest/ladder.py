@@ -71,6 +71,8 @@ def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
             said = ", ".join(f"{key}={value}" for key, value in settings.items())
             raise OptionsError(f"--vary {said}: {name + ': ' if name else ''}{reason}") from error
         rungs.append(Rung(_id_of(settings), settings))
+    if len({rung.pair_id for rung in rungs}) < len(rungs):  # as of 1e-2 and 1e+2, or where they were cut
+        return [Rung(f"{place}_{rung.pair_id}", rung.settings) for place, rung in enumerate(rungs, start=1)]
     return rungs
 
 

@@ -88,9 +88,14 @@ class _Writer:
         """A row of the manifest, of which the results table has another."""
         told = [*cells, *[""] * (len(self._fields) - self._width)]
         asked = [self._asked(field, cell, row) for field, cell in zip(self._fields, told, strict=True)]
+        if "init" in self._fields and self._has(asked, "init_image") and not self._has(told, "init"):
+            asked[self._fields.index("init")] = ""  # the run's, which does not hold where there is a picture
         # What a cell was refused for, such as a NUL, would have the whole file refused.
         safe = map(in_csv, asked) if row["status"] == "rejected" else asked
         self._line([*safe, *(cell_of(row[name]) for name in WHY)])
+
+    def _has(self, cells: Sequence[str], field: str) -> bool:
+        return field in self._fields and bool(cells[self._fields.index(field)].strip(" "))
 
     def data(self) -> bytes:
         """All that was written."""

@@ -46,6 +46,12 @@ GIVEN_COPIES = 3
 CONTENT_TARGET = 8
 """fp32 features per pixel that the pastiche is held to, of relu4_2; of shallower content layers they are more."""
 
+REGION_PLANES = 3
+"""Numbers per pixel of a region's map: as it is given, and as it is scaled for every layer."""
+
+LUMINANCE_PLANES = 8
+"""Numbers per pixel where luminance alone changes: the contents' chroma, their grey, and how far it may go."""
+
 MADE_AT_ONCE = 1 << 24
 """Coordinates that L-BFGS works on in one piece; see `nst_core.optimizers.bands`."""
 
@@ -142,8 +148,16 @@ class Prediction:
         )
 
 
-def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> Prediction:
-    """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken."""
+def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:
+    """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        plan: by which they are made.
+        backbone: that they are stylized with.
+        planes: numbers per pixel that a pair has beside its pictures, such as maps of regions.
+    """
     size = 4 if backbone.precision == "fp32" else 2
     work = (ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)) + LIBRARY
     pixels = width * height
@@ -152,7 +166,7 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) ->
     history = plan.history * (1 if plan.half_history else 2)
     in_one_piece = PIECES_OF_POINT if 3 * pixels <= MADE_AT_ONCE else 0
     optimizer = 12 * plan.pairs * pixels * (history + POINT_COPIES + in_one_piece)
-    pictures = plan.pairs * pixels * (12 * (GIVEN_COPIES + ON_THE_WAY) + 4 * CONTENT_TARGET)
+    pictures = plan.pairs * pixels * (12 * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + planes))
     indices = 0
     if backbone.device.startswith("cuda"):
         indices = (INDICES_OF_BLOCK if plan.recompute else INDICES) * plan.pairs * at_once
@@ -166,12 +180,14 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing) ->
     return Prediction(base_bytes(backbone), *(round(pieces * part) for part in (maps, pictures, optimizer)))
 
 
-def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> int:
+def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> int:
     """Peak memory of stylizing a batch of pastiches of a size, in bytes, weights and libraries included."""
-    return predicted(width, height, plan, backbone).total
+    return predicted(width, height, plan, backbone, planes).total
 
 
-def plan_memory(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:
+def plan_memory(
+    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, planes: int = 0
+) -> MemoryPlan:
     """The fastest plan for a batch that fits what is free, or the smallest there is where none does.
 
     Args:
@@ -180,16 +196,17 @@ def plan_memory(width: int, height: int, pairs: int, backbone: Computing, free: 
         pairs: in the batch.
         backbone: that they are stylized with.
         free: bytes of memory to plan with; None asks the device.
+        planes: see `predicted`.
     """
     budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
     plans = _plans(width, height, pairs)
-    fits = (plan for plan in plans if predicted_bytes(width, height, plan, backbone) <= budget)
+    fits = (plan for plan in plans if predicted_bytes(width, height, plan, backbone, planes) <= budget)
     plan = next(fits, plans[-1])
     keeping = dataclasses.replace(plan, keep_freed=True)
-    return keeping if predicted_bytes(width, height, keeping, backbone) <= budget else plan
+    return keeping if predicted_bytes(width, height, keeping, backbone, planes) <= budget else plan
 
 
-def check_fits(width: int, height: int, backbone: Computing, free: int | None = None) -> None:
+def check_fits(width: int, height: int, backbone: Computing, free: int | None = None, planes: int = 0) -> None:
     """Refuse a pastiche that not even the smallest plan has room for, before anything of it is computed.
 
     Args:
@@ -197,17 +214,18 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
         height: in pixels.
         backbone: that it would be stylized with.
         free: bytes of memory; None asks the device.
+        planes: see `predicted`.
 
     Raises:
         OutOfMemory: with what it would take, what there is, and the size that there is room for.
     """
     there = (available_bytes(backbone.device) if free is None else free) + base_bytes(backbone)
-    needed = predicted(width, height, _plans(width, height, 1)[-1], backbone)
+    needed = predicted(width, height, _plans(width, height, 1)[-1], backbone, planes)
     if needed.total <= there:
         return
     long_edge = max(width, height)
     sizes = range(1, long_edge)
-    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone))
+    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone, planes))
     advice = f"lower size_px to {fitting}" if fitting else "free some memory"
     raise OutOfMemory(
         f"a pastiche of {width} x {height} px takes at least {needed}, and {backbone.device} has "
@@ -215,10 +233,10 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
     )
 
 
-def _smallest(width: int, height: int, scale: float, backbone: Computing) -> int:
+def _smallest(width: int, height: int, scale: float, backbone: Computing, planes: int) -> int:
     """Bytes that the smallest plan takes at a share of a size."""
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone)
+    return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone, planes)
 
 
 def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:

@@ -60,11 +60,13 @@ def prepare_process(device: str, threads: int | None = None) -> None:
         torch.backends.cudnn.benchmark = True
 
 
-def make_room(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:
+def make_room(
+    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, planes: int = 0
+) -> MemoryPlan:
     """The memory plan of a batch, see `nst_core.machine.memory.plan_memory`, and the process set up for it."""
     if width * height * pairs >= LARGE_PIXELS:
         keep_freed_memory(keep=False)  # what was left behind by what came before would count as taken
-    plan = plan_memory(width, height, pairs, backbone, free)
+    plan = plan_memory(width, height, pairs, backbone, free, planes)
     keep_freed_memory(keep=plan.keep_freed)
     return plan
 

@@ -41,7 +41,12 @@ class Evaluations:
 
 
 def expected_evaluations(
-    width: int, height: int, options: StylizeOptions, settles: tuple[int, int] | None = None
+    width: int,
+    height: int,
+    options: StylizeOptions,
+    settles: tuple[int, int] | None = None,
+    *,
+    from_picture: bool = False,
 ) -> Evaluations:
     """What options let expect of a pastiche of a size.
 
@@ -50,8 +55,9 @@ def expected_evaluations(
         height: in pixels.
         options: resolved.
         settles: evaluations after which such pairs ended by themselves, at least and at most; None takes those known.
+        from_picture: whether it starts from a picture of its own, whose large strokes are laid down.
     """
-    number = level_count(width, height, options.levels)
+    number = level_count(width, height, 1 if from_picture and options.levels is None else options.levels)
     most = steps_at(width, height, options) + 1
     low, high = settles or SETTLES[options.quality]
     full = (min(most, low), min(most, high)) if options.plateau_tolerance else (most, most)

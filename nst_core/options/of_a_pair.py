@@ -5,6 +5,7 @@ A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs 
 """
 
 import hashlib
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -211,7 +212,11 @@ class StylizeOptions(BaseModel):
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
         """These options with some replaced. What was left to the recipe stays left to the (perhaps new) recipe."""
-        return StylizeOptions.model_validate(self.model_dump(exclude_unset=True) | dict(changes))
+        kept = self.model_dump(exclude_unset=True)
+        for one, other in itertools.permutations(("strength", "style_weight")):
+            if one in changes and other not in changes:
+                kept.pop(other, None)  # two ways to say the same
+        return StylizeOptions.model_validate(kept | dict(changes))
 
     def digest(self) -> str:
         """16 hex digits that are equal just when the resolved options are equal."""

@@ -9,7 +9,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
 from nst_core.guides import ContentGuides, StyleSource, blend_shares, request_of, style_of
 from nst_core.options import StylizeOptions
-from nst_core.scene.masks import region_colours
+from nst_core.scene.masks import RegionColours, region_colours
 from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
 
@@ -65,6 +65,14 @@ def test_half_and_half_lies_between_both(backbone: Backbone, recipe: str) -> Non
 
     for layer, target in blend.target.items():
         torch.testing.assert_close(target, (alone[0].target[layer] + alone[1].target[layer]) / 2)
+
+
+def test_a_region_of_the_style_that_is_lost_on_the_way_is_refused(backbone: Backbone) -> None:
+    """By its colour and the size at which nothing of it is left: there would be no style to take."""
+    colours = RegionColours(((0, 0, 0), (0, 255, 0)), ((0, 0, 0), (0, 255, 0)))
+
+    with pytest.raises(OptionsError, match=r"region green \(#00ff00\) nothing is left at the style's 48 x 32 px"):
+        style_of(StyleSource((noise(2),), half()), SIZE, make(), backbone, colours)
 
 
 def test_shares_of_a_blend() -> None:

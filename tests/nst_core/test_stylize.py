@@ -16,7 +16,8 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
-from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY
+from nst_core.losses.regions import Regions
+from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY, base_bytes, plan_memory, predicted_bytes
 from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
@@ -217,6 +218,13 @@ def test_unequal_sizes_are_refused(pairs: Pairs, size: tuple[int, int]) -> None:
         stylize([pairs.request(1), pairs.request(2, size=size)], pairs.backbone)
 
 
+def test_options_that_mean_the_same_are_a_batch(pairs: Pairs) -> None:
+    """However they were said: a strength of a half is the usual weight, and quality adds nothing to what is given."""
+    plain, dialled = pairs.request(1, steps=1), pairs.request(2, steps=1, strength=0.5, quality="best")
+
+    assert len(pairs.stylize(plain, dialled)) == 2
+
+
 @pytest.mark.parametrize("changes", [{"steps": 11}, {"style_weight": 31}, {"init": "noise"}, {"optimizer": "adam"}])
 def test_unequal_options_are_refused(pairs: Pairs, changes: dict[str, Any]) -> None:
     """Pairs with unequal options, the seed apart, are no batch."""
@@ -318,6 +326,26 @@ def test_more_than_the_memory_holds(pairs: Pairs, task: str, image: Tensor, size
         TASKS[task](pairs, vast)
 
     assert all(part in str(caught.value) for part in (size, "cpu", "lower size_px"))
+
+
+@pytest.mark.parametrize(
+    ("options", "guides"),
+    [
+        ({"colors": "luminance"}, {}),
+        ({}, {"regions": Regions(torch.ones(1, 8, 28, 32))}),
+        ({}, {"protected": torch.zeros(1, 1, 28, 32)}),
+    ],
+)
+def test_room_is_asked_for_all_of_a_pair(pairs: Pairs, options: dict[str, Any], guides: dict[str, Any]) -> None:
+    """Where the pictures alone would just fit, one with maps, or with luminance alone, is refused beforehand."""
+    plain = pairs.request()
+    network, height, width = pairs.backbone, *plain.content.shape[2:]
+    smallest = plan_memory(width, height, 1, network, 0)
+    free = predicted_bytes(width, height, smallest, network) - base_bytes(network)
+
+    stylize([plain], network, free=free)
+    with pytest.raises(OutOfMemory, match="takes at least"):
+        stylize([dataclasses.replace(plain, options=make(**options), **guides)], network, free=free)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -3,6 +3,7 @@
 from io import BytesIO
 from typing import Any
 
+from nst_core.images.files.credits import TAGS
 from nst_core.images.reading.reduction import check_memory
 from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
 
@@ -35,7 +36,7 @@ def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int)
         if not (low >= 0 and high <= 1):
             found = f"floating point numbers from {low:g} to {high:g}, any of which may be white"
             raise refused(name, "unsupported_mode", DEPTH, found, CONVERT)
-        tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, _PROFILE) if tag in page.tags}
+        tags = {tag: page.tags[tag].value for tag in (_ORIENTATION, _PROFILE, *TAGS.values()) if tag in page.tags}
         extra = page.extrasamples
         photometric = page.photometric
     if _PROFILE not in tags:
@@ -48,8 +49,15 @@ def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int)
         planarconfig="contig" if values.ndim == 3 else None,
         extrasamples=extra or None,
         iccprofile=tags.get(_PROFILE),
-        extratags=[(_ORIENTATION, 3, 1, tags[_ORIENTATION], True)] if _ORIENTATION in tags else [],
+        extratags=[
+            *([(_ORIENTATION, 3, 1, tags[_ORIENTATION], True)] if _ORIENTATION in tags else []),
+            *((tag, 2, 0, text, True) for tag in TAGS.values() if (text := _encoded(tags.get(tag)))),
+        ],
         metadata=None,
         software=False,
     )
     return whole.getvalue()
+
+
+def _encoded(text: Any) -> bytes:
+    return text.encode() if isinstance(text, str) else text if isinstance(text, bytes) else b""

@@ -12,7 +12,7 @@ from flows.costs.rates import FILE, MOST_KEPT, Measured, keep_measured, measured
 from flows.costs.spent import Spent
 from flows.costs.words import by_style_in_words, costs_in_words
 from flows.environment import user_folder
-from flows.records import LossSample
+from flows.records import LossSample, PairSpec
 from nst_core.machine.work import style_work, work_of
 from nst_core.options import StylizeOptions
 
@@ -73,6 +73,23 @@ def test_pairs_of_one_style_encode_it_once() -> None:
     seconds = [estimate(pairs, SIZES, "vgg19").seconds[1] for pairs in (alike, apart)]  # type: ignore[union-attr, index]  # there is one
 
     assert seconds[1] - seconds[0] == pytest.approx(9 * 2.0 * 256 * 192 / 1e6)
+
+
+def test_every_picture_of_a_style_is_encoded() -> None:
+    """Three of a blend; and one that takes its content's colours for each of its pairs."""
+    keep_measured(measured())
+    one, unit = [pair_spec(options=fixed(20))], 2.0 * 256 * 192 / 1e6
+
+    def likely(pairs: list[PairSpec]) -> float:
+        found = estimate(pairs, SIZES, "vgg19")
+        assert found is not None
+        assert found.seconds is not None
+        return found.seconds[1]
+
+    blend = [pair_spec(options=fixed(20), others={"style_2": "/in/b.png", "style_3": "/in/c.png"})]
+    assert likely(blend) - likely(one) == pytest.approx(2 * unit)
+    alike = [[pair_spec(row, options=fixed(20, colors=colors)) for row in (2, 3)] for colors in ("style", "match")]
+    assert likely(alike[1]) - likely(alike[0]) == pytest.approx(unit)
 
 
 def test_workers_share_the_pairs() -> None:

@@ -50,6 +50,14 @@ def test_every_combination_is_a_rung() -> None:
     assert [rung.pair_id for rung in rungs][:2] == ["strength-0.2_colors-style", "strength-0.2_colors-match"]
 
 
+@pytest.mark.parametrize("varied", ["content_weight=1e-2,1e+2", f"loss_threshold={10**99}1,{10**99}2"])
+def test_ids_tell_rungs_apart(varied: str) -> None:
+    """Also where the values differ in what an id cannot have, or beyond its length."""
+    one, other = rungs_of(parse_varied([varied]), {})
+
+    assert one.pair_id != other.pair_id
+
+
 @pytest.mark.parametrize(
     ("varied", "base", "reason"),
     [

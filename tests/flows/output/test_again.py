@@ -98,6 +98,18 @@ def test_what_the_run_said_of_all_rows_is_said_by_each(tmp_path: Path) -> None:
     assert read(rows_again(made.address).data).pairs[0].options.steps == 9
 
 
+def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
+    """The run's `init` is for the rows that have none: the manifest of a row with one is valid again."""
+    text = "id,content,style,init_image\ncat,a.png,b.png,\ndog,a.png,b.png,old.png\nowl,c.png,b.png,\n"
+    made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS.overridden({"init": "noise"}))
+    for pair in made.manifest.pairs:
+        made.failed(pair.pair_id)
+    again = rows_again(made.address).data
+
+    assert [row["init"] for row in cells(again)] == ["noise", "", "noise"]
+    assert read(again).rejected == ()
+
+
 def test_size_is_not_said_twice(tmp_path: Path) -> None:
     """A manifest that calls the option `size` keeps its column."""
     text = "content,style,size\na.png,b.png,\nc.png,d.png,32\ncat.png,x.png,\n"

@@ -115,3 +115,24 @@ def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.Monkey
         read_input(address, str(storage.identity(address)))
     monkeypatch.undo()
     assert read_input(address, str(storage.identity(address))).picture.size == (64, 48)
+
+
+def test_a_start_has_no_white_behind_its_transparent_parts(tmp_path: Path) -> None:
+    """Where the pastiche is to be transparent; its own colours go on there, as the content's do."""
+    for name in ("content.png", "start.png"):
+        picture = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
+        picture.paste((200, 30, 30, 255), (0, 0, 32, 48))
+        picture.save(tmp_path / name)
+    addresses = {name: str(tmp_path / name) for name in ("content.png", "start.png")}
+    found = {}
+    for alpha in ("keep", "white"):
+        spec = pair_spec(
+            content=addresses["content.png"],
+            style=addresses["content.png"],
+            options={"alpha": alpha, "size_px": 64},
+            others={"init_image": addresses["start.png"]},
+        )
+        found[alpha] = load_pair(planned(spec)).others["init_image"].picture.getpixel((60, 40))
+
+    assert found["keep"] == pytest.approx((200, 30, 30), abs=2)
+    assert found["white"] == (255, 255, 255)

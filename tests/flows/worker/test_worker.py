@@ -529,6 +529,19 @@ def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Jo
     assert image_of(held, job).tobytes() != original.tobytes()
 
 
+def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A white product on a transparent ground, as programs export it, is the mask of the product."""
+    cat, mask = photo("cat.png", 64, 48), Image.new("RGBA", (64, 48), (255, 255, 255, 0))
+    mask.paste((255, 255, 255, 255), (0, 0, 32, 48))
+    mask.save(tmp_path / "mask.png")
+    mask.getchannel("A").save(tmp_path / "grey.png")
+    others = [{"protect": str(tmp_path / name)} for name in ("mask.png", "grey.png")]
+
+    cut, grey = (done(pair_spec(2, cat, waves, options=SMALL | SHALLOW, others=one), job) for one in others)
+
+    assert image_of(cut, job).tobytes() == image_of(grey, job).tobytes()
+
+
 def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
     """For good, with the colours named."""
     for name, colour in (("a.png", "red"), ("b.png", "blue")):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from icc import (
@@ -34,6 +35,7 @@ import nst_core
 from nst_core.errors import BadImage
 from nst_core.images import MAX_BYTES, decode_image, resize
 from nst_core.images.colour.srgb import split_alpha, to_srgb
+from nst_core.images.files.credits import Credits
 
 Pixels = NDArray[Any]
 Bytes = NDArray[np.uint8]
@@ -958,6 +960,15 @@ def test_float_tiff(channels: int, kind: str) -> None:
 
     assert np.abs(np.asarray(result.picture) - 255 * values[..., :3]).max() <= 0.51 + 255 * (kind == "<f2") / 2048
     assert result.notes == ("floating point numbers without a colour profile taken as sRGB, white at 1",)
+
+
+def test_credits_of_a_float_tiff() -> None:
+    """They are carried on as those of any other file."""
+    buffer = BytesIO()
+    tags = [(tag, 2, 0, text.encode(), True) for tag, text in ((270, "A pier"), (315, "José"), (33432, "© 1999"))]
+    tifffile.imwrite(buffer, np.full((32, 32, 3), 0.5, "<f4"), photometric="rgb", extratags=tags, metadata=None)
+
+    assert decode_image(buffer.getvalue(), "a.tif").origin.credit == Credits("José", "© 1999", "A pier")
 
 
 @pytest.mark.parametrize("value", [1.01, -0.01, float("nan"), float("inf")])

@@ -146,6 +146,17 @@ def test_where_nothing_fits_memory_is_to_be_freed(backbone: Backbone) -> None:
         check_fits(64, 64, backbone, -1_500_000_000)
 
 
+def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
+    """Four bytes a pixel for each plane: eight regions of a poster are refused, or planned smaller, where they must."""
+    plan = plan_memory(8192, 6144, 1, backbone, 24 * GB)
+    bytes_of = [predicted_bytes(8192, 6144, plan, backbone, planes) for planes in (0, 24)]
+
+    assert bytes_of[1] - bytes_of[0] == 24 * 4 * 8192 * 6144
+    check_fits(8192, 6144, backbone, bytes_of[0])
+    with pytest.raises(OutOfMemory, match="lower size_px to"):
+        check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), 240)
+
+
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
     """A square pastiche of 3000 px is planned within 16 GB on a CPU in fp32."""
     plan = plan_memory(3000, 3000, 1, backbone, free=14 * GB)

@@ -32,6 +32,12 @@ def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> N
     assert [one.full[1] for one in found] == [220, 220, 26, 21]
 
 
+def test_a_picture_to_start_from_has_no_coarse_levels() -> None:
+    """Unless levels are asked for."""
+    assert expected_evaluations(2048, 1536, resolved(size_px=2048), from_picture=True).coarse == ()
+    assert len(expected_evaluations(2048, 1536, resolved(size_px=2048, levels=3), from_picture=True).coarse) == 2
+
+
 @pytest.mark.parametrize(("precision", "exact"), [("bf16", 2.0), ("fp32", 1.0)])
 def test_work_is_evaluations_and_exact_passes(backbone: Backbone, precision: str, exact: float) -> None:
     """Target and losses of the file; with a coarse level its start, and the level's own targets and evaluations."""

@@ -428,6 +428,16 @@ def test_strength_and_style_weight_must_agree() -> None:
     assert make(strength=0.5, style_weight=30.0).style_weight == 30.0
 
 
+def test_a_row_s_word_for_the_style_replaces_the_run_s() -> None:
+    """Whichever of the two either used; what else the run said stays."""
+    dialled, weighed = make(strength=0.7, steps=9), make(style_weight=10.0, steps=9)
+
+    assert dialled.overridden({"style_weight": 10.0}).digest() == weighed.digest()
+    assert weighed.overridden({"strength": 0.7}).digest() == dialled.digest()
+    with pytest.raises(ValidationError, match="give one of the two"):
+        dialled.overridden({"style_weight": 10.0, "strength": 0.2})
+
+
 @pytest.mark.parametrize(
     ("quality", "steps", "tolerance"), [("draft", 40, 0.05), ("standard", 300, 0.015), ("best", 600, 0.002)]
 )
