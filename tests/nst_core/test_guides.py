@@ -72,7 +72,7 @@ def test_a_region_of_the_style_that_is_lost_on_the_way_is_refused(backbone: Back
     colours = RegionColours(((0, 0, 0), (0, 255, 0)), ((0, 0, 0), (0, 255, 0)))
 
     with pytest.raises(OptionsError, match=r"region green \(#00ff00\) nothing is left at the style's 48 x 32 px"):
-        style_of(StyleSource((noise(2),), half()), SIZE, make(), backbone, colours)
+        style_of(StyleSource((noise(2),), Image.new("RGB", SIZE)), SIZE, make(), backbone, colours)
 
 
 def test_shares_of_a_blend() -> None:
