@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nst_core.backbones.backbone import Backbone
-from tests.benchmarks.pairs import BULK, SpreadPair, save_pair
+from tests.benchmarks.pairs import BULK, save_pair
 from tests.benchmarks.peer_commands import PASTICHE
 from tests.benchmarks.processes import Finished, run_timed
 from tests.benchmarks.report import Report, Row, add_json_option
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the loop, score it, run ours to the same losses, score that."""
     arguments = _arguments(argv)
     report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
-    chosen = evenly(BULK, arguments.pairs or len(BULK))
+    chosen = BULK[: arguments.pairs]
     if len(chosen) < len(BULK):
         report.note(
             f"ONLY {len(chosen)} OF {len(BULK)} PAIRS WERE RUN, by both tools. The ratio is theirs; "
@@ -74,7 +74,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=500, help="of pastiche")
-    parser.add_argument("--pairs", type=int, metavar="K", help="only K of the 24 pairs, spread evenly")
+    parser.add_argument("--pairs", type=int, metavar="K", help="only the first K of the 24 pairs")
     parser.add_argument("--max-steps", type=int, default=5000, help="of ours, per pair")
     parser.add_argument("--option", action="append", default=[], metavar="--NAME=VALUE", help="passed on to nst run")
     parser.add_argument(
@@ -87,11 +87,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add_json_option(parser)
     return parser.parse_args(argv)
-
-
-def evenly(pairs: Sequence[SpreadPair], count: int) -> list[SpreadPair]:
-    """So many of the pairs, as far apart as can be."""
-    return [pairs[place * len(pairs) // count] for place in range(count)]
 
 
 def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: argparse.Namespace) -> Row:

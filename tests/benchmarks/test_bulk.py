@@ -1,21 +1,12 @@
-"""Which pairs are run, and what the manifest asks for."""
+"""What the manifest asks for."""
 
 import csv
 from pathlib import Path
 
 import pytest
 
-from tests.benchmarks.bulk import SAFETY, Named, evenly, write_manifest
-from tests.benchmarks.pairs import BULK
+from tests.benchmarks.bulk import SAFETY, Named, write_manifest
 from tests.benchmarks.scoring import Pair
-
-
-def test_a_part_of_the_pairs_varies_in_content_and_style() -> None:
-    """Four pairs have four contents and four styles; all of them are all of them."""
-    four = evenly(BULK, 4)
-
-    assert len({one.content for one in four}) == len({one.style for one in four}) == 4
-    assert evenly(BULK, len(BULK)) == list(BULK)
 
 
 def test_every_row_has_its_own_threshold(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from tests.benchmarks.pictures import sample
 
 
 def test_no_pair_is_twice_in_the_spread() -> None:
-    """At least a dozen pairs, all different; 24 of them in bulk."""
+    """At least a dozen pairs, all different; 24 of them in bulk, of which the first are those, of every kind."""
     assert len(set(PAIRS)) == len(PAIRS) >= 12
     assert len(set(BULK)) == len(BULK) == 24
+    assert BULK[: len(PAIRS)] == PAIRS
 
 
 @pytest.mark.parametrize("name", sorted({name for pair in BULK for name in (pair.content, pair.style)}))
