@@ -59,6 +59,8 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
     """
+    if device.startswith("cuda"):
+        decoding.side_by_side(LOADERS)
     decoding.get_ready()  # while the engine is loaded
     with storage.guarded(job.output, job.writable):
         _stylize_pairs(_Work(job, device, report), pairs)

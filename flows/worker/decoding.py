@@ -1,6 +1,7 @@
 """A picture that was handed in, decoded where it can hold or kill nobody: in a process beside this one."""
 
 import atexit
+import functools
 import queue
 import signal
 from collections.abc import Iterator
@@ -21,11 +22,27 @@ AS_IT_IS = WantedPicture()
 
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
+
+def _one_more() -> Decoder:
+    decoder = Decoder()
+    atexit.register(decoder.end)  # where this process is killed instead, the other one finds its questions at an end
+    return decoder
+
+
 _ready: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 _spare: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 for _decoders in (_ready, _spare):
-    _decoders.put(_decoder := Decoder())
-    atexit.register(_decoder.end)  # where this process is killed instead, the other one finds its questions at an end
+    _decoders.put(_one_more())
+
+
+@functools.cache
+def side_by_side(processes: int) -> None:
+    """From now on let so many pictures be decoded at once, each process started when those before it are busy.
+
+    For a GPU, which takes pictures faster than one process decodes them, and leaves the cores free to do it.
+    """
+    for _ in range(processes - 1):
+        _ready.put(_one_more())
 
 
 def get_ready() -> None:

@@ -25,6 +25,7 @@ from nst_core.images import decode_image, resize
 
 SLOW = odd.bmp_of_runs(6_000_000)
 """Some seconds of Python."""
+PHOTOGRAPH = odd.stills()["PNG"]
 AS_IT_IS = WantedPicture()
 
 
@@ -295,6 +296,22 @@ def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPa
     assert ends == ["first", "quick", "slow"]
     for made in decoders:
         made.end()
+
+
+def test_for_a_gpu_pictures_are_decoded_side_by_side(own: Decoder) -> None:
+    """As many as are let, without waiting for one another; a process is there for each that was needed, no more."""
+    decoding.side_by_side.__wrapped__(3)
+    loading = [threading.Thread(target=decoding.decode, args=(PHOTOGRAPH, name)) for name in "ab"]
+    for thread in loading:
+        thread.start()
+    for thread in loading:
+        thread.join()
+    made = [decoding._ready.get_nowait() for _ in range(3)]
+
+    assert own in made
+    assert sum(one._process is not None for one in made) == 2
+    for one in made:
+        one.end()
 
 
 PARENT = """
