@@ -1,5 +1,7 @@
 """A finished pastiche in floats -> the values that its file will hold, and what a reader of the file sees of them."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +9,9 @@ from flows.worker.inputs import LoadedPair
 from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
+
+SAME_SHAPE = 0.05
+"""Up to this part of its width or height a picture may be squeezed without a word: sizes are whole numbers."""
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:
@@ -31,6 +36,20 @@ def seen(levels: Levels, loaded: LoadedPair) -> Floats:
     """The sRGB pixels, in [0, 1], that a reader of the file sees."""
     file = file_of(loaded)
     return file.srgb(as_read(levels, file))
+
+
+def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """What was brought to the content's shape although it has another one."""
+    width, height = loaded.size
+    apart = {
+        column: one.picture.size
+        for column, one in loaded.others.items()
+        if abs(math.log(one.picture.width * height / (one.picture.height * width))) > SAME_SHAPE
+    }
+    return tuple(
+        f"{column}: of another shape than the content, squeezed from {size[0]} x {size[1]} to {width} x {height}"
+        for column, size in apart.items()
+    )
 
 
 def notes_of(loaded: LoadedPair) -> tuple[str, ...]:

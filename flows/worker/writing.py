@@ -11,7 +11,7 @@ from flows.output.ledger import Ledger
 from flows.records import PairRecord, utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
-from flows.worker.finishing import file_of, notes_of
+from flows.worker.finishing import file_of, notes_of, shape_notes
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -93,6 +93,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
             *_notes("content", content),
             *_notes("style", style.first),
             *(note for column, one in others.items() for note in _notes(column, one)),
+            *shape_notes(stylized.loaded),
             *notes_of(stylized.loaded),
             *_size_notes(width, height, options),
         ),

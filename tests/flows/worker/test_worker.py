@@ -537,9 +537,25 @@ def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: 
     mask.getchannel("A").save(tmp_path / "grey.png")
     others = [{"protect": str(tmp_path / name)} for name in ("mask.png", "grey.png")]
 
-    cut, grey = (done(pair_spec(2, cat, waves, options=SMALL | SHALLOW, others=one), job) for one in others)
+    cut, grey = (
+        done(pair_spec(row, cat, waves, options=SMALL | SHALLOW, others=one), job) for row, one in enumerate(others)
+    )
 
+    assert cut.output != grey.output
     assert image_of(cut, job).tobytes() == image_of(grey, job).tobytes()
+
+
+def test_what_is_of_another_shape_is_told(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A mask that is brought to the content's shape is squeezed; a mere other size is no matter."""
+    cat = photo("cat.png", 64, 48)
+    for name, size in (("large.png", (640, 481)), ("square.png", (48, 48))):
+        Image.new("L", size, 0).save(tmp_path / name)
+    notes = [
+        done(pair_spec(row, cat, waves, options=SMALL | SHALLOW, others={"protect": str(tmp_path / name)}), job).notes
+        for row, name in enumerate(("large.png", "square.png"))
+    ]
+
+    assert notes == [(), ("protect: of another shape than the content, squeezed from 48 x 48 to 64 x 48",)]
 
 
 def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
