@@ -92,8 +92,8 @@ def test_a_region_on_one_side_alone_is_named() -> None:
 
 def test_no_region_is_shared_by_two() -> None:
     """Of two blues, either of which could stand for the other mask's only one, the farther is alone."""
-    with pytest.raises(OptionsError, match=r"content_mask has the region #000078, style_mask has not"):
-        region_colours(stripes(("white", "blue", "#000078", "red")), stripes(("white", "blue", "red")))
+    with pytest.raises(OptionsError, match=r"content_mask has the region #000096, style_mask has not"):
+        region_colours(stripes(("white", "blue", "#000096", "red")), stripes(("white", "blue", "red")))
 
 
 def test_a_region_that_is_too_small_is_told_from_none() -> None:
@@ -155,9 +155,17 @@ def test_white_is_covered() -> None:
         assert light[..., size[0] // 2 + 8 :].eq(0.0).all()
 
 
-def test_white_is_covered_up_to_its_edge() -> None:
-    """Shrunk eight times, and saved as a JPEG: one pixel is between, no wave of grey in the white."""
-    light = coverage(as_jpeg(halves("white", "black", (1000, 400))), (125, 50))[0, 0]
+@pytest.mark.parametrize("size", [(125, 50), (333, 133)])
+def test_white_is_covered_up_to_its_edge(size: tuple[int, int]) -> None:
+    """Shrunk, and saved as a JPEG: a pixel or two are between, no wave of grey is in the white."""
+    light = coverage(as_jpeg(halves("white", "black", (500, 200))), size)[0, 0]
 
-    assert light[:, :61].eq(1.0).all()
-    assert light[:, 64:].eq(0.0).all()
+    assert light[:, : size[0] // 2 - 1].eq(1.0).all()
+    assert light[:, size[0] // 2 + 2 :].eq(0.0).all()
+
+
+def test_nearly_white_is_white() -> None:
+    """As JPEG leaves it; so is black black."""
+    levels = [float(coverage(Image.new("RGB", (4, 4), (one, one, one)), (4, 4)).mean()) for one in (252, 3, 127)]
+
+    assert levels == [1.0, 0.0, pytest.approx(0.5, abs=0.01)]
