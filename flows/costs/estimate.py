@@ -198,6 +198,7 @@ def local_size(address: str) -> Size | None:
 
     from nst_core.images.files.formats import FORMATS
 
+    Image.MAX_IMAGE_PIXELS = None  # only the header is read
     try:
         with Image.open(address, formats=FORMATS) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8) and image.format != "TIFF"

@@ -78,7 +78,7 @@ def csv_of(rows: Rows) -> bytes:
     """Rows of Python as a CSV.
 
     Raises:
-        ManifestError: if these are no rows.
+        ManifestError: if these are no rows, or a text has what is no letter.
     """
     if isinstance(rows, Frame):
         titles = list(map(str, rows.columns))
@@ -97,7 +97,13 @@ def csv_of(rows: Rows) -> bytes:
     for line in lines:
         cells = map(cell_of, line)
         writer.writerow([in_full(cell, os.getcwd()) if index in pictures else cell for index, cell in enumerate(cells)])
-    return buffer.getvalue().encode()
+    try:
+        return buffer.getvalue().encode()
+    except UnicodeEncodeError as error:
+        number, found = error.object.count("\n", 0, error.start) + 1, error.object[error.start]
+        raise ManifestError(
+            f"line {number}: expected texts, found {found!a} in one, as in the name of a file that is not UTF-8: rename it"
+        ) from error
 
 
 def in_full(cell: str, folder: str) -> str:

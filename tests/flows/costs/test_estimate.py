@@ -204,6 +204,17 @@ def test_sizes_are_those_that_are_shown(tmp_path: Path, turned: int, size: tuple
     assert [local_size(one) for one in (str(tmp_path / "b.jpg"), str(tmp_path / "c.jpg"), "s3://b/a.jpg")] == [None] * 3
 
 
+def test_a_picture_of_any_size_is_measured_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Pillow's own limit neither warns of it nor hides its size."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    Image.new("1", (60, 50)).save(tmp_path / "large.png")
+
+    assert local_size(str(tmp_path / "large.png")) == (60, 50)
+    assert list(recwarn) == []
+
+
 # ---- Rates in the cache
 
 

@@ -101,3 +101,11 @@ def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ManifestError, match="standard-input: expected at most 10 bytes, found more"):
         load_manifest("-", StylizeOptions(), Limits(max_manifest_bytes=10))
     given.standard_input.cache_clear()
+
+
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """As the system gives that of a file which another program has named in Latin-1; with its line."""
+    name = os.fsdecode(b"caf\xe9.jpg")
+
+    with pytest.raises(ManifestError, match=r"line 3: expected texts, found '\\udce9' in one.*rename it"):
+        csv_of([{"content": "a.jpg", "style": "s.jpg"}, {"content": name, "style": "s.jpg"}])
