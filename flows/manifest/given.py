@@ -102,7 +102,7 @@ def csv_of(rows: Rows) -> bytes:
     except UnicodeEncodeError as error:
         number, found = error.object.count("\n", 0, error.start) + 1, error.object[error.start]
         raise ManifestError(
-            f"line {number}: expected texts, found {found!a} in one, as in the name of a file that is not UTF-8: rename it"
+            f"line {number}: expected texts, found {found!a} in one, as in a file's name that is not UTF-8: rename it"
         ) from error
 
 
