@@ -30,6 +30,9 @@ NstError (nst_core.errors)
 
 from nst_core.errors import NstError
 
+EXIT_OF_LOST_DEVICE = 71
+"""Exit code of a worker process whose GPU raised errors alone; what has no outcome is done by another one."""
+
 
 class ManifestError(NstError):
     """The manifest as a whole cannot be used."""
