@@ -49,7 +49,7 @@ def local_means(settings: RunSettings) -> Means:
     """Every GPU of this machine once, or its CPU as often as the settings say.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if the machine has no such device, or a GPU no such precision.
     """
     hardware = local_hardware()
     devices = hardware.devices(settings.device)
@@ -57,7 +57,7 @@ def local_means(settings: RunSettings) -> Means:
     # Processes that share the cores; one alone leaves it to torch.
     shared = len(devices) > 1 and devices[0] == "cpu"
     threads = max(1, usable_cpus() // len(devices)) if shared else None
-    return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)
+    return Means(devices, names_of(devices), hardware.precision(settings.precision, *devices), threads)
 
 
 def process_pool(devices: tuple[str, ...], begun: int = 0) -> Pool:
