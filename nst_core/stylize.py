@@ -271,6 +271,7 @@ def _stylize(
         confirm=saved_loss,
         history=plan.history,
         history_dtype=history_dtype(plan),
+        few_shapes=backbone.device.startswith("cuda"),
     )
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]

@@ -3,6 +3,8 @@
 import ctypes
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -75,7 +77,33 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
+
+
+_shapes: set[tuple[int, ...]] = set()
+"""Of the batches that this process has begun to optimise."""
+
+
+def comes_again(shape: tuple[int, ...]) -> bool:
+    """Whether a batch of a shape, (N, 3, H, W), was begun before in this process."""
+    came_before = shape in _shapes
+    _shapes.add(shape)
+    return came_before
+
+
+@contextmanager
+def plans_tried_out(*, wanted: bool) -> Iterator[None]:
+    """Whether cuDNN tries its ways to do each convolution of a new shape, up to ten, and remembers the fastest.
+
+    That takes up to ten passes: much for targets and measured losses, which take a shape once or twice, and a tenth of
+    an optimisation, which takes it some hundred times. Contents of many sizes make shapes that never come back, so it
+    is for those that do; cuDNN's own choice, by rules, is good enough for the others.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def make_room(width: int, height: int, pairs: int, backbone: Computing, free: int | None = None) -> MemoryPlan:

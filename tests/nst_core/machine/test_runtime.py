@@ -1,5 +1,6 @@
 """runtime: devices, precision and threads."""
 
+import contextlib
 import platform
 import resource
 import subprocess
@@ -136,6 +137,18 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
     assert torch.get_num_threads() == 1
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
+
+
+def test_plans_are_tried_out_for_shapes_that_come_again() -> None:
+    """A shape is new once; whatever happens meanwhile, cuDNN's own choice holds elsewhere."""
+    shape = (4, 3, 517, 523)
+    assert [runtime.comes_again(shape) for _ in range(3)] == [False, True, True]
+    assert not runtime.comes_again((3, *shape[1:]))
+
+    with contextlib.suppress(ValueError), runtime.plans_tried_out(wanted=True):
+        assert torch.backends.cudnn.benchmark
+        raise ValueError
+    assert not torch.backends.cudnn.benchmark
 
 
 def test_prepare_process_leaves_threads_alone(restored_settings: None) -> None:
