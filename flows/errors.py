@@ -7,6 +7,7 @@ NstError (nst_core.errors)
 ├── LimitsError       the operator's limits file cannot be used
 ├── ClusterError      the Ray cluster cannot be used
 ├── HardwareUnknown   torch could not be asked what this machine has
+├── DeviceUnusable    a GPU is full, taken or broken, so that no work begins there
 ├── WorkerDied        a worker process was killed or crashed in the middle of a call
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
 ├── PoolStopped       the run is being interrupted: what has no outcome stays pending
@@ -29,6 +30,9 @@ NstError (nst_core.errors)
 """
 
 from nst_core.errors import NstError
+
+EXIT_OF_LOST_DEVICE = 71
+"""Exit code of a worker process whose GPU raised errors alone; what has no outcome is done by another one."""
 
 
 class ManifestError(NstError):
@@ -67,6 +71,13 @@ class HardwareUnknown(NstError):
     """torch could not be asked what this machine has."""
 
     kind = "hardware"
+
+
+class DeviceUnusable(NstError):
+    """A device on which no work can begin, as it is full, taken by another process or broken. No row's fault."""
+
+    kind = "device"
+    retryable = True
 
 
 class ServiceError(NstError):

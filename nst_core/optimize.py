@@ -1,12 +1,13 @@
 """The one loop for every optimizer and objective, and when it stops.
 
 What is optimised is what is saved: losses are those of what the canvas shows, whatever the coordinates.
-Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more.
+Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more. On a GPU, where
+every size of a batch that is new has its price, some leave late, and are worked on in vain until then.
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -17,6 +18,7 @@ from torch import Tensor
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.machine.memory import HISTORY
+from nst_core.machine.runtime import comes_again, plans_tried_out
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import (
     Coordinates,
@@ -117,10 +119,12 @@ class _Batch:
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
         self.unit: Tensor | None = None
+        self.shape_repeats = comes_again(tuple(start.shape))
 
     def advance(self) -> LossTerms:
         """One evaluation of every pastiche, and a step of the optimizer."""
-        terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
+        with plans_tried_out(wanted=self.shape_repeats):
+            terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
         torch.where(improved[:, None], self.optimizer.point, self.best, out=self.best)
@@ -141,6 +145,7 @@ class _Batch:
         self.optimizer.keep(index)
         self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
+        self.shape_repeats = comes_again((len(rows), *self.canvas.contents.shape[1:]))
 
 
 def optimize(
@@ -154,6 +159,7 @@ def optimize(
     level: int = 0,
     history: int = HISTORY,
     history_dtype: torch.dtype = torch.float32,
+    few_shapes: bool = False,
 ) -> list[Outcome]:
     """Minimise the loss of every pastiche of a batch.
 
@@ -168,6 +174,7 @@ def optimize(
         level: for the reports alone.
         history: pairs that L-BFGS keeps.
         history_dtype: what it keeps them as.
+        few_shapes: whether the batch shrinks to a half, a quarter, ... alone, as is best on a GPU.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
@@ -177,33 +184,45 @@ def optimize(
     progress = [_Progress(pair) for pair in range(start.shape[0])]
     del start  # which of a large picture is a part of all memory that nobody needs from here on
     outcomes: dict[int, Outcome] = {}
-    while progress:
+    while going := [row for row, one in enumerate(progress) if one.pair not in outcomes]:
+        progress = _fewer(batch, progress, going, few_shapes=few_shapes)
         terms = batch.advance()
         # The one place where the host waits for a device, after all the work of this step has been handed out.
         losses, steps = terms.values(), batch.optimizer.steps.tolist()
-        for one, seen in zip(progress, losses, strict=True):
-            _note(one, seen)
+        at_work = {row: one for row, one in enumerate(progress) if one.pair not in outcomes}
+        for row, one in at_work.items():
+            _note(one, losses[row])
         seconds = time.monotonic() - began
         if on_step is not None:
-            _report(on_step, level, progress, losses, steps, seconds, batch)
-        reasons = [
-            _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
-            for row, one in enumerate(progress)
-        ]
-        for row, (one, reason) in enumerate(zip(progress, reasons, strict=True)):
+            _report(on_step, level, at_work, losses, steps, seconds, batch)
+        for row, one in at_work.items():
+            reason = _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
             if reason is not None:
                 best = one.best or losses[row]
                 outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
-        progress = _going_on(batch, progress, reasons)
     return [outcomes[pair] for pair in sorted(outcomes)]
 
 
-def _going_on(batch: _Batch, progress: list[_Progress], reasons: Sequence[StopReason | None]) -> list[_Progress]:
-    """Those that have no reason to stop; the batch goes on with them alone."""
-    rows = [row for row, reason in enumerate(reasons) if reason is None]
-    if len(rows) < len(progress):
-        batch.keep(rows)
+def _fewer(batch: _Batch, progress: list[_Progress], going: list[int], *, few_shapes: bool) -> list[_Progress]:
+    """The batch goes on with the rows that have not stopped, and with as many others as its next size has room for."""
+    size = _halved(len(progress), len(going)) if few_shapes else len(going)
+    if size == len(progress):
+        return progress
+    stopped = [row for row in range(len(progress)) if row not in going]
+    rows = sorted([*going, *stopped][:size])
+    batch.keep(rows)
     return [progress[row] for row in rows]
+
+
+def _halved(size: int, least: int) -> int:
+    """The smallest of a size, its half, its quarter, ..., that is not below another one of at least 1.
+
+    >>> _halved(12, 7), _halved(12, 6), _halved(12, 2), _halved(7, 1)
+    (12, 6, 2, 1)
+    """
+    while size > 1 and (size + 1) // 2 >= least:
+        size = (size + 1) // 2
+    return size
 
 
 def _choose_optimizer(start: Tensor, options: StylizeOptions, remembered: _Remembered) -> tuple[Coordinates, Optimizer]:
@@ -245,13 +264,13 @@ def _note(one: _Progress, losses: LossValues) -> None:
 def _report(
     on_step: OnStep,
     level: int,
-    progress: list[_Progress],
+    at_work: Mapping[int, _Progress],
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
     batch: _Batch,
 ) -> None:
-    for row, one in enumerate(progress):
+    for row, one in at_work.items():
         look = partial(batch.pastiche, row)
         on_step(StepReport(one.pair, level, steps[row], one.evaluations, losses[row], seconds, look))
 

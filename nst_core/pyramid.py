@@ -101,6 +101,7 @@ def _optimized(
         level=scene.level,
         history=plan.history,
         history_dtype=history_dtype(plan),
+        few_shapes=backbone.device.startswith("cuda"),
     )
 
 

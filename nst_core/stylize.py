@@ -18,6 +18,7 @@ from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
+from nst_core.machine.faults import is_out_of_memory
 from nst_core.machine.memory import LUMINANCE_PLANES, REGION_PLANES, check_fits
 from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
@@ -200,14 +201,11 @@ def _within_memory(what: str, device: str, work: Callable[[], Result]) -> Result
     """What some work returns; the many ways to run out of memory become `OutOfMemory`."""
     try:
         return work()
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        reason = str(error)
-    except RuntimeError as error:
-        # The CPU's allocator, cuBLAS and cuDNN raise plain RuntimeErrors.
-        if not any(sign in str(error) for sign in ("can't allocate memory", "ALLOC_FAILED")):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
         reason = str(error)
-    # Outside of the except blocks: the caught exception holds the tensors of the failed call alive.
+    # Outside of the except block: the caught exception holds the tensors of the failed call alive.
     first_line = reason.partition("\n")[0] or "out of memory"
     raise OutOfMemory(f"not enough memory on {device} for {what}: lower size_px ({first_line})")
 
@@ -274,6 +272,7 @@ def _stylize(
         confirm=saved_loss,
         history=plan.history,
         history_dtype=history_dtype(plan),
+        few_shapes=backbone.device.startswith("cuda"),
     )
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]

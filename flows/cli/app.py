@@ -20,6 +20,7 @@ from flows import storage
 from flows.cli.options import THEMES
 from flows.errors import (
     ClusterError,
+    DeviceUnusable,
     HardwareUnknown,
     LimitsError,
     ManifestError,
@@ -94,7 +95,7 @@ class ExitCode(IntEnum):
     SOME_FAILED = 3
     """Finished; some rows failed or were rejected."""
     NOTHING_DONE = 4
-    """Nothing could be done: credentials, storage, weights."""
+    """Nothing could be done: credentials, storage, weights, devices."""
     INTERRUPTED = 75
     """Run again to go on."""
 
@@ -108,7 +109,7 @@ def exit_codes() -> Iterator[None]:
         _fail(error, ExitCode.INTERRUPTED)
     except (ManifestError, OutputError, OptionsError, LimitsError, NotAllowed, RequestRefused) as error:
         _fail(error, ExitCode.UNUSABLE)
-    except (StorageError, WeightsError, ServiceError, ClusterError, HardwareUnknown) as error:
+    except (StorageError, WeightsError, ServiceError, ClusterError, HardwareUnknown, DeviceUnusable) as error:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)

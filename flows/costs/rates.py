@@ -53,6 +53,7 @@ class Measured(BaseModel):
     """What runs of one machine, on one kind of device, measured.
 
     Attributes:
+        gpu: its model, or those of a run with several; empty for the CPU, and where an earlier version has not kept it.
         workers: at work at once, in the latest run.
         rates: by size class: seconds of a worker per unit of work, the latest last.
         settled: by what `settling` says: evaluations after which pairs ended by themselves.
@@ -64,6 +65,7 @@ class Measured(BaseModel):
     device: Literal["cpu", "cuda"]
     precision: PrecisionName
     backbone: str
+    gpu: str = ""
     workers: int
     rates: dict[int, tuple[float, ...]] = {}
     settled: dict[str, tuple[int, ...]] = {}
@@ -113,8 +115,8 @@ def keep_measured(new: Measured) -> None:
         _write([one.model_dump(mode="json") for one in (*others, known)])
 
 
-def _kind(one: Measured) -> tuple[str, str, str]:
-    return one.device, one.precision, one.backbone
+def _kind(one: Measured) -> tuple[str, str, str, str]:
+    return one.device, one.gpu, one.precision, one.backbone
 
 
 def _write(kept: Iterable[dict[str, object]]) -> None:

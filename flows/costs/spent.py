@@ -33,10 +33,12 @@ class Spent:
     _encoded: set[tuple[str, int]] = field(default_factory=set)
     _seconds: float = 0.0
     _backbone: str = ""
+    _gpus: set[str] = field(default_factory=set)
 
     def add(self, record: PairRecord) -> None:
         """Take a pair in."""
         self._seconds, self._backbone = self._seconds + record.seconds, record.backbone
+        self._gpus |= {gpu_of(record.device)} - {""}
         self._learn(record)
         name = printable(storage.name_of(record.style))
         before = self._by_style.get(name, StyleCosts())
@@ -75,6 +77,7 @@ class Spent:
                 device="cuda" if self.on_gpus else "cpu",
                 precision=precision,
                 backbone=self._backbone,
+                gpu=", ".join(sorted(self._gpus)),
                 workers=workers,
                 rates={size: tuple(found) for size, found in self._rates.items()},
                 settled={kind: tuple(found) for kind, found in self._settled.items()},
@@ -96,6 +99,15 @@ class Spent:
             self._encoded.add(style)
             work += style_work(*size, place)
         self._rates.setdefault(size_class(*size), []).append(round(record.seconds / work, 6))
+
+
+def gpu_of(device: str) -> str:
+    """The model of a GPU, in what `nst_core.machine.hardware.describe_device` says of it; empty for the CPU.
+
+    >>> gpu_of("cuda:1 (NVIDIA H200)"), gpu_of("cpu")
+    ('NVIDIA H200', '')
+    """
+    return device.partition(" (")[2].removesuffix(")")
 
 
 def evaluations_of(record: PairRecord) -> tuple[int, ...]:

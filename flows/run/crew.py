@@ -4,16 +4,17 @@ One thread hands the batches out, others carry them out: `next_batch`, `carry_ou
 starts those, such as a task of Prefect's per batch.
 """
 
+import dataclasses
 import logging
 from dataclasses import dataclass, field
 
-from flows.errors import CredentialsExpired, PoolStopped
+from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped
 from flows.records import AttemptRecord, Batch, PairRecord
 from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
-from flows.worker.messages import Hear, LeftPending, Message
+from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
 from nst_core.options.of_a_pair import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
@@ -70,22 +71,16 @@ class Crew:
     def carry_out(self, name: str) -> Tally:
         """Do the pairs of a batch on the worker that was taken for it; a pair that fails does not stop the others.
 
+        Where the worker's device cannot be used, another worker does them, once it is idle.
+
         Raises:
             CredentialsExpired, WeightsError, ClusterError: which would fail every other pair too, so that all workers
                 are stopped.
+            DeviceUnusable: of the last worker.
         """
-        batch, worker = self._at[name]
-        tally = Tally(len(batch.pairs))
-
-        def on_message(message: Message) -> None:
-            self.hear(worker.name, message)
-            tally.succeeded += isinstance(message, PairRecord)
-            tally.failed += isinstance(message, AttemptRecord)
-            if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
-                raise CredentialsExpired(message.error)
-
+        tally = Tally(len(self._at[name][0].pairs))
         try:
-            carry_out(batch, self.run.job, worker, on_message, self._patience_with(batch))
+            self._carry_out(name, tally)
         except PoolStopped:  # the run is ending and says so
             logger.debug("%s: interrupted", name)
         except Exception as error:
@@ -93,6 +88,32 @@ class Crew:
             self.pool.stop()
             raise
         return tally
+
+    def _carry_out(self, name: str, tally: Tally) -> None:
+        batch, worker = self._at[name]
+        left = {pair.spec.pair_id: pair for pair in batch.pairs}
+
+        def on_message(message: Message) -> None:
+            self.hear(worker.name, message)
+            if not isinstance(message, ChunkStarted | StepTaken):
+                left.pop(message.pair_id, None)
+            tally.succeeded += isinstance(message, PairRecord)
+            tally.failed += isinstance(message, AttemptRecord)
+            if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
+                raise CredentialsExpired(message.error)
+
+        try:
+            carry_out(batch, self.run.job, worker, on_message, self._patience_with(batch))
+        except DeviceUnusable as error:
+            if not self.pool.strike_off(worker):
+                raise
+            logger.warning("the run goes on without %s: %s", worker.name, error)
+        else:
+            return
+        other = self.pool.take()
+        other.style = worker.style
+        self._at[name] = dataclasses.replace(batch, pairs=tuple(left.values())), other
+        self._carry_out(name, tally)
 
     def _patience_with(self, batch: Batch) -> Patience:
         """Of a poster a single evaluation, or the encoding of its style, may take longer than all of another pair."""

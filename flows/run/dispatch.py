@@ -84,6 +84,7 @@ def carry_out(
 
     Raises:
         WeightsError: which is no pair's fault and ends the run.
+        DeviceUnusable: if the worker is of no use any more; pairs without an outcome are another one's.
         ClusterError: if there is no worker any more, which ends the run too.
         PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
     """

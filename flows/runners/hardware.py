@@ -5,6 +5,8 @@ In the process of the flow torch would take half a gigabyte and two seconds, for
 
 import functools
 import json
+import logging
+import os
 import subprocess
 import threading
 
@@ -12,11 +14,13 @@ from flows import interpreter
 from flows.errors import HardwareUnknown
 from nst_core.machine.hardware import Hardware, hardware_without_torch
 
+logger = logging.getLogger(__name__)
+
 _QUESTION = """
 import json
 from nst_core.machine.runtime import hardware_here
 found = hardware_here()
-print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16)}))
+print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16), "left_out": found.left_out}))
 """
 
 _asking, _answering = threading.Lock(), threading.Lock()
@@ -64,4 +68,23 @@ def _answer() -> Hardware:
         last_line = (complaint.strip().splitlines() or ["no reason given"])[-1]
         raise HardwareUnknown(f"torch cannot be started (exit code {process.returncode}): {last_line}")
     found = json.loads(printed)
-    return Hardware(tuple(found["gpus"]), frozenset(found["with_bf16"]))
+    hardware = Hardware(tuple(found["gpus"]), frozenset(found["with_bf16"]), tuple(found["left_out"]))
+    warn_of_idle(hardware)
+    return hardware
+
+
+@functools.cache
+def warn_of_idle(hardware: Hardware) -> None:
+    """Say once which GPUs of this machine stay idle, and why."""
+    for sentence in hardware.left_out:
+        logger.warning("%s", sentence)
+    if hardware.left_out and not hardware.gpus:
+        logger.warning("no GPU is left: device auto is the CPU")
+    slices = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.startswith("MIG-")]
+    if len(hardware.gpus) < len(slices):
+        logger.warning(
+            "CUDA_VISIBLE_DEVICES names %d slices of GPUs (MIG), of which CUDA gives a process %d: the others stay "
+            "idle. Start a run or a Ray worker for each slice, with that one alone in CUDA_VISIBLE_DEVICES",
+            len(slices),
+            len(hardware.gpus),
+        )

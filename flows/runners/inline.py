@@ -3,6 +3,7 @@
 import threading
 from collections import deque
 
+from flows.runners.hardware import warn_of_idle
 from flows.runners.pool import Link, Pool
 from flows.runners.runner import Means, Runner
 from flows.runners.said import Call, Hear, answer
@@ -28,6 +29,7 @@ def inline_means(settings: RunSettings) -> Means:
     from nst_core.machine.runtime import hardware_here  # torch, which only the runs that are done here need
 
     hardware = hardware_here()
+    warn_of_idle(hardware)
     device = hardware.devices(settings.device)[0]
     return Means((device,), (device,), hardware.precision(settings.precision, device))
 

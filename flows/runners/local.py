@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Pipe
 
 from flows import interpreter, stub
-from flows.errors import WorkerDied
+from flows.errors import EXIT_OF_LOST_DEVICE, WorkerDied
 from flows.runners.hardware import local_hardware
 from flows.runners.line import Line
 from flows.runners.pool import Link, Pool
@@ -49,7 +49,7 @@ def local_means(settings: RunSettings) -> Means:
     """Every GPU of this machine once, or its CPU as often as the settings say.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if the machine has no such device, or a GPU no such precision.
     """
     hardware = local_hardware()
     devices = hardware.devices(settings.device)
@@ -57,7 +57,7 @@ def local_means(settings: RunSettings) -> Means:
     # Processes that share the cores; one alone leaves it to torch.
     shared = len(devices) > 1 and devices[0] == "cpu"
     threads = max(1, usable_cpus() // len(devices)) if shared else None
-    return Means(devices, names_of(devices), hardware.precision(settings.precision, devices[0]), threads)
+    return Means(devices, names_of(devices), hardware.precision(settings.precision, *devices), threads)
 
 
 def process_pool(devices: tuple[str, ...], begun: int = 0) -> Pool:
@@ -129,6 +129,8 @@ def _end_of(process: "subprocess.Popen[bytes]") -> str:
     code = process.poll()
     if code is None:
         return "let go of its line in the middle of its work"
+    if code == EXIT_OF_LOST_DEVICE:
+        return "ended itself, as its GPU answered with errors alone; the log has the first of them"
     if code >= 0:
         return f"ended by itself in the middle of its work, with exit code {code}"
     if code == -signal.SIGKILL:

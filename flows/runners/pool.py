@@ -148,8 +148,19 @@ class Pool:
     def give_back(self, worker: Worker) -> None:
         """Let others have a worker that was taken; called by any thread."""
         with self._changed:
-            self._idle.append(worker)
+            if worker in self._workers:
+                self._idle.append(worker)
             self._changed.notify_all()
+
+    def strike_off(self, worker: Worker) -> bool:
+        """Never lend a worker again that was taken, as its device is of no use; whether there are others."""
+        with self._changed:
+            self._workers.remove(worker)
+            link, worker.link = worker.link, None
+            has_others = bool(self._workers)
+        if link is not None:
+            link.kill()
+        return has_others
 
     def styles(self) -> list[str | None]:
         """What each worker did last, or is at."""

@@ -58,6 +58,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
 
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
+        DeviceUnusable: which is no pair's fault either, before the first of them has begun.
     """
     if device.startswith("cuda"):
         decoding.side_by_side(LOADERS)

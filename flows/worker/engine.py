@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from PIL import Image
 
+from flows.errors import DeviceUnusable
 from flows.worker.inputs import STYLES_KEPT, Input, LoadedPair, StyleInputs
 from flows.worker.job import Job
 from flows.worker.weights import weights_here
@@ -33,6 +34,7 @@ def backbone_of(job: Job, device: str) -> Backbone:
 
     Raises:
         WeightsError: if the weights file is not the run's.
+        DeviceUnusable: if no work can begin there.
     """
     return _backbone(_weights(job), device, job.precision, job.threads)
 
@@ -106,8 +108,15 @@ def _weights(job: Job) -> WeightsFile:
 
 @functools.lru_cache(maxsize=1)
 def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threads: int | None) -> Backbone:
-    prepare_process(device, threads)
-    return load_backbone(weights, device, precision)
+    try:
+        prepare_process(device, threads)
+        return load_backbone(weights, device, precision)
+    except (RuntimeError, MemoryError, AssertionError) as error:  # the last one of a torch that was built without CUDA
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DeviceUnusable(
+            f"{device} cannot be used: {reason}. Another process may have it or its memory, as nvidia-smi tells, or it "
+            "is broken: wait for that one's end, or name another with --device"
+        ) from error
 
 
 @functools.lru_cache(maxsize=STYLES_KEPT)

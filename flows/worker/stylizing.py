@@ -13,6 +13,7 @@ from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
+from flows.worker.lost_device import ending_with
 from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
@@ -55,6 +56,10 @@ def stylize_chunk(
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
+        with ending_with(device):
+            return tried(pairs)
+
+    def tried(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
         check_fits(*size, backbone)  # before the style is encoded, which of a poster takes minutes
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
@@ -135,10 +140,11 @@ def _measured(
     """A pair's pastiche as its file will hold it, and the losses of that."""
     began = time.monotonic()
     try:
-        levels = levels_of(to_array(result.pastiche), loaded)
-        pixels = from_array(seen(levels, loaded))
-        losses = measure(pixels, request, backbone, result.content)
-        apart = distances(pixels, request, backbone, losses)
+        with ending_with(backbone.device):
+            levels = levels_of(to_array(result.pastiche), loaded)
+            pixels = from_array(seen(levels, loaded))
+            losses = measure(pixels, request, backbone, result.content)
+            apart = distances(pixels, request, backbone, losses)
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
     timelines = turn.timelines

@@ -142,10 +142,9 @@ class PerceptualLoss:
         self.layers = layers_of(options)
         assert options.style_layer_weights is not None, "options must be resolved"
         self.layer_weights = dict(zip(options.style_layers, options.style_layer_weights, strict=True))
-        self.content_magnitudes = {
-            layer: _mean_square(target).clamp_min(SMALLEST_MAGNITUDE) for layer, target in content.items()
-        }
+        self.content_scales = {layer: self._content_scale(target) for layer, target in content.items()}
         self.style_distances = {layer: self.comparison.distance_from(target) for layer, target in style.items()}
+        self._style_scales: dict[tuple[str, int], Tensor] = {}
 
     def __call__(self, pastiche: Tensor) -> LossTerms:
         """Losses of pastiches in [0, 1], shape (N, 3, H, W), from one pass through the network; autograd may follow."""
@@ -156,7 +155,7 @@ class PerceptualLoss:
 
     def of_contents(self, contents: Tensor, matrices: StyleTarget) -> LossTerms:
         """Losses of pastiches that are the contents, whose own style's matrices are known already: no pass at all."""
-        nothing = {layer: torch.zeros_like(magnitude) for layer, magnitude in self.content_magnitudes.items()}
+        nothing = {layer: torch.zeros_like(scale) for layer, scale in self.content_scales.items()}
         return self._terms(nothing, self._style_distances(matrices), contents)
 
     @torch.no_grad()
@@ -209,7 +208,7 @@ class PerceptualLoss:
     def _terms(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor], pastiche: Tensor) -> LossTerms:
         """From the distances of the layers, shapes (N,) and (N, R)."""
         places = Places(pastiche, self.regions)
-        content_terms = [self._content_scale(layer) * content[layer] for layer in self.content]
+        content_terms = [scale * content[layer] for layer, scale in self.content_scales.items()]
         style_terms = [(self._style_scale(layer, places) * style[layer]).sum(dim=1) for layer in self.style]
         content_loss, style_loss = torch.stack(content_terms).sum(dim=0), torch.stack(style_terms).sum(dim=0)
         tv = total_variation(pastiche)
@@ -240,20 +239,26 @@ class PerceptualLoss:
 
     def _content_gradient(self, layer: str, own: Tensor, target: Tensor) -> Tensor:
         """D total / d features: of scale * mean((F - P)^2)."""
-        factor = _weighted(self.options.content_weight, self._content_scale(layer)) * 2.0
+        factor = _weighted(self.options.content_weight, self.content_scales[layer]) * 2.0
         factor = factor / self.content[layer][0].numel()
         return own.sub(target).mul_(factor.view(-1, 1, 1, 1)).to(own.dtype)
 
-    def _content_scale(self, layer: str) -> Tensor:
-        magnitude, (channels, height, width) = self.content_magnitudes[layer], self.content[layer].shape[1:]
+    def _content_scale(self, target: Tensor) -> Tensor:
+        magnitude, (channels, height, width) = _mean_square(target).clamp_min(SMALLEST_MAGNITUDE), target.shape[1:]
         scale = self.recipe.content_scale(channels, height * width, magnitude)
         return scale * torch.ones_like(magnitude)
 
     def _style_scale(self, layer: str, places: Places) -> Tensor:
-        """Factor of each region's distance, shape (N, R)."""
+        """Factor of each region's distance, shape (N, R); worked out once for pastiches of a size."""
+        size = layer, places.positions(layer)
+        if size not in self._style_scales:
+            self._style_scales[size] = self._new_style_scale(*size)
+        return self._style_scales[size]
+
+    def _new_style_scale(self, layer: str, positions: int) -> Tensor:
         magnitude = self.style_distances[layer].magnitude.clamp_min(SMALLEST_MAGNITUDE)
         channels = self.scheduled.convolutions[layer.replace("relu", "conv")].weight.shape[0]
-        scale = self.recipe.style_scale(channels, places.positions(layer), magnitude)
+        scale = self.recipe.style_scale(channels, positions, magnitude)
         shares = torch.ones_like(magnitude) if self.regions is None else self.regions.shares
         return self.layer_weights[layer] * scale * shares
 

@@ -5,4 +5,5 @@ allowance   the CPUs and the memory that this process may use
 memory      what a batch takes, and what is planned with what is free
 work        how much there is to compute, in evaluations
 runtime     threads, devices and memory of this process
+faults      errors of a device, and what they mean
 """

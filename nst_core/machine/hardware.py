@@ -22,10 +22,12 @@ class Hardware:
     Attributes:
         gpus: `cuda:0`, `cuda:1`, ...
         with_bf16: the devices, the CPU among them, that multiply bf16 faster than fp32.
+        left_out: GPUs that torch sees and cannot use, each in a sentence that says why.
     """
 
     gpus: tuple[str, ...]
     with_bf16: frozenset[str]
+    left_out: tuple[str, ...] = ()
 
     def devices(self, wanted: str) -> tuple[str, ...]:
         """The devices that a wish means: `auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:1` that one.
@@ -41,19 +43,25 @@ class Hardware:
             return self.gpus
         if wanted in self.gpus:
             return (wanted,)
-        raise OptionsError(f"no device {wanted!r} on this machine; it has {', '.join(('cpu', *self.gpus))}")
+        there = ", ".join(("cpu", *self.gpus))
+        raise OptionsError("; ".join((f"no device {wanted!r} on this machine; it has {there}", *self.left_out)))
 
-    def precision(self, wanted: str, device: str) -> PrecisionName:
-        """`auto` is bf16 where the hardware multiplies it natively, else fp32.
+    def precision(self, wanted: str, *devices: str) -> PrecisionName:
+        """One for all devices of a run: `auto` is bf16 where each of them multiplies it natively, else fp32.
 
         Raises:
-            OptionsError: if the wish is none of auto, bf16, fp32.
+            OptionsError: if the wish is none of auto, bf16, fp32, or bf16 of a GPU that has none.
         """
-        if wanted == "bf16" or (wanted == "auto" and device in self.with_bf16):
-            return "bf16"
-        if wanted in ("auto", "fp32"):
-            return "fp32"
-        raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
+        if wanted not in ("auto", "bf16", "fp32"):
+            raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
+        without = [device for device in devices if device not in self.with_bf16]
+        gpus = [device for device in without if device.startswith("cuda")]
+        if wanted == "bf16" and gpus:  # a CPU without is slower, and does it
+            raise OptionsError(
+                f"precision bf16: {', '.join(gpus)} cannot multiply bf16, as GPUs from Ampere on do: take auto or "
+                "fp32, or other devices"
+            )
+        return "bf16" if wanted == "bf16" or (wanted == "auto" and not without) else "fp32"
 
 
 GPU_FILES = ("dev/nvidiactl", "dev/nvidia0", "dev/nvgpu", "dev/kfd", "dev/dxg", "proc/driver/nvidia")

@@ -2,23 +2,27 @@
 
 import ctypes
 import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from nst_core.machine.allowance import usable_cpus
-from nst_core.machine.hardware import Hardware, PrecisionName
+from nst_core.machine.hardware import Hardware, PrecisionName, describe_device
 from nst_core.machine.memory import LARGE_PIXELS, Computing, MemoryPlan, plan_memory
 
 
 def hardware_here() -> Hardware:
     """What this machine has, as torch sees it."""
-    gpus = _gpus()
-    return Hardware(gpus, frozenset(device for device in ("cpu", *gpus) if has_native_bf16(device)))
+    gpus, left_out = _gpus()
+    return Hardware(gpus, frozenset(device for device in ("cpu", *gpus) if has_native_bf16(device)), left_out)
 
 
 def choose_devices(wanted: str) -> tuple[str, ...]:
     """See `Hardware.devices`, of this machine."""
-    return Hardware(_gpus(), frozenset()).devices(wanted)
+    gpus, left_out = _gpus()
+    return Hardware(gpus, frozenset(), left_out).devices(wanted)
 
 
 def choose_precision(wanted: str, device: str) -> PrecisionName:
@@ -27,8 +31,24 @@ def choose_precision(wanted: str, device: str) -> PrecisionName:
     return Hardware((), with_bf16).precision(wanted, device)
 
 
-def _gpus() -> tuple[str, ...]:
-    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+def _gpus() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that can be used, and of every other one a sentence that says why not."""
+    there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    left_out = {device: reason for device in there if (reason := _why_too_old(device))}
+    return tuple(device for device in there if device not in left_out), tuple(left_out.values())
+
+
+def _why_too_old(device: str) -> str:
+    """Nothing, where the installed torch has code for a GPU or a newer one may come to run it."""
+    named = (re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list())
+    built_for = [(int(found[1]), int(found[2])) for found in named if found]  # none of AMD's
+    if not built_for or (capability := torch.cuda.get_device_capability(device)) >= min(built_for):
+        return ""
+    found, oldest = (".".join(map(str, version)) for version in (capability, min(built_for)))
+    return (
+        f"{describe_device(device)} is left out: its compute capability {found} is older than {oldest}, the oldest "
+        f"that torch {torch.__version__} is built for; an older torch may do"
+    )
 
 
 def has_native_bf16(device: str) -> bool:
@@ -57,7 +77,33 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True
+
+
+_shapes: set[tuple[int, ...]] = set()
+"""Of the batches that this process has begun to optimise."""
+
+
+def comes_again(shape: tuple[int, ...]) -> bool:
+    """Whether a batch of a shape, (N, 3, H, W), was begun before in this process."""
+    came_before = shape in _shapes
+    _shapes.add(shape)
+    return came_before
+
+
+@contextmanager
+def plans_tried_out(*, wanted: bool) -> Iterator[None]:
+    """Whether cuDNN tries its ways to do each convolution of a new shape, up to ten, and remembers the fastest.
+
+    That takes up to ten passes: much for targets and measured losses, which take a shape once or twice, and a tenth of
+    an optimisation, which takes it some hundred times. Contents of many sizes make shapes that never come back, so it
+    is for those that do; cuDNN's own choice, by rules, is good enough for the others.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = wanted
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def make_room(

@@ -20,7 +20,9 @@ LUMINANCE = (0.299, 0.587, 0.114)
 
 def luminance(image: Tensor) -> Tensor:
     """Of images, shape (N, 3, H, W): shape (N, 1, H, W)."""
-    return (image * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    # Weights as numbers, here and in `Canvas.pull_back`: as a tensor they would come from the host, which waits for it.
+    red, green, blue = (image[:, channel : channel + 1] * weight for channel, weight in enumerate(LUMINANCE))
+    return red + green + blue
 
 
 def grey(image: Tensor) -> Tensor:
@@ -81,7 +83,7 @@ class Canvas:
 
         def held(image: Tensor, gradient: Tensor, low: Tensor, high: Tensor) -> Tensor:
             light = held_at_range(luminance(image), gradient.sum(dim=1, keepdim=True), low, high)
-            return light * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)
+            return torch.cat([light * weight for weight in LUMINANCE], dim=1)
 
         return by_strips(held, image, gradient, *self._bounds)
 

@@ -62,6 +62,14 @@ def test_a_lock_holds_what_the_project_asks_for(name: str, asked: list[str]) -> 
         assert all(wanted.specifier.contains(version) for version in found), wanted
 
 
+def test_no_torch_is_allowed_that_lacks_what_a_gpu_is_asked_for() -> None:
+    """`torch.bmm` gives fp32 of bf16 from 2.8 on; torchvision goes by torch's versions."""
+    bounds = {wanted.name: wanted.specifier for wanted in map(Requirement, PROJECT["project"]["dependencies"])}
+
+    assert not bounds["torch"].contains("2.7.1")
+    assert not bounds["torchvision"].contains("0.22.1")
+
+
 @pytest.mark.parametrize("extra", BEYOND)
 def test_what_runs_is_free_of_the_rest(extra: str) -> None:
     """No package that only tests or a cluster need is installed in production, and none is locked twice."""

@@ -3,6 +3,7 @@
 A module of its own, so that they can import it: `FOLDER` is to be on their `PYTHONPATH`.
 """
 
+import dataclasses
 import logging
 import os
 import pickle
@@ -235,3 +236,14 @@ def stylize_in_little_memory(
     resource.setrlimit(resource.RLIMIT_AS, (used_bytes + spare_bytes, resource.RLIM_INFINITY))
     results = stylize_chunk(chunk, style, job, "cpu", capacity)
     return failures, [type(result).__name__ for _, result in results]
+
+
+def plan_for_a_gpu() -> int:
+    """How many pairs go on a GPU together, asked where there is none: it answers with errors alone."""
+    from flows.worker.capacity import Capacity
+    from nst_core.backbones.backbone import load_backbone
+    from nst_core.backbones.find import find_weights
+    from nst_core.options import StylizeOptions
+
+    backbone = dataclasses.replace(load_backbone(find_weights("vgg19")), device="cuda:0")
+    return Capacity(StylizeOptions().resolved(), backbone)((64, 64))

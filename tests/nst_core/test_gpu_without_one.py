@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
@@ -92,6 +93,35 @@ def test_a_step_never_makes_the_host_wait(backbone_on_gpu) -> None:
     assert str(optimizer.point.device) == GPU
     with pytest.raises(DataDependentOutputException):
         terms.values()
+
+
+class FromTheHost(TorchDispatchMode):
+    """The operators that were given a tensor of the host's: to bring it to the GPU, the host waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[str] = []
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):  # as torch calls it
+        if any(isinstance(one, Tensor) and one.device.type == "cpu" for one in args):
+            self.operators.append(str(operator))
+        return operator(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("keeps_colours", [False, True], ids=["all colours", "luminance alone"])
+def test_an_evaluation_takes_nothing_from_the_host(backbone_on_gpu, keeps_colours) -> None:
+    """Whatever it needs was brought to the GPU by the first one."""
+    box = FourierBox(HEIGHT, WIDTH, GPU)
+    loss = _loss(backbone_on_gpu)
+    canvas = Canvas(_pictures(PAIRS), None, keeps_colours)
+    optimizer = LBFGS(box.encode(_pictures(PAIRS)), history=2)
+    evaluate(loss, canvas, box, optimizer.point)
+
+    with FromTheHost() as seen:
+        terms, gradients = evaluate(loss, canvas, box, optimizer.point)
+        optimizer.tell(terms.total, gradients)
+
+    assert seen.operators == []
 
 
 def test_a_pair_that_stops_leaves_the_gpu_at_work(backbone_on_gpu) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -42,8 +42,10 @@ class Batch:
         content = encode_content(self.network, self.contents, options)
         return PerceptualLoss(self.network, content, encode_style(self.network, self.styles, options), options)
 
-    def optimize(self, options: StylizeOptions, on_step: Callable[[StepReport], None] | None = None) -> list[Outcome]:
-        return optimize(self.contents, self.loss(options), options, on_step)
+    def optimize(
+        self, options: StylizeOptions, on_step: Callable[[StepReport], None] | None = None, **others: Any
+    ) -> list[Outcome]:
+        return optimize(self.contents, self.loss(options), options, on_step, **others)
 
     def losses_of(self, pastiches: Tensor, options: StylizeOptions) -> list[LossValues]:
         with torch.no_grad():
@@ -162,14 +164,15 @@ def test_perfection_is_settled(convolutions: Convolutions, picture: Picture) -> 
     assert (outcome.stop_reason, outcome.evaluations, outcome.losses.total) == ("settled", 1, 0.0)
 
 
-def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture) -> None:
+@pytest.mark.parametrize("few_shapes", [False, True])
+def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture, few_shapes: bool) -> None:
     """In a batch with a threshold, every pastiche ends at the evaluation at which it ends alone."""
     together = Batch(backbone.exact, picture, (1, 2, 3))
     first = min(one.total for one in together.losses_of(together.contents, make(**SMOOTH)))
     options = make(loss_threshold=0.1 * first, **SMOOTH)
     reports: list[StepReport] = []
 
-    outcomes = together.optimize(options, reports.append)
+    outcomes = together.optimize(options, reports.append, few_shapes=few_shapes)
     alone = [Batch(backbone.exact, picture, (number,)).optimize(options)[0] for number in (1, 2, 3)]
 
     counts = [outcome.evaluations for outcome in outcomes]
@@ -179,6 +182,40 @@ def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture) -> 
     for one, other in zip(outcomes, alone, strict=True):
         assert one.stop_reason == other.stop_reason == "threshold"
         torch.testing.assert_close(one.pastiche, other.pastiche, rtol=0.0, atol=1e-3)
+
+
+class Noting(Canvas):
+    """A canvas that notes how many pastiches are evaluated together."""
+
+    sizes: ClassVar[list[int]] = []
+
+    def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
+        self.sizes.append(len(gradient))
+        return super().pull_back(image, gradient)
+
+    def keep(self, index: Tensor) -> Canvas:
+        return Noting(super().keep(index).contents)
+
+
+@pytest.mark.parametrize(("few_shapes", "most"), [(False, [5, 4, 3, 2, 1]), (True, [5, 3, 2, 1])])
+def test_a_batch_shrinks_at_once_or_by_halves(
+    backbone: Backbone, picture: Picture, few_shapes: bool, most: list[int]
+) -> None:
+    """Without few shapes each pastiche leaves when it stops; with them it may stay, and no more comes of it."""
+    numbers = (1, 2, 3, 4, 5)
+    together = Batch(backbone.exact, picture, numbers)
+    firsts = sorted(one.total for one in together.losses_of(together.contents, make()))
+    options = make(loss_threshold=0.25 * firsts[2], steps=40)
+    Noting.sizes.clear()
+
+    outcomes = together.optimize(options, canvas=Noting(together.contents), few_shapes=few_shapes)
+    evaluations = sorted((outcome.evaluations for outcome in outcomes), reverse=True)
+    at_work = [sum(one > done for one in evaluations) for done in range(evaluations[0])]
+
+    assert len(set(evaluations)) > 2
+    assert len(Noting.sizes) == evaluations[0]
+    assert set(Noting.sizes) <= set(most)
+    assert Noting.sizes == [min(size for size in most if size >= left) for left in at_work]
 
 
 # ---- What is reported
@@ -402,14 +439,18 @@ def test_infinite_weights_diverge_at_once(convolutions: Convolutions, picture: P
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
-def test_a_pair_that_diverges_harms_no_other(batch: Batch, optimizer: str, value: float) -> None:
+@pytest.mark.parametrize("few_shapes", [False, True])
+def test_a_pair_that_diverges_harms_no_other(
+    backbone: Backbone, picture: Picture, optimizer: str, value: float, few_shapes: bool
+) -> None:
     """A pair whose style target is not finite ends as diverged; the other pair is as it is without it."""
+    batch = Batch(backbone.exact, picture, (1, 2, 3))  # of which two are left, so that few shapes keep the third
     options = make(optimizer=optimizer, steps=6, **SMOOTH)
     loss = batch.loss(options)
     expected = batch.optimize(options)[1]
     loss.style["conv1_1"][0, 0, 3, 5] = value
 
-    ill, well = optimize(batch.contents, loss, options)
+    ill, well, _ = optimize(batch.contents, loss, options, few_shapes=few_shapes)
 
     assert ill.stop_reason == "diverged"
     assert well.stop_reason == "steps"

@@ -136,6 +136,14 @@ class Actors:
             )
             return
         self._deaths_at_start = 0
+        in_bf16 = self._first is not None and self._first.precision == "bf16"
+        if self._needs.gpus and in_bf16 and facts.precision != "bf16":
+            self._kill(actor)  # nor is another one asked for, which would come up on the same GPU
+            logger.warning(
+                "%s is left out: its GPU cannot multiply bf16, which this run began with; --precision fp32 uses it too",
+                facts.host,
+            )
+            return
         self._first = self._first or facts
         talk = _Talk(self._ray, actor, facts.host)
         self._there.add(talk)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import typer
 from commands import manifest, nst, output_of_a_run
 
 from flows.cli import ExitCode, app
-from flows.cli.app import output_of
+from flows.cli.app import exit_codes, output_of
 from flows.cli.options import THEMES
+from flows.errors import DeviceUnusable
 from flows.output import lease
 from flows.settings import RunSettings
 from nst_core import __version__
@@ -112,6 +114,15 @@ def test_the_help_fits_the_terminal(command: str, columns: int) -> None:
     assert not re.search(r"<(str|int|float|path|list)|range>|…|\w\.\.\.$", text.partition("\n")[2], re.MULTILINE)
     flags = {word for words in sections(*command.split()).values() for word in words}
     assert flags <= set(re.split(r"\s+", text))
+
+
+def test_a_run_without_a_device_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 4, and where, what and what to do on stderr."""
+    with pytest.raises(typer.Exit) as caught, exit_codes():
+        raise DeviceUnusable("cuda:0 cannot be used: it is taken. Wait")
+
+    assert caught.value.exit_code == ExitCode.NOTHING_DONE
+    assert capsys.readouterr().err == "nst: cuda:0 cannot be used: it is taken. Wait\n"
 
 
 def test_the_exit_codes_are_the_documented_ones() -> None:

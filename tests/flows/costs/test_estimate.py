@@ -239,6 +239,32 @@ def test_other_workers_have_other_rates() -> None:
     assert (known.rates, known.workers, known.beside) == ({512: (3.0,)}, 2, (4.0, 5.0))
 
 
+def test_another_gpu_has_other_rates() -> None:
+    """What a machine's last GPU measured says nothing of the one that it has now; a run with both is a third kind."""
+    for gpus in (["NVIDIA T4"], ["NVIDIA H200"], ["NVIDIA T4", "NVIDIA H200"], ["NVIDIA T4"]):
+        spent = Spent(on_gpus=True, threads=8)
+        for number, gpu in enumerate(gpus):
+            spent.add(pair_record(device=f"cuda:{number} ({gpu})", seconds=10.0))
+        spent.keep_rates(len(gpus), "bf16", 20.0)
+
+    assert [(one.gpu, len(one.beside)) for one in measured_here()] == [
+        ("NVIDIA H200", 1),
+        ("NVIDIA H200, NVIDIA T4", 1),
+        ("NVIDIA T4", 2),
+    ]
+
+
+def test_a_file_without_names_of_gpus_is_read(empty_cache: Path) -> None:
+    """As an earlier version wrote it; a GPU with a name adds nothing to what one without has measured."""
+    keep_measured(measured(device="cuda"))
+    empty_cache.write_text(empty_cache.read_text().replace('"gpu": "",', ""))
+    (before,) = measured_here()
+    keep_measured(measured(device="cuda", gpu="NVIDIA T4"))
+
+    assert "gpu" not in before.model_fields_set
+    assert [one.gpu for one in measured_here()] == ["", "NVIDIA T4"]
+
+
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', "null", '{"%s": [{"device": "cpu"}]}'])
 def test_a_broken_cache_is_an_empty_one(empty_cache: Path, content: str) -> None:
     """Whatever stands there, nothing fails, and the next run writes it anew."""

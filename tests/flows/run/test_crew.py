@@ -2,14 +2,16 @@
 
 import dataclasses
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from builders import Painter, attempt_record, pair_spec
 
-from flows.errors import CredentialsExpired, WorkerDied
+from flows.errors import CredentialsExpired, DeviceUnusable, WorkerDied
 from flows.output.ledger import Ledger
+from flows.records import PlannedPair
 from flows.run.crew import Crew, Tally
 from flows.run.dispatch import Patience
 from flows.run.finish import finish_run
@@ -21,6 +23,8 @@ from flows.runners.inline import link_here
 from flows.runners.pool import Pool
 from flows.settings import RunSettings
 from flows.visit_inboxes import InboxTroubled
+from flows.worker.batch import stylize_pairs
+from flows.worker.job import Job
 from flows.worker.messages import LeftPending, Message, StepTaken
 
 Prepare = Callable[..., PreparedRun]
@@ -109,6 +113,77 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
         assert crew.next_batch() is None
         with pytest.raises(CredentialsExpired):
             crew.raise_error()
+
+
+TAKEN = "CUDA-capable device(s) is/are busy or unavailable"
+
+
+def stylize_but_on(*taken: str) -> Callable[..., None]:
+    """As a worker does, on devices of which some are taken after their first pair."""
+
+    def stylize(report: Callable[[Message], None], pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
+        if device not in taken:
+            stylize_pairs(report, pairs, job, device)
+            return
+        stylize_pairs(report, pairs[:1], job, device)
+        raise DeviceUnusable(f"{device}: {TAKEN}")
+
+    return stylize
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["both batches at once", "one after the other"])
+def test_a_device_of_no_use_is_left_out(
+    prepared: Prepare, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: bool
+) -> None:
+    """What it has not done is done by another worker, as soon as that is idle; it is never given a batch again."""
+    run = prepared("seconds=0.01")
+    monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken"))
+    with Pool((("first", "taken"), ("second", "cpu")), link_here) as workers:
+        heard: list[tuple[str, str]] = []
+        crew = Crew(run, workers, lambda worker, message: heard.append((worker, type(message).__name__)))
+        tallies = carried_out_at_once(crew) if at_once else list(carried_out(crew).values())
+        crew.raise_error()
+        assert workers.take().name == "second"
+
+    assert [str(tally) for tally in tallies] == ["2 succeeded, 0 failed"] * 2
+    assert [worker for worker, kind in heard if kind == "PairRecord"].count("first") == 1
+    assert [one.getMessage() for one in caplog.records] == [f"the run goes on without first: taken: {TAKEN}"]
+    assert finish_run(run).summary.succeeded == 4
+
+
+def carried_out_at_once(crew: Crew) -> list[Tally]:
+    """As many batches at a time as there are workers."""
+    tallies: list[Tally] = []
+
+    def carry_out(name: str) -> None:
+        tallies.append(crew.carry_out(name))
+        crew.give_back(name)
+
+    threads = []
+    while (batch := crew.next_batch()) is not None:
+        threads.append(threading.Thread(target=carry_out, args=(batch,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return tallies
+
+
+def test_a_run_ends_with_its_last_device(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is the run's; what was done before is kept, and the rest is pending."""
+    run = prepared()
+    monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken", "taken too"))
+    with Pool((("first", "taken"), ("second", "taken too")), link_here) as workers:
+        crew = Crew(run, workers, lambda _worker, _message: None)
+        batch = crew.next_batch()
+        assert batch is not None
+        with pytest.raises(DeviceUnusable, match=r"taken too: CUDA-capable device"):
+            crew.carry_out(batch)
+        crew.give_back(batch)
+
+        assert crew.next_batch() is None
+
+    summary = finish_run(run).summary
+    assert (summary.succeeded, summary.pending, summary.failed) == (2, 2, 0)
 
 
 def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from builders import FINGERPRINT, Painter, pair_spec, planned
 from fault_proxy import FaultProxy
 
 from flows import storage
+from flows.errors import DeviceUnusable
 from flows.output.ledger import Ledger
 from flows.records import AttemptRecord, PairRecord, PlannedPair
 from flows.worker import batch, engine, inputs
@@ -198,6 +200,16 @@ def test_a_bad_style_fails_every_pair_of_its_batch(photo: Painter, job: Job) -> 
     assert [one.error_kind for one in outcomes(said)] == ["not_found"] * 3
     assert all("/no/style.png" in one.error for one in outcomes(said))
     assert chunks(said) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_device_that_cannot_be_used_fails_no_pair(photo: Painter, waves: str, job: Job) -> None:
+    """Nothing is told of any pair; the error says which device, why, and what to do."""
+    said: list[Message] = []
+    with pytest.raises(DeviceUnusable, match=r"cuda:3 cannot be used: .*another with --device"):
+        stylize_pairs(said.append, pairs_of([photo("a.png")], waves), job, "cuda:3")
+
+    assert said == []
 
 
 def test_a_failure_that_cannot_be_kept_leaves_its_pair_pending(photo: Painter, waves: str, job: Job) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst_core.backbones.vgg import VGG
 from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss, encode_content, encode_style
@@ -64,6 +65,51 @@ def test_targets_carry_no_graph(network64: VGG, picture: Picture) -> None:
     targets = [*encode_content(network64, image, OPTIONS).values(), *encode_style(network64, image, OPTIONS).values()]
 
     assert not any(target.requires_grad for target in targets)
+
+
+class Operators(TorchDispatchMode):
+    """The names of the operators that run meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(operator))
+        return operator(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style", "moments"])
+def test_what_the_targets_decide_is_worked_out_once(network64: VGG, picture: Picture, recipe: str) -> None:
+    """A second evaluation makes no factor anew, and is the first one to the last bit."""
+    options = OPTIONS.model_copy(update={"recipe": recipe})
+    pastiches, contents = batch(picture, (1, 2)), batch(picture, (3, 4))
+    loss = PerceptualLoss(
+        network64, encode_content(network64, contents, options), styles(network64, contents, options), options
+    )
+    first, gradient = loss.with_gradient(pastiches)
+
+    with Operators() as seen:
+        second, again = loss.with_gradient(pastiches)
+
+    assert "aten.ones_like.default" not in seen.names
+    assert torch.equal(parts(first), parts(second))
+    assert torch.equal(gradient, again)
+
+
+def test_a_loss_of_pastiches_of_another_size_is_theirs(network64: VGG, picture: Picture) -> None:
+    """Factors go by the pastiche's size, not by that of the first one that was seen."""
+    options = OPTIONS.model_copy(update={"recipe": "notebook", "content_weight": 0.0})
+    target = styles(network64, batch(picture, (3,)), options)
+    small, large = batch(picture, (1,)), batch(picture, (1,), 48, 40)
+
+    def style_of(*pastiches: Tensor) -> Tensor:
+        content = encode_content(network64, pastiches[-1], options)
+        matrices = [encode_style(network64, one, options) for one in pastiches]
+        loss = PerceptualLoss(network64, content, target, options)
+        return [loss.of_contents(one, of) for one, of in zip(pastiches, matrices, strict=True)][-1].style
+
+    assert torch.equal(style_of(small, large), style_of(large))
 
 
 def test_a_batch_is_its_pairs_one_by_one(network64: VGG, picture: Picture) -> None:

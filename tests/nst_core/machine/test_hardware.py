@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nst_core.errors import OptionsError
 from nst_core.machine.hardware import GPU_FILES, Hardware, hardware_without_torch
 
 CPUINFO = "processor : 0\nmodel name : a CPU\nflags : fpu avx512f {flags} avx\nbugs : avx512_bf16\n\nprocessor : 1\n"
@@ -67,3 +68,21 @@ def test_precision_of_a_device_with_bf16(wanted: str, precision: str) -> None:
 
     assert hardware.precision(wanted, "cuda:0") == precision
     assert hardware.precision("auto", "cpu") == "fp32"
+
+
+MIXED = Hardware(("cuda:0", "cuda:1"), frozenset({"cuda:0"}))
+
+
+def test_the_precision_of_a_run_is_one_that_all_its_devices_have() -> None:
+    """A GPU without bf16 beside one with it makes `auto` fp32, whichever comes first."""
+    assert MIXED.precision("auto", "cuda:0") == "bf16"
+    assert MIXED.precision("auto", "cuda:0", "cuda:1") == "fp32"
+    assert MIXED.precision("auto", "cuda:1", "cuda:0") == "fp32"
+
+
+def test_bf16_of_a_gpu_without_it_is_refused() -> None:
+    """By name, with what to do; a CPU does it, if slowly."""
+    with pytest.raises(OptionsError, match=r"precision bf16: cuda:1 cannot multiply bf16, .*: take auto or fp32"):
+        MIXED.precision("bf16", "cuda:0", "cuda:1")
+
+    assert MIXED.precision("bf16", "cuda:0") == MIXED.precision("bf16", "cpu") == "bf16"

@@ -1,5 +1,6 @@
 """runtime: devices, precision and threads."""
 
+import contextlib
 import platform
 import resource
 import subprocess
@@ -27,8 +28,17 @@ def restored_settings() -> Iterator[None]:
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which torch counts two GPUs."""
+    """A machine on which torch counts two GPUs, none of them old."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+
+
+@pytest.fixture
+def an_old_gpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A torch without code for the second of two GPUs."""
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_90a", "sm_120", "compute_120"])
+    monkeypatch.setattr(torch.cuda, "get_device_capability", {"cuda:0": (7, 5), "cuda:1": (6, 1)}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "Tesla P40")
 
 
 @pytest.fixture
@@ -129,6 +139,18 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
     assert not torch.backends.cudnn.allow_tf32
 
 
+def test_plans_are_tried_out_for_shapes_that_come_again() -> None:
+    """A shape is new once; whatever happens meanwhile, cuDNN's own choice holds elsewhere."""
+    shape = (4, 3, 517, 523)
+    assert [runtime.comes_again(shape) for _ in range(3)] == [False, True, True]
+    assert not runtime.comes_again((3, *shape[1:]))
+
+    with contextlib.suppress(ValueError), runtime.plans_tried_out(wanted=True):
+        assert torch.backends.cudnn.benchmark
+        raise ValueError
+    assert not torch.backends.cudnn.benchmark
+
+
 def test_prepare_process_leaves_threads_alone(restored_settings: None) -> None:
     """Without a number of threads, those of the process stay."""
     torch.set_num_threads(1)
@@ -201,6 +223,32 @@ def test_this_machine_in_one_value(two_gpus: None, monkeypatch: pytest.MonkeyPat
     )
 
     assert runtime.hardware_here() == hardware.Hardware(("cuda:0", "cuda:1"), frozenset({"cuda:1"}))
+
+
+def test_a_gpu_that_torch_is_not_built_for_is_left_out(an_old_gpu: None) -> None:
+    """Every row would fail there; who asks for it by its number is told why it cannot be had."""
+    found = runtime.hardware_here()
+    reason = (
+        "cuda:1 (Tesla P40) is left out: its compute capability 6.1 is older than 7.5, the oldest that torch "
+        f"{torch.__version__} is built for; an older torch may do"
+    )
+
+    assert (found.gpus, found.left_out) == (("cuda:0",), (reason,))
+    assert runtime.choose_devices("auto") == ("cuda:0",)
+    with pytest.raises(
+        OptionsError, match=r"no device 'cuda:1' on this machine; it has cpu, cuda:0; cuda:1 \(Tesla P40\)"
+    ):
+        runtime.choose_devices("cuda:1")
+
+
+@pytest.mark.parametrize("built_for", [[], ["gfx90a", "gfx1100"], ["sm_50", "sm_60"]], ids=str)
+def test_a_gpu_that_is_not_older_is_taken(
+    an_old_gpu: None, monkeypatch: pytest.MonkeyPatch, built_for: list[str]
+) -> None:
+    """Nor one of AMD's, or where torch does not say what it is built for."""
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
+
+    assert runtime.choose_devices("auto") == ("cuda:0", "cuda:1")
 
 
 def test_the_peak_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:

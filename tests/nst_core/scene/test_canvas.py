@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nst_core.scene.canvas import Canvas, grey, luminance
+from nst_core.scene.canvas import LUMINANCE, Canvas, grey, luminance
 
 Picture = Callable[..., Tensor]
 
@@ -53,6 +53,13 @@ def test_luminance_alone_keeps_every_colour(picture: Picture) -> None:
     assert 0.0 <= saved.min() <= saved.max() <= 1.0
     torch.testing.assert_close(saved - luminance(saved), content - luminance(content), rtol=0.0, atol=1e-5)
     assert (luminance(saved) - luminance(content)).abs().max() > 0.1
+
+
+def test_luminance_is_the_weighted_sum_to_the_last_bit(picture: Picture) -> None:
+    """As by a product with a tensor of the weights."""
+    image = wild(picture)
+
+    assert torch.equal(luminance(image), (image * torch.tensor(LUMINANCE).view(1, 3, 1, 1)).sum(dim=1, keepdim=True))
 
 
 def test_the_losses_see_luminance_alone(picture: Picture) -> None:

@@ -1,0 +1,65 @@
+"""flows.runners.ray.actors: which of the actors that come up are given work."""
+
+import itertools
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows.runners.ray.actor import NodeFacts, code_version
+from flows.runners.ray.actors import ActorNeeds, Actors
+
+
+class Cluster:
+    """In place of the module ray: its actors come up at once, each on a node of its own precision."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def __init__(self, *precisions: str) -> None:
+        self._numbers, self._precisions = itertools.count(), precisions
+        self.killed: list[int] = []
+
+    def remote(self, _class: type) -> Any:
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._new))
+
+    def _new(self, _level: int) -> Any:
+        number = next(self._numbers)
+        return SimpleNamespace(number=number, facts=SimpleNamespace(remote=lambda *_: number))
+
+    def wait(self, references: list[int], num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
+        assert timeout >= 0
+        return references[:num_returns], references[num_returns:]
+
+    def get(self, number: int) -> NodeFacts:
+        return NodeFacts(f"node-{number}", code_version(), self._precisions[number], 1000 + number)
+
+    def kill(self, actor: Any) -> None:
+        self.killed.append(actor.number)
+
+
+@pytest.mark.parametrize(
+    ("precisions", "gpus", "left_out"),
+    [
+        (("bf16", "fp32", "bf16"), 1, [1]),
+        (("fp32", "bf16", "fp32"), 1, []),
+        (("bf16", "fp32", "bf16"), 0, []),
+    ],
+    ids=["a GPU without bf16", "a run in fp32", "a CPU without bf16"],
+)
+def test_a_gpu_that_cannot_do_the_run_s_precision_is_left_out(
+    caplog: pytest.LogCaptureFixture, precisions: tuple[str, ...], gpus: int, left_out: list[int]
+) -> None:
+    """The first actor says what the run is in; a later one that has no bf16 would fail every row, and is told of."""
+    cluster = Cluster(*precisions)
+    actors = Actors(cluster, ActorNeeds("cuda:0" if gpus else "cpu", 1, gpus, "auto"), wait_seconds=60.0)
+    with caplog.at_level(logging.WARNING):
+        actors.first_facts()
+        actors.ask_for(3)
+        links = [actors.connect("ray") for _ in range(4)]
+
+    assert cluster.killed == left_out
+    assert sum(link is not None for link in links) == 3 - len(left_out)
+    assert [one.getMessage().partition(",")[0] for one in caplog.records if one.levelno == logging.WARNING] == [
+        f"node-{number} is left out: its GPU cannot multiply bf16" for number in left_out
+    ]

@@ -1,0 +1,64 @@
+"""faults: which errors of a device are too little memory, and which leave it of no use."""
+
+import pytest
+import torch
+
+from nst_core.machine.faults import is_lost, is_out_of_memory
+
+ILLEGAL = "CUDA error: an illegal memory access was encountered\nSearch for `cudaErrorIllegalAddress' in ..."
+NO_ROOM = "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call"
+
+
+def raising(error: Exception | None) -> None:
+    if error is not None:
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        torch.AcceleratorError(NO_ROOM),
+        RuntimeError("CUDA driver error: out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+    ],
+    ids=str,
+)
+def test_too_little_memory_has_many_words(error: Exception) -> None:
+    """All are one thing, and none of them is a GPU that is lost, even where it has no room to answer."""
+    assert is_out_of_memory(error)
+    assert not is_lost(error, lambda: raising(torch.AcceleratorError(ILLEGAL)))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError(ILLEGAL),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("answer", "lost"),
+    [(None, False), (torch.AcceleratorError(ILLEGAL), True), (torch.AcceleratorError(NO_ROOM), False)],
+)
+def test_a_device_is_lost_where_it_answers_with_errors_alone(
+    error: Exception, answer: Exception | None, lost: bool
+) -> None:
+    """Whatever the error says: the device is asked, and may be short of memory for the moment."""
+    assert not is_out_of_memory(error)
+    assert is_lost(error, lambda: raising(answer)) == lost
+
+
+def test_an_error_of_another_kind_asks_no_device() -> None:
+    """As of a file, or one that this project raises on purpose."""
+    assert not is_lost(ValueError("CUDA error"), lambda: raising(AssertionError("was asked")))
