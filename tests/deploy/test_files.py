@@ -41,14 +41,47 @@ def dockerfile() -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line and line[0] != "#"]
 
 
+def copied_into_image() -> dict[str, list[str]]:
+    """Where the image's files are copied to, each with the files of the repository that go there."""
+    copies = [argument.split() for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
+    copied: dict[str, list[str]] = {}
+    for *paths, to in copies:
+        copied.setdefault(to, []).extend(paths)
+    return copied
+
+
 def test_the_image_copies_files_that_exist() -> None:
     """Every file that the image is made of is there, and passes its ignore file; no other does."""
     passed = re.findall("^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
-    sources = [argument.split()[:-1] for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
-    copied = {path for paths in sources for path in paths}
+    copied = {path for paths in copied_into_image().values() for path in paths}
 
     assert [path for path in copied if not (ROOT / path).exists()] == []
     assert copied == set(passed)
+
+
+def test_the_image_has_what_its_wheel_is_made_of() -> None:
+    """Every file that the build of the wheel asks for by name is copied to where the wheel is built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wanted = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
+    wanted |= set(project["project"]["license-files"])
+    there = {
+        str(Path(to).relative_to("/src") / (Path(path).name if to.endswith("/") else ""))
+        for to, paths in copied_into_image().items()
+        if to.startswith("/src")
+        for path in paths
+    }
+
+    assert wanted - there == set()
+
+
+def test_the_image_has_the_files_that_its_commands_name() -> None:
+    """What the runbook's commands inside a container name is beside the program."""
+    inside = re.findall(r"compose .* exec -w /app .*?(deploy/[\w.-]+\w)$", RUNBOOK, re.MULTILINE)
+    (there,) = (paths for to, paths in copied_into_image().items() if to == "/app/deploy/")
+
+    assert len(inside) >= 2
+    assert set(inside) <= set(there)
 
 
 def test_the_image_runs_as_nobody_special() -> None:
