@@ -39,7 +39,7 @@ from flows.inbox.runs import Runs, RunState, StartRequest
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
-from flows.records import Manifest, utc_now
+from flows.records import Manifest, short_digest, utc_now
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError
@@ -204,7 +204,7 @@ class _Visitor:
     def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
         assert claim.snapshot is not None
         request = StartRequest(
-            key=f"{claim.key}-{number}",
+            key=_key_of_start(claim, number),
             name=f"inbox {claim.answers}",
             manifest=claim.snapshot,
             output=claim.output,
@@ -254,3 +254,8 @@ class _Visitor:
             said = f"{claim.name}: {word}: {content.get('reason', content.get('message', claim.output))}"
             logger.error("inbox: %s (the answer cannot be written: %s)", said, error)  # noqa: TRY400  # as above
             self._visit.unanswered.append(said)
+
+
+def _key_of_start(claim: Claim, number: int) -> str:
+    """The same whoever makes this start; another one where a manifest is claimed again that was done before."""
+    return f"{claim.key}-{short_digest([claim.claimed_at, claim.claimed_by], 8)}-{number}"
