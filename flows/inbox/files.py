@@ -66,7 +66,11 @@ class Claim(BaseModel):
 
 
 class Start(BaseModel):
-    """A run that was started for a claim."""
+    """A run that was started for a claim.
+
+    Attributes:
+        found_busy: how many starts before it did nothing, as another run was writing to the output.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -74,6 +78,7 @@ class Start(BaseModel):
     number: int
     run_id: str
     started_at: str
+    found_busy: int = 0
 
 
 @dataclass(frozen=True)

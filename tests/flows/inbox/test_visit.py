@@ -286,6 +286,50 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     assert disk.visit() == Visit()
 
 
+BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+
+
+def test_a_busy_output_is_waited_for(disk: World) -> None:
+    """A run that was called dead and lives makes every further start leave at once: none of those counts as a death."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    disk.book.end(disk.book.asked[0], "failed Crashed no sign of life")
+    for number in range(1, MAX_STARTS + 3):
+        assert disk.visit().waiting == ["spring.csv"]
+        long_ago(disk, claim.key, number)
+        assert disk.visit().started == ["spring.csv"]
+        disk.book.end(disk.book.asked[-1], BUSY)
+    long_ago(disk, claim.key, MAX_STARTS + 3)
+    assert disk.visit().started == ["spring.csv"]
+    disk.book.carry_out(disk.book.asked[-1])
+
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.answer("spring.csv.finished.json")["status"] == "succeeded"
+
+
+def test_deaths_count_also_where_the_output_was_busy_between(disk: World) -> None:
+    """A run that dies every time is given up, after as many deaths as ever."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    states = [
+        BUSY,
+        "failed Crashed killed",
+        "failed Crashed killed",
+        BUSY,
+        *["failed Crashed killed"] * (MAX_STARTS - 3),
+    ]
+    for number, state in enumerate(states, start=1):
+        disk.book.end(disk.book.asked[-1], state)
+        long_ago(disk, claim.key, number)
+        assert disk.visit().started == ["spring.csv"], number
+    disk.book.end(disk.book.asked[-1], "failed Crashed killed")
+
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.answer("spring.csv.finished.json")["status"] == "failed"
+
+
 def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     """Somebody meant it."""
     disk.drop("spring.csv", GOOD)
