@@ -25,7 +25,7 @@ from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun_as_asked
-from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.prepare import PreparedRun
 from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
@@ -85,9 +85,9 @@ def bulk_stylize(
         run = begun.run
         try:
             _carry_out(begun)
-        except BaseException:
+        except BaseException as error:
             if not begun.hold.is_lost:
-                finish_run(run)  # the table then shows what is done and what is pending
+                finish_stopped_run(run, error)
             raise
         begun.hold.check()  # or the table of whoever has taken over would be written over
         finished = _finish(run)

@@ -47,10 +47,12 @@ def held(
     keeper.start()
     try:
         yield hold
-    finally:
-        ended.set()
-        keeper.join()
-        _release(hold)
+    except BaseException as error:
+        with storage.hurried(error):
+            _end(hold, ended, keeper, wait_seconds=None if isinstance(error, Exception) else storage.HURRIED_SECONDS)
+        raise
+    else:
+        _end(hold, ended, keeper, wait_seconds=None)
 
 
 class Held:
@@ -136,6 +138,15 @@ def _keep(hold: Held, ended: threading.Event) -> None:
             hold.change(released=False)
         except StorageError as error:
             logger.warning("the lease could not be renewed: %s", error)
+
+
+def _end(hold: Held, ended: threading.Event, keeper: threading.Thread, wait_seconds: float | None) -> None:
+    ended.set()
+    keeper.join(wait_seconds)
+    if keeper.is_alive():  # in the middle of a request that nobody answers; it ends with the process
+        logger.warning("the lease could not be released: its last renewal is not answered")
+        return
+    _release(hold)
 
 
 def _release(hold: Held) -> None:

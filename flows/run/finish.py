@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from dataclasses import dataclass
 
@@ -12,8 +13,11 @@ from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
+from flows.wording import redacted
 from nst_core.errors import NstError
 from nst_core.machine.allowance import usable_cpus
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,24 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
     taken_on = {pair.spec.pair_id for pair in run.plan.todo}
     left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
     return FinishedRun(summary, rows, left, kept)
+
+
+def finish_stopped_run(run: PreparedRun, because_of: BaseException) -> None:
+    """Have the table of a run that is about to end with an error show what is done and what is pending.
+
+    Trouble with that is told: what ended the run is what whoever started it has to hear. After an interruption
+    storage that is away is not waited for.
+    """
+    try:
+        with storage.hurried(because_of):
+            finish_run(run)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the run ended for another reason
+        known = isinstance(error, NstError)
+        logger.warning(
+            "the table of this run could not be written: %s; the same command again writes it",
+            redacted(str(error) if known else f"{type(error).__name__}: {error}"),
+            exc_info=None if known else error,
+        )
 
 
 def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:

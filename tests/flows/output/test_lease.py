@@ -296,3 +296,18 @@ def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: Fa
     s3_proxy.faults = []
 
     assert written(f"{s3_bucket}/out")["released"] is False
+
+
+def test_an_interrupted_run_does_not_wait_for_storage_that_is_away(
+    s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C while nobody answers ends within seconds, as an interruption; the log says that the lease stays."""
+    monkeypatch.setenv("NST_OUTAGE_SECONDS", "40")
+    with suppress(KeyboardInterrupt), lease.held(f"{s3_bucket}/out", term_seconds=0.4):
+        s3_proxy.go_away()
+        time.sleep(1.0)  # the renewal is being waited for
+        began = time.monotonic()
+        raise KeyboardInterrupt
+
+    assert time.monotonic() - began < 3 * storage.HURRIED_SECONDS
+    assert "the lease could not be released" in caplog.text

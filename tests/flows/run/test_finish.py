@@ -19,11 +19,12 @@ from outputs import drawing
 
 from flows import storage
 from flows.costs.rates import measured_here
+from flows.errors import StorageError
 from flows.output import Ledger
 from flows.records import LossSample, PairRecord, RunPlan
 from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
-from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners.runner import Means
@@ -222,3 +223,17 @@ def test_the_time_of_a_run_is_that_since_it_was_prepared(run: PreparedRun) -> No
 
     assert 100.0 <= summary.seconds < 130.0
     assert summary.seconds == round(summary.seconds, 3)
+
+
+def test_trouble_with_the_table_does_not_hide_what_ended_a_run(
+    run: PreparedRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that is stopped ends with its own error; that its table could not be written is told in the log."""
+    Path(run.job.output, "results.csv", "in the way").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        finish_run(run)
+
+    finish_stopped_run(run, KeyboardInterrupt())
+
+    assert "the table of this run could not be written" in caplog.text
+    assert "Traceback" not in caplog.text
