@@ -22,6 +22,7 @@ from pathlib import Path
 
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
+from flows.prefect_layer.ends_with_us import dismiss, watcher_of
 from flows.wording import redacted
 
 FOLDER = "runs/_service"
@@ -80,7 +81,7 @@ def find_access(folder: str = FOLDER) -> Access:
 
 @contextmanager
 def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
-    """A Prefect server for as long as the block lasts.
+    """A Prefect server for as long as the block lasts, and no longer than this process.
 
     Raises:
         ServiceError: if it does not start, or its database is of no use to it.
@@ -110,12 +111,22 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    try:
+    with _ending_with_this_process(process):
         _wait_for(access.url, process, home / SERVER_LOG)
         _write_access(access, folder)
         yield access
+
+
+@contextmanager
+def _ending_with_this_process(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A server that outlived us would keep the port, and the next one would be refused."""
+    watcher = watcher_of(process.pid) if os.name == "posix" else None
+    try:
+        yield
     finally:
         _stop(process)
+        if watcher is not None:
+            dismiss(watcher)
 
 
 def _access_file(folder: str) -> Path:
