@@ -312,6 +312,37 @@ def test_the_runbook_names_files_that_exist() -> None:
     assert [link for link in links if not (DEPLOY / link).exists()] == []
 
 
+def starts() -> dict[str, list[str]]:
+    """The ways to start the service, each with its command lines in order."""
+    headings = "Try it|bare machine|docker|Kubernetes"
+    parts = re.findall(rf"^## (?:Start: )?({headings})\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
+    return {name: "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines() for name, text in parts}
+
+
+@pytest.mark.parametrize("way", ["Try it", "bare machine", "docker", "Kubernetes"])
+def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
+    """Whoever follows one section of the runbook from its first line has each file when a command wants it."""
+    made: set[str] = set()
+    for line in starts()[way]:
+        given = re.findall(r"(?:^|\s|--[\w-]+=)((?!/)[\w./-]+\.(?:env|toml|json|yaml))(?=$|\s)", line)
+        new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith("cp ") else [])
+        assert [file for file in given if file not in {*made, *new} and not (ROOT / file).exists()] == [], line
+        made.update(new)
+
+
+def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:
+    """The line that the runbook has before its first `prefect` gives the settings, the secrets and the programs."""
+    lines = starts()["bare machine"]
+    first = next(number for number, line in enumerate(lines) if line.startswith("prefect "))
+    for name in ("service.env", "secrets.env"):
+        shutil.copy(DEPLOY / f"{name}.example", tmp_path / name)
+    script = f"{lines[first - 1].replace('/etc/nst', str(tmp_path))}\nenv"
+    shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert [line for line in shown if line.startswith("PATH=/opt/nst/bin:")]
+    assert {"NST_DATA=/srv/nst/data", "PREFECT_API_AUTH_STRING=nst:change-me"} <= set(shown)
+
+
 def test_the_runbook_knows_the_units_and_deployments() -> None:
     """Units and deployments that it names are those that there are."""
     deployments = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
