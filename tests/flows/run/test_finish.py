@@ -19,8 +19,9 @@ from outputs import drawing
 
 from flows import storage
 from flows.costs.rates import measured_here
-from flows.errors import StorageError
-from flows.output import Ledger
+from flows.errors import OutputBusy, StorageError
+from flows.output import Ledger, lease
+from flows.output.lease_file import as_json, new_lease
 from flows.records import LossSample, PairRecord, RunPlan
 from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
@@ -233,7 +234,33 @@ def test_trouble_with_the_table_does_not_hide_what_ended_a_run(
     with pytest.raises(StorageError):
         finish_run(run)
 
-    finish_stopped_run(run, KeyboardInterrupt())
+    finish_stopped_run(run, KeyboardInterrupt(), lambda: None)
 
     assert "the table of this run could not be written" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_no_mark_stays_where_rows_are_pending(run: PreparedRun) -> None:
+    """That of a run which ended in the very moment in which this one took its output over, for one."""
+    mark = storage.join(run.job.output, "_SUCCESS")
+    storage.replace(mark, b"of another run")
+    for name in storage.names(storage.join(run.job.output, "_nst", "attempts")):
+        storage.remove(storage.join(run.job.output, "_nst", "attempts", name))
+
+    assert finish_run(run).summary.pending == 1
+    assert storage.identity(mark) is None
+
+
+def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
+    """Tables take a while to write: whose the output is by then is looked at once more, and its mark left alone."""
+    mark = storage.join(run.job.output, "_SUCCESS")
+    with lease.held(run.job.output) as hold:
+        other = new_lease(60.0).model_copy(update={"host": "elsewhere"})
+        storage.replace(hold.address, as_json(other))
+        with pytest.raises(OutputBusy):
+            finish_run(run, check_hold=hold.check)
+        assert storage.identity(mark) is None
+        storage.replace(mark, b"of the other run")
+        finish_stopped_run(run, KeyboardInterrupt(), hold.check)
+
+    assert storage.read(mark) == b"of the other run"
