@@ -106,7 +106,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     # By default Prefect puts its pages among its own packages, which not every user may write to.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    with opened_log(home / SERVER_LOG) as log:
+    with opened_log(home / SERVER_LOG) as log, named_if_not_started():
         # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             command, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -173,6 +173,22 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextmanager
+def named_if_not_started() -> Iterator[None]:
+    """A system that starts no process as an error of ours.
+
+    Raises:
+        ServiceError: with its reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"no process for the Prefect server could be started ({error}). This machine may be out of memory, "
+            "processes or open files"
+        ) from error
 
 
 @contextmanager

@@ -94,7 +94,7 @@ def carry_out(
 
     Raises:
         WeightsError: which is no pair's fault and ends the run.
-        ClusterError: if there is no worker any more, which ends the run too.
+        ClusterError, HardwareUnknown: if there is no worker any more, which ends the run too.
         PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
     """
     groups: deque[Group] = deque([batch.pairs])

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import servers
 
+from flows.errors import ServiceError
 from flows.prefect_layer import server_process
 from flows.prefect_layer.server import answers, server
+from flows.prefect_layer.server_process import ServerProcess
 
 SERVING = """
 import sys, time
@@ -65,3 +67,13 @@ def test_a_service_that_ends_takes_its_server_along(home: Path) -> None:
 
 def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_a_system_that_starts_no_process_has_a_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the server of a service and of that of a run alike."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
+        ServerProcess(home).begin()
+    service = server("127.0.0.1", server_process._free_port(), str(home))
+    with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
+        service.__enter__()
