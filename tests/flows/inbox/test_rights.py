@@ -1,60 +1,20 @@
 """Visits to an inbox on S3, with the rights of deploy/iam/inbox.json and no others."""
 
-import fnmatch
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from fault_proxy import FaultProxy
 from inbox_runs import BookOfRuns, limits_for
+from rights import by_policy
 
 from flows import storage
 from flows.inbox import Inbox, Visit, visit
 
-POLICIES = Path(__file__).parents[3] / "deploy" / "iam"
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,many\n"
-
-Rule = Callable[[str, str], tuple[int, str] | None]
-
-
-def by_policy(name: str, bucket: str, prefix: str, refused: list[str]) -> Rule:
-    """What S3 refuses to whoever has the rights of a policy alone; each refusal is noted."""
-    text = (POLICIES / f"{name}.json").read_text().replace("DATA_BUCKET", bucket).replace("DATA_PREFIX", prefix)
-    statements = json.loads(text)["Statement"]
-
-    def rule(method: str, path: str) -> tuple[int, str] | None:
-        address = urlsplit(path)
-        key = unquote(address.path).removeprefix(f"/{bucket}").strip("/")
-        asked = parse_qs(address.query)
-        action = _action(method, key)
-        wanted = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}"
-        if any(_allows(one, action, wanted, asked.get("prefix", [""])[0]) for one in statements):
-            return None
-        refused.append(f"{action} {key}")
-        return 403, "AccessDenied"
-
-    return rule
-
-
-def _action(method: str, key: str) -> str:
-    if method in ("GET", "HEAD"):
-        return "s3:GetObject" if key else "s3:ListBucket"
-    return {"PUT": "s3:PutObject", "DELETE": "s3:DeleteObject"}[method]
-
-
-def _allows(statement: dict[str, Any], action: str, resource: str, prefix: str) -> bool:
-    listed = {name: [value] if isinstance(value, str) else value for name, value in statement.items()}
-    if action not in listed["Action"]:
-        return False
-    patterns = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix", ["*"])
-    return any(fnmatch.fnmatchcase(resource, pattern) for pattern in listed["Resource"]) and any(
-        fnmatch.fnmatchcase(prefix, pattern) for pattern in patterns
-    )
 
 
 class Place:
