@@ -25,8 +25,7 @@ from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun_as_asked
-from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
-from flows.run.prepare import PreparedRun
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
 from flows.watching.everyone import everyone_told
@@ -85,12 +84,12 @@ def bulk_stylize(
         run = begun.run
         try:
             _carry_out(begun)
-        except BaseException:
+        except BaseException as error:
             if not begun.hold.is_lost:
-                finish_run(run)  # the table then shows what is done and what is pending
+                finish_stopped_run(run, error, begun.hold.check)
             raise
         begun.hold.check()  # or the table of whoever has taken over would be written over
-        finished = _finish(run)
+        finished = _finish(begun)
     check_credentials(run, finished)
     return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
 
@@ -106,9 +105,10 @@ def _carry_out(begun: BegunRun) -> None:
             fan_out(begun.run, begun.pool, hear)
 
 
-def _finish(run: PreparedRun) -> FinishedRun:
+def _finish(begun: BegunRun) -> FinishedRun:
     """Write the tables, and then what is for eyes alone."""
-    finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS))
+    run = begun.run
+    finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check))
     page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
     show_end(finished.summary, finished.rows, page)
     return finished

@@ -6,7 +6,7 @@ NstError (nst_core.errors)
 │   └── OutputBusy    another run is writing there
 ├── LimitsError       the operator's limits file cannot be used
 ├── ClusterError      the Ray cluster cannot be used
-├── HardwareUnknown   torch could not be asked what this machine has
+├── HardwareUnknown   torch could not be asked what this machine has, or no process be started to use it
 ├── DeviceUnusable    a GPU is full, taken or broken, so that no work begins there
 ├── WorkerDied        a worker process was killed or crashed in the middle of a call
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
@@ -68,7 +68,7 @@ class ClusterError(NstError):
 
 
 class HardwareUnknown(NstError):
-    """torch could not be asked what this machine has."""
+    """torch could not be asked what this machine has, or no process could be started to use it. No pair's fault."""
 
     kind = "hardware"
 

@@ -38,9 +38,8 @@ from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
-from flows.run.begin import begun, handed_over
+from flows.run.begin import BegunRun, begun, handed_over
 from flows.run.finish import RunIncomplete, finish_run
-from flows.run.prepare import PreparedRun
 from flows.run.request import Asked, RunRequest, check_feasible, resolve, settings_again
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
@@ -145,14 +144,15 @@ def _carry_out(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]
     with begun(request) as run, handed_over(run):
         if run.pool is None and is_without_server():
             run.hold.check()  # or the table of whoever has taken over would be written over
-            return _finish_at_once(run.run)
+            return _finish_at_once(run)
         return _through_prefect(request, shown)
 
 
-def _finish_at_once(run: PreparedRun) -> tuple[RunSummary, ExitCode]:
+def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
     """Nothing is left to do: the tables and the page are made anew, and no server is started to be told of it."""
+    run = begun.run
     with everyone_told(run.started):
-        finished = finish_run(run, most_kept=MOST_ROWS)
+        finished = finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check)
     page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
     return finished.summary, _code(finished.summary)
 

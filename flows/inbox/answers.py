@@ -7,7 +7,7 @@ from typing import Any
 
 from flows import storage, stub
 from flows.costs.estimate import estimate
-from flows.errors import NotFound
+from flows.errors import CredentialsExpired, NotFound, StorageError, Unavailable
 from flows.inbox.files import Answer, Claim, Start
 from flows.inbox.finished_page import Ended, finished_page
 from flows.inbox.rejected_page import page_of_file, page_of_rows
@@ -111,11 +111,16 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], Ended | None]:
 
 
 def _report(output: str) -> str | None:
-    """The address of an output's page; of thousands of rows a run makes none by itself."""
+    """The address of an output's page, where it can be had; of thousands of rows a run makes none by itself."""
     address = storage.join(output, REPORT)
     try:
         storage.size(address)
     except NotFound:
+        return None
+    except (Unavailable, CredentialsExpired):  # a later visit may have the link
+        raise
+    except StorageError as error:  # counts and reasons are worth more than the link
+        logger.warning("inbox: the report is left out of an answer, as it cannot be looked at: %s", error)
         return None
     return address
 

@@ -16,6 +16,7 @@ The claimed copy lies beside the manifest, so that relative addresses mean the s
 """
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,9 +24,11 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows import storage
-from flows.errors import OutputError
+from flows.errors import CredentialsExpired, OutputError, StorageError, Unavailable
 from flows.records import short_digest
 from flows.storage import Entry
+
+logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -63,7 +66,11 @@ class Claim(BaseModel):
 
 
 class Start(BaseModel):
-    """A run that was started for a claim."""
+    """A run that was started for a claim.
+
+    Attributes:
+        found_busy: how many starts before it did nothing, as another run was writing to the output.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -71,6 +78,7 @@ class Start(BaseModel):
     number: int
     run_id: str
     started_at: str
+    found_busy: int = 0
 
 
 @dataclass(frozen=True)
@@ -147,10 +155,10 @@ class InboxFiles:
         if answer.page is not None:
             storage.replace(page, answer.page)
         else:
-            storage.remove(page)
+            _take_back(page)
         for other in in_place_of:
             for ending in ("json", "html"):
-                storage.remove(self._answer_address(claim, other, ending))
+                _take_back(self._answer_address(claim, other, ending))
 
     def finish(self, claim: Claim, content: dict[str, Any]) -> None:
         """Nothing more is to be done for a claim."""
@@ -174,6 +182,16 @@ class InboxFiles:
 def seen_digest(entry: Entry) -> str:
     """One for each file as a listing has it: a file that is written anew has another."""
     return short_digest([entry.name, entry.version, entry.size], 32)
+
+
+def _take_back(address: str) -> None:
+    """Remove an answer of before; one that has to stay is no reason to keep the others, or the new one, back."""
+    try:
+        storage.remove(address)
+    except (Unavailable, CredentialsExpired):
+        raise
+    except StorageError as error:
+        logger.warning("inbox: an answer of before stays, as it cannot be removed: %s", error)
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:

@@ -54,7 +54,7 @@ class Visit:
     rejected: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    """For an earlier version's run, or for the time of the next start."""
+    """For an earlier version's run, for another one in the output, or for the time of the next start."""
     running: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)

@@ -35,11 +35,11 @@ from flows.inbox.arrivals import SETTLE_SECONDS, arrived
 from flows.inbox.files import Answer, Claim, InboxFiles, Start, seen_digest
 from flows.inbox.inbox import Inbox, Visit
 from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe, output_name
-from flows.inbox.runs import Runs, RunState, StartRequest
+from flows.inbox.runs import Runs, RunState, StartRequest, error_of
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
-from flows.records import Manifest, utc_now
+from flows.records import Manifest, short_digest, utc_now
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError
@@ -54,6 +54,8 @@ MAX_STARTS = 4
 """A run that could not be carried out is started again, this often in all."""
 RESTART_SECONDS = 60.0
 """Before the second start; ten times as long before each further one."""
+BUSY_SECONDS = 600.0
+"""Before the next start where one found another run at work in the output: that one may take hours."""
 
 
 def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETTLE_SECONDS) -> Visit:
@@ -201,17 +203,18 @@ class _Visitor:
         self._visit.rejected.append(claim.name)
         logger.error("inbox: %s: rejected: %s", claim.name, reason)
 
-    def _start(self, claim: Claim, number: int, manifest: Manifest | None = None) -> None:
+    def _start(self, claim: Claim, number: int, manifest: Manifest | None = None, found_busy: int = 0) -> None:
         assert claim.snapshot is not None
         request = StartRequest(
-            key=f"{claim.key}-{number}",
+            key=_key_of_start(claim, number),
             name=f"inbox {claim.answers}",
             manifest=claim.snapshot,
             output=claim.output,
             options=self._inbox.options,
             settings=self._inbox.settings,
         )
-        start = Start(key=claim.key, number=number, run_id=self._runs.start(request), started_at=utc_now())
+        run_id = self._runs.start(request)
+        start = Start(key=claim.key, number=number, run_id=run_id, started_at=utc_now(), found_busy=found_busy)
         self._files.add_start(start)
         manifest = manifest or self._manifest(claim, self._claimed(claim))
         accepted = acceptance(claim, start, manifest, self._inbox.settings.backbone)
@@ -223,15 +226,22 @@ class _Visitor:
         state = self._runs.state_of(start.run_id)
         if not state.is_final:
             self._visit.running.append(claim.name)
-        elif state.stage == "failed" and start.number < MAX_STARTS:
-            pause = timedelta(seconds=RESTART_SECONDS * 10 ** (start.number - 1))
-            if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < pause:
-                self._visit.waiting.append(claim.name)
-            else:
-                logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
-                self._start(claim, start.number + 1)
+        elif state.stage != "failed":
+            self._finish(claim, start, state)
+        elif isinstance(error_of(state), OutputBusy):  # no death: one that was called dead, say, is at work there
+            self._start_again(claim, start, state, BUSY_SECONDS, found_busy=start.found_busy + 1)
+        elif (deaths := start.number - start.found_busy) < MAX_STARTS:
+            self._start_again(claim, start, state, RESTART_SECONDS * 10 ** (deaths - 1), found_busy=start.found_busy)
         else:
             self._finish(claim, start, state)
+
+    def _start_again(self, claim: Claim, start: Start, state: RunState, pause_seconds: float, found_busy: int) -> None:
+        """Once the pause is over, as the next start."""
+        if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < timedelta(seconds=pause_seconds):
+            self._visit.waiting.append(claim.name)
+            return
+        logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
+        self._start(claim, start.number + 1, found_busy=found_busy)
 
     def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
         answer = conclusion(claim, start, state, self._inbox.place)
@@ -254,3 +264,8 @@ class _Visitor:
             said = f"{claim.name}: {word}: {content.get('reason', content.get('message', claim.output))}"
             logger.error("inbox: %s (the answer cannot be written: %s)", said, error)  # noqa: TRY400  # as above
             self._visit.unanswered.append(said)
+
+
+def _key_of_start(claim: Claim, number: int) -> str:
+    """The same whoever makes this start; another one where a manifest is claimed again that was done before."""
+    return f"{claim.key}-{short_digest([claim.claimed_at, claim.claimed_by], 8)}-{number}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flows import storage
-from flows.errors import OutputBusy, StorageError
+from flows.errors import OutputBusy, StorageError, Unavailable
 from flows.output.lease_file import Lease, address_of, as_json, new_lease, seen
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
@@ -23,6 +23,8 @@ __all__ = ["Held", "address_of", "held"]
 logger = logging.getLogger(__name__)
 
 RENEWALS_PER_TERM = 4
+LOOKS = 5
+"""At a lease that is written by somebody between each look and our own writing; the first then shows whose it is."""
 
 
 @contextmanager
@@ -47,10 +49,12 @@ def held(
     keeper.start()
     try:
         yield hold
-    finally:
-        ended.set()
-        keeper.join()
-        _release(hold)
+    except BaseException as error:
+        with storage.hurried(error):
+            _end(hold, ended, keeper, wait_seconds=None if isinstance(error, Exception) else storage.HURRIED_SECONDS)
+        raise
+    else:
+        _end(hold, ended, keeper, wait_seconds=None)
 
 
 class Held:
@@ -91,21 +95,33 @@ class Held:
             )
 
     def change(self, *, released: bool) -> None:
-        """Renew or release it, if it is still ours."""
+        """Renew or release it, if it is still ours.
+
+        Raises:
+            StorageError: if that cannot be done.
+        """
         with self._changing:
-            if self.is_lost:
-                return
-            found = seen(self.address)
-            if found is not None and found[0] is not None and found[0].holder != self.lease.holder:
-                self._lose(found[0])
-                return
-            beat = self.lease.beat + 1
-            lease = self.lease.model_copy(update={"beat": beat, "renewed_at": time.time(), "released": released})
-            if found is not None and storage.swap(self.address, found[1], as_json(lease)):
-                self.lease = lease
-            elif found is None and not released:  # removed by hand
-                storage.create(self.address, as_json(lease))
-                self.lease = lease
+            for _ in range(LOOKS):
+                if self.is_lost or self._is_changed(released=released):
+                    return
+        raise Unavailable(f"{self.address}: was changed by somebody else {LOOKS} times while it was to be renewed")
+
+    def _is_changed(self, *, released: bool) -> bool:
+        """Whether nothing is left to do; else it was written by somebody since it was looked at."""
+        found = seen(self.address)
+        if found is not None and found[0] is not None and found[0].holder != self.lease.holder:
+            self._lose(found[0])
+            return True
+        beat = self.lease.beat + 1
+        lease = self.lease.model_copy(update={"beat": beat, "renewed_at": time.time(), "released": released})
+        if found is None and released:
+            return True
+        if found is None:  # removed by hand
+            is_written = storage.create(self.address, as_json(lease))
+        else:
+            is_written = storage.swap(self.address, found[1], as_json(lease))
+        self.lease = lease if is_written else self.lease
+        return is_written
 
     def _lose(self, to: Lease) -> None:
         self._taken_by = to
@@ -136,6 +152,15 @@ def _keep(hold: Held, ended: threading.Event) -> None:
             hold.change(released=False)
         except StorageError as error:
             logger.warning("the lease could not be renewed: %s", error)
+
+
+def _end(hold: Held, ended: threading.Event, keeper: threading.Thread, wait_seconds: float | None) -> None:
+    ended.set()
+    keeper.join(wait_seconds)
+    if keeper.is_alive():  # in the middle of a request that nobody answers; it ends with the process
+        logger.warning("the lease could not be released: its last renewal is not answered")
+        return
+    _release(hold)
 
 
 def _release(hold: Held) -> None:

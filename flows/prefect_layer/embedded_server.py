@@ -16,15 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.errors import ServiceError
+from flows.prefect_layer.ends_with_us import watcher_of
 from flows.prefect_layer.server import answers
 from flows.prefect_layer.server_process import ServerProcess
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
-
-_WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
-"""A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
 
 PREFECTS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
 """Of the working folder, in which Prefect looks for settings; what is in them if there are any."""
@@ -157,18 +155,7 @@ def _look_after(server: ServerProcess) -> None:
 def _end_with_this_process(server: ServerProcess) -> None:
     process = server.process
     if os.name == "posix" and process is not None and process.poll() is None and process.pid not in _watchers:
-        _watchers[process.pid] = _watcher(process.pid)
-
-
-def _watcher(process_id: int) -> subprocess.Popen[bytes]:
-    # In a session of its own: Ctrl-C, which the whole group gets, must not end it before us.
-    return subprocess.Popen(  # noqa: S603  # nothing in it but a number of our own
-        ["/bin/sh", "-c", _WAIT_AND_KILL.format(process_id=process_id)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+        _watchers[process.pid] = watcher_of(process.pid)
 
 
 _starting, _reviving = threading.Lock(), threading.Lock()

@@ -1,11 +1,13 @@
 """The batches of a run as tasks, one per idle worker at a time."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import storage
 from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.crew import Crew
 from flows.run.prepare import PreparedRun
@@ -20,7 +22,7 @@ def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
         The error that stopped a task, if one did: errors of single pairs never do.
     """
     threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
-    with pool, threads as tasks:
+    with ExitStack() as ending, pool, threads as tasks:
         crew = Crew(run, pool, hear)
         stylize_batch = batch_task(crew)
         futures: list[PrefectConcurrentFuture[Any]] = []
@@ -30,9 +32,10 @@ def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
                 future.add_done_callback(_giving_back(crew, batch))
                 futures.append(future)
             wait([*futures])
-        except BaseException:
+        except BaseException as error:
             # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
             pool.stop()
+            ending.enter_context(storage.hurried(error))  # and for storage, where a failure is just being kept
             raise
     crew.raise_error()
     for future in futures:

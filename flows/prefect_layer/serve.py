@@ -44,7 +44,7 @@ AUTOMATIONS = "automations.yaml"
 
 
 def serve(path: Path) -> None:
-    """Serve the deployments of a file until SIGTERM or Ctrl-C.
+    """Serve the deployments of a file until SIGTERM or Ctrl-C, or until its terminal is closed.
 
     Runs under way are stopped, and go on where they were when the service is started again.
     """
@@ -111,8 +111,9 @@ async def _serve(deployments: list[tuple[str, RunnerDeployment]], automations: l
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
     await asyncio.sleep(0)  # each start sets a handler of its own, of which only the last one's runner would end
     stopped = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:  # as nohup has SIGHUP
+            asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
     interrupted = await _stop_runs(list(runners.values()))

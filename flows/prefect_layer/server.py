@@ -22,6 +22,7 @@ from pathlib import Path
 
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
+from flows.prefect_layer.ends_with_us import dismiss, watcher_of
 from flows.wording import redacted
 
 FOLDER = "runs/_service"
@@ -80,7 +81,7 @@ def find_access(folder: str = FOLDER) -> Access:
 
 @contextmanager
 def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
-    """A Prefect server for as long as the block lasts.
+    """A Prefect server for as long as the block lasts, and no longer than this process.
 
     Raises:
         ServiceError: if it does not start, or its database is of no use to it.
@@ -105,17 +106,27 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     # By default Prefect puts its pages among its own packages, which not every user may write to.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
-    with opened_log(home / SERVER_LOG) as log:
+    with opened_log(home / SERVER_LOG) as log, named_if_not_started():
         # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
-    try:
+    with _ending_with_this_process(process):
         _wait_for(access.url, process, home / SERVER_LOG)
         _write_access(access, folder)
         yield access
+
+
+@contextmanager
+def _ending_with_this_process(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A server that outlived us would keep the port, and the next one would be refused."""
+    watcher = watcher_of(process.pid) if os.name == "posix" else None
+    try:
+        yield
     finally:
         _stop(process)
+        if watcher is not None:
+            dismiss(watcher)
 
 
 def _access_file(folder: str) -> Path:
@@ -162,6 +173,22 @@ def answers(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+@contextmanager
+def named_if_not_started() -> Iterator[None]:
+    """A system that starts no process as an error of ours.
+
+    Raises:
+        ServiceError: with its reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ServiceError(
+            f"no process for the Prefect server could be started ({error}). This machine may be out of memory, "
+            "processes or open files"
+        ) from error
 
 
 @contextmanager

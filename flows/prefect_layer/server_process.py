@@ -22,7 +22,7 @@ from flows.errors import ServiceError
 from flows.interpreter import COLLECTS_RARELY
 from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
-from flows.prefect_layer.server import SERVER_LOG, answers, opened_log, reason_in
+from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
 """At the second its database is looked at thoroughly."""
@@ -59,7 +59,7 @@ class ServerProcess:
         """Start it, and come back at once.
 
         Raises:
-            ServiceError: if its database is of no use to it.
+            ServiceError: if its database is of no use to it, or the system starts no process.
         """
         make_usable(self.home, thoroughly=thoroughly)
         if blank_database.is_wanted(self.home):
@@ -72,7 +72,7 @@ class ServerProcess:
         command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
         command += ["--app-dir", _packages()]  # which is the working folder else
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
-        with opened_log(self.home / SERVER_LOG) as log, _deaf_to_interruptions():
+        with opened_log(self.home / SERVER_LOG) as log, _deaf_to_interruptions(), named_if_not_started():
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )

@@ -11,6 +11,9 @@ from flows.output import Ledger
 from flows.records import RunRecord
 from flows.settings import RunSettings
 
+OF_ONE_START = ("take_over", "wait_for_output_seconds")
+"""Settings that dealt with another run in the output. Whoever copies a command would stop one that is at work."""
+
 
 def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({})) -> str:
     """Does again what failed, with what an earlier retry had on top.
@@ -27,15 +30,24 @@ def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({
 def run_command(run: RunRecord, output: str) -> str:
     """Runs the manifest again as it was run, whatever was chosen at the command line included; more may be added to it.
 
+    What was chosen for that one start alone is not.
     One that came on standard input is read from the copy in the output, where its relative addresses start from.
     """
     defaults = RunSettings().model_dump(mode="json")
-    settings = {name: value for name, value in run.settings.items() if value != defaults.get(name)}
+    settings = {
+        name: value
+        for name, value in run.settings.items()
+        if value != defaults.get(name) and name not in OF_ONE_START and not _is_for_debugging(name, value)
+    }
     is_piped = storage.name_of(run.manifest_uri) == NAME
     words = ["nst", "run", STANDARD_INPUT if is_piped else run.manifest_uri, "--output", output]
     for name, value in (run.options.model_dump(mode="json", exclude_defaults=True) | settings).items():
         words += _option(name, value)
     return _piped(run, output, shlex.join(words)) if is_piped else shlex.join(words)
+
+
+def _is_for_debugging(name: str, value: Any) -> bool:
+    return name == "runner" and value == "inline"
 
 
 def _piped(run: RunRecord, output: str, command: str) -> str:

@@ -16,7 +16,7 @@ from flows.runners import Worker
 from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, Message, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
 
 OnMessage = Callable[[Message], None]
 Group = tuple[PlannedPair, ...]
@@ -27,7 +27,7 @@ class Patience:
     """What a worker process is allowed.
 
     Attributes:
-        pair_seconds: on the device, per pair; None is as long as it takes.
+        pair_seconds: on the device, per pair, without what it waits for storage; None is as long as it takes.
         stall_seconds: without a word, after which the process counts as hanging.
     """
 
@@ -45,19 +45,29 @@ class _Watch:
         self._on_message, self._patience = on_message, patience
         self._heard: float | None = None  # the process is still starting
         self._chunk_began = time.monotonic()
+        self._waits_since: float | None = None
         self.begun: set[str] = set()
         self.finished: set[str] = set()
         self.on_device: set[str] = set()
 
-    def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message | DeviceWaits | DeviceGoesOn) -> None:
         self._heard = now = time.monotonic()
+        if isinstance(message, DeviceWaits | DeviceGoesOn):
+            self._stop_clock(now, waits=isinstance(message, DeviceWaits))
+            return
         if isinstance(message, ChunkStarted):
-            self._chunk_began = now
+            self._chunk_began, self._waits_since = now, None
             self.on_device = set(message.pair_ids)
             self.begun |= self.on_device
         elif not isinstance(message, StepTaken):
             self.finished.add(message.pair_id)
         self._on_message(message)
+
+    def _stop_clock(self, now: float, *, waits: bool) -> None:
+        """Storage that stumbles is no reason to kill a process whose pairs are computed."""
+        if self._waits_since is not None:
+            self._chunk_began += now - self._waits_since
+        self._waits_since = now if waits else None
 
     def check(self) -> None:
         """Raises TookTooLong if it does; the process is then killed."""
@@ -67,7 +77,7 @@ class _Watch:
         silent = now - self._heard
         if silent > self._patience.stall_seconds:
             raise TookTooLong(f"the worker process gave no sign of life for {silent:.0f} s and was killed")
-        if self._patience.pair_seconds is None or not left:
+        if self._patience.pair_seconds is None or not left or self._waits_since is not None:
             return
         allowed = self._patience.pair_seconds * len(self.on_device)
         if now - self._chunk_began > allowed:
@@ -85,7 +95,7 @@ def carry_out(
     Raises:
         WeightsError: which is no pair's fault and ends the run.
         DeviceUnusable: if the worker is of no use any more; pairs without an outcome are another one's.
-        ClusterError: if there is no worker any more, which ends the run too.
+        ClusterError, HardwareUnknown: if there is no worker any more, which ends the run too.
         PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
     """
     groups: deque[Group] = deque([batch.pairs])

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows import storage
@@ -12,8 +14,11 @@ from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
+from flows.wording import redacted
 from nst_core.errors import NstError
 from nst_core.machine.allowance import usable_cpus
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,20 @@ class RunIncomplete(NstError):
         return type(self), (str(self), self.summary)
 
 
-def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
+MARK = "_SUCCESS"
+
+
+def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[], None] = lambda: None) -> FinishedRun:
     """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
 
     Args:
         run: as it was prepared.
         most_kept: records of a run of no more rows than this are given back too, so that nobody reads them again.
+        check_hold: raises OutputBusy where the output is another run's by now, whose mark, or want of one, stays.
 
     Raises:
         OutputError: if the rows do not add up to the manifest's: nothing may be lost.
+        OutputBusy: by `check_hold`.
     """
     output, number = run.job.output, len(run.request.manifest.pairs) + len(run.request.manifest.rejected)
     spent = Spent(run.means.devices[0].startswith("cuda"), run.means.threads or usable_cpus())
@@ -71,11 +81,32 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0) -> FinishedRun:
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
     if run.job.stub is None and run.request.settings.runner != "ray":  # whose machines are others
         spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
+    check_hold()  # tables of many rows take a while to write
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
+    else:  # that of a run from which the output was taken in just this moment
+        storage.remove(storage.join(output, MARK))
     taken_on = {pair.spec.pair_id for pair in run.plan.todo}
     left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
     return FinishedRun(summary, rows, left, kept)
+
+
+def finish_stopped_run(run: PreparedRun, because_of: BaseException, check_hold: Callable[[], None]) -> None:
+    """Have the table of a run that is about to end with an error show what is done and what is pending.
+
+    Trouble with that is told: what ended the run is what whoever started it has to hear. After an interruption
+    storage that is away is not waited for.
+    """
+    try:
+        with storage.hurried(because_of):
+            finish_run(run, check_hold=check_hold)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the run ended for another reason
+        known = isinstance(error, NstError)
+        logger.warning(
+            "the table of this run could not be written: %s; the same command again writes it",
+            redacted(str(error) if known else f"{type(error).__name__}: {error}"),
+            exc_info=None if known else error,
+        )
 
 
 def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
@@ -150,4 +181,4 @@ def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows:
         "results_csv_sha256": hashlib.sha256(storage.read(summary.results_csv)).hexdigest(),
         "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
     }
-    storage.replace(storage.join(output, "_SUCCESS"), json.dumps(marker, indent=1).encode())
+    storage.replace(storage.join(output, MARK), json.dumps(marker, indent=1).encode())

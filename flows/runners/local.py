@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Pipe
 
 from flows import interpreter, stub
-from flows.errors import EXIT_OF_LOST_DEVICE, WorkerDied
+from flows.errors import EXIT_OF_LOST_DEVICE, HardwareUnknown, WorkerDied
 from flows.runners.hardware import local_hardware
 from flows.runners.line import Line
 from flows.runners.pool import Link, Pool
@@ -85,7 +85,21 @@ def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def start_process(name: str, *, loads_engine: bool = False) -> Link:
-    """A link to a new worker process. Its output is ours, its log comes over the line."""
+    """A link to a new worker process. Its output is ours, its log comes over the line.
+
+    Raises:
+        HardwareUnknown: if the system starts none.
+    """
+    try:
+        return _started(name, loads_engine=loads_engine)
+    except OSError as error:
+        raise HardwareUnknown(
+            f"{name}: no worker process could be started ({error}). This machine may be out of memory, processes or "
+            "open files; the same command again goes on"
+        ) from error
+
+
+def _started(name: str, *, loads_engine: bool) -> Link:
     ours, theirs = Pipe()
     level = logging.getLogger("flows").getEffectiveLevel()
     with theirs:

@@ -21,8 +21,10 @@ from flows.storage import addresses, local, mounts, s3
 from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
 from flows.storage.entries import Entry, Fetched
 from flows.storage.places import Places, guarded
+from flows.storage.retries import HURRIED_SECONDS, hurried
 
 __all__ = [
+    "HURRIED_SECONDS",
     "Entry",
     "Fetched",
     "Places",
@@ -34,6 +36,7 @@ __all__ = [
     "entries",
     "fetch",
     "guarded",
+    "hurried",
     "identities",
     "identity",
     "is_s3",
@@ -246,8 +249,13 @@ def each(function: Callable[[Input], Output], inputs: Iterable[Input]) -> list[O
     size = max(1, min(CHUNK, len(inputs) // CONCURRENT_REQUESTS))
     chunks = [inputs[start : start + size] for start in range(0, len(inputs), size)]
     with ThreadPoolExecutor(CONCURRENT_REQUESTS) as pool:
-        done = pool.map(lambda chunk: [function(one) for one in chunk], chunks)
-        return [output for outputs in done for output in outputs]
+        try:
+            done = pool.map(lambda chunk: [function(one) for one in chunk], chunks)
+            return [output for outputs in done for output in outputs]
+        except BaseException as error:
+            with hurried(error):  # an interruption does not wait until the threads have waited long enough
+                pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _files(address: str) -> _Files:

@@ -6,9 +6,12 @@ so it is given OUTAGE_SECONDS. One that never answered at all is most likely a w
 """
 
 import logging
+import math
 import os
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -26,6 +29,13 @@ OBJECT_SECONDS = 60.0
 OUTAGE_SECONDS = 180.0
 """For a server that stopped answering; NST_OUTAGE_SECONDS sets another number."""
 FIRST_CONTACT_SECONDS = 20.0
+HURRIED_SECONDS = 5.0
+"""For all that is tried again once the run is interrupted, and for each attempt: whoever did it, or a service manager
+that is about to kill us, does not wait longer."""
+
+_haste = threading.Event()
+_ends_of_patience: list[float] = []
+"""One for each block that hurries now. An interruption is of the process, and so are these: its threads wait too."""
 
 
 def object_seconds() -> float:
@@ -36,6 +46,27 @@ def object_seconds() -> float:
 def outage_seconds() -> float:
     """The patience with a server that answered before."""
     return float(os.environ.get("NST_OUTAGE_SECONDS", OUTAGE_SECONDS))
+
+
+@contextmanager
+def hurried(because_of: BaseException | None) -> Iterator[None]:
+    """Wait for storage that is away no more than seconds, in all threads, as long as the block lasts.
+
+    Args:
+        because_of: what ends the work; only an interruption, which is no `Exception`, is a reason to hurry.
+    """
+    if because_of is None or isinstance(because_of, Exception):
+        yield
+        return
+    ends = time.monotonic() + HURRIED_SECONDS
+    _ends_of_patience.append(ends)
+    _haste.set()  # whoever is asleep between two attempts wakes up
+    try:
+        yield
+    finally:
+        _ends_of_patience.remove(ends)
+        if not _ends_of_patience:
+            _haste.clear()
 
 
 def persistently(
@@ -58,6 +89,8 @@ def persistently(
     def is_over(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         passed = time.monotonic() - began
+        if time.monotonic() >= _end_of_patience():
+            return True
         if isinstance(error, Unreachable):
             return passed >= (outage_seconds() if has_answered() else min(FIRST_CONTACT_SECONDS, allowed))
         return state.attempt_number >= ATTEMPTS or passed >= allowed
@@ -66,11 +99,27 @@ def persistently(
         retry=retry_if_exception(lambda error: isinstance(error, StorageError) and error.retryable),
         stop=is_over,
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
+        sleep=_sleep,
         before_sleep=_tell,
         reraise=True,
     )
     # An attempt after an outage gets its time too, even where the outage took longer than an object may.
-    return retrying(lambda: attempt(max(ends - time.monotonic(), allowed / 4)))
+    return retrying(lambda: attempt(_in_haste(max(ends - time.monotonic(), allowed / 4))))
+
+
+def _end_of_patience() -> float:
+    return min((*_ends_of_patience,), default=math.inf)
+
+
+def _in_haste(seconds: float) -> float:
+    return min(seconds, HURRIED_SECONDS) if _haste.is_set() else seconds
+
+
+def _sleep(seconds: float) -> None:
+    if _haste.is_set():
+        time.sleep(max(0.0, min(seconds, _end_of_patience() - time.monotonic())))
+    else:
+        _haste.wait(seconds)
 
 
 def _tell(state: RetryCallState) -> None:

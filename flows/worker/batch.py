@@ -19,7 +19,7 @@ from flows.worker.failures import keep_failure
 from flows.worker.inputs import LoadedPair, StyleInputs, load_pair, read_styles
 from flows.worker.job import Job
 from flows.worker.making_up import make_up_chunk
-from flows.worker.messages import ChunkStarted, LeftPending, Outcome, Report, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, LeftPending, Outcome, Report, StepTaken
 from flows.worker.stylized import Stylized
 from flows.worker.writing import write_pair
 from nst_core.machine.hardware import peak_memory_bytes
@@ -79,27 +79,31 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
         return
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
-        writes = _Writes(writers, most_behind)
+        writes = _Writes(writers, most_behind, work.report)
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
             began, started_at = time.monotonic(), utc_now()
             pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
             work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
             for loaded, result in stylizer.stylize(chunk, style):
                 writes.add(partial(_finish, work, loaded, result, style, began, started_at))
+            work.report(DeviceWaits())
         writes.end()
 
 
 class _Writes:
     """Results on their way to storage; where that is slower than the device, the device waits."""
 
-    def __init__(self, writers: ThreadPoolExecutor, most: int) -> None:
-        self._writers, self._most = writers, most
+    def __init__(self, writers: ThreadPoolExecutor, most: int, report: Report) -> None:
+        self._writers, self._most, self._report = writers, most, report
         self._under_way: deque[Future[None]] = deque()
 
     def add(self, write: Callable[[], None]) -> None:
         self._under_way.append(self._writers.submit(write))
-        while len(self._under_way) > self._most:
-            self._under_way.popleft().result()
+        if len(self._under_way) > self._most:
+            self._report(DeviceWaits())
+            while len(self._under_way) > self._most:
+                self._under_way.popleft().result()
+            self._report(DeviceGoesOn())
 
     def end(self) -> None:
         for write in self._under_way:

@@ -67,8 +67,18 @@ class StepTaken:
     total_loss: float
 
 
+@dataclass(frozen=True)
+class DeviceWaits:
+    """The device has nothing to do, as results are written, or the next pairs are read; for the clock alone."""
+
+
+@dataclass(frozen=True)
+class DeviceGoesOn:
+    """It goes on with the chunk that it was at."""
+
+
 Outcome = PairRecord | AttemptRecord | LeftPending
 Message = ChunkStarted | StepTaken | Outcome
-Report = Callable[[Message], None]
+Report = Callable[[Message | DeviceWaits | DeviceGoesOn], None]
 Hear = Callable[[str, Message], None]
 """Takes in what a worker, of this name, says."""

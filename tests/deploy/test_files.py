@@ -41,14 +41,47 @@ def dockerfile() -> list[tuple[str, str]]:
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line and line[0] != "#"]
 
 
+def copied_into_image() -> dict[str, list[str]]:
+    """Where the image's files are copied to, each with the files of the repository that go there."""
+    copies = [argument.split() for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
+    copied: dict[str, list[str]] = {}
+    for *paths, to in copies:
+        copied.setdefault(to, []).extend(paths)
+    return copied
+
+
 def test_the_image_copies_files_that_exist() -> None:
     """Every file that the image is made of is there, and passes its ignore file; no other does."""
     passed = re.findall("^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
-    sources = [argument.split()[:-1] for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
-    copied = {path for paths in sources for path in paths}
+    copied = {path for paths in copied_into_image().values() for path in paths}
 
     assert [path for path in copied if not (ROOT / path).exists()] == []
     assert copied == set(passed)
+
+
+def test_the_image_has_what_its_wheel_is_made_of() -> None:
+    """Every file that the build of the wheel asks for by name is copied to where the wheel is built."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wanted = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
+    wanted |= set(project["project"]["license-files"])
+    there = {
+        str(Path(to).relative_to("/src") / (Path(path).name if to.endswith("/") else ""))
+        for to, paths in copied_into_image().items()
+        if to.startswith("/src")
+        for path in paths
+    }
+
+    assert wanted - there == set()
+
+
+def test_the_image_has_the_files_that_its_commands_name() -> None:
+    """What the runbook's commands inside a container name is beside the program."""
+    inside = re.findall(r"compose .* exec -w /app .*?(deploy/[\w.-]+\w)$", RUNBOOK, re.MULTILINE)
+    (there,) = (paths for to, paths in copied_into_image().items() if to == "/app/deploy/")
+
+    assert len(inside) >= 2
+    assert set(inside) <= set(there)
 
 
 def test_the_image_runs_as_nobody_special() -> None:
@@ -197,6 +230,20 @@ def test_the_job_template_gives_a_run_its_gpu() -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
 
 
+def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> None:
+    """The runbook's template for them asks for no GPU and for an account of its own; both accounts are made."""
+    template = DEPLOY / "kubernetes" / "base-job-template.json"
+    (command,) = re.findall("^sed .*> light.json$", RUNBOOK, re.MULTILINE)
+    subprocess.run(["/bin/sh", "-c", command.replace("light.json", f"{tmp_path}/light.json")], cwd=ROOT, check=True)
+    changed = json.loads((tmp_path / "light.json").read_text())["variables"]["properties"]
+    before = json.loads(template.read_text())["variables"]["properties"]
+    made = re.findall(r"kubectl -n nst create serviceaccount (\S+)", RUNBOOK)
+
+    assert {name for name in changed if changed[name] != before[name]} == {"gpus", "service_account_name"}
+    assert (changed["gpus"]["default"], changed["service_account_name"]["default"]) == (0, "nst-inbox")
+    assert made == [before["service_account_name"]["default"], "nst-inbox"]
+
+
 # ---------------------------------------------------------------- systemd
 
 
@@ -263,6 +310,37 @@ def test_the_runbook_names_files_that_exist() -> None:
 
     assert [name for name in sorted(named - made) if not list(ROOT.glob(f"{name}*"))] == []
     assert [link for link in links if not (DEPLOY / link).exists()] == []
+
+
+def starts() -> dict[str, list[str]]:
+    """The ways to start the service, each with its command lines in order."""
+    headings = "Try it|bare machine|docker|Kubernetes"
+    parts = re.findall(rf"^## (?:Start: )?({headings})\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
+    return {name: "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines() for name, text in parts}
+
+
+@pytest.mark.parametrize("way", ["Try it", "bare machine", "docker", "Kubernetes"])
+def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
+    """Whoever follows one section of the runbook from its first line has each file when a command wants it."""
+    made: set[str] = set()
+    for line in starts()[way]:
+        given = re.findall(r"(?:^|\s|--[\w-]+=)((?!/)[\w./-]+\.(?:env|toml|json|yaml))(?=$|\s)", line)
+        new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith("cp ") else [])
+        assert [file for file in given if file not in {*made, *new} and not (ROOT / file).exists()] == [], line
+        made.update(new)
+
+
+def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:
+    """The line that the runbook has before its first `prefect` gives the settings, the secrets and the programs."""
+    lines = starts()["bare machine"]
+    first = next(number for number, line in enumerate(lines) if line.startswith("prefect "))
+    for name in ("service.env", "secrets.env"):
+        shutil.copy(DEPLOY / f"{name}.example", tmp_path / name)
+    script = f"{lines[first - 1].replace('/etc/nst', str(tmp_path))}\nenv"
+    shown = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert [line for line in shown if line.startswith("PATH=/opt/nst/bin:")]
+    assert {"NST_DATA=/srv/nst/data", "PREFECT_API_AUTH_STRING=nst:change-me"} <= set(shown)
 
 
 def test_the_runbook_knows_the_units_and_deployments() -> None:

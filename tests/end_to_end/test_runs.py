@@ -12,8 +12,11 @@ from pathlib import Path
 import boto3
 import pandas as pd
 import pytest
+from fault_proxy import FaultProxy
 from moto.server import ThreadedMotoServer
 from pictures import gradient, stripes
+
+from flows import storage
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +167,37 @@ def test_interrupted_and_gone_on_with(
     assert rest.returncode == 0, rest.stderr
     assert f"{len(finished)} were done before" in rest.stdout
     assert finished.items() <= {path: path.stat().st_mtime_ns for path in records.iterdir()}.items()
+
+
+def test_interrupted_while_storage_is_away(with_server: dict[str, str], manifest: Path, s3_server: str) -> None:
+    """A run whose S3 has gone away ends with 75 within seconds too, not after the patience with an outage."""
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket="going-away")
+    proxy = FaultProxy(s3_server)
+    aws = {"AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    slow = ["--backbone", "stub", "--stub", "seconds=2", "--max-seconds", "600", "--quiet"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "run", str(manifest), "--output", "s3://going-away/out", *slow],
+        cwd=manifest.parent,
+        env=with_server | aws | {"AWS_DEFAULT_REGION": "us-east-1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not storage.names("s3://going-away/out/_nst/records") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    proxy.go_away()
+    time.sleep(1)
+
+    os.kill(process.pid, signal.SIGTERM)
+    began = time.monotonic()
+    printed, _ = process.communicate(timeout=200)
+
+    assert process.returncode == 75, printed
+    assert time.monotonic() - began < 40
+    assert "interrupted: what is finished is kept" in printed
+    assert "the table of this run could not be written" in printed
+    assert "Traceback" not in printed
 
 
 @pytest.mark.parametrize(

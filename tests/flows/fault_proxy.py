@@ -55,6 +55,11 @@ class FaultProxy:
                     return fault
         return None
 
+    def go_away(self) -> None:
+        """Nobody answers any more: connections that are open end, others are refused."""
+        self.rule = lambda _method, _path: RESET
+        self.stop()
+
     def stop(self) -> None:
         self.stopped.set()
         self._server.shutdown()

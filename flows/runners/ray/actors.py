@@ -26,7 +26,10 @@ NEWS_SECONDS = 2.0
 SILENT_SECONDS = 90.0
 """An actor that does not answer for so long counts as lost; Ray itself notices a lost node in about 15 s."""
 DEATHS_AT_START = 3
-"""Actors that die before they have started, one after the other, until the cluster is given up."""
+"""Actors that die before they have started, one after the other, until the cluster is given up; where others are at
+work, it never is for that."""
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+"""Before an actor in place of one that did not start is asked for while others are at work; doubled with each."""
 THREADS = 4
 """Of an actor: its call, and whoever asks for news."""
 
@@ -63,6 +66,7 @@ class Actors:
         self._first: NodeFacts | None = None
         self._lock = threading.RLock()
         self._coming: dict[Any, Any] = {}  # a reference to what it says of its node -> the actor
+        self._later: list[float] = []  # when further ones are to be asked for
         self._ready: deque[Link] = deque()
         self._there: set[_Talk] = set()
         self._nobody_since = time.monotonic()
@@ -73,7 +77,7 @@ class Actors:
     def ask_for(self, actors: int) -> None:
         """Ask for so many in all; the cluster may take its time, or never have so many."""
         with self._lock:
-            for _ in range(actors - len(self._coming) - len(self._there)):
+            for _ in range(actors - len(self._coming) - len(self._later) - len(self._there)):
                 self._ask()
 
     def first_facts(self) -> NodeFacts:
@@ -105,6 +109,7 @@ class Actors:
             for actor in (*self._coming.values(), *(talk.actor for talk in self._there)):
                 self._kill(actor)
             self._coming.clear()
+            self._later.clear()
 
     def _ask(self) -> None:
         actor = self._made.remote(logging.getLogger("flows").getEffectiveLevel())
@@ -112,6 +117,7 @@ class Actors:
 
     def _welcome(self, seconds: float = 0.0) -> None:
         """Look which actors have come up, or wait for one at most so long."""
+        self._ask_for_those_due()
         if self._coming and not self._closed:
             wanted = 1 if seconds else len(self._coming)
             ready, _ = self._ray.wait(list(self._coming), num_returns=wanted, timeout=seconds)
@@ -152,13 +158,27 @@ class Actors:
 
     def _count_death(self, error: Exception) -> None:
         self._deaths_at_start += 1
+        is_enough = self._deaths_at_start >= DEATHS_AT_START
+        if self._there or (is_enough and self._coming):  # it may be the fault of one node, and those of others are well
+            doubled = FIRST_PAUSE_SECONDS * 2 ** min(self._deaths_at_start - 1, 10)
+            pause = min(LONGEST_PAUSE_SECONDS, doubled if self._there else LONGEST_PAUSE_SECONDS)
+            self._later.append(time.monotonic() + pause)
+            logger.warning("a Ray worker did not start: %s; another one is asked for in %.0f s", reason(error), pause)
+            return
         logger.warning("a Ray worker did not start: %s", reason(error))
-        if self._deaths_at_start >= DEATHS_AT_START:
+        if is_enough:
             self._refused = ClusterError(
                 f"workers do not start on the Ray cluster: {reason(error)}. Every node needs this project "
                 f"installed, version {code_version()}"
             )
         else:
+            self._ask()
+
+    def _ask_for_those_due(self) -> None:
+        now = time.monotonic()
+        due = [when for when in self._later if when <= now]
+        self._later = [when for when in self._later if when > now]
+        for _ in due:
             self._ask()
 
     def _lose(self, talk: "_Talk") -> None:
@@ -170,6 +190,7 @@ class Actors:
             self._there.remove(talk)
             if not self._there:
                 self._nobody_since = time.monotonic()
+                self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]  # now any node would do
             logger.warning("the Ray worker on %s is gone; another one is asked for", talk.host)
             self._ask()
 

@@ -198,6 +198,22 @@ def test_the_same_bytes_again_are_done_once(world: World) -> None:
     assert (len(world.book.asked), world.names) == (1, before)
 
 
+def test_a_finished_manifest_can_be_had_done_again(world: World) -> None:
+    """Where a person takes away what tells that it is done, as the runbook says, a run is started that is another."""
+    world.drop("spring.csv", GOOD)
+    visit_until_done(world.inbox, world.book, world.limits)
+    before = set(world.book.asked)
+    for folder in ("finished", "claims", "starts", "seen"):
+        for name in storage.names(f"{world.inbox.place}/_nst/{folder}"):
+            storage.remove(f"{world.inbox.place}/_nst/{folder}/{name}")
+
+    assert world.visit().started == ["spring.csv"]
+    (again,) = set(world.book.asked) - before
+    assert world.book.state_of(again).stage == "running"
+    visit_until_done(world.inbox, world.book, world.limits)
+    assert world.answer("spring.csv.finished.json")["run_id"] == again
+
+
 def test_changed_bytes_are_a_new_claim(world: World) -> None:
     """A manifest that is put right and dropped again is taken anew; the answer to its earlier version goes."""
     world.drop("spring.csv", BAD_ROWS)
@@ -255,11 +271,12 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     disk.visit()
     for number in range(1, MAX_STARTS):
         (claim,) = disk.files.open_claims()
-        disk.book.end(f"{claim.key}-{number}", "failed Crashed killed by a signal")
+        assert len(disk.book.asked) == number
+        disk.book.end(disk.book.asked[-1], "failed Crashed killed by a signal")
         assert disk.visit().waiting == ["spring.csv"]
         long_ago(disk, claim.key, number)
         assert disk.visit().started == ["spring.csv"]
-    disk.book.end(f"{claim.key}-{MAX_STARTS}", "failed Crashed killed by a signal")
+    disk.book.end(disk.book.asked[-1], "failed Crashed killed by a signal")
 
     assert disk.visit().finished == ["spring.csv"]
     finished = disk.answer("spring.csv.finished.json")
@@ -267,6 +284,50 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     assert "killed by a signal" in finished["message"]
     assert len(set(disk.book.asked)) == MAX_STARTS
     assert disk.visit() == Visit()
+
+
+BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+
+
+def test_a_busy_output_is_waited_for(disk: World) -> None:
+    """A run that was called dead and lives makes every further start leave at once: none of those counts as a death."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    disk.book.end(disk.book.asked[0], "failed Crashed no sign of life")
+    for number in range(1, MAX_STARTS + 3):
+        assert disk.visit().waiting == ["spring.csv"]
+        long_ago(disk, claim.key, number)
+        assert disk.visit().started == ["spring.csv"]
+        disk.book.end(disk.book.asked[-1], BUSY)
+    long_ago(disk, claim.key, MAX_STARTS + 3)
+    assert disk.visit().started == ["spring.csv"]
+    disk.book.carry_out(disk.book.asked[-1])
+
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.answer("spring.csv.finished.json")["status"] == "succeeded"
+
+
+def test_deaths_count_also_where_the_output_was_busy_between(disk: World) -> None:
+    """A run that dies every time is given up, after as many deaths as ever."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    states = [
+        BUSY,
+        "failed Crashed killed",
+        "failed Crashed killed",
+        BUSY,
+        *["failed Crashed killed"] * (MAX_STARTS - 3),
+    ]
+    for number, state in enumerate(states, start=1):
+        disk.book.end(disk.book.asked[-1], state)
+        long_ago(disk, claim.key, number)
+        assert disk.visit().started == ["spring.csv"], number
+    disk.book.end(disk.book.asked[-1], "failed Crashed killed")
+
+    assert disk.visit().finished == ["spring.csv"]
+    assert disk.answer("spring.csv.finished.json")["status"] == "failed"
 
 
 def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
@@ -414,7 +475,9 @@ def test_a_claim_whose_holder_died_is_gone_on_with(world: World) -> None:
     storage.remove(f"{world.inbox.place}/spring.csv")
 
     assert world.visit().started == ["spring.csv"]
-    assert world.book.asked == [f"{claim.key}-1"]
+    (key,) = world.book.asked
+    assert key.startswith(f"{claim.key}-")
+    assert key.endswith("-1")
 
 
 def _dying(request: object) -> str:

@@ -11,12 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.errors import OutputBusy
 from flows.output import lease, lease_watch
+from flows.output.lease_file import as_json
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -296,3 +298,37 @@ def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: Fa
     s3_proxy.faults = []
 
     assert written(f"{s3_bucket}/out")["released"] is False
+
+
+def test_an_interrupted_run_does_not_wait_for_storage_that_is_away(
+    s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ctrl-C while nobody answers ends within seconds, as an interruption; the log says that the lease stays."""
+    monkeypatch.setenv("NST_OUTAGE_SECONDS", "40")
+    with suppress(KeyboardInterrupt), lease.held(f"{s3_bucket}/out", term_seconds=0.4):
+        s3_proxy.go_away()
+        time.sleep(1.0)  # the renewal is being waited for
+        began = time.monotonic()
+        raise KeyboardInterrupt
+
+    assert time.monotonic() - began < 3 * storage.HURRIED_SECONDS
+    assert "the lease could not be released" in caplog.text
+
+
+def test_who_takes_it_between_a_look_and_a_renewal_is_seen(
+    s3_server: str, s3_bucket: str, s3_proxy: FaultProxy
+) -> None:
+    """A renewal that is refused, as the lease was written meanwhile, looks again, and finds whose it is."""
+    client = boto3.client("s3", endpoint_url=s3_server)
+    with lease.held(f"{s3_bucket}/out") as hold:
+        other = hold.lease.model_copy(update={"holder": "them", "host": "elsewhere"})
+
+        def take_over(method: str, path: str) -> None:
+            if method == "PUT" and path.endswith("lease.json"):
+                s3_proxy.rule = None
+                client.put_object(Bucket=s3_bucket[5:], Key="out/_nst/lease.json", Body=as_json(other))
+
+        s3_proxy.rule = take_over
+        with pytest.raises(OutputBusy, match="was taken over by another run"):
+            hold.check()
+    assert written(f"{s3_bucket}/out")["holder"] == "them"

@@ -149,6 +149,18 @@ def test_the_command_of_a_run_is_one_that_the_shell_and_nst_understand(tmp_path:
     assert "no manifest" in outcome.output, outcome.output
 
 
+def test_what_was_for_one_start_alone_is_in_no_command() -> None:
+    """Whoever copies it does not take the output from a run at work, wait for one, or debug; a cluster stays chosen."""
+    once = {"take_over": True, "wait_for_output_seconds": 60.0, "runner": "inline", "precision": "fp32"}
+
+    plain, on_ray = (
+        run_command(run_record({}, manifest_uri="/p.csv", options=StylizeOptions(), settings=settings), "/out")
+        for settings in (once, {"runner": "ray"})
+    )
+    assert plain == "nst run /p.csv --output /out --precision fp32"
+    assert on_ray == "nst run /p.csv --output /out --runner ray"
+
+
 def test_what_came_on_standard_input_is_run_again_from_its_copy(tmp_path: Path) -> None:
     """The command goes to the folder that relative addresses start from, and may be given more options at its end."""
     folder = tmp_path / "it's here"

@@ -18,7 +18,7 @@ from flows.runners import Pool, Worker
 from flows.runners.local import process_pool
 from flows.stub import WEIGHTS, Stub
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, Message, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
 
 QUICK = {
     "size_px": 64,
@@ -327,6 +327,31 @@ def test_pairs_on_the_device_have_their_seconds_together(clock: Clock) -> None:
 
     assert (watch.begun, watch.finished) == ({"pair-2", "pair-3", "pair-4"}, {"pair-2", "pair-3"})
     assert len(heard) == 4
+
+
+def test_waiting_for_storage_is_not_counted(clock: Clock) -> None:
+    """Neither in the middle of a chunk nor after it: a pair that is computed is no pair that takes too long."""
+    heard: list[Message] = []
+    watch = dispatch._Watch(heard.append, Patience(pair_seconds=10.0, stall_seconds=1e9))
+    watch(ChunkStarted(("pair-2",), 1))
+    clock.now += 8.0
+    watch(DeviceWaits())
+    clock.now += 500.0
+    watch.check()
+    watch(DeviceGoesOn())
+    clock.now += 2.0
+    watch.check()
+    watch(DeviceWaits())
+    clock.now += 500.0
+    watch.check()
+    watch(ChunkStarted(("pair-3",), 1))
+    clock.now += 10.0
+    watch.check()
+    clock.now += 1.0
+    with pytest.raises(TookTooLong, match="not done after 11 s on the device"):
+        watch.check()
+
+    assert heard == [ChunkStarted(("pair-2",), 1), ChunkStarted(("pair-3",), 1)]
 
 
 def test_without_a_limit_a_pair_takes_as_long_as_it_takes(clock: Clock) -> None:

@@ -19,11 +19,13 @@ from outputs import drawing
 
 from flows import storage
 from flows.costs.rates import measured_here
-from flows.output import Ledger
+from flows.errors import OutputBusy, StorageError
+from flows.output import Ledger, lease
+from flows.output.lease_file import as_json, new_lease
 from flows.records import LossSample, PairRecord, RunPlan
 from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
-from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run
+from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners.runner import Means
@@ -222,3 +224,43 @@ def test_the_time_of_a_run_is_that_since_it_was_prepared(run: PreparedRun) -> No
 
     assert 100.0 <= summary.seconds < 130.0
     assert summary.seconds == round(summary.seconds, 3)
+
+
+def test_trouble_with_the_table_does_not_hide_what_ended_a_run(
+    run: PreparedRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that is stopped ends with its own error; that its table could not be written is told in the log."""
+    Path(run.job.output, "results.csv", "in the way").mkdir(parents=True)
+    with pytest.raises(StorageError):
+        finish_run(run)
+
+    finish_stopped_run(run, KeyboardInterrupt(), lambda: None)
+
+    assert "the table of this run could not be written" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_no_mark_stays_where_rows_are_pending(run: PreparedRun) -> None:
+    """That of a run which ended in the very moment in which this one took its output over, for one."""
+    mark = storage.join(run.job.output, "_SUCCESS")
+    storage.replace(mark, b"of another run")
+    for name in storage.names(storage.join(run.job.output, "_nst", "attempts")):
+        storage.remove(storage.join(run.job.output, "_nst", "attempts", name))
+
+    assert finish_run(run).summary.pending == 1
+    assert storage.identity(mark) is None
+
+
+def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
+    """Tables take a while to write: whose the output is by then is looked at once more, and its mark left alone."""
+    mark = storage.join(run.job.output, "_SUCCESS")
+    with lease.held(run.job.output) as hold:
+        other = new_lease(60.0).model_copy(update={"host": "elsewhere"})
+        storage.replace(hold.address, as_json(other))
+        with pytest.raises(OutputBusy):
+            finish_run(run, check_hold=hold.check)
+        assert storage.identity(mark) is None
+        storage.replace(mark, b"of the other run")
+        finish_stopped_run(run, KeyboardInterrupt(), hold.check)
+
+    assert storage.read(mark) == b"of the other run"

@@ -15,7 +15,7 @@ import pool_jobs
 import pytest
 from pool_jobs import done_by, told_by
 
-from flows.errors import EXIT_OF_LOST_DEVICE, PoolStopped, WorkerDied
+from flows.errors import EXIT_OF_LOST_DEVICE, HardwareUnknown, PoolStopped, WorkerDied
 from flows.runners import Pool, Worker
 from flows.runners.inline import link_here
 from flows.runners.local import process_pool
@@ -420,6 +420,14 @@ def test_a_stopped_worker_takes_no_calls() -> None:
 
 
 # ---------------------------------------------------------------- the pool
+
+
+@pytest.mark.parametrize("begun", [0, 1])
+def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPatch, begun: int) -> None:
+    """No pair is blamed for it: the error says what may be wanting, and that the run can be gone on with."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(HardwareUnknown, match=r"cpu: no worker process could be started .*No such file.* goes on"):
+        process_pool(("cpu",), begun=begun).take()
 
 
 def test_every_device_is_lent_once() -> None:

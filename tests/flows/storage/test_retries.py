@@ -1,6 +1,10 @@
 """flows.storage.retries and s3_errors: what is tried again, for how long, and what the user reads of it."""
 
+import os
+import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
@@ -8,7 +12,7 @@ from fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage import s3
-from flows.storage.retries import ATTEMPTS, persistently
+from flows.storage.retries import ATTEMPTS, HURRIED_SECONDS, persistently
 from flows.wording import redacted
 
 
@@ -91,6 +95,54 @@ def test_a_server_that_never_answered_is_soon_given_up(quick: None, monkeypatch:
     with pytest.raises(Unreachable):
         persistently(trouble, lambda: False, seconds=0.3)
     assert time.monotonic() - began < 5
+
+
+def test_an_interruption_ends_the_waiting_of_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sleeps between two attempts at a server that went away gives up within seconds, not after the outage."""
+    monkeypatch.setenv("NST_OUTAGE_SECONDS", "60")
+    monkeypatch.setattr("flows.storage.retries.FIRST_WAIT_SECONDS", 30.0)
+    monkeypatch.setattr("flows.storage.retries.LONGEST_WAIT_SECONDS", 30.0)
+    trouble = Trouble(*(Unreachable("gone") for _ in range(10_000)))
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(persistently, trouble, lambda: True)
+        while not trouble.calls:
+            time.sleep(0.01)
+        began = time.monotonic()
+        with storage.hurried(KeyboardInterrupt()), pytest.raises(Unreachable):
+            waiting.result()
+        assert time.monotonic() - began < HURRIED_SECONDS + 5
+
+
+def test_in_a_hurry_no_attempt_is_long() -> None:
+    """An attempt gets seconds, and all the time of an object again once the hurry is over."""
+    with storage.hurried(KeyboardInterrupt()), storage.hurried(KeyboardInterrupt()):
+        assert persistently(lambda seconds: seconds, lambda: True, 100.0) <= HURRIED_SECONDS
+    assert persistently(lambda seconds: seconds, lambda: True, 100.0) > 90
+
+
+def test_an_error_is_no_reason_to_hurry(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends with an error has the time to write its table."""
+    monkeypatch.setattr("flows.storage.retries.HURRIED_SECONDS", 0.0)
+    trouble = Trouble(*(Unreachable("gone") for _ in range(20)))
+
+    with storage.hurried(RuntimeError()):
+        assert persistently(trouble, lambda: True) == "done"
+
+
+def test_many_requests_at_once_are_interrupted(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Ctrl-C does not wait until all the threads that ask a server which went away have given up."""
+    storage.replace(f"{s3_bucket}/0", b"a")
+    s3_proxy.go_away()
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell has it ignored
+    began = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            storage.each(storage.read, [f"{s3_bucket}/{number}" for number in range(100)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert time.monotonic() - began < 1 + HURRIED_SECONDS + 5
 
 
 # ---------------------------------------------------------------- S3's errors

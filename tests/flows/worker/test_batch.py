@@ -18,8 +18,10 @@ from flows.records import AttemptRecord, PairRecord, PlannedPair
 from flows.worker import batch, engine, inputs
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, LeftPending, Message, StepTaken
 from nst_core.backbones.catalogue import WeightsFile
+
+NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,7 +54,7 @@ def said_of(pairs: list[PlannedPair], job: Job, also: Callable[[Message], None] 
 
 
 def outcomes(said: list[Message]) -> list[PairRecord | AttemptRecord | LeftPending]:
-    return [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
+    return [message for message in said if not isinstance(message, NO_OUTCOME)]
 
 
 def chunks(said: list[Message]) -> list[tuple[str, ...]]:
@@ -142,12 +144,21 @@ def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str
     threads: dict[str, set[int]] = {"chunk": set(), "outcome": set()}
 
     def note(message: Message) -> None:
-        threads["chunk" if isinstance(message, ChunkStarted | StepTaken) else "outcome"].add(threading.get_ident())
+        threads["chunk" if isinstance(message, NO_OUTCOME) else "outcome"].add(threading.get_ident())
 
     said_of(pairs_of([photo("a.png"), photo("b.png", seed=1)], waves), job, note)
 
     assert threads["chunk"] == {threading.get_ident()}
     assert threads["outcome"] and not threads["outcome"] & threads["chunk"]
+
+
+def test_what_is_written_last_takes_no_time_of_the_device(photo: Painter, waves: str, job: Job) -> None:
+    """Once a chunk is computed it is said that the device waits, whenever its pairs are written."""
+    pairs = pairs_of([photo(f"{seed}.png", seed=seed) for seed in range(3)], waves, **ONE_BY_ONE)
+    said = said_of(pairs, job)
+
+    of_device = [type(one) for one in said if isinstance(one, ChunkStarted | DeviceWaits)]
+    assert of_device == [ChunkStarted, DeviceWaits] * 3
 
 
 @pytest.mark.parametrize("sizes", ["one size", "all sizes differ"])

@@ -19,11 +19,13 @@ from flows.stub import WEIGHTS, Stub
 from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, Message, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
 from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.perceptual import LossValues
 from nst_core.optimize import StepReport
+
+NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 
 SIZE = (32, 24)
 
@@ -206,7 +208,7 @@ def records_of(contents: list[str], waves: str, job: Job, **options: object) -> 
     pairs = [planned(pair_spec(row, content, waves, options=options)) for row, content in enumerate(contents, start=2)]
     told: list[Message] = []
     stylize_pairs(told.append, pairs, job, "cpu")
-    records = [one for one in told if not isinstance(one, ChunkStarted | StepTaken)]
+    records = [one for one in told if not isinstance(one, NO_OUTCOME)]
     assert all(isinstance(one, PairRecord) for one in records), records
     return sorted(records, key=lambda record: record.pair_id)
 

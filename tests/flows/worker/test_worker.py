@@ -17,7 +17,7 @@ from flows.records import AttemptRecord, PairRecord, PlannedPair
 from flows.worker import engine, inputs
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, Message, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
 from nst_core import __version__
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
@@ -25,6 +25,8 @@ from nst_core.errors import WeightsError
 from nst_core.images import read_metadata
 from nst_core.options import StylizeOptions
 from nst_core.scene.pixels import to_tensor
+
+NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 
 SMALL = {"size_px": 64, "steps": 3}
 SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
@@ -43,7 +45,7 @@ def stylize_pair(pair: PlannedPair, job: Job) -> Message:
     """The outcome of a batch of one pair."""
     said: list[Message] = []
     stylize_pairs(said.append, [pair], job, "cpu")
-    (outcome,) = [message for message in said if not isinstance(message, ChunkStarted | StepTaken)]
+    (outcome,) = [message for message in said if not isinstance(message, NO_OUTCOME)]
     return outcome
 
 

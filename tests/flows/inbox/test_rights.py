@@ -1,0 +1,101 @@
+"""Visits to an inbox on S3, with the rights of deploy/iam/inbox.json and no others."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fault_proxy import FaultProxy
+from inbox_runs import BookOfRuns, limits_for
+from rights import by_policy
+
+from flows import storage
+from flows.inbox import Inbox, Visit, visit
+
+GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
+BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,many\n"
+
+
+class Place:
+    """An inbox on S3, visited with the rights of its policy; everything else is done with all rights."""
+
+    def __init__(self, bucket: str, proxy: FaultProxy, book: Path) -> None:
+        self.root, self.proxy, self.book = f"{bucket}/nst", proxy, BookOfRuns(book)
+        self.inbox = Inbox(place=f"{self.root}/inbox", outputs=f"{self.root}/outputs")
+        self.refused: list[str] = []
+        self.rights = by_policy("inbox", bucket.removeprefix("s3://"), "nst", self.refused)
+
+    def visit(self) -> Visit:
+        self.proxy.rule = self.rights
+        try:
+            return visit(self.inbox, self.book.runs, limits_for(self.root), settle_seconds=0.05)
+        finally:
+            self.proxy.rule = None
+
+    def drop(self, data: bytes) -> None:
+        storage.replace(f"{self.inbox.place}/spring.csv", data)
+        time.sleep(0.01)
+
+    def answers(self) -> list[str]:
+        return [name.removeprefix("spring.csv.") for name in storage.names(self.inbox.place) if name != "spring.csv"]
+
+    def answer(self, word: str) -> Any:
+        return json.loads(storage.read(f"{self.inbox.place}/spring.csv.{word}.json"))
+
+
+@pytest.fixture
+def place(s3_bucket: str, s3_proxy: FaultProxy, tmp_path: Path) -> Place:
+    return Place(s3_bucket, s3_proxy, tmp_path / "book")
+
+
+def test_the_policy_allows_all_that_visits_do(place: Place) -> None:
+    """Rejected, put right, run, finished and dropped in another version: nothing is refused, no old answer stays."""
+    place.drop(BAD_ROWS)
+    assert place.visit().rejected == ["spring.csv"]
+    place.drop(GOOD)
+    assert place.visit().started == ["spring.csv"]
+    assert [name for name in place.answers() if "claimed" not in name] == ["accepted.json"]
+    place.book.carry_out(place.book.asked[0])
+    storage.replace(f"{place.inbox.outputs}/spring/report.html", b"<html>")
+    assert place.visit().finished == ["spring.csv"]
+    assert place.answers() == ["accepted.json", "finished.html", "finished.json"]
+    assert place.answer("finished")["report"] == f"{place.inbox.outputs}/spring/report.html"
+    place.drop(BAD_ROWS + b"dog,dog.png,waves.png,many\n")
+    assert place.visit().rejected == ["spring.csv"]
+
+    assert place.answers() == ["rejected.html", "rejected.json"]
+    assert place.refused == []
+
+
+def test_a_report_that_may_not_be_looked_at_keeps_no_manifest_open(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The manifest is finished with its counts and without the link; the log says why."""
+    place.drop(GOOD)
+    place.visit()
+    place.book.carry_out(place.book.asked[0])
+    rights = place.rights
+    place.rights = lambda method, path: (403, "AccessDenied") if "report.html" in path else rights(method, path)
+
+    assert place.visit().finished == ["spring.csv"]
+    assert (place.answer("finished")["succeeded"], place.answer("finished")["report"]) == (2, None)
+    assert "the report is left out of an answer, as it cannot be looked at" in caplog.text
+
+
+def test_an_old_answer_that_has_to_stay_keeps_no_other(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """The new answer is there, what may be removed is gone, and the log names what stays."""
+    place.drop(BAD_ROWS)
+    place.visit()
+    place.drop(GOOD)
+    rights = place.rights
+    kept = "spring.csv.rejected.json"
+    place.rights = lambda method, path: (
+        (403, "AccessDenied") if method == "DELETE" and kept in path else rights(method, path)
+    )
+
+    done = place.visit()
+
+    assert (done.started, done.unanswered) == (["spring.csv"], [])
+    assert [name for name in place.answers() if "claimed" not in name] == ["accepted.json", "rejected.json"]
+    assert "an answer of before stays, as it cannot be removed" in caplog.text

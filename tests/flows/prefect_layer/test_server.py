@@ -1,0 +1,79 @@
+"""flows.prefect_layer.server: the server of `nst serve`, from its start to its end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import servers
+
+from flows.errors import ServiceError
+from flows.prefect_layer import server_process
+from flows.prefect_layer.server import answers, server
+from flows.prefect_layer.server_process import ServerProcess
+
+SERVING = """
+import sys, time
+sys.executable = {interpreter!r}
+from flows.prefect_layer.server import server
+with server("127.0.0.1", {port}, {folder!r}) as access:
+    print(access.url, flush=True)
+    time.sleep(600)
+"""
+
+
+def _becomes_silent(url: str, seconds: float = 20.0) -> bool:
+    ends = time.monotonic() + seconds
+    while answers(url) and time.monotonic() < ends:
+        time.sleep(0.02)
+    return not answers(url)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    """However the service ends: its port is free for the next one."""
+    program = SERVING.format(interpreter=sys.executable, port=server_process._free_port(), folder=str(home))
+    python = str(Path(sys.prefix) / "bin" / "python")
+    serving = subprocess.Popen(
+        [python, "-c", program],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert serving.stdout is not None
+    with serving.stdout:
+        url = serving.stdout.readline().strip()
+        assert answers(url)
+        serving.send_signal(sent)
+        serving.wait(20)
+
+    assert _becomes_silent(url)
+
+
+def test_a_service_that_ends_takes_its_server_along(home: Path) -> None:
+    """And leaves no process behind that would end another one of that number."""
+    with server("127.0.0.1", server_process._free_port(), str(home)) as access:
+        assert answers(access.url)
+        before = _children()
+    assert len(before) == 2  # the server, and who watches it
+
+    assert not answers(access.url)
+    assert _children() & before == set()
+    assert len(servers.starts(home)) == 1
+
+
+def _children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+def test_a_system_that_starts_no_process_has_a_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the server of a service and of that of a run alike."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
+        ServerProcess(home).begin()
+    service = server("127.0.0.1", server_process._free_port(), str(home))
+    with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
+        service.__enter__()
