@@ -307,6 +307,7 @@ def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path, relative: bool)
         ("content=a.jpg", "there is no option 'content'"),
         ("steps=0", "--set steps: expected a number greater than or equal to 1, got '0'"),
         ("style_layer_weights=1 2", "expected 5 numbers"),
+        ("style_blend=0.7 0.3", "--set style_blend: 2 weights for one style"),
     ],
 )
 def test_settings_that_no_row_could_have(text: str, message: str) -> None:
