@@ -13,7 +13,7 @@ from flows.export.destination import METADATA, SUMS, Destination, destination, s
 from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
 from flows.export.listing import metadata, sums
-from flows.export.names import names_of, template
+from flows.export.names import folded, names_of, template
 from flows.export.pictures import Picture, Pictures, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
 from flows.export.there import names_there, shards_there
@@ -110,9 +110,13 @@ def _in_folders(
     files = {name: KeptFile(sha256=picture.sha256) for name, picture in wanted.items()}
     files |= {name: before[name] for name in (*there, *gone) if name in before}
     _keep(place, files)
+    # Where file systems know no case, these are the very files that are about to be written.
+    again = {folded(name) for name in wanted} if gone else set()
+    alike = {name for name in gone if folded(name) in again}
+    storage.each(storage.remove, [storage.join(place.address, name) for name in sorted(alike)])
     todo = {name: picture for name, picture in wanted.items() if name not in there}
     left_out = _copied(todo, Way(place.address, request.linked, request.readable), len(there), tell)
-    outdated = [*gone, *(name for name in left_out if name in place.found)]
+    outdated = [*(name for name in gone if name not in alike), *(name for name in left_out if name in place.found)]
     storage.each(storage.remove, [storage.join(place.address, name) for name in outdated])
     made = {name: picture for name, picture in wanted.items() if name not in left_out}
     storage.replace(storage.join(place.address, METADATA), metadata(made, found.columns))

@@ -301,12 +301,12 @@ def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
     made._ledger.commit(pair_record(pair_id, output=image, output_sha256=hashlib.sha256(data).hexdigest()))
 
 
-def remade(output: Output, pair_id: str) -> None:
+def remade(output: Output, pair_id: str, **facts: Any) -> None:
     """The pair done anew, as after other options: another picture of the same id."""
     for record in storage.names(storage.join(output.address, "_nst", "records")):
         if record.startswith(f"{pair_id}-"):
             storage.remove(storage.join(output.address, "_nst", "records", record))
-    output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png")
+    output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png", **facts)
 
 
 def test_a_picture_that_was_made_anew_takes_the_place_of_the_old(output: Output, dest: str) -> None:
@@ -348,6 +348,22 @@ def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Ou
     assert (told.pictures, told.new, told.removed) == (3, 1, 1)
     assert sorted(pictures(dest)) == ["bridge.png", "dog.png", "owl.png"]
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge", "owl"]
+
+
+def test_a_name_that_is_new_but_for_its_case_is_not_removed(output: Output, place: str) -> None:
+    """The old name goes before the picture comes: where file systems know no case, both are one file."""
+    dest, name = f"{place}/data", "{pair_id}-{device}"
+    for pair_id in ("cat", "dog"):
+        remade(output, pair_id, device="GPU")
+    exported(output, dest, name=name)
+    remade(output, "cat", device="gpu")
+    remade(output, "dog", device="cpu")
+    before: list[list[str]] = []
+    told = export(Request(output.address, dest, name=name, delete=True), lambda *_: before.append(list(pictures(dest))))
+
+    assert before[0] == ["bridge-cpu.png", "dog-GPU.png"]
+    assert list(pictures(dest)) == ["bridge-cpu.png", "cat-gpu.png", "dog-cpu.png"]
+    assert (told.new, told.removed) == (2, 2)
 
 
 def test_a_cut_removal_goes_on(output: Output, place: str) -> None:
