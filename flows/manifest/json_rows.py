@@ -45,13 +45,13 @@ class JsonLines:
                 yield TableRow(number, cells)
 
 
-def read_json_lines(data: bytes, name: str, max_bytes: int) -> JsonLines:
-    """The file, ready for its rows to be read.
+def read_json_lines(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = False) -> JsonLines:
+    """The file, ready for its rows to be read; see `text_of_file`.
 
     Raises:
         ManifestError: it is no text, no JSON lines, or has more cells than it may have bytes.
     """
-    text = text_of_file(data, name)
+    text = text_of_file(data, name, may_be_long=may_be_long)
     if text.lstrip().startswith("["):
         raise ManifestError(f"{name}: {WANTED}, found a list of them; write each on a line of its own, without commas")
     lines = text.split("\n")
