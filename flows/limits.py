@@ -83,18 +83,28 @@ class Limits(BaseModel):
         return () if self.read is None and self.strict else self.read
 
     @property
+    def readable_of_ours(self) -> tuple[str, ...] | None:
+        """Where what runs have written may be read: also where outputs may lie; None: everywhere."""
+        return None if self.readable is None or self.writable is None else (*self.readable, *self.writable)
+
+    @property
     def writable(self) -> tuple[str, ...] | None:
         """Where may be written; None: everywhere."""
         return () if self.write is None and self.strict else self.write
 
-    def check_readable(self, address: str) -> None:
+    def check_readable(self, address: str, *, is_ours: bool = False) -> None:
         """Refuse to read what lies elsewhere.
+
+        Args:
+            address: of a file, folder or prefix.
+            is_ours: whether a run has written it.
 
         Raises:
             NotAllowed: with what is allowed.
         """
-        if self.readable is not None and not is_within(address, self.readable):
-            raise NotAllowed(f"{address}: {refusal('read', self.readable)}")
+        places = self.readable_of_ours if is_ours else self.readable
+        if places is not None and not is_within(address, places):
+            raise NotAllowed(f"{address}: {refusal('read', places)}")
 
     def check_writable(self, address: str) -> None:
         """Refuse to write elsewhere.

@@ -23,11 +23,11 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance", "quality", "version_ids"),
+    *("engine_version", "content_distance", "style_distance", "quality", "version_ids", "steps_asked"),
 )
 """The columns of the results table, before the manifest's own extra columns."""
 
-WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed")
+WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed", "steps_asked")
 REAL_NUMBERS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
     *("content_distance", "style_distance"),

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from flows import stub
 from nst_core.backbones.catalogue import BackboneName
+from nst_core.options.numbers_as_text import real_number, whole_number
 
 Timeline = Literal["none", "gif", "webp"]
 
@@ -55,6 +56,13 @@ class RunSettings(BaseModel):
     """How long to wait while another run is writing to the same output; 0 leaves at once."""
     take_over: bool = False
     """Take the output from another run at once, without waiting to see whether it is still at work; it then stops."""
+
+    _whole_numbers = field_validator("pairs_per_task", "cpu_workers", "ray_workers", "ray_cpus", mode="before")(
+        whole_number
+    )
+    _real_numbers = field_validator(
+        *("ray_wait_seconds", "pair_timeout_seconds", "stall_seconds", "wait_for_output_seconds"), mode="before"
+    )(real_number)
 
     @field_validator("stub")
     @classmethod

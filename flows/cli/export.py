@@ -15,7 +15,7 @@ from flows.cli.app import ExitCode, JsonSwitch, OutputArgument, QuietSwitch
 from flows.export import Exported, Layout, Request
 from flows.export import export as carried_out
 from flows.export.dataset import SHARD_MB, Tell
-from flows.limits import Limits, limits_in_force
+from flows.limits import limits_in_force
 from flows.wording import named, printable
 
 SECONDS_BETWEEN_LINES = 30.0
@@ -53,10 +53,8 @@ def export(
     """
     limits = limits_in_force()
     source, target = storage.absolute(output), storage.absolute(destination)
-    readable = _places(limits)
-    if readable is not None:
-        Limits(read=readable).check_readable(source)
-    request = Request(source, target, layout, name, link, shard_mb, delete, readable)
+    limits.check_readable(source, is_ours=True)
+    request = Request(source, target, layout, name, link, shard_mb, delete, limits.readable_of_ours)
     with limits.writing(target), _progress(is_shown=not quiet) as tell:
         done = carried_out(request, tell)
     for line in named(done.left_out, lambda one: f"{one[0]}: left out: {one[1]}"):
@@ -67,13 +65,6 @@ def export(
     elif not quiet:
         typer.echo(f"{printable(target)}: {_in_words(done)}")
     raise typer.Exit(ExitCode.SOME_FAILED if done.left_out else ExitCode.OK)
-
-
-def _places(limits: Limits) -> tuple[str, ...] | None:
-    """Where an output may lie that is read: where may be read or written."""
-    if limits.readable is None or limits.writable is None:
-        return None
-    return (*limits.readable, *limits.writable)
 
 
 def _in_words(done: Exported) -> str:

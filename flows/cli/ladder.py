@@ -11,6 +11,7 @@ from flows.cli.app import ExitCode, JsonSwitch, QuietSwitch
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.run import Shown, carry_out
 from flows.limits import limits_in_force
+from flows.manifest.given import LADDER
 from flows.manifest.ladder import ladder_manifest, parse_varied, rungs_of
 from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
@@ -19,8 +20,6 @@ from nst_core.options import StylizeOptions
 
 SIZE_PX = 256
 """Long edge of a rung, where the user asks for no other."""
-
-NAME = "ladder.csv"
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -63,7 +62,7 @@ def ladder(
     base = {name: value for name, value in options.items() if name != "size_px"}
     rungs = rungs_of(varied, base)
     target = storage.absolute(output or os.path.join("runs", f"ladder-{_stem(content)}-{_stem(style)}"))
-    manifest, data = storage.join(target, NAME), ladder_manifest(rungs, pictures, base)
+    manifest, data = storage.join(target, LADDER), ladder_manifest(rungs, pictures, base)
     with limits_in_force().writing(target):
         storage.replace(manifest, data)
     chosen = validated(StylizeOptions, size)

@@ -2,7 +2,6 @@
 
 import itertools
 import sys
-import tempfile
 from collections.abc import Callable
 from typing import IO, Annotated
 
@@ -13,6 +12,7 @@ from flows.limits import Limits, limits_in_force
 from flows.manifest.listing import Listing, pictures_of
 from flows.manifest.pairs import How, Pairing, keyed, parsed_settings, write_rows
 from flows.manifest.refusals import option_refusals
+from flows.storage.temporary import named_as_temporary, temporary_file
 from flows.wording import printable, shortened
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -84,9 +84,10 @@ def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]
         rows = write(stream)
         stream.flush()
         return rows
-    with limits.writing(storage.parent_of(target)), tempfile.NamedTemporaryFile() as file:
-        rows = write(file.file)
-        file.flush()
+    with limits.writing(storage.parent_of(target)), temporary_file() as file:
+        with named_as_temporary():
+            rows = write(file)
+            file.flush()
         storage.replace_by(target, file.name)
     return rows
 

@@ -13,7 +13,7 @@ from flows.export.destination import METADATA, SUMS, Destination, destination, s
 from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
 from flows.export.listing import metadata, sums
-from flows.export.names import names_of, template
+from flows.export.names import folded, names_of, template
 from flows.export.pictures import Picture, Pictures, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
 from flows.export.there import names_there, shards_there
@@ -80,6 +80,7 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
     Raises:
         OptionsError: the template cannot be used, or gives two pictures one name.
         OutputError: nothing is finished, or the destination cannot be used as asked.
+        OutputBusy: another export is writing there.
         StorageError: something cannot be read or written; the same call goes on.
     """
     look = LOOKS[request.layout]
@@ -89,9 +90,18 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
     by = template(request.name or look.name, found.columns)
     wanted = names_of(found.pictures, by, in_folders=look.in_folders, has_dots=not look.in_shards)
     plan = Kept(output=request.output, layout=request.layout, name=by.text)
-    place = destination(request.destination, plan)
     carry_out = _in_shards if look.in_shards else _in_folders
-    return carry_out(request, place, wanted, found, tell)
+    with destination(request.destination, plan) as place:
+        return carry_out(request, place, wanted, found, _while_held(place, tell))
+
+
+def _while_held(place: Destination, tell: Tell) -> Tell:
+    def told(done: int, of: int) -> None:
+        if place.hold.is_lost:
+            place.hold.check()
+        tell(done, of)
+
+    return told
 
 
 def _in_folders(
@@ -110,9 +120,14 @@ def _in_folders(
     files = {name: KeptFile(sha256=picture.sha256) for name, picture in wanted.items()}
     files |= {name: before[name] for name in (*there, *gone) if name in before}
     _keep(place, files)
+    # Where file systems know no case, these are the very files that are about to be written.
+    again = {folded(name) for name in wanted} if gone else set()
+    alike = {name for name in gone if folded(name) in again}
+    storage.each(storage.remove, [storage.join(place.address, name) for name in sorted(alike)])
     todo = {name: picture for name, picture in wanted.items() if name not in there}
     left_out = _copied(todo, Way(place.address, request.linked, request.readable), len(there), tell)
-    outdated = [*gone, *(name for name in left_out if name in place.found)]
+    place.hold.check()
+    outdated = [*(name for name in gone if name not in alike), *(name for name in left_out if name in place.found)]
     storage.each(storage.remove, [storage.join(place.address, name) for name in outdated])
     made = {name: picture for name, picture in wanted.items() if name not in left_out}
     storage.replace(storage.join(place.address, METADATA), metadata(made, found.columns))
@@ -183,10 +198,17 @@ def _keep(place: Destination, files: dict[str, KeptFile]) -> None:
 
 def _finish(place: Destination, files: dict[str, KeptFile]) -> None:
     """Write the checksums down, and how every file looks now that it is whole."""
+    place.hold.check()
     listed = [(name, file.sha256) for name, file in files.items()]
     storage.replace(storage.join(place.address, SUMS), sums(listed))
-    versions = {entry.name: entry.version for entry in storage.tree(place.address)}
-    _keep(place, {name: file.model_copy(update={"version": versions.get(name, "")}) for name, file in files.items()})
+    found = {entry.name: entry for entry in storage.tree(place.address)}
+    _keep(place, {name: _as_it_is(file, found.get(name)) for name, file in files.items()})
+
+
+def _as_it_is(file: KeptFile, found: storage.Entry | None) -> KeptFile:
+    """With the version that the file has; of a shard only where it is as long as the one that was written."""
+    version = found.version if found is not None and file.size in (0, found.size) else ""
+    return file.model_copy(update={"version": version})
 
 
 def _told(left_out: dict[str, str], wanted: dict[str, Picture]) -> tuple[tuple[str, str], ...]:

@@ -1,15 +1,24 @@
 """Where an export goes: not into its output nor around it, and over nobody's files."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import OutputError
 from flows.export.kept import Kept, read_kept
+from flows.output import lease
 from flows.storage.places import is_below
 from flows.wording import printable
 
+EXPORT = lease.Writer(
+    "export",
+    "dataset",
+    ".nst-export-lease.json",
+    "Wait for it to end, and export again: what it has copied is there then",
+)
+"""Who holds a destination; in a hidden file, which no reader of the dataset takes for a part of it."""
 METADATA, SUMS = "metadata.csv", "SHA256SUMS"
 NAMED = 5
 """Files that one message names."""
@@ -23,11 +32,13 @@ class Destination:
         address: of the folder or `s3://` prefix.
         kept: what the last export wrote down; of a new one, that it has no files.
         found: the files below it, by name.
+        hold: on it, so that two exports do not write each other's list.
     """
 
     address: str
     kept: Kept
     found: dict[str, storage.Entry]
+    hold: lease.Held
 
     def check_free(self, names: Collection[str]) -> None:
         """Refuse to write over files that no export made.
@@ -40,23 +51,35 @@ class Destination:
             raise OutputError(f"{self.address}: nothing was written over files of somebody else: {some(taken)}")
 
 
-def destination(address: str, wanted: Kept) -> Destination:
-    """A destination for an export that is to be like `wanted`.
+@contextmanager
+def destination(address: str, wanted: Kept) -> Iterator[Destination]:
+    """A destination for an export that is to be like `wanted`, held for as long as the block lasts.
 
     Raises:
         OutputError: it lies in the output or around it, is no folder, or has files that are not of this export.
+        OutputBusy: another export is writing there.
         StorageError: if it cannot be read.
     """
     _check_apart(wanted.output, address)
+    _kept(address, wanted)  # before anything is written there, a lease included
+    with lease.held(address, by=EXPORT) as hold:
+        kept = _kept(address, wanted)  # another export may have ended meanwhile
+        found = storage.tree(address) if kept is not None else []
+        yield Destination(address, kept or wanted, {entry.name: entry for entry in found}, hold)
+
+
+def _kept(address: str, wanted: Kept) -> Kept | None:
+    """What the last export wrote down there; None where the destination is empty."""
     kept = read_kept(address)
     if kept is None:
         # First what lies at the top: a home folder would take minutes to list.
-        if others := storage.names(address) or [entry.name for entry in storage.tree(address)]:
+        names = storage.names(address) or [entry.name for entry in storage.tree(address)]
+        if others := [name for name in names if name != EXPORT.file]:
             raise OutputError(
                 f"{address}: expected an empty folder, or an earlier export of {wanted.output}, "
                 f"found files of somebody else: {some(others)}"
             )
-        return Destination(address, wanted, {})
+        return None
     if kept.output != wanted.output:
         raise OutputError(f"{address}: is an export of {kept.output}; export {wanted.output} into another folder")
     if (kept.layout, kept.name) != (wanted.layout, wanted.name):
@@ -64,7 +87,7 @@ def destination(address: str, wanted: Kept) -> Destination:
             f"{address}: was made with --layout {kept.layout} --name {kept.name!a}; ask for the same, or export into "
             "another folder"
         )
-    return Destination(address, kept, {entry.name: entry for entry in storage.tree(address)})
+    return kept
 
 
 def some(names: Collection[str]) -> str:

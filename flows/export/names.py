@@ -99,8 +99,7 @@ def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has
         except ValueError as error:
             problems.append(f"{picture.said}: {error}")
             continue
-        # Where letters of both cases, or accents written in two ways, are one name.
-        first = taken.setdefault(unicodedata.normalize("NFC", name.casefold()), picture)
+        first = taken.setdefault(folded(name), picture)
         if first is not picture:
             problems.append(
                 f"{first.said} and {picture.said} would both be {shown(name)}, so add a column, such as {{pair_id}}"
@@ -111,6 +110,15 @@ def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has
         left = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
         raise OptionsError(f"--name {by.text!a}: nothing was written. {'; '.join(problems[:NAMED])}{left}")
     return found
+
+
+def folded(name: str) -> str:
+    """What names have in common that are one name where letters of both cases, or two ways to write accents, are alike.
+
+    >>> folded("Cat.png") == folded("cat.png")
+    True
+    """
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _under_a_file(found: Mapping[str, Picture]) -> list[str]:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import itertools
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from flows.export.copying import DAMAGED, PICTURE_S_OWN
 from flows.export.kept import KeptFile
 from flows.export.listing import row_json
 from flows.export.pictures import Picture
+from flows.storage.temporary import named_as_temporary, temporary_file
 
 READ_AT_ONCE = 16
 
@@ -41,23 +41,30 @@ class Shard:
         for member, content in ((name, data), (f"{stem}.json", row_json(picture, columns))):
             facts = tarfile.TarInfo(member)
             facts.size = len(content)
-            self.tar.addfile(facts, io.BytesIO(content))
+            with named_as_temporary():
+                self.tar.addfile(facts, io.BytesIO(content))
         self.samples[name] = picture.sha256
 
     def close(self) -> KeptFile:
         """Finish the file; what is to be written down of it."""
-        self.tar.close()
-        self.file.flush()
-        self.file.seek(0)
-        sha256 = hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]  # a file, as IO
+        with named_as_temporary():
+            self.tar.close()
+            self.file.flush()
+            self.file.seek(0)
+            sha256 = hashlib.file_digest(self.file, "sha256").hexdigest()  # type: ignore[arg-type]  # a file, as IO
         return KeptFile(sha256=sha256, size=self.file.tell(), samples=self.samples)
 
 
 @contextmanager
 def new_shard() -> Iterator[Shard]:
-    """An empty shard."""
-    with tempfile.NamedTemporaryFile() as file, tarfile.open(fileobj=file.file, mode="w") as tar:
-        yield Shard(file.file, tar)
+    """An empty shard.
+
+    Raises:
+        StorageError: if there is no room for it on this disk.
+    """
+    # A tar file that is left open by an error is no file of its own: nothing more is to be written then.
+    with temporary_file() as file:
+        yield Shard(file, tarfile.open(fileobj=file, mode="w"))  # noqa: SIM115
 
 
 def shard_names(taken: Mapping[str, KeptFile]) -> Iterator[str]:

@@ -10,6 +10,7 @@ parquet_rows Parquet
 packed       what is in a gzip file
 cells        a typed value -> its cell
 passed_over  columns that ask for nothing, as in a results table that is handed in again
+otherwise    rows of a results table that ask for other than it says they did
 parse        a table -> Manifest
 columns      the header: which column sets what
 rows         a row's cells -> a pair

@@ -7,7 +7,6 @@ Between cells stands a comma, or the `;` or tab of a spreadsheet's locale where 
 """
 
 import csv
-import io
 import itertools
 import re
 from collections.abc import Collection, Iterator
@@ -27,6 +26,8 @@ SEPARATORS = ",;\t"
 TELLING = {"content", "style"}
 """Columns that tell the separator: under one of them alone, a header has both."""
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+"""As a text file has them, each with its end; io.StringIO would hold four bytes for every letter meanwhile."""
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
 """What Excel takes for the separator, in a line before the header."""
 
@@ -85,13 +86,13 @@ class CsvFile:
         return TableRow(index + 1, cells), line_count
 
 
-def read_csv(data: bytes, name: str) -> CsvFile:
-    """The file, ready for its rows to be read.
+def read_csv(data: bytes, name: str, *, may_be_long: bool = False) -> CsvFile:
+    """The file, ready for its rows to be read; see `text_of_file`.
 
     Raises:
         ManifestError: it is empty, not UTF-8, or has too many lines.
     """
-    lines = list(io.StringIO(text_of_file(data, name), newline=""))
+    lines = _LINE.findall(text_of_file(data, name, may_be_long=may_be_long))
     first = _first_filled(lines, 0)
     said = _SEPARATOR_LINE.fullmatch(lines[first]) if first is not None else None
     if first is not None and said:

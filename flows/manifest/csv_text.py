@@ -28,8 +28,13 @@ _CTRL_Z = re.compile(r"(?<=[\r\n])\x1a[\r\n]*\Z")
 """A last line of the end mark alone, as old tools of Windows write it."""
 
 
-def text_of_file(data: bytes, name: str) -> str:
+def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
     """The text of a file in UTF-8, or in UTF-16 with a byte order mark as Excel's 'Unicode text' is.
+
+    Args:
+        data: of the file.
+        name: of it, for messages.
+        may_be_long: whether it may have any number of lines.
 
     Raises:
         ManifestError: it is no such text, or has too many lines.
@@ -37,7 +42,7 @@ def text_of_file(data: bytes, name: str) -> str:
     if found := next((kind for start, kind in OTHER_FILES.items() if data.startswith(start)), None):
         raise ManifestError(f"{name}: expected CSV text, found {found}")
     text = _CTRL_Z.sub("", _decoded(data, name).lstrip("\ufeff"))
-    if text.count("\n") > MAX_LINES or text.count("\r") > MAX_LINES:
+    if not may_be_long and (text.count("\n") > MAX_LINES or text.count("\r") > MAX_LINES):
         raise ManifestError(f"{name}: expected at most {MAX_LINES:,} lines, found more; split the file")
     return text
 

@@ -11,13 +11,14 @@ _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*\{)')
 """Of an object, or of a list of them; no header of a CSV begins so."""
 
 
-def read_table(data: bytes, name: str, max_bytes: int) -> Table:
+def read_table(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = False) -> Table:
     """A manifest's table: CSV, JSON lines or Parquet, each perhaps packed by gzip.
 
     Args:
         data: of the file.
         name: of it, for messages.
         max_bytes: that may be in it; what is packed counts unpacked.
+        may_be_long: whether it may have any number of lines.
 
     Raises:
         ManifestError: it is none of these, damaged, or too large.
@@ -27,8 +28,8 @@ def read_table(data: bytes, name: str, max_bytes: int) -> Table:
     if data.startswith(parquet_rows.MAGIC):
         return parquet_rows.read_parquet(data, name, max_bytes)
     if _JSON.match(data):
-        return read_json_lines(data, name, max_bytes)
-    return read_csv(data, name)
+        return read_json_lines(data, name, max_bytes, may_be_long=may_be_long)
+    return read_csv(data, name, may_be_long=may_be_long)
 
 
 def stem_of(name: str) -> str:

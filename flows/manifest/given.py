@@ -5,6 +5,7 @@ import functools
 import hashlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,10 @@ from flows.storage.addresses import resolved_address
 STANDARD_INPUT = "-"
 NAME = "standard-input"
 """What it is called in messages; relative addresses in it start from the current folder."""
+
+LADDER = "ladder.csv"
+"""The manifest of a ladder, in its output."""
+_KEPT = re.compile(rf"/_nst/given/[0-9a-f]{{16}}\.csv\Z|/{re.escape(LADDER)}\Z")
 
 
 @runtime_checkable
@@ -72,6 +77,15 @@ def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
     with limits.writing(output):
         storage.replace(address, data)
     return address
+
+
+def is_kept(address: str) -> bool:
+    """Whether an address is one that this program gives a manifest which it writes itself, into an output.
+
+    >>> is_kept("/out/_nst/given/0123456789abcdef.csv"), is_kept("s3://b/out/ladder.csv"), is_kept("/out/pairs.csv")
+    (True, True, False)
+    """
+    return _KEPT.search(address) is not None
 
 
 def csv_of(rows: Rows) -> bytes:

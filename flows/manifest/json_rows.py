@@ -13,7 +13,7 @@ from flows.manifest.table import TableRow
 
 WANTED = "expected an object of names and texts or numbers on each line"
 MOST_NAMES = 10_000
-"""Different names in a file; more are no columns, and are not looked for."""
+"""Different names in a file; more are no columns, and are not looked for. A line of more is refused."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class JsonLines:
                 yield TableRow(number, cells)
 
 
-def read_json_lines(data: bytes, name: str, max_bytes: int) -> JsonLines:
-    """The file, ready for its rows to be read.
+def read_json_lines(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = False) -> JsonLines:
+    """The file, ready for its rows to be read; see `text_of_file`.
 
     Raises:
         ManifestError: it is no text, no JSON lines, or has more cells than it may have bytes.
     """
-    text = text_of_file(data, name)
+    text = text_of_file(data, name, may_be_long=may_be_long)
     if text.lstrip().startswith("["):
         raise ManifestError(f"{name}: {WANTED}, found a list of them; write each on a line of its own, without commas")
     lines = text.split("\n")
@@ -90,10 +90,13 @@ def _object_of(line: str) -> dict[str, str]:
 
 
 def _told_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = next(name for index, (name, _) in enumerate(pairs) if name in dict(pairs[:index]))
-        raise ValueError(f"{twice!a} is there twice: keep one of the two")
+    if len(pairs) > MOST_NAMES:
+        raise ValueError(f"expected at most {MOST_NAMES:,} names on a line, found {len(pairs):,}")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name!a} is there twice: keep one of the two")
+        found[name] = value
     return found
 
 

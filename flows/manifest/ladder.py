@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import OPTIONS
+from flows.manifest.pictures import check_alone
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -65,11 +66,12 @@ def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
     for values in itertools.product(*(one.values for one in varied)):
         settings = dict(zip((one.name for one in varied), values, strict=True))
         try:
-            StylizeOptions.model_validate({**base, **settings})
+            check_alone(StylizeOptions.model_validate({**base, **settings}))
         except ValidationError as error:
             name, reason = option_errors(error)[0]
-            said = ", ".join(f"{key}={value}" for key, value in settings.items())
-            raise OptionsError(f"--vary {said}: {name + ': ' if name else ''}{reason}") from error
+            raise OptionsError(f"--vary {_said(settings)}: {name + ': ' if name else ''}{reason}") from error
+        except OptionsError as error:
+            raise OptionsError(f"--vary {_said(settings)}: {error}") from error
         rungs.append(Rung(_id_of(settings), settings))
     if len({rung.pair_id for rung in rungs}) < len(rungs):  # as of 1e-2 and 1e+2, or where they were cut
         return [Rung(f"{place}_{rung.pair_id}", rung.settings) for place, rung in enumerate(rungs, start=1)]
@@ -104,6 +106,10 @@ def _varied(text: str) -> Varied:
     if name not in OPTIONS:
         raise OptionsError(f"--vary {text}: there is no option {name!r}; `nst run --help` lists them all")
     return Varied(name, found)
+
+
+def _said(settings: Mapping[str, str]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
 def _id_of(settings: Mapping[str, str]) -> str:

@@ -74,11 +74,15 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry]]:
     limits.check_readable(glob.folder if glob else place)
     if found := storage.tree(place):
         return place, found
-    if glob and (fitting := list(_fitting(glob))):
+    if glob and not glob.instead and (fitting := list(_fitting(glob))):
         return glob.folder, fitting
     try:
         size = storage.size(place)  # what looks like a glob may be a name
     except StorageError as error:
+        if glob and glob.instead:
+            raise ManifestError(
+                f"{place}: expected '**' as a whole part of a path, found it beside letters; write {glob.instead}"
+            ) from error
         if glob:
             return glob.folder, []
         if not isinstance(error, NotFound):

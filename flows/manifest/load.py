@@ -3,7 +3,7 @@
 from flows import storage
 from flows.errors import Forbidden, ManifestError, StorageError, Unavailable
 from flows.limits import Limits
-from flows.manifest.given import STANDARD_INPUT, address_of, standard_input
+from flows.manifest.given import STANDARD_INPUT, address_of, is_kept, standard_input
 from flows.manifest.parse import parse_manifest
 from flows.manifest.refusals import within_limits
 from flows.records import Manifest
@@ -29,9 +29,11 @@ def load_manifest(manifest: str, options: StylizeOptions, limits: Limits) -> tup
 
 
 def _read(address: str, limits: Limits) -> bytes:
-    limits.check_readable(address)
+    is_ours = is_kept(address)
+    limits.check_readable(address, is_ours=is_ours)
+    within = limits.readable_of_ours if is_ours else limits.readable
     try:
-        return storage.read(address, limits.max_manifest_bytes, within=limits.readable)
+        return storage.read(address, limits.max_manifest_bytes, within=within)
     except (Forbidden, Unavailable):
         raise
     except StorageError as error:  # what is there is no manifest

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from flows.manifest.columns import FIELDS, OPTIONS
 from flows.manifest.listing import Found
+from flows.manifest.pictures import check_alone
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -126,10 +127,12 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
             raise OptionsError(f"--set {text}: {name} is there twice")
         settings[name] = value
     try:
-        StylizeOptions.model_validate(settings)
+        check_alone(StylizeOptions.model_validate(settings))
     except ValidationError as error:
         name, reason = option_errors(error)[0]
         raise OptionsError(f"--set {f'{name}: ' if name else ''}{reason}") from error
+    except OptionsError as error:
+        raise OptionsError(f"--set {error}") from error
     return settings
 
 

@@ -13,6 +13,7 @@ from flows.errors import ManifestError
 from flows.limits import MAX_BYTES, MAX_ROWS
 from flows.manifest.columns import columns_of
 from flows.manifest.formats import read_table
+from flows.manifest.otherwise import Otherwise
 from flows.manifest.passed_over import pass_over
 from flows.manifest.rows import RowReader
 from flows.manifest.table import Table
@@ -52,14 +53,15 @@ def parse_manifest(
     columns = columns_of(table.header, name)
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
     one_line = [index for index, column in enumerate(columns) if column.field]
-    pairs, rejected = _read(table, one_line, reader, name, max_rows)
+    otherwise = Otherwise()
+    pairs, rejected = _read(table, one_line, reader, otherwise, name, max_rows)
     extra_columns = tuple(column.title for column in columns if column.rides_along)
     digest = hashlib.sha256(data).hexdigest()
-    return Manifest(uri, digest, extra_columns, tuple(pairs), tuple(rejected), table.notes)
+    return Manifest(uri, digest, extra_columns, tuple(pairs), tuple(rejected), (*table.notes, *otherwise.notes))
 
 
 def _read(
-    table: Table, one_line: list[int], reader: RowReader, name: str, max_rows: int | None
+    table: Table, one_line: list[int], reader: RowReader, otherwise: Otherwise, name: str, max_rows: int | None
 ) -> tuple[list[PairSpec], list[RejectedRow]]:
     """The pairs and the rejected rows of a file, within its bounds."""
     if max_rows is not None and (line := table.line_of_row(max_rows + 1)) is not None:
@@ -72,6 +74,7 @@ def _read(
         outcome = reader.read(row)
         if isinstance(outcome, PairSpec):
             pairs.append(outcome)
+            otherwise.see(row, outcome)
         else:
             rejected.append(outcome)
         if max_rows is not None and len(rejected) > MAX_BAD_ROWS:

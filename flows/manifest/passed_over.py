@@ -1,17 +1,20 @@
 """Columns that ask for nothing are passed over: those of our own results table, and those that are empty.
 
 A results table that is handed in again, as it is or filtered, is a manifest: its `pair_id` is the `id`, and what a run
-found out is left alone. Of a pair that is done, `steps` are those that it took; of any other, those that are asked for.
+found out is left alone. Of a pair that is done, `steps` are those that it took, and `steps_asked` those that count; of
+any other, what somebody has written into `steps` goes first.
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
 from flows.wording import as_plain_text
 
+STANDS_FOR = {"pair_id": "id", "steps_asked": "steps"}
+"""Columns of a results table that are read as one of a manifest, where there is none of that name."""
 NAMED = 5
 """Columns that a note names; the others are counted."""
 
@@ -85,23 +88,32 @@ class _ResultsTable(_Fewer):
 
     @classmethod
     def of(cls, table: Table, names: list[str]) -> "_ResultsTable":
-        renamed = tuple("id" if name == "pair_id" and "id" not in names else name for name in names)
-        kept = tuple(index for index, name in enumerate(renamed) if name not in RESERVED_COLUMNS)
-        left = [name for name in renamed if name in RESERVED_COLUMNS]
+        kept = tuple(index for index, name in enumerate(_read_as(names)) if name not in RESERVED_COLUMNS)
+        left = [name for name in _read_as(names) if name in RESERVED_COLUMNS]
         more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         steps = "; steps where a pair is done" if "steps" in names else ""
-        return cls(table, kept, f"columns of a results table ({', '.join(left[:NAMED])}{more}){steps}", renamed)
+        return cls(table, kept, f"columns of a results table ({', '.join(left[:NAMED])}{more}){steps}", tuple(names))
 
     @property
     def header(self) -> TableRow:
-        return self._narrow(dataclasses.replace(self.table.header, cells=list(self.names)))
+        return super()._narrow(dataclasses.replace(self.table.header, cells=_read_as(self.names)))
 
     def _narrow(self, row: TableRow) -> TableRow:
         cells = [_unguarded(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
         told = dict(zip(self.names, cells, strict=False))
-        if told.get("status") == "succeeded" and "steps" in told:
-            cells[self.names.index("steps")] = ""
-        return super()._narrow(dataclasses.replace(row, cells=cells))
+        if "steps" in told:
+            cells[self.names.index("steps")] = _steps_asked(told)
+        return super()._narrow(dataclasses.replace(row, cells=cells, digest=told.get("options_digest")))
+
+
+def _read_as(names: Sequence[str]) -> list[str]:
+    return [name if STANDS_FOR.get(name, name) in names else STANDS_FOR[name] for name in names]
+
+
+def _steps_asked(told: Mapping[str, str]) -> str:
+    """What a row asks for as steps: `steps` are that only where the pair is not done."""
+    written = "" if told.get("status") == "succeeded" else told["steps"].strip()
+    return written or told.get("steps_asked", "")
 
 
 def _unguarded(cell: str) -> str:

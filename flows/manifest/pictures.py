@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.records import FURTHER_STYLES, CellError
+from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 
@@ -16,6 +17,16 @@ def picture_errors(others: Mapping[str, str], options: StylizeOptions, given: Ma
         given: those that the row itself has a cell for.
     """
     return [*_blend_errors(others, options), *_mask_errors(others), *_start_errors(others, given)]
+
+
+def check_alone(options: StylizeOptions) -> None:
+    """Refuse options with which no row of a content and a style alone is a pair.
+
+    Raises:
+        OptionsError: with what was expected.
+    """
+    for error in picture_errors({}, options, {}):
+        raise OptionsError(f"{error.column}: {error.reason}")
 
 
 def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[CellError]:

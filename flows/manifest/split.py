@@ -3,19 +3,22 @@
 The parts lie beside the whole, so that relative paths in them mean the same. Rows stay in their order.
 """
 
+import codecs
 import csv
-import io
+import itertools
 import math
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
 from flows import storage
 from flows.errors import ManifestError
 from flows.manifest.formats import read_table, stem_of
 from flows.manifest.table import Table
+from flows.storage.temporary import named_as_temporary, temporary_file
 
 LARGEST_BYTES = 4_000_000_000
 """Of the whole, which is held in memory."""
+READ_SECONDS = 1800.0
+"""That it may take to come from S3: an object of a run has a minute."""
 
 
 def split_manifest(address: str, parts: int, readable: storage.Places | None = None) -> list[str]:
@@ -26,7 +29,9 @@ def split_manifest(address: str, parts: int, readable: storage.Places | None = N
         StorageError: if it cannot be read, or the parts not written.
     """
     name = storage.name_of(address)
-    table = read_table(storage.read(address, LARGEST_BYTES, within=readable), name, LARGEST_BYTES)
+    data = storage.read(address, LARGEST_BYTES, seconds=READ_SECONDS, within=readable)
+    table = read_table(data, name, LARGEST_BYTES, may_be_long=True)
+    del data  # the table has all of it
     rows = sum(1 for _ in _rows(table, name))
     if rows < parts:
         raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {rows}")
@@ -36,7 +41,7 @@ def split_manifest(address: str, parts: int, readable: storage.Places | None = N
         # What is left, in equal shares: no two parts differ by more than one row.
         share = math.ceil((rows - sum(count for _, count in written)) / (parts - number + 1))
         part = _part_address(address, number, parts)
-        storage.replace(part, _as_csv([table.header.cells, *islice(reader, share)]))
+        _write(part, itertools.chain([table.header.cells], itertools.islice(reader, share)))
         written.append((part, share))
     return [part for part, _ in written]
 
@@ -51,10 +56,12 @@ def _rows(table: Table, name: str) -> Iterator[list[str]]:
         yield row.cells
 
 
-def _as_csv(rows: list[list[str]]) -> bytes:
-    buffer = io.StringIO(newline="")
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().encode()
+def _write(address: str, rows: Iterable[list[str]]) -> None:
+    with temporary_file() as file:
+        with named_as_temporary():
+            csv.writer(codecs.getwriter("utf-8")(file), lineterminator="\n").writerows(rows)
+            file.flush()
+        storage.replace_by(address, file.name)
 
 
 def _part_address(address: str, number: int, parts: int) -> str:

@@ -10,13 +10,15 @@ class TableRow:
     """One row, and the line (from 1) on which it starts; in a file without lines, its number.
 
     `problem` says why it cannot be used: a stray quote, no object, another number of cells than the header has. `cells`
-    are those that could be told. `text` is the line of a row with a problem.
+    are those that could be told. `text` is the line of a row with a problem. `digest` is what a results table says of
+    the row's options, perhaps nothing; None in any other file.
     """
 
     line: int
     cells: list[str]
     problem: str | None = None
     text: str = ""
+    digest: str | None = None
 
 
 class Table(Protocol):

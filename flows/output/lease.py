@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 from flows import storage
 from flows.errors import OutputBusy, StorageError, Unavailable
-from flows.output.lease_file import Lease, address_of, as_json, new_lease, seen
+from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, new_lease, seen
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
-__all__ = ["Held", "address_of", "held"]
+__all__ = ["Held", "Writer", "address_of", "held"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,12 @@ LOOKS = 5
 
 @contextmanager
 def held(
-    output: str, wait_seconds: float = 0.0, term_seconds: float = TERM_SECONDS, *, take_over: bool = False
+    output: str,
+    wait_seconds: float = 0.0,
+    term_seconds: float = TERM_SECONDS,
+    *,
+    take_over: bool = False,
+    by: Writer = RUN,
 ) -> Iterator["Held"]:
     """Hold the lease on an output for as long as the block lasts, and renew it.
 
@@ -38,12 +43,13 @@ def held(
         wait_seconds: how long to wait while another run holds it.
         term_seconds: after which a holder that does not renew is taken for dead.
         take_over: take it at once, whoever holds it.
+        by: what kind of program this is: a place that is no output has a lease of another name.
 
     Raises:
         OutputBusy: if another run holds it for longer than `wait_seconds`.
     """
-    address = address_of(output)
-    hold = Held(output, _acquired(Watch(address, wait_seconds), term_seconds, take_over=take_over))
+    watch = Watch(output, wait_seconds, by)
+    hold = Held(output, _acquired(watch, term_seconds, take_over=take_over), by)
     ended = threading.Event()
     keeper = threading.Thread(target=_keep, args=(hold, ended), name="lease", daemon=True)
     keeper.start()
@@ -60,9 +66,9 @@ def held(
 class Held:
     """A lease that is held, or was until another run took it."""
 
-    def __init__(self, output: str, lease: Lease) -> None:
-        self.output, self.lease = output, lease
-        self.address = address_of(output)
+    def __init__(self, output: str, lease: Lease, by: Writer = RUN) -> None:
+        self.output, self.lease, self._by = output, lease, by
+        self.address = address_of(output, by)
         self._taken_by: Lease | None = None
         self._when_lost: Callable[[], None] = lambda: None
         self._changing = threading.Lock()
@@ -90,8 +96,8 @@ class Held:
             logger.warning("the lease could not be renewed: %s", error)
         if self._taken_by is not None:
             raise OutputBusy(
-                f"{self.output}: was taken over by another run ({self._taken_by.whose}), so this one has stopped; what "
-                "it made is kept"
+                f"{self.output}: was taken over by another {self._by.name} ({self._taken_by.whose}), so this one has "
+                "stopped; what it made is kept"
             )
 
     def change(self, *, released: bool) -> None:
@@ -125,7 +131,8 @@ class Held:
 
     def _lose(self, to: Lease) -> None:
         self._taken_by = to
-        logger.warning("another run (%s) has taken over this output; this one stops", to.whose)
+        by = self._by
+        logger.warning("another %s (%s) has taken over this %s; this one stops", by.name, to.whose, by.place)
         self._when_lost()
 
 

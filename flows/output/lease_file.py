@@ -1,10 +1,11 @@
-"""OUT/_nst/lease.json: who holds an output, as it is written and read."""
+"""OUT/_nst/lease.json: who holds an output, as it is written and read; other places have a file of another name."""
 
 import os
 import socket
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +15,34 @@ from flows.wording import printable
 
 PROCESS = uuid.uuid4().hex
 """Tells this process from an earlier one of the same number on a machine of the same name, as containers have."""
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A kind of program that holds a place while it writes there.
+
+    Attributes:
+        name, place: what it is, and what it writes into, in messages.
+        file: of the lease, below the place.
+        when_busy: what to do where another of its kind is at work, in whole sentences.
+        at_once: how not to wait for one that may be dead; empty where there is no way.
+    """
+
+    name: str
+    place: str
+    file: str
+    when_busy: str
+    at_once: str = ""
+
+
+RUN = Writer(
+    "run",
+    "output",
+    "_nst/lease.json",
+    "Wait for it to end, or let this command wait: --wait-for-output-seconds 600. If you know that it is dead, or is "
+    "to stop: --take-over",
+    "--take-over does not wait",
+)
 
 
 class Lease(BaseModel):
@@ -56,9 +85,9 @@ class Lease(BaseModel):
         return False
 
 
-def address_of(output: str) -> str:
-    """Where the lease on an output is."""
-    return storage.join(output, "_nst", "lease.json")
+def address_of(output: str, by: Writer = RUN) -> str:
+    """Where the lease on an output, or another place, is."""
+    return storage.join(output, by.file)
 
 
 def new_lease(term_seconds: float) -> Lease:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 
 from flows.errors import OutputBusy
-from flows.output.lease_file import Lease
+from flows.output.lease_file import Lease, Writer, address_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,9 @@ _sightings: dict[str, _Sighting] = {}
 class Watch:
     """Watches a lease until it is free, or for as long as one is to wait."""
 
-    def __init__(self, address: str, wait_seconds: float) -> None:
-        self.address = address
+    def __init__(self, output: str, wait_seconds: float, by: Writer) -> None:
+        self.address = address_of(output, by)
+        self._output, self._by = output, by
         self._gives_up = time.monotonic() + wait_seconds
         self._has_told = False
 
@@ -57,9 +58,7 @@ class Watch:
         is_in_doubt = self._is_in_doubt(lease)
         if left <= 0 and not is_in_doubt:
             raise OutputBusy(
-                f"{self.address.removesuffix('/_nst/lease.json')}: another run is writing here ({lease.whose}). Wait "
-                "for it to end, or let this command wait: --wait-for-output-seconds 600. If you know that it is dead, "
-                "or is to stop: --take-over"
+                f"{self._output}: another {self._by.name} is writing here ({lease.whose}). {self._by.when_busy}"
             )
         if not self._has_told:
             self._tell(lease, is_in_doubt=is_in_doubt)
@@ -69,13 +68,18 @@ class Watch:
         self._has_told = True
         if is_in_doubt:
             logger.warning(
-                "this output is held by %s, and its date does not tell whether that is still at work: watching for at "
-                "most %.0f s whether it renews its hold (--take-over does not wait)",
+                "this %s is held by %s, and its date does not tell whether that is still at work: watching for at most "
+                "%.0f s whether it renews its hold%s",
+                self._by.place,
                 lease.whose,
                 min(lease.term_seconds, TERM_SECONDS),
+                f" ({self._by.at_once})" if self._by.at_once else "",
             )
         else:
-            logger.warning("another run is writing to this output (%s); waiting for it to end", lease.whose)
+            by = self._by
+            logger.warning(
+                "another %s is writing to this %s (%s); waiting for it to end", by.name, by.place, lease.whose
+            )
 
     def _is_in_doubt(self, lease: Lease) -> bool:
         is_recent = abs(time.time() - lease.renewed_at) <= lease.term_seconds

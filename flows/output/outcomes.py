@@ -96,7 +96,8 @@ def _pair_row(spec: PairSpec, run_id: str) -> Row:
     row |= {"run_id": run_id, "pair_id": spec.pair_id, "row": spec.row}
     row |= {"content": spec.content_cell or spec.content, "style": spec.style_cell or spec.style}
     row |= {"status": "pending", "attempts": 0, "recipe": spec.options.recipe, "seed": spec.options.seed}
-    return row | {"options_digest": spec.options.digest(), "quality": spec.options.quality}
+    row |= {"steps_asked": spec.options.steps, "quality": spec.options.quality}
+    return row | {"options_digest": spec.options.digest()}
 
 
 def _attempt_columns(attempt: AttemptRecord) -> Row:

@@ -38,4 +38,4 @@ def _cell(rung: Rung, pairs: Mapping[str, Pair], output: str) -> Cell:
     label = ", ".join(f"{name} {value}" for name, value in rung.settings.items())
     if pair.output is None:
         return Cell(None, label, words=pair.status)
-    return Cell(storage.join(output, pair.output), label)
+    return Cell(storage.join(output, pair.output), label, is_pastiche=True)

@@ -65,7 +65,7 @@ def pictures_of(pairs: Iterable[tuple[str, Pair]], thumbs_folder: str | None) ->
     wanted = {f"c{n}": Wanted(address, edges[0], content[address]) for n, address in enumerate(content)}
     wanted |= {f"s{n}": Wanted(address, edges[1], style[address]) for n, address in enumerate(style)}
     wanted |= {
-        f"p{n}": Wanted(storage.join(*place), edges[2], str(pair.values["output_sha256"]))
+        f"p{n}": Wanted(storage.join(*place), edges[2], str(pair.values["output_sha256"]), is_pastiche=True)
         for n, (place, pair) in enumerate(made.items())
     }
     return Pictures(

@@ -36,11 +36,12 @@ BACKGROUND, TEXT, SOFT, HOLE = "#ffffff", "#1d1c1a", "#6b6862", "#efeeea"
 
 @dataclass(frozen=True)
 class Cell:
-    """A place of the sheet: a picture to read, or words."""
+    """A place of the sheet: a picture to read, perhaps one that a run has made, or words."""
 
     address: str | None
     label: str = ""
     words: str = ""
+    is_pastiche: bool = False
 
 
 Table = Sequence[Sequence[Cell]]
@@ -152,15 +153,16 @@ def _read(table: Table, edge: int) -> dict[str, Image.Image | str]:
     """Address -> picture as it fits a cell, or why there is none."""
     limits = limits_in_force()
 
-    def read(address: str) -> Image.Image | str:
+    def read(wanted: Wanted) -> Image.Image | str:
         try:
-            return small_picture(Wanted(address, edge), limits)
+            return small_picture(wanted, limits)
         except (StorageError, BadImage) as error:
             return why_missing(error)
 
-    addresses = list(dict.fromkeys(cell.address for row in table for cell in row if cell.address))
+    cells = [cell for row in table for cell in row]
+    wanted = {one.address: Wanted(one.address, edge, is_pastiche=one.is_pastiche) for one in cells if one.address}
     with ThreadPoolExecutor(READERS) as pool:
-        return dict(zip(addresses, pool.map(read, addresses), strict=True))
+        return dict(zip(wanted, pool.map(read, wanted.values()), strict=True))
 
 
 def _distinct(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
@@ -196,7 +198,7 @@ def _met(pairs: Sequence[Pair], output: str) -> Cell:
     if not made:
         return Cell(None, words=pairs[0].status if pairs else "")
     more = f"first of {len(pairs)}" if len(pairs) > 1 else ""
-    return Cell(storage.join(output, str(made[0].output)), more)
+    return Cell(storage.join(output, str(made[0].output)), more, is_pastiche=True)
 
 
 def _strips(run: Run) -> Table:
@@ -205,7 +207,7 @@ def _strips(run: Run) -> Table:
         [
             Cell(pair.content, _stem(pair.content or "")),
             Cell(pair.style, _stem(pair.style or "")),
-            Cell(storage.join(run.output, str(pair.output)), pair.pair_id),
+            Cell(storage.join(run.output, str(pair.output)), pair.pair_id, is_pastiche=True),
         ]
         for pair in run.succeeded()[: MOST_SIDE * MOST_SIDE // 3]
     ]

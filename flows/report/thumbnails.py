@@ -36,11 +36,13 @@ class Wanted:
         address: where it is.
         edge_px: how long its long edge may be.
         sha256: of the file, where that is known; a small picture made of the same file before is then taken again.
+        is_pastiche: whether a run has written it, and so where outputs lie.
     """
 
     address: str
     edge_px: int
     sha256: str = ""
+    is_pastiche: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
         BadImage: it is no usable picture.
         TookTooLong, WorkerDied: it could not be decoded, through no fault of its own.
     """
-    limits.check_readable(wanted.address)
+    limits.check_readable(wanted.address, is_ours=wanted.is_pastiche)
+    within = limits.readable_of_ours if wanted.is_pastiche else limits.readable
     as_wanted = WantedPicture(enough_px=2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
-    with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, limits.readable) as file, _DECODERS:
+    with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, within) as file, _DECODERS:
         picture = decode(file.data, storage.name_of(wanted.address), as_wanted).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nst_core.options.layers import FEATURE_LAYERS
+from nst_core.options.numbers_as_text import real_number, real_numbers, whole_choice, whole_number, words
 from nst_core.options.quality import QUALITIES, QualityName
 from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
 
@@ -108,17 +109,18 @@ class StylizeOptions(BaseModel):
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
-    @field_validator("content_layers", "style_layers", "style_layer_weights", "style_blend", mode="before")
-    @classmethod
-    def _split_text(cls, value: Any) -> Any:
-        """Take a list as text, `relu1_1 relu2_1`, as a CSV cell or the command line gives it."""
-        return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
-
-    @field_validator("bit_depth", mode="before")
-    @classmethod
-    def _number_of_text(cls, value: Any) -> Any:
-        """Take a number as text; pydantic does so for any number but one of a choice."""
-        return int(value) if isinstance(value, str) and value in ("8", "16") else value
+    # What a CSV cell or the command line gives is text.
+    _lists = field_validator("content_layers", "style_layers", mode="before")(words)
+    _lists_of_numbers = field_validator("style_layer_weights", "style_blend", mode="before")(real_numbers)
+    _choices = field_validator("bit_depth", mode="before")(whole_choice)
+    _whole_numbers = field_validator(
+        *("size_px", "seed", "levels", "steps", "plateau_window", "jpeg_quality", "dpi"), mode="before"
+    )(whole_number)
+    _real_numbers = field_validator(
+        *("style_scale", "strength", "content_weight", "style_weight", "tv_weight", "learning_rate"),
+        *("loss_threshold", "plateau_tolerance", "max_seconds"),
+        mode="before",
+    )(real_number)
 
     @field_validator("content_layers", "style_layers")
     @classmethod

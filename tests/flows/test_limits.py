@@ -93,6 +93,21 @@ def test_a_file_says_what_holds(limits_file: Settings) -> None:
     assert limits.max_options == {"size_px": 512}
 
 
+@pytest.mark.parametrize("name", ["_nst/given/0123456789abcdef.csv", "ladder.csv"])
+def test_manifests_that_the_program_wrote_are_read_where_outputs_lie(team: Path, name: str) -> None:
+    """Rows of Python and ladders are kept in outputs, which `read` need not have. What others write there is closed."""
+    output = team.parent / "runs" / "out"
+    limits = Limits(read=(str(team),), write=(str(team.parent / "runs"),))
+    for place in (name, "pairs.csv"):
+        storage.replace(str(output / place), f"content,style\n{team}/cat.png,{team}/waves.png\n".encode())
+
+    assert len(load_manifest(str(output / name), StylizeOptions(), limits)[1].pairs) == 1
+    with pytest.raises(NotAllowed, match="may be read here"):
+        load_manifest(str(output / "pairs.csv"), StylizeOptions(), limits)
+    with pytest.raises(NotAllowed, match="may be read here"):
+        load_manifest(str(team.parent / "other" / name), StylizeOptions(), limits)
+
+
 def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
     """`strict = true` closes to a person as well what is not listed."""
     limits_file("strict = true\n")

@@ -8,6 +8,8 @@ from commands import nst, output_of_a_run
 from outputs import Output
 
 from flows.cli import ExitCode
+from flows.export.destination import EXPORT
+from flows.output import lease
 
 
 @pytest.fixture
@@ -101,3 +103,12 @@ def test_limits_hold_for_what_is_read_and_written(out: Output, monkeypatch: pyte
     assert "may be written here" in nst("export", "good/out", "data").stderr
     assert not Path("data").exists()
     assert not Path("good/data").exists()
+
+
+def test_a_destination_that_another_export_holds_is_code_75(out: Output) -> None:
+    """Run again to go on, as a run into a busy output."""
+    with lease.held(str(Path("data").absolute()), by=EXPORT):
+        outcome = nst("export", "out", "data")
+
+    assert outcome.exit_code == ExitCode.INTERRUPTED
+    assert "another export is writing here" in outcome.stderr

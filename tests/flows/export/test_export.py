@@ -15,14 +15,17 @@ import pytest
 from outputs import Output
 
 from flows import storage
-from flows.errors import OutputError, StorageError
+from flows.errors import OutputBusy, OutputError, StorageError
 from flows.export import Exported, Layout, Request, export
+from flows.export.destination import EXPORT
 from flows.export.kept import NAME
 from flows.limits import Limits
 from flows.records import RESULT_COLUMNS
 from nst_core.errors import OptionsError
 
 EXTRA = "artist"
+OURS = (NAME, EXPORT.file)
+"""What an export keeps for itself."""
 
 
 def exported(output: Output, dest: str, **asked: Any) -> Exported:
@@ -31,7 +34,7 @@ def exported(output: Output, dest: str, **asked: Any) -> Exported:
 
 def files(dest: str) -> dict[str, bytes]:
     """What a dataset holds, without what the export keeps for itself."""
-    names = [entry.name for entry in storage.tree(dest) if entry.name != NAME]
+    names = [entry.name for entry in storage.tree(dest) if entry.name not in OURS]
     return {name: storage.read(storage.join(dest, name)) for name in names}
 
 
@@ -231,7 +234,7 @@ def test_a_cut_export_goes_on(many: Output, tmp_path: Path, far: bool, request: 
     dest = f"{request.getfixturevalue('s3_bucket')}/data" if far else str(tmp_path / "data")
     with pytest.raises(Cut):
         export(Request(many.address, dest), cut_after(100))
-    copied = [entry.name for entry in storage.tree(dest) if entry.name != NAME]
+    copied = [entry.name for entry in storage.tree(dest) if entry.name not in OURS]
     storage.replace(storage.join(dest, copied[0]), b"half")
     told = exported(many, dest)
 
@@ -248,11 +251,74 @@ def test_a_cut_export_within_s3_goes_on(many: Output, s3_bucket: str) -> None:
         storage.replace(f"{s3_bucket}/out/{entry.name}", data)
     with pytest.raises(Cut):
         export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(100))
-    copied = [entry.name for entry in storage.tree(f"{s3_bucket}/data") if entry.name != NAME]
+    copied = [entry.name for entry in storage.tree(f"{s3_bucket}/data") if entry.name not in OURS]
     storage.replace(f"{s3_bucket}/data/{copied[0]}", b"half")
     told = export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"))
 
     assert (told.pictures, told.there) == (200, len(copied) - 1)
+
+
+@pytest.mark.parametrize("layout", [Layout.IMAGEFOLDER, Layout.WEBDATASET])
+def test_a_second_export_waits_for_the_first(output: Output, dest: str, layout: Layout) -> None:
+    """It is told who writes there, and writes nothing; afterwards it finds what was copied, and adds what is new."""
+    told: list[str] = []
+
+    def meanwhile(_done: int, _of: int) -> None:
+        if not told:
+            output.done("owl")
+            with pytest.raises(OutputBusy) as caught:
+                exported(output, dest, layout=layout)
+            told.append(str(caught.value))
+
+    first = export(Request(output.address, dest, layout), meanwhile)
+    second = exported(output, dest, layout=layout)
+
+    assert f"{dest}: another export is writing here (process {os.getpid()} on " in told[0]
+    assert "export again" in told[0]
+    assert "--take-over" not in told[0]
+    assert (first.pictures, first.new) == (3, 3)
+    assert (second.pictures, second.there, second.new) == (4, 3, 1)
+
+
+def test_an_export_that_was_taken_over_leaves_the_list_alone(output: Output, dest: str) -> None:
+    """One that slept while another one took its place does not write over what that keeps of the dataset."""
+    exported(output, dest)
+    output.done("owl")
+    kept: list[bytes] = []
+
+    def slept(done: int, of: int) -> None:
+        if done == of:
+            lease = json.loads(storage.read(storage.join(dest, EXPORT.file)))
+            storage.replace(storage.join(dest, EXPORT.file), json.dumps(lease | {"holder": "them"}).encode())
+            kept.append(storage.read(storage.join(dest, NAME)))
+
+    with pytest.raises(OutputBusy, match="was taken over by another export"):
+        export(Request(output.address, dest), slept)
+
+    assert storage.read(storage.join(dest, NAME)) == kept[0]
+    assert len(table(dest)) == 3
+
+
+def test_a_folder_of_somebody_else_gets_no_lease(output: Output, dest: str) -> None:
+    """Who is refused leaves nothing behind."""
+    storage.replace(storage.join(dest, "notes.txt"), b"mine")
+    with pytest.raises(OutputError, match="found files of somebody else"):
+        exported(output, dest)
+
+    assert [entry.name for entry in storage.tree(dest)] == ["notes.txt"]
+
+
+def test_a_shard_of_another_length_is_not_taken_for_a_whole_one(output: Output, dest: str) -> None:
+    """What somebody wrote in its place while the export went on is found by the next one."""
+    exported(output, dest, layout=Layout.WEBDATASET)
+    output.done("owl")
+
+    def overwritten(_done: int, _of: int) -> None:
+        storage.replace(storage.join(dest, "shard-000000.tar"), b"another shard")
+
+    export(Request(output.address, dest, Layout.WEBDATASET), overwritten)
+
+    assert exported(output, dest, layout=Layout.WEBDATASET).there == 1
 
 
 def test_cut_shards_go_on(tmp_path: Path) -> None:
@@ -301,12 +367,12 @@ def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
     made._ledger.commit(pair_record(pair_id, output=image, output_sha256=hashlib.sha256(data).hexdigest()))
 
 
-def remade(output: Output, pair_id: str) -> None:
+def remade(output: Output, pair_id: str, **facts: Any) -> None:
     """The pair done anew, as after other options: another picture of the same id."""
     for record in storage.names(storage.join(output.address, "_nst", "records")):
         if record.startswith(f"{pair_id}-"):
             storage.remove(storage.join(output.address, "_nst", "records", record))
-    output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png")
+    output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png", **facts)
 
 
 def test_a_picture_that_was_made_anew_takes_the_place_of_the_old(output: Output, dest: str) -> None:
@@ -348,6 +414,22 @@ def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Ou
     assert (told.pictures, told.new, told.removed) == (3, 1, 1)
     assert sorted(pictures(dest)) == ["bridge.png", "dog.png", "owl.png"]
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge", "owl"]
+
+
+def test_a_name_that_is_new_but_for_its_case_is_not_removed(output: Output, place: str) -> None:
+    """The old name goes before the picture comes: where file systems know no case, both are one file."""
+    dest, name = f"{place}/data", "{pair_id}-{device}"
+    for pair_id in ("cat", "dog"):
+        remade(output, pair_id, device="GPU")
+    exported(output, dest, name=name)
+    remade(output, "cat", device="gpu")
+    remade(output, "dog", device="cpu")
+    before: list[list[str]] = []
+    told = export(Request(output.address, dest, name=name, delete=True), lambda *_: before.append(list(pictures(dest))))
+
+    assert before[0] == ["bridge-cpu.png", "dog-GPU.png"]
+    assert list(pictures(dest)) == ["bridge-cpu.png", "cat-gpu.png", "dog-cpu.png"]
+    assert (told.new, told.removed) == (2, 2)
 
 
 def test_a_cut_removal_goes_on(output: Output, place: str) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -145,6 +146,24 @@ def test_a_bad_object_costs_its_line(line: str, reason: str) -> None:
     assert [pair.row for pair in manifest.pairs] == [1, 4]
     assert [row.row for row in manifest.rejected] == [3]
     assert reason in manifest.rejected[0].reason()
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (9_990, "'a' is there twice: keep one of the two"),
+        (50_000, "expected at most 10,000 names on a line, found 50,004"),
+    ],
+)
+def test_a_line_of_very_many_names_is_refused_at_once(names: int, reason: str) -> None:
+    """A name that is there twice is found in one pass, however many there are before it."""
+    many = "".join(f'"n{n}": 1, ' for n in range(names))
+    line = f'{{"content": "a", "style": "b", {many}"a": 1, "a": 2}}'
+    began = time.monotonic()
+    (row,) = parsed(f'{{"content": "x", "style": "y"}}\n{line}\n'.encode()).rejected
+
+    assert reason in row.reason()
+    assert time.monotonic() - began < 2
 
 
 def test_numbers_of_json_keep_their_digits() -> None:

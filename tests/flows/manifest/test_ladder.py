@@ -62,6 +62,7 @@ def test_ids_tell_rungs_apart(varied: str) -> None:
     ("varied", "base", "reason"),
     [
         ("strength=0.5,2", {}, "--vary strength=2: strength: expected a number less than or equal to 1, got '2'"),
+        ("style_blend=1,0.7 0.3", {}, "--vary style_blend=0.7 0.3: style_blend: 2 weights for one style"),
         ("strength=0.5,0.7", {"style_weight": "30"}, "--vary strength=0.7: .*give one of the two"),
     ],
 )

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,26 @@ def test_all_pictures_below_a_folder(tmp_path: Path) -> None:
         "a::b.gif",
         "line\nfeed.jpg",
     ]
+
+
+@pytest.mark.parametrize(
+    ("glob", "instead"), [("**.jpg", "**/*.jpg"), ("a**b/*.jpg", "**/a*b/*.jpg"), ("**/***", "**/**/*")]
+)
+def test_two_stars_stand_alone(tmp_path: Path, glob: str, instead: str) -> None:
+    """Beside letters they are refused with what to write."""
+    touched(tmp_path, "cat.jpg")
+
+    with pytest.raises(ManifestError, match=re.escape(f"found it beside letters; write {tmp_path}/{instead}") + "$"):
+        pictures_of(f"{tmp_path}/{glob}", None, NO_LIMITS)
+
+
+def test_a_name_may_have_two_stars(s3_bucket: str, tmp_path: Path) -> None:
+    """A folder, prefix or picture that is called so is what is meant."""
+    for place in (str(tmp_path), s3_bucket):
+        storage.replace(f"{place}/a**b/cat.png", b"")
+
+        assert paths(pictures_of(f"{place}/a**b", None, NO_LIMITS)) == ["cat.png"]
+        assert paths(pictures_of(f"{place}/a**b/cat.png", None, NO_LIMITS)) == ["cat.png"]
 
 
 @pytest.mark.parametrize(
@@ -286,6 +307,7 @@ def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path, relative: bool)
         ("content=a.jpg", "there is no option 'content'"),
         ("steps=0", "--set steps: expected a number greater than or equal to 1, got '0'"),
         ("style_layer_weights=1 2", "expected 5 numbers"),
+        ("style_blend=0.7 0.3", "--set style_blend: 2 weights for one style"),
     ],
 )
 def test_settings_that_no_row_could_have(text: str, message: str) -> None:

@@ -5,6 +5,7 @@ import gzip
 from pathlib import Path
 
 import pytest
+from fault_proxy import DRIP, FaultProxy
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -77,6 +78,28 @@ def test_a_row_that_cannot_be_read_is_no_row_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text('content,style\na,b\n"c,d\ne,f\n')
     with pytest.raises(ManifestError, match=r"line 3: unclosed or stray quote.*`nst validate` names all such rows"):
         split_manifest(str(tmp_path / "pairs.csv"), 2)
+
+
+def test_more_lines_than_a_run_takes_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused with the advice to split it can be split, in every format that has lines."""
+    monkeypatch.setattr("flows.manifest.csv_text.MAX_LINES", 10)
+    (tmp_path / "a.csv").write_text("content,style\n" + "a,b\n" * 20)
+    (tmp_path / "b.jsonl").write_text('{"content": "a", "style": "b"}\n' * 20)
+    for name in ("a.csv", "b.jsonl"):
+        with pytest.raises(ManifestError, match="expected at most 10 lines, found more; split the file"):
+            load_manifest(str(tmp_path / name), StylizeOptions(), Limits())
+
+        assert [len(rows(part)) for part in split_manifest(str(tmp_path / name), 4)] == [6, 6, 6, 6]
+
+
+def test_a_large_one_may_take_its_time(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
+    """It has more than the deadline of an object, of three seconds here."""
+    from flows import storage
+
+    storage.replace(f"{s3_bucket}/pairs.csv", b"content,style\n" + b"a.png,b.png\n" * 3)
+    s3_proxy.rule = lambda method, path: DRIP if method == "GET" and path.endswith("pairs.csv") else None
+
+    assert len(split_manifest(f"{s3_bucket}/pairs.csv", 3)) == 3
 
 
 def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:

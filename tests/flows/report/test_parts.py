@@ -11,14 +11,16 @@ from outputs import OPTIONS, Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows import cli
-from flows.errors import OutputError, Unavailable
-from flows.limits import Limits
+from flows import cli, storage
+from flows.errors import NotAllowed, OutputError, Unavailable
+from flows.limits import Limits, limits_in_force
 from flows.report.commands import retry_command, run_command
 from flows.report.gather import gather
 from flows.report.histograms import histogram
 from flows.report.outliers import FEWEST, find_outliers
+from flows.report.run_page import write_report
 from flows.report.scatter import MOST_POINTS, scatter
+from flows.report.sheet import write_sheet
 from flows.report.thumbnails import Thumbnail, Wanted, encoded, small_picture, small_pictures
 from nst_core.options import StylizeOptions
 
@@ -224,6 +226,24 @@ def test_an_upright_photograph_stays_upright(tmp_path: Path) -> None:
     Image.new("RGB", (80, 40), "red").save(tmp_path / "turned.jpg", exif=exif)
 
     assert small_picture(Wanted(str(tmp_path / "turned.jpg"), 40), NO_LIMITS).size == (20, 40)
+
+
+def test_pages_and_sheets_show_what_lies_where_only_outputs_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pastiches are read where may be written, though content and style images are not."""
+    for name in ("in/cat.png", "in/waves.png"):
+        storage.replace(str(tmp_path / name), drawing(name))
+    output = Output(str(tmp_path / "runs"), "id,content,style\none,cat.png,waves.png\n", str(tmp_path / "in/pairs.csv"))
+    output.done("one")
+    made = [[Path(write_report(output.address)).read_bytes(), Path(write_sheet(output.address)).read_bytes()]]
+    (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}/in"]\nwrite = ["{tmp_path}/runs"]\n')
+    monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
+    made += [[Path(write_report(output.address)).read_bytes(), Path(write_sheet(output.address)).read_bytes()]]
+
+    assert made[0] == made[1]
+    with pytest.raises(NotAllowed):
+        small_picture(Wanted(storage.join(output.address, "images", "one-01234567.png"), 32), limits_in_force())
 
 
 def test_what_cannot_be_read_costs_its_own_thumbnail(tmp_path: Path) -> None:

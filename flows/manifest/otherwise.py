@@ -1,0 +1,55 @@
+"""Rows of a results table that ask for other than it says they did, named line by line.
+
+The table has what a row asks for only as far as it has columns of that: options of the run that made it, and what was
+written into a rejected row's own columns, are not in it. What is done of such rows would be made again.
+"""
+
+from dataclasses import dataclass, field
+
+from flows.manifest.table import TableRow
+from flows.records import PairSpec
+from nst_core.options import StylizeOptions
+
+LINES_NAMED = 10
+"""Of each kind; the others are counted."""
+OWN_COLUMNS = "recipe, seed, quality and steps"
+
+
+@dataclass
+class Otherwise:
+    """Looks at every row of a table that becomes a pair; of any table but one of results there is nothing to say."""
+
+    _other: list[int] = field(default_factory=list)
+    _unknown: list[int] = field(default_factory=list)
+    _digests: dict[StylizeOptions, str] = field(default_factory=dict)
+
+    def see(self, row: TableRow, pair: PairSpec) -> None:
+        """A row, and what it was understood as."""
+        if row.digest is None:
+            return
+        if not row.digest:
+            self._unknown.append(row.line)
+        elif row.digest != self._digest(pair.options):
+            self._other.append(row.line)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was found."""
+        other = f"other options than the table tells (options_digest) at {_lines(self._other)}: they are made anew"
+        unknown = (
+            f"no options_digest at {_lines(self._unknown)}: what a rejected row asked for as {OWN_COLUMNS} is not in "
+            "the table; write it in, or hand in what `nst status OUT --failed --csv` prints"
+        )
+        return (*([other] if self._other else []), *([unknown] if self._unknown else []))
+
+    def _digest(self, options: StylizeOptions) -> str:
+        # Rows of the same cells have the same options, and a digest takes longer than to look it up.
+        if options not in self._digests:
+            self._digests[options] = options.digest()
+        return self._digests[options]
+
+
+def _lines(found: list[int]) -> str:
+    named = ", ".join(f"{line}" for line in found[:LINES_NAMED])
+    more = f" and {len(found) - LINES_NAMED:,} more" if len(found) > LINES_NAMED else ""
+    return f"line{'s' if len(found) > 1 else ''} {named}{more}"

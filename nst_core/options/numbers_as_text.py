@@ -1,0 +1,106 @@
+r"""Numbers as tables and people write them -> text that can be read one way only, or what to write in its place.
+
+A dot is for decimals. What other countries' spreadsheets write with a comma, or with dots for thousands, is refused: to
+read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word.
+"""
+
+import re
+from typing import Any
+
+MOST_SHOWN = 80
+"""Letters of a text that a message repeats."""
+
+_DECIMALS = re.compile(r"([+-]?\d{1,20}),(\d{1,20})((?:[eE][+-]?\d{1,4})?)")
+_THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2}(?:[.,'\u2019 \u00a0\u202f][0-9]{3}){1,6}")
+_BOTH = re.compile(r"([+-]?\d{1,3})(?:(?:\.(\d{3}))+,(\d+)|(?:,(\d{3}))+\.(\d+))")
+
+
+def whole_number(value: Any) -> Any:
+    """A whole number, perhaps as text: `512`, or `512.0` as tables with gaps have it.
+
+    Raises:
+        ValueError: of a text that has separators in it, with what to write.
+
+    >>> whole_number(512.0), whole_number("512.0")
+    (512.0, '512.0')
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if _THOUSANDS.fullmatch(text):
+        first, *more = re.split(r"[^\d+-]", text)
+        or_else = f" or {first}" if more == ["000"] else ""
+        raise ValueError(f"expected a whole number, got {value!a}: write {_plain(text)}{or_else}, without separators")
+    if (found := _DECIMALS.fullmatch(text)) and not found[2].strip("0") and not found[3]:
+        raise ValueError(f"expected a whole number, got {value!a}: write {found[1]}")
+    return value
+
+
+def whole_choice(value: Any) -> Any:
+    """One of a few whole numbers, for which pydantic takes neither text nor `16.0`.
+
+    >>> whole_choice("16"), whole_choice("16.0"), whole_choice(16.0), whole_choice("deep")
+    (16, 16, 16, 'deep')
+    """
+    value = whole_number(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (found := re.fullmatch(r"\s*(\d{1,9})(?:\.0*)?\s*", value)):
+        return int(found[1])
+    return value
+
+
+def real_number(value: Any) -> Any:
+    """A number, perhaps as text, with a dot for decimals.
+
+    Raises:
+        ValueError: of a text with other separators, with what to write.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    meant = []
+    if found := _BOTH.fullmatch(text):
+        at = max(text.rfind("."), text.rfind(","))
+        meant.append(f"{_plain(text[:at])}.{text[at + 1 :]}")
+    elif found := _DECIMALS.fullmatch(text):
+        meant.append(f"{found[1]}.{found[2]}{found[3]}")
+    if _THOUSANDS.fullmatch(text) and not re.fullmatch(r"[+-]?\d+\.\d+", text):
+        meant.append(_plain(text))
+    if meant:
+        raise ValueError(f"expected a number, got {value!a}: write {' or '.join(meant)}, with a dot for decimals")
+    return value
+
+
+def words(value: Any) -> Any:
+    """A list, perhaps as one text: `relu1_1 relu2_1`, parted by blanks, commas or semicolons."""
+    return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
+
+
+def real_numbers(value: Any) -> Any:
+    """A list of numbers, perhaps as one text, parted likewise; no comma in it may be one for decimals.
+
+    Raises:
+        ValueError: of a text with such a comma, with what to write.
+    """
+    if not isinstance(value, str) or not re.search(r"\d,\d", value):
+        return words(value)
+    text, wanted = value.strip(), "expected numbers with a dot for decimals, parted by blanks"
+    got = repr(value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}...")
+    if re.search(r"[\s;]", text):
+        dotted = re.sub(r"(?<=\d),(?=\d)", ".", text[:MOST_SHOWN])
+        raise ValueError(f"{wanted}, got {got}: write {dotted}, or put a blank behind each comma")
+    parts = text.split(",")
+    if "." not in text and (_are_halves(parts) or any(re.match(r"[+-]?0\d", part) for part in parts)):
+        numbers = " ".join(f"{a}.{b}" for a, b in zip(parts[::2], parts[1::2], strict=False))
+        raise ValueError(f"{wanted}, got {got}: write {numbers[:MOST_SHOWN]}, or {' '.join(parts)[:MOST_SHOWN]}")
+    return words(value)
+
+
+def _are_halves(parts: list[str]) -> bool:
+    """Whether each second part can be the decimals of a 0 before it: `0,7` and `0,5,0,5`, but not `1,0,1`."""
+    return len(parts) % 2 == 0 and all(part.lstrip("+-") == "0" for part in parts[::2])
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\d+-]", "", text)

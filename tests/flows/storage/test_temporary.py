@@ -1,0 +1,81 @@
+"""flows.storage.temporary: a temporary folder that is full or gone is named, by the commands that need one."""
+
+import resource
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from outputs import Output
+from typer.testing import CliRunner
+
+from flows.cli import ExitCode, app
+from flows.errors import StorageError
+from flows.export import Layout, Request, export
+from flows.manifest.given import standard_input
+from flows.storage.temporary import temporary_file
+
+MANY = 500
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enough of them for a manifest of some kilobytes."""
+    for n in range(MANY):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{n}.jpg").write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    standard_input.cache_clear()
+    return tmp_path
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """No file can be longer than a hundred bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def output(folder: Path) -> Output:
+    made = Output(str(folder / "out"), "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
+    made.done("cat")
+    return made
+
+
+def test_a_full_one_is_named(pictures: Path, tmp_path: Path) -> None:
+    """With what can be done; neither a manifest nor a shard is left behind."""
+    asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
+    words = f"the temporary folder {tempfile.gettempdir()}: File too large; .*; TMPDIR names another one"
+    with no_room(), pytest.raises(StorageError, match=words):
+        export(asked)
+    with no_room():
+        made = CliRunner().invoke(app, ["pairs", "in", "in", "-o", "m.csv"])
+
+    assert made.exit_code == ExitCode.NOTHING_DONE
+    assert f"the temporary folder {tempfile.gettempdir()}: File too large" in made.stderr
+    assert not (tmp_path / "m.csv").exists()
+    assert list((tmp_path / "data").glob("*.tar")) == []
+
+
+def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By `nst pairs` and by an export into shards."""
+    asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    words = f"the temporary folder {tmp_path}/gone: its folder was removed, .*; TMPDIR names another one"
+    with pytest.raises(StorageError, match=words):
+        export(asked)
+    made = CliRunner().invoke(app, ["pairs", "in", "in", "-o", "m.csv"])
+
+    assert made.exit_code == ExitCode.NOTHING_DONE
+    assert "TMPDIR names another one" in made.stderr
+
+
+def test_one_that_holds_what_was_written_last(tmp_path: Path) -> None:
+    """What waits to be written when the file is closed counts too."""
+    with pytest.raises(StorageError, match="the temporary folder"), no_room(), temporary_file() as file:
+        file.write(b"x" * 200)
