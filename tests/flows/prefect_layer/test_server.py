@@ -55,13 +55,14 @@ def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: P
 
 def test_a_service_that_ends_takes_its_server_along(home: Path) -> None:
     """And leaves no process behind that would end another one of that number."""
+    before = _children()
     with server("127.0.0.1", server_process._free_port(), str(home)) as access:
         assert answers(access.url)
-        before = _children()
-    assert len(before) == 2  # the server, and who watches it
+        own = _children() - before
+    assert len(own) == 2  # the server, and who watches it
 
     assert not answers(access.url)
-    assert _children() & before == set()
+    assert _children() & own == set()
     assert len(servers.starts(home)) == 1
 
 

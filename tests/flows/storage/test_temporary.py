@@ -32,9 +32,9 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def no_room() -> Iterator[None]:
-    """No file can be longer than a hundred bytes, as on a full disk."""
+    """No file can be longer than a thousand bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         yield
     finally:
@@ -78,4 +78,4 @@ def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: 
 def test_one_that_holds_what_was_written_last(tmp_path: Path) -> None:
     """What waits to be written when the file is closed counts too."""
     with pytest.raises(StorageError, match="the temporary folder"), no_room(), temporary_file() as file:
-        file.write(b"x" * 200)
+        file.write(b"x" * 2000)
