@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-NEEDED = ("torch", "torchvision", "numpy", "PIL", "pydantic")
+NEEDED = ("torch", "numpy", "PIL", "pydantic")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
