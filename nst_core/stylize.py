@@ -240,13 +240,14 @@ def _stylize(
     plan = make_room(width, height, len(requests), backbone, free, planes)
     scene = _scene(requests, backbone)
     initial = as_batch([_initial(request).to(backbone.device) for request in requests])
-    if torch.equal(initial, scene.contents):
-        initial = scene.contents
-    exact, initial_losses = _exact_loss(scene, initial, backbone)
+    starts_as_contents = torch.equal(initial, scene.contents)
+    if starts_as_contents:
+        initial = scene.contents  # one picture less to keep
+    exact, initial_losses = _exact_loss(scene, None if starts_as_contents else initial, backbone)
 
     started = time.monotonic()
     refined = _refined(requests, scene, initial, backbone, on_step, free)
-    options = _at_full_size(options, width, height, time.monotonic() - started)
+    at_full_size = _at_full_size(options, width, height, time.monotonic() - started)
     coarse = refined.evaluations if refined else ((),) * len(requests)
     keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
     give_freed_back(height * width)
@@ -266,7 +267,7 @@ def _stylize(
         # No name for it here: the loop lets go of it once it is encoded.
         _better(judge, scene, refined, initial, initial_losses.total) if refined else initial,
         fast,
-        options,
+        at_full_size,
         on_step,
         canvas=scene.canvas,
         confirm=saved_loss,
@@ -277,7 +278,7 @@ def _stylize(
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
     return [
-        _result(outcome, losses, before, target, seconds, options)
+        _result(outcome, losses, before, target, seconds, at_full_size)
         for outcome, losses, before, target in zip(outcomes, initial_losses.values(), coarse, targets, strict=True)
     ]
 
@@ -309,10 +310,10 @@ def _initial(request: StylizeRequest) -> Tensor:
 
 
 @torch.no_grad()
-def _exact_loss(scene: Scene, initial: Tensor, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
-    """The fp32 loss of a batch, and what it is of the initial pastiches: those that are the contents take no pass."""
+def _exact_loss(scene: Scene, initial: Tensor | None, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
+    """The fp32 loss of a batch, and what it is of the initial pastiches; None are the contents, which take no pass."""
     style = scene.style_target(backbone.exact)
-    if initial is not scene.contents:
+    if initial is not None:
         exact = scene.exact_loss(backbone.exact, scene.content_target(backbone.exact), style)
         return exact, exact(scene.canvas.shown(initial))
     content, own_style = scene.content_and_own_style(backbone.exact)

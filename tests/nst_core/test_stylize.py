@@ -520,7 +520,7 @@ def test_a_coarse_start_that_is_worse_is_not_taken(pairs: Pairs) -> None:
     requests = [pairs.request(number) for number in (1, 2)]
     scene = _scene(requests, pairs.backbone)
     initial = scene.contents
-    exact, before = _exact_loss(scene, initial, pairs.backbone)
+    exact, before = _exact_loss(scene, None, pairs.backbone)
     better = pairs.stylize(requests[0])[0].pastiche
     refined = Refined(initial, torch.cat([better, 1.0 - initial[1:]]), ((), ()))
     start = refined.start(initial)
