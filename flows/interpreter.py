@@ -5,6 +5,7 @@ A picture's folder may hold a `random.py`; whoever runs there does not mean it t
 
 import gc
 import sys
+import threading
 from pathlib import Path
 
 import flows
@@ -33,3 +34,16 @@ def collect_rarely() -> None:
     It is a sixth of what Prefect takes to import. Not for a worker, where garbage may be pictures.
     """
     gc.set_threshold(*GARBAGE_AFTER)
+
+
+_is_a_worker_s = threading.Event()
+
+
+def this_process_is_a_worker_s() -> None:
+    """Say that this process is here for pairs alone: it may end itself, and another one goes on."""
+    _is_a_worker_s.set()
+
+
+def is_a_worker_s() -> bool:
+    """Whether nobody else has anything in this process."""
+    return _is_a_worker_s.is_set()

@@ -19,7 +19,7 @@ from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss,
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import is_out_of_memory
-from nst_core.machine.memory import LUMINANCE_PLANES, REGION_PLANES, check_fits
+from nst_core.machine.memory import check_fits, planes_of
 from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
@@ -284,10 +284,8 @@ def _stylize(
 
 
 def _planes(request: StylizeRequest) -> int:
-    """Numbers per pixel that a pair has beside its pictures."""
     regions = 0 if request.regions is None else count(request.regions)
-    of_canvas = LUMINANCE_PLANES if request.options.colors == "luminance" else 0
-    return REGION_PLANES * regions + of_canvas + (request.protected is not None)
+    return planes_of(request.options, regions, protects=request.protected is not None)
 
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:

@@ -17,7 +17,7 @@ from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.machine.hardware import hardware_without_torch
-from nst_core.machine.memory import check_fits
+from nst_core.machine.memory import check_fits, planes_of
 from nst_core.machine.work import expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
 
@@ -141,16 +141,19 @@ def _sizes(
 
 def _refusals(jobs: Iterable[tuple[PairSpec, tuple[Size, Size, Size]]], place: Place) -> Iterable[tuple[int, str]]:
     """Rows that would be refused when their turn came, were no more memory free then than is now."""
-    said: dict[Size, str] = {}
+    said: dict[tuple[Size, int], str] = {}
     for pair, sizes in jobs:
-        if sizes[0] not in said:
+        # Of a mask that was not looked at two regions are sure.
+        regions = 2 if "content_mask" in pair.others else 0
+        case = sizes[0], planes_of(pair.options, regions, protects="protect" in pair.others)
+        if case not in said:
             try:
-                check_fits(*sizes[0], place, place.free)
-                said[sizes[0]] = ""
+                check_fits(*sizes[0], place, place.free, case[1])
+                said[case] = ""
             except OutOfMemory as error:
-                said[sizes[0]] = str(error)
-        if said[sizes[0]]:
-            yield pair.row, said[sizes[0]]
+                said[case] = str(error)
+        if said[case]:
+            yield pair.row, said[case]
 
 
 def _styles(pair: PairSpec) -> tuple[str, ...]:

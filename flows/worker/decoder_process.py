@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from nst_core.errors import BadImage
@@ -34,6 +35,7 @@ class WantedPicture:
         enough_px, needed_px, keep_alpha, most_pixels: see `nst_core.images.decode_image`.
         size_px: the long edge of the pastiche that it is to have the size of.
         enlarge: whether it may be enlarged to that.
+        is_mask: whether its values are areas, of which each pixel is to be the mean.
     """
 
     enough_px: int | None = None
@@ -42,6 +44,7 @@ class WantedPicture:
     keep_alpha: bool = False
     needed_px: int | None = None
     most_pixels: int = MAX_PIXELS
+    is_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,8 @@ def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage
     if wanted.size_px is None:
         return decoded
     size = pastiche_size(*decoded.size, wanted.size_px, enlarge=wanted.enlarge)
-    alpha = decoded.alpha and resize(decoded.alpha, *size, decoded.box)
-    return replace(decoded, picture=resize(decoded.picture, *size, decoded.box), alpha=alpha)
+    at_size = partial(resize, width=size[0], height=size[1], box=decoded.box, by_area=wanted.is_mask)
+    return replace(decoded, picture=at_size(decoded.picture), alpha=decoded.alpha and at_size(decoded.alpha))
 
 
 def _tell(told: BinaryIO, **answer: Any) -> None:

@@ -20,6 +20,7 @@ from nst_core.errors import OptionsError
 from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.guides import ContentGuides, StyleSource, request_of, size_of_style, style_of
 from nst_core.machine.hardware import PrecisionName
+from nst_core.machine.memory import planes_of
 from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
@@ -46,9 +47,7 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
         OptionsError: naming the file that is too small for a layer, or a mask that does not fit the other.
     """
     spec, options = loaded.pair.spec, loaded.pair.spec.options
-    masks = loaded.others.get("content_mask"), styles.mask
-    with named(spec.others.get("content_mask", spec.content)):
-        colours = _region_colours(*masks)
+    colours = _colours_of(loaded, styles)
     backbone, content = backbone_of(job, device), loaded.content.picture
     with named(spec.style):
         if options.colors == "style":
@@ -61,6 +60,22 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
     guides = ContentGuides(mask, _seen(loaded.others.get("protect")), start, loaded.content.alpha)
     return request_of(content, style, options, guides, colours)
+
+
+def planes_for(loaded: LoadedPair, styles: StyleInputs) -> int:
+    """What a pair takes beside its pictures; see `nst_core.machine.memory.planes_of`.
+
+    Raises:
+        OptionsError: naming a mask that does not fit the other.
+    """
+    colours = _colours_of(loaded, styles)
+    regions = len(colours.content) if colours else int(loaded.content.alpha is not None)
+    return planes_of(loaded.pair.spec.options, regions, protects="protect" in loaded.others)
+
+
+def _colours_of(loaded: LoadedPair, styles: StyleInputs) -> RegionColours | None:
+    with named(loaded.pair.spec.others.get("content_mask", loaded.pair.spec.content)):
+        return _region_colours(loaded.others.get("content_mask"), styles.mask)
 
 
 def _picture(one: Input | None) -> Image.Image | None:

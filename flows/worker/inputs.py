@@ -20,6 +20,8 @@ from nst_core.options import StylizeOptions
 
 STYLES_KEPT = 4
 """In memory, and their targets beside them: batches of one style follow each other."""
+LEAST_MASK_PX = 512
+"""Of the long edge of a mask: what counts as a region of it is told at that size, whatever the pastiche's."""
 LEAST_STYLE_PX = 4096
 """Of the long edge of a style of more than 50 megapixels, which comes out reduced."""
 
@@ -69,10 +71,11 @@ def load_pair(
     wanted = replace(guide, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
+    mask = replace(guide, size_px=max(options.size_px, LEAST_MASK_PX), is_mask=True)
     # Transparent parts protect nothing, and what is started from has no white behind them.
-    wanted_of = {"protect": replace(guide, keep_alpha=True), "init_image": wanted}
+    wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {
-        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted_of.get(column, guide))
+        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted_of[column])
         for column, address in own.items()
     }
     return LoadedPair(pair, content, others)

@@ -1,4 +1,4 @@
-"""A GPU that raises errors alone from now on: only a new process has another way to it, so this one ends."""
+"""A GPU that raises errors alone from now on: only a new process has another way to it, so a worker's own one ends."""
 
 import logging
 import os
@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-from flows.errors import EXIT_OF_LOST_DEVICE
+from flows import interpreter
+from flows.errors import EXIT_OF_LOST_DEVICE, DeviceUnusable
 from nst_core.machine.faults import is_lost
 
 logger = logging.getLogger(__name__)
@@ -17,25 +18,30 @@ logger = logging.getLogger(__name__)
 def ending_with(
     device: str, probe: Callable[[], object] | None = None, end: Callable[[int], object] = os._exit
 ) -> Iterator[None]:
-    """End the process at once if an error of the block has left the device of no use; other errors pass.
+    """End a worker's process at once if an error of the block has left the device of no use; other errors pass.
 
     As an error it would be one of every pair that is still to come. Whoever started the process has another one do
-    again what has no outcome yet.
+    again what has no outcome yet. A process of somebody else's goes on, and its run ends.
 
     Args:
         device: as torch names it.
         probe: waits for the device, and raises a RuntimeError where that fails; None asks a GPU.
         end: ends the process.
+
+    Raises:
+        DeviceUnusable: where this process is no worker's own.
     """
     ask = probe or (lambda: _synchronize(device))
     try:
         yield
     except Exception as error:
-        if is_lost(error, ask):
-            reason = str(error).partition("\n")[0]
+        if not is_lost(error, ask):
+            raise
+        reason = str(error).partition("\n")[0]
+        if interpreter.is_a_worker_s():
             logger.error("%s is of no use to this process any more, which ends: %s", device, reason)  # noqa: TRY400
             end(EXIT_OF_LOST_DEVICE)
-        raise
+        raise DeviceUnusable(f"{device} is of no use to this process any more: {reason}. Start another one") from error
 
 
 def _synchronize(device: str) -> None:

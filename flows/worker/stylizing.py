@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from flows.errors import DeviceUnusable
 from flows.records import utc_now
 from flows.worker.capacity import Capacity
-from flows.worker.engine import backbone_of, named, request_for
+from flows.worker.engine import backbone_of, named, planes_for, request_for
 from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
@@ -50,7 +51,7 @@ def stylize_chunk(
     """Every pair of a chunk with its pastiche, or with the error that is its own.
 
     Raises:
-        WeightsError: which is no pair's fault and ends the run.
+        WeightsError, DeviceUnusable: which are no pair's fault.
     """
     backbone = backbone_of(job, device)
     size = chunk[0].size
@@ -60,7 +61,8 @@ def stylize_chunk(
             return tried(pairs)
 
     def tried(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
-        check_fits(*size, backbone)  # before the style is encoded, which of a poster takes minutes
+        # Before the style is encoded, which of a poster takes minutes.
+        check_fits(*size, backbone, planes=max(planes_for(pair, style) for pair in pairs))
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
         except OutOfMemory as error:
@@ -106,7 +108,7 @@ def _results_or_error(
 ) -> Sequence[Result | Exception] | Exception:
     try:
         return work(items)
-    except WeightsError:
+    except (WeightsError, DeviceUnusable):
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it may be one item's alone
         return error

@@ -148,6 +148,17 @@ class Prediction:
         )
 
 
+def planes_of(options: StylizeOptions, regions: int, *, protects: bool) -> int:
+    """Numbers per pixel that a pair has beside its pictures.
+
+    Args:
+        options: resolved.
+        regions: maps of them, that of transparency included.
+        protects: whether a part of it stays as it is.
+    """
+    return REGION_PLANES * regions + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+
+
 def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:
     """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken.
 
@@ -156,7 +167,7 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, pl
         height: in pixels.
         plan: by which they are made.
         backbone: that they are stylized with.
-        planes: numbers per pixel that a pair has beside its pictures, such as maps of regions.
+        planes: see `planes_of`.
     """
     size = 4 if backbone.precision == "fp32" else 2
     work = (ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)) + LIBRARY
@@ -258,7 +269,7 @@ def _tile_pixels(width: int, height: int, tile_px: int) -> int:
     return min(width, tile_px + 2 * HALO_PX) * min(height, tile_px + 2 * HALO_PX)
 
 
-def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Computing) -> int:  # noqa: ARG001  # options may come to matter
+def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Computing) -> int:
     """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
 
     On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
@@ -267,14 +278,15 @@ def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Co
         return 1
     budget = SHARE * (available_bytes(backbone.device) + base_bytes(backbone))
     pairs = max(1, MOST_PIXELS_AT_ONCE // (width * height))
-    while pairs > 1 and _fastest_bytes(width, height, pairs, backbone) > budget:
+    planes = planes_of(options, 0, protects=False)
+    while pairs > 1 and _fastest_bytes(width, height, pairs, backbone, planes) > budget:
         pairs -= max(1, pairs // 8)
     return pairs
 
 
-def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing) -> int:
+def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing, planes: int) -> int:
     plan = MemoryPlan(pairs, KEEP_ALL, HISTORY, keep_freed=False)
-    return predicted_bytes(width, height, plan, backbone)
+    return predicted_bytes(width, height, plan, backbone, planes)
 
 
 def base_bytes(backbone: Computing) -> int:

@@ -33,6 +33,9 @@ FLAT = 14.0
 FILLED_PX = 5
 """Side of the squares that a filled area has room for, and the hard edge between two others has not."""
 
+SURELY_FILLED = 0.02
+"""Of a mask's area; a colour between two others on less is taken for their edge where the other mask has none of it."""
+
 LONGEST_LOOKED_AT_PX = 512
 """A mask's colours are counted on a copy of this size."""
 
@@ -78,15 +81,18 @@ def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | N
         raise OptionsError(f"{alone} goes with a {missing} of the same colours: give both or none")
     ours, theirs = palette(content_mask, "content_mask"), palette(style_mask, "style_mask")
     partners = _partners(ours, theirs)
-    alone_here = [colour for colour, partner in zip(ours, partners, strict=True) if partner is None]
-    alone_there = [theirs[place] for place in range(len(theirs)) if place not in partners]
+    alone_here = [one for one, partner in zip(ours, partners, strict=True) if partner is None]
+    alone_there = [one for place, one in enumerate(theirs) if place not in partners]
+    refused_here = [one for one in alone_here if not _may_be_edge(one, ours, content_mask)]
+    refused_there = [one for one in alone_there if not _may_be_edge(one, theirs, style_mask)]
     problems = [
-        *(_alone(colour, "content_mask", "style_mask", style_mask) for colour in alone_here),
-        *(_alone(colour, "style_mask", "content_mask", content_mask) for colour in alone_there),
+        *(_alone(one, "content_mask", "style_mask", style_mask) for one in refused_here),
+        *(_alone(one, "style_mask", "content_mask", content_mask) for one in refused_there),
     ]
     if problems:
         raise OptionsError(f"{'; '.join(problems)}: give both masks the same colours")
-    return RegionColours(tuple(ours), tuple(theirs[place] for place in partners if place is not None))
+    matched = [(colour, theirs[place]) for colour, place in zip(ours, partners, strict=True) if place is not None]
+    return RegionColours(tuple(one for one, _ in matched), tuple(other for _, other in matched))
 
 
 def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | None]:
@@ -98,9 +104,19 @@ def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | No
     ]
 
 
+def _may_be_edge(colour: Colour, colours: Sequence[Colour], mask: Image.Image) -> bool:
+    """Whether a colour that the other mask has not lies between two others, on so little that it may be their edge."""
+    others = [one for one in colours if one != colour]
+    return _is_mixture(colour, others) and _share_of(colour, mask) < SURELY_FILLED
+
+
+def _share_of(colour: Colour, mask: Image.Image) -> float:
+    pixels = _looked_at(mask).reshape(-1, 3)
+    return float((np.linalg.norm(pixels - np.array(colour), axis=1) <= ALIKE).mean())
+
+
 def _alone(colour: Colour, where: str, where_not: str, mask_without: Image.Image) -> str:
-    pixels = _looked_at(mask_without).reshape(-1, 3)
-    share = float((np.linalg.norm(pixels - np.array(colour), axis=1) <= ALIKE).mean())
+    share = _share_of(colour, mask_without)
     told = f"has it on {share:.2g} of its area alone, which counts from {SMALLEST_SHARE:g} on"
     return f"{where} has the region {name_of(colour)}, {where_not} {told if 0 < share < SMALLEST_SHARE else 'has not'}"
 
@@ -226,7 +242,7 @@ def _distance(one: Colour, other: Colour) -> float:
 def _looked_at(mask: Image.Image) -> npt.NDArray[np.int16]:
     """A mask's pixels at the size at which its colours are counted, shape (H, W, 3)."""
     small = mask.copy()
-    small.thumbnail((LONGEST_LOOKED_AT_PX, LONGEST_LOOKED_AT_PX), Image.Resampling.NEAREST)
+    small.thumbnail((LONGEST_LOOKED_AT_PX, LONGEST_LOOKED_AT_PX), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.int16)
 
 

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import threading
 
 import pool_jobs
 import pytest
 import torch
 
-from flows.errors import EXIT_OF_LOST_DEVICE, WorkerDied
+from flows import interpreter
+from flows.errors import EXIT_OF_LOST_DEVICE, DeviceUnusable, WorkerDied
 from flows.runners.local import process_pool
 from flows.worker.lost_device import ending_with
 
@@ -18,12 +20,16 @@ def no_answer() -> None:
     raise ILLEGAL
 
 
-def test_a_process_ends_with_its_device(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_s_process_ends_with_its_device(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the device does not even answer, with an exit code of its own and one line that says why."""
+    monkeypatch.setattr(interpreter, "_is_a_worker_s", threading.Event())
+    interpreter.this_process_is_a_worker_s()
     codes: list[int] = []
     with (
         caplog.at_level(logging.ERROR),
-        pytest.raises(torch.AcceleratorError),
+        pytest.raises(DeviceUnusable),
         ending_with("cuda:1", no_answer, codes.append),
     ):
         raise ILLEGAL
@@ -32,6 +38,16 @@ def test_a_process_ends_with_its_device(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.getMessage() for record in caplog.records] == [
         "cuda:1 is of no use to this process any more, which ends: CUDA error: an illegal memory access was encountered"
     ]
+
+
+def test_somebody_else_s_process_goes_on() -> None:
+    """As a notebook, whose run ends with the reason."""
+    codes: list[int] = []
+    words = "cuda:1 is of no use to this process any more: CUDA error: an illegal memory access was encountered. Start"
+    with pytest.raises(DeviceUnusable, match=words), ending_with("cuda:1", no_answer, codes.append):
+        raise ILLEGAL
+
+    assert codes == []
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,20 @@ def test_an_edge_however_soft_is_no_region(soft_px: float) -> None:
     assert len(palette(mask.resize((301, 217), Image.Resampling.BOX), "mask")) == 2
 
 
+@pytest.mark.parametrize("width", [4, 8, 20, 40])
+@pytest.mark.parametrize("long_edge", [512, 700, 1024])
+def test_one_mask_on_both_sides_has_the_same_regions(width: int, long_edge: int) -> None:
+    """Whatever the size that either comes at: grey between black and white is a region of both, or of none."""
+    mask = halves("black", "white", (1024, 768))
+    ImageDraw.Draw(mask).rectangle((512, 0, 511 + width, 768), fill="#808080")
+    other = mask.resize((long_edge, long_edge * 3 // 4), Image.Resampling.BOX)
+
+    for one, two in ((mask, other), (other, mask)):
+        found = region_colours(one, two)
+        assert found is not None
+        assert len(found.content) == len(found.style) == (2 if width < 10 else 3)
+
+
 def test_one_mask_alone_is_refused() -> None:
     """And none is none."""
     assert region_colours(None, None) is None
