@@ -1,7 +1,7 @@
 """Where an export goes: not into its output nor around it, and over nobody's files."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -73,8 +73,9 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
     kept = read_kept(address)
     if kept is None:
         # First what lies at the top: a home folder would take minutes to list.
-        names = storage.names(address) or [entry.name for entry in storage.tree(address)]
-        if others := [name for name in names if name != EXPORT.file]:
+        if others := _beside_the_lease(storage.names(address)) or _beside_the_lease(
+            [entry.name for entry in storage.tree(address)]
+        ):
             raise OutputError(
                 f"{address}: expected an empty folder, or an earlier export of {wanted.output}, "
                 f"found files of somebody else: {some(others)}"
@@ -88,6 +89,10 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
             "another folder"
         )
     return kept
+
+
+def _beside_the_lease(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name != EXPORT.file]
 
 
 def some(names: Collection[str]) -> str:

@@ -74,7 +74,7 @@ def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
             raise OptionsError(f"--vary {_said(settings)}: {error}") from error
         rungs.append(Rung(_id_of(settings), settings))
     if len({rung.pair_id for rung in rungs}) < len(rungs):  # as of 1e-2 and 1e+2, or where they were cut
-        return [Rung(f"{place}_{rung.pair_id}", rung.settings) for place, rung in enumerate(rungs, start=1)]
+        return [Rung(_as_id(f"{place}_{rung.pair_id}"), rung.settings) for place, rung in enumerate(rungs, start=1)]
     return rungs
 
 
@@ -115,4 +115,8 @@ def _said(settings: Mapping[str, str]) -> str:
 def _id_of(settings: Mapping[str, str]) -> str:
     """`style_weight-10_style_scale-0.5`."""
     text = "_".join(f"{name}-{value}" for name, value in settings.items())
+    return _as_id(text)
+
+
+def _as_id(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:100].rstrip(".")

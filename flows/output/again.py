@@ -25,6 +25,7 @@ from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.records import OTHER_PICTURES, RunRecord
 from flows.wording import as_plain_text, in_csv
+from nst_core.options.of_a_pair import SAID_EITHER_WAY, put_over
 
 PICTURES = (*REQUIRED_COLUMNS, *OTHER_PICTURES)
 WHY = ("row", "status", "error_kind", "error")
@@ -88,14 +89,19 @@ class _Writer:
         """A row of the manifest, of which the results table has another."""
         told = [*cells, *[""] * (len(self._fields) - self._width)]
         asked = [self._asked(field, cell, row) for field, cell in zip(self._fields, told, strict=True)]
-        if "init" in self._fields and self._has(asked, "init_image") and not self._has(told, "init"):
-            asked[self._fields.index("init")] = ""  # the run's, which does not hold where there is a picture
+        for name in self._overruled(dict(zip(self._fields, told, strict=True))):
+            asked[self._fields.index(name)] = ""
         # What a cell was refused for, such as a NUL, would have the whole file refused.
         safe = map(in_csv, asked) if row["status"] == "rejected" else asked
         self._line([*safe, *(cell_of(row[name]) for name in WHY)])
 
-    def _has(self, cells: Sequence[str], field: str) -> bool:
-        return field in self._fields and bool(cells[self._fields.index(field)].strip(" "))
+    def _overruled(self, told: Mapping[str, str]) -> list[str]:
+        """Options of the row or of its run that the row's picture, or another option that was said later, replaces."""
+        own = {field: cell for field, cell in told.items() if cell.strip(" ")}
+        counted = put_over(put_over(self._usual, own), self._overrides)
+        overruled = [name for name in SAID_EITHER_WAY if name in self._fields and name not in counted]
+        start = ["init"] if "init_image" in own and "init" in self._usual and "init" not in own else []
+        return [*overruled, *start]
 
     def data(self) -> bytes:
         """All that was written."""

@@ -9,6 +9,7 @@ from flows.manifest.refusals import refuse
 from flows.output.ledger import Ledger
 from flows.records import Manifest, RunRecord
 from nst_core.errors import OptionsError
+from nst_core.options.of_a_pair import put_over
 
 
 def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> tuple[RunRecord, bytes, Manifest]:
@@ -27,7 +28,7 @@ def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> 
     # What the limits allowed then is not asked again: the table goes on saying what the run did.
     manifest = _parsed(run, data, run.overrides)
     if overrides:
-        changed = _parsed(run, data, run.overrides | dict(overrides))
+        changed = _parsed(run, data, put_over(run.overrides, overrides))
         known = {row.row for row in manifest.rejected}
         for row in changed.rejected:
             if row.row not in known:

@@ -120,8 +120,10 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
 @contextmanager
 def _ending_with_this_process(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """A server that outlived us would keep the port, and the next one would be refused."""
-    watcher = watcher_of(process.pid) if os.name == "posix" else None
+    watcher = None
     try:
+        with named_if_not_started():
+            watcher = watcher_of(process.pid) if os.name == "posix" else None
         yield
     finally:
         _stop(process)

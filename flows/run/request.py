@@ -21,6 +21,7 @@ from flows.settings import RunSettings, Selection
 from flows.worker.weights import resolve_weights
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
+from nst_core.options.of_a_pair import put_over
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunReques
 def _again(asked: Asked, output: str, limits: Limits) -> RunRequest:
     limits.check_options(asked.overrides)
     latest, data, loaded = latest_manifest(output, asked.overrides)
-    overrides = {**latest.overrides, **asked.overrides}
+    overrides = put_over(latest.overrides, asked.overrides)
     settings = asked.settings or settings_again(latest)
     loaded = within_limits(loaded, limits)
     return RunRequest(asked, output, data, loaded, latest.options, settings, asked.selection, overrides, limits, latest)

@@ -5,7 +5,6 @@ A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs 
 """
 
 import hashlib
-import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -37,6 +36,21 @@ GENTLEST, STRONGEST = 1 / 30, 6.0
 
 SHORTHANDS = {"strength", "quality"}
 """Options that only say others: of a pair with the same others they make no other result."""
+
+
+SAID_EITHER_WAY = ("strength", "style_weight")
+"""Two options that say the same."""
+
+
+def put_over(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said earlier with what was said later put over it, also where that says the same by another option.
+
+    >>> put_over({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
+    {'steps': 9, 'style_weight': 30.0}
+    """
+    other_way = dict(zip(SAID_EITHER_WAY, reversed(SAID_EITHER_WAY), strict=True))
+    kept = {name: value for name, value in earlier.items() if other_way.get(name) not in later}
+    return kept | dict(later)
 
 
 class StylizeOptions(BaseModel):
@@ -214,11 +228,7 @@ class StylizeOptions(BaseModel):
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
         """These options with some replaced. What was left to the recipe stays left to the (perhaps new) recipe."""
-        kept = self.model_dump(exclude_unset=True)
-        for one, other in itertools.permutations(("strength", "style_weight")):
-            if one in changes and other not in changes:
-                kept.pop(other, None)  # two ways to say the same
-        return StylizeOptions.model_validate(kept | dict(changes))
+        return StylizeOptions.model_validate(put_over(self.model_dump(exclude_unset=True), changes))
 
     def digest(self) -> str:
         """16 hex digits that are equal just when the resolved options are equal."""

@@ -29,6 +29,8 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
             env=environment,
             stdout=log,
             stderr=log,
+            # Where the tests go on after their terminal, the closing of one is ignored by whatever they start too.
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
         )
     try:
         wait_for("all are served", lambda: "inbox/inbox" in (folder / "serve.log").read_text(), 90)

@@ -308,6 +308,15 @@ def test_a_folder_of_somebody_else_gets_no_lease(output: Output, dest: str) -> N
     assert [entry.name for entry in storage.tree(dest)] == ["notes.txt"]
 
 
+def test_the_lease_of_an_export_that_came_to_nothing_opens_no_folder(output: Output, dest: str) -> None:
+    """Somebody's files below are found beside it."""
+    for name in (EXPORT.file, "images/cat.png"):
+        storage.replace(storage.join(dest, name), b"{}")
+
+    with pytest.raises(OutputError, match=r"found files of somebody else: images/cat\.png"):
+        exported(output, dest)
+
+
 def test_a_shard_of_another_length_is_not_taken_for_a_whole_one(output: Output, dest: str) -> None:
     """What somebody wrote in its place while the export went on is found by the next one."""
     exported(output, dest, layout=Layout.WEBDATASET)

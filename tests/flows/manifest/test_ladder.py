@@ -52,10 +52,12 @@ def test_every_combination_is_a_rung() -> None:
 
 @pytest.mark.parametrize("varied", ["content_weight=1e-2,1e+2", f"loss_threshold={10**99}1,{10**99}2"])
 def test_ids_tell_rungs_apart(varied: str) -> None:
-    """Also where the values differ in what an id cannot have, or beyond its length."""
-    one, other = rungs_of(parse_varied([varied]), {})
+    """Also where the values differ in what an id cannot have, or beyond its length; a manifest takes them."""
+    rungs = rungs_of(parse_varied([varied]), {})
 
-    assert one.pair_id != other.pair_id
+    manifest = parse_manifest(ladder_manifest(rungs, PICTURES, {}), "/out/ladder.csv", StylizeOptions())
+    assert [pair.pair_id for pair in manifest.pairs] == [rung.pair_id for rung in rungs]
+    assert len(manifest.pairs) == 2
 
 
 @pytest.mark.parametrize(

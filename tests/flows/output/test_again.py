@@ -10,6 +10,7 @@ from outputs import Output
 
 from flows.manifest.parse import parse_manifest
 from flows.output.again import rows_again
+from flows.output.latest import latest_manifest
 from flows.records import Manifest
 from nst_core.options import StylizeOptions
 
@@ -108,6 +109,31 @@ def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
 
     assert [row["init"] for row in cells(again)] == ["noise", "", "noise"]
     assert read(again).rejected == ()
+
+
+@pytest.mark.parametrize("overrides", [{}, {"strength": 0.2}, {"style_weight": 9.0}])
+def test_the_weight_of_a_style_is_said_one_way(tmp_path: Path, overrides: dict[str, float]) -> None:
+    """By strength or as a number, whichever counted: what is written asks for the same again."""
+    text = "id,content,style,strength,style_weight\ncat,a.png,b.png,0.8,\ndog,a.png,b.png,,7\nowl,c.png,b.png,,\n"
+    defaults = DEFAULTS.overridden({"style_weight": 5.0})
+    made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=defaults, overrides=overrides)
+    for pair in made.manifest.pairs:
+        made.failed(pair.pair_id)
+    before = latest_manifest(made.address)[2]
+    after = read(rows_again(made.address).data)
+
+    assert after.rejected == ()
+    assert [pair.options.digest() for pair in after.pairs] == [pair.options.digest() for pair in before.pairs]
+
+
+def test_a_retry_s_word_for_the_style_replaces_that_of_the_one_before(tmp_path: Path) -> None:
+    """As a row's replaces the run's."""
+    made = Output(str(tmp_path / "out"), MANIFEST, "/in/pairs.csv", options=DEFAULTS, overrides={"style_weight": 5.0})
+
+    manifest = latest_manifest(made.address, {"strength": 0.8})[2]
+
+    wanted = DEFAULTS.overridden({"strength": 0.8}).resolved().style_weight
+    assert {pair.options.style_weight for pair in manifest.pairs} == {wanted}
 
 
 def test_size_is_not_said_twice(tmp_path: Path) -> None:

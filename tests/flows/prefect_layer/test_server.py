@@ -42,6 +42,8 @@ def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: P
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        # Where the tests go on after their terminal, the closing of one is ignored by whatever they start too.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
     )
     assert serving.stdout is not None
     with serving.stdout:
