@@ -132,6 +132,7 @@ class Pool:
         self._workers = [Worker(self, name, device) for name, device in places]
         self._connect, self._close = connect, close
         self._idle = deque(self._workers)
+        self._struck_off: list[Worker] = []
         self._without_link = 0  # workers that are lent, have lost theirs, and wait for another
         self._changed = threading.Condition()
         self.is_stopped = False
@@ -153,14 +154,14 @@ class Pool:
             self._changed.notify_all()
 
     def strike_off(self, worker: Worker) -> bool:
-        """Never lend a worker again that was taken, as its device is of no use; whether there are others."""
+        """Never lend a worker again that was taken, as its device is of no use; whether there are others.
+
+        Its process stays until the pool is stopped: in its place a cluster would start the next one.
+        """
         with self._changed:
             self._workers.remove(worker)
-            link, worker.link = worker.link, None
-            has_others = bool(self._workers)
-        if link is not None:
-            link.kill()
-        return has_others
+            self._struck_off.append(worker)
+            return bool(self._workers)
 
     def styles(self) -> list[str | None]:
         """What each worker did last, or is at."""
@@ -171,7 +172,7 @@ class Pool:
         with self._changed:
             self.is_stopped = True
             self._close()
-            for worker in self._workers:
+            for worker in (*self._workers, *self._struck_off):
                 if worker.link is not None:
                     worker.link.kill()
             self._changed.notify_all()

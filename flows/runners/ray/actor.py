@@ -18,6 +18,7 @@ from flows.interpreter import this_process_is_a_worker_s
 from flows.runners.local import WORKER_ENVIRONMENT
 from flows.runners.said import Ended, answer, log_to, packed
 from nst_core import __version__
+from nst_core.errors import OptionsError
 
 TOGETHER_SECONDS = 0.05
 """Messages that come so soon after another travel with it."""
@@ -43,12 +44,14 @@ class NodeFacts:
 
     Attributes:
         precision: what the run's wish means on the node's hardware.
+        useless: why no pair can be done there, if so.
     """
 
     host: str
     code_version: str
     precision: str
     process_id: int
+    useless: str = ""
 
 
 class Actor:
@@ -63,15 +66,15 @@ class Actor:
         log_to(self._hear, level)
 
     def facts(self, device: str, precision: str) -> NodeFacts:
-        """What the node is; loads the engine, so that the first batch need not.
-
-        Raises:
-            OptionsError: if the node has no such device.
-        """
+        """What the node is; loads the engine, so that the first batch need not."""
         from nst_core.machine.runtime import choose_devices, choose_precision  # torch takes seconds to import
 
-        choose_devices(device)
-        return NodeFacts(socket.gethostname(), code_version(), choose_precision(precision, device), os.getpid())
+        facts = functools.partial(NodeFacts, socket.gethostname(), code_version(), process_id=os.getpid())
+        try:
+            choose_devices(device)
+            return facts(precision=choose_precision(precision, device))
+        except OptionsError as error:  # of this node alone, perhaps
+            return facts(precision="", useless=str(error))
 
     def call(self, call: bytes) -> None:
         """Do a call; how it ended is the last of its news."""

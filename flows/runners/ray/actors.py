@@ -69,6 +69,7 @@ class Actors:
         self._later: list[float] = []  # when further ones are to be asked for
         self._ready: deque[Link] = deque()
         self._there: set[_Talk] = set()
+        self._left_out: list[tuple[Any, str]] = []  # and why
         self._nobody_since = time.monotonic()
         self._deaths_at_start = 0
         self._refused: ClusterError | None = None
@@ -106,7 +107,11 @@ class Actors:
         """End them all, and those that have not come up yet."""
         with self._lock:
             self._closed = True
-            for actor in (*self._coming.values(), *(talk.actor for talk in self._there)):
+            for actor in (
+                *self._coming.values(),
+                *(actor for actor, _ in self._left_out),
+                *(talk.actor for talk in self._there),
+            ):
                 self._kill(actor)
             self._coming.clear()
             self._later.clear()
@@ -142,19 +147,26 @@ class Actors:
             )
             return
         self._deaths_at_start = 0
-        in_bf16 = self._first is not None and self._first.precision == "bf16"
-        if self._needs.gpus and in_bf16 and facts.precision != "bf16":
-            self._kill(actor)  # nor is another one asked for, which would come up on the same GPU
-            logger.warning(
-                "%s is left out: its GPU cannot multiply bf16, which this run began with; --precision fp32 uses it too",
-                facts.host,
-            )
+        if why := self._why_useless(facts):
+            self._leave_out(actor, f"{facts.host} is left out: {why}")
             return
         self._first = self._first or facts
         talk = _Talk(self._ray, actor, facts.host)
         self._there.add(talk)
         self._ready.append(Link(talk.call, talk.receive, kill=partial(self._lose, talk), is_alive=lambda: True))
         logger.info("a Ray worker is there: process %d on %s", facts.process_id, facts.host)
+
+    def _why_useless(self, facts: NodeFacts) -> str:
+        in_bf16 = self._first is not None and self._first.precision == "bf16"
+        if self._needs.gpus and in_bf16 and facts.precision != "bf16" and not facts.useless:
+            return "its GPU cannot multiply bf16, which this run began with; --precision fp32 uses it too"
+        return facts.useless
+
+    def _leave_out(self, actor: Any, sentence: str) -> None:
+        """Keep an actor from work but not from its place, where the next one would come up instead; ask for that."""
+        self._left_out.append((actor, sentence))
+        logger.warning("%s", sentence)
+        self._ask()
 
     def _count_death(self, error: Exception) -> None:
         self._deaths_at_start += 1
@@ -205,6 +217,7 @@ class Actors:
         return (
             f"the Ray cluster had no worker for {self._wait_seconds:.0f} s (--ray-wait-seconds); each needs "
             f"{needs}{self._needs.cpus} CPU, and the cluster has {_resources(self._ray)}"
+            f"{''.join(f'; {sentence}' for sentence in dict.fromkeys(sentence for _, sentence in self._left_out))}"
         )
 
 

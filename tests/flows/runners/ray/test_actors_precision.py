@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from flows.runners.ray.actor import NodeFacts, code_version
+from flows.errors import ClusterError
+from flows.runners.ray.actor import Actor, NodeFacts, code_version
 from flows.runners.ray.actors import ActorNeeds, Actors
 
 
 class Cluster:
-    """In place of the module ray: its actors come up at once, each on a node of its own precision."""
+    """In place of the module ray: its actors come up at once, each on a node of its own precision, if one is left."""
 
     exceptions = SimpleNamespace(RayError=RuntimeError)
 
@@ -29,10 +30,15 @@ class Cluster:
 
     def wait(self, references: list[int], num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
         assert timeout >= 0
-        return references[:num_returns], references[num_returns:]
+        there = [number for number in references if number < len(self._precisions)][:num_returns]
+        return there, [number for number in references if number not in there]
 
     def get(self, number: int) -> NodeFacts:
-        return NodeFacts(f"node-{number}", code_version(), self._precisions[number], 1000 + number)
+        precision = self._precisions[number]
+        return NodeFacts(f"node-{number}", code_version(), precision, 1000 + number, "" if precision else "too old")
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"GPU": 1.0}
 
     def kill(self, actor: Any) -> None:
         self.killed.append(actor.number)
@@ -41,7 +47,7 @@ class Cluster:
 @pytest.mark.parametrize(
     ("precisions", "gpus", "left_out"),
     [
-        (("bf16", "fp32", "bf16"), 1, [1]),
+        (("bf16", "fp32", "bf16", "bf16"), 1, [1]),
         (("fp32", "bf16", "fp32"), 1, []),
         (("bf16", "fp32", "bf16"), 0, []),
     ],
@@ -50,7 +56,10 @@ class Cluster:
 def test_a_gpu_that_cannot_do_the_run_s_precision_is_left_out(
     caplog: pytest.LogCaptureFixture, precisions: tuple[str, ...], gpus: int, left_out: list[int]
 ) -> None:
-    """The first actor says what the run is in; a later one that has no bf16 would fail every row, and is told of."""
+    """The first actor says what the run is in; a later one that has no bf16 would fail every row, and is told of.
+
+    It keeps its GPU until the end, so that the one that is asked for in its place comes up elsewhere.
+    """
     cluster = Cluster(*precisions)
     actors = Actors(cluster, ActorNeeds("cuda:0" if gpus else "cpu", 1, gpus, "auto"), wait_seconds=60.0)
     with caplog.at_level(logging.WARNING):
@@ -58,8 +67,30 @@ def test_a_gpu_that_cannot_do_the_run_s_precision_is_left_out(
         actors.ask_for(3)
         links = [actors.connect("ray") for _ in range(4)]
 
-    assert cluster.killed == left_out
-    assert sum(link is not None for link in links) == 3 - len(left_out)
+    assert cluster.killed == []
+    assert sum(link is not None for link in links) == 3
     assert [one.getMessage().partition(",")[0] for one in caplog.records if one.levelno == logging.WARNING] == [
         f"node-{number} is left out: its GPU cannot multiply bf16" for number in left_out
     ]
+    actors.close()
+    assert set(left_out) <= set(cluster.killed)
+
+
+def test_a_node_without_a_device_of_use_is_no_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: others are waited for, and where none comes the reason is told."""
+    cluster = Cluster(*[""] * 5, "bf16", "")
+    actors = Actors(cluster, ActorNeeds("cuda:0", 1, 1.0, "bf16"), wait_seconds=60.0)
+
+    assert actors.first_facts().host == "node-5"
+    actors.close()
+
+    alone = Actors(Cluster(""), ActorNeeds("cuda:0", 1, 1.0, "bf16"), wait_seconds=0.05)
+    with pytest.raises(ClusterError, match=r"had no worker for 0 s .*; node-0 is left out: too old"):
+        alone.first_facts()
+
+
+def test_an_actor_says_why_its_node_is_useless() -> None:
+    """As a fact, not as an error, which would pass for a worker that does not start."""
+    facts = Actor(logging.WARNING).facts("cuda:99", "auto")
+
+    assert facts.useless.startswith("no device 'cuda:99' on this machine")
