@@ -7,6 +7,7 @@ beside them.
 import asyncio
 import logging
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,18 @@ def serve(path: Path) -> None:
     Runs under way are stopped, and go on where they were when the service is started again.
     """
     show_own_lines()
+    _spare_runs_a_closing_terminal()
     asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS))))
+
+
+def _spare_runs_a_closing_terminal() -> None:
+    """Of a terminal that is closed the whole group hears, and runs would die of it: we alone are to, and stop them.
+
+    Processes that are started from here on have the signal blocked, as this thread has; another thread takes it.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        threading.Thread(target=threading.Event().wait, name="signals", daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:

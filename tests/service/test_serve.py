@@ -1,12 +1,14 @@
 """`nst serve`: server, schedules and runs of one machine from one command."""
 
 import json
+import os
 import re
 import signal
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -57,24 +59,40 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
     assert not is_healthy(f"http://127.0.0.1:{port}/api")
 
 
+@pytest.mark.parametrize(
+    ("send", "sent"), [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGHUP)], ids=["SIGTERM", "its terminal is closed"]
+)
 def test_a_service_that_is_stopped_goes_on_later(
-    environment: dict[str, str], nst: Command, tmp_path: Path, folder: Path
+    environment: dict[str, str],
+    nst: Command,
+    tmp_path: Path,
+    folder: Path,
+    send: Callable[[int, int], None],
+    sent: signal.Signals,
 ) -> None:
-    """SIGTERM in the middle of a run: it ends within ten seconds, with a table; started again, it does the rest."""
+    """In the middle of a run: it ends within ten seconds, with a table; started again, it does the rest."""
     data, port, names = folder / "data", free_port(), [f"later-{number}" for number in range(24)]
-    out = data / "later"
+    out = data / f"later-{sent.name}"
     for number, name in enumerate(("style", *names)):
         picture(data / f"{name}.png", number)
     write_manifest(data / "later.csv", names)
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
     log = (tmp_path / "serve.log").open("w")
-    serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    serving = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # as above
+    )
     try:
         wait_for("all are served", lambda: "inbox/inbox" in (tmp_path / "serve.log").read_text(), 90)
         stub = ("--backbone", "stub", "--stub", "seconds=0.5")
         assert nst("submit", data / "later.csv", "--output", out, *stub).returncode == 0
         wait_for("some pairs are done", lambda: len(list(out.glob("_nst/records/*"))) >= 3, 90)
-        serving.terminate()
+        send(serving.pid, sent)
         began = time.monotonic()
         code = serving.wait(40)
         seconds = time.monotonic() - began
