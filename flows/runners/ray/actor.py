@@ -54,6 +54,18 @@ class NodeFacts:
     useless: str = ""
 
 
+def facts_here(device: str, precision: str) -> NodeFacts:
+    """What the node of this process is to a run that wishes for a device and a precision."""
+    from nst_core.machine.runtime import choose_devices, choose_precision  # torch takes seconds to import
+
+    facts = functools.partial(NodeFacts, socket.gethostname(), code_version(), process_id=os.getpid())
+    try:
+        choose_devices(device)
+        return facts(precision=choose_precision(precision, device))
+    except OptionsError as error:  # of this node alone, perhaps
+        return facts(precision="", useless=str(error))
+
+
 class Actor:
     """Does one call at a time, in one of its threads; another one hands out what the call has to say meanwhile."""
 
@@ -67,14 +79,7 @@ class Actor:
 
     def facts(self, device: str, precision: str) -> NodeFacts:
         """What the node is; loads the engine, so that the first batch need not."""
-        from nst_core.machine.runtime import choose_devices, choose_precision  # torch takes seconds to import
-
-        facts = functools.partial(NodeFacts, socket.gethostname(), code_version(), process_id=os.getpid())
-        try:
-            choose_devices(device)
-            return facts(precision=choose_precision(precision, device))
-        except OptionsError as error:  # of this node alone, perhaps
-            return facts(precision="", useless=str(error))
+        return facts_here(device, precision)
 
     def call(self, call: bytes) -> None:
         """Do a call; how it ended is the last of its news."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.errors import ClusterError
-from flows.runners.ray.actor import Actor, NodeFacts, code_version
+from flows.runners.ray.actor import NodeFacts, code_version, facts_here
 from flows.runners.ray.actors import ActorNeeds, Actors
 
 
@@ -89,8 +89,6 @@ def test_a_node_without_a_device_of_use_is_no_death(monkeypatch: pytest.MonkeyPa
         alone.first_facts()
 
 
-def test_an_actor_says_why_its_node_is_useless() -> None:
+def test_a_node_says_why_it_is_useless() -> None:
     """As a fact, not as an error, which would pass for a worker that does not start."""
-    facts = Actor(logging.WARNING).facts("cuda:99", "auto")
-
-    assert facts.useless.startswith("no device 'cuda:99' on this machine")
+    assert facts_here("cuda:99", "auto").useless.startswith("no device 'cuda:99' on this machine")
