@@ -239,11 +239,11 @@ def stylize_in_little_memory(
 
 
 def plan_for_a_gpu() -> int:
-    """How many pairs go on a GPU together, asked where there is none: it answers with errors alone."""
+    """How many pairs go on a GPU together, asked of one that no machine has: it answers with errors alone."""
     from flows.worker.capacity import Capacity
     from nst_core.backbones.backbone import load_backbone
     from nst_core.backbones.find import find_weights
     from nst_core.options import StylizeOptions
 
-    backbone = dataclasses.replace(load_backbone(find_weights("vgg19")), device="cuda:0")
+    backbone = dataclasses.replace(load_backbone(find_weights("vgg19")), device="cuda:99")
     return Capacity(StylizeOptions().resolved(), backbone)((64, 64))

@@ -71,7 +71,6 @@ def test_a_cpu_is_never_lost() -> None:
         raise RuntimeError("shapes")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_plan_that_a_gpu_cannot_tell_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """How much memory is free is asked between the pairs: the run goes on with a new process."""
     monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
