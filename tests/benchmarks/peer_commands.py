@@ -11,12 +11,26 @@ from tests.benchmarks.scoring import Pair
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a peer: a pair, so many steps at one size, and where its PNG goes."""
+    """One run of a peer: a pair, so many steps at one size, and where its PNG goes.
+
+    Attributes:
+        saved_every: after so many steps a picture on the way is saved too; 0: after the last step alone.
+    """
 
     pair: Pair
     size_px: int
     steps: int
     output: Path
+    saved_every: int = 0
+
+    @property
+    def on_the_way(self) -> Path:
+        """The folder of the pictures on the way."""
+        return self.output.with_suffix(".steps")
+
+    def saved_after(self, steps: int) -> Path:
+        """The picture on the way after so many steps, a multiple of `saved_every`."""
+        return self.on_the_way / f"{steps:0{len(str(self.steps))}d}.png"
 
 
 @dataclass(frozen=True)
@@ -34,11 +48,13 @@ class Peer:
 
 
 def pastiche(task: Task) -> list[str]:
-    """The command `pastiche` with its defaults (L-BFGS, from the content image); no intermediate pictures."""
+    """`pastiche` with its defaults (L-BFGS, from the content image), no pictures on the way unless asked."""
+    on_the_way = ["--workspace", str(task.on_the_way), "--workspace-step", str(task.saved_every)]
     return [
         *_installed("pastiche"),
         *("--num-steps", str(task.steps), "--size", str(task.size_px), "--style-size", str(task.size_px)),
         *("--content", str(task.pair.content), "--styles", str(task.pair.style), "--output", str(task.output)),
+        *(on_the_way if task.saved_every else ()),
     ]
 
 

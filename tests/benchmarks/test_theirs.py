@@ -1,5 +1,7 @@
 """A peer's part of a comparison, with a program that does nothing as the peer."""
 
+import dataclasses
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from tests.benchmarks.peer_commands import Peer, Task
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Row
 from tests.benchmarks.reuse import Earlier
-from tests.benchmarks.scoring import Pair, exact_backbone
+from tests.benchmarks.scoring import Pair, exact_backbone, score
 from tests.benchmarks.theirs import SHORT_RUNS, Theirs
 
 LOSS = {"recipe": "neural-style", "initial_loss": 9.0, "peer_saved_loss": 1.5}
@@ -96,3 +98,23 @@ def test_a_peer_without_a_picture_has_failed(tmp_path: Path) -> None:
 
     with pytest.raises(CommandFailed, match="wrote no picture"):
         nothing.loss(nothing.head("a x b", 32, 5), task)
+
+
+def test_one_run_tells_the_losses_on_its_way(tmp_path: Path) -> None:
+    """Each is that of the picture after so many steps: of the content after one, of the style after three."""
+    peer, pair = theirs(tmp_path)
+    copied = {1: pair.content, 2: pair.content, 3: pair.style}
+
+    def three_steps(task: Task) -> list[str]:
+        task.on_the_way.mkdir()
+        for steps, picture in copied.items():
+            shutil.copy(picture, task.saved_after(steps))
+        return program(task)
+
+    one = dataclasses.replace(peer, peer=Peer("idle", "neural-style", three_steps))
+
+    after_one, after_three = one.losses((1, 3), peer.task(pair, 32, 3))
+
+    assert steps_run(tmp_path) == [3]
+    assert after_one["peer_saved_loss"] == after_one["initial_loss"] == after_three["initial_loss"]
+    assert after_three["peer_saved_loss"] == score(pair.style, pair, "neural-style", peer.scorer).total

@@ -5,6 +5,8 @@ from two short runs: the steps of one pair and size all cost the same.
 """
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -55,6 +57,16 @@ class Theirs:
             self._run(task)
             known = self._scored(task)
         return known
+
+    def losses(self, steps: Sequence[int], task: Task) -> list[Row]:
+        """`reuse.LOSS_PART` after some of a task's steps, by one run: its way does not depend on where it ends.
+
+        Raises:
+            CommandFailed: if the peer did not run.
+        """
+        task = replace(task, saved_every=math.gcd(*steps))
+        self._run(task)
+        return [self._scored(replace(task, output=task.saved_after(few))) for few in steps]
 
     def part(self, head: Row, task: Task) -> Row:
         """`reuse.LOSS_PART` and `reuse.SECONDS_PART`.
