@@ -49,6 +49,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--content", type=Path, nargs="+", default=[], help="pictures of your own, not the spread")
     parser.add_argument("--style", type=Path, nargs="+", default=[], help="one per --content")
+    parser.add_argument("--pairs", type=int, metavar="K", help=f"only the first K of the spread's {len(PAIRS)} pairs")
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--steps", type=int, nargs="+", default=[100, 500], help="of the peer")
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=["pastiche"])
@@ -91,12 +92,14 @@ def _compare(theirs: Theirs, arguments: argparse.Namespace, report: Report) -> N
 
 
 def pairs_of(arguments: argparse.Namespace, size_px: int, folder: Path) -> list[tuple[str, Pair]]:
-    """The user's own pairs, or else the spread, by name."""
+    """The user's own pairs, or else the spread or its first ones, by name."""
     own = [
         Pair(save_square(content, size_px, folder), save_square(style, size_px, folder))
         for content, style in zip(arguments.content, arguments.style, strict=True)
     ]
-    return [(pair.name, pair) for pair in own] or [(pair.name, save_pair(pair, size_px, folder)) for pair in PAIRS]
+    if own:
+        return [(pair.name, pair) for pair in own]
+    return [(pair.name, save_pair(pair, size_px, folder)) for pair in PAIRS[: arguments.pairs]]
 
 
 def _one(theirs: Theirs, head: Row, task: Task, arguments: argparse.Namespace) -> Row:
