@@ -4,6 +4,7 @@ A pair has a content and a style picture, and perhaps more of them: further styl
 from.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ class ContentGuides:
 
     Attributes:
         mask: its colours are regions; goes with a mask of the style.
-        protect: where it is white the content stays.
+        protect: where it is white the content stays, and does not count for the style either.
         start: what the optimisation starts from.
         alpha: of mode L; where it is black the pastiche does not count for its style.
     """
@@ -86,15 +87,16 @@ def request_of(
 
 
 def _content_regions(guides: ContentGuides, colours: RegionColours | None, size: Size) -> Regions | None:
-    """Where each region is, as far as anything is to be seen there."""
-    maps = None
+    """Where each region is, as far as anything is painted there, and to be seen."""
+    maps = []
     if colours is not None:
         assert guides.mask is not None, "regions come from masks"
-        maps = maps_of(guides.mask, colours.content, size)
+        maps.append(maps_of(guides.mask, colours.content, size))
     if guides.alpha is not None:
-        seen = coverage(guides.alpha.convert("RGB"), size)
-        maps = seen if maps is None else maps * seen
-    return None if maps is None else Regions(maps)
+        maps.append(coverage(guides.alpha.convert("RGB"), size))
+    if guides.protect is not None:
+        maps.append(1.0 - coverage(guides.protect, size))
+    return Regions(math.prod(maps[1:], start=maps[0])) if maps else None
 
 
 def style_of(

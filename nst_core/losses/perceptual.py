@@ -42,6 +42,9 @@ ContentTarget = dict[str, Tensor]
 SMALLEST_MAGNITUDE = 1e-12
 """Below this a target is nothing but zeros, and dividing by it would give infinity."""
 
+SMALLEST_AREA = 0.01
+"""Of a picture that is painted: where there is less, its content does not count for more."""
+
 MEAN_AT_ONCE = 1 << 25
 """Features of a content target that are squared at once: those of 2048 x 2048 px at relu4_2."""
 
@@ -245,8 +248,9 @@ class PerceptualLoss:
 
     def _content_scale(self, target: Tensor) -> Tensor:
         magnitude, (channels, height, width) = _mean_square(target).clamp_min(SMALLEST_MAGNITUDE), target.shape[1:]
-        scale = self.recipe.content_scale(channels, height * width, magnitude)
-        return scale * torch.ones_like(magnitude)
+        scale = self.recipe.content_scale(channels, height * width, magnitude) * torch.ones_like(magnitude)
+        # Where no region is nothing is painted. The mean over the rest keeps the balance of content and style.
+        return scale if self.regions is None else scale / self.regions.area.clamp_min(SMALLEST_AREA)
 
     def _style_scale(self, layer: str, places: Places) -> Tensor:
         """Factor of each region's distance, shape (N, R); worked out once for pastiches of a size."""

@@ -32,6 +32,11 @@ class Regions:
         areas = self.maps.mean(dim=(2, 3))
         return areas / areas.sum(dim=1, keepdim=True).clamp_min(SMALLEST_SUM)
 
+    @property
+    def area(self) -> Tensor:
+        """Share of each picture that is in any region, shape (N,)."""
+        return self.maps.sum(dim=1).mean(dim=(1, 2))
+
     def at(self, height: int, width: int) -> Tensor:
         """Maps for a layer, shape (N, R, height, width), the squares of each of which add up to 1.
 

@@ -154,9 +154,9 @@ def planes_of(options: StylizeOptions, regions: int, *, protects: bool) -> int:
     Args:
         options: resolved.
         regions: maps of them, that of transparency included.
-        protects: whether a part of it stays as it is.
+        protects: whether a part of it stays as it is, and what is painted is a region therefore.
     """
-    return REGION_PLANES * regions + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+    return REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
 
 
 def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:

@@ -177,33 +177,78 @@ def test_a_mask_goes_with_one_style() -> None:
         StyleSource((noise(2), noise(3)), half())
 
 
-def test_what_is_transparent_does_not_pull_on_the_style(backbone: Backbone) -> None:
-    """Style losses are those of what is seen: a transparent half may hold anything, alone and beside an opaque pair."""
-    source, alpha = StyleSource((noise(2),)), half().convert("L")
-    plain = pair(backbone, source, ContentGuides())
-    seen = pair(backbone, source, ContentGuides(alpha=alpha))
-    one, other = (seen.content.clone() for _ in range(2))
+RIGHT_HALF_UNSEEN = ContentGuides(alpha=half().convert("L"))
+RIGHT_HALF_KEPT = ContentGuides(protect=half().transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+
+
+@pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
+def test_what_is_not_painted_does_not_pull_on_the_style(backbone: Backbone, guides: ContentGuides) -> None:
+    """Style losses are those of what is painted: the other half may hold anything, alone and beside a plain pair."""
+    source = StyleSource((noise(2),))
+    plain, halved = (pair(backbone, source, one) for one in (ContentGuides(), guides))
+    one, other = (halved.content.clone() for _ in range(2))
     one[..., 32:], other[..., 32:] = 0.0, noise_pixels(5)[..., 32:]
 
-    losses = [measure(pixels, seen, backbone).style for pixels in (one, other)]
+    losses = [measure(pixels, halved, backbone).style for pixels in (one, other)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
     losses = [measure(pixels, plain, backbone).style for pixels in (one, other)]
     assert losses[0] != pytest.approx(losses[1], rel=0.02)
 
-    together = [found for found in stylize([plain, seen], backbone) if isinstance(found, StylizeResult)]
-    for found, request in zip(together, (plain, seen), strict=True):
+    together = [found for found in stylize([plain, halved], backbone) if isinstance(found, StylizeResult)]
+    for found, request in zip(together, (plain, halved), strict=True):
         torch.testing.assert_close(found.pastiche, result(request, backbone).pastiche, rtol=0.0, atol=0.02)
 
 
-def test_nothing_to_be_seen_is_left_as_it_is(backbone: Backbone) -> None:
-    """A picture that is transparent everywhere has no style loss, and stays."""
-    nothing = Image.new("L", SIZE, 0)
-    request = pair(backbone, StyleSource((noise(2),)), ContentGuides(alpha=nothing))
+@pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
+def test_content_and_style_keep_their_balance(backbone: Backbone, guides: ContentGuides) -> None:
+    """Both losses are means over what is painted: one that is alike everywhere is the same, however much that is."""
+    source = StyleSource((noise(2),))
+    plain, halved = (pair(backbone, source, one, tv_weight=0.0) for one in (ContentGuides(), guides))
+    inverted = 1.0 - plain.content
+
+    whole, painted = (
+        measure(pixels, one, backbone).content
+        for pixels, one in zip(
+            (inverted, inverted.where(torch.arange(SIZE[0]) < SIZE[0] // 2, plain.content)),
+            (plain, halved),
+            strict=True,
+        )
+    )
+
+    assert painted == pytest.approx(whole, rel=0.25)
+
+
+NOTHING_SEEN = ContentGuides(alpha=Image.new("L", SIZE, 0))
+ALL_KEPT = ContentGuides(protect=Image.new("RGB", SIZE, "white"))
+
+
+@pytest.mark.parametrize("guides", [NOTHING_SEEN, ALL_KEPT], ids=["transparent", "protected"])
+def test_nothing_to_be_painted_is_left_as_it_is(backbone: Backbone, guides: ContentGuides) -> None:
+    """A picture that is transparent everywhere, or protected, has no style loss, and stays."""
+    request = pair(backbone, StyleSource((noise(2),)), guides)
 
     found = result(request, backbone)
 
     assert found.initial.style == 0.0
     torch.testing.assert_close(found.pastiche, request.content, rtol=0.0, atol=0.01)
+
+
+def test_a_region_is_there_where_it_is_painted_and_seen(backbone: Backbone) -> None:
+    """Its map is that of the mask, less what is protected and what is transparent."""
+    top = Image.new("RGB", SIZE, "black")
+    top.paste("white", (0, 0, SIZE[0], SIZE[1] // 2))
+    guides = ContentGuides(mask=half(), protect=top, alpha=top.convert("L"))
+
+    plain = pair(backbone, StyleSource((noise(2),), half()), ContentGuides(mask=half())).regions
+    kept = pair(backbone, StyleSource((noise(2),), half()), ContentGuides(mask=half(), protect=top)).regions
+    nowhere = pair(backbone, StyleSource((noise(2),), half()), guides).regions
+
+    assert plain is not None
+    assert kept is not None
+    assert nowhere is not None
+    torch.testing.assert_close(kept.maps[:, :, 16:], plain.maps[:, :, 16:])
+    assert not kept.maps[:, :, :16].any()
+    assert not nowhere.maps.any()
 
 
 def noise_pixels(seed: int) -> torch.Tensor:

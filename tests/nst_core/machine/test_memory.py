@@ -19,6 +19,7 @@ from nst_core.machine.memory import (
     check_fits,
     largest_batch,
     plan_memory,
+    planes_of,
     predicted,
     predicted_bytes,
 )
@@ -155,6 +156,15 @@ def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
     check_fits(8192, 6144, backbone, bytes_of[0])
     with pytest.raises(OutOfMemory, match="lower size_px to"):
         check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), 240)
+
+
+def test_what_is_painted_beside_something_protected_is_a_region() -> None:
+    """Its map counts, and that of what is protected; where there are regions already, theirs are those maps."""
+    of_region, of_two = (planes_of(OPTIONS, regions, protects=False) for regions in (1, 2))
+
+    assert planes_of(OPTIONS, 0, protects=False) == 0
+    assert planes_of(OPTIONS, 0, protects=True) == planes_of(OPTIONS, 1, protects=True) == of_region + 1
+    assert planes_of(OPTIONS, 2, protects=True) == of_two + 1
 
 
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
