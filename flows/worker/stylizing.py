@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+NO_PAIR_S_FAULT = (WeightsError, DeviceUnusable)
+"""Errors that end the batch, and are no outcome of any of its pairs."""
+
 
 @dataclass(frozen=True)
 class _Turn:
@@ -108,7 +111,7 @@ def _results_or_error(
 ) -> Sequence[Result | Exception] | Exception:
     try:
         return work(items)
-    except (WeightsError, DeviceUnusable):
+    except NO_PAIR_S_FAULT:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it may be one item's alone
         return error
@@ -147,6 +150,8 @@ def _measured(
             pixels = from_array(seen(levels, loaded))
             losses = measure(pixels, request, backbone, result.content)
             apart = distances(pixels, request, backbone, losses)
+    except NO_PAIR_S_FAULT:
+        raise
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
     timelines = turn.timelines
