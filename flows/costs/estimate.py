@@ -5,12 +5,12 @@ to a square. Nothing is decoded.
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flows import storage
-from flows.costs.rates import Measured, Place, measured_here, settling, size_class
+from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
 from flows.costs.words import in_words
 from flows.records import FURTHER_STYLES, PairSpec
 from flows.wording import listed
@@ -77,7 +77,7 @@ class Estimate:
 
 
 def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: str) -> Estimate | None:
-    """How long a manifest's pairs will take, done as the latest run on this machine was; None for no pair.
+    """How long a manifest's pairs will take, done as the latest run on a device of this machine was; None for no pair.
 
     Args:
         pairs: valid ones.
@@ -117,8 +117,18 @@ def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: 
 
 
 def _latest(backbone: str) -> Measured | None:
-    found = [one for one in measured_here() if one.backbone == backbone and one.rates]
+    """What the latest run with a backbone measured, of those on a device that this machine has now."""
+    has_gpu, models = hardware_without_torch() is None, gpus_here()
+    told = [one for one in measured_here() if one.backbone == backbone and one.rates]
+    found = [one for one in told if one.device == "cpu" or (has_gpu and _may_be_of(one.gpu, models))]
     return found[-1] if found else None
+
+
+def _may_be_of(gpu: str, models: Collection[str]) -> bool:
+    """Whether what GPUs measured, named as torch does, can be of some models; it can be where either is not known."""
+    names = gpu.split(", ") if gpu and models else []
+    whole = tuple(f"{model} " for model in models)
+    return all(f"{name} ".startswith(whole) for name in names)  # a slice of a GPU has its model's name and more words
 
 
 def _place_here() -> Place | None:
