@@ -3,7 +3,8 @@
 Everything that can be refused is refused before anything is written.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from flows import storage
@@ -163,26 +164,14 @@ def _in_shards(
         )
     todo = [(name, picture) for name, picture in wanted.items() if name not in there]
     left_out: dict[str, str] = {}
+    new = _pictures_read(todo, request.readable, left_out, lambda done: tell(len(there) + done, len(wanted)))
     names = shard_names(files)
-    reading = read_pictures(todo, request.readable)
-    done = len(there)
-    tell(done, len(wanted))
-    is_over = False
-    while not is_over:
+    for first in new:  # each time round, of those that are left
         with new_shard() as shard:
-            for name, picture, data in reading:
-                done += 1
-                tell(done, len(wanted))
-                if isinstance(data, str):
-                    left_out[name] = data
-                    continue
+            for name, picture, data in itertools.chain([first], new):
                 shard.add(name, picture, data, found.columns)
                 if shard.size >= request.shard_mb * 1_000_000:
                     break
-            else:
-                is_over = True
-            if not shard.samples:
-                break
             target = next(names)
             place.check_free([target])
             files[target] = shard.close()
@@ -190,6 +179,22 @@ def _in_shards(
             storage.replace_by(storage.join(place.address, target), shard.file.name)
     _finish(place, files)
     return Exported(len(wanted) - len(left_out), len(todo) - len(left_out), left_out=_told(left_out, wanted))
+
+
+def _pictures_read(
+    todo: Sequence[tuple[str, Picture]],
+    readable: storage.Places | None,
+    left_out: dict[str, str],
+    tell: Callable[[int], None],
+) -> Iterator[tuple[str, Picture, bytes]]:
+    """The pictures that can be had, with their bytes; the others are put into `left_out`, with the reasons."""
+    tell(0)
+    for done, (name, picture, data) in enumerate(read_pictures(todo, readable), start=1):
+        tell(done)
+        if isinstance(data, str):
+            left_out[name] = data
+        else:
+            yield name, picture, data
 
 
 def _keep(place: Destination, files: dict[str, KeptFile]) -> None:
