@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from flows import storage
 from flows.errors import OutputError
 from flows.export.copying import Way
-from flows.export.destination import METADATA, SUMS, Destination, destination, some
+from flows.export.destination import METADATA, SUMS, Destination, destination, some_files
 from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
 from flows.export.listing import metadata, sums
@@ -111,8 +111,8 @@ def _in_folders(
     gone = [name for name in place.kept.files if name in place.found and name not in wanted]
     if gone and not request.delete:
         raise OutputError(
-            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some(gone)}; nothing was "
-            "written. Have them removed with --delete, or export into another folder"
+            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some_files(gone)}; nothing "
+            "was written. Have them removed with --delete, or export into another folder"
         )
     place.check_free(wanted)
     there = names_there(place, wanted)
@@ -159,8 +159,8 @@ def _in_shards(
     other = [name for name, sha256 in there.items() if name not in wanted or wanted[name].sha256 != sha256]
     if other:
         raise OutputError(
-            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some(other)}; shards are "
-            "not changed: export into another folder"
+            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some_files(other)}; "
+            "shards are not changed: export into another folder"
         )
     todo = [(name, picture) for name, picture in wanted.items() if name not in there]
     left_out: dict[str, str] = {}
