@@ -72,7 +72,7 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     stylizer = _stylizer(work, first.options)
     began, started_at = time.monotonic(), utc_now()
     try:
-        style = read_styles(pairs[0], job.max_image_bytes, job.readable, job.max_image_pixels)
+        style = read_styles(pairs[0], job.picture_limits)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
             work.report(_failed(work, pair, error, began, started_at))
@@ -198,7 +198,7 @@ def _pairs_behind(options: StylizeOptions, job: Job) -> int:
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
     began, started_at = time.monotonic(), utc_now()
     try:
-        return load_pair(pair, work.job.max_image_bytes, work.job.readable, work.job.max_image_pixels)
+        return load_pair(pair, work.job.picture_limits)
     except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
         return _failed(work, pair, error, began, started_at)
 
