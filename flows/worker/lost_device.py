@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def ending_with(
     device: str,
     probe: Callable[[], object] | None = None,
-    end: Callable[[int], object] = interpreter.end_this_worker,
+    end: Callable[[int], object] = interpreter.end_worker,
 ) -> Iterator[None]:
     """End a worker's process at once if an error of the block has left the device of no use; other errors pass.
 
@@ -39,7 +39,7 @@ def ending_with(
         if not is_lost(error, ask):
             raise
         reason = str(error).partition("\n")[0]
-        if interpreter.is_a_worker_s():
+        if interpreter.is_a_worker():
             logger.error("%s is of no use to this process any more, which ends: %s", device, reason)  # noqa: TRY400
             end(EXIT_OF_LOST_DEVICE)
         raise DeviceUnusable(f"{device} is of no use to this process any more: {reason}. Start another one") from error

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from flows.interpreter import this_process_is_a_worker_s
+from flows.interpreter import become_a_worker
 from flows.runners.local import WORKER_ENVIRONMENT
 from flows.runners.said import Ended, answer, log_to, packed
 from nst_core import __version__
@@ -76,7 +76,7 @@ class Actor:
 
     def __init__(self, level: int) -> None:
         os.environ.update(WORKER_ENVIRONMENT | os.environ)  # torch is loaded later
-        this_process_is_a_worker_s(self._until_heard)
+        become_a_worker(self._until_heard)
         self._said: list[bytes] = []
         self._has_ended = False
         self._changed = threading.Condition()

@@ -149,7 +149,7 @@ def test_a_device_that_is_lost_is_no_pair_s_failure(
         raise ILLEGAL
 
     tried: list[str] = []
-    monkeypatch.setattr(interpreter, "_is_a_worker_s", threading.Event())
+    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
     monkeypatch.setattr(lost_device, "_synchronize", no_answer)
     monkeypatch.setattr(stylizing, work, no_answer)
     chunk = chunk_of([photo(f"{seed}.png", seed=seed) for seed in range(2)], waves, **SHALLOW, steps=2)

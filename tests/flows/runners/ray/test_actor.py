@@ -19,7 +19,7 @@ LAST_WORDS = Logged("flows", logging.ERROR, "the GPU answers with errors alone")
 def until_heard(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], object]]:
     """What an actor made here wants to be called before its process ends itself."""
     wanted: list[Callable[[], object]] = []
-    monkeypatch.setattr(of_actors, "this_process_is_a_worker_s", wanted.append)
+    monkeypatch.setattr(of_actors, "become_a_worker", wanted.append)
     monkeypatch.setattr(of_actors, "log_to", lambda *_: None)
     monkeypatch.setattr(of_actors, "ANSWER_SECONDS", 0.0)
     return wanted
@@ -54,10 +54,10 @@ def test_an_actor_that_nobody_asks_ends_all_the_same(
 def test_a_worker_ends_when_it_was_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """First that, then the end."""
     done: list[object] = []
-    monkeypatch.setattr(interpreter, "_is_a_worker_s", threading.Event())
+    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
     monkeypatch.setattr(interpreter, "_before_the_end", [])
     monkeypatch.setattr(interpreter.os, "_exit", done.append)
-    interpreter.this_process_is_a_worker_s(lambda: done.append("heard"))
-    interpreter.end_this_worker(71)
+    interpreter.become_a_worker(lambda: done.append("heard"))
+    interpreter.end_worker(71)
 
     assert done == ["heard", 71]
