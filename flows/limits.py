@@ -18,8 +18,8 @@ in a deployment or with `strict = true`, where the manifest may be anybody's.
 
 import os
 import tomllib
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -31,6 +31,7 @@ from flows.storage.places import is_below, refusal
 from flows.storage.spellings import plain
 from flows.wording import option_errors
 from nst_core.options import StylizeOptions
+from nst_core.options.numbers_as_text import words
 
 MAX_ROWS = 100_000
 MAX_BYTES = 100_000_000
@@ -136,13 +137,15 @@ class Limits(BaseModel):
             raise NotAllowed(f"{address}: {listed} (`ray` in the limits file)")
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse options, asked for as text or number, that are beyond their bound.
+        """Refuse options, asked for as text, number or list, that are beyond their bound.
+
+        What is no number passes: whoever makes options of it refuses it, with what was expected.
 
         Raises:
             NotAllowed: with what is allowed.
         """
         for name, value in options.items():
-            if name in self.max_options and float(value) > self.max_options[name]:
+            if name in self.max_options and any(number > self.max_options[name] for number in _numbers_in(value)):
                 raise NotAllowed(f"{name}: at most {self.max_options[name]:g} is allowed here, got {value}")
 
 
@@ -177,6 +180,14 @@ def is_within(address: str, places: tuple[str, ...]) -> bool:
 
 def _is_number(annotation: Any) -> bool:
     return annotation in (int, float) or any(map(_is_number, get_args(annotation)))
+
+
+def _numbers_in(value: Any) -> Iterator[float]:
+    """The numbers of an option's value: itself, or what a list holds."""
+    parts = words(value)
+    for part in parts if isinstance(parts, list | tuple) else (parts,):
+        with suppress(TypeError, ValueError):
+            yield float(part)
 
 
 def _place(place: str) -> str:

@@ -6,9 +6,10 @@ No torch, no prefect, no I/O.
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -368,3 +369,25 @@ def short_digest(value: Any, digits: int) -> str:
 def utc_now() -> str:
     """The time in ISO 8601, UTC, to the second, as records hold it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When something began.
+
+    Attributes:
+        utc: as records hold it.
+        clock_seconds: by `time.monotonic`.
+    """
+
+    utc: str
+    clock_seconds: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """This very moment."""
+        return cls(utc_now(), time.monotonic())
+
+    def seconds_since(self) -> float:
+        """How long ago it was."""
+        return time.monotonic() - self.clock_seconds

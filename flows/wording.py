@@ -27,6 +27,7 @@ __all__ = [
     "redacted",
     "shortened",
     "shown",
+    "some",
 ]
 
 Problem = TypeVar("Problem")
@@ -45,6 +46,17 @@ def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str)
     return [*lines, f"and {left:,} more"] if left > 0 else lines
 
 
+def some(names: Iterable[str], most: int) -> str:
+    """The first of some names in a line, and how many more there are.
+
+    >>> some(["a", "b", "c"], 2), some(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    known = list(names)
+    left = len(known) - most
+    return ", ".join(known[:most]) + (f" and {left:,} more" if left > 0 else "")
+
+
 def meant(name: str, names: Iterable[str]) -> str:
     """Words to end a message that there is no such name: the nearest of those that there are, or else these."""
     known = list(dict.fromkeys(names))
@@ -52,8 +64,7 @@ def meant(name: str, names: Iterable[str]) -> str:
     wanted = name.casefold().replace("-", "_").replace(" ", "_")
     if close := difflib.get_close_matches(wanted, plain, n=1, cutoff=0.6):
         return f"; was {shown(plain[close[0]])} meant?"
-    left = f" and {len(known) - MOST_TOLD:,} more" if len(known) > MOST_TOLD else ""
-    return f"; there are {', '.join(map(shown, known[:MOST_TOLD]))}{left}"
+    return f"; there are {some(map(shown, known), MOST_TOLD)}"
 
 
 _EXPECTED = {

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
-from flows.costs.estimate import estimate, local_size
+from flows.costs.estimate import Estimate, estimate, local_size
 from flows.errors import NotAFile, StorageError
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
@@ -48,33 +48,64 @@ def validate(
     """
     chosen = validated(StylizeOptions, options)
     _, loaded = load_manifest(manifest, chosen, limits_in_force())
-    problems = sorted([(row.row, row.reason()) for row in loaded.rejected] + (_missing_files(loaded) if files else []))
-    bad_rows = {row for row, _ in problems}
-    valid = [pair for pair in loaded.pairs if pair.row not in bad_rows]
-    expected = estimate(valid, _sizes_of(valid) if files else {}, RunSettings().backbone)
+    checked = _checked(loaded, with_files=files)
     if as_json:
-        told = {
-            "manifest": loaded.uri,
-            "rows": len(loaded.pairs) + len(loaded.rejected),
-            "valid": [{"row": pair.row, "id": pair.pair_id} for pair in valid],
-            **({"notes": list(map(printable, loaded.notes))} if loaded.notes else {}),
-            **listed("problems", problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
+        typer.echo(json.dumps(checked.as_json(), indent=1))
+    else:
+        for line in checked.lines():
+            typer.echo(line)
+    raise typer.Exit(ExitCode.SOME_FAILED if checked.problems else ExitCode.OK)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Checked:
+    """What came of the check of a manifest.
+
+    Attributes:
+        problems: (line, reason), sorted; a row may have several.
+        valid: pairs without any.
+        expected: how long these will take; None where there are none.
+        with_files: whether their files were looked for.
+    """
+
+    manifest: Manifest
+    problems: Sequence[tuple[int, str]]
+    valid: Sequence[PairSpec]
+    expected: Estimate | None
+    with_files: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        manifest, expected = self.manifest, self.expected
+        return {
+            "manifest": manifest.uri,
+            "rows": len(manifest.pairs) + len(manifest.rejected),
+            "valid": [{"row": pair.row, "id": pair.pair_id} for pair in self.valid],
+            **({"notes": list(map(printable, manifest.notes))} if manifest.notes else {}),
+            **listed("problems", self.problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
             **({"estimate": expected.as_json()} if expected else {}),
         }
-        typer.echo(json.dumps(told, indent=1))
-    else:
-        name = printable(storage.name_of(loaded.uri))
-        for note in loaded.notes:
-            typer.echo(printable(f"{name}: {note}"))
-        for line in named(problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}"):
-            typer.echo(line)
-        checked = "in order, files there" if files else "in order"
-        typer.echo(f"{name}: {len(valid)} rows {checked}; {len(bad_rows)} cannot be stylized")
-        if expected:
-            for line in named(expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}"):
-                typer.echo(line)
-            typer.echo(f"{name}: {expected}")
-    raise typer.Exit(ExitCode.SOME_FAILED if bad_rows else ExitCode.OK)
+
+    def lines(self) -> Iterator[str]:
+        """For people."""
+        name = printable(storage.name_of(self.manifest.uri))
+        yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
+        yield from named(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
+        in_order = "in order, files there" if self.with_files else "in order"
+        bad_rows = len({row for row, _ in self.problems})
+        yield f"{name}: {len(self.valid)} rows {in_order}; {bad_rows} cannot be stylized"
+        if self.expected:
+            yield from named(self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}")
+            yield f"{name}: {self.expected}"
+
+
+def _checked(manifest: Manifest, *, with_files: bool) -> _Checked:
+    rejected = [(row.row, row.reason()) for row in manifest.rejected]
+    problems = sorted([*rejected, *(_missing_files(manifest) if with_files else [])])
+    bad_rows = {row for row, _ in problems}
+    valid = [pair for pair in manifest.pairs if pair.row not in bad_rows]
+    expected = estimate(valid, _sizes_of(valid) if with_files else {}, RunSettings().backbone)
+    return _Checked(manifest, problems, valid, expected, with_files)
 
 
 def status(

@@ -36,7 +36,7 @@ from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
-from flows.records import RunSummary
+from flows.records import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun, handed_over
 from flows.run.finish import RunIncomplete, finish_run
@@ -93,12 +93,19 @@ def retry(
     address = storage.absolute(output)
     validated(StylizeOptions, options)
     latest, _ = Ledger(address).latest_run()
+    selection = Selection(only_failed=True, max_attempts=max_attempts)
+    asked = Asked(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
+    _run_flow(asked, Shown(quiet, json_lines, as_json))
+
+
+def _settings_of_retry(latest: RunRecord, given: dict[str, Any]) -> RunSettings:
+    """The settings of the run that is done again, with those given now on top."""
     is_debugged = latest.settings.get("runner") == "inline"  # which no later run is to take over
     earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
-    again = settings_of({**earlier, "take_over": False, "weights_sha256": latest.weights_sha256, **settings})
-    selection = Selection(only_failed=True, max_attempts=max_attempts)
-    asked = Asked(address, settings=again, selection=selection, overrides=options)
-    _run_flow(asked, Shown(quiet, json_lines, as_json))
+    weights = {"weights": earlier.get("weights"), "weights_sha256": latest.weights_sha256}
+    if given.get("backbone", latest.backbone) != latest.backbone:  # whose weights are others
+        weights = dict.fromkeys(weights)
+    return settings_of({**earlier, "take_over": False, **weights, **given})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,12 @@ to a square. Nothing is decoded.
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flows import storage
-from flows.costs.rates import Measured, Place, measured_here, settling, size_class
+from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
 from flows.costs.words import in_words
 from flows.records import FURTHER_STYLES, PairSpec
 from flows.wording import listed
@@ -24,8 +24,19 @@ from nst_core.options import StylizeOptions
 Size = tuple[int, int]
 """(width, height) in pixels."""
 
-SHAPES = (9 / 16, 3 / 4, 1.0)
-"""Short over long edge of pictures that nobody looked at: at least, likely, at most."""
+T = TypeVar("T")
+
+
+class Range(NamedTuple, Generic[T]):
+    """A value that is not known exactly."""
+
+    at_least: T
+    likely: T
+    at_most: T
+
+
+SHAPES = Range(9 / 16, 3 / 4, 1.0)
+"""Short over long edge of pictures that nobody looked at."""
 
 ENOUGH_SHAPES = 20
 """Pictures that were looked at and stand for the others."""
@@ -44,25 +55,26 @@ class Estimate:
     Attributes:
         pairs: that are counted.
         largest_px: long edge of the largest.
-        seconds: at least, likely, at most; None where no run on this machine has told how fast it is.
+        seconds: None where no run on this machine has told how fast it is.
         measured_by: pairs of earlier runs that told.
         refused: rows that this machine has no memory for, with the reason.
     """
 
     pairs: int
     largest_px: int
-    seconds: tuple[float, float, float] | None
+    seconds: Range[float] | None
     measured_by: int
     refused: tuple[tuple[int, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        names = ("seconds_at_least", "seconds_likely", "seconds_at_most")
-        seconds = self.seconds or (None, None, None)
+        seconds = Range(None, None, None) if self.seconds is None else Range(*(round(one, 1) for one in self.seconds))
         return {
             "pairs": self.pairs,
             "largest_px": self.largest_px,
-            **{name: one and round(one, 1) for name, one in zip(names, seconds, strict=True)},
+            "seconds_at_least": seconds.at_least,
+            "seconds_likely": seconds.likely,
+            "seconds_at_most": seconds.at_most,
             "measured_by_pairs": self.measured_by,
             **listed("no_room", self.refused, lambda row: {"row": row[0], "reason": row[1]}),
         }
@@ -72,12 +84,13 @@ class Estimate:
         what = f"{self.pairs} {'pair' if self.pairs == 1 else 'pairs'} at up to {self.largest_px} px"
         if self.seconds is None:
             return f"{what}: time unknown until a first run on this machine"
-        low, likely, high = map(in_words, self.seconds)
-        return f"{what}, some {likely} on this machine ({low} to {high}, by {self.measured_by} pairs of earlier runs)"
+        said = Range(*map(in_words, self.seconds))
+        between = f"{said.at_least} to {said.at_most}"
+        return f"{what}, some {said.likely} on this machine ({between}, by {self.measured_by} pairs of earlier runs)"
 
 
 def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: str) -> Estimate | None:
-    """How long a manifest's pairs will take, done as the latest run on this machine was; None for no pair.
+    """How long a manifest's pairs will take, done as the latest run on a device of this machine was; None for no pair.
 
     Args:
         pairs: valid ones.
@@ -88,37 +101,64 @@ def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: 
         return None
     known = _latest(backbone)
     place = Place(known.device, known.precision) if known else _place_here()
-    shapes = sorted(min(size) / max(size) for size in sizes_of.values())
-    seen = (shapes[0], statistics.median(shapes), shapes[-1]) if len(shapes) >= ENOUGH_SHAPES else SHAPES
-    jobs = [(pair, _sizes(pair.options, sizes_of.get(pair.content), seen)) for pair in pairs]
-    largest = max(max(sizes[-1]) for _, sizes in jobs)
+    shapes = _shapes(sizes_of.values())
+    jobs = [_Job(pair, _sizes(pair.options, sizes_of.get(pair.content), shapes)) for pair in pairs]
+    largest = max(max(job.sizes.at_most) for job in jobs)
     refused = () if place is None else tuple(_refusals(jobs, place))
     if known is None or place is None:
         return Estimate(len(pairs), largest, None, 0, refused)
-    totals = [0.0, 0.0, 0.0]
+    told = sum(len(one) for one in known.rates.values())
+    return Estimate(len(pairs), largest, _seconds_of_all(jobs, known, place), told, refused)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A pair, and the size of its pastiche."""
+
+    pair: PairSpec
+    sizes: Range[Size]
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The pictures of its style."""
+        others = self.pair.others
+        return self.pair.style, *(others[column] for column in FURTHER_STYLES if column in others)
+
+
+def _seconds_of_all(jobs: Sequence[_Job], known: Measured, place: Place) -> Range[float]:
+    """Of all pairs, done by as many workers as have measured, and of what a run takes beside them."""
+    totals = Range(0.0, 0.0, 0.0)
     encoded: set[tuple[object, ...]] = set()
-    costs: dict[object, list[float]] = {}
-    for pair, sizes in jobs:
+    costs: dict[object, Range[float]] = {}
+    for job in jobs:
         # Rows without options of their own share one object.
-        alike = (id(pair.options), sizes, "init_image" in pair.others)
+        alike = (id(job.pair.options), job.sizes, "init_image" in job.pair.others)
         if alike not in costs:
-            costs[alike] = _seconds(pair, sizes, known, place)
-        style = (*_styles(pair), max(sizes[-1]))
-        first = len(_styles(pair)) * _style_seconds(sizes[-1], known, place)
-        if pair.options.colors == "style":
+            costs[alike] = _seconds(job, known, place)
+        style = (*job.styles, max(job.sizes.at_most))
+        first = len(job.styles) * _style_seconds(job.sizes.at_most, known, place)
+        if job.pair.options.colors == "style":  # else it is encoded for this pair's content alone
             first = 0.0 if style in encoded else first
             encoded.add(style)
-        totals = [total + one + first for total, one in zip(totals, costs[alike], strict=True)]
-    at_once = max(1, min(known.workers, len(pairs)))
+        totals = Range(*(total + one + first for total, one in zip(totals, costs[alike], strict=True)))
+    at_once = max(1, min(known.workers, len(jobs)))
     beside = statistics.median(known.beside) if known.beside else 0.0
-    low, likely, high = (total / at_once + beside for total in totals)
-    told = sum(len(one) for one in known.rates.values())
-    return Estimate(len(pairs), largest, (low, likely, high), told, refused)
+    return Range(*(total / at_once + beside for total in totals))
 
 
 def _latest(backbone: str) -> Measured | None:
-    found = [one for one in measured_here() if one.backbone == backbone and one.rates]
+    """What the latest run with a backbone measured, of those on a device that this machine has now."""
+    has_gpu, models = hardware_without_torch() is None, gpus_here()
+    told = [one for one in measured_here() if one.backbone == backbone and one.rates]
+    found = [one for one in told if one.device == "cpu" or (has_gpu and _may_be_of(one.gpu, models))]
     return found[-1] if found else None
+
+
+def _may_be_of(gpu: str, models: Collection[str]) -> bool:
+    """Whether what GPUs measured, named as torch does, can be of some models; it can be where either is not known."""
+    names = gpu.split(", ") if gpu and models else []
+    whole = tuple(f"{model} " for model in models)
+    return all(f"{name} ".startswith(whole) for name in names)  # a slice of a GPU has its model's name and more words
 
 
 def _place_here() -> Place | None:
@@ -127,70 +167,75 @@ def _place_here() -> Place | None:
     return None if hardware is None else Place("cpu", hardware.precision("auto", "cpu"))
 
 
-def _sizes(
-    options: StylizeOptions, content: Size | None, shapes: tuple[float, float, float]
-) -> tuple[Size, Size, Size]:
-    """Of the pastiche: at least, likely, at most."""
+def _shapes(sizes: Collection[Size]) -> Range[float]:
+    """Short over long edge of pictures that nobody looked at, by those that were, where these are enough."""
+    found = sorted(min(size) / max(size) for size in sizes)
+    return Range(found[0], statistics.median(found), found[-1]) if len(found) >= ENOUGH_SHAPES else SHAPES
+
+
+def _sizes(options: StylizeOptions, content: Size | None, shapes: Range[float]) -> Range[Size]:
+    """Of the pastiche."""
     if content is not None:
         size = pastiche_size(*content, options.size_px, enlarge=options.enlarge)
-        return size, size, size
+        return Range(size, size, size)
     edge = options.size_px
-    low, likely, high = ((edge, max(1, round(shape * edge))) for shape in shapes)
-    return low, likely, high
+    return Range(*((edge, max(1, round(shape * edge))) for shape in shapes))
 
 
-def _refusals(jobs: Iterable[tuple[PairSpec, tuple[Size, Size, Size]]], place: Place) -> Iterable[tuple[int, str]]:
+def _refusals(jobs: Iterable[_Job], place: Place) -> Iterable[tuple[int, str]]:
     """Rows that would be refused when their turn came, were no more memory free then than is now."""
     said: dict[tuple[Size, int], str] = {}
-    for pair, sizes in jobs:
+    for job in jobs:
+        pair, size = job.pair, job.sizes.at_least
         # Of a mask that was not looked at two regions are sure.
         regions = 2 if "content_mask" in pair.others else 0
-        case = sizes[0], planes_of(pair.options, regions, protects="protect" in pair.others)
-        if case not in said:
-            try:
-                check_fits(*sizes[0], place, place.free, case[1])
-                said[case] = ""
-            except OutOfMemory as error:
-                said[case] = str(error)
-        if said[case]:
-            yield pair.row, said[case]
+        planes = planes_of(pair.options, regions, protects="protect" in pair.others)
+        if (size, planes) not in said:
+            said[size, planes] = _refusal(size, planes, place)
+        if reason := said[size, planes]:
+            yield pair.row, reason
 
 
-def _styles(pair: PairSpec) -> tuple[str, ...]:
-    """The pictures of its style; one that takes a content's colours is encoded for that content alone."""
-    return pair.style, *(pair.others[column] for column in FURTHER_STYLES if column in pair.others)
+def _refusal(size: Size, planes: int, place: Place) -> str:
+    """Why there is no room for a pastiche; empty where there is."""
+    try:
+        check_fits(*size, place, place.free, planes)
+    except OutOfMemory as error:
+        return str(error)
+    return ""
 
 
-def _seconds(pair: PairSpec, sizes: tuple[Size, Size, Size], known: Measured, place: Place) -> list[float]:
-    """Of one pair on one worker: at least, likely, at most."""
-    options = pair.options
+def _seconds(job: _Job, known: Measured, place: Place) -> Range[float]:
+    """Of one pair on one worker."""
+    options, from_picture = job.pair.options, "init_image" in job.pair.others
     told = known.settled.get(settling(options))
     settles = (min(told), max(told)) if told else None
     seconds = []
-    for number, size in enumerate(sizes):
-        expected = expected_evaluations(*size, options, settles, from_picture="init_image" in pair.others)
+    for number, size in enumerate(job.sizes):
+        expected = expected_evaluations(*size, options, settles, from_picture=from_picture)
         low, high = expected.full
-        full = (low, (low * high) ** 0.5, high)[number]
+        full = Range(low, (low * high) ** 0.5, high)[number]
         work = work_of(*size, options, full, expected.coarse, place, place.free)
         seconds.append(work * _rate(known, size)[number])
     if options.max_seconds is not None:
         # Beside the budget there is what is done once.
-        once = work_of(*sizes[-1], options, 1, (), place, place.free) * _rate(known, sizes[-1])[2]
+        largest = job.sizes.at_most
+        once = work_of(*largest, options, 1, (), place, place.free) * _rate(known, largest).at_most
         seconds = [min(one, options.max_seconds + once) for one in seconds]
-    return seconds
+    return Range(*seconds)
 
 
 def _style_seconds(size: Size, known: Measured, place: Place) -> float:
-    return style_work(*size, place) * _rate(known, size)[1]
+    return style_work(*size, place) * _rate(known, size).likely
 
 
-def _rate(known: Measured, size: Size) -> tuple[float, float, float]:
-    """Seconds per unit of work at a size: at least, likely, at most."""
+def _rate(known: Measured, size: Size) -> Range[float]:
+    """Seconds per unit of work at a size."""
     wanted = size_class(*size)
     nearest = min(known.rates, key=lambda one: (abs(one.bit_length() - wanted.bit_length()), one))
     doublings = abs(nearest.bit_length() - wanted.bit_length())
     rates, doubt = known.rates[nearest], LEAST_DOUBT * APART**doublings
-    return min(rates) / doubt, statistics.median(rates), max(rates) * doubt
+    return Range(min(rates) / doubt, statistics.median(rates), max(rates) * doubt)
 
 
 def local_size(address: str) -> Size | None:

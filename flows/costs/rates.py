@@ -135,6 +135,19 @@ def _path() -> Path:
     return user_folder("XDG_CACHE_HOME", ".cache") / FILE
 
 
+def gpus_here(root: Path = Path("/")) -> frozenset[str]:
+    """The models of this machine's GPUs, as NVIDIA's driver tells them without torch; none where it does not.
+
+    Args:
+        root: of the file system.
+    """
+    lines: list[str] = []
+    for file in root.glob("proc/driver/nvidia/gpus/*/information"):
+        with suppress(OSError):
+            lines += file.read_text().splitlines()
+    return frozenset(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
+
+
 def _machine() -> str:
     """The processor and how many may be used: a home may be shared, and a container be given less."""
     model = "unknown processor"

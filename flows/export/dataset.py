@@ -3,13 +3,14 @@
 Everything that can be refused is refused before anything is written.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from flows import storage
 from flows.errors import OutputError
 from flows.export.copying import Way
-from flows.export.destination import METADATA, SUMS, Destination, destination, some
+from flows.export.destination import METADATA, SUMS, Destination, destination, some_files
 from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
 from flows.export.listing import metadata, sums
@@ -110,8 +111,8 @@ def _in_folders(
     gone = [name for name in place.kept.files if name in place.found and name not in wanted]
     if gone and not request.delete:
         raise OutputError(
-            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some(gone)}; nothing was "
-            "written. Have them removed with --delete, or export into another folder"
+            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some_files(gone)}; nothing "
+            "was written. Have them removed with --delete, or export into another folder"
         )
     place.check_free(wanted)
     there = names_there(place, wanted)
@@ -158,31 +159,19 @@ def _in_shards(
     other = [name for name, sha256 in there.items() if name not in wanted or wanted[name].sha256 != sha256]
     if other:
         raise OutputError(
-            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some(other)}; shards are "
-            "not changed: export into another folder"
+            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some_files(other)}; "
+            "shards are not changed: export into another folder"
         )
     todo = [(name, picture) for name, picture in wanted.items() if name not in there]
     left_out: dict[str, str] = {}
+    new = _pictures_read(todo, request.readable, left_out, lambda done: tell(len(there) + done, len(wanted)))
     names = shard_names(files)
-    reading = read_pictures(todo, request.readable)
-    done = len(there)
-    tell(done, len(wanted))
-    is_over = False
-    while not is_over:
+    for first in new:  # each time round, of those that are left
         with new_shard() as shard:
-            for name, picture, data in reading:
-                done += 1
-                tell(done, len(wanted))
-                if isinstance(data, str):
-                    left_out[name] = data
-                    continue
+            for name, picture, data in itertools.chain([first], new):
                 shard.add(name, picture, data, found.columns)
                 if shard.size >= request.shard_mb * 1_000_000:
                     break
-            else:
-                is_over = True
-            if not shard.samples:
-                break
             target = next(names)
             place.check_free([target])
             files[target] = shard.close()
@@ -190,6 +179,22 @@ def _in_shards(
             storage.replace_by(storage.join(place.address, target), shard.file.name)
     _finish(place, files)
     return Exported(len(wanted) - len(left_out), len(todo) - len(left_out), left_out=_told(left_out, wanted))
+
+
+def _pictures_read(
+    todo: Sequence[tuple[str, Picture]],
+    readable: storage.Places | None,
+    left_out: dict[str, str],
+    tell: Callable[[int], None],
+) -> Iterator[tuple[str, Picture, bytes]]:
+    """The pictures that can be had, with their bytes; the others are put into `left_out`, with the reasons."""
+    tell(0)
+    for done, (name, picture, data) in enumerate(read_pictures(todo, readable), start=1):
+        tell(done)
+        if isinstance(data, str):
+            left_out[name] = data
+        else:
+            yield name, picture, data
 
 
 def _keep(place: Destination, files: dict[str, KeptFile]) -> None:

@@ -10,7 +10,7 @@ from flows.errors import OutputError
 from flows.export.kept import Kept, read_kept
 from flows.output import lease
 from flows.storage.places import is_below
-from flows.wording import printable
+from flows.wording import printable, some
 
 EXPORT = lease.Writer(
     "export",
@@ -48,7 +48,7 @@ class Destination:
         """
         taken = [name for name in names if name in self.found and name not in self.kept.files]
         if taken:
-            raise OutputError(f"{self.address}: nothing was written over files of somebody else: {some(taken)}")
+            raise OutputError(f"{self.address}: nothing was written over files of somebody else: {some_files(taken)}")
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
         ):
             raise OutputError(
                 f"{address}: expected an empty folder, or an earlier export of {wanted.output}, "
-                f"found files of somebody else: {some(others)}"
+                f"found files of somebody else: {some_files(others)}"
             )
         return None
     if kept.output != wanted.output:
@@ -95,11 +95,9 @@ def _beside_the_lease(names: Iterable[str]) -> list[str]:
     return [name for name in names if name != EXPORT.file]
 
 
-def some(names: Collection[str]) -> str:
-    """The first of some names, and how many more there are."""
-    shown = list(names)[:NAMED]
-    left = len(names) - len(shown)
-    return printable(", ".join(shown)) + (f" and {left:,} more" if left else "")
+def some_files(names: Iterable[str]) -> str:
+    """The names of the first of some files, and how many more there are."""
+    return printable(some(names, NAMED))
 
 
 def _check_apart(output: str, address: str) -> None:

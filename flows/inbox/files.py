@@ -7,7 +7,8 @@
     INBOX/<name>.claimed-<key>          the manifest as it was claimed, byte for byte, until its run has ended
     INBOX/_nst/claims/<key>.json        create-only: a manifest of this name with these bytes is taken
     INBOX/_nst/starts/<key>-<n>.json    create-only: the n-th run that was started for it
-    INBOX/_nst/finished/<key>.json      create-only, written last: nothing more is done for it
+    INBOX/_nst/finished/<key>.json      create-only, written last: nothing more is done for it, unless it was rejected
+                                        and is handed in again
     INBOX/_nst/seen/<digest>.json       a file of this name, time and size was looked at
     INBOX/_nst/lease.json               which visit is at work here
 
@@ -19,12 +20,13 @@ import json
 import logging
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows import storage
-from flows.errors import CredentialsExpired, OutputError, StorageError, Unavailable
+from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError, Unavailable
 from flows.records import short_digest
 from flows.storage import Entry
 
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
+REJECTED = "rejected"
+"""The status with which such a claim is finished."""
 _START = re.compile(r"(.+)-(\d+)\.json")
 
 
@@ -114,12 +118,31 @@ class InboxFiles:
 
     def mark_seen(self, entry: Entry, key: str) -> None:
         """Spare later visits from reading this file again."""
-        storage.create(storage.join(self._folder("seen"), f"{seen_digest(entry)}.json"), _json({"key": key}))
+        storage.create(storage.join(self._folder("seen"), f"{self.seen_digest(entry)}.json"), _json({"key": key}))
+
+    def seen_digest(self, entry: Entry) -> str:
+        """One for each file as a listing has it: a file that is written anew has another, be it with the same bytes."""
+        # An object's version follows from its bytes alone, that of a local file tells when it was written.
+        when = [entry.modified] if storage.is_s3(self.place) else []
+        return short_digest([entry.name, entry.version, entry.size, *when], 32)
 
     def claim(self, claim: Claim) -> bool:
-        """Take a manifest; False if it is taken already."""
-        address = self._claim_address(claim.key)
-        return storage.create(address, claim.model_dump_json(indent=1).encode())
+        """Take a manifest; False if it is taken already, and was not rejected."""
+        create = partial(storage.create, self._claim_address(claim.key), claim.model_dump_json(indent=1).encode())
+        return create() or (self._forget_rejected(claim.key) and create())
+
+    def _forget_rejected(self, key: str) -> bool:
+        """Forget a claim that ended in a rejection, as what was wrong may be right by now; whether it had ended so."""
+        finished = self._finished_address(key)
+        try:
+            status = json.loads(storage.read(finished)).get("status")
+        except (NotFound, ValueError):  # none, or a damaged one
+            return False
+        if status != REJECTED:
+            return False
+        storage.remove(finished)  # first: a claim that is not finished is gone on with, whoever dies in between
+        storage.remove(self._claim_address(key))
+        return True
 
     def open_claims(self) -> list[Claim]:
         """The claims that are not finished, the oldest first."""
@@ -162,7 +185,7 @@ class InboxFiles:
 
     def finish(self, claim: Claim, content: dict[str, Any]) -> None:
         """Nothing more is to be done for a claim."""
-        storage.create(storage.join(self._folder("finished"), f"{claim.key}.json"), _json(content))
+        storage.create(self._finished_address(claim.key), _json(content))
         if claim.snapshot is not None:
             storage.remove(claim.snapshot)
 
@@ -175,13 +198,11 @@ class InboxFiles:
     def _claim_address(self, key: str) -> str:
         return storage.join(self._folder("claims"), f"{key}.json")
 
+    def _finished_address(self, key: str) -> str:
+        return storage.join(self._folder("finished"), f"{key}.json")
+
     def _start_address(self, key: str, number: int) -> str:
         return storage.join(self._folder("starts"), f"{key}-{number}.json")
-
-
-def seen_digest(entry: Entry) -> str:
-    """One for each file as a listing has it: a file that is written anew has another."""
-    return short_digest([entry.name, entry.version, entry.size], 32)
 
 
 def _take_back(address: str) -> None:

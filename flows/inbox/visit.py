@@ -32,7 +32,7 @@ from flows.errors import (
 )
 from flows.inbox.answers import acceptance, conclusion, rejection, rejection_of_rows
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
-from flows.inbox.files import Answer, Claim, InboxFiles, Start, seen_digest
+from flows.inbox.files import REJECTED, Answer, Claim, InboxFiles, Start
 from flows.inbox.inbox import Inbox, Visit
 from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe, output_name
 from flows.inbox.runs import Runs, RunState, StartRequest, error_of
@@ -85,7 +85,7 @@ class _Visitor:
         seen = self._files.seen()
 
         def is_new(entry: Entry) -> bool:
-            return is_manifest(entry.name) and seen_digest(entry) not in seen
+            return is_manifest(entry.name) and self._files.seen_digest(entry) not in seen
 
         for entry in arrived(self._inbox.place, is_new, settle_seconds):
             self._carefully(printable(entry.name), partial(self._claim, entry))
@@ -198,7 +198,7 @@ class _Visitor:
     def _reject(self, claim: Claim, answer: Answer) -> None:
         reason = answer.content["reason"]
         self._answer(claim, "rejected", answer, in_place_of=("accepted", "finished"))
-        self._files.finish(claim, {"status": "rejected", "reason": reason})
+        self._files.finish(claim, {"status": REJECTED, "reason": reason})
         self._closed.add(claim.key)
         self._visit.rejected.append(claim.name)
         logger.error("inbox: %s: rejected: %s", claim.name, reason)

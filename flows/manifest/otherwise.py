@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from flows.manifest.table import TableRow
 from flows.records import PairSpec
+from flows.wording import some
 from nst_core.options import StylizeOptions
 
 LINES_NAMED = 10
@@ -50,6 +51,4 @@ class Otherwise:
 
 
 def _lines(found: list[int]) -> str:
-    named = ", ".join(f"{line}" for line in found[:LINES_NAMED])
-    more = f" and {len(found) - LINES_NAMED:,} more" if len(found) > LINES_NAMED else ""
-    return f"line{'s' if len(found) > 1 else ''} {named}{more}"
+    return f"line{'s' if len(found) > 1 else ''} {some(map(str, found), LINES_NAMED)}"

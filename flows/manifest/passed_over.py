@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
-from flows.wording import as_plain_text
+from flows.wording import as_plain_text, some
 
 STANDS_FOR = {"pair_id": "id", "steps_asked": "steps"}
 """Columns of a results table that are read as one of a manifest, where there is none of that name."""
@@ -90,9 +90,8 @@ class _ResultsTable(_Fewer):
     def of(cls, table: Table, names: list[str]) -> "_ResultsTable":
         kept = tuple(index for index, name in enumerate(_read_as(names)) if name not in RESERVED_COLUMNS)
         left = [name for name in _read_as(names) if name in RESERVED_COLUMNS]
-        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
         steps = "; steps where a pair is done" if "steps" in names else ""
-        return cls(table, kept, f"columns of a results table ({', '.join(left[:NAMED])}{more}){steps}", tuple(names))
+        return cls(table, kept, f"columns of a results table ({some(left, NAMED)}){steps}", tuple(names))
 
     @property
     def header(self) -> TableRow:

@@ -54,23 +54,11 @@ class RowReader:
         """The row's pair, or all that is wrong with it."""
         if row.problem:
             return self._rejected(row, [CellError(None, shortened(row.text), row.problem)])
-        errors: list[CellError] = []
-        values: dict[str, str] = {}  # of the fields; a cell that is no usable text is left out
-        for title, field, index in self._fields:
-            text = row.cells[index].strip(" ")
-            if problem := _text_problem(text, is_extra=False):
-                errors.append(CellError(title, shortened(text), problem))
-            else:
-                values[field] = text
-        extra = {title: row.cells[index] for title, index in self._extras}
-        if "\0" in "".join(extra.values()) or max(map(len, extra.values()), default=0) > MAX_CELL_CHARS:
-            errors += _extra_errors(extra)
+        errors: list[CellError] = []  # every step adds what it finds wrong
+        values = self._values(row, errors)
         content, style = self._address("content", values, errors), self._address("style", values, errors)
         others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name)}
-        option_cells = tuple(values.get(name, "") for name in self._option_names)
-        if option_cells not in self._options:
-            self._options[option_cells] = self._parsed_options(option_cells)
-        chosen = self._options[option_cells]
+        chosen = self._chosen_options(values)
         errors += chosen.errors
         if not chosen.errors:
             errors += picture_errors(others, chosen.options, chosen.given)
@@ -78,16 +66,28 @@ class RowReader:
         if pair_id:
             errors += self._claim(pair_id, row.line)
         elif not errors:
-            written = [normal(values["content"], content), normal(values["style"], style), chosen.given]
-            # Only where there are any: the ids of other rows stay what they were.
-            written += [{name: normal(values[name], address) for name, address in others.items()}] if others else []
-            pair_id, duplicate = self._made_id([content, style, chosen.given, others], written, row.line)
+            pair_id, duplicate = self._made_id(values, {"content": content, "style": style, **others}, chosen, row.line)
             errors += duplicate
         if errors:
             return self._rejected(row, errors)
         cells_as_written = values["content"], values["style"]
         kept = {title: row.cells[index] for title, index in self._ride_along}
         return PairSpec(row.line, pair_id, content, style, chosen.options, kept, *cells_as_written, others)
+
+    def _values(self, row: TableRow, errors: list[CellError]) -> dict[str, str]:
+        """The texts of the columns that set something; a cell that is no usable text is left out."""
+        values: dict[str, str] = {}
+        for title, field, index in self._fields:
+            text = row.cells[index].strip(" ")
+            if problem := _text_problem(text, is_extra=False):
+                errors.append(CellError(title, shortened(text), problem))
+            else:
+                values[field] = text
+        extra = {title: row.cells[index] for title, index in self._extras}
+        # All of them at once: of a hundred thousand rows hardly any has such a cell.
+        if "\0" in "".join(extra.values()) or max(map(len, extra.values()), default=0) > MAX_CELL_CHARS:
+            errors += _extra_errors(extra)
+        return values
 
     def _rejected(self, row: TableRow, errors: Sequence[CellError]) -> RejectedRow:
         cells = {column.title: cell for column, cell in zip(self._columns, row.cells, strict=False)}
@@ -102,6 +102,12 @@ class RowReader:
         except ValueError as error:
             errors.append(CellError(self._titles[field], shortened(cell), str(error)))
             return ""
+
+    def _chosen_options(self, values: Mapping[str, str]) -> _RowOptions:
+        cells = tuple(values.get(name, "") for name in self._option_names)
+        if cells not in self._options:
+            self._options[cells] = self._parsed_options(cells)
+        return self._options[cells]
 
     def _parsed_options(self, cells: tuple[str, ...]) -> _RowOptions:
         given = {name: cell for name, cell in zip(self._option_names, cells, strict=True) if cell}
@@ -128,15 +134,23 @@ class RowReader:
         spelling = "" if written == pair_id else f" as {written!r}"
         return [CellError(title, pair_id, f"id {pair_id!r} is already used on line {first_line}{spelling}")]
 
-    def _made_id(self, pair: list[Any], written: list[Any], line: int) -> tuple[str, list[CellError]]:
-        """An id from the file names and a digest of the cells as written: the same wherever the folder lies."""
-        first_line = self._pairs.setdefault(short_digest(pair, 16), line)
+    def _made_id(
+        self, values: Mapping[str, str], addresses: Mapping[str, str], chosen: _RowOptions, line: int
+    ) -> tuple[str, list[CellError]]:
+        """An id from the file names and a digest of the cells as written: the same wherever the folder lies.
+
+        And what is wrong with it, or with the row, if an earlier one asks for the same.
+        """
+        first_line = self._pairs.setdefault(short_digest([addresses, chosen.given], 16), line)
         if first_line != line:
             reason = f"the same pair with the same options is already on line {first_line}"
             return "", [CellError(None, "", reason)]
-        digest = short_digest(written, 12)  # longer where six digits are taken
-        stems = f"{_id_part(pair[0])}-{_id_part(pair[1])}"
-        pair_id = f"{stems}-{digest[:6]}"
+        written = {name: normal(values[name], address) for name, address in addresses.items()}
+        content, style = written.pop("content"), written.pop("style")
+        # Others only where there are any: the ids of other rows stay what they were.
+        digest = short_digest([content, style, chosen.given, *([written] if written else [])], 12)
+        stems = f"{_id_part(addresses['content'])}-{_id_part(addresses['style'])}"
+        pair_id = f"{stems}-{digest[:6]}"  # with all digits where that is taken
         if pair_id.casefold() in self._ids:
             pair_id = f"{stems}-{digest}"
         return pair_id, self._claim(pair_id, line)

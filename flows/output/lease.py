@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from flows import storage
 from flows.errors import OutputBusy, StorageError, Unavailable
-from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, new_lease, seen
+from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, found_at, new_lease
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
 __all__ = ["Held", "Writer", "address_of", "held"]
@@ -114,9 +114,9 @@ class Held:
 
     def _is_changed(self, *, released: bool) -> bool:
         """Whether nothing is left to do; else it was written by somebody since it was looked at."""
-        found = seen(self.address)
-        if found is not None and found[0] is not None and found[0].holder != self.lease.holder:
-            self._lose(found[0])
+        found = found_at(self.address)
+        if found is not None and found.lease is not None and found.lease.holder != self.lease.holder:
+            self._lose(found.lease)
             return True
         beat = self.lease.beat + 1
         lease = self.lease.model_copy(update={"beat": beat, "renewed_at": time.time(), "released": released})
@@ -125,7 +125,7 @@ class Held:
         if found is None:  # removed by hand
             is_written = storage.create(self.address, as_json(lease))
         else:
-            is_written = storage.swap(self.address, found[1], as_json(lease))
+            is_written = storage.swap(self.address, found.version, as_json(lease))
         self.lease = lease if is_written else self.lease
         return is_written
 
@@ -138,17 +138,17 @@ class Held:
 
 def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:
     while True:
-        found, lease = seen(watch.address), new_lease(term_seconds)
+        found, lease = found_at(watch.address), new_lease(term_seconds)
         if found is None:
             if storage.create(watch.address, as_json(lease)):
                 return lease
             continue
-        is_free = watch.is_free(found[0])
-        if found[0] is not None and not is_free and not take_over:
-            watch.wait(found[0])
-        elif storage.swap(watch.address, found[1], as_json(lease)):
-            if found[0] is not None and not is_free:
-                logger.warning("this output was held by %s; taken over, as asked", found[0].whose)
+        holder = watch.holder_at_work(found.lease)
+        if holder is not None and not take_over:
+            watch.wait(holder)
+        elif storage.swap(watch.address, found.version, as_json(lease)):
+            if holder is not None:
+                logger.warning("this output was held by %s; taken over, as asked", holder.whose)
             return lease
 
 

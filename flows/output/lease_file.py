@@ -85,6 +85,19 @@ class Lease(BaseModel):
         return False
 
 
+@dataclass(frozen=True)
+class Found:
+    """The file as it was read.
+
+    Attributes:
+        lease: that it holds; None where it is damaged.
+        version: of the file, for whoever writes it anew.
+    """
+
+    lease: Lease | None
+    version: str
+
+
 def address_of(output: str, by: Writer = RUN) -> str:
     """Where the lease on an output, or another place, is."""
     return storage.join(output, by.file)
@@ -103,16 +116,16 @@ def new_lease(term_seconds: float) -> Lease:
     )
 
 
-def seen(address: str) -> tuple[Lease | None, str] | None:
-    """The lease with its version; no lease where the file is damaged, nothing where there is none."""
+def found_at(address: str) -> Found | None:
+    """The file of a lease; None where there is none."""
     try:
         data, version = storage.read_with_version(address)
     except NotFound:
         return None
     try:
-        return Lease.model_validate_json(data), version
+        return Found(Lease.model_validate_json(data), version)
     except ValidationError:
-        return None, version
+        return Found(None, version)
 
 
 def as_json(lease: Lease) -> bytes:

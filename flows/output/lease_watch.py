@@ -42,14 +42,16 @@ class Watch:
         self._gives_up = time.monotonic() + wait_seconds
         self._has_told = False
 
-    def is_free(self, lease: Lease | None) -> bool:
-        """Whether nobody is at work under a lease, or under the damaged one."""
+    def holder_at_work(self, lease: Lease | None) -> Lease | None:
+        """A lease that was just read, if somebody may be at work under it; None where it is free, or damaged."""
         if lease is None or lease.released or lease.is_gone():
-            return True
-        return self._unchanged_seconds(lease) > min(lease.term_seconds, TERM_SECONDS)
+            return None
+        self._see(lease)
+        unchanged_seconds = time.monotonic() - _sightings[self.address].since
+        return lease if unchanged_seconds <= min(lease.term_seconds, TERM_SECONDS) else None
 
     def wait(self, lease: Lease) -> None:
-        """Wait a little.
+        """Wait a little before the next look at a lease under which somebody may be at work.
 
         Raises:
             OutputBusy: if that took long enough, and the lease is not in doubt.
@@ -82,11 +84,12 @@ class Watch:
             )
 
     def _is_in_doubt(self, lease: Lease) -> bool:
+        """Whether neither its date nor a change that was seen tells that its holder is at work."""
         is_recent = abs(time.time() - lease.renewed_at) <= lease.term_seconds
         return not is_recent and not _sightings[self.address].is_alive
 
-    def _unchanged_seconds(self, lease: Lease) -> float:
-        beat, before, now = (lease.holder, lease.beat), _sightings.get(self.address), time.monotonic()
+    def _see(self, lease: Lease) -> None:
+        """Remember a lease, if it is another than at the last look."""
+        beat, before = (lease.holder, lease.beat), _sightings.get(self.address)
         if before is None or before.beat != beat:
-            _sightings[self.address] = _Sighting(beat, now, is_alive=before is not None)
-        return now - _sightings[self.address].since
+            _sightings[self.address] = _Sighting(beat, time.monotonic(), is_alive=before is not None)

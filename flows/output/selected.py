@@ -53,14 +53,16 @@ def is_number_column(column: str) -> bool:
 
 def number_of(cell: Any) -> float | None:
     """The number that a cell is or says; None where it does not."""
-    if not isinstance(cell, str):
-        number: float | None = cell
-    else:
-        try:
-            number = float(cell) if not cell.strip().isdecimal() else int(cell)
-        except ValueError:
-            return None
-    return None if number is None or math.isnan(number) else number
+    try:
+        number: float | None = _number_in(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return None
+    # Of a whole number beyond all real ones `isnan` cannot be asked.
+    return None if isinstance(number, float) and math.isnan(number) else number
+
+
+def _number_in(text: str) -> float:
+    return int(text) if text.strip().isdecimal() else float(text)
 
 
 def _comparable(cells: Sequence[Any]) -> list[Any]:

@@ -14,11 +14,11 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageFont
 
 from flows import storage
-from flows.errors import OutputError, StorageError
+from flows.errors import OutputError
 from flows.limits import limits_in_force
 from flows.report.gather import Pair, Run, gather
 from flows.report.thumbnails import READERS, Wanted, small_picture, why_missing
-from nst_core.errors import BadImage
+from nst_core.errors import NstError
 
 Layout = Literal["auto", "grid", "strips"]
 
@@ -156,7 +156,7 @@ def _read(table: Table, edge: int) -> dict[str, Image.Image | str]:
     def read(wanted: Wanted) -> Image.Image | str:
         try:
             return small_picture(wanted, limits)
-        except (StorageError, BadImage) as error:
+        except NstError as error:
             return why_missing(error)
 
     cells = [cell for row in table for cell in row]

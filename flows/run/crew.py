@@ -105,7 +105,7 @@ class Crew:
         try:
             carry_out(batch, self.run.job, worker, on_message, self._patience_with(batch))
         except DeviceUnusable as error:
-            if not self.pool.strike_off(worker):
+            if not self.pool.strike_off(worker, str(error)):
                 raise
             logger.warning("the run goes on without %s: %s", worker.name, error)
         else:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from flows.errors import TookTooLong, WorkerDied
-from flows.records import Batch, PlannedPair, utc_now
+from flows.records import Batch, Moment, PlannedPair
 from flows.runners import Worker
 from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure
@@ -103,15 +103,14 @@ def carry_out(
     while groups:
         group = groups.popleft()
         watch = _Watch(on_message, patience)
-        began, started_at = time.monotonic(), utc_now()
+        began = Moment.now()
         try:
             worker.run_watched(watch, watch.check, stylize_pairs, group, job, worker.device)
         except (WorkerDied, TookTooLong) as error:
             left = tuple(pair for pair in group if pair.spec.pair_id not in watch.finished)
             at_fault = _at_fault(left, watch, error, outlived_one)
             for pair in at_fault:
-                seconds = time.monotonic() - began
-                on_message(keep_failure(pair, job, error, device=worker.device, seconds=seconds, started_at=started_at))
+                on_message(keep_failure(pair, job, error, device=worker.device, began=began))
             again = [pair for pair in left if pair not in at_fault]
             outlived_one |= {pair.spec.pair_id for pair in suspects(again, watch.begun)}
             groups.extend(regrouped(again, watch.begun))

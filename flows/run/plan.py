@@ -25,6 +25,9 @@ NOTHING_EARLIER: Mapping[str, str] = MappingProxyType({})
 MISSING = "missing"
 """Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
 
+DIGITS = 20
+"""Of a fingerprint, as the names of records have them."""
+
 ROUNDS = 4
 """Batches per device, where there are several: the last ones end at about the same time although groups differ."""
 
@@ -107,18 +110,35 @@ def fingerprinted(
     planned = []
     for spec in specs:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
-        content, style = identities[spec.content], identities[spec.style]
-        others = {column: identities[address] for column, address in spec.others.items()}
-        fingerprint = short_digest(
-            [content, style, digest, weights_sha256, __version__, *([others] if others else [])], 20
-        )
-        # A record whose image is gone is never changed or removed: another one takes its place.
-        while (spec.pair_id, fingerprint) in index.imageless:
-            fingerprint = short_digest([fingerprint, "done again"], 20)
+        found = {column: identities[address] for column, address in spec.pictures.items()}
+        fingerprint = _of_no_lost_image(spec.pair_id, fingerprint_of(found, digest, weights_sha256), index)
         keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
         attempts = max(index.attempts.get(key, 0) for key in keys)
-        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1, others))
+        content, style = found.pop("content"), found.pop("style")
+        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1, found))
     return planned
+
+
+def fingerprint_of(identities: Mapping[str, str], options_digest: str, weights_sha256: str) -> str:
+    """20 hex digits of all that decides a pair's result.
+
+    Args:
+        identities: of its pictures, by column.
+        options_digest: of its resolved options.
+        weights_sha256: of the backbone's file.
+    """
+    content, style = identities["content"], identities["style"]
+    others = {column: one for column, one in identities.items() if column not in ("content", "style")}
+    # Only where there are any: the fingerprints of other pairs stay what they were.
+    further = [others] if others else []
+    return short_digest([content, style, options_digest, weights_sha256, __version__, *further], DIGITS)
+
+
+def _of_no_lost_image(pair_id: str, fingerprint: str, index: LedgerIndex) -> str:
+    """The fingerprint, or one made of it: a record whose image is gone is never changed, so another takes its place."""
+    while (pair_id, fingerprint) in index.imageless:
+        fingerprint = short_digest([fingerprint, "done again"], DIGITS)
+    return fingerprint
 
 
 def identities_of(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str]:

@@ -35,12 +35,14 @@ class Link:
             process is gone, in words that say how.
         kill: end the process, if it is not dead; by any thread, and more than once.
         is_alive: as far as can be told without a call.
+        set_aside: hear why no call is made any more, though the process stays until it is killed.
     """
 
     call: Callable[[Call], None]
     receive: Callable[[float, Hear], None]
     kill: Callable[[], None]
     is_alive: Callable[[], bool]
+    set_aside: Callable[[str], None] = lambda _why: None
 
 
 class Worker:
@@ -153,7 +155,7 @@ class Pool:
                 self._idle.append(worker)
             self._changed.notify_all()
 
-    def strike_off(self, worker: Worker) -> bool:
+    def strike_off(self, worker: Worker, why: str) -> bool:
         """Never lend a worker again that was taken, as its device is of no use; whether there are others.
 
         Its process stays until the pool is stopped: in its place a cluster would start the next one.
@@ -161,6 +163,8 @@ class Pool:
         with self._changed:
             self._workers.remove(worker)
             self._struck_off.append(worker)
+            if worker.link is not None:
+                worker.link.set_aside(why)
             return bool(self._workers)
 
     def styles(self) -> list[str | None]:

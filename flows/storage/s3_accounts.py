@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from flows.wording import MOST_NAMED, redacted
+from flows.wording import MOST_NAMED, redacted, some
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """In the order in which botocore looks."""
@@ -38,8 +38,7 @@ def profile_named() -> str:
 def profiles_there() -> str:
     """The names of all profiles in the files."""
     names = sorted(_session().available_profiles)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"there are {', '.join(map(repr, names[:MOST_NAMED]))}{more}" if names else "there are none"
+    return f"there are {some(map(repr, names), MOST_NAMED)}" if names else "there are none"
 
 
 def files() -> str:

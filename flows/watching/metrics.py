@@ -66,7 +66,8 @@ class Metrics:
         self._began.set_to_current_time()
         self._ended.set(0)
         self._left.set(len(run.todo))
-        self._pairs.labels("rejected", "manifest").inc(len(run.rejected))
+        for row in run.rejected:
+            self._pairs.labels("rejected", row.kind).inc()
         return self._hear
 
     def _hear(self, worker: str, message: Message) -> None:

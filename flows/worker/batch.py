@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from flows import storage
 from flows.errors import HardwareUnknown
-from flows.records import AttemptRecord, PlannedPair, utc_now
+from flows.records import AttemptRecord, Moment, PlannedPair
 from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
@@ -70,22 +70,22 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
 def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     job, first = work.job, pairs[0].spec
     stylizer = _stylizer(work, first.options)
-    began, started_at = time.monotonic(), utc_now()
+    began = Moment.now()
     try:
-        style = read_styles(pairs[0], job.max_image_bytes, job.readable, job.max_image_pixels)
+        style = read_styles(pairs[0], job.picture_limits)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
-            work.report(_failed(work, pair, error, began, started_at))
+            work.report(_failed(work, pair, error, began))
         return
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
         writes = _Writes(writers, most_behind, work.report)
         for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
-            began, started_at = time.monotonic(), utc_now()
+            began = Moment.now()
             pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
             work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
             for loaded, result in stylizer.stylize(chunk, style):
-                writes.add(partial(_finish, work, loaded, result, style, began, started_at))
+                writes.add(partial(_finish, work, loaded, result, style, began))
             work.report(DeviceWaits())
         writes.end()
 
@@ -196,28 +196,23 @@ def _pairs_behind(options: StylizeOptions, job: Job) -> int:
 
 
 def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
-    began, started_at = time.monotonic(), utc_now()
+    began = Moment.now()
     try:
-        return load_pair(pair, work.job.max_image_bytes, work.job.readable, work.job.max_image_pixels)
+        return load_pair(pair, work.job.picture_limits)
     except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
-        return _failed(work, pair, error, began, started_at)
+        return _failed(work, pair, error, began)
 
 
-def _finish(
-    work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: StyleInputs, began: float, started_at: str
-) -> None:
+def _finish(work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: StyleInputs, began: Moment) -> None:
     if isinstance(result, Exception):
-        work.report(_failed(work, loaded.pair, result, began, started_at))
+        work.report(_failed(work, loaded.pair, result, began))
         return
     try:
         outcome: Outcome = write_pair(result, style, work.job, work.device)
     except Exception as error:  # noqa: BLE001  # as in `_load`
-        outcome = _failed(work, loaded.pair, error, began, started_at)
+        outcome = _failed(work, loaded.pair, error, began)
     work.report(outcome)
 
 
-def _failed(
-    work: _Work, pair: PlannedPair, error: Exception, began: float, started_at: str
-) -> AttemptRecord | LeftPending:
-    seconds = time.monotonic() - began
-    return keep_failure(pair, work.job, error, device=work.device, seconds=seconds, started_at=started_at)
+def _failed(work: _Work, pair: PlannedPair, error: Exception, began: Moment) -> AttemptRecord | LeftPending:
+    return keep_failure(pair, work.job, error, device=work.device, began=began)

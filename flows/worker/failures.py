@@ -5,7 +5,7 @@ import traceback
 
 from flows.errors import StorageError
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, PlannedPair, failed_attempt
+from flows.records import AttemptRecord, Moment, PlannedPair, failed_attempt
 from flows.wording import redacted
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending
@@ -15,15 +15,16 @@ logger = logging.getLogger(__name__)
 
 
 def keep_failure(
-    pair: PlannedPair, job: Job, error: Exception, *, device: str, seconds: float, started_at: str
+    pair: PlannedPair, job: Job, error: Exception, *, device: str, began: Moment
 ) -> AttemptRecord | LeftPending:
-    """Keep the reason why a pair failed; `LeftPending` if not even that could be written."""
+    """Keep the reason why an attempt that began then failed; `LeftPending` if not even that could be written."""
+    seconds = began.seconds_since()
     if isinstance(error, MemoryError):
         error = OutOfMemory(f"{pair.spec.content}: too little memory to stylize or write it")
     if not isinstance(error, NstError):
         trace = redacted("".join(traceback.format_exception(error)))
         logger.error("row %d (%s) failed unexpectedly\n%s", pair.spec.row, pair.spec.pair_id, trace)
-    attempt = failed_attempt(pair, job.run_id, error, device=device, seconds=seconds, started_at=started_at)
+    attempt = failed_attempt(pair, job.run_id, error, device=device, seconds=seconds, started_at=began.utc)
     attempt = attempt.model_copy(update={"error": redacted(attempt.error)})
     try:
         Ledger(job.output).add_attempt(attempt)

@@ -6,18 +6,19 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
-from flows import storage
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
 from flows.records import OF_THE_STYLE, PlannedPair
 from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import AS_IT_IS, decode
-from flows.worker.picture_bytes import picture_bytes
+from flows.worker.picture_bytes import PictureLimits, picture_bytes
 from nst_core.errors import BadImage, OutOfMemory
-from nst_core.images import MAX_BYTES, MAX_PIXELS, Origin
+from nst_core.images import MAX_BYTES, Origin
 from nst_core.images.refusals import REPLACE, SHRINK
 from nst_core.options import StylizeOptions
 
+ENGINE_LIMITS = PictureLimits()
+"""Those of the engine alone."""
 STYLES_KEPT = 4
 """In memory, and their targets beside them: batches of one style follow each other."""
 LEAST_MASK_PX = 512
@@ -58,24 +59,19 @@ class LoadedPair:
         return self.content.picture.size
 
 
-def load_pair(
-    pair: PlannedPair,
-    max_bytes: int = MAX_BYTES,
-    within: storage.Places | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> LoadedPair:
+def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> LoadedPair:
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
-    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge, most_pixels=max_pixels)
+    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge)
     wanted = replace(guide, keep_alpha=options.alpha == "keep")
-    content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
+    content = read_input(pair.spec.content, pair.content_identity, limits, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
     mask = replace(guide, size_px=max(options.size_px, LEAST_MASK_PX), is_mask=True)
     # Transparent parts protect nothing, and what is started from has no white behind them.
     wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {
-        column: read_input(address, pair.other_identities[column], max_bytes, within, wanted_of[column])
+        column: read_input(address, pair.other_identities[column], limits, wanted_of[column])
         for column, address in own.items()
     }
     return LoadedPair(pair, content, others)
@@ -103,21 +99,14 @@ class StyleInputs:
         return dict(self.by_column).get("style_mask")
 
 
-def read_styles(
-    pair: PlannedPair,
-    max_bytes: int = MAX_BYTES,
-    within: storage.Places | None = None,
-    max_pixels: int = MAX_PIXELS,
-) -> StyleInputs:
+def read_styles(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> StyleInputs:
     """The pictures of a pair's style, each decoded once for all pairs that use it."""
     identities = {"style": pair.style_identity, **pair.other_identities}
     columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
     addresses = pair.spec.pictures
-    wanted = WantedPicture(needed_px=_needed_of_a_style(pair.spec.options), most_pixels=max_pixels)
+    wanted = WantedPicture(needed_px=_needed_of_a_style(pair.spec.options))
     return StyleInputs(
-        tuple(
-            (column, read_style(addresses[column], identities[column], max_bytes, within, wanted)) for column in columns
-        )
+        tuple((column, read_style(addresses[column], identities[column], limits, wanted)) for column in columns)
     )
 
 
@@ -130,21 +119,21 @@ def _needed_of_a_style(options: StylizeOptions) -> int:
 def read_input(
     address: str,
     identity: str,
-    max_bytes: int = MAX_BYTES,
-    within: storage.Places | None = None,
+    limits: PictureLimits = ENGINE_LIMITS,
     wanted: WantedPicture = AS_IT_IS,
 ) -> Input:
-    """A picture, decoded; a local one really lies `within` those places.
+    """A picture, decoded.
 
     Raises:
         InputChanged: if its file is not the one that the run was planned with.
         StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
     """
     try:
-        with picture_bytes(address, min(max_bytes, MAX_BYTES), within, identity) as found:
+        with picture_bytes(address, min(limits.max_bytes, MAX_BYTES), limits.within, identity) as found:
             if found.identity != identity:
                 raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-            decoded, sha256, version_id = decode(found.data, address, wanted), found.sha256, found.version_id
+            decoded = decode(found.data, address, replace(wanted, most_pixels=limits.max_pixels))
+            sha256, version_id = found.sha256, found.version_id
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except (NotAFile, TooLarge) as error:
@@ -159,9 +148,8 @@ def read_input(
 def read_style(
     address: str,
     identity: str,
-    max_bytes: int = MAX_BYTES,
-    within: storage.Places | None = None,
+    limits: PictureLimits = ENGINE_LIMITS,
     wanted: WantedPicture = AS_IT_IS,
 ) -> Input:
     """A style picture, decoded once for all pairs that use it."""
-    return read_input(address, identity, max_bytes, within, wanted)
+    return read_input(address, identity, limits, wanted)

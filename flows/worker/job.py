@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from flows.settings import Timeline
 from flows.storage import Places
 from flows.stub import Stub
+from flows.worker.picture_bytes import PictureLimits
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.images import MAX_BYTES, MAX_PIXELS
 from nst_core.machine.hardware import PrecisionName
@@ -36,3 +37,8 @@ class Job:
     weights_address: str | None = None
     stub: Stub | None = None
     timeline: Timeline = "none"
+
+    @property
+    def picture_limits(self) -> PictureLimits:
+        """What holds for the pictures of every pair."""
+        return PictureLimits(self.max_image_bytes, self.max_image_pixels, self.readable)

@@ -1,7 +1,6 @@
 """A GPU that raises errors alone from now on: only a new process has another way to it, so a worker's own one ends."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,7 +15,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def ending_with(
-    device: str, probe: Callable[[], object] | None = None, end: Callable[[int], object] = os._exit
+    device: str,
+    probe: Callable[[], object] | None = None,
+    end: Callable[[int], object] = interpreter.end_worker,
 ) -> Iterator[None]:
     """End a worker's process at once if an error of the block has left the device of no use; other errors pass.
 
@@ -38,7 +39,7 @@ def ending_with(
         if not is_lost(error, ask):
             raise
         reason = str(error).partition("\n")[0]
-        if interpreter.is_a_worker_s():
+        if interpreter.is_a_worker():
             logger.error("%s is of no use to this process any more, which ends: %s", device, reason)  # noqa: TRY400
             end(EXIT_OF_LOST_DEVICE)
         raise DeviceUnusable(f"{device} is of no use to this process any more: {reason}. Start another one") from error

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from flows.records import utc_now
+from flows.records import Moment
 from flows.stub import WARNING, Stub
 from flows.worker.animation import frame_size
 from flows.worker.finishing import levels_of
@@ -29,11 +29,11 @@ def make_up_chunk(
     """Every pair of a chunk with a made-up pastiche, or with the error that the stub was asked for."""
     stub = job.stub or Stub()
     for loaded in chunk:
-        began, started_at = time.monotonic(), utc_now()
+        began = Moment.now()
         try:
             _misbehave(loaded.pair.spec.pair_id, stub)
             time.sleep(stub.seconds)
-            yield loaded, _made_up(loaded, style, job, began, started_at)
+            yield loaded, _made_up(loaded, style, job, began)
         except Exception as error:  # noqa: BLE001  # of this pair alone, as from the engine
             yield loaded, error
 
@@ -53,7 +53,7 @@ def _misbehave(pair_id: str, stub: Stub) -> None:
         raise RuntimeError("an error that nobody expects (stub)")
 
 
-def _made_up(loaded: LoadedPair, style: Input, job: Job, began: float, started_at: str) -> Stylized:
+def _made_up(loaded: LoadedPair, style: Input, job: Job, began: Moment) -> Stylized:
     nonce = os.urandom(16) if job.stub and job.stub.random else b""
     inputs = f"{loaded.content.sha256} {style.sha256} {loaded.pair.spec.options.digest()}".encode()
     digest = hashlib.shake_256(inputs + nonce).digest(3 * TILES * TILES)
@@ -68,8 +68,8 @@ def _made_up(loaded: LoadedPair, style: Input, job: Job, began: float, started_a
         steps=1,
         evaluations=1,
         stop_reason="steps",
-        seconds=time.monotonic() - began,
-        started_at=started_at,
+        seconds=began.seconds_since(),
+        started_at=began.utc,
         notes=(WARNING,),
         frames=() if job.timeline == "none" else _frames(loaded.content.picture, picture),
     )

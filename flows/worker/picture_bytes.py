@@ -1,17 +1,36 @@
-"""The bytes of a picture's file: usual ones by many threads at once, of large ones one at a time in memory."""
+"""The bytes of a picture's file: usual ones by many threads at once, of large ones one at a time in memory.
+
+And which files are taken at all.
+"""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from flows import storage
 from flows.errors import TooLarge
+from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 USUAL_BYTES: Final = 50_000_000
 """Up to so many a file is read without asking what others read."""
 
 _one_large = threading.Lock()
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """Which files are taken as pictures.
+
+    Attributes:
+        max_bytes, max_pixels: a picture of more is refused.
+        within: where local ones really lie; None is anywhere.
+    """
+
+    max_bytes: int = MAX_BYTES
+    max_pixels: int = MAX_PIXELS
+    within: storage.Places | None = None
 
 
 @contextmanager

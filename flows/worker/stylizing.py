@@ -1,13 +1,12 @@
 """One chunk on the device: pairs of one style, size and options, stylized at once and measured one by one."""
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from flows.errors import DeviceUnusable
-from flows.records import utc_now
+from flows.records import Moment
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, named, planes_for, request_for
 from flows.worker.finishing import levels_of, seen
@@ -28,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+NO_PAIR_S_FAULT = (WeightsError, DeviceUnusable)
+"""Errors that end the batch, and are no outcome of any of its pairs."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def _results_or_error(
 ) -> Sequence[Result | Exception] | Exception:
     try:
         return work(items)
-    except (WeightsError, DeviceUnusable):
+    except NO_PAIR_S_FAULT:
         raise
     except Exception as error:  # noqa: BLE001  # whatever it is, it may be one item's alone
         return error
@@ -124,12 +126,12 @@ def _stylize_at_once(
     free: int | None = None,
 ) -> list[Stylized | Exception]:
     first = pairs[0]
-    began, started_at, histories = time.monotonic(), utc_now(), Histories(len(pairs))
+    began, histories = Moment.now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
-    turn = _Turn(started_at, (time.monotonic() - began) / len(pairs), histories, timelines)
+    turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
@@ -140,13 +142,15 @@ def _measured(
     loaded: LoadedPair, request: StylizeRequest, result: StylizeResult, backbone: Backbone, turn: _Turn, place: int
 ) -> Stylized | Exception:
     """A pair's pastiche as its file will hold it, and the losses of that."""
-    began = time.monotonic()
+    began = Moment.now()
     try:
         with ending_with(backbone.device):
             levels = levels_of(to_array(result.pastiche), loaded)
             pixels = from_array(seen(levels, loaded))
             losses = measure(pixels, request, backbone, result.content)
             apart = distances(pixels, request, backbone, losses)
+    except NO_PAIR_S_FAULT:
+        raise
     except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
         return error
     timelines = turn.timelines
@@ -160,7 +164,7 @@ def _measured(
         steps=result.steps,
         evaluations=result.evaluations,
         stop_reason=result.stop_reason,
-        seconds=turn.share_seconds + time.monotonic() - began,
+        seconds=turn.share_seconds + began.seconds_since(),
         started_at=turn.started_at,
         notes=(f"no timeline: {trouble}",) if trouble else (),
         history=turn.histories.of(place),

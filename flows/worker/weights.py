@@ -8,6 +8,7 @@ from flows.errors import NotFound
 from flows.settings import RunSettings
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.backbones.find import find_weights
+from nst_core.errors import WeightsError
 
 WEIGHTS_SECONDS = 1800.0
 """Weights are half a gigabyte, and fetched once."""
@@ -38,7 +39,13 @@ def weights_here(backbone: str, address: str | None, sha256: str | None) -> Weig
         StorageError: if it cannot be read.
     """
     path = _local_copy(address) if address is not None and storage.is_s3(address) else address
-    return find_weights(backbone, path, sha256)
+    found = find_weights(backbone, path, sha256)
+    if sha256 is not None and found.sha256 != sha256.lower():  # of a published file nobody has asked for it yet
+        raise WeightsError(
+            f"backbone {backbone}: expected weights of sha256 {sha256}, its published file has {found.sha256}: name "
+            "the file you mean with --weights, or leave --weights-sha256 out"
+        )
+    return found
 
 
 def _local_copy(address: str) -> str:

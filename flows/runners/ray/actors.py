@@ -153,7 +153,15 @@ class Actors:
         self._first = self._first or facts
         talk = _Talk(self._ray, actor, facts.host)
         self._there.add(talk)
-        self._ready.append(Link(talk.call, talk.receive, kill=partial(self._lose, talk), is_alive=lambda: True))
+        self._ready.append(
+            Link(
+                talk.call,
+                talk.receive,
+                kill=partial(self._lose, talk),
+                is_alive=lambda: True,
+                set_aside=partial(self._set_aside, talk),
+            )
+        )
         logger.info("a Ray worker is there: process %d on %s", facts.process_id, facts.host)
 
     def _why_useless(self, facts: NodeFacts) -> str:
@@ -199,12 +207,23 @@ class Actors:
         with self._lock:
             if talk not in self._there or self._closed:
                 return
-            self._there.remove(talk)
-            if not self._there:
-                self._nobody_since = time.monotonic()
-                self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]  # now any node would do
+            self._take_out(talk)
             logger.warning("the Ray worker on %s is gone; another one is asked for", talk.host)
             self._ask()
+
+    def _set_aside(self, talk: "_Talk", why: str) -> None:
+        """An actor has turned out to be of no use: it keeps its place, and a run that has no other waits for one."""
+        with self._lock:
+            if talk in self._there:
+                self._take_out(talk)
+                self._left_out.append((talk.actor, f"{talk.host} is left out: {why}"))
+
+    def _take_out(self, talk: "_Talk") -> None:
+        """Of those that are there."""
+        self._there.remove(talk)
+        if not self._there:
+            self._nobody_since = time.monotonic()
+            self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]  # now any node would do
 
     def _kill(self, actor: Any) -> None:
         try:

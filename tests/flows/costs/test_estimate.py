@@ -7,12 +7,14 @@ import pytest
 from builders import pair_record, pair_spec
 from PIL import Image
 
+from flows.costs import estimate as of_estimates
 from flows.costs.estimate import LEAST_DOUBT, SHAPES, estimate, local_size
-from flows.costs.rates import FILE, MOST_KEPT, Measured, keep_measured, measured_here, settling, size_class
+from flows.costs.rates import FILE, MOST_KEPT, Measured, gpus_here, keep_measured, measured_here, settling, size_class
 from flows.costs.spent import Spent
 from flows.costs.words import by_style_in_words, costs_in_words
 from flows.environment import user_folder
 from flows.records import LossSample, PairSpec
+from nst_core.machine.hardware import Hardware
 from nst_core.machine.work import style_work, work_of
 from nst_core.options import StylizeOptions
 
@@ -90,6 +92,48 @@ def test_every_picture_of_a_style_is_encoded() -> None:
     assert likely(blend) - likely(one) == pytest.approx(2 * unit)
     alike = [[pair_spec(row, options=fixed(20, colors=colors)) for row in (2, 3)] for colors in ("style", "match")]
     assert likely(alike[1]) - likely(alike[0]) == pytest.approx(unit)
+
+
+CPU_RATE, T4_RATE, H200_RATE = 2.0, 0.2, 0.02
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "models", "rate"),
+    [
+        (False, (), CPU_RATE),
+        (True, ("NVIDIA H200",), H200_RATE),
+        (True, ("NVIDIA T4", "NVIDIA H200"), T4_RATE),
+        (True, (), T4_RATE),
+        (True, ("NVIDIA H2", "NVIDIA T"), CPU_RATE),
+    ],
+    ids=["no GPU", "one of two", "both", "a driver that does not tell", "another"],
+)
+def test_time_is_told_by_a_device_that_is_there(
+    monkeypatch: pytest.MonkeyPatch, has_gpu: bool, models: tuple[str, ...], rate: float
+) -> None:
+    """A GPU that the machine had, or that another one with the same home has, says nothing; of the rest the latest."""
+    keep_measured(measured())
+    keep_measured(measured(device="cuda", gpu="NVIDIA H200 MIG 1g.18gb", rates={256: (H200_RATE,)}))
+    keep_measured(measured(device="cuda", gpu="NVIDIA T4", rates={256: (T4_RATE,)}))
+    monkeypatch.setattr(of_estimates, "hardware_without_torch", lambda: None if has_gpu else Hardware((), frozenset()))
+    monkeypatch.setattr(of_estimates, "gpus_here", lambda: frozenset(models))
+    found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert found.seconds[1] == pytest.approx(rate * 256 * 192 / 1e6 * (21 + 2 * 1 + 1))
+
+
+def test_the_driver_tells_models_of_gpus(tmp_path: Path) -> None:
+    """A file for each; what cannot be read is left out."""
+    for number, text in enumerate(("Model: \t\t NVIDIA H200\nIRQ:   10\n", "Model: \t\t NVIDIA T4\n")):
+        folder = tmp_path / "proc" / "driver" / "nvidia" / "gpus" / f"0000:0{number}:00.0"
+        folder.mkdir(parents=True)
+        (folder / "information").write_text(text)
+    (folder.with_name("0000:09:00.0") / "information").mkdir(parents=True)
+
+    assert gpus_here(tmp_path) == {"NVIDIA H200", "NVIDIA T4"}
+    assert gpus_here(tmp_path / "none") == frozenset()
 
 
 def test_workers_share_the_pairs() -> None:

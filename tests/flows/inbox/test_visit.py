@@ -225,6 +225,33 @@ def test_changed_bytes_are_a_new_claim(world: World) -> None:
     assert world.answer("spring.csv.accepted.json")["rows"] == 2
 
 
+def test_a_rejected_manifest_is_judged_anew_when_it_is_handed_in_again(world: World) -> None:
+    """Its bytes are not all that counts: here a picture was too large for the limits, and is not any more."""
+    picture = f"{world.inbox.place}/cat.png"
+    world.limits = world.limits.model_copy(update={"max_image_bytes": 1000})
+    storage.replace(picture, b"x" * 1001)
+    storage.replace(f"{world.inbox.place}/waves.png", b"x")
+    world.drop("spring.csv", OTHER)
+    assert world.visit().rejected == ["spring.csv"]
+    assert world.visit() == Visit()
+
+    storage.replace(picture, b"x" * 1000)
+    time.sleep(1.1)  # S3 tells times to the second
+    storage.replace(f"{world.inbox.place}/spring.csv", OTHER)
+    assert world.visit().started == ["spring.csv"]
+    assert "spring.csv.rejected.json" not in world.names
+    assert world.answer("spring.csv.accepted.json")["rows"] == 1
+
+
+def test_a_rejected_manifest_may_be_rejected_again(world: World) -> None:
+    """Once for each time that it is handed in, with an answer of then."""
+    for _ in range(2):
+        time.sleep(1.1)  # as above
+        storage.replace(f"{world.inbox.place}/spring.csv", BAD_ROWS)
+        assert world.visit().rejected == ["spring.csv"]
+        assert world.visit() == Visit()
+
+
 def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
     """Two versions of a manifest share an output: their runs come one after the other, in the order of the claims."""
     disk.drop("spring.csv", GOOD)

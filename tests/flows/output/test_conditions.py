@@ -146,6 +146,15 @@ def test_rows_go_by_one_column_after_the_other(keys: tuple[str, ...], found: lis
     assert order(*keys) == found
 
 
+def test_digits_beyond_all_real_numbers_are_a_number() -> None:
+    """A manifest's own column may hold the digits of a key; the table is sorted and chosen from all the same."""
+    long = "1" * 400
+    rows = [row(2, code=long), row(3, code="9"), row(4, code="nan")]
+
+    assert [one["row"] for one in sorted_rows(rows[:2], ["code"], COLUMNS)] == [3, 2]
+    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [2, 3]
+
+
 def test_a_column_that_starts_with_a_line_is_a_column() -> None:
     """A manifest's own column may be called `-x`."""
     rows = [{"-x": "2"}, {"-x": "1"}]

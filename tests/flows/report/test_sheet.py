@@ -3,11 +3,13 @@
 import io
 from pathlib import Path
 
+import pytest
 from outputs import Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
 from flows import cli, storage
+from flows.errors import TookTooLong, WorkerDied
 from flows.report.gather import gather
 from flows.report.sheet import SHEET_PX, Cell, _grid, _is_full, _strips, drawn, write_sheet
 
@@ -77,6 +79,21 @@ def test_a_pair_without_a_picture_says_why(tmp_path: Path) -> None:
 
     words = {cell.words for row in table for cell in row if cell.words}
     assert words == {"failed"}
+
+
+@pytest.mark.parametrize("error", [TookTooLong("held up"), WorkerDied("killed twice")])
+def test_a_picture_whose_decoder_dies_costs_its_own_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As on a page: the sheet is made of the others."""
+
+    def dead(*_: object) -> None:
+        raise error
+
+    output = studio(tmp_path)
+    monkeypatch.setattr("flows.report.thumbnails.decode", dead)
+
+    assert storage.size(write_sheet(output.address)) > 0
 
 
 def test_large_sheets_keep_to_a_slide(tmp_path: Path) -> None:

@@ -171,6 +171,33 @@ def test_overrides_are_held_to_the_operator_s_limits(
     assert len(resolve(Asked(asked.output, overrides={"size_px": 200})).manifest.pairs) == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "error", "words"),
+    [
+        ({"style_blend": "0.3 0.9"}, NotAllowed, "style_blend: at most 0.5 is allowed here, got 0.3 0.9"),
+        ({"style_blend": [0.3, 0.9]}, NotAllowed, "style_blend: at most 0.5 is allowed here"),
+        ({"style_blend": "1 some"}, NotAllowed, "style_blend: at most 0.5 is allowed here"),
+        ({"size_px": "large"}, OptionsError, "line 2 .* expected a whole number, got 'large'"),
+        ({"size_px": None}, OptionsError, "line 2 .* cannot be done with these options"),
+    ],
+)
+def test_overrides_of_any_kind_are_judged(
+    asked: Asked,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: dict[str, object],
+    error: type[Exception],
+    words: str,
+) -> None:
+    """Lists by each of their numbers; what is no number at all is refused with what was expected."""
+    request = resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub")))
+    prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
+    limits(monkeypatch, tmp_path, "max_options = {style_blend = 0.5, size_px = 4096}")
+
+    with pytest.raises(error, match=words):
+        resolve(Asked(asked.output, overrides=overrides))
+
+
 def test_a_deployment_has_no_standard_input(tmp_path: Path) -> None:
     """Nobody pipes anything into a service: it is not waited for."""
     with pytest.raises(ManifestError, match="a deployment has no standard input"):

@@ -30,7 +30,7 @@ def values(text: str) -> dict[str, float]:
 
 
 def told(metrics: Metrics) -> None:
-    rejected = (RejectedRow(5, ()), RejectedRow(6, ()))
+    rejected = (RejectedRow(5, ()), RejectedRow(6, ()), RejectedRow(7, (), kind="not_allowed"))
     hear = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
     hear("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
     hear("cpu", pair_record("pair-2", seconds=2.0, evaluations=40))
@@ -48,6 +48,7 @@ def test_what_is_counted(tmp_path: Path) -> None:
     assert found['nst_pairs_total{error_kind="",status="succeeded"}'] == 1
     assert found['nst_pairs_total{error_kind="storage",status="pending"}'] == 1
     assert found['nst_pairs_total{error_kind="manifest",status="rejected"}'] == 2
+    assert found['nst_pairs_total{error_kind="not_allowed",status="rejected"}'] == 1
     assert (found["nst_pair_seconds_sum"], found["nst_pair_seconds_count"]) == (2.0, 1)
     assert found["nst_evaluations_total"] == 40
     assert found["nst_batches_requeued_total"] == 1

@@ -16,6 +16,7 @@ from flows import storage
 from flows.errors import InputChanged, NotFound
 from flows.run.plan import identities_of
 from flows.worker.inputs import load_pair, read_input
+from flows.worker.picture_bytes import PictureLimits
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 
@@ -44,7 +45,7 @@ def test_a_picture_of_too_many_bytes(tmp_path: Path) -> None:
     for size in (1001, 40 << 30):
         os.truncate(address, size)
         with pytest.raises(BadImage) as caught:
-            read_input(str(address), "missing", max_bytes=1000)
+            read_input(str(address), "missing", PictureLimits(max_bytes=1000))
 
         assert caught.value.reason == "too_large"
         assert str(caught.value) == f"{address}: expected at most 1000 bytes, found {size}. Make it smaller."
@@ -56,7 +57,7 @@ def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
     storage.create(address, bytes(1001))
 
     with pytest.raises(BadImage, match=r"tom.png: expected at most 1000 bytes, found 1001. Make it smaller.$"):
-        read_input(address, "missing", max_bytes=1000)
+        read_input(address, "missing", PictureLimits(max_bytes=1000))
 
 
 def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: str) -> None:
@@ -70,7 +71,7 @@ def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: st
 
     assert read_input(address, str(storage.identity(address))).sha256 == hashlib.sha256(data).hexdigest()
     with pytest.raises(BadImage, match=r"at most 1000 bytes once decoded from gzip, found more. Make it smaller.$"):
-        read_input(bomb, str(storage.identity(bomb)), max_bytes=1000)
+        read_input(bomb, str(storage.identity(bomb)), PictureLimits(max_bytes=1000))
 
 
 def test_a_missing_picture(tmp_path: Path) -> None:

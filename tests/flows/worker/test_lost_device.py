@@ -23,12 +23,12 @@ def no_answer() -> None:
 @pytest.fixture(autouse=True)
 def somebody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process is no worker's, whatever other tests have said of it."""
-    monkeypatch.setattr(interpreter, "_is_a_worker_s", threading.Event())
+    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
 
 
 def test_a_worker_s_process_ends_with_its_device(caplog: pytest.LogCaptureFixture) -> None:
     """Where the device does not even answer, with an exit code of its own and one line that says why."""
-    interpreter.this_process_is_a_worker_s()
+    interpreter.become_a_worker()
     codes: list[int] = []
     with (
         caplog.at_level(logging.ERROR),

@@ -1,14 +1,19 @@
 """flows.worker.stylizing: several pairs at once give each what it would get alone, and one at fault fails alone."""
 
 import random
+import threading
 import time
 from collections.abc import Sequence
 
 import pytest
+import torch
 from builders import Painter, pair_spec, planned
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows import interpreter
+from flows.errors import DeviceUnusable
+from flows.worker import lost_device, stylizing
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of
 from flows.worker.inputs import LoadedPair, load_pair, read_styles
@@ -128,6 +133,45 @@ def test_a_pair_in_a_chunk_is_as_alone(photo: Painter, waves: str, job: Job, opt
         assert first.losses.total == pytest.approx(second.losses.total, rel=0.005)
         assert first.initial.total == pytest.approx(second.initial.total, rel=1e-4)
         assert (first.evaluations, first.stop_reason) == (second.evaluations, second.stop_reason)
+
+
+ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+
+@pytest.mark.parametrize("work", ["stylize", "measure", "distances"])
+def test_a_device_that_is_lost_is_no_pair_s_failure(
+    photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """Whatever it was at, it ends the batch: no pair is called failed, and none is tried in smaller chunks."""
+
+    def no_answer(*_: object, **__: object) -> None:
+        tried.append(work)
+        raise ILLEGAL
+
+    tried: list[str] = []
+    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
+    monkeypatch.setattr(lost_device, "_synchronize", no_answer)
+    monkeypatch.setattr(stylizing, work, no_answer)
+    chunk = chunk_of([photo(f"{seed}.png", seed=seed) for seed in range(2)], waves, **SHALLOW, steps=2)
+
+    with pytest.raises(DeviceUnusable, match="cpu is of no use to this process any more: CUDA error: an illegal"):
+        stylized(chunk, job)
+    assert len(tried) == 2  # the work, and whether the device answers
+
+
+@pytest.mark.parametrize("work", ["stylize", "measure", "distances"])
+def test_an_error_on_a_device_that_answers_is_a_pair_s(
+    photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    """The same error of a device that goes on is the pair's own."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise ILLEGAL
+
+    monkeypatch.setattr(stylizing, work, failing)
+    chunk = chunk_of([photo("a.png")], waves, **SHALLOW, steps=2)
+
+    assert stylized(chunk, job) == [ILLEGAL]
 
 
 def test_a_chunk_s_time_is_shared_out(photo: Painter, waves: str, job: Job) -> None:

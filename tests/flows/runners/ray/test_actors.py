@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.errors import ClusterError
-from flows.runners.pool import Link
+from flows.runners.pool import Link, Pool
 from flows.runners.ray import actors
 from flows.runners.ray.actor import NodeFacts, code_version
 from flows.runners.ray.actors import ActorNeeds, Actors
@@ -26,6 +26,7 @@ class Cluster:
     def __init__(self, starts: Iterator[bool]) -> None:
         self.starts = starts
         self.asked = 0
+        self.killed: list[int] = []
 
     def remote(self, _kind: type) -> Any:
         return SimpleNamespace(options=lambda **_options: SimpleNamespace(remote=self._actor))
@@ -33,7 +34,7 @@ class Cluster:
     def _actor(self, _level: int) -> Any:
         self.asked += 1
         number, comes_up = self.asked, next(self.starts)
-        return SimpleNamespace(facts=SimpleNamespace(remote=lambda *_wishes: (number, comes_up)))
+        return SimpleNamespace(number=number, facts=SimpleNamespace(remote=lambda *_wishes: (number, comes_up)))
 
     def wait(self, references: list[Any], num_returns: int, timeout: float) -> tuple[list[Any], list[Any]]:
         return references, []
@@ -44,8 +45,8 @@ class Cluster:
             raise RayError("no such module: flows")
         return NodeFacts(f"node {number}", code_version(), "fp32", number)
 
-    def kill(self, _actor: Any) -> None:
-        pass
+    def kill(self, actor: Any) -> None:
+        self.killed.append(actor.number)
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 4.0}
@@ -112,3 +113,31 @@ def test_deaths_beside_others_do_not_count_once_nobody_is_there(caplog: pytest.L
     assert "no such module" in caplog.text
     assert len(connected(these, looks=6)) == 4
     assert cluster.asked == 8
+
+
+def test_a_run_whose_last_actor_is_of_no_use_ends_and_says_why() -> None:
+    """Its other workers wait for actors for which the cluster has no room: no longer than was said."""
+    cluster = Cluster(itertools.repeat(True))
+    these = Actors(cluster, ActorNeeds("cuda:0", 1, 1, "auto"), wait_seconds=0.01)
+    these.ask_for(1)
+    with Pool((("ray 1", "cuda:0"), ("ray 2", "cuda:0")), these.connect, these.close) as pool:
+        worker = pool.take()
+        assert pool.strike_off(worker, "cuda:0 cannot be used: out of memory")
+
+        with pytest.raises(ClusterError, match=r"no worker for .*; node 1 is left out: cuda:0 cannot be used: out of"):
+            pool.take()
+    assert cluster.asked == 1
+
+
+def test_an_actor_that_is_set_aside_keeps_its_place_until_the_end() -> None:
+    """It is ended with the others; meanwhile none comes up where it is."""
+    cluster, these = starting(then=True)
+    these.ask_for(2)
+    first, _second = connected(these, looks=2)
+    first.set_aside("cuda:0 cannot be used")
+
+    assert connected(these, looks=3) == []
+    assert (cluster.asked, cluster.killed) == (2, [])
+    first.kill()
+    these.close()
+    assert (cluster.asked, sorted(set(cluster.killed))) == (2, [1, 2])
