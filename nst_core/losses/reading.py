@@ -11,7 +11,7 @@ from torch import Tensor
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import Tile, halvings, tiles_of
 from nst_core.losses.content import content_loss
-from nst_core.losses.regions import Regions
+from nst_core.losses.regions import LayerWeights, Regions
 from nst_core.losses.style import StyleComparison
 
 ReadTile = Callable[[Tile, str, Tensor], None]
@@ -72,16 +72,21 @@ class Places:
         """Of a layer's map of the whole picture."""
         return (self.height >> halvings(layer)) * (self.width >> halvings(layer))
 
-    def divisor(self, layer: str) -> int:
-        """Of sums over positions, to make them averages; those over regions are weighted, and averages already."""
-        return self.positions(layer) if self.regions is None else 1
+    def divisor(self, layer: str) -> Tensor | int:
+        """What sums over positions, shape (N, R, K, K), are divided by to be averages over each region."""
+        if self.regions is None:
+            return self.positions(layer)
+        return self._weights(self.regions, layer).square_sums[:, :, None, None]
 
     def weights(self, tile: Tile, layer: str) -> list[Tensor | None]:
         """Of a tile's own positions, shape (N, 1, h, w), in each region; None is 1."""
         if self.regions is None:
             return [None]
-        maps = self.regions.at(self.height >> halvings(layer), self.width >> halvings(layer))[tile.own(layer)]
+        maps = self._weights(self.regions, layer).maps[tile.own(layer)]
         return [one[:, None] for one in maps.unbind(dim=1)]
+
+    def _weights(self, regions: Regions, layer: str) -> LayerWeights:
+        return regions.at(self.height >> halvings(layer), self.width >> halvings(layer))
 
 
 class StyleReader:
