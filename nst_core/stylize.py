@@ -122,7 +122,8 @@ def stylize(
         One result per request, in order; an error in its place where the loss did not stay finite.
 
     Raises:
-        ShapeError: if the pairs differ in size, or in options other than the seed.
+        ShapeError: if the pairs differ in size, in how many regions or levels they have, or in options other than the
+            seed.
         OutOfMemory: if the device cannot hold the batch: before anything is computed, where not even the smallest plan
             has room.
         OptionsError: if a picture is too small for a layer.
@@ -220,6 +221,8 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
             )
         if count(request.regions) != count(first.regions):
             raise ShapeError("a batch takes pairs of equally many regions")
+        if _levels(request) != _levels(first):
+            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
         if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
     return first.options
@@ -283,6 +286,13 @@ def _stylize(
     ]
 
 
+def _levels(request: StylizeRequest) -> int:
+    """How many sizes a pair is optimised at, full size counted."""
+    options, (height, width) = request.options, request.content.shape[2:]
+    wanted = level_count(width, height, options.levels, from_picture=request.initial is not None)
+    return usable_levels(wanted, min(height, width, request.style.shortest_px), options)
+
+
 def _planes(request: StylizeRequest) -> int:
     regions = 0 if request.regions is None else count(request.regions)
     return planes_of(request.options, regions, protects=request.protected is not None)
@@ -328,13 +338,7 @@ def _refined(
     free: int | None,
 ) -> Refined | None:
     """Where coarse levels lead; None where full size is the only level."""
-    options = scene.options
-    height, width = scene.contents.shape[2:]
-    shortest = min(height, width, *(style.shortest_px for style in scene.styles))
-    # A picture to start from has its large strokes already.
-    is_given = any(request.initial is not None for request in requests)
-    wanted = 1 if is_given and options.levels is None else level_count(width, height, options.levels)
-    levels = usable_levels(wanted, shortest, options)
+    levels = _levels(requests[0])
     return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 

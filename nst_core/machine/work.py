@@ -57,7 +57,7 @@ def expected_evaluations(
         settles: evaluations after which such pairs ended by themselves, at least and at most; None takes those known.
         from_picture: whether it starts from a picture of its own, whose large strokes are laid down.
     """
-    number = level_count(width, height, 1 if from_picture and options.levels is None else options.levels)
+    number = level_count(width, height, options.levels, from_picture=from_picture)
     most = steps_at(width, height, options) + 1
     low, high = settles or SETTLES[options.quality]
     full = (min(most, low), min(most, high)) if options.plateau_tolerance else (most, most)

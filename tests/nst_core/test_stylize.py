@@ -232,6 +232,17 @@ def test_unequal_options_are_refused(pairs: Pairs, changes: dict[str, Any]) -> N
         stylize([pairs.request(1), pairs.request(2, **changes)], pairs.backbone)
 
 
+def test_pairs_of_other_levels_are_refused(pairs: Pairs) -> None:
+    """How many levels a pair has would else depend on its mates: on a tiny style, or on a picture to start from."""
+    request = pairs.request(1, size=(512, 16), levels=None, **SMOOTH)
+    started = dataclasses.replace(request, initial=request.content)
+    tiny = dataclasses.replace(request, style=prepare_style(pairs.backbone, pairs.picture(3, 3, 7), request.options))
+
+    for mate in (started, tiny):
+        with pytest.raises(ShapeError, match="equally many levels"):
+            stylize([request, mate], pairs.backbone)
+
+
 def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
     """`on_step` hears of both pairs of a batch as often as they were evaluated."""
     reports: list[StepReport] = []
