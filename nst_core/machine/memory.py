@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nst_core.errors import OutOfMemory
-from nst_core.geometry.tiles import EXACT_PIXELS, EXACT_TILE_PX
+from nst_core.geometry.tiles import EXACT_PIXELS, EXACT_TILE_PX, halvings
 from nst_core.machine.allowance import free_bytes
 from nst_core.machine.hardware import PrecisionName
 from nst_core.options import StylizeOptions
+from nst_core.options.layers import CHANNELS_PER_BLOCK
 
 HISTORY = 20
 """Pairs (s, y) that L-BFGS keeps where there is memory for them."""
@@ -44,7 +45,7 @@ GIVEN_COPIES = 3
 """Pictures that there are all the time: content, style, what it starts from."""
 
 CONTENT_TARGET = 8
-"""fp32 features per pixel that the pastiche is held to, of relu4_2; of shallower content layers they are more."""
+"""fp32 features per pixel that the pastiche is held to, of relu4_2; what other content layers have more is a plane."""
 
 REGION_PLANES = 3
 """Numbers per pixel of a region's map: as it is given, and as it is scaled for every layer."""
@@ -149,14 +150,19 @@ class Prediction:
 
 
 def planes_of(options: StylizeOptions, regions: int, *, protects: bool) -> int:
-    """Numbers per pixel that a pair has beside its pictures.
+    """Numbers per pixel that a pair has beside its pictures and the content target of the default layer.
 
     Args:
         options: resolved.
         regions: maps of them, that of transparency included.
         protects: whether a part of it stays as it is.
+
+    >>> planes_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
+    31
     """
-    return REGION_PLANES * regions + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+    target = sum(CHANNELS_PER_BLOCK[halvings(layer)] >> 2 * halvings(layer) for layer in options.content_layers)
+    guides = REGION_PLANES * regions + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+    return guides + max(0, target - CONTENT_TARGET)
 
 
 def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:

@@ -19,6 +19,7 @@ from nst_core.machine.memory import (
     check_fits,
     largest_batch,
     plan_memory,
+    planes_of,
     predicted,
     predicted_bytes,
 )
@@ -155,6 +156,14 @@ def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
     check_fits(8192, 6144, backbone, bytes_of[0])
     with pytest.raises(OutOfMemory, match="lower size_px to"):
         check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), 240)
+
+
+@pytest.mark.parametrize(
+    ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
+)
+def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
+    """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
+    assert planes_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False) == more
 
 
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
