@@ -16,7 +16,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.geometry.levels import steps_at
 from nst_core.losses.regions import count
 from nst_core.machine.memory import planes_of
-from nst_core.machine.runtime import history_dtype, make_room
+from nst_core.machine.runtime import make_room
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
 from nst_core.scene.scene import Scene, as_batch
@@ -103,9 +103,7 @@ def _optimized(
         on_step,
         canvas=scene.canvas,
         level=scene.level,
-        history=plan.history,
-        history_dtype=history_dtype(plan),
-        few_shapes=backbone.device.startswith("cuda"),
+        plan=plan,
     )
 
 

@@ -20,7 +20,7 @@ from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import is_out_of_memory
 from nst_core.machine.memory import check_fits, planes_of
-from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
+from nst_core.machine.runtime import give_freed_back, keep_freed_memory, make_room
 from nst_core.optimize import OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
@@ -274,9 +274,7 @@ def _stylize(
         on_step,
         canvas=scene.canvas,
         confirm=saved_loss,
-        history=plan.history,
-        history_dtype=history_dtype(plan),
-        few_shapes=backbone.device.startswith("cuda"),
+        plan=plan,
     )
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]

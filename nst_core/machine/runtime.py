@@ -117,11 +117,6 @@ def make_room(
     return plan
 
 
-def history_dtype(plan: MemoryPlan) -> torch.dtype:
-    """What a plan has L-BFGS keep its history as."""
-    return torch.bfloat16 if plan.half_history else torch.float32
-
-
 # From <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 

@@ -17,7 +17,7 @@ from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
 from nst_core.losses.regions import Regions
-from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY, base_bytes, plan_memory, predicted_bytes
+from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY, MemoryPlan, base_bytes, plan_memory, predicted_bytes
 from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
@@ -516,7 +516,7 @@ def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
     network, options = pairs.backbone.exact, request.options
     loss = PerceptualLoss(network, encode_content(network, request.content, options), request.style.target, options)
     short, usual = (
-        optimize(request.content, loss, options, history=history)[0].pastiche
+        optimize(request.content, loss, options, plan=MemoryPlan(1, recompute=False, history=history))[0].pastiche
         for history in (FEWEST_PAIRS_OF_HISTORY, HISTORY)
     )
 

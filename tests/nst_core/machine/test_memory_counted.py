@@ -19,8 +19,7 @@ from nst_core.geometry.tiles import halvings
 from nst_core.losses.perceptual import PerceptualLoss
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.memory import MemoryPlan, plan_memory, planes_of, predicted
-from nst_core.machine.runtime import history_dtype
-from nst_core.optimize import _Batch, _Remembered
+from nst_core.optimize import _Batch
 from nst_core.options import StylizeOptions
 from nst_core.options.layers import CHANNELS_PER_BLOCK
 from nst_core.scene.canvas import Canvas
@@ -92,7 +91,7 @@ def _features(layer: str, pairs: int, width: int, height: int) -> torch.Tensor:
 
 def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptions, plan: MemoryPlan) -> None:
     # The loop around it asks the device for numbers, which there are none of.
-    batch = _Batch(content.clone(), loss, Canvas(content), options, _Remembered(plan.history, history_dtype(plan)))
+    batch = _Batch(content.clone(), loss, Canvas(content), options, plan)
     for _ in range(2):
         batch.advance()
 
