@@ -18,7 +18,7 @@ from torch import Tensor
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.machine.memory import HISTORY, MemoryPlan
-from nst_core.machine.runtime import comes_again, plans_tried_out
+from nst_core.machine.runtime import cudnn_autotuned, seen_before
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import LBFGS
@@ -107,11 +107,11 @@ class _Batch:
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
         self.unit: Tensor | None = None
-        self.shape_repeats = comes_again(tuple(start.shape))
+        self.shape_repeats = seen_before(tuple(start.shape))
 
     def advance(self) -> LossTerms:
         """One evaluation of every pastiche, and a step of the optimizer."""
-        with plans_tried_out(wanted=self.shape_repeats):
+        with cudnn_autotuned(wanted=self.shape_repeats):
             terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
@@ -133,7 +133,7 @@ class _Batch:
         self.optimizer.keep(index)
         self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
-        self.shape_repeats = comes_again((len(rows), *self.canvas.contents.shape[1:]))
+        self.shape_repeats = seen_before((len(rows), *self.canvas.contents.shape[1:]))
 
 
 def optimize(
