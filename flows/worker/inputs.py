@@ -67,11 +67,12 @@ def load_pair(
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
-    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge, most_pixels=max_pixels)
-    wanted = replace(guide, keep_alpha=options.alpha == "keep")
+    wanted = WantedPicture(
+        "pastiche", options.size_px, options.enlarge, keep_alpha=options.alpha == "keep", most_pixels=max_pixels
+    )
     content = read_input(pair.spec.content, pair.content_identity, max_bytes, within, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
-    mask = replace(guide, size_px=max(options.size_px, LEAST_MASK_PX), is_mask=True)
+    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX), options.enlarge, most_pixels=max_pixels)
     # Transparent parts protect nothing, and what is started from has no white behind them.
     wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {
@@ -113,7 +114,7 @@ def read_styles(
     identities = {"style": pair.style_identity, **pair.other_identities}
     columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
     addresses = pair.spec.pictures
-    wanted = WantedPicture(needed_px=_needed_of_a_style(pair.spec.options), most_pixels=max_pixels)
+    wanted = WantedPicture("style", _needed_of_a_style(pair.spec.options), most_pixels=max_pixels)
     return StyleInputs(
         tuple(
             (column, read_style(addresses[column], identities[column], max_bytes, within, wanted)) for column in columns
