@@ -21,7 +21,7 @@ from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import is_out_of_memory
 from nst_core.machine.memory import check_fits, planes_of
 from nst_core.machine.runtime import give_freed_back, keep_freed_memory, make_room
-from nst_core.optimize import OnStep, Outcome, StopReason, optimize
+from nst_core.optimize import Confirm, OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.scene.initial import initial_pastiche
@@ -155,16 +155,18 @@ def measure(
 
 
 def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
-    """How far a finished picture, as `measure` takes it, is from content and style by the one measure for all recipes.
+    """How far a finished picture is from its content and style, in a measure that is the same for all recipes.
 
     Args:
         pixels: of the picture, as its file holds them.
         request: what the picture was made for.
         backbone: the network.
-        known: what `measure` gave for it: with that recipe and its layers nothing has to be looked at again.
+        known: what `measure` gave for it, which holds the distances already where the recipe and layers are those of
+            the measure.
 
     Returns:
-        None where a picture is too small for the layers of the measure.
+        The content and style losses of the recipe `relative` at its own layers, unweighted; None where a picture is
+        too small for those layers.
     """
     ruler = StylizeOptions(colors=request.options.colors).resolved()
     same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
@@ -255,14 +257,6 @@ def _stylize(
     keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
     give_freed_back(height * width)
 
-    white = 2.0**options.bit_depth - 1
-
-    def saved_loss(pair: int, pastiche: Tensor) -> float:
-        picture = pastiche.mul(white).round().div(white)
-        with torch.no_grad():
-            only = exact.keep(torch.tensor([pair], device=pastiche.device))
-            return only(scene.canvas.seen(picture)).values()[0].total
-
     fast = scene.fast_loss(backbone.fast, exact.content, exact.style, plan)
     # Of a poster an exact pass takes longer than an evaluation, and what it would find out is no close call.
     judge = exact if height * width <= EXACT_PIXELS else fast
@@ -273,7 +267,7 @@ def _stylize(
         at_full_size,
         on_step,
         canvas=scene.canvas,
-        confirm=saved_loss,
+        confirm=_loss_of_saved(exact, scene),
         plan=plan,
     )
     seconds = time.monotonic() - began
@@ -282,6 +276,19 @@ def _stylize(
         _result(outcome, losses, before, target, seconds, at_full_size)
         for outcome, losses, before, target in zip(outcomes, initial_losses.values(), coarse, targets, strict=True)
     ]
+
+
+def _loss_of_saved(exact: PerceptualLoss, scene: Scene) -> Confirm:
+    """The fp32 loss of what is saved of a pastiche, which is rounded to the bits of its file."""
+    white = 2.0**scene.options.bit_depth - 1
+
+    @torch.no_grad()
+    def loss_of_saved(pair: int, pastiche: Tensor) -> float:
+        only = exact.keep(torch.tensor([pair], device=pastiche.device))
+        picture = pastiche.mul(white).round().div(white)
+        return only(scene.canvas.seen(picture)).values()[0].total
+
+    return loss_of_saved
 
 
 def _levels(request: StylizeRequest) -> int:
