@@ -55,7 +55,7 @@ def usable_levels(wanted: int, shortest_px: int, options: StylizeOptions) -> int
 
 
 def steps_at(width: int, height: int, options: StylizeOptions, level: int = 0) -> int:
-    """Steps at most at a level of a size: as many as wanted, or the recipe's, and fewer where that is large.
+    """The most steps to take at a level of a size: as many as wanted, or the recipe's, which large pictures cut short.
 
     >>> [steps_at(size, size, StylizeOptions()) for size in (512, 2048, 4096, 16384)]
     [300, 300, 75, 20]

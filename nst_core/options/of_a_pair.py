@@ -35,7 +35,7 @@ GENTLEST, STRONGEST = 1 / 30, 6.0
 
 
 SHORTHANDS = {"strength", "quality"}
-"""Options that only say others: of a pair with the same others they make no other result."""
+"""Options that only stand for others: pairs that agree in those others have the same result, whatever these say."""
 
 
 SAID_EITHER_WAY = ("strength", "style_weight")
