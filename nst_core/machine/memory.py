@@ -29,8 +29,9 @@ FIRST_BLOCK = 256
 ENTERING = 32
 """Floats per pixel of what enters the blocks: all that is kept with recomputing."""
 
-INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 1), 8 * 16
-"""Bytes per pixel of which of four numbers was the largest, that torch's pooling keeps on a GPU; of one block."""
+INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 2), 8 * 16
+"""Bytes per pixel that torch's pooling keeps on a GPU: for each pooled number, which of four was the largest. Of all
+poolings, and of the first one alone."""
 
 LIBRARY = 40
 """Floats per pixel that convolutions take for a while, and what is not given back at once."""
