@@ -19,14 +19,14 @@ from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss,
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import is_out_of_memory
-from nst_core.machine.memory import check_fits, planes_of
+from nst_core.machine.memory import check_fits
 from nst_core.machine.runtime import give_freed_back, keep_freed_memory, make_room
 from nst_core.optimize import Confirm, OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.scene.initial import initial_pastiche
 from nst_core.scene.recolour import recoloured
-from nst_core.scene.scene import Scene, as_batch
+from nst_core.scene.scene import Scene, as_batch, planes_beside
 from nst_core.scene.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
@@ -239,7 +239,7 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    planes = max(map(_planes, requests))
+    planes = max(planes_beside(options, one.regions, one.protected) for one in requests)
     if free != 0:
         check_fits(width, height, backbone, free, planes)
     plan = make_room(width, height, len(requests), backbone, free, planes)
@@ -296,11 +296,6 @@ def _levels(request: StylizeRequest) -> int:
     options, (height, width) = request.options, request.content.shape[2:]
     wanted = level_count(width, height, options.levels, from_picture=request.initial is not None)
     return usable_levels(wanted, min(height, width, request.style.shortest_px), options)
-
-
-def _planes(request: StylizeRequest) -> int:
-    regions = 0 if request.regions is None else count(request.regions)
-    return planes_of(request.options, regions, protects=request.protected is not None)
 
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
