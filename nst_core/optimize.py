@@ -17,14 +17,10 @@ from torch import Tensor
 
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
-from nst_core.machine.memory import HISTORY
-from nst_core.machine.runtime import comes_again, plans_tried_out
+from nst_core.machine.memory import HISTORY, MemoryPlan
+from nst_core.machine.runtime import cudnn_autotuned, seen_before
 from nst_core.optimizers.adam import Adam
-from nst_core.optimizers.coordinates import (
-    Coordinates,
-    FourierBox,
-    NormalisedPixels,
-)
+from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
@@ -100,30 +96,22 @@ class _Progress:
     look_below: float = math.inf  # the loss at which the saved picture is worth measuring (again)
 
 
-@dataclass(frozen=True)
-class _Remembered:
-    """What L-BFGS keeps."""
-
-    pairs: int
-    dtype: torch.dtype
-
-
 class _Batch:
     """What is optimised: the best point of each pastiche so far, and where to evaluate next."""
 
     def __init__(
-        self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, remembered: _Remembered
+        self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, plan: MemoryPlan
     ) -> None:
         self.loss, self.canvas = loss, canvas
-        self.coordinates, self.optimizer = _choose_optimizer(start, options, remembered)
+        self.coordinates, self.optimizer = _choose_optimizer(start, options, plan)
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
         self.unit: Tensor | None = None
-        self.shape_repeats = comes_again(tuple(start.shape))
+        self.shape_repeats = seen_before(tuple(start.shape))
 
     def advance(self) -> LossTerms:
         """One evaluation of every pastiche, and a step of the optimizer."""
-        with plans_tried_out(wanted=self.shape_repeats):
+        with cudnn_autotuned(wanted=self.shape_repeats):
             terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # never, where it is not a number
         self.lowest = torch.where(improved, terms.total, self.lowest)
@@ -145,7 +133,7 @@ class _Batch:
         self.optimizer.keep(index)
         self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
-        self.shape_repeats = comes_again((len(rows), *self.canvas.contents.shape[1:]))
+        self.shape_repeats = seen_before((len(rows), *self.canvas.contents.shape[1:]))
 
 
 def optimize(
@@ -157,9 +145,8 @@ def optimize(
     canvas: Canvas | None = None,
     confirm: Confirm | None = None,
     level: int = 0,
-    history: int = HISTORY,
-    history_dtype: torch.dtype = torch.float32,
-    few_shapes: bool = False,
+    plan: MemoryPlan | None = None,
+    few_shapes: bool | None = None,
 ) -> list[Outcome]:
     """Minimise the loss of every pastiche of a batch.
 
@@ -172,15 +159,16 @@ def optimize(
         confirm: asked before a pastiche stops at `loss_threshold`: rounding, to the file's bits and to the optimizer's
             precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
         level: for the reports alone.
-        history: pairs that L-BFGS keeps.
-        history_dtype: what it keeps them as.
-        few_shapes: whether the batch shrinks to a half, a quarter, ... alone, as is best on a GPU.
+        plan: says how long a history L-BFGS keeps, and in which precision; None is the whole, in fp32.
+        few_shapes: whether the batch shrinks to a half, a quarter, ... alone; None is on a GPU, where that is best.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
     """
     began = time.monotonic()
-    batch = _Batch(start, loss, canvas or Canvas(start), options, _Remembered(history, history_dtype))
+    plan = plan or MemoryPlan(start.shape[0], recompute=False, history=HISTORY)
+    few_shapes = start.device.type == "cuda" if few_shapes is None else few_shapes
+    batch = _Batch(start, loss, canvas or Canvas(start), options, plan)
     progress = [_Progress(pair) for pair in range(start.shape[0])]
     del start  # which of a large picture is a part of all memory that nobody needs from here on
     outcomes: dict[int, Outcome] = {}
@@ -225,13 +213,14 @@ def _halved(size: int, least: int) -> int:
     return size
 
 
-def _choose_optimizer(start: Tensor, options: StylizeOptions, remembered: _Remembered) -> tuple[Coordinates, Optimizer]:
+def _choose_optimizer(start: Tensor, options: StylizeOptions, plan: MemoryPlan) -> tuple[Coordinates, Optimizer]:
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
         # A step is a pair at most: for few steps little has to be remembered.
-        pairs = min(remembered.pairs, options.steps or remembered.pairs)
-        return box, LBFGS(box.encode(start), box.bands, history=pairs, kept_as=remembered.dtype)
+        history = min(plan.history, options.steps or plan.history)
+        kept_as = torch.bfloat16 if plan.half_history else torch.float32
+        return box, LBFGS(box.encode(start), box.bands, history=history, kept_as=kept_as)
     assert options.learning_rate is not None, "options must be resolved"
     pixels = NormalisedPixels(height, width, start.device)
     return pixels, Adam(pixels.encode(start), learning_rate=options.learning_rate)

@@ -14,12 +14,10 @@ from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.geometry.levels import steps_at
-from nst_core.losses.regions import count
-from nst_core.machine.memory import planes_of
-from nst_core.machine.runtime import history_dtype, make_room
+from nst_core.machine.runtime import make_room
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
-from nst_core.scene.scene import Scene, as_batch
+from nst_core.scene.scene import Scene, as_batch, planes_beside
 from nst_core.scene.shrink import shrink
 
 COARSE_SHARE = 0.25
@@ -90,8 +88,7 @@ def _optimized(
     free: int | None,
 ) -> list[Outcome]:
     pairs, _, height, width = start.shape
-    regions = 0 if scene.regions is None else count(scene.regions)
-    planes = planes_of(options, regions, protects=scene.protected is not None)
+    planes = planes_beside(options, scene.regions, scene.protected)
     plan = make_room(width, height, pairs, backbone, free, planes)
     loss = scene.fast_loss(
         backbone.fast, scene.content_target(backbone.exact), scene.style_target(backbone.exact), plan
@@ -103,9 +100,7 @@ def _optimized(
         on_step,
         canvas=scene.canvas,
         level=scene.level,
-        history=plan.history,
-        history_dtype=history_dtype(plan),
-        few_shapes=backbone.device.startswith("cuda"),
+        plan=plan,
     )
 
 

@@ -19,14 +19,14 @@ from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss,
 from nst_core.losses.regions import Regions, count, together
 from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import is_out_of_memory
-from nst_core.machine.memory import check_fits, planes_of
-from nst_core.machine.runtime import give_freed_back, history_dtype, keep_freed_memory, make_room
-from nst_core.optimize import OnStep, Outcome, StopReason, optimize
+from nst_core.machine.memory import check_fits
+from nst_core.machine.runtime import give_freed_back, keep_freed_memory, make_room
+from nst_core.optimize import Confirm, OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.scene.initial import initial_pastiche
 from nst_core.scene.recolour import recoloured
-from nst_core.scene.scene import Scene, as_batch
+from nst_core.scene.scene import Scene, as_batch, planes_beside
 from nst_core.scene.styles import StyleImage, StylePicture, style_target
 
 Result = TypeVar("Result")
@@ -122,7 +122,8 @@ def stylize(
         One result per request, in order; an error in its place where the loss did not stay finite.
 
     Raises:
-        ShapeError: if the pairs differ in size, or in options other than the seed.
+        ShapeError: if the pairs differ in size, in how many regions or levels they have, or in options other than the
+            seed.
         OutOfMemory: if the device cannot hold the batch: before anything is computed, where not even the smallest plan
             has room.
         OptionsError: if a picture is too small for a layer.
@@ -154,16 +155,18 @@ def measure(
 
 
 def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
-    """How far a finished picture, as `measure` takes it, is from content and style by the one measure for all recipes.
+    """How far a finished picture is from its content and style, in a measure that is the same for all recipes.
 
     Args:
         pixels: of the picture, as its file holds them.
         request: what the picture was made for.
         backbone: the network.
-        known: what `measure` gave for it: with that recipe and its layers nothing has to be looked at again.
+        known: what `measure` gave for it, which holds the distances already where the recipe and layers are those of
+            the measure.
 
     Returns:
-        None where a picture is too small for the layers of the measure.
+        The content and style losses of the recipe `relative` at its own layers, unweighted; None where a picture is
+        too small for those layers.
     """
     ruler = StylizeOptions(colors=request.options.colors).resolved()
     same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
@@ -220,6 +223,8 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
             )
         if count(request.regions) != count(first.regions):
             raise ShapeError("a batch takes pairs of equally many regions")
+        if _levels(request) != _levels(first):
+            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
         if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
     return first.options
@@ -234,7 +239,7 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    planes = max(map(_planes, requests))
+    planes = max(planes_beside(options, one.regions, one.protected) for one in requests)
     if free != 0:
         check_fits(width, height, backbone, free, planes)
     plan = make_room(width, height, len(requests), backbone, free, planes)
@@ -252,14 +257,6 @@ def _stylize(
     keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
     give_freed_back(height * width)
 
-    white = 2.0**options.bit_depth - 1
-
-    def saved_loss(pair: int, pastiche: Tensor) -> float:
-        picture = pastiche.mul(white).round().div(white)
-        with torch.no_grad():
-            only = exact.keep(torch.tensor([pair], device=pastiche.device))
-            return only(scene.canvas.seen(picture)).values()[0].total
-
     fast = scene.fast_loss(backbone.fast, exact.content, exact.style, plan)
     # Of a poster an exact pass takes longer than an evaluation, and what it would find out is no close call.
     judge = exact if height * width <= EXACT_PIXELS else fast
@@ -270,10 +267,8 @@ def _stylize(
         at_full_size,
         on_step,
         canvas=scene.canvas,
-        confirm=saved_loss,
-        history=plan.history,
-        history_dtype=history_dtype(plan),
-        few_shapes=backbone.device.startswith("cuda"),
+        confirm=_loss_of_saved(exact, scene),
+        plan=plan,
     )
     seconds = time.monotonic() - began
     targets = [{name: of[pair : pair + 1] for name, of in exact.content.items()} for pair in range(len(requests))]
@@ -283,9 +278,24 @@ def _stylize(
     ]
 
 
-def _planes(request: StylizeRequest) -> int:
-    regions = 0 if request.regions is None else count(request.regions)
-    return planes_of(request.options, regions, protects=request.protected is not None)
+def _loss_of_saved(exact: PerceptualLoss, scene: Scene) -> Confirm:
+    """The fp32 loss of what is saved of a pastiche, which is rounded to the bits of its file."""
+    white = 2.0**scene.options.bit_depth - 1
+
+    @torch.no_grad()
+    def loss_of_saved(pair: int, pastiche: Tensor) -> float:
+        only = exact.keep(torch.tensor([pair], device=pastiche.device))
+        picture = pastiche.mul(white).round().div(white)
+        return only(scene.canvas.seen(picture)).values()[0].total
+
+    return loss_of_saved
+
+
+def _levels(request: StylizeRequest) -> int:
+    """How many sizes a pair is optimised at, full size counted."""
+    options, (height, width) = request.options, request.content.shape[2:]
+    wanted = level_count(width, height, options.levels, from_picture=request.initial is not None)
+    return usable_levels(wanted, min(height, width, request.style.shortest_px), options)
 
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
@@ -328,13 +338,7 @@ def _refined(
     free: int | None,
 ) -> Refined | None:
     """Where coarse levels lead; None where full size is the only level."""
-    options = scene.options
-    height, width = scene.contents.shape[2:]
-    shortest = min(height, width, *(style.shortest_px for style in scene.styles))
-    # A picture to start from has its large strokes already.
-    is_given = any(request.initial is not None for request in requests)
-    wanted = 1 if is_given and options.levels is None else level_count(width, height, options.levels)
-    levels = usable_levels(wanted, shortest, options)
+    levels = _levels(requests[0])
     return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 

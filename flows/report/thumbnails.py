@@ -97,7 +97,7 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
     """
     limits.check_readable(wanted.address, is_ours=wanted.is_pastiche)
     within = limits.readable_of_ours if wanted.is_pastiche else limits.readable
-    as_wanted = WantedPicture(enough_px=2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
+    as_wanted = WantedPicture("thumbnail", 2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
     with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, within) as file, _DECODERS:
         picture = decode(file.data, storage.name_of(wanted.address), as_wanted).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)

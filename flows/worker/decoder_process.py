@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from nst_core.errors import BadImage
 from nst_core.geometry.sizes import pastiche_size
@@ -27,24 +27,27 @@ _STRIP_BYTES = 1_000_000
 """Of pixels that are handed over at a time, so that one process packs while the other unpacks."""
 
 
+Purpose = Literal["whole", "thumbnail", "style", "pastiche", "mask"]
+
+
 @dataclass(frozen=True)
 class WantedPicture:
-    """How a picture is wanted: at which size, and whether with its transparency.
+    """What a picture is wanted for, which decides the size that it comes at.
 
     Attributes:
-        enough_px, needed_px, keep_alpha, most_pixels: see `nst_core.images.decode_image`.
-        size_px: the long edge of the pastiche that it is to have the size of.
-        enlarge: whether it may be enlarged to that.
-        is_mask: whether its values are areas, of which each pixel is to be the mean.
+        purpose: `whole`: at its own size. `thumbnail`: perhaps smaller, but with at least `edge_px` a side. `style`: a
+            very large one perhaps smaller, but with at least `edge_px` on its long edge. `pastiche`: at the size of a
+            pastiche of that long edge. `mask`: the same, each pixel the mean of the area that it stands for.
+        edge_px: see `purpose`; None for a whole picture alone.
+        enlarge: whether a pastiche or mask is enlarged to `edge_px`.
+        keep_alpha, most_pixels: see `nst_core.images.decode_image`.
     """
 
-    enough_px: int | None = None
-    size_px: int | None = None
+    purpose: Purpose = "whole"
+    edge_px: int | None = None
     enlarge: bool = False
     keep_alpha: bool = False
-    needed_px: int | None = None
     most_pixels: int = MAX_PIXELS
-    is_mask: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,16 +129,16 @@ def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage
     decoded = decode_image(
         data,
         "",
-        enough_px=wanted.enough_px,
-        needed_px=wanted.size_px or wanted.needed_px,
+        enough_px=wanted.edge_px if wanted.purpose == "thumbnail" else None,
+        needed_px=wanted.edge_px,
         keep_alpha=wanted.keep_alpha,
         most_pixels=wanted.most_pixels,
         on_size=lambda size: _set_clock(bounds.seconds * max(1.0, size[0] * size[1] / WHOLE_PIXELS)),
     )
-    if wanted.size_px is None:
+    if wanted.edge_px is None or wanted.purpose not in ("pastiche", "mask"):
         return decoded
-    size = pastiche_size(*decoded.size, wanted.size_px, enlarge=wanted.enlarge)
-    at_size = partial(resize, width=size[0], height=size[1], box=decoded.box, by_area=wanted.is_mask)
+    size = pastiche_size(*decoded.size, wanted.edge_px, enlarge=wanted.enlarge)
+    at_size = partial(resize, width=size[0], height=size[1], box=decoded.box, by_area=wanted.purpose == "mask")
     return replace(decoded, picture=at_size(decoded.picture), alpha=decoded.alpha and at_size(decoded.alpha))
 
 

@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from PIL import Image
 
@@ -54,7 +55,7 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
             size = _shape_for(styles, loaded.size, options)
             is_large = size[0] * size[1] > EXACT_PIXELS
             encoded = _encoded_large_style if is_large else _encoded_style
-            style = encoded(styles, size, _target_options(options), backbone, colours)
+            style = encoded(styles, size, _Encoding.by(options), backbone, colours)
         else:  # it depends on the content
             style = _style(styles, loaded.size, options, backbone, colours, content)
     mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
@@ -134,15 +135,46 @@ def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threa
         ) from error
 
 
+@dataclass(frozen=True)
+class _Encoding:
+    """All of a pair's options that decide how its style is encoded: pairs that are alike in it share the target.
+
+    Attributes:
+        options: the pair's own, to encode with; the rest of them makes no difference to the target.
+    """
+
+    comparison: str
+    takes_content_shape: bool
+    layers: tuple[str, ...]
+    pooling: str
+    scale: float
+    blend: tuple[float, ...] | None
+    options: StylizeOptions = field(compare=False)
+
+    @staticmethod
+    def by(options: StylizeOptions) -> "_Encoding":
+        """As some options say; colours are the style's own."""
+        recipe = RECIPES[options.recipe]
+        return _Encoding(
+            recipe.comparison,
+            recipe.style_takes_content_shape,
+            options.style_layers,
+            options.pooling,
+            options.style_scale,
+            options.style_blend,
+            options,
+        )
+
+
 @functools.lru_cache(maxsize=STYLES_KEPT)
 def _encoded_style(
     styles: StyleInputs,
     pastiche: tuple[int, int],
-    options: StylizeOptions,
+    encoding: _Encoding,
     backbone: Backbone,
     colours: RegionColours | None,
 ) -> StyleImage:
-    return _style(styles, pastiche, options, backbone, colours)
+    return _style(styles, pastiche, encoding.options, backbone, colours)
 
 
 _encoded_large_style = functools.lru_cache(maxsize=1)(_encoded_style.__wrapped__)
@@ -160,12 +192,3 @@ def _style(
     source = StyleSource(tuple(one.picture for one in styles.pictures), _picture(styles.mask))
     given = None if content is None else to_tensor(content)
     return style_of(source, pastiche, options, backbone, colours, given)
-
-
-def _target_options(options: StylizeOptions) -> StylizeOptions:
-    """Options alike in all that decides a style target, so that pairs that differ in the rest share it."""
-    recipe = RECIPES[options.recipe]
-    kinds = {(one.comparison, one.style_takes_content_shape): name for name, one in reversed(RECIPES.items())}
-    names = ("style_layers", "pooling", "style_scale", "style_blend")
-    alike = {name: getattr(options, name) for name in names}
-    return StylizeOptions(recipe=kinds[recipe.comparison, recipe.style_takes_content_shape], **alike).resolved()

@@ -63,11 +63,10 @@ def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Loade
     """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
     options = pair.spec.options
     # Pairs wait for the device by the hundred, and at their final size are small.
-    guide = WantedPicture(size_px=options.size_px, enlarge=options.enlarge)
-    wanted = replace(guide, keep_alpha=options.alpha == "keep")
+    wanted = WantedPicture("pastiche", options.size_px, options.enlarge, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, limits, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
-    mask = replace(guide, size_px=max(options.size_px, LEAST_MASK_PX), is_mask=True)
+    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX), options.enlarge)
     # Transparent parts protect nothing, and what is started from has no white behind them.
     wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {
@@ -104,7 +103,7 @@ def read_styles(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Sty
     identities = {"style": pair.style_identity, **pair.other_identities}
     columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
     addresses = pair.spec.pictures
-    wanted = WantedPicture(needed_px=_needed_of_a_style(pair.spec.options))
+    wanted = WantedPicture("style", _needed_of_a_style(pair.spec.options))
     return StyleInputs(
         tuple((column, read_style(addresses[column], identities[column], limits, wanted)) for column in columns)
     )

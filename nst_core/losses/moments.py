@@ -12,8 +12,8 @@ from nst_core.losses.gram import add_gram_gradient, gram_sums
 from nst_core.losses.style import weighted
 
 RIDGE = 1e-2
-"""Added to the diagonals of covariances, as a share of the target's mean variance: where a pastiche has no variance a
-root has no slope, and next to none lets the rounding of bf16 drown the gradient. At 1e-3 it does."""
+"""Added to the diagonals of covariances, as a share of the target's mean variance: where a pastiche has no variance the
+root has no gradient, and where it has next to none the rounding of bf16 drowns it. At 1e-3 it does."""
 
 SMALLEST = 1e-30
 """A variance for targets that have none at all."""
@@ -43,7 +43,7 @@ class MomentsComparison:
     def pull_back(
         self, feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None, weights: Tensor | None = None
     ) -> Tensor:
-        """Of products of channels, and of sums."""
+        """See `StyleComparison`: of the products of channels, and of their sums."""
         channels = feature_map.shape[1]
         of_products, of_sums = sums_gradient[:, :channels, :channels], sums_gradient[:, :channels, channels]
         # It stands in the matrix twice.
@@ -76,19 +76,22 @@ class MomentsDistance:
         values = torch.linalg.eigvalsh(_finite(self.root @ covariance @ self.root))
         return self._distance(mean, covariance, values.maximum(self.least).sqrt()).to(matrix.dtype)
 
-    def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """With T the optimal map S_s^1/2 (S_s^1/2 S S_s^1/2)^-1/2 S_s^1/2: of S it is 1 - T, of mu 2 (T mu - mu_s)."""
+    def with_gradient(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient is 1 - T in S and 2 (T mu - mu_s) in mu, both over C.
+
+        T = S_s^1/2 (S_s^1/2 S S_s^1/2)^-1/2 S_s^1/2 is the optimal map.
+        """
         mean, covariance = self._moments(matrix)
         values, vectors = torch.linalg.eigh(_finite(self.root @ covariance @ self.root))
         roots = values.maximum(self.least).sqrt()
         turned = self.root @ vectors
         optimal = (turned / roots[..., None, :]) @ turned.transpose(-2, -1)
-        # E[F F^T] = S + mu mu^T, so that mu moves S too; half of its slope stands on each side of the diagonal.
+        # E[F F^T] = S + mu mu^T, so that mu moves S too; half of its gradient stands on each side of the diagonal.
         of_mean = (optimal @ mean[..., None])[..., 0] - self.mean
-        slope = torch.zeros_like(matrix)
-        slope[..., :-1, :-1] = self.identity - optimal
-        slope[..., :-1, -1] = slope[..., -1, :-1] = of_mean.to(matrix.dtype)
-        return self._distance(mean, covariance, roots).to(matrix.dtype), slope / self.channels
+        of_matrix = torch.zeros_like(matrix)
+        of_matrix[..., :-1, :-1] = self.identity - optimal
+        of_matrix[..., :-1, -1] = of_matrix[..., -1, :-1] = of_mean.to(matrix.dtype)
+        return self._distance(mean, covariance, roots).to(matrix.dtype), of_matrix / self.channels
 
     def _moments(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         mean, covariance = _moments(matrix.double())

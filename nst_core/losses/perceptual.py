@@ -108,8 +108,8 @@ def layers_of(options: StylizeOptions) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Slopes:
-    """D total / d sums of each style layer, symmetric, shape (N, R, K, K), and where the sums are taken."""
+class _StyleGradients:
+    """D total / d sums of each style layer, symmetric, shape (N, R, K, K), and where in pastiches they are summed."""
 
     of_sums: dict[str, Tensor]
     places: Places
@@ -170,13 +170,13 @@ class PerceptualLoss:
         for tile in others:
             self._forward(tile, pastiche, read)
         ran = self._forward(last, pastiche, read)
-        distances, slopes = self._style_distances_and_slopes(style)
+        distances, of_styles = self._style_distances_and_gradients(style)
         gradient = torch.zeros_like(pastiche)
         # The last tile goes back by the pass that has just been made: so the whole in one piece takes one pass alone.
-        gradient[last.seen].add_(ran.backward(partial(self._add, last, slopes)))
+        gradient[last.seen].add_(ran.backward(partial(self._add, last, of_styles)))
         for tile in others:
             ran = self._forward(tile, pastiche, _read_nothing)
-            gradient[tile.seen].add_(ran.backward(partial(self._add, tile, slopes)))
+            gradient[tile.seen].add_(ran.backward(partial(self._add, tile, of_styles)))
         if self.options.tv_weight:
             gradient.add_(total_variation_gradient(pastiche), alpha=self.options.tv_weight)
         return self._terms(content.distances, distances, pastiche), gradient
@@ -200,13 +200,13 @@ class PerceptualLoss:
     def _style_distances(self, matrices: StyleTarget) -> dict[str, Tensor]:
         return {layer: self.style_distances[layer](matrix) for layer, matrix in matrices.items()}
 
-    def _style_distances_and_slopes(self, style: StyleReader) -> tuple[dict[str, Tensor], _Slopes]:
-        found = {layer: self.style_distances[layer].with_slope(one) for layer, one in style.matrices().items()}
-        slopes = {}
-        for layer, (_, slope) in found.items():
+    def _style_distances_and_gradients(self, style: StyleReader) -> tuple[dict[str, Tensor], _StyleGradients]:
+        found = {layer: self.style_distances[layer].with_gradient(one) for layer, one in style.matrices().items()}
+        of_sums = {}
+        for layer, (_, of_matrix) in found.items():
             factor = _weighted(self.options.style_weight, self._style_scale(layer, style.places))
-            slopes[layer] = slope * factor[:, :, None, None] / style.places.divisor(layer)
-        return {layer: distance for layer, (distance, _) in found.items()}, _Slopes(slopes, style.places)
+            of_sums[layer] = of_matrix * factor[:, :, None, None] / style.places.divisor(layer)
+        return {layer: distance for layer, (distance, _) in found.items()}, _StyleGradients(of_sums, style.places)
 
     def _terms(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor], pastiche: Tensor) -> LossTerms:
         """From the distances of the layers, shapes (N,) and (N, R)."""
@@ -218,22 +218,27 @@ class PerceptualLoss:
         total = _weighted(self.options.content_weight, content_loss) + _weighted(self.options.style_weight, style_loss)
         return LossTerms(total + _weighted(self.options.tv_weight, tv), content_loss, style_loss, tv)
 
-    def _add(self, tile: Tile, slopes: _Slopes, layer: str, features: Tensor, gradient: Tensor | None) -> Tensor:
+    def _add(
+        self, tile: Tile, of_styles: _StyleGradients, layer: str, features: Tensor, gradient: Tensor | None
+    ) -> Tensor:
         """As `nst_core.backbones.scheduled.Add`: the losses' own gradient, at the tile's own positions alone."""
         inside = tile.inside(layer)
         own = features[inside]
         if own.shape == features.shape:
-            return self._add_to_own(tile, slopes, layer, features, gradient)
+            return self._add_to_own(tile, of_styles, layer, features, gradient)
         whole = torch.zeros_like(features) if gradient is None else gradient
         if own.numel():
             before = None if gradient is None else gradient[inside]
-            whole[inside] = self._add_to_own(tile, slopes, layer, own, before)
+            whole[inside] = self._add_to_own(tile, of_styles, layer, own, before)
         return whole
 
-    def _add_to_own(self, tile: Tile, slopes: _Slopes, layer: str, own: Tensor, gradient: Tensor | None) -> Tensor:
+    def _add_to_own(
+        self, tile: Tile, of_styles: _StyleGradients, layer: str, own: Tensor, gradient: Tensor | None
+    ) -> Tensor:
         if layer in self.style:
-            for region, weights in enumerate(slopes.places.weights(tile, layer)):
-                gradient = self.comparison.pull_back(own, slopes.of_sums[layer][:, region], gradient, weights)
+            for region, weights in enumerate(of_styles.places.weights(tile, layer)):
+                of_sums = of_styles.of_sums[layer][:, region]
+                gradient = self.comparison.pull_back(own, of_sums, gradient, weights)
         if layer in self.content:
             of_content = self._content_gradient(layer, own, self.content[layer][tile.own(layer)])
             gradient = of_content if gradient is None else gradient.add_(of_content)

@@ -11,7 +11,7 @@ from torch import Tensor
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import Tile, halvings, tiles_of
 from nst_core.losses.content import content_loss
-from nst_core.losses.regions import Regions
+from nst_core.losses.regions import LayerWeights, Regions
 from nst_core.losses.style import StyleComparison
 
 ReadTile = Callable[[Tile, str, Tensor], None]
@@ -47,7 +47,7 @@ def _read_tile(network: VGG, image: Tensor, layers: Sequence[str], pooling: str,
 
 
 def shown_to(*readers: ReadTile) -> ReadTile:
-    """Each of some readers, one after the other."""
+    """A reader that hands whatever it is shown to each of some readers."""
 
     def read(tile: Tile, layer: str, features: Tensor) -> None:
         for reader in readers:
@@ -57,10 +57,10 @@ def shown_to(*readers: ReadTile) -> ReadTile:
 
 
 class Places:
-    """Where in images the styles are told: everywhere, or in each of their regions.
+    """Where in images styles are summed up: everywhere, or in one region after the other.
 
     Args:
-        image: of the size, shape (N, 3, H, W).
+        image: any of these images' size, shape (N, 3, H, W).
         regions: None is everywhere.
     """
 
@@ -69,23 +69,28 @@ class Places:
         self.regions = regions
 
     def positions(self, layer: str) -> int:
-        """Of a layer's map of the whole picture."""
+        """How many there are in a layer's map of the whole picture."""
         return (self.height >> halvings(layer)) * (self.width >> halvings(layer))
 
-    def divisor(self, layer: str) -> int:
-        """Of sums over positions, to make them averages; those over regions are weighted, and averages already."""
-        return self.positions(layer) if self.regions is None else 1
+    def divisor(self, layer: str) -> Tensor | int:
+        """What sums over positions, shape (N, R, K, K), are divided by to be averages over each region."""
+        if self.regions is None:
+            return self.positions(layer)
+        return self._weights(self.regions, layer).square_sums[:, :, None, None]
 
     def weights(self, tile: Tile, layer: str) -> list[Tensor | None]:
-        """Of a tile's own positions, shape (N, 1, h, w), in each region; None is 1."""
+        """How much each of a tile's own positions counts in each region, shape (N, 1, h, w); None is 1."""
         if self.regions is None:
             return [None]
-        maps = self.regions.at(self.height >> halvings(layer), self.width >> halvings(layer))[tile.own(layer)]
+        maps = self._weights(self.regions, layer).maps[tile.own(layer)]
         return [one[:, None] for one in maps.unbind(dim=1)]
+
+    def _weights(self, regions: Regions, layer: str) -> LayerWeights:
+        return regions.at(self.height >> halvings(layer), self.width >> halvings(layer))
 
 
 class StyleReader:
-    """Reads the matrices of styles."""
+    """Adds up the styles of images, tile by tile."""
 
     def __init__(self, comparison: StyleComparison, layers: Sequence[str], places: Places) -> None:
         self.comparison, self.layers, self.places = comparison, layers, places
@@ -108,7 +113,7 @@ class StyleReader:
 
 
 class ContentReader:
-    """Reads distances from a content target."""
+    """Adds up the distances of images from a content target, tile by tile."""
 
     def __init__(self, target: dict[str, Tensor]) -> None:
         self.target = target
@@ -127,7 +132,7 @@ class ContentReader:
 
 
 class FeatureReader:
-    """Reads the maps themselves, whole."""
+    """Puts the maps themselves together, tile by tile."""
 
     def __init__(self, layers: Sequence[str], image: Tensor) -> None:
         self.layers = layers

@@ -1,7 +1,10 @@
 """Regions: a style for each part of a picture (Gatys et al., 2017, 1611.07865, section 4).
 
-A region is a map T in [0, 1] of where it is, brought to each layer's size and scaled so that sum(T^2) = 1. Its style is
-that of the features T o F, and counts by its share of the content's area.
+A region is a map T in [0, 1] of where it is, brought to each layer's size. Its style is that of the features T o F, as
+if T were scaled so that sum(T^2) = 1, and counts by its share of the content's area.
+
+The sums over positions are divided by sum(T^2) instead: T is then exactly 1 inside a region, where a scaled one would
+be rounded with the features' precision, by up to 0.4 % in bf16 and the same way at every position.
 """
 
 from collections.abc import Sequence
@@ -16,6 +19,19 @@ SMALLEST_SUM = 1e-12
 
 
 @dataclass(frozen=True)
+class LayerWeights:
+    """How much each position of a layer belongs to each region.
+
+    Attributes:
+        maps: shape (N, R, height, width), in [0, 1]; the largest weight of a region is 1.
+        square_sums: of each map, shape (N, R); above 0 even where a region is nowhere.
+    """
+
+    maps: Tensor
+    square_sums: Tensor
+
+
+@dataclass(frozen=True)
 class Regions:
     """Where in the pictures of a batch each region is.
 
@@ -24,7 +40,7 @@ class Regions:
     """
 
     maps: Tensor
-    _at: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _at: dict[tuple[int, int], LayerWeights] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def shares(self) -> Tensor:
@@ -37,15 +53,13 @@ class Regions:
         """Share of each picture that is in any region, shape (N,)."""
         return self.maps.sum(dim=1).mean(dim=(1, 2))
 
-    def at(self, height: int, width: int) -> Tensor:
-        """Maps for a layer, shape (N, R, height, width), the squares of each of which add up to 1.
-
-        They are kept: every tile of every evaluation asks for its part of them.
-        """
+    def at(self, height: int, width: int) -> LayerWeights:
+        """The regions at a layer's size. Kept: every tile of every evaluation asks for its part of them."""
         if (height, width) not in self._at:
             maps = shrunk_maps(self.maps, height, width)
-            norm = maps.square().sum(dim=(2, 3), keepdim=True).sqrt().clamp_min(SMALLEST_SUM)
-            self._at[height, width] = maps / norm
+            maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp_min(SMALLEST_SUM)
+            square_sums = maps.square().sum(dim=(2, 3)).clamp_min(SMALLEST_SUM)
+            self._at[height, width] = LayerWeights(maps, square_sums)
         return self._at[height, width]
 
     def keep(self, index: Tensor) -> "Regions":

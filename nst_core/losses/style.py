@@ -1,7 +1,7 @@
-"""How the style of a picture is told at a layer, and how far two styles are apart.
+"""What a layer's features come to as a style, and how far two styles are apart.
 
-A style is a matrix of sums over positions, so that it can be summed over the parts of a picture, weighted by regions
-and blended: `gram` and `moments` differ in what the matrix holds and in the distance alone.
+A style is a matrix of sums over positions, so that it adds up over the parts of a picture, and can be weighted by
+regions and blended. Gram matrices and moments differ only in what the matrix holds and in how two are compared.
 """
 
 from typing import Protocol
@@ -16,8 +16,8 @@ class StyleDistance(Protocol):
     """The distance from one target.
 
     Attributes:
-        magnitude: that of no features at all, of the target's shape but for its last two dimensions: what makes a
-            distance one without unit.
+        magnitude: the distance of a picture without any features, of the target's shape but for its last two
+            dimensions. A distance divided by it has no unit.
     """
 
     magnitude: Tensor
@@ -25,7 +25,7 @@ class StyleDistance(Protocol):
     def __call__(self, matrix: Tensor) -> Tensor:
         """Of a matrix, shape (..., K, K), averaged over positions: shape (...)."""
 
-    def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+    def with_gradient(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
         """The distance, and its gradient with respect to the matrix, symmetric."""
 
 
@@ -44,7 +44,10 @@ class StyleComparison(Protocol):
     def pull_back(
         self, feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None, weights: Tensor | None = None
     ) -> Tensor:
-        """`gradient`, whose memory may be used, and what a gradient with respect to `sums` means for the features."""
+        """The gradient with respect to the features, given that with respect to `sums`.
+
+        `gradient`, whose memory may be used for the result, is added to it; None is 0.
+        """
 
 
 class GramComparison:
@@ -61,7 +64,7 @@ class GramComparison:
     def pull_back(
         self, feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None, weights: Tensor | None = None
     ) -> Tensor:
-        """Of products of channels."""
+        """See `StyleComparison`: of the products of channels."""
         if weights is None:
             return add_gram_gradient(feature_map, sums_gradient, gradient)
         own = weighted(add_gram_gradient(weighted(feature_map, weights), sums_gradient, None), weights)
@@ -79,8 +82,8 @@ class GramDistance:
         """The distance."""
         return style_loss(matrix, self.target)
 
-    def with_slope(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """With 2 (G - A) / C^2."""
+    def with_gradient(self, matrix: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradient is 2 (G - A) / C^2."""
         return self(matrix), (matrix - self.target) * (2.0 / (matrix.shape[-1] * matrix.shape[-2]))
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nst_core.errors import OutOfMemory
-from nst_core.geometry.tiles import EXACT_PIXELS, EXACT_TILE_PX
+from nst_core.geometry.tiles import EXACT_PIXELS, EXACT_TILE_PX, halvings
 from nst_core.machine.allowance import free_bytes
 from nst_core.machine.hardware import PrecisionName
 from nst_core.options import StylizeOptions
+from nst_core.options.layers import CHANNELS_PER_BLOCK
 
 HISTORY = 20
 """Pairs (s, y) that L-BFGS keeps where there is memory for them."""
@@ -28,11 +29,15 @@ FIRST_BLOCK = 256
 ENTERING = 32
 """Floats per pixel of what enters the blocks: all that is kept with recomputing."""
 
-INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 1), 8 * 16
-"""Bytes per pixel of which of four numbers was the largest, that torch's pooling keeps on a GPU; of one block."""
+INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 2), 8 * 16
+"""Bytes per pixel that torch's pooling keeps on a GPU: for each pooled number, which of four was the largest. Of all
+poolings, and of the first one alone."""
 
 LIBRARY = 40
 """Floats per pixel that convolutions take for a while, and what is not given back at once."""
+
+PICTURE_BYTES = 12
+"""For each pixel of a picture: three numbers in fp32."""
 
 POINT_COPIES = 5
 """Pictures that L-BFGS keeps beside its history, the best one seen among them."""
@@ -44,7 +49,7 @@ GIVEN_COPIES = 3
 """Pictures that there are all the time: content, style, what it starts from."""
 
 CONTENT_TARGET = 8
-"""fp32 features per pixel that the pastiche is held to, of relu4_2; of shallower content layers they are more."""
+"""fp32 features per pixel that the pastiche is held to, of relu4_2; what other content layers have more is a plane."""
 
 REGION_PLANES = 3
 """Numbers per pixel of a region's map: as it is given, and as it is scaled for every layer."""
@@ -58,14 +63,12 @@ MADE_AT_ONCE = 1 << 24
 PIECES_OF_POINT = 6
 """Pictures that are made on the way while L-BFGS works on coordinates in one piece."""
 
-KEEP_ALL = False
-"""For `MemoryPlan.recompute`."""
-
 SHARE = 0.85
 """Of the free memory that may be planned with."""
 
-PIECES = 1.75
-"""What a large picture takes, over what its tensors do, where freed memory is kept: two fifths are then of no use."""
+FRAGMENTATION = 1.75
+"""What a large picture takes, over what its tensors do, where freed memory is kept: two fifths are then in fragments
+too small for any of its maps."""
 
 LARGE_PIXELS = 2_000_000
 """Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving
@@ -107,7 +110,7 @@ class MemoryPlan:
         recompute: whether each block's maps are made anew for the gradient: a third more work, less memory.
         history: pairs (s, y) that L-BFGS keeps.
         tile_px: of the tiles that an evaluation is made in, two passes forward and one back; None is in one piece.
-        keep_freed: whether the process may hold on to freed memory, which is in pieces; see `runtime`.
+        keep_freed: whether the process may hold on to freed memory, which is faster, but fragmented; see `runtime`.
         half_history: whether L-BFGS keeps its history in bf16: half the memory.
     """
 
@@ -149,14 +152,19 @@ class Prediction:
 
 
 def planes_of(options: StylizeOptions, regions: int, *, protects: bool) -> int:
-    """Numbers per pixel that a pair has beside its pictures.
+    """Numbers per pixel that a pair has beside its pictures and the content target of the default layer.
 
     Args:
         options: resolved.
         regions: maps of them, that of transparency included.
         protects: whether a part of it stays as it is, and what is painted is a region therefore.
+
+    >>> planes_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
+    31
     """
-    return REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+    target = sum(CHANNELS_PER_BLOCK[halvings(layer)] >> 2 * halvings(layer) for layer in options.content_layers)
+    guides = REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
+    return guides + max(0, target - CONTENT_TARGET)
 
 
 def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:
@@ -169,26 +177,41 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, pl
         backbone: that they are stylized with.
         planes: see `planes_of`.
     """
-    size = 4 if backbone.precision == "fp32" else 2
-    work = (ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)) + LIBRARY
-    pixels = width * height
-    at_once = pixels if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
-    exact_at_once = pixels if pixels <= EXACT_PIXELS else _tile_pixels(width, height, EXACT_TILE_PX)
+    pixels = plan.pairs * width * height
+    is_small = pixels < LARGE_PIXELS
+    optimizer = pixels * PICTURE_BYTES * _optimizer_pictures(width, height, plan)
+    pictures = pixels * (PICTURE_BYTES * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + planes))
+    maps, measuring = _map_bytes(width, height, plan, backbone), _measuring_bytes(width, height)
+    if plan.keep_freed and is_small:
+        maps += measuring  # what optimizing left behind is of little use to measuring
+    else:
+        maps = max(maps, measuring - optimizer)  # there is no optimizer yet, or no longer, when measuring
+    factor = FRAGMENTATION if plan.keep_freed and not is_small else 1.0
+    return Prediction(base_bytes(backbone), *(round(factor * part) for part in (maps, pictures, optimizer)))
+
+
+def _optimizer_pictures(width: int, height: int, plan: MemoryPlan) -> int:
+    """That L-BFGS keeps of each pastiche: its history, its points, and what it works on in one piece."""
     history = plan.history * (1 if plan.half_history else 2)
-    in_one_piece = PIECES_OF_POINT if 3 * pixels <= MADE_AT_ONCE else 0
-    optimizer = 12 * plan.pairs * pixels * (history + POINT_COPIES + in_one_piece)
-    pictures = plan.pairs * pixels * (12 * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + planes))
-    indices = 0
+    in_one_piece = PIECES_OF_POINT if 3 * width * height <= MADE_AT_ONCE else 0
+    return history + POINT_COPIES + in_one_piece
+
+
+def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> int:
+    """Of feature maps during one evaluation of a batch, in one piece or in tiles."""
+    at_once = width * height if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
+    features = ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)
+    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + LIBRARY)
     if backbone.device.startswith("cuda"):
-        indices = (INDICES_OF_BLOCK if plan.recompute else INDICES) * plan.pairs * at_once
-    # The targets and the losses of the results table: one picture at a time, fp32, forward only, and before or after
-    # the optimizer has what it keeps.
-    maps, measuring = size * work * plan.pairs * at_once + indices, 4 * (FIRST_BLOCK + LIBRARY) * exact_at_once
-    is_small = pixels * plan.pairs < LARGE_PIXELS
-    # Where freed memory is kept, what optimizing left behind serves little of what measuring wants.
-    maps = maps + measuring if plan.keep_freed and is_small else max(maps, measuring - optimizer)
-    pieces = PIECES if plan.keep_freed and not is_small else 1.0
-    return Prediction(base_bytes(backbone), *(round(pieces * part) for part in (maps, pictures, optimizer)))
+        per_pixel += INDICES_OF_BLOCK if plan.recompute else INDICES
+    return plan.pairs * at_once * per_pixel
+
+
+def _measuring_bytes(width: int, height: int) -> int:
+    """Of feature maps for targets and the losses of the results table: one picture at a time, fp32, forward only."""
+    is_whole = width * height <= EXACT_PIXELS
+    at_once = width * height if is_whole else _tile_pixels(width, height, EXACT_TILE_PX)
+    return 4 * (FIRST_BLOCK + LIBRARY) * at_once
 
 
 def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> int:
@@ -285,7 +308,7 @@ def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Co
 
 
 def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing, planes: int) -> int:
-    plan = MemoryPlan(pairs, KEEP_ALL, HISTORY, keep_freed=False)
+    plan = MemoryPlan(pairs, recompute=False, history=HISTORY, keep_freed=False)
     return predicted_bytes(width, height, plan, backbone, planes)
 
 

@@ -83,7 +83,7 @@ _shapes: set[tuple[int, ...]] = set()
 """Of the batches that this process has begun to optimise."""
 
 
-def comes_again(shape: tuple[int, ...]) -> bool:
+def seen_before(shape: tuple[int, ...]) -> bool:
     """Whether a batch of a shape, (N, 3, H, W), was begun before in this process."""
     came_before = shape in _shapes
     _shapes.add(shape)
@@ -91,12 +91,12 @@ def comes_again(shape: tuple[int, ...]) -> bool:
 
 
 @contextmanager
-def plans_tried_out(*, wanted: bool) -> Iterator[None]:
-    """Whether cuDNN tries its ways to do each convolution of a new shape, up to ten, and remembers the fastest.
+def cudnn_autotuned(*, wanted: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms for each convolution of a new shape, up to ten, and remembers the fastest.
 
-    That takes up to ten passes: much for targets and measured losses, which take a shape once or twice, and a tenth of
-    an optimisation, which takes it some hundred times. Contents of many sizes make shapes that never come back, so it
-    is for those that do; cuDNN's own choice, by rules, is good enough for the others.
+    That takes up to ten passes: much for targets and measured losses, which use a shape once or twice, and a tenth of
+    an optimisation, which uses it some hundred times. Contents of many sizes make shapes that never come back, so it
+    is for those that do; cuDNN's own choice, by heuristics, is good enough for the others.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = wanted
@@ -117,14 +117,8 @@ def make_room(
     return plan
 
 
-def history_dtype(plan: MemoryPlan) -> torch.dtype:
-    """What a plan has L-BFGS keep its history as."""
-    return torch.bfloat16 if plan.half_history else torch.float32
-
-
 # From <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-
 
 _MAPPINGS, _TRIM_THRESHOLD = 65_536, 131_072
 """glibc's own defaults."""
@@ -138,13 +132,12 @@ def keep_freed_memory(*, keep: bool) -> None:
 
     Feature maps are freed and asked for again at every evaluation. By default glibc maps each anew, and the system
     clears every page of it: a fifth of the time of an evaluation at 512 px, half of it at four times as many pixels.
-    But what is kept is in pieces, and the maps of a large picture fit into few of them: at 3000 px a quarter of the
-    memory is then of no use, so that `nst_core.machine.memory` plans which it is to be. Other C libraries,
-    and processes that `prepare_process` has not prepared, are left as they are.
+    But what is kept is fragmented, and the maps of a large picture fit into few of the fragments, so that
+    `nst_core.machine.memory` plans which it is to be.
     """
-    if not _prepared or platform.libc_ver()[0] != "glibc":
+    library = _glibc()
+    if library is None:
         return
-    library = ctypes.CDLL(None)
     library.mallopt(_M_MMAP_MAX, 0 if keep else _MAPPINGS)
     library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1 if keep else _TRIM_THRESHOLD)
     if not keep:
@@ -156,5 +149,11 @@ def give_freed_back(pixels: int) -> None:
 
     Between optimising and measuring one of 2048 x 2048 px, say, three gigabytes would be of no use to either.
     """
-    if pixels >= LARGE_PIXELS and _prepared and platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
+    library = _glibc()
+    if pixels >= LARGE_PIXELS and library is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """The C library whose allocator is set; other ones, and those of processes not prepared here, are left alone."""
+    return ctypes.CDLL(None) if _prepared and platform.libc_ver()[0] == "glibc" else None

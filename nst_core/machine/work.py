@@ -1,7 +1,7 @@
 """How much work a pastiche is, in evaluations of a million pixels; from sizes and options alone. No torch.
 
-One evaluation is VGG forward and back. What is done exactly, in fp32 and forward alone (targets, first losses, those of
-the file) is counted in the same unit; how long the unit takes, a machine's own runs tell.
+One evaluation is one pass through VGG forward and back. What is computed exactly (targets, the first losses, those of
+the file: in fp32, forward only) is counted in the same unit. How long the unit takes is learnt from a machine's runs.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from nst_core.machine.memory import Computing, plan_memory
 from nst_core.options import StylizeOptions
 
 EXACT_PASS = {"bf16": 2.0, "fp32": 1.0}
-"""One picture forward in fp32, in evaluations by that precision; measured on two processors."""
+"""By the precision of the optimisation: what one picture forward in fp32 takes, in evaluations. Measured on two
+processors."""
 
 EXACT_PASSES = 2
 """At full size: the content's target, and the losses of the file."""
@@ -24,7 +25,8 @@ HALO_PX = 80
 """Around each tile, of the default layers."""
 
 SETTLES: dict[str, tuple[int, int]] = {"draft": (40, 40), "standard": (100, 220), "best": (240, 480)}
-"""Evaluations after which pairs of the recipe `relative` ended by themselves; see the benchmark `quality`."""
+"""Evaluations after which pairs of the recipe `relative` stopped by themselves, at least and at most; see the benchmark
+`quality`."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +50,16 @@ def expected_evaluations(
     *,
     from_picture: bool = False,
 ) -> Evaluations:
-    """What options let expect of a pastiche of a size.
+    """How many evaluations a pastiche of a size can be expected to take.
 
     Args:
         width: in pixels.
         height: in pixels.
         options: resolved.
-        settles: evaluations after which such pairs ended by themselves, at least and at most; None takes those known.
-        from_picture: whether it starts from a picture of its own, whose large strokes are laid down.
+        settles: evaluations after which such pairs stopped by themselves, at least and at most; None is `SETTLES`.
+        from_picture: see `nst_core.geometry.levels.level_count`.
     """
-    number = level_count(width, height, 1 if from_picture and options.levels is None else options.levels)
+    number = level_count(width, height, options.levels, from_picture=from_picture)
     most = steps_at(width, height, options) + 1
     low, high = settles or SETTLES[options.quality]
     full = (min(most, low), min(most, high)) if options.plateau_tolerance else (most, most)
@@ -88,7 +90,7 @@ def work_of(
         free: bytes of memory, by which tiles are chosen; None asks the device.
     """
     exact = EXACT_PASS[backbone.precision]
-    # One measure for all recipes is that of the default recipe: others take two passes more.
+    # Distances by the one measure for all recipes: those of the default recipe are known, others take two passes more.
     passes = EXACT_PASSES + (1 if coarse else 0) + (0 if options.recipe == "relative" else 2)
     work = _evaluated(width, height, full, backbone, free) + exact * passes * width * height
     for level, evaluations in zip(range(len(coarse), 0, -1), coarse, strict=True):

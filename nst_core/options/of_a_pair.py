@@ -27,15 +27,14 @@ WEBP_MOST_PX = 16_383
 """Long edge of a WebP at most: the format counts no further."""
 
 
-MIDDLE = 0.5
+USUAL_STRENGTH = 0.5
 """The strength that is the recipe's own style weight."""
 
-GENTLEST, STRONGEST = 1 / 30, 6.0
-"""Shares of that weight at strength 0 and 1: below, a photograph hardly changes; above, no style is left to be had."""
-
+GENTLEST_SHARE, STRONGEST_SHARE = 1 / 30, 6.0
+"""Of that weight, at strength 0 and 1: with less a photograph hardly changes, with more it takes on no more style."""
 
 SHORTHANDS = {"strength", "quality"}
-"""Options that only say others: of a pair with the same others they make no other result."""
+"""Options that only stand for others: pairs that agree in those others have the same result, whatever these say."""
 
 
 SAID_EITHER_WAY = ("strength", "style_weight")
@@ -195,9 +194,9 @@ class StylizeOptions(BaseModel):
 
     def _dialled_weight(self) -> float:
         """The style weight that `strength` means."""
-        strength = MIDDLE if self.strength is None else self.strength
-        end = GENTLEST if strength < MIDDLE else STRONGEST
-        return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - MIDDLE) / MIDDLE))
+        strength = USUAL_STRENGTH if self.strength is None else self.strength
+        end = GENTLEST_SHARE if strength < USUAL_STRENGTH else STRONGEST_SHARE
+        return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - USUAL_STRENGTH) / USUAL_STRENGTH))
 
     def _is_what_strength_means(self) -> bool:
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)

@@ -32,6 +32,7 @@ class Recipe:
             W^2 / C.
         layer_weight: (layer name, number of style layers) -> w_l.
         style_takes_content_shape: whether the style image is squeezed to the content's height and width.
+        comparison: what a layer's style is, and how two are compared: by Gram matrices, or by means and covariances.
     """
 
     name: RecipeName

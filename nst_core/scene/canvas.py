@@ -32,7 +32,11 @@ def grey(image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Canvas:
-    """What is open to an optimisation.
+    """What is open to an optimisation, and what becomes of an image on its way to the losses and to its file.
+
+    An image is what an optimizer's coordinates mean: its values may lie outside of [0, 1]. `shown` is what the losses
+    see of it: in range, protected, and grey where colours are kept. `saved` gives the colours back to what is shown:
+    that is the pastiche. `seen` takes any finished picture to the losses.
 
     Args:
         contents: shape (N, 3, H, W), in [0, 1].

@@ -11,8 +11,8 @@ from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import exact_tile_px
 from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_both, encode_content
-from nst_core.losses.regions import Regions
-from nst_core.machine.memory import MemoryPlan
+from nst_core.losses.regions import Regions, count
+from nst_core.machine.memory import MemoryPlan, planes_of
 from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import Canvas, canvas_of
 from nst_core.scene.shrink import shrink
@@ -22,6 +22,11 @@ from nst_core.scene.styles import StyleImage, style_target
 def as_batch(images: Sequence[Tensor]) -> Tensor:
     """Images of shape (1, C, H, W) as one batch; a single one is not copied."""
     return images[0] if len(images) == 1 else torch.cat(list(images))
+
+
+def planes_beside(options: StylizeOptions, regions: Regions | None, protected: Tensor | None) -> int:
+    """See `nst_core.machine.memory.planes_of`: of a pair, or of a batch, in which each has as many."""
+    return planes_of(options, 0 if regions is None else count(regions), protects=protected is not None)
 
 
 @dataclass(frozen=True)

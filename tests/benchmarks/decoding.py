@@ -138,7 +138,7 @@ def measured(path: str) -> dict[str, Any]:
     before, began, seconds = memory_mb(process, "VmRSS"), time.perf_counter(), cpu_seconds(process)
     found: dict[str, Any] = {"file_mb": round(len(data) / 1e6, 1)}
     try:
-        decoded = decoder.decode(data, "it", WantedPicture(size_px=WANTED_PX))
+        decoded = decoder.decode(data, "it", WantedPicture("pastiche", WANTED_PX))
         found |= {"size": list(decoded.picture.size)}
     except BadImage as error:
         found |= {"refused": error.message}

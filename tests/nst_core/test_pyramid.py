@@ -43,6 +43,17 @@ def test_no_level_is_too_small_for_a_layer() -> None:
     assert [usable_levels(4, shortest, options) for shortest in (16, 31, 32, 64, 128)] == [1, 1, 2, 3, 4]
 
 
+def test_no_level_is_too_small_for_the_total_variation(backbone: Backbone, picture: Picture) -> None:
+    """Which takes two pixels a side, also where the layers would make do with one."""
+    options = StylizeOptions(content_layers=("relu1_1",), style_layers=("relu1_1",), levels=7, steps=1).resolved()
+    style = prepare_style(backbone, picture(32, 32, 2), options)
+
+    (result,) = stylize([StylizeRequest(picture(32, 32, 1), style, options)], backbone)
+
+    assert isinstance(result, StylizeResult)
+    assert len(result.coarse_evaluations) == 4
+
+
 def test_nothing_changed_is_nothing_changed(picture: Picture) -> None:
     """A coarse level that changes nothing leaves the finer initial image as it is, to the last detail."""
     initial = picture(50, 37, 0)

@@ -17,7 +17,7 @@ from nst_core.backbones.weights import Convolutions
 from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
 from nst_core.losses.regions import Regions
-from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY, base_bytes, plan_memory, predicted_bytes
+from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY, MemoryPlan, base_bytes, plan_memory, predicted_bytes
 from nst_core.optimize import StepReport, optimize
 from nst_core.optimizers.lbfgs import HISTORY
 from nst_core.options import StylizeOptions
@@ -230,6 +230,17 @@ def test_unequal_options_are_refused(pairs: Pairs, changes: dict[str, Any]) -> N
     """Pairs with unequal options, the seed apart, are no batch."""
     with pytest.raises(ShapeError, match="equal options; only the seed may differ"):
         stylize([pairs.request(1), pairs.request(2, **changes)], pairs.backbone)
+
+
+def test_pairs_of_other_levels_are_refused(pairs: Pairs) -> None:
+    """How many levels a pair has would else depend on its mates: on a tiny style, or on a picture to start from."""
+    request = pairs.request(1, size=(512, 16), levels=None, **SMOOTH)
+    started = dataclasses.replace(request, initial=request.content)
+    tiny = dataclasses.replace(request, style=prepare_style(pairs.backbone, pairs.picture(3, 3, 7), request.options))
+
+    for mate in (started, tiny):
+        with pytest.raises(ShapeError, match="equally many levels"):
+            stylize([request, mate], pairs.backbone)
 
 
 def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
@@ -505,7 +516,7 @@ def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
     network, options = pairs.backbone.exact, request.options
     loss = PerceptualLoss(network, encode_content(network, request.content, options), request.style.target, options)
     short, usual = (
-        optimize(request.content, loss, options, history=history)[0].pastiche
+        optimize(request.content, loss, options, plan=MemoryPlan(1, recompute=False, history=history))[0].pastiche
         for history in (FEWEST_PAIRS_OF_HISTORY, HISTORY)
     )
 

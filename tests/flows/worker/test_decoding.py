@@ -106,10 +106,10 @@ def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
     data = odd.save(odd.noise((640, 480)), "JPEG")
     whole = decode_image(data, "a").picture
 
-    small = decoder.decode(data, "a", WantedPicture(size_px=64)).picture
-    kept = decoder.decode(data, "a", WantedPicture(size_px=1000)).picture
-    large = decoder.decode(data, "a", WantedPicture(size_px=1000, enlarge=True)).picture
-    enough = decoder.decode(data, "a", WantedPicture(enough_px=100)).picture
+    small = decoder.decode(data, "a", WantedPicture("pastiche", 64)).picture
+    kept = decoder.decode(data, "a", WantedPicture("pastiche", 1000)).picture
+    large = decoder.decode(data, "a", WantedPicture("pastiche", 1000, enlarge=True)).picture
+    enough = decoder.decode(data, "a", WantedPicture("thumbnail", 100)).picture
 
     assert (np.asarray(small) == np.asarray(resize(whole, 64, 48))).all()
     assert (kept.size, large.size, enough.size) == ((640, 480), (1000, 750), (160, 120))
@@ -208,7 +208,7 @@ def test_the_largest_picture_is_within_its_bounds(decoder: Decoder) -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = odd.save(Image.new("RGBA", (7071, 7071), (9, 200, 30, 100)), "PNG", icc_profile=icc, compress_level=1)
 
-    assert decoder.decode(data, "a", WantedPicture(size_px=100)).picture.size == (100, 100)
+    assert decoder.decode(data, "a", WantedPicture("pastiche", 100)).picture.size == (100, 100)
 
 
 def test_a_process_that_is_killed_costs_no_picture(own: Decoder) -> None:

@@ -70,7 +70,7 @@ def test_the_slope_is_the_gradient() -> None:
     distance = MOMENTS.distance_from(matrix(features(1, 4, 6, 6, seed=3)))
     positions = 30
 
-    value, slope = distance.with_slope(matrix(feature_map.detach()))
+    value, slope = distance.with_gradient(matrix(feature_map.detach()))
     found = MOMENTS.pull_back(feature_map.detach(), slope / positions, None)
 
     expected = distance(matrix(feature_map))
@@ -100,7 +100,7 @@ def test_fewer_positions_than_channels() -> None:
     """A covariance without full rank has a finite distance and slope."""
     few, target = features(1, 40, 2, 3, seed=5), features(1, 40, 2, 2, seed=6)
 
-    value, slope = MOMENTS.distance_from(matrix(target)).with_slope(matrix(few))
+    value, slope = MOMENTS.distance_from(matrix(target)).with_gradient(matrix(few))
 
     assert value.isfinite().all()
     assert slope.isfinite().all()
@@ -114,7 +114,7 @@ def test_what_is_not_finite_harms_no_other() -> None:
     expected = distance(matrix(feature_map))[1]
     feature_map[0, 0, 0, 0] = torch.nan
 
-    value, _ = distance.with_slope(matrix(feature_map))
+    value, _ = distance.with_gradient(matrix(feature_map))
 
     assert value[0].isnan()
     torch.testing.assert_close(value[1], expected)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.vgg import VGG
+from nst_core.backbones.weights import Convolutions
 from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
 from nst_core.losses.regions import Regions, together
 from nst_core.options import StylizeOptions
@@ -31,11 +33,36 @@ def image(picture: Picture) -> Tensor:
     return torch.cat([picture(24, 32, seed) for seed in (1, 2)]).double()
 
 
-def test_maps_are_scaled_by_their_squares() -> None:
-    """At every size the squares of a region's map add up to 1."""
+@pytest.mark.parametrize("faint", [1.0, 0.3])
+def test_weights_are_one_inside_a_region(faint: float) -> None:
+    """At every size, however faint a map is; divided by the sum of their squares they are as in the paper."""
     for height, width in ((24, 32), (12, 16), (3, 5)):
-        maps = sides(2, 24, 32, 0.3).at(height, width)
-        torch.testing.assert_close(maps.square().sum(dim=(2, 3)), torch.ones(2, 2, dtype=torch.float64))
+        found = Regions(faint * sides(2, 24, 32, 0.3).maps).at(height, width)
+        assert (found.maps.amax(dim=(2, 3)) == 1.0).all()
+        torch.testing.assert_close(found.maps.square().sum(dim=(2, 3)), found.square_sums)
+
+
+def test_a_region_that_is_nowhere_has_no_weight() -> None:
+    """And is divided by something above 0."""
+    found = Regions(torch.zeros(1, 2, 24, 32)).at(12, 16)
+    assert not found.maps.any()
+    assert (found.square_sums > 0.0).all()
+
+
+@pytest.mark.parametrize("recipe", ["relative", "moments"])
+def test_weights_are_not_rounded_in_bf16(
+    network: VGG, convolutions: Convolutions, picture: Picture, recipe: str
+) -> None:
+    """A region everywhere has the style of no region, to the last few bits, at sizes whose root bf16 does not hold."""
+    chosen, image, style = options(recipe), picture(24, 32, 1), picture(24, 32, 2)
+    everywhere = Regions(torch.ones(1, 1, 24, 32))
+    content, target = encode_content(network, image, chosen), encode_style(network, style, chosen)
+    fast = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16").fast
+
+    plain = PerceptualLoss(fast, content, target, chosen)(style).style
+    masked = PerceptualLoss(fast, content, target, chosen, everywhere)(style).style
+
+    torch.testing.assert_close(masked, plain, rtol=1e-4, atol=1e-9)
 
 
 def test_shares_are_of_the_area() -> None:

@@ -100,12 +100,12 @@ def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone
 
 
 def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
-    """Eight bytes for each of the 29 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
+    """Eight bytes for each of the 30 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
     plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
     on_gpu = dataclasses.replace(backbone, device="cuda:0")
     more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
 
-    assert more == [300 * 200 * 8 * 29, 300 * 200 * 8 * 16]
+    assert more == [300 * 200 * 8 * 30, 300 * 200 * 8 * 16]
 
 
 @pytest.mark.parametrize(("size", "free"), [((8192, 6144), 18), ((6000, 6000), 13), ((16384, 12288), 70)])
@@ -165,6 +165,14 @@ def test_what_is_painted_beside_something_protected_is_a_region() -> None:
     assert planes_of(OPTIONS, 0, protects=False) == 0
     assert planes_of(OPTIONS, 0, protects=True) == planes_of(OPTIONS, 1, protects=True) == of_region + 1
     assert planes_of(OPTIONS, 2, protects=True) == of_two + 1
+
+
+@pytest.mark.parametrize(
+    ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
+)
+def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
+    """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
+    assert planes_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False) == more
 
 
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:

@@ -15,12 +15,13 @@ from torch.utils._pytree import tree_leaves
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
+from nst_core.geometry.tiles import halvings
 from nst_core.losses.perceptual import PerceptualLoss
 from nst_core.machine.hardware import PrecisionName
-from nst_core.machine.memory import MemoryPlan, plan_memory, predicted
-from nst_core.machine.runtime import history_dtype
-from nst_core.optimize import _Batch, _Remembered
+from nst_core.machine.memory import MemoryPlan, plan_memory, planes_of, predicted
+from nst_core.optimize import _Batch
 from nst_core.options import StylizeOptions
+from nst_core.options.layers import CHANNELS_PER_BLOCK
 from nst_core.scene.canvas import Canvas
 
 GB = 1_000_000_000
@@ -66,41 +67,58 @@ class Counting(TorchDispatchMode):
         self.now -= size
 
 
-def counted_bytes(width: int, height: int, plan: MemoryPlan, convolutions: Convolutions) -> int:
+def counted_bytes(
+    width: int, height: int, plan: MemoryPlan, convolutions: Convolutions, options: StylizeOptions
+) -> int:
     """The most that tensors take at once in the first evaluations of a plan on a GPU, weights left aside."""
-    options, device = StylizeOptions(steps=25).resolved(), Gpu.device
+    device = Gpu.device
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device):
         weights = {name: tuple(one.to(device, torch.bfloat16) for one in both) for name, both in convolutions.items()}
         network = ScheduledVGG(VGG("vgg19", weights), recompute=plan.recompute)  # type: ignore[arg-type]  # pairs
         with Counting() as counting:
             content = torch.rand(plan.pairs, 3, height, width)
-            target = {"relu4_2": torch.rand(plan.pairs, 512, height // 8, width // 8)}
+            target = {layer: _features(layer, plan.pairs, width, height) for layer in options.content_layers}
             style = {layer: torch.rand(1, 1, size, size) for layer, size in CHANNELS.items()}
             loss = PerceptualLoss(network, target, style, options, tile_px=plan.tile_px)
             _evaluate(content, loss, options, plan)
     return counting.peak
 
 
+def _features(layer: str, pairs: int, width: int, height: int) -> torch.Tensor:
+    channels = CHANNELS_PER_BLOCK[halvings(layer)]
+    return torch.rand(pairs, channels, height >> halvings(layer), width >> halvings(layer))
+
+
 def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptions, plan: MemoryPlan) -> None:
     # The loop around it asks the device for numbers, which there are none of.
-    batch = _Batch(content.clone(), loss, Canvas(content), options, _Remembered(plan.history, history_dtype(plan)))
+    batch = _Batch(content.clone(), loss, Canvas(content), options, plan)
     for _ in range(2):
         batch.advance()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("width", "height", "pairs", "free"),
-    [(6000, 6000, 1, 22), (4096, 3072, 1, 22), (2048, 2048, 1, 40), (1024, 768, 4, 30), (3000, 2000, 1, 10)],
+    ("width", "height", "pairs", "free", "content_layer"),
+    [
+        (6000, 6000, 1, 22, "relu4_2"),
+        (4096, 3072, 1, 22, "relu4_2"),
+        (2048, 2048, 1, 40, "relu4_2"),
+        (1024, 768, 4, 30, "relu4_2"),
+        (3000, 2000, 1, 10, "relu4_2"),
+        (4096, 3072, 1, 12, "relu2_2"),
+        (1024, 768, 4, 30, "relu1_1"),
+    ],
 )
 def test_what_is_predicted_holds_what_is_allocated(
-    convolutions: Convolutions, width: int, height: int, pairs: int, free: int
+    convolutions: Convolutions, width: int, height: int, pairs: int, free: int, content_layer: str
 ) -> None:
     """By the plan for a GPU of 24 GB, say, a picture of 6000 px fits; and no plan asks for much more than it takes."""
-    plan = plan_memory(width, height, pairs, Gpu(), free * GB)
+    options = StylizeOptions(steps=25, content_layers=(content_layer,)).resolved()
+    planes = planes_of(options, 0, protects=False)
+    plan = plan_memory(width, height, pairs, Gpu(), free * GB, planes)
     # What is freed and kept is nobody's tensor: that part is measured, not counted.
-    expected = predicted(width, height, dataclasses.replace(plan, keep_freed=False), Gpu())
-    counted = counted_bytes(width, height, plan, convolutions)
+    expected = predicted(width, height, dataclasses.replace(plan, keep_freed=False), Gpu(), planes)
+    counted = counted_bytes(width, height, plan, convolutions, options)
 
     assert counted <= expected.total - expected.base <= 1.6 * counted
     assert expected.total <= free * GB + expected.base

@@ -142,10 +142,10 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
 def test_plans_are_tried_out_for_shapes_that_come_again() -> None:
     """A shape is new once; whatever happens meanwhile, cuDNN's own choice holds elsewhere."""
     shape = (4, 3, 517, 523)
-    assert [runtime.comes_again(shape) for _ in range(3)] == [False, True, True]
-    assert not runtime.comes_again((3, *shape[1:]))
+    assert [runtime.seen_before(shape) for _ in range(3)] == [False, True, True]
+    assert not runtime.seen_before((3, *shape[1:]))
 
-    with contextlib.suppress(ValueError), runtime.plans_tried_out(wanted=True):
+    with contextlib.suppress(ValueError), runtime.cudnn_autotuned(wanted=True):
         assert torch.backends.cudnn.benchmark
         raise ValueError
     assert not torch.backends.cudnn.benchmark
