@@ -88,15 +88,38 @@ def request_of(
 
 def _content_regions(guides: ContentGuides, colours: RegionColours | None, size: Size) -> Regions | None:
     """Where each region is, as far as anything is painted there, and to be seen."""
+    painted = _painted(guides, size)
+    if colours is None:
+        return None if painted is None else Regions(painted)
+    assert guides.mask is not None, "regions come from masks"
+    maps = maps_of(guides.mask, colours.content, size)
+    return Regions(maps if painted is None else maps * painted)
+
+
+def _painted(guides: ContentGuides, size: Size) -> Tensor | None:
+    """Where the content is painted, and to be seen, shape (1, 1, H, W); None is everywhere."""
     maps = []
-    if colours is not None:
-        assert guides.mask is not None, "regions come from masks"
-        maps.append(maps_of(guides.mask, colours.content, size))
     if guides.alpha is not None:
         maps.append(coverage(guides.alpha.convert("RGB"), size))
     if guides.protect is not None:
         maps.append(1.0 - coverage(guides.protect, size))
-    return Regions(math.prod(maps[1:], start=maps[0])) if maps else None
+    return math.prod(maps[1:], start=maps[0]) if maps else None
+
+
+def painted_pixels(content: Image.Image, guides: ContentGuides) -> Tensor:
+    """The pixels of a content whose colours count: those that are painted, and to be seen; all, where none is.
+
+    Args:
+        content: of mode RGB, of the pastiche's size.
+        guides: of the content.
+
+    Returns:
+        In [0, 1], shape (1, 3, 1, P).
+    """
+    pixels, painted = to_tensor(content).flatten(2), _painted(guides, content.size)
+    if painted is not None and (counts := painted.flatten() > 0.5).any():
+        pixels = pixels[:, :, counts]
+    return pixels[:, :, None]
 
 
 def style_of(
@@ -115,7 +138,7 @@ def style_of(
         options: resolved.
         backbone: that encodes.
         colours: of the regions of its mask; None where there is none.
-        content: shape (1, 3, H, W), whose colours it is to have where the options say so.
+        content: pixels, shape (1, 3, H, W), whose colours it is to have where the options say so.
 
     Raises:
         OptionsError: if the blend's weights do not fit.

@@ -9,7 +9,7 @@ from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.errors import DivergedError
 from nst_core.geometry.sizes import pastiche_size
-from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, request_of, style_of
+from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, painted_pixels, request_of, style_of
 from nst_core.images import resize
 from nst_core.losses.values import LossValues
 from nst_core.machine.hardware import PrecisionName
@@ -79,7 +79,7 @@ def stylize_picture(
     source = style if isinstance(style, StyleSource) else StyleSource((style,))
     resized = resize(content, *size)
     colours = region_colours(guides.mask, source.mask)
-    encoded = style_of(source, size, options, network, colours, to_tensor(resized))
+    encoded = style_of(source, size, options, network, colours, painted_pixels(resized, guides))
     request = request_of(resized, encoded, options, guides, colours)
     (result,) = stylize([request], network, on_step)
     if isinstance(result, DivergedError):

@@ -88,7 +88,8 @@ def prepare_style(
         backbone: that encodes.
         image: shape (1, 3, H, W), in [0, 1]; or the pictures of a blend, or one with regions.
         options: resolved.
-        content: whose colours the style is to have; needed where `options.colors` is not `style`.
+        content: pixels, shape (1, 3, H, W), whose colours the style is to have; needed where `options.colors` is not
+            `style`.
     """
     given = [StylePicture(image)] if isinstance(image, Tensor) else image
     pictures = tuple(_in_colours(one, content, options) for one in given)

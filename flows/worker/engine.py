@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from PIL import Image
+from torch import Tensor
 
 from flows.errors import DeviceUnusable
 from flows.worker.inputs import STYLES_KEPT, Input, LoadedPair, StyleInputs
@@ -19,14 +20,13 @@ from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
 from nst_core.geometry.tiles import EXACT_PIXELS
-from nst_core.guides import ContentGuides, StyleSource, request_of, size_of_style, style_of
+from nst_core.guides import ContentGuides, StyleSource, painted_pixels, request_of, size_of_style, style_of
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.memory import planes_of
 from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 from nst_core.scene.masks import RegionColours, region_colours
-from nst_core.scene.pixels import to_tensor
 from nst_core.scene.styles import StyleImage
 from nst_core.stylize import StylizeRequest
 
@@ -50,6 +50,8 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     spec, options = loaded.pair.spec, loaded.pair.spec.options
     colours = _colours_of(loaded, styles)
     backbone, content = backbone_of(job, device), loaded.content.picture
+    mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
+    guides = ContentGuides(mask, _seen(loaded.others.get("protect")), start, loaded.content.alpha)
     with named(spec.style):
         if options.colors == "style":
             size = _shape_for(styles, loaded.size, options)
@@ -57,9 +59,7 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
             encoded = _encoded_large_style if is_large else _encoded_style
             style = encoded(styles, size, _Encoding.by(options), backbone, colours)
         else:  # it depends on the content
-            style = _style(styles, loaded.size, options, backbone, colours, content)
-    mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
-    guides = ContentGuides(mask, _seen(loaded.others.get("protect")), start, loaded.content.alpha)
+            style = _style(styles, loaded.size, options, backbone, colours, painted_pixels(content, guides))
     return request_of(content, style, options, guides, colours)
 
 
@@ -187,8 +187,7 @@ def _style(
     options: StylizeOptions,
     backbone: Backbone,
     colours: RegionColours | None,
-    content: Image.Image | None = None,
+    content: Tensor | None = None,
 ) -> StyleImage:
     source = StyleSource(tuple(one.picture for one in styles.pictures), _picture(styles.mask))
-    given = None if content is None else to_tensor(content)
-    return style_of(source, pastiche, options, backbone, colours, given)
+    return style_of(source, pastiche, options, backbone, colours, content)

@@ -7,8 +7,9 @@ from PIL import Image, ImageDraw
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
-from nst_core.guides import ContentGuides, StyleSource, blend_shares, request_of, style_of
+from nst_core.guides import ContentGuides, StyleSource, blend_shares, painted_pixels, request_of, style_of
 from nst_core.options import StylizeOptions
+from nst_core.scene.canvas import LUMINANCE
 from nst_core.scene.masks import RegionColours, region_colours
 from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
@@ -36,7 +37,7 @@ def make(**values: object) -> StylizeOptions:
 def pair(backbone: Backbone, source: StyleSource, guides: ContentGuides, **values: object) -> StylizeRequest:
     options, content = make(**values), noise(1)
     colours = region_colours(guides.mask, source.mask)
-    style = style_of(source, SIZE, options, backbone, colours, to_tensor(content))
+    style = style_of(source, SIZE, options, backbone, colours, painted_pixels(content, guides))
     return request_of(content, style, options, guides, colours)
 
 
@@ -177,6 +178,8 @@ def test_a_mask_goes_with_one_style() -> None:
         StyleSource((noise(2), noise(3)), half())
 
 
+NOTHING_SEEN = ContentGuides(alpha=Image.new("L", SIZE, 0))
+ALL_KEPT = ContentGuides(protect=Image.new("RGB", SIZE, "white"))
 RIGHT_HALF_UNSEEN = ContentGuides(alpha=half().convert("L"))
 RIGHT_HALF_KEPT = ContentGuides(protect=half().transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 
@@ -218,8 +221,25 @@ def test_content_and_style_keep_their_balance(backbone: Backbone, guides: Conten
     assert painted == pytest.approx(whole, rel=0.25)
 
 
-NOTHING_SEEN = ContentGuides(alpha=Image.new("L", SIZE, 0))
-ALL_KEPT = ContentGuides(protect=Image.new("RGB", SIZE, "white"))
+@pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
+@pytest.mark.parametrize("colors", ["match", "luminance"])
+def test_colours_are_those_of_what_is_painted(backbone: Backbone, colors: str, guides: ContentGuides) -> None:
+    """A style is brought to the painted half's mean, whatever the other half holds."""
+    request = pair(backbone, StyleSource((noise(2),)), guides, colors=colors)
+
+    mean = request.style.pictures[0].image.mean(dim=(0, 2, 3))
+
+    half_mean = request.content[..., : SIZE[0] // 2].mean(dim=(0, 2, 3))
+    if colors == "luminance":
+        half_mean = (half_mean @ torch.tensor(LUMINANCE)).expand(3)
+    torch.testing.assert_close(mean, half_mean, rtol=0.0, atol=0.02)  # some of it was clamped
+
+
+def test_all_colours_count_where_nothing_is_painted() -> None:
+    """There are none else to bring a style to."""
+    pixels = painted_pixels(noise(1), ALL_KEPT)
+
+    assert torch.equal(pixels, to_tensor(noise(1)).reshape(1, 3, 1, -1))
 
 
 @pytest.mark.parametrize("guides", [NOTHING_SEEN, ALL_KEPT], ids=["transparent", "protected"])
