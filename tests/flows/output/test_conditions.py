@@ -66,7 +66,7 @@ def lines(condition: str) -> list[int]:
     ],
 )
 def test_a_condition_chooses_rows(condition: str, found: list[int]) -> None:
-    """Comparisons, also chained, of numbers and text; no number is true of `is None` alone, no text of what an empty one is."""
+    """Numbers and text; where there is no number `is None` alone is true, where there is no text what is of an empty one."""
     assert lines(condition) == found
 
 
