@@ -66,7 +66,7 @@ def lines(condition: str) -> list[int]:
     ],
 )
 def test_a_condition_chooses_rows(condition: str, found: list[int]) -> None:
-    """Numbers and text; where there is no number `is None` alone is true, where there is no text what is of an empty one."""
+    """Numbers and text. Without a number `is None` alone is true; without a text, what is of an empty one."""
     assert lines(condition) == found
 
 
