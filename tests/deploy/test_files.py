@@ -233,8 +233,11 @@ def test_the_job_template_gives_a_run_its_gpu() -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
 
 
+LIGHT = {"gpus": 0, "cpu": "1", "memory": "2Gi", "service_account_name": "nst-inbox"}
+
+
 def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> None:
-    """The runbook's template for them asks for no GPU and for an account of its own; both accounts are made."""
+    """The runbook's template for them asks for no GPU, little else, and an account of its own; both are made."""
     template = DEPLOY / "kubernetes" / "base-job-template.json"
     (command,) = re.findall("^sed .*> light.json$", RUNBOOK, re.MULTILINE)
     subprocess.run(["/bin/sh", "-c", command.replace("light.json", f"{tmp_path}/light.json")], cwd=ROOT, check=True)
@@ -242,8 +245,8 @@ def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> Non
     before = json.loads(template.read_text())["variables"]["properties"]
     made = re.findall(r"kubectl -n nst create serviceaccount (\S+)", RUNBOOK)
 
-    assert {name for name in changed if changed[name] != before[name]} == {"gpus", "service_account_name"}
-    assert (changed["gpus"]["default"], changed["service_account_name"]["default"]) == (0, "nst-inbox")
+    assert {name for name in changed if changed[name] != before[name]} == set(LIGHT)
+    assert {name: changed[name]["default"] for name in LIGHT} == LIGHT
     assert made == [before["service_account_name"]["default"], "nst-inbox"]
 
 
