@@ -87,6 +87,16 @@ def test_the_image_has_the_files_that_its_commands_name() -> None:
     assert set(inside) <= set(there)
 
 
+def test_compose_is_started_with_what_it_asks_for() -> None:
+    """Wherever the runbook starts containers, the secret of its environment is given, and pools are waited for."""
+    starts_of_it = re.findall(r"(.*)docker compose -f deploy/compose\.yaml up -d(.*)", RUNBOOK)
+
+    assert len(starts_of_it) == 2
+    assert compose()["secrets"] == {"postgres": {"environment": "POSTGRES_PASSWORD"}}
+    assert all("POSTGRES_PASSWORD=" in before for before, _ in starts_of_it)
+    assert starts_of_it[0][1] == " --wait"
+
+
 def test_the_image_runs_as_nobody_special() -> None:
     """The last stage ends as a user of its own, with a health check, on a CUDA base."""
     instructions = dockerfile()
