@@ -1,12 +1,15 @@
 """deploy/: what cannot be run here is at least what its readers expect, and names things that exist."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -82,6 +85,16 @@ def test_the_image_has_the_files_that_its_commands_name() -> None:
 
     assert len(inside) >= 2
     assert set(inside) <= set(there)
+
+
+def test_compose_is_started_with_what_it_asks_for() -> None:
+    """Wherever the runbook starts containers, the secret of its environment is given, and pools are waited for."""
+    starts_of_it = re.findall(r"(.*)docker compose -f deploy/compose\.yaml up -d(.*)", RUNBOOK)
+
+    assert len(starts_of_it) == 2
+    assert compose()["secrets"] == {"postgres": {"environment": "POSTGRES_PASSWORD"}}
+    assert all("POSTGRES_PASSWORD=" in before for before, _ in starts_of_it)
+    assert starts_of_it[0][1] == " --wait"
 
 
 def test_the_image_runs_as_nobody_special() -> None:
@@ -230,8 +243,11 @@ def test_the_job_template_gives_a_run_its_gpu() -> None:
     assert not container["securityContext"]["allowPrivilegeEscalation"]
 
 
+LIGHT = {"gpus": 0, "cpu": "1", "memory": "2Gi", "service_account_name": "nst-inbox"}
+
+
 def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> None:
-    """The runbook's template for them asks for no GPU and for an account of its own; both accounts are made."""
+    """The runbook's template for them asks for no GPU, little else, and an account of its own; both are made."""
     template = DEPLOY / "kubernetes" / "base-job-template.json"
     (command,) = re.findall("^sed .*> light.json$", RUNBOOK, re.MULTILINE)
     subprocess.run(["/bin/sh", "-c", command.replace("light.json", f"{tmp_path}/light.json")], cwd=ROOT, check=True)
@@ -239,8 +255,8 @@ def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> Non
     before = json.loads(template.read_text())["variables"]["properties"]
     made = re.findall(r"kubectl -n nst create serviceaccount (\S+)", RUNBOOK)
 
-    assert {name for name in changed if changed[name] != before[name]} == {"gpus", "service_account_name"}
-    assert (changed["gpus"]["default"], changed["service_account_name"]["default"]) == (0, "nst-inbox")
+    assert {name for name in changed if changed[name] != before[name]} == set(LIGHT)
+    assert {name: changed[name]["default"] for name in LIGHT} == LIGHT
     assert made == [before["service_account_name"]["default"], "nst-inbox"]
 
 
@@ -276,6 +292,37 @@ def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
     assert "--host 127.0.0.1" in command[1] or "worker start" in command[1]
     if "worker start" in command[1]:
         assert "--limit 1" in command[1]
+
+
+class Well(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def server_is_waited_for(port: int, server_id: int) -> int:
+    """The code of what the server's unit runs after the server's start, its port being another."""
+    unit = (DEPLOY / "systemd" / "nst-server.service").read_text()
+    (script,) = re.findall(r"^ExecStartPost=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
+    for there, here in (("/opt/nst/bin/python", sys.executable), ("/opt/nst-app", str(ROOT)), (" 4200 ", f" {port} ")):
+        assert there in script
+        script = script.replace(there, here)
+    environment = {"MAINPID": str(server_id), "PATH": os.defpath}
+    return subprocess.run(["/bin/sh", "-c", script], env=environment, timeout=60, check=False).returncode
+
+
+def test_a_server_has_started_once_it_answers() -> None:
+    """What comes after the unit's start finds a server that answers; one that has died is not waited for."""
+    with HTTPServer(("127.0.0.1", 0), Well) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert server_is_waited_for(server.server_port, os.getpid()) == 0
+        server.shutdown()
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    assert server_is_waited_for(9, dead.pid) != 0
 
 
 # ---------------------------------------------------------------- the runbook
@@ -341,6 +388,18 @@ def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:
 
     assert [line for line in shown if line.startswith("PATH=/opt/nst/bin:")]
     assert {"NST_DATA=/srv/nst/data", "PREFECT_API_AUTH_STRING=nst:change-me"} <= set(shown)
+    # What root's commands make in the server's own folder, the server could not read.
+    assert [line for line in shown if line.startswith("PREFECT_HOME=") and "/srv/nst" not in line]
+
+
+def test_the_folders_of_a_bare_machine_are_the_services_own() -> None:
+    """`install -d` gives away the folders that are named alone: each above them, up to the home, is named too."""
+    (line,) = (line for line in starts()["bare machine"] if line.startswith("install -d -o nst"))
+    made = {Path(word) for word in line.split() if word.startswith("/")}
+    above = {parent for path in made for parent in path.parents if Path("/srv/nst") in parent.parents}
+
+    assert Path(environment_file("service.env.example")["NST_DATA"]) in made
+    assert above - made == set()
 
 
 def test_the_runbook_knows_the_units_and_deployments() -> None:

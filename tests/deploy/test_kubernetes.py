@@ -5,6 +5,7 @@ Needs `pip install --no-deps -r deploy/requirements-kubernetes.lock` and `pip in
 
 import asyncio
 import json
+import re
 import uuid
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from prefect.client.schemas.objects import FlowRun
 worker = pytest.importorskip("prefect_kubernetes.worker", reason="deploy/requirements-kubernetes.lock")
 schemas = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate")
 
-TEMPLATE = json.loads((Path(__file__).parents[2] / "deploy" / "kubernetes" / "base-job-template.json").read_text())
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TEMPLATE = json.loads((DEPLOY / "kubernetes" / "base-job-template.json").read_text())
 
 
 def job(**values: Any) -> dict[str, Any]:
@@ -37,3 +39,16 @@ def test_kubernetes_takes_the_job(values: dict[str, Any]) -> None:
         schemas.validate(made, version, strict=True)
     assert container["args"][0] == "prefect"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == values.get("gpus", 1)
+
+
+def test_a_worker_of_the_runbook_writes_no_password_into_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings name the secret that jobs take the password from, and the one namespace that it looks at."""
+    for name, value in re.findall(r"^export (\w+)=(\S+)$", (DEPLOY / "RUNBOOK.md").read_text(), re.MULTILINE):
+        monkeypatch.setenv(name, value)
+    settings = pytest.importorskip("prefect_kubernetes.settings").KubernetesSettings()
+    variables = TEMPLATE["variables"]["properties"]
+
+    assert settings.worker.api_auth_string_secret_name == variables["secrets_name"]["default"]
+    key = settings.worker.api_auth_string_secret_key
+    assert f"\n{key}=" in (DEPLOY / "secrets.env.example").read_text()
+    assert settings.observer.namespaces == {variables["namespace"]["default"]}
