@@ -35,7 +35,7 @@ from flows.manifest.given import STANDARD_INPUT
 from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
-from flows.prefect_layer.server import check_named_server
+from flows.prefect_layer.server import check_named_server, check_prefect_home
 from flows.records import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun, handed_over
@@ -131,6 +131,7 @@ def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
         check_parameters({"settings": asked.settings.model_dump()})
     request = resolve(asked)
     check_feasible(request)
+    check_prefect_home()
     check_named_server()
     state_folder = keep_prefect_state_in_sight()
     with ExitStack() as stack:

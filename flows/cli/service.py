@@ -278,6 +278,7 @@ def _where_to_watch(watched: Watched) -> list[str]:
 
 
 def _find_server() -> None:
+    service.check_prefect_home()
     if "PREFECT_API_URL" not in os.environ:
         service.use(service.find_access())
 
