@@ -101,7 +101,10 @@ def test_a_peer_without_a_picture_has_failed(tmp_path: Path) -> None:
 
 
 def test_one_run_tells_the_losses_on_its_way(tmp_path: Path) -> None:
-    """Each is that of the picture after so many steps: of the content after one, of the style after three."""
+    """Each is that of the picture after so many steps: of the content after one, of the style after three.
+
+    Pictures of an earlier run are none of this one's.
+    """
     peer, pair = theirs(tmp_path)
     copied = {1: pair.content, 2: pair.content, 3: pair.style}
 
@@ -112,6 +115,10 @@ def test_one_run_tells_the_losses_on_its_way(tmp_path: Path) -> None:
         return program(task)
 
     one = dataclasses.replace(peer, peer=Peer("idle", "neural-style", three_steps))
+
+    earlier = one.task(pair, 32, 3).on_the_way
+    earlier.mkdir()
+    (earlier / "4.png").touch()
 
     after_one, after_three = one.losses((1, 3), peer.task(pair, 32, 3))
 

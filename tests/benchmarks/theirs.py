@@ -6,6 +6,7 @@ from two short runs: the steps of one pair and size all cost the same.
 
 import dataclasses
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -65,6 +66,7 @@ class Theirs:
             CommandFailed: if the peer did not run.
         """
         task = replace(task, saved_every=math.gcd(*steps))
+        shutil.rmtree(task.on_the_way, ignore_errors=True)  # of another pair
         self._run(task)
         return [self._scored(replace(task, output=task.saved_after(few))) for few in steps]
 
