@@ -42,9 +42,6 @@ ContentTarget = dict[str, Tensor]
 SMALLEST_MAGNITUDE = 1e-12
 """Below this a target is nothing but zeros, and dividing by it would give infinity."""
 
-SMALLEST_AREA = 0.01
-"""Of a picture that is painted: where there is less, its content does not count for more."""
-
 MEAN_AT_ONCE = 1 << 25
 """Features of a content target that are squared at once: those of 2048 x 2048 px at relu4_2."""
 
@@ -145,7 +142,10 @@ class PerceptualLoss:
         self.layers = layers_of(options)
         assert options.style_layer_weights is not None, "options must be resolved"
         self.layer_weights = dict(zip(options.style_layers, options.style_layer_weights, strict=True))
-        self.content_scales = {layer: self._content_scale(target) for layer, target in content.items()}
+        self.content_weights = {
+            layer: regions.of_content(*target.shape[2:]) for layer, target in content.items() if regions is not None
+        }
+        self.content_scales = {layer: self._content_scale(layer) for layer in content}
         self.style_distances = {layer: self.comparison.distance_from(target) for layer, target in style.items()}
         self._style_scales: dict[tuple[str, int], Tensor] = {}
 
@@ -191,8 +191,8 @@ class PerceptualLoss:
         return PerceptualLoss(self.scheduled, content, style, self.options, regions, self.tile_px)
 
     def _readers(self, pastiche: Tensor) -> tuple[ContentReader, StyleReader]:
-        places = Places(pastiche, self.regions)
-        return ContentReader(self.content), StyleReader(self.comparison, self.options.style_layers, places)
+        style = StyleReader(self.comparison, self.options.style_layers, Places(pastiche, self.regions))
+        return ContentReader(self.content, self.content_weights), style
 
     def _forward(self, tile: Tile, pastiche: Tensor, read: ReadTile) -> Pass:
         return self.scheduled.forward(pastiche[tile.seen], self.layers, self.options.pooling, partial(read, tile))
@@ -240,22 +240,25 @@ class PerceptualLoss:
                 of_sums = of_styles.of_sums[layer][:, region]
                 gradient = self.comparison.pull_back(own, of_sums, gradient, weights)
         if layer in self.content:
-            of_content = self._content_gradient(layer, own, self.content[layer][tile.own(layer)])
+            of_content = self._content_gradient(tile, layer, own)
             gradient = of_content if gradient is None else gradient.add_(of_content)
         assert gradient is not None, "every layer that is read has a loss"
         return gradient
 
-    def _content_gradient(self, layer: str, own: Tensor, target: Tensor) -> Tensor:
-        """D total / d features: of scale * mean((F - P)^2)."""
-        factor = _weighted(self.options.content_weight, self.content_scales[layer]) * 2.0
-        factor = factor / self.content[layer][0].numel()
-        return own.sub(target).mul_(factor.view(-1, 1, 1, 1)).to(own.dtype)
+    def _content_gradient(self, tile: Tile, layer: str, own: Tensor) -> Tensor:
+        """D total / d features: of scale * mean(w (F - P)^2)."""
+        target, place = self.content[layer], tile.own(layer)
+        factor = _weighted(self.options.content_weight, self.content_scales[layer]) * 2.0 / target[0].numel()
+        gradient = own.sub(target[place]).mul_(factor.view(-1, 1, 1, 1))
+        if layer in self.content_weights:
+            gradient.mul_(self.content_weights[layer][place])
+        return gradient.to(own.dtype)
 
-    def _content_scale(self, target: Tensor) -> Tensor:
-        magnitude, (channels, height, width) = _mean_square(target).clamp_min(SMALLEST_MAGNITUDE), target.shape[1:]
-        scale = self.recipe.content_scale(channels, height * width, magnitude) * torch.ones_like(magnitude)
-        # Where no region is nothing is painted. The mean over the rest keeps the balance of content and style.
-        return scale if self.regions is None else scale / self.regions.area.clamp_min(SMALLEST_AREA)
+    def _content_scale(self, layer: str) -> Tensor:
+        target = self.content[layer]
+        channels, height, width = target.shape[1:]
+        magnitude = _mean_square(target, self.content_weights.get(layer)).clamp_min(SMALLEST_MAGNITUDE)
+        return self.recipe.content_scale(channels, height * width, magnitude) * torch.ones_like(magnitude)
 
     def _style_scale(self, layer: str, places: Places) -> Tensor:
         """Factor of each region's distance, shape (N, R); worked out once for pastiches of a size."""
@@ -276,12 +279,16 @@ def _read_nothing(tile: Tile, layer: str, features: Tensor) -> None:
     """For a pass that is made for its gradient."""
 
 
-def _mean_square(target: Tensor) -> Tensor:
-    """Of features, shape (N, C, H, W): shape (N,)."""
+def _mean_square(target: Tensor, weights: Tensor | None) -> Tensor:
+    """Of features, shape (N, C, H, W), weighed by position, shape (N, 1, H, W): shape (N,)."""
+
+    def mean(features: Tensor) -> Tensor:
+        square = features.square()
+        return (square if weights is None else square * weights).flatten(1).mean(dim=1)
+
     if target.shape[1:].numel() <= MEAN_AT_ONCE:
-        return target.square().flatten(1).mean(dim=1)
-    of_channels = [one.square().flatten(1).mean(dim=1) for one in target.unbind(dim=1)]
-    return torch.stack(of_channels).mean(dim=0)
+        return mean(target)
+    return torch.stack([mean(target[:, channel : channel + 1]) for channel in range(target.shape[1])]).mean(dim=0)
 
 
 def _weighted(weight: float | None, loss: Tensor) -> Tensor:

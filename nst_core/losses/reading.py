@@ -113,10 +113,15 @@ class StyleReader:
 
 
 class ContentReader:
-    """Adds up the distances of images from a content target, tile by tile."""
+    """Adds up the distances of images from a content target, tile by tile.
 
-    def __init__(self, target: dict[str, Tensor]) -> None:
-        self.target = target
+    Args:
+        target: by layer, shape (N, C, H, W).
+        weights: of the positions, by layer, shape (N, 1, H, W); none is 1.
+    """
+
+    def __init__(self, target: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
+        self.target, self.weights = target, weights
         self.distances: dict[str, Tensor] = {}
 
     def read(self, tile: Tile, layer: str, features: Tensor) -> None:
@@ -127,7 +132,8 @@ class ContentReader:
         if own.numel() == 0:
             return
         share = own[0].numel() / target[0].numel()
-        distance = content_loss(own, target[tile.own(layer)]) * share
+        weights = self.weights[layer][tile.own(layer)] if layer in self.weights else None
+        distance = content_loss(own, target[tile.own(layer)], weights) * share
         self.distances[layer] = self.distances[layer] + distance if layer in self.distances else distance
 
 

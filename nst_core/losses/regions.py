@@ -48,10 +48,14 @@ class Regions:
         areas = self.maps.mean(dim=(2, 3))
         return areas / areas.sum(dim=1, keepdim=True).clamp_min(SMALLEST_SUM)
 
-    @property
-    def area(self) -> Tensor:
-        """Share of each picture that is in any region, shape (N,)."""
-        return self.maps.sum(dim=1).mean(dim=(1, 2))
+    def of_content(self, height: int, width: int) -> Tensor:
+        """How much each position of a layer counts for the content, shape (N, 1, height, width), of mean 1.
+
+        What is in no region is not painted, or not to be seen: it does not count. Where nothing is painted all counts.
+        """
+        painted = shrunk_maps(self.maps.sum(dim=1, keepdim=True), height, width)
+        mean = painted.mean(dim=(2, 3), keepdim=True)
+        return torch.where(mean > 0.0, painted / mean.clamp_min(SMALLEST_SUM), 1.0)
 
     def at(self, height: int, width: int) -> LayerWeights:
         """The regions at a layer's size. Kept: every tile of every evaluation asks for its part of them."""

@@ -34,8 +34,14 @@ def make(**values: object) -> StylizeOptions:
     return StylizeOptions.model_validate({"steps": 8, "plateau_tolerance": 0.0} | layers | values).resolved()
 
 
-def pair(backbone: Backbone, source: StyleSource, guides: ContentGuides, **values: object) -> StylizeRequest:
-    options, content = make(**values), noise(1)
+def pair(
+    backbone: Backbone,
+    source: StyleSource,
+    guides: ContentGuides,
+    content: Image.Image | None = None,
+    **values: object,
+) -> StylizeRequest:
+    options, content = make(**values), content or noise(1)
     colours = region_colours(guides.mask, source.mask)
     style = style_of(source, SIZE, options, backbone, colours, painted_pixels(content, guides))
     return request_of(content, style, options, guides, colours)
@@ -203,22 +209,32 @@ def test_what_is_not_painted_does_not_pull_on_the_style(backbone: Backbone, guid
 
 
 @pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
-def test_content_and_style_keep_their_balance(backbone: Backbone, guides: ContentGuides) -> None:
-    """Both losses are means over what is painted: one that is alike everywhere is the same, however much that is."""
-    source = StyleSource((noise(2),))
-    plain, halved = (pair(backbone, source, one, tv_weight=0.0) for one in (ContentGuides(), guides))
-    inverted = 1.0 - plain.content
-
-    whole, painted = (
-        measure(pixels, one, backbone).content
-        for pixels, one in zip(
-            (inverted, inverted.where(torch.arange(SIZE[0]) < SIZE[0] // 2, plain.content)),
-            (plain, halved),
-            strict=True,
-        )
+def test_the_content_loss_is_that_of_what_is_painted(backbone: Backbone, guides: ContentGuides) -> None:
+    """A mean over that part, in units of its own features: the other half may hold anything, in both pictures."""
+    source, pastiche = StyleSource((noise(2),)), noise_pixels(5)
+    halves = [noise(1), noise(1)]
+    halves[1].paste(noise(6).crop((32, 0, *SIZE)), (32, 0))
+    plain, *halved = (
+        pair(backbone, source, one, half)
+        for one, half in zip((ContentGuides(), guides, guides), (halves[0], *halves), strict=True)
     )
+    other = pastiche.clone()
+    other[..., 32:] = 0.0
 
-    assert painted == pytest.approx(whole, rel=0.25)
+    losses = [measure(pixels, one, backbone).content for one in halved for pixels in (pastiche, other)]
+
+    assert losses == pytest.approx([losses[0]] * 4, rel=0.02)
+    assert losses[0] == pytest.approx(measure(pastiche, plain, backbone).content, rel=0.5)  # of half the positions
+
+
+def test_what_is_half_transparent_everywhere_is_as_if_opaque(backbone: Backbone) -> None:
+    """In both losses: what counts is how much one part is to be seen beside another."""
+    veil = ContentGuides(alpha=Image.new("L", SIZE, 128))
+    plain, veiled = (pair(backbone, StyleSource((noise(2),)), one) for one in (ContentGuides(), veil))
+
+    of_plain, of_veiled = (measure(noise_pixels(5), one, backbone) for one in (plain, veiled))
+
+    assert (of_veiled.content, of_veiled.style) == pytest.approx((of_plain.content, of_plain.style), rel=1e-4)
 
 
 @pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
