@@ -224,10 +224,10 @@ def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
             )
         if count(request.regions) != count(first.regions):
             raise ShapeError("a batch takes pairs of equally many regions")
-        if _levels(request) != _levels(first):
-            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
         if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
+        if _levels(request) != _levels(first):
+            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
     return first.options
 
 

@@ -33,9 +33,9 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.manifest.given import STANDARD_INPUT
 from flows.output.ledger import Ledger
-from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server
+from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
-from flows.prefect_layer.server import check_named_server, check_prefect_home
+from flows.prefect_layer.server import check_named_server
 from flows.records import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun, handed_over

@@ -28,6 +28,7 @@ from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.prefect_layer import server as service
 from flows.prefect_layer.deployments import deployments_file
+from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
@@ -278,7 +279,7 @@ def _where_to_watch(watched: Watched) -> list[str]:
 
 
 def _find_server() -> None:
-    service.check_prefect_home()
+    check_prefect_home()
     if "PREFECT_API_URL" not in os.environ:
         service.use(service.find_access())
 

@@ -56,6 +56,28 @@ def is_without_server() -> bool:
     )
 
 
+def check_prefect_home() -> None:
+    """Refuse a PREFECT_HOME that this user cannot use: Prefect, which reads it when it is imported, would crash.
+
+    Raises:
+        ServiceError: naming the folder.
+    """
+    home = os.environ.get("PREFECT_HOME")
+    if home is None:
+        return
+    place = os.path.abspath(os.path.expanduser(home))
+    while not os.path.lexists(place):  # Prefect makes what is missing
+        place = os.path.dirname(place)
+    reads_alone = not is_without_server()
+    if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if reads_alone else os.W_OK)):
+        rights = "read" if reads_alone else "read and write"
+        found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"
+        raise ServiceError(
+            f"PREFECT_HOME={home}: expected a folder that this user may {rights}, found {found}. Name another one in "
+            "PREFECT_HOME, or leave it out"
+        )
+
+
 def is_part_of_a_run() -> bool:
     """Whether this process was started by a flow of Prefect's, such as that of a deployment."""
     return any(name.startswith("PREFECT__RUNTIME") or name == "PREFECT__FLOW_RUN_ID" for name in os.environ)

@@ -216,28 +216,6 @@ def reason_in(log: Path) -> str:
     return UNSAID
 
 
-def check_prefect_home() -> None:
-    """Refuse a PREFECT_HOME that this user cannot use: Prefect, which reads it when it is imported, would crash.
-
-    Raises:
-        ServiceError: naming the folder.
-    """
-    home = os.environ.get("PREFECT_HOME")
-    if home is None:
-        return
-    place = os.path.abspath(os.path.expanduser(home))
-    while not os.path.lexists(place):  # Prefect makes what is missing
-        place = os.path.dirname(place)
-    reads_alone = "PREFECT_API_URL" in os.environ
-    if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if reads_alone else os.W_OK)):
-        rights = "read" if reads_alone else "read and write"
-        found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"
-        raise ServiceError(
-            f"PREFECT_HOME={home}: expected a folder that this user may {rights}, found {found}. Name another one in "
-            "PREFECT_HOME, or leave it out"
-        )
-
-
 def check_named_server() -> None:
     """Refuse at once a server that is named in the environment and does not answer; Prefect would try, and then fail.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer.server import check_prefect_home
+from flows.prefect_layer.embedded_server import check_prefect_home
 
 
 @pytest.mark.parametrize("server", ["", "http://127.0.0.1:4200/api"])
@@ -39,7 +39,7 @@ def test_a_prefect_home_without_rights_is_refused(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0)
     code = (
-        "import os; from flows.prefect_layer.server import check_prefect_home; nobody = 65534\n"
+        "import os; from flows.prefect_layer.embedded_server import check_prefect_home; nobody = 65534\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(nobody); os.setuid(nobody)\n"
         "check_prefect_home()"
     )
@@ -54,3 +54,18 @@ def test_a_prefect_home_without_rights_is_refused(tmp_path: Path) -> None:
 
     assert f"ServiceError: PREFECT_HOME={home}: expected a folder that this user may read" in done.stderr
     assert "where it may not" in done.stderr
+
+
+def test_a_prefect_home_may_be_for_reading_where_it_names_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is kept there then."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.delenv("PREFECT_PROFILE", raising=False)
+    monkeypatch.setattr(os, "access", lambda _place, rights: not rights & os.W_OK)
+
+    with pytest.raises(ServiceError, match="read and write"):
+        check_prefect_home()
+    (tmp_path / "profiles.toml").touch()
+    check_prefect_home()
