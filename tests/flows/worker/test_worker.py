@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import boto3
+import numpy as np
 import pytest
 import torch
 from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
@@ -529,6 +530,28 @@ def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Jo
     original = Image.open(cat).convert("RGB")
     assert image_of(held, job).crop(box).tobytes() == original.crop(box).tobytes()
     assert image_of(held, job).tobytes() != original.tobytes()
+
+
+def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """Whatever is kept on the left, the right is painted in the same colours."""
+    mask = Image.new("L", (64, 48), 0)
+    mask.paste(255, (0, 0, 32, 48))
+    mask.save(tmp_path / "mask.png")
+    plain = Image.open(photo("cat.png", 64, 48)).convert("RGB")
+    painted = []
+    for row, kept in enumerate(("white", "black")):
+        plain.paste(kept, (0, 0, 32, 48))
+        plain.save(tmp_path / f"{kept}.png")
+        spec = pair_spec(
+            row,
+            str(tmp_path / f"{kept}.png"),
+            waves,
+            options=SMALL | SHALLOW | {"colors": "match", "content_weight": 0.0, "steps": 10},
+            others={"protect": str(tmp_path / "mask.png")},
+        )
+        painted.append(np.asarray(image_of(done(spec, job), job).crop((44, 0, 64, 48))).astype(float).mean(axis=(0, 1)))
+
+    assert painted[0] == pytest.approx(painted[1], abs=40.0)  # as far as the seam lets it; it was 100 apart
 
 
 def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:

@@ -118,18 +118,36 @@ def test_the_formula(network64: VGG, image: Tensor) -> None:
         assert loss(image.flip(3)).style[pair].item() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.parametrize("tile_px", [None, 16])
+@pytest.mark.parametrize("painted", ["everything", "a part"])
 @pytest.mark.parametrize("recipe", ["relative", "moments"])
-def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str) -> None:
-    """Is that of autograd."""
-    regions, chosen = sides(2, 24, 32, 0.4), options(recipe)
-    style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32, 0.6))
-    loss = PerceptualLoss(network64, encode_content(network64, image, chosen), style, chosen, regions)
+def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str, painted: str, tile_px: int | None) -> None:
+    """Is that of autograd, in one piece and in tiles, which have the same losses."""
+    regions, of_style, chosen = sides(2, 24, 32, 0.4), sides(2, 24, 32, 0.6), options(recipe)
+    if painted == "a part":
+        regions, of_style = Regions(regions.maps[:, :1]), Regions(of_style.maps[:, :1])
+    style = encode_style(network64, image.flip(2), chosen, of_style)
+    content = encode_content(network64, image, chosen)
+    loss = PerceptualLoss(network64, content, style, chosen, regions, tile_px)
     pastiche = image.flip(3).requires_grad_()
+    whole = PerceptualLoss(network64, content, style, chosen, regions)(pastiche)
 
-    _, found = loss.with_gradient(pastiche.detach())
-    (expected,) = torch.autograd.grad(loss(pastiche).total.sum(), pastiche)
+    terms, found = loss.with_gradient(pastiche.detach())
+    (expected,) = torch.autograd.grad(whole.total.sum(), pastiche)
 
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close((terms.content, terms.style), (whole.content, whole.style), rtol=1e-9, atol=0.0)
+
+
+def test_where_nothing_is_painted_all_the_content_counts() -> None:
+    """As there is no mean over nothing; in a batch each picture by itself."""
+    maps = torch.zeros(2, 1, 4, 8)
+    maps[1, :, :, :2] = 1.0
+
+    weights = Regions(maps).of_content(2, 4)
+
+    assert torch.equal(weights[0], torch.ones(1, 2, 4))
+    assert torch.equal(weights[1], torch.tensor([[[4.0, 0.0, 0.0, 0.0]] * 2]))
 
 
 def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
