@@ -1,4 +1,4 @@
-"""Words for people: pydantic's errors, text that is safe to print or to open in a spreadsheet, and secrets hidden."""
+"""Words for people: pydantic's errors, text that is safe to print, and secrets hidden."""
 
 import difflib
 import os
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_NAMED",
-    "as_plain_text",
     "has_secret",
     "in_csv",
     "is_seen",
@@ -124,33 +123,10 @@ def shown(value: Any) -> str:
 _NOT_IN_CSV = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters, all but tab and line feed, which CSV can hold."""
 
-_FORMULA_SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
-"""What spreadsheets take for the start of a formula, the full-width and the small forms too."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
 
 def in_csv(cell: str) -> str:
     """A refused cell as the results table holds it: no control character of it ends a field or reaches a terminal."""
     return _NOT_IN_CSV.sub(lambda found: found[0].encode("unicode_escape").decode(), cell)
-
-
-def as_plain_text(cell: str) -> str:
-    """A cell that a spreadsheet shows as it is: one that it would run as a formula gets a `'` in front.
-
-    So does one with a formula behind what is not seen. One that already has such a `'` gets another, so that taking one
-    away always gives the cell back.
-
-    >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5")
-    ("'=HYPERLINK(A1)", 'a=b', '-0.5')
-    """
-    return f"'{cell}" if _starts_formula(cell) and not _NUMBER.fullmatch(cell) else cell
-
-
-def _starts_formula(cell: str) -> bool:
-    if cell.lstrip("'")[:1] in ("\t", "\r", "\n"):
-        return True
-    first = next((letter for letter in cell if letter not in "' " and is_seen(letter)), None)
-    return first is not None and first in _FORMULA_SIGNS
 
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|AUTH_STRING|API_KEY|ACCESS_KEY|DB_CONNECTION", re.IGNORECASE)

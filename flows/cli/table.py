@@ -18,7 +18,8 @@ from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.output.selected import column_named, is_number_column, sorted_rows
 from flows.records import RESULT_COLUMNS
-from flows.wording import as_plain_text, printable, shortened
+from flows.spreadsheets import as_plain_text
+from flows.wording import printable, shortened
 from nst_core.errors import OptionsError
 
 USUAL = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flows.export.pictures import Picture
-from flows.wording import as_plain_text
+from flows.spreadsheets import as_plain_text
 
 FILE_NAME = "file_name"
 LEFT_OUT = ("status", "error_kind", "error")

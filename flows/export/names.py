@@ -16,7 +16,8 @@ from flows import storage
 from flows.export.pictures import Picture
 from flows.output.selected import column_named
 from flows.records import OTHER_PICTURES
-from flows.wording import as_plain_text, is_seen, shown
+from flows.spreadsheets import as_plain_text
+from flows.wording import is_seen, shown
 from nst_core.errors import OptionsError
 
 PICTURES = ("content", "style", *OTHER_PICTURES)

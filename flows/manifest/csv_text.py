@@ -5,12 +5,15 @@ import re
 
 from flows.errors import ManifestError
 
-SAVE_AS_UTF8 = "save it as UTF-8 (in Excel: 'CSV UTF-8')"
-WORKBOOK = "save its sheet as 'CSV UTF-8'"
+_HOW = "(in Excel: 'CSV UTF-8'; in LibreOffice: character set 'Unicode (UTF-8)')"
+SAVE_AS_UTF8 = f"save it as UTF-8 {_HOW}"
+WORKBOOK = f"save its sheet as CSV in UTF-8 {_HOW}"
 UNPACK = "unpack it"
 OTHER_FILES = {
-    b"PK\x03\x04": f"an Excel workbook, or another zip archive; {WORKBOOK}",
+    b"PK\x03\x04": f"an Excel or LibreOffice workbook, or another zip archive; {WORKBOOK}",
     b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {WORKBOOK}",
+    b"<?xml": f"an XML document, such as a workbook; {WORKBOOK}",
+    **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML"), f"a web page with a table at best; {WORKBOOK}"),
     b"\x1f\x8b": f"a gzip file in a gzip file; {UNPACK}",
     b"BZh": f"a bzip2 file; {UNPACK}",
     b"\xfd7zXZ": f"an xz file; {UNPACK}",
@@ -39,7 +42,8 @@ def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
     Raises:
         ManifestError: it is no such text, or has too many lines.
     """
-    if found := next((kind for start, kind in OTHER_FILES.items() if data.startswith(start)), None):
+    first = data[:100].removeprefix(codecs.BOM_UTF8).lstrip()
+    if found := next((kind for start, kind in OTHER_FILES.items() if first.startswith(start)), None):
         raise ManifestError(f"{name}: expected CSV text, found {found}")
     text = _CTRL_Z.sub("", _decoded(data, name).lstrip("\ufeff"))
     if not may_be_long and (text.count("\n") > MAX_LINES or text.count("\r") > MAX_LINES):

@@ -95,21 +95,22 @@ def csv_of(rows: Rows) -> bytes:
         ManifestError: if these are no rows, or a text has what is no letter.
     """
     if isinstance(rows, Frame):
-        titles = list(map(str, rows.columns))
+        names = list(rows.columns)
         lines: Iterable[Sequence[Any]] = rows.itertuples(index=False, name=None)
     elif isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
-        titles = list(map(str, dict.fromkeys(name for row in rows for name in row)))
-        lines = ([row.get(title) for title in titles] for row in rows)
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        lines = ([row.get(name) for name in names] for row in rows)
     else:
         raise ManifestError(
             f"expected a manifest's address, a DataFrame or a list of rows (dictionaries), found {type(rows).__name__}"
         )
+    titles = list(map(str, names))
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(titles)
     pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
-    for line in lines:
-        cells = map(cell_of, line)
+    for number, line in enumerate(lines, start=2):  # as the reader counts them: the titles are row 1
+        cells = [_cell(value, number, title) for value, title in zip(line, titles, strict=True)]
         writer.writerow([in_full(cell, os.getcwd()) if index in pictures else cell for index, cell in enumerate(cells)])
     try:
         return buffer.getvalue().encode()
@@ -118,6 +119,20 @@ def csv_of(rows: Rows) -> bytes:
         raise ManifestError(
             f"line {number}: expected texts, found {found!a} in one, as in a file's name that is not UTF-8: rename it"
         ) from error
+
+
+def _cell(value: Any, number: int, title: str) -> str:
+    """A value's cell.
+
+    Raises:
+        ManifestError: if it is many values; their list in Python's own notation would be taken for a name.
+    """
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        raise ManifestError(
+            f"row {number}, column {title!a}: expected a text or a number, found {type(value).__name__};"
+            " write a list as one text, its parts parted by blanks"
+        )
+    return cell_of(value)
 
 
 def in_full(cell: str, folder: str) -> str:

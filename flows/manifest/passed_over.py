@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
-from flows.wording import as_plain_text, some
+from flows.spreadsheets import as_meant
+from flows.wording import some
 
 STANDS_FOR = {"pair_id": "id", "steps_asked": "steps"}
 """Columns of a results table that are read as one of a manifest, where there is none of that name."""
@@ -28,7 +29,7 @@ def pass_over(table: Table) -> Table:
     titles = [title.strip(" ") for title in table.header.cells]
     if table.header.problem or len(titles) > MAX_COLUMNS:
         return table
-    names = [_unguarded(title) if table.is_guarded else title for title in titles]
+    names = [as_meant(title) if table.is_guarded else title for title in titles]
     if is_results_table(names):
         table = _ResultsTable.of(table, names)
         names = [title.strip(" ") for title in table.header.cells]
@@ -98,11 +99,12 @@ class _ResultsTable(_Fewer):
         return super()._narrow(dataclasses.replace(self.table.header, cells=_read_as(self.names)))
 
     def _narrow(self, row: TableRow) -> TableRow:
-        cells = [_unguarded(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
+        cells = [as_meant(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
         told = dict(zip(self.names, cells, strict=False))
         if "steps" in told:
             cells[self.names.index("steps")] = _steps_asked(told)
-        return super()._narrow(dataclasses.replace(row, cells=cells, digest=told.get("options_digest")))
+        digest, output = told.get("options_digest"), told.get("output", "")
+        return super()._narrow(dataclasses.replace(row, cells=cells, digest=digest, output=output))
 
 
 def _read_as(names: Sequence[str]) -> list[str]:
@@ -113,8 +115,3 @@ def _steps_asked(told: Mapping[str, str]) -> str:
     """What a row asks for as steps: `steps` are that only where the pair is not done."""
     written = "" if told.get("status") == "succeeded" else told["steps"].strip()
     return written or told.get("steps_asked", "")
-
-
-def _unguarded(cell: str) -> str:
-    """A cell without the `'` that keeps a spreadsheet from running it."""
-    return cell[1:] if cell.startswith("'") and as_plain_text(cell[1:]) == cell else cell

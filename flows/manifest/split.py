@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from flows import storage
 from flows.errors import ManifestError
 from flows.manifest.formats import read_table, stem_of
+from flows.manifest.passed_over import is_results_table
 from flows.manifest.table import Table
+from flows.spreadsheets import as_plain_text
 from flows.storage.temporary import named_as_temporary, temporary_file
 
 LARGEST_BYTES = 4_000_000_000
@@ -35,15 +37,22 @@ def split_manifest(address: str, parts: int, readable: storage.Places | None = N
     rows = sum(1 for _ in _rows(table, name))
     if rows < parts:
         raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {rows}")
+    # A results table as CSV is read with one `'` less, where it has any: in another format it has none to lose.
+    as_cell = str if table.is_guarded or not is_results_table(_names(table)) else as_plain_text
     reader = _rows(table, name)
     written: list[tuple[str, int]] = []
     for number in range(1, parts + 1):
         # What is left, in equal shares: no two parts differ by more than one row.
         share = math.ceil((rows - sum(count for _, count in written)) / (parts - number + 1))
         part = _part_address(address, number, parts)
-        _write(part, itertools.chain([table.header.cells], itertools.islice(reader, share)))
+        rows_of_it = itertools.chain([table.header.cells], itertools.islice(reader, share))
+        _write(part, (list(map(as_cell, cells)) for cells in rows_of_it))
         written.append((part, share))
     return [part for part, _ in written]
+
+
+def _names(table: Table) -> list[str]:
+    return [title.strip(" ") for title in table.header.cells]
 
 
 def _rows(table: Table, name: str) -> Iterator[list[str]]:

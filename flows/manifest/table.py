@@ -11,7 +11,7 @@ class TableRow:
 
     `problem` says why it cannot be used: a stray quote, no object, another number of cells than the header has. `cells`
     are those that could be told. `text` is the line of a row with a problem. `digest` is what a results table says of
-    the row's options, perhaps nothing; None in any other file.
+    the row's options, perhaps nothing; None in any other file. `output` is the picture that it tells.
     """
 
     line: int
@@ -19,6 +19,7 @@ class TableRow:
     problem: str | None = None
     text: str = ""
     digest: str | None = None
+    output: str = ""
 
 
 class Table(Protocol):

@@ -24,7 +24,8 @@ from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.records import OTHER_PICTURES, RunRecord
-from flows.wording import as_plain_text, in_csv
+from flows.spreadsheets import as_fixed_text
+from flows.wording import in_csv
 from nst_core.options.of_a_pair import SAID_EITHER_WAY, put_over
 
 PICTURES = (*REQUIRED_COLUMNS, *OTHER_PICTURES)
@@ -37,7 +38,7 @@ class Again:
     """A manifest of the rows in trouble.
 
     Attributes:
-        data: as CSV, safe to open in a spreadsheet.
+        data: as CSV, in which a spreadsheet runs nothing and changes nothing.
         rows: that it has.
         left_out: (line, reason) of rows whose cells could not be told apart: they are put right where they stand.
     """
@@ -117,7 +118,7 @@ class _Writer:
         return cell if cell.strip(" ") else self._usual.get(field, cell)
 
     def _line(self, cells: Sequence[str]) -> None:
-        self._lines.writerow(map(as_plain_text, cells))
+        self._lines.writerow(map(as_fixed_text, cells))
 
 
 def _cells(options: Mapping[str, Any]) -> dict[str, str]:

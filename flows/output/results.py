@@ -10,7 +10,7 @@ from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.outcomes import Row, outcomes
 from flows.records import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Manifest, RunRecord, Status
-from flows.wording import as_plain_text
+from flows.spreadsheets import as_plain_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,10 +1,12 @@
 r"""Numbers as tables and people write them -> text that can be read one way only, or what to write in its place.
 
 A dot is for decimals. What other countries' spreadsheets write with a comma, or with dots for thousands, is refused: to
-read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word.
+read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word. So is `1.500` where decimals
+are allowed, as three of them that end in 0 are what a spreadsheet shows of 1500 there.
 """
 
 import re
+from decimal import Decimal
 from typing import Any
 
 MOST_SHOWN = 80
@@ -12,6 +14,9 @@ MOST_SHOWN = 80
 
 _DECIMALS = re.compile(r"([+-]?\d{1,20}),(\d{1,20})((?:[eE][+-]?\d{1,4})?)")
 _THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2}(?:[.,'\u2019 \u00a0\u202f][0-9]{3}){1,6}")
+_ENDS_IN_ZERO = re.compile(r"[+-]?[1-9]\d{0,2}\.\d\d0")
+_PERCENT = re.compile(r"([+-]?\d{1,9}(?:[.,]\d{1,9})?)\s?%")
+_DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
 _BOTH = re.compile(r"([+-]?\d{1,3})(?:(?:\.(\d{3}))+,(\d+)|(?:,(\d{3}))+\.(\d+))")
 
 
@@ -27,6 +32,7 @@ def whole_number(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    _check_no_date(text, "a whole number")
     if _THOUSANDS.fullmatch(text):
         first, *more = re.split(r"[^\d+-]", text)
         or_else = f" or {first}" if more == ["000"] else ""
@@ -59,13 +65,19 @@ def real_number(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    _check_no_date(text, "a number")
+    if found := _PERCENT.fullmatch(text):
+        share = Decimal(found[1].replace(",", ".")) / 100
+        raise ValueError(f"expected a number, got {value!a}: write {share.normalize():f}")
     meant = []
     if found := _BOTH.fullmatch(text):
         at = max(text.rfind("."), text.rfind(","))
         meant.append(f"{_plain(text[:at])}.{text[at + 1 :]}")
     elif found := _DECIMALS.fullmatch(text):
-        meant.append(f"{found[1]}.{found[2]}{found[3]}")
-    if _THOUSANDS.fullmatch(text) and not re.fullmatch(r"[+-]?\d+\.\d+", text):
+        meant.append(f"{found[1]}.{found[2].rstrip('0') or '0'}{found[3]}")
+    if _ENDS_IN_ZERO.fullmatch(text):
+        meant.append(re.sub(r"(?<!\.)0+$", "", text))
+    if _THOUSANDS.fullmatch(text) and (meant or not re.fullmatch(r"[+-]?\d+\.\d+", text)):
         meant.append(_plain(text))
     if meant:
         raise ValueError(f"expected a number, got {value!a}: write {' or '.join(meant)}, with a dot for decimals")
@@ -100,6 +112,12 @@ def real_numbers(value: Any) -> Any:
 def _are_halves(parts: list[str]) -> bool:
     """Whether each second part can be the decimals of a 0 before it: `0,7` and `0,5,0,5`, but not `1,0,1`."""
     return len(parts) % 2 == 0 and all(part.lstrip("+-") == "0" for part in parts[::2])
+
+
+def _check_no_date(text: str, wanted: str) -> None:
+    """A spreadsheet makes a date of `1.5`, and of `1.5.3`; which of them it was cannot be told any more."""
+    if _DATE.fullmatch(text):
+        raise ValueError(f"expected {wanted}, got {text!a}, a date: write the number, in a cell formatted as text")
 
 
 def _plain(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flows.export.names import MOST_BYTES_OF_A_PART, names_of, template
 from flows.export.pictures import Picture
-from flows.wording import as_plain_text
+from flows.spreadsheets import as_plain_text
 from nst_core.errors import OptionsError
 
 COLUMNS = ("pair_id", "row", "content", "style", "total_loss", "note", "my column", "style_2")

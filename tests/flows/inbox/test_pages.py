@@ -165,7 +165,7 @@ def test_of_many_columns_those_with_a_mark_are_shown(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "said", "begins"),
     [
-        ("book.csv", b"PK\x03\x04rest", "found an Excel workbook", None),
+        ("book.csv", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
         ("latin.csv", b"content,style\nM\xe4rz.png,b.png\n", "save it as UTF-8", "M\ufffdrz.png,b.png"),
         ("caps.csv", b"Content,Style\na.png,b.png\n", "column 'Content' looks like 'content'", "Content,Style"),
         ("pack.csv.gz", b"\x1f\x8bnot gzip", "found a damaged one", None),

@@ -165,7 +165,13 @@ def test_a_row_of_a_thousand_bad_cells_is_told_in_few_words() -> None:
 @pytest.mark.parametrize(
     ("start", "told"),
     [
-        (b"PK\x03\x04\x14\x00", "an Excel workbook, or another zip archive; save its sheet as 'CSV UTF-8'"),
+        (
+            b"PK\x03\x04\x14\x00",
+            "an Excel or LibreOffice workbook, or another zip archive; save its sheet as CSV in UTF-8",
+        ),
+        (b'<?xml version="1.0" encoding="UTF-8"?>\n<office:document', "an XML document, such as a workbook"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html>\n\n<html>", "a web page with a table at best; save its sheet as CSV"),
+        (b"<html xmlns:x='urn:schemas-microsoft-com:office:excel'>", "a web page"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
         (b"BZh91AY", "a bzip2 file"),
         (b"%PDF-1.7", "a PDF document"),

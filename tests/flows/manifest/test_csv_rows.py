@@ -123,7 +123,7 @@ def test_an_endless_line_is_refused_by_itself() -> None:
         ),
         (
             b"\xef\xbb\xbfa,b\ncaf\xe9,3\n",
-            r"line 2: .* offset 10, as in Latin-1 .*\(in Excel: 'CSV UTF-8'\)$",
+            r"line 2: .* offset 10, as in Latin-1 .*\(in Excel: 'CSV UTF-8'; in LibreOffice: .*\)$",
         ),
     ],
     ids=["nothing", "mark", "blank", "utf-16-le", "utf-16-be", "latin-1", "latin-1 with mark"],

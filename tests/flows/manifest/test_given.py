@@ -80,6 +80,25 @@ def test_what_is_no_table_is_refused(rows: Any) -> None:
         csv_of(rows)
 
 
+@pytest.mark.parametrize("value", [[0.7, 0.3], (1, 2), b"a.jpg", np.array([1, 2]), {"a": 1}, pd.Series([1])])
+def test_a_value_that_is_many_is_refused(value: Any) -> None:
+    """With its row, as the reader counts them, its column and what to write; Python's notation of it is no name."""
+    rows = [{"content": "a", "style": "b"}, {"content": "a", "style": "c", "style_blend": value}]
+    kind = type(value).__name__
+
+    with pytest.raises(
+        ManifestError, match=f"^row 3, column 'style_blend': expected a text or a number, found {kind};"
+    ):
+        csv_of(rows)
+
+
+def test_a_name_that_is_a_number_has_its_values() -> None:
+    """As a table by year has it."""
+    rows = [{"content": "/a", "style": "/b", 2026: "x"}]
+
+    assert csv_of(rows) == csv_of(pd.DataFrame(rows)) == b"content,style,2026\n/a,/b,x\n"
+
+
 def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
     """The operator's limits hold for the file too."""
     with pytest.raises(NotAllowed):

@@ -105,9 +105,24 @@ def test_rows_that_ask_for_other_options_are_named(folder: Path) -> None:
     assert any(note.startswith("no options_digest at line 6: what a rejected row asked for") for note in right.notes)
 
 
+def test_ids_and_digests_that_a_spreadsheet_has_changed_are_named(folder: Path) -> None:
+    """An id other than that of its own picture; a digest that it took for a number is compared with nothing."""
+    table = pd.read_csv(folder / "results.csv")
+    table.loc[0, ["pair_id", "options_digest"]] = ["42", "1.2345678E+097"]
+    table.to_csv(folder / "changed.csv", index=False)
+    changed = parsed(folder, "changed.csv")
+
+    assert [note.partition(":")[0] for note in changed.notes[1:]] == [
+        "another id than that of its output, as spreadsheets make of what looks like a number or a date, at line 2",
+        "an options_digest that is none, as spreadsheets make of what looks like a number or a date, at line 2",
+    ]
+    assert [pair.pair_id for pair in changed.pairs] == ["42", "dog", "owl", "fox"]
+
+
 def test_of_many_such_rows_some_are_named() -> None:
     """The others are counted."""
-    frame = pd.DataFrame({"content": [f"{n}" for n in range(1200)], "style": "s", "status": "", "options_digest": "x"})
+    frame = pd.DataFrame({"content": [f"{n}" for n in range(1200)], "style": "s", "status": ""})
+    frame["options_digest"] = "0" * 16
     buffer = io.BytesIO()
     frame.to_csv(buffer, index=False)
     notes = parse_manifest(buffer.getvalue(), "/in/a.csv", OPTIONS).notes

@@ -4,6 +4,7 @@ import csv
 import gzip
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from fault_proxy import DRIP, FaultProxy
 from typer.testing import CliRunner
@@ -64,6 +65,18 @@ def test_parts_are_csv_whatever_the_whole_is(tmp_path: Path, kind: str) -> None:
         [["content", "style", "note"], ["a.png", "s.png", "1;2"]],
         [["content", "style", "note"], ["b.png", "s.png", ""]],
     ]
+
+
+@pytest.mark.parametrize("own", [{}, {"run_id": "r", "status": "failed"}], ids=["a manifest", "a results table"])
+def test_a_part_of_parquet_has_every_quote_mark(tmp_path: Path, own: dict[str, str]) -> None:
+    """A results table as CSV is read with one mark less in front of a formula, and any other manifest as it is."""
+    notes = ["'=1", "=1", "'0042", "-x"]
+    frame = pd.DataFrame({"content": "a.png", "style": ["1.png", "2.png", "3.png", "4.png"], "'=n": notes})
+    whole = tmp_path / "pairs.parquet"
+    frame.assign(**own).to_parquet(whole)
+    parts = [load_manifest(part, StylizeOptions(), Limits())[1] for part in split_manifest(str(whole), 2)]
+
+    assert [pair.extra["'=n"] for part in parts for pair in part.pairs] == notes
 
 
 def test_a_row_of_another_length_stays_one(tmp_path: Path) -> None:

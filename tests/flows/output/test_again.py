@@ -159,6 +159,26 @@ def test_nothing_of_it_is_a_formula_and_nothing_of_a_cell_is_lost(tmp_path: Path
     assert read(data).pairs[0].extra["artist"] == '1, "2"'
 
 
+def test_a_spreadsheet_of_another_country_changes_none_of_it(tmp_path: Path) -> None:
+    """In German 0.003 would be 3, and 0042 anywhere 42; LibreOffice saves this file as it is, but for the `;`."""
+    text = (
+        "id,content,style,learning_rate,optimizer,tv_weight,sku,when\n"
+        "0042,a.png,b.png,0.003,adam,1e-5,007,3/4\n"
+        "3e4,c.png,b.png,,,1.598,'8,sep-1\n"
+    )
+    made = Output(str(tmp_path / "out"), text, "/in/pairs.csv")
+    for pair in made.manifest.pairs:
+        made.failed(pair.pair_id)
+    data = rows_again(made.address).data
+    after = read(data.replace(b",", b";"))
+
+    assert data.splitlines()[1].startswith(b"'0042,/in/a.png,/in/b.png,'0.003,adam,'1e-5,'007,'3/4,64,20,2,failed,")
+    assert data.splitlines()[2].startswith(b"'3e4,/in/c.png,/in/b.png,,,'1.598,''8,'sep-1,64,20,3,failed,")
+    assert [pair.pair_id for pair in after.pairs] == ["0042", "3e4"]
+    assert [pair.options for pair in after.pairs] == [pair.options for pair in made.manifest.pairs]
+    assert [(pair.extra["sku"], pair.extra["when"]) for pair in after.pairs] == [("007", "3/4"), ("'8", "sep-1")]
+
+
 def test_a_refused_control_character_does_not_spoil_the_file(tmp_path: Path) -> None:
     """A cell that was refused for a NUL is shown by its escape, and every other row can still be read."""
     text = "id,content,style,note\ncat,c.png,s.png,\nnul,a\0b.png,s.png,\ndog,d.png,s.png,x\n"

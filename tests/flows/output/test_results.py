@@ -15,7 +15,7 @@ from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
 from flows.output.results import Row, counts, table_rows, write_tables
 from flows.records import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS, Manifest, PairRecord
-from flows.wording import as_plain_text
+from flows.spreadsheets import as_plain_text
 from nst_core.options import StylizeOptions
 
 MANIFEST = (
