@@ -102,7 +102,7 @@ def csv_of(rows: Rows) -> bytes:
         lines = ([row.get(name) for name in names] for row in rows)
     else:
         raise ManifestError(
-            f"expected a manifest's address, a DataFrame or a list of rows (dictionaries), found {type(rows).__name__}"
+            f"expected a manifest's address, a pandas DataFrame or a list of rows (dictionaries), found {_kind(rows)}"
         )
     titles = list(map(str, names))
     buffer = io.StringIO(newline="")
@@ -119,6 +119,12 @@ def csv_of(rows: Rows) -> bytes:
         raise ManifestError(
             f"line {number}: expected texts, found {found!a} in one, as in a file's name that is not UTF-8: rename it"
         ) from error
+
+
+def _kind(rows: object) -> str:
+    """As `dict`, and `polars DataFrame`: other libraries have frames too."""
+    library, name = type(rows).__module__.partition(".")[0], type(rows).__name__
+    return name if library == "builtins" else f"a {library} {name}"
 
 
 def _cell(value: Any, number: int, title: str) -> str:

@@ -14,6 +14,8 @@ from flows.manifest.table import TableRow
 
 MAGIC = b"PAR1"
 ROWS_AT_ONCE = 10_000
+UUID = "extension<arrow.uuid>"
+"""A type by its name, as older versions of pyarrow have none of its own."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,19 @@ class ParquetRows:
         """The cells of some rows, column by column."""
         with _readable(self.name):
             for batch in self.file.iter_batches(ROWS_AT_ONCE, use_threads=False):
-                yield [_cells(column) for column in batch.columns]
+                columns = zip(batch.schema.names, batch.columns, strict=True)
+                yield [self._cells_of(title, column) for title, column in columns]
+
+    def _cells_of(self, title: str, column: Any) -> list[str]:
+        import pyarrow as pa  # as below
+
+        try:
+            return _cells(column)
+        except pa.ArrowInvalid as error:  # bytes, which are read as text where they are
+            raise ManifestError(
+                f"{self.name}: column {title!a}: expected texts or numbers, found {column.type} that is no text;"
+                " leave it out, or write it as text"
+            ) from error
 
 
 def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
@@ -80,7 +94,8 @@ def _cells(column: Any) -> list[str]:
     if pa.types.is_dictionary(column.type):
         words = _cells(column.dictionary)
         return ["" if index is None else words[index] for index in column.indices.to_pylist()]
-    if not pa.types.is_floating(column.type):
+    kind = column.type
+    if not (pa.types.is_floating(kind) or pa.types.is_decimal(kind) or str(kind) == UUID):
         column = column.cast(pa.string())
     return [cell_of(value) for value in column.to_pylist()]
 

@@ -4,9 +4,13 @@ import gzip
 import io
 import sys
 import time
+import uuid
+from decimal import Decimal
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet as parquet_file
 
 from flows.errors import ManifestError
 from flows.manifest import parse_manifest
@@ -237,6 +241,25 @@ def test_the_types_of_a_parquet_file() -> None:
     assert [pair.extra["taken"][:10] for pair in pairs] == ["2026-01-02", "", "2026-01-03"]
 
 
+def test_a_parquet_file_of_a_database() -> None:
+    """Decimals lose the zeros that they are kept with, and which look like thousands; UUIDs are texts."""
+    name = uuid.UUID("12345678-1234-5678-1234-567812345678")
+    table = pa.table(
+        {
+            "content": ["a"],
+            "style": ["s"],
+            "steps": pa.array([Decimal("80.000")], pa.decimal128(6, 3)),
+            "style_weight": pa.array([Decimal("1.500")], pa.decimal128(6, 3)),
+            "key": pa.array([name.bytes], pa.uuid()),
+        }
+    )
+    buffer = io.BytesIO()
+    parquet_file.write_table(table, buffer)
+    (pair,) = parsed(buffer.getvalue()).pairs
+
+    assert (pair.options.steps, pair.options.style_weight, pair.extra["key"]) == (80, 1.5, str(name))
+
+
 def test_bad_rows_of_a_parquet_file_have_numbers() -> None:
     """The n-th row is named as n; a row without any content is passed over and counted."""
     frame = pd.DataFrame({"content": ["a", None, "", "c"], "style": ["s", None, "s", "s"], "steps": [1, None, 2, 0]})
@@ -251,6 +274,8 @@ def test_what_parquet_cannot_say() -> None:
     frame = pd.DataFrame({"content": ["a"], "style": ["s"], "tags": [["x"]]})
     with pytest.raises(ManifestError, match="column 'tags': expected texts or numbers, found list"):
         parsed(parquet(frame))
+    with pytest.raises(ManifestError, match="column 'raw': expected texts or numbers, found binary that is no text"):
+        parsed(parquet(pd.DataFrame({"content": ["a"], "style": ["s"], "raw": [b"\xff"]})))
     with pytest.raises(ManifestError, match="expected a Parquet file, found what cannot be read as one"):
         parsed(parquet(frame)[:-20])
     with pytest.raises(ManifestError, match="expected 2 rows at most"):

@@ -3,12 +3,14 @@
 import io
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from flows import storage
@@ -37,6 +39,11 @@ from nst_core.options import StylizeOptions
         (np.float64(0.25), "0.25"),
         (1e300, "1e+300"),
         (float("inf"), "inf"),
+        (np.float32("nan"), ""),
+        (np.datetime64("NaT"), ""),
+        (Decimal("NaN"), ""),
+        (Decimal("1.500"), "1.5"),
+        (Decimal(1000), "1000"),
         (PurePosixPath("/a/b.jpg"), "/a/b.jpg"),
     ],
 )
@@ -76,7 +83,7 @@ def test_bad_rows_of_python_are_left_to_the_reader(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [7, [("a", "b")], {"content": ["a"]}, b"content,style\n"])
 def test_what_is_no_table_is_refused(rows: Any) -> None:
     """With what it could be."""
-    with pytest.raises(ManifestError, match="expected a manifest's address, a DataFrame or a list of rows"):
+    with pytest.raises(ManifestError, match="expected a manifest's address, a pandas DataFrame or a list of rows"):
         csv_of(rows)
 
 
@@ -97,6 +104,12 @@ def test_a_name_that_is_a_number_has_its_values() -> None:
     rows = [{"content": "/a", "style": "/b", 2026: "x"}]
 
     assert csv_of(rows) == csv_of(pd.DataFrame(rows)) == b"content,style,2026\n/a,/b,x\n"
+
+
+def test_a_frame_of_another_library_is_called_by_its_name() -> None:
+    """Where both are called DataFrame, or Table."""
+    with pytest.raises(ManifestError, match=r"\(dictionaries\), found a pyarrow Table$"):
+        csv_of(pa.table({"content": ["a"], "style": ["b"]}))
 
 
 def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
