@@ -32,6 +32,10 @@ class Frame(Protocol):
     """What is used of a pandas DataFrame."""
 
     columns: Any
+    index: Any
+
+    def reset_index(self, *, level: Sequence[Any]) -> "Frame":
+        """The same with levels of its index as columns."""
 
     def itertuples(self, *, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
         """Its rows."""
@@ -95,6 +99,8 @@ def csv_of(rows: Rows) -> bytes:
         ManifestError: if these are no rows, or a text has what is no letter.
     """
     if isinstance(rows, Frame):
+        # An index with a name is a column that somebody set aside, such as the id.
+        rows = rows.reset_index(level=[name for name in rows.index.names if name not in (None, *rows.columns)])
         names = list(rows.columns)
         lines: Iterable[Sequence[Any]] = rows.itertuples(index=False, name=None)
     elif isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):

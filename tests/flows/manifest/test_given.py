@@ -112,6 +112,16 @@ def test_a_frame_of_another_library_is_called_by_its_name() -> None:
         csv_of(pa.table({"content": ["a"], "style": ["b"]}))
 
 
+def test_an_index_with_a_name_is_a_column() -> None:
+    """As `set_index` and `groupby` make it; what is a column beside it is there once."""
+    rows = [{"id": "cat", "content": "/a", "style": "/b"}]
+    frame = pd.DataFrame(rows)
+    plain = b"id,content,style\ncat,/a,/b\n"
+
+    assert csv_of(frame.set_index("id")) == csv_of(frame.set_index("id", drop=False)) == csv_of(frame) == plain
+    assert csv_of(frame.set_index(["id", "content"])) == plain
+
+
 def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
     """The operator's limits hold for the file too."""
     with pytest.raises(NotAllowed):
