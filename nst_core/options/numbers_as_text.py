@@ -17,7 +17,9 @@ _THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2}(?:[.,'\u2019 \u00a0\u202f][0-9]{3}
 _ENDS_IN_ZERO = re.compile(r"[+-]?[1-9]\d{0,2}\.\d\d0")
 _PERCENT = re.compile(r"([+-]?\d{1,9}(?:[.,]\d{1,9})?)\s?%")
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
-_BOTH = re.compile(r"([+-]?\d{1,3})(?:(?:\.(\d{3}))+,(\d+)|(?:,(\d{3}))+\.(\d+))")
+_BOTH = re.compile(
+    "[+-]?[0-9]{1,3}(?:(?:[.'\u2019 \u00a0\u202f][0-9]{3})+,[0-9]+|(?:[,'\u2019 \u00a0\u202f][0-9]{3})+[.][0-9]+)"
+)
 
 
 def whole_number(value: Any) -> Any:
@@ -39,6 +41,8 @@ def whole_number(value: Any) -> Any:
         raise ValueError(f"expected a whole number, got {value!a}: write {_plain(text)}{or_else}, without separators")
     if (found := _DECIMALS.fullmatch(text)) and not found[2].strip("0") and not found[3]:
         raise ValueError(f"expected a whole number, got {value!a}: write {found[1]}")
+    if _BOTH.fullmatch(text) and not (parts := _parts(text))[1].strip("0"):
+        raise ValueError(f"expected a whole number, got {value!a}: write {parts[0]}")
     return value
 
 
@@ -70,9 +74,8 @@ def real_number(value: Any) -> Any:
         share = Decimal(found[1].replace(",", ".")) / 100
         raise ValueError(f"expected a number, got {value!a}: write {share.normalize():f}")
     meant = []
-    if found := _BOTH.fullmatch(text):
-        at = max(text.rfind("."), text.rfind(","))
-        meant.append(f"{_plain(text[:at])}.{text[at + 1 :]}")
+    if _BOTH.fullmatch(text):
+        meant.append(".".join(_parts(text)))
     elif found := _DECIMALS.fullmatch(text):
         meant.append(f"{found[1]}.{found[2].rstrip('0') or '0'}{found[3]}")
     if _ENDS_IN_ZERO.fullmatch(text):
@@ -118,6 +121,12 @@ def _check_no_date(text: str, wanted: str) -> None:
     """A spreadsheet makes a date of `1.5`, and of `1.5.3`; which of them it was cannot be told any more."""
     if _DATE.fullmatch(text):
         raise ValueError(f"expected {wanted}, got {text!a}, a date: write the number, in a cell formatted as text")
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """The whole part and the decimals of a number that has separators of both kinds."""
+    at = max(text.rfind("."), text.rfind(","))
+    return _plain(text[:at]), text[at + 1 :]
 
 
 def _plain(text: str) -> str:
