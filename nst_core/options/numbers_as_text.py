@@ -1,8 +1,8 @@
 r"""Numbers as tables and people write them -> text that can be read one way only, or what to write in its place.
 
 A dot is for decimals. What other countries' spreadsheets write with a comma, or with dots for thousands, is refused: to
-read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word. So is `1.500` where decimals
-are allowed, as three of them that end in 0 are what a spreadsheet shows of 1500 there.
+read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word. `1.500` is one and a half
+where decimals are allowed: programs write them to a fixed number of digits.
 """
 
 import re
@@ -14,7 +14,6 @@ MOST_SHOWN = 80
 
 _DECIMALS = re.compile(r"([+-]?\d{1,20}),(\d{1,20})((?:[eE][+-]?\d{1,4})?)")
 _THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2}(?:[.,'\u2019 \u00a0\u202f][0-9]{3}){1,6}")
-_ENDS_IN_ZERO = re.compile(r"[+-]?[1-9]\d{0,2}\.\d\d0")
 _PERCENT = re.compile(r"([+-]?\d{1,9}(?:[.,]\d{1,9})?)\s?%")
 _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
 _BOTH = re.compile(
@@ -78,9 +77,7 @@ def real_number(value: Any) -> Any:
         meant.append(".".join(_parts(text)))
     elif found := _DECIMALS.fullmatch(text):
         meant.append(f"{found[1]}.{found[2].rstrip('0') or '0'}{found[3]}")
-    if _ENDS_IN_ZERO.fullmatch(text):
-        meant.append(re.sub(r"(?<!\.)0+$", "", text))
-    if _THOUSANDS.fullmatch(text) and (meant or not re.fullmatch(r"[+-]?\d+\.\d+", text)):
+    if _THOUSANDS.fullmatch(text) and not re.fullmatch(r"[+-]?\d+\.\d+", text):
         meant.append(_plain(text))
     if meant:
         raise ValueError(f"expected a number, got {value!a}: write {' or '.join(meant)}, with a dot for decimals")
