@@ -13,7 +13,7 @@ from flows.records import PairRecord
 from flows.runners.local import process_pool
 from flows.worker.job import Job
 from flows.worker.lost_device import loss_noticed
-from flows.worker.messages import ChunkStarted
+from flows.worker.messages import ChunkStarted, DeviceWaits
 
 ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand pages of advice")
 LOST = "cuda:1 is of no use to its process any more: CUDA error: an illegal memory access was encountered"
@@ -66,7 +66,10 @@ def test_a_plan_that_a_gpu_cannot_tell_costs_a_process() -> None:
 
 
 def test_what_was_computed_is_written(photo: Painter, waves: str, job: Job) -> None:
-    """Two pairs wait for storage as the device is lost under the third: they have their outcome before the error."""
+    """Two pairs wait for storage as the device is lost under the third: they have their outcome before the error.
+
+    However long that takes, it is no time of the device, for which the third could be called failed.
+    """
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
     pairs = tuple(planned(pair_spec(row, one, waves, options=ONE_BY_ONE)) for row, one in enumerate(contents, start=2))
     said: list[object] = []
@@ -77,4 +80,5 @@ def test_what_was_computed_is_written(photo: Painter, waves: str, job: Job) -> N
 
     begun = [pair_id for message in said if isinstance(message, ChunkStarted) for pair_id in message.pair_ids]
     assert len(begun) == 3
+    assert isinstance([message for message in said if isinstance(message, ChunkStarted | DeviceWaits)][-1], DeviceWaits)
     assert {message.pair_id for message in said if isinstance(message, PairRecord)} == set(begun[:2])
