@@ -9,6 +9,7 @@ NstError (nst_core.errors)
 ├── HardwareUnknown   torch could not be asked what this machine has, or no process be started to use it
 ├── DeviceUnusable    a GPU is full, taken or broken, so that no work begins there
 ├── WorkerDied        a worker process was killed or crashed in the middle of a call
+│   └── DeviceLost    its GPU raises errors alone, so that it is ended
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
 ├── PoolStopped       the run is being interrupted: what has no outcome stays pending
 ├── RunIncomplete     (run.finish) selected rows are still pending; carries the run's summary
@@ -30,9 +31,6 @@ NstError (nst_core.errors)
 """
 
 from nst_core.errors import NstError
-
-EXIT_OF_LOST_DEVICE = 71
-"""Exit code of a worker process whose GPU raised errors alone; what has no outcome is done by another one."""
 
 
 class ManifestError(NstError):
@@ -173,6 +171,12 @@ class WorkerDied(NstError):
 
     kind = "worker_died"
     retryable = True
+
+
+class DeviceLost(WorkerDied):
+    """A GPU that raises errors alone, whatever its process asks of it: another process does what has no outcome."""
+
+    kind = "device_lost"
 
 
 class TookTooLong(NstError):

@@ -4,10 +4,7 @@ A picture's folder may hold a `random.py`; whoever runs there does not mean it t
 """
 
 import gc
-import os
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import flows
@@ -36,29 +33,3 @@ def collect_rarely() -> None:
     It is a sixth of what Prefect takes to import. Not for a worker, where garbage may be pictures.
     """
     gc.set_threshold(*GARBAGE_AFTER)
-
-
-_is_a_worker = threading.Event()
-_before_the_end: list[Callable[[], object]] = []
-
-
-def become_a_worker(until_heard: Callable[[], object] = lambda: None) -> None:
-    """Say that this process is here for pairs alone: it may end itself, and another one goes on.
-
-    Args:
-        until_heard: waits, before such an end, until all that was said has been heard, or for some seconds.
-    """
-    _is_a_worker.set()
-    _before_the_end[:] = [until_heard]
-
-
-def is_a_worker() -> bool:
-    """Whether this process does pairs and nothing else, so that it may end itself."""
-    return _is_a_worker.is_set()
-
-
-def end_worker(code: int) -> None:
-    """End this process, which is a worker's, at once: no other code of it runs any more."""
-    for until_heard in _before_the_end:
-        until_heard()
-    os._exit(code)

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent / "flows"))
 from browser import Page, browser
 
 from flows import storage
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.records import PairRecord, PlannedPair
 from flows.report.run_page import write_report
@@ -78,9 +78,10 @@ def shot(page: Page, folder: Path) -> Image.Image:
 
 def terminal(output: str) -> bytes:
     """The live display as it was in the middle of the run: told what the run's own records tell."""
-    run, _, manifest = latest_manifest(output)
+    latest = latest_run(output)
+    run = latest.record
     ledger = Ledger(output)
-    planned = [PlannedPair(spec, "", "", run.fingerprints[spec.pair_id]) for spec in manifest.pairs]
+    planned = [PlannedPair(spec, "", "", run.fingerprints[spec.pair_id]) for spec in latest.manifest.pairs]
     records = [ledger.read_record((pair.spec.pair_id, pair.fingerprint)) for pair in planned]
     standing = Standing(RunStarted(run.run_id, output, planned, 0, (), ("cpu",), ("cpu",), run.backbone, run.precision))
     now = 0.0

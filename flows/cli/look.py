@@ -20,7 +20,7 @@ from flows.manifest.split import split_manifest
 from flows.output import lease
 from flows.output.again import rows_again
 from flows.output.garbage import find_garbage, remove_garbage
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
@@ -125,16 +125,17 @@ def status(
     if as_csv:
         _print_again(address, is_asked=failed and not as_json)
         return
-    latest, _, manifest = latest_manifest(address)
-    rows = table_rows(manifest, latest, Ledger(address))
+    latest = latest_run(address)
+    run = latest.record
+    rows = table_rows(latest.manifest, run, Ledger(address))
     by_status = counts(rows)
     troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
     if as_json:
         shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
-        typer.echo(json.dumps({"run_id": latest.run_id, **by_status, "problems": shown}, indent=1))
+        typer.echo(json.dumps({"run_id": run.run_id, **by_status, "problems": shown}, indent=1))
     else:
         if not failed:
-            typer.echo(f"run {latest.run_id} of {printable(latest.manifest_uri)}")
+            typer.echo(f"run {run.run_id} of {printable(run.manifest_uri)}")
             typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
         for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
             typer.echo(line)

@@ -92,7 +92,7 @@ def retry(
     """
     address = storage.absolute(output)
     validated(StylizeOptions, options)
-    latest, _ = Ledger(address).latest_run()
+    latest = Ledger(address).latest_run()
     selection = Selection(only_failed=True, max_attempts=max_attempts)
     asked = Asked(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
     _run_flow(asked, Shown(quiet, json_lines, as_json))

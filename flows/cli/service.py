@@ -11,8 +11,10 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,7 @@ from flows.prefect_layer import server as service
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
+from flows.prefect_layer.starting import starting, wait_while_starting
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
@@ -124,12 +127,12 @@ def serve(
     if "PREFECT_API_URL" in os.environ:
         _serve(deployments)
         return
-    with service.server(host, port) as access:
+    with starting(service.FOLDER) as is_up, service.server(host, port) as access:
         service.use(access)
         os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
         home = access.url.removesuffix("/api")
         typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
-        _serve(deployments)
+        _serve(deployments, is_up)
 
 
 def notify(
@@ -281,12 +284,13 @@ def _where_to_watch(watched: Watched) -> list[str]:
 def _find_server() -> None:
     check_prefect_home()
     if "PREFECT_API_URL" not in os.environ:
+        wait_while_starting(service.FOLDER, partial(typer.echo, err=True))
         service.use(service.find_access())
 
 
-def _serve(deployments: Path) -> None:
+def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None) -> None:
     from flows.prefect_layer.serve import serve  # prefect, which reads its settings when it is imported
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
-    serve(deployments)
+    serve(deployments, is_up)
     typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)

@@ -16,6 +16,7 @@ from flows.errors import StorageError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from rich.console import Console
 
 
 class _Lasting(io.FileIO):
@@ -57,10 +58,27 @@ def _lasting(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """Prints the log as Prefect's handler does, which is not made where there is one already.
+
+    Attributes:
+        console: of a live display, while there is one: what is printed through it stands above that.
+    """
+
+    console: "Console | None" = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """As a stream's."""
+        if self.console is None:
+            super().emit(record)
+        else:
+            self.console.print(self.format(record), soft_wrap=True)
+
+
 @contextmanager
 def logged_to_terminal(level: int) -> Iterator[None]:
-    """Print the log as Prefect does, until it is there: its handlers then take the place of this one."""
-    handler = logging.StreamHandler()
+    """Print the log for as long as the block lasts, before Prefect is there as well as after."""
+    handler = TerminalHandler()
     handler.setLevel(level)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     logging.getLogger().addHandler(handler)

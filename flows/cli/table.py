@@ -12,7 +12,7 @@ import typer
 from flows import storage
 from flows.cli.app import JsonSwitch, OutputArgument
 from flows.output.conditions import rows_where
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
@@ -51,11 +51,11 @@ def table(
     As the records stand now, so while a run goes on, too.
     """
     address = storage.absolute(output)
-    run, _, manifest = latest_manifest(address)
-    known = tuple(dict.fromkeys((*RESULT_COLUMNS, *manifest.extra_columns)))
+    latest = latest_run(address)
+    known = tuple(dict.fromkeys((*RESULT_COLUMNS, *latest.manifest.extra_columns)))
     keys = [key for given in sort or () for key in _listed(given, known)]
     shown = _columns(columns, keys, known, is_whole=as_csv or as_json)
-    every = table_rows(manifest, run, Ledger(address))
+    every = table_rows(latest.manifest, latest.record, Ledger(address))
     found = sorted_rows(rows_where(every, where, known) if where else every, _checked(keys, known), known)
     most = limit or (None if as_csv or as_json else SHOWN_ROWS)
     rows = [{column: row[column] for column in shown} for row in found[:most]]

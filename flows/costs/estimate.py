@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from flows import storage
+from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
 from flows.costs.words import in_words
-from flows.records import FURTHER_STYLES, PairSpec
+from flows.records import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
@@ -118,29 +119,20 @@ class _Job:
     pair: PairSpec
     sizes: Range[Size]
 
-    @property
-    def styles(self) -> tuple[str, ...]:
-        """The pictures of its style."""
-        others = self.pair.others
-        return self.pair.style, *(others[column] for column in FURTHER_STYLES if column in others)
-
 
 def _seconds_of_all(jobs: Sequence[_Job], known: Measured, place: Place) -> Range[float]:
     """Of all pairs, done by as many workers as have measured, and of what a run takes beside them."""
     totals = Range(0.0, 0.0, 0.0)
-    encoded: set[tuple[object, ...]] = set()
+    encoded = Encoded()
     costs: dict[object, Range[float]] = {}
     for job in jobs:
         # Rows without options of their own share one object.
         alike = (id(job.pair.options), job.sizes, "init_image" in job.pair.others)
         if alike not in costs:
             costs[alike] = _seconds(job, known, place)
-        style = (*job.styles, max(job.sizes.at_most))
-        first = len(job.styles) * _style_seconds(job.sizes.at_most, known, place)
-        if job.pair.options.colors == "style":  # else it is encoded for this pair's content alone
-            first = 0.0 if style in encoded else first
-            encoded.add(style)
-        totals = Range(*(total + one + first for total, one in zip(totals, costs[alike], strict=True)))
+        pictures = encoded.pictures_for(job.pair, max(job.sizes.at_most))
+        styles = pictures * _style_seconds(job.sizes.at_most, known, place)
+        totals = Range(*(total + one + styles for total, one in zip(totals, costs[alike], strict=True)))
     at_once = max(1, min(known.workers, len(jobs)))
     beside = statistics.median(known.beside) if known.beside else 0.0
     return Range(*(total / at_once + beside for total in totals))
@@ -151,7 +143,11 @@ def _latest(backbone: str) -> Measured | None:
     has_gpu, models = hardware_without_torch() is None, gpus_here()
     told = [one for one in measured_here() if one.backbone == backbone and one.rates]
     found = [one for one in told if one.device == "cpu" or (has_gpu and _may_be_of(one.gpu, models))]
-    return found[-1] if found else None
+    if not found:
+        return None
+    latest = found[-1]
+    there = len(models) if latest.device == "cuda" and models else latest.workers
+    return latest.model_copy(update={"workers": min(latest.workers, there)})
 
 
 def _may_be_of(gpu: str, models: Collection[str]) -> bool:

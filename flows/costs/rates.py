@@ -135,8 +135,8 @@ def _path() -> Path:
     return user_folder("XDG_CACHE_HOME", ".cache") / FILE
 
 
-def gpus_here(root: Path = Path("/")) -> frozenset[str]:
-    """The models of this machine's GPUs, as NVIDIA's driver tells them without torch; none where it does not.
+def gpus_here(root: Path = Path("/")) -> tuple[str, ...]:
+    """The model of each GPU of this machine, as NVIDIA's driver tells without torch; none where it does not.
 
     Args:
         root: of the file system.
@@ -145,7 +145,7 @@ def gpus_here(root: Path = Path("/")) -> frozenset[str]:
     for file in root.glob("proc/driver/nvidia/gpus/*/information"):
         with suppress(OSError):
             lines += file.read_text().splitlines()
-    return frozenset(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
+    return tuple(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
 
 
 def _machine() -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from flows import storage
+from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, keep_measured, settling, size_class
 from flows.records import LossSample, PairRecord, RunCosts, StyleCosts
 from flows.wording import printable
@@ -30,7 +31,7 @@ class Spent:
     _by_style: dict[str, StyleCosts] = field(default_factory=dict)
     _rates: dict[int, list[float]] = field(default_factory=dict)
     _settled: dict[str, list[int]] = field(default_factory=dict)
-    _encoded: set[tuple[str, int]] = field(default_factory=set)
+    _encoded: Encoded = field(default_factory=Encoded)
     _seconds: float = 0.0
     _backbone: str = ""
     _gpus: set[str] = field(default_factory=set)
@@ -94,10 +95,7 @@ class Spent:
         place = Place("cuda" if self.on_gpus else "cpu", "fp32" if record.precision == "fp32" else "bf16")
         size = record.width, record.height
         work = work_of(*size, record.options, full, coarse, place, place.free)
-        style = record.style, max(size)
-        if style not in self._encoded:
-            self._encoded.add(style)
-            work += style_work(*size, place)
+        work += self._encoded.pictures_for(record, max(size)) * style_work(*size, place)
         self._rates.setdefault(size_class(*size), []).append(round(record.seconds / work, 6))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import OutputError
-from flows.output import Ledger, Row, latest_manifest, outcomes
+from flows.output import Ledger, Row, latest_run, outcomes
 from flows.records import RESULT_COLUMNS
 
 
@@ -52,12 +52,13 @@ def pictures_of(output: str) -> Pictures:
         OutputError: if nothing was ever run into it, nothing is finished yet, or a record is damaged.
         StorageError: if it cannot be read.
     """
-    run, _, manifest = latest_manifest(output)
+    latest = latest_run(output)
+    manifest = latest.manifest
     # Of all rows, finished or not: what a picture is called must not depend on how far the run is.
     shared = _shared(pair.content for pair in manifest.pairs)
     found = tuple(
         Picture(one.row, storage.join(output, one.image), one.record.output_sha256, _below(one.spec.content, shared))
-        for one in outcomes(manifest, run, Ledger(output))
+        for one in outcomes(manifest, latest.record, Ledger(output))
         if one.record and one.spec and one.image
     )
     if not found:

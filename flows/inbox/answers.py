@@ -13,7 +13,7 @@ from flows.inbox.finished_page import Ended, finished_page
 from flows.inbox.rejected_page import page_of_file, page_of_rows
 from flows.inbox.runs import RunState
 from flows.manifest.as_opened import as_opened
-from flows.output import Ledger, Row, counts, latest_manifest, table_rows
+from flows.output import Ledger, Row, counts, latest_run, table_rows
 from flows.records import Manifest, RejectedRow, utc_now
 from flows.wording import MOST_NAMED, listed, printable, redacted, shortened
 
@@ -91,22 +91,23 @@ def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
 
 def _outcome(claim: Claim) -> tuple[dict[str, Any], Ended | None]:
     """Counts and failed rows of a run that has ended, from its output's records."""
-    latest, data, manifest = latest_manifest(claim.output)
-    if latest.manifest_sha256 != claim.sha256:
+    latest = latest_run(claim.output)
+    run = latest.record
+    if run.manifest_sha256 != claim.sha256:
         return {"note": "another manifest has been run into this output since; its table is that one's"}, None
-    rows = table_rows(manifest, latest, Ledger(claim.output))
+    rows = table_rows(latest.manifest, run, Ledger(claim.output))
     troubled = [row for row in rows if row["status"] != "succeeded"]
     by_status = {str(status): number for status, number in counts(rows).items()}
     report = _report(claim.output)
     outcome = {
-        "results_run_id": latest.run_id,
+        "results_run_id": run.run_id,
         "rows": len(rows),
         **by_status,
         "results_csv": storage.join(claim.output, "results.csv"),
         "report": report,
         **listed("problems", troubled, _problem),  # the results table has them all
     }
-    opened = as_opened(data, claim.name, sys.maxsize)
+    opened = as_opened(latest.data, claim.name, sys.maxsize)
     return outcome, Ended(claim.output, by_status, troubled, opened, report)
 
 

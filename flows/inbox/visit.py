@@ -15,6 +15,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -74,6 +75,14 @@ def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETT
         return Visit(busy=True)
 
 
+@dataclass(frozen=True)
+class _Content:
+    """What lies under a manifest's name: its bytes, or why it cannot be one."""
+
+    data: bytes | None = None
+    problem: str | None = None
+
+
 class _Visitor:
     def __init__(self, inbox: Inbox, runs: Runs, limits: Limits) -> None:
         self._inbox, self._runs, self._limits = inbox, runs, limits
@@ -110,9 +119,10 @@ class _Visitor:
     # ------------------------------------------------------------ arrived -> claimed
 
     def _claim(self, entry: Entry) -> None:
-        data, problem = self._content(entry)
-        if data is None and problem is None:  # it is gone again
+        content = self._content(entry)
+        if content is None:  # it is gone again
             return
+        data, problem = content.data, content.problem
         if data is not None and len(data) != entry.size:  # it is being written after all
             return
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
@@ -142,23 +152,23 @@ class _Visitor:
             storage.remove(snapshot)  # the same bytes again, long done
             logger.info("inbox: %s: the same bytes were done before, as %s", claim.name, key)
 
-    def _content(self, entry: Entry) -> tuple[bytes | None, str | None]:
-        """A manifest's bytes, or why it cannot be one; neither where it is gone since it was listed."""
+    def _content(self, entry: Entry) -> _Content | None:
+        """What lies under a name; None where it is gone since it was listed."""
         if not is_safe(entry.name):
-            return None, RENAME
+            return _Content(problem=RENAME)
         address = self._files.address(entry.name)
         try:
             self._limits.check_readable(address)  # a link may lead elsewhere
             data = storage.read(address, self._limits.max_manifest_bytes, within=self._limits.readable)
         except (NotAllowed, TooLarge) as error:
-            return None, str(error)
+            return _Content(problem=str(error))
         except NotFound as error:
-            return None, str(error) if entry in storage.entries(self._inbox.place) else None
+            return _Content(problem=str(error)) if entry in storage.entries(self._inbox.place) else None
         except Forbidden as error:
             if storage.is_s3(address):  # more likely the service's rights than this one file's
                 raise
-            return None, f"{error}; let the service read it, and drop it again"
-        return data, None if data else "the file is empty"
+            return _Content(problem=f"{error}; let the service read it, and drop it again")
+        return _Content(data, None if data else "the file is empty")
 
     # ------------------------------------------------------------ claimed -> rejected, started -> finished
 

@@ -2,7 +2,7 @@
 
     ledger     what was asked, what is done and what failed: the durable truth
     snapshot   many records in one file, to go on sooner
-    latest     the manifest of the latest run, from the copy that it kept
+    latest     the latest run, with the manifest from the copy that it kept
     outcomes   what became of each row of a manifest; every record is parsed here, once
     results    the table of the outcomes
     selected   its rows in an order, its columns by name
@@ -16,10 +16,10 @@ Knows neither torch nor prefect; pandas is imported where a table is written, an
 """
 
 from flows.output import lease
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger, LedgerIndex, PairKey, key_of
 from flows.output.outcomes import Outcome, Row, outcomes
-from flows.output.results import counts, table_rows, write_tables
+from flows.output.results import TableFiles, counts, table_rows, write_tables
 
 __all__ = [
     "Ledger",
@@ -27,9 +27,10 @@ __all__ = [
     "Outcome",
     "PairKey",
     "Row",
+    "TableFiles",
     "counts",
     "key_of",
-    "latest_manifest",
+    "latest_run",
     "lease",
     "outcomes",
     "table_rows",

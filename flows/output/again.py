@@ -19,7 +19,7 @@ from flows.manifest.columns import REQUIRED_COLUMNS, columns_of
 from flows.manifest.formats import read_table
 from flows.manifest.given import in_full
 from flows.manifest.passed_over import pass_over
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
@@ -55,11 +55,12 @@ def rows_again(output: str) -> Again:
         OutputError: if nothing was ever run into it, or a record is damaged.
         StorageError: if it cannot be read.
     """
-    run, data, manifest = latest_manifest(output)
-    rows = table_rows(manifest, run, Ledger(output))
+    latest = latest_run(output)
+    run = latest.record
+    rows = table_rows(latest.manifest, run, Ledger(output))
     troubled = {row["row"]: row for row in rows if row["status"] in ("failed", "rejected")}
     name = storage.name_of(run.manifest_uri)
-    table = pass_over(read_table(data, name, sys.maxsize))
+    table = pass_over(read_table(latest.data, name, sys.maxsize))
     columns = columns_of(table.header, name)
     titles = [column.title.strip(" ") if column.field else column.title for column in columns]
     writer = _Writer(titles, [column.field or "" for column in columns], run)

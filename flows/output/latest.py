@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flows.manifest.parse import parse_manifest
@@ -12,8 +13,23 @@ from nst_core.errors import OptionsError
 from nst_core.options.of_a_pair import put_over
 
 
-def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> tuple[RunRecord, bytes, Manifest]:
-    """The latest run of an output, with the bytes of its manifest and what they say.
+@dataclass(frozen=True)
+class LatestRun:
+    """The latest run of an output.
+
+    Attributes:
+        record: what was asked.
+        data: its manifest, byte for byte.
+        manifest: what that says.
+    """
+
+    record: RunRecord
+    data: bytes
+    manifest: Manifest
+
+
+def latest_run(output: str, overrides: Mapping[str, Any] | None = None) -> LatestRun:
+    """The latest run of an output, with its manifest.
 
     Args:
         output: local folder or `s3://` prefix.
@@ -23,7 +39,9 @@ def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> 
         OutputError: if nothing was ever run into this output.
         OptionsError: if the overrides do not go with a row's own options.
     """
-    run, data = Ledger(output).latest_run()
+    ledger = Ledger(output)
+    run = ledger.latest_run()
+    data = ledger.manifest_of(run.run_id)
     # Relative addresses go on meaning what they meant beside the original.
     # What the limits allowed then is not asked again: the table goes on saying what the run did.
     manifest = _parsed(run, data, run.overrides)
@@ -34,7 +52,7 @@ def latest_manifest(output: str, overrides: Mapping[str, Any] | None = None) -> 
             if row.row not in known:
                 raise OptionsError(f"line {row.row} of the manifest cannot be done with these options: {row.reason()}")
         manifest = changed
-    return run, data, refuse(manifest, run.refused)
+    return LatestRun(run, data, refuse(manifest, run.refused))
 
 
 def _parsed(run: RunRecord, data: bytes, overrides: Mapping[str, Any]) -> Manifest:

@@ -65,6 +65,14 @@ class FilesOfRecords:
 
 
 @dataclass(frozen=True)
+class _Copies:
+    """Records by the names of their files, and how many of them were in no snapshot and had to be read one by one."""
+
+    by_name: dict[str, Copy]
+    read_now: int
+
+
+@dataclass(frozen=True)
 class Ledger:
     """The `_nst` folder below an output prefix."""
 
@@ -72,7 +80,8 @@ class Ledger:
 
     def index(self) -> LedgerIndex:
         """What is done and what failed, from three listings and the records that no snapshot has."""
-        copies, read_now = self._copies()
+        found_records = self._copies()
+        copies = found_records.by_name
         # After the records: a record that was listed had its image by then.
         images = set(storage.names(storage.join(self.output, "images")))
         keys = {name: (found[1], found[2]) for name in copies if (found := _RECORD.fullmatch(name))}
@@ -84,7 +93,8 @@ class Ledger:
             if found:
                 key = (found[1], found[2])
                 attempts[key] = max(attempts.get(key, 0), int(found[3]))
-        return LedgerIndex(frozenset(keys.values()) - imageless, attempts, imageless, copies, read_now)
+        done = frozenset(keys.values()) - imageless
+        return LedgerIndex(done, attempts, imageless, copies, found_records.read_now)
 
     def files_of_records(self) -> FilesOfRecords:
         """The names of all files that a record names.
@@ -92,7 +102,7 @@ class Ledger:
         Raises:
             OutputError: if a record is damaged.
         """
-        copies = self._copies()[0]
+        copies = self._copies().by_name
         images = {name: _image_of(copy.text) for name, copy in copies.items()}
         damaged = [name for name, image in images.items() if image is None]
         if damaged:
@@ -108,8 +118,8 @@ class Ledger:
         if index.read_now >= WORTH_A_SNAPSHOT:
             write_snapshot(self._snapshot_address(), index.copies)
 
-    def _copies(self) -> tuple[dict[str, Copy], int]:
-        """Every record that is there, and how many had to be read one by one."""
+    def _copies(self) -> _Copies:
+        """Every record that is there."""
         folder = storage.join(self.output, "_nst", "records")
         entries = [entry for entry in storage.entries(folder) if _RECORD.fullmatch(entry.name)]
         snapshot = read_snapshot(self._snapshot_address()) if len(entries) >= WORTH_A_SNAPSHOT else Snapshot()
@@ -119,7 +129,7 @@ class Ledger:
         known |= {
             entry.name: Copy(entry.version, text) for entry, text in zip(new, texts, strict=True) if text is not None
         }
-        return known, len(new)
+        return _Copies(known, read_now=len(new))
 
     def _snapshot_address(self) -> str:
         return storage.join(self.output, "_nst", SNAPSHOT_NAME)
@@ -180,8 +190,8 @@ class Ledger:
         storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
         storage.replace(storage.join(self.output, "_nst", "latest_run"), run.run_id.encode())
 
-    def latest_run(self) -> tuple[RunRecord, bytes]:
-        """The latest run with the bytes of its manifest.
+    def latest_run(self) -> RunRecord:
+        """What the latest run was asked to do.
 
         Raises:
             OutputError: if nothing was ever run into this output.
@@ -190,8 +200,11 @@ class Ledger:
         if storage.identity(marker) is None:
             raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
-        run = _parsed(RunRecord, storage.join(folder, "plan.json"))
-        return run, storage.read(self.manifest_address(run.run_id))
+        return _parsed(RunRecord, storage.join(folder, "plan.json"))
+
+    def manifest_of(self, run_id: str) -> bytes:
+        """The manifest of a run, byte for byte."""
+        return storage.read(self.manifest_address(run_id))
 
     def _record_address(self, key: PairKey) -> str:
         return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")

@@ -4,6 +4,7 @@
 """
 
 import io
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows import storage
@@ -32,13 +33,21 @@ def counts(rows: list[Row]) -> dict[Status, int]:
     return found
 
 
-def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
-    """Write `results.csv`, safe to open in a spreadsheet, and `results.parquet`, exact; their addresses."""
+@dataclass(frozen=True)
+class TableFiles:
+    """The addresses of the table: `csv` is safe to open in a spreadsheet, `parquet` is exact."""
+
+    csv: str
+    parquet: str
+
+
+def write_tables(rows: list[Row], output: str) -> TableFiles:
+    """Write `results.csv` and `results.parquet`."""
     import pandas as pd  # here, because it takes most of a second to import and `nst status` does without
 
     # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
-    csv_address, parquet_address = storage.join(output, "results.csv"), storage.join(output, "results.parquet")
+    written = TableFiles(storage.join(output, "results.csv"), storage.join(output, "results.parquet"))
     texts = [name for name in rows[0] if _dtype(name) == "string"]
     buffer = io.BytesIO()
     # In parts: a copy of the whole table, and its text twice over, would double what the end of a large run takes.
@@ -47,9 +56,9 @@ def write_tables(rows: list[Row], output: str) -> tuple[str, str]:
         for name in texts:
             part[name] = part[name].map(as_plain_text, na_action="ignore")
         part.rename(columns=as_plain_text).to_csv(buffer, index=False, header=first == 0)
-    storage.replace(csv_address, buffer.getvalue())
-    storage.replace(parquet_address, _parquet(frame))
-    return csv_address, parquet_address
+    storage.replace(written.csv, buffer.getvalue())
+    storage.replace(written.parquet, _parquet(frame))
+    return written
 
 
 def _parquet(frame: "pd.DataFrame") -> bytes:

@@ -10,6 +10,7 @@ database         whether Prefect can use its database
 blank_database   a new one as a copy
 server           a server for one machine, with a password
 serve            all deployments served from one process
+starting         others wait until they are
 parameters       nothing secret among what Prefect keeps
 deployments      where their description is
 deployment_runs  their runs through the API

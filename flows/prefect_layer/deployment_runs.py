@@ -126,7 +126,10 @@ def named_errors() -> Iterator[None]:
             raise RequestRefused(answer) from error
         raise ServiceError(answer) from error
     except httpx.TransportError as error:
-        raise ServiceError(f"{url}: the Prefect server does not answer ({type(error).__name__})") from error
+        raise ServiceError(
+            f"{url}: the Prefect server does not answer ({type(error).__name__}). Start it, or name another one in "
+            "PREFECT_API_URL"
+        ) from error
 
 
 def _detail(response: httpx.Response) -> str:

@@ -13,8 +13,12 @@ from nst_core.errors import NstError
 
 DEBUG = "NST_DEBUG"
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-LAST_WORD = "Finished in state"
-"""What Prefect says at the end of every run."""
+LAST_WORDS = (
+    "Finished in state",
+    "Crash detected! Execution was aborted by an interrupt signal",
+    "Crash detected! Execution was aborted by a termination signal",
+)
+"""What Prefect says at the end of every run, and of one that was told to stop."""
 
 
 def log_errors_plainly() -> None:
@@ -45,5 +49,5 @@ def errors_left_to_the_command() -> Iterator[None]:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    is_last_word = record.name in RUN_LOGGERS and str(record.msg).startswith(LAST_WORD)
+    is_last_word = record.name in RUN_LOGGERS and str(record.msg).startswith(LAST_WORDS)
     return not (is_last_word or getattr(record, "is_named", False))

@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -44,14 +45,18 @@ AUTOMATIONS = "automations.yaml"
 """Beside the deployments; there need be none."""
 
 
-def serve(path: Path) -> None:
+def serve(path: Path, is_up: Callable[[], None] = lambda: None) -> None:
     """Serve the deployments of a file until SIGTERM or Ctrl-C, or until its terminal is closed.
 
     Runs under way are stopped, and go on where they were when the service is started again.
+
+    Args:
+        path: of the file.
+        is_up: called once the server knows them all.
     """
     show_own_lines()
     _spare_runs_a_closing_terminal()
-    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS))))
+    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS)), is_up))
 
 
 def _spare_runs_a_closing_terminal() -> None:
@@ -113,13 +118,16 @@ async def _automate(automations: list[AutomationCore]) -> None:
             await client.create_automation(automation)
 
 
-async def _serve(deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore]) -> None:
+async def _serve(
+    deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore], is_up: Callable[[], None]
+) -> None:
     await _automate(automations)
     runners: dict[str, Runner] = {}
     for pool, deployment in deployments:
         runner = runners.setdefault(pool, Runner(name=pool, limit=RUNS_AT_ONCE))
         await runner.aadd_deployment(deployment)
         logger.info("serving %s/%s", deployment.flow_name, deployment.name)
+    is_up()
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
     await asyncio.sleep(0)  # each start sets a handler of its own, of which only the last one's runner would end
     stopped = asyncio.Event()

@@ -10,6 +10,7 @@
     templates        jinja2 over the files of `page/`: styles and scripts inline, nothing from the network
     run_page         report.html of one output
     comparison       the page of two or more outputs over the same pairs
+    cells            a table of pictures with words below them, as one picture
     sheet            a PNG of contents x styles
     ladder_sheet     a PNG of one pair over a grid of settings
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from flows import storage
 from flows.errors import StorageError
-from flows.output import Ledger, Outcome, Row, latest_manifest, outcomes
+from flows.output import Ledger, Outcome, Row, latest_run, outcomes
 from flows.records import Manifest, RunCosts, RunRecord, RunSummary, Status
 from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
@@ -90,8 +90,9 @@ def gather(output: str) -> Run:
         OutputError: if nothing was ever run into it, or a record is damaged.
         StorageError: if it cannot be read.
     """
-    record, _, manifest = latest_manifest(output)
-    return run_of(output, record, manifest, outcomes(manifest, record, Ledger(output)))
+    latest = latest_run(output)
+    rows = outcomes(latest.manifest, latest.record, Ledger(output))
+    return run_of(output, latest.record, latest.manifest, rows)
 
 
 def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Outcome]) -> Run:

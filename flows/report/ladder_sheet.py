@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from flows import storage
 from flows.manifest.ladder import Rung, Varied
+from flows.report.cells import Cell, drawn
 from flows.report.gather import Pair, gather
-from flows.report.sheet import Cell, drawn
 
 NAME = "ladder.png"
 

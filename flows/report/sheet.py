@@ -7,44 +7,18 @@ content, style and pastiche instead.
 import io
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Literal
-
-from PIL import Image, ImageDraw, ImageFont
 
 from flows import storage
 from flows.errors import OutputError
-from flows.limits import limits_in_force
+from flows.report.cells import Cell, Table, drawn
 from flows.report.gather import Pair, Run, gather
-from flows.report.thumbnails import READERS, Wanted, small_picture, why_missing
-from nst_core.errors import NstError
 
 Layout = Literal["auto", "grid", "strips"]
 
 NAME = "sheet.png"
 MOST_SIDE = 36
 """Rows and columns of a sheet: more would be stamps on a slide. What is left out is said below."""
-SHEET_PX = 3840
-"""Long edge that a sheet is kept below: a 4K slide."""
-CELL_PX = (80, 320)
-"""Least and most edge of a cell."""
-GAP_PX = 8
-MARGIN_PX = 24
-BACKGROUND, TEXT, SOFT, HOLE = "#ffffff", "#1d1c1a", "#6b6862", "#efeeea"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A place of the sheet: a picture to read, perhaps one that a run has made, or words."""
-
-    address: str | None
-    label: str = ""
-    words: str = ""
-    is_pastiche: bool = False
-
-
-Table = Sequence[Sequence[Cell]]
 
 
 def write_sheet(output: str, address: str | None = None, *, layout: Layout = "auto") -> str:
@@ -72,97 +46,6 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
     place = address or storage.join(output, NAME)
     storage.replace(place, buffer.getvalue())
     return place
-
-
-def drawn(table: Table, *, warning: str = "", foot: str = "", most_px: int = CELL_PX[1]) -> Image.Image:
-    """A table of cells as a picture; rows are as high as their highest picture."""
-    columns = len(table[0])
-    room = SHEET_PX - 2 * MARGIN_PX
-    edge = max(CELL_PX[0], min(CELL_PX[1], most_px, room // columns - GAP_PX, room // len(table) - GAP_PX - 16))
-    pictures = _read(table, edge)
-    made = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
-    edge = max(CELL_PX[0], *(max(size) for size in made)) if made else edge
-    font = _font(max(10, edge // 18))
-    line = round(font.size * 1.5)
-    heights = [_height(row, pictures, edge) + (line if any(cell.label for cell in row) else 0) for row in table]
-    head = 3 * line if warning else 0
-    width = 2 * MARGIN_PX + columns * (edge + GAP_PX) - GAP_PX
-    below = 2 * line if foot else 0
-    size = (width, 2 * MARGIN_PX + head + sum(heights) + GAP_PX * (len(table) - 1) + below)
-    sheet = Image.new("RGB", size, BACKGROUND)
-    draw = ImageDraw.Draw(sheet)
-    if warning:
-        draw.rectangle((0, 0, size[0], head), fill="#ffd400")
-        draw.text((size[0] / 2, head / 2), warning, fill="#1a1a1a", font=_font(2 * line), anchor="mm")
-    top = MARGIN_PX + head
-    for row, height in zip(table, heights, strict=True):
-        labels = line if any(cell.label for cell in row) else 0
-        for column, cell in enumerate(row):
-            left = MARGIN_PX + column * (edge + GAP_PX)
-            _put(sheet, draw, cell, pictures.get(cell.address or ""), (left, top, edge, height - labels), font)
-        top += height + GAP_PX
-    if foot:
-        draw.text((MARGIN_PX, size[1] - MARGIN_PX), foot, fill=SOFT, font=font, anchor="ls")
-    return sheet
-
-
-def fitted(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
-    """A text that is not wider than some pixels, its middle left out where it would be."""
-    if font.getlength(text) <= width:
-        return text
-    for kept in range(len(text) - 1, 0, -1):
-        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-        if font.getlength(short) <= width:
-            return short
-    return ""
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, which every machine has."""
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # its other kind is what comes without a size
-    return font
-
-
-def _put(
-    sheet: Image.Image,
-    draw: ImageDraw.ImageDraw,
-    cell: Cell,
-    picture: Image.Image | str | None,
-    box: tuple[int, int, int, int],
-    font: ImageFont.FreeTypeFont,
-) -> None:
-    left, top, edge, height = box
-    if isinstance(picture, Image.Image):
-        sheet.paste(picture, (left + (edge - picture.width) // 2, top + (height - picture.height) // 2))
-    elif cell.address or cell.words:
-        draw.rectangle((left, top, left + edge - 1, top + height - 1), fill=HOLE)
-        words = fitted(cell.words or str(picture or ""), edge - 8, font)
-        draw.text((left + edge / 2, top + height / 2), words, fill=SOFT, font=font, anchor="mm")
-    if cell.label:
-        label = fitted(cell.label, edge, font)
-        draw.text((left + edge / 2, top + height + font.size * 0.25), label, fill=TEXT, font=font, anchor="ma")
-
-
-def _height(row: Sequence[Cell], pictures: dict[str, Image.Image | str], edge: int) -> int:
-    shown = [picture.height for cell in row if isinstance(picture := pictures.get(cell.address or ""), Image.Image)]
-    return max(shown, default=edge // 2)
-
-
-def _read(table: Table, edge: int) -> dict[str, Image.Image | str]:
-    """Address -> picture as it fits a cell, or why there is none."""
-    limits = limits_in_force()
-
-    def read(wanted: Wanted) -> Image.Image | str:
-        try:
-            return small_picture(wanted, limits)
-        except NstError as error:
-            return why_missing(error)
-
-    cells = [cell for row in table for cell in row]
-    wanted = {one.address: Wanted(one.address, edge, is_pastiche=one.is_pastiche) for one in cells if one.address}
-    with ThreadPoolExecutor(READERS) as pool:
-        return dict(zip(wanted, pool.map(read, wanted.values()), strict=True))
 
 
 def _distinct(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.costs.spent import Spent
 from flows.errors import CredentialsExpired, OutputError, StorageError
-from flows.output import Ledger, Outcome, Row, counts, outcomes, write_tables
+from flows.output import Ledger, Outcome, Row, TableFiles, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import RunSummary
 from flows.run.prepare import PreparedRun
@@ -144,7 +144,7 @@ def _read_once(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[
     return rows, tuple(kept)  # the index ends here: it has the text of every record
 
 
-def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str], spent: Spent) -> RunSummary:
+def _summary(run: PreparedRun, rows: list[Row], tables: TableFiles, spent: Spent) -> RunSummary:
     seconds = round(time.monotonic() - run.began, 3)
     now = [row for row in rows if row["run_id"] == run.record.run_id and row["status"] == "succeeded"]
     return RunSummary(
@@ -160,8 +160,8 @@ def _summary(run: PreparedRun, rows: list[Row], tables: tuple[str, str], spent: 
         device=run.record.device,
         precision=run.record.precision,
         backbone=run.record.backbone,
-        results_csv=tables[0],
-        results_parquet=tables[1],
+        results_csv=tables.csv,
+        results_parquet=tables.parquet,
         storage_notes=tuple(storage.shortfalls(run.job.output)),
         costs=spent.costs(seconds),
     )

@@ -113,7 +113,7 @@ def new_run_id() -> str:
 
 def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier:
     if request.selection.only_failed:
-        return Earlier(index, request.latest or ledger.latest_run()[0])
+        return Earlier(index, request.latest or ledger.latest_run())
     return Earlier(index, settled_of=partial(ledger.settled, index=index))
 
 

@@ -13,7 +13,7 @@ from flows.limits import Limits, limits_in_force
 from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.records import Manifest, RunRecord
 from flows.run.plan import check_ids
 from flows.runners.choose import check_runner
@@ -145,8 +145,10 @@ def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunReques
 
 def _again(asked: Asked, output: str, limits: Limits) -> RunRequest:
     limits.check_options(asked.overrides)
-    latest, data, loaded = latest_manifest(output, asked.overrides)
-    overrides = put_over(latest.overrides, asked.overrides)
-    settings = asked.settings or settings_again(latest)
-    loaded = within_limits(loaded, limits)
-    return RunRequest(asked, output, data, loaded, latest.options, settings, asked.selection, overrides, limits, latest)
+    latest = latest_run(output, asked.overrides)
+    run, loaded = latest.record, within_limits(latest.manifest, limits)
+    overrides = put_over(run.overrides, asked.overrides)
+    settings = asked.settings or settings_again(run)
+    return RunRequest(
+        asked, output, latest.data, loaded, run.options, settings, asked.selection, overrides, limits, latest=run
+    )

@@ -3,10 +3,11 @@
 import threading
 from collections import deque
 
+from flows.errors import DeviceLost, DeviceUnusable
 from flows.runners.hardware import warn_of_idle
 from flows.runners.pool import Link, Pool
 from flows.runners.runner import Means, Runner
-from flows.runners.said import Call, Hear, answer
+from flows.runners.said import Call, Ended, Hear, answer
 from flows.settings import RunSettings
 
 
@@ -43,8 +44,16 @@ def link_here(_name: str) -> Link:
         def hear_unless_killed(message: object) -> None:
             if killed.is_set():
                 raise KeyboardInterrupt  # no error of a pair: it is to pass all that handles those
-            hear(message)
+            hear(_as_of_the_only_process(message))
 
         answer(calls.popleft, hear_unless_killed)
 
     return Link(calls.append, receive, kill=killed.set, is_alive=lambda: not killed.is_set())
+
+
+def _as_of_the_only_process(message: object) -> object:
+    """A device that this process has lost is lost to the run: no other process would do its pairs."""
+    if isinstance(message, Ended) and isinstance(message.error, DeviceLost):
+        unusable = DeviceUnusable(f"{message.error}. Start another one")
+        return Ended(error=unusable.with_traceback(message.error.__traceback__))
+    return message

@@ -10,7 +10,7 @@ from functools import partial
 from multiprocessing.connection import Pipe
 
 from flows import interpreter, stub
-from flows.errors import EXIT_OF_LOST_DEVICE, HardwareUnknown, WorkerDied
+from flows.errors import HardwareUnknown, WorkerDied
 from flows.runners.hardware import local_hardware
 from flows.runners.line import Line
 from flows.runners.pool import Link, Pool
@@ -143,8 +143,6 @@ def _end_of(process: "subprocess.Popen[bytes]") -> str:
     code = process.poll()
     if code is None:
         return "let go of its line in the middle of its work"
-    if code == EXIT_OF_LOST_DEVICE:
-        return "ended itself, as its GPU answered with errors alone; the log has the first of them"
     if code >= 0:
         return f"ended by itself in the middle of its work, with exit code {code}"
     if code == -signal.SIGKILL:

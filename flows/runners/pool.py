@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from flows.errors import PoolStopped
+from flows.errors import DeviceLost, PoolStopped
 from flows.runners.said import Began, Call, Ended, Hear, Logged
 
 P = ParamSpec("P")
@@ -76,6 +76,7 @@ class Worker:
 
         Raises:
             WorkerDied: if the process ended before the function had.
+            DeviceLost: if the function says so; the next call has another process.
             PoolStopped: if the pool was stopped.
             ClusterError: if there was no actor for too long.
         """
@@ -92,6 +93,8 @@ class Worker:
             if self._pool.is_stopped:
                 raise PoolStopped(INTERRUPTED) from error
             raise
+        if isinstance(heard.ended.error, DeviceLost):
+            self._pool.lose(self, link)
         if heard.ended.error is not None:
             raise heard.ended.error
         return heard.ended.value  # type: ignore[no-any-return]  # of the function, which R is of

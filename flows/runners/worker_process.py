@@ -12,7 +12,6 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
-from flows.interpreter import become_a_worker
 from flows.runners.line import Line
 from flows.runners.said import answer, log_to, packed
 
@@ -32,7 +31,6 @@ def main(descriptor: int, level: int, *, loads_engine: bool = False) -> None:
         level: of the log lines that the parent wants.
         loads_engine: whether to import the engine while there is no call yet.
     """
-    become_a_worker()
     if loads_engine:
         threading.Thread(target=_load_engine, name="engine", daemon=True).start()
     line = Line(Connection(descriptor))

@@ -1,7 +1,7 @@
 """Whose credentials an S3 request carries and where it goes, in words: asked of botocore once something is wrong."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flows.wording import MOST_NAMED, redacted, some
@@ -58,10 +58,10 @@ def endpoint() -> str:
     """The server that is asked, with what names it."""
     if variable := _variable(ENDPOINT_VARIABLES):
         return f"{redacted(os.environ[variable])} ({variable})"
-    scoped, services = _sections()
+    scoped = _profile()
     section = str(scoped.get("services", ""))
     configured = [
-        (services.get(section, {}).get("s3", {}), f"[services {section}] of {files()}"),
+        (_services().get(section, {}).get("s3", {}), f"[services {section}] of {files()}"),
         (scoped, f"{profile_named()} of {files()}"),
     ]
     for settings, place in configured:
@@ -72,26 +72,35 @@ def endpoint() -> str:
 
 def region() -> str:
     """The region that requests are signed for."""
-    return os.environ.get("AWS_DEFAULT_REGION") or str(_sections()[0].get("region") or "us-east-1")
+    return os.environ.get("AWS_DEFAULT_REGION") or str(_profile().get("region") or "us-east-1")
 
 
 def ca_bundle() -> str:
     """The certificates that a server's is checked against, with what names them; empty for the usual ones."""
     if path := os.environ.get("AWS_CA_BUNDLE"):
         return f"{path} (AWS_CA_BUNDLE)"
-    path = str(_sections()[0].get("ca_bundle") or "")
+    path = str(_profile().get("ca_bundle") or "")
     return f"{path} (ca_bundle, {profile_named()})" if path else ""
 
 
-def _sections() -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What the profile says, and the sections `services` of the configuration."""
+def _profile() -> Mapping[str, Any]:
+    """What the profile says."""
+    return _configured(lambda session: session.get_scoped_config())
+
+
+def _services() -> Mapping[str, Any]:
+    """The sections `services` of the configuration."""
+    return _configured(lambda session: session.full_config.get("services", {}))
+
+
+def _configured(ask: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the files of the configuration say; nothing where they cannot be read."""
     import botocore.exceptions
 
-    session = _session()
     try:
-        return session.get_scoped_config(), session.full_config.get("services", {})
+        return ask(_session())
     except botocore.exceptions.BotoCoreError:
-        return {}, {}
+        return {}
 
 
 def _session() -> Any:

@@ -9,7 +9,7 @@
     engine     the backbone and the last few styles, kept in the process from batch to batch
     capacity   how many pairs of a size go on the device together
     chunks     which of the loaded pairs are stylized next, together
-    lost_device  a GPU that raises errors alone, whose process ends
+    lost_device  a GPU that raises errors alone, told from a pair that fails
     stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
     finishing  a finished pastiche -> the values of its file, and what a reader sees of them
     stylized   a finished pastiche on its way to storage

@@ -10,7 +10,7 @@ from os import getpid
 from typing import TYPE_CHECKING
 
 from flows import storage
-from flows.errors import HardwareUnknown
+from flows.errors import DeviceLost, HardwareUnknown
 from flows.records import AttemptRecord, Moment, PlannedPair
 from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
@@ -59,6 +59,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
         DeviceUnusable: which is no pair's fault either, before the first of them has begun.
+        DeviceLost: nor is this; pairs that were computed have their outcome, those that were not have none.
     """
     if device.startswith("cuda"):
         decoding.side_by_side(LOADERS)
@@ -80,13 +81,18 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
         writes = _Writes(writers, most_behind, work.report)
-        for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
-            began = Moment.now()
-            pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
-            work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
-            for loaded, result in stylizer.stylize(chunk, style):
-                writes.add(partial(_finish, work, loaded, result, style, began))
-            work.report(DeviceWaits())
+        try:
+            for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
+                began = Moment.now()
+                pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
+                work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
+                for loaded, result in stylizer.stylize(chunk, style):
+                    writes.add(partial(_finish, work, loaded, result, style, began))
+                work.report(DeviceWaits())
+        except DeviceLost:
+            loaders.shutdown(wait=False, cancel_futures=True)  # nothing is computed any more
+            work.report(DeviceWaits())  # for what was, and is being written
+            raise
         writes.end()
 
 

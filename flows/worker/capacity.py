@@ -1,7 +1,7 @@
 """How many pairs of a size go on the device together."""
 
 from flows.worker.chunks import Size
-from flows.worker.lost_device import ending_with
+from flows.worker.lost_device import loss_noticed
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
 from nst_core.machine.memory import largest_batch
@@ -30,5 +30,5 @@ class Capacity:
         # A time budget is one pair's own: shared with others, its result would depend on how many they are.
         if self._options.max_seconds is not None:
             return 1
-        with ending_with(self._backbone.device):  # this is no pair's work, so that an error would end the run
+        with loss_noticed(self._backbone.device):  # no pair's work, so that an error would end the run
             return largest_batch(*size, self._options, self._backbone)

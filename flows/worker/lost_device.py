@@ -1,4 +1,4 @@
-"""A GPU that raises errors alone from now on: only a new process has another way to it, so a worker's own one ends."""
+"""A GPU that raises errors alone from now on: only a new process has another way to it."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -6,31 +6,24 @@ from contextlib import contextmanager
 
 import torch
 
-from flows import interpreter
-from flows.errors import EXIT_OF_LOST_DEVICE, DeviceUnusable
+from flows.errors import DeviceLost
 from nst_core.machine.faults import is_lost
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def ending_with(
-    device: str,
-    probe: Callable[[], object] | None = None,
-    end: Callable[[int], object] = interpreter.end_worker,
-) -> Iterator[None]:
-    """End a worker's process at once if an error of the block has left the device of no use; other errors pass.
+def loss_noticed(device: str, probe: Callable[[], object] | None = None) -> Iterator[None]:
+    """Tell an error of the block that has left the device of no use from all others, which pass.
 
-    As an error it would be one of every pair that is still to come. Whoever started the process has another one do
-    again what has no outcome yet. A process of somebody else's goes on, and its run ends.
+    As it came it would be an error of every pair that is still to come.
 
     Args:
         device: as torch names it.
         probe: waits for the device, and raises a RuntimeError where that fails; None asks a GPU.
-        end: ends the process.
 
     Raises:
-        DeviceUnusable: where this process is no worker's own.
+        DeviceLost: in place of such an error.
     """
     ask = probe or (lambda: _synchronize(device))
     try:
@@ -39,10 +32,9 @@ def ending_with(
         if not is_lost(error, ask):
             raise
         reason = str(error).partition("\n")[0]
-        if interpreter.is_a_worker():
-            logger.error("%s is of no use to this process any more, which ends: %s", device, reason)  # noqa: TRY400
-            end(EXIT_OF_LOST_DEVICE)
-        raise DeviceUnusable(f"{device} is of no use to this process any more: {reason}. Start another one") from error
+        lost = DeviceLost(f"{device} is of no use to its process any more: {reason}")
+        logger.error("%s", lost)  # noqa: TRY400  # no pair may ever tell of it
+        raise lost from error
 
 
 def _synchronize(device: str) -> None:

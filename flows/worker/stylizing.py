@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from flows.errors import DeviceUnusable
+from flows.errors import DeviceLost, DeviceUnusable
 from flows.records import Moment
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, named, planes_for, request_for
@@ -13,7 +13,7 @@ from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
-from flows.worker.lost_device import ending_with
+from flows.worker.lost_device import loss_noticed
 from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-NO_PAIR_S_FAULT = (WeightsError, DeviceUnusable)
+NO_PAIR_S_FAULT = (WeightsError, DeviceUnusable, DeviceLost)
 """Errors that end the batch, and are no outcome of any of its pairs."""
 
 
@@ -53,13 +53,13 @@ def stylize_chunk(
     """Every pair of a chunk with its pastiche, or with the error that is its own.
 
     Raises:
-        WeightsError, DeviceUnusable: which are no pair's fault.
+        WeightsError, DeviceUnusable, DeviceLost: which are no pair's fault.
     """
     backbone = backbone_of(job, device)
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
-        with ending_with(device):
+        with loss_noticed(device):
             return tried(pairs)
 
     def tried(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
@@ -144,7 +144,7 @@ def _measured(
     """A pair's pastiche as its file will hold it, and the losses of that."""
     began = Moment.now()
     try:
-        with ending_with(backbone.device):
+        with loss_noticed(backbone.device):
             levels = levels_of(to_array(result.pastiche), loaded)
             pixels = from_array(seen(levels, loaded))
             losses = measure(pixels, request, backbone, result.content)

@@ -247,3 +247,32 @@ def plan_for_a_gpu() -> int:
 
     backbone = dataclasses.replace(load_backbone(find_weights("vgg19")), device="cuda:99")
     return Capacity(StylizeOptions().resolved(), backbone)((64, 64))
+
+
+def lose_the_device(
+    report: Callable[[Any], None], pairs: "tuple[PlannedPair, ...]", job: "Job", after: int, write_seconds: float
+) -> None:
+    """Do pairs on a device that answers with errors alone once so many were computed; each takes long to be written."""
+    import torch
+
+    from flows.worker import batch, lost_device, stylizing
+
+    computed: list[None] = []
+    stylize, write_pair = stylizing.stylize, batch.write_pair
+
+    def illegal_access(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    def stylize_if_there(*args: Any, **kwargs: Any) -> Any:
+        if len(computed) == after:
+            lost_device._synchronize = illegal_access
+            illegal_access()
+        computed.append(None)
+        return stylize(*args, **kwargs)
+
+    def write_slowly(*args: Any) -> Any:
+        time.sleep(write_seconds)
+        return write_pair(*args)
+
+    stylizing.stylize, batch.write_pair = stylize_if_there, write_slowly
+    batch.stylize_pairs(report, pairs, job, "cpu")

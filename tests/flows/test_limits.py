@@ -16,7 +16,7 @@ from flows.errors import LimitsError, ManifestError, NotAllowed
 from flows.limits import Limits, is_within, limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import refusals_of
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows
 from flows.records import Manifest
@@ -337,8 +337,8 @@ def test_the_table_goes_on_saying_what_the_limits_were(team: Path, tmp_path: Pat
     record = run_record({"a": "f" * 20}, manifest_uri=strict.uri, refused=refusals_of(strict))
     ledger.start_run(record, (team / "pairs.csv").read_bytes())
 
-    latest, _, again = latest_manifest(str(tmp_path / "out"))
-    rows = table_rows(again, latest, ledger)
+    latest = latest_run(str(tmp_path / "out"))
+    rows = table_rows(latest.manifest, latest.record, ledger)
     told = [(row["row"], row["status"], row["error_kind"], row["pair_id"], row["content"]) for row in rows]
     assert told == [(2, "pending", None, "a", "cat.png"), (3, "rejected", "not_allowed", "b", "/etc/passwd")]
     assert f"only what lies in {team} may be read here" in rows[1]["error"]

@@ -35,7 +35,7 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
         )
     try:
-        wait_for("all are served", lambda: "inbox/inbox" in (folder / "serve.log").read_text(), 90)
+        wait_for("it is starting", (folder / "runs" / "_service" / "starting.lock").exists, 90)
         submitted = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
         queued = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32")
         page = re.findall(
@@ -47,6 +47,7 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
         access = folder / "runs" / "_service" / "access.json"
 
         assert submitted.returncode == 0, submitted.stderr
+        assert "a service is starting in" in submitted.stderr  # whoever hands something in waits for it
         assert stat.S_IMODE(access.stat().st_mode) == 0o600
         assert json.loads(access.read_text())["url"] == f"http://127.0.0.1:{port}/api"
         # The pages in the browser ask this server, and not the one that Prefect's own settings name.

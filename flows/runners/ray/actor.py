@@ -10,12 +10,10 @@ import os
 import pickle
 import socket
 import threading
-import time
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from flows.interpreter import become_a_worker
 from flows.runners.local import WORKER_ENVIRONMENT
 from flows.runners.said import Ended, answer, log_to, packed
 from nst_core import __version__
@@ -24,10 +22,6 @@ from nst_core.errors import OptionsError
 TOGETHER_SECONDS = 0.05
 """Messages that come so soon after another travel with it."""
 
-FAREWELL_SECONDS = 5.0
-"""How long an actor that ends itself waits to be asked for its news."""
-ANSWER_SECONDS = 0.5
-"""And then for its answer to leave."""
 PACKAGES = ("flows", "nst_core")
 
 
@@ -76,7 +70,6 @@ class Actor:
 
     def __init__(self, level: int) -> None:
         os.environ.update(WORKER_ENVIRONMENT | os.environ)  # torch is loaded later
-        become_a_worker(self._until_heard)
         self._said: list[bytes] = []
         self._has_ended = False
         self._changed = threading.Condition()
@@ -97,14 +90,7 @@ class Actor:
             if self._changed.wait_for(lambda: self._said, seconds):
                 self._changed.wait_for(lambda: self._has_ended, TOGETHER_SECONDS)
             said, self._said = self._said, []
-            self._changed.notify_all()
             return said
-
-    def _until_heard(self) -> None:
-        """Wait until all that was said has been handed out."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._said, FAREWELL_SECONDS)
-        time.sleep(ANSWER_SECONDS)
 
     def _hear(self, message: object) -> None:
         data = packed(message)

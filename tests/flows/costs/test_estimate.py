@@ -116,7 +116,7 @@ def test_time_is_told_by_a_device_that_is_there(
     keep_measured(measured(device="cuda", gpu="NVIDIA H200 MIG 1g.18gb", rates={256: (H200_RATE,)}))
     keep_measured(measured(device="cuda", gpu="NVIDIA T4", rates={256: (T4_RATE,)}))
     monkeypatch.setattr(of_estimates, "hardware_without_torch", lambda: None if has_gpu else Hardware((), frozenset()))
-    monkeypatch.setattr(of_estimates, "gpus_here", lambda: frozenset(models))
+    monkeypatch.setattr(of_estimates, "gpus_here", lambda: models)
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
 
     assert found is not None
@@ -124,16 +124,31 @@ def test_time_is_told_by_a_device_that_is_there(
     assert found.seconds[1] == pytest.approx(rate * 256 * 192 / 1e6 * (21 + 2 * 1 + 1))
 
 
+@pytest.mark.parametrize(("there", "at_once"), [(8, 4), (4, 4), (1, 1), (0, 4)])
+def test_no_more_gpus_are_at_work_than_are_there(monkeypatch: pytest.MonkeyPatch, there: int, at_once: int) -> None:
+    """Four have measured: where fewer are left, those do all; a driver that does not tell is taken to have them."""
+    keep_measured(measured(device="cuda", gpu="NVIDIA H200", workers=4))
+    monkeypatch.setattr(of_estimates, "hardware_without_torch", lambda: None)
+    monkeypatch.setattr(of_estimates, "gpus_here", lambda: ("NVIDIA H200",) * there)
+    pairs = [pair_spec(row, style=f"/in/{row}.png", options=fixed(20)) for row in range(2, 10)]
+    found = estimate(pairs, SIZES, "vgg19")
+
+    assert found is not None
+    assert found.seconds is not None
+    assert found.seconds[1] == pytest.approx(8 / at_once * 2.0 * 256 * 192 / 1e6 * (21 + 2 * 1 + 1))
+
+
 def test_the_driver_tells_models_of_gpus(tmp_path: Path) -> None:
     """A file for each; what cannot be read is left out."""
-    for number, text in enumerate(("Model: \t\t NVIDIA H200\nIRQ:   10\n", "Model: \t\t NVIDIA T4\n")):
+    h200, t4 = "Model: \t\t NVIDIA H200\nIRQ:   10\n", "Model: \t\t NVIDIA T4\n"
+    for number, text in enumerate((h200, t4, h200)):
         folder = tmp_path / "proc" / "driver" / "nvidia" / "gpus" / f"0000:0{number}:00.0"
         folder.mkdir(parents=True)
         (folder / "information").write_text(text)
     (folder.with_name("0000:09:00.0") / "information").mkdir(parents=True)
 
-    assert gpus_here(tmp_path) == {"NVIDIA H200", "NVIDIA T4"}
-    assert gpus_here(tmp_path / "none") == frozenset()
+    assert sorted(gpus_here(tmp_path)) == ["NVIDIA H200", "NVIDIA H200", "NVIDIA T4"]
+    assert gpus_here(tmp_path / "none") == ()
 
 
 def test_workers_share_the_pairs() -> None:
@@ -373,6 +388,29 @@ def test_gpus_are_counted_apart() -> None:
     assert costs is not None
     assert (costs.processor_hours, costs.gpu_hours) == (0.0, 2.0)
     assert Spent(on_gpus=True, threads=8).costs(10.0) is None
+
+
+@pytest.mark.parametrize(
+    ("colors", "others", "encodings"),
+    [
+        ("style", {}, (1, 0)),
+        ("style", {"style_2": "/in/oil.png", "style_3": "/in/ink.png"}, (3, 0)),
+        ("match", {"style_2": "/in/oil.png"}, (2, 2)),
+    ],
+    ids=["one style", "a blend", "a blend in each content's colours"],
+)
+def test_a_rate_is_of_all_that_was_encoded(colors: str, others: dict[str, str], encodings: tuple[int, int]) -> None:
+    """All pictures of a blend, once for two pairs that share them; for each content whose colours they take."""
+    options = StylizeOptions(**fixed(30, colors=colors)).resolved()
+    unit, spent = 256 * 192 / 1e6, Spent(on_gpus=False, threads=2)
+    for number, pictures in enumerate(encodings):
+        seconds = 2.0 * unit * (31 + 2 + pictures)
+        taken = {"width": 256, "height": 192, "evaluations": 31, "seconds": seconds, "stop_reason": "steps"}
+        spent.add(pair_record(f"p{number}", options=options, others=others, **taken))
+    spent.keep_rates(1, "fp32", 20.0)
+    (known,) = measured_here()
+
+    assert known.rates[256] == pytest.approx([2.0, 2.0])
 
 
 def test_what_a_run_measured_predicts_the_same_run() -> None:

@@ -10,7 +10,7 @@ from outputs import Output
 
 from flows.manifest.parse import parse_manifest
 from flows.output.again import rows_again
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.records import Manifest
 from nst_core.options import StylizeOptions
 
@@ -119,7 +119,7 @@ def test_the_weight_of_a_style_is_said_one_way(tmp_path: Path, overrides: dict[s
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=defaults, overrides=overrides)
     for pair in made.manifest.pairs:
         made.failed(pair.pair_id)
-    before = latest_manifest(made.address)[2]
+    before = latest_run(made.address).manifest
     after = read(rows_again(made.address).data)
 
     assert after.rejected == ()
@@ -130,7 +130,7 @@ def test_a_retry_s_word_for_the_style_replaces_that_of_the_one_before(tmp_path: 
     """As a row's replaces the run's."""
     made = Output(str(tmp_path / "out"), MANIFEST, "/in/pairs.csv", options=DEFAULTS, overrides={"style_weight": 5.0})
 
-    manifest = latest_manifest(made.address, {"strength": 0.8})[2]
+    manifest = latest_run(made.address, {"strength": 0.8}).manifest
 
     wanted = DEFAULTS.overridden({"strength": 0.8}).resolved().style_weight
     assert {pair.options.style_weight for pair in manifest.pairs} == {wanted}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from builders import FINGERPRINT, run_record
 
-from flows.output.latest import latest_manifest
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.storage import local
 
@@ -34,8 +34,8 @@ def test_a_retry_reads_what_was_handed_in(tmp_path, name: str) -> None:
     """By its bytes, which are kept as they were; addresses go on meaning what they meant."""
     output = str(tmp_path / "out")
     Ledger(output).start_run(run_record({"cat": FINGERPRINT}, manifest_uri=f"/in/{name}"), KINDS[name])
-    _, data, manifest = latest_manifest(output)
+    latest = latest_run(output)
 
-    assert data == KINDS[name]
-    assert [(pair.pair_id, pair.content) for pair in manifest.pairs] == [("cat", "/in/c.jpg")]
+    assert latest.data == KINDS[name]
+    assert [(pair.pair_id, pair.content) for pair in latest.manifest.pairs] == [("cat", "/in/c.jpg")]
     assert len(local.tree(f"{output}/_nst/runs")) == 2

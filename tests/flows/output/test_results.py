@@ -13,7 +13,7 @@ from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with
 from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
-from flows.output.results import Row, counts, table_rows, write_tables
+from flows.output.results import Row, TableFiles, counts, table_rows, write_tables
 from flows.records import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS, Manifest, PairRecord
 from flows.spreadsheets import as_plain_text
 from nst_core.options import StylizeOptions
@@ -125,13 +125,13 @@ def test_versions_of_pictures_are_one_cell(output: str) -> None:
     """Of S3's buckets that keep versions, as JSON by column; nothing where there are none."""
     versions = {"content": "3sL4kqtJlcpXroDTDmJ", "style_2": "v,2"}
     commit_with_image(output, pair_record("owl", versions=versions))
-    csv_address, _ = write_tables(rows_of(output), output)
+    written = write_tables(rows_of(output), output)
 
     assert json.loads(row_of(output, "owl")["version_ids"]) == versions
     assert [row_of(output, pair_id)["version_ids"] for pair_id in ("cat", "dog", "fox")] == [None] * 3
     (cell,) = [
         row["version_ids"]
-        for row in csv.DictReader(io.StringIO(Path(csv_address).read_text()))
+        for row in csv.DictReader(io.StringIO(Path(written.csv).read_text()))
         if row["pair_id"] == "owl"
     ]
     assert json.loads(cell) == versions
@@ -210,14 +210,14 @@ def test_rows_are_counted_by_status(output: str) -> None:
 
 def tables(rows: list[Row], output: str) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
     """The parquet file and the CSV as pandas reads them, and the CSV's cells as text."""
-    csv_address, parquet_address = write_tables(rows, output)
-    data = storage.read(csv_address)
+    written = write_tables(rows, output)
+    data = storage.read(written.csv)
     whole = dict.fromkeys(WHOLE_NUMBERS, "Int64")
     text = pd.read_csv(
         io.BytesIO(data), dtype={"artist": str, "code": str} | whole, keep_default_na=False, na_values=[""]
     )
     cells = list(csv.DictReader(io.StringIO(data.decode(), newline="")))
-    return pd.read_parquet(io.BytesIO(storage.read(parquet_address))), text, cells
+    return pd.read_parquet(io.BytesIO(storage.read(written.parquet))), text, cells
 
 
 def plain(value: Any) -> Any:
@@ -247,8 +247,8 @@ def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
     commit_with_image(output, pair_record("owl"))
     second = write_tables(rows_of(output), output)
 
-    assert first == second == (f"{output}/results.csv", f"{output}/results.parquet")
-    assert list(pd.read_parquet(second[1])["status"]).count("succeeded") == 2
+    assert first == second == TableFiles(f"{output}/results.csv", f"{output}/results.parquet")
+    assert list(pd.read_parquet(second.parquet)["status"]).count("succeeded") == 2
 
 
 def test_whole_numbers_stay_whole(output: str) -> None:
@@ -340,7 +340,7 @@ def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
     """Statuses, devices, styles and the like are dictionaries in the file and categories in pandas; ids are not."""
     import pyarrow.parquet
 
-    _, parquet_address = write_tables(rows_of(output), output)
+    parquet_address = write_tables(rows_of(output), output).parquet
     schema = pyarrow.parquet.read_schema(parquet_address)
     table = pd.read_parquet(parquet_address)
 
@@ -353,7 +353,7 @@ def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
 def test_a_dictionary_holds_as_many_texts_as_there_are(tmp_path: Path) -> None:
     """A run of a thousand styles has them all, under the same type as one of a single style."""
     manifest = read("content,style\n" + "".join(f"a.png,style-{n}.png\n" for n in range(1000)))
-    _, address = write_tables(rows_of(str(tmp_path), manifest), str(tmp_path))
+    address = write_tables(rows_of(str(tmp_path), manifest), str(tmp_path)).parquet
 
     assert list(pd.read_parquet(address)["style"].astype(str)) == [f"style-{n}.png" for n in range(1000)]
 
@@ -450,11 +450,11 @@ def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path
         'id,content,style,"=HYPERLINK(""x"")",note\ncat,cat.png,waves.png,=1+1,-5\n=2+2,=3+3,waves.png,@x,\t=4\n'
     )
     rows = rows_of(str(tmp_path), manifest)
-    csv_address, parquet_address = write_tables(rows, str(tmp_path))
+    written = write_tables(rows, str(tmp_path))
 
-    cells = [cell for line in csv.reader(io.StringIO(storage.read(csv_address).decode())) for cell in line]
+    cells = [cell for line in csv.reader(io.StringIO(storage.read(written.csv).decode())) for cell in line]
     assert [cell for cell in cells if cell and cell[0] in "=+-@\t\r" and cell != "-5"] == []
-    exact = pd.read_parquet(parquet_address)
+    exact = pd.read_parquet(written.parquet)
     assert list(exact['=HYPERLINK("x")']) == ["=1+1", "@x"]
     assert list(exact["content"]) == ["cat.png", "=3+3"]
     assert list(exact["note"]) == ["-5", "\t=4"]

@@ -1,4 +1,4 @@
-"""flows.report.sheet: the contact sheet."""
+"""flows.report.sheet, flows.report.cells: the contact sheet."""
 
 import io
 from pathlib import Path
@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from flows import cli, storage
 from flows.errors import TookTooLong, WorkerDied
+from flows.report.cells import SHEET_PX, Cell, drawn
 from flows.report.gather import gather
-from flows.report.sheet import SHEET_PX, Cell, _grid, _is_full, _strips, drawn, write_sheet
+from flows.report.sheet import _grid, _is_full, _strips, write_sheet
 
 
 def crossed(folder: Path, contents: int, styles: int, size: tuple[int, int] = (64, 48)) -> Output:

@@ -29,7 +29,7 @@ def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
 def test_a_run_that_is_begun_holds_its_output(asked: Asked) -> None:
     """Its plan is kept there, and no other run may write there until it ends."""
     with begun(resolve(asked)) as run:
-        assert Ledger(asked.output).latest_run()[0] == run.run.record
+        assert Ledger(asked.output).latest_run() == run.run.record
         with pytest.raises(OutputBusy), lease.held(asked.output):
             pass
     with lease.held(asked.output):

@@ -8,7 +8,7 @@ import pool_jobs
 import pytest
 from pool_jobs import done_by, told_by
 
-from flows.errors import PoolStopped
+from flows.errors import DeviceUnusable, PoolStopped
 from flows.runners import Pool, check_runner, runner_of
 from flows.runners.inline import link_here
 from flows.settings import RunSettings
@@ -40,6 +40,15 @@ def test_an_error_is_the_very_one_that_was_raised(pool: Pool) -> None:
 
     assert caught.traceback[-1].name == "raise_two_parts"
     assert done_by(worker, pool_jobs.add, 1, second=2) == 3
+
+
+def test_a_device_that_this_process_has_lost_is_lost_to_the_run(pool: Pool) -> None:
+    """Pairs are not tried in this process again; the error is found where it was raised."""
+    words = r"cuda:99 is of no use to its process any more: .*\. Start another"
+    with pytest.raises(DeviceUnusable, match=words) as caught:
+        done_by(pool.take(), pool_jobs.plan_for_a_gpu)
+
+    assert caught.traceback[-1].name == "loss_noticed"
 
 
 def test_a_stopped_pool_ends_a_call_at_its_next_word(pool: Pool) -> None:

@@ -15,7 +15,7 @@ import pool_jobs
 import pytest
 from pool_jobs import done_by, told_by
 
-from flows.errors import EXIT_OF_LOST_DEVICE, HardwareUnknown, PoolStopped, WorkerDied
+from flows.errors import HardwareUnknown, PoolStopped, WorkerDied
 from flows.runners import Pool, Worker
 from flows.runners.inline import link_here
 from flows.runners.local import process_pool
@@ -110,11 +110,6 @@ def test_a_runtime_error_of_the_function_is_its_own(worker: Worker) -> None:
     [
         (pool_jobs.exit_at_once, (3,), "ended by itself in the middle of its work, with exit code 3"),
         (pool_jobs.exit_at_once, (0,), "ended by itself in the middle of its work, with exit code 0"),
-        (
-            pool_jobs.exit_at_once,
-            (EXIT_OF_LOST_DEVICE,),
-            "ended itself, as its GPU answered with errors alone; the log has the first of them",
-        ),
         (pool_jobs.end_by, (signal.SIGSEGV,), "was killed by SIGSEGV"),
         (pool_jobs.end_by, (40,), "was killed by signal 40"),
         (pool_jobs.kill_itself, (), "was killed by SIGKILL; there may have been too little memory: lower size_px"),

@@ -1,19 +1,24 @@
-"""flows.worker.lost_device: a process ends with its device, and with nothing less."""
+"""flows.worker.lost_device: what a GPU that is lost costs, and what is taken for one."""
 
 import logging
 import os
-import threading
 
 import pool_jobs
 import pytest
 import torch
+from builders import Painter, pair_spec, planned
 
-from flows import interpreter
-from flows.errors import EXIT_OF_LOST_DEVICE, DeviceUnusable, WorkerDied
+from flows.errors import DeviceLost
+from flows.records import PairRecord
 from flows.runners.local import process_pool
-from flows.worker.lost_device import ending_with
+from flows.worker.job import Job
+from flows.worker.lost_device import loss_noticed
+from flows.worker.messages import ChunkStarted, DeviceWaits
 
 ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand pages of advice")
+LOST = "cuda:1 is of no use to its process any more: CUDA error: an illegal memory access was encountered"
+ONE_BY_ONE = {"size_px": 48, "steps": 2, "style_layers": ("relu1_1",), "max_seconds": 600.0}
+"""A time budget is not shared, so that each pair has the device to itself."""
 
 
 def no_answer() -> None:
@@ -21,36 +26,17 @@ def no_answer() -> None:
 
 
 @pytest.fixture(autouse=True)
-def somebody_else_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is no worker's, whatever other tests have said of it."""
-    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
+def workers_find_their_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
 
 
-def test_a_worker_s_process_ends_with_its_device(caplog: pytest.LogCaptureFixture) -> None:
-    """Where the device does not even answer, with an exit code of its own and one line that says why."""
-    interpreter.become_a_worker()
-    codes: list[int] = []
-    with (
-        caplog.at_level(logging.ERROR),
-        pytest.raises(DeviceUnusable),
-        ending_with("cuda:1", no_answer, codes.append),
-    ):
+def test_a_device_that_does_not_answer_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the error was; the log has its first line."""
+    with caplog.at_level(logging.ERROR), pytest.raises(DeviceLost) as caught, loss_noticed("cuda:1", no_answer):
         raise ILLEGAL
 
-    assert codes == [EXIT_OF_LOST_DEVICE]
-    assert [record.getMessage() for record in caplog.records] == [
-        "cuda:1 is of no use to this process any more, which ends: CUDA error: an illegal memory access was encountered"
-    ]
-
-
-def test_somebody_else_s_process_goes_on() -> None:
-    """As a notebook, whose run ends with the reason."""
-    codes: list[int] = []
-    words = "cuda:1 is of no use to this process any more: CUDA error: an illegal memory access was encountered. Start"
-    with pytest.raises(DeviceUnusable, match=words), ending_with("cuda:1", no_answer, codes.append):
-        raise ILLEGAL
-
-    assert codes == []
+    assert str(caught.value) == LOST
+    assert [record.getMessage() for record in caplog.records] == [LOST]
 
 
 @pytest.mark.parametrize(
@@ -58,25 +44,41 @@ def test_somebody_else_s_process_goes_on() -> None:
 )
 def test_another_error_is_a_pair_s(error: Exception) -> None:
     """A device that answers goes on, as one does that has too little memory."""
-    codes: list[int] = []
-    with pytest.raises(type(error)), ending_with("cuda:1", lambda: None, codes.append):
+    with pytest.raises(type(error)), loss_noticed("cuda:1", lambda: None):
         raise error
-
-    assert codes == []
 
 
 def test_a_cpu_is_never_lost() -> None:
-    """Whatever torch raises there; this process would end otherwise."""
-    with pytest.raises(RuntimeError, match="shapes"), ending_with("cpu"):
+    """Whatever torch raises there; a worker's process would end otherwise."""
+    with pytest.raises(RuntimeError, match="shapes"), loss_noticed("cpu"):
         raise RuntimeError("shapes")
 
 
-def test_a_plan_that_a_gpu_cannot_tell_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_a_gpu_cannot_tell_costs_a_process() -> None:
     """How much memory is free is asked between the pairs: the run goes on with a new process."""
-    monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
     with process_pool(("cpu",)) as pool:
         worker = pool.take()
-        with pytest.raises(WorkerDied, match="ended itself, as its GPU answered with errors alone"):
+        before = pool_jobs.done_by(worker, pool_jobs.process_id)
+        with pytest.raises(DeviceLost, match="cuda:99 is of no use to its process any more"):
             pool_jobs.done_by(worker, pool_jobs.plan_for_a_gpu)
 
-        assert pool_jobs.done_by(worker, pool_jobs.add, 1, second=1) == 2
+        assert pool_jobs.done_by(worker, pool_jobs.process_id) != before
+
+
+def test_what_was_computed_is_written(photo: Painter, waves: str, job: Job) -> None:
+    """Two pairs wait for storage as the device is lost under the third: they have their outcome before the error.
+
+    However long that takes, it is no time of the device, for which the third could be called failed.
+    """
+    contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
+    pairs = tuple(planned(pair_spec(row, one, waves, options=ONE_BY_ONE)) for row, one in enumerate(contents, start=2))
+    said: list[object] = []
+    with process_pool(("cpu",)) as pool:
+        worker = pool.take()
+        with pytest.raises(DeviceLost):
+            pool_jobs.told_by(worker, said.append, pool_jobs.lose_the_device, pairs, job, after=2, write_seconds=1.0)
+
+    begun = [pair_id for message in said if isinstance(message, ChunkStarted) for pair_id in message.pair_ids]
+    assert len(begun) == 3
+    assert isinstance([message for message in said if isinstance(message, ChunkStarted | DeviceWaits)][-1], DeviceWaits)
+    assert {message.pair_id for message in said if isinstance(message, PairRecord)} == set(begun[:2])

@@ -1,7 +1,6 @@
 """flows.worker.stylizing: several pairs at once give each what it would get alone, and one at fault fails alone."""
 
 import random
-import threading
 import time
 from collections.abc import Sequence
 
@@ -11,8 +10,7 @@ from builders import Painter, pair_spec, planned
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import interpreter
-from flows.errors import DeviceUnusable
+from flows.errors import DeviceLost
 from flows.worker import lost_device, stylizing
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of
@@ -149,12 +147,11 @@ def test_a_device_that_is_lost_is_no_pair_s_failure(
         raise ILLEGAL
 
     tried: list[str] = []
-    monkeypatch.setattr(interpreter, "_is_a_worker", threading.Event())
     monkeypatch.setattr(lost_device, "_synchronize", no_answer)
     monkeypatch.setattr(stylizing, work, no_answer)
     chunk = chunk_of([photo(f"{seed}.png", seed=seed) for seed in range(2)], waves, **SHALLOW, steps=2)
 
-    with pytest.raises(DeviceUnusable, match="cpu is of no use to this process any more: CUDA error: an illegal"):
+    with pytest.raises(DeviceLost, match="cpu is of no use to its process any more: CUDA error: an illegal"):
         stylized(chunk, job)
     assert len(tried) == 2  # the work, and whether the device answers
 

@@ -1,0 +1,49 @@
+"""flows.cli.streams: who prints the log of a command."""
+
+import io
+import logging
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from flows.cli.streams import TerminalHandler, logged_to_terminal
+from flows.watching.terminal import console_handlers
+
+WITH_PREFECT = """
+import logging
+from flows.cli.streams import logged_to_terminal
+with logged_to_terminal(logging.INFO):
+    import flows.bulk_stylize
+    from flows.prefect_layer.plain_errors import errors_left_to_the_command
+    from flows.watching.terminal import only_what_is_wrong
+    logging.getLogger("flows").info("ours")
+    with only_what_is_wrong(), errors_left_to_the_command():
+        logging.getLogger("flows").info("no news")
+        logging.getLogger("prefect.flow_runs").error("Finished in state Failed('...')")
+        logging.getLogger("prefect.flow_runs").error("Crash detected! Execution was aborted by a termination signal.")
+        logging.getLogger("flows").error("what is wrong")
+"""
+
+
+def test_the_log_is_printed_once_and_by_the_same_rules_once_prefect_is_there() -> None:
+    """Prefect makes no handler of its own beside ours: what is to be kept from the terminal is kept by ours."""
+    done = subprocess.run([sys.executable, "-c", WITH_PREFECT], capture_output=True, text=True, timeout=120, check=True)
+
+    assert [line.partition(" ")[2] for line in done.stderr.splitlines()] == ["INFO    ours", "ERROR   what is wrong"]
+
+
+def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Through its console, so that neither writes over the other; long lines and what looks like markup stay whole."""
+    printed = io.StringIO()
+    with logged_to_terminal(logging.INFO):
+        (handler,) = (one for one in console_handlers() if isinstance(one, TerminalHandler))
+        handler.console = Console(file=printed, width=40, markup=False, highlight=False)
+        logging.getLogger("flows").error("[bold]%s", "a word " * 20)
+        handler.console = None
+        logging.getLogger("flows").error("alone again")
+
+    assert printed.getvalue().rstrip().endswith("ERROR   [bold]" + ("a word " * 20).rstrip())
+    assert "alone again" not in printed.getvalue()
+    assert capsys.readouterr().err.endswith("ERROR   alone again\n")
