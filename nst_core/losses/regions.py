@@ -84,7 +84,7 @@ def _means_along(maps: Tensor, dim: int, positions: int) -> Tensor:
         return maps
     stride = 1 << (side.bit_length() - positions.bit_length())  # a side is halved, and rounded down, at each pooling
     last = (positions - 1) * stride
-    means = maps.narrow(dim, 0, last).unflatten(dim, (positions - 1, stride)).mean(dim + 1)
+    means = torch.unflatten(maps.narrow(dim, 0, last), dim, (positions - 1, stride)).mean(dim + 1)
     return torch.cat([means, maps.narrow(dim, last, side - last).mean(dim, keepdim=True)], dim)
 
 
