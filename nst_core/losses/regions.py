@@ -92,7 +92,10 @@ def together(regions: Sequence[Regions | None], height: int, width: int) -> Regi
     """Those of single pictures of a size as one batch's; None where none has any. One without has one, everywhere."""
     if not any(regions):
         return None
-    maps = [torch.ones(1, 1, height, width) if one is None else one.maps for one in regions]
+    maps = [
+        torch.ones(1, 1, height, width, dtype=torch.float32, device="cpu") if one is None else one.maps
+        for one in regions
+    ]
     return Regions(maps[0] if len(maps) == 1 else torch.cat(maps))
 
 

@@ -1,6 +1,9 @@
 """flows.worker.chunks: which pairs go to the device together. Pictures are blank: only their sizes count."""
 
+import dataclasses
+
 import pytest
+import torch
 from builders import FINGERPRINT, pair_spec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,6 +118,18 @@ def test_other_failures_leave_chunks_as_they_are(backbone: Backbone) -> None:
     capacity.learn(WIDE, 2, DivergedError("not finite"))
 
     assert capacity(WIDE) == before
+
+
+def test_masks_make_chunks_smaller(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU with memory for fewer than a batch of full size may have."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (12_000_000_000, 12_000_000_000))
+    for held in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
+    on_gpu = dataclasses.replace(backbone, device="cuda:0", precision="bf16")
+
+    found = [Capacity(options(), on_gpu, planes)((512, 512)) for planes in (0, 200)]
+
+    assert 1 < found[1] < found[0]
 
 
 def test_masks_take_room_before_they_are_read() -> None:
