@@ -33,10 +33,11 @@ class VGG(nn.Module):
         self.architecture = architecture
         self.layers = layer_names(architecture)
         self.features = nn.Sequential(*(_module(name, convolutions) for name in self.layers))
+        device = convolutions["conv1_1"][0].device
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", _per_channel(mean), persistent=False)
-        self.register_buffer("std", _per_channel(IMAGENET_STD), persistent=False)
+        self.register_buffer("mean", _per_channel(mean, device), persistent=False)
+        self.register_buffer("std", _per_channel(IMAGENET_STD, device), persistent=False)
         self.requires_grad_(requires_grad=False)
         self.eval()
 
@@ -95,9 +96,9 @@ class VGG(nn.Module):
         return last
 
 
-def _per_channel(values: tuple[float, float, float]) -> Tensor:
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
     # Said in full, here and wherever a tensor is made: the defaults of torch belong to whoever calls.
-    return torch.tensor(values, dtype=torch.float32, device="cpu").view(1, 3, 1, 1)
+    return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
 
 def _module(name: str, convolutions: Convolutions) -> nn.Module:
