@@ -2,7 +2,7 @@
 
     NstError
     ├── OptionsError      an option that cannot be used with this backbone or picture
-    ├── ShapeError        a tensor of another shape than the function takes
+    ├── ShapeError        a tensor or picture of another shape or kind than the function takes
     ├── BadImage          bytes that are not a usable picture; `.reason` says why
     ├── WeightsError      no weights, or not the weights that were asked for: stops a whole run
     ├── DivergedError     the loss or the pastiche is no longer finite
@@ -35,7 +35,7 @@ class OptionsError(NstError):
 
 
 class ShapeError(NstError):
-    """A tensor of another shape than the function takes."""
+    """A tensor of another shape, type or range, or a picture of another mode, than the function takes."""
 
     kind = "shape"
 

@@ -105,7 +105,7 @@ class _Batch:
         self.loss, self.canvas = loss, canvas
         self.coordinates, self.optimizer = _choose_optimizer(start, options, plan)
         self.best = self.optimizer.point.clone()
-        self.lowest = torch.full((start.shape[0],), torch.inf, device=start.device)
+        self.lowest = torch.full((start.shape[0],), torch.inf, dtype=torch.float32, device=start.device)
         self.unit: Tensor | None = None
         self.shape_repeats = seen_before(tuple(start.shape))
 

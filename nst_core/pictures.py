@@ -7,17 +7,18 @@ from PIL import Image
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
-from nst_core.errors import DivergedError
+from nst_core.errors import DivergedError, ShapeError
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, painted_pixels, request_of, style_of
-from nst_core.images import resize
+from nst_core.images import PictureFile, resize
+from nst_core.images.writing.picture_file import Levels
 from nst_core.losses.values import LossValues
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
 from nst_core.optimize import OnStep, StopReason
 from nst_core.options import StylizeOptions
 from nst_core.scene.masks import region_colours
-from nst_core.scene.pixels import to_picture, to_tensor
+from nst_core.scene.pixels import from_array, to_array, to_picture
 from nst_core.stylize import measure, stylize
 
 
@@ -26,13 +27,16 @@ class StylizedPicture:
     """A pastiche as a picture.
 
     Attributes:
-        picture: of mode RGB, in sRGB.
-        losses: of that picture, in fp32.
+        levels: its sRGB values, shape (H, W, 3), in as many bits as `bit_depth` says; `nst_core.images.encode_image`
+            makes a file of them.
+        picture: of mode RGB, in sRGB: in 8 bits, whatever `levels` have.
+        losses: of `levels`, in fp32.
         initial: of what the optimisation started from, in fp32.
         steps, evaluations, stop_reason: at full size.
         seconds: on the device.
     """
 
+    levels: Levels
     picture: Image.Image
     losses: LossValues
     initial: LossValues
@@ -60,23 +64,25 @@ def stylize_picture(
     Args:
         content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.
         style: of mode RGB; or the pictures of a blend, or one with a mask.
-        options: the look; by default 512 px on the long edge.
+        options: the look; by default 512 px on the long edge. What is of a file alone (`output_format`, `jpeg_quality`,
+            `output_profile`, `dpi`) or of its reading (`alpha`) has no part in it.
         guides: masks of the content, or a picture to start from.
         device: auto (the first GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1.
         backbone: its name in `nst_core.backbones.catalogue`.
         on_step: called after every evaluation.
 
     Raises:
-        ShapeError: if a picture is of another mode.
+        ShapeError: if a picture is of another mode, or none of Pillow's.
         OptionsError: if there is no such device, or a picture is too small for a layer.
         WeightsError: if there are no weights for this backbone.
         OutOfMemory, DivergedError: if the device has too little memory, or the loss did not stay finite.
     """
+    source = style if isinstance(style, StyleSource) else StyleSource((style,))
+    _check_modes(content, source, guides)
     options = (options or StylizeOptions()).resolved()
     chosen = choose_devices(device)[0]
     network = _network(backbone, chosen, choose_precision("auto", chosen))
     size = pastiche_size(*content.size, options.size_px, enlarge=options.enlarge)
-    source = style if isinstance(style, StyleSource) else StyleSource((style,))
     resized = resize(content, *size)
     colours = region_colours(guides.mask, source.mask)
     encoded = style_of(source, size, options, network, colours, painted_pixels(resized, guides))
@@ -84,16 +90,33 @@ def stylize_picture(
     (result,) = stylize([request], network, on_step)
     if isinstance(result, DivergedError):
         raise result
-    picture = to_picture(result.pastiche)
+    file = PictureFile(bit_depth=options.bit_depth)
+    levels = file.levels(to_array(result.pastiche))
     return StylizedPicture(
-        picture=picture,
-        losses=measure(to_tensor(picture), request, network, result.content),
+        levels=levels,
+        picture=to_picture(result.pastiche),
+        losses=measure(from_array(file.srgb(levels)), request, network, result.content),
         initial=result.initial,
         steps=result.steps,
         evaluations=result.evaluations,
         stop_reason=result.stop_reason,
         seconds=result.seconds,
     )
+
+
+def _check_modes(content: Image.Image, style: StyleSource, guides: ContentGuides) -> None:
+    """Refuse what is no picture of mode RGB, by its name. Of `protect` and `alpha` any mode will do."""
+    given: dict[str, object] = {
+        "content": content,
+        **{f"style {number}": picture for number, picture in enumerate(style.pictures, start=1)},
+        "the style's mask": style.mask,
+        "the content's mask": guides.mask,
+        "the picture to start from": guides.start,
+    }
+    for what, picture in given.items():
+        if picture is not None and getattr(picture, "mode", None) != "RGB":
+            found = picture.mode if isinstance(picture, Image.Image) else type(picture).__name__
+            raise ShapeError(f"{what}: expected a picture of Pillow's, of mode RGB, got {found}")
 
 
 @functools.lru_cache(maxsize=1)

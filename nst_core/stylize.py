@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.errors import DivergedError, OutOfMemory, ShapeError
+from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
 from nst_core.geometry.levels import level_count, steps_at, usable_levels
 from nst_core.geometry.sizes import smallest_side
 from nst_core.geometry.tiles import EXACT_PIXELS
@@ -25,6 +25,7 @@ from nst_core.optimize import Confirm, OnStep, Outcome, StopReason, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.scene.initial import initial_pastiche
+from nst_core.scene.pixels import check_image, check_range
 from nst_core.scene.recolour import recoloured
 from nst_core.scene.scene import Scene, as_batch, planes_beside
 from nst_core.scene.styles import StyleImage, StylePicture, style_target
@@ -51,6 +52,31 @@ class StylizeRequest:
     regions: Regions | None = None
     protected: Tensor | None = None
     initial: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.options.style_layer_weights is None:
+            raise OptionsError("expected resolved options: StylizeOptions(...).resolved()")
+        check_image(self.content, "content")
+        _check_beside(self.content, "protected", self.protected, 1)
+        _check_beside(self.content, "initial", self.initial, 3)
+        if self.regions is not None and self.regions.maps.shape[2:] != self.content.shape[2:]:
+            raise ShapeError(
+                f"regions: expected maps of the content's size {tuple(self.content.shape[2:])}, got "
+                f"{tuple(self.regions.maps.shape[2:])}"
+            )
+        if count(self.regions) != self.style.regions:
+            raise ShapeError(f"the content has {count(self.regions)} regions, its style {self.style.regions}")
+
+
+def _check_beside(content: Tensor, what: str, image: Tensor | None, channels: int) -> None:
+    """Refuse what is no image of the content's size."""
+    if image is None:
+        return
+    check_image(image, what, channels)
+    if image.shape[2:] != content.shape[2:]:
+        raise ShapeError(
+            f"{what}: expected the content's size {tuple(content.shape[2:])}, got {tuple(image.shape[2:])}"
+        )
 
 
 @dataclass(frozen=True)
@@ -95,16 +121,22 @@ def prepare_style(
     pictures = tuple(_in_colours(one, content, options) for one in given)
     height, width = pictures[0].image.shape[2:]
     what = f"a style image of {width} x {height} px"
-    target = _within_memory(
-        what, backbone.device, lambda: style_target(backbone.exact, pictures, options, backbone.device)
-    )
-    return StyleImage(pictures, target)
+    return StyleImage(pictures, _within_memory(what, backbone.device, lambda: _encoded(pictures, options, backbone)))
+
+
+def _encoded(pictures: Sequence[StylePicture], options: StylizeOptions, backbone: Backbone) -> StyleTarget:
+    for picture in pictures:
+        check_range(picture.image, "style")
+    return style_target(backbone.exact, pictures, options, backbone.device)
 
 
 def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeOptions) -> StylePicture:
     if options.colors == "style":
         return picture
-    assert content is not None, "colors other than the style's take the content"
+    if content is None:
+        raise OptionsError(
+            f"colors {options.colors}: expected the pixels of a content, whose colours the style is to have"
+        )
     return StylePicture(recoloured(picture.image, content, options), picture.share, picture.regions)
 
 
@@ -129,6 +161,8 @@ def stylize(
             has room.
         OptionsError: if a picture is too small for a layer.
     """
+    if not requests:
+        return []
     options = _shared_options(requests)
     height, width = requests[0].content.shape[2:]
     what = f"{len(requests)} pairs of {width} x {height} px"
@@ -151,6 +185,7 @@ def measure(
     """
     if pixels.shape != request.content.shape:
         raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
+    check_image(pixels, "picture")
     what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
     return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
 
@@ -195,6 +230,7 @@ def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) 
 @torch.no_grad()
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
     give_freed_back(pixels.shape[2] * pixels.shape[3])
+    check_range(pixels, "picture")
     scene = _scene([request], backbone)
     target = scene.content_target(backbone.exact) if content is None else content
     loss = scene.exact_loss(backbone.exact, target, request.style.target)
@@ -243,6 +279,12 @@ def _stylize(
     planes = max(planes_beside(options, one.regions, one.protected) for one in requests)
     if free != 0:
         check_fits(width, height, backbone, free, planes)
+    for request in requests:
+        check_range(request.content, "content")
+        if request.initial is not None:
+            check_range(request.initial, "initial")
+        if request.protected is not None:
+            check_range(request.protected, "protected")
     plan = make_room(width, height, len(requests), backbone, free, planes)
     scene = _scene(requests, backbone)
     initial = as_batch([_initial(request).to(backbone.device) for request in requests])
@@ -301,7 +343,7 @@ def _levels(request: StylizeRequest) -> int:
 
 def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
     device = backbone.device
-    contents = as_batch([request.content for request in requests]).to(device)
+    contents = as_batch([request.content.detach() for request in requests]).to(device)
     protected = None
     if any(request.protected is not None for request in requests):
         # Where nothing is, that is a mask too.
@@ -314,8 +356,8 @@ def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
 
 def _initial(request: StylizeRequest) -> Tensor:
     if request.initial is not None:
-        return request.initial
-    return initial_pastiche(request.content, request.style.pictures[0].image, request.options)
+        return request.initial.detach()
+    return initial_pastiche(request.content.detach(), request.style.pictures[0].image, request.options)
 
 
 @torch.no_grad()

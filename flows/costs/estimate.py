@@ -19,7 +19,7 @@ from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.machine.hardware import hardware_without_torch
 from nst_core.machine.memory import check_fits, planes_of
-from nst_core.machine.work import expected_evaluations, style_work, work_of
+from nst_core.machine.work import Between, expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
 
 Size = tuple[int, int]
@@ -205,11 +205,11 @@ def _seconds(job: _Job, known: Measured, place: Place) -> Range[float]:
     """Of one pair on one worker."""
     options, from_picture = job.pair.options, "init_image" in job.pair.others
     told = known.settled.get(settling(options))
-    settles = (min(told), max(told)) if told else None
+    settles = Between(min(told), max(told)) if told else None
     seconds = []
     for number, size in enumerate(job.sizes):
         expected = expected_evaluations(*size, options, settles, from_picture=from_picture)
-        low, high = expected.full
+        low, high = expected.full.at_least, expected.full.at_most
         full = Range(low, (low * high) ** 0.5, high)[number]
         work = work_of(*size, options, full, expected.coarse, place, place.free)
         seconds.append(work * _rate(known, size)[number])

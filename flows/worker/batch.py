@@ -70,7 +70,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
 
 def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     job, first = work.job, pairs[0].spec
-    stylizer = _stylizer(work, first.options)
+    stylizer = _stylizer(work, pairs)
     began = Moment.now()
     try:
         style = read_styles(pairs[0], job.picture_limits)
@@ -124,18 +124,18 @@ class _Stylizer:
     stylize: Callable[[Sequence[LoadedPair], StyleInputs], Iterator[tuple[LoadedPair, Stylized | Exception]]]
 
 
-def _stylizer(work: _Work, options: StylizeOptions) -> _Stylizer:
+def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
     if work.job.stub is not None:
         return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style.first, work.job))
     # Here, as they load torch, which takes seconds and which the stub does without.
     try:
-        from flows.worker.capacity import Capacity
+        from flows.worker.capacity import Capacity, most_planes
         from flows.worker.engine import backbone_of
         from flows.worker.stylizing import stylize_chunk
     except (ImportError, OSError) as error:
         raise HardwareUnknown(f"torch cannot be started: {error}") from error
 
-    capacity = Capacity(options, backbone_of(work.job, work.device))
+    capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_planes(pairs))
 
     def stylize(chunk: Sequence[LoadedPair], style: StyleInputs) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
         on_step = _told_now_and_then(chunk, work.report)

@@ -51,9 +51,8 @@ def rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
 def max_pool(rectified: Tensor) -> Tensor:
     """Maxima of windows of 2 x 2; an odd last row or column is left out."""
     count, channels, height, width = rectified.shape
-    output = torch.empty(
-        count, channels, height // 2, width // 2, dtype=rectified.dtype, memory_format=torch.channels_last
-    )
+    shape = count, channels, height // 2, width // 2
+    output = torch.empty(shape, dtype=rectified.dtype, device=rectified.device, memory_format=torch.channels_last)
     for band, pooled in _bands(even(_integers(rectified)), _integers(output)):
         torch.maximum(*column_halves(torch.maximum(*row_halves(band))), out=pooled)
     return output

@@ -33,10 +33,11 @@ class VGG(nn.Module):
         self.architecture = architecture
         self.layers = layer_names(architecture)
         self.features = nn.Sequential(*(_module(name, convolutions) for name in self.layers))
+        device = convolutions["conv1_1"][0].device
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", _per_channel(mean, device), persistent=False)
+        self.register_buffer("std", _per_channel(IMAGENET_STD, device), persistent=False)
         self.requires_grad_(requires_grad=False)
         self.eval()
 
@@ -93,6 +94,11 @@ class VGG(nn.Module):
                 f"raise size_px (or style_scale, if it is the style image)"
             )
         return last
+
+
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    # Said in full, here and wherever a tensor is made: the defaults of torch belong to whoever calls.
+    return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
 
 def _module(name: str, convolutions: Convolutions) -> nn.Module:

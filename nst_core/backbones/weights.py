@@ -69,7 +69,7 @@ def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
         weight = state[f"{key}_W_table"].float()[state[f"{key}_W_q"].long()]
         convolutions[name] = (weight, state[f"{key}_b"].float())
     weight, bias = convolutions["conv1_1"]
-    std = torch.tensor(IMAGENET_STD)
+    std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device="cpu")
     convolutions["conv1_1"] = (weight.flip(1) * (255.0 * std).view(1, 3, 1, 1), bias)
     return convolutions
 

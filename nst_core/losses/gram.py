@@ -88,7 +88,9 @@ def add_gram_gradient(feature_map: Tensor, sums_gradient: Tensor, gradient: Tens
     by_channel = feature_map.flatten(2)
     if gradient is None:
         return torch.bmm(factor, by_channel).view_as(feature_map)
-    return gradient.contiguous().flatten(2).baddbmm_(factor, by_channel).view_as(feature_map)
+    gradient = gradient.contiguous()
+    gradient.flatten(2).baddbmm_(factor, by_channel)
+    return gradient
 
 
 def _by_position(feature_map: Tensor) -> Tensor:
@@ -100,7 +102,7 @@ def _add_by_position(feature_map: Tensor, factor: Tensor, gradient: Tensor | Non
     count, channels, height, width = feature_map.shape
     by_position = _by_position(feature_map)
     if gradient is None:
-        added = torch.bmm(by_position, factor)
-    else:
-        added = _by_position(gradient.contiguous(memory_format=torch.channels_last)).baddbmm_(by_position, factor)
-    return added.view(count, height, width, channels).permute(0, 3, 1, 2)
+        return torch.bmm(by_position, factor).view(count, height, width, channels).permute(0, 3, 1, 2)
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    _by_position(gradient).baddbmm_(by_position, factor)
+    return gradient

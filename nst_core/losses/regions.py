@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 SMALLEST_SUM = 1e-12
 """Of a region that is not there at all."""
@@ -53,14 +52,14 @@ class Regions:
 
         What is in no region is not painted, or not to be seen: it does not count. Where nothing is painted all counts.
         """
-        painted = shrunk_maps(self.maps.sum(dim=1, keepdim=True), height, width)
+        painted = maps_at_layer(self.maps.sum(dim=1, keepdim=True), height, width)
         mean = painted.mean(dim=(2, 3), keepdim=True)
         return torch.where(mean > 0.0, painted / mean.clamp_min(SMALLEST_SUM), 1.0)
 
     def at(self, height: int, width: int) -> LayerWeights:
         """The regions at a layer's size. Kept: every tile of every evaluation asks for its part of them."""
         if (height, width) not in self._at:
-            maps = shrunk_maps(self.maps, height, width)
+            maps = maps_at_layer(self.maps, height, width)
             maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp_min(SMALLEST_SUM)
             square_sums = maps.square().sum(dim=(2, 3)).clamp_min(SMALLEST_SUM)
             self._at[height, width] = LayerWeights(maps, square_sums)
@@ -71,18 +70,32 @@ class Regions:
         return Regions(self.maps[index])
 
 
-def shrunk_maps(maps: Tensor, height: int, width: int) -> Tensor:
-    """Maps at another size, each position the mean of what it stands for."""
-    if maps.shape[2:] == (height, width):
+def maps_at_layer(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps at a layer's size: at each position the mean over the pixels that poolings bring together there.
+
+    What poolings leave over of an odd side goes to the last position, so that no region is lost on the way.
+    """
+    return _means_along(_means_along(maps, 2, height), 3, width)
+
+
+def _means_along(maps: Tensor, dim: int, positions: int) -> Tensor:
+    side = maps.shape[dim]
+    if side == positions:
         return maps
-    return functional.adaptive_avg_pool2d(maps, (height, width))
+    stride = 1 << (side.bit_length() - positions.bit_length())  # a side is halved, and rounded down, at each pooling
+    last = (positions - 1) * stride
+    means = torch.unflatten(maps.narrow(dim, 0, last), dim, (positions - 1, stride)).mean(dim + 1)
+    return torch.cat([means, maps.narrow(dim, last, side - last).mean(dim, keepdim=True)], dim)
 
 
 def together(regions: Sequence[Regions | None], height: int, width: int) -> Regions | None:
     """Those of single pictures of a size as one batch's; None where none has any. One without has one, everywhere."""
     if not any(regions):
         return None
-    maps = [torch.ones(1, 1, height, width) if one is None else one.maps for one in regions]
+    maps = [
+        torch.ones(1, 1, height, width, dtype=torch.float32, device="cpu") if one is None else one.maps
+        for one in regions
+    ]
     return Regions(maps[0] if len(maps) == 1 else torch.cat(maps))
 
 

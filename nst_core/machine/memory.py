@@ -292,16 +292,21 @@ def _tile_pixels(width: int, height: int, tile_px: int) -> int:
     return min(width, tile_px + 2 * HALO_PX) * min(height, tile_px + 2 * HALO_PX)
 
 
-def largest_batch(width: int, height: int, options: StylizeOptions, backbone: Computing) -> int:
+def largest_batch(width: int, height: int, backbone: Computing, planes: int = 0) -> int:
     """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
 
     On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        backbone: that they are stylized with.
+        planes: see `planes_of`.
     """
     if not backbone.device.startswith("cuda"):
         return 1
     budget = SHARE * (available_bytes(backbone.device) + base_bytes(backbone))
     pairs = max(1, MOST_PIXELS_AT_ONCE // (width * height))
-    planes = planes_of(options, 0, protects=False)
     while pairs > 1 and _fastest_bytes(width, height, pairs, backbone, planes) > budget:
         pairs -= max(1, pairs // 8)
     return pairs

@@ -7,7 +7,7 @@ the file: in fp32, forward only) is counted in the same unit. How long the unit 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nst_core.geometry.levels import level_count, steps_at
+from nst_core.geometry.levels import level_count, steps_at, usable_levels
 from nst_core.machine.memory import Computing, plan_memory
 from nst_core.options import StylizeOptions
 
@@ -24,9 +24,17 @@ IN_TILES = 1.5
 HALO_PX = 80
 """Around each tile, of the default layers."""
 
-SETTLES: dict[str, tuple[int, int]] = {"draft": (40, 40), "standard": (100, 220), "best": (240, 480)}
-"""Evaluations after which pairs of the recipe `relative` stopped by themselves, at least and at most; see the benchmark
-`quality`."""
+
+@dataclass(frozen=True)
+class Between:
+    """A number of evaluations that is not known, but within bounds."""
+
+    at_least: int
+    at_most: int
+
+
+SETTLES = {"draft": Between(40, 40), "standard": Between(100, 220), "best": Between(240, 480)}
+"""Evaluations after which pairs of the recipe `relative` stopped by themselves; see the benchmark `quality`."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,11 @@ class Evaluations:
     """How many evaluations a pastiche takes.
 
     Attributes:
-        full: at full size, at least and at most.
+        full: at full size.
         coarse: at the coarse levels, the coarsest first.
     """
 
-    full: tuple[int, int]
+    full: Between
     coarse: tuple[int, ...]
 
 
@@ -46,7 +54,7 @@ def expected_evaluations(
     width: int,
     height: int,
     options: StylizeOptions,
-    settles: tuple[int, int] | None = None,
+    settles: Between | None = None,
     *,
     from_picture: bool = False,
 ) -> Evaluations:
@@ -56,15 +64,20 @@ def expected_evaluations(
         width: in pixels.
         height: in pixels.
         options: resolved.
-        settles: evaluations after which such pairs stopped by themselves, at least and at most; None is `SETTLES`.
+        settles: evaluations after which such pairs stopped by themselves; None is `SETTLES`.
         from_picture: see `nst_core.geometry.levels.level_count`.
     """
-    number = level_count(width, height, options.levels, from_picture=from_picture)
+    wanted = level_count(width, height, options.levels, from_picture=from_picture)
+    number = usable_levels(wanted, min(width, height), options)  # a style that is shorter may leave fewer
     most = steps_at(width, height, options) + 1
-    low, high = settles or SETTLES[options.quality]
-    full = (min(most, low), min(most, high)) if options.plateau_tolerance else (most, most)
+    stops = settles or SETTLES[options.quality]
+    full = (
+        Between(min(most, stops.at_least), min(most, stops.at_most))
+        if options.plateau_tolerance
+        else Between(most, most)
+    )
     if options.loss_threshold is not None:
-        full = 1, full[1]
+        full = Between(1, full.at_most)
     coarse = tuple(steps_at(width >> level, height >> level, options, level) + 1 for level in range(number - 1, 0, -1))
     return Evaluations(full, coarse)
 

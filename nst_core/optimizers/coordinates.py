@@ -77,13 +77,13 @@ class FourierBox:
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.height, self.width = height, width
-        self.axes = torch.nn.functional.normalize(torch.tensor(AXES, device=device), dim=1)
-        rows = torch.fft.fftfreq(height, device=device)[:, None]
-        columns = torch.fft.rfftfreq(width, device=device)[None]
+        self.axes = torch.nn.functional.normalize(torch.tensor(AXES, dtype=torch.float32, device=device), dim=1)
+        rows = torch.fft.fftfreq(height, dtype=torch.float32, device=device)[:, None]
+        columns = torch.fft.rfftfreq(width, dtype=torch.float32, device=device)[None]
         frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
         weights = frequency**-EXPONENT
         # Of a real image only half the spectrum is kept: the inner columns stand for two coefficients each.
-        self.copies = torch.full((1, columns.shape[1]), 2.0, device=device)
+        self.copies = torch.full((1, columns.shape[1]), 2.0, dtype=torch.float32, device=device)
         self.copies[:, 0] = 1.0
         if width % 2 == 0:
             self.copies[:, -1] = 1.0
@@ -159,8 +159,8 @@ class NormalisedPixels:
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.shape = (3, height, width)
-        self.mean = torch.tensor(IMAGENET_MEAN, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(IMAGENET_STD, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
     def encode(self, image: Tensor) -> Tensor:
         """Coordinates, shape (N, n), of images, shape (N, 3, H, W)."""

@@ -79,19 +79,19 @@ class LBFGS:
         self.accepted = start.clone()
         self.gradient = torch.zeros_like(start)
         self.direction = torch.zeros_like(start)
-        self.length = torch.zeros(rows, device=start.device)
-        self.values = torch.full((rows, REMEMBERED_VALUES), -torch.inf, device=start.device)
+        self.length = torch.zeros(rows, dtype=torch.float32, device=start.device)
+        self.values = torch.full((rows, REMEMBERED_VALUES), -torch.inf, dtype=torch.float32, device=start.device)
         # Pair k of a row lies in slot k modulo `history`. Slots that are not in use hold zeros in the products below.
         self.s = torch.zeros(rows, history, size, dtype=kept_as, device=start.device)
         self.y = torch.zeros_like(self.s)
         # Inner products s_i.y_j of the stored pairs, by slots, in float64: two small systems are solved.
         self.sy = torch.zeros(rows, history, history, dtype=torch.float64, device=start.device)
         # Squared lengths of the stored pairs in each band, by slots.
-        self.squares_of_s = torch.zeros(rows, history, self.bands.count, device=start.device)
+        self.squares_of_s = torch.zeros(rows, history, self.bands.count, dtype=torch.float32, device=start.device)
         self.squares_of_y = torch.zeros_like(self.squares_of_s)
         self.stored = torch.zeros_like(self.steps)
         # The inverse Hessian without history, one value per band.
-        self.diagonal = torch.ones(rows, self.bands.count, device=start.device)
+        self.diagonal = torch.ones(rows, self.bands.count, dtype=torch.float32, device=start.device)
         self._started = False
 
     def tell(self, values: Tensor, gradients: Tensor) -> None:
@@ -266,7 +266,7 @@ class LBFGS:
         restart = bad & (self.rejected % RESTART_AFTER == 0)
         self.stored = torch.where(restart, 0, self.stored)
         # Each restart in a row begins ten times shorter than the one before.
-        shrink = 0.1 ** (self.rejected // RESTART_AFTER)
+        shrink = 0.1 ** (self.rejected // RESTART_AFTER).float()
         steepest = self._first_step()
         for part in self._parts:
             shortened = -self.gradient[:, part] * steepest * shrink[:, None]

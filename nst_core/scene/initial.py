@@ -22,6 +22,7 @@ def initial_pastiche(content: Tensor, style: Tensor, options: StylizeOptions) ->
         shape = content.shape[2:]
         style = style.to(content.device)
         return functional.interpolate(style, size=shape, mode="bilinear", antialias=True, align_corners=False)
-    generator = torch.Generator().manual_seed(options.seed)
-    noise = torch.randn(content.shape, generator=generator).mul(NOISE_STD)
-    return (noise + torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1)).clamp(0.0, 1.0).to(content.device)
+    generator = torch.Generator("cpu").manual_seed(options.seed)
+    noise = torch.randn(content.shape, generator=generator, dtype=torch.float32, device="cpu").mul(NOISE_STD)
+    mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32, device="cpu").view(1, 3, 1, 1)
+    return (noise + mean).clamp(0.0, 1.0).to(content.device)

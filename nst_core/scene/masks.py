@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
+from torch.nn import functional
 
 from nst_core.errors import OptionsError
-from nst_core.losses.regions import shrunk_maps
 
 MOST_REGIONS = 8
 
@@ -150,8 +150,8 @@ def maps_of(mask: Image.Image, colours: Sequence[Colour], size: tuple[int, int])
     shares = _shares(pixels.reshape(-1, 3), np.array(colours, dtype=np.float32))
     maps = torch.from_numpy(shares.T.reshape(1, len(colours), *pixels.shape[:2]).copy())
     if maps.shape[2] >= height and maps.shape[3] >= width:
-        return shrunk_maps(maps, height, width)
-    return torch.nn.functional.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+        return functional.adaptive_avg_pool2d(maps, size[::-1])
+    return functional.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
 
 
 def coverage(mask: Image.Image, size: tuple[int, int]) -> torch.Tensor:

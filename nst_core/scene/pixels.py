@@ -22,6 +22,36 @@ def from_array(pixels: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
 
 
+def check_image(image: Tensor, what: str, channels: int = 3) -> None:
+    """Refuse a tensor that is no image by its shape or type.
+
+    Args:
+        image: float32, shape (1, channels, H, W).
+        what: its name for whoever made it.
+        channels: how many it has.
+
+    Raises:
+        ShapeError: with what was found instead.
+    """
+    shape = tuple(image.shape)
+    if len(shape) != 4 or shape[:2] != (1, channels):
+        raise ShapeError(f"{what}: expected a tensor of shape (1, {channels}, H, W), got {shape}")
+    if image.dtype != torch.float32:
+        raise ShapeError(f"{what}: expected a tensor of torch.float32, got {image.dtype}")
+
+
+def check_range(image: Tensor, what: str) -> None:
+    """Refuse an image whose values are not those of one.
+
+    Raises:
+        ShapeError: unless all lie in [0, 1].
+    """
+    low, high = (float(value) for value in image.detach().aminmax())
+    if not (low >= 0.0 and high <= 1.0):  # nor are NaNs
+        advice = ": divide levels of 8 bits by 255" if high > 1.0 else ""
+        raise ShapeError(f"{what}: expected values from 0 to 1, found {low:g} to {high:g}{advice}")
+
+
 def to_array(pixels: Tensor) -> NDArray[np.float32]:
     """Float32, shape (H, W, 3), from a tensor of shape (1, 3, H, W); values are clamped to [0, 1].
 

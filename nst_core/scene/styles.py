@@ -9,8 +9,9 @@ from torch import Tensor
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import exact_tile_px
 from nst_core.losses.perceptual import StyleTarget, encode_style
-from nst_core.losses.regions import Regions
+from nst_core.losses.regions import Regions, count
 from nst_core.options import StylizeOptions
+from nst_core.scene.pixels import check_image
 from nst_core.scene.shrink import shrink
 
 
@@ -28,6 +29,9 @@ class StylePicture:
     share: float = 1.0
     regions: Regions | None = None
 
+    def __post_init__(self) -> None:
+        check_image(self.image, "style")
+
 
 @dataclass(frozen=True, eq=False)
 class StyleImage:
@@ -40,6 +44,11 @@ class StyleImage:
     def shortest_px(self) -> int:
         """Of all sides of its pictures."""
         return min(side for picture in self.pictures for side in picture.image.shape[2:])
+
+    @property
+    def regions(self) -> int:
+        """How many it has; without masks that is one, everywhere."""
+        return count(self.pictures[0].regions)
 
 
 def style_target(

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from nst_core import pictures
 from nst_core.errors import DivergedError, OptionsError, ShapeError
-from nst_core.guides import size_of_style
+from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, size_of_style
 from nst_core.options import StylizeOptions
 from nst_core.pictures import stylize_picture
 
@@ -57,6 +59,60 @@ def test_what_cannot_be_used_is_named() -> None:
 def test_the_size_of_a_style(options: StylizeOptions, expected: tuple[int, int]) -> None:
     """The pastiche's long edge times style_scale; the recipe `notebook` squeezes it to the pastiche's shape."""
     assert size_of_style((1000, 500), (200, 150), options.resolved()) == expected
+
+
+def test_sixteen_bits_are_given_as_levels() -> None:
+    """For a file of 16 bits; the losses are those of these levels, and the picture is the same in 8."""
+    options = QUICK.overridden({"bit_depth": 16})
+    result = stylize_picture(noise((48, 32), 1), noise((48, 48), 2), options, device="cpu")
+    plain = stylize_picture(noise((48, 32), 1), noise((48, 48), 2), QUICK, device="cpu")
+
+    assert (result.levels.dtype, result.levels.shape) == (np.uint16, (32, 48, 3))
+    assert (result.levels % 257).any()  # more than 8 bits have to say
+    assert np.abs(result.levels / 257.0 - np.asarray(result.picture)).max() <= 0.5
+    assert np.array_equal(plain.levels, np.asarray(plain.picture))
+    assert result.picture.tobytes() == plain.picture.tobytes()
+    assert result.losses != plain.losses
+
+
+def test_what_is_no_rgb_picture_is_named() -> None:
+    """Arrays, paths and other modes, whichever of the pictures they are; of `protect` any mode will do."""
+    picture, grey = noise((48, 32), 1), noise((48, 32), 1).convert("L")
+    for content, style, guides, said in (
+        (np.asarray(picture), picture, NO_GUIDES, "content: .* got ndarray"),
+        (picture, [picture, picture], NO_GUIDES, "style 1: .* got list"),
+        (picture, StyleSource((picture, grey)), NO_GUIDES, "style 2: .* got L"),
+        (picture, StyleSource((picture,), grey), ContentGuides(mask=picture), "the style's mask: .* got L"),
+        (picture, picture, ContentGuides(start=grey), "the picture to start from: .* got L"),
+    ):
+        with pytest.raises(ShapeError, match=said):
+            stylize_picture(content, style, QUICK, guides=guides, device="cpu")
+    stylize_picture(picture, picture, QUICK, guides=ContentGuides(protect=grey), device="cpu")
+
+
+@pytest.mark.parametrize("recipe", ["relative", "moments", "notebook"])
+def test_torch_s_defaults_are_the_caller_s(recipe: str) -> None:
+    """Whatever they are, the picture is the same to the byte; random numbers go on as if nothing had been drawn."""
+    options = QUICK.overridden({"recipe": recipe, "init": "noise", "colors": "match"})
+
+    def stylized() -> bytes:
+        pictures._network.cache_clear()
+        return stylize_picture(noise((48, 32), 1), noise((48, 48), 2), options, device="cpu").picture.tobytes()
+
+    torch.manual_seed(5)
+    expected, drawn = stylized(), torch.rand(1)
+    torch.set_default_dtype(torch.float64)
+    torch.set_default_device("meta")
+    try:
+        found = stylized()
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+        pictures._network.cache_clear()
+
+    assert found == expected
+    torch.manual_seed(5)
+    assert drawn == torch.rand(1)
 
 
 def test_a_loss_that_is_not_finite_is_an_error() -> None:

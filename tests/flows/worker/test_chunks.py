@@ -1,13 +1,16 @@
 """flows.worker.chunks: which pairs go to the device together. Pictures are blank: only their sizes count."""
 
+import dataclasses
+
 import pytest
+import torch
 from builders import FINGERPRINT, pair_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from flows.records import PlannedPair
-from flows.worker.capacity import Capacity
+from flows.worker.capacity import Capacity, most_planes
 from flows.worker.chunks import next_chunk
 from flows.worker.inputs import Input, LoadedPair
 from nst_core.backbones.backbone import Backbone, load_backbone
@@ -87,7 +90,7 @@ def options(**changes: object) -> StylizeOptions:
 
 def test_the_engine_says_how_many(backbone: Backbone) -> None:
     """At first, chunks are as large as the engine predicts for the size."""
-    assert Capacity(options(), backbone)(WIDE) == largest_batch(*WIDE, options(), backbone)
+    assert Capacity(options(), backbone)(WIDE) == largest_batch(*WIDE, backbone)
 
 
 def test_a_time_budget_is_not_shared(backbone: Backbone) -> None:
@@ -104,7 +107,7 @@ def test_too_little_memory_makes_chunks_smaller(backbone: Backbone) -> None:
         capacity.learn(WIDE, pairs, OutOfMemory("full"))
         found.append(capacity(WIDE))
 
-    assert found == [min(2, largest_batch(*WIDE, options(), backbone)), 1, 1]
+    assert found == [min(2, largest_batch(*WIDE, backbone)), 1, 1]
     assert capacity(TALL) == before
 
 
@@ -115,3 +118,30 @@ def test_other_failures_leave_chunks_as_they_are(backbone: Backbone) -> None:
     capacity.learn(WIDE, 2, DivergedError("not finite"))
 
     assert capacity(WIDE) == before
+
+
+def test_masks_make_chunks_smaller(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU with memory for fewer than a batch of full size may have."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (12_000_000_000, 12_000_000_000))
+    for held in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
+    on_gpu = dataclasses.replace(backbone, device="cuda:0", precision="bf16")
+
+    found = [Capacity(options(), on_gpu, planes)((512, 512)) for planes in (0, 200)]
+
+    assert 1 < found[1] < found[0]
+
+
+def test_masks_take_room_before_they_are_read() -> None:
+    """Of a batch the most that any of its pairs can have: eight regions, what is protected and painted, or seen."""
+
+    def pair(*columns: str, **options: str) -> PlannedPair:
+        spec = pair_spec(others=dict.fromkeys(columns, "/in/mask.png"), options=options)
+        return PlannedPair(spec, "x", "y", FINGERPRINT)
+
+    plain, seen = pair(), pair(alpha="keep")
+    masked, protected = pair("content_mask", "style_mask"), pair("protect")
+
+    found = [most_planes(pairs) for pairs in ([plain], [seen], [plain, protected], [masked, protected])]
+
+    assert found == [0, 3, 4, 25]

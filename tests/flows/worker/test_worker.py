@@ -551,7 +551,7 @@ def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str
         )
         painted.append(np.asarray(image_of(done(spec, job), job).crop((44, 0, 64, 48))).astype(float).mean(axis=(0, 1)))
 
-    assert painted[0] == pytest.approx(painted[1], abs=40.0)  # as far as the seam lets it; it was 100 apart
+    assert painted[0] == pytest.approx(painted[1], abs=25.0)  # as far as the seam lets it: 19; it was 100 apart
 
 
 def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:

@@ -75,6 +75,17 @@ def test_whatever_the_tile(network64: VGG, picture: Picture, tile_px: int) -> No
     torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
 
 
+@pytest.mark.parametrize("size", [(35, 34), (35, 30)])
+def test_a_tile_of_one_position(network64: VGG, picture: Picture, size: tuple[int, int]) -> None:
+    """Of one pair, whose features there are one row in memory, in a corner or along a side of the picture."""
+    both = losses(network64, picture, SHALLOW, size, False, 5)
+    whole, tiled = (loss.keep(torch.tensor([1])) for loss in both[:2])
+
+    (_, slope), (_, gradient) = whole.with_gradient(both[2][1:]), tiled.with_gradient(both[2][1:])
+
+    torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
+
+
 def test_tiles_at_full_depth(network64: VGG, picture: Picture) -> None:
     """At the layers that pictures are stylized with, with a halo of 80 px, on a strip that is longer than two halos."""
     options = StylizeOptions(style_layers=("relu1_1", "relu4_1", "relu5_1"))

@@ -10,7 +10,7 @@ from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
-from nst_core.losses.regions import Regions, together
+from nst_core.losses.regions import Regions, maps_at_layer, together
 from nst_core.options import StylizeOptions
 
 Picture = Callable[..., Tensor]
@@ -36,10 +36,31 @@ def image(picture: Picture) -> Tensor:
 @pytest.mark.parametrize("faint", [1.0, 0.3])
 def test_weights_are_one_inside_a_region(faint: float) -> None:
     """At every size, however faint a map is; divided by the sum of their squares they are as in the paper."""
-    for height, width in ((24, 32), (12, 16), (3, 5)):
+    for height, width in ((24, 32), (12, 16), (3, 4)):
         found = Regions(faint * sides(2, 24, 32, 0.3).maps).at(height, width)
         assert (found.maps.amax(dim=(2, 3)) == 1.0).all()
         torch.testing.assert_close(found.maps.square().sum(dim=(2, 3)), found.square_sums)
+
+
+@pytest.mark.parametrize("width", [64, 65, 79])
+def test_a_position_weighs_what_its_pixels_do(width: int) -> None:
+    """Those that poolings bring together there, which of an odd side leave some over; not a share of the whole side."""
+    maps = torch.rand(1, 1, 48, width, generator=torch.Generator().manual_seed(3))
+    pooled = maps
+    for halvings in range(1, 5):
+        pooled = torch.nn.functional.avg_pool2d(pooled, 2)
+        found = maps_at_layer(maps, 48 >> halvings, width >> halvings)
+        torch.testing.assert_close(found[..., :-1], pooled[..., :-1])
+
+
+def test_no_region_is_lost_on_the_way_to_a_layer() -> None:
+    """One that is where poolings leave pixels over is seen by the last positions, whose features know of them."""
+    maps = torch.zeros(1, 1, 47, 79)
+    maps[..., 32:, 64:] = 1.0
+
+    found = maps_at_layer(maps, 2, 4)
+
+    torch.testing.assert_close(found[0, 0], torch.tensor([[0.0] * 4, [0.0] * 3 + [15 / 31 * 15 / 31]]))
 
 
 def test_a_region_that_is_nowhere_has_no_weight() -> None:

@@ -12,6 +12,7 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
 from nst_core.machine.memory import (
+    HISTORY,
     SHARE,
     MemoryPlan,
     available_bytes,
@@ -225,7 +226,7 @@ def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture
 @pytest.mark.parametrize("width", [64, 512, 2000])
 def test_on_a_cpu_pairs_go_one_at_a_time(backbone: Backbone, width: int) -> None:
     """On a CPU more pairs at once are no faster, so there is one."""
-    assert largest_batch(width, width, StylizeOptions().resolved(), backbone) == 1
+    assert largest_batch(width, width, backbone) == 1
 
 
 def test_there_is_some_memory() -> None:
@@ -275,14 +276,14 @@ def test_where_memory_abounds_a_batch_has_so_many_pixels(card: Card, on_gpu: Bac
     """A batch has as many pairs as 32 squares of 512 px have room for, and at least one."""
     card.free = 10_000 * GB
 
-    assert largest_batch(side, side, OPTIONS, on_gpu) == pairs
+    assert largest_batch(side, side, on_gpu) == pairs
 
 
 @pytest.mark.parametrize("free", [3, 6, 12, 24, 40])
 def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone, free: int) -> None:
     """As many pairs as fit with the fastest plan into most of what is free, and not many fewer."""
     card.free = free * GB
-    pairs = largest_batch(512, 512, OPTIONS, on_gpu)
+    pairs = largest_batch(512, 512, on_gpu)
     budget = SHARE * (card.free + 2_500_000_000)
     needed, of_more = (
         predicted_bytes(512, 512, MemoryPlan(count, recompute=False, history=20, keep_freed=False), on_gpu)
@@ -294,6 +295,20 @@ def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone,
     assert not plan_memory(512, 512, pairs, on_gpu).recompute
 
 
+@pytest.mark.parametrize("planes", [24, 200])
+def test_maps_of_regions_leave_room_for_fewer(card: Card, on_gpu: Backbone, planes: int) -> None:
+    """A batch with what its pairs have beside their pictures is still done by the fastest plan."""
+    card.free = 12 * GB
+    pairs = largest_batch(512, 512, on_gpu, planes)
+
+    of_these, of_too_many = (
+        plan_memory(512, 512, count, on_gpu, planes=planes) for count in (pairs, largest_batch(512, 512, on_gpu))
+    )
+
+    assert (of_these.history, of_these.recompute) == (HISTORY, False)
+    assert of_too_many.history < HISTORY
+
+
 def test_a_gpu_that_is_full_is_tried_with_one_pair(card: Card, on_gpu: Backbone) -> None:
     """Where not even one fits there is one all the same."""
-    assert largest_batch(512, 512, OPTIONS, on_gpu) == 1
+    assert largest_batch(512, 512, on_gpu) == 1

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.machine.work import Evaluations, expected_evaluations, style_work, work_of
+from nst_core.machine.work import Between, Evaluations, expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
 
 PLENTY = 1 << 40
@@ -17,11 +17,11 @@ def resolved(**options: object) -> StylizeOptions:
 
 def test_steps_bound_the_evaluations() -> None:
     """So many steps and the evaluation of the start, at most; fewer where a pair ends by itself."""
-    assert expected_evaluations(256, 256, resolved(steps=30)) == Evaluations((31, 31), ())
-    assert expected_evaluations(256, 256, resolved()) == Evaluations((100, 220), ())
-    assert expected_evaluations(256, 256, resolved(), (90, 140)) == Evaluations((90, 140), ())
-    assert expected_evaluations(256, 256, resolved(plateau_tolerance=0.0)) == Evaluations((301, 301), ())
-    assert expected_evaluations(256, 256, resolved(loss_threshold=1.0)).full == (1, 220)
+    assert expected_evaluations(256, 256, resolved(steps=30)) == Evaluations(Between(31, 31), ())
+    assert expected_evaluations(256, 256, resolved()) == Evaluations(Between(100, 220), ())
+    assert expected_evaluations(256, 256, resolved(), Between(90, 140)) == Evaluations(Between(90, 140), ())
+    assert expected_evaluations(256, 256, resolved(plateau_tolerance=0.0)) == Evaluations(Between(301, 301), ())
+    assert expected_evaluations(256, 256, resolved(loss_threshold=1.0)).full == Between(1, 220)
 
 
 def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> None:
@@ -29,7 +29,13 @@ def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> N
     found = [expected_evaluations(px, px * 3 // 4, resolved(size_px=px)) for px in (512, 2048, 8192, 16384)]
 
     assert [one.coarse for one in found] == [(41,), (41,) * 3, (41,) * 5, (*(41,) * 5, 26)]
-    assert [one.full[1] for one in found] == [220, 220, 26, 21]
+    assert [one.full.at_most for one in found] == [220, 220, 26, 21]
+
+
+def test_levels_that_have_no_room_for_the_layers_take_no_time() -> None:
+    """`relu5_1` wants 16 px: of seven levels that are asked for a square of 256 px has five."""
+    assert expected_evaluations(256, 256, resolved(levels=7)).coarse == (41,) * 4
+    assert expected_evaluations(256, 100, resolved(levels=7)).coarse == (41,) * 2
 
 
 def test_a_picture_to_start_from_has_no_coarse_levels() -> None:
