@@ -20,6 +20,7 @@ From the top down; each room imports only what stands below it:
     settings         RunSettings: what belongs to the run, not to the look; Selection: which rows
     interpreter      Python in a process of its own, with our packages
     environment      what our processes find around them: Prefect's settings, proxies, places for state
+    spreadsheets     what a spreadsheet makes of a cell, and the `'` that keeps it as it is
     errors, wording, stub   what can go wrong; words for people; the backbone that makes pictures up
 
 Only the Prefect layer, the flows and the command import prefect; torch is imported in worker processes alone, but for

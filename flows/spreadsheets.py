@@ -15,17 +15,30 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,14}")
 """What every spreadsheet saves as it was: of more digits they round."""
-_LIKE_A_NUMBER = re.compile(r"[\s(+\-.$€£]*[0-9][0-9\s.,:/'’%()+\-eE$€£]*(?:[AaPp][Mm])?")
+_LIKE_A_NUMBER = re.compile(r"[\s(+\-.$€£]*[0-9][0-9\s.,:/'’%()+\-eE$€£]*(?:[AaPp][Mm]?)?")
 """Amounts, fractions, times and dates in figures too."""
-_MONTH = (
-    r"(?:jan(?:uary|uar|vier|v)?|feb(?:ruary|ruar)?|f[ée]v(?:rier|r)?|mar(?:ch|s)?|märz?|apr(?:il)?|avr(?:il)?|ma[iy]"
-    r"|june?|juni|juin|jul[yi]?|juil(?:let)?|aug(?:ust)?|ao[uû]t|sept?(?:ember|embre)?|o[ck]t(?:ober|obre)?"
-    r"|nov(?:ember|embre)?|d[eé][cz](?:ember|embre)?)"
-)
+_MONTHS = """
+    jan january januar januari janvier janv gennaio gen enero ene janeiro
+    feb february februar februari février févr fév fevrier fevr fev febbraio febrero fevereiro
+    mar march märz mär maerz mars marzo março maart mrt
+    apr april avril avr aprile abril abr
+    may mai mei maggio mag mayo maio
+    jun june juni juin giugno giu junio junho
+    jul july juli juillet juil luglio lug julio julho
+    aug august août aout augustus agosto ago
+    sep sept september septembre settembre set septiembre setembro
+    oct october okt oktober octobre ottobre ott octubre outubro out
+    nov november novembre noviembre novembro
+    dec december dez dezember décembre déc decembre dicembre dic diciembre dezembro
+"""
+"""In English, German, French, Italian, Spanish, Portuguese and Dutch."""
 _LIKE_A_DATE = re.compile(
-    rf"(?=.*[0-9])(?:[0-9]{{1,4}}[\s./-]*)?{_MONTH}\.?(?:[\s.,/-]*[0-9]{{1,4}}){{0,2}}", re.IGNORECASE
+    rf"(?=.*[0-9])(?:[0-9]{{1,4}}[\s./-]*)?(?:{'|'.join(_MONTHS.split())})\.?(?:[\s.,/-]*[0-9]{{1,4}}){{0,2}}",
+    re.IGNORECASE,
 )
-"""`sep-1` and `4. Mai`, in English, German and French."""
+"""`sep-1` and `4. Mai`."""
+_TRUTH = re.compile("true|false", re.IGNORECASE)
+"""Saved in capitals."""
 
 
 def as_plain_text(cell: str) -> str:
@@ -53,7 +66,7 @@ def as_fixed_text(cell: str) -> str:
     if _WHOLE_NUMBER.fullmatch(cell):
         return cell
     text = cell.lstrip("'")
-    is_changed = _LIKE_A_NUMBER.fullmatch(text) or _LIKE_A_DATE.fullmatch(text)
+    is_changed = any(pattern.fullmatch(text) for pattern in (_LIKE_A_NUMBER, _LIKE_A_DATE, _TRUTH))
     return f"'{cell}" if is_changed or _starts_formula(cell) else cell
 
 

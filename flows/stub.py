@@ -39,6 +39,8 @@ class Stub(BaseModel):
     """Pairs that kill their worker process."""
     exit: tuple[str, ...] = ()
     """Pairs that end their worker process with exit code 0."""
+    lose: tuple[str, ...] = ()
+    """Pairs that lose their worker process its GPU."""
     oom: tuple[str, ...] = ()
     """Pairs for which there is never enough memory."""
 

@@ -29,12 +29,12 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class ContentGuides:
-    """Pictures of mode RGB, of any size, that go with a content picture.
+    """Pictures, of any size, that go with a content picture.
 
     Attributes:
-        mask: its colours are regions; goes with a mask of the style.
-        protect: where it is white the content stays, and does not count for the style either.
-        start: what the optimisation starts from.
+        mask: of mode RGB; its colours are regions; goes with a mask of the style.
+        protect: where it is white, and not transparent, the content stays, and does not count for the style either.
+        start: of mode RGB; what the optimisation starts from.
         alpha: of mode L; where it is black the pastiche does not count for its style.
     """
 
@@ -102,7 +102,7 @@ def _painted(guides: ContentGuides, size: Size) -> Tensor | None:
     """Where the content is painted, and to be seen, shape (1, 1, H, W); None is everywhere."""
     maps = []
     if guides.alpha is not None:
-        maps.append(coverage(guides.alpha.convert("RGB"), size))
+        maps.append(coverage(guides.alpha, size))
     if guides.protect is not None:
         maps.append(1.0 - coverage(guides.protect, size))
     return math.prod(maps[1:], start=maps[0]) if maps else None

@@ -105,18 +105,22 @@ def stylize_picture(
 
 
 def _check_modes(content: Image.Image, style: StyleSource, guides: ContentGuides) -> None:
-    """Refuse what is no picture of mode RGB, by its name. Of `protect` and `alpha` any mode will do."""
-    given: dict[str, object] = {
+    """Refuse what is no picture, or of a mode that is not taken, by its name."""
+    of_rgb: dict[str, object] = {
         "content": content,
         **{f"style {number}": picture for number, picture in enumerate(style.pictures, start=1)},
         "the style's mask": style.mask,
         "the content's mask": guides.mask,
         "the picture to start from": guides.start,
     }
-    for what, picture in given.items():
-        if picture is not None and getattr(picture, "mode", None) != "RGB":
-            found = picture.mode if isinstance(picture, Image.Image) else type(picture).__name__
-            raise ShapeError(f"{what}: expected a picture of Pillow's, of mode RGB, got {found}")
+    of_any_mode: dict[str, object] = {"protect": guides.protect, "alpha": guides.alpha}
+    for what, picture in {**of_rgb, **of_any_mode}.items():
+        if picture is None:
+            continue
+        if not isinstance(picture, Image.Image):
+            raise ShapeError(f"{what}: expected a picture of Pillow's, got {type(picture).__name__}")
+        if what in of_rgb and picture.mode != "RGB":
+            raise ShapeError(f"{what}: expected a picture of mode RGB, got {picture.mode}")
 
 
 @functools.lru_cache(maxsize=1)

@@ -116,18 +116,27 @@ def prepare_style(
         options: resolved.
         content: pixels, shape (1, 3, H, W), whose colours the style is to have; needed where `options.colors` is not
             `style`.
+
+    Raises:
+        ShapeError: if one of them is no image.
+        OptionsError: if there is no picture, or no content whose colours it could have.
+        OutOfMemory: if the device has too little memory.
     """
     given = [StylePicture(image)] if isinstance(image, Tensor) else image
-    pictures = tuple(_in_colours(one, content, options) for one in given)
-    height, width = pictures[0].image.shape[2:]
+    if not given:
+        raise OptionsError("a style has a picture, or several of a blend; got none")
+    height, width = given[0].image.shape[2:]
     what = f"a style image of {width} x {height} px"
-    return StyleImage(pictures, _within_memory(what, backbone.device, lambda: _encoded(pictures, options, backbone)))
+    return _within_memory(what, backbone.device, lambda: _encoded(given, content, options, backbone))
 
 
-def _encoded(pictures: Sequence[StylePicture], options: StylizeOptions, backbone: Backbone) -> StyleTarget:
-    for picture in pictures:
-        check_range(picture.image, "style")
-    return style_target(backbone.exact, pictures, options, backbone.device)
+def _encoded(
+    given: Sequence[StylePicture], content: Tensor | None, options: StylizeOptions, backbone: Backbone
+) -> StyleImage:
+    for one in given:
+        check_range(one.image, "style")
+    pictures = tuple(_in_colours(one, content, options) for one in given)
+    return StyleImage(pictures, style_target(backbone.exact, pictures, options, backbone.device))
 
 
 def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeOptions) -> StylePicture:
@@ -137,6 +146,8 @@ def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeO
         raise OptionsError(
             f"colors {options.colors}: expected the pixels of a content, whose colours the style is to have"
         )
+    check_image(content, "content")
+    check_range(content, "content")
     return StylePicture(recoloured(picture.image, content, options), picture.share, picture.regions)
 
 
@@ -357,7 +368,8 @@ def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
 def _initial(request: StylizeRequest) -> Tensor:
     if request.initial is not None:
         return request.initial.detach()
-    return initial_pastiche(request.content.detach(), request.style.pictures[0].image, request.options)
+    style = request.style.pictures[0].image.detach()
+    return initial_pastiche(request.content.detach(), style, request.options)
 
 
 @torch.no_grad()

@@ -71,8 +71,11 @@ class TerminalHandler(logging.StreamHandler[TextIO]):
         """As a stream's."""
         if self.console is None:
             super().emit(record)
-        else:
+            return
+        try:
             self.console.print(self.format(record), soft_wrap=True)
+        except Exception:  # noqa: BLE001  # as a stream's: a line that cannot be printed is no matter of whoever logs
+            self.handleError(record)
 
 
 @contextmanager

@@ -18,15 +18,22 @@ def cell_of(value: Any) -> str:
     """
     if isinstance(value, str):
         return value
-    if value is None or type(value).__name__ in ("NAType", "NaTType") or value != value:  # noqa: PLR0124  # NaN, NaT
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or _is_nan(value):
         return ""
     if isinstance(value, bool) or type(value).__name__ == "bool":  # numpy's
         return str(bool(value)).lower()
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, float):
         return _number(float(value))  # one of numpy's is shown as such
     return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+
+
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # one that signals may not even be compared
+    return bool(value != value)  # noqa: PLR0124  # NaN, NaT of any library
 
 
 def _number(value: float) -> str:

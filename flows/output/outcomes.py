@@ -59,7 +59,8 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
         if isinstance(one, RejectedRow):
             yield Outcome(columns | _rejected_row(one, manifest.extra_columns, run.run_id))
             continue
-        key = keys[one.pair_id]
+        # An earlier version may have refused a row that is read as a pair now: that one is pending.
+        key = keys.get(one.pair_id, (one.pair_id, ""))
         record = ledger.read_record(key, index) if key in index.done else None
         row = columns | _pair_row(one, run.run_id)
         if record is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from flows.errors import DeviceLost
 from flows.records import Moment
 from flows.stub import WARNING, Stub
 from flows.worker.animation import frame_size
@@ -34,7 +35,9 @@ def make_up_chunk(
             _misbehave(loaded.pair.spec.pair_id, stub)
             time.sleep(stub.seconds)
             yield loaded, _made_up(loaded, style, job, began)
-        except Exception as error:  # noqa: BLE001  # of this pair alone, as from the engine
+        except DeviceLost:  # no pair's fault, as from the engine
+            raise
+        except Exception as error:  # noqa: BLE001  # of this pair alone, likewise
             yield loaded, error
 
 
@@ -43,6 +46,8 @@ def _misbehave(pair_id: str, stub: Stub) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if pair_id in stub.exit:
         os._exit(0)
+    if pair_id in stub.lose:
+        raise DeviceLost("the GPU is of no use to its process any more (stub)")
     while pair_id in stub.hang:
         time.sleep(60)
     if pair_id in stub.nan:

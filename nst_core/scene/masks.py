@@ -155,7 +155,12 @@ def maps_of(mask: Image.Image, colours: Sequence[Colour], size: tuple[int, int])
 
 
 def coverage(mask: Image.Image, size: tuple[int, int]) -> torch.Tensor:
-    """How white a mask of mode RGB is, brought to a size (width, height): shape (1, 1, H, W), 1 in its white."""
+    """How white a mask is, brought to a size (width, height): shape (1, 1, H, W), 1 in its white.
+
+    Of any of Pillow's modes; what is transparent counts as black.
+    """
+    if mask.has_transparency_data:
+        mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask.convert("RGBA"))
     # Lanczos' filter would leave waves of grey in the white beside an edge.
     light = np.array(mask.convert("L").resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     black, white = PURE

@@ -63,18 +63,19 @@ def test_a_node_is_killed(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_a_pair_that_kills_its_worker_fails_alone(nodes: Nodes, tmp_path: Path) -> None:
-    """A pair kills its actor twice, another hangs: they alone are failed, each with its reason."""
+    """A pair kills its actor twice, others hang or lose its GPU: they alone are failed, each with its reason."""
     for _ in range(2):
         nodes.add()
-    run = prepared(str(tmp_path), tmp_path, 10, stub="kill=pair-5 hang=pair-7")
+    run = prepared(str(tmp_path), tmp_path, 10, stub="kill=pair-5 hang=pair-7 lose=pair-9")
     outcome = finished(on_ray(run, nodes.address, "--pair-timeout-seconds", "5"))
 
     assert outcome.returncode == 3, outcome.stderr
     found = rows(run)
     assert found.pop("pair-5") == ("failed", "worker_died")
     assert found.pop("pair-7") == ("failed", "timeout")
+    assert found.pop("pair-9") == ("failed", "device_lost")
     assert set(found.values()) == {("succeeded", None)}
-    assert check(run.as_stub_run) == 8
+    assert check(run.as_stub_run) == 7
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])

@@ -84,6 +84,8 @@ def test_what_is_no_rgb_picture_is_named() -> None:
         (picture, StyleSource((picture, grey)), NO_GUIDES, "style 2: .* got L"),
         (picture, StyleSource((picture,), grey), ContentGuides(mask=picture), "the style's mask: .* got L"),
         (picture, picture, ContentGuides(start=grey), "the picture to start from: .* got L"),
+        (picture, picture, ContentGuides(protect=np.asarray(grey)), "protect: .* got ndarray"),
+        (picture, picture, ContentGuides(alpha=np.asarray(grey)), "alpha: .* got ndarray"),
     ):
         with pytest.raises(ShapeError, match=said):
             stylize_picture(content, style, QUICK, guides=guides, device="cpu")

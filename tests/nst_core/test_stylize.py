@@ -91,6 +91,8 @@ def test_what_is_no_image_is_refused(pairs: Pairs, changed: Callable[[Tensor], T
             stylize([dataclasses.replace(request, **{what: wrong})], pairs.backbone)
     with pytest.raises(ShapeError, match=f"style: expected .*{said}"):
         prepare_style(pairs.backbone, wrong, request.options)
+    with pytest.raises(ShapeError, match=f"content: expected .*{said}"):
+        prepare_style(pairs.backbone, request.content, make(colors="match"), wrong)
     with pytest.raises(ShapeError, match="expected"):
         measure(wrong, request, pairs.backbone)
 
@@ -111,6 +113,8 @@ def test_what_does_not_go_with_the_content_is_refused(pairs: Pairs) -> None:
         dataclasses.replace(request, options=StylizeOptions())
     with pytest.raises(OptionsError, match="colors match: expected the pixels of a content"):
         prepare_style(pairs.backbone, request.content, make(colors="match"))
+    with pytest.raises(OptionsError, match="a style has a picture"):
+        prepare_style(pairs.backbone, [], request.options)
 
 
 def test_gradients_and_memory_order_are_no_matter(pairs: Pairs) -> None:
@@ -125,6 +129,17 @@ def test_gradients_and_memory_order_are_no_matter(pairs: Pairs) -> None:
         (found,) = pairs.stylize(dataclasses.replace(request, content=content, initial=content))
         assert torch.equal(found.pastiche, expected.pastiche)
         assert not found.pastiche.requires_grad
+
+
+def test_a_style_that_asks_for_gradients_is_no_matter(pairs: Pairs) -> None:
+    """Not as what the optimisation starts from either."""
+    options = make(steps=1, init="style")
+    content = pairs.request().content
+    style = prepare_style(pairs.backbone, content.clone().requires_grad_(), options)
+
+    (found,) = pairs.stylize(StylizeRequest(content, style, options))
+
+    assert not found.pastiche.requires_grad
 
 
 def test_no_pairs_have_no_results(pairs: Pairs) -> None:

@@ -35,12 +35,16 @@ def test_the_log_is_printed_once_and_by_the_same_rules_once_prefect_is_there() -
 
 
 def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """Through its console, so that neither writes over the other; long lines and what looks like markup stay whole."""
+    """Through its console, so that neither writes over the other; long lines and what looks like markup stay whole.
+
+    A line that cannot be printed is no error of whoever logs it.
+    """
     printed = io.StringIO()
     with logged_to_terminal(logging.INFO):
         (handler,) = (one for one in console_handlers() if isinstance(one, TerminalHandler))
         handler.console = Console(file=printed, width=40, markup=False, highlight=False)
         logging.getLogger("flows").error("[bold]%s", "a word " * 20)
+        handler.handle(logging.LogRecord("flows", logging.ERROR, __file__, 1, "%d", ("no number",), None))
         handler.console = None
         logging.getLogger("flows").error("alone again")
 

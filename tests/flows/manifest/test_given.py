@@ -43,7 +43,10 @@ from nst_core.options import StylizeOptions
         (np.datetime64("NaT"), ""),
         (Decimal("NaN"), ""),
         (Decimal("1.500"), "1.5"),
+        (Decimal("sNaN"), ""),
         (Decimal(1000), "1000"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal(12345678901234567890123456789012345678), "12345678901234567890123456789012345678"),
         (PurePosixPath("/a/b.jpg"), "/a/b.jpg"),
     ],
 )

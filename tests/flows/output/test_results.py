@@ -72,6 +72,15 @@ def test_the_table_has_one_row_per_manifest_row_in_order(output: str) -> None:
     ]
 
 
+def test_a_row_that_an_earlier_version_refused_is_pending(output: str) -> None:
+    """The run knows no pair of it: the row is read as one by now, and a run would begin it."""
+    known = {pair.pair_id: FINGERPRINT for pair in read().pairs if pair.pair_id != "owl"}
+    rows = table_rows(read(), run_record(known), Ledger(output))
+
+    assert [row["status"] for row in rows if row["pair_id"] == "owl"] == ["pending"]
+    assert [row["status"] for row in rows if row["pair_id"] == "cat"] == ["succeeded"]
+
+
 def test_the_columns_are_the_documented_ones_then_the_manifest_s_own(output: str) -> None:
     """Each row has RESULT_COLUMNS and after them the extra columns, in this order."""
     for row in rows_of(output):

@@ -161,13 +161,14 @@ def stub_job(job: Job, stub: Stub) -> Job:
         (Stub(hang=("pair-4",)), Patience(stall_seconds=8.0), "timeout", "no sign of life"),
         (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
         (Stub(kill=("pair-4",)), Patience(), "worker_died", "killed by SIGKILL"),
+        (Stub(lose=("pair-4",)), Patience(), "device_lost", "of no use to its process"),
     ],
-    ids=["hangs, per pair", "hangs, silent", "exits", "killed"],
+    ids=["hangs, per pair", "hangs, silent", "exits", "killed", "loses its GPU"],
 )
 def test_trouble_in_a_process_fails_the_pair_that_made_it(
     worker: Worker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
 ) -> None:
-    """One pair of six hangs, or ends its process: it is failed with the reason, and the five others are done once."""
+    """One pair of six hangs, ends its process, or loses its GPU: it is failed so, and the others are done once."""
     heard = Listener()
     carry_out(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
     result = heard.by_id()

@@ -178,6 +178,18 @@ def test_white_is_covered_up_to_its_edge(size: tuple[int, int]) -> None:
     assert light[:, size[0] // 2 + 2 :].eq(0.0).all()
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_transparent_covers_nothing(mode: str) -> None:
+    """Whatever colour lies there unseen."""
+    mask = Image.new(mode, (20, 10), "white")
+    mask.putalpha(halves("white", "black").convert("L").resize((20, 10)))
+
+    light = coverage(mask, (20, 10))
+
+    assert light[..., :9].eq(1.0).all()
+    assert light[..., 11:].eq(0.0).all()
+
+
 def test_nearly_white_is_white() -> None:
     """As JPEG leaves it; so is black black."""
     levels = [float(coverage(Image.new("RGB", (4, 4), (one, one, one)), (4, 4)).mean()) for one in (252, 3, 127)]
