@@ -9,12 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from flows.storage import s3
 
 CLOSED_PORT = "http://127.0.0.1:9"
 """Nothing listens on the discard port: a test that forgot its server fails instead of reaching AWS."""
+
+
+settings.register_profile("untimed", settings.default, deadline=None)  # on a busy machine anything takes its time
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

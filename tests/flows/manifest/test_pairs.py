@@ -250,7 +250,7 @@ def test_other_pictures_change_no_key() -> None:
 PATHS = st.lists(st.text(st.sampled_from("aAb-_./ é\"',~:\u200b"), min_size=1, max_size=60), min_size=1, max_size=6)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(contents=PATHS, styles=PATHS)
 def test_ids_are_valid_and_unique(contents: list[str], styles: list[str]) -> None:
     """Whatever the paths are, each pair has an id that a manifest takes, and no two have one."""

@@ -542,7 +542,7 @@ PATH_TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs"), exclude_chara
 NOTE_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(
     rows=st.lists(st.tuples(PATH_TEXT, PATH_TEXT, NOTE_TEXT), min_size=1, max_size=5),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
@@ -564,7 +564,7 @@ HEADERS = ("content,style,note", "content,style,id,steps", "id,style,note,conten
 ROW_TEXT = st.text(alphabet='",\n\r abA.:/~-_19\0\té', max_size=120)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(header=st.sampled_from(HEADERS), text=ROW_TEXT)
 def test_rows_add_up(header: str, text: str) -> None:
     """Whatever the rows hold, each is a pair or rejected, once; nothing but a ManifestError is raised."""
@@ -583,7 +583,7 @@ def test_rows_add_up(header: str, text: str) -> None:
     assert all(row.errors and row.reason() for row in manifest.rejected)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(str.encode)))
 def test_any_bytes_are_a_manifest_or_a_manifest_error(data: bytes) -> None:
     """No file, however broken, raises anything but ManifestError."""

@@ -411,7 +411,7 @@ KIND = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kinds=st.lists(KIND, max_size=12),
     limit=st.none() | st.integers(1, 5),

@@ -29,7 +29,7 @@ def bucket(client: Any) -> str:
     return "odd-keys"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=KEYS)
 @example(key="a#b?versionId=null&x=%2B+ c//d.png")
 @example(key="a/b+c d%20e.png")

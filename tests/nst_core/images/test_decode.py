@@ -1064,7 +1064,6 @@ def accepts_or_refuses(data: bytes) -> None:
 
 FUZZ = settings(
     max_examples=200,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
     database=None,

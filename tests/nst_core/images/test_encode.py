@@ -207,7 +207,7 @@ def test_metadata_round_trip(file: PictureFile) -> None:
 
 
 @of_each_format
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     metadata=st.dictionaries(
         st.from_regex(r"[A-Za-z0-9_.-]{1,75}", fullmatch=True),
