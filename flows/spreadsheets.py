@@ -37,8 +37,6 @@ _LIKE_A_DATE = re.compile(
     re.IGNORECASE,
 )
 """`sep-1` and `4. Mai`."""
-_TRUTH = re.compile("true|false", re.IGNORECASE)
-"""Saved in capitals."""
 
 
 def as_plain_text(cell: str) -> str:
@@ -66,7 +64,7 @@ def as_fixed_text(cell: str) -> str:
     if _WHOLE_NUMBER.fullmatch(cell):
         return cell
     text = cell.lstrip("'")
-    is_changed = any(pattern.fullmatch(text) for pattern in (_LIKE_A_NUMBER, _LIKE_A_DATE, _TRUTH))
+    is_changed = _LIKE_A_NUMBER.fullmatch(text) or _LIKE_A_DATE.fullmatch(text)
     return f"'{cell}" if is_changed or _starts_formula(cell) else cell
 
 
