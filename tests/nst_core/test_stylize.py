@@ -133,11 +133,11 @@ def test_gradients_and_memory_order_are_no_matter(pairs: Pairs) -> None:
 
 def test_a_style_that_asks_for_gradients_is_no_matter(pairs: Pairs) -> None:
     """Not as what the optimisation starts from either."""
-    options = make(steps=1, init="style")
-    content = pairs.request().content
-    style = prepare_style(pairs.backbone, content.clone().requires_grad_(), options)
+    options, request = make(steps=1, init="style"), pairs.request()
+    other = request.style.pictures[0].image.clone().requires_grad_()
+    style = prepare_style(pairs.backbone, other, options)
 
-    (found,) = pairs.stylize(StylizeRequest(content, style, options))
+    (found,) = pairs.stylize(StylizeRequest(request.content, style, options))
 
     assert not found.pastiche.requires_grad
 
