@@ -4,11 +4,13 @@ import io
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from rich.console import Console
 
 from flows.cli.streams import TerminalHandler, logged_to_terminal
+from flows.environment import OWN_LOGGERS
 from flows.watching.terminal import console_handlers
 
 WITH_PREFECT = """
@@ -34,6 +36,17 @@ def test_the_log_is_printed_once_and_by_the_same_rules_once_prefect_is_there() -
     assert [line.partition(" ")[2] for line in done.stderr.splitlines()] == ["INFO    ours", "ERROR   what is wrong"]
 
 
+@pytest.fixture
+def levels_kept() -> Iterator[None]:
+    """As they were, for the tests that come after in this process."""
+    loggers = [logging.getLogger(name) for name in OWN_LOGGERS]
+    levels = [one.level for one in loggers]
+    yield
+    for one, level in zip(loggers, levels, strict=True):
+        one.setLevel(level)
+
+
+@pytest.mark.usefixtures("levels_kept")
 def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str]) -> None:
     """Through its console, so that neither writes over the other; long lines and what looks like markup stay whole.
 
