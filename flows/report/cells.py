@@ -58,6 +58,7 @@ class _Plan:
 
     Attributes:
         edge: width of a cell.
+        font: of all words but the warning.
         line: of text, its height.
         rows: how high each row's pictures are, without the labels below.
         head: height of the warning above all rows.
