@@ -1,6 +1,7 @@
 """Groups of coordinates that an optimizer scales alike, because what is known of their curvature is known together."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -42,6 +43,7 @@ class Bands:
         # Of a large picture eight bytes per place would be a third of the picture.
         self.band_of_place = band_of_place.to(torch.uint8) if bands <= 256 else band_of_place
         self.planes, self.parts, self.bands, self.count = planes, parts, bands, planes * bands
+        self.size = planes * band_of_place.numel() * parts
         self.pieces = tuple(_pieces(band_of_place.numel(), planes, parts))
         self._membership = self._members(slice(None)) if len(self.pieces) == 1 else None
 
@@ -74,6 +76,11 @@ class Bands:
 def one_band(size: int, device: torch.device) -> Bands:
     """All coordinates alike."""
     return Bands(torch.zeros(size, dtype=torch.int64, device=device), 1)
+
+
+def total(parts: Iterable[Tensor]) -> Tensor:
+    """The sum over pieces."""
+    return functools.reduce(torch.add, parts)
 
 
 def _pieces(places: int, planes: int, parts: int) -> Iterator[Piece]:

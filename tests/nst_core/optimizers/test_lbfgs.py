@@ -357,7 +357,7 @@ def test_a_direction_that_leads_uphill_is_not_taken() -> None:
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
     told(optimizer, 10.0, 1.0, 1.0)
     told(optimizer, 9.0, 0.5, 0.25)
-    optimizer.diagonal.fill_(-1e6)
+    optimizer.history.diagonal.fill_(-1e6)
 
     step = told(optimizer, 8.0, 2.0, 1.5)  # steeper than before: no curvature that would be learned
 
@@ -624,4 +624,4 @@ def test_a_history_in_bf16_takes_half() -> None:
     """Both s and y are kept in two bytes a number."""
     optimizer = LBFGS(torch.zeros(1, 10), history=3, kept_as=torch.bfloat16)
 
-    assert (optimizer.s.element_size(), optimizer.y.element_size()) == (2, 2)
+    assert (optimizer.history.s.element_size(), optimizer.history.y.element_size()) == (2, 2)
