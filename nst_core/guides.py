@@ -18,10 +18,11 @@ from nst_core.images import resize
 from nst_core.losses.regions import Regions
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest
 from nst_core.scene.masks import RegionColours, coverage, maps_of, name_of
 from nst_core.scene.pixels import to_tensor
 from nst_core.scene.styles import StyleImage, StylePicture
-from nst_core.stylize import StylizeRequest, prepare_style
 
 Size = tuple[int, int]
 """(width, height) in pixels."""

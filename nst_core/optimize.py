@@ -1,23 +1,22 @@
-"""The one loop for every optimizer and objective, and when it stops.
+"""The one loop for every optimizer and objective.
 
 What is optimised is what is saved: losses are those of what the canvas shows, whatever the coordinates.
 Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more. On a GPU, where
 every size of a batch that is new has its price, some leave late, and are worked on in vain until then.
 """
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
-from nst_core.machine.memory import HISTORY, MemoryPlan
+from nst_core.machine.footprint import MemoryPlan
+from nst_core.machine.memory import HISTORY
 from nst_core.machine.runtime import cudnn_autotuned, seen_before
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
@@ -25,14 +24,7 @@ from nst_core.optimizers.lbfgs import LBFGS
 from nst_core.optimizers.protocol import Optimizer
 from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import Canvas
-
-StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
-
-LEAST_CHANGE = 1e-3
-"""Relative fall of the loss before a picture that missed the threshold is measured again."""
-
-DIVERGED_AFTER = 10
-"""Evaluations in a row that are not finite before a pastiche is given up; L-BFGS shortens its step in between."""
+from nst_core.stopping import Progress, StopReason, stop_reason
 
 
 @dataclass(frozen=True)
@@ -82,18 +74,6 @@ class Outcome:
     evaluations: int
     stop_reason: StopReason
     seconds: float
-
-
-@dataclass
-class _Progress:
-    """What is known of one pastiche while it is optimised."""
-
-    pair: int
-    best: LossValues | None = None
-    best_totals: list[float] = field(default_factory=list)
-    evaluations: int = 0
-    not_finite: int = 0
-    look_below: float = math.inf  # the loss at which the saved picture is worth measuring (again)
 
 
 class _Batch:
@@ -169,7 +149,7 @@ def optimize(
     plan = plan or MemoryPlan(start.shape[0], recompute=False, history=HISTORY)
     few_shapes = start.device.type == "cuda" if few_shapes is None else few_shapes
     batch = _Batch(start, loss, canvas or Canvas(start), options, plan)
-    progress = [_Progress(pair) for pair in range(start.shape[0])]
+    progress = [Progress(pair) for pair in range(start.shape[0])]
     del start  # which of a large picture is a part of all memory that nobody needs from here on
     outcomes: dict[int, Outcome] = {}
     while going := [row for row, one in enumerate(progress) if one.pair not in outcomes]:
@@ -179,19 +159,19 @@ def optimize(
         losses, steps = terms.values(), batch.optimizer.steps.tolist()
         at_work = {row: one for row, one in enumerate(progress) if one.pair not in outcomes}
         for row, one in at_work.items():
-            _note(one, losses[row])
+            one.note(losses[row])
         seconds = time.monotonic() - began
         if on_step is not None:
             _report(on_step, level, at_work, losses, steps, seconds, batch)
         for row, one in at_work.items():
-            reason = _stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
+            reason = stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
             if reason is not None:
                 best = one.best or losses[row]
                 outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
     return [outcomes[pair] for pair in sorted(outcomes)]
 
 
-def _fewer(batch: _Batch, progress: list[_Progress], going: list[int], *, few_shapes: bool) -> list[_Progress]:
+def _fewer(batch: _Batch, progress: list[Progress], going: list[int], *, few_shapes: bool) -> list[Progress]:
     """The batch goes on with the rows that have not stopped, and with as many others as its next size has room for."""
     size = _halved(len(progress), len(going)) if few_shapes else len(going)
     if size == len(progress):
@@ -240,20 +220,10 @@ def _unit(first: Tensor) -> Tensor:
     return torch.where(usable, first, 1.0)
 
 
-def _note(one: _Progress, losses: LossValues) -> None:
-    """Take one evaluation down."""
-    one.evaluations += 1
-    finite = math.isfinite(losses.total)
-    one.not_finite = 0 if finite else one.not_finite + 1
-    if finite and (one.best is None or losses.total < one.best.total):
-        one.best = losses
-    one.best_totals.append(one.best.total if one.best is not None else math.inf)
-
-
 def _report(
     on_step: OnStep,
     level: int,
-    at_work: Mapping[int, _Progress],
+    at_work: Mapping[int, Progress],
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
@@ -264,40 +234,6 @@ def _report(
         on_step(StepReport(one.pair, level, steps[row], one.evaluations, losses[row], seconds, look))
 
 
-def _saved_loss(batch: _Batch, row: int, one: _Progress, confirm: Confirm | None) -> float:
+def _saved_loss(batch: _Batch, row: int, one: Progress, confirm: Confirm | None) -> float:
     assert one.best is not None, "there is a pastiche to save"
     return one.best.total if confirm is None else confirm(one.pair, batch.pastiche(row))
-
-
-def _stop_reason(
-    one: _Progress, options: StylizeOptions, seconds: float, saved_loss: Callable[[], float]
-) -> StopReason | None:
-    assert options.steps is not None, "options must be resolved"
-    if one.best is None or one.not_finite >= DIVERGED_AFTER:
-        return "diverged"
-    if one.best.total == 0.0:
-        return "settled"
-    if _meets_threshold(one, one.best.total, options.loss_threshold, saved_loss):
-        return "threshold"
-    if one.evaluations > options.steps:
-        return "steps"
-    if options.max_seconds is not None and seconds >= options.max_seconds:
-        return "time"
-    return "settled" if _settled(one.best_totals, options) else None
-
-
-def _meets_threshold(one: _Progress, best: float, threshold: float | None, saved_loss: Callable[[], float]) -> bool:
-    """Whether the saved picture does; it is measured where the optimizer's loss does, and anew only after a fall."""
-    if threshold is None or best > min(threshold, one.look_below):
-        return False
-    one.look_below = best * (1.0 - LEAST_CHANGE)
-    return saved_loss() <= threshold
-
-
-def _settled(best_totals: list[float], options: StylizeOptions) -> bool:
-    """Whether the best loss fell by less than a share of itself over the last `plateau_window` evaluations."""
-    assert options.plateau_tolerance is not None, "options must be resolved"
-    if options.plateau_tolerance == 0.0 or len(best_totals) <= options.plateau_window:
-        return False
-    before, now = best_totals[-1 - options.plateau_window], best_totals[-1]
-    return before - now < options.plateau_tolerance * before

@@ -15,11 +15,13 @@ from nst_core.images.writing.picture_file import Levels
 from nst_core.losses.values import LossValues
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
-from nst_core.optimize import OnStep, StopReason
+from nst_core.measure import measure
+from nst_core.optimize import OnStep
 from nst_core.options import StylizeOptions
 from nst_core.scene.masks import region_colours
 from nst_core.scene.pixels import from_array, to_array, to_picture
-from nst_core.stylize import measure, stylize
+from nst_core.stopping import StopReason
+from nst_core.stylize import stylize
 
 
 @dataclass(frozen=True)

@@ -1,154 +1,26 @@
-"""Stylize a batch of pairs of equal size at once, and measure the losses of a finished picture."""
+"""Stylize a batch of pairs of equal size at once."""
 
-import dataclasses
-import functools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.errors import DivergedError, OptionsError, OutOfMemory, ShapeError
-from nst_core.geometry.levels import level_count, steps_at, usable_levels
-from nst_core.geometry.sizes import smallest_side
+from nst_core.batch import initial_of, level_count_of, scene_of, shared_options
+from nst_core.errors import DivergedError
+from nst_core.geometry.levels import steps_at
 from nst_core.geometry.tiles import EXACT_PIXELS
-from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss, StyleTarget
-from nst_core.losses.regions import Regions, count, together
-from nst_core.losses.values import Distances, LossValues
-from nst_core.machine.faults import is_out_of_memory
+from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss
+from nst_core.losses.values import LossValues
+from nst_core.machine.faults import within_memory
 from nst_core.machine.memory import check_fits
 from nst_core.machine.runtime import give_freed_back, keep_freed_memory, make_room
-from nst_core.optimize import Confirm, OnStep, Outcome, StopReason, optimize
+from nst_core.optimize import Confirm, OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
-from nst_core.scene.initial import initial_pastiche
-from nst_core.scene.pixels import check_image, check_range
-from nst_core.scene.recolour import recoloured
-from nst_core.scene.scene import Scene, as_batch, planes_beside
-from nst_core.scene.styles import StyleImage, StylePicture, style_target
-
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class StylizeRequest:
-    """One pair.
-
-    Attributes:
-        content: shape (1, 3, H, W), in [0, 1].
-        style: with as many regions as `regions`.
-        options: resolved.
-        regions: where in the content each region is, maps of its size; None is everywhere.
-        protected: shape (1, 1, H, W), 1 where the content stays to the last bit; None is nowhere.
-        initial: what to start from in place of `options.init`, of the content's shape.
-    """
-
-    content: Tensor
-    style: StyleImage
-    options: StylizeOptions
-    regions: Regions | None = None
-    protected: Tensor | None = None
-    initial: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.options.style_layer_weights is None:
-            raise OptionsError("expected resolved options: StylizeOptions(...).resolved()")
-        check_image(self.content, "content")
-        _check_beside(self.content, "protected", self.protected, 1)
-        _check_beside(self.content, "initial", self.initial, 3)
-        if self.regions is not None and self.regions.maps.shape[2:] != self.content.shape[2:]:
-            raise ShapeError(
-                f"regions: expected maps of the content's size {tuple(self.content.shape[2:])}, got "
-                f"{tuple(self.regions.maps.shape[2:])}"
-            )
-        if count(self.regions) != self.style.regions:
-            raise ShapeError(f"the content has {count(self.regions)} regions, its style {self.style.regions}")
-
-
-def _check_beside(content: Tensor, what: str, image: Tensor | None, channels: int) -> None:
-    """Refuse what is no image of the content's size."""
-    if image is None:
-        return
-    check_image(image, what, channels)
-    if image.shape[2:] != content.shape[2:]:
-        raise ShapeError(
-            f"{what}: expected the content's size {tuple(content.shape[2:])}, got {tuple(image.shape[2:])}"
-        )
-
-
-@dataclass(frozen=True)
-class StylizeResult:
-    """One pastiche.
-
-    Attributes:
-        pastiche: in [0, 1], shape (1, 3, H, W), on the CPU.
-        initial: fp32 losses of the initial pastiche: the content image, the style image or noise.
-        steps, evaluations, stop_reason: as in `Outcome`, at full size.
-        coarse_evaluations: at the coarse levels, the coarsest first; empty where there was none.
-        seconds: of the batch, coarse levels and targets included.
-        content: the pair's content target, on the backbone's device, for `measure`.
-    """
-
-    pastiche: Tensor
-    initial: LossValues
-    steps: int
-    evaluations: int
-    coarse_evaluations: tuple[int, ...]
-    stop_reason: StopReason
-    seconds: float
-    content: ContentTarget = field(repr=False, compare=False)
-
-
-def prepare_style(
-    backbone: Backbone,
-    image: Tensor | Sequence[StylePicture],
-    options: StylizeOptions,
-    content: Tensor | None = None,
-) -> StyleImage:
-    """A style, encoded in fp32 for every pair that uses it with these options.
-
-    Args:
-        backbone: that encodes.
-        image: shape (1, 3, H, W), in [0, 1]; or the pictures of a blend, or one with regions.
-        options: resolved.
-        content: pixels, shape (1, 3, H, W), whose colours the style is to have; needed where `options.colors` is not
-            `style`.
-
-    Raises:
-        ShapeError: if one of them is no image.
-        OptionsError: if there is no picture, or no content whose colours it could have.
-        OutOfMemory: if the device has too little memory.
-    """
-    given = [StylePicture(image)] if isinstance(image, Tensor) else image
-    if not given:
-        raise OptionsError("a style has a picture, or several of a blend; got none")
-    height, width = given[0].image.shape[2:]
-    what = f"a style image of {width} x {height} px"
-    return _within_memory(what, backbone.device, lambda: _encoded(given, content, options, backbone))
-
-
-def _encoded(
-    given: Sequence[StylePicture], content: Tensor | None, options: StylizeOptions, backbone: Backbone
-) -> StyleImage:
-    for one in given:
-        check_range(one.image, "style")
-    pictures = tuple(_in_colours(one, content, options) for one in given)
-    return StyleImage(pictures, style_target(backbone.exact, pictures, options, backbone.device))
-
-
-def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeOptions) -> StylePicture:
-    if options.colors == "style":
-        return picture
-    if content is None:
-        raise OptionsError(
-            f"colors {options.colors}: expected the pixels of a content, whose colours the style is to have"
-        )
-    check_image(content, "content")
-    check_range(content, "content")
-    return StylePicture(recoloured(picture.image, content, options), picture.share, picture.regions)
+from nst_core.request import StylizeRequest, StylizeResult
+from nst_core.scene.scene import Scene, planes_beside
 
 
 def stylize(
@@ -174,108 +46,10 @@ def stylize(
     """
     if not requests:
         return []
-    options = _shared_options(requests)
+    options = shared_options(requests)
     height, width = requests[0].content.shape[2:]
     what = f"{len(requests)} pairs of {width} x {height} px"
-    return _within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, free))
-
-
-def measure(
-    pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None = None
-) -> LossValues:
-    """The fp32 losses of a finished picture, shape (1, 3, H, W), in [0, 1]: one picture, exact path.
-
-    Args:
-        pixels: of the picture, as its file holds them.
-        request: what the picture was made for.
-        backbone: the network.
-        content: the request's content target, where `StylizeResult.content` has it already.
-
-    Raises:
-        ShapeError: if the picture's shape is not the content's.
-    """
-    if pixels.shape != request.content.shape:
-        raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
-    check_image(pixels, "picture")
-    what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
-    return _within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
-
-
-def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
-    """How far a finished picture is from its content and style, in a measure that is the same for all recipes.
-
-    Args:
-        pixels: of the picture, as its file holds them.
-        request: what the picture was made for.
-        backbone: the network.
-        known: what `measure` gave for it, which holds the distances already where the recipe and layers are those of
-            the measure.
-
-    Returns:
-        The content and style losses of the recipe `relative` at its own layers, unweighted; None where a picture is
-        too small for those layers.
-    """
-    ruler = StylizeOptions(colors=request.options.colors).resolved()
-    same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
-    if all(getattr(ruler, name) == getattr(request.options, name) for name in same):
-        return Distances(known.content, known.style)
-    shortest = min(*pixels.shape[2:], request.style.shortest_px)
-    if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
-        return None
-    # A style that is kept for others keeps its pictures, of which those of a poster take gigabytes.
-    is_large = pixels.shape[2] * pixels.shape[3] > EXACT_PIXELS
-    target_of = _ruler_target.__wrapped__ if is_large else _ruler_target
-    target = _within_memory("a style", backbone.device, lambda: target_of(request.style, backbone, ruler))
-    measured = measure(
-        pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
-    )
-    return Distances(measured.content, measured.style)
-
-
-@functools.lru_cache(maxsize=4)
-def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) -> StyleTarget:
-    """Kept for the pairs that share a style."""
-    return style_target(backbone.exact, style.pictures, ruler, backbone.device)
-
-
-@torch.no_grad()
-def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
-    give_freed_back(pixels.shape[2] * pixels.shape[3])
-    check_range(pixels, "picture")
-    scene = _scene([request], backbone)
-    target = scene.content_target(backbone.exact) if content is None else content
-    loss = scene.exact_loss(backbone.exact, target, request.style.target)
-    return loss(scene.canvas.seen(pixels.to(backbone.device))).values()[0]
-
-
-def _within_memory(what: str, device: str, work: Callable[[], Result]) -> Result:
-    """What some work returns; the many ways to run out of memory become `OutOfMemory`."""
-    try:
-        return work()
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        reason = str(error)
-    # Outside of the except block: the caught exception holds the tensors of the failed call alive.
-    first_line = reason.partition("\n")[0] or "out of memory"
-    raise OutOfMemory(f"not enough memory on {device} for {what}: lower size_px ({first_line})")
-
-
-def _shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
-    first = requests[0]
-    for request in requests[1:]:
-        if request.content.shape != first.content.shape:
-            raise ShapeError(
-                f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and "
-                f"{tuple(request.content.shape)}"
-            )
-        if count(request.regions) != count(first.regions):
-            raise ShapeError("a batch takes pairs of equally many regions")
-        if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
-            raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
-        if _levels(request) != _levels(first):
-            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
-    return first.options
+    return within_memory(what, backbone.device, lambda: _stylize(requests, options, backbone, on_step, free))
 
 
 def _stylize(
@@ -291,14 +65,10 @@ def _stylize(
     if free != 0:
         check_fits(width, height, backbone, free, planes)
     for request in requests:
-        check_range(request.content, "content")
-        if request.initial is not None:
-            check_range(request.initial, "initial")
-        if request.protected is not None:
-            check_range(request.protected, "protected")
+        request.check_ranges()
     plan = make_room(width, height, len(requests), backbone, free, planes)
-    scene = _scene(requests, backbone)
-    initial = as_batch([_initial(request).to(backbone.device) for request in requests])
+    scene = scene_of(requests, backbone)
+    initial = initial_of(requests, backbone)
     starts_as_contents = torch.equal(initial, scene.contents)
     if starts_as_contents:
         initial = scene.contents  # one picture less to keep
@@ -345,33 +115,6 @@ def _loss_of_saved(exact: PerceptualLoss, scene: Scene) -> Confirm:
     return loss_of_saved
 
 
-def _levels(request: StylizeRequest) -> int:
-    """How many sizes a pair is optimised at, full size counted."""
-    options, (height, width) = request.options, request.content.shape[2:]
-    wanted = level_count(width, height, options.levels, from_picture=request.initial is not None)
-    return usable_levels(wanted, min(height, width, request.style.shortest_px), options)
-
-
-def _scene(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
-    device = backbone.device
-    contents = as_batch([request.content.detach() for request in requests]).to(device)
-    protected = None
-    if any(request.protected is not None for request in requests):
-        # Where nothing is, that is a mask too.
-        nowhere = torch.zeros_like(contents[:1, :1])
-        protected = torch.cat([nowhere if one.protected is None else one.protected.to(device) for one in requests])
-    regions = together([request.regions for request in requests], *contents.shape[2:])
-    regions = regions and Regions(regions.maps.to(device))
-    return Scene(contents, tuple(request.style for request in requests), requests[0].options, protected, regions)
-
-
-def _initial(request: StylizeRequest) -> Tensor:
-    if request.initial is not None:
-        return request.initial.detach()
-    style = request.style.pictures[0].image.detach()
-    return initial_pastiche(request.content.detach(), style, request.options)
-
-
 @torch.no_grad()
 def _exact_loss(scene: Scene, initial: Tensor | None, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
     """The fp32 loss of a batch, and what it is of the initial pastiches; None are the contents, which take no pass."""
@@ -393,7 +136,7 @@ def _refined(
     free: int | None,
 ) -> Refined | None:
     """Where coarse levels lead; None where full size is the only level."""
-    levels = _levels(requests[0])
+    levels = level_count_of(requests[0])
     return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 

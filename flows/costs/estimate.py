@@ -17,8 +17,9 @@ from flows.records import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
+from nst_core.machine.footprint import planes_of
 from nst_core.machine.hardware import hardware_without_torch
-from nst_core.machine.memory import check_fits, planes_of
+from nst_core.machine.memory import check_fits
 from nst_core.machine.work import Between, expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
 

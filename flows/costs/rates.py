@@ -33,7 +33,7 @@ MOST_KEPT = 32
 
 @dataclass(frozen=True)
 class Place:
-    """Where work is done, as `nst_core.machine.memory` asks for it."""
+    """Where work is done, as `nst_core.machine.footprint` asks for it."""
 
     device: Literal["cpu", "cuda"]
     precision: PrecisionName

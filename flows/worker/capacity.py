@@ -7,7 +7,8 @@ from flows.worker.chunks import Size
 from flows.worker.lost_device import loss_noticed
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
-from nst_core.machine.memory import largest_batch, planes_of
+from nst_core.machine.footprint import planes_of
+from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
 from nst_core.scene.masks import MOST_REGIONS
 

@@ -21,14 +21,14 @@ from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
 from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.guides import ContentGuides, StyleSource, painted_pixels, request_of, size_of_style, style_of
+from nst_core.machine.footprint import planes_of
 from nst_core.machine.hardware import PrecisionName
-from nst_core.machine.memory import planes_of
 from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
+from nst_core.request import StylizeRequest
 from nst_core.scene.masks import RegionColours, region_colours
 from nst_core.scene.styles import StyleImage
-from nst_core.stylize import StylizeRequest
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
@@ -64,7 +64,7 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
 
 
 def planes_for(loaded: LoadedPair, styles: StyleInputs) -> int:
-    """What a pair takes beside its pictures; see `nst_core.machine.memory.planes_of`.
+    """What a pair takes beside its pictures; see `nst_core.machine.footprint.planes_of`.
 
     Raises:
         OptionsError: naming a mask that does not fit the other.

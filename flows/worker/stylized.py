@@ -11,7 +11,7 @@ from nst_core.images.writing.picture_file import Levels
 from nst_core.losses.values import Distances, LossValues
 
 if TYPE_CHECKING:
-    from nst_core.optimize import StopReason
+    from nst_core.stopping import StopReason
 
 
 @dataclass(frozen=True)

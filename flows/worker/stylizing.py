@@ -19,9 +19,11 @@ from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import DivergedError, OutOfMemory, WeightsError
 from nst_core.machine.memory import check_fits
+from nst_core.measure import distances, measure
 from nst_core.optimize import OnStep
+from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.pixels import from_array, to_array, to_picture
-from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
+from nst_core.stylize import stylize
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,8 @@
 
 hardware    devices and precisions: what is there, and what a wish comes to (no torch)
 allowance   the CPUs and the memory that this process may use
-memory      what a batch takes, and what is planned with what is free
+footprint   what a batch takes by a plan, counted
+memory      which plan that is, with what is free
 work        how much there is to compute, in evaluations
 runtime     threads, devices and memory of this process
 faults      errors of a device, and what they mean

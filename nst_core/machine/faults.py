@@ -1,8 +1,13 @@
 """What errors of a device mean: too little memory, or a GPU that is of no use to this process any more."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+from nst_core.errors import OutOfMemory
+
+Result = TypeVar("Result")
 
 OUT_OF_MEMORY = {
     "can't allocate memory": "torch's allocator on the CPU",
@@ -20,6 +25,19 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def within_memory(what: str, device: str, work: Callable[[], Result]) -> Result:
+    """What some work returns; the many ways to run out of memory become `OutOfMemory`."""
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error)
+    # Outside of the except block: the caught exception holds the tensors of the failed call alive.
+    first_line = reason.partition("\n")[0] or "out of memory"
+    raise OutOfMemory(f"not enough memory on {device} for {what}: lower size_px ({first_line})")
 
 
 def is_lost(error: BaseException, probe: Callable[[], object]) -> bool:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 import torch
 
 from nst_core.machine.allowance import usable_cpus
+from nst_core.machine.footprint import LARGE_PIXELS, Computing, MemoryPlan
 from nst_core.machine.hardware import Hardware, PrecisionName, describe_device
-from nst_core.machine.memory import LARGE_PIXELS, Computing, MemoryPlan, plan_memory
+from nst_core.machine.memory import plan_memory
 
 
 def hardware_here() -> Hardware:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nst_core.geometry.levels import level_count, steps_at, usable_levels
-from nst_core.machine.memory import Computing, plan_memory
+from nst_core.machine.footprint import Computing
+from nst_core.machine.memory import plan_memory
 from nst_core.options import StylizeOptions
 
 EXACT_PASS = {"bf16": 2.0, "fp32": 1.0}

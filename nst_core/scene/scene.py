@@ -12,7 +12,7 @@ from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import exact_tile_px
 from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_both, encode_content
 from nst_core.losses.regions import Regions, count
-from nst_core.machine.memory import MemoryPlan, planes_of
+from nst_core.machine.footprint import MemoryPlan, planes_of
 from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import Canvas, canvas_of
 from nst_core.scene.shrink import shrink
@@ -25,7 +25,7 @@ def as_batch(images: Sequence[Tensor]) -> Tensor:
 
 
 def planes_beside(options: StylizeOptions, regions: Regions | None, protected: Tensor | None) -> int:
-    """See `nst_core.machine.memory.planes_of`: of a pair, or of a batch, in which each has as many."""
+    """See `nst_core.machine.footprint.planes_of`: of a pair, or of a batch, in which each has as many."""
     return planes_of(options, 0 if regions is None else count(regions), protects=protected is not None)
 
 

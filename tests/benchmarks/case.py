@@ -18,7 +18,9 @@ from nst_core.backbones.find import find_weights
 from nst_core.machine.hardware import describe_device
 from nst_core.machine.runtime import choose_precision, prepare_process
 from nst_core.options import StylizeOptions
-from nst_core.stylize import StylizeRequest, StylizeResult, prepare_style, stylize
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest, StylizeResult
+from nst_core.stylize import stylize
 from tests.benchmarks.pictures import contents_of_size, style_of_size
 from tests.benchmarks.scoring import options_of, parse_options
 

@@ -15,7 +15,7 @@ from nst_core.backbones.find import find_weights
 from nst_core.losses.perceptual import PerceptualLoss, encode_content
 from nst_core.machine.runtime import choose_precision, prepare_process
 from nst_core.options import StylizeOptions
-from nst_core.stylize import prepare_style
+from nst_core.prepare import prepare_style
 from tests.benchmarks.flops import flop_per_evaluation
 from tests.benchmarks.matrix_product import matrix_product_rates
 from tests.benchmarks.operators import ALL, OperatorTimes

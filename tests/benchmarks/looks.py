@@ -14,9 +14,12 @@ from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.geometry.sizes import pastiche_size, style_size
 from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
+from nst_core.measure import measure
 from nst_core.options import StylizeOptions
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.pixels import to_picture, to_tensor
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
+from nst_core.stylize import stylize
 from tests.benchmarks.pictures import sample
 from tests.benchmarks.scoring import options_of, parse_options
 

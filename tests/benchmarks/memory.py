@@ -11,11 +11,15 @@ from collections.abc import Sequence
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
+from nst_core.machine.footprint import MemoryPlan, base_bytes, predicted_bytes
 from nst_core.machine.hardware import peak_memory_bytes
-from nst_core.machine.memory import SHARE, MemoryPlan, base_bytes, plan_memory, predicted_bytes
+from nst_core.machine.memory import SHARE, plan_memory
 from nst_core.machine.runtime import choose_precision, prepare_process
+from nst_core.measure import measure
 from nst_core.options import StylizeOptions
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest, StylizeResult
+from nst_core.stylize import stylize
 from tests.benchmarks.pictures import contents_of_size, style_of_size
 from tests.benchmarks.processes import CommandFailed, run_timed
 from tests.benchmarks.report import Report, Row, add_json_option

@@ -16,8 +16,10 @@ from pathlib import Path
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.machine.runtime import choose_devices, choose_precision, prepare_process
+from nst_core.measure import measure
+from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.pixels import to_picture
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, stylize
+from nst_core.stylize import stylize
 from tests.benchmarks.pictures import read_tensor
 from tests.benchmarks.scoring import Pair, options_of, parse_options, request_of
 

@@ -7,8 +7,10 @@ from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import load_convolutions
+from nst_core.measure import measure
 from nst_core.options import StylizeOptions
-from nst_core.stylize import StylizeRequest, measure, prepare_style
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest
 from tests.benchmarks import notebook_baseline
 
 SIZE_PX = 32

@@ -1,6 +1,6 @@
 """A small world for the engine: seeded random networks, smooth pictures, and the real VGG-19. No download."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,8 +12,7 @@ from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.options.layers import channels, layer_names
-
-Picture = Callable[..., Tensor]
+from tests.nst_core.pairs import Pairs, Picture
 
 
 def random_convolutions(architecture: str, seed: int) -> Convolutions:
@@ -84,3 +83,9 @@ def picture() -> Picture:
         return (smooth + 0.3 * torch.randn(1, 3, height, width, generator=generator)).sigmoid()
 
     return make
+
+
+@pytest.fixture
+def pairs(backbone: Backbone, picture: Picture) -> Pairs:
+    """Makes requests of the random VGG-19."""
+    return Pairs(backbone, picture)

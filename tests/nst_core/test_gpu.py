@@ -6,8 +6,11 @@ import torch
 from nst_core.backbones.backbone import load_backbone
 from nst_core.backbones.find import find_weights
 from nst_core.machine.runtime import choose_devices, has_native_bf16, prepare_process
+from nst_core.measure import measure
 from nst_core.options import StylizeOptions
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest, StylizeResult
+from nst_core.stylize import stylize
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

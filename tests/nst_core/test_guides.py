@@ -8,11 +8,13 @@ from PIL import Image, ImageDraw
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
 from nst_core.guides import ContentGuides, StyleSource, blend_shares, painted_pixels, request_of, style_of
+from nst_core.measure import distances, measure
 from nst_core.options import StylizeOptions
+from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.canvas import LUMINANCE
 from nst_core.scene.masks import RegionColours, region_colours
 from nst_core.scene.pixels import to_picture, to_tensor
-from nst_core.stylize import StylizeRequest, StylizeResult, distances, measure, stylize
+from nst_core.stylize import stylize
 
 SIZE = (48, 32)
 

@@ -11,11 +11,14 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.geometry.levels import COARSE_STEPS, level_count, usable_levels
 from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
+from nst_core.measure import measure
 from nst_core.optimize import StepReport
 from nst_core.options import StylizeOptions
+from nst_core.prepare import prepare_style
 from nst_core.pyramid import refine
+from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.shrink import shrink
-from nst_core.stylize import StylizeRequest, StylizeResult, measure, prepare_style, stylize
+from nst_core.stylize import stylize
 
 Picture = Callable[..., Tensor]
 

@@ -11,21 +11,12 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
-from nst_core.machine.memory import (
-    HISTORY,
-    SHARE,
-    MemoryPlan,
-    available_bytes,
-    base_bytes,
-    check_fits,
-    largest_batch,
-    plan_memory,
-    planes_of,
-    predicted,
-    predicted_bytes,
-)
+from nst_core.machine.footprint import MemoryPlan, base_bytes, planes_of, predicted, predicted_bytes
+from nst_core.machine.memory import HISTORY, SHARE, available_bytes, check_fits, largest_batch, plan_memory
 from nst_core.options import StylizeOptions
-from nst_core.stylize import StylizeRequest, StylizeResult, prepare_style, stylize
+from nst_core.prepare import prepare_style
+from nst_core.request import StylizeRequest, StylizeResult
+from nst_core.stylize import stylize
 
 GB = 1_000_000_000
 OPTIONS = StylizeOptions().resolved()

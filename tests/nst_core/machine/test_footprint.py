@@ -1,4 +1,4 @@
-"""memory: what is predicted is as much as the engine really allocates, counted on tensors that have no memory."""
+"""footprint: what is predicted is as much as the engine really allocates, counted on tensors that have no memory."""
 
 import dataclasses
 import weakref
@@ -17,8 +17,9 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.geometry.tiles import halvings
 from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.machine.footprint import MemoryPlan, planes_of, predicted
 from nst_core.machine.hardware import PrecisionName
-from nst_core.machine.memory import MemoryPlan, plan_memory, planes_of, predicted
+from nst_core.machine.memory import plan_memory
 from nst_core.optimize import _Batch
 from nst_core.options import StylizeOptions
 from nst_core.options.layers import CHANNELS_PER_BLOCK

@@ -1,0 +1,89 @@
+"""The losses of a finished picture, and how far it is from its content and its style."""
+
+import dataclasses
+import functools
+
+import torch
+from torch import Tensor
+
+from nst_core.backbones.backbone import Backbone
+from nst_core.batch import scene_of
+from nst_core.errors import ShapeError
+from nst_core.geometry.sizes import smallest_side
+from nst_core.geometry.tiles import EXACT_PIXELS
+from nst_core.losses.perceptual import ContentTarget, StyleTarget
+from nst_core.losses.values import Distances, LossValues
+from nst_core.machine.faults import within_memory
+from nst_core.machine.runtime import give_freed_back
+from nst_core.options import StylizeOptions
+from nst_core.request import StylizeRequest
+from nst_core.scene.pixels import check_image, check_range
+from nst_core.scene.styles import StyleImage, style_target
+
+
+def measure(
+    pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None = None
+) -> LossValues:
+    """The fp32 losses of a finished picture, shape (1, 3, H, W), in [0, 1]: one picture, exact path.
+
+    Args:
+        pixels: of the picture, as its file holds them.
+        request: what the picture was made for.
+        backbone: the network.
+        content: the request's content target, where `StylizeResult.content` has it already.
+
+    Raises:
+        ShapeError: if the picture's shape is not the content's.
+    """
+    if pixels.shape != request.content.shape:
+        raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
+    check_image(pixels, "picture")
+    what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
+    return within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
+
+
+def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
+    """How far a finished picture is from its content and style, in a measure that is the same for all recipes.
+
+    Args:
+        pixels: of the picture, as its file holds them.
+        request: what the picture was made for.
+        backbone: the network.
+        known: what `measure` gave for it, which holds the distances already where the recipe and layers are those of
+            the measure.
+
+    Returns:
+        The content and style losses of the recipe `relative` at its own layers, unweighted; None where a picture is
+        too small for those layers.
+    """
+    ruler = StylizeOptions(colors=request.options.colors).resolved()
+    same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
+    if all(getattr(ruler, name) == getattr(request.options, name) for name in same):
+        return Distances(known.content, known.style)
+    shortest = min(*pixels.shape[2:], request.style.shortest_px)
+    if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
+        return None
+    # A style that is kept for others keeps its pictures, of which those of a poster take gigabytes.
+    is_large = pixels.shape[2] * pixels.shape[3] > EXACT_PIXELS
+    target_of = _ruler_target.__wrapped__ if is_large else _ruler_target
+    target = within_memory("a style", backbone.device, lambda: target_of(request.style, backbone, ruler))
+    measured = measure(
+        pixels, dataclasses.replace(request, options=ruler, style=StyleImage(request.style.pictures, target)), backbone
+    )
+    return Distances(measured.content, measured.style)
+
+
+@functools.lru_cache(maxsize=4)
+def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) -> StyleTarget:
+    """Kept for the pairs that share a style."""
+    return style_target(backbone.exact, style.pictures, ruler, backbone.device)
+
+
+@torch.no_grad()
+def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
+    give_freed_back(pixels.shape[2] * pixels.shape[3])
+    check_range(pixels, "picture")
+    scene = scene_of([request], backbone)
+    target = scene.content_target(backbone.exact) if content is None else content
+    loss = scene.exact_loss(backbone.exact, target, request.style.target)
+    return loss(scene.canvas.seen(pixels.to(backbone.device))).values()[0]
