@@ -11,7 +11,7 @@ from nst_core.batch import scene_of
 from nst_core.errors import ShapeError
 from nst_core.geometry.sizes import smallest_side
 from nst_core.geometry.tiles import EXACT_PIXELS
-from nst_core.losses.perceptual import ContentTarget, StyleTarget
+from nst_core.losses.targets import ContentTarget, StyleTarget
 from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import within_memory
 from nst_core.machine.runtime import give_freed_back

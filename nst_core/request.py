@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from nst_core.errors import OptionsError, ShapeError
-from nst_core.losses.perceptual import ContentTarget
 from nst_core.losses.regions import Regions, count
+from nst_core.losses.targets import ContentTarget
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.scene.pixels import check_image, check_range

@@ -11,7 +11,8 @@ from nst_core.batch import initial_of, level_count_of, scene_of, shared_options
 from nst_core.errors import DivergedError
 from nst_core.geometry.levels import steps_at
 from nst_core.geometry.tiles import EXACT_PIXELS
-from nst_core.losses.perceptual import ContentTarget, LossTerms, PerceptualLoss
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss
+from nst_core.losses.targets import ContentTarget
 from nst_core.losses.values import LossValues
 from nst_core.machine.faults import within_memory
 from nst_core.machine.memory import check_fits

@@ -1,4 +1,4 @@
-"""The targets of a batch of pairs, and the weighted sum of all losses from one pass through the network.
+"""The weighted sum of all losses of a batch, and its gradient, from one pass through the network.
 
     total = content_weight * content + style_weight * style + tv_weight * tv
 
@@ -15,10 +15,8 @@ from torch import Tensor
 from nst_core.backbones.scheduled import Pass, ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import Tile
-from nst_core.losses.moments import MomentsComparison
 from nst_core.losses.reading import (
     ContentReader,
-    FeatureReader,
     Places,
     ReadTile,
     StyleReader,
@@ -27,26 +25,17 @@ from nst_core.losses.reading import (
     tiles_in,
 )
 from nst_core.losses.regions import Regions
-from nst_core.losses.style import GramComparison, StyleComparison
+from nst_core.losses.targets import ContentTarget, StyleTarget, comparison_of, layers_of
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
-
-StyleTarget = dict[str, Tensor]
-"""Layer name -> matrices of the regions of the style image (one, where there are none), shape (N, R, K, K), fp32."""
-
-ContentTarget = dict[str, Tensor]
-"""Layer name -> features of the content image, shape (N, C, H, W), fp32."""
 
 SMALLEST_MAGNITUDE = 1e-12
 """Below this a target is nothing but zeros, and dividing by it would give infinity."""
 
 MEAN_AT_ONCE = 1 << 25
 """Features of a content target that are squared at once: those of 2048 x 2048 px at relu4_2."""
-
-COMPARISONS: dict[str, StyleComparison] = {"gram": GramComparison(), "moments": MomentsComparison()}
-"""By the recipes' word for it."""
 
 
 @dataclass(frozen=True)
@@ -62,46 +51,6 @@ class LossTerms:
         """One set of plain numbers per pastiche, in one transfer from the device."""
         rows = torch.stack([self.total, self.content, self.style, self.tv], dim=1).detach().tolist()
         return [LossValues(*row) for row in rows]
-
-
-def comparison_of(options: StylizeOptions) -> StyleComparison:
-    """How the recipe of some options compares styles."""
-    return COMPARISONS[RECIPES[options.recipe].comparison]
-
-
-@torch.no_grad()
-def encode_style(
-    network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
-) -> StyleTarget:
-    """The style targets of style images, shape (N, 3, H, W), or of each of their regions."""
-    style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
-    read_in_tiles(network, image, options.style_layers, options.pooling, tile_px, style.read)
-    return style.matrices()
-
-
-@torch.no_grad()
-def encode_content(network: VGG, image: Tensor, options: StylizeOptions, tile_px: int | None = None) -> ContentTarget:
-    """The content target of a batch of content images, shape (N, 3, H, W)."""
-    content = FeatureReader(options.content_layers, image)
-    read_in_tiles(network, image, options.content_layers, options.pooling, tile_px, content.read)
-    return content.maps()
-
-
-@torch.no_grad()
-def encode_both(
-    network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
-) -> tuple[ContentTarget, StyleTarget]:
-    """The content target of content images, and the matrices that their own style has, from one pass."""
-    content = FeatureReader(options.content_layers, image)
-    style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
-    read = shown_to(content.read, style.read)
-    read_in_tiles(network, image, layers_of(options), options.pooling, tile_px, read)
-    return content.maps(), style.matrices()
-
-
-def layers_of(options: StylizeOptions) -> tuple[str, ...]:
-    """All layers that a loss reads, each once."""
-    return tuple(dict.fromkeys((*options.content_layers, *options.style_layers)))
 
 
 @dataclass(frozen=True)

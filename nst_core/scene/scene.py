@@ -10,8 +10,9 @@ from torch import Tensor
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import exact_tile_px
-from nst_core.losses.perceptual import ContentTarget, PerceptualLoss, StyleTarget, encode_both, encode_content
+from nst_core.losses.perceptual import PerceptualLoss
 from nst_core.losses.regions import Regions, count
+from nst_core.losses.targets import ContentTarget, StyleTarget, encode_both, encode_content
 from nst_core.machine.footprint import MemoryPlan, planes_of
 from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import Canvas, canvas_of

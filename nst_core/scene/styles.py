@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nst_core.backbones.vgg import VGG
 from nst_core.geometry.tiles import exact_tile_px
-from nst_core.losses.perceptual import StyleTarget, encode_style
 from nst_core.losses.regions import Regions, count
+from nst_core.losses.targets import StyleTarget, encode_style
 from nst_core.options import StylizeOptions
 from nst_core.scene.pixels import check_image
 from nst_core.scene.shrink import shrink

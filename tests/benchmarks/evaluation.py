@@ -12,7 +12,8 @@ import torch
 
 from nst_core.backbones.backbone import load_backbone
 from nst_core.backbones.find import find_weights
-from nst_core.losses.perceptual import PerceptualLoss, encode_content
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content
 from nst_core.machine.runtime import choose_precision, prepare_process
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style

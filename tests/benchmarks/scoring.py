@@ -6,7 +6,7 @@ from typing import Any
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
-from nst_core.losses.perceptual import LossValues
+from nst_core.losses.values import LossValues
 from nst_core.measure import measure
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from nst_core.backbones.backbone import Backbone
-from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
+from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style
 from nst_core.request import StylizeRequest, StylizeResult

@@ -16,7 +16,8 @@ from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
 from nst_core.optimize import evaluate
 from nst_core.optimizers.coordinates import FourierBox
 from nst_core.optimizers.lbfgs import LBFGS

@@ -11,7 +11,9 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.losses.perceptual import LossValues, PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
+from nst_core.losses.values import LossValues
 from nst_core.optimize import Outcome, StepReport, evaluate, optimize
 from nst_core.optimizers.coordinates import NormalisedPixels
 from nst_core.options import StylizeOptions

@@ -10,7 +10,8 @@ from nst_core.backbones.backbone import Backbone, wrap_network
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.geometry.levels import COARSE_STEPS, level_count, usable_levels
-from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
 from nst_core.measure import measure
 from nst_core.optimize import StepReport
 from nst_core.options import StylizeOptions

@@ -12,7 +12,8 @@ from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.batch import scene_of
 from nst_core.errors import DivergedError, OptionsError
-from nst_core.losses.perceptual import PerceptualLoss, encode_content
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content
 from nst_core.machine.footprint import MemoryPlan
 from nst_core.machine.memory import FEWEST_PAIRS_OF_HISTORY
 from nst_core.measure import measure

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.worker.history import MOST, Histories, both
-from nst_core.losses.perceptual import LossValues
+from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
 
 

@@ -22,7 +22,7 @@ from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
 from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
 from nst_core.backbones.catalogue import WeightsFile
-from nst_core.losses.perceptual import LossValues
+from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
 
 NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn

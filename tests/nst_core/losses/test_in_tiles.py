@@ -9,8 +9,9 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone, wrap_network
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
-from nst_core.losses.perceptual import LossTerms, PerceptualLoss, encode_both, encode_content, encode_style
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.regions import Regions
+from nst_core.losses.targets import encode_both, encode_content, encode_style
 from nst_core.machine.runtime import hardware_here
 from nst_core.options import StylizeOptions
 

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nst_core.backbones.vgg import VGG
-from nst_core.losses.perceptual import LossTerms, LossValues, PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import LossTerms, PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
+from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
 
 OPTIONS = StylizeOptions(

@@ -9,8 +9,9 @@ from torch import Tensor
 from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
-from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import PerceptualLoss
 from nst_core.losses.regions import Regions, maps_at_layer, together
+from nst_core.losses.targets import encode_content, encode_style
 from nst_core.options import StylizeOptions
 
 Picture = Callable[..., Tensor]

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones.vgg import VGG
-from nst_core.losses.perceptual import PerceptualLoss, encode_content, encode_style
+from nst_core.losses.perceptual import PerceptualLoss
+from nst_core.losses.targets import encode_content, encode_style
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 
