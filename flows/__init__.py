@@ -16,7 +16,7 @@ From the top down; each room imports only what stands below it:
     manifest/        a table -> Manifest: every row a pair, or rejected with all that is wrong with it
     limits           what the operator allows: places, rows, bytes, options
     storage/         every byte read or written, local and S3 alike
-    records          the frozen types that cross boundaries
+    records/         the frozen types that cross boundaries
     settings         RunSettings: what belongs to the run, not to the look; Selection: which rows
     interpreter      Python in a process of its own, with our packages
     environment      what our processes find around them: Prefect's settings, proxies, places for state

@@ -22,7 +22,7 @@ from flows.prefect_layer.fan_out import fan_out
 from flows.prefect_layer.plain_errors import log_errors_plainly
 from flows.prefect_layer.takes_rows import takes_rows
 from flows.prefect_layer.tasks import counts_in_words, materialized
-from flows.records import RunSummary
+from flows.records.runs import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun_as_asked
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run

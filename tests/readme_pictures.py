@@ -20,7 +20,8 @@ from browser import Page, browser
 from flows import storage
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
-from flows.records import PairRecord, PlannedPair
+from flows.records.attempts import PairRecord
+from flows.records.plans import PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
 from flows.watching.standing import Standing

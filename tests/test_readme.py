@@ -5,7 +5,7 @@ from pathlib import Path
 
 from readme_tables import filled, manifest_listing, option_table, recipe_table
 
-from flows.records import RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

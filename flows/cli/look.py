@@ -24,7 +24,7 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
-from flows.records import Manifest, PairSpec
+from flows.records.pairs import Manifest, PairSpec
 from flows.run.plan import looked_at
 from flows.settings import RunSettings
 from flows.wording import MOST_NAMED, listed, named, printable

@@ -36,7 +36,7 @@ from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
-from flows.records import RunRecord, RunSummary
+from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun, handed_over
 from flows.run.finish import RunIncomplete, finish_run

@@ -17,7 +17,7 @@ from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.output.selected import column_named, is_number_column, sorted_rows
-from flows.records import RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
 from flows.spreadsheets import as_plain_text
 from flows.wording import printable, shortened
 from nst_core.errors import OptionsError

@@ -3,7 +3,8 @@
 What is estimated and what is learnt from a run have to agree in this.
 """
 
-from flows.records import FURTHER_STYLES, PairRecord, PairSpec
+from flows.records.attempts import PairRecord
+from flows.records.pairs import FURTHER_STYLES, PairSpec
 
 
 class Encoded:

@@ -13,7 +13,7 @@ from flows import storage
 from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
 from flows.costs.words import in_words
-from flows.records import PairSpec
+from flows.records.pairs import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from flows import storage
 from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, keep_measured, settling, size_class
-from flows.records import LossSample, PairRecord, RunCosts, StyleCosts
+from flows.records.attempts import LossSample, PairRecord
+from flows.records.runs import RunCosts, StyleCosts
 from flows.wording import printable
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.work import EXACT_PASS, style_work, work_of

@@ -1,6 +1,6 @@
 """Times and costs as they are read."""
 
-from flows.records import RunCosts
+from flows.records.runs import RunCosts
 
 
 def in_words(seconds: float) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.errors import OutputError
 from flows.output import Ledger, Row, latest_run, outcomes
-from flows.records import RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows import storage
 from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError, Unavailable
-from flows.records import short_digest
+from flows.records.digests import short_digest
 from flows.storage import Entry
 
 logger = logging.getLogger(__name__)

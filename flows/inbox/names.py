@@ -3,7 +3,7 @@
 import re
 
 from flows import storage
-from flows.records import short_digest
+from flows.records.digests import short_digest
 from flows.storage import addresses
 from flows.wording import printable
 

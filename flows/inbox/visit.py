@@ -40,7 +40,9 @@ from flows.inbox.runs import Runs, RunState, StartRequest, error_of
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
-from flows.records import Manifest, short_digest, utc_now
+from flows.records.digests import short_digest
+from flows.records.moments import utc_now
+from flows.records.pairs import Manifest
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from flows.errors import ManifestError
 from flows.manifest.table import TableRow
-from flows.records import OTHER_PICTURES, RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
+from flows.records.pairs import OTHER_PICTURES
 from flows.wording import named, shown
 from nst_core.options import StylizeOptions
 

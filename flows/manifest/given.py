@@ -15,7 +15,7 @@ from flows.errors import ManifestError
 from flows.limits import Limits
 from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS
-from flows.records import OTHER_PICTURES
+from flows.records.pairs import OTHER_PICTURES
 from flows.storage.addresses import resolved_address
 
 STANDARD_INPUT = "-"

@@ -6,7 +6,7 @@ from flows.limits import Limits
 from flows.manifest.given import STANDARD_INPUT, address_of, is_kept, standard_input
 from flows.manifest.parse import parse_manifest
 from flows.manifest.refusals import within_limits
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
 
 

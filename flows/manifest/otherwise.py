@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from flows.manifest.table import TableRow
-from flows.records import PairSpec
+from flows.records.pairs import PairSpec
 from flows.wording import some
 from nst_core.options import StylizeOptions
 

@@ -17,7 +17,7 @@ from flows.manifest.otherwise import Otherwise
 from flows.manifest.passed_over import pass_over
 from flows.manifest.rows import RowReader
 from flows.manifest.table import Table
-from flows.records import Manifest, PairSpec, RejectedRow
+from flows.records.pairs import Manifest, PairSpec, RejectedRow
 from nst_core.options import StylizeOptions
 
 MAX_BAD_ROWS = 100_000

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flows.records import FURTHER_STYLES, CellError
+from flows.records.pairs import FURTHER_STYLES, CellError
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 

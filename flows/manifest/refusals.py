@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flows import storage
 from flows.errors import StorageError
 from flows.limits import Limits
-from flows.records import CellError, Manifest, PairSpec, RejectedRow
+from flows.records.pairs import CellError, Manifest, PairSpec, RejectedRow
 from flows.storage.places import is_below, refusal
 from flows.wording import shortened
 from nst_core.geometry.levels import steps_at

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
 from flows.manifest.pictures import picture_errors
 from flows.manifest.table import TableRow
-from flows.records import OTHER_PICTURES, CellError, PairSpec, RejectedRow, short_digest
+from flows.records.digests import short_digest
+from flows.records.pairs import OTHER_PICTURES, CellError, PairSpec, RejectedRow
 from flows.storage.addresses import normal, resolved_address
 from flows.wording import option_errors, shortened, shown
 from nst_core.options import StylizeOptions

@@ -23,7 +23,8 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
-from flows.records import OTHER_PICTURES, RunRecord
+from flows.records.pairs import OTHER_PICTURES
+from flows.records.runs import RunRecord
 from flows.spreadsheets import as_fixed_text
 from flows.wording import in_csv
 from nst_core.options.of_a_pair import SAID_EITHER_WAY, put_over

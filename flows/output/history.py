@@ -4,7 +4,7 @@ import io
 from array import array
 
 from flows import storage
-from flows.records import LossSample, PairRecord
+from flows.records.attempts import LossSample, PairRecord
 
 NAME = "history.parquet"
 WHOLE_NUMBERS = ("level", "step", "evaluation")

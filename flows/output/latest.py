@@ -8,7 +8,8 @@ from typing import Any
 from flows.manifest.parse import parse_manifest
 from flows.manifest.refusals import refuse
 from flows.output.ledger import Ledger
-from flows.records import Manifest, RunRecord
+from flows.records.pairs import Manifest
+from flows.records.runs import RunRecord
 from nst_core.errors import OptionsError
 from nst_core.options.of_a_pair import put_over
 

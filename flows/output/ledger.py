@@ -21,7 +21,9 @@ from flows import storage
 from flows.errors import CredentialsExpired, NotFound, OutputError
 from flows.output.snapshot import NAME as SNAPSHOT_NAME
 from flows.output.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
-from flows.records import FOR_GOOD_KINDS, AttemptRecord, PairRecord, PlannedPair, RunRecord
+from flows.records.attempts import FOR_GOOD_KINDS, AttemptRecord, PairRecord
+from flows.records.plans import PlannedPair
+from flows.records.runs import RunRecord
 
 Kind = TypeVar("Kind", bound=BaseModel)
 

@@ -12,7 +12,10 @@ from typing import Any
 
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex, PairKey
-from flows.records import RESULT_COLUMNS, AttemptRecord, Manifest, PairRecord, PairSpec, RejectedRow, RunRecord
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.columns import RESULT_COLUMNS
+from flows.records.pairs import Manifest, PairSpec, RejectedRow
+from flows.records.runs import RunRecord
 from flows.wording import in_csv, printable
 
 Row = dict[str, Any]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.outcomes import Row, outcomes
-from flows.records import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Manifest, RunRecord, Status
+from flows.records.columns import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Status
+from flows.records.pairs import Manifest
+from flows.records.runs import RunRecord
 from flows.spreadsheets import as_plain_text
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.output.outcomes import Row
-from flows.records import REAL_NUMBERS, WHOLE_NUMBERS
+from flows.records.columns import REAL_NUMBERS, WHOLE_NUMBERS
 from flows.wording import meant
 from nst_core.errors import OptionsError
 

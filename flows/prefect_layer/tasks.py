@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed
 
 from flows import storage
-from flows.records import RunSummary
+from flows.records.runs import RunSummary
 from flows.run.crew import Crew
 from flows.run.finish import FinishedRun
 from flows.run.prepare import PreparedRun

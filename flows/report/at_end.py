@@ -4,7 +4,8 @@ import logging
 from collections.abc import Sequence
 
 from flows.output import Outcome
-from flows.records import Manifest, RunRecord
+from flows.records.pairs import Manifest
+from flows.records.runs import RunRecord
 from flows.report.gather import run_of
 from flows.report.run_page import write_page
 from flows.wording import printable, redacted

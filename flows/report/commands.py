@@ -8,7 +8,7 @@ from typing import Any
 from flows import storage
 from flows.manifest.given import NAME, STANDARD_INPUT
 from flows.output import Ledger
-from flows.records import RunRecord
+from flows.records.runs import RunRecord
 from flows.settings import RunSettings
 
 OF_ONE_START = ("take_over", "wait_for_output_seconds")

@@ -1,6 +1,6 @@
 """How a pair's loss fell: the history that its record kept, and no more of it than a page shows."""
 
-from flows.records import LossSample
+from flows.records.attempts import LossSample
 
 Curve = tuple[LossSample, ...]
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from flows import storage
 from flows.errors import StorageError
 from flows.output import Ledger, Outcome, Row, latest_run, outcomes
-from flows.records import Manifest, RunCosts, RunRecord, RunSummary, Status
+from flows.records.columns import Status
+from flows.records.pairs import Manifest
+from flows.records.runs import RunCosts, RunRecord, RunSummary
 from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 

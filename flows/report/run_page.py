@@ -10,7 +10,10 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.costs.words import by_style_in_words, costs_in_words
-from flows.records import OTHER_PICTURES, LossSample, RunCosts, Status
+from flows.records.attempts import LossSample
+from flows.records.columns import Status
+from flows.records.pairs import OTHER_PICTURES
+from flows.records.runs import RunCosts
 from flows.report.commands import retry_command, run_command
 from flows.report.curves import thinned
 from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather

@@ -7,7 +7,7 @@ none left of its own helps where most is waiting.
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from flows.records import Batch
+from flows.records.plans import Batch
 
 
 class BatchQueue:

@@ -9,7 +9,8 @@ import logging
 from dataclasses import dataclass, field
 
 from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped
-from flows.records import AttemptRecord, Batch, PairRecord
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun

@@ -12,7 +12,7 @@ from flows.costs.spent import Spent
 from flows.errors import CredentialsExpired, OutputError, StorageError
 from flows.output import Ledger, Outcome, Row, TableFiles, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
-from flows.records import RunSummary
+from flows.records.runs import RunSummary
 from flows.run.prepare import PreparedRun
 from flows.wording import redacted
 from nst_core.errors import NstError

@@ -16,7 +16,10 @@ from types import MappingProxyType
 from flows import storage
 from flows.errors import ManifestError, NotAFile, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
-from flows.records import OF_THE_STYLE, Batch, Manifest, PairSpec, PlannedPair, RunPlan, RunRecord, short_digest
+from flows.records.digests import short_digest
+from flows.records.pairs import OF_THE_STYLE, Manifest, PairSpec
+from flows.records.plans import Batch, PlannedPair, RunPlan
+from flows.records.runs import RunRecord
 from flows.settings import Selection
 from nst_core import __version__
 

@@ -13,7 +13,9 @@ from functools import partial
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
-from flows.records import RunPlan, RunRecord, utc_now
+from flows.records.moments import utc_now
+from flows.records.plans import RunPlan
+from flows.records.runs import RunRecord
 from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means

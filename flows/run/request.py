@@ -14,7 +14,8 @@ from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.output.latest import latest_run
-from flows.records import Manifest, RunRecord
+from flows.records.pairs import Manifest
+from flows.records.runs import RunRecord
 from flows.run.plan import check_ids
 from flows.runners.choose import check_runner
 from flows.settings import RunSettings, Selection

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import IO, Any
 
-from flows.records import AttemptRecord, PairRecord
+from flows.records.attempts import AttemptRecord, PairRecord
 from flows.watching.listeners import Watcher
 from flows.worker.messages import Hear, LeftPending, Message, RunStarted
 

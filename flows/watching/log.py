@@ -4,7 +4,8 @@ import itertools
 import logging
 
 from flows import stub
-from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import PlannedPair
 from flows.wording import named, printable
 from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
 

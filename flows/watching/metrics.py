@@ -19,7 +19,7 @@ from prometheus_client import (
     write_to_textfile,
 )
 
-from flows.records import AttemptRecord, PairRecord
+from flows.records.attempts import AttemptRecord, PairRecord
 from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass, field
 
-from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import PlannedPair
 from flows.worker.messages import ChunkStarted, LeftPending, Message, RunStarted, StepTaken
 from nst_core.geometry.levels import steps_at
 

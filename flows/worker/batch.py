@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from flows import storage
 from flows.errors import DeviceLost, HardwareUnknown
-from flows.records import AttemptRecord, Moment, PlannedPair
+from flows.records.attempts import AttemptRecord
+from flows.records.moments import Moment
+from flows.records.plans import PlannedPair
 from flows.worker import decoding
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk

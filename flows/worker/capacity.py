@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.records import PlannedPair
+from flows.records.plans import PlannedPair
 from flows.worker.chunks import Size
 from flows.worker.lost_device import loss_noticed
 from nst_core.backbones.backbone import Backbone

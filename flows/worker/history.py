@@ -7,7 +7,7 @@ samples, every other one is let go, and from then on half as many are taken.
 import math
 from dataclasses import dataclass, field
 
-from flows.records import LossSample
+from flows.records.attempts import LossSample
 from nst_core.optimize import OnStep, StepReport
 
 MOST = 32

@@ -8,7 +8,8 @@ from PIL import Image
 
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
-from flows.records import OF_THE_STYLE, PlannedPair
+from flows.records.pairs import OF_THE_STYLE
+from flows.records.plans import PlannedPair
 from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import AS_IT_IS, decode
 from flows.worker.picture_bytes import PictureLimits, picture_bytes

@@ -6,7 +6,9 @@ What is said is early news, not the truth: that is in the ledger, and is there b
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from flows.records import AttemptRecord, PairRecord, PlannedPair, RejectedRow
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.pairs import RejectedRow
+from flows.records.plans import PlannedPair
 
 
 @dataclass(frozen=True)

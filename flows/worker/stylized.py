@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from flows.records import LossSample
+from flows.records.attempts import LossSample
 from flows.worker.inputs import LoadedPair
 from nst_core.images.writing.picture_file import Levels
 from nst_core.losses.values import Distances, LossValues

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from flows.output.ledger import LedgerIndex
-from flows.records import PairRecord, PairSpec
+from flows.records.attempts import PairRecord
+from flows.records.pairs import PairSpec
 from flows.run.plan import fingerprinted
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job

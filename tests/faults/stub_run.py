@@ -25,7 +25,9 @@ from flows.cli.app import exit_codes
 from flows.errors import StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
-from flows.records import PairRecord, PlannedPair, failed_attempt, utc_now
+from flows.records.attempts import PairRecord, failed_attempt
+from flows.records.moments import utc_now
+from flows.records.plans import PlannedPair
 from flows.runners.local import local_means
 from flows.settings import RunSettings
 

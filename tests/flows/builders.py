@@ -7,7 +7,10 @@ from typing import Any
 
 from flows import storage
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, PairRecord, PairSpec, PlannedPair, RunRecord
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.pairs import PairSpec
+from flows.records.plans import PlannedPair
+from flows.records.runs import RunRecord
 from nst_core.options import StylizeOptions
 
 Painter = Callable[..., str]

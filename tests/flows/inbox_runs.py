@@ -16,7 +16,7 @@ from flows.inbox import Inbox, Runs, RunState, StartRequest, Visit, visit
 from flows.limits import Limits
 from flows.manifest import parse_manifest
 from flows.output import Ledger
-from flows.records import RunRecord
+from flows.records.runs import RunRecord
 
 
 class BookOfRuns:

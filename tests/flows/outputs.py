@@ -12,7 +12,7 @@ from flows import storage
 from flows.errors import NotFound
 from flows.manifest import parse_manifest
 from flows.output import Ledger
-from flows.records import LossSample
+from flows.records.attempts import LossSample
 from nst_core.options import StylizeOptions
 
 OPTIONS = StylizeOptions(size_px=64, steps=20)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flows.records import PlannedPair
+    from flows.records.plans import PlannedPair
     from flows.runners import Worker
     from flows.worker.job import Job
 

@@ -2,7 +2,8 @@
 
 from builders import FINGERPRINT, pair_spec
 
-from flows.records import PlannedPair, RejectedRow
+from flows.records.pairs import RejectedRow
+from flows.records.plans import PlannedPair
 from flows.worker.messages import RunStarted
 
 

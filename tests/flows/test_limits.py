@@ -19,7 +19,7 @@ from flows.manifest.refusals import refusals_of
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from flows.run.request import check_places
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions

@@ -8,7 +8,7 @@ from builders import Painter, pair_spec, planned
 from PIL import Image, ImageChops
 
 from flows import storage
-from flows.records import AttemptRecord, PairRecord
+from flows.records.attempts import AttemptRecord, PairRecord
 from flows.stub import NAME, WARNING, WEIGHTS, Stub
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job

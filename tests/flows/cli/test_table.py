@@ -9,7 +9,7 @@ from commands import nst, output_of_a_run
 
 from flows.cli import ExitCode
 from flows.cli.table import _padded, _width
-from flows.records import RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from flows.costs.rates import FILE, MOST_KEPT, Measured, gpus_here, keep_measure
 from flows.costs.spent import Spent
 from flows.costs.words import by_style_in_words, costs_in_words
 from flows.environment import user_folder
-from flows.records import LossSample, PairSpec
+from flows.records.attempts import LossSample
+from flows.records.pairs import PairSpec
 from nst_core.machine.hardware import Hardware
 from nst_core.machine.work import style_work, work_of
 from nst_core.options import StylizeOptions

@@ -20,7 +20,7 @@ from flows.export import Exported, Layout, Request, export
 from flows.export.destination import EXPORT
 from flows.export.kept import NAME
 from flows.limits import Limits
-from flows.records import RESULT_COLUMNS
+from flows.records.columns import RESULT_COLUMNS
 from nst_core.errors import OptionsError
 
 EXTRA = "artist"

@@ -15,7 +15,7 @@ from pyarrow import parquet as parquet_file
 from flows.errors import ManifestError
 from flows.manifest import parse_manifest
 from flows.manifest.csv_rows import BLANK_BEFORE_QUOTE
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
 
 ROWS = [

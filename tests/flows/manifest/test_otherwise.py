@@ -10,7 +10,8 @@ from outputs import drawing
 from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, Manifest
+from flows.records.attempts import AttemptRecord
+from flows.records.pairs import Manifest
 from flows.run.finish import finish_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve

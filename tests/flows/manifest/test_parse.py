@@ -18,7 +18,7 @@ from flows.manifest import parse_manifest
 from flows.manifest.columns import FIELDS, RESERVED_COLUMNS, RUN_LEVEL_NAMES
 from flows.manifest.csv_rows import read_csv
 from flows.manifest.rows import ID_PATTERN, MAX_CELL_CHARS
-from flows.records import CellError, Manifest, RejectedRow
+from flows.records.pairs import CellError, Manifest, RejectedRow
 from nst_core.options import StylizeOptions
 
 DEFAULTS = StylizeOptions()

@@ -4,7 +4,7 @@ import pytest
 
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
 
 

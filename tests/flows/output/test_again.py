@@ -11,7 +11,7 @@ from outputs import Output
 from flows.manifest.parse import parse_manifest
 from flows.output.again import rows_again
 from flows.output.latest import latest_run
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
 
 MANIFEST = (

@@ -10,7 +10,8 @@ from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with
 from flows import storage
 from flows.errors import NotFound, OutputError
 from flows.output.ledger import Ledger, LedgerIndex, key_of
-from flows.records import PairSpec, PlannedPair
+from flows.records.pairs import PairSpec
+from flows.records.plans import PlannedPair
 from nst_core.options import StylizeOptions
 
 IDS = ("cat", "cat-waves-1a2b3c", "v1.2", "a.b-c_d", "1", "cat-1", "x" * 100)

@@ -14,7 +14,9 @@ from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
 from flows.output.results import Row, TableFiles, counts, table_rows, write_tables
-from flows.records import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS, Manifest, PairRecord
+from flows.records.attempts import PairRecord
+from flows.records.columns import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS
+from flows.records.pairs import Manifest
 from flows.spreadsheets import as_plain_text
 from nst_core.options import StylizeOptions
 

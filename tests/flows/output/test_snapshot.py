@@ -15,7 +15,7 @@ from flows.errors import OutputError
 from flows.output import ledger as ledger_module
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows
-from flows.records import Manifest
+from flows.records.pairs import Manifest
 from flows.run.plan import fingerprinted
 
 WEIGHTS = "ab" * 32

@@ -4,7 +4,8 @@ from typing import Any
 
 from flows.inbox import Visit
 from flows.prefect_layer.artifacts import REASONS_SHOWN, failure_table, summary_markdown, visit_table
-from flows.records import RESULT_COLUMNS, RunSummary
+from flows.records.columns import RESULT_COLUMNS
+from flows.records.runs import RunSummary
 from flows.wording import MOST_NAMED
 
 FACTS = {"rows": 3, "succeeded": 1, "failed": 1, "rejected": 1, "pending": 0, "done_before": 0, "stylized_now": 1}

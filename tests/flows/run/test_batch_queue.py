@@ -2,7 +2,7 @@
 
 from builders import pair_spec, planned
 
-from flows.records import Batch
+from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
 
 

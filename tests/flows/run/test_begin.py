@@ -12,7 +12,7 @@ from flows import storage
 from flows.errors import NotAllowed, OutputBusy
 from flows.output import lease
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord
+from flows.records.attempts import AttemptRecord
 from flows.run.begin import begun, begun_as_asked, handed_over
 from flows.run.dispatch import carry_out
 from flows.run.request import Asked, resolve

@@ -11,7 +11,7 @@ from builders import Painter, attempt_record, pair_spec
 
 from flows.errors import CredentialsExpired, DeviceUnusable, WorkerDied
 from flows.output.ledger import Ledger
-from flows.records import PlannedPair
+from flows.records.plans import PlannedPair
 from flows.run.crew import Crew, Tally
 from flows.run.dispatch import Patience
 from flows.run.finish import finish_run

@@ -11,7 +11,8 @@ from builders import FINGERPRINT, Painter, pair_record, pair_spec, planned
 
 from flows.errors import HardwareUnknown, PoolStopped, TookTooLong, WorkerDied
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, Batch, PairRecord, PlannedPair
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import Batch, PlannedPair
 from flows.run import dispatch
 from flows.run.dispatch import Patience, carry_out, regrouped
 from flows.runners import Pool, Worker

@@ -22,7 +22,8 @@ from flows.costs.rates import measured_here
 from flows.errors import OutputBusy, StorageError
 from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
-from flows.records import LossSample, PairRecord, RunPlan
+from flows.records.attempts import LossSample, PairRecord
+from flows.records.plans import RunPlan
 from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run

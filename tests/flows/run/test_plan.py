@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from flows import storage
 from flows.errors import ManifestError
 from flows.output.ledger import LedgerIndex, key_of
-from flows.records import Manifest, PairSpec, PlannedPair, RunPlan
+from flows.records.pairs import Manifest, PairSpec
+from flows.records.plans import PlannedPair, RunPlan
 from flows.run import plan
 from flows.run.plan import Earlier, Share, fingerprinted, in_batches, plan_run
 from flows.settings import Selection

@@ -8,7 +8,7 @@ from builders import attempt_record, pair_record
 from started import run_of
 
 from flows import stub
-from flows.records import CellError, RejectedRow
+from flows.records.pairs import CellError, RejectedRow
 from flows.watching.log import watch_log
 from flows.wording import MOST_NAMED
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken

@@ -14,7 +14,7 @@ from builders import Painter, attempt_record, pair_record
 from prometheus_client import generate_latest
 from started import run_of
 
-from flows.records import RejectedRow
+from flows.records.pairs import RejectedRow
 from flows.watching.asked_for import operators_watchers
 from flows.watching.everyone import everyone_told
 from flows.watching.listeners import Watcher, watched_by

@@ -13,7 +13,8 @@ from fault_proxy import FaultProxy
 from flows import storage
 from flows.errors import DeviceUnusable
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import PlannedPair
 from flows.worker import batch, engine, inputs
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job

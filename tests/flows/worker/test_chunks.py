@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from flows.records import PlannedPair
+from flows.records.plans import PlannedPair
 from flows.worker.capacity import Capacity, most_planes
 from flows.worker.chunks import next_chunk
 from flows.worker.inputs import Input, LoadedPair

@@ -9,7 +9,7 @@ import torch
 from builders import Painter, pair_spec, planned
 
 from flows.errors import DeviceLost
-from flows.records import PairRecord
+from flows.records.attempts import PairRecord
 from flows.runners.local import process_pool
 from flows.worker.job import Job
 from flows.worker.lost_device import loss_noticed

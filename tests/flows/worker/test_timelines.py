@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flows import storage
 from flows.output.ledger import Ledger
-from flows.records import PairRecord
+from flows.records.attempts import PairRecord
 from flows.stub import WEIGHTS, Stub
 from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
 from flows.worker.batch import stylize_pairs

@@ -14,7 +14,8 @@ from PIL import Image
 
 from flows import storage
 from flows.output.ledger import Ledger
-from flows.records import AttemptRecord, PairRecord, PlannedPair
+from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.plans import PlannedPair
 from flows.worker import engine, inputs
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job

@@ -1,10 +1,11 @@
-"""flows.records: what a failed attempt says of another one."""
+"""flows.records.attempts: what a failed attempt says of another one."""
 
 import pytest
 from builders import FINGERPRINT, pair_spec
 
 from flows.errors import CredentialsExpired, Forbidden, InputChanged, NotFound, StorageError, TookTooLong, WorkerDied
-from flows.records import PlannedPair, failed_attempt
+from flows.records.attempts import failed_attempt
+from flows.records.plans import PlannedPair
 from nst_core.errors import BadImage, DivergedError, OptionsError, OutOfMemory
 
 PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
