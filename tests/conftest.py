@@ -66,9 +66,9 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        s3._filesystem.cache_clear()
+        s3.requests.filesystem.cache_clear()
         yield f"http://{host}:{port}"
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     server.stop()
 
 

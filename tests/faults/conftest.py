@@ -66,9 +66,9 @@ def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**ADMIN, "AWS_ENDPOINT_URL": server.url}.items():
             patch.setenv(name, value)
-        s3._filesystem.cache_clear()
+        s3.requests.filesystem.cache_clear()
         yield server
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     server.kill()
 
 

@@ -250,9 +250,9 @@ def test_a_storage_that_does_not_answer_stops_the_command(monkeypatch: pytest.Mo
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("NST_OBJECT_SECONDS", "2")
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     result = nst("status", "s3://bucket/out")
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
 
     assert result.exit_code == ExitCode.NOTHING_DONE
     assert result.stderr.startswith("nst: s3://bucket/out/")

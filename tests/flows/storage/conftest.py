@@ -17,10 +17,10 @@ def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., S3Peer]]:
     def started(answer: Callable[[Request], Answer], certificate: Path | None = None) -> S3Peer:
         peers.append(S3Peer(answer, certificate))
         monkeypatch.setenv("AWS_ENDPOINT_URL", peers[-1].url)
-        s3._filesystem.cache_clear()
+        s3.requests.filesystem.cache_clear()
         return peers[-1]
 
     yield started
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     for one in peers:
         one.stop()

@@ -1,4 +1,4 @@
-"""flows.storage.retries and s3_errors: what is tried again, for how long, and what the user reads of it."""
+"""flows.storage.retries and s3.errors: what is tried again, for how long, and what the user reads of it."""
 
 import os
 import signal
@@ -268,7 +268,7 @@ def test_credentials_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPat
 def test_credentials_in_an_endpoint_are_hidden(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
     """Botocore quotes the endpoint whole; the user reads it without its password."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:recognisable-password@127.0.0.1:9")
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     with pytest.raises(StorageError, match=r"http://\*\*\*@127.0.0.1:9 .* has a password in it") as caught:
         storage.read("s3://bucket/a.txt")
 

@@ -171,12 +171,12 @@ def test_without_credentials_it_is_forbidden_at_once(s3_server: str, tmp_path: P
 def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
     """Where nobody answers, the call ends in bounded time with an error that is worth another run, and no secret."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     began = time.monotonic()
     with pytest.raises(Unavailable) as caught:
         storage.read("s3://bucket/a.txt")
     seconds = time.monotonic() - began
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
 
     assert caught.value.retryable
     assert "s3://bucket/a.txt" in str(caught.value)

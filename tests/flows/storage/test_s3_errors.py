@@ -1,4 +1,4 @@
-"""flows.storage.s3_errors and s3_accounts: what the user reads where accounts, files or servers are not in order.
+"""flows.storage.s3.errors and accounts: what the user reads where accounts, files or servers are not in order.
 
 Credentials are botocore's own, from real files; servers are real ones on loopback.
 """
@@ -309,7 +309,7 @@ def test_a_companys_certificate(peer: Peer, certificate: Path, monkeypatch: pyte
     seen = {}
     for bundle in ("", str(company), "/gone.pem", __file__):
         monkeypatch.setenv("AWS_CA_BUNDLE", bundle) if bundle else monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)
-        s3._filesystem.cache_clear()
+        s3.requests.filesystem.cache_clear()
         try:
             seen[bundle] = storage.read(A).decode()
         except StorageError as error:
@@ -338,7 +338,7 @@ def test_another_certificate_and_no_certificate_at_all(
 
     plain = peer(lambda _: an_object(b"data"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", plain.url.replace("http:", "https:"))
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     with pytest.raises(StorageError, match=r"does not speak TLS as it should; .*\(wrong version number\)"):
         storage.read(A)
 
@@ -355,7 +355,7 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, impa
         ("http://nowhere.invalid", Unreachable, "no answer from http://nowhere.invalid (AWS_ENDPOINT_URL_S3)"),
     ):
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-        s3._filesystem.cache_clear()
+        s3.requests.filesystem.cache_clear()
         with pytest.raises(kind) as caught:
             storage.read(A)
         assert says in str(caught.value)

@@ -253,7 +253,7 @@ def test_an_access_point_is_asked_by_its_own_host(peer: Peer, monkeypatch: pytes
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.test")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    s3._filesystem.cache_clear()
+    s3.requests.filesystem.cache_clear()
     arn = "arn:aws:s3:us-east-1:123456789012:accesspoint/mine"
 
     assert storage.read(f"s3://{arn}/in/a b#.png") == b"data"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from flows.errors import Archived, CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
-from flows.storage import s3_accounts
+from flows.storage.s3 import accounts
 from flows.storage.spellings import bucket_and_key
 from flows.wording import redacted
 
@@ -95,36 +95,36 @@ def _of_account(address: str, error: Exception) -> StorageError | None:
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if kind in SIGNED_OUT:
         return CredentialsExpired(
-            f"{address}: nobody is signed in to {s3_accounts.profile_named()} of {s3_accounts.files()}, or no longer "
-            f"({text}). Run `{s3_accounts.login(SIGNED_OUT[kind])}`, then again"
+            f"{address}: nobody is signed in to {accounts.profile_named()} of {accounts.files()}, or no longer "
+            f"({text}). Run `{accounts.login(SIGNED_OUT[kind])}`, then again"
         )
     if kind == "CredentialRetrievalError":  # of a program, a container's or a role's service, which gave some before
-        return CredentialsExpired(f"{address}: no AWS credentials, or no longer, {s3_accounts.whose()} ({text})")
+        return CredentialsExpired(f"{address}: no AWS credentials, or no longer, {accounts.whose()} ({text})")
     if code in EXPIRED:
         return CredentialsExpired(
-            f"{address}: the AWS credentials, {s3_accounts.whose()}, have expired ({code}). Renew them and run again"
+            f"{address}: the AWS credentials, {accounts.whose()}, have expired ({code}). Renew them and run again"
         )
     if kind == "ProfileNotFound":
         return Forbidden(
-            f"{address}: no usable AWS credentials: {s3_accounts.profile_named()} is not in {s3_accounts.files()}; "
-            f"{s3_accounts.profiles_there()}"
+            f"{address}: no usable AWS credentials: {accounts.profile_named()} is not in {accounts.files()}; "
+            f"{accounts.profiles_there()}"
         )
     if kind == "NoCredentialsError":
         return Forbidden(
             f"{address}: no usable AWS credentials: looked for AWS_ACCESS_KEY_ID in the environment, "
-            f"{s3_accounts.profile_named()} of {s3_accounts.files()}, and a role of this machine"
+            f"{accounts.profile_named()} of {accounts.files()}, and a role of this machine"
         )
     if kind in SIGN_IN:
-        return Forbidden(f"{address}: no usable AWS credentials, {s3_accounts.whose()} ({text})")
+        return Forbidden(f"{address}: no usable AWS credentials, {accounts.whose()} ({text})")
     if kind in WRONG_CONFIGURATION:
-        return Forbidden(f"{address}: no usable AWS credentials, as {s3_accounts.files()} cannot be read ({text})")
+        return Forbidden(f"{address}: no usable AWS credentials, as {accounts.files()} cannot be read ({text})")
     if code == "InvalidAccessKeyId":
         return Forbidden(
-            f"{address}: access denied, as {s3_accounts.endpoint()} does not know the access key: {s3_accounts.whose()}"
+            f"{address}: access denied, as {accounts.endpoint()} does not know the access key: {accounts.whose()}"
         )
     if code == "SignatureDoesNotMatch":
         return Forbidden(
-            f"{address}: access denied, as the secret key is not the one of the access key: {s3_accounts.whose()}"
+            f"{address}: access denied, as the secret key is not the one of the access key: {accounts.whose()}"
         )
     if code == "RequestTimeTooSkewed":
         return Forbidden(f"{address}: access denied ({code}): {_skew(_told(error))}; set this machine's clock")
@@ -139,29 +139,27 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
         found = f"is in {there}" if there else "is in another region"
         advice = f"AWS_DEFAULT_REGION={there}" if there else "AWS_DEFAULT_REGION"
         return StorageError(
-            f"{address}: the bucket {found}, and {s3_accounts.endpoint()} was asked, "
-            f"signed for {s3_accounts.region()}; set {advice}, or an endpoint of that region"
+            f"{address}: the bucket {found}, and {accounts.endpoint()} was asked, "
+            f"signed for {accounts.region()}; set {advice}, or an endpoint of that region"
         )
     if isinstance(error, RecursionError):  # botocore's, which asks where to go until it falls over
-        return StorageError(f"{address}: {s3_accounts.endpoint()} sends every request elsewhere; look at the endpoint")
+        return StorageError(f"{address}: {accounts.endpoint()} sends every request elsewhere; look at the endpoint")
     if isinstance(error, NotS3) or kind == "ResponseParserError" or _is_a_page(error):
         may_pass = _status(error) >= 500  # a proxy that is out of order, or botocore's word for any page
         kind_of_error = Unavailable if may_pass else StorageError
-        return kind_of_error(f"{address}: {s3_accounts.endpoint()} answers, but not as S3 does; look at the endpoint")
+        return kind_of_error(f"{address}: {accounts.endpoint()} answers, but not as S3 does; look at the endpoint")
     if kind == "SSLError":
         return StorageError(f"{address}: {_of_tls(text)}")
-    if kind == "HTTPClientError" and isinstance(error.__context__, OSError) and (bundle := s3_accounts.ca_bundle()):
+    if kind == "HTTPClientError" and isinstance(error.__context__, OSError) and (bundle := accounts.ca_bundle()):
         return StorageError(f"{address}: {bundle} cannot be read ({error.__context__.strerror or error.__context__})")
     if kind in ("InvalidEndpointConfigurationError", "UnsupportedS3ConfigurationError", "InvalidRegionError"):
-        return StorageError(f"{address}: cannot be asked of {s3_accounts.endpoint()} ({text})")
+        return StorageError(f"{address}: cannot be asked of {accounts.endpoint()} ({text})")
     if "credentials encoded in URL" in text:
-        return StorageError(
-            f"{address}: {s3_accounts.endpoint()} has a password in it, which does not go with S3's keys"
-        )
+        return StorageError(f"{address}: {accounts.endpoint()} has a password in it, which does not go with S3's keys")
     if "Invalid endpoint" in text:
-        return StorageError(f"{address}: {s3_accounts.endpoint()} is no endpoint; expected http(s)://HOST:PORT")
+        return StorageError(f"{address}: {accounts.endpoint()} is no endpoint; expected http(s)://HOST:PORT")
     if kind in NOBODY_ANSWERS or (isinstance(error, OSError) and error.errno == errno.ECONNREFUSED):
-        return Unreachable(f"{address}: no answer from {s3_accounts.endpoint()}: {kind}: {text}")
+        return Unreachable(f"{address}: no answer from {accounts.endpoint()}: {kind}: {text}")
     return None
 
 
@@ -169,10 +167,10 @@ def _of_tls(text: str) -> str:
     reason = _TLS_REASON.search(text)
     told = reason[1].strip() if reason else text
     if "CERTIFICATE_VERIFY_FAILED" not in text:
-        return f"{s3_accounts.endpoint()} does not speak TLS as it should; look at the endpoint ({told})"
-    bundle = s3_accounts.ca_bundle()
+        return f"{accounts.endpoint()} does not speak TLS as it should; look at the endpoint ({told})"
+    bundle = accounts.ca_bundle()
     advice = f"it was checked with {bundle}" if bundle else "a company's own goes into a file that AWS_CA_BUNDLE names"
-    return f"the certificate of {s3_accounts.endpoint()} is not trusted; {advice} ({told})"
+    return f"the certificate of {accounts.endpoint()} is not trusted; {advice} ({told})"
 
 
 def _of_object(address: str, action: str, error: Exception) -> StorageError | None:
@@ -192,7 +190,7 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
         said = _told(error).get("Message")
         reason = f"{code}: {redacted(str(said))}" if said and said != code else code or text
         doubt = UNSEEN if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
-        return Forbidden(f"{address}: access denied to {action} ({reason}), with {s3_accounts.whose()}{doubt}")
+        return Forbidden(f"{address}: access denied to {action} ({reason}), with {accounts.whose()}{doubt}")
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
     if _is_refused(error):

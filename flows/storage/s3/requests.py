@@ -1,0 +1,160 @@
+"""Single requests to S3: each names its errors, and is made again while that may help.
+
+Credentials, region and endpoint come from the environment as for every AWS tool (`AWS_ENDPOINT_URL`, profiles, roles).
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from fsspec.asyn import sync
+
+from flows.errors import TooLarge
+from flows.storage.retries import object_seconds, persistently
+from flows.storage.s3.errors import NotS3, code_of, named
+from flows.storage.spellings import bucket_and_key
+
+Result = TypeVar("Result")
+
+NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
+"""For botocore: its tries and those of s3fs would multiply with ours, without a deadline."""
+
+GET, GET_VERSION, PUT, DELETE = "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"
+LIST, LIST_VERSIONS = "s3:ListBucket", "s3:ListBucketVersions"
+"""What IAM calls the right to a request."""
+
+ETAG = "etag:"
+"""What the identities of objects begin with."""
+
+CONTENT_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".gif": "image/gif",
+    ".tif": "image/tiff",
+}
+"""What a browser is to take an object for, by the end of its name: it saves whatever is of no type."""
+
+
+@functools.cache
+def filesystem() -> Any:
+    """Of s3fs, one for the process; `has_answered` says whether any request was ever answered."""
+    from flows.storage.s3.client import S3  # here, as s3fs takes long to import and most commands need no S3
+
+    made: Any = S3(
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        config_kwargs={
+            "connect_timeout": 5,
+            "read_timeout": min(20.0, object_seconds() / 3),
+            "max_pool_connections": 32,
+            "retries": NEVER_AGAIN,
+        },
+    )
+    made.retries = 1
+    made.has_answered = False
+    return made
+
+
+def ask(address: str, action: str, request: Callable[[float], Result], seconds: float | None = None) -> Result:
+    """The answer to a request, made again while that may help; `action` is what IAM calls the right to it."""
+
+    def attempt(left: float) -> Result:
+        with named(address, action):
+            result = request(left)
+        filesystem().has_answered = True
+        return result
+
+    return persistently(attempt, lambda: bool(filesystem.cache_info().currsize and filesystem().has_answered), seconds)
+
+
+class Stored(NamedTuple):
+    """An object as one answer has it: as stored, before any decoding."""
+
+    data: bytes
+    etag: str
+    content_encoding: str
+    version_id: str
+
+    @property
+    def identity(self) -> str:
+        """See `flows.storage.identity`."""
+        return identity_of(self.etag, len(self.data))
+
+
+def get(address: str, max_bytes: int | None, left: float, **version: str) -> Stored:
+    """An object, fetched on fsspec's loop, which ends the request when the time is over."""
+    stored: Stored = sync(filesystem().loop, _get, address, max_bytes, version, timeout=left)
+    return stored
+
+
+async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> Stored:
+    """One request, where `cat_file` makes two; the size is known before the body is read."""
+    bucket, key = split(address)
+    answer = from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
+    with _closed(answer["Body"]) as body:
+        if max_bytes is not None and int(answer["ContentLength"]) > max_bytes:
+            raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {answer['ContentLength']}")
+        version_id = str(answer.get("VersionId") or "")
+        # "null" is whatever was written while versioning was off, and may be replaced.
+        version_id = "" if version_id == "null" else version_id
+        return Stored(await body.read(), str(answer["ETag"]), str(answer.get("ContentEncoding") or ""), version_id)
+
+
+def from_s3(answer: Any) -> Any:
+    """An answer about an object, which always has an ETag; proxies and sign-in pages answer anything with 200."""
+    if not answer.get("ETag"):
+        raise NotS3
+    return answer
+
+
+@contextmanager
+def _closed(body: Any) -> Iterator[Any]:
+    try:
+        yield body
+    finally:
+        body.close()
+
+
+def put(address: str, data: bytes, left: float, **condition: str) -> None:
+    """Write an object, of the type that its name says, if the condition is met."""
+    bucket, key = split(address)
+    arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **_content_type(address)}
+    from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
+
+
+def _content_type(address: str) -> dict[str, str]:
+    kind = CONTENT_TYPES.get(os.path.splitext(address)[1])
+    return {} if kind is None else {"ContentType": kind}
+
+
+def head(address: str, left: float) -> Any:
+    """What S3 says of an object."""
+    bucket, key = split(address)
+    try:
+        return from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
+    except Exception as error:
+        if code_of(error) == "400":  # an answer without a body, so without the reason: a GET tells it
+            get(address, None, left)
+        raise
+
+
+def list_page(address: str, action: str, method: str, **asked: str) -> Any:
+    """One page of a listing, by the method of botocore that makes it."""
+    return ask(address, action, lambda left: filesystem().call_s3(method, **asked, timeout=left))
+
+
+def identity_of(etag: str, size_bytes: int) -> str:
+    """See `flows.storage.identity`."""
+    return f"{ETAG}{etag.strip(chr(34))}:{size_bytes}"
+
+
+def split(address: str) -> tuple[str, str]:
+    """Bucket and key; no key where the address is a bucket's."""
+    bucket, key = bucket_and_key(address)
+    return bucket, key or ""
