@@ -17,7 +17,7 @@ from nst_core.geometry.levels import steps_at
 from nst_core.machine.runtime import make_room
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
-from nst_core.scene.scene import Scene, as_batch, planes_beside
+from nst_core.scene.scene import Scene, as_batch, extra_beside
 from nst_core.scene.shrink import shrink
 
 COARSE_SHARE = 0.25
@@ -88,8 +88,8 @@ def _optimized(
     free: int | None,
 ) -> list[Outcome]:
     pairs, _, height, width = start.shape
-    planes = planes_beside(options, scene.regions, scene.protected)
-    plan = make_room(width, height, pairs, backbone, free, planes)
+    extra = extra_beside(options, scene.regions, scene.protected)
+    plan = make_room(width, height, pairs, backbone, free, extra)
     loss = scene.fast_loss(
         backbone.fast, scene.content_target(backbone.exact), scene.style_target(backbone.exact), plan
     )

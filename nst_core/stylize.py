@@ -21,7 +21,7 @@ from nst_core.optimize import Confirm, OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.request import StylizeRequest, StylizeResult
-from nst_core.scene.scene import Scene, planes_beside
+from nst_core.scene.scene import Scene, extra_beside
 
 
 def stylize(
@@ -62,12 +62,12 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    planes = max(planes_beside(options, one.regions, one.protected) for one in requests)
+    extra = max(extra_beside(options, one.regions, one.protected) for one in requests)
     if free != 0:
-        check_fits(width, height, backbone, free, planes)
+        check_fits(width, height, backbone, free, extra)
     for request in requests:
         request.check_ranges()
-    plan = make_room(width, height, len(requests), backbone, free, planes)
+    plan = make_room(width, height, len(requests), backbone, free, extra)
     scene = scene_of(requests, backbone)
     initial = initial_of(requests, backbone)
     starts_as_contents = torch.equal(initial, scene.contents)

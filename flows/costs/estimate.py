@@ -17,7 +17,7 @@ from flows.records.pairs import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
-from nst_core.machine.footprint import planes_of
+from nst_core.machine.footprint import Extra, extra_of
 from nst_core.machine.hardware import hardware_without_torch
 from nst_core.machine.memory import check_fits
 from nst_core.machine.work import Between, expected_evaluations, style_work, work_of
@@ -181,22 +181,22 @@ def _sizes(options: StylizeOptions, content: Size | None, shapes: Range[float]) 
 
 def _refusals(jobs: Iterable[_Job], place: Place) -> Iterable[tuple[int, str]]:
     """Rows that would be refused when their turn came, were no more memory free then than is now."""
-    said: dict[tuple[Size, int], str] = {}
+    said: dict[tuple[Size, Extra], str] = {}
     for job in jobs:
         pair, size = job.pair, job.sizes.at_least
         # Of a mask that was not looked at two regions are sure.
         regions = 2 if "content_mask" in pair.others else 0
-        planes = planes_of(pair.options, regions, protects="protect" in pair.others)
-        if (size, planes) not in said:
-            said[size, planes] = _refusal(size, planes, place)
-        if reason := said[size, planes]:
+        extra = extra_of(pair.options, regions, protects="protect" in pair.others)
+        if (size, extra) not in said:
+            said[size, extra] = _refusal(size, extra, place)
+        if reason := said[size, extra]:
             yield pair.row, reason
 
 
-def _refusal(size: Size, planes: int, place: Place) -> str:
+def _refusal(size: Size, extra: Extra, place: Place) -> str:
     """Why there is no room for a pastiche; empty where there is."""
     try:
-        check_fits(*size, place, place.free, planes)
+        check_fits(*size, place, place.free, extra)
     except OutOfMemory as error:
         return str(error)
     return ""

@@ -131,13 +131,13 @@ def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
         return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style.first, work.job))
     # Here, as they load torch, which takes seconds and which the stub does without.
     try:
-        from flows.worker.capacity import Capacity, most_planes
+        from flows.worker.capacity import Capacity, most_extra
         from flows.worker.engine import backbone_of
         from flows.worker.stylizing import stylize_chunk
     except (ImportError, OSError) as error:
         raise HardwareUnknown(f"torch cannot be started: {error}") from error
 
-    capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_planes(pairs))
+    capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_extra(pairs))
 
     def stylize(chunk: Sequence[LoadedPair], style: StyleInputs) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
         on_step = _told_now_and_then(chunk, work.report)

@@ -7,25 +7,25 @@ from flows.worker.chunks import Size
 from flows.worker.lost_device import loss_noticed
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
-from nst_core.machine.footprint import planes_of
+from nst_core.machine.footprint import NOTHING, Extra, extra_of
 from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
 from nst_core.scene.masks import MOST_REGIONS
 
 
-def most_planes(pairs: Sequence[PlannedPair]) -> int:
-    """What any pair of a batch may take beside its pictures, before masks are read; see `planes_of`."""
+def most_extra(pairs: Sequence[PlannedPair]) -> Extra:
+    """What any pair of a batch may take beside its pictures, before masks are read; see `extra_of`."""
     columns = {column for pair in pairs for column in pair.spec.others}
     options = pairs[0].spec.options
     regions = MOST_REGIONS if "content_mask" in columns else int(options.alpha == "keep")
-    return planes_of(options, regions, protects="protect" in columns)
+    return extra_of(options, regions, protects="protect" in columns)
 
 
 class Capacity:
     """How many pairs of a size the device holds at once: what the engine predicts, until that proves too many."""
 
-    def __init__(self, options: StylizeOptions, backbone: Backbone, planes: int = 0) -> None:
-        self._options, self._backbone, self._planes = options, backbone, planes
+    def __init__(self, options: StylizeOptions, backbone: Backbone, extra: Extra = NOTHING) -> None:
+        self._options, self._backbone, self._extra = options, backbone, extra
         self._most: dict[Size, int] = {}
 
     def __call__(self, size: Size) -> int:
@@ -44,4 +44,4 @@ class Capacity:
         if self._options.max_seconds is not None:
             return 1
         with loss_noticed(self._backbone.device):  # no pair's work, so that an error would end the run
-            return largest_batch(*size, self._backbone, self._planes)
+            return largest_batch(*size, self._backbone, self._extra)

@@ -21,7 +21,7 @@ from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import OptionsError
 from nst_core.geometry.tiles import EXACT_PIXELS
 from nst_core.guides import ContentGuides, StyleSource, painted_pixels, request_of, size_of_style, style_of
-from nst_core.machine.footprint import planes_of
+from nst_core.machine.footprint import Extra, extra_of
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.runtime import prepare_process
 from nst_core.options import StylizeOptions
@@ -63,15 +63,15 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     return request_of(content, style, options, guides, colours)
 
 
-def planes_for(loaded: LoadedPair, styles: StyleInputs) -> int:
-    """What a pair takes beside its pictures; see `nst_core.machine.footprint.planes_of`.
+def extra_for(loaded: LoadedPair, styles: StyleInputs) -> Extra:
+    """What a pair takes beside its pictures; see `nst_core.machine.footprint.extra_of`.
 
     Raises:
         OptionsError: naming a mask that does not fit the other.
     """
     colours = _colours_of(loaded, styles)
     regions = len(colours.content) if colours else int(loaded.content.alpha is not None)
-    return planes_of(loaded.pair.spec.options, regions, protects="protect" in loaded.others)
+    return extra_of(loaded.pair.spec.options, regions, protects="protect" in loaded.others)
 
 
 def _colours_of(loaded: LoadedPair, styles: StyleInputs) -> RegionColours | None:

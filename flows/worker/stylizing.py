@@ -8,7 +8,7 @@ from typing import TypeVar
 from flows.errors import DeviceLost, DeviceUnusable
 from flows.records.moments import Moment
 from flows.worker.capacity import Capacity
-from flows.worker.engine import backbone_of, named, planes_for, request_for
+from flows.worker.engine import backbone_of, extra_for, named, request_for
 from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
@@ -66,7 +66,7 @@ def stylize_chunk(
 
     def tried(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
         # Before the style is encoded, which of a poster takes minutes.
-        check_fits(*size, backbone, planes=max(planes_for(pair, style) for pair in pairs))
+        check_fits(*size, backbone, extra=max(extra_for(pair, style) for pair in pairs))
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
         except OutOfMemory as error:

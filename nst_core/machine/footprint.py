@@ -133,23 +133,49 @@ class Prediction:
         )
 
 
-def planes_of(options: StylizeOptions, regions: int, *, protects: bool) -> int:
-    """Numbers per pixel that a pair has beside its pictures and the content target of the default layer.
+@dataclass(frozen=True, order=True)
+class Extra:
+    """What a pair takes beside its pictures, the content target of the default layer and the usual maps, per pixel.
+
+    Attributes:
+        planes: numbers in fp32, of the whole picture.
+        maps: floats of the network's precision, of what is worked on at once.
+    """
+
+    planes: int = 0
+    maps: int = 0
+
+
+NOTHING = Extra()
+
+
+def extra_of(options: StylizeOptions, regions: int, *, protects: bool) -> Extra:
+    """What a pair takes beside the usual.
 
     Args:
         options: resolved.
         regions: maps of them, that of transparency included.
         protects: whether a part of it stays as it is, and what is painted is a region therefore.
 
-    >>> planes_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
-    31
+    >>> extra_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
+    Extra(planes=31, maps=0)
+    >>> extra_of(StylizeOptions(content_layers=("conv4_2",)).resolved(), 0, protects=False)
+    Extra(planes=0, maps=8)
     """
-    target = sum(CHANNELS_PER_BLOCK[halvings(layer)] >> 2 * halvings(layer) for layer in options.content_layers)
+    target = sum(map(_floats_per_pixel, options.content_layers))
     guides = REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
-    return guides + max(0, target - CONTENT_TARGET)
+    # What a loss reads before it is rectified is kept as it was, beside what the rectifier makes of it.
+    read = {*options.content_layers, *options.style_layers}
+    unrectified = sum(_floats_per_pixel(layer) for layer in read if layer.startswith("conv"))
+    return Extra(guides + max(0, target - CONTENT_TARGET), unrectified)
 
 
-def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> Prediction:
+def _floats_per_pixel(layer: str) -> int:
+    """Of a picture."""
+    return CHANNELS_PER_BLOCK[halvings(layer)] >> 2 * halvings(layer)
+
+
+def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra = NOTHING) -> Prediction:
     """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken.
 
     Args:
@@ -157,13 +183,13 @@ def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, pl
         height: in pixels.
         plan: by which they are made.
         backbone: that they are stylized with.
-        planes: see `planes_of`.
+        extra: see `extra_of`.
     """
     pixels = plan.pairs * width * height
     is_small = pixels < LARGE_PIXELS
     optimizer = pixels * PICTURE_BYTES * _optimizer_pictures(width, height, plan)
-    pictures = pixels * (PICTURE_BYTES * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + planes))
-    maps, measuring = _map_bytes(width, height, plan, backbone), _measuring_bytes(width, height)
+    pictures = pixels * (PICTURE_BYTES * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + extra.planes))
+    maps, measuring = _map_bytes(width, height, plan, backbone, extra), _measuring_bytes(width, height)
     if plan.keep_freed and is_small:
         maps += measuring  # what optimizing left behind is of little use to measuring
     else:
@@ -179,11 +205,11 @@ def _optimizer_pictures(width: int, height: int, plan: MemoryPlan) -> int:
     return history + POINT_COPIES + in_one_piece
 
 
-def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing) -> int:
+def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra) -> int:
     """Of feature maps during one evaluation of a batch, in one piece or in tiles."""
     at_once = width * height if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
     features = ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)
-    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + LIBRARY)
+    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + extra.maps + LIBRARY)
     if backbone.device.startswith("cuda"):
         per_pixel += INDICES_OF_BLOCK if plan.recompute else INDICES
     return plan.pairs * at_once * per_pixel
@@ -196,9 +222,9 @@ def _measuring_bytes(width: int, height: int) -> int:
     return 4 * (FIRST_BLOCK + LIBRARY) * at_once
 
 
-def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, planes: int = 0) -> int:
+def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra = NOTHING) -> int:
     """Peak memory of stylizing a batch of pastiches of a size, in bytes, weights and libraries included."""
-    return predicted(width, height, plan, backbone, planes).total
+    return predicted(width, height, plan, backbone, extra).total
 
 
 def _tile_pixels(width: int, height: int, tile_px: int) -> int:

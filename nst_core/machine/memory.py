@@ -5,7 +5,16 @@ from bisect import bisect_right
 
 from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
-from nst_core.machine.footprint import Computing, MemoryPlan, base_bytes, in_gb, predicted, predicted_bytes
+from nst_core.machine.footprint import (
+    NOTHING,
+    Computing,
+    Extra,
+    MemoryPlan,
+    base_bytes,
+    in_gb,
+    predicted,
+    predicted_bytes,
+)
 
 HISTORY = 20
 """Pairs (s, y) that L-BFGS keeps where there is memory for them."""
@@ -23,7 +32,7 @@ MOST_PIXELS_AT_ONCE = 32 * 512 * 512
 
 
 def plan_memory(
-    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, planes: int = 0
+    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, extra: Extra = NOTHING
 ) -> MemoryPlan:
     """The fastest plan for a batch that fits what is free, or the smallest there is where none does.
 
@@ -33,17 +42,17 @@ def plan_memory(
         pairs: in the batch.
         backbone: that they are stylized with.
         free: bytes of memory to plan with; None asks the device.
-        planes: see `predicted`.
+        extra: see `predicted`.
     """
     budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
     plans = _plans(width, height, pairs)
-    fits = (plan for plan in plans if predicted_bytes(width, height, plan, backbone, planes) <= budget)
+    fits = (plan for plan in plans if predicted_bytes(width, height, plan, backbone, extra) <= budget)
     plan = next(fits, plans[-1])
     keeping = dataclasses.replace(plan, keep_freed=True)
-    return keeping if predicted_bytes(width, height, keeping, backbone, planes) <= budget else plan
+    return keeping if predicted_bytes(width, height, keeping, backbone, extra) <= budget else plan
 
 
-def check_fits(width: int, height: int, backbone: Computing, free: int | None = None, planes: int = 0) -> None:
+def check_fits(width: int, height: int, backbone: Computing, free: int | None = None, extra: Extra = NOTHING) -> None:
     """Refuse a pastiche that not even the smallest plan has room for, before anything of it is computed.
 
     Args:
@@ -51,18 +60,18 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
         height: in pixels.
         backbone: that it would be stylized with.
         free: bytes of memory; None asks the device.
-        planes: see `predicted`.
+        extra: see `predicted`.
 
     Raises:
         OutOfMemory: with what it would take, what there is, and the size that there is room for.
     """
     there = (available_bytes(backbone.device) if free is None else free) + base_bytes(backbone)
-    needed = predicted(width, height, _plans(width, height, 1)[-1], backbone, planes)
+    needed = predicted(width, height, _plans(width, height, 1)[-1], backbone, extra)
     if needed.total <= there:
         return
     long_edge = max(width, height)
     sizes = range(1, long_edge)
-    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone, planes))
+    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone, extra))
     advice = f"lower size_px to {fitting}" if fitting else "free some memory"
     raise OutOfMemory(
         f"a pastiche of {width} x {height} px takes at least {needed}, and {backbone.device} has "
@@ -70,10 +79,10 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
     )
 
 
-def _smallest(width: int, height: int, scale: float, backbone: Computing, planes: int) -> int:
+def _smallest(width: int, height: int, scale: float, backbone: Computing, extra: Extra) -> int:
     """Bytes that the smallest plan takes at a share of a size."""
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone, planes)
+    return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone, extra)
 
 
 def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
@@ -90,7 +99,7 @@ def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
     return whole + tiled
 
 
-def largest_batch(width: int, height: int, backbone: Computing, planes: int = 0) -> int:
+def largest_batch(width: int, height: int, backbone: Computing, extra: Extra = NOTHING) -> int:
     """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
 
     On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
@@ -99,20 +108,20 @@ def largest_batch(width: int, height: int, backbone: Computing, planes: int = 0)
         width: in pixels.
         height: in pixels.
         backbone: that they are stylized with.
-        planes: see `planes_of`.
+        extra: see `extra_of`.
     """
     if not backbone.device.startswith("cuda"):
         return 1
     budget = SHARE * (available_bytes(backbone.device) + base_bytes(backbone))
     pairs = max(1, MOST_PIXELS_AT_ONCE // (width * height))
-    while pairs > 1 and _fastest_bytes(width, height, pairs, backbone, planes) > budget:
+    while pairs > 1 and _fastest_bytes(width, height, pairs, backbone, extra) > budget:
         pairs -= max(1, pairs // 8)
     return pairs
 
 
-def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing, planes: int) -> int:
+def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing, extra: Extra) -> int:
     plan = MemoryPlan(pairs, recompute=False, history=HISTORY, keep_freed=False)
-    return predicted_bytes(width, height, plan, backbone, planes)
+    return predicted_bytes(width, height, plan, backbone, extra)
 
 
 def available_bytes(device: str) -> int:

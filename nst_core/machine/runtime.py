@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from nst_core.machine.allowance import usable_cpus
-from nst_core.machine.footprint import LARGE_PIXELS, Computing, MemoryPlan
+from nst_core.machine.footprint import LARGE_PIXELS, NOTHING, Computing, Extra, MemoryPlan
 from nst_core.machine.hardware import Hardware, PrecisionName, describe_device
 from nst_core.machine.memory import plan_memory
 
@@ -108,12 +108,12 @@ def cudnn_autotuned(*, wanted: bool) -> Iterator[None]:
 
 
 def make_room(
-    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, planes: int = 0
+    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, extra: Extra = NOTHING
 ) -> MemoryPlan:
     """The memory plan of a batch, see `nst_core.machine.memory.plan_memory`, and the process set up for it."""
     if width * height * pairs >= LARGE_PIXELS:
         keep_freed_memory(keep=False)  # what was left behind by what came before would count as taken
-    plan = plan_memory(width, height, pairs, backbone, free, planes)
+    plan = plan_memory(width, height, pairs, backbone, free, extra)
     keep_freed_memory(keep=plan.keep_freed)
     return plan
 

@@ -13,7 +13,7 @@ from nst_core.geometry.tiles import exact_tile_px
 from nst_core.losses.perceptual import PerceptualLoss
 from nst_core.losses.regions import Regions, count
 from nst_core.losses.targets import ContentTarget, StyleTarget, encode_both, encode_content
-from nst_core.machine.footprint import MemoryPlan, planes_of
+from nst_core.machine.footprint import Extra, MemoryPlan, extra_of
 from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import Canvas, canvas_of
 from nst_core.scene.shrink import shrink
@@ -25,9 +25,9 @@ def as_batch(images: Sequence[Tensor]) -> Tensor:
     return images[0] if len(images) == 1 else torch.cat(list(images))
 
 
-def planes_beside(options: StylizeOptions, regions: Regions | None, protected: Tensor | None) -> int:
-    """See `nst_core.machine.footprint.planes_of`: of a pair, or of a batch, in which each has as many."""
-    return planes_of(options, 0 if regions is None else count(regions), protects=protected is not None)
+def extra_beside(options: StylizeOptions, regions: Regions | None, protected: Tensor | None) -> Extra:
+    """See `nst_core.machine.footprint.extra_of`: of a pair, or of a batch, in which each has as many."""
+    return extra_of(options, 0 if regions is None else count(regions), protects=protected is not None)
 
 
 @dataclass(frozen=True)

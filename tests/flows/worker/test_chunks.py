@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from flows.records.plans import PlannedPair
-from flows.worker.capacity import Capacity, most_planes
+from flows.worker.capacity import Capacity, most_extra
 from flows.worker.chunks import next_chunk
 from flows.worker.inputs import Input, LoadedPair
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import DivergedError, OutOfMemory
+from nst_core.machine.footprint import Extra
 from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
 
@@ -127,7 +128,7 @@ def test_masks_make_chunks_smaller(backbone: Backbone, monkeypatch: pytest.Monke
         monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
     on_gpu = dataclasses.replace(backbone, device="cuda:0", precision="bf16")
 
-    found = [Capacity(options(), on_gpu, planes)((512, 512)) for planes in (0, 200)]
+    found = [Capacity(options(), on_gpu, extra)((512, 512)) for extra in (Extra(), Extra(planes=200))]
 
     assert 1 < found[1] < found[0]
 
@@ -142,6 +143,6 @@ def test_masks_take_room_before_they_are_read() -> None:
     plain, seen = pair(), pair(alpha="keep")
     masked, protected = pair("content_mask", "style_mask"), pair("protect")
 
-    found = [most_planes(pairs) for pairs in ([plain], [seen], [plain, protected], [masked, protected])]
+    found = [most_extra(pairs).planes for pairs in ([plain], [seen], [plain, protected], [masked, protected])]
 
     assert found == [0, 3, 4, 25]

@@ -11,7 +11,7 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
-from nst_core.machine.footprint import MemoryPlan, base_bytes, planes_of, predicted, predicted_bytes
+from nst_core.machine.footprint import Extra, MemoryPlan, base_bytes, extra_of, predicted, predicted_bytes
 from nst_core.machine.memory import HISTORY, SHARE, available_bytes, check_fits, largest_batch, plan_memory
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style
@@ -142,21 +142,21 @@ def test_where_nothing_fits_memory_is_to_be_freed(backbone: Backbone) -> None:
 def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
     """Four bytes a pixel for each plane: eight regions of a poster are refused, or planned smaller, where they must."""
     plan = plan_memory(8192, 6144, 1, backbone, 24 * GB)
-    bytes_of = [predicted_bytes(8192, 6144, plan, backbone, planes) for planes in (0, 24)]
+    bytes_of = [predicted_bytes(8192, 6144, plan, backbone, extra) for extra in (Extra(), Extra(planes=24))]
 
     assert bytes_of[1] - bytes_of[0] == 24 * 4 * 8192 * 6144
     check_fits(8192, 6144, backbone, bytes_of[0])
     with pytest.raises(OutOfMemory, match="lower size_px to"):
-        check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), 240)
+        check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), Extra(planes=240))
 
 
 def test_what_is_painted_beside_something_protected_is_a_region() -> None:
     """Its map counts, and that of what is protected; where there are regions already, theirs are those maps."""
-    of_region, of_two = (planes_of(OPTIONS, regions, protects=False) for regions in (1, 2))
+    of_region, of_two = (extra_of(OPTIONS, regions, protects=False).planes for regions in (1, 2))
 
-    assert planes_of(OPTIONS, 0, protects=False) == 0
-    assert planes_of(OPTIONS, 0, protects=True) == planes_of(OPTIONS, 1, protects=True) == of_region + 1
-    assert planes_of(OPTIONS, 2, protects=True) == of_two + 1
+    assert extra_of(OPTIONS, 0, protects=False) == Extra()
+    assert extra_of(OPTIONS, 0, protects=True) == extra_of(OPTIONS, 1, protects=True) == Extra(of_region + 1)
+    assert extra_of(OPTIONS, 2, protects=True) == Extra(of_two + 1)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_what_is_painted_beside_something_protected_is_a_region() -> None:
 )
 def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
     """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
-    assert planes_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False) == more
+    assert extra_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False).planes == more
 
 
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
@@ -286,14 +286,14 @@ def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone,
     assert not plan_memory(512, 512, pairs, on_gpu).recompute
 
 
-@pytest.mark.parametrize("planes", [24, 200])
-def test_maps_of_regions_leave_room_for_fewer(card: Card, on_gpu: Backbone, planes: int) -> None:
+@pytest.mark.parametrize("extra", [Extra(planes=24), Extra(planes=200), Extra(maps=64)])
+def test_maps_of_regions_leave_room_for_fewer(card: Card, on_gpu: Backbone, extra: Extra) -> None:
     """A batch with what its pairs have beside their pictures is still done by the fastest plan."""
     card.free = 12 * GB
-    pairs = largest_batch(512, 512, on_gpu, planes)
+    pairs = largest_batch(512, 512, on_gpu, extra)
 
     of_these, of_too_many = (
-        plan_memory(512, 512, count, on_gpu, planes=planes) for count in (pairs, largest_batch(512, 512, on_gpu))
+        plan_memory(512, 512, count, on_gpu, extra=extra) for count in (pairs, largest_batch(512, 512, on_gpu))
     )
 
     assert (of_these.history, of_these.recompute) == (HISTORY, False)
