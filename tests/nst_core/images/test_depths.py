@@ -1,0 +1,142 @@
+"""images: 1, 2, 4, 12 and 16 bits, palettes, and other colour spaces."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from icc import srgb_from_lab
+from picture_files import Pixels, decoded, grey_ramp_16, noise, png_file, refusal, save, tiff_file
+from PIL import Image
+
+from nst_core.images.colour.srgb import split_alpha, to_srgb
+
+RAMP_FILES: dict[str, Callable[[Pixels], bytes]] = {
+    "png": lambda ramp: save(ramp, "PNG"),
+    "little-endian tiff": lambda ramp: save(ramp, "TIFF"),
+    "compressed tiff": lambda ramp: save(ramp, "TIFF", compression="tiff_deflate"),
+    "big-endian tiff": lambda ramp: tiff_file((256, 256), (16,), 1, ramp.astype(">u2").tobytes(), ">"),
+    "32-bit tiff": lambda ramp: save(Image.fromarray(ramp.astype(np.int32)), "TIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", RAMP_FILES)
+def test_16_bit_grey(kind: str) -> None:
+    """Each of the 65536 values v becomes v/257, rounded: nothing is clipped."""
+    ramp = grey_ramp_16()
+
+    pixels = decoded(RAMP_FILES[kind](ramp))
+
+    assert (pixels == np.rint(ramp / 257)[..., None]).all()
+
+
+def test_16_bit_signed_tiff() -> None:
+    """Signed 16-bit grey is on the same scale; a negative value, which nothing explains, is refused."""
+    ramp = (grey_ramp_16() // 2).astype("<i2")
+
+    assert (
+        decoded(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2))[..., 0] == np.rint(ramp / 257)
+    ).all()
+    ramp[0, 0] = -1
+    assert refusal(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2)).reason == "unsupported_mode"
+
+
+def test_16_bit_white_is_zero() -> None:
+    """In a TIFF whose photometric tag says so, 0 is white and 65535 is black."""
+    ramp = grey_ramp_16()
+
+    pixels = decoded(tiff_file((256, 256), (16,), 0, ramp.astype("<u2").tobytes()))
+
+    assert (pixels[..., 0] == 255 - np.rint(ramp / 257)).all()
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_12_bit_grey(photometric: int) -> None:
+    """In a 12-bit TIFF 4095 is white (or black)."""
+    ramp = np.arange(4096).reshape(64, 64)
+    first, second = ramp[:, ::2], ramp[:, 1::2]
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8)
+    data = tiff_file((64, 64), (12,), photometric, packed.tobytes())
+    if photometric == 0:  # Pillow has no such mode
+        assert refusal(data).reason == "unsupported_mode"
+        return
+
+    assert (decoded(data)[..., 0] == np.rint(ramp * 255 / 4095)).all()
+
+
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_16_bit_colour_png(with_alpha: bool) -> None:
+    """16-bit RGB(A) is within 1 of v/257 (Pillow reduces it itself)."""
+    values = np.random.default_rng(0).integers(0, 65536, (32, 32, 4)).astype(">u2")
+    values[..., 3] = 65535
+    values = values if with_alpha else values[..., :3]
+
+    pixels = decoded(png_file((32, 32), 16, 6 if with_alpha else 2, [row.tobytes() for row in values]))
+
+    assert np.abs(pixels - np.rint(values[..., :3] / 257)).max() <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bit_colour_tiff(order: str) -> None:
+    """So is a 16-bit RGB TIFF of either byte order."""
+    values = np.random.default_rng(0).integers(0, 65536, (32, 32, 3)).astype(order + "u2")
+
+    pixels = decoded(tiff_file((32, 32), (16, 16, 16), 2, values.tobytes(), order))
+
+    assert np.abs(pixels - np.rint(values / 257)).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_shallow_grey_png(depth: int) -> None:
+    """Grey of 1, 2, 4 or 8 bits: the largest value is white, the others lie evenly between."""
+    white = 2**depth - 1
+    byte = noise(1, 1, 16)[0, 0]
+    bits = np.unpackbits(byte).reshape(-1, depth)
+    values = bits @ (1 << np.arange(depth)[::-1])
+
+    pixels = decoded(png_file((len(values), 16), depth, 0, [byte.tobytes()] * 16))
+
+    assert (pixels == (values * 255 // white)[None, :, None]).all()
+
+
+def test_palette() -> None:
+    """A palette picture, PNG or GIF, comes out in the palette's colours."""
+    picture = Image.fromarray(noise()).quantize(50)
+
+    expected = np.asarray(picture.convert("RGB"))
+
+    assert (expected == decoded(save(picture, "PNG"))).all()
+    assert (expected == decoded(save(picture, "GIF"))).all()
+
+
+@pytest.mark.parametrize("mode", ["HSV", "YCbCr", "LAB", "RGBX"])
+def test_other_colour_spaces(mode: str) -> None:
+    """Whatever other mode a parser may come up with ends as RGB."""
+    picture = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
+
+    colour, alpha = split_alpha(picture, "a.tif")
+    result, _ = to_srgb(colour, {}, [])
+
+    assert alpha is None and result.mode == "RGB"
+    assert np.abs(np.asarray(result).astype(int) - (200, 100, 50)).max() <= 3
+
+
+def test_ycbcr_tiff() -> None:
+    """YCbCr, uncompressed in a TIFF, follows BT.601 at full range."""
+    values = noise(32, 32)
+    y, cb, cr = np.moveaxis(values.astype(float), -1, 0) - np.array([0, 128, 128])[:, None, None]
+    expected = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1).clip(0, 255)
+
+    assert np.abs(decoded(tiff_file((32, 32), (8, 8, 8), 6, values.tobytes())) - expected).max() <= 1.5
+
+
+def test_lab_tiff() -> None:
+    """CIE Lab in a TIFF (a and b signed) gives the sRGB of the CIE's formulas."""
+    lab = np.stack(np.meshgrid(np.arange(30, 90, 4), np.arange(-16, 16, 2)), -1)
+    lab = np.concatenate([lab, -lab[..., 1:]], -1)  # (16, 15, 3): L, a, b
+    lab = np.repeat(lab, 2, axis=1)
+    stored = np.concatenate([np.rint(lab[..., :1] * 2.55), lab[..., 1:] % 256], -1).astype(np.uint8)
+    exact = np.concatenate([stored[..., :1] / 2.55, lab[..., 1:]], -1)
+
+    pixels = decoded(tiff_file((30, 16), (8, 8, 8), 8, stored.tobytes()))
+
+    assert np.abs(pixels - srgb_from_lab(exact)).max() <= 1.5

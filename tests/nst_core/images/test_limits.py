@@ -1,0 +1,138 @@
+"""images: what is too large, too small or too elongated, and bombs."""
+
+import struct
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picture_files import decoded, noise, png_file, refusal, save, tiff_file
+from PIL import Image
+
+import nst_core
+from nst_core.images import MAX_BYTES
+
+
+def test_too_many_bytes() -> None:
+    """More than 500 MB is refused unseen."""
+    error = refusal(b"\0" * (MAX_BYTES + 1))
+
+    assert error.reason == "too_large"
+    assert str(error) == "cats/tom.png: expected at most 500 MB, found 500.0 MB. Make it smaller."
+
+
+@pytest.mark.parametrize("size", [(15, 40), (40, 15), (1, 1), (1, 400)])
+def test_too_small(size: tuple[int, int]) -> None:
+    """A side below 16 pixels is refused, even of a picture that is too elongated as well; 16 is enough."""
+    error = refusal(save(Image.new("RGB", size), "PNG"))
+
+    assert error.reason == "too_small"
+    assert "at least 16" in error.message and f"{size[0]} x {size[1]}" in error.message
+    assert decoded(save(Image.new("RGB", (16, 16)), "PNG")).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("size", [(16, 321), (321, 16)])
+def test_too_elongated(size: tuple[int, int]) -> None:
+    """More than 20 to 1 is refused; 20 to 1 is not."""
+    error = refusal(save(Image.new("RGB", size), "PNG"))
+
+    assert error.reason == "too_elongated"
+    assert f"{size[0]} x {size[1]}" in error.message
+    assert decoded(save(Image.new("RGB", (16, 320)), "PNG")).shape == (320, 16, 3)
+
+
+def bit_png(side: int) -> bytes:
+    """A black 1-bit PNG, whole: 18000 x 18000 pixels in 40 kB."""
+    return png_file((side, side), 1, 0, [bytes(-(-side // 8))] * side)
+
+
+def with_size_18000(file_format: str) -> bytes:
+    """A small file whose header says 18000 x 18000."""
+    if file_format == "TIFF":
+        return tiff_file((18000, 18000), (8, 8, 8), 2, noise().tobytes())
+    frames = [Image.fromarray(noise(seed=seed)) for seed in range(2)]
+    options = {"save_all": True, "append_images": frames[1:]} if file_format == "WEBP" else {}
+    data = bytearray(save(frames[0], file_format, **options))
+    where, sides = {
+        "JPEG": (data.find(b"\xff\xc0") + 5, struct.pack(">HH", 18000, 18000)),
+        "GIF": (6, struct.pack("<HH", 18000, 18000)),
+        "BMP": (18, struct.pack("<ii", 18000, 18000)),
+        "WEBP": (24, (17999).to_bytes(3, "little") * 2),
+    }[file_format]
+    data[where : where + len(sides)] = sides
+    return bytes(data)
+
+
+MEASURE = """
+import sys, warnings
+from pathlib import Path
+from nst_core.errors import BadImage
+from nst_core.images import decode_image
+warnings.simplefilter("ignore")
+def peak_kb():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+files = [Path(path).read_bytes() for path in sys.argv[1:]]
+decode_image(files[0], "warm-up")
+before = peak_kb()
+for data in files[1:]:
+    try:
+        decode_image(data, "bomb")
+        print("accepted")
+    except BadImage as error:
+        print(error.reason, error.message)
+print((peak_kb() - before) // 1024)
+"""
+
+
+def measured(tmp_path: Path, files: list[bytes]) -> list[str]:
+    """What a fresh process says to each file after the first, and by how many MB its peak memory rose."""
+    paths = [tmp_path / str(number) for number in range(len(files))]
+    for path, data in zip(paths, files, strict=True):
+        path.write_bytes(data)
+    root = Path(nst_core.__file__).parents[1]
+    command = [sys.executable, "-c", MEASURE, *map(str, paths)]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_bombs_are_refused_undecoded(tmp_path: Path) -> None:
+    """Files of some kB that would unfold to 324 megapixels are refused by their header, in 16 MB."""
+    formats = ("JPEG", "GIF", "BMP", "WEBP", "TIFF")
+    bombs = [bit_png(18000), *(with_size_18000(file_format) for file_format in formats)]
+    assert max(map(len, bombs)) < 50_000
+
+    *said, megabytes = measured(tmp_path, [save(noise(), "PNG"), *bombs])
+
+    expected = "too_many_pixels expected at most 300 megapixels, found 324.0 (18000 x 18000). Make it smaller."
+    assert said == [expected] * len(bombs)
+    assert int(megabytes) < 16
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_the_bomb_measurement_sees_a_decoder(tmp_path: Path) -> None:
+    """The measurement above is not blind: 25 megapixels are accepted and take at least their 75 MB."""
+    said, megabytes = measured(tmp_path, [save(noise(), "PNG"), bit_png(5000)])
+
+    assert said == "accepted"
+    assert int(megabytes) >= 75
+
+
+@pytest.mark.parametrize(("side", "megapixels"), [(17400, "302.8"), (18000, "324.0")])
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_bombs_whatever_pillow_does(side: int, megapixels: str, action: Any) -> None:
+    """Pillow's own warning or error about a bomb is the same refusal, whether warnings are errors or not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        error = refusal(bit_png(side))
+
+    assert error.reason == "too_many_pixels"
+    assert f"at most 300 megapixels, found {megapixels}" in error.message
+
+
+def test_own_limit_without_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is ours: it holds when a program has switched off Pillow's."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+
+    assert refusal(bit_png(17321)).reason == "too_many_pixels"

@@ -1,0 +1,131 @@
+"""images: what is transparent is laid over white."""
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from picture_files import (
+    WHITE_NOTE,
+    alpha_table,
+    decoded,
+    noise,
+    over_white,
+    png_chunk,
+    png_file,
+    save,
+    tiff_file,
+)
+from PIL import Image
+
+from nst_core.images import decode_image
+
+
+@pytest.mark.parametrize(
+    ("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})]
+)
+def test_rgba_over_white(file_format: str, options: dict[str, Any]) -> None:
+    """C under alpha a becomes c*a + 255*(1-a), rounded, for each of the 65536 pairs; and the user is told."""
+    colour, alpha = alpha_table()
+
+    result = decode_image(save(np.dstack([colour, alpha]), file_format, **options), "a.png")
+
+    assert (np.asarray(result.picture) == over_white(colour, alpha)).all()
+    assert result.notes == (WHITE_NOTE,)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+def test_grey_alpha_over_white(file_format: str) -> None:
+    """So it is for grey with alpha."""
+    colour, alpha = alpha_table()
+
+    result = decode_image(save(np.dstack([colour[..., 0], alpha]), file_format), "a.png")
+
+    assert (np.asarray(result.picture) == over_white(colour[..., :1], alpha)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_premultiplied_alpha_over_white(channels: int) -> None:
+    """A TIFF with colours already multiplied by their alpha is not multiplied again."""
+    colour, alpha = (part[64:] for part in alpha_table())
+    premultiplied = np.rint(colour[..., :channels] * (alpha[..., None] / 255)).astype(np.uint8)
+    bits, photometric = (8,) * (channels + 1), 1 if channels == 1 else 2
+    content = np.dstack([premultiplied, alpha]).tobytes()
+
+    result = decode_image(tiff_file((256, 192), bits, photometric, content, extra_sample=1), "a.tif")
+
+    assert np.abs(np.asarray(result.picture) - over_white(colour[..., :channels], alpha)).max() <= 2
+
+
+def test_opaque_alpha_is_no_news() -> None:
+    """An alpha channel that is opaque all over changes nothing and is not mentioned."""
+    pixels = noise()
+    opaque = np.full((40, 64), 255, np.uint8)
+
+    assert (decoded(save(np.dstack([pixels, opaque]), "PNG")) == pixels).all()
+
+
+@pytest.mark.parametrize("transparency", [3, bytes([0, 64, 128, 255])])
+def test_palette_transparency(transparency: int | bytes) -> None:
+    """A palette with one transparent index, or with an alpha for each index, is laid over white."""
+    picture = Image.fromarray(noise(channels=1)[..., 0] % 4).convert("P")
+    picture.putpalette([250, 10, 20, 10, 200, 30, 5, 6, 7, 90, 90, 250])
+    alphas = [255, 255, 255, 0] if isinstance(transparency, int) else list(transparency)
+    index = np.asarray(picture)
+
+    result = decode_image(save(picture, "PNG", transparency=transparency), "a.png")
+
+    assert (np.asarray(result.picture) == over_white(np.asarray(picture.convert("RGB")), np.array(alphas)[index])).all()
+    assert result.notes == (WHITE_NOTE,)
+
+
+def test_palette_with_alpha_channel() -> None:
+    """A palette TIFF with an alpha channel beside the indices (mode PA) is laid over white."""
+    index, alpha = noise(32, 32, seed=1)[..., 0], noise(32, 32, seed=2)[..., 0]
+    colours = noise(256, 1, seed=3)[:, 0]
+    palette = tuple(int(value) * 257 for value in colours.T.ravel())
+    content = np.dstack([index, alpha]).tobytes()
+
+    result = decode_image(tiff_file((32, 32), (8, 8), 3, content, extra_sample=2, palette=palette), "a.tif")
+
+    assert (np.asarray(result.picture) == over_white(colours[index], alpha)).all()
+
+
+def test_transparent_gif() -> None:
+    """A GIF's transparent index is laid over white."""
+    picture = Image.fromarray(noise()).quantize(8)
+
+    result = decode_image(save(picture, "GIF", transparency=2), "a.gif")
+
+    expected = np.asarray(picture.convert("RGB")).copy()
+    expected[np.asarray(picture) == 2] = 255
+    assert (np.asarray(result.picture) == expected).all()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_transparent_grey(depth: int) -> None:
+    """The one transparent grey of a PNG is meant at the file's own depth: only its pixels become white."""
+    byte = noise(1, 1, 32)[0, 0]
+    values = np.unpackbits(byte).reshape(-1, depth) @ (1 << np.arange(depth)[::-1])
+    transparent = int(values[5]) if depth > 1 else 0
+    extra = png_chunk(b"tRNS", struct.pack(">H", transparent))
+
+    result = decode_image(png_file((len(values), 16), depth, 0, [byte.tobytes()] * 16, extra), "a.png")
+
+    grey = np.rint(values * 255 / (2**depth - 1))
+    assert (np.asarray(result.picture) == np.where(values == transparent, 255, grey)[None, :, None]).all()
+    assert result.notes == (WHITE_NOTE,)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_transparent_colour(depth: int) -> None:
+    """So is the one transparent colour of an RGB PNG."""
+    values = np.random.default_rng(0).integers(0, 2**depth, (16, 16, 3))
+    extra = png_chunk(b"tRNS", struct.pack(">HHH", *values[3, 5]))
+    rows = [row.astype(">u2" if depth == 16 else np.uint8).tobytes() for row in values]
+
+    result = decode_image(png_file((16, 16), depth, 2, rows, extra), "a.png")
+
+    expected = values >> (depth - 8)
+    expected[3, 5] = 255
+    assert (np.asarray(result.picture) == expected).all()
