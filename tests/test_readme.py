@@ -47,6 +47,15 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_files_of_the_examples_are_there() -> None:
+    """A command or a script is copied from the README and works in the root of a checkout."""
+    blocks = "".join(re.findall(r"```(?:sh|python)\n(.*?)\n```", README, re.DOTALL))
+    named = re.findall(r"(?<![\w/])(?:[\w.-]+/)+[\w-]+\.(?:csv|jpg|png|lock|yaml)\b", blocks)
+
+    assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_pictures_are_small_and_ours_alone() -> None:
     """Each picture is light enough to look at on a phone, and none asks the network for anything."""
     files = sorted((ROOT / "manifests" / "pictures").iterdir())

@@ -19,7 +19,7 @@ PAIRS = ("chelsea", "pointillism"), ("coffee", "woodcut-waves"), ("rocket", "poi
 
 @pytest.fixture
 def python(with_server: dict[str, str], tmp_path: Path):
-    """Run some code in an empty folder with `images/` and `pairs.csv`; it has to succeed."""
+    """Run some code in an empty folder with `manifests/images/` and `pairs.csv`; it has to succeed."""
     return interpreter(with_server, tmp_path)
 
 
@@ -32,9 +32,9 @@ def python_without_server(without_server: dict[str, str], tmp_path: Path):
 def interpreter(environment: dict[str, str], tmp_path: Path):
     """Python, in a folder that is made ready for it."""
     for name in {name for pair in PAIRS for name in pair}:
-        (tmp_path / "images").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "manifests" / "images" / f"{name}.jpg", tmp_path / "images")
-    rows = "".join(f"images/{content}.jpg,images/{style}.jpg\n" for content, style in PAIRS)
+        (tmp_path / "manifests" / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "manifests" / "images" / f"{name}.jpg", tmp_path / "manifests" / "images")
+    rows = "".join(f"manifests/images/{content}.jpg,manifests/images/{style}.jpg\n" for content, style in PAIRS)
     (tmp_path / "pairs.csv").write_text(f"content,style\n{rows}")
 
     def run(code: str) -> subprocess.CompletedProcess[str]:
@@ -68,7 +68,10 @@ def test_a_script_without_a_guard(python_without_server, tmp_path: Path) -> None
         SCRIPT
         + """
 print("type", type(summary).__name__)
-rows = pd.DataFrame({"content": ["images/coffee.jpg"], "style": ["images/pointillism.jpg"], "steps": [None], "n": [7]})
+images = "manifests/images"
+rows = pd.DataFrame(
+    {"content": [f"{images}/coffee.jpg"], "style": [f"{images}/pointillism.jpg"], "steps": [None], "n": [7]}
+)
 told = bulk_stylize("out-rows", rows, settings=RunSettings(backbone="stub"))
 print("rows", told.succeeded, list(pd.read_parquet(told.results_parquet)["n"]))
 """
@@ -212,7 +215,8 @@ from prefect import flow
 def states():
     settings = RunSettings(backbone="stub", stub="error=b", runner="inline", device="cpu")
     rows = [("a", "chelsea", "pointillism"), ("b", "rocket", "pointillism"), ("c", "coffee", "woodcut-waves")]
-    lines = [f"{name},images/{content}.jpg,images/{style}.jpg" for name, content, style in rows]
+    images = "manifests/images"
+    lines = [f"{name},{images}/{content}.jpg,{images}/{style}.jpg" for name, content, style in rows]
     open("three.csv", "w").write("\\n".join(["id,content,style", *lines, ""]))
     request = resolve(Asked("out", "three.csv", settings=settings))
     with runner_of(settings) as runner, runner.pool(2) as pool:
