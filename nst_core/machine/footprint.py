@@ -140,10 +140,14 @@ class Extra:
     Attributes:
         planes: numbers in fp32, of the whole picture.
         maps: floats of the network's precision, of what is worked on at once.
+        first_maps: those of them that are of the first block, all that there is at once where maps are made anew.
+
+    Of pairs with the same layers, the one with more planes is the larger.
     """
 
     planes: int = 0
     maps: int = 0
+    first_maps: int = 0
 
 
 NOTHING = Extra()
@@ -158,16 +162,17 @@ def extra_of(options: StylizeOptions, regions: int, *, protects: bool) -> Extra:
         protects: whether a part of it stays as it is, and what is painted is a region therefore.
 
     >>> extra_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
-    Extra(planes=31, maps=0)
+    Extra(planes=31, maps=0, first_maps=0)
     >>> extra_of(StylizeOptions(content_layers=("conv4_2",)).resolved(), 0, protects=False)
-    Extra(planes=0, maps=8)
+    Extra(planes=0, maps=8, first_maps=0)
     """
     target = sum(map(_floats_per_pixel, options.content_layers))
     guides = REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
     # What a loss reads before it is rectified is kept as it was, beside what the rectifier makes of it.
     read = {*options.content_layers, *options.style_layers}
-    unrectified = sum(_floats_per_pixel(layer) for layer in read if layer.startswith("conv"))
-    return Extra(guides + max(0, target - CONTENT_TARGET), unrectified)
+    unrectified = {layer: _floats_per_pixel(layer) for layer in read if layer.startswith("conv")}
+    of_first = sum(floats for layer, floats in unrectified.items() if halvings(layer) == 0)
+    return Extra(guides + max(0, target - CONTENT_TARGET), sum(unrectified.values()), of_first)
 
 
 def _floats_per_pixel(layer: str) -> int:
@@ -208,8 +213,11 @@ def _optimizer_pictures(width: int, height: int, plan: MemoryPlan) -> int:
 def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra) -> int:
     """Of feature maps during one evaluation of a batch, in one piece or in tiles."""
     at_once = width * height if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
-    features = ENTERING + FIRST_BLOCK if plan.recompute else max(KEPT, FIRST_BLOCK + ENTERING)
-    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + extra.maps + LIBRARY)
+    if plan.recompute:
+        features = ENTERING + FIRST_BLOCK + extra.first_maps
+    else:
+        features = max(KEPT, FIRST_BLOCK + ENTERING) + extra.maps
+    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + LIBRARY)
     if backbone.device.startswith("cuda"):
         per_pixel += INDICES_OF_BLOCK if plan.recompute else INDICES
     return plan.pairs * at_once * per_pixel

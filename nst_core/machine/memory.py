@@ -42,7 +42,7 @@ def plan_memory(
         pairs: in the batch.
         backbone: that they are stylized with.
         free: bytes of memory to plan with; None asks the device.
-        extra: see `predicted`.
+        extra: see `extra_of`.
     """
     budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
     plans = _plans(width, height, pairs)
@@ -60,7 +60,7 @@ def check_fits(width: int, height: int, backbone: Computing, free: int | None = 
         height: in pixels.
         backbone: that it would be stylized with.
         free: bytes of memory; None asks the device.
-        extra: see `predicted`.
+        extra: see `extra_of`.
 
     Raises:
         OutOfMemory: with what it would take, what there is, and the size that there is room for.

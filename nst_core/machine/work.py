@@ -6,9 +6,10 @@ the file: in fp32, forward only) is counted in the same unit. How long the unit 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from nst_core.geometry.levels import level_count, steps_at, usable_levels
-from nst_core.machine.footprint import Computing
+from nst_core.machine.footprint import Computing, Extra, extra_of
 from nst_core.machine.memory import plan_memory
 from nst_core.options import StylizeOptions
 
@@ -103,13 +104,14 @@ def work_of(
         backbone: where, and in which precision.
         free: bytes of memory, by which tiles are chosen; None asks the device.
     """
-    exact = EXACT_PASS[backbone.precision]
+    exact, extra = EXACT_PASS[backbone.precision], extra_of(options, 0, protects=False)
     # Distances by the one measure for all recipes: those of the default recipe are known, others take two passes more.
     passes = EXACT_PASSES + (1 if coarse else 0) + (0 if options.recipe == "relative" else 2)
-    work = _evaluated(width, height, full, backbone, free) + exact * passes * width * height
+    evaluated = partial(_evaluated, backbone=backbone, free=free, extra=extra)
+    work = evaluated(width, height, full) + exact * passes * width * height
     for level, evaluations in zip(range(len(coarse), 0, -1), coarse, strict=True):
         wide, high = width >> level, height >> level
-        work += _evaluated(wide, high, evaluations, backbone, free) + exact * 2 * wide * high
+        work += evaluated(wide, high, evaluations) + exact * 2 * wide * high
     return work / 1e6
 
 
@@ -118,8 +120,10 @@ def style_work(width: int, height: int, backbone: Computing) -> float:
     return EXACT_PASS[backbone.precision] * width * height / 1e6
 
 
-def _evaluated(width: int, height: int, evaluations: float, backbone: Computing, free: int | None) -> float:
-    tile = plan_memory(width, height, 1, backbone, free).tile_px
+def _evaluated(
+    width: int, height: int, evaluations: float, *, backbone: Computing, free: int | None, extra: Extra
+) -> float:
+    tile = plan_memory(width, height, 1, backbone, free, extra).tile_px
     if tile is None:
         return evaluations * width * height
     halos = [2 * HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]

@@ -1,6 +1,6 @@
 """Files on S3: whole objects in one request each, created only where none is, through s3fs.
 
-requests  single requests, each with its errors' names, made again while that may help
+requests  single requests, and `ask`, which names their errors and tries again what may pass
 listings  many objects in few requests
 errors    the many errors of a request in our few classes
 accounts  whose credentials a request carries, in words

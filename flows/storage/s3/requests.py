@@ -1,6 +1,7 @@
-"""Single requests to S3: each names its errors, and is made again while that may help.
+"""Single requests to S3.
 
 Credentials, region and endpoint come from the environment as for every AWS tool (`AWS_ENDPOINT_URL`, profiles, roles).
+Every request goes through `ask`, which names its errors and tries again what may pass; nothing that it calls does.
 """
 
 import functools
@@ -88,7 +89,7 @@ class Stored(NamedTuple):
 
 
 def get(address: str, max_bytes: int | None, left: float, **version: str) -> Stored:
-    """An object, fetched on fsspec's loop, which ends the request when the time is over."""
+    """An object, fetched on fsspec's loop, which ends the request when the time is over; within `ask`."""
     stored: Stored = sync(filesystem().loop, _get, address, max_bytes, version, timeout=left)
     return stored
 
@@ -96,7 +97,7 @@ def get(address: str, max_bytes: int | None, left: float, **version: str) -> Sto
 async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> Stored:
     """One request, where `cat_file` makes two; the size is known before the body is read."""
     bucket, key = split(address)
-    answer = from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
+    answer = _from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
     with _closed(answer["Body"]) as body:
         if max_bytes is not None and int(answer["ContentLength"]) > max_bytes:
             raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {answer['ContentLength']}")
@@ -106,7 +107,7 @@ async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> 
         return Stored(await body.read(), str(answer["ETag"]), str(answer.get("ContentEncoding") or ""), version_id)
 
 
-def from_s3(answer: Any) -> Any:
+def _from_s3(answer: Any) -> Any:
     """An answer about an object, which always has an ETag; proxies and sign-in pages answer anything with 200."""
     if not answer.get("ETag"):
         raise NotS3
@@ -122,10 +123,10 @@ def _closed(body: Any) -> Iterator[Any]:
 
 
 def put(address: str, data: bytes, left: float, **condition: str) -> None:
-    """Write an object, of the type that its name says, if the condition is met."""
+    """Write an object, of the type that its name says, if the condition is met; within `ask`."""
     bucket, key = split(address)
     arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **_content_type(address)}
-    from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
+    _from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
 
 
 def _content_type(address: str) -> dict[str, str]:
@@ -134,10 +135,10 @@ def _content_type(address: str) -> dict[str, str]:
 
 
 def head(address: str, left: float) -> Any:
-    """What S3 says of an object."""
+    """What S3 says of an object; within `ask`."""
     bucket, key = split(address)
     try:
-        return from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
+        return _from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
     except Exception as error:
         if code_of(error) == "400":  # an answer without a body, so without the reason: a GET tells it
             get(address, None, left)

@@ -12,12 +12,13 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nst_core.backbones.backbone import Backbone
 from nst_core.backbones.scheduled import ScheduledVGG
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.geometry.tiles import halvings
 from nst_core.losses.perceptual import PerceptualLoss
-from nst_core.machine.footprint import MemoryPlan, extra_of, predicted
+from nst_core.machine.footprint import Extra, MemoryPlan, extra_of, predicted, predicted_bytes
 from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.memory import plan_memory
 from nst_core.optimize import _Batch
@@ -26,6 +27,7 @@ from nst_core.options.layers import CHANNELS_PER_BLOCK
 from nst_core.scene.canvas import Canvas
 
 GB = 1_000_000_000
+OPTIONS = StylizeOptions().resolved()
 PAPER = "conv1_1 conv2_1 conv3_1 conv4_1 conv5_1"
 """As they are said by whoever takes the paper's names for those of layers."""
 
@@ -132,3 +134,93 @@ def test_what_is_predicted_holds_what_is_allocated(
 
     assert counted <= expected.total - expected.base <= 1.6 * counted
     assert expected.total <= free * GB + expected.base
+
+
+@pytest.mark.parametrize(
+    ("precision", "recompute", "history", "half_history", "of_network", "pictures"),
+    [
+        # Kept maps and what convolutions take; five copies, six of one piece, two per remembered pair.
+        ("fp32", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
+        ("bf16", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
+        ("fp32", True, 5, False, 32 + 256 + 40, 2 * 5 + 5 + 6),
+        ("bf16", False, 10, True, 320 + 40, 10 + 5 + 6),
+    ],
+)
+def test_bytes_per_pixel(
+    backbone: Backbone,
+    precision: str,
+    recompute: bool,
+    history: int,
+    half_history: bool,
+    of_network: int,
+    pictures: int,
+) -> None:
+    """A picture is three fp32 numbers per pixel; the network's numbers are four bytes in fp32 and two in bf16."""
+    network = dataclasses.replace(backbone, precision=precision)
+    plan = MemoryPlan(2, recompute, history, keep_freed=False, half_history=half_history)
+    expected = predicted(300, 200, plan, network)
+
+    assert expected.base == 1_500_000_000
+    assert expected.optimizer == 2 * 300 * 200 * 12 * pictures
+    # What is given, what an evaluation makes on the way, and eight features of fp32.
+    assert expected.pictures == 2 * 300 * 200 * (12 * (3 + 5) + 4 * 8)
+    assert expected.maps == 2 * 300 * 200 * of_network * {"fp32": 4, "bf16": 2}[precision]
+    assert predicted_bytes(300, 200, plan, network) == expected.total
+
+
+def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone) -> None:
+    """The smallest plan in bf16 takes less than one forward pass in fp32, which the targets need all the same."""
+    network = dataclasses.replace(backbone, precision="bf16")
+    smallest = MemoryPlan(1, recompute=True, history=1, keep_freed=False)
+    expected = predicted(300, 200, smallest, network)
+
+    assert expected.maps + expected.optimizer == 300 * 200 * 4 * (256 + 40)
+
+
+def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
+    """Eight bytes for each of the 30 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
+    plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
+    on_gpu = dataclasses.replace(backbone, device="cuda:0")
+    more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
+
+    assert more == [300 * 200 * 8 * 30, 300 * 200 * 8 * 16]
+
+
+def test_what_is_painted_beside_something_protected_is_a_region() -> None:
+    """Its map counts, and that of what is protected; where there are regions already, theirs are those maps."""
+    of_region, of_two = (extra_of(OPTIONS, regions, protects=False).planes for regions in (1, 2))
+
+    assert extra_of(OPTIONS, 0, protects=False) == Extra()
+    assert extra_of(OPTIONS, 0, protects=True) == extra_of(OPTIONS, 1, protects=True) == Extra(of_region + 1)
+    assert extra_of(OPTIONS, 2, protects=True) == Extra(of_two + 1)
+
+
+@pytest.mark.parametrize(
+    ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
+)
+def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
+    """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
+    assert extra_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False).planes == more
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "maps", "first"),
+    [
+        ("relu4_2", "relu1_1", 0, 0),
+        ("conv4_2", "relu1_1", 8, 0),
+        ("relu4_2", PAPER, 64 + 32 + 16 + 8 + 2, 64),
+        ("conv1_1", "conv1_1 conv1_2", 128, 128),
+    ],
+)
+def test_layers_that_are_read_before_they_are_rectified_count(content: str, style: str, maps: int, first: int) -> None:
+    """As they were, beside what the rectifier makes of them: each once, and the first block's alone when made anew."""
+    layers = {"content_layers": (content,), "style_layers": tuple(style.split())}
+    extra = extra_of(StylizeOptions.model_validate(layers).resolved(), 0, protects=False)
+    plain = Extra(extra.planes)
+    grown = [
+        predicted(1024, 1024, plan, Gpu(), extra).maps - predicted(1024, 1024, plan, Gpu(), plain).maps
+        for plan in (MemoryPlan(4, recompute=recompute, history=5, keep_freed=False) for recompute in (False, True))
+    ]
+
+    assert (extra.maps, extra.first_maps) == (maps, first)
+    assert grown == [2 * 4 * 1024 * 1024 * maps, 2 * 4 * 1024 * 1024 * first]

@@ -1,4 +1,4 @@
-"""memory: what a batch is predicted to take, and what is planned with what is free."""
+"""memory: what is planned with what is free."""
 
 import dataclasses
 import re
@@ -11,7 +11,7 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
-from nst_core.machine.footprint import Extra, MemoryPlan, base_bytes, extra_of, predicted, predicted_bytes
+from nst_core.machine.footprint import Extra, MemoryPlan, base_bytes, predicted_bytes
 from nst_core.machine.memory import HISTORY, SHARE, available_bytes, check_fits, largest_batch, plan_memory
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style
@@ -48,56 +48,6 @@ def test_the_history_gives_way_first(backbone: Backbone) -> None:
         free = int(taken / SHARE) - base_bytes(backbone) + 1
         assert dataclasses.replace(plan_memory(900, 700, 3, backbone, free), keep_freed=False) == plan
         assert plan_memory(900, 700, 3, backbone, free - 2) != plan or plan == plans[-1]
-
-
-@pytest.mark.parametrize(
-    ("precision", "recompute", "history", "half_history", "of_network", "pictures"),
-    [
-        # Kept maps and what convolutions take; five copies, six of one piece, two per remembered pair.
-        ("fp32", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
-        ("bf16", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
-        ("fp32", True, 5, False, 32 + 256 + 40, 2 * 5 + 5 + 6),
-        ("bf16", False, 10, True, 320 + 40, 10 + 5 + 6),
-    ],
-)
-def test_bytes_per_pixel(
-    backbone: Backbone,
-    precision: str,
-    recompute: bool,
-    history: int,
-    half_history: bool,
-    of_network: int,
-    pictures: int,
-) -> None:
-    """A picture is three fp32 numbers per pixel; the network's numbers are four bytes in fp32 and two in bf16."""
-    network = dataclasses.replace(backbone, precision=precision)
-    plan = MemoryPlan(2, recompute, history, keep_freed=False, half_history=half_history)
-    expected = predicted(300, 200, plan, network)
-
-    assert expected.base == 1_500_000_000
-    assert expected.optimizer == 2 * 300 * 200 * 12 * pictures
-    # What is given, what an evaluation makes on the way, and eight features of fp32.
-    assert expected.pictures == 2 * 300 * 200 * (12 * (3 + 5) + 4 * 8)
-    assert expected.maps == 2 * 300 * 200 * of_network * {"fp32": 4, "bf16": 2}[precision]
-    assert predicted_bytes(300, 200, plan, network) == expected.total
-
-
-def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone) -> None:
-    """The smallest plan in bf16 takes less than one forward pass in fp32, which the targets need all the same."""
-    network = dataclasses.replace(backbone, precision="bf16")
-    smallest = MemoryPlan(1, recompute=True, history=1, keep_freed=False)
-    expected = predicted(300, 200, smallest, network)
-
-    assert expected.maps + expected.optimizer == 300 * 200 * 4 * (256 + 40)
-
-
-def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
-    """Eight bytes for each of the 30 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
-    plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
-    on_gpu = dataclasses.replace(backbone, device="cuda:0")
-    more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
-
-    assert more == [300 * 200 * 8 * 30, 300 * 200 * 8 * 16]
 
 
 @pytest.mark.parametrize(("size", "free"), [((8192, 6144), 18), ((6000, 6000), 13), ((16384, 12288), 70)])
@@ -148,23 +98,6 @@ def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
     check_fits(8192, 6144, backbone, bytes_of[0])
     with pytest.raises(OutOfMemory, match="lower size_px to"):
         check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), Extra(planes=240))
-
-
-def test_what_is_painted_beside_something_protected_is_a_region() -> None:
-    """Its map counts, and that of what is protected; where there are regions already, theirs are those maps."""
-    of_region, of_two = (extra_of(OPTIONS, regions, protects=False).planes for regions in (1, 2))
-
-    assert extra_of(OPTIONS, 0, protects=False) == Extra()
-    assert extra_of(OPTIONS, 0, protects=True) == extra_of(OPTIONS, 1, protects=True) == Extra(of_region + 1)
-    assert extra_of(OPTIONS, 2, protects=True) == Extra(of_two + 1)
-
-
-@pytest.mark.parametrize(
-    ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
-)
-def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
-    """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
-    assert extra_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False).planes == more
 
 
 def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
@@ -287,7 +220,7 @@ def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone,
 
 
 @pytest.mark.parametrize("extra", [Extra(planes=24), Extra(planes=200), Extra(maps=64)])
-def test_maps_of_regions_leave_room_for_fewer(card: Card, on_gpu: Backbone, extra: Extra) -> None:
+def test_what_a_pair_has_beside_the_usual_leaves_room_for_fewer(card: Card, on_gpu: Backbone, extra: Extra) -> None:
     """A batch with what its pairs have beside their pictures is still done by the fastest plan."""
     card.free = 12 * GB
     pairs = largest_batch(512, 512, on_gpu, extra)

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from nst_core.backbones.backbone import Backbone
+from nst_core.machine.footprint import MemoryPlan, base_bytes, predicted_bytes
+from nst_core.machine.memory import SHARE
 from nst_core.machine.work import Between, Evaluations, expected_evaluations, style_work, work_of
 from nst_core.options import StylizeOptions
 
@@ -72,3 +74,14 @@ def test_tiles_are_more_work(backbone: Backbone) -> None:
 
     # Four by four tiles of 1024 px, which see 80 px of each of their neighbours.
     assert per_evaluation == pytest.approx(1.5 * (1 + 3 * 160 / 4096) ** 2)
+
+
+def test_layers_that_take_more_memory_are_worked_on_in_tiles_sooner(backbone: Backbone) -> None:
+    """Where one piece with the usual layers just fits, one whose layers are read before they are rectified does not."""
+    usual, more = resolved(), resolved(style_layers=("conv1_2",))
+    plan = MemoryPlan(1, recompute=True, history=5, keep_freed=False)
+    free = int(predicted_bytes(2048, 2048, plan, backbone) / SHARE) - base_bytes(backbone) + 1
+
+    works = [work_of(2048, 2048, options, 10, (), backbone, free) for options in (usual, more)]
+
+    assert works[1] > 1.4 * works[0]
