@@ -1,8 +1,10 @@
 """What lies in an output for nothing: pictures that nothing names, files whose writer died. No torch, no prefect.
 
-A run that is under way writes an image before its record, so nothing young is garbage.
+A run that is under way writes an image before its record, so nothing young is garbage. Nor is a file that no run wrote:
+an output may lie where somebody has pictures of their own, in a folder of the same name.
 """
 
+import hashlib
 import re
 import time
 from collections.abc import Collection
@@ -14,6 +16,8 @@ from flows.output.ledger import Ledger
 
 IMAGES, TIMELINES, THUMBS = "images", "timelines", "_nst/thumbs"
 REPORT = "report.html"
+_WRITTEN = re.compile(r".+-([0-9a-f]{8})\.[a-z]+")
+"""How a run calls images and timelines: with the beginning of the sha256 of what is in them."""
 _THUMB = re.compile(rb"_nst/thumbs/([0-9a-f]{32}-\d+-\d+x\d+\.webp)")
 
 
@@ -46,8 +50,8 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         ]
 
     return [
-        *unnamed(IMAGES, named.images, "an image without a record"),
-        *unnamed(TIMELINES, named.timelines, "a timeline without a record"),
+        *_of_runs(unnamed(IMAGES, named.images, "an image without a record")),
+        *_of_runs(unnamed(TIMELINES, named.timelines, "a timeline without a record")),
         *unnamed(THUMBS, shown, f"a small picture that {REPORT} does not show"),
         *(
             Garbage(address, "a file whose writer died", entry.size)
@@ -55,6 +59,22 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
             if entry.modified < before
         ),
     ]
+
+
+def _of_runs(found: list[Garbage]) -> list[Garbage]:
+    """Those of some files that a run wrote."""
+    return [one for one, ours in zip(found, storage.each(_is_of_a_run, found), strict=True) if ours]
+
+
+def _is_of_a_run(found: Garbage) -> bool:
+    """Whether the name says what is in the file, as no name that people give does."""
+    said = _WRITTEN.fullmatch(storage.name_of(found.address))
+    if said is None:
+        return False
+    try:
+        return hashlib.sha256(storage.read(found.address)).hexdigest().startswith(said[1])
+    except NotFound:  # removed meanwhile
+        return False
 
 
 def remove_garbage(garbage: list[Garbage]) -> None:

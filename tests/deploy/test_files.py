@@ -214,10 +214,8 @@ def test_policies_are_narrow(name: str) -> None:
             assert statement["Condition"]["StringLike"]["s3:prefix"]
         if "s3:DeleteObject" in actions:
             assert actions == ["s3:DeleteObject"]
-            last = [resource.rsplit("/", 1)[-1] for resource in resources]
-            assert all(
-                part == "_SUCCESS" or re.match(r"\*\.(rejected|accepted|finished|claimed)", part) for part in last
-            )
+            own = r"/_SUCCESS|/inbox/\*\.(rejected|accepted|finished|claimed).*|/inbox/_nst/(claims|finished)/\*"
+            assert [one for one in resources if not re.search(rf"({own})$", one)] == []
 
 
 def _list(value: Any) -> list[str]:

@@ -50,9 +50,10 @@ def place(s3_bucket: str, s3_proxy: FaultProxy, tmp_path: Path) -> Place:
 
 
 def test_the_policy_allows_all_that_visits_do(place: Place) -> None:
-    """Rejected, put right, run, finished and dropped in another version: nothing is refused, no old answer stays."""
-    place.drop(BAD_ROWS)
-    assert place.visit().rejected == ["spring.csv"]
+    """Rejected twice, put right, run, finished, dropped in another version: nothing is refused, no old answer stays."""
+    for _ in range(2):  # the same bytes, as what was wrong may be right by now
+        place.drop(BAD_ROWS)
+        assert place.visit().rejected == ["spring.csv"]
     place.drop(GOOD)
     assert place.visit().started == ["spring.csv"]
     assert [name for name in place.answers() if "claimed" not in name] == ["accepted.json"]

@@ -1,5 +1,6 @@
 """flows.output.garbage and `nst gc`: what nothing refers to is found, and removed only when asked."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,8 @@ from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.ledger import Ledger
 from flows.report.run_page import write_report
 
+LOST = b"lost a race"
+LOST_NAME = f"cat-{hashlib.sha256(LOST).hexdigest()[:8]}.png"
 TEMPORARY = f".tmp-{'0a' * 16}"
 
 
@@ -26,7 +29,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     Ledger(address).start_run(run_record({"cat": FINGERPRINT}), b"content,style\n")
     for pair_id in ("cat", "dog"):
         commit_with_image(address, pair_record(pair_id))
-    storage.replace(storage.join(address, "images", "cat-ffffffff.png"), b"lost a race")
+    storage.replace(storage.join(address, "images", LOST_NAME), LOST)
     return address
 
 
@@ -34,7 +37,7 @@ def test_an_image_without_a_record_is_garbage(output: str) -> None:
     """Images that a record names are not, whichever manifest asked for them."""
     (found,) = find_garbage(output, older_than_seconds=-60)
 
-    assert found.address == storage.join(output, "images", "cat-ffffffff.png")
+    assert found.address == storage.join(output, "images", LOST_NAME)
     assert (found.reason, found.size) == ("an image without a record", 11)
 
 
@@ -52,16 +55,30 @@ def test_removing_leaves_all_that_is_referred_to(output: str) -> None:
     assert storage.names(storage.join(output, "images")) == ["cat-01234567.png", "dog-01234567.png"]
 
 
+@pytest.mark.parametrize("name", ["tom.jpg", "cat.png", "tom-89abcdef.jpg", ".tom.jpg", "tom"])
+def test_pictures_that_no_run_wrote_are_left_alone(output: str, name: str) -> None:
+    """An output may be the manifest's own folder, with contents in `images/`; a name alone makes nothing garbage."""
+    for folder in ("images", "timelines"):
+        storage.replace(storage.join(output, folder, name), b"somebody's own")
+
+    (found,) = find_garbage(output, older_than_seconds=-60)
+    remove_garbage([found])
+
+    assert storage.name_of(found.address) == LOST_NAME
+    assert name in storage.names(storage.join(output, "images"))
+
+
 def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
     """One that a record names is not; pairs without one are no reason to complain."""
     commit_with_image(output, pair_record("owl", timeline="timelines/owl-01234567.gif", timeline_sha256="01" * 32))
-    for name in ("owl-01234567.gif", "owl-89abcdef.gif"):
+    unnamed = f"owl-{hashlib.sha256(b'moving').hexdigest()[:8]}.gif"
+    for name in ("owl-01234567.gif", unnamed):
         storage.replace(storage.join(output, "timelines", name), b"moving")
     garbage = {one.address: one.reason for one in find_garbage(output, older_than_seconds=-60)}
 
     assert garbage == {
-        storage.join(output, "images", "cat-ffffffff.png"): "an image without a record",
-        storage.join(output, "timelines", "owl-89abcdef.gif"): "a timeline without a record",
+        storage.join(output, "images", LOST_NAME): "an image without a record",
+        storage.join(output, "timelines", unnamed): "a timeline without a record",
     }
 
 
