@@ -75,7 +75,7 @@ def ladder(
         sheet, rows = write_ladder_sheet(target, varied, rungs), data.decode().splitlines()
         if as_json:
             typer.echo(json.dumps({"sheet": sheet, "manifest": manifest, "results": summary.results_csv}, indent=1))
-        else:
+        elif not quiet:
             for line in (f"the sheet is {sheet}", f"a row for each picture, from {manifest}:", *rows):
                 typer.echo(printable(line))
     raise typer.Exit(code)
