@@ -19,6 +19,7 @@ The claimed copy lies beside the manifest, so that relative addresses mean the s
 import json
 import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows import storage
 from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError, Unavailable
+from flows.inbox.names import is_safe, output_name
 from flows.records.digests import short_digest
 from flows.storage import Entry
 
@@ -100,9 +102,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class InboxFiles:
-    """The files of one inbox, an absolute folder or `s3://` prefix."""
+    """The files of one inbox.
+
+    Attributes:
+        place: absolute folder or `s3://` prefix.
+        outputs: below which its manifests' outputs are.
+    """
 
     place: str
+    outputs: str
+
+    def output_address(self, name: str) -> str:
+        """Where the output of a manifest is."""
+        return storage.join(self.outputs, output_name(name))
 
     def address(self, name: str) -> str:
         """Where a dropped file is."""
@@ -144,12 +156,43 @@ class InboxFiles:
         storage.remove(self._claim_address(key))
         return True
 
-    def open_claims(self) -> list[Claim]:
-        """The claims that are not finished, the oldest first."""
+    def open_claims(self, on_refused: Callable[[str, OutputError], None] | None = None) -> list[Claim]:
+        """The claims that are not finished, the oldest first.
+
+        Args:
+            on_refused: told the name and the error of each that is not to be gone on with.
+        """
         finished = set(storage.names(self._folder("finished")))
         names = [name for name in storage.names(self._folder("claims")) if name not in finished]
-        claims = storage.each(lambda name: _read(storage.join(self._folder("claims"), name), Claim), names)
+        claims = list[Claim]()
+        for name, found in zip(names, storage.each(self._claim_or_error, names), strict=True):
+            if isinstance(found, Claim):
+                claims.append(found)
+            elif on_refused is not None:
+                on_refused(name, found)
         return sorted(claims, key=lambda claim: (claim.claimed_at, claim.key))
+
+    def _claim_or_error(self, name: str) -> Claim | OutputError:
+        address = storage.join(self._folder("claims"), name)
+        try:
+            claim = _read(address, Claim)
+        except OutputError as error:
+            return error
+        if self._is_from_here(claim, name):
+            return claim
+        return OutputError(
+            f"{address}: expected what a visit to {self.place} with outputs below {self.outputs} writes, found other "
+            "addresses; remove it, and save its manifest again"
+        )
+
+    def _is_from_here(self, claim: Claim, name: str) -> bool:
+        """Whether a claim says what a visit would: whoever may drop manifests may write a claim as well."""
+        if claim.key != name.removesuffix(".json") or "/" in claim.answers:
+            return False
+        if claim.snapshot is None and not claim.output:
+            return True
+        expected = self.snapshot_address(claim.name, claim.key), self.output_address(claim.name)
+        return is_safe(claim.name) and (claim.snapshot, claim.output) == expected
 
     def latest_starts(self) -> dict[str, int]:
         """Key -> number of the latest run, of every claim that has one."""
@@ -219,7 +262,9 @@ def _read(address: str, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(storage.read(address))
     except ValidationError as error:
-        raise OutputError(f"{address} cannot be read; remove it, and its manifest is looked at anew") from error
+        raise OutputError(
+            f"{address}: cannot be read (damaged, or of another version); remove it, and save its manifest again"
+        ) from error
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -35,7 +35,7 @@ from flows.inbox.answers import acceptance, conclusion, rejection, rejection_of_
 from flows.inbox.arrivals import SETTLE_SECONDS, arrived
 from flows.inbox.files import REJECTED, Answer, Claim, InboxFiles, Start
 from flows.inbox.inbox import Inbox, Visit
-from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe, output_name
+from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe
 from flows.inbox.runs import Runs, RunState, StartRequest, error_of
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
@@ -88,7 +88,7 @@ class _Content:
 class _Visitor:
     def __init__(self, inbox: Inbox, runs: Runs, limits: Limits) -> None:
         self._inbox, self._runs, self._limits = inbox, runs, limits
-        self._files = InboxFiles(inbox.place)
+        self._files = InboxFiles(inbox.place, inbox.outputs)
         self._visit = Visit()
         self._closed: set[str] = set()
 
@@ -102,7 +102,7 @@ class _Visitor:
             self._carefully(printable(entry.name), partial(self._claim, entry))
         latest = self._files.latest_starts()
         busy_outputs: set[str] = set()
-        for claim in self._files.open_claims():
+        for claim in self._files.open_claims(self._trouble):
             self._carefully(claim.name, partial(self._go_on, claim, latest.get(claim.key, 0), busy_outputs))
             if claim.key not in self._closed:
                 busy_outputs.add(claim.output.casefold())  # which may be one folder, whatever its letters' case
@@ -115,8 +115,11 @@ class _Visitor:
         except CredentialsExpired:
             raise
         except NstError as error:
-            logger.error("inbox: %s: %s", name, error)  # noqa: TRY400  # the message says all
-            self._visit.troubled.append(name)
+            self._trouble(name, error)
+
+    def _trouble(self, name: str, error: NstError) -> None:
+        logger.error("inbox: %s: %s", name, error)  # the message says all
+        self._visit.troubled.append(name)
 
     # ------------------------------------------------------------ arrived -> claimed
 
@@ -139,7 +142,7 @@ class _Visitor:
             key=key,
             name=printable(entry.name),
             sha256=sha256,
-            output=storage.join(self._inbox.outputs, output_name(entry.name)) if problem is None else "",
+            output=self._files.output_address(entry.name) if problem is None else "",
             snapshot=snapshot,
             problem=problem,
             claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),

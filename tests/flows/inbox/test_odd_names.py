@@ -168,7 +168,7 @@ def test_names_that_differ_in_case_alone_are_run_one_after_the_other(folder: Fol
 def test_a_claim_of_an_earlier_version_is_brought_to_its_end(folder: Folder) -> None:
     """One that was left in trouble, as its answer could not be written, is closed."""
     folder.drop("a::b.csv")
-    files = InboxFiles(str(folder.place))
+    files = InboxFiles(str(folder.place), str(folder.place))
     facts = '"sha256": null, "output": "", "snapshot": null, "problem": "a chain", "claimed_at": "1", "claimed_by": "x"'
     storage.create(f"{files.place}/_nst/claims/a-b-1.json", f'{{"key": "a-b-1", "name": "a::b.csv", {facts}}}'.encode())
 

@@ -20,6 +20,7 @@ from flows import storage
 from flows.errors import NotAllowed
 from flows.inbox import Inbox, Runs, Visit, visit
 from flows.inbox.files import Claim, InboxFiles, Start
+from flows.inbox.names import claim_key
 from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
 from flows.output import lease
@@ -45,7 +46,7 @@ class World:
         self.inbox = Inbox(place=f"{root}/in", outputs=f"{root}/out", **changes)
         self.limits = limits_for(root)
         self.book = BookOfRuns(book)
-        self.files = InboxFiles(self.inbox.place)
+        self.files = InboxFiles(self.inbox.place, self.inbox.outputs)
 
     def drop(self, name: str, data: bytes) -> None:
         address = f"{self.inbox.place}/{name}"
@@ -282,6 +283,48 @@ def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
 
 
 # ---------------------------------------------------------------- runs that do not end well
+
+
+FORGED = {
+    "another's picture as its copy": {"snapshot": "{root}/victim.jpg", "output": "{root}/out/x", "problem": None},
+    "to be removed at once": {"snapshot": "{root}/victim.jpg", "output": "", "problem": "a chain"},
+    "another team's output": {"output": "{root}/theirs/x", "problem": None},
+    "answers elsewhere": {"snapshot": None, "output": "", "problem": "a chain", "answered_as": "{root}/away/x"},
+    "an unsafe name": {"name": "../x.csv", "problem": None},
+    "a key elsewhere": {"key": "{root}/away/x", "snapshot": None, "output": "", "problem": "a chain"},
+    "no claim at all": {"nothing": "known"},
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_claim_that_no_visit_wrote_is_left_alone(disk: World, tmp_path: Path, forged: dict[str, str | None]) -> None:
+    """Whoever may drop manifests may write claims: none leads to a file elsewhere, and the others go on."""
+    victim = tmp_path / "victim.jpg"
+    victim.write_bytes(b"a picture")
+    key = claim_key("x.csv", "0" * 64)
+    own = {
+        "key": key,
+        "name": "x.csv",
+        "sha256": "0" * 64,
+        "output": f"{disk.inbox.outputs}/x",
+        "snapshot": disk.files.snapshot_address("x.csv", key),
+        "claimed_at": "1",
+        "claimed_by": "me",
+    }
+    said = {name: value and value.format(root=tmp_path) for name, value in forged.items()}
+    storage.replace(f"{disk.inbox.place}/_nst/claims/{key}.json", json.dumps(own | said).encode())
+    storage.replace(own["snapshot"], GOOD)
+    disk.drop("spring.csv", GOOD)
+
+    def elsewhere() -> list[Path]:
+        return sorted(path for path in tmp_path.rglob("*") if path.relative_to(tmp_path).parts[0] not in ("in", "book"))
+
+    before = elsewhere()
+
+    assert disk.visit() == Visit(started=["spring.csv"], troubled=[f"{key}.json"])
+    assert victim.read_bytes() == b"a picture"
+    assert elsewhere() == before
+    assert len(disk.book.asked) == 1
 
 
 def long_ago(world: World, key: str, number: int) -> None:
@@ -550,7 +593,7 @@ def test_visits_of_several_processes_run_every_manifest_once(world: World) -> No
 
 def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
     """What keeps a manifest from being taken twice is the create-only claim, not the lease."""
-    facts = {"key": "spring-1", "name": "spring.csv", "sha256": None, "output": "o", "snapshot": None, "problem": None}
+    facts = {"key": "spring-1", "name": "spring.csv", "sha256": None, "output": "", "snapshot": None, "problem": None}
     claims = [Claim(**facts, claimed_at=f"2026-01-0{n}", claimed_by=f"visit {n}") for n in range(1, 9)]
 
     won = storage.each(world.files.claim, claims)
