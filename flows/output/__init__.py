@@ -11,6 +11,7 @@
     history    how the losses fell, of all pairs together
     lease      one run at a time, as an aid: lease_file is what it says, lease_watch whether its holder is at work
     garbage    what lies there for nothing
+    ours       whether what lies there came from runs
 
 Knows neither torch nor prefect; pandas is imported where a table is written, and nowhere else.
 """

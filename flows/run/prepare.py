@@ -13,6 +13,7 @@ from functools import partial
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
+from flows.output.ours import check_ours
 from flows.records.moments import utc_now
 from flows.records.plans import RunPlan
 from flows.records.runs import RunRecord
@@ -66,9 +67,10 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
         means: what it is carried out with.
 
     Raises:
-        WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
+        OutputError, WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
     """
     began = time.monotonic()
+    check_ours(request.output)
     weights = resolve_weights(request.settings)
     ledger = Ledger(request.output)
     index = ledger.index()

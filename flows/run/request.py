@@ -14,6 +14,7 @@ from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.output.latest import latest_run
+from flows.output.ours import check_ours
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
 from flows.run.plan import check_ids
@@ -100,11 +101,13 @@ def check_feasible(request: RunRequest) -> None:
 
     Raises:
         ManifestError: if a selected id is none of the manifest's.
+        OutputError: if a run would write over files that no run wrote.
         WeightsError, StorageError: if there are no weights, or not those asked for.
         OptionsError: if this machine has no such device.
         ClusterError: if no Ray cluster answers at the address.
     """
     check_ids(request.manifest, request.selection)
+    check_ours(request.output)
     resolve_weights(request.settings)
     check_runner(request.settings)
 

@@ -9,6 +9,7 @@ from builders import Painter, run_record
 
 from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.limits import Limits
+from flows.output.ours import WRITTEN_AGAIN
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, check_feasible, check_places, resolve, settings_again
 from flows.runners import Means
@@ -49,6 +50,21 @@ def test_overrides_go_without_a_manifest(asked: Asked) -> None:
     """With one they would be options."""
     with pytest.raises(OptionsError, match="overrides go with a run without a manifest"):
         resolve(dataclasses.replace(asked, overrides={"steps": 3}))
+
+
+@pytest.mark.parametrize("name", WRITTEN_AGAIN)
+def test_files_of_somebody_else_are_not_written_over(asked: Asked, tmp_path: Path, name: str) -> None:
+    """An output may be a folder where people keep their own: each is named, before anything is written."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    request = resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub")))
+
+    said = rf"found {name}, which no run wrote here"
+    with pytest.raises(OutputError, match=said):
+        check_feasible(request)
+    with pytest.raises(OutputError, match=said):
+        prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
 def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+"""Whether what lies in an output came from runs: what a run writes again at its end is nobody else's."""
+
+from flows import storage
+from flows.errors import OutputError
+from flows.wording import printable
+
+WRITTEN_AGAIN = ("results.csv", "results.parquet", "history.parquet", "summary.json", "report.html", "_SUCCESS")
+"""Names that every run gives to its own files, in place of those that are there."""
+
+
+def check_ours(output: str) -> None:
+    """Refuse a place where files of those names lie, and no run was ever made into.
+
+    Raises:
+        OutputError: with their names; nothing is written.
+    """
+    there = set(storage.names(output))
+    found = [name for name in WRITTEN_AGAIN if name in there]
+    # Before any of these files a run writes its name down.
+    if found and "latest_run" not in storage.names(storage.join(output, "_nst")):
+        raise OutputError(
+            f"{printable(output)}: expected an output of earlier runs or a place without files of their names, found "
+            f"{', '.join(found)}, which no run wrote here and this one would write over; move them away, or name "
+            "another --output"
+        )
