@@ -1,7 +1,8 @@
 """What lies in an output for nothing: pictures that nothing names, files whose writer died. No torch, no prefect.
 
-A run that is under way writes an image before its record, so nothing young is garbage. Nor is a file that no run wrote:
-an output may lie where somebody has pictures of their own, in a folder of the same name.
+A run that is under way writes an image before its record, so nothing young is garbage. Nor is a file that no run of
+this output wrote, or that its latest manifest asks for: an output may lie where somebody has pictures of their own, or
+those of another output, in a folder of the same name.
 """
 
 import hashlib
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import NotFound
+from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 
 IMAGES, TIMELINES, THUMBS = "images", "timelines", "_nst/thumbs"
-REPORT = "report.html"
-_WRITTEN = re.compile(r".+-([0-9a-f]{8})\.[a-z]+")
-"""How a run calls images and timelines: with the beginning of the sha256 of what is in them."""
+_WRITTEN = re.compile(r"(.+)-([0-9a-f]{8})\.[a-z]+")
+"""How a run calls images and timelines: by the pair, and the beginning of the sha256 of what is in them."""
 _THUMB = re.compile(rb"_nst/thumbs/([0-9a-f]{32}-\d+-\d+x\d+\.webp)")
 
 
@@ -50,9 +51,9 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         ]
 
     return [
-        *_of_runs(unnamed(IMAGES, named.images, "an image without a record")),
-        *_of_runs(unnamed(TIMELINES, named.timelines, "a timeline without a record")),
-        *unnamed(THUMBS, shown, f"a small picture that {REPORT} does not show"),
+        *_of_runs(output, unnamed(IMAGES, named.images, "an image without a record")),
+        *_of_runs(output, unnamed(TIMELINES, named.timelines, "a timeline without a record")),
+        *unnamed(THUMBS, shown, "a small picture that no page here shows"),
         *(
             Garbage(address, "a file whose writer died", entry.size)
             for address, entry in storage.temporary_files(output)
@@ -61,18 +62,31 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
     ]
 
 
-def _of_runs(found: list[Garbage]) -> list[Garbage]:
-    """Those of some files that a run wrote."""
-    return [one for one, ours in zip(found, storage.each(_is_of_a_run, found), strict=True) if ours]
+def _of_runs(output: str, found: list[Garbage]) -> list[Garbage]:
+    """Those of some files that runs of this output wrote, and nobody asks for."""
+    if not found:
+        return []
+    ids, asked_for = Ledger(output).pair_ids(), _pictures_of(output)
+    ours = [one for one in found if _pair_id(one) in ids and one.address not in asked_for]
+    return [one for one, is_whole in zip(ours, storage.each(_holds_what_it_says, ours), strict=True) if is_whole]
 
 
-def _is_of_a_run(found: Garbage) -> bool:
-    """Whether the name says what is in the file, as no name that people give does."""
+def _pair_id(found: Garbage) -> str | None:
     said = _WRITTEN.fullmatch(storage.name_of(found.address))
-    if said is None:
-        return False
+    return said and said[1]
+
+
+def _pictures_of(output: str) -> frozenset[str]:
+    """What the rows of the latest manifest are made of."""
+    pairs = latest_run(output).manifest.pairs
+    return frozenset(address for pair in pairs for address in pair.pictures.values())
+
+
+def _holds_what_it_says(found: Garbage) -> bool:
+    """Whether the sum in the name is that of the file."""
+    said = _WRITTEN.fullmatch(storage.name_of(found.address))
     try:
-        return hashlib.sha256(storage.read(found.address)).hexdigest().startswith(said[1])
+        return said is not None and hashlib.sha256(storage.read(found.address)).hexdigest().startswith(said[2])
     except NotFound:  # removed meanwhile
         return False
 
@@ -83,9 +97,14 @@ def remove_garbage(garbage: list[Garbage]) -> None:
 
 
 def _shown(output: str) -> frozenset[str]:
-    """The small pictures that the page refers to; none where there is no page: they can be made again at any time."""
+    """The small pictures that pages beside the table refer to, copies of earlier ones too; they can be made again."""
+    pages = [name for name in storage.names(output) if name.endswith(".html")]
+    found = storage.each(lambda name: _THUMB.findall(_read(storage.join(output, name))), pages)
+    return frozenset(name.decode() for names in found for name in names)
+
+
+def _read(address: str) -> bytes:
     try:
-        page = storage.read(storage.join(output, REPORT))
-    except NotFound:
-        return frozenset()
-    return frozenset(found.decode() for found in _THUMB.findall(page))
+        return storage.read(address)
+    except NotFound:  # removed meanwhile
+        return b""

@@ -9,6 +9,7 @@
 Knows nothing of torch, prefect or tables.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -204,6 +205,12 @@ class Ledger:
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
 
+    def pair_ids(self) -> frozenset[str]:
+        """Of the rows of every run that was ever made here, as far as the plans can be read."""
+        plans = [one.name for one in storage.tree(storage.join(self.output, "_nst", "runs"))]
+        addresses = [storage.join(self.output, "_nst", "runs", name) for name in plans if name.endswith("/plan.json")]
+        return frozenset().union(*storage.each(_planned_ids, addresses))
+
     def manifest_of(self, run_id: str) -> bytes:
         """The manifest of a run, byte for byte."""
         return storage.read(self.manifest_address(run_id))
@@ -215,6 +222,13 @@ class Ledger:
 def key_of(pair: PlannedPair) -> PairKey:
     """The key of a planned pair."""
     return pair.spec.pair_id, pair.fingerprint
+
+
+def _planned_ids(address: str) -> frozenset[str]:
+    try:
+        return frozenset(json.loads(storage.read(address))["fingerprints"])
+    except (NotFound, ValueError, KeyError, TypeError):  # moved away, or damaged
+        return frozenset()
 
 
 def _image_of(text: str) -> str | None:

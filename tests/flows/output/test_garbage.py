@@ -26,7 +26,8 @@ TEMPORARY = f".tmp-{'0a' * 16}"
 def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An output with two finished pairs and an image without a record."""
     address = str(tmp_path / "out") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
-    Ledger(address).start_run(run_record({"cat": FINGERPRINT}), b"content,style\n")
+    rows = b"id,content,style\ncat,cat.png,waves.png\nowl,images/dog-01234567.png,waves.png\n"
+    Ledger(address).start_run(run_record({"cat": FINGERPRINT, "owl": FINGERPRINT}), rows)
     for pair_id in ("cat", "dog"):
         commit_with_image(address, pair_record(pair_id))
     storage.replace(storage.join(address, "images", LOST_NAME), LOST)
@@ -68,6 +69,20 @@ def test_pictures_that_no_run_wrote_are_left_alone(output: str, name: str) -> No
     assert name in storage.names(storage.join(output, "images"))
 
 
+def test_pictures_of_another_output_are_left_alone(output: str) -> None:
+    """One whose pair no run of this output had; and one of such a pair that the latest manifest asks for."""
+    names = [f"{pair_id}-{hashlib.sha256(pair_id.encode()).hexdigest()[:8]}.png" for pair_id in ("tom", "owl", "cat")]
+    foreign, asked_for, garbage = (storage.join(output, "images", name) for name in names)
+    for address, data in ((foreign, b"tom"), (asked_for, b"owl"), (garbage, b"cat")):
+        storage.replace(address, data)
+    rows = f"id,content,style\ncat,{asked_for},waves.png\n".encode()
+    Ledger(output).start_run(run_record({"cat": FINGERPRINT}, run_id="20990101T000000Z-000000"), rows)
+
+    found = {one.address for one in find_garbage(output, older_than_seconds=-60)}
+
+    assert found == {garbage, storage.join(output, "images", LOST_NAME)}
+
+
 def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
     """One that a record names is not; pairs without one are no reason to complain."""
     commit_with_image(output, pair_record("owl", timeline="timelines/owl-01234567.gif", timeline_sha256="01" * 32))
@@ -83,7 +98,7 @@ def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
 
 
 def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) -> None:
-    """Those of the page as it is now stay; once the page is gone, none is for anything; the page can be made again."""
+    """Those of the pages that are there stay; once all are gone, none is for anything; a page can be made again."""
     made = studio(tmp_path)
     address = write_report(made.address, most_embedded=1)
     folder = storage.join(made.address, "_nst", "thumbs")
@@ -94,11 +109,16 @@ def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) 
     garbage = find_garbage(made.address, older_than_seconds=-60)
     remove_garbage(garbage)
     assert [(storage.name_of(one.address), one.reason) for one in garbage] == [
-        (stray, "a small picture that report.html does not show")
+        (stray, "a small picture that no page here shows")
     ]
     assert storage.names(folder) == shown
 
+    kept = storage.join(made.address, "before.html")
+    storage.copy(address, kept)
     storage.remove(address)
+    assert find_garbage(made.address, older_than_seconds=-60) == []
+
+    storage.remove(kept)
     remove_garbage(find_garbage(made.address, older_than_seconds=-60))
     assert storage.names(folder) == []
     write_report(made.address, most_embedded=1)

@@ -35,7 +35,7 @@ def prepared(asked: Asked, means: Means = CPU) -> PreparedRun:
 def test_the_plan_is_kept_before_anything_is_done(asked: Asked) -> None:
     """The output has the run's record, with every fingerprint, and the manifest byte for byte; an old mark is gone."""
     output = Path(asked.output)
-    output.mkdir()
+    prepared(asked)
     (output / "_SUCCESS").write_text("of an earlier run")
     run = prepared(asked, Means(("cuda:0", "cuda:1", "cuda:0"), ("a", "b", "c"), "bf16"))
     ledger = Ledger(asked.output)
