@@ -148,6 +148,14 @@ def test_versions_of_pictures_are_one_cell(output: str) -> None:
     assert json.loads(cell) == versions
 
 
+def test_what_the_user_should_know_of_a_picture_is_one_cell(output: str) -> None:
+    """In the order in which it was said, on one line; nothing of pairs that are as they were asked for."""
+    commit_with_image(output, pair_record("owl", notes=("content: several frames", "size_px 512:\n48 px")))
+
+    assert row_of(output, "owl")["warnings"] == "content: several frames; size_px 512:\\n48 px"
+    assert [row_of(output, pair_id)["warnings"] for pair_id in ("cat", "dog")] == [None] * 2
+
+
 def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:
     """A failed row has the latest attempt's reason, run and number, and no losses."""
     row = row_of(output, "dog")
