@@ -11,6 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 STATE_FOLDER = "runs/_prefect"
+PRIVATE = 0o700
+"""Mode of folders with Prefect's database, which has secrets in it, and their key: for their owner alone."""
 """Where Prefect keeps its state, below the working directory."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -69,7 +71,7 @@ def keep_prefect_state_in_sight() -> Path | None:
         return None
     for place in (Path(STATE_FOLDER), user_folder("XDG_STATE_HOME", ".local/state") / "prefect"):
         with suppress(OSError):
-            place.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+            place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
             if os.access(place, os.W_OK | os.X_OK):
                 return _kept_in(place)
     return _kept_in(Path(tempfile.mkdtemp(prefix="nst-prefect-")))

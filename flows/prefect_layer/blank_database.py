@@ -12,7 +12,7 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from flows.environment import user_folder
+from flows.environment import PRIVATE, user_folder
 from flows.prefect_layer.database import FILE, known_revisions, trouble_with
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def lay_out(home: Path) -> None:
     """Put a copy of the blank database into a home that has none, if there is a blank one."""
     with contextlib.suppress(OSError):
         data = _blank().read_bytes()
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=home, prefix=".new-") as folder:
             copy = Path(folder) / FILE
             copy.write_bytes(data)

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flows.environment import PRIVATE
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.ends_with_us import dismiss, watcher_of
@@ -66,9 +67,10 @@ def find_access(folder: str = FOLDER) -> Access:
     """How to reach the server that was started from this folder.
 
     Raises:
-        ServiceError: if none was.
+        ServiceError: if none was, or by another user.
     """
     try:
+        _check_owner(_access_file(folder))
         return Access(**json.loads(_access_file(folder).read_bytes()))
     except FileNotFoundError as error:
         raise ServiceError(
@@ -88,7 +90,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     """
     home = Path(folder).resolve()
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
     make_usable(home)
@@ -133,6 +135,18 @@ def _ending_with_this_process(process: subprocess.Popen[bytes]) -> Iterator[None
 
 def _access_file(folder: str) -> Path:
     return Path(folder).resolve() / "access.json"
+
+
+def _check_owner(path: Path) -> None:
+    """Secrets are sent to the server that a file names: nobody is to name one in a folder that others work in."""
+    if os.name != "posix" or os.geteuid() == 0:
+        return
+    owner = path.stat().st_uid
+    if owner not in (os.geteuid(), 0):
+        raise ServiceError(
+            f"{path}: expected a file of this user's own service, found one of user {owner}; start `nst serve` in a "
+            "folder of your own, or set PREFECT_API_URL and PREFECT_API_AUTH_STRING"
+        )
 
 
 def _password(folder: str) -> str:

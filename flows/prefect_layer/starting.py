@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.environment import PRIVATE
 from flows.errors import ServiceError
 
 NAME = "starting.lock"
@@ -66,7 +67,7 @@ def wait_while_starting(folder: str, told: Callable[[str], object], longest_seco
 def _locked(path: Path) -> int | None:
     """A descriptor that holds the lock; None where that cannot be had."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         return None

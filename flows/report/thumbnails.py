@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from flows import storage
-from flows.errors import NotAllowed, NotFound
+from flows.errors import InputChanged, NotAllowed, NotFound
 from flows.limits import Limits
 from flows.worker.decoder_process import WantedPicture
 from flows.worker.decoding import decode
@@ -92,6 +92,7 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
 
     Raises:
         StorageError: it cannot be read, or the operator's limits keep it closed.
+        InputChanged: it is another file by now.
         BadImage: it is no usable picture.
         TookTooLong, WorkerDied: it could not be decoded, through no fault of its own.
     """
@@ -99,6 +100,8 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
     within = limits.readable_of_ours if wanted.is_pastiche else limits.readable
     as_wanted = WantedPicture("thumbnail", 2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
     with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, within) as file, _DECODERS:
+        if wanted.sha256 and file.sha256 != wanted.sha256:
+            raise InputChanged(f"{wanted.address}: is another file than the run had")
         picture = decode(file.data, storage.name_of(wanted.address), as_wanted).picture
         picture.thumbnail((wanted.edge_px, wanted.edge_px), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return picture
@@ -115,6 +118,8 @@ def why_missing(error: Exception) -> str:
     """A few words, without addresses of the machine that made the page."""
     if isinstance(error, NotFound):
         return "the file is not there any more"
+    if isinstance(error, InputChanged):
+        return "the file is another one by now"
     if isinstance(error, NotAllowed):
         return "the operator's limits keep it closed"
     return "not a readable picture" if isinstance(error, BadImage) else "the file could not be read"

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,7 @@ def test_prefect_s_state_is_kept_in_sight(no_prefect_home: None, tmp_path: Path)
     home = keep_prefect_state_in_sight()
 
     assert home == tmp_path.resolve() / STATE_FOLDER
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
     assert home.is_dir()
     assert os.environ["PREFECT_HOME"] == str(home)
 

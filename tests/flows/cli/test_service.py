@@ -83,6 +83,32 @@ def test_access_is_kept_for_its_owner_alone() -> None:
     assert service._password(service.FOLDER) == "nst:kept"
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize(("owner", "asks"), [(4711, 4711), (0, 4711), (4712, 0)])
+def test_access_of_a_service_of_ones_own(monkeypatch: pytest.MonkeyPatch, owner: int, asks: int) -> None:
+    """That of root counts too, and root takes anybody's."""
+    access = service.Access("http://127.0.0.1:4200/api", "nst:kept")
+    Path(service.FOLDER).mkdir(parents=True)
+    service._write_access(access, service.FOLDER)
+    os.chown(f"{service.FOLDER}/access.json", owner, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: asks)
+
+    assert service.find_access() == access
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_access_that_another_user_left_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sends secrets to a server that others name, or takes a password that they know."""
+    Path(service.FOLDER).mkdir(parents=True)
+    service._write_access(service.Access("http://127.0.0.1:4200/api", "nst:known"), service.FOLDER)
+    os.chown(f"{service.FOLDER}/access.json", 4712, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+
+    with pytest.raises(ServiceError, match="found one of user 4712"):
+        service.find_access()
+    assert service._password(service.FOLDER) != "nst:known"
+
+
 def test_the_operators_password_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password in the environment is the one that is used."""
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "nst:given")

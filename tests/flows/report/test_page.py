@@ -129,6 +129,15 @@ def test_originals_that_are_gone_are_said_to_be(output: Output, tmp_path: Path) 
     assert [key for key, one in pictures.items() if one == "the file is not there any more"] == ["c0", "c2"]
 
 
+def test_originals_that_were_replaced_are_said_to_be(output: Output, tmp_path: Path) -> None:
+    """Another picture under the same name is not shown as what the pastiche was made of."""
+    (tmp_path / "cat.png").write_bytes(drawing("another"))
+
+    pictures = block(written(output.address), "pictures")
+
+    assert [key for key, one in pictures.items() if one == "the file is another one by now"] == ["c0"]
+
+
 def test_the_foot_says_what_it_was_made_with(output: Output) -> None:
     """Settings, versions and the hash of the weights are in the page."""
     page = written(output.address)
