@@ -95,6 +95,12 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             plan.settled,
             printable(request.output),
         )
+    if anew := _made_anew(plan, index):
+        logger.warning(
+            "pairs that are made anew, as their pictures, options, weights or the engine are others than when they "
+            "were done: %d",
+            anew,
+        )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, "_SUCCESS"))
     ledger.start_run(record, request.data)
@@ -119,6 +125,12 @@ def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier
     if request.selection.only_failed:
         return Earlier(index, request.latest or ledger.latest_run())
     return Earlier(index, settled_of=partial(ledger.settled, index=index))
+
+
+def _made_anew(plan: RunPlan, index: LedgerIndex) -> int:
+    """How many of the pairs that are to be made were done before, otherwise."""
+    done = {pair_id for pair_id, _ in index.done}
+    return sum(pair.spec.pair_id in done for pair in plan.todo)
 
 
 def _fingerprints(plan: RunPlan, retried: RunRecord | None) -> dict[str, str]:

@@ -5,13 +5,17 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.worker.inputs import LoadedPair
+from flows.worker.inputs import LoadedPair, StyleInputs
+from nst_core.geometry.sizes import style_size
 from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
 
 SAME_SHAPE = 0.05
 """Up to this part of its width or height a picture may be squeezed without a word: sizes are whole numbers."""
+
+ENLARGED = 1.5
+"""Up to so many times a style may be enlarged without a word."""
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:
@@ -49,6 +53,22 @@ def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
     return tuple(
         f"{column}: of another shape than the content, squeezed from {size[0]} x {size[1]} to {width} x {height}"
         for column, size in apart.items()
+    )
+
+
+def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
+    """Which pictures of the style have far fewer pixels than they are used with."""
+    scale = loaded.pair.spec.options.style_scale
+    sizes = {column: one.picture.size for column, one in style.by_column if column != "style_mask"}
+    enlarged = {
+        column: (size, factor)
+        for column, size in sizes.items()
+        if (factor := max(style_size(*size, loaded.size, scale)) / max(size)) > ENLARGED
+    }
+    return tuple(
+        f"{column}: has {size[0]} x {size[1]} px and is enlarged {factor:.1f} times, with strokes as blurred as that; "
+        "take a larger picture, or a smaller style_scale"
+        for column, (size, factor) in enlarged.items()
     )
 
 

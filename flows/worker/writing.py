@@ -12,7 +12,7 @@ from flows.records.attempts import PairRecord
 from flows.records.moments import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
-from flows.worker.finishing import file_of, notes_of, shape_notes
+from flows.worker.finishing import file_of, notes_of, shape_notes, style_notes
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -95,6 +95,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
             *_notes("style", style.first),
             *(note for column, one in others.items() for note in _notes(column, one)),
             *shape_notes(stylized.loaded),
+            *style_notes(stylized.loaded, style),
             *notes_of(stylized.loaded),
             *_size_notes(width, height, options),
         ),

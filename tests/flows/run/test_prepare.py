@@ -140,6 +140,21 @@ def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: Asked) -> None:
     assert [(pair.spec.pair_id, pair.attempt) for pair in again.plan.todo] == [("cat", 2)]
 
 
+def test_what_is_made_anew_is_told(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    """Pairs that were done with other pictures, options, weights or another engine; not those that never were."""
+    first = prepared(asked)
+    for pair, fingerprint in zip(first.plan.todo, (first.plan.todo[0].fingerprint, "f" * 20), strict=False):
+        commit_with_image(asked.output, pair_record(pair.spec.pair_id, fingerprint))
+    with caplog.at_level(logging.WARNING):
+        again = prepared(asked)
+
+    assert len(again.plan.todo) == 2
+    assert [text for text in caplog.messages if "made anew" in text] == [
+        "pairs that are made anew, as their pictures, options, weights or the engine are others than when they "
+        "were done: 1"
+    ]
+
+
 def test_what_is_left_alone_is_told(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
     """Rows that failed for good, by their number with the way to try them; a record whose image is gone, by name."""
     first = prepared(asked)

@@ -584,6 +584,22 @@ def test_what_is_of_another_shape_is_told(photo: Painter, waves: str, job: Job, 
     assert notes == [(), ("protect: of another shape than the content, squeezed from 48 x 48 to 64 x 48",)]
 
 
+def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
+    """By the picture of a blend, with how many times it is enlarged; up to half as large again is no matter."""
+    cat, small, enough = (
+        photo("cat.png", 64, 48),
+        photo("small.png", 24, 20, seed=1),
+        photo("enough.png", 44, 40, seed=2),
+    )
+    spec = pair_spec(1, cat, enough, options=SMALL | SHALLOW, others={"style_2": small})
+
+    (note,) = done(spec, job).notes
+
+    assert note.startswith(
+        "style_2: has 24 x 20 px and is enlarged 2.7 times, with strokes as blurred as that; take a "
+    )
+
+
 def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
     """For good, with the colours named."""
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
