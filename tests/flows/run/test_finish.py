@@ -234,11 +234,12 @@ def test_what_earlier_runs_did_is_not_of_this_one(run: PreparedRun) -> None:
     assert summary.costs is None
 
 
-def test_files_that_are_gone_are_no_matter_of_credentials(run: PreparedRun) -> None:
-    """Whatever is left."""
+def test_files_that_cannot_be_looked_at_are_no_matter_of_credentials(run: PreparedRun) -> None:
+    """One that is gone, and a folder in the place of one: the row's own failure says so."""
     finished = finish_run(run)
     for name in ("dog", "waves"):
         (Path(run.job.output).parent / f"{name}.png").unlink()
+    (Path(run.job.output).parent / "dog.png").mkdir()
 
     check_credentials(run, dataclasses.replace(finished, left=1))
 
@@ -250,6 +251,8 @@ def test_credentials_are_asked_about_only_where_something_is_left(
     """Where a row is pending because they ran out, a run ends with that; elsewhere nobody needs them any more."""
     finished = finish_run(run)
     pair = run.plan.todo[-1]
+    Path(pair.spec.content).unlink()
+    Path(pair.spec.content).mkdir()  # which hides nothing
     spec = dataclasses.replace(pair.spec, **{column: f"{s3_bucket}/there.png"})
     batch = Batch("one pair", (dataclasses.replace(pair, spec=spec),))
     remote = dataclasses.replace(run, plan=RunPlan((batch,), (), (), 0))
