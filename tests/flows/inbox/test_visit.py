@@ -14,17 +14,20 @@ from typing import Any
 import boto3
 import pandas as pd
 import pytest
+from builders import run_record
 from inbox_runs import BookOfRuns, limits_for, visit_until_done
 
 from flows import storage
 from flows.errors import NotAllowed
-from flows.inbox import Inbox, Runs, Visit, visit
+from flows.inbox import Inbox, Runs, StartRequest, Visit, visit
 from flows.inbox.files import Claim, InboxFiles, Start
 from flows.inbox.names import claim_key
 from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
-from flows.output import lease
+from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
+from flows.settings import RunSettings
+from nst_core.options import StylizeOptions
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
@@ -134,6 +137,34 @@ def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
     assert [row["row"] for row in world.answer("spring.csv.accepted.json")["bad_rows"]] == [3, 4]
 
 
+def test_a_manifest_of_bad_rows_alone_is_rejected(tmp_path: Path) -> None:
+    """Also where bad rows are skipped: a run would have nothing to do."""
+    world = World(str(tmp_path), tmp_path / "book", bad_rows="skip")
+    world.drop("spring.csv", b"id,content,style\nbad id,cat.png,waves.png\n,,waves.png\n")
+
+    assert world.visit().rejected == ["spring.csv"]
+    assert world.answer("spring.csv.rejected.json")["reason"] == "2 of 2 rows cannot be used"
+    assert world.book.asked == []
+
+
+def test_a_run_has_the_teams_options_and_settings(tmp_path: Path) -> None:
+    """It is started with them, and a manifest's answer is of a run with them."""
+    options, settings = StylizeOptions(size_px=96), RunSettings(backbone="stub")
+    world = World(str(tmp_path), tmp_path / "book", options=options, settings=settings)
+    world.drop("spring.csv", GOOD)
+    requests: list[StartRequest] = []
+
+    def start(request: StartRequest) -> str:
+        requests.append(request)
+        return world.book.start(request)
+
+    visit(world.inbox, Runs(start, world.book.state_of), world.limits, settle_seconds=0.05)
+
+    (request,) = requests
+    assert (request.options, request.settings, request.name) == (options, settings, "inbox spring.csv")
+    assert "estimate" not in world.answer("spring.csv.accepted.json")  # of pictures that are made up
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -197,6 +228,20 @@ def test_the_same_bytes_again_are_done_once(world: World) -> None:
 
     assert world.visit() == Visit()
     assert (len(world.book.asked), world.names) == (1, before)
+
+
+def test_the_same_bytes_beside_their_own_run_keep_what_it_reads(disk: World) -> None:
+    """A manifest that is saved once more as it was, while its run is open, is no reason to take the run's copy away."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    assert claim.snapshot is not None
+    disk.drop("spring.csv", GOOD)
+
+    assert disk.visit() == Visit(running=["spring.csv"])
+    assert storage.read(claim.snapshot) == GOOD
+    disk.book.carry_out(disk.book.asked[0])
+    assert disk.visit().finished == ["spring.csv"]
 
 
 def test_a_finished_manifest_can_be_had_done_again(world: World) -> None:
@@ -280,6 +325,20 @@ def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
     disk.book.carry_out(run_id)
     assert disk.visit().finished == ["spring.csv"]
     assert disk.names == ["spring.csv.accepted.json", "spring.csv.finished.html", "spring.csv.finished.json"]
+
+
+def test_the_answer_is_of_ones_own_manifest(disk: World) -> None:
+    """Where another one was run into the output meanwhile, its counts are not told as this one's."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    disk.book.carry_out(disk.book.asked[0])
+    Ledger(claim.output).start_run(run_record(run_id="a later run", manifest_sha256="00" * 32), OTHER)
+
+    assert disk.visit().finished == ["spring.csv"]
+    finished = disk.answer("spring.csv.finished.json")
+    assert finished["note"].startswith("another manifest has been run into this output since")
+    assert not {"rows", "succeeded", "pending", "problems"} & set(finished)
 
 
 # ---------------------------------------------------------------- runs that do not end well
@@ -464,6 +523,17 @@ def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
     assert world.visit().rejected == ["big.csv"]
     (row,) = world.answer("big.csv.rejected.json")["bad_rows"]
     assert "256" in row["reason"]
+
+
+def test_a_manifest_of_more_rows_than_its_team_may_have_is_rejected(tmp_path: Path) -> None:
+    """As a whole, with the bound."""
+    world = World(str(tmp_path), tmp_path / "book", max_rows=1)
+    world.drop("long.csv", GOOD)
+    world.drop("short.csv", OTHER)
+    done = world.visit()
+
+    assert (done.rejected, done.started) == (["long.csv"], ["short.csv"])
+    assert "expected 1 rows at most; split the file" in world.answer("long.csv.rejected.json")["reason"]
 
 
 def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:

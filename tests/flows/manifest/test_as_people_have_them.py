@@ -269,6 +269,18 @@ def test_bad_rows_of_a_parquet_file_have_numbers() -> None:
     assert {row.row: row.errors[0].column for row in manifest.rejected} == {3: "content", 4: "steps"}
 
 
+def test_a_parquet_file_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are numbered through all parts, the last one too, and their letters are counted together."""
+    monkeypatch.setattr("flows.manifest.parquet_rows.ROWS_AT_ONCE", 2)
+    contents = [f"{n}.jpg" for n in range(1, 100)]
+    data = parquet(pd.DataFrame({"content": contents, "style": ["s"] * 99, "note": ["x" * 100] * 99}))
+
+    assert [(pair.row, pair.content_cell) for pair in parsed(data).pairs] == list(enumerate(contents, start=1))
+    assert len(data) < 9000
+    with pytest.raises(ManifestError, match="expected at most 9,000 letters, found more"):
+        parsed(data, max_bytes=9000)
+
+
 def test_what_parquet_cannot_say() -> None:
     """A column of lists, and a damaged file, are refused as a whole."""
     frame = pd.DataFrame({"content": ["a"], "style": ["s"], "tags": [["x"]]})

@@ -138,6 +138,14 @@ def test_files_of_dead_writers_are_garbage_where_we_write(tmp_path: Path) -> Non
     assert {os.path.basename(one.address) for one in found} == {TEMPORARY}
 
 
+def test_a_file_that_may_still_be_written_is_left_alone(tmp_path: Path) -> None:
+    """A temporary file is garbage once it is old: the writer of a young one may be alive."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / TEMPORARY).write_bytes(b"half")
+
+    assert find_garbage(str(tmp_path), older_than_seconds=3600) == []
+
+
 def gc(*arguments: str) -> tuple[int, dict[str, object]]:
     result = CliRunner().invoke(app, ["gc", *arguments, "--json"])
     return result.exit_code, json.loads(result.stdout) if result.stdout else {"stderr": result.stderr}

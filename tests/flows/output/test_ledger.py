@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
+from fault_proxy import FaultProxy
 
 from flows import storage
-from flows.errors import NotFound, OutputError
+from flows.errors import CredentialsExpired, Forbidden, NotFound, OutputError
 from flows.output.ledger import Ledger, LedgerIndex, key_of
 from flows.records.pairs import PairSpec
 from flows.records.plans import PlannedPair
@@ -125,6 +126,15 @@ def test_attempts_are_kept_by_number(output: str) -> None:
     assert [ledger.read_attempt(("cat", FINGERPRINT), number).error for number in (1, 2)] == ["first", "second"]
 
 
+def test_credentials_that_ran_out_are_no_attempt(output: str) -> None:
+    """The pair stays pending, without an attempt that counts, also where the output could be written to."""
+    ledger = Ledger(output)
+    with pytest.raises(CredentialsExpired, match="token"):
+        ledger.add_attempt(attempt_record("cat", error_kind="credentials_expired", error="token"))
+
+    assert ledger.index() == LedgerIndex()
+
+
 def test_a_record_that_is_not_there_is_not_found(output: str) -> None:
     """Asking for a record or an attempt that was never made names the file that is missing."""
     with pytest.raises(NotFound, match=f"records/cat-{FINGERPRINT}.json"):
@@ -188,6 +198,17 @@ def test_a_run_that_crashed_before_its_plan_was_whole_is_not_the_latest(tmp_path
     half = tmp_path / "_nst" / "runs" / "20260102T000000Z-bbbbbb"
     half.mkdir()
     (half / "manifest.csv").write_bytes(b"half")
+
+    assert ledger.latest_run().run_id == "20260101T000000Z-aaaaaa"
+
+
+def test_a_run_whose_plan_cannot_be_written_is_not_the_latest(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """It ends there, and the run before it can still be gone on with."""
+    ledger = Ledger(f"{s3_bucket}/out")
+    ledger.start_run(run_record(run_id="20260101T000000Z-aaaaaa"), b"whole")
+    s3_proxy.rule = lambda method, path: (403, "AccessDenied") if method == "PUT" and "plan.json" in path else None
+    with pytest.raises(Forbidden):
+        ledger.start_run(run_record(run_id="20260102T000000Z-bbbbbb"), b"half")
 
     assert ledger.latest_run().run_id == "20260101T000000Z-aaaaaa"
 

@@ -110,6 +110,16 @@ def test_a_column_called_as_a_record_s_field_is_still_the_manifest_s(tmp_path: P
     assert (row["status"], row["timeline"], row["notes"]) == ("succeeded", "spring", "mine")
 
 
+def test_a_table_that_is_written_in_parts_is_one_table(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its columns are named once, and every row is in it once, in order, the last part's too."""
+    monkeypatch.setattr("flows.output.results.ROWS_AT_ONCE", 2)
+    written = write_tables(rows_of(output), output)
+    titles, *lines = csv.reader(io.StringIO(storage.read(written.csv).decode()))
+
+    assert titles == [*RESULT_COLUMNS, "artist", "code"]
+    assert [line[titles.index("row")] for line in lines] == ["2", "3", "4", "5", "6"]
+
+
 def test_addresses_are_shown_as_the_manifest_has_them(output: str) -> None:
     """`content` and `style` are the manifest's cells, so that the table can be joined with it."""
     assert [(row["content"], row["style"]) for row in rows_of(output)] == [

@@ -228,6 +228,18 @@ def test_an_upright_photograph_stays_upright(tmp_path: Path) -> None:
     assert small_picture(Wanted(str(tmp_path / "turned.jpg"), 40), NO_LIMITS).size == (20, 40)
 
 
+def test_a_picture_of_more_pixels_than_are_allowed_is_not_shown(tmp_path: Path) -> None:
+    """The operator's limit holds for pages too, on whose machine the same bomb would burst; of just so many it is."""
+    (tmp_path / "cat.png").write_bytes(drawing("cat", (64, 48)))
+    wanted = {"cat": Wanted(str(tmp_path / "cat.png"), 32)}
+    shown = [
+        small_pictures(wanted, lambda key, _: key, Limits(max_image_pixels=pixels))["cat"].missing
+        for pixels in (64 * 48, 64 * 48 - 1)
+    ]
+
+    assert shown == ["", "not a readable picture"]
+
+
 def test_pages_and_sheets_show_what_lies_where_only_outputs_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,15 +15,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from builders import attempt_record, pair_record
+from fault_proxy import FaultProxy
 from outputs import drawing
 
 from flows import storage
 from flows.costs.rates import measured_here
-from flows.errors import OutputBusy, StorageError
+from flows.errors import CredentialsExpired, OutputBusy, StorageError
 from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
 from flows.records.attempts import LossSample, PairRecord
-from flows.records.plans import RunPlan
+from flows.records.plans import Batch, RunPlan
 from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
@@ -125,6 +126,29 @@ def test_the_summary_says_what_the_runs_own_pairs_took(run: PreparedRun, monkeyp
     assert gather(run.job.output).costs == costs
 
 
+def test_a_real_run_tells_later_estimates_how_fast_this_machine_is(
+    run: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many workers as it had, in its precision, and what it took beside its pairs; a cluster tells nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    real = dataclasses.replace(
+        run,
+        job=dataclasses.replace(run.job, stub=None),
+        means=Means(("cpu", "cpu", "cpu"), ("a", "b", "c"), "bf16"),
+        began=time.monotonic() - 100.0,
+    )
+    on_ray = dataclasses.replace(run.request, settings=RunSettings(runner="ray", ray_address="ray://head:10001"))
+
+    finish_run(dataclasses.replace(real, request=on_ray))
+    assert measured_here() == []
+    finish_run(real)
+    (measured,) = measured_here()
+    assert (measured.device, measured.backbone) == ("cpu", "vgg19")
+    assert (measured.workers, measured.precision) == (3, "bf16")
+    assert [len(rates) for rates in measured.rates.values()] == [2]
+    assert measured.beside == (pytest.approx(100.0 - 2 * 1.25 / 3, abs=30.0),)
+
+
 def test_histories_are_one_table(run: PreparedRun) -> None:
     """history.parquet has a row per sample, pair after pair as the manifest has them."""
     finish_run(run)
@@ -207,16 +231,36 @@ def test_what_earlier_runs_did_is_not_of_this_one(run: PreparedRun) -> None:
         2,
         None,
     )
+    assert summary.costs is None
 
 
-def test_credentials_are_asked_about_only_where_something_is_left(run: PreparedRun) -> None:
-    """And files that are gone are no matter of credentials."""
+def test_files_that_cannot_be_looked_at_are_no_matter_of_credentials(run: PreparedRun) -> None:
+    """One that is gone, and a folder in the place of one: the row's own failure says so."""
     finished = finish_run(run)
     for name in ("dog", "waves"):
         (Path(run.job.output).parent / f"{name}.png").unlink()
+    (Path(run.job.output).parent / "dog.png").mkdir()
 
-    check_credentials(run, finished)
     check_credentials(run, dataclasses.replace(finished, left=1))
+
+
+@pytest.mark.parametrize("column", ["content", "style"])
+def test_credentials_are_asked_about_only_where_something_is_left(
+    run: PreparedRun, s3_bucket: str, s3_proxy: FaultProxy, column: str
+) -> None:
+    """Where a row is pending because they ran out, a run ends with that; elsewhere nobody needs them any more."""
+    finished = finish_run(run)
+    pair = run.plan.todo[-1]
+    Path(pair.spec.content).unlink()
+    Path(pair.spec.content).mkdir()  # which hides nothing
+    spec = dataclasses.replace(pair.spec, **{column: f"{s3_bucket}/there.png"})
+    batch = Batch("one pair", (dataclasses.replace(pair, spec=spec),))
+    remote = dataclasses.replace(run, plan=RunPlan((batch,), (), (), 0))
+    s3_proxy.rule = lambda _method, _path: (400, "ExpiredToken")
+
+    check_credentials(remote, finished)
+    with pytest.raises(CredentialsExpired):
+        check_credentials(remote, dataclasses.replace(finished, left=1))
 
 
 def test_the_time_of_a_run_is_that_since_it_was_prepared(run: PreparedRun) -> None:

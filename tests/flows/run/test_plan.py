@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows import storage
-from flows.errors import ManifestError
+from flows.errors import Forbidden, ManifestError
 from flows.output.ledger import LedgerIndex, key_of
 from flows.records.pairs import Manifest, PairSpec
 from flows.records.plans import PlannedPair, RunPlan
 from flows.run import plan
-from flows.run.plan import Earlier, Share, fingerprinted, in_batches, plan_run
+from flows.run.plan import MISSING, Earlier, Share, fingerprinted, has_failed, identities_of, in_batches, plan_run
 from flows.settings import Selection
 
 WEIGHTS = "ab" * 32
@@ -223,6 +223,21 @@ def test_every_file_is_looked_at_once(s3_bucket: str, s3_proxy: FaultProxy) -> N
     assert s3_proxy.requests == {"HEAD": 6}
 
 
+def test_storage_that_cannot_be_reached_stops_the_plan(
+    s3_bucket: str, s3_proxy: FaultProxy, files: dict[str, str], tmp_path: Path
+) -> None:
+    """Where no file at all can be looked at, the trouble is not with the files; a folder's is."""
+    closed = [f"{s3_bucket}/cat.png", f"{s3_bucket}/waves.png"]
+    s3_proxy.rule = lambda _method, _path: (403, "AccessDenied")
+
+    with pytest.raises(Forbidden):
+        identities_of(closed)
+    beside = identities_of([*closed, files["style"]])
+    assert [beside[address] for address in closed] == [MISSING, MISSING]
+    assert beside[files["style"]] == storage.identity(files["style"])
+    assert identities_of([str(tmp_path)]) == {str(tmp_path): MISSING}
+
+
 # ---------------------------------------------------------------- done, left, not selected
 
 
@@ -256,6 +271,22 @@ def test_attempts_before_a_retry_with_other_options_count() -> None:
     (counted,) = fingerprinted([spec], index, WEIGHTS, {spec.pair_id: "an earlier one"})
 
     assert (alone.attempt, counted.attempt) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("index", "failed"),
+    [
+        (LedgerIndex(), False),
+        (LedgerIndex(attempts={("a", "f" * 20): 1}), True),
+        (LedgerIndex(attempts={("a", "0" * 20): 1}), False),
+        (LedgerIndex(frozenset({("a", "f" * 20)}), {("a", "f" * 20): 1}), False),
+        (LedgerIndex(imageless=frozenset({("a", "f" * 20)}), attempts={("a", "f" * 20): 1}), False),
+    ],
+    ids=["never tried", "failed", "with other options", "done since", "done, without its image"],
+)
+def test_what_failed_and_was_done_since_has_not_failed(index: LedgerIndex, failed: bool) -> None:
+    """A retry is of what a run's table calls failed: an attempt, and no record after it."""
+    assert has_failed("a", run_record({"a": "f" * 20}), index) is failed
 
 
 @pytest.mark.parametrize(("most", "todo"), [(1, 2), (2, 2), (3, 3), (None, 3)])

@@ -9,13 +9,14 @@ import pytest
 from builders import Painter, attempt_record, commit_with_image, pair_record
 
 from flows.errors import OutputError
+from flows.limits import Limits
 from flows.output.ledger import Ledger
 from flows.run.prepare import PreparedRun, new_run_id, places_of, prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from flows.stub import Stub
-from nst_core.images import MAX_BYTES
+from flows.worker.picture_bytes import PictureLimits
 
 CPU = Means(("cpu",), ("here",), "fp32")
 
@@ -82,15 +83,18 @@ def test_what_the_workers_are_given(asked: Asked) -> None:
         run.record.weights_sha256,
     )
     assert (job.precision, job.threads, job.timeline, job.weights_address) == ("bf16", 3, "gif", None)
-    assert (job.stub, job.max_image_bytes) == (Stub(seconds=2.0), MAX_BYTES)
+    assert (job.stub, job.picture_limits) == (Stub(seconds=2.0), PictureLimits())
 
 
-def test_the_operator_s_limit_of_bytes_goes_to_the_workers(asked: Asked) -> None:
-    """Where there is one, it takes the place of the engine's own."""
+def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: Asked, tmp_path: Path) -> None:
+    """Where there are any, they take the place of the engine's own."""
     request = resolve(asked)
-    limits = request.limits.model_copy(update={"max_image_bytes": 1000})
+    given = {"max_image_bytes": 1_000_000, "max_image_pixels": 3071, "read": (str(tmp_path),)}
+    limits = Limits.model_validate(given)
+    job = prepare_run(dataclasses.replace(request, limits=limits), CPU).job
 
-    assert prepare_run(dataclasses.replace(request, limits=limits), CPU).job.max_image_bytes == 1000
+    assert job.picture_limits == PictureLimits(1_000_000, 3071, limits.readable)
+    assert limits.readable is not None
 
 
 def test_the_engine_makes_nothing_up(asked: Asked) -> None:

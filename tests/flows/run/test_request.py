@@ -31,6 +31,14 @@ def test_the_look_is_taken_over_and_the_place_is_not() -> None:
     assert settings_again(record) == expected
 
 
+def test_weights_of_a_file_of_one_s_own_are_taken_over() -> None:
+    """A retry reads the file that the run read, and none but that one."""
+    given = RunSettings(weights="/w/vgg.pth")
+    record = run_record(settings=given.model_dump(mode="json"), weights_sha256="a" * 64)
+
+    assert settings_again(record) == RunSettings(weights="/w/vgg.pth", weights_sha256="a" * 64)
+
+
 def test_the_stub_stays_the_stub() -> None:
     """A made-up run is done again as one, with its behaviour."""
     given = RunSettings(backbone="stub", stub="seconds=0.5")

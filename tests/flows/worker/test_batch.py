@@ -85,6 +85,13 @@ def test_bad_inputs_leave_their_batch_mates_alone(photo: Painter, waves: str, jo
     assert len({record.output_sha256 for record in succeeded}) == 4
 
 
+@pytest.fixture
+def three_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU with room for three pairs; a CPU takes them one by one."""
+    monkeypatch.setattr("flows.worker.capacity.largest_batch", lambda *_: 3)
+
+
+@pytest.mark.usefixtures("three_at_once")
 def test_pairs_of_one_size_go_together(photo: Painter, waves: str, job: Job) -> None:
     """Wide, tall and square pictures are mixed in the batch; on the device, each is among its like."""
     shapes = {"wide": (80, 60), "tall": (60, 80), "square": (70, 70)}
@@ -93,10 +100,12 @@ def test_pairs_of_one_size_go_together(photo: Painter, waves: str, job: Job) -> 
     size = {one.pair_id: (one.width, one.height) for one in outcomes(said)}
 
     assert sorted(size.values()) == [(48, 64)] * 3 + [(64, 48)] * 3 + [(64, 64)] * 3
+    assert [len(chunk) for chunk in chunks(said)] == [3, 3, 3]
     assert all(len({size[pair_id] for pair_id in chunk}) == 1 for chunk in chunks(said))
     assert sorted(pair_id for chunk in chunks(said) for pair_id in chunk) == sorted(size)
 
 
+@pytest.mark.usefixtures("three_at_once")
 def test_a_time_budget_puts_pairs_on_their_own(photo: Painter, waves: str, job: Job) -> None:
     """With max_seconds every pair has the device to itself for its time."""
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(3)]

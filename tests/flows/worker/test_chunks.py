@@ -85,49 +85,65 @@ def backbone(weights: WeightsFile) -> Backbone:
     return load_backbone(weights)
 
 
+@pytest.fixture
+def on_gpu(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Backbone:
+    """As on a GPU with memory for fewer large pairs than a batch of full size may have."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (12_000_000_000, 12_000_000_000))
+    for held in ("memory_reserved", "memory_allocated"):
+        monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
+    return dataclasses.replace(backbone, device="cuda:0", precision="bf16")
+
+
 def options(**changes: object) -> StylizeOptions:
     return StylizeOptions(**changes).resolved()
 
 
-def test_the_engine_says_how_many(backbone: Backbone) -> None:
-    """At first, chunks are as large as the engine predicts for the size."""
-    assert Capacity(options(), backbone)(WIDE) == largest_batch(*WIDE, backbone)
+def test_the_engine_says_how_many(backbone: Backbone, on_gpu: Backbone) -> None:
+    """At first, chunks are as large as the engine predicts for the size: on a CPU one pair, on a GPU many."""
+    capacity = Capacity(options(), on_gpu)
+
+    assert capacity(WIDE) == largest_batch(*WIDE, on_gpu) > capacity((512, 512)) > 1
+    assert Capacity(options(), backbone)(WIDE) == 1
 
 
-def test_a_time_budget_is_not_shared(backbone: Backbone) -> None:
+def test_a_time_budget_is_not_shared(on_gpu: Backbone) -> None:
     """Pairs with max_seconds go one at a time: beside others each would get less done in its time."""
-    assert Capacity(options(max_seconds=60.0), backbone)(WIDE) == 1
+    assert Capacity(options(max_seconds=60.0), on_gpu)(WIDE) == 1
 
 
-def test_too_little_memory_makes_chunks_smaller(backbone: Backbone) -> None:
-    """After 4 pairs were too many for the memory chunks have 2, then 1, never none; another size is left alone."""
-    capacity = Capacity(options(), backbone)
+def test_too_little_memory_makes_chunks_smaller(on_gpu: Backbone) -> None:
+    """After 9 pairs were too many, for the GPU or for the worker, chunks have 5, and at last 1; other sizes as ever."""
+    capacity = Capacity(options(), on_gpu)
     before = capacity(TALL)
     found = []
-    for pairs in (4, 2, 1):
-        capacity.learn(WIDE, pairs, OutOfMemory("full"))
+    for pairs, error in ((9, OutOfMemory("full")), (5, MemoryError()), (2, OutOfMemory("full")), (1, MemoryError())):
+        capacity.learn(WIDE, pairs, error)
         found.append(capacity(WIDE))
 
-    assert found == [min(2, largest_batch(*WIDE, backbone)), 1, 1]
-    assert capacity(TALL) == before
+    assert found == [5, 3, 1, 1]
+    assert capacity(TALL) == before > 9
 
 
-def test_other_failures_leave_chunks_as_they_are(backbone: Backbone) -> None:
+def test_chunks_that_have_become_smaller_stay_so(on_gpu: Backbone) -> None:
+    """One that was begun with more pairs before, and fails after, makes none larger again."""
+    capacity = Capacity(options(), on_gpu)
+    for pairs in (4, 9):
+        capacity.learn(WIDE, pairs, OutOfMemory("full"))
+
+    assert capacity(WIDE) == 2
+
+
+def test_other_failures_leave_chunks_as_they_are(on_gpu: Backbone) -> None:
     """A chunk that one of its pairs has spoilt says nothing about memory."""
-    capacity = Capacity(options(), backbone)
+    capacity = Capacity(options(), on_gpu)
     before = capacity(WIDE)
-    capacity.learn(WIDE, 2, DivergedError("not finite"))
+    capacity.learn(WIDE, 9, DivergedError("not finite"))
 
-    assert capacity(WIDE) == before
+    assert capacity(WIDE) == before > 9
 
 
-def test_masks_make_chunks_smaller(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_masks_make_chunks_smaller(on_gpu: Backbone) -> None:
     """On a GPU with memory for fewer than a batch of full size may have."""
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (12_000_000_000, 12_000_000_000))
-    for held in ("memory_reserved", "memory_allocated"):
-        monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
-    on_gpu = dataclasses.replace(backbone, device="cuda:0", precision="bf16")
-
     found = [Capacity(options(), on_gpu, extra)((512, 512)) for extra in (Extra(), Extra(planes=200))]
 
     assert 1 < found[1] < found[0]

@@ -60,6 +60,17 @@ def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
         read_input(address, "missing", PictureLimits(max_bytes=1000))
 
 
+def test_a_picture_of_too_many_pixels(photo: Painter) -> None:
+    """It is refused as `bad_image`, by the limit of pixels that the operator has set; one of just so many is not."""
+    address = photo("cat.png", 64, 48)
+    identity = str(storage.identity(address))
+
+    assert read_input(address, identity, PictureLimits(max_pixels=64 * 48)).picture.size == (64, 48)
+    with pytest.raises(BadImage, match=r"cat\.png: ") as caught:
+        read_input(address, identity, PictureLimits(max_pixels=64 * 48 - 1))
+    assert caught.value.reason == "too_many_pixels"
+
+
 def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: str) -> None:
     """One with `Content-Encoding: gzip` is the picture that it was before; bytes are counted once it is unpacked."""
     data = Path(photo("cat.png")).read_bytes()

@@ -8,8 +8,10 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
+import tifffile
 import torch
 from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
+from icc import ADOBE_TO_XYZ, rgb_profile
 from PIL import Image
 
 from flows import storage
@@ -25,6 +27,7 @@ from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.errors import WeightsError
 from nst_core.images import read_metadata
+from nst_core.images.colour.rgb_space import srgb_profile
 from nst_core.options import StylizeOptions
 from nst_core.scene.pixels import to_tensor
 
@@ -33,6 +36,7 @@ NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 SMALL = {"size_px": 64, "steps": 3}
 SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
 """Layers that small pictures still have, and that are fast."""
+BRIEF = SHALLOW | {"size_px": 64, "steps": 1}
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -204,6 +208,58 @@ def test_the_image_says_how_it_was_made(cat: str, waves: str, job: Job, file_for
         "tv_loss": repr(record.tv_loss),
         "engine_version": __version__,
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        ({"output_format": "tiff", "bit_depth": 16, "dpi": 300}, ".tif"),
+        ({"output_format": "webp"}, ".webp"),
+        ({"bit_depth": 16, "dpi": 72}, ".png"),
+    ],
+    ids=["tiff", "webp", "png"],
+)
+def test_the_file_is_as_its_options_say(
+    cat: str, waves: str, job: Job, options: dict[str, object], ending: str
+) -> None:
+    """Its name ends as its format does; a viewer finds the bits and the size on paper that were asked for."""
+    path = Path(job.output, done(pair_spec(content=cat, style=waves, options=BRIEF | options), job).output)
+    picture = Image.open(path)
+
+    assert (path.suffix, picture.format) == (ending, str(options.get("output_format", "png")).upper())
+    assert (picture.size, bits_of(path)) == ((64, 48), options.get("bit_depth", 8))
+    assert picture.info.get("dpi", (0, 0)) == pytest.approx((options.get("dpi", 0),) * 2, abs=0.1)
+
+
+def bits_of(path: Path) -> int:
+    """Of each value of a file; Pillow gives 8 of whatever there are."""
+    if path.suffix == ".tif":
+        return 8 * int(tifffile.imread(path).itemsize)
+    return path.read_bytes()[24] if path.suffix == ".png" else 8
+
+
+def test_a_content_keeps_its_transparency(tmp_path: Path, waves: str, job: Job) -> None:
+    """Where that is asked for, the file has the alpha of the content, level by level."""
+    alpha = np.add.outer(np.arange(48), 3 * np.arange(64)).astype(np.uint8)
+    Image.fromarray(np.dstack([np.full((48, 64, 3), 90, np.uint8), alpha])).save(tmp_path / "glass.png")
+    spec = pair_spec(content=str(tmp_path / "glass.png"), style=waves, options=BRIEF | {"alpha": "keep"})
+    picture = Image.open(storage.join(job.output, done(spec, job).output))
+
+    assert picture.mode == "RGBA"
+    assert (np.asarray(picture.getchannel("A")) == alpha).all()
+
+
+def test_a_content_keeps_its_colour_profile(tmp_path: Path, waves: str, job: Job) -> None:
+    """Where that is asked for, the file has the very profile of the content; otherwise it has that of sRGB."""
+    profile, path = rgb_profile(ADOBE_TO_XYZ, 563 / 256), tmp_path / "adobe.png"
+    Image.new("RGB", (64, 48), (90, 120, 60)).save(path, icc_profile=profile)
+    found = {}
+    for row, choice in enumerate(("content", "srgb")):
+        options = BRIEF | {"output_profile": choice}
+        record = done(pair_spec(row, str(path), waves, options=options), job)
+        found[choice] = Image.open(storage.join(job.output, record.output)).info["icc_profile"]
+
+    assert found == {"content": profile, "srgb": srgb_profile()}
 
 
 def test_the_notebook_recipe_squeezes_the_style(cat: str, style: Painter, job: Job, backbone: Backbone) -> None:

@@ -1,0 +1,20 @@
+"""flows.worker.failures: an error becomes the record of a failed attempt, unless it is no row's fault."""
+
+from builders import pair_spec, planned
+
+from flows.errors import CredentialsExpired
+from flows.output.ledger import Ledger
+from flows.records.moments import Moment
+from flows.worker.failures import keep_failure
+from flows.worker.job import Job
+from flows.worker.messages import LeftPending
+
+
+def test_credentials_that_ran_out_leave_a_pair_pending(job: Job) -> None:
+    """Also where the output is on a disk, and an attempt could be kept: the row is done once they are renewed."""
+    pair = planned(pair_spec())
+    kept = keep_failure(pair, job, CredentialsExpired("token"), device="cpu", began=Moment.now())
+
+    assert isinstance(kept, LeftPending)
+    assert (kept.pair_id, kept.kind) == ("pair-2", "credentials_expired")
+    assert Ledger(job.output).index().attempts == {}
