@@ -616,7 +616,7 @@ def test_a_name_that_starts_alike_is_another_folder(output: Output) -> None:
     assert exported(output, f"{output.address}-data").new == 3
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt"])
+@pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt", "metadata.csv", "SHA256SUMS"])
 def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: str) -> None:
     """A folder with other files is no new dataset; files put beside a dataset are nobody's business but theirs."""
     storage.replace(storage.join(dest, name), b"mine")
@@ -633,6 +633,32 @@ def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: 
     with pytest.raises(OutputError, match=r"nothing was written over files of somebody else: owl\.png"):
         exported(output, f"{dest}-2")
     assert files(f"{dest}-2")["owl.png"] == b"mine"
+
+
+@pytest.mark.parametrize("layout", [Layout.IMAGEFOLDER, Layout.WEBDATASET])
+def test_a_file_that_differs_in_its_case_is_not_written_over(output: Output, dest: str, layout: Layout) -> None:
+    """Where file systems know no case, it is the very file that a new picture would be written to."""
+    exported(output, dest, layout=layout)
+    name, ours = ("Shard-000001.TAR", "shard-000001.tar") if layout is Layout.WEBDATASET else ("Owl.png", "owl.png")
+    storage.replace(storage.join(dest, name), b"mine")
+    output.done("owl")
+
+    with pytest.raises(OutputError, match=f"nothing was written over files of somebody else: {ours}"):
+        exported(output, dest, layout=layout)
+    assert files(dest)[name] == b"mine"
+
+
+@pytest.mark.parametrize("name", ["cat.png", "metadata.csv", "SHA256SUMS", NAME])
+def test_a_link_to_nothing_is_not_written_over(output: Output, tmp_path: Path, name: str) -> None:
+    """No listing has it; it is somebody's all the same, whose disk may only be away."""
+    dest = tmp_path / "data"
+    dest.mkdir()
+    (dest / name).symlink_to("/away/picture")
+
+    with pytest.raises(OutputError, match=rf"files of somebody else: {name}"):
+        exported(output, str(dest))
+    assert (dest / name).is_symlink()
+    assert [path.name for path in dest.iterdir() if path.name != EXPORT.file] == [name]
 
 
 def test_a_dataset_stays_what_it_was_begun_as(output: Output, place: str, tmp_path: Path) -> None:
