@@ -105,8 +105,17 @@ def check_feasible(request: RunRequest) -> None:
         ClusterError: if no Ray cluster answers at the address.
     """
     check_ids(request.manifest, request.selection)
-    resolve_weights(request.settings)
-    check_runner(request.settings)
+    check_means(request.settings)
+
+
+def check_means(settings: RunSettings) -> None:
+    """Refuse at once weights, a device or a cluster that there is not.
+
+    Raises:
+        WeightsError, StorageError, OptionsError, ClusterError: as `check_feasible`.
+    """
+    resolve_weights(settings)
+    check_runner(settings)
 
 
 def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
