@@ -69,7 +69,7 @@ def export(
 
 def _in_words(done: Exported) -> str:
     counts = {"new": done.new, "replaced": done.replaced, "there already": done.there, "removed": done.removed}
-    counts["left out"] = len(done.left_out)
+    counts |= {"of an earlier state": done.earlier, "left out": len(done.left_out)}
     told = [f"{count:,} {word}" for word, count in counts.items() if count or word in ("new", "there already")]
     return f"{done.pictures:,} pictures, {', '.join(told)}"
 

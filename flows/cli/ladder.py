@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -10,10 +11,14 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, QuietSwitch
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.run import Shown, carry_out
+from flows.errors import NotFound, OutputError
 from flows.limits import limits_in_force
 from flows.manifest.given import LADDER
-from flows.manifest.ladder import ladder_manifest, parse_varied, rungs_of
-from flows.run.request import Asked
+from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
+from flows.output import lease
+from flows.output.ledger import Ledger
+from flows.records.digests import short_digest
+from flows.run.request import Asked, check_means
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
@@ -61,24 +66,67 @@ def ladder(
     # A row is to be copied into a manifest: it holds all but the size, which is the ladder's own.
     base = {name: value for name, value in options.items() if name != "size_px"}
     rungs = rungs_of(varied, base)
-    target = storage.absolute(output or os.path.join("runs", f"ladder-{_stem(content)}-{_stem(style)}"))
+    target = storage.absolute(output) if output else default_output(pictures)
     manifest, data = storage.join(target, LADDER), ladder_manifest(rungs, pictures, base)
-    with limits_in_force().writing(target):
-        storage.replace(manifest, data)
     chosen = validated(StylizeOptions, size)
     asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
+    _keep_manifest(asked, manifest, data)
     summary, code = carry_out(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
         # Here, as Pillow takes its time to import.
         from flows.report.ladder_sheet import write_ladder_sheet
 
-        sheet, rows = write_ladder_sheet(target, varied, rungs), data.decode().splitlines()
+        with limits_in_force().writing(target):
+            sheet, rows = write_ladder_sheet(target, varied, rungs), data.decode().splitlines()
         if as_json:
             typer.echo(json.dumps({"sheet": sheet, "manifest": manifest, "results": summary.results_csv}, indent=1))
         elif not quiet:
             for line in (f"the sheet is {sheet}", f"a row for each picture, from {manifest}:", *rows):
                 typer.echo(printable(line))
     raise typer.Exit(code)
+
+
+def default_output(pictures: Mapping[str, str]) -> str:
+    """Where a ladder goes whose user names no place: by the two pictures' names, and where a ladder of others is, more.
+
+    Args:
+        pictures: column -> address.
+    """
+    addresses = [pictures["content"], pictures["style"]]
+    target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(_stem, addresses)])))
+    before = _read(storage.join(target, LADDER))
+    is_of_others = before is not None and pictures_of_ladder(before) != {tuple(addresses)}
+    return f"{target}-{short_digest(addresses, 8)}" if is_of_others else target
+
+
+def _keep_manifest(asked: Asked, manifest: str, data: bytes) -> None:
+    """Put the ladder's manifest into its output, where it is not there already and what can be refused now is not.
+
+    Raises:
+        OutputError: if another file of its name is there, and no output.
+        OutputBusy: if a run holds the output, which may not have read its own manifest yet.
+        OptionsError, WeightsError, ClusterError: if there is nothing to carry it out with.
+    """
+    settings = asked.settings or RunSettings()
+    with limits_in_force().writing(asked.output):
+        before = _read(manifest)
+        if before == data:
+            return
+        if before is not None and not Ledger(asked.output).has_run():
+            raise OutputError(
+                f"{manifest}: expected none, or one in the output of a ladder, found a file where no run was made; "
+                "move it away, or name another folder with --output"
+            )
+        check_means(settings)
+        with lease.held(asked.output, settings.wait_for_output_seconds, take_over=settings.take_over):
+            storage.replace(manifest, data)
+
+
+def _read(address: str) -> bytes | None:
+    try:
+        return storage.read(address)
+    except NotFound:
+        return None
 
 
 def _stem(address: str) -> str:

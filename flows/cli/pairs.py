@@ -1,6 +1,8 @@
 """`nst pairs`: from folders of pictures to a manifest that pairs them."""
 
+import functools
 import itertools
+import os
 import sys
 from collections.abc import Callable
 from typing import IO, Annotated
@@ -12,6 +14,7 @@ from flows.limits import Limits, limits_in_force
 from flows.manifest.listing import Listing, pictures_of
 from flows.manifest.pairs import How, Pairing, keyed, parsed_settings, write_rows
 from flows.manifest.refusals import option_refusals
+from flows.storage.addresses import resolved_address
 from flows.storage.temporary import named_as_temporary, temporary_file
 from flows.wording import printable, shortened
 from nst_core.errors import OptionsError
@@ -56,6 +59,8 @@ def pairs(
     target = None if output is None else storage.absolute(output)
     base = None if target is None else storage.parent_of(target)
     found = [pictures_of(storage.absolute(place), base, limits) for place in (contents, styles)]
+    if target is not None:
+        _check_no_picture(target, found)
     many, few = (keyed(listing.pictures) for listing in found)
     pairing = Pairing(how, per_content, seed)
     pairing.check(len(many), len(few))
@@ -76,6 +81,32 @@ def _check_options(options: dict[str, str], limits: Limits) -> None:
     chosen = StylizeOptions.model_validate(options).resolved()
     if refused := option_refusals(chosen, limits.max_options):
         raise OptionsError(f"--set {refused[0].column}=...: {refused[0].reason}")
+
+
+def _check_no_picture(target: str, found: list[Listing]) -> None:
+    """Refuse to write the manifest in place of one of its pictures.
+
+    Raises:
+        OptionsError: naming it.
+    """
+    base, name = storage.parent_of(target), storage.name_of(target)
+    alike = (one for listing in found for one in listing.pictures if one.path.rpartition("/")[2] == name)
+    if _real(target) in {_real(resolved_address(one.cell.strip(" "), base)) for one in alike}:
+        raise OptionsError(
+            f"--output {target}: expected a place for the manifest, found one of its pictures; name another file"
+        )
+
+
+def _real(address: str) -> str:
+    """With no link above it: a file that is replaced is found by its folder and its name."""
+    if storage.is_s3(address):
+        return address
+    return storage.join(_real_folder(storage.parent_of(address)), storage.name_of(address))
+
+
+@functools.cache
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]) -> int:

@@ -1,5 +1,6 @@
 """`nst report` and `nst sheet`: pages and pictures of what a run made. Nothing is stylized."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -8,8 +9,10 @@ import typer
 
 from flows import storage
 from flows.cli.app import OutputArgument
+from flows.errors import OutputError
 from flows.limits import limits_in_force
 from flows.output.ledger import Ledger
+from flows.storage.places import is_below
 
 COMPARISON = "comparison.html"
 
@@ -76,8 +79,24 @@ def sheet(
 
 @contextmanager
 def _writing(outputs: list[str], target: str) -> Iterator[None]:
-    """Refuse early: where the operator's limits forbid to write, and folders that no run was made into."""
+    """Refuse early: where the limits forbid to write, what runs have made, and folders that no run was made into."""
     with limits_in_force().writing(storage.parent_of(target)):
         for output in outputs:
             Ledger(output).latest_run()
+            _check_apart(output, target)
         yield
+
+
+def _check_apart(output: str, target: str) -> None:
+    """Refuse to write among what runs have made.
+
+    Raises:
+        OutputError: with the folder.
+    """
+    here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, storage.parent_of(target)))
+    for name in ("images", "timelines", "_nst"):
+        if is_below(there, (storage.join(here, name),)):
+            raise OutputError(
+                f"{target}: expected a file beside what runs have made, found a place in {name} of the output "
+                f"{output}; name another with --output"
+            )

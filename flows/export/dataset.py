@@ -4,7 +4,7 @@ Everything that can be refused is refused before anything is written.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flows import storage
@@ -13,9 +13,9 @@ from flows.export.copying import Way
 from flows.export.destination import METADATA, SUMS, Destination, destination, some_files
 from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
-from flows.export.listing import metadata, sums
-from flows.export.names import folded, names_of, template
-from flows.export.pictures import Picture, Pictures, pictures_of
+from flows.export.listing import metadata, rows_before, sums
+from flows.export.names import folded, names_of, stem, stems_of, template
+from flows.export.pictures import Picture, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
 from flows.export.there import names_there, shards_there
 
@@ -60,6 +60,7 @@ class Exported:
     Attributes:
         pictures: that the dataset has now.
         new, replaced, removed: of them, and of those before.
+        earlier: of them, left as they were, as their rows have no picture now.
         left_out: (row, why) of pictures that could not be had.
     """
 
@@ -67,12 +68,30 @@ class Exported:
     new: int
     replaced: int = 0
     removed: int = 0
+    earlier: int = 0
     left_out: tuple[tuple[str, str], ...] = field(default=())
 
     @property
     def there(self) -> int:
-        """Pictures that were there already."""
-        return self.pictures - self.new - self.replaced
+        """Pictures that were there already, and are those of their rows."""
+        return self.pictures - self.new - self.replaced - self.earlier
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What a dataset is to have.
+
+    Attributes:
+        pictures: by name.
+        unfinished: what the pictures of rows that have none now would be called, as `stem` has it.
+        unfinished_ids: of these rows.
+        columns: that every row has.
+    """
+
+    pictures: dict[str, Picture]
+    unfinished: frozenset[str]
+    unfinished_ids: frozenset[str]
+    columns: tuple[str, ...]
 
 
 def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
@@ -89,11 +108,17 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
         raise OutputError("--link: expected an output and a destination on one disk, and no shards; leave it out")
     found = pictures_of(request.output)
     by = template(request.name or look.name, found.columns)
-    wanted = names_of(found.pictures, by, in_folders=look.in_folders, has_dots=not look.in_shards)
+    has_dots = not look.in_shards
+    wanted = _Wanted(
+        pictures=names_of(found.pictures, by, in_folders=look.in_folders, has_dots=has_dots),
+        unfinished=stems_of(found.unfinished, by, in_folders=look.in_folders, has_dots=has_dots),
+        unfinished_ids=frozenset(one.row["pair_id"] for one in found.unfinished if one.row["pair_id"]),
+        columns=found.columns,
+    )
     plan = Kept(output=request.output, layout=request.layout, name=by.text)
     carry_out = _in_shards if look.in_shards else _in_folders
     with destination(request.destination, plan) as place:
-        return carry_out(request, place, wanted, found, _while_held(place, tell))
+        return carry_out(request, place, wanted, _while_held(place, tell))
 
 
 def _while_held(place: Destination, tell: Tell) -> Tell:
@@ -105,10 +130,12 @@ def _while_held(place: Destination, tell: Tell) -> Tell:
     return told
 
 
-def _in_folders(
-    request: Request, place: Destination, wanted: dict[str, Picture], found: Pictures, tell: Tell
-) -> Exported:
-    gone = [name for name in place.kept.files if name in place.found and name not in wanted]
+def _in_folders(request: Request, place: Destination, asked: _Wanted, tell: Tell) -> Exported:
+    wanted = asked.pictures
+    rest = [name for name in place.kept.files if name in place.found and name not in wanted]
+    rows = rows_before(storage.join(place.address, METADATA)) if rest else {}
+    earlier = _of_unfinished(rest, rows, asked)
+    gone = [name for name in rest if name not in earlier]
     if gone and not request.delete:
         raise OutputError(
             f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some_files(gone)}; nothing "
@@ -119,7 +146,7 @@ def _in_folders(
     before = place.kept.files
     # From here on these names are ours; those that are to go are, too, until they are gone.
     files = {name: KeptFile(sha256=picture.sha256) for name, picture in wanted.items()}
-    files |= {name: before[name] for name in (*there, *gone) if name in before}
+    files |= {name: before[name] for name in (*there, *gone, *earlier) if name in before}
     _keep(place, files)
     # Where file systems know no case, these are the very files that are about to be written.
     again = {folded(name) for name in wanted} if gone else set()
@@ -131,11 +158,24 @@ def _in_folders(
     outdated = [*(name for name in gone if name not in alike), *(name for name in left_out if name in place.found)]
     storage.each(storage.remove, [storage.join(place.address, name) for name in outdated])
     made = {name: picture for name, picture in wanted.items() if name not in left_out}
-    storage.replace(storage.join(place.address, METADATA), metadata(made, found.columns))
-    _finish(place, {name: KeptFile(sha256=picture.sha256) for name, picture in made.items()})
+    rows_of_earlier = {name: rows.get(name, {}) for name in sorted(earlier)}
+    storage.replace(storage.join(place.address, METADATA), metadata(made, asked.columns, rows_of_earlier))
+    written = {name: KeptFile(sha256=picture.sha256) for name, picture in made.items()}
+    _finish(place, written, {name: before[name] for name in earlier})
     replaced = sum(name in place.found for name in todo.keys() - left_out.keys())
     new = len(todo) - len(left_out) - replaced
-    return Exported(len(made), new, replaced, len(gone), _told(left_out, wanted))
+    return Exported(len(made) + len(earlier), new, replaced, len(gone), len(earlier), _told(left_out, wanted))
+
+
+def _of_unfinished(names: Iterable[str], rows: Mapping[str, Mapping[str, str]], asked: _Wanted) -> frozenset[str]:
+    """Those of an earlier export's names that are of rows which have no picture now, by name or by the id they had."""
+    again = {folded(name) for name in asked.pictures}
+    return frozenset(
+        name
+        for name in names
+        if folded(name) not in again
+        and (stem(name) in asked.unfinished or rows.get(name, {}).get("pair_id") in asked.unfinished_ids)
+    )
 
 
 def _copied(todo: dict[str, Picture], way: Way, before: int, tell: Tell) -> dict[str, str]:
@@ -151,12 +191,13 @@ def _copied(todo: dict[str, Picture], way: Way, before: int, tell: Tell) -> dict
     return left_out
 
 
-def _in_shards(
-    request: Request, place: Destination, wanted: dict[str, Picture], found: Pictures, tell: Tell
-) -> Exported:
+def _in_shards(request: Request, place: Destination, asked: _Wanted, tell: Tell) -> Exported:
+    wanted = asked.pictures
     files = shards_there(place)
     there = {name: sha256 for file in files.values() for name, sha256 in file.samples.items()}
-    other = [name for name, sha256 in there.items() if name not in wanted or wanted[name].sha256 != sha256]
+    earlier = _of_unfinished((name for name in there if name not in wanted), {}, asked)
+    now = {name: sha256 for name, sha256 in there.items() if name not in earlier}
+    other = [name for name, sha256 in now.items() if name not in wanted or wanted[name].sha256 != sha256]
     if other:
         raise OutputError(
             f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some_files(other)}; "
@@ -164,12 +205,12 @@ def _in_shards(
         )
     todo = [(name, picture) for name, picture in wanted.items() if name not in there]
     left_out: dict[str, str] = {}
-    new = _pictures_read(todo, request.readable, left_out, lambda done: tell(len(there) + done, len(wanted)))
+    new = _pictures_read(todo, request.readable, left_out, lambda done: tell(len(now) + done, len(wanted)))
     names = shard_names(files)
     for first in new:  # each time round, of those that are left
         with new_shard() as shard:
             for name, picture, data in itertools.chain([first], new):
-                shard.add(name, picture, data, found.columns)
+                shard.add(name, picture, data, asked.columns)
                 if shard.size >= request.shard_mb * 1_000_000:
                     break
             target = next(names)
@@ -178,7 +219,8 @@ def _in_shards(
             _keep(place, files)
             storage.replace_by(storage.join(place.address, target), shard.file.name)
     _finish(place, files)
-    return Exported(len(wanted) - len(left_out), len(todo) - len(left_out), left_out=_told(left_out, wanted))
+    pictures = len(wanted) - len(left_out) + len(earlier)
+    return Exported(pictures, len(todo) - len(left_out), earlier=len(earlier), left_out=_told(left_out, wanted))
 
 
 def _pictures_read(
@@ -201,13 +243,14 @@ def _keep(place: Destination, files: dict[str, KeptFile]) -> None:
     write_kept(place.address, place.kept.model_copy(update={"files": files}))
 
 
-def _finish(place: Destination, files: dict[str, KeptFile]) -> None:
-    """Write the checksums down, and how every file looks now that it is whole."""
+def _finish(place: Destination, files: dict[str, KeptFile], untouched: Mapping[str, KeptFile] | None = None) -> None:
+    """Write the checksums down, and how every file looks now that it is whole; of those untouched, as it looked."""
     place.hold.check()
-    listed = [(name, file.sha256) for name, file in files.items()]
+    untouched = untouched or {}
+    listed = [(name, file.sha256) for name, file in (*files.items(), *untouched.items())]
     storage.replace(storage.join(place.address, SUMS), sums(listed))
     found = {entry.name: entry for entry in storage.tree(place.address)}
-    _keep(place, {name: _as_it_is(file, found.get(name)) for name, file in files.items()})
+    _keep(place, {name: _as_it_is(file, found.get(name)) for name, file in files.items()} | dict(untouched))
 
 
 def _as_it_is(file: KeptFile, found: storage.Entry | None) -> KeptFile:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import OutputError
-from flows.export.kept import Kept, read_kept
+from flows.export.kept import NAME, Kept, read_kept
+from flows.export.names import folded
 from flows.output import lease
 from flows.storage.places import is_below
 from flows.wording import printable, some
@@ -41,12 +42,20 @@ class Destination:
     hold: lease.Held
 
     def check_free(self, names: Collection[str]) -> None:
-        """Refuse to write over files that no export made.
+        """Refuse to write over files that no export made: not where file systems know no case, either.
 
         Raises:
             OutputError: with their names.
         """
-        taken = [name for name in names if name in self.found and name not in self.kept.files]
+        ours = self.kept.files
+        theirs = {folded(name) for name in self.found if name not in ours}
+        new = [name for name in names if name not in ours]
+        known = set(map(folded, ours))
+        taken = [
+            name
+            for name in new
+            if folded(name) in theirs or (folded(name) not in known and _is_taken(self.address, name))
+        ]
         if taken:
             raise OutputError(f"{self.address}: nothing was written over files of somebody else: {some_files(taken)}")
 
@@ -73,9 +82,12 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
     kept = read_kept(address)
     if kept is None:
         # First what lies at the top: a home folder would take minutes to list.
-        if others := _beside_the_lease(storage.names(address)) or _beside_the_lease(
-            [entry.name for entry in storage.tree(address)]
-        ):
+        others = (
+            _beside_the_lease(storage.names(address))
+            or _beside_the_lease([entry.name for entry in storage.tree(address)])
+            or [name for name in (NAME, METADATA, SUMS) if _is_taken(address, name)]
+        )
+        if others:
             raise OutputError(
                 f"{address}: expected an empty folder, or an earlier export of {wanted.output}, "
                 f"found files of somebody else: {some_files(others)}"
@@ -93,6 +105,11 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
 
 def _beside_the_lease(names: Iterable[str]) -> list[str]:
     return [name for name in names if name != EXPORT.file]
+
+
+def _is_taken(address: str, name: str) -> bool:
+    """Whether there is anything of that name on a disk: no listing has a link to nothing, or a folder without files."""
+    return not storage.is_s3(address) and os.path.lexists(storage.join(address, name))
 
 
 def some_files(names: Iterable[str]) -> str:

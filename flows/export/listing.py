@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from flows import storage
+from flows.errors import NotFound
 from flows.export.pictures import Picture
 from flows.spreadsheets import as_plain_text
 
@@ -16,15 +18,35 @@ _OF_THE_READER = ("image", "images", "file_names", FILE_NAME)
 """Columns that a reader makes of `file_name`."""
 
 
-def metadata(pictures: Mapping[str, Picture], columns: Sequence[str]) -> bytes:
-    """The table of a dataset: `file_name` first, then the columns of the results table."""
+def metadata(
+    pictures: Mapping[str, Picture], columns: Sequence[str], earlier: Mapping[str, Mapping[str, str]]
+) -> bytes:
+    """The table of a dataset: `file_name` first, then the columns of the results table.
+
+    Args:
+        pictures: by name.
+        columns: of their rows.
+        earlier: rows of an earlier table, by name, which come last, as they are.
+    """
     titles = [column for column in columns if column not in LEFT_OUT]
+    shown = [as_plain_text(_title(title)) for title in titles]
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([FILE_NAME, *(as_plain_text(_title(title)) for title in titles)])
+    writer.writerow([FILE_NAME, *shown])
     for name, picture in pictures.items():
         writer.writerow([name, *(_cell(picture.row[title]) for title in titles)])
+    for name, row in earlier.items():
+        writer.writerow([name, *(row.get(title) for title in shown)])
     return buffer.getvalue().encode()
+
+
+def rows_before(address: str) -> dict[str, dict[str, str]]:
+    """The rows of a table that an earlier export wrote, by name; none where it is gone, or no table any more."""
+    try:
+        text = storage.read(address).decode(errors="replace")
+        return {row[FILE_NAME]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
+    except (NotFound, csv.Error, KeyError):
+        return {}
 
 
 def row_json(picture: Picture, columns: Sequence[str]) -> bytes:

@@ -8,12 +8,13 @@ on every file system and in every reader, so what one of them cannot have in a n
 import re
 import string
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from flows import storage
-from flows.export.pictures import Picture
+from flows.export.pictures import Picture, Unfinished
 from flows.output.selected import column_named
 from flows.records.pairs import OTHER_PICTURES
 from flows.spreadsheets import as_plain_text
@@ -96,7 +97,7 @@ def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has
     problems: list[str] = []
     for picture in pictures:
         try:
-            name = _name_of(picture, by, in_folders=in_folders, has_dots=has_dots)
+            name = _name_of(picture.row, picture.folder, picture.ending, by, in_folders, has_dots)
         except ValueError as error:
             problems.append(f"{picture.said}: {error}")
             continue
@@ -111,6 +112,28 @@ def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has
         left = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
         raise OptionsError(f"--name {by.text!a}: nothing was written. {'; '.join(problems[:NAMED])}{left}")
     return found
+
+
+def stems_of(rows: Iterable[Unfinished], by: Template, *, in_folders: bool, has_dots: bool) -> frozenset[str]:
+    """What the pictures of some rows would be called, folded and without their ending, which a run may change.
+
+    A template over what only a run tells, such as `{device}`, has no such name.
+    """
+    ending = ENDINGS.get(by.ending.lower(), ".png")
+    found = set()
+    for one in rows:
+        with suppress(ValueError):
+            found.add(stem(_name_of(one.row, one.folder, ending, by, in_folders, has_dots)))
+    return frozenset(found)
+
+
+def stem(name: str) -> str:
+    """A picture's name, folded and without its ending.
+
+    >>> stem("waves/Dog.v2.png")
+    'waves/dog.v2'
+    """
+    return folded(name).rpartition(".")[0]
 
 
 def folded(name: str) -> str:
@@ -156,21 +179,28 @@ def _value(row: Mapping[str, Any], column: str, wanted: str) -> str:
         raise ValueError(f"column {column!a}: a number has the format {wanted!r}, found {shown(value)}") from error
 
 
-def _name_of(picture: Picture, by: Template, *, in_folders: bool, has_dots: bool) -> str:
-    """The name of one picture.
+def _name_of(
+    row: Mapping[str, Any],
+    folder: str,
+    ending: str,
+    by: Template,
+    in_folders: bool,  # noqa: FBT001  # as those who call it were asked
+    has_dots: bool,  # noqa: FBT001
+) -> str:
+    """The name of one row's picture, which has that ending.
 
     Raises:
         ValueError: why there can be none.
     """
-    stem = by.filled(picture.row)
-    if by.ending and ENDINGS[by.ending.lower()] != picture.ending:
-        raise ValueError(f"is a {picture.ending} file, the template says {by.ending}: leave the ending out")
-    parts = stem.split("/")
+    filled = by.filled(row)
+    if by.ending and ENDINGS[by.ending.lower()] != ending:
+        raise ValueError(f"is a {ending} file, the template says {by.ending}: leave the ending out")
+    parts = filled.split("/")
     if not {"", ".", ".."}.isdisjoint(part.strip() for part in parts):
-        raise ValueError(f"{shown(stem)} leads out of the destination, or has a part without a name")
-    above = picture.folder.split("/") if in_folders and picture.folder else []
+        raise ValueError(f"{shown(filled)} leads out of the destination, or has a part without a name")
+    above = folder.split("/") if in_folders and folder else []
     *folders, last = map(_everywhere, (*above, *parts))
-    name = "/".join((*folders, (last if has_dots else last.replace(".", "_")) + picture.ending))
+    name = "/".join((*folders, (last if has_dots else last.replace(".", "_")) + ending))
     if as_plain_text(name) != name:
         name = f"_{name[1:]}"  # a spreadsheet would run it, and a shell take it for an option
     longest = max(len(part.encode()) for part in name.split("/"))

@@ -1,4 +1,7 @@
-"""Which pictures: one of every succeeded row of an output's latest run, in the order of its manifest."""
+"""Which pictures: one of every succeeded row of an output's latest run, in the order of its manifest.
+
+A row that is pending, failed or rejected has none now, and may have had one of which an earlier export took a copy.
+"""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -37,11 +40,20 @@ class Picture:
         return f"line {self.row['row']} {self.row['pair_id']}"
 
 
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A row without a picture now; its `folder` is as that of a picture, and empty where it was rejected."""
+
+    row: Row
+    folder: str
+
+
 @dataclass(frozen=True)
 class Pictures:
-    """The finished pictures of a run, and the columns that every row has."""
+    """The finished pictures of a run, the rows that have none, and the columns that every row has."""
 
     pictures: tuple[Picture, ...]
+    unfinished: tuple[Unfinished, ...]
     columns: tuple[str, ...]
 
 
@@ -56,14 +68,18 @@ def pictures_of(output: str) -> Pictures:
     manifest = latest.manifest
     # Of all rows, finished or not: what a picture is called must not depend on how far the run is.
     shared = _shared(pair.content for pair in manifest.pairs)
-    found = tuple(
-        Picture(one.row, storage.join(output, one.image), one.record.output_sha256, _below(one.spec.content, shared))
-        for one in outcomes(manifest, latest.record, Ledger(output))
-        if one.record and one.spec and one.image
-    )
+    found: list[Picture] = []
+    unfinished: list[Unfinished] = []
+    for one in outcomes(manifest, latest.record, Ledger(output)):
+        folder = _below(one.spec.content, shared) if one.spec else ""
+        if one.record and one.image:
+            found.append(Picture(one.row, storage.join(output, one.image), one.record.output_sha256, folder))
+        else:
+            unfinished.append(Unfinished(one.row, folder))
     if not found:
         raise OutputError(f"{output}: expected finished pairs to export, found none; `nst status` says why")
-    return Pictures(found, tuple(dict.fromkeys((*RESULT_COLUMNS, *manifest.extra_columns))))
+    columns = tuple(dict.fromkeys((*RESULT_COLUMNS, *manifest.extra_columns)))
+    return Pictures(tuple(found), tuple(unfinished), columns)
 
 
 def _shared(contents: Iterable[str]) -> tuple[str, ...]:

@@ -3,12 +3,11 @@
 import re
 
 from flows import storage
+from flows.manifest.formats import ENDINGS, is_named_manifest, own_stem
 from flows.records.digests import short_digest
 from flows.storage import addresses
 from flows.wording import printable
 
-ENDINGS = tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet") for packed in ("", ".gz"))
-"""Of the names of manifests, whatever the case of their letters."""
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """Of a manifest without its ending: it becomes the name of the output."""
 MOST_NAME_BYTES = 255
@@ -23,7 +22,7 @@ def is_manifest(name: str) -> bool:
     >>> is_manifest("spring.csv.gz"), is_manifest("SPRING.TSV"), is_manifest("spring.csv.rejected.json")
     (True, True, False)
     """
-    return name.lower().endswith(ENDINGS)
+    return is_named_manifest(name)
 
 
 def is_safe(name: str) -> bool:
@@ -40,8 +39,7 @@ def output_name(name: str) -> str:
     >>> output_name("spring.csv"), output_name("spring.parquet"), output_name("spring.parquet.csv")
     ('spring', 'spring.parquet', 'spring.parquet.csv')
     """
-    stem = name.removesuffix(_PLAIN_ENDING)
-    return name if is_manifest(stem) else stem
+    return own_stem(name)
 
 
 def claim_key(name: str, content: str) -> str:

@@ -96,6 +96,15 @@ def ladder_manifest(rungs: Sequence[Rung], pictures: Mapping[str, str], base: Ma
     return buffer.getvalue().encode()
 
 
+def pictures_of_ladder(data: bytes) -> set[tuple[str | None, ...]]:
+    """The (content, style) of a ladder's manifest; of what is none, whatever stands there in their place."""
+    try:
+        rows = csv.DictReader(io.StringIO(data.decode(errors="replace"), newline=""))
+        return {(row.get("content"), row.get("style")) for row in rows}
+    except csv.Error:
+        return set()
+
+
 def _varied(text: str) -> Varied:
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")

@@ -1,6 +1,5 @@
 """The pictures of a folder, prefix or glob, each with the cell that names it in a manifest, and what was left out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flows import storage
@@ -9,12 +8,17 @@ from flows.limits import Limits, is_within
 from flows.manifest.columns import CONTROL_CHARACTER
 from flows.manifest.rows import MAX_CELL_CHARS
 from flows.storage.addresses import resolved_address
-from flows.storage.globs import Glob, glob_of
+from flows.storage.globs import glob_of
 from flows.storage.places import is_below
 from nst_core.images.files.formats import endings
 
 NO_PICTURE = "not a picture by its name"
 HIDDEN = "hidden"
+OF_A_RUN = "in the output of a run"
+_OUTPUT_S_OWN = ("images", "timelines", "_nst"), ("sheet.png", "ladder.png")
+"""Folders and pictures that runs write into an output."""
+_MARK = "_nst/latest_run"
+"""The file that tells an output from any other folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,14 @@ def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
         NotAllowed: if the limits keep the place closed.
         StorageError: if it cannot be listed.
     """
-    root, entries = _entries(place, limits)
+    root, entries, outputs = _entries(place, limits)
     pictures: list[Found] = []
     left_out: dict[str, list[str]] = {}
     known = endings()
     for entry in entries:
         address = storage.join(root, entry.name)
-        reason = _reason_by_name(entry.name, known) or _reason_by_limits(address, entry.size, limits)
+        reason = _reason_by_name(entry.name, known) or _reason_by_outputs(entry.name, outputs)
+        reason = reason or _reason_by_limits(address, entry.size, limits)
         cell = "" if reason else _cell_of(address, base)
         if reason or not cell:
             left_out.setdefault(reason or _reason_by_address(address), []).append(entry.name)
@@ -68,14 +73,20 @@ def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
     return Listing(pictures, left_out)
 
 
-def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry]]:
-    """Where the search begins, and the files that were found; a folder may have a name that looks like a glob."""
+def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], frozenset[str]]:
+    """Where the search begins, the files that were found, and the outputs of runs among all that lies there.
+
+    A folder may have a name that looks like a glob. What is named itself, such as the `images` of an output, is no
+    output below.
+    """
     glob = glob_of(place)
     limits.check_readable(glob.folder if glob else place)
     if found := storage.tree(place):
-        return place, found
-    if glob and not glob.instead and (fitting := list(_fitting(glob))):
-        return glob.folder, fitting
+        return place, found, _outputs_among(found)
+    if glob and not glob.instead:
+        found = storage.tree(glob.folder)
+        if fitting := [entry for entry in found if glob.fits(entry.name)]:
+            return glob.folder, fitting, _outputs_among(found)
     try:
         size = storage.size(place)  # what looks like a glob may be a name
     except StorageError as error:
@@ -84,17 +95,29 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry]]:
                 f"{place}: expected '**' as a whole part of a path, found it beside letters; write {glob.instead}"
             ) from error
         if glob:
-            return glob.folder, []
+            return glob.folder, [], frozenset()
         if not isinstance(error, NotFound):
             raise
         raise ManifestError(
             f"{place}: expected a folder, an s3:// prefix, a glob or a picture, found nothing of that name"
         ) from error
-    return storage.parent_of(place), [storage.Entry(storage.name_of(place), "", size, 0.0)]
+    return storage.parent_of(place), [storage.Entry(storage.name_of(place), "", size, 0.0)], frozenset()
 
 
-def _fitting(glob: Glob) -> Iterator[storage.Entry]:
-    return (entry for entry in storage.tree(glob.folder) if glob.fits(entry.name))
+def _outputs_among(entries: list[storage.Entry]) -> frozenset[str]:
+    """The folders that runs were made into, as seen from where the search begins; that itself is the empty name."""
+    marked = (entry.name.removesuffix(_MARK) for entry in entries if entry.name.endswith(_MARK))
+    return frozenset(folder.removesuffix("/") for folder in marked if not folder or folder.endswith("/"))
+
+
+def _reason_by_outputs(path: str, outputs: frozenset[str]) -> str | None:
+    parts = path.split("/") if outputs else []
+    folders, pictures = _OUTPUT_S_OWN
+    for depth, part in enumerate(parts):
+        is_own = part in (pictures if depth + 1 == len(parts) else folders)
+        if is_own and "/".join(parts[:depth]) in outputs:
+            return OF_A_RUN
+    return None
 
 
 def _reason_by_name(path: str, known: frozenset[str]) -> str | None:

@@ -191,7 +191,11 @@ class Ledger:
         folder = storage.join(self.output, "_nst", "runs", run.run_id)
         storage.create(self.manifest_address(run.run_id), manifest)
         storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
-        storage.replace(storage.join(self.output, "_nst", "latest_run"), run.run_id.encode())
+        storage.replace(self._latest_address(), run.run_id.encode())
+
+    def has_run(self) -> bool:
+        """Whether anything was ever run into this output."""
+        return storage.identity(self._latest_address()) is not None
 
     def latest_run(self) -> RunRecord:
         """What the latest run was asked to do.
@@ -199,8 +203,8 @@ class Ledger:
         Raises:
             OutputError: if nothing was ever run into this output.
         """
-        marker = storage.join(self.output, "_nst", "latest_run")
-        if storage.identity(marker) is None:
+        marker = self._latest_address()
+        if not self.has_run():
             raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
@@ -214,6 +218,9 @@ class Ledger:
     def manifest_of(self, run_id: str) -> bytes:
         """The manifest of a run, byte for byte."""
         return storage.read(self.manifest_address(run_id))
+
+    def _latest_address(self) -> str:
+        return storage.join(self.output, "_nst", "latest_run")
 
     def _record_address(self, key: PairKey) -> str:
         return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")

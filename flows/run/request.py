@@ -108,8 +108,17 @@ def check_feasible(request: RunRequest) -> None:
     """
     check_ids(request.manifest, request.selection)
     check_ours(request.output)
-    resolve_weights(request.settings)
-    check_runner(request.settings)
+    check_means(request.settings)
+
+
+def check_means(settings: RunSettings) -> None:
+    """Refuse at once weights, a device or a cluster that there is not.
+
+    Raises:
+        WeightsError, StorageError, OptionsError, ClusterError: as `check_feasible`.
+    """
+    resolve_weights(settings)
+    check_runner(settings)
 
 
 def check_places(output: str, settings: RunSettings, limits: Limits) -> None:

@@ -33,6 +33,17 @@ def test_an_export_says_what_is_new_and_what_was_there(out: Output) -> None:
     ]
 
 
+def test_pictures_of_an_earlier_state_are_counted(out: Output) -> None:
+    """A row that has no picture now keeps the one that was exported, and it is said of how many that is so."""
+    nst("export", "out", "data")
+    (image,) = Path("out/images").glob("dog-*")
+    image.unlink()
+    result = nst("export", "out", "data", "--delete")
+
+    assert result.stdout == f"{Path('data').absolute()}: 2 pictures, 0 new, 1 there already, 1 of an earlier state\n"
+    assert Path("data/dog.png").is_file()
+
+
 def test_every_layout_and_template_can_be_asked_for(out: Output) -> None:
     """Shards, a tree, names of one's own, links."""
     for arguments in (
@@ -57,6 +68,7 @@ def test_it_prints_json_for_machines(out: Output) -> None:
         "new": 2,
         "replaced": 0,
         "removed": 0,
+        "earlier": 0,
         "left_out": 0,
         "there": 0,
     }

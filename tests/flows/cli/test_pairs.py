@@ -52,6 +52,36 @@ def test_a_manifest_in_a_file(pictures: Path) -> None:
     assert sorted(path.name for path in (pictures / "in").iterdir()) == ["a", "b.jpg", "m.csv", "notes.txt"]
 
 
+@pytest.mark.parametrize("target", ["in/a/x.jpg", "styles/s.png", "link/a/x.jpg"])
+def test_no_picture_becomes_the_manifest(pictures: Path, target: str) -> None:
+    """A content or a style that is named as the manifest's file, whatever leads there, is refused and stays."""
+    (pictures / "link").symlink_to("in")
+    done = nst("pairs", "in", "styles", "-o", target)
+
+    assert done.exit_code == 2
+    assert f"{target}: expected a place for the manifest, found one of its pictures" in done.stderr
+    assert (pictures / target).read_bytes() == b"x"
+
+
+def test_no_object_becomes_the_manifest(pictures: Path, s3_bucket: str) -> None:
+    """Nor does one on S3; one of that name in another folder may."""
+    storage.replace(f"{s3_bucket}/in/c.jpg", b"x")
+
+    assert nst("pairs", f"{s3_bucket}/in", "styles", "-o", f"{s3_bucket}/in/c.jpg").exit_code == 2
+    assert storage.read(f"{s3_bucket}/in/c.jpg") == b"x"
+    assert nst("pairs", f"{s3_bucket}/in", "styles", "-o", f"{s3_bucket}/c.jpg").exit_code == 0
+
+
+def test_what_runs_have_made_is_said_to_be_left_out(pictures: Path) -> None:
+    """Outputs among the photographs are counted, as what is no picture is."""
+    for name in ("_nst/latest_run", "images/cat-01234567.png"):
+        storage.replace(str(pictures / "in" / "out" / name), b"x")
+
+    assert (
+        "left out of in: 1 in the output of a run: out/images/cat-01234567.png" in nst("pairs", "in", "styles").stderr
+    )
+
+
 def test_a_manifest_on_s3(pictures: Path, s3_bucket: str) -> None:
     """It is one object, whole."""
     storage.replace(f"{s3_bucket}/in/c.jpg", b"x")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import FINGERPRINT, OTHER_FINGERPRINT
 from outputs import Output
 
 from flows import storage
@@ -20,6 +21,7 @@ from flows.export import Exported, Layout, Request, export
 from flows.export.destination import EXPORT
 from flows.export.kept import NAME
 from flows.limits import Limits
+from flows.output import Ledger
 from flows.records.columns import RESULT_COLUMNS
 from nst_core.errors import OptionsError
 
@@ -404,14 +406,79 @@ def test_shards_are_never_changed(output: Output, place: str) -> None:
         exported(output, f"{place}/data", layout=Layout.WEBDATASET)
 
 
+def run_again(output: Output, *, manifest: bytes | None = None, fingerprint: str = FINGERPRINT) -> None:
+    """A later run into the output: of another manifest, or with other options, which make other pairs of all rows."""
+    ledger, fingerprints = Ledger(output.address), dict.fromkeys(output.run.fingerprints, fingerprint)
+    run = output.run.model_copy(update={"run_id": "20260103T000000Z-000003", "fingerprints": fingerprints})
+    ledger.start_run(run, manifest or ledger.manifest_of(output.run.run_id))
+
+
+def run_without_cat(output: Output) -> None:
+    lines = Ledger(output.address).manifest_of(output.run.run_id).splitlines(keepends=True)
+    run_again(output, manifest=b"".join(line for line in lines if not line.startswith(b"cat,")))
+
+
+def done_anew(output: Output, pair_id: str, ending: str = ".png") -> None:
+    """The pair is done with other options."""
+    output.done(pair_id, (40, 30), fingerprint=OTHER_FINGERPRINT, output=f"images/{pair_id}-89abcdef{ending}")
+
+
+@pytest.mark.parametrize("name", [None, "{style}/{content}.png", "{pair_id}-{device}"])
+@pytest.mark.parametrize("delete", [False, True])
+def test_pictures_of_rows_that_are_not_done_anew_stay(
+    output: Output, place: str, name: str | None, delete: bool
+) -> None:
+    """While other options are tried on one row, the others keep the pictures, sums and rows that they had."""
+    dest = f"{place}/data"
+    exported(output, dest, name=name)
+    before, rows = files(dest), table(dest)
+    run_again(output, fingerprint=OTHER_FINGERPRINT)
+    done_anew(output, "bridge")
+    told = exported(output, dest, name=name, delete=delete)
+
+    assert (told.pictures, told.replaced, told.new, told.there) == (3, 1, 0, 0)
+    assert (told.earlier, told.removed) == (2, 0)
+    changed = {name for name, data in files(dest).items() if data != before[name]}
+    assert changed - {"metadata.csv", "SHA256SUMS"} == {rows[2]["file_name"]}
+    assert [row for row in table(dest) if row["pair_id"] in ("cat", "dog")] == rows[:2]
+    sums = dict(reversed(line.split("  ")) for line in files(dest)["SHA256SUMS"].decode().splitlines())
+    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in pictures(dest).items()}
+    done_anew(output, "cat")
+    again = exported(output, dest, name=name)
+    assert (again.pictures, again.replaced, again.earlier, again.there) == (3, 1, 1, 1)
+
+
+def test_a_picture_of_a_row_that_is_done_anew_in_another_format_goes(output: Output, dest: str) -> None:
+    """Its own name is another one then; a row that is not done anew keeps its picture, whatever its format."""
+    exported(output, dest)
+    run_again(output, fingerprint=OTHER_FINGERPRINT)
+    done_anew(output, "cat", ".jpg")
+    with pytest.raises(OutputError, match=r"has 1 pictures that the table no longer has: cat\.png; nothing"):
+        exported(output, dest)
+    told = exported(output, dest, delete=True)
+
+    assert (told.pictures, told.new, told.removed, told.earlier) == (3, 1, 1, 2)
+    assert sorted(pictures(dest)) == ["bridge.png", "cat.jpg", "dog.png"]
+
+
+def test_shards_keep_pictures_of_rows_that_are_not_done_anew(output: Output, place: str) -> None:
+    """A picture of a row that is pending is no reason to refuse what is new."""
+    exported(output, f"{place}/data", layout=Layout.WEBDATASET)
+    before = samples(f"{place}/data")
+    run_again(output, fingerprint=OTHER_FINGERPRINT)
+    done_anew(output, "owl")
+    told = exported(output, f"{place}/data", layout=Layout.WEBDATASET)
+
+    assert (told.pictures, told.new, told.there, told.earlier) == (4, 1, 0, 3)
+    assert samples(f"{place}/data")["shard-000000.tar"] == before["shard-000000.tar"]
+
+
 def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Output, place: str) -> None:
-    """A pair that is no longer done is named and nothing written, until its picture may be removed."""
+    """A picture that no row would be called is named and nothing written, until it may be removed."""
     dest = f"{place}/data"
     exported(output, dest)
     before = files(dest)
-    for name in storage.names(storage.join(output.address, "images")):
-        if name.startswith("cat-"):
-            storage.remove(storage.join(output.address, "images", name))
+    run_without_cat(output)
     output.done("owl")
     with pytest.raises(
         OutputError, match=r"has 1 pictures that the table no longer has: cat\.png; nothing was written"
@@ -445,9 +512,7 @@ def test_a_cut_removal_goes_on(output: Output, place: str) -> None:
     """What was to be removed is still known as ours after a cut, and removed by the next export."""
     dest = f"{place}/data"
     exported(output, dest)
-    for name in storage.names(storage.join(output.address, "images")):
-        if name.startswith("cat-"):
-            storage.remove(storage.join(output.address, "images", name))
+    run_without_cat(output)
     with pytest.raises(Cut):
         export(Request(output.address, dest, delete=True), cut_after(0))
 
@@ -551,7 +616,7 @@ def test_a_name_that_starts_alike_is_another_folder(output: Output) -> None:
     assert exported(output, f"{output.address}-data").new == 3
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt"])
+@pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt", "metadata.csv", "SHA256SUMS"])
 def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: str) -> None:
     """A folder with other files is no new dataset; files put beside a dataset are nobody's business but theirs."""
     storage.replace(storage.join(dest, name), b"mine")
@@ -568,6 +633,32 @@ def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: 
     with pytest.raises(OutputError, match=r"nothing was written over files of somebody else: owl\.png"):
         exported(output, f"{dest}-2")
     assert files(f"{dest}-2")["owl.png"] == b"mine"
+
+
+@pytest.mark.parametrize("layout", [Layout.IMAGEFOLDER, Layout.WEBDATASET])
+def test_a_file_that_differs_in_its_case_is_not_written_over(output: Output, dest: str, layout: Layout) -> None:
+    """Where file systems know no case, it is the very file that a new picture would be written to."""
+    exported(output, dest, layout=layout)
+    name, ours = ("Shard-000001.TAR", "shard-000001.tar") if layout is Layout.WEBDATASET else ("Owl.png", "owl.png")
+    storage.replace(storage.join(dest, name), b"mine")
+    output.done("owl")
+
+    with pytest.raises(OutputError, match=f"nothing was written over files of somebody else: {ours}"):
+        exported(output, dest, layout=layout)
+    assert files(dest)[name] == b"mine"
+
+
+@pytest.mark.parametrize("name", ["cat.png", "metadata.csv", "SHA256SUMS", NAME])
+def test_a_link_to_nothing_is_not_written_over(output: Output, tmp_path: Path, name: str) -> None:
+    """No listing has it; it is somebody's all the same, whose disk may only be away."""
+    dest = tmp_path / "data"
+    dest.mkdir()
+    (dest / name).symlink_to("/away/picture")
+
+    with pytest.raises(OutputError, match=rf"files of somebody else: {name}"):
+        exported(output, str(dest))
+    assert (dest / name).is_symlink()
+    assert [path.name for path in dest.iterdir() if path.name != EXPORT.file] == [name]
 
 
 def test_a_dataset_stays_what_it_was_begun_as(output: Output, place: str, tmp_path: Path) -> None:

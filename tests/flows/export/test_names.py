@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.export.names import MOST_BYTES_OF_A_PART, names_of, template
-from flows.export.pictures import Picture
+from flows.export.names import MOST_BYTES_OF_A_PART, names_of, stem, stems_of, template
+from flows.export.pictures import Picture, Unfinished
 from flows.spreadsheets import as_plain_text
 from nst_core.errors import OptionsError
 
@@ -53,6 +53,21 @@ def test_the_ending_is_that_of_the_file() -> None:
     assert names("{pair_id}.jpeg", both[1]) == ["pair-3.jpg"]
     with pytest.raises(OptionsError, match=r"line 3 pair-3: is a \.jpg file, the template says \.png"):
         names("{pair_id}.png", *both)
+
+
+@pytest.mark.parametrize("text", ["{pair_id}", "{pair_id}.jpg", "{style}/{content}.PNG", "v1.{note}"])
+@pytest.mark.parametrize("has_dots", [False, True])
+def test_a_row_without_a_picture_would_be_called_as_with_one(text: str, has_dots: bool) -> None:
+    """Whatever its format; a row that could not be named, as one without an id, is none of them."""
+    kind = ".jpg" if text.endswith(".jpg") else ".png"
+    one = picture(2, ending=kind, folder="a/B", note="Dog.v2", style="Waves.v2.tif")
+    rows = [Unfinished(one.row, one.folder), Unfinished(dict.fromkeys(COLUMNS), "")]
+    by = template(text, COLUMNS)
+    for in_folders in (False, True):
+        (name,) = names_of([one], by, in_folders=in_folders, has_dots=has_dots)
+
+        assert stem(name) in stems_of(rows, by, in_folders=in_folders, has_dots=has_dots)
+    assert stems_of(rows[1:], template("{pair_id}", COLUMNS), in_folders=False, has_dots=True) == frozenset()
 
 
 @pytest.mark.parametrize(

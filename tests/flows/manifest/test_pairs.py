@@ -111,6 +111,26 @@ def test_globs(tmp_path: Path, glob: str, expected: list[str]) -> None:
     assert paths(pictures_of(f"{tmp_path}/{glob}", None, NO_LIMITS)) == expected
 
 
+@pytest.mark.parametrize("far", [False, True], ids=["local", "S3"])
+def test_outputs_among_the_photographs_are_left_out(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
+    """What runs have made is no photograph, below the place or there itself, unless it is named."""
+    folder = f"{request.getfixturevalue('s3_bucket')}/in" if far else str(tmp_path)
+    made = ["images/cat.png", "timelines/cat.gif", "_nst/thumbs/cat.webp", "sheet.png", "ladder.png"]
+    own = ["mine.jpg", "sub/sheet.png", "images/cat.png", "out/mine.jpg", "out/more/images/cat.png"]
+    for name in (*own, *(f"out/{name}" for name in (*made, "_nst/latest_run"))):
+        storage.replace(f"{folder}/{name}", b"x")
+    found = pictures_of(folder, None, NO_LIMITS)
+
+    assert paths(found) == sorted(own)
+    assert found.left_out["in the output of a run"] == sorted(f"out/{name}" for name in made)
+    assert paths(pictures_of(f"{folder}/**/*.png", None, NO_LIMITS)) == sorted(
+        name for name in own if name.endswith(".png")
+    )
+    assert paths(pictures_of(f"{folder}/out", None, NO_LIMITS)) == ["mine.jpg", "more/images/cat.png"]
+    assert paths(pictures_of(f"{folder}/out/images", None, NO_LIMITS)) == ["cat.png"]
+    assert paths(pictures_of(f"{folder}/out/images/*.png", None, NO_LIMITS)) == ["cat.png"]
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     """A folder that a link leads to is looked into; one that leads back up is not, and one to nowhere is no file."""
     touched(tmp_path / "elsewhere", "c.jpg")

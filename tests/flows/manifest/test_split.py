@@ -9,6 +9,7 @@ import pytest
 from fault_proxy import DRIP, FaultProxy
 from typer.testing import CliRunner
 
+from flows import storage
 from flows.cli import app
 from flows.errors import ManifestError
 from flows.limits import Limits
@@ -39,8 +40,6 @@ def test_the_parts_are_the_whole(tmp_path: Path) -> None:
 
 def test_a_part_is_a_manifest_with_the_same_pictures(tmp_path: Path, s3_bucket: str) -> None:
     """Relative paths lead where they led, also on S3."""
-    from flows import storage
-
     storage.replace(f"{s3_bucket}/in/pairs.csv", b"content,style\na.png,s.png\nb.png,s.png\n")
     first, second = split_manifest(f"{s3_bucket}/in/pairs.csv", 2)
     _, manifest = load_manifest(second, StylizeOptions(), Limits())
@@ -60,7 +59,8 @@ def test_parts_are_csv_whatever_the_whole_is(tmp_path: Path, kind: str) -> None:
     (tmp_path / f"pairs.{kind}").write_bytes(texts[kind])
     parts = split_manifest(str(tmp_path / f"pairs.{kind}"), 2)
 
-    assert [Path(part).name for part in parts] == ["pairs.part-1-of-2.csv", "pairs.part-2-of-2.csv"]
+    stem = "pairs" if kind == "csv" else f"pairs.{kind}"
+    assert [Path(part).name for part in parts] == [f"{stem}.part-1-of-2.csv", f"{stem}.part-2-of-2.csv"]
     assert [rows(part) for part in parts] == [
         [["content", "style", "note"], ["a.png", "s.png", "1;2"]],
         [["content", "style", "note"], ["b.png", "s.png", ""]],
@@ -77,6 +77,40 @@ def test_a_part_of_parquet_has_every_quote_mark(tmp_path: Path, own: dict[str, s
     parts = [load_manifest(part, StylizeOptions(), Limits())[1] for part in split_manifest(str(whole), 2)]
 
     assert [pair.extra["'=n"] for part in parts for pair in part.pairs] == notes
+
+
+def test_wholes_of_one_stem_have_parts_of_their_own(tmp_path: Path) -> None:
+    """`pairs.csv` and `pairs.jsonl` lie side by side, and so do their parts."""
+    (tmp_path / "pairs.csv").write_text("content,style\na,b\nc,d\n")
+    (tmp_path / "pairs.jsonl").write_text('{"content": "e", "style": "f"}\n{"content": "g", "style": "h"}\n')
+    first = split_manifest(str(tmp_path / "pairs.csv"), 2)
+    split_manifest(str(tmp_path / "pairs.jsonl"), 2)
+
+    assert [rows(part)[1:] for part in first] == [[["a", "b"]], [["c", "d"]]]
+    assert len(list(tmp_path.glob("*.part-*"))) == 4
+
+
+@pytest.mark.parametrize("far", [False, True], ids=["local", "S3"])
+def test_parts_of_another_whole_are_not_written_over(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
+    """Parts of other rows or of another number are named and stay, and nothing is written; the same go on."""
+    folder = f"{request.getfixturevalue('s3_bucket')}/in" if far else str(tmp_path)
+    whole = f"{folder}/pairs.csv"
+    storage.replace(whole, b"content,style\na,b\nc,d\ne,f\n")
+    parts = split_manifest(whole, 3)
+    storage.remove(parts[1])
+    before = {entry.name: entry for entry in storage.entries(folder)}
+
+    assert split_manifest(whole, 3) == parts  # goes on
+    after = {entry.name: entry for entry in storage.entries(folder)}
+    assert {name: after[name] for name in before} == before
+    assert storage.read(parts[1]) == b"content,style\nc,d\n"
+    with pytest.raises(ManifestError, match=r"found parts of another number: pairs\.part-1-of-3\.csv, .*; nothing was"):
+        split_manifest(whole, 2)
+    storage.replace(whole, b"content,style\na,b\nc,D\ne,f\n")
+    storage.remove(parts[0])
+    with pytest.raises(ManifestError, match=r"found parts of other rows: pairs\.part-2-of-3\.csv; nothing was written"):
+        split_manifest(whole, 3)
+    assert storage.names(folder) == ["pairs.csv", "pairs.part-2-of-3.csv", "pairs.part-3-of-3.csv"]
 
 
 def test_a_row_of_another_length_stays_one(tmp_path: Path) -> None:
@@ -107,8 +141,6 @@ def test_more_lines_than_a_run_takes_are_cut(tmp_path: Path, monkeypatch: pytest
 
 def test_a_large_one_may_take_its_time(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
     """It has more than the deadline of an object, of three seconds here."""
-    from flows import storage
-
     storage.replace(f"{s3_bucket}/pairs.csv", b"content,style\n" + b"a.png,b.png\n" * 3)
     s3_proxy.rule = lambda method, path: DRIP if method == "GET" and path.endswith("pairs.csv") else None
 

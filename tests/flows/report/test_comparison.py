@@ -132,11 +132,19 @@ def test_the_command_compares_two_outputs_or_more(
     assert (told.exit_code, told.stdout) == (0, f"{tmp_path}/told.html\n")
 
 
-@pytest.mark.parametrize("arguments", [["light", "light"], ["light", "--output", "x.html"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["light", "light"],
+        ["light", "--output", "x.html"],
+        ["light", "strong", "--output", "strong/images/x.html"],
+    ],
+)
 def test_what_cannot_be_meant_is_refused(
     light_and_strong: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    """The same output twice, or another place for the page of one, is a wrong command."""
+    """The same output twice, another place for the page of one, or one among pictures, is a wrong command."""
     monkeypatch.chdir(tmp_path)
 
     assert CliRunner().invoke(cli.app, ["report", *arguments]).exit_code == cli.ExitCode.UNUSABLE
+    assert list(tmp_path.rglob("x.html")) == []

@@ -149,3 +149,20 @@ def test_the_command_writes_where_it_is_told(tmp_path: Path, s3_bucket: str) -> 
         outcome = CliRunner().invoke(cli.app, ["sheet", output.address, "--output", place, "--layout", "grid"])
         assert (outcome.exit_code, outcome.stdout) == (0, f"{place}\n")
         assert storage.read(place).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("place", ["images/p0-0-01234567.png", "timelines/sheet.png", "_nst/deep/sheet.png"])
+def test_a_sheet_is_not_written_among_what_runs_have_made(tmp_path: Path, place: str) -> None:
+    """A picture that is named as the sheet's place stays; the output itself takes a sheet of any name."""
+    output = crossed(tmp_path, 1, 1)
+    before = {entry.name: storage.read(f"{output.address}/{entry.name}") for entry in storage.tree(output.address)}
+    (tmp_path / "link").symlink_to("out")
+
+    for target in (f"{output.address}/{place}", f"{tmp_path}/link/{place}"):
+        outcome = CliRunner().invoke(cli.app, ["sheet", output.address, "--output", target])
+        assert outcome.exit_code == cli.ExitCode.UNUSABLE
+        assert f"found a place in {place.partition('/')[0]} of the output" in outcome.stderr
+    assert {
+        entry.name: storage.read(f"{output.address}/{entry.name}") for entry in storage.tree(output.address)
+    } == before
+    assert CliRunner().invoke(cli.app, ["sheet", output.address, "-o", f"{output.address}/images.png"]).exit_code == 0
