@@ -123,6 +123,7 @@ def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
         ('read = ["data"]', "read: expected an absolute folder or s3://bucket/prefix, got 'data'"),
         ('read = ["https://example.org"]', "read: expected an absolute folder"),
         ('write = ["s3://bucket/../out"]', "write: an S3 key takes no '.' or '..' between slashes"),
+        ('read = ["s3://pictures/in//"]', "read: expected at most one '/' at the end of an S3 prefix"),
         ("max_rows = 0", "max_rows: expected a number greater than or equal to 1, got 0"),
         ("[max_options]\nsise_px = 5", "expected the name of a numeric option of a pair, got 'sise_px'"),
         ('[max_options]\nsize_px = "large"', "max_options: expected a number, got 'large'"),
@@ -143,6 +144,15 @@ def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "none.toml"))
 
     with pytest.raises(LimitsError, match=r"none\.toml"):
+        limits_in_force()
+
+
+def test_a_file_in_another_encoding_is_refused(limits_file: Settings, tmp_path: Path) -> None:
+    """TOML is UTF-8; an old editor's umlaut is told as any other mistake is."""
+    limits_file("")
+    (tmp_path / "limits.toml").write_bytes('read = ["/data/bücher"]\n'.encode("latin-1"))
+
+    with pytest.raises(LimitsError, match=r"limits\.toml, named by NST_LIMITS, cannot be read: .*utf-8"):
         limits_in_force()
 
 
@@ -318,6 +328,14 @@ def test_options_over_their_bounds_are_rejected(team: Path) -> None:
         4: "column 'steps': expected at most 1000 here, got 2000",
         5: "column 'max_seconds': expected at most 60 here, got no bound; set it",
     }
+
+
+def test_steps_that_a_large_picture_may_be_spared_count(team: Path) -> None:
+    """A picture may turn out smaller than its row asks for, and then takes all the steps of the recipe."""
+    rows = ["cat.png,waves.png,large,4096"]
+    manifest = loaded(team, rows, Limits(max_options={"steps": 100}), "content,style,id,size_px")
+
+    assert reasons(manifest) == {2: "column 'steps': expected at most 100 here, got 300"}
 
 
 def test_row_and_byte_caps_refuse_the_file(team: Path) -> None:

@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
+from nst_core.geometry import levels as geometry_levels
 from nst_core.guides import ContentGuides, StyleSource, blend_shares, painted_pixels, request_of, style_of
 from nst_core.measure import distances, measure
 from nst_core.options import StylizeOptions
@@ -127,11 +128,12 @@ def test_luminance_keeps_the_chroma(backbone: Backbone, levels: int) -> None:
     assert np.abs(saved - content).mean() > 2.0
 
 
-def test_a_region_takes_the_style_of_its_colour(backbone: Backbone) -> None:
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_region_takes_the_style_of_its_colour(backbone: Backbone, levels: int) -> None:
     """Half red and half blue in the style: each half of the pastiche goes to the colour that the masks name."""
     style = Image.new("RGB", SIZE, (30, 40, 200))
     style.paste((200, 40, 30), (0, 0, SIZE[0] // 2, SIZE[1]))
-    chosen = {"content_weight": 0.0, "steps": 30}
+    chosen = {"content_weight": 0.0, "steps": 30, "levels": levels}
 
     def redness(mask: Image.Image) -> tuple[float, float]:
         request = pair(backbone, StyleSource((style,), half()), ContentGuides(mask=mask), **chosen)
@@ -145,8 +147,9 @@ def test_a_region_takes_the_style_of_its_colour(backbone: Backbone) -> None:
     assert left < -0.1 < 0.1 < right
 
 
-def test_a_start_from_a_picture(backbone: Backbone) -> None:
+def test_a_start_from_a_picture(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     """A finished pastiche is where the optimisation begins: its losses are the initial ones; no coarse level runs."""
+    monkeypatch.setattr(geometry_levels, "COARSEST_PX", 24)  # as if it were large enough for two
     first = result(pair(backbone, StyleSource((noise(2),)), ContentGuides()), backbone)
     finished = to_picture(first.pastiche)
 
@@ -155,7 +158,7 @@ def test_a_start_from_a_picture(backbone: Backbone) -> None:
 
     assert second.initial.total == pytest.approx(measure(first.pastiche.mul(255).round() / 255, again, backbone).total)
     assert second.initial.total < first.initial.total * 0.8
-    assert second.coarse_evaluations == ()
+    assert (len(first.coarse_evaluations), second.coarse_evaluations) == (1, ())
 
 
 def test_one_ruler_for_all_recipes(backbone: Backbone) -> None:

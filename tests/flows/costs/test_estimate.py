@@ -10,7 +10,7 @@ from PIL import Image
 from flows.costs import estimate as of_estimates
 from flows.costs.estimate import LEAST_DOUBT, SHAPES, estimate, local_size
 from flows.costs.rates import FILE, MOST_KEPT, Measured, gpus_here, keep_measured, measured_here, settling, size_class
-from flows.costs.spent import Spent
+from flows.costs.spent import MOST_STYLES, Spent
 from flows.costs.words import by_style_in_words, costs_in_words
 from flows.environment import user_folder
 from flows.records.attempts import LossSample
@@ -378,6 +378,18 @@ def test_costs_are_those_of_the_runs_own_pairs() -> None:
         "ink.png: 1 pairs, 30 evaluations, 2 min of processor cores; "
         "waves.png: 2 pairs, 39 evaluations, 108 s of processor cores"
     )
+
+
+def test_of_many_styles_the_dearest_are_named() -> None:
+    """All of them are counted."""
+    spent = Spent(on_gpus=False, threads=2)
+    for n in range(MOST_STYLES + 10):
+        spent.add(pair_record(f"p{n}", seconds=36.0 * (n + 1), evaluations=10, style=f"/in/{n}.png"))
+    costs = spent.costs(180.0)
+
+    assert costs is not None
+    assert list(costs.by_style) == [f"{n}.png" for n in range(MOST_STYLES + 9, 9, -1)]
+    assert costs.evaluations == 10 * (MOST_STYLES + 10)
 
 
 def test_gpus_are_counted_apart() -> None:

@@ -104,6 +104,19 @@ def test_a_tree_mirrors_the_folders_of_the_contents(output: Output, place: str) 
     ]
 
 
+def test_a_tree_of_contents_on_s3_and_on_a_disk_has_no_scheme_for_a_folder(s3_bucket: str, tmp_path: Path) -> None:
+    """What they share is nothing: buckets and the folders of the disk lie side by side."""
+    bucket = s3_bucket.removeprefix("s3://")
+    rows = f"cat,{s3_bucket}/pets/cat.png,s.png\ndog,/photos/dog.png,s.png\n"
+    output = Output(str(tmp_path / "out"), f"id,content,style\n{rows}", "/in/pairs.csv")
+    for pair_id in ("cat", "dog"):
+        output.done(pair_id)
+
+    exported(output, str(tmp_path / "data"), layout=Layout.TREE)
+
+    assert set(pictures(str(tmp_path / "data"))) == {f"{bucket}/pets/cat.png", "photos/dog.png"}
+
+
 def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> None:
     """A tar file with KEY.png and KEY.json side by side, values with their types."""
     exported(output, dest, layout=Layout.WEBDATASET)
@@ -348,6 +361,19 @@ def test_cut_shards_go_on(tmp_path: Path) -> None:
     assert (told.pictures, told.there, told.new) == (30, there, 30 - there)
     keys = [name for members in whole.values() for name in members if name.endswith(".tif")]
     assert sorted(keys) == sorted({f"p{n:02d}.tif" for n in range(30)})
+
+
+def test_no_shard_is_written_over_a_file_of_somebody_else(output: Output, place: str) -> None:
+    """A file that came since under the next shard's name is named, and stays as it is."""
+    dest = f"{place}/data"
+    exported(output, dest, layout=Layout.WEBDATASET)
+    storage.replace(f"{dest}/shard-000001.tar", b"mine")
+    output.done("owl")
+
+    with pytest.raises(OutputError, match=r"files of somebody else: shard-000001\.tar"):
+        exported(output, dest, layout=Layout.WEBDATASET)
+
+    assert storage.read(f"{dest}/shard-000001.tar") == b"mine"
 
 
 def test_shards_are_of_a_size(tmp_path: Path) -> None:
@@ -724,6 +750,20 @@ def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tm
 
     with pytest.raises(StorageError, match=r"s7/p007.png: expected a folder above it, found a file"):
         exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
+
+
+def test_a_file_that_a_record_names_elsewhere_is_not_exported(tmp_path: Path) -> None:
+    """Whatever a record that somebody put there says of where its image is."""
+    rows = "id,content,style\ncat,c.png,s.png\ndog,c.png,s.png\n"
+    output = Output(str(tmp_path / "own"), rows, "/in/pairs.csv")
+    output.done("cat")
+    output.done("dog", output="../secret.png")
+    assert (tmp_path / "secret.png").exists()
+
+    told = exported(output, str(tmp_path / "data"))
+
+    assert told.pictures == 1
+    assert [row["pair_id"] for row in table(str(tmp_path / "data"))] == ["cat"]
 
 
 def test_a_picture_behind_a_link_is_not_read_where_that_is_not_allowed(many: Output, tmp_path: Path) -> None:

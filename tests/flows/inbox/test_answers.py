@@ -3,7 +3,9 @@
 import pytest
 
 from flows.inbox import RunState
-from flows.inbox.answers import status_of
+from flows.inbox.answers import estimated, status_of
+from flows.manifest import parse_manifest
+from nst_core.options import StylizeOptions
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,11 @@ from flows.inbox.answers import status_of
 def test_a_status_says_what_became_of_the_rows(state: RunState, outcome: dict[str, int], expected: str) -> None:
     """A run that ended is judged by its rows, any other by its state."""
     assert status_of(state, outcome) == expected
+
+
+def test_made_up_pictures_have_no_estimate() -> None:
+    """What a network would take says nothing of them."""
+    manifest = parse_manifest(b"content,style\ncat.png,waves.png\n", "/in/pairs.csv", StylizeOptions())
+
+    assert list(estimated(manifest, "vgg19")) == ["estimate"]
+    assert estimated(manifest, "stub") == {}

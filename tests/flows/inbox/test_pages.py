@@ -242,6 +242,17 @@ def test_the_report_is_one_click_away(desk: Desk) -> None:
     assert "3 dog failed" in text_of(page)
 
 
+def test_of_many_rows_without_a_picture_the_first_are_shown() -> None:
+    """The rest are counted; the page stays small."""
+    rows = [{"row": n, "pair_id": f"pair-{n}", "status": "failed", "error": "gone"} for n in range(MOST_NAMED + 30)]
+    found = ended("/out", troubled=rows, opened=AsOpened("row", (), {}))
+    text = text_of(finished_page("/in", "a.csv", "some rows failed", "", "now", found).decode())
+
+    assert text.count("failed gone") == MOST_NAMED
+    assert f"pair-{MOST_NAMED - 1} " in text
+    assert "And 30 more: the report and the table have them all." in text
+
+
 def test_without_a_report_there_is_no_link(desk: Desk) -> None:
     """A run of thousands of rows makes no page by itself."""
     desk.drop("spring.csv", "id,content,style\ncat,cat.png,waves.png\n")

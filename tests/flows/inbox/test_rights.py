@@ -69,6 +69,20 @@ def test_the_policy_allows_all_that_visits_do(place: Place) -> None:
     assert place.refused == []
 
 
+def test_a_manifest_that_the_service_may_not_read_waits(place: Place) -> None:
+    """A right that is missing on S3 is the service's own trouble: no manifest is rejected for it."""
+    place.drop(GOOD)
+    rights = place.rights
+    place.rights = lambda method, path: (
+        (403, "AccessDenied") if method == "GET" and path.endswith("/spring.csv") else rights(method, path)
+    )
+
+    assert place.visit().troubled == ["spring.csv"]
+    assert place.answers() == []
+    place.rights = rights
+    assert place.visit().started == ["spring.csv"]
+
+
 def test_a_report_that_may_not_be_looked_at_keeps_no_manifest_open(
     place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:

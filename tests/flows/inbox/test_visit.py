@@ -214,6 +214,26 @@ def test_a_half_written_file_waits(disk: World) -> None:
     assert disk.answer("spring.csv.accepted.json")["rows"] == 2
 
 
+def test_a_file_that_grows_as_it_is_read_waits(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has another length than was listed may be half of it: it is claimed once it stays as it is."""
+    disk.drop("spring.csv", OTHER)
+    address, opened = f"{disk.inbox.place}/spring.csv", os.open
+    grown: list[int] = []
+
+    def grows(path: Any, *args: Any, **options: Any) -> int:
+        if path == address and not grown:
+            with open(address, "ab") as file:
+                grown.append(file.write(GOOD[len(OTHER) :]))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", grows)
+
+    assert disk.visit() == Visit()
+    assert (len(grown), disk.files.open_claims()) == (1, [])
+    assert disk.visit().started == ["spring.csv"]
+    assert disk.answer("spring.csv.accepted.json")["rows"] == 2
+
+
 # ---------------------------------------------------------------- again
 
 
@@ -386,12 +406,16 @@ def test_a_claim_that_no_visit_wrote_is_left_alone(disk: World, tmp_path: Path, 
     assert len(disk.book.asked) == 1
 
 
-def long_ago(world: World, key: str, number: int) -> None:
-    """Have a run started three days ago."""
+def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600.0) -> None:
+    """Have a run started three days ago, or another while."""
     start = world.files.start(key, number)
-    then = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="seconds")
+    then = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")
     address = f"{world.inbox.place}/_nst/starts/{key}-{number}.json"
     storage.replace(address, Start(**{**start.model_dump(), "started_at": then}).model_dump_json().encode())
+
+
+BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+DEAD = "failed Crashed killed by a signal"
 
 
 def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
@@ -415,7 +439,20 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
     assert disk.visit() == Visit()
 
 
-BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+@pytest.mark.parametrize(
+    "ends", [((DEAD, 60), (DEAD, 600), (DEAD, 6000)), ((BUSY, 600), (DEAD, 60), (DEAD, 600))], ids=["dead", "busy"]
+)
+def test_a_run_is_started_again_after_its_pause(disk: World, ends: tuple[tuple[str, int], ...]) -> None:
+    """A minute after the first death, ten times that after each further one; ten minutes where the output was busy."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    for number, (state, seconds) in enumerate(ends, start=1):
+        disk.book.end(disk.book.asked[-1], state)
+        long_ago(disk, claim.key, number, seconds - 20)
+        assert disk.visit().waiting == ["spring.csv"], number
+        long_ago(disk, claim.key, number, seconds + 1)
+        assert disk.visit().started == ["spring.csv"], number
 
 
 def test_a_busy_output_is_waited_for(disk: World) -> None:

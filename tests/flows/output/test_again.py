@@ -63,6 +63,17 @@ def test_the_failed_pairs_are_the_same_pairs_from_anywhere(
         assert (after[name].extra["artist"], after[name].extra["note"]) == (pair.extra["artist"], pair.extra[" note "])
 
 
+def test_a_row_that_was_not_begun_is_not_among_them(tmp_path: Path) -> None:
+    """It is still to come in its own output: here are the failed and the rejected ones alone."""
+    made = Output(str(tmp_path / "out"), MANIFEST, "/in/sub/pairs.csv", options=DEFAULTS)
+    made.failed("dog")
+
+    found = rows_again(made.address)
+
+    assert [row["id"] for row in cells(found.data)] == ["dog", "bad", "far"]
+    assert found.rows == 3
+
+
 def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
     """Each with its cells, its line and the reason; they are refused again until somebody puts them right."""
     again = rows_again(output(tmp_path).address)

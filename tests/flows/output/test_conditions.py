@@ -44,6 +44,9 @@ def lines(condition: str) -> list[int]:
         ("style_loss is None", [4, 5]),
         ("style_loss is not None and seconds == 7", [3, 6]),
         ("note is None", [4]),
+        ("note == None", [4]),
+        ("note is not None", [2, 3, 5, 6]),
+        ("note != None", [2, 3, 5, 6]),
         ("status == \"failed\" or status == 'rejected'", [4, 5]),
         ('status in ("failed", "rejected")', [4, 5]),
         ('status not in ["failed", "rejected"]', [2, 3, 6]),
@@ -60,7 +63,6 @@ def lines(condition: str) -> list[int]:
         ("code == row", []),
         ('`my column` == "a b"', [2]),
         ("""`my column` == "it's" or `my column` == '"'""", [3, 6]),
-        ('note == "`row`"', []),
         ('id == "p5"', [5]),
         ("  row == 2  ", [2]),
     ],
@@ -146,13 +148,30 @@ def test_rows_go_by_one_column_after_the_other(keys: tuple[str, ...], found: lis
     assert order(*keys) == found
 
 
+def test_backticks_within_a_text_are_text() -> None:
+    """They name a column outside of quotes alone."""
+    rows = [row(2, note="a `row`"), row(3, note="a 3")]
+
+    assert [one["row"] for one in rows_where(rows, 'note == "a `row`"', COLUMNS)] == [2]
+
+
 def test_digits_beyond_all_real_numbers_are_a_number() -> None:
     """A manifest's own column may hold the digits of a key; the table is sorted and chosen from all the same."""
-    long = "1" * 400
-    rows = [row(2, code=long), row(3, code="9"), row(4, code="nan")]
+    long, longer = "1" * 400, f"{'1' * 399}2"
+    rows = [row(2, code=longer), row(3, code="9"), row(4, code="1"), row(5, code=long)]
 
-    assert [one["row"] for one in sorted_rows(rows[:2], ["code"], COLUMNS)] == [3, 2]
-    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [2, 3]
+    assert [one["row"] for one in sorted_rows(rows, ["code"], COLUMNS)] == [4, 3, 5, 2]
+    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [2, 3, 5]
+
+
+def test_nan_is_no_number() -> None:
+    """It is neither more nor less, `not` does not change that, and an order has it among text: always the same."""
+    rows = [row(2, code="nan"), row(3, code="9"), row(4, code="1")]
+
+    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [3]
+    assert [one["row"] for one in rows_where(rows, "not code > 1.5", COLUMNS)] == [4]
+    for ordered in (rows, rows[::-1]):
+        assert [one["row"] for one in sorted_rows(ordered, ["code"], COLUMNS)] == [4, 3, 2]
 
 
 def test_a_column_that_starts_with_a_line_is_a_column() -> None:

@@ -113,6 +113,36 @@ def test_a_process_number_of_another_container_says_nothing(output: str) -> None
         pass
 
 
+def test_a_process_of_another_user_is_alive(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That this process may not signal it says that it is there."""
+    write_lease(output, host=os.uname().nodename, pid=2**22 + 1)
+
+    def refused(_pid: int, _signal: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", refused)
+
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+
+
+def test_a_number_that_no_process_has_says_nothing(output: str) -> None:
+    """A lease with one beyond all that the system can ask for is watched as one of another machine is."""
+    write_lease(output, host=os.uname().nodename, pid=10**30)
+
+    with pytest.raises(OutputBusy), lease.held(output):
+        pass
+
+
+def test_the_process_numbers_that_a_lease_means_are_told_with_it(output: str) -> None:
+    """Two containers of one machine share its boot, and none of their process numbers."""
+    with lease.held(output):
+        boot, _, numbers = written(output)["machine"].partition(" ")
+
+    assert boot == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert numbers == os.readlink("/proc/self/ns/pid")
+
+
 @pytest.mark.parametrize("renewed_at", [0.0, "-5 h", "+5 h", 1e12], ids=["1970", "behind", "ahead", "far ahead"])
 def test_a_date_alone_neither_holds_nor_frees_an_output(output: str, renewed_at: float | str) -> None:
     """Whatever a dead holder's clock said, it is watched for its term, and then followed."""

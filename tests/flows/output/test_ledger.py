@@ -143,6 +143,22 @@ def test_a_record_that_is_not_there_is_not_found(output: str) -> None:
         Ledger(output).read_attempt(("cat", FINGERPRINT), 3)
 
 
+def test_a_record_of_broken_bytes_is_damaged_and_nothing_worse(output: str) -> None:
+    """The others are told, and whoever reads that one hears which it is."""
+    ledger = Ledger(output)
+    commit_with_image(output, pair_record("cat"))
+    address = storage.join(output, "_nst", "records", f"dog-{FINGERPRINT}.json")
+    storage.replace(address, b'{"pair_id": "\xff')
+
+    index = ledger.index()
+
+    assert index.done == {("cat", FINGERPRINT), ("dog", FINGERPRINT)}
+    assert ledger.read_record(("cat", FINGERPRINT), index) == pair_record("cat")
+    for known in (index, None):
+        with pytest.raises(OutputError, match=f"dog-{FINGERPRINT}.json: expected a PairRecord"):
+            ledger.read_record(("dog", FINGERPRINT), known)
+
+
 def test_foreign_files_are_left_out_of_the_index(tmp_path: Path) -> None:
     """What file managers and sync programs leave in the folders neither counts nor stops anything."""
     ledger = Ledger(str(tmp_path))

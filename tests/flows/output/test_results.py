@@ -13,6 +13,7 @@ from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with
 from flows import storage
 from flows.manifest.parse import parse_manifest
 from flows.output.ledger import Ledger
+from flows.output.outcomes import outcomes
 from flows.output.results import Row, TableFiles, counts, table_rows, write_tables
 from flows.records.attempts import PairRecord
 from flows.records.columns import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS
@@ -140,6 +141,19 @@ def test_a_done_pair_shows_its_record(output: str) -> None:
     assert len(shared) == 31
     assert {name: row[name] for name in shared} == {name: record[name] for name in shared}
     assert (row["status"], row["error_kind"], row["error"]) == ("succeeded", None, None)
+
+
+@pytest.mark.parametrize("named", ["../../secret.png", "images/../../secret.png", "/etc/secret.png", "images/a/b.png"])
+def test_what_a_record_names_elsewhere_is_no_image(output: str, named: str) -> None:
+    """A record can be put there by others: nothing beyond the output's own images is ever linked, read or copied."""
+    Ledger(output).commit(pair_record("owl", output=named))
+    manifest = read()
+    run = run_record({pair.pair_id: FINGERPRINT for pair in manifest.pairs})
+
+    found = {one.row["pair_id"]: one for one in outcomes(manifest, run, Ledger(output)) if one.record}
+
+    assert found["owl"].image is None
+    assert found["cat"].image == "images/cat-01234567.png"
 
 
 def test_versions_of_pictures_are_one_cell(output: str) -> None:

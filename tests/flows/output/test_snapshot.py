@@ -19,6 +19,8 @@ from flows.records.pairs import Manifest
 from flows.run.plan import fingerprinted
 
 WEIGHTS = "ab" * 32
+GZIP_HEADER = 10
+"""Bytes of it; the next one says how what follows is packed."""
 
 
 @pytest.fixture(autouse=True)
@@ -104,9 +106,11 @@ def test_a_record_that_was_made_anew_is_read_anew(output: str) -> None:
         gzip.compress(b"garbage"),
         gzip.compress(b'"another format"\n'),
         gzip.compress(b'"records-snapshot-1"\n[1]'),
+        gzip.compress(b'"records-snapshot-1"\n5'),
         gzip.compress(b'"records-snapshot-1"\n["a","b","c"]')[:-9],
+        gzip.compress(b"")[:GZIP_HEADER] + b"\xff" + gzip.compress(b'"records-snapshot-1"')[GZIP_HEADER + 1 :],
     ],
-    ids=["no gzip", "empty", "another text", "another format", "no record", "cut off"],
+    ids=["no gzip", "empty", "another text", "another format", "no record", "a number", "cut off", "a byte flipped"],
 )
 def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, data: bytes) -> None:
     """Whatever stands in its place, the records are what counts."""

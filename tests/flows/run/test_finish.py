@@ -53,7 +53,8 @@ def run(tmp_path: Path) -> PreparedRun:
         if pair.spec.pair_id == "dog":
             ledger.add_attempt(attempt_record(**names))
         else:
-            record = pair_record(**names, options=pair.spec.options, history=HISTORY)
+            seconds = {"owl": 1.0, "cat": 2.0}[pair.spec.pair_id]
+            record = pair_record(**names, options=pair.spec.options, history=HISTORY, seconds=seconds)
             storage.replace(storage.join(output, record.output), drawing(record.pair_id))
             ledger.commit(record)
     return run
@@ -107,7 +108,7 @@ def test_the_summary_counts_the_rows(run: PreparedRun) -> None:
     summary = finish_run(run).summary
 
     assert (summary.succeeded, summary.failed, summary.rejected, summary.pending) == (2, 1, 1, 0)
-    assert (summary.rows, summary.stylized_now, summary.done_before, summary.seconds_per_pair) == (4, 2, 0, 1.25)
+    assert (summary.rows, summary.stylized_now, summary.done_before, summary.seconds_per_pair) == (4, 2, 0, 1.5)
     assert storage.read(storage.join(run.job.output, "summary.json")).decode() == summary.model_dump_json(indent=1)
     assert storage.identity(storage.join(run.job.output, "_SUCCESS")) is not None
 
@@ -121,7 +122,7 @@ def test_the_summary_says_what_the_runs_own_pairs_took(run: PreparedRun, monkeyp
     assert costs is not None
     assert costs.evaluations == 2 * (23 + 2)
     assert list(costs.by_style) == ["waves.png"]
-    assert costs.processor_hours == pytest.approx(4 * 2 * 1.25 / 3600, abs=1e-5)
+    assert costs.processor_hours == pytest.approx(4 * (1.0 + 2.0) / 3600, abs=1e-5)
     assert measured_here() == before
     assert gather(run.job.output).costs == costs
 
@@ -155,6 +156,8 @@ def test_histories_are_one_table(run: PreparedRun) -> None:
     table = pd.read_parquet(io.BytesIO(storage.read(storage.join(run.job.output, "history.parquet"))))
 
     assert list(table) == ["pair_id", "fingerprint", *LossSample._fields]
+    whole = [name for name in LossSample._fields if pd.api.types.is_integer_dtype(table[name])]
+    assert whole == ["level", "step", "evaluation"]
     assert list(table["pair_id"]) == ["owl"] * 4 + ["cat"] * 4
     assert set(table["fingerprint"]) == {pair.fingerprint for pair in run.plan.todo if pair.spec.pair_id != "dog"}
     assert [LossSample(*row) for row in table[list(LossSample._fields)].itertuples(index=False)] == [*HISTORY] * 2

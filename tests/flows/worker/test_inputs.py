@@ -15,10 +15,11 @@ from PIL import Image
 from flows import storage
 from flows.errors import InputChanged, NotFound
 from flows.run.plan import identities_of
-from flows.worker.inputs import load_pair, read_input
+from flows.worker.inputs import _needed_of_a_style, load_pair, read_input
 from flows.worker.picture_bytes import PictureLimits
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
+from nst_core.options import StylizeOptions
 
 MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}
 
@@ -112,6 +113,36 @@ def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter
         assert (np.asarray(loaded.content.picture) == np.asarray(expected)).all()
 
     assert sizes == {"small": (64, 48), "kept": (120, 90), "large": (240, 180)}
+
+
+@pytest.mark.parametrize(
+    ("size_px", "style_scale", "needed"),
+    [(512, 1.0, 4096), (4096, 1.0, 4096), (5000, 1.0, 8192), (8192, 1.0, 8192), (8192, 1.1, 16384), (5000, 0.5, 4096)],
+)
+def test_one_size_of_a_style_is_enough_for_most_pastiches(size_px: int, style_scale: float, needed: int) -> None:
+    """A power of two, so that pastiches of about one size share what was decoded, and never less than is asked for."""
+    assert _needed_of_a_style(StylizeOptions(size_px=size_px, style_scale=style_scale).resolved()) == needed
+
+
+def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Painter) -> None:
+    """What counts as a region is told at one size, however small the pastiche."""
+    others = {"content_mask": photo("mask.png", 600, 450), "init_image": photo("start.png", 600, 450)}
+    spec = pair_spec(content=photo("cat.png"), style=style("waves.png"), options={"size_px": 64}, others=others)
+
+    loaded = load_pair(planned(spec))
+
+    assert {column: one.picture.size for column, one in loaded.others.items()} == {
+        "content_mask": (512, 384),
+        "init_image": (64, 48),
+    }
+
+
+def test_the_file_that_was_meant_is_named(photo: Painter, tmp_path: Path) -> None:
+    """Where a name has what is not seen in it, and the file without it is there."""
+    photo("cat.png")
+
+    with pytest.raises(NotFound, match=r"was '.*/cat\.png' meant, where '\\u200bcat\.png' is written\?"):
+        read_input(str(tmp_path / "\u200bcat.png"), "missing")
 
 
 def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.MonkeyPatch) -> None:

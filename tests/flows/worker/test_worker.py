@@ -656,6 +656,40 @@ def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
     )
 
 
+def test_halves_take_the_style_of_their_colour(photo: Painter, job: Job, tmp_path: Path) -> None:
+    """Masks of both pictures are taken for what they are, each of its own, and are in the record."""
+    style, half = Image.new("RGB", (64, 48), (30, 40, 200)), Image.new("RGB", (64, 48), "black")
+    style.paste((200, 40, 30), (0, 0, 32, 48))
+    half.paste("white", (0, 0, 32, 48))
+    files = {"style": style, "half": half, "turned": half.transpose(Image.Transpose.FLIP_LEFT_RIGHT)}
+    for name, picture in files.items():
+        picture.save(tmp_path / f"{name}.png")
+    options = SMALL | SHALLOW | {"steps": 12, "content_weight": 0.0}
+    others = {"content_mask": str(tmp_path / "turned.png"), "style_mask": str(tmp_path / "half.png")}
+
+    record = done(
+        pair_spec(content=photo("cat.png", 64, 48), style=str(tmp_path / "style.png"), options=options, others=others),
+        job,
+    )
+
+    assert record.others_sha256 == {column: sha256_of(address) for column, address in others.items()}
+    pixels = np.asarray(image_of(record, job)).astype(float)
+    red = pixels[..., 0] - pixels[..., 2]
+    assert red[:, :24].mean() < -25 < 25 < red[:, 40:].mean()
+
+
+def test_a_pair_goes_on_from_a_finished_pastiche(cat: str, waves: str, job: Job) -> None:
+    """`init_image` is where it starts: the first losses are lower than those of the content, and it ends lower."""
+    plain = done(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW), job)
+    start = storage.join(job.output, plain.output)
+
+    record = done(pair_spec(3, cat, waves, options=SMALL | SHALLOW, others={"init_image": start}), job)
+
+    assert record.others_sha256 == {"init_image": plain.output_sha256}
+    assert record.initial_total_loss == pytest.approx(plain.total_loss, rel=1e-4)
+    assert record.total_loss < plain.total_loss < plain.initial_total_loss
+
+
 def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
     """For good, with the colours named."""
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
