@@ -7,8 +7,15 @@ from flows.records.digests import short_digest
 from flows.storage import addresses
 from flows.wording import printable
 
-ENDINGS = tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet") for packed in ("", ".gz"))
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+"""Of files that whoever drops them takes for manifests: each is answered, with how to make one of it."""
+ENDINGS = (
+    *(f".{kind}{packed}" for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet") for packed in ("", ".gz")),
+    *WORKBOOKS,
+)
 """Of the names of manifests, whatever the case of their letters."""
+_OPEN_WORKBOOK = "~$"
+"""Start of the name of what Excel keeps beside a workbook for as long as somebody has it open."""
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """Of a manifest without its ending: it becomes the name of the output."""
 MOST_NAME_BYTES = 255
@@ -22,8 +29,11 @@ def is_manifest(name: str) -> bool:
 
     >>> is_manifest("spring.csv.gz"), is_manifest("SPRING.TSV"), is_manifest("spring.csv.rejected.json")
     (True, True, False)
+    >>> is_manifest("spring.xlsx"), is_manifest("~$spring.xlsx")
+    (True, False)
     """
-    return name.lower().endswith(ENDINGS)
+    is_left_open = name.startswith(_OPEN_WORKBOOK) and name.lower().endswith(WORKBOOKS)
+    return name.lower().endswith(ENDINGS) and not is_left_open
 
 
 def is_safe(name: str) -> bool:
