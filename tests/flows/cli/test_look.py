@@ -119,6 +119,18 @@ def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: 
     assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
 
 
+def test_a_folder_in_place_of_a_manifest_is_told_of_pairs(pictures: None) -> None:
+    """Whoever names one wants its pictures stylized."""
+    os.mkdir("album")
+    result = nst("validate", "album")
+
+    assert result.exit_code == ExitCode.UNUSABLE
+    assert result.stderr == (
+        f"nst: no manifest: {Path.cwd()}/album: expected a file, found a folder; nst pairs makes a manifest of folders "
+        "of pictures\n"
+    )
+
+
 def test_validate_changes_nothing(pictures: None) -> None:
     """Checking a manifest makes no file."""
     name = manifest()
