@@ -70,9 +70,11 @@ def keep_prefect_state_in_sight() -> Path | None:
     """
     if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
         return None
-    for choose in (lambda: Path(STATE_FOLDER), lambda: user_folder("XDG_STATE_HOME", ".local/state") / "prefect"):
+    places = [Path(STATE_FOLDER)]
+    with suppress(OSError):  # without a home folder it is a temporary one, if there is any
+        places.append(user_folder("XDG_STATE_HOME", ".local/state") / "prefect")
+    for place in places:
         with suppress(OSError):
-            place = choose()
             place.mkdir(parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
             if os.access(place, os.W_OK | os.X_OK):
                 return _kept_in(place)
