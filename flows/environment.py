@@ -66,15 +66,36 @@ def keep_prefect_state_in_sight() -> Path | None:
     """Have Prefect keep its state in `STATE_FOLDER`, or where else it can be written; its place.
 
     None where the user chose a place or a server already.
+
+    Raises:
+        FileNotFoundError: if none can be written; its words are a sentence for the user.
     """
     if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
         return None
-    for place in (Path(STATE_FOLDER), user_folder("XDG_STATE_HOME", ".local/state") / "prefect"):
+    places = [Path(STATE_FOLDER)]
+    with suppress(OSError):  # without a home folder it is a temporary one, if there is any
+        places.append(user_folder("XDG_STATE_HOME", ".local/state") / "prefect")
+    for place in places:
         with suppress(OSError):
             place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
             if os.access(place, os.W_OK | os.X_OK):
                 return _kept_in(place)
-    return _kept_in(Path(tempfile.mkdtemp(prefix="nst-prefect-")))
+    return _kept_in(_temporary_place())
+
+
+def _temporary_place() -> Path:
+    """A folder that goes with the machine.
+
+    Raises:
+        FileNotFoundError: if there is none, as Python says it; with what to do.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="nst-prefect-"))
+    except OSError as error:
+        raise FileNotFoundError(
+            f"no folder for Prefect's state can be written: neither {STATE_FOLDER}, nor one below the home folder, nor "
+            f"a temporary one ({error}). Name one in PREFECT_HOME"
+        ) from error
 
 
 def _kept_in(folder: Path) -> Path:

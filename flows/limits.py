@@ -26,10 +26,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from flows import storage
 from flows.errors import LimitsError, NotAllowed, StorageError
-from flows.storage.addresses import problem_of
+from flows.storage.addresses import from_here, problem_of
 from flows.storage.places import is_below, refusal
 from flows.storage.spellings import plain
-from flows.wording import option_errors
+from flows.wording import meant, option_errors
 from nst_core.options import StylizeOptions
 from nst_core.options.numbers_as_text import words
 
@@ -162,12 +162,14 @@ def limits_in_force(*, strict: bool = False) -> Limits:
     if not path:
         return Limits(strict=strict)
     try:
-        given: dict[str, Any] = tomllib.loads(storage.read(os.path.abspath(path)).decode())
+        given: dict[str, Any] = tomllib.loads(storage.read(from_here(path)).decode())
         return Limits.model_validate({"strict": strict} | given)
     except (StorageError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LimitsError(f"{path}, named by {VARIABLE}, cannot be read: {error}") from error
     except ValidationError as error:
         name, reason = option_errors(error)[0]
+        if error.errors()[0]["type"] == "extra_forbidden":
+            reason = f"there is no such setting{meant(name, Limits.model_fields)}"
         raise LimitsError(f"{path}, named by {VARIABLE}: {name}: {reason}") from error
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "listed",
     "meant",
     "named",
+    "no_thread",
     "option_errors",
     "printable",
     "redacted",
@@ -108,6 +109,16 @@ def _reason(details: "ErrorDetails") -> str:
         return f"{details['msg']}, got {got}"
     bounds = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
     return f"expected {_EXPECTED[details['type']].format(**bounds)}, got {got}"
+
+
+def no_thread(error: BaseException) -> str | None:
+    """What to say of the error that Python raises where the system gives it no thread; None of any other error."""
+    if not isinstance(error, RuntimeError) or "can't start new thread" not in str(error):
+        return None
+    return (
+        "no thread could be started: this machine, or its container, has no more of them to give (ulimit -u, pids "
+        "limit); the same command again goes on"
+    )
 
 
 def shortened(text: str, chars: int = 80) -> str:

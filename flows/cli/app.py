@@ -33,6 +33,7 @@ from flows.errors import (
 )
 from flows.manifest.formats import stem_of
 from flows.manifest.given import STANDARD_INPUT
+from flows.wording import no_thread
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
 
@@ -113,6 +114,10 @@ def exit_codes() -> Iterator[None]:
         _fail(error, ExitCode.NOTHING_DONE)
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)
+    except RuntimeError as error:
+        if (said := no_thread(error)) is None:
+            raise
+        _fail(HardwareUnknown(said), ExitCode.NOTHING_DONE)
     except KeyboardInterrupt:
         typer.echo("interrupted: what is finished is kept; run the same command again to go on", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None

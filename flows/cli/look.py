@@ -12,7 +12,7 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
 from flows.cli.options import options_from, validated
 from flows.costs.estimate import Estimate, estimate, local_size
-from flows.errors import NotAFile, StorageError
+from flows.errors import StorageError
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
@@ -229,7 +229,7 @@ def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
 
 
 def _problem_of_file(address: str, found: str | StorageError | None, *, looks_near: bool) -> str:
-    if isinstance(found, NotAFile):
+    if isinstance(found, StorageError):
         return str(found)
     return f"there is no file {address}{hint(address) if looks_near else ''}"
 

@@ -133,7 +133,10 @@ def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
     check_feasible(request)
     check_prefect_home()
     check_named_server()
-    state_folder = keep_prefect_state_in_sight()
+    try:
+        state_folder = keep_prefect_state_in_sight()
+    except OSError as error:
+        raise ServiceError(str(error)) from error
     with ExitStack() as stack:
         stack.enter_context(logged_to_terminal(logging.WARNING if shown.quiet or shown.json_lines else logging.INFO))
         if shown.json_lines:
@@ -173,10 +176,11 @@ def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, Exi
     from prefect import tags
 
     from flows.bulk_stylize import bulk_stylize
+    from flows.prefect_layer.deployment_runs import named_answers
 
     parameters = {name: value for name, value in vars(request.asked).items() if value}
     try:
-        with _display(shown), tags("nst", "command-line"):
+        with _display(shown), named_answers(), tags("nst", "command-line"):
             if server is not None:
                 server.wait()
             summary = bulk_stylize(**parameters)
@@ -228,7 +232,10 @@ def _display(shown: Shown) -> Iterator[None]:
 
 
 def _shortest(folder: Path) -> str:
-    return min(str(folder), os.path.relpath(folder), key=len)
+    try:
+        return min(str(folder), os.path.relpath(folder), key=len)
+    except FileNotFoundError:  # the working folder is gone
+        return str(folder)
 
 
 def _summary_text(summary: RunSummary) -> str:

@@ -75,6 +75,7 @@ def submit(
     With --wait the exit codes of `nst run`, without 0 once it is queued.
     """
     chosen = validated(StylizeOptions, options)
+    _check_deployment(deployment)
     if manifest == STANDARD_INPUT:
         raise ManifestError("expected the address of a manifest, found '-': the service reads files alone")
     address = storage.absolute(manifest)
@@ -91,6 +92,13 @@ def submit(
         "selection": selection.model_dump(mode="json", exclude_defaults=True),
     }
     _submit(deployment, parameters, wait=wait, as_json=as_json)
+
+
+def _check_deployment(deployment: str) -> None:
+    flow, _, name = deployment.partition("/")
+    if not flow or not name:
+        meant = f"bulk-stylize/{name or flow}" if name or flow else STYLIZE
+        raise RequestRefused(f"--deployment {deployment}: expected FLOW/DEPLOYMENT, such as {meant}")
 
 
 def serve(
@@ -125,6 +133,8 @@ def serve(
     place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
     os.environ[DATA_VARIABLE] = storage.absolute(place)
     if "PREFECT_API_URL" in os.environ:
+        check_prefect_home()
+        service.check_named_server()
         _serve(deployments)
         return
     with starting(service.FOLDER) as is_up, service.server(host, port) as access:
@@ -283,14 +293,17 @@ def _where_to_watch(watched: Watched) -> list[str]:
 
 def _find_server() -> None:
     check_prefect_home()
+    service.check_named_address()
     if "PREFECT_API_URL" not in os.environ:
         wait_while_starting(service.FOLDER, partial(typer.echo, err=True))
         service.use(service.find_access())
 
 
 def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None) -> None:
-    from flows.prefect_layer.serve import serve  # prefect, which reads its settings when it is imported
+    from flows.prefect_layer.deployment_runs import named_errors  # prefect, which reads its settings when imported
+    from flows.prefect_layer.serve import serve
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
-    serve(deployments, is_up)
+    with named_errors():
+        serve(deployments, is_up)
     typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)

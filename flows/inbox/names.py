@@ -3,11 +3,17 @@
 import re
 
 from flows import storage
-from flows.manifest.formats import ENDINGS, is_named_manifest, own_stem
+from flows.manifest import formats
 from flows.records.digests import short_digest
 from flows.storage import addresses
 from flows.wording import printable
 
+WORKBOOKS = (".xlsx", ".xls", ".ods")
+"""Of files that whoever drops them takes for manifests: each is answered, with how to make one of it."""
+ENDINGS = (*formats.ENDINGS, *WORKBOOKS)
+"""Of the names of files that are answered, whatever the case of their letters."""
+_OPEN_WORKBOOK = "~$"
+"""Start of the name of what Excel keeps beside a workbook for as long as somebody has it open."""
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 """Of a manifest without its ending: it becomes the name of the output."""
 MOST_NAME_BYTES = 255
@@ -21,8 +27,11 @@ def is_manifest(name: str) -> bool:
 
     >>> is_manifest("spring.csv.gz"), is_manifest("SPRING.TSV"), is_manifest("spring.csv.rejected.json")
     (True, True, False)
+    >>> is_manifest("spring.xlsx"), is_manifest("~$spring.xlsx")
+    (True, False)
     """
-    return is_named_manifest(name)
+    is_left_open = name.startswith(_OPEN_WORKBOOK) and name.lower().endswith(WORKBOOKS)
+    return name.lower().endswith(ENDINGS) and not is_left_open
 
 
 def is_safe(name: str) -> bool:
@@ -39,7 +48,7 @@ def output_name(name: str) -> str:
     >>> output_name("spring.csv"), output_name("spring.parquet"), output_name("spring.parquet.csv")
     ('spring', 'spring.parquet', 'spring.parquet.csv')
     """
-    return own_stem(name)
+    return formats.own_stem(name)
 
 
 def claim_key(name: str, content: str) -> str:

@@ -16,7 +16,7 @@ from flows.limits import Limits
 from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS
 from flows.records.pairs import OTHER_PICTURES
-from flows.storage.addresses import resolved_address
+from flows.storage.addresses import resolved_address, working_folder
 
 STANDARD_INPUT = "-"
 NAME = "standard-input"
@@ -50,8 +50,9 @@ def address_of(manifest: str) -> str:
 
     Raises:
         NotAllowed: if it is none.
+        NotFound: if it starts from a working folder that is gone.
     """
-    return os.path.join(os.getcwd(), NAME) if manifest == STANDARD_INPUT else storage.absolute(manifest)
+    return storage.join(working_folder(), NAME) if manifest == STANDARD_INPUT else storage.absolute(manifest)
 
 
 @functools.cache
@@ -96,7 +97,7 @@ def csv_of(rows: Rows) -> bytes:
     """Rows of Python as a CSV.
 
     Raises:
-        ManifestError: if these are no rows, or a text has what is no letter.
+        ManifestError: if these are no rows, or none at all, or a text has what is no letter.
     """
     if isinstance(rows, Frame):
         # An index with a name is a column that somebody set aside, such as the id.
@@ -115,9 +116,15 @@ def csv_of(rows: Rows) -> bytes:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(titles)
     pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
+    number = 1
     for number, line in enumerate(lines, start=2):  # as the reader counts them: the titles are row 1
         cells = [_cell(value, number, title) for value, title in zip(line, titles, strict=True)]
-        writer.writerow([in_full(cell, os.getcwd()) if index in pictures else cell for index, cell in enumerate(cells)])
+        _check_lines((cells[index], number, titles[index]) for index in pictures)
+        writer.writerow(
+            [in_full(cell, _folder_of(cell)) if index in pictures else cell for index, cell in enumerate(cells)]
+        )
+    if number == 1:
+        raise ManifestError("expected rows, found none")
     try:
         return buffer.getvalue().encode()
     except UnicodeEncodeError as error:
@@ -137,14 +144,30 @@ def _cell(value: Any, number: int, title: str) -> str:
     """A value's cell.
 
     Raises:
-        ManifestError: if it is many values; their list in Python's own notation would be taken for a name.
+        ManifestError: if it is many values, or a picture; Python's own notation of it would be taken for a name.
     """
+    if any(kind.__module__.partition(".")[0] == "PIL" for kind in type(value).__mro__):
+        raise ManifestError(
+            f"row {number}, column {title!a}: expected a path, found PIL.Image.Image; save it and give its path"
+        )
     if isinstance(value, Iterable) and not isinstance(value, str):
         raise ManifestError(
             f"row {number}, column {title!a}: expected a text or a number, found {type(value).__name__};"
             " write a list as one text, its parts parted by blanks"
         )
     return cell_of(value)
+
+
+def _check_lines(addresses: Iterable[tuple[str, int, str]]) -> None:
+    for cell, number, title in addresses:
+        if "\n" in cell or "\r" in cell:
+            raise ManifestError(f"row {number}, column {title!a}: expected one line, found a line break")
+
+
+def _folder_of(cell: str) -> str:
+    """Where a relative address starts, which is asked for one alone: the working folder may be gone."""
+    is_relative = cell.strip(" ") and not os.path.isabs(cell.strip(" ")) and "://" not in cell
+    return working_folder() if is_relative else os.sep
 
 
 def in_full(cell: str, folder: str) -> str:

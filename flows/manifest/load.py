@@ -1,5 +1,7 @@
 """A manifest from its address, within the limits. No torch, no prefect."""
 
+import os
+
 from flows import storage
 from flows.errors import Forbidden, ManifestError, StorageError, Unavailable
 from flows.limits import Limits
@@ -37,4 +39,6 @@ def _read(address: str, limits: Limits) -> bytes:
     except (Forbidden, Unavailable):
         raise
     except StorageError as error:  # what is there is no manifest
-        raise ManifestError(f"no manifest: {error}") from error
+        is_folder = not storage.is_s3(address) and os.path.isdir(address)
+        advice = "; nst pairs makes a manifest of folders of pictures" if is_folder else ""
+        raise ManifestError(f"no manifest: {error}{advice}") from error

@@ -25,6 +25,8 @@ from flows.output.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
 from flows.records.attempts import FOR_GOOD_KINDS, AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
 from flows.records.runs import RunRecord
+from flows.wording import printable, shortened
+from nst_core import __version__
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -38,6 +40,12 @@ _TIMELINE = re.compile(r'"timeline": ?"timelines/([A-Za-z0-9._-]+)"')
 WORTH_A_SNAPSHOT = 100
 """Records; fewer are read as fast as their copy."""
 _ATTEMPT = re.compile(r"(.+)-([0-9a-f]{20})-(\d+)\.json")
+_IN_WORDS: dict[type[BaseModel], tuple[str, str]] = {
+    PairRecord: ("the record of a pair", "move it away to have its pair done again"),
+    AttemptRecord: ("the record of a failed attempt", "move it away to have its pair tried again"),
+    RunRecord: ("the plan of a run", "nst run MANIFEST --output OUT writes a new one"),
+}
+"""Each kind of file, and what to do about one that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +117,8 @@ class Ledger:
         images = {name: _image_of(copy.text) for name, copy in copies.items()}
         damaged = [name for name, image in images.items() if image is None]
         if damaged:
-            raise OutputError(
-                f"{storage.join(self.output, '_nst', 'records', damaged[0])}: expected a PairRecord, found something "
-                "else, so that its image cannot be told. Move it away to have its pair done again"
-            )
+            address = storage.join(self.output, "_nst", "records", damaged[0])
+            raise OutputError(_unreadable(PairRecord, address, copies[damaged[0]].text))
         timelines = [found[1] for copy in copies.values() if (found := _TIMELINE.search(copy.text))]
         return FilesOfRecords(frozenset(filter(None, images.values())), frozenset(timelines))
 
@@ -252,10 +258,30 @@ def _text_or_none(address: str) -> str | None:
 
 
 def _parsed(kind: type[Kind], address: str, text: str | None = None) -> Kind:
+    found = storage.read(address) if text is None else text
     try:
-        return kind.model_validate_json(storage.read(address) if text is None else text)
+        return kind.model_validate_json(found)
     except ValidationError as error:
-        raise OutputError(
-            f"{address}: expected a {kind.__name__}, found something else (damaged, or of another version: "
-            f"{error.error_count()} problems). Move it away to have its pair done again"
-        ) from error
+        raise OutputError(_unreadable(kind, address, found)) from error
+
+
+def _unreadable(kind: type[BaseModel], address: str, found: str | bytes) -> str:
+    """What to say of a file of ours that cannot be read: a newer version's is no damage, and stays where it is."""
+    what, remedy = _IN_WORDS[kind]
+    maker = _maker(found)
+    if maker == __version__:
+        return f"{address}: expected {what}, found one that is damaged: {remedy}"
+    made_by, use = (f"engine {maker}", "that version") if maker else ("another version", "the one that made it")
+    return (
+        f"{address}: expected {what}, found what this version ({__version__}) cannot read: made by {made_by}, or "
+        f"damaged. Use {use}; if it is damaged, {remedy}"
+    )
+
+
+def _maker(found: str | bytes) -> str | None:
+    """The version that made a file, as far as it says so."""
+    try:
+        maker = json.loads(found)["engine_version"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return printable(shortened(maker)) if isinstance(maker, str) else None

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import prefect
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import State, StateType
@@ -25,6 +26,8 @@ PAGE_SECONDS = 3.0
 """For the server to show that it has pages."""
 LOG_LINES = 200
 """What the API gives at once."""
+_OTHER_VERSION, _NOT_REACHED = "Found incompatible versions", "Failed to reach API"
+"""Of Prefect's messages."""
 _FINAL: dict[StateType, Stage] = {
     StateType.COMPLETED: "ended",
     StateType.FAILED: "failed",
@@ -115,21 +118,64 @@ def _run_state(state: State[Any] | None) -> RunState:
 @contextmanager
 def named_errors() -> Iterator[None]:
     """The errors of the API client as ours, without credentials."""
-    url = redacted(str(get_current_settings().api.url or "the Prefect server"))
+    try:
+        with named_answers():
+            yield
+    except httpx.TransportError as error:
+        raise _no_answer(error) from error
+
+
+@contextmanager
+def named_answers() -> Iterator[None]:
+    """What a server answers that is of no use to its client, as an error of ours; that it does not answer is none."""
     try:
         yield
     except PrefectHTTPStatusError as error:
-        answer = f"{url}: {error.response.status_code} {_detail(error.response)}"
-        if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise ServiceError(f"{url}: the server refuses these credentials; set PREFECT_API_AUTH_STRING") from error
-        if error.response.is_client_error:
-            raise RequestRefused(answer) from error
-        raise ServiceError(answer) from error
-    except httpx.TransportError as error:
-        raise ServiceError(
-            f"{url}: the Prefect server does not answer ({type(error).__name__}). Start it, or name another one in "
-            "PREFECT_API_URL"
-        ) from error
+        raise _refusal(error) from error
+    except RuntimeError as error:  # of Prefect's first question to a server
+        if str(error).startswith(_OTHER_VERSION):
+            raise ServiceError(
+                f"{_server()}: expected a server of Prefect {prefect.__version__}, or another one of its major "
+                f"version, found one that does not go with it ({redacted(str(error))}). Name one that does in "
+                "PREFECT_API_URL, or leave that out"
+            ) from error
+        if _NOT_REACHED in str(error):
+            raise _of_no_use(error.__cause__) from error
+        raise
+
+
+def _server() -> str:
+    return redacted(str(get_current_settings().api.url or "the Prefect server"))
+
+
+def _refusal(error: PrefectHTTPStatusError) -> ServiceError:
+    answer = f"{_server()}: {error.response.status_code} {_detail(error.response)}"
+    if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return ServiceError(f"{_server()}: the server refuses these credentials; set PREFECT_API_AUTH_STRING")
+    return RequestRefused(answer) if error.response.is_client_error else ServiceError(answer)
+
+
+def _no_answer(error: BaseException) -> ServiceError:
+    return ServiceError(
+        f"{_server()}: the Prefect server does not answer ({type(error).__name__}). Start it, or name another one in "
+        "PREFECT_API_URL"
+    )
+
+
+def _of_no_use(cause: BaseException | None) -> ServiceError:
+    """Why Prefect says that it did not reach the API, where the server may have answered all the same."""
+    if isinstance(cause, httpx.TransportError):
+        return _no_answer(cause)
+    if isinstance(cause, PrefectHTTPStatusError):
+        if cause.response.status_code != httpx.codes.NOT_FOUND:
+            return _refusal(cause)
+        found = "404, no such page"
+    else:
+        found = "another answer"
+    return ServiceError(
+        f"{_server()}: expected Prefect's API, found {found}; PREFECT_API_URL is to name it, as in "
+        "http://127.0.0.1:4200/api"
+    )
 
 
 def _detail(response: httpx.Response) -> str:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from flows.errors import ServiceError
 from flows.prefect_layer.ends_with_us import watcher_of
-from flows.prefect_layer.server import answers
+from flows.prefect_layer.server import answers, named_if_not_started
 from flows.prefect_layer.server_process import ServerProcess
+from flows.storage.addresses import from_here
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def check_prefect_home() -> None:
     home = os.environ.get("PREFECT_HOME")
     if home is None:
         return
-    place = os.path.abspath(os.path.expanduser(home))
+    place = from_here(os.path.expanduser(home))
     while not os.path.lexists(place):  # Prefect makes what is missing
         place = os.path.dirname(place)
     reads_alone = not is_without_server()
@@ -163,10 +164,9 @@ def _start_again(server: ServerProcess) -> None:
     logger.warning("Prefect's embedded server ended with exit code %s; starting it again", code)
     try:
         server.wait()
+        _end_with_this_process(server)
     except (OSError, ServiceError) as error:  # it is for eyes alone: the pairs go on without it
         logger.warning("Prefect's embedded server could not be started again: %s", error)
-        return
-    _end_with_this_process(server)
 
 
 def _look_after(server: ServerProcess) -> None:
@@ -177,7 +177,8 @@ def _look_after(server: ServerProcess) -> None:
 def _end_with_this_process(server: ServerProcess) -> None:
     process = server.process
     if os.name == "posix" and process is not None and process.poll() is None and process.pid not in _watchers:
-        _watchers[process.pid] = watcher_of(process.pid)
+        with named_if_not_started():
+            _watchers[process.pid] = watcher_of(process.pid)
 
 
 _starting, _reviving = threading.Lock(), threading.Lock()

@@ -9,15 +9,15 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import MattermostWebhook, MicrosoftTeamsWebhook, SlackWebhook
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.events.schemas.automations import AutomationCore
 
-from flows.errors import RequestRefused
+from flows.errors import OutputError, RequestRefused
 from flows.prefect_layer.deployment_runs import named_errors
+from flows.prefect_layer.described import read_yaml
 
 DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
 
@@ -31,10 +31,11 @@ def notify_by(kind: str, address: str, described: Path) -> str:
         described: a file like `deploy/notifications.yaml`.
 
     Raises:
+        OutputError: if the file does not say what it should.
         RequestRefused: if the address is none of that kind, or the server does not take the automation.
         ServiceError: if the server does not answer.
     """
-    told: Any = yaml.safe_load(described.read_text())
+    told = _told(described, ("payload",) if kind == "webhook" else ("subject", "body"))
     block = _block(kind, address)
     with named_errors(), get_client(sync_client=True) as client:
         block_id = str(block.save(name_of(kind), overwrite=True))
@@ -66,6 +67,14 @@ def notify_no_more(kind: str) -> bool:
 def name_of(kind: str) -> str:
     """What automation and block of a kind are called."""
     return f"nst-notify-{kind}"
+
+
+def _told(described: Path, words: tuple[str, ...]) -> Mapping[str, Any]:
+    told = read_yaml(described)
+    for name in ("trigger", *words):
+        if not isinstance(told, dict) or name not in told:
+            raise OutputError(f"{described}: expected {name!r} in it, found none; deploy/notifications.yaml has one")
+    return dict(told)
 
 
 def _remove(client: Any, kind: str) -> bool:

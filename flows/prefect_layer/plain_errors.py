@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.watching.terminal import console_handlers
+from flows.wording import no_thread
 from nst_core.errors import NstError
 
 DEBUG = "NST_DEBUG"
@@ -29,8 +30,9 @@ def log_errors_plainly() -> None:
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, NstError) and not os.environ.get(DEBUG):
-        record.msg, record.args, record.exc_info = str(error), (), None
+    said = str(error) if isinstance(error, NstError) else error and no_thread(error)
+    if said and not os.environ.get(DEBUG):
+        record.msg, record.args, record.exc_info = said, (), None
         record.is_named = True
     return True
 

@@ -15,7 +15,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import yaml
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -31,6 +30,7 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
 from flows.environment import show_own_lines
+from flows.prefect_layer.described import made_of_each, read_yaml
 from flows.prefect_layer.parameters import check_parameters
 
 logger = logging.getLogger(__name__)
@@ -70,9 +70,13 @@ def _spare_runs_a_closing_terminal() -> None:
 
 
 def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:
-    """The deployments of a `prefect.yaml`, each with its work pool."""
-    described: Any = apply_values(yaml.safe_load(path.read_text()), {}, remove_notset=False)
-    return [(one["work_pool"]["name"], _deployment(one)) for one in described["deployments"]]
+    """The deployments of a `prefect.yaml`, each with its work pool.
+
+    Raises:
+        OutputError: if it cannot be used; with the line.
+    """
+    described: Any = apply_values(read_yaml(path), {}, remove_notset=False)
+    return made_of_each(path, described, "deployments", lambda one: (one["work_pool"]["name"], _deployment(one)))
 
 
 def _deployment(described: dict[str, Any]) -> RunnerDeployment:
@@ -105,8 +109,9 @@ def _schedule(described: dict[str, Any]) -> DeploymentScheduleCreate:
 
 def automations_of(path: Path) -> list[AutomationCore]:
     """The automations of a file, as `prefect automation create --from-file` takes it."""
-    described: Any = yaml.safe_load(path.read_text()) if path.is_file() else {"automations": []}
-    return [AutomationCore.model_validate(one) for one in described["automations"]]
+    if not path.is_file():
+        return []
+    return made_of_each(path, read_yaml(path), "automations", AutomationCore.model_validate)
 
 
 async def _automate(automations: list[AutomationCore]) -> None:

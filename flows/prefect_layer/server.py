@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flows.environment import PRIVATE
 from flows.errors import OutputError, ServiceError
@@ -230,6 +231,21 @@ def reason_in(log: Path) -> str:
     return UNSAID
 
 
+def check_named_address() -> None:
+    """Refuse an address in the environment that is that of a server and not of its API; nobody is asked.
+
+    Raises:
+        ServiceError: naming it.
+    """
+    url = os.environ.get("PREFECT_API_URL", "")
+    if "://" in url and urlsplit(url).path.strip("/") == "":
+        named = redacted(url)
+        raise ServiceError(
+            f"{named}: expected the address of Prefect's API, such as {named.rstrip('/')}/api, found one without a "
+            "path; set PREFECT_API_URL to it"
+        )
+
+
 def check_named_server() -> None:
     """Refuse at once a server that is named in the environment and does not answer; Prefect would try, and then fail.
 
@@ -239,6 +255,7 @@ def check_named_server() -> None:
     url = os.environ.get("PREFECT_API_URL")
     if url is None:
         return
+    check_named_address()
     try:
         urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310  # the user's own
     except urllib.error.HTTPError:

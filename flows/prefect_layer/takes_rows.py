@@ -1,5 +1,6 @@
 """A flow that takes rows of Python for a manifest: Prefect is handed the address of a file that holds them."""
 
+import os
 from typing import Any, TypeVar
 
 from prefect import Flow
@@ -15,13 +16,20 @@ class TakesRows(Flow[..., Result]):
     """A flow over the rows of a manifest."""
 
     def __call__(  # type: ignore[override]  # Prefect's takes anything
-        self, output: str, manifest: str | Rows | None = None, *args: Any, **kwargs: Any
+        self,
+        output: str | os.PathLike[str],
+        manifest: str | os.PathLike[str] | Rows | None = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> Result:
         """Run the flow; a DataFrame or a list of dictionaries is first kept in the output, as a CSV.
 
         Raises:
             NstError: as the flow does, or as the file cannot be written.
         """
+        output = os.fspath(output)
+        if isinstance(manifest, os.PathLike):
+            manifest = os.fspath(manifest)
         if not isinstance(manifest, str | None):
             manifest = kept_rows(manifest, storage.absolute(output), limits_in_force())
         answer: Result = super().__call__(output, manifest, *args, **kwargs)

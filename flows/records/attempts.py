@@ -114,14 +114,14 @@ def failed_attempt(
     pair: PlannedPair, run_id: str, error: Exception, *, device: str, seconds: float, started_at: str
 ) -> AttemptRecord:
     """The record of an attempt that ended in an error; one that nobody raised on purpose is `internal`."""
-    expected = isinstance(error, NstError)
+    unforeseen = "(an error of this program that nobody foresaw; the run's log has the place)"
     return AttemptRecord(
         pair_id=pair.spec.pair_id,
         fingerprint=pair.fingerprint,
         run_id=run_id,
         attempt=pair.attempt,
         error_kind=error.kind if isinstance(error, NstError) else "internal",
-        error=str(error) if expected else f"{type(error).__name__}: {error}",
+        error=str(error) if isinstance(error, NstError) else f"{type(error).__name__}: {error} {unforeseen}",
         retryable=not isinstance(error, FOR_GOOD),
         seconds=round(seconds, 3),
         device=device,

@@ -77,7 +77,10 @@ class _Watch:
             self._heard = now
         silent = now - self._heard
         if silent > self._patience.stall_seconds:
-            raise TookTooLong(f"the worker process gave no sign of life for {silent:.0f} s and was killed")
+            raise TookTooLong(
+                f"the worker process gave no sign of life for {silent:.0f} s and was killed; if it was at work, "
+                "--stall-seconds allows more"
+            )
         if self._patience.pair_seconds is None or not left or self._waits_since is not None:
             return
         allowed = self._patience.pair_seconds * len(self.on_device)

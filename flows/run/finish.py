@@ -76,7 +76,7 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
     spent = Spent(run.means.devices[0].startswith("cuda"), run.means.threads or usable_cpus())
     rows, kept = _read_once(run, spent, keeps_records=number <= most_kept)
     if len(rows) != number:
-        raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has another number")
+        raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has {number}")
     summary = _summary(run, rows, write_tables(rows, output), spent)
     storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
     if run.job.stub is None and run.request.settings.runner != "ray":  # whose machines are others

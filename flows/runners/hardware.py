@@ -40,7 +40,11 @@ def local_hardware() -> Hardware:
 
 
 def ask() -> None:
-    """Ask now, if torch has to be asked, beside whatever else there is to be done before the answer is needed."""
+    """Ask now, if torch has to be asked, beside whatever else there is to be done before the answer is needed.
+
+    Raises:
+        HardwareUnknown: if no process can be started to do so.
+    """
     if hardware_without_torch() is None:
         _asked()
 
@@ -52,9 +56,15 @@ def _asked() -> "subprocess.Popen[str]":
 
 @functools.cache
 def _process() -> "subprocess.Popen[str]":
-    return subprocess.Popen(  # noqa: S603  # our own question
-        interpreter.command(_QUESTION), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    try:
+        return subprocess.Popen(  # noqa: S603  # our own question
+            interpreter.command(_QUESTION), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    except OSError as error:
+        raise HardwareUnknown(
+            f"no process to ask torch could be started ({error}). This machine may be out of memory, processes or open "
+            "files"
+        ) from error
 
 
 @functools.cache
@@ -66,7 +76,10 @@ def _answer() -> Hardware:
     printed, complaint = process.communicate()
     if process.returncode != 0:
         last_line = (complaint.strip().splitlines() or ["no reason given"])[-1]
-        raise HardwareUnknown(f"torch cannot be started (exit code {process.returncode}): {last_line}")
+        raise HardwareUnknown(
+            f"torch cannot be started (exit code {process.returncode}): {last_line}; install deploy/requirements.lock "
+            "anew"
+        )
     found = json.loads(printed)
     hardware = Hardware(tuple(found["gpus"]), frozenset(found["with_bf16"]), tuple(found["left_out"]))
     warn_of_idle(hardware)

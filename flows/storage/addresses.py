@@ -10,7 +10,7 @@ slash at its end; where one is left, the folder's own name is empty, as that of 
 import os
 import re
 
-from flows.errors import NotAllowed
+from flows.errors import NotAllowed, NotFound
 from flows.storage.spellings import bucket_and_key, is_access_point, plain
 from flows.wording import redacted
 
@@ -69,6 +69,7 @@ def absolute(address: str) -> str:
 
     Raises:
         NotAllowed: if it is none.
+        NotFound: if it starts from a working folder that is gone.
     """
     try:
         meant = plain(address)
@@ -76,10 +77,31 @@ def absolute(address: str) -> str:
         raise NotAllowed(f"{_before_its_query(address)}: {error}") from None
     check(meant)
     if not is_s3(meant):
-        return os.path.abspath(os.path.expanduser(meant))
+        return from_here(os.path.expanduser(meant))
     if meant.endswith("//"):  # of one slash and of two, a folder's address would no longer tell
         raise NotAllowed(f"{meant}: expected at most one '/' at the end of an address")
     return meant.removesuffix("/")
+
+
+def working_folder() -> str:
+    """Where relative addresses start.
+
+    Raises:
+        NotFound: if it was removed since this process began there.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise NotFound("the working folder is gone: cd into one that is there, or give absolute paths") from error
+
+
+def from_here(path: str) -> str:
+    """A local path made absolute.
+
+    Raises:
+        NotFound: if it starts from a working folder that is gone.
+    """
+    return os.path.normpath(path if os.path.isabs(path) else os.path.join(working_folder(), path))
 
 
 def resolved_address(cell: str, base: str) -> str:

@@ -14,7 +14,7 @@ from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
 from flows.storage.entries import Entry, Fetched
 from flows.storage.folders import made, opened
-from flows.storage.local_errors import named, named_in_writing
+from flows.storage.local_errors import named, named_in_removing, named_in_writing
 from flows.storage.only_files import opened_file
 from flows.storage.places import Places, check_read
 
@@ -120,7 +120,7 @@ def opened_to_read(address: str, within: Places | None = None) -> Iterator[str]:
 
 def remove(address: str) -> None:
     """See `flows.storage.remove`."""
-    with named(address), suppress(FileNotFoundError), opened(os.path.dirname(address)) as folder:
+    with named_in_removing(address), suppress(FileNotFoundError), opened(os.path.dirname(address)) as folder:
         os.unlink(os.path.basename(address), dir_fd=folder)
 
 

@@ -1,6 +1,7 @@
 """Errors of the system in our few classes, each with what to do about it."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errn
 """Errors of addresses that no file can have, such as one below a file."""
 LONGEST_ADDRESS = 300
 """That is worth a whole line; one that is too long for the system has thousands of letters."""
+
+NOT_READ = "this user may not read it; change its rights"
+NOT_WRITTEN = "this user may not write there; change the folder's rights, or name another place"
 
 _HINTS = {
     errno.ENOSPC: "make room there, of bytes or of inodes",
@@ -51,19 +55,40 @@ def named_in_writing(address: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFound(f"{address}: its folder was removed, or is a link to nowhere") from error
     except NotADirectoryError as error:
-        raise StorageError(f"{address}: expected a folder above it, found a file") from error
+        file = _file_above(address)
+        raise StorageError(f"{file}: expected a folder, found a file; name another place") from error
+    except (OSError, ValueError) as error:
+        raise _classed(address, error, NOT_WRITTEN) from error
+
+
+@contextmanager
+def named_in_removing(address: str) -> Iterator[None]:
+    """As `named`, of a file that is being removed, which the rights of its folder allow or not."""
+    try:
+        yield
+    except PermissionError as error:
+        raise _classed(address, error, NOT_WRITTEN) from error
     except (OSError, ValueError) as error:
         raise _classed(address, error) from error
 
 
-def _classed(address: str, error: OSError | ValueError) -> StorageError:
+def _file_above(address: str) -> str:
+    """What is no folder, though an address goes through it; the address itself where nobody can tell."""
+    above = os.path.dirname(address)
+    while above != os.path.dirname(above) and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return address if os.path.isdir(above) else above
+
+
+def _classed(address: str, error: OSError | ValueError, forbidden: str = NOT_READ) -> StorageError:
     shown = shortened(address, LONGEST_ADDRESS)
     if isinstance(error, PermissionError):
-        return Forbidden(f"{shown}: permission denied")
+        return Forbidden(f"{shown}: {forbidden}")
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{shown}: expected a file, found a folder")
     if isinstance(error, ValueError) or error.errno in IMPOSSIBLE:
         reason = error if isinstance(error, ValueError) else error.strerror
-        return NotFound(f"{shown}: there cannot be such a file ({reason})")
+        advice = "; shorten the name" if getattr(error, "errno", None) == errno.ENAMETOOLONG else ""
+        return NotFound(f"{shown}: there cannot be such a file ({reason}){advice}")
     hint = _HINTS.get(error.errno or 0)
     return Unavailable(f"{shown}: {error.strerror or error}{f'; {hint}' if hint else ''}")

@@ -11,12 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from flows.errors import StorageError, Unreachable
+from flows.errors import LimitsError, StorageError, Unreachable
+from flows.wording import shown
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +41,27 @@ _ends_of_patience: list[float] = []
 
 def object_seconds() -> float:
     """The deadline of one object."""
-    return float(os.environ.get("NST_OBJECT_SECONDS", OBJECT_SECONDS))
+    return _seconds_of("NST_OBJECT_SECONDS", OBJECT_SECONDS)
 
 
 def outage_seconds() -> float:
     """The patience with a server that answered before."""
-    return float(os.environ.get("NST_OUTAGE_SECONDS", OUTAGE_SECONDS))
+    return _seconds_of("NST_OUTAGE_SECONDS", OUTAGE_SECONDS)
+
+
+def _seconds_of(variable: str, otherwise: float) -> float:
+    """What an environment variable says.
+
+    Raises:
+        LimitsError: if that is no number of seconds.
+    """
+    given = os.environ.get(variable)
+    if given is None:
+        return otherwise
+    with suppress(ValueError):
+        if (seconds := float(given)) >= 0:
+            return seconds
+    raise LimitsError(f"{variable}: expected a number of seconds, such as {otherwise:g}, found {shown(given)}")
 
 
 @contextmanager
@@ -81,9 +97,10 @@ def persistently(
 
     Raises:
         StorageError: the last attempt's.
+        LimitsError: if the environment names no number of seconds.
     """
     began = time.monotonic()
-    allowed = seconds or object_seconds()
+    allowed, outage = seconds or object_seconds(), outage_seconds()
     ends = began + allowed
 
     def is_over(state: RetryCallState) -> bool:
@@ -92,7 +109,7 @@ def persistently(
         if time.monotonic() >= _end_of_patience():
             return True
         if isinstance(error, Unreachable):
-            return passed >= (outage_seconds() if has_answered() else min(FIRST_CONTACT_SECONDS, allowed))
+            return passed >= (outage if has_answered() else min(FIRST_CONTACT_SECONDS, allowed))
         return state.attempt_number >= ATTEMPTS or passed >= allowed
 
     retrying = Retrying(

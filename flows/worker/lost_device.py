@@ -32,7 +32,7 @@ def loss_noticed(device: str, probe: Callable[[], object] | None = None) -> Iter
         if not is_lost(error, ask):
             raise
         reason = str(error).partition("\n")[0]
-        lost = DeviceLost(f"{device} is of no use to its process any more: {reason}")
+        lost = DeviceLost(f"{device} is of no use to its process any more: {reason}; nvidia-smi and dmesg say more")
         logger.error("%s", lost)  # noqa: TRY400  # no pair may ever tell of it
         raise lost from error
 

@@ -36,7 +36,15 @@ def _download(spec: BackboneSpec) -> WeightsFile:
         )
     # Here, because they take seconds to import, and the default backbone does not need them.
     import torch
-    import torchvision.models
+
+    try:
+        import torchvision.models
+    except Exception as error:  # one of another torch than ours raises a dozen types
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"backbone {spec.name}: torchvision cannot be imported ({type(error).__name__}: {reason}); install it in "
+            "the version that goes with torch, or give a file with --weights"
+        ) from error
 
     url = getattr(torchvision.models, spec.torchvision_enum).IMAGENET1K_V1.url
     folder = Path(torch.hub.get_dir()) / "checkpoints"

@@ -1,12 +1,13 @@
 """Reading a weights file: its sha256 checked at every load, and never a pickle run."""
 
 import hashlib
+import pickle
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nst_core.backbones.catalogue import IMAGENET_STD, WeightsFile, backbone_spec
+from nst_core.backbones.catalogue import IMAGENET_STD, BackboneSpec, WeightsFile, backbone_spec
 from nst_core.errors import WeightsError
 from nst_core.options.layers import layer_names
 
@@ -27,8 +28,15 @@ def load_convolutions(weights: WeightsFile) -> Convolutions:
     except (KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise WeightsError(
             f"weights file {weights.path}: does not hold {spec.architecture} in the {spec.layout} layout: "
-            f"{type(error).__name__} {error}"
+            f"{type(error).__name__} {error}; {_remedy(spec)}"
         ) from error
+
+
+def _remedy(spec: BackboneSpec) -> str:
+    """What to do about a file that holds another network, or this one otherwise."""
+    if spec.layout == "torchvision":
+        return f"give torchvision's state_dict of {spec.architecture}, or name the backbone that it is of"
+    return f"name the backbone that it is of: {spec.architecture}-torchvision takes torchvision's state_dict"
 
 
 def _load_state(weights: WeightsFile) -> dict[str, Any]:
@@ -41,6 +49,12 @@ def _load_state(weights: WeightsFile) -> dict[str, Any]:
             return state
     except WeightsError:
         raise
+    except pickle.UnpicklingError as error:  # whose paragraphs advise to read it all the same
+        raise WeightsError(
+            f"weights file {weights.path}: expected tensors alone, found "
+            f"{'pickled objects' if 'Unsupported' in str(error) else 'something else'}; save it with "
+            "torch.save(model.state_dict(), FILE)"
+        ) from error
     except Exception as error:  # torch.load raises a dozen types for a file that is not a checkpoint
         raise WeightsError(
             f"weights file {weights.path}: cannot be loaded as a checkpoint of tensors "

@@ -61,7 +61,9 @@ def to_array(pixels: Tensor) -> NDArray[np.float32]:
     if pixels.dim() != 4 or pixels.shape[:2] != (1, 3):
         raise ShapeError(f"expected a tensor of shape (1, 3, H, W), got {tuple(pixels.shape)}")
     if not bool(torch.isfinite(pixels).all()):
-        raise DivergedError("the pastiche holds NaN or infinite pixels, so there is no picture to save")
+        raise DivergedError(
+            "the pastiche holds NaN or infinite pixels, so there is no picture to save. Try lower weights"
+        )
     array: NDArray[np.float32] = pixels[0].detach().float().clamp(0.0, 1.0).permute(1, 2, 0).contiguous().cpu().numpy()
     return array
 

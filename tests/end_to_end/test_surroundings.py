@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,36 @@ def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> N
     assert outcome.stderr.count("\n") == 1
     assert f"nst: {NOBODY}/api: the Prefect server does not answer (" in outcome.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [(401, b"", "the server refuses these credentials"), (200, b'"2.19.0"', "one that does not go with it")],
+)
+def test_a_server_of_no_use_is_one_sentence(nst, status: int, body: bytes, said: str) -> None:
+    """One that is well, and then refuses, or is of another age: exit code 4, and no traceback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_health = self.path.endswith("/health")
+            self.send_response(200 if is_health else status)
+            self.end_headers()
+            self.wfile.write(b"true" if is_health else body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/api"
+        command = ("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out")
+        outcome = nst(*command, env={"PREFECT_API_URL": url})
+        server.shutdown()
+
+    assert outcome.returncode == 4, outcome.stderr
+    assert f"nst: {url}: " in outcome.stderr
+    assert said in outcome.stderr
+    assert "Traceback" not in outcome.stderr
 
 
 def test_a_database_that_is_not_there_is_one_sentence(nst_without_server, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,21 @@ def test_a_chosen_place_or_server_stays(
     assert os.environ[name] == "chosen"
     assert ("PREFECT_HOME" in os.environ) == (name == "PREFECT_HOME")
     assert os.listdir(tmp_path) == []
+
+
+def test_no_place_for_prefect_s_state_is_a_sentence(
+    no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where neither the working folder, nor the home folder, nor a temporary one can be written."""
+    (tmp_path / "runs").touch()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/file")
+    monkeypatch.setattr(tempfile, "tempdir", f"{tmp_path}/none")
+
+    with pytest.raises(OSError, match=r"no folder for Prefect's state can be written: .* Name one in PREFECT_HOME$"):
+        keep_prefect_state_in_sight()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert keep_prefect_state_in_sight() in tmp_path.glob("nst-prefect-*")
 
 
 def test_our_own_lines_are_shown_unless_the_user_chose_a_level() -> None:

@@ -119,7 +119,7 @@ def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
     ("text", "message"),
     [
         ("read = [", "cannot be read"),
-        ('raed = ["/data"]', "raed"),
+        ('raed = ["/data"]', "raed: there is no such setting; was 'read' meant?"),
         ('read = ["data"]', "read: expected an absolute folder or s3://bucket/prefix, got 'data'"),
         ('read = ["https://example.org"]', "read: expected an absolute folder"),
         ('write = ["s3://bucket/../out"]', "write: an S3 key takes no '.' or '..' between slashes"),

@@ -77,7 +77,11 @@ def test_it_is_the_same_each_time_unless_asked_not_to_be(photo: Painter, waves: 
     [
         (Stub(nan=("pair-2",)), "diverged", "not finite"),
         (Stub(oom=("pair-2",)), "out_of_memory", "not enough memory"),
-        (Stub(error=("pair-2",)), "internal", "RuntimeError: an error that nobody expects"),
+        (
+            Stub(error=("pair-2",)),
+            "internal",
+            "RuntimeError: an error that nobody expects (stub) (an error of this program",
+        ),
     ],
 )
 def test_trouble_is_that_pairs_alone(

@@ -99,7 +99,9 @@ def _of_account(address: str, error: Exception) -> StorageError | None:
             f"({text}). Run `{accounts.login(SIGNED_OUT[kind])}`, then again"
         )
     if kind == "CredentialRetrievalError":  # of a program, a container's or a role's service, which gave some before
-        return CredentialsExpired(f"{address}: no AWS credentials, or no longer, {accounts.whose()} ({text})")
+        return CredentialsExpired(
+            f"{address}: no AWS credentials, or no longer, {accounts.whose()} ({text}). Renew them and run again"
+        )
     if code in EXPIRED:
         return CredentialsExpired(
             f"{address}: the AWS credentials, {accounts.whose()}, have expired ({code}). Renew them and run again"

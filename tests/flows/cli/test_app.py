@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from commands import manifest, nst, output_of_a_run
 from flows.cli import ExitCode, app
 from flows.cli.app import exit_codes, output_of
 from flows.cli.options import THEMES
+from flows.cli.run import _shortest
 from flows.errors import DeviceUnusable
 from flows.output import lease
 from flows.settings import RunSettings
@@ -257,6 +259,44 @@ def test_a_storage_that_does_not_answer_stops_the_command(monkeypatch: pytest.Mo
     assert result.exit_code == ExitCode.NOTHING_DONE
     assert result.stderr.startswith("nst: s3://bucket/out/")
     assert result.stderr.count("\n") == 1
+
+
+def test_a_machine_without_threads_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever in a command one is to be started; other errors that nobody foresaw are not called that."""
+
+    def refused(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    Path("a.png").touch()
+    name = manifest("content,style\na.png,a.png\nb.png,a.png\n")
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    result = nst("validate", name)
+
+    assert result.exit_code == ExitCode.NOTHING_DONE, result.output
+    assert result.stderr == (
+        "nst: no thread could be started: this machine, or its container, has no more of them to give (ulimit -u, pids "
+        "limit); the same command again goes on\n"
+    )
+    with pytest.raises(RuntimeError, match="another"), exit_codes():
+        raise RuntimeError("another")
+
+
+def test_a_working_folder_that_is_gone_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What starts from it cannot be found; with full paths a command goes on all the same."""
+    folder = tmp_path / "soon gone"
+    folder.mkdir()
+    kept = tmp_path / "kept.csv"
+    kept.write_text("content,style\n/none/a.png,/none/b.png\n")
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    gone = [nst("validate", "pairs.csv"), nst("validate", "-")]
+    full = nst("validate", str(kept), "--no-files")
+
+    for result in gone:
+        assert result.exit_code == ExitCode.NOTHING_DONE, result.output
+        assert result.stderr == ("nst: the working folder is gone: cd into one that is there, or give absolute paths\n")
+    assert full.exit_code == 0, full.output
+    assert _shortest(tmp_path) == str(tmp_path)
 
 
 def test_ctrl_c_says_that_the_run_can_go_on() -> None:

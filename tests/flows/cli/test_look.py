@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import FINGERPRINT
 from commands import GOOD, manifest, nst, output_of_a_run
+from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.cli import ExitCode
@@ -118,6 +119,18 @@ def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: 
     assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
 
 
+def test_a_folder_in_place_of_a_manifest_is_told_of_pairs(pictures: None) -> None:
+    """Whoever names one wants its pictures stylized."""
+    os.mkdir("album")
+    result = nst("validate", "album")
+
+    assert result.exit_code == ExitCode.UNUSABLE
+    assert result.stderr == (
+        f"nst: no manifest: {Path.cwd()}/album: expected a file, found a folder; nst pairs makes a manifest of folders "
+        "of pictures\n"
+    )
+
+
 def test_validate_changes_nothing(pictures: None) -> None:
     """Checking a manifest makes no file."""
     name = manifest()
@@ -135,6 +148,19 @@ def test_validate_reads_s3(s3_bucket: str, pictures: None) -> None:
 
     assert result.exit_code == ExitCode.SOME_FAILED
     assert f"pairs.csv line 2: column 'style': there is no file {s3_bucket}/in/waves.png" in result.stdout
+
+
+def test_validate_says_why_a_file_that_is_there_cannot_be_read(
+    s3_bucket: str, s3_proxy: FaultProxy, pictures: None
+) -> None:
+    """A picture that this user may not read is not called missing."""
+    storage.create(f"{s3_bucket}/in/cat.png", Path("cat.png").read_bytes())
+    s3_proxy.rule = lambda _method, path: (403, "AccessDenied") if path.endswith("cat.png") else None
+    result = nst("validate", manifest(f"content,style\n{s3_bucket}/in/cat.png,waves.png\n"))
+
+    assert result.exit_code == ExitCode.SOME_FAILED
+    assert f"pairs.csv line 2: column 'content': {s3_bucket}/in/cat.png: access denied to s3:Get" in result.stdout
+    assert "there is no file" not in result.stdout
 
 
 # ---------------------------------------------------------------- status

@@ -40,6 +40,12 @@ def there_is_a_manifest(in_folder: None) -> None:
             "starts with 'https:'",
         ),
         (["run", "pairs.csv", "--ray-address", "ray://me:a-secret@head:1"], ExitCode.UNUSABLE, "without a password"),
+        (
+            ["submit", "pairs.csv", "--deployment", "nightly"],
+            ExitCode.UNUSABLE,
+            "--deployment nightly: expected FLOW/DEPLOYMENT, such as bulk-stylize/nightly",
+        ),
+        (["submit", "pairs.csv", "--deployment", "/"], ExitCode.UNUSABLE, "such as bulk-stylize/bulk-stylize"),
         (["serve"], ExitCode.UNUSABLE, "NST_LIMITS"),
         (["serve", "--deployments", "none.yaml"], ExitCode.UNUSABLE, "none.yaml: no such file"),
     ],
@@ -69,6 +75,43 @@ def test_a_server_that_does_not_answer_is_named() -> None:
     assert outcome.returncode == ExitCode.NOTHING_DONE, outcome.stderr
     assert "http://127.0.0.1:9/api: the Prefect server does not answer" in outcome.stderr
     assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_the_address_of_a_server_is_not_that_of_its_api(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """With `/api` forgotten nothing is asked and nothing begun; the address that is meant is told."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://me:a-secret@127.0.0.1:9/")
+    result = nst(command, "pairs.csv", "--output", "out")
+
+    assert result.exit_code == ExitCode.NOTHING_DONE, result.output
+    assert (
+        "expected the address of Prefect's API, such as http://***@127.0.0.1:9/api, found one without" in result.output
+    )
+    assert "a-secret" not in result.output
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("PREFECT_API_URL", "http://127.0.0.1:9/api", "http://127.0.0.1:9/api: the Prefect server does not answer"),
+        ("PREFECT_HOME", "pairs.csv", "PREFECT_HOME=pairs.csv: expected a folder"),
+    ],
+)
+def test_a_service_is_not_begun_without_its_server(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    """A named server that does not answer, or a home of Prefect's that is none, is one line, before Prefect starts."""
+    Path("limits.toml").write_text('read = ["/"]\nwrite = ["/"]\n')
+    monkeypatch.setenv("NST_LIMITS", "limits.toml")
+    monkeypatch.setenv("NST_DATA", "taken away again afterwards")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv(variable, value)
+    result = nst("serve")
+
+    assert result.exit_code == ExitCode.NOTHING_DONE, result.output
+    assert message in result.output
+    assert "serving" not in result.output
 
 
 def test_access_is_kept_for_its_owner_alone() -> None:

@@ -748,7 +748,7 @@ def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tm
     (tmp_path / "data" / "s7").rmdir()
     (tmp_path / "data" / "s7").write_text("somebody's")
 
-    with pytest.raises(StorageError, match=r"s7/p007.png: expected a folder above it, found a file"):
+    with pytest.raises(StorageError, match=r"s7: expected a folder, found a file; name another place"):
         exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
 
 

@@ -166,6 +166,9 @@ def test_of_many_columns_those_with_a_mark_are_shown(desk: Desk) -> None:
     ("name", "data", "said", "begins"),
     [
         ("book.csv", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
+        ("book.xlsx", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
+        ("old.XLS", b"\xd0\xcf\x11\xe0\xa1\xb1", "found an old Excel workbook", None),
+        ("sheet.ods", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
         ("latin.csv", b"content,style\nM\xe4rz.png,b.png\n", "save it as UTF-8", "M\ufffdrz.png,b.png"),
         ("caps.csv", b"Content,Style\na.png,b.png\n", "column 'Content' looks like 'content'", "Content,Style"),
         ("pack.csv.gz", b"\x1f\x8bnot gzip", "found a damaged one", None),

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from flows import storage
-from flows.errors import ManifestError, NotAllowed
+from flows.errors import ManifestError, NotAllowed, NotFound
 from flows.limits import Limits
 from flows.manifest import given, load_manifest
 from flows.manifest.cells import cell_of
@@ -154,3 +156,45 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ManifestError, match=r"line 3: expected texts, found '\\udce9' in one.*rename it"):
         csv_of([{"content": "a.jpg", "style": "s.jpg"}, {"content": name, "style": "s.jpg"}])
+
+
+@pytest.mark.parametrize("rows", [[], pd.DataFrame(), pd.DataFrame({"content": [], "style": []})], ids=repr)
+def test_no_rows_are_refused(tmp_path: Path, rows: Any) -> None:
+    """Before anything is written."""
+    with pytest.raises(ManifestError, match=r"^expected rows, found none$"):
+        kept_rows(rows, str(tmp_path), Limits())
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_picture_in_a_cell_is_refused() -> None:
+    """Of whatever kind; with its row, its column and what to do."""
+    for picture in (Image.new("RGB", (1, 1)), PngImageFile.__new__(PngImageFile)):
+        with pytest.raises(
+            ManifestError,
+            match=r"^row 2, column 'content': expected a path, found PIL\.Image\.Image; save it and give its path$",
+        ):
+            csv_of([{"content": picture, "style": "b"}])
+
+
+@pytest.mark.parametrize("column", ["content", "style", "style_2"])
+@pytest.mark.parametrize("end", ["\n", "\r"])
+def test_a_line_break_in_an_address_is_refused(column: str, end: str) -> None:
+    """A picture's address is one line; other cells may have several."""
+    rows = [{"content": "/a", "style": "/b", "style_2": "/c", "note": f"x{end}y"}]
+    assert csv_of(rows)
+
+    with pytest.raises(ManifestError, match=f"^row 2, column '{column}': expected one line, found a line break$"):
+        csv_of([rows[0] | {column: f"/a{end}"}])
+
+
+def test_full_addresses_need_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows whose addresses start nowhere but at the top are kept where the working folder is gone."""
+    folder = tmp_path / "soon gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    rows = [{"content": "/a.png", "style": "s3://b/s.png", "style_2": None}]
+
+    assert csv_of(rows) == b"content,style,style_2\n/a.png,s3://b/s.png,\n"
+    with pytest.raises(NotFound, match="the working folder is gone"):
+        csv_of([rows[0] | {"style": "s.png"}])

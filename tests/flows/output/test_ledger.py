@@ -1,5 +1,6 @@
 """flows.output.ledger: records, attempts and runs below OUT/_nst."""
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from flows.errors import CredentialsExpired, Forbidden, NotFound, OutputError
 from flows.output.ledger import Ledger, LedgerIndex, key_of
 from flows.records.pairs import PairSpec
 from flows.records.plans import PlannedPair
+from nst_core import __version__
 from nst_core.options import StylizeOptions
 
 IDS = ("cat", "cat-waves-1a2b3c", "v1.2", "a.b-c_d", "1", "cat-1", "x" * 100)
@@ -269,3 +271,47 @@ def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> N
 
     assert ledger.settled(index.attempts, index) == {("bad", FINGERPRINT)}
     assert ledger.settled([("down", FINGERPRINT), ("never", FINGERPRINT)], index) == frozenset()
+
+
+def _made_unreadable(path: Path, **changes: str) -> str:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"options": "of another form"} | changes))
+    return str(path)
+
+
+def test_a_plan_of_a_newer_version_is_no_damaged_record(tmp_path: Path) -> None:
+    """Who made it is told, and nobody is advised to move it away, after which it would be missing."""
+    ledger = Ledger(str(tmp_path))
+    ledger.start_run(run_record(run_id="r1"), b"manifest")
+    plan = _made_unreadable(tmp_path / "_nst" / "runs" / "r1" / "plan.json", engine_version="99.0")
+    with pytest.raises(OutputError) as caught:
+        ledger.latest_run()
+
+    assert str(caught.value) == (
+        f"{plan}: expected the plan of a run, found what this version ({__version__}) cannot read: made by engine 99.0,"
+        " or damaged. Use that version; if it is damaged, nst run MANIFEST --output OUT writes a new one"
+    )
+
+
+def test_a_record_that_this_version_cannot_read_says_who_made_it(tmp_path: Path) -> None:
+    """A newer version's is to stay where it is; one of this version is damaged; of an attempt nobody can say."""
+    ledger = Ledger(str(tmp_path))
+    commit_with_image(ledger.output, pair_record("cat"))
+    ledger.add_attempt(attempt_record("dog"))
+    record = tmp_path / "_nst" / "records" / f"cat-{FINGERPRINT}.json"
+    attempt = tmp_path / "_nst" / "attempts" / f"dog-{FINGERPRINT}-1.json"
+    attempt.write_text("{}")
+
+    _made_unreadable(record, engine_version="99.0")
+    with pytest.raises(
+        OutputError, match=r"the record of a pair, found what .* made by engine 99\.0, or damaged\. Use"
+    ):
+        ledger.read_record(("cat", FINGERPRINT))
+    _made_unreadable(record, engine_version=__version__)
+    with pytest.raises(OutputError, match=r"the record of a pair, found one that is damaged: move it away to have"):
+        ledger.read_record(("cat", FINGERPRINT))
+    for text in ("{}", "[]", "not JSON", '{"engine_version": 5}'):
+        record.write_text(text)
+        with pytest.raises(OutputError, match=r"made by another version, or damaged\. Use the one that made it; if"):
+            ledger.read_record(("cat", FINGERPRINT))
+    with pytest.raises(OutputError, match=r"expected the record of a failed attempt, .* to have its pair tried again"):
+        ledger.read_attempt(("dog", FINGERPRINT), 1)

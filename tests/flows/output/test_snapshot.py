@@ -174,7 +174,7 @@ def test_a_damaged_record_keeps_every_image(output: str) -> None:
     """Which image a damaged record names cannot be told, so nothing may be called garbage."""
     storage.replace(record_address(output, "pair-1"), json.dumps({"half": "a record"}).encode())
 
-    with pytest.raises(OutputError, match=r"pair-1-.*\.json: expected a PairRecord"):
+    with pytest.raises(OutputError, match=r"pair-1-.*\.json: expected the record of a pair, found "):
         Ledger(output).files_of_records()
 
 

@@ -1,16 +1,20 @@
 """embedded_server: when a run has a server of its own, and when it leaves that to Prefect."""
 
+import errno
 import logging
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import servers
 
+from flows.errors import ServiceError
 from flows.prefect_layer import embedded_server
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server, kept_running
 from flows.prefect_layer.server import answers
@@ -136,6 +140,24 @@ def test_where_a_server_may_be_named_none_is_begun(
     assert begin_server() is None
     assert "PREFECT_API_URL" not in os.environ
     assert not (home / "starts.jsonl").exists()
+
+
+def test_a_server_that_nobody_can_watch_is_named(
+    nowhere_named: Path, home: Path, nothing_begun: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A system that has room for the server and none for the shell beside it is no error without a name."""
+    popen = subprocess.Popen
+
+    def refused(command: list[str], **options: Any) -> Any:
+        if command[0] == "/bin/sh":
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return popen(command, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with pytest.raises(
+        ServiceError, match=r"no process for the Prefect server could be started \(.*unavailable\)\. This"
+    ):
+        begin_server()
 
 
 def test_a_server_ends_with_this_process(server: ServerProcess) -> None:

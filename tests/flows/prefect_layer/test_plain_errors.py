@@ -46,6 +46,14 @@ def test_an_error_with_a_name_is_its_message(terminal: io.StringIO) -> None:
     assert terminal.getvalue().splitlines() == [str(FULL), "Finished in state Failed('...')"]
 
 
+def test_a_machine_without_threads_is_a_sentence(terminal: io.StringIO) -> None:
+    """Which Python says by an error of no class of its own."""
+    _log(RuntimeError("can't start new thread"))
+
+    assert "Traceback" not in terminal.getvalue()
+    assert terminal.getvalue().startswith("no thread could be started: this machine, or its container")
+
+
 def test_any_other_error_keeps_its_traceback(terminal: io.StringIO) -> None:
     """What nobody expected is for those who mend the code."""
     _log(ZeroDivisionError("by 0"))

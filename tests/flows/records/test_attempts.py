@@ -33,3 +33,15 @@ def test_only_what_follows_from_pictures_and_options_fails_for_good(error: Excep
     attempt = failed_attempt(PAIR, "a run", error, device="cpu", seconds=1.0, started_at="2026-01-01T00:00:00+00:00")
 
     assert attempt.retryable is retryable
+
+
+def test_an_error_that_nobody_foresaw_says_whose_it_is() -> None:
+    """Its type is no word of ours, so it comes with where to look."""
+    attempt = failed_attempt(
+        PAIR, "r", KeyError("x"), device="cpu", seconds=1.0, started_at="2026-01-01T00:00:00+00:00"
+    )
+
+    assert (attempt.error_kind, attempt.error) == (
+        "internal",
+        "KeyError: 'x' (an error of this program that nobody foresaw; the run's log has the place)",
+    )

@@ -159,7 +159,12 @@ def stub_job(job: Job, stub: Stub) -> Job:
     ("stub", "patience", "kind", "words"),
     [
         (Stub(hang=("pair-4",)), Patience(pair_seconds=4.0), "timeout", "4 s per pair are allowed"),
-        (Stub(hang=("pair-4",)), Patience(stall_seconds=8.0), "timeout", "no sign of life"),
+        (
+            Stub(hang=("pair-4",)),
+            Patience(stall_seconds=8.0),
+            "timeout",
+            "killed; if it was at work, --stall-seconds allows more",
+        ),
         (Stub(exit=("pair-4",)), Patience(), "worker_died", "ended by itself"),
         (Stub(kill=("pair-4",)), Patience(), "worker_died", "killed by SIGKILL"),
         (Stub(lose=("pair-4",)), Patience(), "device_lost", "of no use to its process"),
@@ -211,7 +216,9 @@ def test_an_engine_that_cannot_be_loaded_ends_the_batch(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
     heard = Listener()
 
-    with pytest.raises(HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12"):
+    with pytest.raises(
+        HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12.*; install deploy/requirements\.lock anew"
+    ):
         carry_out(six_pairs(photo, waves), job, pool.take(), heard)
     assert heard.outcomes == []
 

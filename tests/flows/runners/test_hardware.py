@@ -64,6 +64,17 @@ def test_torch_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("a_driver")
+def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That torch was not even asked is said, with the system's reason."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    with pytest.raises(
+        HardwareUnknown, match=r"^no process to ask torch could be started \(.*No such file .*\)\. This"
+    ):
+        local_hardware.ask()
+
+
+@pytest.mark.usefixtures("a_driver")
 @pytest.mark.parametrize("answers", [True, False], ids=["torch starts", "torch does not"])
 def test_threads_that_ask_at_once_have_one_answer(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool
@@ -87,7 +98,8 @@ def test_threads_that_ask_at_once_have_one_answer(
     with ThreadPoolExecutor(8) as threads:
         found = set(threads.map(asked, range(8)))
 
-    assert found == {hardware_here() if answers else "torch cannot be started (exit code 3): no reason given"}
+    reason = "torch cannot be started (exit code 3): no reason given; install deploy/requirements.lock anew"
+    assert found == {hardware_here() if answers else reason}
     assert len((tmp_path / "starts").read_text()) == 1
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from flows import storage
-from flows.errors import Forbidden, NotAFile, NotAllowed, StorageError, TooLarge
+from flows.errors import Forbidden, NotAFile, NotAllowed, NotFound, StorageError, TooLarge
 
 NOBODY = 65534
 
@@ -213,7 +213,9 @@ def test_a_file_without_permission_is_forbidden(tmp_path: Path) -> None:
                 raised.append(str(error))
     closed.chmod(0o700)
 
-    assert raised == [f"{at}: permission denied" for at in (address, address, closed, address, address, address)]
+    read = [f"{at}: this user may not read it; change its rights" for at in (address, address, closed)]
+    written = f"{address}: this user may not write there; change the folder's rights, or name another place"
+    assert raised == [*read, written, written, written]
     assert (closed / "a.txt").read_bytes() == b"secret"
 
 
@@ -242,7 +244,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, act: str, b
     """Writing below what is a file is an error of the address, not a passing trouble of the disk."""
     (tmp_path / "a").write_bytes(b"data")
 
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(StorageError, match=f"^{tmp_path}/a: expected a folder, found a file; name another") as caught:
         getattr(storage, act)(str(tmp_path / "a" / below), b"data")
     assert not caught.value.retryable
     assert (tmp_path / "a").read_bytes() == b"data"
@@ -255,6 +257,12 @@ def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: 
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
     assert storage.identity(str(tmp_path / name)) is None
+
+
+def test_a_name_that_is_too_long_is_to_be_shortened(tmp_path: Path) -> None:
+    """No other advice helps where the system takes no such name."""
+    with pytest.raises(NotFound, match=r"there cannot be such a file \(File name too long\); shorten the name$"):
+        storage.read(str(tmp_path / ("x" * 300)))
 
 
 def not_files(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 
 from flows import storage
-from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable, Unreachable
+from flows.errors import CredentialsExpired, Forbidden, LimitsError, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage import s3
 from flows.storage.retries import ATTEMPTS, HURRIED_SECONDS, persistently
 from flows.wording import redacted
@@ -55,6 +55,18 @@ def test_what_will_not_pass_is_not_tried_again(quick: None, kind: type[StorageEr
     with pytest.raises(kind):
         persistently(trouble, lambda: True)
     assert trouble.calls == 1
+
+
+@pytest.mark.parametrize("variable", ["NST_OBJECT_SECONDS", "NST_OUTAGE_SECONDS"])
+@pytest.mark.parametrize("value", ["60s", "nan", "-1", ""])
+def test_what_is_no_number_of_seconds_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    """Before anything is tried; with the variable, and what is in it."""
+    monkeypatch.setenv(variable, value)
+    trouble = Trouble()
+
+    with pytest.raises(LimitsError, match=f"^{variable}: expected a number of seconds, such as .*0, found '{value}'$"):
+        persistently(trouble, lambda: True)
+    assert trouble.calls == 0
 
 
 def test_attempts_are_counted(quick: None) -> None:

@@ -103,7 +103,7 @@ def read_at(home: Path, **environment: str) -> str:
         ("role", "Forbidden {a}: no usable AWS credentials, profile 'role' (AWS_PROFILE) of {files} (The "
          'source_profile "gone" referenced in the profile "role" does not exist.)'),
         ("program", "CredentialsExpired {a}: no AWS credentials, or no longer, profile 'program' (AWS_PROFILE) of "
-         "{files} (Error when retrieving credentials from custom-process: )"),
+         "{files} (Error when retrieving credentials from custom-process: ). Renew them and run again"),
         ("corp", "CredentialsExpired {a}: nobody is signed in to profile 'corp' (AWS_PROFILE) of {files}, or no longer "
          "(Error loading SSO Token: Token for corp does not exist). Run `aws sso login --profile corp`, then again"),
         ("before", "CredentialsExpired {a}: nobody is signed in to profile 'before' (AWS_PROFILE) of {files}, or no "

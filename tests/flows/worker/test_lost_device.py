@@ -16,7 +16,10 @@ from flows.worker.lost_device import loss_noticed
 from flows.worker.messages import ChunkStarted, DeviceWaits
 
 ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand pages of advice")
-LOST = "cuda:1 is of no use to its process any more: CUDA error: an illegal memory access was encountered"
+LOST = (
+    "cuda:1 is of no use to its process any more: CUDA error: an illegal memory access was encountered; nvidia-smi and "
+    "dmesg say more"
+)
 ONE_BY_ONE = {"size_px": 48, "steps": 2, "style_layers": ("relu1_1",), "max_seconds": 600.0}
 """A time budget is not shared, so that each pair has the device to itself."""
 

@@ -1,6 +1,7 @@
 """weights: reading a weights file, its sha256 checked at every load, and never a pickle run."""
 
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,22 @@ def test_classifier_weights_are_passed_over(convolutions_vgg16: Convolutions, tm
 # ---- Files that are refused
 
 
+def test_a_torchvision_of_another_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its import raises is an error that says what to do, and its first line alone."""
+    (tmp_path / "torchvision").mkdir()
+    (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('no operator nms\\nand much advice')\n")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    with pytest.raises(
+        WeightsError,
+        match=r"vgg19-torchvision: torchvision cannot be imported \(RuntimeError: no operator nms\); install it",
+    ):
+        find_weights("vgg19-torchvision")
+
+
 def test_a_changed_byte_is_found_at_load(tmp_path: Path) -> None:
     """A file that has changed since it was chosen is refused when it is loaded, with both hashes."""
     path = save(tmp_path / "weights.pth", {"features.0.weight": torch.arange(100.0)})
@@ -188,6 +205,7 @@ def test_the_sha256_is_checked_before_anything_is_parsed(tmp_path: Path) -> None
         load_convolutions(WeightsFile("vgg19", str(path), "ab" * 32))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("form", ["checkpoint", "pickle"])
 def test_code_in_a_pickle_is_not_run(tmp_path: Path, form: str) -> None:
     """A pickle that would run code is refused, in torch's zip as well as bare, and the code does not run."""
@@ -199,7 +217,9 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, form: str) -> None:
     else:
         path.write_bytes(pickle.dumps(content))
 
-    with pytest.raises(WeightsError, match="cannot be loaded"):
+    with pytest.raises(
+        WeightsError, match=r"expected tensors alone, found pickled objects; save it with torch\.save\("
+    ):
         load_backbone(find_weights("vgg19-torchvision", str(path)))
 
     assert not mark.exists()
@@ -252,7 +272,7 @@ def test_the_original_weights_are_not_torchvisions() -> None:
     published = published_weights("vgg19")
     assert published is not None
 
-    with pytest.raises(WeightsError, match="does not hold vgg19 in the torchvision layout"):
+    with pytest.raises(WeightsError, match=r"does not hold vgg19 in the torchvision layout: .*state_dict of vgg19, or"):
         load_backbone(find_weights("vgg19-torchvision", published.path))
 
 

@@ -1,0 +1,29 @@
+"""flows.prefect_layer.takes_rows: what a flow is called with from Python."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import Flow
+
+from flows.errors import ManifestError
+from flows.prefect_layer.takes_rows import takes_rows
+
+
+def test_paths_are_taken_as_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the output and of the manifest, as `pathlib` has them."""
+    called: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(Flow, "__call__", lambda _flow, *args: called.append(args))
+
+    @takes_rows
+    @Flow
+    def stylized(output: str, manifest: str | None = None) -> None:
+        """Nothing."""
+
+    stylized(tmp_path / "out", tmp_path / "pairs.csv")
+    stylized(output=tmp_path / "out")
+
+    assert called == [(f"{tmp_path}/out", f"{tmp_path}/pairs.csv"), (f"{tmp_path}/out", None)]
+    with pytest.raises(ManifestError, match=r"^expected rows, found none$"):
+        stylized(tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
