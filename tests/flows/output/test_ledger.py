@@ -157,7 +157,7 @@ def test_a_record_of_broken_bytes_is_damaged_and_nothing_worse(output: str) -> N
     assert index.done == {("cat", FINGERPRINT), ("dog", FINGERPRINT)}
     assert ledger.read_record(("cat", FINGERPRINT), index) == pair_record("cat")
     for known in (index, None):
-        with pytest.raises(OutputError, match=f"dog-{FINGERPRINT}.json: expected a PairRecord"):
+        with pytest.raises(OutputError, match=f"dog-{FINGERPRINT}.json: expected the record of a pair"):
             ledger.read_record(("dog", FINGERPRINT), known)
 
 
