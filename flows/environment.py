@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 STATE_FOLDER = "runs/_prefect"
+"""Where Prefect keeps its state, below the working directory."""
 PRIVATE = 0o700
 """Mode of folders with Prefect's database, which has secrets in it, and their key: for their owner alone."""
-"""Where Prefect keeps its state, below the working directory."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

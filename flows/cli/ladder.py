@@ -17,6 +17,7 @@ from flows.manifest.given import LADDER
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
 from flows.output.ledger import Ledger
+from flows.output.ours import check_ours
 from flows.records.digests import short_digest
 from flows.run.request import Asked, check_means
 from flows.settings import RunSettings, Selection
@@ -70,7 +71,7 @@ def ladder(
     manifest, data = storage.join(target, LADDER), ladder_manifest(rungs, pictures, base)
     chosen = validated(StylizeOptions, size)
     asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
-    _keep_manifest(asked, manifest, data)
+    _keep_manifest(asked, manifest, data, pictures)
     summary, code = carry_out(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
         # Here, as Pillow takes its time to import.
@@ -92,14 +93,22 @@ def default_output(pictures: Mapping[str, str]) -> str:
     Args:
         pictures: column -> address.
     """
-    addresses = [pictures["content"], pictures["style"]]
+    addresses = _addresses(pictures)
     target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(_stem, addresses)])))
     before = _read(storage.join(target, LADDER))
-    is_of_others = before is not None and pictures_of_ladder(before) != {tuple(addresses)}
+    is_of_others = before is not None and not _is_ladder_of(before, pictures)
     return f"{target}-{short_digest(addresses, 8)}" if is_of_others else target
 
 
-def _keep_manifest(asked: Asked, manifest: str, data: bytes) -> None:
+def _addresses(pictures: Mapping[str, str]) -> tuple[str, str]:
+    return pictures["content"], pictures["style"]
+
+
+def _is_ladder_of(manifest: bytes, pictures: Mapping[str, str]) -> bool:
+    return pictures_of_ladder(manifest) == {_addresses(pictures)}
+
+
+def _keep_manifest(asked: Asked, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
     """Put the ladder's manifest into its output, where it is not there already and what can be refused now is not.
 
     Raises:
@@ -112,11 +121,12 @@ def _keep_manifest(asked: Asked, manifest: str, data: bytes) -> None:
         before = _read(manifest)
         if before == data:
             return
-        if before is not None and not Ledger(asked.output).has_run():
+        if before is not None and not (_is_ladder_of(before, pictures) or Ledger(asked.output).has_run()):
             raise OutputError(
                 f"{manifest}: expected none, or one in the output of a ladder, found a file where no run was made; "
                 "move it away, or name another folder with --output"
             )
+        check_ours(asked.output)
         check_means(settings)
         with lease.held(asked.output, settings.wait_for_output_seconds, take_over=settings.take_over):
             storage.replace(manifest, data)

@@ -39,6 +39,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 REJECTED = "rejected"
 """The status with which such a claim is finished."""
 _START = re.compile(r"(.+)-(\d+)\.json")
+_ANEW = "remove it, and of _nst/starts what is called so, and save its manifest again"
 
 
 class Claim(BaseModel):
@@ -156,6 +157,10 @@ class InboxFiles:
         storage.remove(self._claim_address(key))
         return True
 
+    def is_finished(self, key: str) -> bool:
+        """Whether nothing more is to be done for a claim."""
+        return storage.identity(self._finished_address(key)) is not None
+
     def open_claims(self, on_refused: Callable[[str, OutputError], None] | None = None) -> list[Claim]:
         """The claims that are not finished, the oldest first.
 
@@ -182,7 +187,7 @@ class InboxFiles:
             return claim
         return OutputError(
             f"{address}: expected what a visit to {self.place} with outputs below {self.outputs} writes, found other "
-            "addresses; remove it, and save its manifest again"
+            f"addresses; {_ANEW}"
         )
 
     def _is_from_here(self, claim: Claim, name: str) -> bool:
@@ -262,9 +267,7 @@ def _read(address: str, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(storage.read(address))
     except ValidationError as error:
-        raise OutputError(
-            f"{address}: cannot be read (damaged, or of another version); remove it, and save its manifest again"
-        ) from error
+        raise OutputError(f"{address}: cannot be read (damaged, or of another version); {_ANEW}") from error
 
 
 def _json(content: dict[str, Any]) -> bytes:

@@ -153,7 +153,7 @@ class _Visitor:
         self._files.mark_seen(entry, key)
         if is_new:
             logger.info("inbox: %s: claimed as %s", claim.name, key)
-        elif snapshot is not None and key not in {one.key for one in self._files.open_claims()}:
+        elif snapshot is not None and self._files.is_finished(key):
             storage.remove(snapshot)  # the same bytes again, long done
             logger.info("inbox: %s: the same bytes were done before, as %s", claim.name, key)
 
@@ -178,11 +178,11 @@ class _Visitor:
     # ------------------------------------------------------------ claimed -> rejected, started -> finished
 
     def _go_on(self, claim: Claim, starts: int, busy_outputs: set[str]) -> None:
-        if starts:
-            self._follow(claim, self._files.start(claim.key, starts))
-            return
         if claim.problem is not None or claim.snapshot is None:
             self._reject(claim, rejection(claim, claim.problem or "nothing was read", None))
+            return
+        if starts:
+            self._follow(claim, self._files.start(claim.key, starts))
             return
         data = None
         try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from flows import storage
-from flows.errors import ManifestError
+from flows.errors import Forbidden, ManifestError
 from flows.manifest.formats import own_stem, read_table
 from flows.manifest.passed_over import is_results_table
 from flows.manifest.table import Table
@@ -84,9 +84,11 @@ def _parts_before(address: str) -> dict[str, storage.Entry]:
     """The parts of earlier splits, by their addresses."""
     folder = storage.parent_of(address)
     is_part = re.compile(re.escape(own_stem(storage.name_of(address))) + r"\.part-\d+-of-\d+\.csv")
-    return {
-        storage.join(folder, entry.name): entry for entry in storage.entries(folder) if is_part.fullmatch(entry.name)
-    }
+    try:
+        entries = storage.entries(folder)
+    except Forbidden:  # one may be allowed to read and write objects and not to list them
+        return {}
+    return {storage.join(folder, entry.name): entry for entry in entries if is_part.fullmatch(entry.name)}
 
 
 def _refusal(parts: list[str], what: str) -> str:

@@ -51,8 +51,13 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         ]
 
     return [
-        *_of_runs(output, unnamed(IMAGES, named.images, "an image without a record")),
-        *_of_runs(output, unnamed(TIMELINES, named.timelines, "a timeline without a record")),
+        *_of_runs(
+            output,
+            [
+                *unnamed(IMAGES, named.images, "an image without a record"),
+                *unnamed(TIMELINES, named.timelines, "a timeline without a record"),
+            ],
+        ),
         *unnamed(THUMBS, shown, "a small picture that no page here shows"),
         *(
             Garbage(address, "a file whose writer died", entry.size)
@@ -66,7 +71,8 @@ def _of_runs(output: str, found: list[Garbage]) -> list[Garbage]:
     """Those of some files that runs of this output wrote, and nobody asks for."""
     if not found:
         return []
-    ids, asked_for = Ledger(output).pair_ids(), _pictures_of(output)
+    ids = Ledger(output).planned_here({pair_id for one in found if (pair_id := _pair_id(one))})
+    asked_for = _pictures_of(output)
     ours = [one for one in found if _pair_id(one) in ids and one.address not in asked_for]
     return [one for one, is_whole in zip(ours, storage.each(_holds_what_it_says, ours), strict=True) if is_whole]
 

@@ -11,7 +11,7 @@ Knows nothing of torch, prefect or tables.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -215,11 +215,12 @@ class Ledger:
         folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
 
-    def pair_ids(self) -> frozenset[str]:
-        """Of the rows of every run that was ever made here, as far as the plans can be read."""
+    def planned_here(self, pair_ids: Collection[str]) -> frozenset[str]:
+        """Those of some pairs that any run ever made here had, as far as the plans can be read."""
+        wanted = frozenset(pair_ids)
         plans = [one.name for one in storage.tree(storage.join(self.output, "_nst", "runs"))]
         addresses = [storage.join(self.output, "_nst", "runs", name) for name in plans if name.endswith("/plan.json")]
-        return frozenset().union(*storage.each(_planned_ids, addresses))
+        return frozenset().union(*storage.each(partial(_planned, wanted), addresses))
 
     def manifest_of(self, run_id: str) -> bytes:
         """The manifest of a run, byte for byte."""
@@ -237,10 +238,10 @@ def key_of(pair: PlannedPair) -> PairKey:
     return pair.spec.pair_id, pair.fingerprint
 
 
-def _planned_ids(address: str) -> frozenset[str]:
+def _planned(wanted: frozenset[str], address: str) -> frozenset[str]:
     try:
-        return frozenset(json.loads(storage.read(address))["fingerprints"])
-    except (NotFound, ValueError, KeyError, TypeError):  # moved away, or damaged
+        return wanted & json.loads(storage.read(address))["fingerprints"].keys()
+    except (NotFound, ValueError, KeyError, TypeError, AttributeError):  # moved away, or damaged
         return frozenset()
 
 

@@ -1,5 +1,7 @@
 """Whether what lies in an output came from runs: what a run writes again at its end is nobody else's."""
 
+import os
+
 from flows import storage
 from flows.errors import OutputError
 from flows.wording import printable
@@ -12,8 +14,10 @@ def check_ours(output: str) -> None:
     """Refuse a place where files of those names lie, and no run was ever made into.
 
     Raises:
-        OutputError: with their names; nothing is written.
+        OutputError: with their names, or where it is no folder; nothing is written.
     """
+    if not storage.is_s3(output) and os.path.exists(output) and not os.path.isdir(output):
+        raise OutputError(f"{printable(output)}: expected a folder, found a file; name another place")
     there = set(storage.names(output))
     found = [name for name in WRITTEN_AGAIN if name in there]
     # Before any of these files a run writes its name down.

@@ -69,7 +69,7 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
         if record is not None:
             row |= {name: getattr(record, name) for name in _FROM_RECORD} | {"status": "succeeded"}
             row["version_ids"] = json.dumps(record.versions) if record.versions else None
-            row["warnings"] = "; ".join(map(printable, record.notes)) or None
+            row["picture_warnings"] = "; ".join(map(printable, record.notes)) or None
         elif key in index.imageless:
             row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:

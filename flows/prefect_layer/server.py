@@ -12,6 +12,7 @@ import re
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -143,11 +144,20 @@ def _check_owner(path: Path) -> None:
     if os.name != "posix" or os.geteuid() == 0:
         return
     owner = path.stat().st_uid
-    if owner not in (os.geteuid(), 0):
+    if owner not in (os.geteuid(), 0, _owner_of_new(path.parent)):
         raise ServiceError(
             f"{path}: expected a file of this user's own service, found one of user {owner}; start `nst serve` in a "
             "folder of your own, or set PREFECT_API_URL and PREFECT_API_AUTH_STRING"
         )
+
+
+def _owner_of_new(folder: Path) -> int | None:
+    """Who owns what this process makes there: a share may give all files to one user."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_uid
+    except OSError:
+        return None
 
 
 def _password(folder: str) -> str:
@@ -232,18 +242,28 @@ def reason_in(log: Path) -> str:
 
 
 def check_named_address() -> None:
-    """Refuse an address in the environment that is that of a server and not of its API; nobody is asked.
+    """Refuse an address in the environment that is that of a server and not of its API.
 
     Raises:
         ServiceError: naming it.
     """
     url = os.environ.get("PREFECT_API_URL", "")
-    if "://" in url and urlsplit(url).path.strip("/") == "":
+    # A proxy may have the API at its root: then it answers there.
+    if "://" in url and urlsplit(url).path.strip("/") == "" and not _is_api(url.rstrip("/")):
         named = redacted(url)
         raise ServiceError(
             f"{named}: expected the address of Prefect's API, such as {named.rstrip('/')}/api, found one without a "
             "path; set PREFECT_API_URL to it"
         )
+
+
+def _is_api(url: str) -> bool:
+    """Whether Prefect's API is there; a server's pages answer whatever is asked, and say something else."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  # the user's own
+            return bool(answer.read(100).strip() == b"true")
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
 
 
 def check_named_server() -> None:

@@ -9,7 +9,8 @@ RESULT_COLUMNS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
     *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
     *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance", "quality", "version_ids", "steps_asked", "warnings"),
+    *("engine_version", "content_distance", "style_distance", "quality", "version_ids", "steps_asked"),
+    "picture_warnings",
 )
 """The columns of the results table, before the manifest's own extra columns."""
 
@@ -29,7 +30,7 @@ REPEATED_TEXTS = (
         "style_sha256",
         "engine_version",
         "quality",
-        "warnings",
+        "picture_warnings",
     ),
 )
 """Those of them that are no plain text: numbers, times, and texts that many rows share."""

@@ -1,6 +1,7 @@
 """nst ladder: what is refused; the command itself is tried end to end."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,33 @@ def test_a_file_where_no_run_was_made_is_left_alone() -> None:
     assert done.stderr.startswith(f"nst: {Path('out/ladder.csv').absolute()}: expected none, or one in the output of a")
     assert Path("out/ladder.csv").read_text() == "rung,height\n"
     assert [path.name for path in Path("out").iterdir()] == ["ladder.csv"]
+
+
+def test_a_ladder_whose_first_try_ended_early_is_begun_anew() -> None:
+    """Its manifest is there, and no run yet: the same two pictures with other values go into the same folder."""
+    done = laddered("--backbone", "stub")
+    assert done.exit_code == ExitCode.OK, done.stderr
+    first = Path("out/ladder.csv").read_bytes()
+    shutil.rmtree("out/_nst")
+    for path in Path("out").iterdir():
+        if path.name not in ("ladder.csv", "images"):
+            path.unlink()
+    Path("out/ladder.csv").write_bytes(b"\n".join(first.splitlines()[:2]) + b"\n")
+    again = laddered("--backbone", "stub")
+
+    assert again.exit_code == ExitCode.OK, again.stderr
+    assert Path("out/ladder.csv").read_bytes() == first
+
+
+def test_a_ladder_goes_into_no_folder_with_tables_of_somebody_else() -> None:
+    """It is refused before anything of it is written there."""
+    Path("out").mkdir()
+    Path("out/results.csv").write_text("mine")
+    done = laddered("--backbone", "stub")
+
+    assert done.exit_code == ExitCode.UNUSABLE
+    assert "found results.csv, which no run wrote here" in done.stderr
+    assert [path.name for path in Path("out").iterdir()] == ["results.csv"]
 
 
 def test_a_ladder_that_cannot_be_done_leaves_the_one_before() -> None:

@@ -4,7 +4,11 @@ import os
 import stat
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import manifest, nst
@@ -89,6 +93,28 @@ def test_the_address_of_a_server_is_not_that_of_its_api(monkeypatch: pytest.Monk
     )
     assert "a-secret" not in result.output
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("answer", "is_taken"), [(b"true", True), (b"<!doctype html>", False)])
+def test_an_api_at_the_root_is_told_from_a_server_s_pages(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes, is_taken: bool
+) -> None:
+    """A proxy may serve it there; a server's pages answer whatever is asked."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{server.server_port}")
+        with nullcontext() if is_taken else pytest.raises(ServiceError, match="expected the address of Prefect's API"):
+            service.check_named_address()
+        server.shutdown()
 
 
 @pytest.mark.parametrize(

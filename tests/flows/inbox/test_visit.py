@@ -406,6 +406,31 @@ def test_a_claim_that_no_visit_wrote_is_left_alone(disk: World, tmp_path: Path, 
     assert len(disk.book.asked) == 1
 
 
+def test_a_copy_that_a_refused_claim_may_need_stays(disk: World) -> None:
+    """The same bytes saved again beside a claim that is damaged are not taken for done; its owner is told."""
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    storage.replace(f"{disk.inbox.place}/_nst/claims/{claim.key}.json", b"{")
+    disk.drop("spring.csv", GOOD)
+    os.utime(f"{disk.inbox.place}/spring.csv", (1e9, 1e9))
+
+    assert disk.visit() == Visit(troubled=[f"{claim.key}.json"])
+    assert claim.snapshot is not None
+    assert storage.read(claim.snapshot) == GOOD
+
+
+def test_a_claim_without_a_copy_is_never_started_again(disk: World) -> None:
+    """A start that somebody wrote beside it leads nowhere."""
+    claim = Claim(
+        key="x-1", name="x.csv", sha256=None, output="", snapshot=None, problem=None, claimed_at="1", claimed_by="me"
+    )
+    disk.files.claim(claim)
+    disk.files.add_start(Start(key="x-1", number=1, run_id="never", started_at="2026-01-01T00:00:00+00:00"))
+
+    assert disk.visit() == Visit(rejected=["x.csv"])
+
+
 def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600.0) -> None:
     """Have a run started three days ago, or another while."""
     start = world.files.start(key, number)

@@ -90,6 +90,18 @@ def test_wholes_of_one_stem_have_parts_of_their_own(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.part-*"))) == 4
 
 
+def test_the_folder_need_not_be_listed(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Whoever may read and write objects and not list them may split."""
+    whole = f"{s3_bucket}/in/pairs.csv"
+    storage.replace(whole, b"content,style\na,b\nc,d\n")
+    s3_proxy.rule = lambda _method, path: (403, "AccessDenied") if "list-type" in path else None
+
+    assert [storage.name_of(part) for part in split_manifest(whole, 2)] == [
+        "pairs.part-1-of-2.csv",
+        "pairs.part-2-of-2.csv",
+    ]
+
+
 @pytest.mark.parametrize("far", [False, True], ids=["local", "S3"])
 def test_parts_of_another_whole_are_not_written_over(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
     """Parts of other rows or of another number are named and stay, and nothing is written; the same go on."""

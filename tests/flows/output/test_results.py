@@ -176,9 +176,9 @@ def test_what_the_user_should_know_of_a_picture_is_one_cell(output: str) -> None
     """In the order in which it was said, on one line; nothing of pairs that are not done."""
     commit_with_image(output, pair_record("owl", notes=("content: several frames", "size_px 512:\n48 px")))
 
-    assert row_of(output, "owl")["warnings"] == "content: several frames; size_px 512:\\n48 px"
-    assert row_of(output, "cat")["warnings"] == "content: transparency laid over white"
-    assert row_of(output, "dog")["warnings"] is None
+    assert row_of(output, "owl")["picture_warnings"] == "content: several frames; size_px 512:\\n48 px"
+    assert row_of(output, "cat")["picture_warnings"] == "content: transparency laid over white"
+    assert row_of(output, "dog")["picture_warnings"] is None
 
 
 def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:

@@ -75,6 +75,14 @@ def test_files_of_somebody_else_are_not_written_over(asked: Asked, tmp_path: Pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
+def test_a_file_is_no_output(asked: Asked) -> None:
+    """Said before anything is looked at below it."""
+    Path(asked.output).write_text("mine")
+
+    with pytest.raises(OutputError, match="out: expected a folder, found a file; name another place"):
+        check_feasible(resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub"))))
+
+
 def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:
     """Said with the place where a run would be."""
     with pytest.raises(OutputError, match="no run has been made into this output"):
