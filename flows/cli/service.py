@@ -134,7 +134,7 @@ def serve(
     os.environ[DATA_VARIABLE] = storage.absolute(place)
     if "PREFECT_API_URL" in os.environ:
         check_prefect_home()
-        service.check_named_address()
+        service.check_named_server()
         _serve(deployments)
         return
     with starting(service.FOLDER) as is_up, service.server(host, port) as access:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -240,7 +240,8 @@ def key_of(pair: PlannedPair) -> PairKey:
 
 def _planned(wanted: frozenset[str], address: str) -> frozenset[str]:
     try:
-        return wanted & json.loads(storage.read(address))["fingerprints"].keys()
+        planned: dict[str, Any] = json.loads(storage.read(address))["fingerprints"]
+        return wanted & planned.keys()
     except (NotFound, ValueError, KeyError, TypeError, AttributeError):  # moved away, or damaged
         return frozenset()
 

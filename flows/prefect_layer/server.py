@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -282,6 +283,8 @@ def check_named_server() -> None:
         return  # it answers; what it has against us is told in the run
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            return  # Prefect's client may have been told of the certificate, by settings of its own
         raise ServiceError(
             f"{redacted(url)}: the Prefect server does not answer ({redacted(str(reason))}). Start it, name another "
             "one in PREFECT_API_URL, or leave that out for a run without one"
