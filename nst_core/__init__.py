@@ -1,6 +1,6 @@
 """The engine: tensors in, tensors out. Knows nothing of Prefect, CSV files, S3 or runs.
 
-    pictures    stylize_picture(content, style): two pictures in, one out
+    one_pair    stylize_picture(content, style): two pictures in, one out
     guides      pictures of a pair -> what the engine stylizes
     stylize     stylize(requests, backbone): a batch of equal-sized pairs at once
     measure     the losses of a finished picture, and how far it is from content and style

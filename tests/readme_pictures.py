@@ -24,7 +24,7 @@ from flows.records.attempts import PairRecord
 from flows.records.plans import PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
-from flows.watching.standing import Standing
+from flows.watching.progress import Standing
 from flows.watching.terminal import render
 from flows.worker.animation import animation
 from flows.worker.messages import ChunkStarted, RunStarted, StepTaken

@@ -6,8 +6,8 @@ from types import FrameType
 
 from flows.cli import export, ladder, look, pairs, report, run, service, table
 from flows.cli.app import Command, ExitCode, app, with_debug
-from flows.cli.encoding import name_files_by_their_bytes
 from flows.cli.streams import outlive_readers
+from flows.cli.utf8_mode import name_files_by_their_bytes
 from flows.interpreter import collect_rarely
 
 __all__ = ["ExitCode", "app", "main"]

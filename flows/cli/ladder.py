@@ -17,7 +17,7 @@ from flows.manifest.given import LADDER
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
 from flows.output.ledger import Ledger
-from flows.output.ours import check_ours
+from flows.output.ownership import check_ours
 from flows.records.digests import short_digest
 from flows.run.request import Asked, check_means
 from flows.settings import RunSettings, Selection

@@ -18,7 +18,7 @@ from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.output import lease
-from flows.output.again import rows_again
+from flows.output.failed_rows import rows_again
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger

@@ -28,7 +28,7 @@ from flows.cli.app import (
 )
 from flows.cli.options import options_from, settings_of, validated
 from flows.cli.streams import logged_to_terminal
-from flows.costs.words import costs_in_words
+from flows.costs.wording import costs_in_words
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.manifest.given import STANDARD_INPUT

@@ -32,7 +32,7 @@ from flows.prefect_layer import server as service
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
-from flows.prefect_layer.starting import starting, wait_while_starting
+from flows.prefect_layer.startup_lock import starting, wait_while_starting
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions

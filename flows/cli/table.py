@@ -16,7 +16,7 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
-from flows.output.selected import column_named, is_number_column, sorted_rows
+from flows.output.selection import column_named, is_number_column, sorted_rows
 from flows.records.columns import RESULT_COLUMNS
 from flows.spreadsheets import as_plain_text
 from flows.wording import printable, shortened

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from flows import storage
-from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
-from flows.costs.words import in_words
+from flows.costs.style_reuse import Encoded
+from flows.costs.wording import in_words
 from flows.records.pairs import PairSpec
 from flows.wording import listed
 from nst_core.errors import OutOfMemory

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from flows import storage
-from flows.costs.encoding import Encoded
 from flows.costs.rates import Measured, Place, keep_measured, settling, size_class
+from flows.costs.style_reuse import Encoded
 from flows.records.attempts import LossSample, PairRecord
 from flows.records.runs import RunCosts, StyleCosts
 from flows.wording import printable

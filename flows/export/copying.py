@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.errors import NotAFile, NotAllowed, NotFound, OutputError
 from flows.export.pictures import Picture
-from flows.export.there import is_of
+from flows.export.up_to_date import is_of
 
 PICTURE_S_OWN = (NotFound, NotAFile, NotAllowed)
 """Errors that are about one picture; any other, such as a full disk, would be that of all."""

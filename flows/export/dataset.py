@@ -11,13 +11,13 @@ from flows import storage
 from flows.errors import OutputError
 from flows.export.copying import Way
 from flows.export.destination import METADATA, SUMS, Destination, destination, some_files
-from flows.export.kept import Kept, KeptFile, write_kept
 from flows.export.layouts import LOOKS, Layout
 from flows.export.listing import metadata, rows_before, sums
 from flows.export.names import folded, names_of, stem, stems_of, template
 from flows.export.pictures import Picture, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
-from flows.export.there import names_there, shards_there
+from flows.export.state_file import Kept, KeptFile, write_kept
+from flows.export.up_to_date import names_there, shards_there
 
 AT_ONCE = 64
 """Pictures between two looks at whether the user wants to stop."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import OutputError
-from flows.export.kept import NAME, Kept, read_kept
 from flows.export.names import folded
+from flows.export.state_file import NAME, Kept, read_kept
 from flows.output import lease
 from flows.storage.places import is_below
 from flows.wording import printable, some

@@ -15,7 +15,7 @@ from typing import Any
 
 from flows import storage
 from flows.export.pictures import Picture, Unfinished
-from flows.output.selected import column_named
+from flows.output.selection import column_named
 from flows.records.pairs import OTHER_PICTURES
 from flows.spreadsheets import as_plain_text
 from flows.wording import is_seen, shown

@@ -14,9 +14,9 @@ from typing import IO
 
 from flows import storage
 from flows.export.copying import DAMAGED, PICTURE_S_OWN
-from flows.export.kept import KeptFile
 from flows.export.listing import row_json
 from flows.export.pictures import Picture
+from flows.export.state_file import KeptFile
 from flows.storage.temporary import named_as_temporary, temporary_file
 
 READ_AT_ONCE = 16

@@ -12,10 +12,10 @@ from flows.inbox.files import Answer, Claim, Start
 from flows.inbox.finished_page import Ended, finished_page
 from flows.inbox.rejected_page import page_of_file, page_of_rows
 from flows.inbox.runs import RunState
-from flows.manifest.as_opened import as_opened
+from flows.manifest.spreadsheet_cells import as_opened
 from flows.output import Ledger, Row, counts, latest_run, table_rows
-from flows.records.moments import utc_now
 from flows.records.pairs import Manifest, RejectedRow
+from flows.records.timestamps import utc_now
 from flows.wording import MOST_NAMED, listed, printable, redacted, shortened
 
 logger = logging.getLogger(__name__)

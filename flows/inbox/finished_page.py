@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.inbox.templates import rendered
-from flows.manifest.as_opened import AsOpened
+from flows.manifest.spreadsheet_cells import AsOpened
 from flows.output import Row
 from flows.wording import MOST_NAMED, printable
 

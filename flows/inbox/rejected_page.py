@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.inbox.templates import rendered
-from flows.manifest.as_opened import AsOpened, as_opened, in_ranges
 from flows.manifest.columns import REQUIRED_COLUMNS
+from flows.manifest.spreadsheet_cells import AsOpened, as_opened, in_ranges
 from flows.records.pairs import CellError, Manifest, RejectedRow
 from flows.wording import MOST_NAMED, printable, shortened
 

@@ -41,8 +41,8 @@ from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
 from flows.records.digests import short_digest
-from flows.records.moments import utc_now
 from flows.records.pairs import Manifest
+from flows.records.timestamps import utc_now
 from flows.storage import Entry
 from flows.wording import printable
 from nst_core.errors import NstError

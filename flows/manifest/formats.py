@@ -2,7 +2,7 @@
 
 import re
 
-from flows.manifest import packed, parquet_rows
+from flows.manifest import gunzip, parquet_rows
 from flows.manifest.csv_rows import read_csv
 from flows.manifest.json_rows import read_json_lines
 from flows.manifest.table import Table
@@ -25,8 +25,8 @@ def read_table(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = Fa
     Raises:
         ManifestError: it is none of these, damaged, or too large.
     """
-    if data.startswith(packed.MAGIC):
-        data = packed.unpacked(data, name, max_bytes)
+    if data.startswith(gunzip.MAGIC):
+        data = gunzip.unpacked(data, name, max_bytes)
     if data.startswith(parquet_rows.MAGIC):
         return parquet_rows.read_parquet(data, name, max_bytes)
     if _JSON.match(data):

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import OPTIONS
-from flows.manifest.pictures import check_alone
+from flows.manifest.image_columns import check_alone
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions

@@ -15,8 +15,8 @@ from typing import IO
 from pydantic import ValidationError
 
 from flows.manifest.columns import FIELDS, OPTIONS
+from flows.manifest.image_columns import check_alone
 from flows.manifest.listing import Found
-from flows.manifest.pictures import check_alone
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions

@@ -11,10 +11,10 @@ from typing import Any
 
 from flows.errors import ManifestError
 from flows.limits import MAX_BYTES, MAX_ROWS
+from flows.manifest.changed_rows import Otherwise
 from flows.manifest.columns import columns_of
 from flows.manifest.formats import read_table
-from flows.manifest.otherwise import Otherwise
-from flows.manifest.passed_over import pass_over
+from flows.manifest.ignored_columns import pass_over
 from flows.manifest.rows import RowReader
 from flows.manifest.table import Table
 from flows.records.pairs import Manifest, PairSpec, RejectedRow

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import CONTROL_CHARACTER, OPTIONS, Column
-from flows.manifest.pictures import picture_errors
+from flows.manifest.image_columns import picture_errors
 from flows.manifest.table import TableRow
 from flows.records.digests import short_digest
 from flows.records.pairs import OTHER_PICTURES, CellError, PairSpec, RejectedRow

@@ -16,7 +16,7 @@ from typing import IO
 from flows import storage
 from flows.errors import Forbidden, ManifestError
 from flows.manifest.formats import own_stem, read_table
-from flows.manifest.passed_over import is_results_table
+from flows.manifest.ignored_columns import is_results_table
 from flows.manifest.table import Table
 from flows.spreadsheets import as_plain_text
 from flows.storage.temporary import named_as_temporary, temporary_file

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flows.output.outcomes import Row
-from flows.output.selected import column_named, is_number_column, number_of
+from flows.output.selection import column_named, is_number_column, number_of
 from flows.wording import shown
 from nst_core.errors import OptionsError
 

@@ -11,7 +11,7 @@ from flows.output.ledger import Ledger
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
 from nst_core.errors import OptionsError
-from nst_core.options.of_a_pair import put_over
+from nst_core.options.stylize_options import put_over
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from flows import storage, stub
 from flows.inbox import Visit
 from flows.output import Row
 from flows.records.runs import RunSummary
-from flows.watching.standing import Standing
+from flows.watching.progress import Standing
 from flows.wording import MOST_NAMED, printable, redacted
 from flows.worker.messages import Hear, Message, RunStarted
 

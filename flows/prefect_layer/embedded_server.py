@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.errors import ServiceError
-from flows.prefect_layer.ends_with_us import watcher_of
+from flows.prefect_layer.kill_on_exit import watcher_of
 from flows.prefect_layer.server import answers, named_if_not_started
 from flows.prefect_layer.server_process import ServerProcess
 from flows.storage.addresses import from_here

@@ -9,8 +9,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import storage
 from flows.prefect_layer.tasks import INCOMPLETE, batch_task
-from flows.run.crew import Crew
 from flows.run.prepare import PreparedRun
+from flows.run.scheduler import Crew
 from flows.runners import Pool
 from flows.worker.messages import Hear
 

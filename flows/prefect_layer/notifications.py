@@ -17,7 +17,7 @@ from prefect.events.schemas.automations import AutomationCore
 
 from flows.errors import OutputError, RequestRefused
 from flows.prefect_layer.deployment_runs import named_errors
-from flows.prefect_layer.described import read_yaml
+from flows.prefect_layer.yaml_files import read_yaml
 
 DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
 

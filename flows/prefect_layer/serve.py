@@ -30,8 +30,8 @@ from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
 from flows.environment import show_own_lines
-from flows.prefect_layer.described import made_of_each, read_yaml
 from flows.prefect_layer.parameters import check_parameters
+from flows.prefect_layer.yaml_files import made_of_each, read_yaml
 
 logger = logging.getLogger(__name__)
 

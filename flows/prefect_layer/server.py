@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 from flows.environment import PRIVATE
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
-from flows.prefect_layer.ends_with_us import dismiss, watcher_of
+from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
 from flows.wording import redacted
 
 FOLDER = "runs/_service"

@@ -10,9 +10,9 @@ from prefect.states import Completed, Crashed
 
 from flows import storage
 from flows.records.runs import RunSummary
-from flows.run.crew import Crew
 from flows.run.finish import FinishedRun
 from flows.run.prepare import PreparedRun
+from flows.run.scheduler import Crew
 
 INCOMPLETE = "Incomplete"
 _NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from flows.records.moments import utc_now
 from flows.records.plans import PlannedPair
 from flows.records.record import Record
+from flows.records.timestamps import utc_now
 from nst_core.errors import BadImage, NstError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 

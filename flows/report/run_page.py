@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows import storage
-from flows.costs.words import by_style_in_words, costs_in_words
+from flows.costs.wording import by_style_in_words, costs_in_words
 from flows.records.attempts import LossSample
 from flows.records.columns import Status
 from flows.records.pairs import OTHER_PICTURES

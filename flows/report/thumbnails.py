@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from PIL import Image
 
 from flows import storage
+from flows.decoding.decoder_pool import decode
+from flows.decoding.decoder_process import WantedPicture
+from flows.decoding.image_bytes import picture_bytes
 from flows.errors import InputChanged, NotAllowed, NotFound
 from flows.limits import Limits
-from flows.worker.decoder_process import WantedPicture
-from flows.worker.decoding import decode
-from flows.worker.picture_bytes import picture_bytes
 from nst_core.errors import BadImage, NstError
 from nst_core.images import MAX_BYTES, MAX_PIXELS
 

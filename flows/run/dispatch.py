@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from flows.errors import TookTooLong, WorkerDied
-from flows.records.moments import Moment
 from flows.records.plans import Batch, PlannedPair
+from flows.records.timestamps import Moment
 from flows.runners import Worker
 from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure

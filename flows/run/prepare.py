@@ -13,10 +13,10 @@ from functools import partial
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
-from flows.output.ours import check_ours
-from flows.records.moments import utc_now
+from flows.output.ownership import check_ours
 from flows.records.plans import RunPlan
 from flows.records.runs import RunRecord
+from flows.records.timestamps import utc_now
 from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means

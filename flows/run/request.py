@@ -14,7 +14,7 @@ from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.output.latest import latest_run
-from flows.output.ours import check_ours
+from flows.output.ownership import check_ours
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
 from flows.run.plan import check_ids
@@ -23,7 +23,7 @@ from flows.settings import RunSettings, Selection
 from flows.worker.weights import resolve_weights
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
-from nst_core.options.of_a_pair import put_over
+from nst_core.options.stylize_options import put_over
 
 
 @dataclass(frozen=True)

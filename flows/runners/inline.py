@@ -6,8 +6,8 @@ from collections import deque
 from flows.errors import DeviceLost, DeviceUnusable
 from flows.runners.hardware import warn_of_idle
 from flows.runners.pool import Link, Pool
+from flows.runners.protocol import Call, Ended, Hear, answer
 from flows.runners.runner import Means, Runner
-from flows.runners.said import Call, Ended, Hear, answer
 from flows.settings import RunSettings
 
 

@@ -11,11 +11,11 @@ from multiprocessing.connection import Pipe
 
 from flows import interpreter, stub
 from flows.errors import HardwareUnknown, WorkerDied
+from flows.runners.framed_pipe import Line
 from flows.runners.hardware import local_hardware
-from flows.runners.line import Line
 from flows.runners.pool import Link, Pool
+from flows.runners.protocol import Call, Hear
 from flows.runners.runner import Means, Runner
-from flows.runners.said import Call, Hear
 from flows.settings import RunSettings
 from nst_core.machine.allowance import usable_cpus
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from flows.errors import DeviceLost, PoolStopped
-from flows.runners.said import Began, Call, Ended, Hear, Logged
+from flows.runners.protocol import Began, Call, Ended, Hear, Logged
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,8 +12,8 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 
-from flows.runners.line import Line
-from flows.runners.said import answer, log_to, packed
+from flows.runners.framed_pipe import Line
+from flows.runners.protocol import answer, log_to, packed
 
 LOOK_SECONDS = 1.0
 """How often the parent is looked for, beside the line, which a process that the parent forked may hold open."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.watching.asked_for import operators_watchers
+from flows.watching.from_environment import operators_watchers
 from flows.watching.listeners import Watcher, told, watchers_here
 from flows.watching.log import watch_log
 from flows.worker.messages import Hear, RunStarted

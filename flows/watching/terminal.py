@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.watching.standing import Standing, WorkerState
+from flows.watching.progress import Standing, WorkerState
 from flows.worker.messages import Hear, Message, RunStarted
 
 SPARKS = "▁▂▃▄▅▆▇█"

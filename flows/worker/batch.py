@@ -10,18 +10,18 @@ from os import getpid
 from typing import TYPE_CHECKING
 
 from flows import storage
+from flows.decoding import decoder_pool
 from flows.errors import DeviceLost, HardwareUnknown
 from flows.records.attempts import AttemptRecord
-from flows.records.moments import Moment
 from flows.records.plans import PlannedPair
-from flows.worker import decoding
+from flows.records.timestamps import Moment
 from flows.worker.animation import EDGE_PX, FRAMES
 from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
 from flows.worker.inputs import LoadedPair, StyleInputs, load_pair, read_styles
 from flows.worker.job import Job
-from flows.worker.making_up import make_up_chunk
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, LeftPending, Outcome, Report, StepTaken
+from flows.worker.stub_results import make_up_chunk
 from flows.worker.stylized import Stylized
 from flows.worker.writing import write_pair
 from nst_core.machine.hardware import peak_memory_bytes
@@ -64,8 +64,8 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         DeviceLost: nor is this; pairs that were computed have their outcome, those that were not have none.
     """
     if device.startswith("cuda"):
-        decoding.side_by_side(LOADERS)
-    decoding.get_ready()  # while the engine is loaded
+        decoder_pool.side_by_side(LOADERS)
+    decoder_pool.get_ready()  # while the engine is loaded
     with storage.guarded(job.output, job.writable):
         _stylize_pairs(_Work(job, device, report), pairs)
 

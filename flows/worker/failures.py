@@ -6,8 +6,8 @@ import traceback
 from flows.errors import StorageError
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord, failed_attempt
-from flows.records.moments import Moment
 from flows.records.plans import PlannedPair
+from flows.records.timestamps import Moment
 from flows.wording import redacted
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending

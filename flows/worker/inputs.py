@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
+from flows.decoding.decoder_pool import AS_IT_IS, decode
+from flows.decoding.decoder_process import WantedPicture
+from flows.decoding.image_bytes import PictureLimits, picture_bytes
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
 from flows.records.pairs import OF_THE_STYLE
 from flows.records.plans import PlannedPair
-from flows.worker.decoder_process import WantedPicture
-from flows.worker.decoding import AS_IT_IS, decode
-from flows.worker.picture_bytes import PictureLimits, picture_bytes
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import MAX_BYTES, Origin
 from nst_core.images.refusals import REPLACE, SHRINK

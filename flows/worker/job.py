@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from flows.decoding.image_bytes import PictureLimits
 from flows.settings import Timeline
 from flows.storage import Places
 from flows.stub import Stub
-from flows.worker.picture_bytes import PictureLimits
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.images import MAX_BYTES, MAX_PIXELS
 from nst_core.machine.hardware import PrecisionName

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from flows.errors import DeviceLost, DeviceUnusable
-from flows.records.moments import Moment
+from flows.records.timestamps import Moment
 from flows.worker.capacity import Capacity
 from flows.worker.engine import backbone_of, extra_for, named, request_for
 from flows.worker.finishing import levels_of, seen

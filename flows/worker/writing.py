@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.output.ledger import Ledger
 from flows.records.attempts import PairRecord
-from flows.records.moments import utc_now
+from flows.records.timestamps import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
 from flows.worker.finishing import file_of, notes_of, shape_notes, style_notes

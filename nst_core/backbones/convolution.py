@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones import bits, winograd
+from nst_core.backbones import bf16_cpu, winograd
 
 FEWEST_CHANNELS = 64
 """Below this the transforms of Winograd's algorithm cost more than they save: VGG's first layer."""
@@ -50,7 +50,7 @@ class Convolution:
             # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
             return _onednn(features, self._packed, self.bias, "relu")
         output = self.forward(features)
-        return bits.rectify(output) if bits.suits(output) else output.relu_()
+        return bf16_cpu.rectify(output) if bf16_cpu.suits(output) else output.relu_()
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape (N, C, H, W) to (N, K, H, W)."""

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones import bits
-from nst_core.backbones.halves import column_halves, even, row_halves
+from nst_core.backbones import bf16_cpu
+from nst_core.backbones.windows import column_halves, even, row_halves
 
 AVERAGE_POOLING_SCALE = 1.45
 """Ratio of max to average pooling in VGG-19, measured on photographs and paintings: with it the root mean square of
@@ -46,8 +46,8 @@ def pool(features: Tensor, pooling: str) -> Pooled:
     """
     if pooling == "average":
         return Pooled(average_pool(features), None, average=True)
-    if bits.suits(features):
-        return Pooled(bits.max_pool(features), None, average=False)
+    if bf16_cpu.suits(features):
+        return Pooled(bf16_cpu.max_pool(features), None, average=False)
     if _in_halves(features):
         rows = _maxima(*row_halves(even(features)))
         return Pooled(_maxima(*column_halves(rows)), None, average=False)
@@ -84,8 +84,8 @@ def pool_backward(gradient: Tensor, features: Tensor, pooled: Pooled) -> Tensor:
             pooled.indices,
         )
         return by_index
-    if bits.suits(features):
-        return bits.max_pool_backward(gradient.contiguous(memory_format=torch.channels_last), features)
+    if bf16_cpu.suits(features):
+        return bf16_cpu.max_pool_backward(gradient.contiguous(memory_format=torch.channels_last), features)
     return _max_backward(gradient, features)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nst_core.backbones import bits
+from nst_core.backbones import bf16_cpu
 from nst_core.backbones.convolution import Convolution
 from nst_core.backbones.pooling import Pooled, pool, pool_backward
 from nst_core.backbones.vgg import VGG
@@ -163,13 +163,13 @@ class Pass:
 
 
 def _rectify(features: Tensor) -> Tensor:
-    return bits.rectify(features) if bits.suits(features) else features.relu()
+    return bf16_cpu.rectify(features) if bf16_cpu.suits(features) else features.relu()
 
 
 def _rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
     """In place: at full size each map is as large as all that L-BFGS keeps."""
-    if bits.suits(gradient, rectified):
-        return bits.rectify_backward(gradient, rectified)
+    if bf16_cpu.suits(gradient, rectified):
+        return bf16_cpu.rectify_backward(gradient, rectified)
     torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
     return gradient
 

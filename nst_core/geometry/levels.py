@@ -1,7 +1,7 @@
 """At how many sizes a pastiche is optimised, and with how many steps at each. No torch."""
 
 from nst_core.geometry.sizes import smallest_side
-from nst_core.options.of_a_pair import BY_SIZE_ABOVE_PX, StylizeOptions
+from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX, StylizeOptions
 
 COARSE_STEPS = 40
 """Steps at most at each coarse level: what matters there is laid down early."""

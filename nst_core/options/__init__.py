@@ -7,6 +7,6 @@ layers      the names of VGG's layers
 numbers_as_text  what tables and people write for a number
 """
 
-from nst_core.options.of_a_pair import StylizeOptions
+from nst_core.options.stylize_options import StylizeOptions
 
 __all__ = ["StylizeOptions"]

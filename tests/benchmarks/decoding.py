@@ -20,8 +20,8 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from flows.worker.decoder import Decoder, Ended
-from flows.worker.decoder_process import WantedPicture
+from flows.decoding.decoder import Decoder, Ended
+from flows.decoding.decoder_process import WantedPicture
 from nst_core.errors import BadImage
 from tests.benchmarks.report import Report, add_json_option
 

@@ -21,7 +21,7 @@ KINDS = (
 """Parts of the names of operators."""
 
 OF_BITS = (("rectifiers", ("mul",)), ("pooling", ("sub",)))
-"""The same of those that `nst_core.backbones.bits` uses on 16-bit integers, which nothing else does."""
+"""The same of those that `nst_core.backbones.bf16_cpu` uses on 16-bit integers, which nothing else does."""
 
 ALL = (*(kind for kind, _ in KINDS), OTHER)
 

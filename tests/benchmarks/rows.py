@@ -21,8 +21,8 @@ from flows.manifest.load import load_manifest
 from flows.output.ledger import Ledger
 from flows.output.results import table_rows, write_tables
 from flows.records.attempts import PairRecord
-from flows.records.moments import utc_now
 from flows.records.plans import RunPlan
+from flows.records.timestamps import utc_now
 from flows.run.plan import Earlier, Share, plan_run
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, resolve

@@ -202,7 +202,7 @@ def test_a_batch_s_task_ends_in_a_state_that_tells_the_truth(python) -> None:
     printed = python(
         """
 from flows.prefect_layer.tasks import batch_task
-from flows.run.crew import Crew
+from flows.run.scheduler import Crew
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners import runner_of

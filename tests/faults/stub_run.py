@@ -26,8 +26,8 @@ from flows.errors import StorageError
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records.attempts import PairRecord, failed_attempt
-from flows.records.moments import utc_now
 from flows.records.plans import PlannedPair
+from flows.records.timestamps import utc_now
 from flows.runners.local import local_means
 from flows.settings import RunSettings
 

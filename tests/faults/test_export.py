@@ -15,7 +15,7 @@ from outputs import Output
 from weed import BUCKET, IMPATIENT, Weed
 
 from flows import storage
-from flows.export.kept import NAME
+from flows.export.state_file import NAME
 
 Survived = Callable[[str, str], None]
 PAIRS = 600

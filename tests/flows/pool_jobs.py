@@ -164,8 +164,8 @@ def environment_of(*names: str) -> list[str | None]:
 
 def talk_with_an_actor() -> tuple[list[Any], list[Any], float]:
     """What the Ray actor's class says of a call, and then to somebody who asks for more, after how many seconds."""
+    from flows.runners.protocol import Call
     from flows.runners.ray.actor import Actor
-    from flows.runners.said import Call
 
     actor = Actor(logging.INFO)
     threading.Thread(target=actor.call, args=(pickle.dumps(Call(say, (1, "two"))),)).start()

@@ -1,4 +1,4 @@
-"""flows.stub and flows.worker.making_up: pictures that are made up, loudly, and the trouble that is asked for."""
+"""flows.stub and flows.worker.stub_results: pictures that are made up, loudly, and the trouble that is asked for."""
 
 import io
 from pathlib import Path

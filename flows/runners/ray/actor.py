@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from flows.runners.local import WORKER_ENVIRONMENT
-from flows.runners.said import Ended, answer, log_to, packed
+from flows.runners.protocol import Ended, answer, log_to, packed
 from nst_core import __version__
 from nst_core.errors import OptionsError
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from flows.errors import ClusterError, WorkerDied
 from flows.runners.pool import LISTEN_SECONDS, Link
+from flows.runners.protocol import Call, Hear
 from flows.runners.ray.actor import Actor, NodeFacts, code_version
 from flows.runners.ray.cluster import first_line, reason
-from flows.runners.said import Call, Hear
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from nst_core.images.colour.declared import icc_of
 from nst_core.images.colour.srgb import Meaning, in_srgb, over_itself, over_white, tiff_tag
 from nst_core.images.files.credits import TAGS
 from nst_core.images.files.formats import HEIF, format_of, open_picture
-from nst_core.images.files.lean import lean
 from nst_core.images.files.png import chunks_of
+from nst_core.images.files.strip_metadata import lean
 from nst_core.images.files.tiff import is_float
 from nst_core.images.reading.assembly import Assembly
 from nst_core.images.reading.float_tiff import in_whole_numbers

@@ -11,7 +11,7 @@ from flows.costs import estimate as of_estimates
 from flows.costs.estimate import LEAST_DOUBT, SHAPES, estimate, local_size
 from flows.costs.rates import FILE, MOST_KEPT, Measured, gpus_here, keep_measured, measured_here, settling, size_class
 from flows.costs.spent import MOST_STYLES, Spent
-from flows.costs.words import by_style_in_words, costs_in_words
+from flows.costs.wording import by_style_in_words, costs_in_words
 from flows.environment import user_folder
 from flows.records.attempts import LossSample
 from flows.records.pairs import PairSpec

@@ -19,7 +19,7 @@ from flows import storage
 from flows.errors import OutputBusy, OutputError, StorageError
 from flows.export import Exported, Layout, Request, export
 from flows.export.destination import EXPORT
-from flows.export.kept import NAME
+from flows.export.state_file import NAME
 from flows.limits import Limits
 from flows.output import Ledger
 from flows.records.columns import RESULT_COLUMNS

@@ -14,7 +14,7 @@ from flows import storage
 from flows.inbox import Inbox, answers, visit
 from flows.inbox.finished_page import Ended, finished_page
 from flows.inbox.rejected_page import MOST_COLUMNS, MOST_PROBLEMS
-from flows.manifest.as_opened import AsOpened
+from flows.manifest.spreadsheet_cells import AsOpened
 from flows.wording import MOST_NAMED
 from nst_core.options import StylizeOptions
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.output.conditions import LONGEST, rows_where
-from flows.output.selected import sorted_rows
+from flows.output.selection import sorted_rows
 from nst_core.errors import OptionsError
 
 COLUMNS = ("row", "pair_id", "status", "style_loss", "seconds", "note", "code", "my column", "empty")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Painter, attempt_record, commit_with_image, pair_record
 
+from flows.decoding.image_bytes import PictureLimits
 from flows.errors import OutputError
 from flows.limits import Limits
 from flows.output.ledger import Ledger
@@ -16,7 +17,6 @@ from flows.run.request import Asked, resolve
 from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from flows.stub import Stub
-from flows.worker.picture_bytes import PictureLimits
 
 CPU = Means(("cpu",), ("here",), "fp32")
 

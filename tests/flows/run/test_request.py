@@ -9,7 +9,7 @@ from builders import Painter, run_record
 
 from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.limits import Limits
-from flows.output.ours import WRITTEN_AGAIN
+from flows.output.ownership import WRITTEN_AGAIN
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, check_feasible, check_places, resolve, settings_again
 from flows.runners import Means

@@ -1,4 +1,4 @@
-"""flows.watching.metrics and flows.watching.asked_for: real values after a real run of the command."""
+"""flows.watching.metrics and flows.watching.from_environment: real values after a real run of the command."""
 
 import json
 import logging
@@ -15,8 +15,8 @@ from prometheus_client import generate_latest
 from started import run_of
 
 from flows.records.pairs import RejectedRow
-from flows.watching.asked_for import operators_watchers
 from flows.watching.everyone import everyone_told
+from flows.watching.from_environment import operators_watchers
 from flows.watching.listeners import Watcher, watched_by
 from flows.watching.metrics import Metrics, served, written
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken

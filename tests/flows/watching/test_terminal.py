@@ -1,4 +1,4 @@
-"""flows.watching.standing and flows.watching.terminal: where a run stands, as it is told and as it is shown."""
+"""flows.watching.progress and flows.watching.terminal: where a run stands, as it is told and as it is shown."""
 
 import dataclasses
 import io
@@ -9,7 +9,7 @@ from builders import attempt_record, pair_record
 from rich.console import Console
 from started import run_of
 
-from flows.watching.standing import Standing
+from flows.watching.progress import Standing
 from flows.watching.terminal import LiveDisplay, _duration, _rate, only_what_is_wrong, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 

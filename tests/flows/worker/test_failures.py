@@ -5,7 +5,7 @@ from builders import FINGERPRINT, pair_spec, planned
 from flows.errors import CredentialsExpired
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord
-from flows.records.moments import Moment
+from flows.records.timestamps import Moment
 from flows.worker.failures import keep_failure
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending

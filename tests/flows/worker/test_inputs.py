@@ -13,10 +13,10 @@ from builders import Painter, pair_spec, planned
 from PIL import Image
 
 from flows import storage
+from flows.decoding.image_bytes import PictureLimits
 from flows.errors import InputChanged, NotFound
 from flows.run.plan import identities_of
 from flows.worker.inputs import _needed_of_a_style, load_pair, read_input
-from flows.worker.picture_bytes import PictureLimits
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 from nst_core.options import StylizeOptions

@@ -6,7 +6,7 @@ from made import Made
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones import bits
+from nst_core.backbones import bf16_cpu
 from nst_core.backbones.pooling import average_pool, pool, pool_backward
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2)]
@@ -101,7 +101,7 @@ def test_a_map_on_a_cpu_is_pooled_by_halves() -> None:
 def test_bf16_in_channels_last_order_is_pooled_by_its_bits() -> None:
     """It keeps no indices either, and the gradient comes back in its order, whatever that of the pooled one was."""
     features = features_of((1, 4, 8, 6), torch.channels_last).bfloat16().relu()
-    features = bits.rectify(features)
+    features = bf16_cpu.rectify(features)
     pooled = pool(features, "max")
     gradient = torch.ones_like(pooled.output).contiguous()
 

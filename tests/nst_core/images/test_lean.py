@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
 from nst_core.images.colour.profiles import usable_profile
-from nst_core.images.files.lean import lean
+from nst_core.images.files.strip_metadata import lean
 
 PROFILE_NOTE = "broken or unfitting colour profile ignored"
 STILLS = odd.stills()

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.takes_rows: what a flow is called with from Python."""
+"""flows.prefect_layer.rows_as_manifest: what a flow is called with from Python."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from prefect import Flow
 
 from flows.errors import ManifestError
-from flows.prefect_layer.takes_rows import takes_rows
+from flows.prefect_layer.rows_as_manifest import takes_rows
 
 
 def test_paths_are_taken_as_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

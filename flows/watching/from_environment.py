@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import IO
 
-from flows.records.moments import utc_now
+from flows.records.timestamps import utc_now
 from flows.watching.json_lines import json_lines
 from flows.watching.listeners import Watcher
 from flows.watching.metrics import Metrics, served, written

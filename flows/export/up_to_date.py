@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from flows import storage
 from flows.export.destination import Destination
-from flows.export.kept import KeptFile
 from flows.export.pictures import Picture
+from flows.export.state_file import KeptFile
 
 
 def names_there(destination: Destination, wanted: dict[str, Picture]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""flows.manifest.as_opened: rows and cells are called as the program calls them that shows the file."""
+"""flows.manifest.spreadsheet_cells: rows and cells are called as the program calls them that shows the file."""
 
 import gzip
 import io
@@ -6,7 +6,7 @@ import io
 import pandas as pd
 import pytest
 
-from flows.manifest.as_opened import AsOpened, as_opened
+from flows.manifest.spreadsheet_cells import AsOpened, as_opened
 
 
 def opened(data: bytes) -> AsOpened:

@@ -13,7 +13,7 @@ nor the zero with a sign, which as an integer is the smallest of all.
 import torch
 from torch import Tensor
 
-from nst_core.backbones.halves import column_halves, even, row_halves
+from nst_core.backbones.windows import column_halves, even, row_halves
 
 CHUNK = 1 << 19
 """Numbers worked on at a time, so that what is made on the way stays in the cache."""

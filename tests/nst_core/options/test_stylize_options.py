@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from nst_core.options.of_a_pair import SHORTHANDS, StylizeOptions
 from nst_core.options.recipes import RECIPES
+from nst_core.options.stylize_options import SHORTHANDS, StylizeOptions
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 

@@ -6,7 +6,7 @@ from made import Made
 from torch import Tensor
 from torch.nn import functional
 
-from nst_core.backbones import bits
+from nst_core.backbones import bf16_cpu
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2), (2, 64, 96, 97)]
 """Even and odd ones; the last is worked on in several bands and chunks."""
@@ -24,25 +24,25 @@ def test_rectifying_is_torchs(shape: tuple[int, ...]) -> None:
     before = features.clone()
     expected = torch.where(features > 0, gradient, torch.zeros_like(gradient))
 
-    rectified = bits.rectify(features)
+    rectified = bf16_cpu.rectify(features)
 
     assert torch.equal(features, before)
     assert torch.equal(rectified, features.relu())
-    assert torch.equal(bits.rectify_backward(gradient, rectified), expected)
+    assert torch.equal(bf16_cpu.rectify_backward(gradient, rectified), expected)
     assert rectified.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
     """Maxima are torch's own, and where they are alone in their window so is the gradient."""
-    features = bits.rectify(bf16(shape, 0))
+    features = bf16_cpu.rectify(bf16(shape, 0))
     reference = features.clone().requires_grad_()
     expected = functional.max_pool2d(reference, 2, 2)
     gradient = bf16(tuple(expected.shape), 1)
     expected.backward(gradient)
     assert reference.grad is not None
 
-    pooled, back = bits.max_pool(features), bits.max_pool_backward(gradient, features)
+    pooled, back = bf16_cpu.max_pool(features), bf16_cpu.max_pool_backward(gradient, features)
 
     assert torch.equal(pooled, expected)
     assert pooled.is_contiguous(memory_format=torch.channels_last)
@@ -56,11 +56,11 @@ def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_window_keeps_its_gradient_whole(shape: tuple[int, ...]) -> None:
     """Ties or none, one of the largest values of a window takes all of its gradient, and the rest nothing."""
-    features = bits.rectify(bf16(shape, 0).mul(2).round())
-    pooled = bits.max_pool(features)
+    features = bf16_cpu.rectify(bf16(shape, 0).mul(2).round())
+    pooled = bf16_cpu.max_pool(features)
     gradient = bf16(tuple(pooled.shape), 1)
 
-    windows = bits.max_pool_backward(gradient, features).unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    windows = bf16_cpu.max_pool_backward(gradient, features).unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     largest = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4) == pooled[..., None]
 
     assert torch.equal(windows.sum(dim=-1), gradient)
@@ -74,19 +74,19 @@ def test_the_largest_and_smallest_numbers() -> None:
     features = values.view(1, 1, 3, 3).contiguous(memory_format=torch.channels_last)
     ones = torch.ones_like(features)
 
-    rectified = bits.rectify(features)
+    rectified = bf16_cpu.rectify(features)
 
     assert torch.equal(rectified.flatten(), torch.tensor([torch.inf, 3e38, 1.0, 1e-40, 0, 0, 0, 0, 0]).bfloat16())
-    assert bits.rectify_backward(ones, rectified).flatten().tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert bf16_cpu.rectify_backward(ones, rectified).flatten().tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_what_suits() -> None:
     """Bf16 in channels_last order on a CPU, and nothing else."""
     features = bf16((1, 4, 6, 6), 0)
 
-    assert bits.suits(features, features)
-    assert not bits.suits(features, features.contiguous())
-    assert not bits.suits(features.float())
+    assert bf16_cpu.suits(features, features)
+    assert not bf16_cpu.suits(features, features.contiguous())
+    assert not bf16_cpu.suits(features.float())
 
 
 def _tied(features: Tensor) -> Tensor:
@@ -99,11 +99,11 @@ def _tied(features: Tensor) -> Tensor:
 @pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
 def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
     """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
-    features = bits.rectify(bf16(shape, 0))
+    features = bf16_cpu.rectify(bf16(shape, 0))
     height, width = shape[2] // 2 * 2, shape[3] // 2 * 2
-    gradient = torch.ones_like(bits.max_pool(features))
+    gradient = torch.ones_like(bf16_cpu.max_pool(features))
 
-    back = bits.max_pool_backward(gradient, features)
+    back = bf16_cpu.max_pool_backward(gradient, features)
 
     assert bool(torch.isfinite(back).all())
     assert not back[:, :, height:].any()
@@ -113,11 +113,11 @@ def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None
 
 def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is made on the way is as large as a chunk, however large the map; the gradient itself is not copied."""
-    monkeypatch.setattr(bits, "CHUNK", 1000)
-    rectified, gradient = bits.rectify(bf16((2, 4, 40, 13), 0)), bf16((2, 4, 40, 13), 1)
+    monkeypatch.setattr(bf16_cpu, "CHUNK", 1000)
+    rectified, gradient = bf16_cpu.rectify(bf16((2, 4, 40, 13), 0)), bf16((2, 4, 40, 13), 1)
 
     with Made() as made:
-        back = bits.rectify_backward(gradient, rectified)
+        back = bf16_cpu.rectify_backward(gradient, rectified)
 
     assert made.sizes == [1000] * 4 + [160]
     assert back is gradient
@@ -126,12 +126,12 @@ def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bands have as many pairs of rows as fit into so many bytes; what is made on the way is half a band."""
     of_two_rows = 2 * 2 * 2 * 12 * 4  # bytes per number, rows, pictures, columns, channels
-    monkeypatch.setattr(bits, "BAND", 3 * of_two_rows + of_two_rows - 1)
-    features = bits.rectify(bf16((2, 4, 40, 12), 0))
+    monkeypatch.setattr(bf16_cpu, "BAND", 3 * of_two_rows + of_two_rows - 1)
+    features = bf16_cpu.rectify(bf16((2, 4, 40, 12), 0))
     expected = functional.max_pool2d(features, 2, 2)
 
     with Made() as made:
-        pooled = bits.max_pool(features)
+        pooled = bf16_cpu.max_pool(features)
 
     assert torch.equal(pooled, expected)
     assert made.sizes == [pooled.numel(), *[3 * of_two_rows // 4] * 6, 2 * of_two_rows // 4]
@@ -140,12 +140,12 @@ def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing but the gradient itself is larger than half a band."""
     of_two_rows = 2 * 2 * 1 * 12 * 4
-    monkeypatch.setattr(bits, "BAND", 5 * of_two_rows)
-    features = bits.rectify(bf16((1, 4, 40, 12), 0))
-    gradient = torch.ones_like(bits.max_pool(features))
+    monkeypatch.setattr(bf16_cpu, "BAND", 5 * of_two_rows)
+    features = bf16_cpu.rectify(bf16((1, 4, 40, 12), 0))
+    gradient = torch.ones_like(bf16_cpu.max_pool(features))
 
     with Made() as made:
-        back = bits.max_pool_backward(gradient, features)
+        back = bf16_cpu.max_pool_backward(gradient, features)
 
     first, *others = made.sizes
     assert first == back.numel()
@@ -155,22 +155,22 @@ def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where not even two rows fit into a band, it has two all the same."""
-    features = bits.rectify(bf16((1, 3, 10, 9), 0))
-    expected = bits.max_pool(features)
-    monkeypatch.setattr(bits, "BAND", 1)
+    features = bf16_cpu.rectify(bf16((1, 3, 10, 9), 0))
+    expected = bf16_cpu.max_pool(features)
+    monkeypatch.setattr(bf16_cpu, "BAND", 1)
 
-    assert torch.equal(bits.max_pool(features), expected)
+    assert torch.equal(bf16_cpu.max_pool(features), expected)
 
 
 def test_what_is_made_on_the_way_of_a_large_map_stays_in_the_cache() -> None:
     """With the lengths as they are: at most a megabyte at a time, and not so little that the calls count."""
-    rectified = bits.rectify(bf16((1, 64, 256, 128), 0))
-    gradient = torch.ones_like(bits.max_pool(rectified))
+    rectified = bf16_cpu.rectify(bf16((1, 64, 256, 128), 0))
+    gradient = torch.ones_like(bf16_cpu.max_pool(rectified))
 
     with Made() as rectifying:
-        bits.rectify_backward(rectified.clone(), rectified)
+        bf16_cpu.rectify_backward(rectified.clone(), rectified)
     with Made() as pooling:
-        bits.max_pool_backward(gradient, rectified)
+        bf16_cpu.max_pool_backward(gradient, rectified)
 
     for chunks in (rectifying.sizes[1:], pooling.sizes[1:]):
         assert 1 << 16 <= 2 * max(chunks) <= 1 << 20

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.starting: who waits for a service, for what, and for how long."""
+"""flows.prefect_layer.startup_lock: who waits for a service, for what, and for how long."""
 
 import subprocess
 import sys
@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from flows.errors import ServiceError
-from flows.prefect_layer.starting import starting, wait_while_starting
+from flows.prefect_layer.startup_lock import starting, wait_while_starting
 
 STARTING = """
 import sys, time
-from flows.prefect_layer.starting import starting
+from flows.prefect_layer.startup_lock import starting
 with starting({folder!r}) as is_up:
     print("starting", flush=True)
     time.sleep(600)

@@ -1,7 +1,7 @@
 """A decoding process from the inside: one picture after the other, each in a time and memory of its own.
 
-A program of its own, started by `flows.worker.decoder`. What it decodes may be made to hold whoever decodes it, so the
-kernel ends it where a picture takes too long. It ends by itself when there is nobody left to ask it.
+A program of its own, started by `flows.decoding.decoder`. An image may be crafted to block whoever decodes it, so the
+kernel ends the process where one takes too long. It ends by itself when there is nobody left to ask it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""flows.run.crew: batches find their workers, and their tallies say what became of every pair."""
+"""flows.run.scheduler: batches find their workers, and their tallies say what became of every pair."""
 
 import dataclasses
 import pickle
@@ -12,12 +12,12 @@ from builders import Painter, attempt_record, pair_spec
 from flows.errors import CredentialsExpired, DeviceUnusable, WorkerDied
 from flows.output.ledger import Ledger
 from flows.records.plans import PlannedPair
-from flows.run.crew import Crew, Tally
 from flows.run.dispatch import Patience
 from flows.run.finish import finish_run
 from flows.run.plan import in_batches
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
+from flows.run.scheduler import Crew, Tally
 from flows.runners import Means
 from flows.runners.inline import link_here
 from flows.runners.pool import Pool

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.described: a prefect.yaml, automations or notifications with a fault in it."""
+"""flows.prefect_layer.yaml_files: a prefect.yaml, automations or notifications with a fault in it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""flows.manifest.pictures: rows with more pictures than two."""
+"""flows.manifest.image_columns: rows with more pictures than two."""
 
 import pytest
 

@@ -1,15 +1,15 @@
-"""nst_core.pictures: two pictures in, one out."""
+"""nst_core.one_pair: two pictures in, one out."""
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from nst_core import pictures
+from nst_core import one_pair
 from nst_core.errors import DivergedError, OptionsError, ShapeError
 from nst_core.guides import NO_GUIDES, ContentGuides, StyleSource, size_of_style
+from nst_core.one_pair import stylize_picture
 from nst_core.options import StylizeOptions
-from nst_core.pictures import stylize_picture
 
 QUICK = StylizeOptions(size_px=48, steps=4)
 
@@ -98,7 +98,7 @@ def test_torch_s_defaults_are_the_caller_s(recipe: str) -> None:
     options = QUICK.overridden({"recipe": recipe, "init": "noise", "colors": "match"})
 
     def stylized() -> bytes:
-        pictures._network.cache_clear()
+        one_pair._network.cache_clear()
         return stylize_picture(noise((48, 32), 1), noise((48, 48), 2), options, device="cpu").picture.tobytes()
 
     torch.manual_seed(5)
@@ -110,7 +110,7 @@ def test_torch_s_defaults_are_the_caller_s(recipe: str) -> None:
     finally:
         torch.set_default_dtype(torch.float32)
         torch.set_default_device(None)
-        pictures._network.cache_clear()
+        one_pair._network.cache_clear()
 
     assert found == expected
     torch.manual_seed(5)

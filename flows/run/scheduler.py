@@ -16,7 +16,7 @@ from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
 from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
-from nst_core.options.of_a_pair import BY_SIZE_ABOVE_PX
+from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
 

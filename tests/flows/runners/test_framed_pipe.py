@@ -1,4 +1,4 @@
-"""flows.runners.line: messages between two processes, whole or not at all."""
+"""flows.runners.framed_pipe: messages between two processes, whole or not at all."""
 
 import os
 import threading
@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from flows.runners.line import Line
+from flows.runners.framed_pipe import Line
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import IO, Any
 from PIL import Image
 
 from flows import interpreter
+from flows.decoding.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
 from flows.errors import WorkerDied
-from flows.worker.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
 from nst_core.errors import BadImage
 from nst_core.images import DecodedImage
 from nst_core.images.reading.reduction import MEMORY_BYTES
@@ -26,7 +26,7 @@ CLOCK_SECONDS = 240.0
 FAREWELL_SECONDS = 2.0
 """How long a process that answers no more may take to end by itself."""
 
-_PROGRAM = "from flows.worker.decoder_process import main; main()"
+_PROGRAM = "from flows.decoding.decoder_process import main; main()"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Threads would take memory and do nothing; those of a decoder share what is set aside for small pieces."""
 

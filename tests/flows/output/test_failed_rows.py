@@ -1,4 +1,4 @@
-"""flows.output.again: the rows in trouble as a manifest, from which the same pairs come."""
+"""flows.output.failed_rows: the rows in trouble as a manifest, from which the same pairs come."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ import pytest
 from outputs import Output
 
 from flows.manifest.parse import parse_manifest
-from flows.output.again import rows_again
+from flows.output.failed_rows import rows_again
 from flows.output.latest import latest_run
 from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions

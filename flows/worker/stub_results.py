@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from flows.errors import DeviceLost
-from flows.records.moments import Moment
+from flows.records.timestamps import Moment
 from flows.stub import WARNING, Stub
 from flows.worker.animation import frame_size
 from flows.worker.finishing import levels_of

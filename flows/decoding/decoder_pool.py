@@ -7,9 +7,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from flows.decoding.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
+from flows.decoding.decoder_process import WantedPicture
 from flows.errors import TookTooLong, WorkerDied
-from flows.worker.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
-from flows.worker.decoder_process import WantedPicture
 from nst_core.images import DecodedImage
 from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import damaged, too_costly

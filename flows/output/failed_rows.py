@@ -18,7 +18,7 @@ from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS, columns_of
 from flows.manifest.formats import read_table
 from flows.manifest.given import in_full
-from flows.manifest.passed_over import pass_over
+from flows.manifest.ignored_columns import pass_over
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
@@ -27,7 +27,7 @@ from flows.records.pairs import OTHER_PICTURES
 from flows.records.runs import RunRecord
 from flows.spreadsheets import as_fixed_text
 from flows.wording import in_csv
-from nst_core.options.of_a_pair import SAID_EITHER_WAY, put_over
+from nst_core.options.stylize_options import SAID_EITHER_WAY, put_over
 
 PICTURES = (*REQUIRED_COLUMNS, *OTHER_PICTURES)
 WHY = ("row", "status", "error_kind", "error")

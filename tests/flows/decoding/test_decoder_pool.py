@@ -1,4 +1,4 @@
-"""flows.worker.decoding and below: pictures are decoded beside the worker, within bounds, whatever becomes of it."""
+"""flows.decoding: images are decoded beside the worker, within bounds, whatever becomes of the decoding process."""
 
 import os
 import signal
@@ -15,11 +15,11 @@ import odd_pictures as odd
 import pytest
 from PIL import Image, ImageCms
 
+from flows.decoding import decoder as decoder_module
+from flows.decoding import decoder_pool
+from flows.decoding.decoder import BOUNDS, Decoder, Ended
+from flows.decoding.decoder_process import Bounds, WantedPicture
 from flows.errors import TookTooLong, WorkerDied
-from flows.worker import decoder as decoder_module
-from flows.worker import decoding
-from flows.worker.decoder import BOUNDS, Decoder, Ended
-from flows.worker.decoder_process import Bounds, WantedPicture
 from nst_core.errors import BadImage
 from nst_core.images import decode_image, resize
 
@@ -39,13 +39,13 @@ def decoder() -> Iterator[Decoder]:
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoder]:
-    """The only process there is for `decoding.decode`."""
+    """The only process there is for `decoder_pool.decode`."""
     made = Decoder()
     for name, decoders in (("_ready", [made]), ("_spare", [])):
-        new: decoding.queue.LifoQueue[Decoder] = decoding.queue.LifoQueue()
+        new: decoder_pool.queue.LifoQueue[Decoder] = decoder_pool.queue.LifoQueue()
         for one in decoders:
             new.put(one)
-        monkeypatch.setattr(decoding, name, new)
+        monkeypatch.setattr(decoder_pool, name, new)
     yield made
     made.end()
 
@@ -176,8 +176,8 @@ def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> Non
     began = time.monotonic()
 
     with pytest.raises(BadImage) as caught:
-        decoding.decode(SLOW, "slow.bmp")
-    decoding.decode(odd.stills()["PNG"], "a")
+        decoder_pool.decode(SLOW, "slow.bmp")
+    decoder_pool.decode(odd.stills()["PNG"], "a")
 
     assert caught.value.reason == "too_costly"
     assert str(caught.value) == (
@@ -213,13 +213,13 @@ def test_the_largest_picture_is_within_its_bounds(decoder: Decoder) -> None:
 
 def test_a_process_that_is_killed_costs_no_picture(own: Decoder) -> None:
     """One that somebody kills, idle or in the middle, is replaced, and the picture decoded all the same."""
-    decoding.decode(odd.stills()["PNG"], "a")
+    decoder_pool.decode(odd.stills()["PNG"], "a")
     os.kill(process_of(own), signal.SIGKILL)
-    decoding.decode(odd.stills()["PNG"], "a")
+    decoder_pool.decode(odd.stills()["PNG"], "a")
     own.end()
     killer = kill_soon(own, signal.SIGKILL, times=1)
 
-    assert decoding.decode(odd.bmp_of_runs(1_000_000, (1000, 900)), "a").picture.size == (1000, 900)
+    assert decoder_pool.decode(odd.bmp_of_runs(1_000_000, (1000, 900)), "a").picture.size == (1000, 900)
 
     killer.join()
 
@@ -236,7 +236,7 @@ def test_a_picture_that_ends_two_processes(own: Decoder, number: int, kind: type
     killer = kill_soon(own, number, times=2)
 
     with pytest.raises(kind, match=words) as caught:
-        decoding.decode(SLOW, "slow.bmp")
+        decoder_pool.decode(SLOW, "slow.bmp")
 
     killer.join()
     assert str(caught.value).startswith("slow.bmp: ")
@@ -248,7 +248,7 @@ def test_a_process_that_stands_still(own: Decoder, monkeypatch: pytest.MonkeyPat
     stopper = kill_soon(own, signal.SIGSTOP, times=2)
 
     with pytest.raises(TookTooLong, match=r"slow\.bmp: not decoded in"):
-        decoding.decode(SLOW, "slow.bmp")
+        decoder_pool.decode(SLOW, "slow.bmp")
 
     stopper.join()
 
@@ -261,23 +261,23 @@ def test_no_process_to_be_had(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
 
-    decoding.get_ready()
+    decoder_pool.get_ready()
     with pytest.raises(WorkerDied, match=r"no process to decode pictures in could be started: .*unavailable"):
-        decoding.decode(odd.stills()["PNG"], "a")
+        decoder_pool.decode(odd.stills()["PNG"], "a")
 
 
 def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """While one process is at it, a second one does the rest; without need there is no second one."""
     decoders = Decoder(), Decoder()
     for name, made in zip(("_ready", "_spare"), decoders, strict=True):
-        new: decoding.queue.LifoQueue[Decoder] = decoding.queue.LifoQueue()
+        new: decoder_pool.queue.LifoQueue[Decoder] = decoder_pool.queue.LifoQueue()
         new.put(made)
-        monkeypatch.setattr(decoding, name, new)
+        monkeypatch.setattr(decoder_pool, name, new)
     ends: list[str] = []
 
     def decode(data: bytes, name: str) -> None:
         with suppress(BadImage):
-            decoding.decode(data, name)
+            decoder_pool.decode(data, name)
         ends.append(name)
 
     decode(odd.stills()["PNG"], "first")
@@ -300,12 +300,12 @@ def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPa
 
 def test_for_a_gpu_pictures_are_decoded_side_by_side(own: Decoder) -> None:
     """As many as are let, without waiting for one another; a process is there for each that was needed, no more."""
-    decoding.side_by_side.__wrapped__(3)
-    decoding.decode(PHOTOGRAPH, "a")
-    with decoding._lent():  # for as long as another one takes
-        decoding.decode(PHOTOGRAPH, "b")
-        decoding.decode(PHOTOGRAPH, "c")
-    made = [decoding._ready.get_nowait() for _ in range(3)]
+    decoder_pool.side_by_side.__wrapped__(3)
+    decoder_pool.decode(PHOTOGRAPH, "a")
+    with decoder_pool._lent():  # for as long as another one takes
+        decoder_pool.decode(PHOTOGRAPH, "b")
+        decoder_pool.decode(PHOTOGRAPH, "c")
+    made = [decoder_pool._ready.get_nowait() for _ in range(3)]
 
     assert own in made
     assert sum(one._process is not None for one in made) == 2
@@ -316,10 +316,10 @@ def test_for_a_gpu_pictures_are_decoded_side_by_side(own: Decoder) -> None:
 PARENT = """
 import os, sys, time
 import odd_pictures as odd
-from flows.worker import decoding
-decoding.decode(odd.stills()["PNG"], "a")
-decoder = decoding._ready.get()
-decoding._ready.put(decoder)
+from flows.decoding import decoder_pool
+decoder_pool.decode(odd.stills()["PNG"], "a")
+decoder = decoder_pool._ready.get()
+decoder_pool._ready.put(decoder)
 print(decoder._process.pid, flush=True)
 if sys.argv[1] != "exits":
     time.sleep(60)
@@ -344,7 +344,7 @@ def test_it_ends_with_its_worker(end: str) -> None:
 
 def test_it_loads_nothing_heavy() -> None:
     """The process starts in a moment: it loads neither torch nor prefect, and numpy only for 16 bits."""
-    code = "import flows.worker.decoder_process, sys; print(*{'torch', 'prefect', 'numpy'} & set(sys.modules))"
+    code = "import flows.decoding.decoder_process, sys; print(*{'torch', 'prefect', 'numpy'} & set(sys.modules))"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 

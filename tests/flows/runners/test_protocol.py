@@ -1,4 +1,4 @@
-"""flows.runners.said: what is said of a call, wherever it is done."""
+"""flows.runners.protocol: what is said of a call, wherever it is done."""
 
 import pickle
 
@@ -6,7 +6,7 @@ import pool_jobs
 import pytest
 
 from flows.runners import Worker
-from flows.runners.said import Began, Call, Ended, answer, packed
+from flows.runners.protocol import Began, Call, Ended, answer, packed
 
 
 def heard_of(call: Call) -> list[object]:

@@ -1,4 +1,4 @@
-"""flows.manifest.otherwise and passed_over: a results table handed in again asks for what its run was asked for."""
+"""flows.manifest.changed_rows and passed_over: a results table handed in again asks for what its run was asked for."""
 
 import io
 from pathlib import Path
