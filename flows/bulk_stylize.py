@@ -28,7 +28,7 @@ from flows.run.begin import BegunRun, begun_as_asked
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.request import Asked
 from flows.settings import RunSettings, Selection
-from flows.watching.everyone import everyone_told
+from flows.watching.notify_all import notify_all
 from flows.wording import printable
 from nst_core.options import StylizeOptions
 
@@ -100,9 +100,9 @@ def _no_tags() -> TagsContext:
 
 
 def _carry_out(begun: BegunRun) -> None:
-    with everyone_told(begun.run.started, watch_progress) as hear:
+    with notify_all(begun.run.started, watch_progress) as on_message:
         if begun.pool is not None:
-            fan_out(begun.run, begun.pool, hear)
+            fan_out(begun.run, begun.pool, on_message)
 
 
 def _finish(begun: BegunRun) -> FinishedRun:

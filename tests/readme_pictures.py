@@ -24,7 +24,7 @@ from flows.records.attempts import PairRecord
 from flows.records.plans import PlannedPair
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
-from flows.watching.progress import Standing
+from flows.watching.progress import RunProgress
 from flows.watching.terminal import render
 from flows.worker.animation import animation
 from flows.worker.messages import ChunkStarted, RunStarted, StepTaken
@@ -84,26 +84,28 @@ def terminal(output: str) -> bytes:
     ledger = Ledger(output)
     planned = [PlannedPair(spec, "", "", run.fingerprints[spec.pair_id]) for spec in latest.manifest.pairs]
     records = [ledger.read_record((pair.spec.pair_id, pair.fingerprint)) for pair in planned]
-    standing = Standing(RunStarted(run.run_id, output, planned, 0, (), ("cpu",), ("cpu",), run.backbone, run.precision))
+    progress = RunProgress(
+        RunStarted(run.run_id, output, planned, 0, (), ("cpu",), ("cpu",), run.backbone, run.precision)
+    )
     now = 0.0
     for record in records[:3]:
-        standing.hear("cpu", ChunkStarted((record.pair_id,), 0), now)
+        progress.on_message("cpu", ChunkStarted((record.pair_id,), 0), now)
         now += record.seconds
-        standing.hear("cpu", record, now)
-    now = told_of_steps(standing, records[3], now)
+        progress.on_message("cpu", record, now)
+    now = told_of_steps(progress, records[3], now)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text("$ nst run manifests/quickstart.csv", style="bold"))
-    console.print(render(standing, now))
+    console.print(render(progress, now))
     svg = console.export_svg(title="nst run")
     # Its fonts come from the network: any monospaced one does.
     return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL).encode()
 
 
-def told_of_steps(standing: Standing, record: PairRecord, now: float) -> float:
+def told_of_steps(progress: RunProgress, record: PairRecord, now: float) -> float:
     """Tell of the first two thirds of a pair's evaluations; when that was, in seconds."""
-    standing.hear("cpu", ChunkStarted((record.pair_id,), 0), now)
+    progress.on_message("cpu", ChunkStarted((record.pair_id,), 0), now)
     for sample in record.history[: 2 * len(record.history) // 3]:
-        standing.hear("cpu", StepTaken(record.pair_id, sample.level, sample.step, sample.total_loss), now)
+        progress.on_message("cpu", StepTaken(record.pair_id, sample.level, sample.step, sample.total_loss), now)
     return now + 2 / 3 * record.seconds
 
 

@@ -43,9 +43,9 @@ from flows.run.finish import RunIncomplete, finish_run
 from flows.run.request import Asked, RunRequest, check_feasible, resolve, settings_again
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
-from flows.watching.everyone import everyone_told
 from flows.watching.json_lines import json_lines
 from flows.watching.listeners import watched_by
+from flows.watching.notify_all import notify_all
 from flows.wording import printable
 from nst_core.options import StylizeOptions
 
@@ -162,7 +162,7 @@ def _carry_out(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]
 def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
     """Nothing is left to do: the tables and the page are made anew, and no server is started to be told of it."""
     run = begun.run
-    with everyone_told(run.started):
+    with notify_all(run.started):
         finished = finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check)
     page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
     return finished.summary, _code(finished.summary)

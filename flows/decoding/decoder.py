@@ -31,7 +31,7 @@ _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARE
 """Threads would take memory and do nothing; those of a decoder share what is set aside for small pieces."""
 
 
-class Ended(Exception):
+class DecoderDied(Exception):
     """The process is gone, and with it the answer.
 
     Attributes:
@@ -79,7 +79,7 @@ class Decoder:
 
         Raises:
             BadImage: as the process says.
-            Ended: it died over it.
+            DecoderDied: it died over it.
             WorkerDied: as for `start`.
         """
         self.start()
@@ -99,7 +99,7 @@ class Decoder:
         except (OSError, EOFError) as error:
             with suppress(subprocess.TimeoutExpired):  # or our own signal would be taken for its end
                 process.wait(FAREWELL_SECONDS)
-            raise Ended(self.end(), is_overdue=overdue.is_set()) from error
+            raise DecoderDied(self.end(), is_overdue=overdue.is_set()) from error
         except BaseException:  # in the middle of an answer
             self.end()
             raise

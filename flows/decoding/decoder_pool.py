@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from flows.decoding.decoder import BOUNDS, CLOCK_SECONDS, Decoder, Ended
+from flows.decoding.decoder import BOUNDS, CLOCK_SECONDS, Decoder, DecoderDied
 from flows.decoding.decoder_process import WantedPicture
 from flows.errors import TookTooLong, WorkerDied
 from nst_core.images import DecodedImage
@@ -65,12 +65,12 @@ def decode(data: bytes, name: str, wanted: WantedPicture = AS_IT_IS) -> DecodedI
     with _lent() as decoder:
         try:
             return decoder.decode(data, name, wanted)
-        except Ended as ended:
+        except DecoderDied as ended:
             if _is_over_time(ended):
                 raise _blamed(name, ended) from ended
         try:  # once more: the picture before it, or somebody else, may have ended the process
             return decoder.decode(data, name, wanted)
-        except Ended as ended:
+        except DecoderDied as ended:
             raise _blamed(name, ended) from ended
 
 
@@ -91,11 +91,11 @@ def _idle() -> Decoder:
     return _ready.get()
 
 
-def _is_over_time(ended: Ended) -> bool:
+def _is_over_time(ended: DecoderDied) -> bool:
     return ended.code == -signal.SIGPROF
 
 
-def _blamed(name: str, ended: Ended) -> Exception:
+def _blamed(name: str, ended: DecoderDied) -> Exception:
     """The error of a picture that was too slow, or over which two processes have died."""
     if _is_over_time(ended):
         limit = f"a picture that is decoded in {BOUNDS.seconds:g} seconds for each {WHOLE_PIXELS / 1e6:g} megapixels"

@@ -9,7 +9,7 @@ from flows import storage, stub
 from flows.costs.estimate import estimate
 from flows.errors import CredentialsExpired, NotFound, StorageError, Unavailable
 from flows.inbox.files import Answer, Claim, Start
-from flows.inbox.finished_page import Ended, finished_page
+from flows.inbox.finished_page import FinishedOutput, finished_page
 from flows.inbox.rejected_page import page_of_file, page_of_rows
 from flows.inbox.runs import RunState
 from flows.manifest.spreadsheet_cells import as_opened
@@ -90,7 +90,7 @@ def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
     return listed("bad_rows", rows, _row_in_words)
 
 
-def _outcome(claim: Claim) -> tuple[dict[str, Any], Ended | None]:
+def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
     """Counts and failed rows of a run that has ended, from its output's records."""
     latest = latest_run(claim.output)
     run = latest.record
@@ -109,7 +109,7 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], Ended | None]:
         **listed("problems", troubled, _problem),  # the results table has them all
     }
     opened = as_opened(latest.data, claim.name, sys.maxsize)
-    return outcome, Ended(claim.output, by_status, troubled, opened, report)
+    return outcome, FinishedOutput(claim.output, by_status, troubled, opened, report)
 
 
 def _report(output: str) -> str | None:

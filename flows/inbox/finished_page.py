@@ -21,7 +21,7 @@ COUNTED = ("succeeded", "failed", "rejected", "pending")
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedOutput:
     """What a run that has ended left in its output.
 
     Attributes:
@@ -46,7 +46,7 @@ class _Report:
     command: str
 
 
-def finished_page(place: str, name: str, status: str, message: str, when: str, ended: Ended | None) -> bytes:
+def finished_page(place: str, name: str, status: str, message: str, when: str, ended: FinishedOutput | None) -> bytes:
     """The page.
 
     Args:
@@ -81,7 +81,7 @@ def finished_page(place: str, name: str, status: str, message: str, when: str, e
     )
 
 
-def _said(status: str, message: str, ended: Ended | None) -> str:
+def _said(status: str, message: str, ended: FinishedOutput | None) -> str:
     if ended is None:
         return printable(f"{status}: {message}" if message else status)
     total = sum(ended.counts.values())

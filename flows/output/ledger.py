@@ -171,7 +171,7 @@ class Ledger:
         name = f"{key[0]}-{key[1]}-{number}.json"
         return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
 
-    def settled(self, keys: Iterable[PairKey], index: LedgerIndex) -> frozenset[PairKey]:
+    def failed_for_good(self, keys: Iterable[PairKey], index: LedgerIndex) -> frozenset[PairKey]:
         """Those pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
         failed = [key for key in keys if key in index.attempts]
         return frozenset(

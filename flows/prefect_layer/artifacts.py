@@ -25,9 +25,9 @@ from flows import storage, stub
 from flows.inbox import Visit
 from flows.output import Row
 from flows.records.runs import RunSummary
-from flows.watching.progress import Standing
+from flows.watching.progress import RunProgress
 from flows.wording import MOST_NAMED, printable, redacted
-from flows.worker.messages import Hear, Message, RunStarted
+from flows.worker.messages import Message, OnWorkerMessage, RunStarted
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,21 @@ EXTREMES_SHOWN = 3
 REASONS_SHOWN = 10
 
 
-def watch_progress(run: RunStarted) -> Hear:
+def watch_progress(run: RunStarted) -> OnWorkerMessage:
     """A watcher that keeps a bar in the UI up to date: see `flows.watching.listeners.Watcher`."""
     what = f"{len(run.todo)} pairs into {run.output}"
     bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
     assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
-    standing, updated = Standing(run), time.monotonic()
+    progress, updated = RunProgress(run), time.monotonic()
 
-    def hear(worker: str, message: Message) -> None:
+    def on_message(worker: str, message: Message) -> None:
         nonlocal updated
-        standing.hear(worker, message)
-        if time.monotonic() - updated >= SECONDS_BETWEEN_UPDATES or not standing.left:
-            update_progress_artifact(bar, 100.0 * standing.share_done)
+        progress.on_message(worker, message)
+        if time.monotonic() - updated >= SECONDS_BETWEEN_UPDATES or not progress.left:
+            update_progress_artifact(bar, 100.0 * progress.share_done)
             updated = time.monotonic()
 
-    return hear
+    return on_message
 
 
 def show_end(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:

@@ -10,12 +10,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows import storage
 from flows.prefect_layer.tasks import INCOMPLETE, batch_task
 from flows.run.prepare import PreparedRun
-from flows.run.scheduler import Crew
+from flows.run.scheduler import BatchScheduler
 from flows.runners import Pool
-from flows.worker.messages import Hear
+from flows.worker.messages import OnWorkerMessage
 
 
-def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
+def fan_out(run: PreparedRun, pool: Pool, on_message: OnWorkerMessage) -> None:
     """Run every batch as a task, each as soon as a worker is idle; the workers end with it.
 
     Raises:
@@ -23,13 +23,13 @@ def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
     """
     threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
     with ExitStack() as ending, pool, threads as tasks:
-        crew = Crew(run, pool, hear)
-        stylize_batch = batch_task(crew)
+        scheduler = BatchScheduler(run, pool, on_message)
+        stylize_batch = batch_task(scheduler)
         futures: list[PrefectConcurrentFuture[Any]] = []
         try:
-            while (batch := crew.next_batch()) is not None:
+            while (batch := scheduler.next_batch()) is not None:
                 future = tasks.submit(stylize_batch, parameters={"batch": batch})
-                future.add_done_callback(_giving_back(crew, batch))
+                future.add_done_callback(_giving_back(scheduler, batch))
                 futures.append(future)
             wait([*futures])
         except BaseException as error:
@@ -37,12 +37,12 @@ def fan_out(run: PreparedRun, pool: Pool, hear: Hear) -> None:
             pool.stop()
             ending.enter_context(storage.hurried(error))  # and for storage, where a failure is just being kept
             raise
-    crew.raise_error()
+    scheduler.raise_error()
     for future in futures:
         state = future.state
         if state.is_crashed() and state.name != INCOMPLETE:  # Prefect's own trouble, before or after our code
             future.result()
 
 
-def _giving_back(crew: Crew, batch: str) -> Callable[[object], None]:
-    return lambda _ended: crew.give_back(batch)
+def _giving_back(scheduler: BatchScheduler, batch: str) -> Callable[[object], None]:
+    return lambda _ended: scheduler.give_back(batch)

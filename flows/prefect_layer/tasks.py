@@ -12,7 +12,7 @@ from flows import storage
 from flows.records.runs import RunSummary
 from flows.run.finish import FinishedRun
 from flows.run.prepare import PreparedRun
-from flows.run.scheduler import Crew
+from flows.run.scheduler import BatchScheduler
 
 INCOMPLETE = "Incomplete"
 _NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
@@ -20,12 +20,12 @@ _NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
 LONGEST_KEY = 512
 
 
-def batch_task(crew: Crew) -> Task[[str], State[None]]:
-    """The task that does a batch of a crew's: its parameter is the name, its state says how many pairs succeeded."""
+def batch_task(scheduler: BatchScheduler) -> Task[[str], State[None]]:
+    """The task that does one batch: its parameter is the batch's name, its state says how many pairs succeeded."""
 
     @task(name="stylize-batch", task_run_name="{batch}", cache_policy=NO_CACHE, persist_result=False)
     def stylize_batch(batch: str) -> State[None]:
-        tally = crew.carry_out(batch)
+        tally = scheduler.carry_out(batch)
         if tally.pending:
             return Crashed(name=INCOMPLETE, message=str(tally))  # no failure, of which Prefect would log an error
         return Completed(name="CompletedWithFailures" if tally.failed else "Completed", message=str(tally))

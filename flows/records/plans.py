@@ -34,7 +34,7 @@ class RunPlan:
     batches: tuple[Batch, ...]
     done: tuple[PlannedPair, ...]
     unselected: tuple[PlannedPair, ...]
-    settled: int = 0
+    failed_for_good: int = 0
     """Of the unselected, those that are left alone as another attempt would only fail again."""
 
     @property

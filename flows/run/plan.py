@@ -49,12 +49,12 @@ class Earlier:
     Attributes:
         index: what is done, and what failed how often.
         retried: the run whose failures are to be done again; None where this is no retry.
-        settled_of: those of some pairs that failed in a way that another attempt would only repeat.
+        failed_for_good: those of some pairs that failed in a way that another attempt would only repeat.
     """
 
     index: LedgerIndex = field(default_factory=LedgerIndex)
     retried: RunRecord | None = None
-    settled_of: Callable[[Iterable[PairKey]], frozenset[PairKey]] = _none_of
+    failed_for_good: Callable[[Iterable[PairKey]], frozenset[PairKey]] = _none_of
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,14 @@ def plan_run(
     left = [pair for pair in pairs if key_of(pair) not in index.done]
     wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
     # Whoever names a pair, or asks for what failed, wants it tried; a run that comes every night does not.
-    settled = frozenset() if selection.only or selection.only_failed else earlier.settled_of(map(key_of, wanted))
-    todo = [pair for pair in wanted if key_of(pair) not in settled][: selection.limit]
+    failed_for_good = (
+        frozenset() if selection.only or selection.only_failed else earlier.failed_for_good(map(key_of, wanted))
+    )
+    todo = [pair for pair in wanted if key_of(pair) not in failed_for_good][: selection.limit]
     chosen = {pair.spec.pair_id for pair in todo}
     unselected = tuple(pair for pair in left if pair.spec.pair_id not in chosen)
     batches = in_batches(todo, share.pairs_per_task, share.devices)
-    return RunPlan(batches, done, unselected, len(settled))
+    return RunPlan(batches, done, unselected, len(failed_for_good))
 
 
 def fingerprinted(

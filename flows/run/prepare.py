@@ -88,11 +88,11 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
         Share(len(means.devices), request.settings.pairs_per_task),
         request.limits.readable,
     )
-    if plan.settled:
+    if plan.failed_for_good:
         logger.warning(
             "rows left alone as they would only fail again: %d; `nst status` names them, `nst retry %s` tries them all "
             "the same",
-            plan.settled,
+            plan.failed_for_good,
             printable(request.output),
         )
     if anew := _made_anew(plan, index):
@@ -124,7 +124,7 @@ def new_run_id() -> str:
 def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier:
     if request.selection.only_failed:
         return Earlier(index, request.latest or ledger.latest_run())
-    return Earlier(index, settled_of=partial(ledger.settled, index=index))
+    return Earlier(index, failed_for_good=partial(ledger.failed_for_good, index=index))
 
 
 def _made_anew(plan: RunPlan, index: LedgerIndex) -> int:

@@ -15,7 +15,7 @@ from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, carry_out
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, StepTaken
+from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
 from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
@@ -40,12 +40,12 @@ class Tally:
 
 
 @dataclass
-class Crew:
+class BatchScheduler:
     """A run's workers, and the batches that wait for them or are under way."""
 
     run: PreparedRun
     pool: Pool
-    hear: Hear
+    on_message: OnWorkerMessage
     _at: dict[str, tuple[Batch, Worker]] = field(default_factory=dict)
     _error: BaseException | None = None
 
@@ -95,7 +95,7 @@ class Crew:
         left = {pair.spec.pair_id: pair for pair in batch.pairs}
 
         def on_message(message: Message) -> None:
-            self.hear(worker.name, message)
+            self.on_message(worker.name, message)
             if not isinstance(message, ChunkStarted | StepTaken):
                 left.pop(message.pair_id, None)
             tally.succeeded += isinstance(message, PairRecord)

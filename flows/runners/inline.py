@@ -6,7 +6,7 @@ from collections import deque
 from flows.errors import DeviceLost, DeviceUnusable
 from flows.runners.hardware import warn_of_idle
 from flows.runners.pool import Link, Pool
-from flows.runners.protocol import Call, Ended, Hear, answer
+from flows.runners.protocol import Call, CallEnded, Emit, answer
 from flows.runners.runner import Means, Runner
 from flows.settings import RunSettings
 
@@ -40,11 +40,11 @@ def link_here(_name: str) -> Link:
     calls: deque[Call] = deque()
     killed = threading.Event()
 
-    def receive(_seconds: float, hear: Hear) -> None:
+    def receive(_seconds: float, on_message: Emit) -> None:
         def hear_unless_killed(message: object) -> None:
             if killed.is_set():
                 raise KeyboardInterrupt  # no error of a pair: it is to pass all that handles those
-            hear(_as_of_the_only_process(message))
+            on_message(_as_of_the_only_process(message))
 
         answer(calls.popleft, hear_unless_killed)
 
@@ -53,7 +53,7 @@ def link_here(_name: str) -> Link:
 
 def _as_of_the_only_process(message: object) -> object:
     """A device that this process has lost is lost to the run: no other process would do its pairs."""
-    if isinstance(message, Ended) and isinstance(message.error, DeviceLost):
+    if isinstance(message, CallEnded) and isinstance(message.error, DeviceLost):
         unusable = DeviceUnusable(f"{message.error}. Start another one")
-        return Ended(error=unusable.with_traceback(message.error.__traceback__))
+        return CallEnded(error=unusable.with_traceback(message.error.__traceback__))
     return message

@@ -14,7 +14,7 @@ from flows.errors import HardwareUnknown, WorkerDied
 from flows.runners.framed_pipe import Line
 from flows.runners.hardware import local_hardware
 from flows.runners.pool import Link, Pool
-from flows.runners.protocol import Call, Hear
+from flows.runners.protocol import Call, Emit
 from flows.runners.runner import Means, Runner
 from flows.settings import RunSettings
 from nst_core.machine.allowance import usable_cpus
@@ -120,11 +120,11 @@ def _started(name: str, *, loads_engine: bool) -> Link:
 
 def _call(line: Line, call: Call) -> None:
     data = pickle.dumps(call)
-    with suppress(OSError):  # it has just died, as whoever receives will hear
+    with suppress(OSError):  # it has just died, as whoever receives will notice
         line.send(data)
 
 
-def _receive(process: "subprocess.Popen[bytes]", line: Line, name: str, seconds: float, hear: Hear) -> None:
+def _receive(process: "subprocess.Popen[bytes]", line: Line, name: str, seconds: float, on_message: Emit) -> None:
     is_gone = process.poll() is not None  # asked first: all that it has said is then on the line
     try:
         messages = line.receive(0.0 if is_gone else seconds)
@@ -133,7 +133,7 @@ def _receive(process: "subprocess.Popen[bytes]", line: Line, name: str, seconds:
     if is_gone and not messages:  # while another process holds the line open
         raise WorkerDied(f"the worker process of {name} {_end_of(process)}")
     for data in messages:
-        hear(pickle.loads(data))  # noqa: S301  # of our own process
+        on_message(pickle.loads(data))  # noqa: S301  # of our own process
 
 
 def _end_of(process: "subprocess.Popen[bytes]") -> str:

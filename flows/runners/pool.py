@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from flows.errors import DeviceLost, PoolStopped
-from flows.runners.protocol import Began, Call, Ended, Hear, Logged
+from flows.runners.protocol import Call, CallBegan, CallEnded, Emit, Logged
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,11 +35,11 @@ class Link:
             process is gone, in words that say how.
         kill: end the process, if it is not dead; by any thread, and more than once.
         is_alive: as far as can be told without a call.
-        set_aside: hear why no call is made any more, though the process stays until it is killed.
+        set_aside: is told why no call is made any more, though the process stays until it is killed.
     """
 
     call: Callable[[Call], None]
-    receive: Callable[[float, Hear], None]
+    receive: Callable[[float, Emit], None]
     kill: Callable[[], None]
     is_alive: Callable[[], bool]
     set_aside: Callable[[str], None] = lambda _why: None
@@ -81,7 +81,7 @@ class Worker:
             ClusterError: if there was no actor for too long.
         """
         link = self._pool.link_of(self)
-        heard = _Heard(on_message)
+        heard = _CallMessages(on_message)
         try:
             link.call(Call(function, args, kwargs))
             while heard.ended is None:
@@ -89,7 +89,7 @@ class Worker:
                 if heard.ended is None:
                     watch()
         except BaseException as error:
-            self._pool.lose(self, link)  # or the next call would hear the rest of this one
+            self._pool.lose(self, link)  # or the next call would receive the rest of this one
             if self._pool.is_stopped:
                 raise PoolStopped(INTERRUPTED) from error
             raise
@@ -100,18 +100,18 @@ class Worker:
         return heard.ended.value  # type: ignore[no-any-return]  # of the function, which R is of
 
 
-class _Heard:
+class _CallMessages:
     """What was heard of a call."""
 
     def __init__(self, on_message: Callable[[Any], None]) -> None:
         self._on_message = on_message
         self.has_begun = False
-        self.ended: Ended | None = None
+        self.ended: CallEnded | None = None
 
     def __call__(self, message: object) -> None:
-        if isinstance(message, Began):
+        if isinstance(message, CallBegan):
             self.has_begun = True
-        elif isinstance(message, Ended):
+        elif isinstance(message, CallEnded):
             self.ended = message
         elif isinstance(message, Logged):
             message.log()

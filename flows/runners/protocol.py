@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Hear = Callable[[Any], None]
+Emit = Callable[[Any], None]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Began:
+class CallBegan:
     """The first message of every call."""
 
     process_id: int
@@ -44,30 +44,30 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Ended:
+class CallEnded:
     """The last message of every call: its value, or the error that the caller raises."""
 
     value: Any = None
     error: Exception | None = None
 
 
-def answer(get_call: Callable[[], Call], hear: Hear) -> None:
-    """Do a call; that it began, what it says and how it ended goes to `hear`.
+def answer(get_call: Callable[[], Call], emit: Emit) -> None:
+    """Do a call; that it began, what it says and how it ended goes to `emit`.
 
     What `get_call` raises, such as for a module that cannot be imported here, is the call's end too.
     """
-    hear(Began(os.getpid()))
+    emit(CallBegan(os.getpid()))
     try:
         call = get_call()
-        ended = Ended(call.function(hear, *call.args, **call.kwargs))
+        ended = CallEnded(call.function(emit, *call.args, **call.kwargs))
     except Exception as error:  # noqa: BLE001  # it is the caller's
-        ended = Ended(error=error)
-    hear(ended)
+        ended = CallEnded(error=error)
+    emit(ended)
 
 
 def packed(message: object) -> bytes:
     """A message for another process; of an end that would not survive the way, its words do."""
-    if not isinstance(message, Ended):
+    if not isinstance(message, CallEnded):
         return pickle.dumps(message)
     if message.error is not None:
         message.error.add_note(f"In process {os.getpid()}:\n{''.join(traceback.format_exception(message.error))}")
@@ -76,21 +76,21 @@ def packed(message: object) -> bytes:
         pickle.loads(data)  # noqa: S301  # our own
     except Exception as error:  # noqa: BLE001  # whatever its class does
         lost = message.error or error
-        return pickle.dumps(Ended(error=RuntimeError(f"{type(lost).__name__}: {lost}")))
+        return pickle.dumps(CallEnded(error=RuntimeError(f"{type(lost).__name__}: {lost}")))
     return data
 
 
 class _Handler(logging.Handler):
-    def __init__(self, hear: Hear) -> None:
+    def __init__(self, emit: Emit) -> None:
         super().__init__()
-        self._hear = hear
+        self._emit = emit
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._hear(Logged(record.name, record.levelno, self.format(record)))
+        self._emit(Logged(record.name, record.levelno, self.format(record)))
 
 
-def log_to(hear: Hear, level: int) -> None:
-    """Have this process's log go to `hear`: our own lines from a level on, all others where something is wrong."""
-    logging.basicConfig(level=logging.WARNING, handlers=[_Handler(hear)], format="%(message)s", force=True)
+def log_to(emit: Emit, level: int) -> None:
+    """Have this process's log go to `emit`: our own lines from a level on, all others where something is wrong."""
+    logging.basicConfig(level=logging.WARNING, handlers=[_Handler(emit)], format="%(message)s", force=True)
     for name in ("flows", "nst_core"):
         logging.getLogger(name).setLevel(level)

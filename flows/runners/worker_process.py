@@ -35,17 +35,17 @@ def main(descriptor: int, level: int, *, loads_engine: bool = False) -> None:
         threading.Thread(target=_load_engine, name="engine", daemon=True).start()
     line = Line(Connection(descriptor))
 
-    def hear(message: object) -> None:
+    def emit(message: object) -> None:
         try:
             line.send(packed(message))
         except OSError:  # nobody hears it; as an error here it would pass for one of the call
             os._exit(1)
 
-    log_to(hear, level)
+    log_to(emit, level)
     calls: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(line, calls), name="calls", daemon=True).start()
     while True:
-        answer(partial(pickle.loads, calls.get()), hear)
+        answer(partial(pickle.loads, calls.get()), emit)
 
 
 def _load_engine() -> None:

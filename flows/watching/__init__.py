@@ -1,7 +1,7 @@
 """Who is told as a run goes on; nothing here ever touches a pair's fate.
 
 listeners    a run's news, to every watcher by a thread of its own
-standing     where a run stands, from its news
+progress     where a run stands, from its news
 log          a line per pair
 terminal     one live display
 json_lines   a line of JSON per pair

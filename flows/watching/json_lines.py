@@ -7,7 +7,7 @@ from typing import IO, Any
 
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.watching.listeners import Watcher
-from flows.worker.messages import Hear, LeftPending, Message, RunStarted
+from flows.worker.messages import LeftPending, Message, OnWorkerMessage, RunStarted
 
 COLUMNS = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
 Stamp = Callable[[RunStarted], dict[str, Any]]
@@ -17,19 +17,19 @@ def json_lines(file: IO[str], stamp: Stamp | None = None) -> Watcher:
     """A watcher that writes to a file; `stamp` says what each line begins with, where many runs share it."""
     lock = threading.Lock()
 
-    def watch_json_lines(run: RunStarted) -> Hear:
+    def watch_json_lines(run: RunStarted) -> OnWorkerMessage:
         def write(event: dict[str, Any]) -> None:
             line = json.dumps((stamp(run) if stamp else {}) | event)
             with lock:
                 file.write(line + "\n")
                 file.flush()
 
-        def hear(worker: str, message: Message) -> None:
+        def on_message(worker: str, message: Message) -> None:
             if outcome := _outcome(message):
                 write({"event": "pair", "worker": worker} | outcome)
 
         write(_start(run))
-        return hear
+        return on_message
 
     return watch_json_lines
 

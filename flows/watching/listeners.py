@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from flows.wording import redacted
-from flows.worker.messages import Hear, Message, RunStarted
+from flows.worker.messages import Message, OnWorkerMessage, RunStarted
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ HURRY_SECONDS = 2.0
 """The same where the run was interrupted."""
 
 
-Watcher = Callable[[RunStarted], Hear]
+Watcher = Callable[[RunStarted], OnWorkerMessage]
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
@@ -44,27 +44,29 @@ def watchers_here() -> tuple[Watcher, ...]:
 
 
 @contextmanager
-def told(run: RunStarted, watchers: Iterable[Watcher], patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Hear]:
+def notify(
+    run: RunStarted, watchers: Iterable[Watcher], patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[OnWorkerMessage]:
     """Tell watchers of a run, for as long as the block lasts; what is yielded returns at once and raises nothing."""
-    asides = [_Aside(watcher, run) for watcher in watchers]
+    threads = [_WatcherThread(watcher, run) for watcher in watchers]
 
-    def hear(worker: str, message: Message) -> None:
-        for aside in asides:
-            aside.tell(worker, message)
+    def on_message(worker: str, message: Message) -> None:
+        for thread in threads:
+            thread.tell(worker, message)
 
     try:
-        yield hear
+        yield on_message
     except BaseException:
         patience_seconds = min(patience_seconds, HURRY_SECONDS)  # as an interrupted run is to end within seconds
         raise
     finally:
-        for aside in asides:
-            aside.close()
-        for aside in asides:
-            aside.wait(patience_seconds)
+        for thread in threads:
+            thread.close()
+        for thread in threads:
+            thread.wait(patience_seconds)
 
 
-class _Aside:
+class _WatcherThread:
     """Tells one watcher, in order; after its first error it is left alone."""
 
     def __init__(self, watcher: Watcher, run: RunStarted) -> None:
@@ -97,9 +99,9 @@ class _Aside:
 
     def _work(self, watcher: Watcher, run: RunStarted) -> None:
         try:
-            hear = watcher(run)
+            on_message = watcher(run)
             while (news := self._news.get()) is not None:
-                hear(*news)
+                on_message(*news)
         except BaseException as error:  # noqa: BLE001  # whatever it is, the pairs go on
             self._is_over = True
             logger.warning(

@@ -7,7 +7,7 @@ from flows import stub
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
 from flows.wording import named, printable
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
+from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ REASONS = {"threshold": "below the threshold", "settled": "settled", "steps": "s
 """Why an optimisation stopped, in words."""
 
 
-def watch_log(run: RunStarted) -> Hear:
+def watch_log(run: RunStarted) -> OnWorkerMessage:
     """A watcher that logs: see `flows.watching.listeners.Watcher`."""
     _announce(run)
     pairs = {pair.spec.pair_id: pair for pair in run.todo}
@@ -24,7 +24,7 @@ def watch_log(run: RunStarted) -> Hear:
     def place(pair: PlannedPair) -> str:
         return f"[{next(numbers):>{len(str(total))}}/{total}] {_name(pair)}"
 
-    def hear(_worker: str, message: Message) -> None:
+    def on_message(_worker: str, message: Message) -> None:
         match message:
             case ChunkStarted():
                 logger.debug("process %d stylizes %s", message.process_id, ", ".join(message.pair_ids))
@@ -39,7 +39,7 @@ def watch_log(run: RunStarted) -> Hear:
                 logger.info("%s: %s", place(pairs[message.pair_id]), _result(message))
                 _warn(pairs[message.pair_id], message)
 
-    return hear
+    return on_message
 
 
 def _announce(run: RunStarted) -> None:

@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 
 from flows.records.attempts import AttemptRecord, PairRecord
-from flows.worker.messages import ChunkStarted, Hear, LeftPending, Message, RunStarted, StepTaken
+from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, RunStarted, StepTaken
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Metrics:
         self._named: set[str] = set()
         self._lock = threading.Lock()
 
-    def watch(self, run: RunStarted) -> Hear:
+    def watch(self, run: RunStarted) -> OnWorkerMessage:
         """Count this run: see `flows.watching.listeners.Watcher`."""
         self._run.clear()
         self._run.labels(run.run_id, run.output, run.backbone).set(1)
@@ -68,9 +68,9 @@ class Metrics:
         self._left.set(len(run.todo))
         for row in run.rejected:
             self._pairs.labels("rejected", row.kind).inc()
-        return self._hear
+        return self._on_message
 
-    def _hear(self, worker: str, message: Message) -> None:
+    def _on_message(self, worker: str, message: Message) -> None:
         if isinstance(message, ChunkStarted):
             self._hear_start(worker, message)
         elif not isinstance(message, StepTaken):

@@ -27,7 +27,7 @@ class WorkerState:
     losses: list[float] = field(default_factory=list)
 
 
-class Standing:
+class RunProgress:
     """Where a run stands. Not safe for threads: its owner sees to that.
 
     Work is counted in pixels times steps, as pairs may differ a hundredfold in it; a pair that stops early, or fails,
@@ -58,7 +58,7 @@ class Standing:
         """Of the work, from 0 to 1."""
         return self._done / self._whole if self._whole else 1.0
 
-    def hear(self, worker: str, message: Message, now: float | None = None) -> None:
+    def on_message(self, worker: str, message: Message, now: float | None = None) -> None:
         """Take a message down."""
         now = time.monotonic() if now is None else now
         state = self.workers.setdefault(worker, WorkerState())

@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.watching.progress import Standing, WorkerState
-from flows.worker.messages import Hear, Message, RunStarted
+from flows.watching.progress import RunProgress, WorkerState
+from flows.worker.messages import Message, OnWorkerMessage, RunStarted
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4
@@ -30,26 +30,26 @@ class LiveDisplay:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._lock = threading.Lock()
-        self._standing: Standing | None = None
+        self._progress: RunProgress | None = None
 
-    def watch(self, run: RunStarted) -> Hear:
+    def watch(self, run: RunStarted) -> OnWorkerMessage:
         """Show this run: see `flows.watching.listeners.Watcher`."""
-        standing = Standing(run)
+        progress = RunProgress(run)
         with self._lock:
-            self._standing = standing
+            self._progress = progress
 
-        def hear(worker: str, message: Message) -> None:
+        def on_message(worker: str, message: Message) -> None:
             with self._lock:
-                standing.hear(worker, message)
+                progress.on_message(worker, message)
 
-        return hear
+        return on_message
 
     def __rich__(self) -> RenderableType:
         """The display as it is now."""
         with self._lock:
-            if self._standing is None:
+            if self._progress is None:
                 return Text("starting: Prefect, weights, plan ...", style="dim")
-            return render(self._standing)
+            return render(self._progress)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -61,15 +61,15 @@ class LiveDisplay:
             yield
 
 
-def render(standing: Standing, now: float | None = None) -> RenderableType:
+def render(progress: RunProgress, now: float | None = None) -> RenderableType:
     """The display of a run that stands so; `now` is in seconds of its clock."""
     counted = Text.assemble(
-        (f"{standing.succeeded} done", "green"),
-        ("" if not standing.failed else f"  {standing.failed} failed", "red"),
-        ("" if not standing.pending else f"  {standing.pending} pending", "yellow"),
-        f"  {standing.left} left",
+        (f"{progress.succeeded} done", "green"),
+        ("" if not progress.failed else f"  {progress.failed} failed", "red"),
+        ("" if not progress.pending else f"  {progress.pending} pending", "yellow"),
+        f"  {progress.left} left",
     )
-    rate, seconds = standing.pairs_per_minute(now), standing.seconds_left(now)
+    rate, seconds = progress.pairs_per_minute(now), progress.seconds_left(now)
     if rate is not None:
         counted.append(f"  {_rate(rate)}")
     if seconds is not None:
@@ -79,14 +79,14 @@ def render(standing: Standing, now: float | None = None) -> RenderableType:
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
     bar.add_row(
-        ProgressBar(total=1.0, completed=standing.share_done, complete_style="cyan"), f"{standing.share_done:4.0%}"
+        ProgressBar(total=1.0, completed=progress.share_done, complete_style="cyan"), f"{progress.share_done:4.0%}"
     )
     workers = Table.grid(padding=(0, 1))
     for is_name in (False, True, False, False, False):
         workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short
-    for name, state in standing.workers.items():
+    for name, state in progress.workers.items():
         workers.add_row(Text(name, style="bold"), *_worker_cells(state))
-    made_up = Text("STUB: pictures are made up", style="bold red") if standing.run.backbone == "stub" else None
+    made_up = Text("STUB: pictures are made up", style="bold red") if progress.run.backbone == "stub" else None
     return Constrain(Group(*([made_up] if made_up else []), Constrain(bar, BAR_WIDTH), counted, workers), WIDEST)
 
 

@@ -20,7 +20,7 @@ from flows.worker.chunks import Size, next_chunk
 from flows.worker.failures import keep_failure
 from flows.worker.inputs import LoadedPair, StyleInputs, load_pair, read_styles
 from flows.worker.job import Job
-from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, LeftPending, Outcome, Report, StepTaken
+from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Emit, LeftPending, Outcome, StepTaken
 from flows.worker.stub_results import make_up_chunk
 from flows.worker.stylized import Stylized
 from flows.worker.writing import write_pair
@@ -50,13 +50,13 @@ class _Work:
 
     job: Job
     device: str
-    report: Report
+    emit: Emit
 
 
-def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
+def stylize_pairs(emit: Emit, pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
     """Stylize and commit pairs of one style and options; when this returns, the outcome of each was reported.
 
-    `report` is told of every chunk that is begun and of every pair that is finished, by several threads.
+    `emit` is told of every chunk that is begun and of every pair that is finished, by several threads.
 
     Raises:
         WeightsError, HardwareUnknown: which are no pair's fault and end the run.
@@ -67,7 +67,7 @@ def stylize_pairs(report: Report, pairs: Sequence[PlannedPair], job: Job, device
         decoder_pool.side_by_side(LOADERS)
     decoder_pool.get_ready()  # while the engine is loaded
     with storage.guarded(job.output, job.writable):
-        _stylize_pairs(_Work(job, device, report), pairs)
+        _stylize_pairs(_Work(job, device, emit), pairs)
 
 
 def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
@@ -78,22 +78,22 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
         style = read_styles(pairs[0], job.picture_limits)
     except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
         for pair in pairs:
-            work.report(_failed(work, pair, error, began))
+            work.emit(_failed(work, pair, error, began))
         return
     most_ahead, most_behind = _pairs_ahead(first.options), _pairs_behind(first.options, job)
     with ThreadPoolExecutor(LOADERS, "load") as loaders, ThreadPoolExecutor(WRITERS, "write") as writers:
-        writes = _Writes(writers, most_behind, work.report)
+        writes = _Writes(writers, most_behind, work.emit)
         try:
             for chunk in _chunks(work, pairs, stylizer.capacity, loaders, most_ahead):
                 began = Moment.now()
                 pair_ids = tuple(loaded.pair.spec.pair_id for loaded in chunk)
-                work.report(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
+                work.emit(ChunkStarted(pair_ids, getpid(), peak_memory_bytes(work.device)))
                 for loaded, result in stylizer.stylize(chunk, style):
                     writes.add(partial(_finish, work, loaded, result, style, began))
-                work.report(DeviceWaits())
+                work.emit(DeviceWaits())
         except DeviceLost:
             loaders.shutdown(wait=False, cancel_futures=True)  # nothing is computed any more
-            work.report(DeviceWaits())  # for what was, and is being written
+            work.emit(DeviceWaits())  # for what was, and is being written
             raise
         writes.end()
 
@@ -101,17 +101,17 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
 class _Writes:
     """Results on their way to storage; where that is slower than the device, the device waits."""
 
-    def __init__(self, writers: ThreadPoolExecutor, most: int, report: Report) -> None:
-        self._writers, self._most, self._report = writers, most, report
+    def __init__(self, writers: ThreadPoolExecutor, most: int, emit: Emit) -> None:
+        self._writers, self._most, self._emit = writers, most, emit
         self._under_way: deque[Future[None]] = deque()
 
     def add(self, write: Callable[[], None]) -> None:
         self._under_way.append(self._writers.submit(write))
         if len(self._under_way) > self._most:
-            self._report(DeviceWaits())
+            self._emit(DeviceWaits())
             while len(self._under_way) > self._most:
                 self._under_way.popleft().result()
-            self._report(DeviceGoesOn())
+            self._emit(DeviceGoesOn())
 
     def end(self) -> None:
         for write in self._under_way:
@@ -140,13 +140,13 @@ def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
     capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_extra(pairs))
 
     def stylize(chunk: Sequence[LoadedPair], style: StyleInputs) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
-        on_step = _told_now_and_then(chunk, work.report)
+        on_step = _told_now_and_then(chunk, work.emit)
         return stylize_chunk(chunk, style, work.job, work.device, capacity, on_step)
 
     return _Stylizer(capacity, stylize)
 
 
-def _told_now_and_then(chunk: Sequence[LoadedPair], report: Report) -> "OnStep":
+def _told_now_and_then(chunk: Sequence[LoadedPair], emit: Emit) -> "OnStep":
     """Reports of steps for whoever watches, at most one in `STEP_SECONDS`."""
     last = time.monotonic()
 
@@ -157,7 +157,7 @@ def _told_now_and_then(chunk: Sequence[LoadedPair], report: Report) -> "OnStep":
         last = time.monotonic()
         # A chunk that failed is done again in halves: the place then counts within the half, so it is a hint.
         pair_id = chunk[min(step.pair, len(chunk) - 1)].pair.spec.pair_id
-        report(StepTaken(pair_id, step.level, step.step, step.losses.total))
+        emit(StepTaken(pair_id, step.level, step.step, step.losses.total))
 
     return on_step
 
@@ -182,7 +182,7 @@ def _chunks(
             if isinstance(outcome, LoadedPair):
                 waiting.append(outcome)
             else:
-                work.report(outcome)
+                work.emit(outcome)
         chunk = next_chunk(waiting, capacity, more_to_come=bool(loading))
         if chunk:
             taken = {loaded.pair.spec.pair_id for loaded in chunk}
@@ -213,13 +213,13 @@ def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
 
 def _finish(work: _Work, loaded: LoadedPair, result: Stylized | Exception, style: StyleInputs, began: Moment) -> None:
     if isinstance(result, Exception):
-        work.report(_failed(work, loaded.pair, result, began))
+        work.emit(_failed(work, loaded.pair, result, began))
         return
     try:
         outcome: Outcome = write_pair(result, style, work.job, work.device)
     except Exception as error:  # noqa: BLE001  # as in `_load`
         outcome = _failed(work, loaded.pair, error, began)
-    work.report(outcome)
+    work.emit(outcome)
 
 
 def _failed(work: _Work, pair: PlannedPair, error: Exception, began: Moment) -> AttemptRecord | LeftPending:

@@ -81,6 +81,6 @@ class DeviceGoesOn:
 
 Outcome = PairRecord | AttemptRecord | LeftPending
 Message = ChunkStarted | StepTaken | Outcome
-Report = Callable[[Message | DeviceWaits | DeviceGoesOn], None]
-Hear = Callable[[str, Message], None]
+Emit = Callable[[Message | DeviceWaits | DeviceGoesOn], None]
+OnWorkerMessage = Callable[[str, Message], None]
 """Takes in what a worker, of this name, says."""

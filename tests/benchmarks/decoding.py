@@ -20,7 +20,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from flows.decoding.decoder import Decoder, Ended
+from flows.decoding.decoder import Decoder, DecoderDied
 from flows.decoding.decoder_process import WantedPicture
 from nst_core.errors import BadImage
 from tests.benchmarks.report import Report, add_json_option
@@ -142,7 +142,7 @@ def measured(path: str) -> dict[str, Any]:
         found |= {"size": list(decoded.picture.size)}
     except BadImage as error:
         found |= {"refused": error.message}
-    except Ended as error:
+    except DecoderDied as error:
         return found | {"ended": error.code}
     finally:
         found |= {"clock_seconds": round(time.perf_counter() - began, 1)}

@@ -159,13 +159,13 @@ def watch(run):
     for path in BLOCKED:
         open(path, "w").close()
 
-    def hear(worker, message):
+    def on_message(worker, message):
         if isinstance(message, LeftPending):
             left.add(message.pair_id)
         if len(left) == 3:
             [os.remove(path) for path in BLOCKED if os.path.exists(path)]
 
-    return hear
+    return on_message
 
 
 try:
@@ -202,7 +202,7 @@ def test_a_batch_s_task_ends_in_a_state_that_tells_the_truth(python) -> None:
     printed = python(
         """
 from flows.prefect_layer.tasks import batch_task
-from flows.run.scheduler import Crew
+from flows.run.scheduler import BatchScheduler
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, resolve
 from flows.runners import runner_of
@@ -220,11 +220,11 @@ def states():
     open("three.csv", "w").write("\\n".join(["id,content,style", *lines, ""]))
     request = resolve(Asked("out", "three.csv", settings=settings))
     with runner_of(settings) as runner, runner.pool(2) as pool:
-        crew = Crew(prepare_run(request, runner.means), pool, lambda worker, message: None)
-        stylize_batch = batch_task(crew)
-        while (batch := crew.next_batch()) is not None:
+        scheduler = BatchScheduler(prepare_run(request, runner.means), pool, lambda worker, message: None)
+        stylize_batch = batch_task(scheduler)
+        while (batch := scheduler.next_batch()) is not None:
             state = stylize_batch(batch, return_state=True)
-            crew.give_back(batch)
+            scheduler.give_back(batch)
             print("state", state.name, state.message, sep="; ")
 
 

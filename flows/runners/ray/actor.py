@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from flows.runners.local import WORKER_ENVIRONMENT
-from flows.runners.protocol import Ended, answer, log_to, packed
+from flows.runners.protocol import CallEnded, answer, log_to, packed
 from nst_core import __version__
 from nst_core.errors import OptionsError
 
@@ -73,7 +73,7 @@ class Actor:
         self._said: list[bytes] = []
         self._has_ended = False
         self._changed = threading.Condition()
-        log_to(self._hear, level)
+        log_to(self._emit, level)
 
     def facts(self, device: str, precision: str) -> NodeFacts:
         """What the node is; loads the engine, so that the first batch need not."""
@@ -82,7 +82,7 @@ class Actor:
     def call(self, call: bytes) -> None:
         """Do a call; how it ended is the last of its news."""
         self._has_ended = False
-        answer(functools.partial(pickle.loads, call), self._hear)
+        answer(functools.partial(pickle.loads, call), self._emit)
 
     def news(self, seconds: float) -> list[bytes]:
         """What the call has said since this was asked last; waits for something at most so long."""
@@ -92,9 +92,9 @@ class Actor:
             said, self._said = self._said, []
             return said
 
-    def _hear(self, message: object) -> None:
+    def _emit(self, message: object) -> None:
         data = packed(message)
         with self._changed:
             self._said.append(data)
-            self._has_ended = isinstance(message, Ended)
+            self._has_ended = isinstance(message, CallEnded)
             self._changed.notify_all()

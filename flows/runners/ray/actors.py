@@ -15,7 +15,7 @@ from typing import Any
 
 from flows.errors import ClusterError, WorkerDied
 from flows.runners.pool import LISTEN_SECONDS, Link
-from flows.runners.protocol import Call, Hear
+from flows.runners.protocol import Call, Emit
 from flows.runners.ray.actor import Actor, NodeFacts, code_version
 from flows.runners.ray.cluster import first_line, reason
 
@@ -253,7 +253,7 @@ class _Talk:
         self._heard = time.monotonic()
         self.actor.call.remote(pickle.dumps(call))
 
-    def receive(self, seconds: float, hear: Hear) -> None:
+    def receive(self, seconds: float, on_message: Emit) -> None:
         """See `Link.receive`; an actor that is silent for too long counts as lost."""
         try:
             messages = self._said_within(seconds)
@@ -267,7 +267,7 @@ class _Talk:
         elif time.monotonic() - self._heard > SILENT_SECONDS:
             raise WorkerDied(f"the Ray worker on {self.host} did not answer any more")
         for data in messages or []:
-            hear(pickle.loads(data))  # noqa: S301  # of our own code, as was checked
+            on_message(pickle.loads(data))  # noqa: S301  # of our own code, as was checked
 
     def _said_within(self, seconds: float) -> list[bytes] | None:
         """Its news, if it answers by then: it is asked one question at a time, as an answer is given once."""

@@ -22,7 +22,7 @@ _PARTS: Final[Mapping[str, Callable[[bytes], list[Part]]]] = {
 """Of the others nothing is left out: what reads them goes through them in no time."""
 
 
-def lean(data: bytes, name: str) -> bytes:
+def strip_metadata(data: bytes, name: str) -> bytes:
     """The same picture in fewer bytes.
 
     Raises:

@@ -12,7 +12,7 @@ from nst_core.images.colour.srgb import Meaning, in_srgb, over_itself, over_whit
 from nst_core.images.files.credits import TAGS
 from nst_core.images.files.formats import HEIF, format_of, open_picture
 from nst_core.images.files.png import chunks_of
-from nst_core.images.files.strip_metadata import lean
+from nst_core.images.files.strip_metadata import strip_metadata
 from nst_core.images.files.tiff import is_float
 from nst_core.images.reading.assembly import Assembly
 from nst_core.images.reading.float_tiff import in_whole_numbers
@@ -108,7 +108,7 @@ def decode_image(
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.MAX_IMAGE_PIXELS = None  # ours holds, and is said in our words
     PngImagePlugin.MAX_TEXT_CHUNK = MAX_PROFILE_BYTES  # of a PNG's profile, which Pillow counts as text
-    data = lean(data, name)
+    data = strip_metadata(data, name)
     notes: list[str] = []
     kind = str(format_of(data))
     try:

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from flows.decoding import decoder as decoder_module
 from flows.decoding import decoder_pool
-from flows.decoding.decoder import BOUNDS, Decoder, Ended
+from flows.decoding.decoder import BOUNDS, Decoder, DecoderDied
 from flows.decoding.decoder_process import Bounds, WantedPicture
 from flows.errors import TookTooLong, WorkerDied
 from nst_core.errors import BadImage
@@ -355,7 +355,7 @@ def test_the_end_of_a_process_is_told_by_its_code() -> None:
     """As `subprocess` counts: the number of the signal, below zero."""
     decoder = Decoder(Bounds(0.2, BOUNDS.memory_bytes))
 
-    with pytest.raises(Ended) as caught:
+    with pytest.raises(DecoderDied) as caught:
         decoder.decode(SLOW, "a", AS_IT_IS)
 
     assert (caught.value.code, caught.value.is_overdue) == (-signal.SIGPROF, False)

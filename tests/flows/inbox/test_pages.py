@@ -12,7 +12,7 @@ from inbox_runs import BookOfRuns, limits_for
 
 from flows import storage
 from flows.inbox import Inbox, answers, visit
-from flows.inbox.finished_page import Ended, finished_page
+from flows.inbox.finished_page import FinishedOutput, finished_page
 from flows.inbox.rejected_page import MOST_COLUMNS, MOST_PROBLEMS
 from flows.manifest.spreadsheet_cells import AsOpened
 from flows.wording import MOST_NAMED
@@ -218,11 +218,11 @@ def test_a_page_that_cannot_be_made_keeps_no_answer_back(desk: Desk, monkeypatch
 # ---------------------------------------------------------------- finished
 
 
-def ended(output: str, **changes: Any) -> Ended:
+def ended(output: str, **changes: Any) -> FinishedOutput:
     row = {"row": 3, "pair_id": "dog", "status": "failed", "error": f"no such file {HOSTILE}"}
     opened = AsOpened("row", ("id",), {3: 2})
     facts = {"counts": {"succeeded": 2, "failed": 1}, "troubled": [row], "opened": opened, "report": f"{output}/r.html"}
-    return Ended(output=output, **{**facts, **changes})
+    return FinishedOutput(output=output, **{**facts, **changes})
 
 
 def test_the_report_is_one_click_away(desk: Desk) -> None:

@@ -269,8 +269,8 @@ def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> N
     (tmp_path / "_nst" / "attempts" / f"damaged-{FINGERPRINT}-1.json").write_text("")
     index = ledger.index()
 
-    assert ledger.settled(index.attempts, index) == {("bad", FINGERPRINT)}
-    assert ledger.settled([("down", FINGERPRINT), ("never", FINGERPRINT)], index) == frozenset()
+    assert ledger.failed_for_good(index.attempts, index) == {("bad", FINGERPRINT)}
+    assert ledger.failed_for_good([("down", FINGERPRINT), ("never", FINGERPRINT)], index) == frozenset()
 
 
 def _made_unreadable(path: Path, **changes: str) -> str:

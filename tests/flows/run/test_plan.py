@@ -37,7 +37,7 @@ def plan_of(
     index: LedgerIndex = NOTHING_DONE,
     selection: Selection | None = None,
     failed_before: Iterable[str] = (),
-    settled: Iterable[PlannedPair] = (),
+    failed_for_good: Iterable[PlannedPair] = (),
     share: Share = ONE_DEVICE,
 ) -> RunPlan:
     """`failed_before`: ids of pairs that the run to be retried has an attempt at, and no record."""
@@ -46,7 +46,7 @@ def plan_of(
     retried = run_record({spec.pair_id: f"of {spec.pair_id}" for spec in specs}) if is_retry else None
     attempts = index.attempts | {(pair_id, f"of {pair_id}"): 1 for pair_id in failed_before}
     index = dataclasses.replace(index, attempts=attempts)
-    earlier = Earlier(index, retried, lambda keys: frozenset(keys) & frozenset(map(key_of, settled)))
+    earlier = Earlier(index, retried, lambda keys: frozenset(keys) & frozenset(map(key_of, failed_for_good)))
     return plan_run(manifest_of(specs), WEIGHTS, selection or Selection(), earlier, share)
 
 
@@ -318,9 +318,9 @@ def test_a_failed_pair_is_left_to_do() -> None:
 def test_what_would_only_fail_again_is_left_alone(selection: Selection, todo: list[str]) -> None:
     """A run does not try what failed for good; whoever names the pair, or asks for what failed, has it tried."""
     specs = three_pairs()
-    settled = [pair for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS) if pair.spec.pair_id == "b"]
+    failed_for_good = [pair for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS) if pair.spec.pair_id == "b"]
 
-    assert ids(plan_of(specs, selection=selection, failed_before=["b"], settled=settled).todo) == todo
+    assert ids(plan_of(specs, selection=selection, failed_before=["b"], failed_for_good=failed_for_good).todo) == todo
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_what_is_left_alone_is_told(asked: Asked, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         run = prepared(asked)
 
-    assert run.plan.settled == 1
+    assert run.plan.failed_for_good == 1
     assert any("only fail again: 1; " in text and f"nst retry {run.job.output}" in text for text in caplog.messages)
     assert any(text.startswith("owl: its record names an image that is not there") for text in caplog.messages)
     assert len(caplog.messages) == 2

@@ -17,7 +17,7 @@ from flows.run.finish import finish_run
 from flows.run.plan import in_batches
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import Asked, resolve
-from flows.run.scheduler import Crew, Tally
+from flows.run.scheduler import BatchScheduler, Tally
 from flows.runners import Means
 from flows.runners.inline import link_here
 from flows.runners.pool import Pool
@@ -48,11 +48,11 @@ def pool() -> Pool:
     return Pool((("here", "cpu"),), link_here)
 
 
-def carried_out(crew: Crew) -> dict[str, Tally]:
+def carried_out(scheduler: BatchScheduler) -> dict[str, Tally]:
     tallies = {}
-    while (batch := crew.next_batch()) is not None:
-        tallies[batch] = crew.carry_out(batch)
-        crew.give_back(batch)
+    while (batch := scheduler.next_batch()) is not None:
+        tallies[batch] = scheduler.carry_out(batch)
+        scheduler.give_back(batch)
     return tallies
 
 
@@ -60,9 +60,9 @@ def test_every_pair_is_done_and_told(prepared: Prepare) -> None:
     """A batch per style; whoever listens hears of all pairs, by the worker's name; the table has them."""
     run, heard = prepared(), []
     with pool() as workers:
-        crew = Crew(run, workers, lambda worker, message: heard.append((worker, message)))
-        tallies = carried_out(crew)
-        crew.raise_error()
+        scheduler = BatchScheduler(run, workers, lambda worker, message: heard.append((worker, message)))
+        tallies = carried_out(scheduler)
+        scheduler.raise_error()
 
     assert [str(tally) for tally in tallies.values()] == ["2 succeeded, 0 failed"] * 2
     outcomes = [message.pair_id for _, message in heard if hasattr(message, "fingerprint")]
@@ -78,7 +78,7 @@ def test_what_is_left_is_what_was_taken_on(prepared: Prepare) -> None:
     run = prepared()
     finished = finish_run(run)
 
-    assert ([pair.spec.pair_id for pair in run.plan.unselected], run.plan.settled) == (["pair-3"], 1)
+    assert ([pair.spec.pair_id for pair in run.plan.unselected], run.plan.failed_for_good) == (["pair-3"], 1)
     assert (finished.summary.pending, finished.summary.failed, finished.left) == (3, 1, 3)
 
 
@@ -86,9 +86,9 @@ def test_a_tally_tells_failures(prepared: Prepare) -> None:
     """One pair's failure is its batch's to say, and stops nobody."""
     run = prepared("error=pair-2")
     with pool() as workers:
-        crew = Crew(run, workers, lambda _worker, _message: None)
-        tallies = [str(tally) for tally in carried_out(crew).values()]
-        crew.raise_error()
+        scheduler = BatchScheduler(run, workers, lambda _worker, _message: None)
+        tallies = [str(tally) for tally in carried_out(scheduler).values()]
+        scheduler.raise_error()
 
     assert sorted(tallies) == ["1 succeeded, 1 failed", "2 succeeded, 0 failed"]
 
@@ -103,16 +103,16 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
 
     monkeypatch.setattr("flows.run.dispatch.stylize_pairs", expired)
     with pool() as workers:
-        crew = Crew(run, workers, lambda _worker, _message: None)
-        batch = crew.next_batch()
+        scheduler = BatchScheduler(run, workers, lambda _worker, _message: None)
+        batch = scheduler.next_batch()
         assert batch is not None
         with pytest.raises(CredentialsExpired, match="the token has expired"):
-            crew.carry_out(batch)
-        crew.give_back(batch)
+            scheduler.carry_out(batch)
+        scheduler.give_back(batch)
 
-        assert crew.next_batch() is None
+        assert scheduler.next_batch() is None
         with pytest.raises(CredentialsExpired):
-            crew.raise_error()
+            scheduler.raise_error()
 
 
 TAKEN = "CUDA-capable device(s) is/are busy or unavailable"
@@ -140,9 +140,9 @@ def test_a_device_of_no_use_is_left_out(
     monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken"))
     with Pool((("first", "taken"), ("second", "cpu")), link_here) as workers:
         heard: list[tuple[str, str]] = []
-        crew = Crew(run, workers, lambda worker, message: heard.append((worker, type(message).__name__)))
-        tallies = carried_out_at_once(crew) if at_once else list(carried_out(crew).values())
-        crew.raise_error()
+        scheduler = BatchScheduler(run, workers, lambda worker, message: heard.append((worker, type(message).__name__)))
+        tallies = carried_out_at_once(scheduler) if at_once else list(carried_out(scheduler).values())
+        scheduler.raise_error()
         assert workers.take().name == "second"
 
     assert [str(tally) for tally in tallies] == ["2 succeeded, 0 failed"] * 2
@@ -151,16 +151,16 @@ def test_a_device_of_no_use_is_left_out(
     assert finish_run(run).summary.succeeded == 4
 
 
-def carried_out_at_once(crew: Crew) -> list[Tally]:
+def carried_out_at_once(scheduler: BatchScheduler) -> list[Tally]:
     """As many batches at a time as there are workers."""
     tallies: list[Tally] = []
 
     def carry_out(name: str) -> None:
-        tallies.append(crew.carry_out(name))
-        crew.give_back(name)
+        tallies.append(scheduler.carry_out(name))
+        scheduler.give_back(name)
 
     threads = []
-    while (batch := crew.next_batch()) is not None:
+    while (batch := scheduler.next_batch()) is not None:
         threads.append(threading.Thread(target=carry_out, args=(batch,)))
         threads[-1].start()
     for thread in threads:
@@ -173,14 +173,14 @@ def test_a_run_ends_with_its_last_device(prepared: Prepare, monkeypatch: pytest.
     run = prepared()
     monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken", "taken too"))
     with Pool((("first", "taken"), ("second", "taken too")), link_here) as workers:
-        crew = Crew(run, workers, lambda _worker, _message: None)
-        batch = crew.next_batch()
+        scheduler = BatchScheduler(run, workers, lambda _worker, _message: None)
+        batch = scheduler.next_batch()
         assert batch is not None
         with pytest.raises(DeviceUnusable, match=r"taken too: CUDA-capable device"):
-            crew.carry_out(batch)
-        crew.give_back(batch)
+            scheduler.carry_out(batch)
+        scheduler.give_back(batch)
 
-        assert crew.next_batch() is None
+        assert scheduler.next_batch() is None
 
     summary = finish_run(run).summary
     assert (summary.succeeded, summary.pending, summary.failed) == (2, 2, 0)
@@ -190,11 +190,13 @@ def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:
     """An interruption is no error: what has no outcome is counted as pending."""
     run = prepared("seconds=0.05")
     with pool() as workers:
-        crew = Crew(run, workers, lambda _worker, message: None if isinstance(message, StepTaken) else workers.stop())
-        batch = crew.next_batch()
+        scheduler = BatchScheduler(
+            run, workers, lambda _worker, message: None if isinstance(message, StepTaken) else workers.stop()
+        )
+        batch = scheduler.next_batch()
         assert batch is not None
-        tally = crew.carry_out(batch)
-        crew.raise_error()
+        tally = scheduler.carry_out(batch)
+        scheduler.raise_error()
 
     assert tally.pending >= 1
     assert str(tally).endswith(f", {tally.pending} left pending")
@@ -213,8 +215,8 @@ def test_a_worker_keeps_to_the_style_that_it_has_warm(prepared: Prepare) -> None
     run = prepared()
     plan = dataclasses.replace(run.plan, batches=in_batches(list(run.plan.todo), 1, 1))
     with pool() as workers:
-        crew = Crew(dataclasses.replace(run, plan=plan), workers, lambda _worker, _message: None)
-        names = list(carried_out(crew))
+        scheduler = BatchScheduler(dataclasses.replace(run, plan=plan), workers, lambda _worker, _message: None)
+        names = list(carried_out(scheduler))
         styles = [batch.pairs[0].spec.style for name in names for batch in plan.batches if batch.name == name]
 
     assert len(styles) == 4
@@ -225,15 +227,17 @@ def test_the_patience_of_a_crew_is_that_of_the_settings(prepared: Prepare) -> No
     """Seconds per pair, and seconds of silence."""
     run = prepared()
     settings = run.request.settings.model_copy(update={"pair_timeout_seconds": 7.0, "stall_seconds": 70.0})
-    crew = Crew(dataclasses.replace(run, request=dataclasses.replace(run.request, settings=settings)), pool(), print)
+    scheduler = BatchScheduler(
+        dataclasses.replace(run, request=dataclasses.replace(run.request, settings=settings)), pool(), print
+    )
 
     (batch,) = run.plan.batches[:1]
     poster = pair_spec(options={"size_px": 8192})
     of_poster = dataclasses.replace(batch, pairs=(dataclasses.replace(batch.pairs[0], spec=poster),))
 
-    assert crew._patience_with(batch) == Patience(pair_seconds=7.0, stall_seconds=70.0)
+    assert scheduler._patience_with(batch) == Patience(pair_seconds=7.0, stall_seconds=70.0)
     # A poster has sixteen times the pixels of 2048 px, and takes as much longer from one step to the next.
-    assert crew._patience_with(of_poster) == Patience(pair_seconds=7.0, stall_seconds=16 * 70.0)
+    assert scheduler._patience_with(of_poster) == Patience(pair_seconds=7.0, stall_seconds=16 * 70.0)
 
 
 def test_a_tally_in_words() -> None:

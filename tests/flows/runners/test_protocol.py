@@ -6,7 +6,7 @@ import pool_jobs
 import pytest
 
 from flows.runners import Worker
-from flows.runners.protocol import Began, Call, Ended, answer, packed
+from flows.runners.protocol import Call, CallBegan, CallEnded, answer, packed
 
 
 def heard_of(call: Call) -> list[object]:
@@ -19,23 +19,23 @@ def test_a_call_begins_speaks_and_ends() -> None:
     """What the function says stands between a first and a last message; the last one has its value."""
     began, *said, ended = heard_of(Call(pool_jobs.say, ("one", 2)))
 
-    assert isinstance(began, Began)
+    assert isinstance(began, CallBegan)
     assert said == ["one", 2]
-    assert ended == Ended("return")
+    assert ended == CallEnded("return")
 
 
 @pytest.mark.parametrize(
     ("end", "kind", "text"),
     [
-        (Ended(error=pool_jobs.TwoPartError("cat.png", "too small")), pool_jobs.TwoPartError, "cat.png: too small"),
+        (CallEnded(error=pool_jobs.TwoPartError("cat.png", "too small")), pool_jobs.TwoPartError, "cat.png: too small"),
         (
-            Ended(error=pool_jobs.UnpicklableError("cat.png", "too small")),
+            CallEnded(error=pool_jobs.UnpicklableError("cat.png", "too small")),
             RuntimeError,
             "UnpicklableError: cat.png: too small",
         ),
     ],
 )
-def test_an_error_survives_the_way(end: Ended, kind: type[Exception], text: str) -> None:
+def test_an_error_survives_the_way(end: CallEnded, kind: type[Exception], text: str) -> None:
     """As itself, or in its words where its class cannot be put together again."""
     arrived = pickle.loads(packed(end)).error
 
@@ -47,7 +47,7 @@ def test_an_actor_says_the_same_as_a_process(worker: Worker) -> None:
     """The actor of a Ray cluster hands out the messages of a call in order, the end as the last, each of them once."""
     (began, *said), more, seconds = pool_jobs.done_by(worker, pool_jobs.talk_with_an_actor)
 
-    assert isinstance(began, Began)
-    assert said == [1, "two", Ended("return")]
+    assert isinstance(began, CallBegan)
+    assert said == [1, "two", CallEnded("return")]
     assert more == []
     assert seconds > 0.2

@@ -13,7 +13,7 @@ from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 def test_a_line_for_the_start_and_for_every_outcome() -> None:
     """What is said in between is left out; each line is an object of its own."""
     file = io.StringIO()
-    hear = json_lines(file)(run_of(64, 64, 64))
+    on_message = json_lines(file)(run_of(64, 64, 64))
     for message in (
         ChunkStarted(("pair-2",), 1),
         StepTaken("pair-2", 0, 1, 2.0),
@@ -21,7 +21,7 @@ def test_a_line_for_the_start_and_for_every_outcome() -> None:
         attempt_record("pair-3"),
         LeftPending("pair-4", "no answer"),
     ):
-        hear("cpu", message)
+        on_message("cpu", message)
     start, *pairs = map(json.loads, file.getvalue().splitlines())
 
     assert (start["event"], start["pairs"], start["output"]) == ("run", 3, "/out")

@@ -10,12 +10,12 @@ import pytest
 from builders import pair_record
 from started import run_of
 
-from flows.watching.listeners import Hear, Watcher, told, watched_by, watchers_here
+from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here
 from flows.worker.messages import ChunkStarted, Message, RunStarted
 
 
 def noting(heard: list[object]) -> Watcher:
-    def watch(run: RunStarted) -> Hear:
+    def watch(run: RunStarted) -> OnWorkerMessage:
         heard.append(run.run_id)
         return lambda worker, message: heard.append((worker, message))
 
@@ -26,36 +26,36 @@ def test_a_watcher_is_told_the_start_and_every_message_in_order() -> None:
     """All of it has been taken in when the block ends; afterwards nothing more is."""
     heard: list[object] = []
     messages: list[Message] = [ChunkStarted(("pair-2",), 1), *(pair_record(f"pair-{n}") for n in range(2, 50))]
-    with told(run_of(64), [noting(heard)]) as hear:
+    with notify(run_of(64), [noting(heard)]) as on_message:
         for message in messages:
-            hear("cpu", message)
+            on_message("cpu", message)
     before = list(heard)
-    hear("cpu", pair_record("late"))
+    on_message("cpu", pair_record("late"))
 
     assert before == ["a run", *(("cpu", message) for message in messages)]
     assert heard == before
 
 
-def failing_at_once(_run: RunStarted) -> Hear:
+def failing_at_once(_run: RunStarted) -> OnWorkerMessage:
     raise OSError(28, "No space left on device")
 
 
-def failing_later(_run: RunStarted) -> Hear:
-    def hear(_worker: str, _message: Message) -> None:
+def failing_later(_run: RunStarted) -> OnWorkerMessage:
+    def on_message(_worker: str, _message: Message) -> None:
         raise BrokenPipeError(32, "Broken pipe")
 
-    return hear
+    return on_message
 
 
 @pytest.mark.parametrize("bad", [failing_at_once, failing_later])
 def test_one_that_fails_is_warned_of_once_and_left_out(
-    bad: Callable[[RunStarted], Hear], caplog: pytest.LogCaptureFixture
+    bad: Callable[[RunStarted], OnWorkerMessage], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others hear all there is; whoever tells never sees the error."""
+    """The others receive every message, and the sender never sees the error."""
     heard: list[object] = []
-    with caplog.at_level(logging.WARNING), told(run_of(64), [bad, noting(heard)]) as hear:
+    with caplog.at_level(logging.WARNING), notify(run_of(64), [bad, noting(heard)]) as on_message:
         for number in range(5):
-            hear("cpu", pair_record(f"pair-{number}"))
+            on_message("cpu", pair_record(f"pair-{number}"))
 
     assert len(heard) == 6
     (warning,) = caplog.messages
@@ -66,13 +66,13 @@ def test_one_that_hangs_holds_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """Telling returns at once however long a watcher takes, and the end waits for it only so long."""
     let_go = threading.Event()
 
-    def hanging(_run: RunStarted) -> Hear:
+    def hanging(_run: RunStarted) -> OnWorkerMessage:
         return lambda _worker, _message: let_go.wait(30) and None
 
     began = time.monotonic()
-    with caplog.at_level(logging.WARNING), told(run_of(64), [hanging], patience_seconds=0.2) as hear:
+    with caplog.at_level(logging.WARNING), notify(run_of(64), [hanging], patience_seconds=0.2) as on_message:
         for number in range(1000):
-            hear("cpu", pair_record(f"pair-{number}"))
+            on_message("cpu", pair_record(f"pair-{number}"))
     let_go.set()
 
     assert time.monotonic() - began < 10
@@ -83,16 +83,16 @@ def test_a_slow_reader_hears_everything() -> None:
     """However long it takes for all, as long as it takes something in: no line of a pipe is lost."""
     heard: list[object] = []
 
-    def slow(_run: RunStarted) -> Hear:
-        def hear(_worker: str, message: Message) -> None:
+    def slow(_run: RunStarted) -> OnWorkerMessage:
+        def on_message(_worker: str, message: Message) -> None:
             time.sleep(0.05)
             heard.append(message)
 
-        return hear
+        return on_message
 
-    with told(run_of(64), [slow], patience_seconds=0.2) as hear:
+    with notify(run_of(64), [slow], patience_seconds=0.2) as on_message:
         for number in range(20):
-            hear("cpu", pair_record(f"pair-{number}"))
+            on_message("cpu", pair_record(f"pair-{number}"))
 
     assert len(heard) == 20
 
@@ -103,8 +103,8 @@ def test_an_interrupted_run_does_not_wait_for_a_watcher() -> None:
     began = time.monotonic()
 
     def interrupted() -> None:
-        with told(run_of(64), [lambda _run: lambda _worker, _message: let_go.wait(60) and None]) as hear:
-            hear("cpu", pair_record("pair-2"))
+        with notify(run_of(64), [lambda _run: lambda _worker, _message: let_go.wait(60) and None]) as on_message:
+            on_message("cpu", pair_record("pair-2"))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -127,11 +127,11 @@ def test_watchers_are_those_of_the_context() -> None:
 
 
 def test_runs_at_once_are_told_apart() -> None:
-    """Each run's watchers hear of it alone."""
+    """Each run's watchers on_message of it alone."""
     heard: dict[str, list[object]] = {"one": [], "two": []}
     with (
-        told(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one,
-        told(run_of(64, run_id="two"), [noting(heard["two"])]) as hear_two,
+        notify(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one,
+        notify(run_of(64, run_id="two"), [noting(heard["two"])]) as hear_two,
     ):
         hear_one("cpu 1", ChunkStarted(("a",), 1))
         hear_two("cpu 2", ChunkStarted(("b",), 2))
@@ -146,12 +146,12 @@ def test_one_that_was_left_behind_is_not_waited_for_twice(caplog: pytest.LogCapt
     """A watcher that failed is gone at once; one that hangs costs its patience, and its name is that of its class."""
 
     class Hanging:
-        def watch(self, _run: RunStarted) -> Hear:
+        def watch(self, _run: RunStarted) -> OnWorkerMessage:
             let_go.wait(30)
             return lambda _worker, _message: None
 
     let_go, began = threading.Event(), time.monotonic()
-    with caplog.at_level(logging.WARNING), told(run_of(64), [failing_at_once, Hanging().watch], patience_seconds=0.3):
+    with caplog.at_level(logging.WARNING), notify(run_of(64), [failing_at_once, Hanging().watch], patience_seconds=0.3):
         pass
     let_go.set()
 
@@ -163,10 +163,10 @@ def test_one_that_was_left_behind_is_not_waited_for_twice(caplog: pytest.LogCapt
 def test_secrets_in_an_error_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
     """An address with a password, as a watcher's error may have it, is shown without."""
 
-    def failing(_run: RunStarted) -> Hear:
+    def failing(_run: RunStarted) -> OnWorkerMessage:
         raise OSError("http://user:very-secret@host/ does not answer")
 
-    with caplog.at_level(logging.WARNING), told(run_of(64), [failing]):
+    with caplog.at_level(logging.WARNING), notify(run_of(64), [failing]):
         pass
 
     assert "very-secret" not in caplog.text
@@ -178,12 +178,12 @@ def test_a_watcher_s_thread_is_of_the_run_s_context() -> None:
     of_run: contextvars.ContextVar[str] = contextvars.ContextVar("of_run", default="none")
     found: list[object] = []
 
-    def watch(_run: RunStarted) -> Hear:
+    def watch(_run: RunStarted) -> OnWorkerMessage:
         found.extend((of_run.get(), threading.current_thread().daemon))
         return lambda _worker, _message: None
 
     token = of_run.set("this one")
-    with told(run_of(64), [watch]):
+    with notify(run_of(64), [watch]):
         pass
     of_run.reset(token)
 

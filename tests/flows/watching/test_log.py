@@ -17,11 +17,11 @@ from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
     """Numbered as they come, with the row; a result with its losses, steps and why it stopped, and its notes."""
     with caplog.at_level(logging.INFO):
-        hear = watch_log(run_of(64, 64, 64))
+        on_message = watch_log(run_of(64, 64, 64))
         caplog.clear()
-        hear("cpu", pair_record("pair-3", steps=80, stop_reason="steps", notes=("small content",)))
-        hear("cpu", attempt_record("pair-2", error="cat.png: no picture"))
-        hear("cpu", LeftPending("pair-4", "no answer"))
+        on_message("cpu", pair_record("pair-3", steps=80, stop_reason="steps", notes=("small content",)))
+        on_message("cpu", attempt_record("pair-2", error="cat.png: no picture"))
+        on_message("cpu", LeftPending("pair-4", "no answer"))
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", "[1/3] row 3 pair-3: loss 3.5 -> 0.3, 80 steps (steps spent), 1.2 s"),
@@ -47,10 +47,10 @@ def test_the_start_names_rejected_rows_and_the_machine(caplog: pytest.LogCapture
 
 def test_a_stub_s_pairs_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixture) -> None:
     """The run has said it once."""
-    hear = watch_log(run_of(64, backbone="stub"))
+    on_message = watch_log(run_of(64, backbone="stub"))
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        hear("cpu", pair_record("pair-2", notes=(stub.WARNING,)))
+        on_message("cpu", pair_record("pair-2", notes=(stub.WARNING,)))
 
     assert caplog.messages == []
 
@@ -70,20 +70,20 @@ def test_of_many_rejected_rows_the_first_are_named(caplog: pytest.LogCaptureFixt
 def test_places_are_as_wide_as_the_total(caplog: pytest.LogCaptureFixture) -> None:
     """Numbers stand below each other; a stop reason that has no words is told as it is."""
     with caplog.at_level(logging.INFO):
-        hear = watch_log(run_of(*[64] * 12))
+        on_message = watch_log(run_of(*[64] * 12))
         caplog.clear()
-        hear("cpu", pair_record("pair-3", stop_reason="plateau", notes=()))
+        on_message("cpu", pair_record("pair-3", stop_reason="plateau", notes=()))
 
     assert caplog.messages == ["[ 1/12] row 3 pair-3: loss 3.5 -> 0.3, 20 steps (plateau), 1.2 s"]
 
 
 def test_what_goes_on_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
     """Chunks and steps are no lines of an ordinary log."""
-    hear = watch_log(run_of(64, 64))
+    on_message = watch_log(run_of(64, 64))
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
-        hear("cpu", ChunkStarted(("pair-2", "pair-3"), 77))
-        hear("cpu", StepTaken("pair-2", 0, 5, 1.23456))
+        on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 77))
+        on_message("cpu", StepTaken("pair-2", 0, 5, 1.23456))
 
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("DEBUG", "process 77 stylizes pair-2, pair-3"),

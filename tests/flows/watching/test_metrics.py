@@ -15,10 +15,10 @@ from prometheus_client import generate_latest
 from started import run_of
 
 from flows.records.pairs import RejectedRow
-from flows.watching.everyone import everyone_told
 from flows.watching.from_environment import operators_watchers
 from flows.watching.listeners import Watcher, watched_by
 from flows.watching.metrics import Metrics, served, written
+from flows.watching.notify_all import notify_all
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 ROOT = Path(__file__).parents[3]
@@ -31,11 +31,11 @@ def values(text: str) -> dict[str, float]:
 
 def told(metrics: Metrics) -> None:
     rejected = (RejectedRow(5, ()), RejectedRow(6, ()), RejectedRow(7, (), kind="not_allowed"))
-    hear = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
-    hear("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
-    hear("cpu", pair_record("pair-2", seconds=2.0, evaluations=40))
-    hear("cpu", ChunkStarted(("pair-3",), 2, 2000))
-    hear("cpu", LeftPending("pair-3", "no disk"))
+    on_message = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
+    on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
+    on_message("cpu", pair_record("pair-2", seconds=2.0, evaluations=40))
+    on_message("cpu", ChunkStarted(("pair-3",), 2, 2000))
+    on_message("cpu", LeftPending("pair-3", "no disk"))
 
 
 def test_what_is_counted(tmp_path: Path) -> None:
@@ -63,10 +63,10 @@ def test_a_run_that_goes_on_has_no_end(tmp_path: Path) -> None:
     metrics = Metrics()
     told(metrics)
     metrics.on_end()
-    hear = metrics.watch(run_of(64, 64, run_id="run-2"))
-    hear("cuda:1", ChunkStarted(("pair-2",), 1))
-    hear("cpu", attempt_record("pair-2"))
-    hear("cpu", StepTaken("pair-3", 0, 1, 2.0))
+    on_message = metrics.watch(run_of(64, 64, run_id="run-2"))
+    on_message("cuda:1", ChunkStarted(("pair-2",), 1))
+    on_message("cpu", attempt_record("pair-2"))
+    on_message("cpu", StepTaken("pair-3", 0, 1, 2.0))
     found = values(generate_latest(metrics.registry).decode())
 
     assert found["nst_run_ended_timestamp_seconds"] == 0
@@ -189,9 +189,9 @@ def test_all_who_are_named_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with (
         caplog.at_level(logging.INFO),
         watched_by(noting("context")),
-        everyone_told(run_of(64), noting("caller")) as hear,
+        notify_all(run_of(64), noting("caller")) as on_message,
     ):
-        hear("cpu", pair_record("pair-2"))
+        on_message("cpu", pair_record("pair-2"))
 
     assert sorted(heard) == ["caller pair-2", "context pair-2"]
     assert "row 2 pair-2: loss" in caplog.text

@@ -9,59 +9,59 @@ from builders import attempt_record, pair_record
 from rich.console import Console
 from started import run_of
 
-from flows.watching.progress import Standing
+from flows.watching.progress import RunProgress
 from flows.watching.terminal import LiveDisplay, _duration, _rate, only_what_is_wrong, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 
-def shown(standing: Standing, width: int = 100) -> str:
+def shown(progress: RunProgress, width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(render(standing))
+    console.print(render(progress))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def test_every_outcome_is_counted() -> None:
     """Succeeded, failed and pending pairs are told apart; the rest is left."""
-    standing = Standing(run_of(64, 64, 64, 64))
+    progress = RunProgress(run_of(64, 64, 64, 64))
     for message in (pair_record("pair-2"), attempt_record("pair-3"), LeftPending("pair-4", "no answer")):
-        standing.hear("cpu", message)
+        progress.on_message("cpu", message)
 
-    assert (standing.succeeded, standing.failed, standing.pending, standing.left) == (1, 1, 1, 1)
+    assert (progress.succeeded, progress.failed, progress.pending, progress.left) == (1, 1, 1, 1)
 
 
 def test_the_share_is_of_the_work() -> None:
     """A pair of twice the size is four times the work."""
-    standing = Standing(run_of(64, 128))
-    standing.hear("cpu", pair_record("pair-3"))
+    progress = RunProgress(run_of(64, 128))
+    progress.on_message("cpu", pair_record("pair-3"))
 
-    assert standing.share_done == pytest.approx(0.8)
+    assert progress.share_done == pytest.approx(0.8)
 
 
 def test_the_estimate_waits_for_two_pairs_and_is_proportional() -> None:
     """No time left is told from nothing or one cold pair; then it is that of the work left at the rate so far."""
-    standing = Standing(run_of(64, 64, 64, 64, 128))
-    standing.hear("cpu", ChunkStarted(("pair-2",), 1), now=100.0)
-    estimates = [standing.seconds_left(100.0)]
+    progress = RunProgress(run_of(64, 64, 64, 64, 128))
+    progress.on_message("cpu", ChunkStarted(("pair-2",), 1), now=100.0)
+    estimates = [progress.seconds_left(100.0)]
     for pair_id, now in (("pair-2", 110.0), ("pair-3", 120.0), ("pair-4", 130.0)):
-        standing.hear("cpu", pair_record(pair_id), now=now)
-        estimates.append(standing.seconds_left(now))
+        progress.on_message("cpu", pair_record(pair_id), now=now)
+        estimates.append(progress.seconds_left(now))
 
     assert estimates == [None, None, pytest.approx(60.0), pytest.approx(50.0)]
-    assert standing.pairs_per_minute(130.0) == pytest.approx(6.0)
+    assert progress.pairs_per_minute(130.0) == pytest.approx(6.0)
 
 
 def test_a_worker_shows_its_pair_step_loss_and_trend() -> None:
     """A line per worker; one that has nothing to do says so; losses of another size are no trend."""
-    standing = Standing(run_of(64, 64, workers=("cpu 1", "cpu 2")))
-    standing.hear("cpu 1", ChunkStarted(("pair-2",), 1))
-    standing.hear("cpu 1", StepTaken("pair-2", 1, 30, 99.0))
+    progress = RunProgress(run_of(64, 64, workers=("cpu 1", "cpu 2")))
+    progress.on_message("cpu 1", ChunkStarted(("pair-2",), 1))
+    progress.on_message("cpu 1", StepTaken("pair-2", 1, 30, 99.0))
     for step, loss in ((1, 8.0), (2, 4.0), (3, 1.25)):
-        standing.hear("cpu 1", StepTaken("pair-2", 0, step, loss))
-    text = shown(standing)
+        progress.on_message("cpu 1", StepTaken("pair-2", 0, step, loss))
+    text = shown(progress)
 
     assert "pair-2" in text and "step 3" in text and "loss 1.25" in text
-    assert standing.workers["cpu 1"].losses == [8.0, 4.0, 1.25]
+    assert progress.workers["cpu 1"].losses == [8.0, 4.0, 1.25]
     assert "waits" in text
 
 
@@ -69,31 +69,31 @@ def test_a_worker_shows_its_pair_step_loss_and_trend() -> None:
 def test_it_keeps_to_the_width_of_the_terminal(width: int) -> None:
     """No line is longer than the terminal is wide, however long the ids are."""
     run = run_of(64)
-    standing = Standing(run)
-    standing.hear("cpu", ChunkStarted(("a-very-long-name-" * 6,), 1))
+    progress = RunProgress(run)
+    progress.on_message("cpu", ChunkStarted(("a-very-long-name-" * 6,), 1))
 
-    assert max(map(len, shown(standing, width).splitlines())) <= width
+    assert max(map(len, shown(progress, width).splitlines())) <= width
 
 
 def test_a_stub_is_loud() -> None:
     """The display of a run that makes pictures up says so."""
-    assert "STUB" in shown(Standing(run_of(64, backbone="stub")))
-    assert "STUB" not in shown(Standing(run_of(64)))
+    assert "STUB" in shown(RunProgress(run_of(64, backbone="stub")))
+    assert "STUB" not in shown(RunProgress(run_of(64)))
 
 
 @pytest.mark.parametrize("width", [30, 48, 80, 140])
 def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None:
     """No line is broken in two, and none is longer than an 80-column terminal, so that a resize garbles nothing."""
-    standing = Standing(run_of(*[64] * 40, workers=("cuda:0", "cuda:1")))
-    standing.hear("cuda:0", ChunkStarted(("pair-2",), 1), now=0.0)
-    standing.hear("cuda:1", ChunkStarted(("a-name-that-" + "goes-on-" * 12,), 1), now=0.0)
+    progress = RunProgress(run_of(*[64] * 40, workers=("cuda:0", "cuda:1")))
+    progress.on_message("cuda:0", ChunkStarted(("pair-2",), 1), now=0.0)
+    progress.on_message("cuda:1", ChunkStarted(("a-name-that-" + "goes-on-" * 12,), 1), now=0.0)
     for message in (pair_record("pair-2"), pair_record("pair-3"), attempt_record("pair-4")):
-        standing.hear("cuda:0", message, now=9.0)
-    standing.hear("cuda:0", ChunkStarted(("pair-5", "pair-6"), 1), now=9.0)
+        progress.on_message("cuda:0", message, now=9.0)
+    progress.on_message("cuda:0", ChunkStarted(("pair-5", "pair-6"), 1), now=9.0)
     for name, pair_id in (("cuda:0", "pair-5"), ("cuda:1", "a-name-that-" + "goes-on-" * 12)):
         for loss in (30.0, 4.0, 2.0):
-            standing.hear(name, StepTaken(pair_id, 1, 200, loss), now=9.0)
-    lines = shown(standing, width).splitlines()
+            progress.on_message(name, StepTaken(pair_id, 1, 200, loss), now=9.0)
+    lines = shown(progress, width).splitlines()
 
     assert len(lines) == 4
     assert max(map(len, lines)) <= min(width, 79)
@@ -149,38 +149,38 @@ def test_quiet_leaves_warnings(handler: _Handler) -> None:
 
 def test_outcomes_of_pairs_that_are_not_the_run_s_are_no_work() -> None:
     """As of a pair that another worker had done before; a run of nothing is all done."""
-    standing = Standing(run_of(64, 64))
-    standing.hear("cpu", pair_record("another's"))
+    progress = RunProgress(run_of(64, 64))
+    progress.on_message("cpu", pair_record("another's"))
 
-    assert standing.share_done == 0.0
-    assert Standing(run_of()).share_done == 1.0
+    assert progress.share_done == 0.0
+    assert RunProgress(run_of()).share_done == 1.0
 
 
 def test_there_is_no_rate_before_there_is_one() -> None:
     """Nothing begun, nothing finished, no time gone: each alone is no rate; the clock starts with the first chunk."""
-    standing = Standing(run_of(64, 64, workers=("cpu 1", "cpu 2")))
-    rates = [standing.pairs_per_minute(50.0)]
-    unread = Standing(run_of(64))
-    unread.hear("cpu", attempt_record("pair-2"))  # its picture could not be read: nothing was begun
+    progress = RunProgress(run_of(64, 64, workers=("cpu 1", "cpu 2")))
+    rates = [progress.pairs_per_minute(50.0)]
+    unread = RunProgress(run_of(64))
+    unread.on_message("cpu", attempt_record("pair-2"))  # its picture could not be read: nothing was begun
     rates.append(unread.pairs_per_minute(50.0))
-    standing.hear("cpu 1", ChunkStarted(("pair-2",), 1), now=100.0)
-    rates.append(standing.pairs_per_minute(110.0))
-    standing.hear("cpu 1", pair_record("pair-2"), now=100.0)
-    rates.append(standing.pairs_per_minute(100.0))
-    standing.hear("cpu 2", ChunkStarted(("pair-3",), 1), now=130.0)
-    rates.append(standing.pairs_per_minute(160.0))
+    progress.on_message("cpu 1", ChunkStarted(("pair-2",), 1), now=100.0)
+    rates.append(progress.pairs_per_minute(110.0))
+    progress.on_message("cpu 1", pair_record("pair-2"), now=100.0)
+    rates.append(progress.pairs_per_minute(100.0))
+    progress.on_message("cpu 2", ChunkStarted(("pair-3",), 1), now=130.0)
+    rates.append(progress.pairs_per_minute(160.0))
 
     assert rates == [None, None, None, None, pytest.approx(1.0)]
 
 
 def test_the_estimate_waits_for_a_pair_of_each_worker() -> None:
     """Workers start cold: three of them have finished three pairs before it is told; nothing left is no time."""
-    standing = Standing(run_of(*[64] * 4, workers=("a", "b", "c")))
-    standing.hear("a", ChunkStarted(("pair-2",), 1), now=0.0)
+    progress = RunProgress(run_of(*[64] * 4, workers=("a", "b", "c")))
+    progress.on_message("a", ChunkStarted(("pair-2",), 1), now=0.0)
     estimates = []
     for row in range(2, 6):
-        standing.hear("a", pair_record(f"pair-{row}"), now=10.0 * row)
-        estimates.append(standing.seconds_left(10.0 * row))
+        progress.on_message("a", pair_record(f"pair-{row}"), now=10.0 * row)
+        estimates.append(progress.seconds_left(10.0 * row))
 
     assert estimates == [None, None, pytest.approx(40.0 / 3), 0.0]
 
@@ -190,33 +190,33 @@ def test_work_counts_steps() -> None:
     run = run_of(64, 128)
     options = run.todo[1].spec.options.overridden({"steps": 30})
     longer = dataclasses.replace(run.todo[1], spec=dataclasses.replace(run.todo[1].spec, options=options))
-    standing = Standing(dataclasses.replace(run, todo=[run.todo[0], longer]))
-    standing.hear("cpu", pair_record("pair-2"))
+    progress = RunProgress(dataclasses.replace(run, todo=[run.todo[0], longer]))
+    progress.on_message("cpu", pair_record("pair-2"))
 
-    assert standing.share_done == pytest.approx(1 / 13)
+    assert progress.share_done == pytest.approx(1 / 13)
 
 
 def test_a_trend_is_of_one_pair_at_one_size() -> None:
     """It begins anew with the next pair and the next level, and is a dozen losses long."""
-    standing = Standing(run_of(64, 64))
-    standing.hear("cpu", ChunkStarted(("pair-2", "pair-3"), 1))
-    state = standing.workers["cpu"]
+    progress = RunProgress(run_of(64, 64))
+    progress.on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1))
+    state = progress.workers["cpu"]
     assert (state.pair_ids, state.pair_id) == (("pair-2", "pair-3"), "pair-2")
     for loss in range(20):
-        standing.hear("cpu", StepTaken("pair-2", 0, loss + 1, float(loss)))
+        progress.on_message("cpu", StepTaken("pair-2", 0, loss + 1, float(loss)))
     assert (state.losses, state.step) == ([float(loss) for loss in range(8, 20)], 20)
-    standing.hear("cpu", StepTaken("pair-3", 0, 7, 5.0))
+    progress.on_message("cpu", StepTaken("pair-3", 0, 7, 5.0))
     assert (state.pair_id, state.losses, state.step) == ("pair-3", [5.0], 7)
-    standing.hear("cpu", StepTaken("pair-3", 1, 8, 4.0))
+    progress.on_message("cpu", StepTaken("pair-3", 1, 8, 4.0))
     assert (state.level, state.losses) == (1, [4.0])
 
 
 def test_a_worker_that_joins_later_has_its_line() -> None:
     """As one of a cluster that grows."""
-    standing = Standing(run_of(64))
-    standing.hear("cpu 7", StepTaken("pair-2", 0, 3, 1.0))
+    progress = RunProgress(run_of(64))
+    progress.on_message("cpu 7", StepTaken("pair-2", 0, 3, 1.0))
 
-    assert list(standing.workers) == ["cpu", "cpu 7"]
+    assert list(progress.workers) == ["cpu", "cpu 7"]
 
 
 @pytest.mark.parametrize(
@@ -270,13 +270,13 @@ def test_durations_are_told_as_estimates(seconds: float, text: str) -> None:
 
 def test_a_worker_s_line_in_words() -> None:
     """Waits, begins, at which size it is, and how many others are with it on the device."""
-    standing = Standing(run_of(64, 64, 64, workers=("a", "b", "c", "d")))
-    standing.hear("b", ChunkStarted(("pair-2",), 1))
-    standing.hear("c", ChunkStarted(("pair-3", "pair-4", "pair-5"), 1))
-    standing.hear("c", StepTaken("pair-3", 2, 9, 1.5))
-    standing.hear("d", ChunkStarted(("pair-6",), 1))
-    standing.hear("d", StepTaken("pair-6", 0, 4, 2.5))
-    *_, waits, begins, coarse, fine = shown(standing).splitlines()
+    progress = RunProgress(run_of(64, 64, 64, workers=("a", "b", "c", "d")))
+    progress.on_message("b", ChunkStarted(("pair-2",), 1))
+    progress.on_message("c", ChunkStarted(("pair-3", "pair-4", "pair-5"), 1))
+    progress.on_message("c", StepTaken("pair-3", 2, 9, 1.5))
+    progress.on_message("d", ChunkStarted(("pair-6",), 1))
+    progress.on_message("d", StepTaken("pair-6", 0, 4, 2.5))
+    *_, waits, begins, coarse, fine = shown(progress).splitlines()
 
     assert waits.split() == ["a", "waits"]
     assert begins.split() == ["b", "pair-2", "begins"]
@@ -286,12 +286,12 @@ def test_a_worker_s_line_in_words() -> None:
 
 def test_counts_in_words() -> None:
     """What there is none of is not told."""
-    standing = Standing(run_of(64, 64, 64))
-    assert shown(standing).splitlines()[1].split() == ["0", "done", "3", "left"]
-    standing.hear("cpu", LeftPending("pair-2", "no answer"))
-    standing.hear("cpu", attempt_record("pair-3"))
+    progress = RunProgress(run_of(64, 64, 64))
+    assert shown(progress).splitlines()[1].split() == ["0", "done", "3", "left"]
+    progress.on_message("cpu", LeftPending("pair-2", "no answer"))
+    progress.on_message("cpu", attempt_record("pair-3"))
 
-    counted = shown(standing).splitlines()
+    counted = shown(progress).splitlines()
     assert counted[0].rstrip().endswith(" 67%")
     assert counted[1].startswith("0 done  1 failed  1 pending  1 left")
 
@@ -300,8 +300,8 @@ def test_before_a_run_is_told_of_the_display_says_that_it_starts() -> None:
     """And shows the run from then on."""
     display = LiveDisplay(Console())
     assert "starting" in str(display.__rich__())
-    hear = display.watch(run_of(64, 64))
-    hear("cpu", pair_record("pair-2"))
+    on_message = display.watch(run_of(64, 64))
+    on_message("cpu", pair_record("pair-2"))
 
     console = Console(width=80, file=io.StringIO(), color_system=None)
     console.print(display)

@@ -1,4 +1,4 @@
-"""lean and what it asks: text is left out, structures that cost time are refused, and pixels stay the same."""
+"""Text is stripped from files, structures that cost time are refused, and pixels stay the same."""
 
 import struct
 import time
@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
 from nst_core.images.colour.profiles import usable_profile
-from nst_core.images.files.strip_metadata import lean
+from nst_core.images.files.strip_metadata import strip_metadata
 
 PROFILE_NOTE = "broken or unfitting colour profile ignored"
 STILLS = odd.stills()
@@ -35,8 +35,8 @@ def notes_of(data: bytes) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("kind", STILLS)
 def test_nothing_that_pixels_need_is_left_out(kind: str) -> None:
-    """Pillow makes the same pixels, alpha and profile of the lean file as of the whole one."""
-    whole, slim = (Image.open(BytesIO(data)) for data in (STILLS[kind], lean(STILLS[kind], "a")))
+    """Pillow makes the same pixels, alpha and profile of the strip_metadata file as of the whole one."""
+    whole, slim = (Image.open(BytesIO(data)) for data in (STILLS[kind], strip_metadata(STILLS[kind], "a")))
 
     assert (np.asarray(whole) == np.asarray(slim)).all()
     assert whole.getexif().get(274) == slim.getexif().get(274)
@@ -66,7 +66,7 @@ def test_text_beside_the_pixels_never_fails_a_picture(data: bytes) -> None:
     began = time.process_time()
 
     assert notes_of(data) == ()
-    assert len(lean(data, "a")) < 20_000
+    assert len(strip_metadata(data, "a")) < 20_000
     assert time.process_time() - began < SECONDS
 
 
@@ -148,7 +148,7 @@ def test_later_notes_hide_no_table_of_a_jpeg() -> None:
     picture = decode_image(odd.jpeg_with(notes + exif), "a").picture
 
     assert picture.size == odd.SIZE[::-1]
-    assert len(lean(odd.jpeg_with(exif), "a")) < 1_100_000
+    assert len(strip_metadata(odd.jpeg_with(exif), "a")) < 1_100_000
 
 
 @pytest.mark.parametrize("elements", [1, 3000, 100_000])
@@ -211,6 +211,6 @@ def test_of_several_profiles_the_first_is_taken() -> None:
 def test_damage_is_handed_on() -> None:
     """Whatever is cut short or wrong anywhere is not judged here: it comes out no longer than it was."""
     for name, data in odd.damaged(seed=5, each=30):
-        assert len(lean(data, name)) <= len(data)
+        assert len(strip_metadata(data, name)) <= len(data)
     for beyond in (b"\xff" * 8, b"\0" * 7 + b"\x7f"):
-        assert lean(b"II+\0\x08\0\0\0" + beyond, "a")
+        assert strip_metadata(b"II+\0\x08\0\0\0" + beyond, "a")
