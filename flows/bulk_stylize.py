@@ -14,7 +14,7 @@ from prefect.states import Completed, Failed
 
 from flows import storage
 from flows.environment import show_own_lines
-from flows.manifest.given import address_of
+from flows.manifest.stdin import address_of
 from flows.prefect_layer.artifacts import show_end, watch_progress
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.embedded_server import kept_running, prepare_embedded_server
@@ -83,7 +83,7 @@ def bulk_stylize(
     with _no_tags(), kept_running(), begun_as_asked(asked, strict=is_strict) as begun:
         run = begun.run
         try:
-            _carry_out(begun)
+            _run_begun(begun)
         except BaseException as error:
             if not begun.hold.is_lost:
                 finish_stopped_run(run, error, begun.hold.check)
@@ -99,7 +99,7 @@ def _no_tags() -> TagsContext:
     return TagsContext(current_tags=set())
 
 
-def _carry_out(begun: BegunRun) -> None:
+def _run_begun(begun: BegunRun) -> None:
     with notify_all(begun.run.started, watch_progress) as on_message:
         if begun.pool is not None:
             fan_out(begun.run, begun.pool, on_message)

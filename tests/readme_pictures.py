@@ -22,12 +22,13 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.records.attempts import PairRecord
 from flows.records.plans import PlannedPair
+from flows.records.runs import RunStarted
 from flows.report.run_page import write_report
 from flows.report.sheet import write_sheet
 from flows.watching.progress import RunProgress
 from flows.watching.terminal import render
 from flows.worker.animation import animation
-from flows.worker.messages import ChunkStarted, RunStarted, StepTaken
+from flows.worker.messages import ChunkStarted, StepTaken
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "manifests" / "pictures"

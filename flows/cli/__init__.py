@@ -4,7 +4,7 @@ import os
 import signal
 from types import FrameType
 
-from flows.cli import export, ladder, look, pairs, report, run, service, table
+from flows.cli import export, ladder, manifests, notify, outputs, pairs, report, run, serve, submit, table
 from flows.cli.app import Command, ExitCode, app, with_debug
 from flows.cli.streams import outlive_readers
 from flows.cli.utf8_mode import name_files_by_their_bytes
@@ -14,9 +14,9 @@ __all__ = ["ExitCode", "app", "main"]
 
 for _command in (
     *(run.run, run.retry, ladder.ladder),
-    *(pairs.pairs, look.validate, look.status, table.table, look.gc, look.split),
+    *(pairs.pairs, manifests.validate, manifests.split, outputs.status, outputs.gc, table.table),
     *(report.report, report.sheet, export.export),
-    *(service.submit, service.serve, service.notify),
+    *(submit.submit, serve.serve, notify.notify),
 ):
     app.command(cls=Command)(with_debug(_command))
 

@@ -32,7 +32,7 @@ from flows.errors import (
     StorageError,
 )
 from flows.manifest.formats import stem_of
-from flows.manifest.given import STANDARD_INPUT
+from flows.manifest.stdin import STANDARD_INPUT
 from flows.wording import no_thread
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError

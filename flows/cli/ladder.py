@@ -10,14 +10,14 @@ import typer
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, QuietSwitch
 from flows.cli.options import options_from, settings_of, validated
-from flows.cli.run import Shown, carry_out
+from flows.cli.run import Shown, run_manifest
 from flows.errors import NotFound, OutputError
 from flows.limits import limits_in_force
-from flows.manifest.given import LADDER
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.output.ownership import check_ours
+from flows.records import layout
 from flows.records.digests import short_digest
 from flows.run.request import Asked, check_means
 from flows.settings import RunSettings, Selection
@@ -68,11 +68,11 @@ def ladder(
     base = {name: value for name, value in options.items() if name != "size_px"}
     rungs = rungs_of(varied, base)
     target = storage.absolute(output) if output else default_output(pictures)
-    manifest, data = storage.join(target, LADDER), ladder_manifest(rungs, pictures, base)
+    manifest, data = storage.join(target, layout.LADDER_MANIFEST), ladder_manifest(rungs, pictures, base)
     chosen = validated(StylizeOptions, size)
     asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
     _keep_manifest(asked, manifest, data, pictures)
-    summary, code = carry_out(asked, Shown(quiet=quiet or as_json))
+    summary, code = run_manifest(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
         # Here, as Pillow takes its time to import.
         from flows.report.ladder_sheet import write_ladder_sheet
@@ -95,7 +95,7 @@ def default_output(pictures: Mapping[str, str]) -> str:
     """
     addresses = _addresses(pictures)
     target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(_stem, addresses)])))
-    before = _read(storage.join(target, LADDER))
+    before = _read(storage.join(target, layout.LADDER_MANIFEST))
     is_of_others = before is not None and not _is_ladder_of(before, pictures)
     return f"{target}-{short_digest(addresses, 8)}" if is_of_others else target
 

@@ -12,6 +12,7 @@ from flows.cli.app import OutputArgument
 from flows.errors import OutputError
 from flows.limits import limits_in_force
 from flows.output.ledger import Ledger
+from flows.records.layout import FOLDERS, REPORT, SHEET
 from flows.storage.places import is_below
 
 COMPARISON = "comparison.html"
@@ -41,9 +42,9 @@ def report(
         raise typer.BadParameter("the same output is named twice", param_hint="outputs")
     # Here, as below: Pillow and jinja2 take their time to import, and the other commands do without.
     if len(addresses) == 1:
-        from flows.report.run_page import NAME, write_report
+        from flows.report.run_page import write_report
 
-        with _writing(addresses, storage.join(addresses[0], NAME)):
+        with _writing(addresses, storage.join(addresses[0], REPORT)):
             typer.echo(write_report(addresses[0]))
         return
     from flows.report.comparison import write_comparison
@@ -69,10 +70,10 @@ def sheet(
     ] = "auto",
 ) -> None:
     """Write a contact sheet: a PNG of contents x styles, for slides."""
-    from flows.report.sheet import NAME, write_sheet
+    from flows.report.sheet import write_sheet
 
     address = storage.absolute(output)
-    place = storage.absolute(target) if target else storage.join(address, NAME)
+    place = storage.absolute(target) if target else storage.join(address, SHEET)
     with _writing([address], place):
         typer.echo(write_sheet(address, place, layout=layout))
 
@@ -94,7 +95,7 @@ def _check_apart(output: str, target: str) -> None:
         OutputError: with the folder.
     """
     here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, storage.parent_of(target)))
-    for name in ("images", "timelines", "_nst"):
+    for name in FOLDERS:
         if is_below(there, (storage.join(here, name),)):
             raise OutputError(
                 f"{target}: expected a file beside what runs have made, found a place in {name} of the output "

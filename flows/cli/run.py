@@ -31,7 +31,7 @@ from flows.cli.streams import logged_to_terminal
 from flows.costs.wording import costs_in_words
 from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
-from flows.manifest.given import STANDARD_INPUT
+from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.ledger import Ledger
 from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
@@ -119,10 +119,10 @@ class Shown:
 
 def _run_flow(asked: Asked, shown: Shown) -> None:
     """Carry the run out, print its summary, and exit."""
-    raise typer.Exit(carry_out(asked, shown)[1])
+    raise typer.Exit(run_manifest(asked, shown)[1])
 
 
-def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
+def run_manifest(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Carry the run out and print its summary."""
     if asked.settings is None or asked.settings.runner == "local":
         ask()
@@ -141,7 +141,7 @@ def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
         stack.enter_context(logged_to_terminal(logging.WARNING if shown.quiet or shown.json_lines else logging.INFO))
         if shown.json_lines:
             stack.enter_context(watched_by(json_lines(sys.stdout)))
-        summary, code = _carry_out(request, shown)
+        summary, code = _run_planned(request, shown)
     try:
         _tell(summary, shown, state_folder)
     except StorageError as error:  # the run is over all the same, and its exit code is its own
@@ -149,7 +149,7 @@ def carry_out(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
     return summary, code
 
 
-def _carry_out(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
+def _run_planned(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
     if is_part_of_a_run():  # whose flow has fewer rights, and begins it with those
         return _through_prefect(request, shown)
     with begun(request) as run, handed_over(run):

@@ -116,9 +116,9 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
         columns=found.columns,
     )
     plan = Kept(output=request.output, layout=request.layout, name=by.text)
-    carry_out = _in_shards if look.in_shards else _in_folders
+    write = _in_shards if look.in_shards else _in_folders
     with destination(request.destination, plan) as place:
-        return carry_out(request, place, wanted, _while_held(place, tell))
+        return write(request, place, wanted, _while_held(place, tell))
 
 
 def _while_held(place: Destination, tell: Tell) -> Tell:

@@ -14,14 +14,12 @@ from flows.inbox.rejected_page import page_of_file, page_of_rows
 from flows.inbox.runs import RunState
 from flows.manifest.spreadsheet_cells import as_opened
 from flows.output import Ledger, Row, counts, latest_run, table_rows
+from flows.records import layout
 from flows.records.pairs import Manifest, RejectedRow
 from flows.records.timestamps import utc_now
 from flows.wording import MOST_NAMED, listed, printable, redacted, shortened
 
 logger = logging.getLogger(__name__)
-
-REPORT = "report.html"
-"""Of an output; see `flows.report`."""
 
 
 def rejection(claim: Claim, reason: str, data: bytes | None) -> Answer:
@@ -104,7 +102,7 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
         "results_run_id": run.run_id,
         "rows": len(rows),
         **by_status,
-        "results_csv": storage.join(claim.output, "results.csv"),
+        "results_csv": storage.join(claim.output, layout.RESULTS_CSV),
         "report": report,
         **listed("problems", troubled, _problem),  # the results table has them all
     }
@@ -114,7 +112,7 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
 
 def _report(output: str) -> str | None:
     """The address of an output's page, where it can be had; of thousands of rows a run makes none by itself."""
-    address = storage.join(output, REPORT)
+    address = storage.join(output, layout.REPORT)
     try:
         storage.size(address)
     except NotFound:

@@ -15,6 +15,7 @@ from flows import storage
 from flows.inbox.templates import rendered
 from flows.manifest.spreadsheet_cells import AsOpened
 from flows.output import Row
+from flows.records import layout
 from flows.wording import MOST_NAMED, printable
 
 COUNTED = ("succeeded", "failed", "rejected", "pending")
@@ -63,8 +64,8 @@ def finished_page(place: str, name: str, status: str, message: str, when: str, e
         facts = {
             "report": None if ended.report is None else _report(place, ended.report),
             "counts": [(one, ended.counts[one]) for one in COUNTED if ended.counts.get(one)],
-            "images": printable(storage.join(ended.output, "images")),
-            "table": printable(storage.join(ended.output, "results.csv")),
+            "images": printable(storage.join(ended.output, layout.IMAGES)),
+            "table": printable(storage.join(ended.output, layout.RESULTS_CSV)),
             "word": ended.opened.word,
         }
     return rendered(

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 
 from flows.manifest.table import TableRow
+from flows.records import layout
 from flows.records.pairs import PairSpec
 from flows.wording import some
 from nst_core.options import StylizeOptions
@@ -18,7 +19,7 @@ LINES_NAMED = 10
 OWN_COLUMNS = "recipe, seed, quality and steps"
 _FROM_A_SPREADSHEET = ", as spreadsheets make of what looks like a number or a date,"
 _DIGEST = re.compile(r"[0-9a-f]{16}")
-_IMAGE = re.compile(r"images/(.+)-[0-9a-f]{8}\.[a-z]+")
+_IMAGE = re.compile(rf"{layout.IMAGES}/(.+)-[0-9a-f]{{8}}\.[a-z]+")
 """What `output` says of a pair that is done."""
 
 

@@ -7,6 +7,7 @@ from flows.errors import ManifestError, NotFound, StorageError
 from flows.limits import Limits, is_within
 from flows.manifest.columns import CONTROL_CHARACTER
 from flows.manifest.rows import MAX_CELL_CHARS
+from flows.records import layout
 from flows.storage.addresses import resolved_address
 from flows.storage.globs import glob_of
 from flows.storage.places import is_below
@@ -15,10 +16,8 @@ from nst_core.images.files.formats import endings
 NO_PICTURE = "not a picture by its name"
 HIDDEN = "hidden"
 OF_A_RUN = "in the output of a run"
-_OUTPUT_S_OWN = ("images", "timelines", "_nst"), ("sheet.png", "ladder.png")
+_OUTPUT_S_OWN = layout.FOLDERS, (layout.SHEET, layout.LADDER_SHEET)
 """Folders and pictures that runs write into an output."""
-_MARK = "_nst/latest_run"
-"""The file that tells an output from any other folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], froz
 
 def _outputs_among(entries: list[storage.Entry]) -> frozenset[str]:
     """The folders that runs were made into, as seen from where the search begins; that itself is the empty name."""
-    marked = (entry.name.removesuffix(_MARK) for entry in entries if entry.name.endswith(_MARK))
+    marked = (entry.name.removesuffix(layout.LATEST_RUN) for entry in entries if entry.name.endswith(layout.LATEST_RUN))
     return frozenset(folder.removesuffix("/") for folder in marked if not folder or folder.endswith("/"))
 
 

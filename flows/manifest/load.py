@@ -5,9 +5,10 @@ import os
 from flows import storage
 from flows.errors import Forbidden, ManifestError, StorageError, Unavailable
 from flows.limits import Limits
-from flows.manifest.given import STANDARD_INPUT, address_of, is_kept, standard_input
 from flows.manifest.parse import parse_manifest
 from flows.manifest.refusals import within_limits
+from flows.manifest.stdin import STANDARD_INPUT, address_of, standard_input
+from flows.records.layout import is_own_manifest
 from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
 
@@ -31,7 +32,7 @@ def load_manifest(manifest: str, options: StylizeOptions, limits: Limits) -> tup
 
 
 def _read(address: str, limits: Limits) -> bytes:
-    is_ours = is_kept(address)
+    is_ours = is_own_manifest(address)
     limits.check_readable(address, is_ours=is_ours)
     within = limits.readable_of_ours if is_ours else limits.readable
     try:

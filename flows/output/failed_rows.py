@@ -17,8 +17,8 @@ from flows import storage
 from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS, columns_of
 from flows.manifest.formats import read_table
-from flows.manifest.given import in_full
 from flows.manifest.ignored_columns import pass_over
+from flows.manifest.rows_of_python import in_full
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row

@@ -15,11 +15,11 @@ from flows import storage
 from flows.errors import NotFound
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
+from flows.records import layout
 
-IMAGES, TIMELINES, THUMBS = "images", "timelines", "_nst/thumbs"
 _WRITTEN = re.compile(r"(.+)-([0-9a-f]{8})\.[a-z]+")
 """How a run calls images and timelines: by the pair, and the beginning of the sha256 of what is in them."""
-_THUMB = re.compile(rb"_nst/thumbs/([0-9a-f]{32}-\d+-\d+x\d+\.webp)")
+_THUMB = re.compile(rf"{layout.THUMBNAILS}/([0-9a-f]{{32}}-\d+-\d+x\d+\.webp)".encode())
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,12 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
     """
     before = time.time() - older_than_seconds
     # Before the records and the page: whatever is named from here on is seen there.
-    lying = {folder: storage.entries(storage.join(output, folder)) for folder in (IMAGES, TIMELINES, THUMBS)}
+    lying = {
+        folder: storage.entries(storage.join(output, folder))
+        for folder in (layout.IMAGES, layout.TIMELINES, layout.THUMBNAILS)
+    }
     named = Ledger(output).files_of_records()
-    shown = _shown(output) if lying[THUMBS] else frozenset()
+    shown = _shown(output) if lying[layout.THUMBNAILS] else frozenset()
 
     def unnamed(folder: str, names: Collection[str], reason: str) -> list[Garbage]:
         return [
@@ -54,17 +57,23 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         *_of_runs(
             output,
             [
-                *unnamed(IMAGES, named.images, "an image without a record"),
-                *unnamed(TIMELINES, named.timelines, "a timeline without a record"),
+                *unnamed(layout.IMAGES, named.images, "an image without a record"),
+                *unnamed(layout.TIMELINES, named.timelines, "a timeline without a record"),
             ],
         ),
-        *unnamed(THUMBS, shown, "a small picture that no page here shows"),
+        *unnamed(layout.THUMBNAILS, shown, "a small picture that no page here shows"),
         *(
             Garbage(address, "a file whose writer died", entry.size)
-            for address, entry in storage.temporary_files(output)
+            for address, entry in _temporary_files(output)
             if entry.modified < before
         ),
     ]
+
+
+def _temporary_files(output: str) -> list[tuple[str, storage.Entry]]:
+    """Only where runs write: an output may lie in a folder of other things."""
+    folders = [output, *(storage.join(output, folder) for folder in (layout.IMAGES, layout.TIMELINES))]
+    return storage.temporary_files(folders, trees=[storage.join(output, layout.STATE)])
 
 
 def _of_runs(output: str, found: list[Garbage]) -> list[Garbage]:

@@ -4,9 +4,9 @@ import io
 from array import array
 
 from flows import storage
+from flows.records import layout
 from flows.records.attempts import LossSample, PairRecord
 
-NAME = "history.parquet"
 WHOLE_NUMBERS = ("level", "step", "evaluation")
 
 
@@ -37,6 +37,6 @@ class HistoryTable:
         )
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
-        address = storage.join(output, NAME)
+        address = storage.join(output, layout.HISTORY)
         storage.replace(address, buffer.getvalue())
         return address

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from flows import storage
 from flows.errors import NotFound
+from flows.records import layout
 from flows.wording import printable
 
 PROCESS = uuid.uuid4().hex
@@ -38,7 +39,7 @@ class Writer:
 RUN = Writer(
     "run",
     "output",
-    "_nst/lease.json",
+    layout.LEASE,
     "Wait for it to end, or let this command wait: --wait-for-output-seconds 600. If you know that it is dead, or is "
     "to stop: --take-over",
     "--take-over does not wait",

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from flows import storage
 from flows.errors import CredentialsExpired, NotFound, OutputError
-from flows.output.snapshot import NAME as SNAPSHOT_NAME
 from flows.output.snapshot import Copy, Snapshot, read_snapshot, write_snapshot
+from flows.records import layout
 from flows.records.attempts import FOR_GOOD_KINDS, AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
 from flows.records.runs import RunRecord
@@ -34,8 +34,8 @@ PairKey = tuple[str, str]
 """(pair id, fingerprint)."""
 
 _RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
-_OUTPUT = re.compile(r'"output": ?"images/([A-Za-z0-9._-]+)"')
-_TIMELINE = re.compile(r'"timeline": ?"timelines/([A-Za-z0-9._-]+)"')
+_OUTPUT = re.compile(rf'"output": ?"{layout.IMAGES}/([A-Za-z0-9._-]+)"')
+_TIMELINE = re.compile(rf'"timeline": ?"{layout.TIMELINES}/([A-Za-z0-9._-]+)"')
 """In a record's JSON. Thousands are looked at before a run starts; reading each as a whole would take seconds."""
 WORTH_A_SNAPSHOT = 100
 """Records; fewer are read as fast as their copy."""
@@ -94,13 +94,13 @@ class Ledger:
         found_records = self._copies()
         copies = found_records.by_name
         # After the records: a record that was listed had its image by then.
-        images = set(storage.names(storage.join(self.output, "images")))
+        images = set(storage.names(storage.join(self.output, layout.IMAGES)))
         keys = {name: (found[1], found[2]) for name in copies if (found := _RECORD.fullmatch(name))}
         imageless = frozenset(
             key for name, key in keys.items() if (image := _image_of(copies[name].text)) and image not in images
         )
         attempts: dict[PairKey, int] = {}
-        for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, "_nst", "attempts"))):
+        for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, layout.ATTEMPTS))):
             if found:
                 key = (found[1], found[2])
                 attempts[key] = max(attempts.get(key, 0), int(found[3]))
@@ -117,7 +117,7 @@ class Ledger:
         images = {name: _image_of(copy.text) for name, copy in copies.items()}
         damaged = [name for name, image in images.items() if image is None]
         if damaged:
-            address = storage.join(self.output, "_nst", "records", damaged[0])
+            address = storage.join(self.output, layout.RECORDS, damaged[0])
             raise OutputError(_unreadable(PairRecord, address, copies[damaged[0]].text))
         timelines = [found[1] for copy in copies.values() if (found := _TIMELINE.search(copy.text))]
         return FilesOfRecords(frozenset(filter(None, images.values())), frozenset(timelines))
@@ -129,7 +129,7 @@ class Ledger:
 
     def _copies(self) -> _Copies:
         """Every record that is there."""
-        folder = storage.join(self.output, "_nst", "records")
+        folder = storage.join(self.output, layout.RECORDS)
         entries = [entry for entry in storage.entries(folder) if _RECORD.fullmatch(entry.name)]
         snapshot = read_snapshot(self._snapshot_address()) if len(entries) >= WORTH_A_SNAPSHOT else Snapshot()
         known = snapshot.current(entries)
@@ -141,7 +141,7 @@ class Ledger:
         return _Copies(known, read_now=len(new))
 
     def _snapshot_address(self) -> str:
-        return storage.join(self.output, "_nst", SNAPSHOT_NAME)
+        return storage.join(self.output, layout.SNAPSHOT)
 
     def commit(self, record: PairRecord) -> PairRecord:
         """Make the record of a finished pair; if another run was first, its record stands and is returned."""
@@ -164,12 +164,12 @@ class Ledger:
         if attempt.error_kind == CredentialsExpired.kind:
             raise CredentialsExpired(attempt.error)
         name = f"{attempt.pair_id}-{attempt.fingerprint}-{attempt.attempt}.json"
-        storage.create(storage.join(self.output, "_nst", "attempts", name), attempt.model_dump_json(indent=1).encode())
+        storage.create(storage.join(self.output, layout.ATTEMPTS, name), attempt.model_dump_json(indent=1).encode())
 
     def read_attempt(self, key: PairKey, number: int) -> AttemptRecord:
         """A failed attempt."""
         name = f"{key[0]}-{key[1]}-{number}.json"
-        return _parsed(AttemptRecord, storage.join(self.output, "_nst", "attempts", name))
+        return _parsed(AttemptRecord, storage.join(self.output, layout.ATTEMPTS, name))
 
     def failed_for_good(self, keys: Iterable[PairKey], index: LedgerIndex) -> frozenset[PairKey]:
         """Those pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
@@ -190,11 +190,11 @@ class Ledger:
 
     def manifest_address(self, run_id: str) -> str:
         """Where the manifest of a run is kept, byte for byte and of whatever format."""
-        return storage.join(self.output, "_nst", "runs", run_id, "manifest.csv")
+        return storage.join(self.output, layout.RUNS, run_id, "manifest.csv")
 
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
         """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
-        folder = storage.join(self.output, "_nst", "runs", run.run_id)
+        folder = storage.join(self.output, layout.RUNS, run.run_id)
         storage.create(self.manifest_address(run.run_id), manifest)
         storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
         storage.replace(self._latest_address(), run.run_id.encode())
@@ -212,14 +212,14 @@ class Ledger:
         marker = self._latest_address()
         if not self.has_run():
             raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
-        folder = storage.join(self.output, "_nst", "runs", storage.read(marker).decode())
+        folder = storage.join(self.output, layout.RUNS, storage.read(marker).decode())
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
 
     def planned_here(self, pair_ids: Collection[str]) -> frozenset[str]:
         """Those of some pairs that any run ever made here had, as far as the plans can be read."""
         wanted = frozenset(pair_ids)
-        plans = [one.name for one in storage.tree(storage.join(self.output, "_nst", "runs"))]
-        addresses = [storage.join(self.output, "_nst", "runs", name) for name in plans if name.endswith("/plan.json")]
+        plans = [one.name for one in storage.tree(storage.join(self.output, layout.RUNS))]
+        addresses = [storage.join(self.output, layout.RUNS, name) for name in plans if name.endswith("/plan.json")]
         return frozenset().union(*storage.each(partial(_planned, wanted), addresses))
 
     def manifest_of(self, run_id: str) -> bytes:
@@ -227,10 +227,10 @@ class Ledger:
         return storage.read(self.manifest_address(run_id))
 
     def _latest_address(self) -> str:
-        return storage.join(self.output, "_nst", "latest_run")
+        return storage.join(self.output, layout.LATEST_RUN)
 
     def _record_address(self, key: PairKey) -> str:
-        return storage.join(self.output, "_nst", "records", f"{key[0]}-{key[1]}.json")
+        return storage.join(self.output, layout.RECORDS, f"{key[0]}-{key[1]}.json")
 
 
 def key_of(pair: PlannedPair) -> PairKey:

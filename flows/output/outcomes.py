@@ -12,6 +12,7 @@ from typing import Any
 
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex, PairKey
+from flows.records import layout
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.columns import RESULT_COLUMNS
 from flows.records.pairs import Manifest, PairSpec, RejectedRow
@@ -22,7 +23,7 @@ Row = dict[str, Any]
 """Of the results table: column -> value; one that a row does not have is None."""
 _FROM_RECORD = tuple(name for name in RESULT_COLUMNS if name in PairRecord.model_fields.keys() - {"content", "style"})
 """By name, and no more: the manifest's own columns may be called as any other field is."""
-_IMAGE = re.compile(r"images/[A-Za-z0-9._-]+")
+_IMAGE = re.compile(rf"{layout.IMAGES}/[A-Za-z0-9._-]+")
 """What a record's `output` looks like: nothing else is ever made a link, read or copied."""
 _FROM_ATTEMPT = ("error_kind", "error", "run_id", "seconds", "device", "started_at", "finished_at")
 

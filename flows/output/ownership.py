@@ -4,10 +4,8 @@ import os
 
 from flows import storage
 from flows.errors import OutputError
+from flows.records import layout
 from flows.wording import printable
-
-WRITTEN_AGAIN = ("results.csv", "results.parquet", "history.parquet", "summary.json", "report.html", "_SUCCESS")
-"""Names that every run gives to its own files, in place of those that are there."""
 
 
 def check_ours(output: str) -> None:
@@ -19,9 +17,9 @@ def check_ours(output: str) -> None:
     if not storage.is_s3(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{printable(output)}: expected a folder, found a file; name another place")
     there = set(storage.names(output))
-    found = [name for name in WRITTEN_AGAIN if name in there]
+    found = [name for name in layout.REWRITTEN if name in there]
     # Before any of these files a run writes its name down.
-    if found and "latest_run" not in storage.names(storage.join(output, "_nst")):
+    if found and storage.name_of(layout.LATEST_RUN) not in storage.names(storage.join(output, layout.STATE)):
         raise OutputError(
             f"{printable(output)}: expected an output of earlier runs or a place without files of their names, found "
             f"{', '.join(found)}, which no run wrote here and this one would write over; move them away, or name "

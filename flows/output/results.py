@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flows import storage
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.outcomes import Row, outcomes
+from flows.records import layout
 from flows.records.columns import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Status
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
@@ -49,7 +50,7 @@ def write_tables(rows: list[Row], output: str) -> TableFiles:
 
     # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
-    written = TableFiles(storage.join(output, "results.csv"), storage.join(output, "results.parquet"))
+    written = TableFiles(storage.join(output, layout.RESULTS_CSV), storage.join(output, layout.RESULTS_PARQUET))
     texts = [name for name in rows[0] if _dtype(name) == "string"]
     buffer = io.BytesIO()
     # In parts: a copy of the whole table, and its text twice over, would double what the end of a large run takes.

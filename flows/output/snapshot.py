@@ -17,7 +17,6 @@ from flows.errors import NotFound, StorageError
 
 logger = logging.getLogger(__name__)
 
-NAME = "records_snapshot.jsonl.gz"
 FORMAT = "records-snapshot-1"
 
 

@@ -24,10 +24,10 @@ from prefect.artifacts import (
 from flows import storage, stub
 from flows.inbox import Visit
 from flows.output import Row
-from flows.records.runs import RunSummary
+from flows.records.runs import RunStarted, RunSummary
 from flows.watching.progress import RunProgress
 from flows.wording import MOST_NAMED, printable, redacted
-from flows.worker.messages import Message, OnWorkerMessage, RunStarted
+from flows.worker.messages import Message, OnWorkerMessage
 
 logger = logging.getLogger(__name__)
 

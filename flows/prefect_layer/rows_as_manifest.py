@@ -7,7 +7,7 @@ from prefect import Flow
 
 from flows import storage
 from flows.limits import limits_in_force
-from flows.manifest.given import Rows, kept_rows
+from flows.manifest.rows_of_python import Rows, kept_rows
 
 Result = TypeVar("Result")
 

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Crashed
 
 from flows import storage
+from flows.records import layout
 from flows.records.runs import RunSummary
 from flows.run.finish import FinishedRun
 from flows.run.prepare import PreparedRun
@@ -25,7 +26,7 @@ def batch_task(scheduler: BatchScheduler) -> Task[[str], State[None]]:
 
     @task(name="stylize-batch", task_run_name="{batch}", cache_policy=NO_CACHE, persist_result=False)
     def stylize_batch(batch: str) -> State[None]:
-        tally = scheduler.carry_out(batch)
+        tally = scheduler.run_batch(batch)
         if tally.pending:
             return Crashed(name=INCOMPLETE, message=str(tally))  # no failure, of which Prefect would log an error
         return Completed(name="CompletedWithFailures" if tally.failed else "Completed", message=str(tally))
@@ -38,7 +39,7 @@ def materialized(run: PreparedRun, finish: Callable[[], FinishedRun]) -> Finishe
 
     Addresses that cannot be keys of assets are finished without one.
     """
-    table, manifest = map(asset_key, (storage.join(run.job.output, "results.parquet"), run.request.manifest.uri))
+    table, manifest = map(asset_key, (storage.join(run.job.output, layout.RESULTS_PARQUET), run.request.manifest.uri))
     if table is None:
         return finish()
     finished: list[FinishedRun] = []  # Prefect would keep it as the task's result, and look through every row of it

@@ -1,10 +1,13 @@
 """What a run was asked to do, what it took, and its end in numbers."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
 
-from flows.records.pairs import CellError
+from flows.records.pairs import CellError, RejectedRow
+from flows.records.plans import PlannedPair
 from flows.records.record import Record
 from nst_core.options import StylizeOptions
 
@@ -79,3 +82,23 @@ class RunSummary(Record):
     """What the file system of the output does not promise."""
     costs: RunCosts | None = None
     """Of the pairs that were stylized now; None where there were none."""
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run is about to begin with its pairs: the first thing that a watcher receives.
+
+    Attributes:
+        workers: their names.
+        devices: one per worker.
+    """
+
+    run_id: str
+    output: str
+    todo: Sequence[PlannedPair]
+    done_before: int
+    rejected: Sequence[RejectedRow]
+    workers: tuple[str, ...]
+    devices: tuple[str, ...]
+    backbone: str
+    precision: str

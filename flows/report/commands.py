@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from flows import storage
-from flows.manifest.given import NAME, STANDARD_INPUT
+from flows.manifest.stdin import NAME, STANDARD_INPUT
 from flows.output import Ledger
 from flows.records.runs import RunRecord
 from flows.settings import RunSettings

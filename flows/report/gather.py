@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from flows import storage
 from flows.errors import StorageError
 from flows.output import Ledger, Outcome, Row, latest_run, outcomes
+from flows.records import layout
 from flows.records.columns import Status
 from flows.records.pairs import Manifest
 from flows.records.runs import RunCosts, RunRecord, RunSummary
@@ -20,7 +21,7 @@ LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
 
 DISTANCES = ("content_distance", "style_distance")
 
-_TIMELINE = re.compile(r"timelines/[A-Za-z0-9._-]+\.(gif|webp)")
+_TIMELINE = re.compile(rf"{layout.TIMELINES}/[A-Za-z0-9._-]+\.(gif|webp)")
 """What a record's `timeline` looks like: nothing else is ever made a link or read."""
 
 
@@ -106,7 +107,7 @@ def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Ou
 def _costs(output: str, run_id: str) -> RunCosts | None:
     """What the run took, where its summary is there; a run that was killed has none."""
     try:
-        summary = RunSummary.model_validate_json(storage.read(storage.join(output, "summary.json")))
+        summary = RunSummary.model_validate_json(storage.read(storage.join(output, layout.SUMMARY)))
     except (StorageError, ValidationError):
         return None
     return summary.costs if summary.run_id == run_id else None

@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from flows import storage
 from flows.manifest.ladder import Rung, Varied
+from flows.records import layout
 from flows.report.cells import Cell, drawn
 from flows.report.gather import Pair, gather
-
-NAME = "ladder.png"
 
 
 def write_ladder_sheet(output: str, varied: Sequence[Varied], rungs: Sequence[Rung]) -> str:
@@ -28,7 +27,7 @@ def write_ladder_sheet(output: str, varied: Sequence[Varied], rungs: Sequence[Ru
     largest = max((max(pair.values["width"], pair.values["height"]) for pair in run.succeeded()), default=256)
     buffer = io.BytesIO()
     drawn(table, warning="STUB: made up" if "stub" in run.backbones else "", most_px=largest).save(buffer, "PNG")
-    address = storage.join(output, NAME)
+    address = storage.join(output, layout.LADDER_SHEET)
     storage.replace(address, buffer.getvalue())
     return address
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.limits import limits_in_force
+from flows.records import layout
 from flows.report.gather import Pair
 from flows.report.thumbnails import Shown, Thumbnail, Wanted, small_pictures
 
 STYLE_PX = 224
 BESIDE_PX = 384
 """Long edge of small pictures that are files of their own: they are loaded when they are seen."""
-FOLDER = ("_nst", "thumbs")
 _NAME = re.compile(r"([0-9a-f]{32}-\d+)-(\d+)x(\d+)\.webp")
 
 
@@ -91,7 +91,7 @@ def _embedded(wanted: Mapping[str, Wanted]) -> dict[str, Shown]:
 
 def _beside(wanted: Mapping[str, Wanted], output: str) -> dict[str, Shown]:
     """Small pictures as files, named by what they were made from, so that the next page makes only the new ones."""
-    folder = storage.join(output, *FOLDER)
+    folder = storage.join(output, layout.THUMBNAILS)
     there = {found[1]: found for found in map(_NAME.fullmatch, storage.names(folder)) if found}
     ready = {key: found for key, one in wanted.items() if one.sha256 and (found := there.get(_start(one)))}
 
@@ -100,10 +100,12 @@ def _beside(wanted: Mapping[str, Wanted], output: str) -> dict[str, Shown]:
         name = f"{start}-{thumbnail.width}x{thumbnail.height}.webp"
         if start not in there:
             storage.replace(storage.join(folder, name), thumbnail.data)
-        return "/".join((*FOLDER, name))
+        return f"{layout.THUMBNAILS}/{name}"
 
     made = small_pictures({key: one for key, one in wanted.items() if key not in ready}, keep, limits_in_force())
-    made |= {key: Shown("/".join((*FOLDER, found[0])), int(found[2]), int(found[3])) for key, found in ready.items()}
+    made |= {
+        key: Shown(f"{layout.THUMBNAILS}/{found[0]}", int(found[2]), int(found[3])) for key, found in ready.items()
+    }
     return {key: made[key] for key in wanted}
 
 

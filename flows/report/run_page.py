@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.costs.wording import by_style_in_words, costs_in_words
+from flows.records import layout
 from flows.records.attempts import LossSample
 from flows.records.columns import Status
 from flows.records.pairs import OTHER_PICTURES
@@ -26,7 +27,6 @@ from flows.wording import printable
 from nst_core import __version__
 from nst_core.options import StylizeOptions
 
-NAME = "report.html"
 MOST_EMBEDDED = 1500
 """Pairs; of a larger run the small pictures are files beside the page, and larger. A page of a thousand photographs and
 their pastiches has 24 MB."""
@@ -67,7 +67,7 @@ def write_page(run: Run, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int
     """As `write_report`, of a run that was gathered already."""
     thumbs_folder = run.output if len(run.pairs) > most_embedded else None
     pictures = pictures_of(((run.output, pair) for pair in run.pairs), thumbs_folder)
-    address = storage.join(run.output, NAME)
+    address = storage.join(run.output, layout.REPORT)
     storage.replace(address, page_of(run, pictures, is_embedded=thumbs_folder is None, rows_a_page=rows_a_page))
     return address
 

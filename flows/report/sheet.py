@@ -11,12 +11,12 @@ from typing import Literal
 
 from flows import storage
 from flows.errors import OutputError
+from flows.records.layout import SHEET
 from flows.report.cells import Cell, Table, drawn
 from flows.report.gather import Pair, Run, gather
 
 Layout = Literal["auto", "grid", "strips"]
 
-NAME = "sheet.png"
 MOST_SIDE = 36
 """Rows and columns of a sheet: more would be stamps on a slide. What is left out is said below."""
 
@@ -43,7 +43,7 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
         most_px=max(max(pair.values["width"], pair.values["height"]) for pair in run.succeeded()),  # none larger beside
         foot=f"{len(shown):,} of {len(run.succeeded()):,} pairs" if left_out else "",
     ).save(buffer, "PNG")
-    place = address or storage.join(output, NAME)
+    place = address or storage.join(output, SHEET)
     storage.replace(place, buffer.getvalue())
     return place
 

@@ -91,7 +91,7 @@ class _Watch:
             )
 
 
-def carry_out(
+def run_batch(
     batch: Batch, job: Job, worker: Worker, on_message: OnMessage, patience: Patience = DEFAULT_PATIENCE
 ) -> None:
     """Do all pairs of a batch; `on_message` is told the outcome of each as soon as there is one, exactly once.

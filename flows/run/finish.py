@@ -12,6 +12,7 @@ from flows.costs.spent import Spent
 from flows.errors import CredentialsExpired, OutputError, StorageError
 from flows.output import Ledger, Outcome, Row, TableFiles, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
+from flows.records import layout
 from flows.records.runs import RunSummary
 from flows.run.prepare import PreparedRun
 from flows.wording import redacted
@@ -57,9 +58,6 @@ class RunIncomplete(NstError):
         return type(self), (str(self), self.summary)
 
 
-MARK = "_SUCCESS"
-
-
 def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[], None] = lambda: None) -> FinishedRun:
     """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
 
@@ -78,14 +76,14 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
     if len(rows) != number:
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has {number}")
     summary = _summary(run, rows, write_tables(rows, output), spent)
-    storage.replace(storage.join(output, "summary.json"), summary.model_dump_json(indent=1).encode())
+    storage.replace(storage.join(output, layout.SUMMARY), summary.model_dump_json(indent=1).encode())
     if run.job.stub is None and run.request.settings.runner != "ray":  # whose machines are others
         spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
     check_hold()  # tables of many rows take a while to write
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
     else:  # that of a run from which the output was taken in just this moment
-        storage.remove(storage.join(output, MARK))
+        storage.remove(storage.join(output, layout.SUCCESS))
     taken_on = {pair.spec.pair_id for pair in run.plan.todo}
     left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
     return FinishedRun(summary, rows, left, kept)
@@ -181,4 +179,4 @@ def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows:
         "results_csv_sha256": hashlib.sha256(storage.read(summary.results_csv)).hexdigest(),
         "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
     }
-    storage.replace(storage.join(output, MARK), json.dumps(marker, indent=1).encode())
+    storage.replace(storage.join(output, layout.SUCCESS), json.dumps(marker, indent=1).encode())

@@ -14,8 +14,9 @@ from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.ownership import check_ours
+from flows.records import layout
 from flows.records.plans import RunPlan
-from flows.records.runs import RunRecord
+from flows.records.runs import RunRecord, RunStarted
 from flows.records.timestamps import utc_now
 from flows.run.plan import Earlier, Share, plan_run
 from flows.run.request import RunRequest
@@ -23,7 +24,6 @@ from flows.runners.runner import Means
 from flows.stub import Stub
 from flows.wording import printable
 from flows.worker.job import Job
-from flows.worker.messages import RunStarted
 from flows.worker.weights import resolve_weights
 from nst_core import __version__
 from nst_core.backbones.catalogue import WeightsFile
@@ -102,7 +102,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             anew,
         )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
-    storage.remove(storage.join(request.output, "_SUCCESS"))
+    storage.remove(storage.join(request.output, layout.SUCCESS))
     ledger.start_run(record, request.data)
     for said in storage.shortfalls(request.output):  # all ways of writing were used by now
         logger.warning("the file system of %s has its limits: %s", request.output, said)

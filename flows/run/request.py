@@ -10,11 +10,12 @@ from typing import Any
 from flows import storage, stub
 from flows.errors import ManifestError
 from flows.limits import Limits, limits_in_force
-from flows.manifest.given import STANDARD_INPUT
 from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
+from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.latest import latest_run
 from flows.output.ownership import check_ours
+from flows.records import layout
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
 from flows.run.plan import check_ids
@@ -129,7 +130,7 @@ def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
     Raises:
         NotAllowed: with what is allowed.
     """
-    for place in (output, *(storage.join(output, folder) for folder in ("images", "timelines", "_nst"))):
+    for place in (output, *(storage.join(output, folder) for folder in layout.FOLDERS)):
         limits.check_writable(place)
     if settings.runner == "ray":
         limits.check_cluster(settings.ray_address)

@@ -1,6 +1,6 @@
 """The workers of a run at their batches: each is given one of the style that it has warm, as soon as it is idle.
 
-One thread hands the batches out, others carry them out: `next_batch`, `carry_out` and `give_back` are for whoever
+One thread hands the batches out, others carry them out: `next_batch`, `run_batch` and `give_back` are for whoever
 starts those, such as a task of Prefect's per batch.
 """
 
@@ -12,7 +12,7 @@ from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
-from flows.run.dispatch import Patience, carry_out
+from flows.run.dispatch import Patience, run_batch
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
 from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
@@ -69,7 +69,7 @@ class BatchScheduler:
         self._at[batch.name] = batch, worker
         return batch.name
 
-    def carry_out(self, name: str) -> Tally:
+    def run_batch(self, name: str) -> Tally:
         """Do the pairs of a batch on the worker that was taken for it; a pair that fails does not stop the others.
 
         Where the worker's device cannot be used, another worker does them, once it is idle.
@@ -81,7 +81,7 @@ class BatchScheduler:
         """
         tally = Tally(len(self._at[name][0].pairs))
         try:
-            self._carry_out(name, tally)
+            self._run_batch(name, tally)
         except PoolStopped:  # the run is ending and says so
             logger.debug("%s: interrupted", name)
         except Exception as error:
@@ -90,7 +90,7 @@ class BatchScheduler:
             raise
         return tally
 
-    def _carry_out(self, name: str, tally: Tally) -> None:
+    def _run_batch(self, name: str, tally: Tally) -> None:
         batch, worker = self._at[name]
         left = {pair.spec.pair_id: pair for pair in batch.pairs}
 
@@ -104,7 +104,7 @@ class BatchScheduler:
                 raise CredentialsExpired(message.error)
 
         try:
-            carry_out(batch, self.run.job, worker, on_message, self._patience_with(batch))
+            run_batch(batch, self.run.job, worker, on_message, self._patience_with(batch))
         except DeviceUnusable as error:
             if not self.pool.strike_off(worker, str(error)):
                 raise
@@ -114,7 +114,7 @@ class BatchScheduler:
         other = self.pool.take()
         other.style = worker.style
         self._at[name] = dataclasses.replace(batch, pairs=tuple(left.values())), other
-        self._carry_out(name, tally)
+        self._run_batch(name, tally)
 
     def _patience_with(self, batch: Batch) -> Patience:
         """Of a poster a single evaluation, or the encoding of its style, may take longer than all of another pair."""

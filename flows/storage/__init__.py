@@ -11,7 +11,7 @@ Where a local file system cannot do what that takes, the next strongest way is t
 promised there.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Protocol, TypeVar
@@ -190,9 +190,14 @@ def tree(folder: str) -> list[Entry]:
     return _files(folder).tree(folder)
 
 
-def temporary_files(output: str) -> list[tuple[str, Entry]]:
-    """Address and facts of the files that were being written when their writer died, or still are; S3 has none."""
-    return [] if is_s3(output) else local.temporary_files(output)
+def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[str, Entry]]:
+    """Address and facts of every local file that is being written, or was when its writer died; S3 has none.
+
+    Args:
+        folders: searched themselves, without what is below them.
+        trees: searched with everything below them.
+    """
+    return local.temporary_files(*([place for place in places if not is_s3(place)] for places in (folders, trees)))
 
 
 def identity(address: str, within: Places | None = None) -> str | None:

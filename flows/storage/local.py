@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace as changed
 from typing import BinaryIO
@@ -124,10 +124,9 @@ def remove(address: str) -> None:
         os.unlink(os.path.basename(address), dir_fd=folder)
 
 
-def temporary_files(output: str) -> list[tuple[str, Entry]]:
-    """See `flows.storage.temporary_files`. Only where we write: an output may lie in a folder of other things."""
-    folders = [output, os.path.join(output, "images"), os.path.join(output, "timelines")]
-    folders += [folder for folder, _, _ in os.walk(os.path.join(output, "_nst"))]
+def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[str, Entry]]:
+    """See `flows.storage.temporary_files`."""
+    folders = [*folders, *(folder for tree in trees for folder, _, _ in os.walk(tree))]
     return [(os.path.join(folder, entry.name), entry) for folder in folders for entry in _files(folder, TEMPORARY_NAME)]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from flows.records.attempts import AttemptRecord, PairRecord
+from flows.records.runs import RunStarted
 from flows.watching.listeners import Watcher
-from flows.worker.messages import LeftPending, Message, OnWorkerMessage, RunStarted
+from flows.worker.messages import LeftPending, Message, OnWorkerMessage
 
 COLUMNS = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
 Stamp = Callable[[RunStarted], dict[str, Any]]

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from flows.records.runs import RunStarted
 from flows.wording import redacted
-from flows.worker.messages import Message, OnWorkerMessage, RunStarted
+from flows.worker.messages import Message, OnWorkerMessage
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ import logging
 from flows import stub
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
+from flows.records.runs import RunStarted
 from flows.wording import named, printable
-from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, RunStarted, StepTaken
+from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
 
 logger = logging.getLogger(__name__)
 

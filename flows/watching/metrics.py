@@ -20,7 +20,8 @@ from prometheus_client import (
 )
 
 from flows.records.attempts import AttemptRecord, PairRecord
-from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, RunStarted, StepTaken
+from flows.records.runs import RunStarted
+from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
 
 logger = logging.getLogger(__name__)
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flows.records.runs import RunStarted
 from flows.watching.from_environment import operators_watchers
 from flows.watching.listeners import Watcher, notify, watchers_here
 from flows.watching.log import watch_log
-from flows.worker.messages import OnWorkerMessage, RunStarted
+from flows.worker.messages import OnWorkerMessage
 
 
 @contextmanager

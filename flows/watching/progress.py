@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
-from flows.worker.messages import ChunkStarted, LeftPending, Message, RunStarted, StepTaken
+from flows.records.runs import RunStarted
+from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 from nst_core.geometry.levels import steps_at
 
 LOSSES_SHOWN = 12

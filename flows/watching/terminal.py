@@ -14,8 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flows.records.runs import RunStarted
 from flows.watching.progress import RunProgress, WorkerState
-from flows.worker.messages import Message, OnWorkerMessage, RunStarted
+from flows.worker.messages import Message, OnWorkerMessage
 
 SPARKS = "▁▂▃▄▅▆▇█"
 REFRESHES_PER_SECOND = 4

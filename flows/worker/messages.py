@@ -3,32 +3,10 @@
 What is said is early news, not the truth: that is in the ledger, and is there before it is said.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flows.records.attempts import AttemptRecord, PairRecord
-from flows.records.pairs import RejectedRow
-from flows.records.plans import PlannedPair
-
-
-@dataclass(frozen=True)
-class RunStarted:
-    """A run is about to do its pairs: what a watcher is told before it hears any worker.
-
-    Attributes:
-        workers: their names.
-        devices: one per worker.
-    """
-
-    run_id: str
-    output: str
-    todo: Sequence[PlannedPair]
-    done_before: int
-    rejected: Sequence[RejectedRow]
-    workers: tuple[str, ...]
-    devices: tuple[str, ...]
-    backbone: str
-    precision: str
 
 
 @dataclass(frozen=True)

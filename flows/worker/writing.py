@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.output.ledger import Ledger
+from flows.records import layout
 from flows.records.attempts import PairRecord
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
@@ -42,7 +43,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
     height, width = stylized.levels.shape[:2]
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
-    output = f"images/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
+    output = f"{layout.IMAGES}/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
     # Named by its content, so that writing it again changes nothing; whole, even where a crash left a part of it.
     storage.replace(storage.join(job.output, output), data)
     timeline = _write_timeline(stylized, job)
@@ -110,7 +111,7 @@ def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
     try:
         data = animation(stylized.frames, job.timeline)
         sha256 = hashlib.sha256(data).hexdigest()
-        output = f"timelines/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
+        output = f"{layout.TIMELINES}/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)
     except Exception as error:  # noqa: BLE001  # whatever it is, the picture matters more
         return _Timeline(notes=(f"no timeline: {redacted(str(error))}",))

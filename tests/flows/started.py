@@ -4,7 +4,7 @@ from builders import FINGERPRINT, pair_spec
 
 from flows.records.pairs import RejectedRow
 from flows.records.plans import PlannedPair
-from flows.worker.messages import RunStarted
+from flows.records.runs import RunStarted
 
 
 def run_of(

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from flows import storage
 from flows.cli import app
-from flows.manifest.given import standard_input
+from flows.manifest.stdin import standard_input
 
 
 def nst(*arguments: str, given: bytes | None = None) -> Result:

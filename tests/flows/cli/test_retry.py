@@ -18,11 +18,11 @@ def asked_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """(the earlier run's settings, options of the command) -> the settings that the retry asks for."""
     asked: list[Asked] = []
 
-    def carry_out(one: Asked, _shown: object) -> tuple[None, ExitCode]:
+    def run_manifest(one: Asked, _shown: object) -> tuple[None, ExitCode]:
         asked.append(one)
         return None, ExitCode.OK
 
-    monkeypatch.setattr("flows.cli.run.carry_out", carry_out)
+    monkeypatch.setattr("flows.cli.run.run_manifest", run_manifest)
 
     def settings(earlier: dict[str, Any], *options: str) -> RunSettings:
         given = RunSettings.model_validate(earlier)

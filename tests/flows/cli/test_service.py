@@ -1,4 +1,4 @@
-"""flows.cli.service, flows.prefect_layer.server: `nst submit` and `nst serve` without a server."""
+"""flows.cli.submit, flows.cli.serve, flows.prefect_layer.server: `nst submit` and `nst serve` without a server."""
 
 import os
 import stat
@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from commands import manifest, nst
 
-from flows.cli import ExitCode
-from flows.cli import service as cli_service
+from flows.cli import ExitCode, submit
 from flows.errors import ServiceError
 from flows.prefect_layer import server as service
 
@@ -66,7 +65,7 @@ def test_what_cannot_be_done_is_said_at_once(arguments: list[str], code: ExitCod
 def test_a_server_that_does_not_answer_is_named() -> None:
     """A wrong address is exit code 4 and one line, not a traceback."""
     environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_HOME": str(Path.cwd() / "home")}
-    root = str(Path(cli_service.__file__).parents[2])
+    root = str(Path(submit.__file__).parents[2])
     outcome = subprocess.run(
         [sys.executable, "-m", "flows.cli", "submit", "pairs.csv"],
         env=environment | {"PYTHONPATH": root},

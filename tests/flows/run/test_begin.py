@@ -14,7 +14,7 @@ from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord
 from flows.run.begin import begun, begun_as_asked, handed_over
-from flows.run.dispatch import carry_out
+from flows.run.dispatch import run_batch
 from flows.run.request import Asked, resolve
 from flows.settings import RunSettings, Selection
 
@@ -40,7 +40,7 @@ def test_workers_are_there_as_long_as_something_is_left(asked: Asked) -> None:
     """The pair is done by the pool of the run; a second run of the same has no workers, as it needs none."""
     with begun(resolve(asked)) as run:
         assert run.pool is not None
-        carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), lambda _message: None)
+        run_batch(run.run.plan.batches[0], run.run.job, run.pool.take(), lambda _message: None)
     with begun(resolve(asked)) as again:
         assert again.pool is None
         assert len(again.run.plan.done) == 1
@@ -111,7 +111,7 @@ def test_a_run_writes_nothing_behind_a_link_to_elsewhere(
     with begun(resolve(asked)) as run:
         assert run.pool is not None
         (tmp_path / "out" / "images").symlink_to(tmp_path / "elsewhere")
-        carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
+        run_batch(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
         with pytest.raises(NotAllowed):  # nor in this process, which writes the tables
             storage.replace(f"{asked.output}/images/cat.png", b"data")
 
@@ -133,7 +133,7 @@ def test_an_input_that_becomes_a_link_to_elsewhere_is_not_read(
         content.rename(f"{elsewhere}/theirs.png")
         content.symlink_to(f"{elsewhere}/theirs.png")
         assert run.pool is not None
-        carry_out(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
+        run_batch(run.run.plan.batches[0], run.run.job, run.pool.take(), ends.append)
 
     (failed,) = [end for end in ends if isinstance(end, AttemptRecord)]
     assert failed.error_kind == "not_allowed"

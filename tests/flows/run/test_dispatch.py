@@ -14,7 +14,7 @@ from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import Batch, PlannedPair
 from flows.run import dispatch
-from flows.run.dispatch import Patience, carry_out, regrouped
+from flows.run.dispatch import Patience, regrouped, run_batch
 from flows.runners import Pool, Worker
 from flows.runners.local import process_pool
 from flows.stub import WEIGHTS, Stub
@@ -83,7 +83,7 @@ class Listener:
 def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """Every pair has its outcome, all from one process that is not this one."""
     heard = Listener()
-    carry_out(six_pairs(photo, waves), job, worker, heard)
+    run_batch(six_pairs(photo, waves), job, worker, heard)
 
     assert {type(one) for one in heard.by_id().values()} == {PairRecord}
     assert len(heard.outcomes) == 6
@@ -95,7 +95,7 @@ def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: s
 def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """The process is killed with pairs on the device: another one does them, and nothing has failed."""
     heard = Listener("pair-4", times=1)
-    carry_out(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
+    run_batch(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
 
     assert [type(one) for one in heard.outcomes] == [PairRecord] * 6
     assert {one.attempts for one in heard.outcomes} == {1}
@@ -107,7 +107,7 @@ def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painte
 def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
     heard = Listener("pair-5")
-    carry_out(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
+    run_batch(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
     result = heard.by_id()
     attempt = result.pop("pair-5")
 
@@ -129,7 +129,7 @@ def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, wav
             pool.stop()
 
     with pytest.raises(PoolStopped):
-        carry_out(six_pairs(photo, waves, max_seconds=600.0, steps=100), job, pool.take(), stop_at_once)
+        run_batch(six_pairs(photo, waves, max_seconds=600.0, steps=100), job, pool.take(), stop_at_once)
 
     index = Ledger(job.output).index()
     assert {(one.pair_id, FINGERPRINT) for one in told} <= index.done
@@ -176,7 +176,7 @@ def test_trouble_in_a_process_fails_the_pair_that_made_it(
 ) -> None:
     """One pair of six hangs, ends its process, or loses its GPU: it is failed so, and the others are done once."""
     heard = Listener()
-    carry_out(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
+    run_batch(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
     result = heard.by_id()
     attempt = result.pop("pair-4")
 
@@ -188,7 +188,7 @@ def test_trouble_in_a_process_fails_the_pair_that_made_it(
 def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """Alone on the device it is surely the reason: it is not tried again, as after a death."""
     heard = Listener()
-    carry_out(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))
+    run_batch(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))
 
     assert heard.by_id()["pair-2"].error_kind == "timeout"
     assert heard.begun.count("pair-2") == 1
@@ -201,7 +201,7 @@ def test_a_pair_alone_in_its_batch_outlives_one_death(
     """The only pair of a batch is tried once more when its process is killed, and failed by the second death."""
     heard = Listener("pair-2", times=deaths)
     batch = batch_of([photo("one.png", 80, 60)], waves)
-    carry_out(batch, stub_job(job, Stub(seconds=1.0)), worker, heard)
+    run_batch(batch, stub_job(job, Stub(seconds=1.0)), worker, heard)
 
     assert [type(one) for one in heard.outcomes] == [outcome]
     assert heard.begun == ["pair-2"] * begun
@@ -219,7 +219,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_batch(
     with pytest.raises(
         HardwareUnknown, match=r"torch cannot be started: libcudart\.so\.12.*; install deploy/requirements\.lock anew"
     ):
-        carry_out(six_pairs(photo, waves), job, pool.take(), heard)
+        run_batch(six_pairs(photo, waves), job, pool.take(), heard)
     assert heard.outcomes == []
 
 

@@ -9,7 +9,7 @@ from builders import Painter, run_record
 
 from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.limits import Limits
-from flows.output.ownership import WRITTEN_AGAIN
+from flows.records.layout import REWRITTEN
 from flows.run.prepare import prepare_run
 from flows.run.request import Asked, check_feasible, check_places, resolve, settings_again
 from flows.runners import Means
@@ -60,7 +60,7 @@ def test_overrides_go_without_a_manifest(asked: Asked) -> None:
         resolve(dataclasses.replace(asked, overrides={"steps": 3}))
 
 
-@pytest.mark.parametrize("name", WRITTEN_AGAIN)
+@pytest.mark.parametrize("name", REWRITTEN)
 def test_files_of_somebody_else_are_not_written_over(asked: Asked, tmp_path: Path, name: str) -> None:
     """An output may be a folder where people keep their own: each is named, before anything is written."""
     (tmp_path / "out").mkdir()

@@ -51,7 +51,7 @@ def pool() -> Pool:
 def carried_out(scheduler: BatchScheduler) -> dict[str, Tally]:
     tallies = {}
     while (batch := scheduler.next_batch()) is not None:
-        tallies[batch] = scheduler.carry_out(batch)
+        tallies[batch] = scheduler.run_batch(batch)
         scheduler.give_back(batch)
     return tallies
 
@@ -107,7 +107,7 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
         batch = scheduler.next_batch()
         assert batch is not None
         with pytest.raises(CredentialsExpired, match="the token has expired"):
-            scheduler.carry_out(batch)
+            scheduler.run_batch(batch)
         scheduler.give_back(batch)
 
         assert scheduler.next_batch() is None
@@ -155,13 +155,13 @@ def carried_out_at_once(scheduler: BatchScheduler) -> list[Tally]:
     """As many batches at a time as there are workers."""
     tallies: list[Tally] = []
 
-    def carry_out(name: str) -> None:
-        tallies.append(scheduler.carry_out(name))
+    def run_batch(name: str) -> None:
+        tallies.append(scheduler.run_batch(name))
         scheduler.give_back(name)
 
     threads = []
     while (batch := scheduler.next_batch()) is not None:
-        threads.append(threading.Thread(target=carry_out, args=(batch,)))
+        threads.append(threading.Thread(target=run_batch, args=(batch,)))
         threads[-1].start()
     for thread in threads:
         thread.join()
@@ -177,7 +177,7 @@ def test_a_run_ends_with_its_last_device(prepared: Prepare, monkeypatch: pytest.
         batch = scheduler.next_batch()
         assert batch is not None
         with pytest.raises(DeviceUnusable, match=r"taken too: CUDA-capable device"):
-            scheduler.carry_out(batch)
+            scheduler.run_batch(batch)
         scheduler.give_back(batch)
 
         assert scheduler.next_batch() is None
@@ -195,7 +195,7 @@ def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:
         )
         batch = scheduler.next_batch()
         assert batch is not None
-        tally = scheduler.carry_out(batch)
+        tally = scheduler.run_batch(batch)
         scheduler.raise_error()
 
     assert tally.pending >= 1

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import ExitCode, app
 from flows.errors import StorageError
 from flows.export import Layout, Request, export
-from flows.manifest.given import standard_input
+from flows.manifest.stdin import standard_input
 from flows.storage.temporary import temporary_file
 
 MANY = 500

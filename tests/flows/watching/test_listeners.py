@@ -10,8 +10,9 @@ import pytest
 from builders import pair_record
 from started import run_of
 
+from flows.records.runs import RunStarted
 from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here
-from flows.worker.messages import ChunkStarted, Message, RunStarted
+from flows.worker.messages import ChunkStarted, Message
 
 
 def noting(heard: list[object]) -> Watcher:

@@ -1,11 +1,8 @@
-"""flows.manifest.given: rows of Python become a CSV in the output, and `-` is standard input, read once."""
+"""flows.manifest.rows_of_python: a DataFrame or a list of dicts becomes a CSV manifest in the output."""
 
-import io
 import os
-import sys
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +15,9 @@ from PIL.PngImagePlugin import PngImageFile
 from flows import storage
 from flows.errors import ManifestError, NotAllowed, NotFound
 from flows.limits import Limits
-from flows.manifest import given, load_manifest
+from flows.manifest import load_manifest
 from flows.manifest.cells import cell_of
-from flows.manifest.given import csv_of, kept_rows
+from flows.manifest.rows_of_python import csv_of, kept_rows
 from nst_core.options import StylizeOptions
 
 
@@ -132,22 +129,6 @@ def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
     with pytest.raises(NotAllowed):
         kept_rows([{"content": "a", "style": "b"}], str(tmp_path / "out"), Limits(write=(str(tmp_path / "else"),)))
     assert os.listdir(tmp_path) == []
-
-
-def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bytes for whoever asks in this process; relative addresses start from the current folder."""
-    monkeypatch.chdir(tmp_path)
-    given.standard_input.cache_clear()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"content,style\na.jpg,s.jpg\n")))
-    data, manifest = load_manifest("-", StylizeOptions(), Limits())
-
-    assert load_manifest("-", StylizeOptions(), Limits())[0] == data == b"content,style\na.jpg,s.jpg\n"
-    assert manifest.pairs[0].content == f"{tmp_path}/a.jpg"
-    given.standard_input.cache_clear()
-    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"x" * 11)))
-    with pytest.raises(ManifestError, match="standard-input: expected at most 10 bytes, found more"):
-        load_manifest("-", StylizeOptions(), Limits(max_manifest_bytes=10))
-    given.standard_input.cache_clear()
 
 
 def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:

@@ -1,15 +1,14 @@
-"""What stylizes nothing: `nst validate` and `nst split` of a manifest, `nst status` and `nst gc` of an output."""
+"""`nst validate` and `nst split`: check a manifest, or cut it into parts. Nothing is stylized."""
 
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from typing import Annotated, Any
 
 import typer
 
 from flows import storage
-from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument, OutputArgument
+from flows.cli.app import ExitCode, JsonSwitch, ManifestArgument
 from flows.cli.options import options_from, validated
 from flows.costs.estimate import Estimate, estimate, local_size
 from flows.errors import StorageError
@@ -17,13 +16,6 @@ from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
-from flows.output import lease
-from flows.output.failed_rows import rows_again
-from flows.output.garbage import find_garbage, remove_garbage
-from flows.output.latest import latest_run
-from flows.output.ledger import Ledger
-from flows.output.outcomes import Row
-from flows.output.results import counts, table_rows
 from flows.records.pairs import Manifest, PairSpec
 from flows.run.plan import looked_at
 from flows.settings import RunSettings
@@ -108,87 +100,6 @@ def _checked(manifest: Manifest, *, with_files: bool) -> _Checked:
     return _Checked(manifest, problems, valid, expected, with_files)
 
 
-def status(
-    output: OutputArgument,
-    *,
-    failed: Annotated[bool, typer.Option("--failed", help="All failed and rejected rows, and nothing else.")] = False,
-    as_csv: Annotated[
-        bool, typer.Option("--csv", help="With --failed: print them as a manifest, to be put right and run again.")
-    ] = False,
-    as_json: JsonSwitch = False,
-) -> None:
-    """Counts of an output's latest run, and the failed rows.
-
-    As its records stand now, with the reasons why rows failed.
-    """
-    address = storage.absolute(output)
-    if as_csv:
-        _print_again(address, is_asked=failed and not as_json)
-        return
-    latest = latest_run(address)
-    run = latest.record
-    rows = table_rows(latest.manifest, run, Ledger(address))
-    by_status = counts(rows)
-    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
-    if as_json:
-        shown = [{key: row[key] for key in ("row", "pair_id", "status", "error_kind", "error")} for row in troubled]
-        typer.echo(json.dumps({"run_id": run.run_id, **by_status, "problems": shown}, indent=1))
-    else:
-        if not failed:
-            typer.echo(f"run {run.run_id} of {printable(run.manifest_uri)}")
-            typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
-            typer.echo(line)
-    pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
-    raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
-
-
-def _print_again(address: str, *, is_asked: bool) -> None:
-    """Print the rows in trouble as a manifest; what else there is to say goes to stderr."""
-    if not is_asked:
-        raise typer.BadParameter(
-            "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
-        )
-    again = rows_again(address)
-    stream = typer.get_binary_stream("stdout")
-    stream.write(again.data)
-    stream.flush()
-    for line in named(again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"):
-        typer.echo(line, err=True)
-    typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
-
-
-def gc(
-    output: OutputArgument,
-    *,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
-    older_than_hours: Annotated[
-        float, typer.Option(min=0.0, metavar="NUMBER", help="Leave alone what is younger: a run may still be at it.")
-    ] = 24.0,
-    as_json: JsonSwitch = False,
-) -> None:
-    """List, or remove, what an output holds for nothing.
-
-    Images without a record, files whose writer died.
-    """
-    address = storage.absolute(output)
-    writing = limits_in_force().writing(address)
-    Ledger(address).latest_run()  # a folder that never was an output has no garbage of ours
-    with writing, lease.held(address) if delete else nullcontext():
-        garbage = find_garbage(address, older_than_hours * 3600)
-        if delete:
-            remove_garbage(garbage)
-    total = sum(one.size for one in garbage)
-    if as_json:
-        found = [dataclasses.asdict(one) for one in garbage]
-        typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
-        return
-    for one in garbage:
-        typer.echo(f"{printable(one.address)}: {one.reason}, {one.size:,} bytes")
-    done = "removed" if delete else "to remove with --delete"
-    typer.echo(f"{len(garbage)} files, {total:,} bytes {done}")
-
-
 def split(
     manifest: ManifestArgument,
     *,
@@ -232,8 +143,3 @@ def _problem_of_file(address: str, found: str | StorageError | None, *, looks_ne
     if isinstance(found, StorageError):
         return str(found)
     return f"there is no file {address}{hint(address) if looks_near else ''}"
-
-
-def _problem_line(row: Row) -> str:
-    name = f" {row['pair_id']}" if row["pair_id"] else ""
-    return f"line {row['row']}{name}: {row['status']} ({row['error_kind']}) {row['error']}"

@@ -1,12 +1,9 @@
-"""Manifests that come without a file of their own: on standard input, and as rows of Python."""
+"""Rows of Python, a DataFrame or a list of dicts, written as the CSV manifest that they stand for."""
 
 import csv
-import functools
 import hashlib
 import io
 import os
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,16 +12,9 @@ from flows.errors import ManifestError
 from flows.limits import Limits
 from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS
+from flows.records import layout
 from flows.records.pairs import OTHER_PICTURES
 from flows.storage.addresses import resolved_address, working_folder
-
-STANDARD_INPUT = "-"
-NAME = "standard-input"
-"""What it is called in messages; relative addresses in it start from the current folder."""
-
-LADDER = "ladder.csv"
-"""The manifest of a ladder, in its output."""
-_KEPT = re.compile(rf"/_nst/given/[0-9a-f]{{16}}\.csv\Z|/{re.escape(LADDER)}\Z")
 
 
 @runtime_checkable
@@ -45,29 +35,6 @@ Rows = Frame | Sequence[Mapping[str, Any]]
 """A manifest as Python has it."""
 
 
-def address_of(manifest: str) -> str:
-    """The absolute address of a manifest as it is typed; `-` is standard input.
-
-    Raises:
-        NotAllowed: if it is none.
-        NotFound: if it starts from a working folder that is gone.
-    """
-    return storage.join(working_folder(), NAME) if manifest == STANDARD_INPUT else storage.absolute(manifest)
-
-
-@functools.cache
-def standard_input(max_bytes: int) -> bytes:
-    """All of standard input: read once, and given whenever it is asked for.
-
-    Raises:
-        ManifestError: if it is more than may be.
-    """
-    data = sys.stdin.buffer.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ManifestError(f"{NAME}: expected at most {max_bytes:,} bytes, found more; split it")
-    return data
-
-
 def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
     """The address of a CSV in the output that says what rows of Python say, written now.
 
@@ -78,19 +45,10 @@ def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
         StorageError: if it cannot be written.
     """
     data = csv_of(rows)
-    address = storage.join(output, "_nst", "given", f"{hashlib.sha256(data).hexdigest()[:16]}.csv")
+    address = storage.join(output, layout.GIVEN, f"{hashlib.sha256(data).hexdigest()[:16]}.csv")
     with limits.writing(output):
         storage.replace(address, data)
     return address
-
-
-def is_kept(address: str) -> bool:
-    """Whether an address is one that this program gives a manifest which it writes itself, into an output.
-
-    >>> is_kept("/out/_nst/given/0123456789abcdef.csv"), is_kept("s3://b/out/ladder.csv"), is_kept("/out/pairs.csv")
-    (True, True, False)
-    """
-    return _KEPT.search(address) is not None
 
 
 def csv_of(rows: Rows) -> bytes:

@@ -1,4 +1,4 @@
-"""flows.cli.look: validate and status; gc and split are tried with what they carry out."""
+"""flows.cli.manifests and flows.cli.outputs: validate and status; gc and split are tried with what they carry out."""
 
 import json
 import os

@@ -1,0 +1,77 @@
+"""`nst serve`: all deployments served from one process.
+
+Prefect is imported only where a command needs it, after the server to use is known.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import storage
+from flows.errors import LimitsError, OutputError
+from flows.limits import VARIABLE, limits_in_force
+from flows.prefect_layer import server as service
+from flows.prefect_layer.deployments import deployments_file
+from flows.prefect_layer.embedded_server import check_prefect_home
+from flows.prefect_layer.startup_lock import starting
+
+DEPLOYMENTS = deployments_file()
+DATA_VARIABLE = "NST_DATA"
+"""Environment variable that `deploy/prefect.yaml` names: the folder or prefix of the service's data."""
+
+
+def serve(
+    *,
+    deployments: Annotated[
+        Path, typer.Option(metavar="FILE", help="What to serve.", show_default="deploy/prefect.yaml")
+    ] = DEPLOYMENTS,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder or s3:// prefix of inbox, outputs and nightly. [default: NST_DATA, else runs/service]",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="TEXT", help="Address that a server started here listens on.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="INTEGER", help="Port that a server started here listens on.")] = 4200,
+) -> None:
+    """Serve all deployments from one process.
+
+    With a Prefect server of its own unless PREFECT_API_URL names one.
+    """
+    if not deployments.is_file():
+        raise OutputError(f"{deployments}: no such file; give a prefect.yaml with --deployments")
+    limits = limits_in_force(strict=True)
+    if not limits.readable or not limits.writable:
+        raise LimitsError(
+            "a service reads and writes only what is listed: name a limits file with `read` and `write` in "
+            f"{VARIABLE}, see deploy/README.md"
+        )
+    place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
+    os.environ[DATA_VARIABLE] = storage.absolute(place)
+    if "PREFECT_API_URL" in os.environ:
+        check_prefect_home()
+        service.check_named_server()
+        _serve(deployments)
+        return
+    with starting(service.FOLDER) as is_up, service.server(host, port) as access:
+        service.use(access)
+        os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
+        home = access.url.removesuffix("/api")
+        typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
+        _serve(deployments, is_up)
+
+
+def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None) -> None:
+    from flows.prefect_layer.deployment_runs import named_errors  # prefect, which reads its settings when imported
+    from flows.prefect_layer.serve import serve
+
+    typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
+    with named_errors():
+        serve(deployments, is_up)
+    typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)
