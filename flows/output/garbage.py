@@ -51,10 +51,12 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
     shown = _shown_thumbnails(output) if listed[layout.THUMBNAILS] else frozenset()
 
     def unnamed(folder: str, names: Collection[str], reason: str) -> list[Garbage]:
+        # On a file system that ignores case, a file may be listed in the spelling of another pair's id.
+        folded = set(map(str.casefold, names))
         return [
             Garbage(storage.join(output, folder, entry.name), reason, entry.size)
             for entry in listed[folder]
-            if entry.name not in names and entry.modified < before
+            if entry.name.casefold() not in folded and entry.modified < before
         ]
 
     return [
