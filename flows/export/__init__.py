@@ -1,17 +1,17 @@
-"""The finished pictures of an output as a dataset, under names of the user's choice.
+"""Exports the finished images of an output as a dataset, with file names from a template of the user.
 
-    pictures     which pictures: the succeeded rows of the latest run
-    names        a template over a row's columns -> a name below the destination
-    layouts      what a dataset looks like: imagefolder, webdataset or tree
-    destination  where it goes: not into the output, and over nobody's files
-    kept         what an export writes down of itself, so that the next one goes on
-    there        which files are there already, whole
-    copying      one picture from here to there
-    shards       pictures with their rows in tar files
-    listing      metadata.csv and SHA256SUMS
-    dataset      all of these, one after the other
+    copying         copies or links one image, and verifies its sha256
+    dataset         the export itself: `export` runs all the steps
+    destination     checks that the destination is usable, and locks it
+    layouts         the layouts of a dataset: imagefolder, webdataset and tree
+    metadata_files  writes metadata.csv and SHA256SUMS
+    names           renders the template of a name with the columns of a row
+    pictures        finds the images to export: those of the succeeded rows of the latest run
+    shards          packs images and their rows into tar files
+    state_file      the list of files that an export keeps, so that the next export can resume
+    up_to_date      finds the files that already exist at the destination and are whole
 
-From records alone, so that it works while a run goes on. Knows nothing of torch, prefect or pandas.
+It reads only records, so that it works while a run is in progress. Imports neither torch nor prefect nor pandas.
 """
 
 from flows.export.dataset import Exported, Request, export

@@ -1,51 +1,54 @@
-"""One picture from an output to a destination: copied, linked or copied by S3 itself, and held against its record."""
+"""Copies one image from an output to a destination, or hard-links it, and verifies it against its record's sha256."""
 
 from dataclasses import dataclass
 
 from flows import storage
 from flows.errors import NotAFile, NotAllowed, NotFound, OutputError
 from flows.export.pictures import Picture
-from flows.export.up_to_date import is_of
+from flows.export.up_to_date import has_sha256
 
-PICTURE_S_OWN = (NotFound, NotAFile, NotAllowed)
-"""Errors that are about one picture; any other, such as a full disk, would be that of all."""
+PICTURE_ERRORS = (NotFound, NotAFile, NotAllowed)
+"""Errors that concern one image only; any other error, such as a full disk, would occur for every image."""
 DAMAGED = "is not what was made; remove it, and run again to have it made anew"
 
 
 @dataclass(frozen=True)
-class Way:
-    """How pictures get to a destination.
+class Copier:
+    """Copies images to a destination.
 
     Attributes:
         destination: folder or `s3://` prefix.
-        linked: whether a picture on this disk gets a second name instead of a copy.
-        readable: where pictures may lie; None: anywhere.
+        linked: whether local images are hard-linked instead of copied.
+        readable: the folders from which images may be read; None: any.
     """
 
     destination: str
     linked: bool = False
     readable: storage.Places | None = None
 
-    def take(self, name: str, picture: Picture) -> str | None:
-        """Bring a picture there; or why it is left out.
+    def copy(self, name: str, picture: Picture) -> str | None:
+        """Copy an image to a name below the destination.
+
+        Returns:
+            Why the image is left out; None if it was copied.
 
         Raises:
-            OutputError: if there can be no links.
-            StorageError: if nothing can be written there.
+            OutputError: if hard links are not possible.
+            StorageError: if the destination cannot be written.
         """
         target = storage.join(self.destination, name)
         try:
-            if not storage.is_s3(picture.address) and not is_of(picture.address, picture.sha256):
+            if not storage.is_s3(picture.address) and not has_sha256(picture.address, picture.sha256):
                 return _damage(picture.address)
-            self._bring(picture.address, target)
-        except PICTURE_S_OWN as error:
+            self._copy_or_link(picture.address, target)
+        except PICTURE_ERRORS as error:
             return str(error)
-        if storage.is_s3(picture.address) and not storage.is_s3(target) and not is_of(target, picture.sha256):
+        if storage.is_s3(picture.address) and not storage.is_s3(target) and not has_sha256(target, picture.sha256):
             storage.remove(target)
             return _damage(picture.address)
         return None
 
-    def _bring(self, source: str, target: str) -> None:
+    def _copy_or_link(self, source: str, target: str) -> None:
         if not self.linked:
             storage.copy(source, target, self.readable)
         elif not storage.link(source, target, self.readable):
@@ -53,6 +56,7 @@ class Way:
 
 
 def _damage(address: str) -> str:
+    """Return why an image that does not have its record's sha256 is left out."""
     if storage.identity(address) is None:
         return f"{address}: no such file"
     return f"{address}: {DAMAGED}"

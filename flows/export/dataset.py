@@ -1,6 +1,6 @@
-"""An export: pictures and names first, then what is there already, and then the rest, so that a cut one goes on.
+"""The export of an output: chooses names, compares them with what exists at the destination, and copies the rest.
 
-Everything that can be refused is refused before anything is written.
+An interrupted export can be resumed. Everything that can be refused is refused before anything is written.
 """
 
 import itertools
@@ -9,23 +9,24 @@ from dataclasses import dataclass, field
 
 from flows import storage
 from flows.errors import OutputError
-from flows.export.copying import Way
-from flows.export.destination import METADATA, SUMS, Destination, destination, some_files
-from flows.export.layouts import LOOKS, Layout
-from flows.export.listing import metadata, rows_before, sums
-from flows.export.names import folded, names_of, stem, stems_of, template
+from flows.export.copying import Copier
+from flows.export.destination import METADATA, SUMS, Destination, open_destination, some_files
+from flows.export.layouts import LAYOUT_SPECS, Layout
+from flows.export.metadata_files import metadata_csv, read_metadata, sha256sums
+from flows.export.names import folded, names_of, parse_template, stem, stems_of
 from flows.export.pictures import Picture, pictures_of
 from flows.export.shards import new_shard, read_pictures, shard_names
-from flows.export.state_file import Kept, KeptFile, write_kept
-from flows.export.up_to_date import names_there, shards_there
+from flows.export.state_file import ExportedFile, ExportState, write_state
+from flows.export.up_to_date import complete_shards, up_to_date_names
 
 AT_ONCE = 64
-"""Pictures between two looks at whether the user wants to stop."""
+"""How many images are copied between two checks whether the user wants to stop."""
 SHARD_MB = 500
-"""A shard is read from its start to its end, by one process: large enough for a disk far away, many enough to share."""
+"""Default size of a shard. One process reads a shard from start to end: it is large enough to be read efficiently from
+remote storage, and small enough that there are shards for many processes."""
 
 Tell = Callable[[int, int], None]
-"""Hears (pictures done, of how many) as it goes on."""
+"""Progress callback, called with (images done, images in all)."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class Request:
     """What to export, and how.
 
     Attributes:
-        output: local folder or `s3://` prefix of a run.
-        destination: local folder or `s3://` prefix.
-        layout: of the dataset.
-        name: template of the pictures' names; None: the layout's own.
-        linked: whether pictures on this disk get a second name instead of a copy.
-        shard_mb: megabytes from which the next shard is begun.
-        delete: whether pictures are removed that an earlier export made and the table no longer has.
-        readable: where the output may lie; None: anywhere.
+        output: local folder or `s3://` prefix of the output.
+        destination: local folder or `s3://` prefix of the dataset.
+        layout: layout of the dataset.
+        name: template of the images' names; None: the layout's default.
+        linked: whether local images are hard-linked instead of copied.
+        shard_mb: size in megabytes from which a new shard is started.
+        delete: whether images of an earlier export that are no longer in the table are removed.
+        readable: the folders from which images may be read; None: any.
     """
 
     output: str
@@ -55,13 +56,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Exported:
-    """What came of an export.
+    """The result of an export.
 
     Attributes:
-        pictures: that the dataset has now.
-        new, replaced, removed: of them, and of those before.
-        earlier: of them, left as they were, as their rows have no picture now.
-        left_out: (row, why) of pictures that could not be had.
+        pictures: the number of images in the dataset now.
+        new: how many of them were added.
+        replaced: how many of them replaced another image of the same name.
+        removed: how many images of an earlier export were removed.
+        earlier: how many images of an earlier export were kept, because their rows have no image now.
+        left_out: (row, reason) of each image that could not be exported.
     """
 
     pictures: int
@@ -73,19 +76,19 @@ class Exported:
 
     @property
     def there(self) -> int:
-        """Pictures that were there already, and are those of their rows."""
+        """How many images existed already and were up to date."""
         return self.pictures - self.new - self.replaced - self.earlier
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What a dataset is to have.
+    """What the dataset should contain.
 
     Attributes:
-        pictures: by name.
-        unfinished: what the pictures of rows that have none now would be called, as `stem` has it.
-        unfinished_ids: of these rows.
-        columns: that every row has.
+        pictures: name -> image.
+        unfinished: the names that the images of unfinished rows would have, as `stem` gives them.
+        unfinished_ids: the pair ids of the unfinished rows.
+        columns: the columns of all rows.
     """
 
     pictures: dict[str, Picture]
@@ -95,141 +98,169 @@ class _Wanted:
 
 
 def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
-    """Export the finished pictures of an output's latest run.
+    """Export the finished images of an output's latest run.
+
+    Args:
+        request: what to export, and how.
+        tell: progress callback; by default progress is not reported.
 
     Raises:
-        OptionsError: the template cannot be used, or gives two pictures one name.
-        OutputError: nothing is finished, or the destination cannot be used as asked.
-        OutputBusy: another export is writing there.
-        StorageError: something cannot be read or written; the same call goes on.
+        OptionsError: if the template cannot be used, or gives two images the same name.
+        OutputError: if no pair is finished, or the destination is not suitable.
+        OutputBusy: if another export is writing to the destination.
+        StorageError: if a file cannot be read or written; calling again with the same request resumes the export.
     """
-    look = LOOKS[request.layout]
-    if request.linked and (look.in_shards or storage.is_s3(request.output) or storage.is_s3(request.destination)):
+    layout = LAYOUT_SPECS[request.layout]
+    if request.linked and (layout.in_shards or storage.is_s3(request.output) or storage.is_s3(request.destination)):
         raise OutputError("--link: expected an output and a destination on one disk, and no shards; leave it out")
-    found = pictures_of(request.output)
-    by = template(request.name or look.name, found.columns)
-    has_dots = not look.in_shards
+    source = pictures_of(request.output)
+    template = parse_template(request.name or layout.name, source.columns)
+    in_folders, may_have_dots = layout.in_folders, not layout.in_shards
     wanted = _Wanted(
-        pictures=names_of(found.pictures, by, in_folders=look.in_folders, has_dots=has_dots),
-        unfinished=stems_of(found.unfinished, by, in_folders=look.in_folders, has_dots=has_dots),
-        unfinished_ids=frozenset(one.row["pair_id"] for one in found.unfinished if one.row["pair_id"]),
-        columns=found.columns,
+        pictures=names_of(source.pictures, template, in_folders=in_folders, may_have_dots=may_have_dots),
+        unfinished=stems_of(source.unfinished, template, in_folders=in_folders, may_have_dots=may_have_dots),
+        unfinished_ids=frozenset(row.row["pair_id"] for row in source.unfinished if row.row["pair_id"]),
+        columns=source.columns,
     )
-    plan = Kept(output=request.output, layout=request.layout, name=by.text)
-    write = _in_shards if look.in_shards else _in_folders
-    with destination(request.destination, plan) as place:
-        return write(request, place, wanted, _while_held(place, tell))
+    state = ExportState(output=request.output, layout=request.layout, name=template.text)
+    write = _write_shards if layout.in_shards else _write_files
+    with open_destination(request.destination, state) as destination:
+        return write(request, destination, wanted, _while_held(destination, tell))
 
 
-def _while_held(place: Destination, tell: Tell) -> Tell:
-    def told(done: int, of: int) -> None:
-        if place.hold.is_lost:
-            place.hold.check()
+def _while_held(destination: Destination, tell: Tell) -> Tell:
+    """Return a progress callback that also stops the export once the lease on the destination is lost."""
+
+    def tell_if_held(done: int, of: int) -> None:
+        if destination.hold.is_lost:
+            destination.hold.check()
         tell(done, of)
 
-    return told
+    return tell_if_held
 
 
-def _in_folders(request: Request, place: Destination, asked: _Wanted, tell: Tell) -> Exported:
-    wanted = asked.pictures
-    rest = [name for name in place.kept.files if name in place.found and name not in wanted]
-    rows = rows_before(storage.join(place.address, METADATA)) if rest else {}
-    earlier = _of_unfinished(rest, rows, asked)
-    gone = [name for name in rest if name not in earlier]
-    if gone and not request.delete:
+def _write_files(request: Request, destination: Destination, wanted: _Wanted, tell: Tell) -> Exported:
+    """Export the images as single files, with metadata.csv."""
+    address, pictures, before = destination.address, wanted.pictures, destination.state.files
+    others = [name for name in before if name in destination.existing and name not in pictures]
+    rows = read_metadata(storage.join(address, METADATA)) if others else {}
+    earlier = _of_unfinished_rows(others, rows, wanted)
+    obsolete = [name for name in others if name not in earlier]
+    if obsolete and not request.delete:
         raise OutputError(
-            f"{place.address}: has {len(gone):,} pictures that the table no longer has: {some_files(gone)}; nothing "
+            f"{address}: has {len(obsolete):,} pictures that the table no longer has: {some_files(obsolete)}; nothing "
             "was written. Have them removed with --delete, or export into another folder"
         )
-    place.check_free(wanted)
-    there = names_there(place, wanted)
-    before = place.kept.files
-    # From here on these names are ours; those that are to go are, too, until they are gone.
-    files = {name: KeptFile(sha256=picture.sha256) for name, picture in wanted.items()}
-    files |= {name: before[name] for name in (*there, *gone, *earlier) if name in before}
-    _keep(place, files)
-    # Where file systems know no case, these are the very files that are about to be written.
-    again = {folded(name) for name in wanted} if gone else set()
-    alike = {name for name in gone if folded(name) in again}
-    storage.each(storage.remove, [storage.join(place.address, name) for name in sorted(alike)])
-    todo = {name: picture for name, picture in wanted.items() if name not in there}
-    left_out = _copied(todo, Way(place.address, request.linked, request.readable), len(there), tell)
-    place.hold.check()
-    outdated = [*(name for name in gone if name not in alike), *(name for name in left_out if name in place.found)]
-    storage.each(storage.remove, [storage.join(place.address, name) for name in outdated])
-    made = {name: picture for name, picture in wanted.items() if name not in left_out}
+    destination.check_free(pictures)
+    up_to_date = up_to_date_names(destination, pictures)
+    # From here on these names belong to the export; obsolete ones do, too, until they are removed.
+    files = {name: ExportedFile(sha256=picture.sha256) for name, picture in pictures.items()}
+    files |= {name: before[name] for name in (*up_to_date, *obsolete, *earlier) if name in before}
+    _save_state(destination, files)
+    # On a file system that ignores case, a new file may have the name of an obsolete one: remove that before copying.
+    new_folded = {folded(name) for name in pictures} if obsolete else set()
+    colliding = {name for name in obsolete if folded(name) in new_folded}
+    storage.each(storage.remove, [storage.join(address, name) for name in sorted(colliding)])
+    todo = {name: picture for name, picture in pictures.items() if name not in up_to_date}
+    left_out = _copy(todo, Copier(address, request.linked, request.readable), len(up_to_date), tell)
+    destination.hold.check()
+    to_remove = [name for name in obsolete if name not in colliding]
+    to_remove += [name for name in left_out if name in destination.existing]
+    storage.each(storage.remove, [storage.join(address, name) for name in to_remove])
+    exported = {name: picture for name, picture in pictures.items() if name not in left_out}
     rows_of_earlier = {name: rows.get(name, {}) for name in sorted(earlier)}
-    storage.replace(storage.join(place.address, METADATA), metadata(made, asked.columns, rows_of_earlier))
-    written = {name: KeptFile(sha256=picture.sha256) for name, picture in made.items()}
-    _finish(place, written, {name: before[name] for name in earlier})
-    replaced = sum(name in place.found for name in todo.keys() - left_out.keys())
-    new = len(todo) - len(left_out) - replaced
-    return Exported(len(made) + len(earlier), new, replaced, len(gone), len(earlier), _told(left_out, wanted))
+    storage.replace(storage.join(address, METADATA), metadata_csv(exported, wanted.columns, rows_of_earlier))
+    written = {name: ExportedFile(sha256=picture.sha256) for name, picture in exported.items()}
+    _finish(destination, written, {name: before[name] for name in earlier})
+    replaced = sum(name in destination.existing for name in todo.keys() - left_out.keys())
+    return Exported(
+        pictures=len(exported) + len(earlier),
+        new=len(todo) - len(left_out) - replaced,
+        replaced=replaced,
+        removed=len(obsolete),
+        earlier=len(earlier),
+        left_out=_labelled(left_out, pictures),
+    )
 
 
-def _of_unfinished(names: Iterable[str], rows: Mapping[str, Mapping[str, str]], asked: _Wanted) -> frozenset[str]:
-    """Those of an earlier export's names that are of rows which have no picture now, by name or by the id they had."""
-    again = {folded(name) for name in asked.pictures}
+def _of_unfinished_rows(names: Iterable[str], rows: Mapping[str, Mapping[str, str]], wanted: _Wanted) -> frozenset[str]:
+    """Return those names of an earlier export whose rows have no image now.
+
+    Args:
+        names: the names of the earlier export that this one does not write.
+        rows: name -> row of the earlier metadata.csv: a name is also recognised by the pair id that it had then.
+        wanted: what the dataset should contain.
+    """
+    new_folded = {folded(name) for name in wanted.pictures}
     return frozenset(
         name
         for name in names
-        if folded(name) not in again
-        and (stem(name) in asked.unfinished or rows.get(name, {}).get("pair_id") in asked.unfinished_ids)
+        if folded(name) not in new_folded
+        and (stem(name) in wanted.unfinished or rows.get(name, {}).get("pair_id") in wanted.unfinished_ids)
     )
 
 
-def _copied(todo: dict[str, Picture], way: Way, before: int, tell: Tell) -> dict[str, str]:
-    """Copy pictures; the names of those that are left out, with the reasons."""
+def _copy(todo: dict[str, Picture], copier: Copier, done_before: int, tell: Tell) -> dict[str, str]:
+    """Copy images.
+
+    Returns:
+        Name -> reason for each image that is left out.
+    """
     left_out: dict[str, str] = {}
     items = list(todo.items())
-    tell(before, before + len(items))
+    tell(done_before, done_before + len(items))
     for start in range(0, len(items), AT_ONCE):
         part = items[start : start + AT_ONCE]
-        reasons = storage.each(lambda one: way.take(*one), part)
+        reasons = storage.each(lambda item: copier.copy(*item), part)
         left_out |= {name: reason for (name, _), reason in zip(part, reasons, strict=True) if reason}
-        tell(before + start + len(part), before + len(items))
+        tell(done_before + start + len(part), done_before + len(items))
     return left_out
 
 
-def _in_shards(request: Request, place: Destination, asked: _Wanted, tell: Tell) -> Exported:
-    wanted = asked.pictures
-    files = shards_there(place)
-    there = {name: sha256 for file in files.values() for name, sha256 in file.samples.items()}
-    earlier = _of_unfinished((name for name in there if name not in wanted), {}, asked)
-    now = {name: sha256 for name, sha256 in there.items() if name not in earlier}
-    other = [name for name, sha256 in now.items() if name not in wanted or wanted[name].sha256 != sha256]
-    if other:
+def _write_shards(request: Request, destination: Destination, wanted: _Wanted, tell: Tell) -> Exported:
+    """Export the images that are in no shard yet, in new shards."""
+    pictures = wanted.pictures
+    files = complete_shards(destination)
+    packed = {name: sha256 for file in files.values() for name, sha256 in file.samples.items()}
+    earlier = _of_unfinished_rows((name for name in packed if name not in pictures), {}, wanted)
+    current = {name: sha256 for name, sha256 in packed.items() if name not in earlier}
+    obsolete = [name for name, sha256 in current.items() if name not in pictures or pictures[name].sha256 != sha256]
+    if obsolete:
         raise OutputError(
-            f"{place.address}: has {len(other):,} pictures that the table no longer has so: {some_files(other)}; "
-            "shards are not changed: export into another folder"
+            f"{destination.address}: has {len(obsolete):,} pictures that the table no longer has so: "
+            f"{some_files(obsolete)}; shards are not changed: export into another folder"
         )
-    todo = [(name, picture) for name, picture in wanted.items() if name not in there]
+    todo = [(name, picture) for name, picture in pictures.items() if name not in packed]
     left_out: dict[str, str] = {}
-    new = _pictures_read(todo, request.readable, left_out, lambda done: tell(len(now) + done, len(wanted)))
+    new = _readable_pictures(todo, request.readable, left_out, lambda done: tell(len(current) + done, len(pictures)))
     names = shard_names(files)
-    for first in new:  # each time round, of those that are left
+    for first in new:  # `new` is one iterator: each shard takes its images from it until the shard is full
         with new_shard() as shard:
             for name, picture, data in itertools.chain([first], new):
-                shard.add(name, picture, data, asked.columns)
+                shard.add(name, picture, data, wanted.columns)
                 if shard.size >= request.shard_mb * 1_000_000:
                     break
             target = next(names)
-            place.check_free([target])
+            destination.check_free([target])
             files[target] = shard.close()
-            _keep(place, files)
-            storage.replace_by(storage.join(place.address, target), shard.file.name)
-    _finish(place, files)
-    pictures = len(wanted) - len(left_out) + len(earlier)
-    return Exported(pictures, len(todo) - len(left_out), earlier=len(earlier), left_out=_told(left_out, wanted))
+            _save_state(destination, files)
+            storage.replace_by(storage.join(destination.address, target), shard.file.name)
+    _finish(destination, files)
+    return Exported(
+        pictures=len(pictures) - len(left_out) + len(earlier),
+        new=len(todo) - len(left_out),
+        earlier=len(earlier),
+        left_out=_labelled(left_out, pictures),
+    )
 
 
-def _pictures_read(
+def _readable_pictures(
     todo: Sequence[tuple[str, Picture]],
     readable: storage.Places | None,
     left_out: dict[str, str],
     tell: Callable[[int], None],
 ) -> Iterator[tuple[str, Picture, bytes]]:
-    """The pictures that can be had, with their bytes; the others are put into `left_out`, with the reasons."""
+    """Yield each image that can be read, with its bytes; the others are added to `left_out`, with the reasons."""
     tell(0)
     for done, (name, picture, data) in enumerate(read_pictures(todo, readable), start=1):
         tell(done)
@@ -239,25 +270,35 @@ def _pictures_read(
             yield name, picture, data
 
 
-def _keep(place: Destination, files: dict[str, KeptFile]) -> None:
-    write_kept(place.address, place.kept.model_copy(update={"files": files}))
+def _save_state(destination: Destination, files: dict[str, ExportedFile]) -> None:
+    write_state(destination.address, destination.state.model_copy(update={"files": files}))
 
 
-def _finish(place: Destination, files: dict[str, KeptFile], untouched: Mapping[str, KeptFile] | None = None) -> None:
-    """Write the checksums down, and how every file looks now that it is whole; of those untouched, as it looked."""
-    place.hold.check()
+def _finish(
+    destination: Destination, files: dict[str, ExportedFile], untouched: Mapping[str, ExportedFile] | None = None
+) -> None:
+    """Write SHA256SUMS, and save the state with the versions that the files have now that they are whole.
+
+    Args:
+        destination: the destination of the export.
+        files: name -> file of this export.
+        untouched: name -> file of an earlier export, whose saved version stays as it is.
+    """
+    destination.hold.check()
     untouched = untouched or {}
-    listed = [(name, file.sha256) for name, file in (*files.items(), *untouched.items())]
-    storage.replace(storage.join(place.address, SUMS), sums(listed))
-    found = {entry.name: entry for entry in storage.tree(place.address)}
-    _keep(place, {name: _as_it_is(file, found.get(name)) for name, file in files.items()} | dict(untouched))
+    checksums = [(name, file.sha256) for name, file in (*files.items(), *untouched.items())]
+    storage.replace(storage.join(destination.address, SUMS), sha256sums(checksums))
+    existing = {entry.name: entry for entry in storage.tree(destination.address)}
+    versioned = {name: _with_version(file, existing.get(name)) for name, file in files.items()}
+    _save_state(destination, versioned | dict(untouched))
 
 
-def _as_it_is(file: KeptFile, found: storage.Entry | None) -> KeptFile:
-    """With the version that the file has; of a shard only where it is as long as the one that was written."""
-    version = found.version if found is not None and file.size in (0, found.size) else ""
+def _with_version(file: ExportedFile, entry: storage.Entry | None) -> ExportedFile:
+    """Return a file with its listed version; a shard gets none unless it has the size that was written."""
+    version = entry.version if entry is not None and file.size in (0, entry.size) else ""
     return file.model_copy(update={"version": version})
 
 
-def _told(left_out: dict[str, str], wanted: dict[str, Picture]) -> tuple[tuple[str, str], ...]:
-    return tuple((wanted[name].said, reason) for name, reason in left_out.items())
+def _labelled(left_out: dict[str, str], pictures: dict[str, Picture]) -> tuple[tuple[str, str], ...]:
+    """Return the left-out images with the labels of their rows in place of their names."""
+    return tuple((pictures[name].label, reason) for name, reason in left_out.items())

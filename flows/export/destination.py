@@ -1,4 +1,4 @@
-"""Where an export goes: not into its output nor around it, and over nobody's files."""
+"""Checks and locks the destination of an export: apart from its output, and without overwriting the user's files."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flows import storage
 from flows.errors import OutputError
 from flows.export.names import folded
-from flows.export.state_file import NAME, Kept, read_kept
+from flows.export.state_file import NAME, ExportState, read_state
 from flows.output import lease
 from flows.storage.places import is_below
 from flows.wording import printable, some
@@ -19,36 +19,36 @@ EXPORT = lease.Writer(
     ".nst-export-lease.json",
     "Wait for it to end, and export again: what it has copied is there then",
 )
-"""Who holds a destination; in a hidden file, which no reader of the dataset takes for a part of it."""
+"""The lease on a destination: in a hidden file, so that no reader takes it for a part of the dataset."""
 METADATA, SUMS = "metadata.csv", "SHA256SUMS"
 NAMED = 5
-"""Files that one message names."""
+"""How many files one message names."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A destination that may be written into.
+    """A destination that this export may write to.
 
     Attributes:
-        address: of the folder or `s3://` prefix.
-        kept: what the last export wrote down; of a new one, that it has no files.
-        found: the files below it, by name.
-        hold: on it, so that two exports do not write each other's list.
+        address: folder or `s3://` prefix.
+        state: state of the last export; without files if there was none.
+        existing: name -> entry of each file below the destination.
+        hold: the lease on it, so that two exports do not overwrite each other's state file.
     """
 
     address: str
-    kept: Kept
-    found: dict[str, storage.Entry]
+    state: ExportState
+    existing: dict[str, storage.Entry]
     hold: lease.Held
 
     def check_free(self, names: Collection[str]) -> None:
-        """Refuse to write over files that no export made: not where file systems know no case, either.
+        """Refuse to overwrite files that no export wrote, also on file systems that ignore case.
 
         Raises:
-            OutputError: with their names.
+            OutputError: if such files exist; the message names them.
         """
-        ours = self.kept.files
-        theirs = {folded(name) for name in self.found if name not in ours}
+        ours = self.state.files
+        theirs = {folded(name) for name in self.existing if name not in ours}
         new = [name for name in names if name not in ours]
         known = set(map(folded, ours))
         taken = [
@@ -61,30 +61,38 @@ class Destination:
 
 
 @contextmanager
-def destination(address: str, wanted: Kept) -> Iterator[Destination]:
-    """A destination for an export that is to be like `wanted`, held for as long as the block lasts.
+def open_destination(address: str, wanted: ExportState) -> Iterator[Destination]:
+    """Check a destination, and hold the lease on it for the duration of the block.
+
+    Args:
+        address: folder or `s3://` prefix.
+        wanted: the output, layout and template of this export, without files.
 
     Raises:
-        OutputError: it lies in the output or around it, is no folder, or has files that are not of this export.
-        OutputBusy: another export is writing there.
+        OutputError: if it is inside the output or contains it, is no folder, or has files that are not of this export.
+        OutputBusy: if another export is writing there.
         StorageError: if it cannot be read.
     """
     _check_apart(wanted.output, address)
-    _kept(address, wanted)  # before anything is written there, a lease included
+    _checked_state(address, wanted)  # before anything is written there, the lease included
     with lease.held(address, by=EXPORT) as hold:
-        kept = _kept(address, wanted)  # another export may have ended meanwhile
-        found = storage.tree(address) if kept is not None else []
-        yield Destination(address, kept or wanted, {entry.name: entry for entry in found}, hold)
+        state = _checked_state(address, wanted)  # another export may have ended meanwhile
+        entries = storage.tree(address) if state is not None else []
+        yield Destination(address, state or wanted, {entry.name: entry for entry in entries}, hold)
 
 
-def _kept(address: str, wanted: Kept) -> Kept | None:
-    """What the last export wrote down there; None where the destination is empty."""
-    kept = read_kept(address)
-    if kept is None:
-        # First what lies at the top: a home folder would take minutes to list.
+def _checked_state(address: str, wanted: ExportState) -> ExportState | None:
+    """Return the state of the last export to a destination; None if the destination is empty.
+
+    Raises:
+        OutputError: if it has files of the user, or an export of another output, layout or template.
+    """
+    state = read_state(address)
+    if state is None:
+        # The top level is listed first: listing all of a home folder would take minutes.
         others = (
-            _beside_the_lease(storage.names(address))
-            or _beside_the_lease([entry.name for entry in storage.tree(address)])
+            _without_lease(storage.names(address))
+            or _without_lease([entry.name for entry in storage.tree(address)])
             or [name for name in (NAME, METADATA, SUMS) if _is_taken(address, name)]
         )
         if others:
@@ -93,36 +101,39 @@ def _kept(address: str, wanted: Kept) -> Kept | None:
                 f"found files of somebody else: {some_files(others)}"
             )
         return None
-    if kept.output != wanted.output:
-        raise OutputError(f"{address}: is an export of {kept.output}; export {wanted.output} into another folder")
-    if (kept.layout, kept.name) != (wanted.layout, wanted.name):
+    if state.output != wanted.output:
+        raise OutputError(f"{address}: is an export of {state.output}; export {wanted.output} into another folder")
+    if (state.layout, state.name) != (wanted.layout, wanted.name):
         raise OutputError(
-            f"{address}: was made with --layout {kept.layout} --name {kept.name!a}; ask for the same, or export into "
+            f"{address}: was made with --layout {state.layout} --name {state.name!a}; ask for the same, or export into "
             "another folder"
         )
-    return kept
+    return state
 
 
-def _beside_the_lease(names: Iterable[str]) -> list[str]:
+def _without_lease(names: Iterable[str]) -> list[str]:
     return [name for name in names if name != EXPORT.file]
 
 
 def _is_taken(address: str, name: str) -> bool:
-    """Whether there is anything of that name on a disk: no listing has a link to nothing, or a folder without files."""
+    """Tell whether a name exists at a local destination, also as a dangling link or an empty folder, which no listing
+    shows.
+    """
     return not storage.is_s3(address) and os.path.lexists(storage.join(address, name))
 
 
 def some_files(names: Iterable[str]) -> str:
-    """The names of the first of some files, and how many more there are."""
+    """Return the first of some names for a message, and how many more there are."""
     return printable(some(names, NAMED))
 
 
 def _check_apart(output: str, address: str) -> None:
+    """Refuse a destination that is a file, or that is inside the output or contains it."""
     if not storage.is_s3(address) and os.path.exists(address) and not os.path.isdir(address):
         raise OutputError(f"{address}: expected a folder, found a file")
     if storage.is_s3(output) != storage.is_s3(address):
         return
-    here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, address))
-    if is_below(there, (here,)) or is_below(here, (there,)):
-        lies = "is" if here == there else "lies in" if is_below(there, (here,)) else "holds"
+    source, target = (path if storage.is_s3(path) else os.path.realpath(path) for path in (output, address))
+    if is_below(target, (source,)) or is_below(source, (target,)):
+        lies = "is" if source == target else "lies in" if is_below(target, (source,)) else "holds"
         raise OutputError(f"{address}: {lies} the output {output} itself; export into a folder beside it")

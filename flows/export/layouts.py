@@ -1,11 +1,11 @@
-"""What a dataset looks like: how its pictures are called by default, and whether they lie in folders or in shards."""
+"""The layouts of a dataset: the default names of its images, and whether it has folders or tar shards."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Layout(StrEnum):
-    """The layouts, as the command names them."""
+    """The layouts, with the names that the command line uses."""
 
     IMAGEFOLDER = "imagefolder"
     WEBDATASET = "webdataset"
@@ -13,13 +13,13 @@ class Layout(StrEnum):
 
 
 @dataclass(frozen=True)
-class Look:
-    """One layout.
+class LayoutSpec:
+    """The properties of a layout.
 
     Attributes:
-        name: the template of a picture's name where the user gives none.
-        in_folders: whether the contents' folders come before the names.
-        in_shards: whether pictures lie in tar files, each with its row beside it.
+        name: the default template of an image's name.
+        in_folders: whether names start with the folder of the content image.
+        in_shards: whether images are packed into tar files, each next to a file with its row.
     """
 
     name: str = "{pair_id}"
@@ -27,8 +27,8 @@ class Look:
     in_shards: bool = False
 
 
-LOOKS = {
-    Layout.IMAGEFOLDER: Look(),
-    Layout.WEBDATASET: Look(in_shards=True),
-    Layout.TREE: Look(in_folders=True),
+LAYOUT_SPECS = {
+    Layout.IMAGEFOLDER: LayoutSpec(),
+    Layout.WEBDATASET: LayoutSpec(in_shards=True),
+    Layout.TREE: LayoutSpec(in_folders=True),
 }

@@ -1,8 +1,8 @@
-"""A template over a row's columns -> the name of its picture below a destination, or why there can be none.
+"""Renders the template of a name with the columns of a row: the name of its image below the destination.
 
-`{style}/{content}` is a folder per style. Of a column of pictures the file's name without folder and ending is taken,
-of any other the value; a `/` in it makes a folder, and numbers take a format: `{row:04d}`. A dataset has to be the same
-on every file system and in every reader, so what one of them cannot have in a name becomes `_`.
+`{style}/{content}` makes a folder per style. A column of images gives the file's name without its folder and extension,
+any other column its value; a `/` in a value makes a folder, and numbers take a format: `{row:04d}`. A dataset has to be
+the same on every file system and in every reader, so a character that one of them does not allow becomes `_`.
 """
 
 import re
@@ -23,26 +23,26 @@ from nst_core.errors import OptionsError
 
 PICTURES = ("content", "style", *OTHER_PICTURES)
 ENDINGS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
-"""Endings that a template may write -> that of the files which it is true of."""
+"""Extension that a template may end with -> the extension that the files need to have then."""
 NAMED = 3
-"""Problems that one message names: what is wrong with a template is wrong with many rows."""
+"""How many problems one message names: an error in a template occurs in many rows."""
 MOST_BYTES, MOST_BYTES_OF_A_PART = 900, 240
-"""Of a name, and between two `/`: file systems take 255, S3 1,024 together with its prefix."""
+"""Longest name, and longest part between two `/`: file systems allow 255 bytes, S3 1,024 together with the prefix."""
 
 _FORMAT = re.compile(r"[<>=^+ ]?0?\d{0,2},?(\.\d{1,2})?[dfeg]?")
-_NOT_EVERYWHERE = re.compile(r'[\\:*?"<>|#%]')
+_NOT_PORTABLE = re.compile(r'[\\:*?"<>|#%]')
 _DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-"""Names that Windows keeps for itself."""
+"""Names that Windows reserves for devices."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A parsed template: texts, each with the column that follows it and how its value is formatted.
+    """A parsed template of an image's name.
 
     Attributes:
-        text: as it was given.
-        parts: (text, column or None, format).
-        ending: that the template itself writes; empty if it leaves that to the files.
+        text: the template as the user wrote it.
+        parts: (literal text, column that follows it or None, format of the column's value).
+        ending: the extension that the template ends with; empty if it leaves the extension to the files.
     """
 
     text: str
@@ -50,85 +50,97 @@ class Template:
     ending: str = ""
 
     def filled(self, row: Mapping[str, Any]) -> str:
-        """The template with a row's values, its ending left out.
+        """Return the template with a row's values filled in, without its extension.
 
         Raises:
-            ValueError: a value cannot be formatted so.
+            ValueError: if a value does not suit its format.
         """
-        texts = [text + (_value(row, column, wanted) if column else "") for text, column, wanted in self.parts]
+        texts = [text + (_value(row, column, spec) if column else "") for text, column, spec in self.parts]
         return "".join(texts).removesuffix(self.ending)
 
 
-def template(text: str, columns: Sequence[str]) -> Template:
-    """A template over these columns.
+def parse_template(text: str, columns: Sequence[str]) -> Template:
+    """Parse a template.
+
+    Args:
+        text: the template as the user wrote it.
+        columns: the columns that it may use.
 
     Raises:
-        OptionsError: it has an unknown column, with the one that was meant, or is no template at all.
+        OptionsError: if it cannot be parsed or has no column, or if a column is unknown; the message then suggests a
+            similar one.
     """
     try:
         parsed = list(string.Formatter().parse(text))
     except ValueError as error:
         raise OptionsError(f"--name {text!a}: {error}; write columns as {{style}}, a brace itself twice") from error
-    parts = tuple((literal, _column(text, name, columns), wanted or "") for literal, name, wanted, _ in parsed)
-    for (_, column, wanted), (*_, conversion) in zip(parts, parsed, strict=True):
-        if conversion or not _FORMAT.fullmatch(wanted):
+    parts = tuple((literal, _column(text, name, columns), spec or "") for literal, name, spec, _ in parsed)
+    for (_, column, spec), (*_, conversion) in zip(parts, parsed, strict=True):
+        if conversion or not _FORMAT.fullmatch(spec):
             raise OptionsError(f"--name {text!a}: column {column!a}: expected a format like :04d or :.3f")
     if not any(column for _, column, _ in parts):
         raise OptionsError(f"--name {text!a}: expected a column in braces, such as {{pair_id}}, found none")
     last, column, _ = parts[-1]
-    found = re.search(r"\.[A-Za-z]+$", last) if column is None else None
-    return Template(text, parts, found[0] if found and found[0].lower() in ENDINGS else "")
+    match = re.search(r"\.[A-Za-z]+$", last) if column is None else None
+    return Template(text, parts, match[0] if match and match[0].lower() in ENDINGS else "")
 
 
-def names_of(pictures: Sequence[Picture], by: Template, *, in_folders: bool, has_dots: bool) -> dict[str, Picture]:
-    """Name below the destination -> picture.
+def names_of(
+    pictures: Sequence[Picture], template: Template, *, in_folders: bool, may_have_dots: bool
+) -> dict[str, Picture]:
+    """Return the images by their names below the destination.
 
     Args:
-        pictures: of one run.
-        by: which their names are made.
-        in_folders: whether the folders of the contents come before them.
-        has_dots: whether a file's name may have dots before its ending: to WebDataset the ending starts at the first.
+        pictures: the images of one run.
+        template: the template of their names.
+        in_folders: whether names start with the folder of the content image.
+        may_have_dots: whether a file's name may have dots before its extension: WebDataset takes all from the first
+            dot for the extension.
 
     Raises:
-        OptionsError: names that are alike, lead out of the destination or are no names, each with its row.
+        OptionsError: if two names are the same, or a name leads out of the destination or is not possible; the message
+            names the rows.
     """
-    found: dict[str, Picture] = {}
+    names: dict[str, Picture] = {}
     taken: dict[str, Picture] = {}
     problems: list[str] = []
     for picture in pictures:
         try:
-            name = _name_of(picture.row, picture.folder, picture.ending, by, in_folders, has_dots)
+            name = _name_of(picture.row, picture.folder, picture.ending, template, in_folders, may_have_dots)
         except ValueError as error:
-            problems.append(f"{picture.said}: {error}")
+            problems.append(f"{picture.label}: {error}")
             continue
         first = taken.setdefault(folded(name), picture)
         if first is not picture:
             problems.append(
-                f"{first.said} and {picture.said} would both be {shown(name)}, so add a column, such as {{pair_id}}"
+                f"{first.label} and {picture.label} would both be {shown(name)}, so add a column, such as {{pair_id}}"
             )
-        found[name] = picture
-    problems += _under_a_file(found)
+        names[name] = picture
+    problems += _files_that_are_folders(names)
     if problems:
-        left = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
-        raise OptionsError(f"--name {by.text!a}: nothing was written. {'; '.join(problems[:NAMED])}{left}")
-    return found
+        more = f"; and {len(problems) - NAMED:,} more" if len(problems) > NAMED else ""
+        raise OptionsError(f"--name {template.text!a}: nothing was written. {'; '.join(problems[:NAMED])}{more}")
+    return names
 
 
-def stems_of(rows: Iterable[Unfinished], by: Template, *, in_folders: bool, has_dots: bool) -> frozenset[str]:
-    """What the pictures of some rows would be called, folded and without their ending, which a run may change.
+def stems_of(
+    rows: Iterable[Unfinished], template: Template, *, in_folders: bool, may_have_dots: bool
+) -> frozenset[str]:
+    """Return the names that the images of unfinished rows would have, as `stem` gives them.
 
-    A template over what only a run tells, such as `{device}`, has no such name.
+    The extension is left out, because a run may change it. A row has no such name if the template uses a column that
+    only a run fills in, such as `{device}`.
     """
-    ending = ENDINGS.get(by.ending.lower(), ".png")
-    found = set()
-    for one in rows:
+    ending = ENDINGS.get(template.ending.lower(), ".png")
+    stems = set()
+    for unfinished in rows:
         with suppress(ValueError):
-            found.add(stem(_name_of(one.row, one.folder, ending, by, in_folders, has_dots)))
-    return frozenset(found)
+            stems.add(stem(_name_of(unfinished.row, unfinished.folder, ending, template, in_folders, may_have_dots)))
+    return frozenset(stems)
 
 
 def stem(name: str) -> str:
-    """A picture's name, folded and without its ending.
+    """Return an image's name folded, without its extension.
 
     >>> stem("waves/Dog.v2.png")
     'waves/dog.v2'
@@ -137,7 +149,7 @@ def stem(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """What names have in common that are one name where letters of both cases, or two ways to write accents, are alike.
+    """Fold the case of a name and normalise its accents: two names that a file system may confuse become equal.
 
     >>> folded("Cat.png") == folded("cat.png")
     True
@@ -145,15 +157,15 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def _under_a_file(found: Mapping[str, Picture]) -> list[str]:
-    """Names that would need a folder of the name of a file."""
-    folders = {name: name.split("/")[:-1] for name in found}
-    above = {name: ["/".join(parts[: end + 1]) for end in range(len(parts))] for name, parts in folders.items()}
+def _files_that_are_folders(pictures: Mapping[str, Picture]) -> list[str]:
+    """Return a message for each name that would be a file, and also a folder of another image."""
+    parts_of = {name: name.split("/")[:-1] for name in pictures}
+    folders_of = {name: ["/".join(parts[: end + 1]) for end in range(len(parts))] for name, parts in parts_of.items()}
     return [
-        f"{found[folder].said} would be the file, and {found[name].said} lie in the folder {shown(folder)}"
-        for name, parents in above.items()
-        for folder in parents
-        if folder in found
+        f"{pictures[folder].label} would be the file, and {pictures[name].label} lie in the folder {shown(folder)}"
+        for name, folders in folders_of.items()
+        for folder in folders
+        if folder in pictures
     ]
 
 
@@ -166,7 +178,8 @@ def _column(text: str, name: str | None, columns: Sequence[str]) -> str | None:
         raise OptionsError(f"--name {text!a}: {error}") from error
 
 
-def _value(row: Mapping[str, Any], column: str, wanted: str) -> str:
+def _value(row: Mapping[str, Any], column: str, spec: str) -> str:
+    """Return a row's value as it appears in a name, formatted by a format spec."""
     value = row[column]
     if value is None:
         return ""
@@ -174,43 +187,51 @@ def _value(row: Mapping[str, Any], column: str, wanted: str) -> str:
         name = storage.name_of(str(value).replace("\\", "/"))
         return name.rpartition(".")[0] or name
     try:
-        return format(value, wanted)
+        return format(value, spec)
     except ValueError as error:
-        raise ValueError(f"column {column!a}: a number has the format {wanted!r}, found {shown(value)}") from error
+        raise ValueError(f"column {column!a}: a number has the format {spec!r}, found {shown(value)}") from error
 
 
 def _name_of(
     row: Mapping[str, Any],
     folder: str,
     ending: str,
-    by: Template,
-    in_folders: bool,  # noqa: FBT001  # as those who call it were asked
-    has_dots: bool,  # noqa: FBT001
+    template: Template,
+    in_folders: bool,  # noqa: FBT001  # passed on from the callers, where it is a keyword
+    may_have_dots: bool,  # noqa: FBT001
 ) -> str:
-    """The name of one row's picture, which has that ending.
+    """Return the name of one row's image.
+
+    Args:
+        row: its row of the results table.
+        folder: relative folder of the content image.
+        ending: extension of the image's file.
+        template: the template of the name.
+        in_folders: as in `names_of`.
+        may_have_dots: as in `names_of`.
 
     Raises:
-        ValueError: why there can be none.
+        ValueError: if the name is not possible; the message says why.
     """
-    filled = by.filled(row)
-    if by.ending and ENDINGS[by.ending.lower()] != ending:
-        raise ValueError(f"is a {ending} file, the template says {by.ending}: leave the ending out")
+    filled = template.filled(row)
+    if template.ending and ENDINGS[template.ending.lower()] != ending:
+        raise ValueError(f"is a {ending} file, the template says {template.ending}: leave the ending out")
     parts = filled.split("/")
     if not {"", ".", ".."}.isdisjoint(part.strip() for part in parts):
         raise ValueError(f"{shown(filled)} leads out of the destination, or has a part without a name")
-    above = folder.split("/") if in_folders and folder else []
-    *folders, last = map(_everywhere, (*above, *parts))
-    name = "/".join((*folders, (last if has_dots else last.replace(".", "_")) + ending))
+    content_folders = folder.split("/") if in_folders and folder else []
+    *folders, last = map(_portable, (*content_folders, *parts))
+    name = "/".join((*folders, (last if may_have_dots else last.replace(".", "_")) + ending))
     if as_plain_text(name) != name:
-        name = f"_{name[1:]}"  # a spreadsheet would run it, and a shell take it for an option
+        name = f"_{name[1:]}"  # a spreadsheet would take it for a formula, and a shell for an option
     longest = max(len(part.encode()) for part in name.split("/"))
     if longest > MOST_BYTES_OF_A_PART or len(name.encode()) > MOST_BYTES:
         raise ValueError(f"expected a name of at most {MOST_BYTES_OF_A_PART} bytes, found {shown(name)}")
     return name
 
 
-def _everywhere(part: str) -> str:
-    """A folder's or a file's name that every file system can have, and no reader takes for hidden."""
-    seen = "".join(letter if is_seen(letter) else "_" for letter in _NOT_EVERYWHERE.sub("_", part))
-    plain = re.sub(r"^(\.|__| )|[. ]$", "_", seen)
+def _portable(part: str) -> str:
+    """Return the name of a file or folder with `_` for all that some file system refuses or some reader hides."""
+    visible = "".join(letter if is_seen(letter) else "_" for letter in _NOT_PORTABLE.sub("_", part))
+    plain = re.sub(r"^(\.|__| )|[. ]$", "_", visible)
     return f"_{plain}" if _DEVICE.fullmatch(plain) else plain

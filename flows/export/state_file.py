@@ -1,6 +1,6 @@
-"""What an export writes down of itself beside its files: which they are to be, before the first is written.
+"""The state file of an export: the list of its files, written before the first of them.
 
-A file of that list is ours: it may be written anew. All others are somebody else's.
+A file in that list belongs to the export and may be overwritten. All other files belong to the user.
 """
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -9,17 +9,17 @@ from flows import storage
 from flows.errors import NotFound, OutputError
 
 NAME = ".nst-export.json"
-"""Hidden, so that no reader of the dataset takes it for a part of it."""
+"""Name of the state file: a hidden one, so that no reader takes it for a part of the dataset."""
 
 
-class KeptFile(BaseModel):
+class ExportedFile(BaseModel):
     """One file of an export.
 
     Attributes:
-        sha256: of the picture, or of the shard.
-        version: of the file, as a listing told it when it was whole; empty until then.
-        size: of a shard, in bytes.
-        samples: of a shard: the names of its pictures, each with its sha256.
+        sha256: sha256 of the image or shard.
+        version: version of the file from a listing after it was written completely; empty until then.
+        size: size of a shard in bytes; 0 for an image.
+        samples: for a shard: name of each of its images -> sha256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,26 +30,33 @@ class KeptFile(BaseModel):
     samples: dict[str, str] = {}
 
 
-class Kept(BaseModel):
-    """An export: of which output, how it was asked for, and its files by their names below the destination."""
+class ExportState(BaseModel):
+    """The state of an export.
+
+    Attributes:
+        output: address of the output that was exported.
+        layout: layout of the dataset.
+        name: template of the images' names.
+        files: name below the destination -> file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     output: str
     layout: str
     name: str
-    files: dict[str, KeptFile] = {}
+    files: dict[str, ExportedFile] = {}
 
 
-def read_kept(destination: str) -> Kept | None:
-    """What the last export into a destination wrote down; None where there was none.
+def read_state(destination: str) -> ExportState | None:
+    """Read the state of the last export into a destination; None if there was no export.
 
     Raises:
-        OutputError: if it is damaged.
+        OutputError: if the state file is damaged.
     """
     address = storage.join(destination, NAME)
     try:
-        return Kept.model_validate_json(storage.read(address))
+        return ExportState.model_validate_json(storage.read(address))
     except NotFound:
         return None
     except ValidationError as error:
@@ -59,6 +66,6 @@ def read_kept(destination: str) -> Kept | None:
         ) from error
 
 
-def write_kept(destination: str, kept: Kept) -> None:
-    """Write it down."""
-    storage.replace(storage.join(destination, NAME), kept.model_dump_json(exclude_defaults=True).encode())
+def write_state(destination: str, state: ExportState) -> None:
+    """Write the state of an export to its destination."""
+    storage.replace(storage.join(destination, NAME), state.model_dump_json(exclude_defaults=True).encode())

@@ -1,19 +1,21 @@
-"""What a run leaves and finds again below OUT.
+"""The results and the state of an output: records, attempts, plans, the results table and the lease.
 
-    ledger     what was asked, what is done and what failed: the durable truth
-    snapshot   many records in one file, to go on sooner
-    latest     the latest run, with the manifest from the copy that it kept
-    outcomes   what became of each row of a manifest; every record is parsed here, once
-    results    the table of the outcomes
-    selected   its rows in an order, its columns by name
-    conditions which of its rows a condition is true of
-    again      those in trouble as a manifest of their own
-    history    how the losses fell, of all pairs together
-    lease      one run at a time, as an aid: lease_file is what it says, lease_watch whether its holder is at work
-    garbage    what lies there for nothing
-    ours       whether what lies there came from runs
+    conditions   filters rows of the table by a condition such as `style_loss > 0.05`
+    failed_rows  writes the failed and rejected rows as a manifest of their own
+    garbage      finds and removes files that nothing refers to
+    history      writes history.parquet: the losses of all pairs, evaluation by evaluation
+    latest       reads the latest run and its manifest, from the copy that the run kept
+    lease        lets one run at a time work on an output, as an optimisation
+    lease_file   parses and formats the file of a lease
+    lease_watch  decides whether the holder of a lease is still alive
+    ledger       reads and writes OUT/_nst: run plans, records and failed attempts, the durable truth
+    outcomes     joins each row of a manifest with its record or attempt; the only place where all records are parsed
+    ownership    checks that the files in an output were written by runs
+    results      builds the results table and writes it as CSV and Parquet
+    selection    sorts rows of the table and looks columns up by name
+    snapshot     packs many records into one file, so that the next run starts sooner
 
-Knows neither torch nor prefect; pandas is imported where a table is written, and nowhere else.
+Imports neither torch nor prefect; pandas is imported only where a table is written.
 """
 
 from flows.output import lease

@@ -1,8 +1,8 @@
-"""What lies in an output for nothing: pictures that nothing names, files whose writer died. No torch, no prefect.
+"""Garbage collection of an output: images that no record names, and temporary files whose writer died.
 
-A run that is under way writes an image before its record, so nothing young is garbage. Nor is a file that no run of
-this output wrote, or that its latest manifest asks for: an output may lie where somebody has pictures of their own, or
-those of another output, in a folder of the same name.
+A run in progress writes an image before its record, so a young file is never garbage. Nor is a file that no run of
+this output wrote, or that the latest manifest reads: an output may share its folders with images of the user, or with
+those of another output. Imports neither torch nor prefect.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from flows.output.ledger import Ledger
 from flows.records import layout
 
 _WRITTEN = re.compile(r"(.+)-([0-9a-f]{8})\.[a-z]+")
-"""How a run calls images and timelines: by the pair, and the beginning of the sha256 of what is in them."""
+"""File name of an image or timeline: the pair's id, and the first 8 digits of the sha256 of the file."""
 _THUMB = re.compile(rf"{layout.THUMBNAILS}/([0-9a-f]{{32}}-\d+-\d+x\d+\.webp)".encode())
 
 
@@ -32,25 +32,31 @@ class Garbage:
 
 
 def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
-    """Images and timelines that no record names, small pictures that no page shows, and temporary files: the old ones.
+    """Find old images and timelines that no record names, thumbnails that no page shows, and temporary files.
+
+    Args:
+        output: local folder or `s3://` prefix.
+        older_than_seconds: the age from which a file can be garbage.
 
     Raises:
         OutputError: if a record cannot be read: its image would look like garbage.
     """
     before = time.time() - older_than_seconds
-    # Before the records and the page: whatever is named from here on is seen there.
-    lying = {
+    # Listed before the records and pages are read: a file that is named from now on is then seen to be named.
+    listed = {
         folder: storage.entries(storage.join(output, folder))
         for folder in (layout.IMAGES, layout.TIMELINES, layout.THUMBNAILS)
     }
     named = Ledger(output).files_of_records()
-    shown = _shown(output) if lying[layout.THUMBNAILS] else frozenset()
+    shown = _shown_thumbnails(output) if listed[layout.THUMBNAILS] else frozenset()
 
     def unnamed(folder: str, names: Collection[str], reason: str) -> list[Garbage]:
+        # On a file system that ignores case, a file may be listed in the spelling of another pair's id.
+        folded = set(map(str.casefold, names))
         return [
             Garbage(storage.join(output, folder, entry.name), reason, entry.size)
-            for entry in lying[folder]
-            if entry.name not in names and entry.modified < before
+            for entry in listed[folder]
+            if entry.name.casefold() not in folded and entry.modified < before
         ]
 
     return [
@@ -71,54 +77,58 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
 
 
 def _temporary_files(output: str) -> list[tuple[str, storage.Entry]]:
-    """Only where runs write: an output may lie in a folder of other things."""
+    """List temporary files where runs write, and nowhere else: an output may be a folder with other files in it."""
     folders = [output, *(storage.join(output, folder) for folder in (layout.IMAGES, layout.TIMELINES))]
     return storage.temporary_files(folders, trees=[storage.join(output, layout.STATE)])
 
 
-def _of_runs(output: str, found: list[Garbage]) -> list[Garbage]:
-    """Those of some files that runs of this output wrote, and nobody asks for."""
-    if not found:
+def _of_runs(output: str, candidates: list[Garbage]) -> list[Garbage]:
+    """Return those files that runs of this output wrote, and that the latest manifest does not read."""
+    if not candidates:
         return []
-    ids = Ledger(output).planned_here({pair_id for one in found if (pair_id := _pair_id(one))})
-    asked_for = _pictures_of(output)
-    ours = [one for one in found if _pair_id(one) in ids and one.address not in asked_for]
-    return [one for one, is_whole in zip(ours, storage.each(_holds_what_it_says, ours), strict=True) if is_whole]
+    ids = Ledger(output).planned_here({pair_id for file in candidates if (pair_id := _pair_id(file))})
+    inputs = _inputs_of(output)
+    ours = [file for file in candidates if _pair_id(file) in ids and file.address not in inputs]
+    return [file for file, is_whole in zip(ours, storage.each(_has_sha256_of_its_name, ours), strict=True) if is_whole]
 
 
-def _pair_id(found: Garbage) -> str | None:
-    said = _WRITTEN.fullmatch(storage.name_of(found.address))
-    return said and said[1]
+def _pair_id(file: Garbage) -> str | None:
+    match = _WRITTEN.fullmatch(storage.name_of(file.address))
+    return match and match[1]
 
 
-def _pictures_of(output: str) -> frozenset[str]:
-    """What the rows of the latest manifest are made of."""
+def _inputs_of(output: str) -> frozenset[str]:
+    """Return the addresses of all images that the latest manifest reads."""
     pairs = latest_run(output).manifest.pairs
     return frozenset(address for pair in pairs for address in pair.pictures.values())
 
 
-def _holds_what_it_says(found: Garbage) -> bool:
-    """Whether the sum in the name is that of the file."""
-    said = _WRITTEN.fullmatch(storage.name_of(found.address))
+def _has_sha256_of_its_name(file: Garbage) -> bool:
+    """Tell whether the sha256 of a file begins with the digits in its name."""
+    match = _WRITTEN.fullmatch(storage.name_of(file.address))
     try:
-        return said is not None and hashlib.sha256(storage.read(found.address)).hexdigest().startswith(said[2])
+        return match is not None and hashlib.sha256(storage.read(file.address)).hexdigest().startswith(match[2])
     except NotFound:  # removed meanwhile
         return False
 
 
 def remove_garbage(garbage: list[Garbage]) -> None:
-    """Remove what was found."""
-    storage.each(storage.remove, [one.address for one in garbage])
+    """Remove the files that `find_garbage` found."""
+    storage.each(storage.remove, [file.address for file in garbage])
 
 
-def _shown(output: str) -> frozenset[str]:
-    """The small pictures that pages beside the table refer to, copies of earlier ones too; they can be made again."""
+def _shown_thumbnails(output: str) -> frozenset[str]:
+    """Return the names of the thumbnails in all pages next to the results table, copies of earlier pages included.
+
+    The report makes thumbnails anew where they are missing, so removing one loses nothing.
+    """
     pages = [name for name in storage.names(output) if name.endswith(".html")]
     found = storage.each(lambda name: _THUMB.findall(_read(storage.join(output, name))), pages)
     return frozenset(name.decode() for names in found for name in names)
 
 
 def _read(address: str) -> bytes:
+    """Return the bytes of a file; none if it is gone."""
     try:
         return storage.read(address)
     except NotFound:  # removed meanwhile

@@ -1,4 +1,4 @@
-"""The manifest of an output's latest run, from the copy that the run kept. No torch, no prefect."""
+"""Reads the latest run of an output and its manifest, from the copy that the run kept. No torch, no prefect."""
 
 import sys
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ class LatestRun:
     """The latest run of an output.
 
     Attributes:
-        record: what was asked.
-        data: its manifest, byte for byte.
-        manifest: what that says.
+        record: the run's plan and options.
+        data: the manifest of the run, byte for byte.
+        manifest: the parsed manifest.
     """
 
     record: RunRecord
@@ -30,21 +30,21 @@ class LatestRun:
 
 
 def latest_run(output: str, overrides: Mapping[str, Any] | None = None) -> LatestRun:
-    """The latest run of an output, with its manifest.
+    """Return the latest run of an output, with its manifest.
 
     Args:
         output: local folder or `s3://` prefix.
-        overrides: options on top of every row's own, and of those that the latest run had on top.
+        overrides: options that override every row's own, and the overrides of the latest run.
 
     Raises:
-        OutputError: if nothing was ever run into this output.
-        OptionsError: if the overrides do not go with a row's own options.
+        OutputError: if no run was ever made into this output.
+        OptionsError: if the overrides contradict a row's own options.
     """
     ledger = Ledger(output)
     run = ledger.latest_run()
     data = ledger.manifest_of(run.run_id)
-    # Relative addresses go on meaning what they meant beside the original.
-    # What the limits allowed then is not asked again: the table goes on saying what the run did.
+    # Relative addresses are still resolved against the folder of the original manifest.
+    # The limits are not checked again: the table has to go on showing what the run did.
     manifest = _parsed(run, data, run.overrides)
     if overrides:
         changed = _parsed(run, data, put_over(run.overrides, overrides))

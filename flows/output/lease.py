@@ -1,10 +1,11 @@
-"""A lease on an output, so that two runs do not do the same work twice. An aid, never a guard.
+"""A lease on an output, so that two runs do not do the same work twice. It is an optimisation, not a safety measure.
 
-What keeps results right is the create-only record of each pair. The lease only spares work: a holder may sleep through
-its term and wake up, and then two runs work side by side until the first one sees that it has lost its hold, and stops.
+Correctness comes from the create-only record of each pair. The lease only saves work: a holder may be suspended for
+longer than its term and wake up, and then two runs work at the same time until the first one notices that it has lost
+the lease, and stops.
 
-OUT/_nst/lease.json names the holder, who renews it every few seconds. It is free when released, when its holder's
-process is gone from this machine, or when it was not renewed for its term while one watched.
+OUT/_nst/lease.json names the holder, which renews it every few seconds. The lease is free when it was released, when
+the holder's process on this machine has ended, or when it was not renewed for a whole term while another run watched.
 """
 
 import logging
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 
 from flows import storage
 from flows.errors import OutputBusy, StorageError, Unavailable
-from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, found_at, new_lease
+from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, new_lease, read_lease
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
 __all__ = ["Held", "Writer", "address_of", "held"]
@@ -23,8 +24,9 @@ __all__ = ["Held", "Writer", "address_of", "held"]
 logger = logging.getLogger(__name__)
 
 RENEWALS_PER_TERM = 4
-LOOKS = 5
-"""At a lease that is written by somebody between each look and our own writing; the first then shows whose it is."""
+"""How often a holder renews its lease within a term."""
+TRIES = 5
+"""Attempts at a compare-and-swap of the lease, when another process writes the file between each read and our write."""
 
 
 @contextmanager
@@ -36,59 +38,60 @@ def held(
     take_over: bool = False,
     by: Writer = RUN,
 ) -> Iterator["Held"]:
-    """Hold the lease on an output for as long as the block lasts, and renew it.
+    """Hold the lease on an output for the duration of the block, and renew it in the background.
 
     Args:
-        output: its address.
-        wait_seconds: how long to wait while another run holds it.
-        term_seconds: after which a holder that does not renew is taken for dead.
-        take_over: take it at once, whoever holds it.
-        by: what kind of program this is: a place that is no output has a lease of another name.
+        output: address of the output.
+        wait_seconds: how long to wait while another run holds the lease.
+        term_seconds: the time after which a holder that does not renew is taken for dead.
+        take_over: whether to take the lease at once, even if another run holds it.
+        by: the kind of program that holds it; where the folder is not an output, the lease file has another name.
 
     Raises:
-        OutputBusy: if another run holds it for longer than `wait_seconds`.
+        OutputBusy: if another run holds the lease for longer than `wait_seconds`.
     """
     watch = Watch(output, wait_seconds, by)
     hold = Held(output, _acquired(watch, term_seconds, take_over=take_over), by)
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(hold, ended), name="lease", daemon=True)
-    keeper.start()
+    renewer = threading.Thread(target=_renew_until, args=(ended, hold), name="lease", daemon=True)
+    renewer.start()
     try:
         yield hold
     except BaseException as error:
         with storage.hurried(error):
-            _end(hold, ended, keeper, wait_seconds=None if isinstance(error, Exception) else storage.HURRIED_SECONDS)
+            _end(hold, ended, renewer, wait_seconds=None if isinstance(error, Exception) else storage.HURRIED_SECONDS)
         raise
     else:
-        _end(hold, ended, keeper, wait_seconds=None)
+        _end(hold, ended, renewer, wait_seconds=None)
 
 
 class Held:
-    """A lease that is held, or was until another run took it."""
+    """A lease that this process holds, or held until another run took it over."""
 
     def __init__(self, output: str, lease: Lease, by: Writer = RUN) -> None:
         self.output, self.lease, self._by = output, lease, by
         self.address = address_of(output, by)
         self._taken_by: Lease | None = None
-        self._when_lost: Callable[[], None] = lambda: None
-        self._changing = threading.Lock()
+        self._on_lost: Callable[[], None] = lambda: None
+        self._writing = threading.Lock()
 
     @property
     def is_lost(self) -> bool:
-        """Whether another run was seen to hold it."""
+        """Tell whether another run was seen to hold the lease; does not read the file."""
         return self._taken_by is not None
 
     def when_lost(self, stop: Callable[[], None]) -> None:
-        """Have this called, by any thread, once another run was seen to hold it."""
-        self._when_lost = stop
+        """Register a callback, which any thread may call, for when another run is seen to hold the lease."""
+        self._on_lost = stop
         if self.is_lost:
             stop()
 
     def check(self) -> None:
-        """Look again whether it is still ours.
+        """Renew the lease, to make sure that it is still ours.
 
         Raises:
-            OutputBusy: if another run holds it: what that writes of the whole output is not to be written over.
+            OutputBusy: if another run holds it: the files that the other run writes for the whole output must not be
+                overwritten by this one.
         """
         try:
             self.change(released=False)
@@ -101,20 +104,28 @@ class Held:
             )
 
     def change(self, *, released: bool) -> None:
-        """Renew or release it, if it is still ours.
+        """Renew or release the lease, if it is still ours.
+
+        Args:
+            released: whether to release it instead of renewing it.
 
         Raises:
-            StorageError: if that cannot be done.
+            StorageError: if the file cannot be read or written.
         """
-        with self._changing:
-            for _ in range(LOOKS):
-                if self.is_lost or self._is_changed(released=released):
+        with self._writing:
+            for _ in range(TRIES):
+                if self.is_lost or self._try_to_write(released=released):
                     return
-        raise Unavailable(f"{self.address}: was changed by somebody else {LOOKS} times while it was to be renewed")
+        raise Unavailable(f"{self.address}: was changed by somebody else {TRIES} times while it was to be renewed")
 
-    def _is_changed(self, *, released: bool) -> bool:
-        """Whether nothing is left to do; else it was written by somebody since it was looked at."""
-        found = found_at(self.address)
+    def _try_to_write(self, *, released: bool) -> bool:
+        """Renew or release the lease by one compare-and-swap.
+
+        Returns:
+            False if another process wrote the file since it was read, so that it has to be tried again; True if there
+            is nothing left to do, because the lease is written, lost or already gone.
+        """
+        found = read_lease(self.address)
         if found is not None and found.lease is not None and found.lease.holder != self.lease.holder:
             self._lose(found.lease)
             return True
@@ -122,7 +133,7 @@ class Held:
         lease = self.lease.model_copy(update={"beat": beat, "renewed_at": time.time(), "released": released})
         if found is None and released:
             return True
-        if found is None:  # removed by hand
+        if found is None:  # the operator removed the file
             is_written = storage.create(self.address, as_json(lease))
         else:
             is_written = storage.swap(self.address, found.version, as_json(lease))
@@ -133,17 +144,18 @@ class Held:
         self._taken_by = to
         by = self._by
         logger.warning("another %s (%s) has taken over this %s; this one stops", by.name, to.whose, by.place)
-        self._when_lost()
+        self._on_lost()
 
 
 def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:
+    """Wait until the lease is free, and take it by a compare-and-swap."""
     while True:
-        found, lease = found_at(watch.address), new_lease(term_seconds)
+        found, lease = read_lease(watch.address), new_lease(term_seconds)
         if found is None:
             if storage.create(watch.address, as_json(lease)):
                 return lease
             continue
-        holder = watch.holder_at_work(found.lease)
+        holder = watch.live_holder(found.lease)
         if holder is not None and not take_over:
             watch.wait(holder)
         elif storage.swap(watch.address, found.version, as_json(lease)):
@@ -152,8 +164,8 @@ def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:
             return lease
 
 
-def _keep(hold: Held, ended: threading.Event) -> None:
-    """Renew until the run has ended. Trouble is told, and is no reason to stop the run."""
+def _renew_until(ended: threading.Event, hold: Held) -> None:
+    """Renew a lease until the run has ended. A renewal that fails is logged, and does not stop the run."""
     while not hold.is_lost and not ended.wait(hold.lease.term_seconds / RENEWALS_PER_TERM):
         try:
             hold.change(released=False)
@@ -161,10 +173,11 @@ def _keep(hold: Held, ended: threading.Event) -> None:
             logger.warning("the lease could not be renewed: %s", error)
 
 
-def _end(hold: Held, ended: threading.Event, keeper: threading.Thread, wait_seconds: float | None) -> None:
+def _end(hold: Held, ended: threading.Event, renewer: threading.Thread, wait_seconds: float | None) -> None:
+    """Stop renewing a lease, and release it."""
     ended.set()
-    keeper.join(wait_seconds)
-    if keeper.is_alive():  # in the middle of a request that nobody answers; it ends with the process
+    renewer.join(wait_seconds)
+    if renewer.is_alive():  # its request is not answered; as a daemon thread it ends with the process
         logger.warning("the lease could not be released: its last renewal is not answered")
         return
     _release(hold)

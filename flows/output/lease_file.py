@@ -1,4 +1,4 @@
-"""OUT/_nst/lease.json: who holds an output, as it is written and read; other places have a file of another name."""
+"""The file of a lease, as JSON: OUT/_nst/lease.json for an output, a file of another name for other folders."""
 
 import os
 import socket
@@ -15,18 +15,20 @@ from flows.records import layout
 from flows.wording import printable
 
 PROCESS = uuid.uuid4().hex
-"""Tells this process from an earlier one of the same number on a machine of the same name, as containers have."""
+"""Random id of this process. Containers may share a host name and reuse process ids: this id tells the processes
+apart."""
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A kind of program that holds a place while it writes there.
+    """A kind of program that holds a lease on a folder while it writes there.
 
     Attributes:
-        name, place: what it is, and what it writes into, in messages.
-        file: of the lease, below the place.
-        when_busy: what to do where another of its kind is at work, in whole sentences.
-        at_once: how not to wait for one that may be dead; empty where there is no way.
+        name: what messages call the program.
+        place: what messages call the folder it writes into.
+        file: name of the lease file below that folder.
+        when_busy: whole sentences for the user on what to do while another program of this kind is writing.
+        at_once: a hint for messages on how not to wait for a holder that may be dead; empty if that is not possible.
     """
 
     name: str
@@ -47,11 +49,18 @@ RUN = Writer(
 
 
 class Lease(BaseModel):
-    """Who holds an output. Every renewal has a higher beat.
+    """The holder of an output and its last renewal.
 
     Attributes:
-        machine: the boot and the process numbers that `pid` belongs to; empty where that cannot be told.
-        renewed_at: by the holder's clock, which may be wrong by years.
+        holder: random id of this hold: it is another one when the same process acquires the lease again.
+        host: host name of the holder's machine.
+        pid: process id of the holder.
+        process: `PROCESS` of the holder.
+        machine: the boot id and the pid namespace in which `pid` is valid; empty where that is unknown.
+        beat: number of renewals so far.
+        renewed_at: Unix time of the last renewal by the holder's clock, which may be wrong by years.
+        term_seconds: the time after which a lease that was not renewed is free.
+        released: whether the holder has released it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,11 +77,11 @@ class Lease(BaseModel):
 
     @property
     def whose(self) -> str:
-        """The holder in words."""
+        """The holder as messages name it."""
         return f"process {self.pid} on {printable(self.host)}"
 
     def is_gone(self) -> bool:
-        """Whether the holder's process ended without a word, where that can be told: on this machine."""
+        """Tell whether the holder's process has ended without releasing; always False for one on another machine."""
         if self.host != socket.gethostname() or (self.machine and self.machine != _machine()):
             return False
         if self.pid == os.getpid():
@@ -81,18 +90,18 @@ class Lease(BaseModel):
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return True
-        except (OSError, OverflowError):  # it is there, and somebody else's
+        except (OSError, OverflowError):  # it exists, and belongs to another user
             return False
         return False
 
 
 @dataclass(frozen=True)
-class Found:
-    """The file as it was read.
+class LeaseFile:
+    """A lease file as it was read.
 
     Attributes:
-        lease: that it holds; None where it is damaged.
-        version: of the file, for whoever writes it anew.
+        lease: the lease in the file; None if the file is damaged.
+        version: version of the file, for a compare-and-swap.
     """
 
     lease: Lease | None
@@ -100,12 +109,12 @@ class Found:
 
 
 def address_of(output: str, by: Writer = RUN) -> str:
-    """Where the lease on an output, or another place, is."""
+    """Return the address of the lease on an output or another folder."""
     return storage.join(output, by.file)
 
 
 def new_lease(term_seconds: float) -> Lease:
-    """A lease of this process."""
+    """Return a new lease with this process as its holder."""
     return Lease(
         holder=uuid.uuid4().hex,
         host=socket.gethostname(),
@@ -117,25 +126,25 @@ def new_lease(term_seconds: float) -> Lease:
     )
 
 
-def found_at(address: str) -> Found | None:
-    """The file of a lease; None where there is none."""
+def read_lease(address: str) -> LeaseFile | None:
+    """Read the file of a lease; None if it does not exist."""
     try:
         data, version = storage.read_with_version(address)
     except NotFound:
         return None
     try:
-        return Found(Lease.model_validate_json(data), version)
+        return LeaseFile(Lease.model_validate_json(data), version)
     except ValidationError:
-        return Found(None, version)
+        return LeaseFile(None, version)
 
 
 def as_json(lease: Lease) -> bytes:
-    """What the file holds."""
+    """Return the contents of a lease file."""
     return lease.model_dump_json(indent=1).encode()
 
 
 def _machine() -> str:
-    """Containers may share a name, and none of their process numbers."""
+    """Return the boot id and the pid namespace of this process: containers may share a host name, but not pids."""
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return f"{file.read().strip()} {os.readlink('/proc/self/ns/pid')}"
     return ""

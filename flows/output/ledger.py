@@ -1,12 +1,12 @@
-"""OUT/_nst: the durable truth of what was asked, what is done and what failed.
+"""Reads and writes OUT/_nst, the durable state of an output: what was requested, what is done and what failed.
 
-    _nst/runs/<run_id>/manifest.csv                      what was asked, byte for byte
-    _nst/runs/<run_id>/plan.json                         with which options, and the fingerprint of every pair
-    _nst/records/<pair_id>-<fingerprint>.json            create-only: THE commit of a pair, after its image
+    _nst/runs/<run_id>/manifest.csv                      the manifest of a run, byte for byte
+    _nst/runs/<run_id>/plan.json                         its options, and the fingerprint of every pair
+    _nst/records/<pair_id>-<fingerprint>.json            create-only: THE commit of a pair, written after its image
     _nst/attempts/<pair_id>-<fingerprint>-<n>.json       every failed attempt with its reason
-    _nst/records_snapshot.jsonl.gz                       a copy of many records, to go on sooner; never the truth
+    _nst/records_snapshot.jsonl.gz                       a cache of many records, so that a run starts sooner
 
-Knows nothing of torch, prefect or tables.
+Imports neither torch nor prefect, and knows nothing of tables.
 """
 
 import json
@@ -35,17 +35,19 @@ PairKey = tuple[str, str]
 
 _RECORD = re.compile(r"(.+)-([0-9a-f]{20})\.json")
 _OUTPUT = re.compile(rf'"output": ?"{layout.IMAGES}/([A-Za-z0-9._-]+)"')
+"""The image that a record names, found in its JSON text. Before a run starts, thousands of records are searched for it;
+parsing all of them would take seconds."""
 _TIMELINE = re.compile(rf'"timeline": ?"{layout.TIMELINES}/([A-Za-z0-9._-]+)"')
-"""In a record's JSON. Thousands are looked at before a run starts; reading each as a whole would take seconds."""
+"""The timeline that a record names, found in the same way."""
 WORTH_A_SNAPSHOT = 100
-"""Records; fewer are read as fast as their copy."""
+"""Number of records from which a snapshot pays: fewer are read as fast as the snapshot itself."""
 _ATTEMPT = re.compile(r"(.+)-([0-9a-f]{20})-(\d+)\.json")
-_IN_WORDS: dict[type[BaseModel], tuple[str, str]] = {
+_DESCRIPTIONS: dict[type[BaseModel], tuple[str, str]] = {
     PairRecord: ("the record of a pair", "move it away to have its pair done again"),
     AttemptRecord: ("the record of a failed attempt", "move it away to have its pair tried again"),
     RunRecord: ("the plan of a run", "nst run MANIFEST --output OUT writes a new one"),
 }
-"""Each kind of file, and what to do about one that is damaged."""
+"""Kind of file -> what messages call it, and what the user can do about a damaged one."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class LedgerIndex:
     """Which pairs are done, and how many failed attempts the others have.
 
     Attributes:
-        done: pairs with a record and the image that it names.
-        attempts: the number of the latest failed attempt.
-        imageless: pairs whose record names an image that is not there: they are to be done again.
-        copies: the records, by the names of their files.
-        read_now: how many of them no snapshot had.
+        done: pairs that have a record, and the image that it names.
+        attempts: pair -> the number of its latest failed attempt.
+        imageless: pairs whose record names an image that does not exist: they have to be done again.
+        copies: file name of a record -> its text and version.
+        read_now: how many of the records were in no snapshot, and so were read one by one.
     """
 
     done: frozenset[PairKey] = frozenset()
@@ -69,15 +71,15 @@ class LedgerIndex:
 
 @dataclass(frozen=True)
 class FilesOfRecords:
-    """The files that records name, without their folders."""
+    """The names of the images and timelines that records name, without their folders."""
 
     images: frozenset[str]
     timelines: frozenset[str]
 
 
 @dataclass(frozen=True)
-class _Copies:
-    """Records by the names of their files, and how many of them were in no snapshot and had to be read one by one."""
+class _Records:
+    """All records by file name, and how many of them were in no snapshot and had to be read one by one."""
 
     by_name: dict[str, Copy]
     read_now: int
@@ -90,45 +92,45 @@ class Ledger:
     output: str
 
     def index(self) -> LedgerIndex:
-        """What is done and what failed, from three listings and the records that no snapshot has."""
-        found_records = self._copies()
-        copies = found_records.by_name
-        # After the records: a record that was listed had its image by then.
+        """Return what is done and what failed, from three listings and the records that are in no snapshot."""
+        records = self._records()
+        copies = records.by_name
+        # Listed after the records: an image is written before its record, so each listed record's image is seen here.
         images = set(storage.names(storage.join(self.output, layout.IMAGES)))
-        keys = {name: (found[1], found[2]) for name in copies if (found := _RECORD.fullmatch(name))}
+        keys = {name: (match[1], match[2]) for name in copies if (match := _RECORD.fullmatch(name))}
         imageless = frozenset(
             key for name, key in keys.items() if (image := _image_of(copies[name].text)) and image not in images
         )
         attempts: dict[PairKey, int] = {}
-        for found in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, layout.ATTEMPTS))):
-            if found:
-                key = (found[1], found[2])
-                attempts[key] = max(attempts.get(key, 0), int(found[3]))
+        for match in map(_ATTEMPT.fullmatch, storage.names(storage.join(self.output, layout.ATTEMPTS))):
+            if match:
+                key = (match[1], match[2])
+                attempts[key] = max(attempts.get(key, 0), int(match[3]))
         done = frozenset(keys.values()) - imageless
-        return LedgerIndex(done, attempts, imageless, copies, found_records.read_now)
+        return LedgerIndex(done, attempts, imageless, copies, records.read_now)
 
     def files_of_records(self) -> FilesOfRecords:
-        """The names of all files that a record names.
+        """Return the names of all images and timelines that records name.
 
         Raises:
             OutputError: if a record is damaged.
         """
-        copies = self._copies().by_name
+        copies = self._records().by_name
         images = {name: _image_of(copy.text) for name, copy in copies.items()}
         damaged = [name for name, image in images.items() if image is None]
         if damaged:
             address = storage.join(self.output, layout.RECORDS, damaged[0])
             raise OutputError(_unreadable(PairRecord, address, copies[damaged[0]].text))
-        timelines = [found[1] for copy in copies.values() if (found := _TIMELINE.search(copy.text))]
+        timelines = [match[1] for copy in copies.values() if (match := _TIMELINE.search(copy.text))]
         return FilesOfRecords(frozenset(filter(None, images.values())), frozenset(timelines))
 
     def save_snapshot(self, index: LedgerIndex) -> None:
-        """Keep a copy of all records in one file, if many of them are in none yet."""
+        """Write all records into one snapshot file, if many of them are in no snapshot yet."""
         if index.read_now >= WORTH_A_SNAPSHOT:
             write_snapshot(self._snapshot_address(), index.copies)
 
-    def _copies(self) -> _Copies:
-        """Every record that is there."""
+    def _records(self) -> _Records:
+        """Return every record of the output, from the snapshot where it is current and else from its file."""
         folder = storage.join(self.output, layout.RECORDS)
         entries = [entry for entry in storage.entries(folder) if _RECORD.fullmatch(entry.name)]
         snapshot = read_snapshot(self._snapshot_address()) if len(entries) >= WORTH_A_SNAPSHOT else Snapshot()
@@ -138,28 +140,29 @@ class Ledger:
         known |= {
             entry.name: Copy(entry.version, text) for entry, text in zip(new, texts, strict=True) if text is not None
         }
-        return _Copies(known, read_now=len(new))
+        return _Records(known, read_now=len(new))
 
     def _snapshot_address(self) -> str:
         return storage.join(self.output, layout.SNAPSHOT)
 
     def commit(self, record: PairRecord) -> PairRecord:
-        """Make the record of a finished pair; if another run was first, its record stands and is returned."""
+        """Create the record of a finished pair; if another run was first, return the record of that run instead."""
         address = self._record_address((record.pair_id, record.fingerprint))
         created = storage.create(address, record.model_dump_json().encode())
         return record if created else self.read_record((record.pair_id, record.fingerprint))
 
     def read_record(self, key: PairKey, index: LedgerIndex | None = None) -> PairRecord:
-        """The record of a finished pair, from an index that has it or from its file."""
+        """Return the record of a finished pair, from the index if one is passed, else from its file."""
         address = self._record_address(key)
         copy = index.copies.get(storage.name_of(address)) if index else None
         return _parsed(PairRecord, address, copy.text if copy else None)
 
     def add_attempt(self, attempt: AttemptRecord) -> None:
-        """Keep a failed attempt. Two runs that number theirs alike keep one of the two.
+        """Create the record of a failed attempt. If two runs use the same number, only the first attempt is kept.
 
         Raises:
-            CredentialsExpired: if that is why it failed: then it was no attempt at the pair, which stays pending.
+            CredentialsExpired: if the attempt failed for that reason: it does not count then, and the pair stays
+                pending.
         """
         if attempt.error_kind == CredentialsExpired.kind:
             raise CredentialsExpired(attempt.error)
@@ -167,47 +170,47 @@ class Ledger:
         storage.create(storage.join(self.output, layout.ATTEMPTS, name), attempt.model_dump_json(indent=1).encode())
 
     def read_attempt(self, key: PairKey, number: int) -> AttemptRecord:
-        """A failed attempt."""
+        """Return the record of a pair's failed attempt of that number."""
         name = f"{key[0]}-{key[1]}-{number}.json"
         return _parsed(AttemptRecord, storage.join(self.output, layout.ATTEMPTS, name))
 
     def failed_for_good(self, keys: Iterable[PairKey], index: LedgerIndex) -> frozenset[PairKey]:
-        """Those pairs whose latest attempt failed for good: another one with this fingerprint would only repeat it."""
+        """Return the pairs whose latest attempt failed for good: with this fingerprint, another one would fail too."""
         failed = [key for key in keys if key in index.attempts]
         return frozenset(
             key
-            for key, is_settled in zip(failed, storage.each(partial(self._is_settled, index), failed), strict=True)
-            if is_settled
+            for key, is_for_good in zip(failed, storage.each(partial(self._is_for_good, index), failed), strict=True)
+            if is_for_good
         )
 
-    def _is_settled(self, index: LedgerIndex, key: PairKey) -> bool:
+    def _is_for_good(self, index: LedgerIndex, key: PairKey) -> bool:
         try:
             attempt = self.read_attempt(key, index.attempts[key])
-        except (NotFound, OutputError):  # moved away, or damaged: it is tried
+        except (NotFound, OutputError):  # moved away or damaged: the pair is tried again
             return False
-        # Earlier releases called more of them not retryable.
+        # Earlier releases recorded more kinds of errors as not retryable.
         return not attempt.retryable and attempt.error_kind in FOR_GOOD_KINDS
 
     def manifest_address(self, run_id: str) -> str:
-        """Where the manifest of a run is kept, byte for byte and of whatever format."""
+        """Return the address of a run's copy of its manifest: byte for byte, and in any format despite its name."""
         return storage.join(self.output, layout.RUNS, run_id, "manifest.csv")
 
     def start_run(self, run: RunRecord, manifest: bytes) -> None:
-        """Keep what a run was asked to do; the plan is written last, so a run with a plan is whole."""
+        """Write a run's manifest and plan, then mark it as the latest run; a run that has a plan is complete."""
         folder = storage.join(self.output, layout.RUNS, run.run_id)
         storage.create(self.manifest_address(run.run_id), manifest)
         storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
         storage.replace(self._latest_address(), run.run_id.encode())
 
     def has_run(self) -> bool:
-        """Whether anything was ever run into this output."""
+        """Tell whether a run was ever made into this output."""
         return storage.identity(self._latest_address()) is not None
 
     def latest_run(self) -> RunRecord:
-        """What the latest run was asked to do.
+        """Return the plan of the latest run.
 
         Raises:
-            OutputError: if nothing was ever run into this output.
+            OutputError: if no run was ever made into this output, or the plan is damaged.
         """
         marker = self._latest_address()
         if not self.has_run():
@@ -216,14 +219,14 @@ class Ledger:
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
 
     def planned_here(self, pair_ids: Collection[str]) -> frozenset[str]:
-        """Those of some pairs that any run ever made here had, as far as the plans can be read."""
+        """Return those of some pair ids that any run of this output ever planned; unreadable plans are skipped."""
         wanted = frozenset(pair_ids)
-        plans = [one.name for one in storage.tree(storage.join(self.output, layout.RUNS))]
-        addresses = [storage.join(self.output, layout.RUNS, name) for name in plans if name.endswith("/plan.json")]
+        files = [entry.name for entry in storage.tree(storage.join(self.output, layout.RUNS))]
+        addresses = [storage.join(self.output, layout.RUNS, name) for name in files if name.endswith("/plan.json")]
         return frozenset().union(*storage.each(partial(_planned, wanted), addresses))
 
     def manifest_of(self, run_id: str) -> bytes:
-        """The manifest of a run, byte for byte."""
+        """Return the manifest of a run, byte for byte."""
         return storage.read(self.manifest_address(run_id))
 
     def _latest_address(self) -> str:
@@ -234,11 +237,12 @@ class Ledger:
 
 
 def key_of(pair: PlannedPair) -> PairKey:
-    """The key of a planned pair."""
+    """Return the key of a planned pair."""
     return pair.spec.pair_id, pair.fingerprint
 
 
 def _planned(wanted: frozenset[str], address: str) -> frozenset[str]:
+    """Return those of the wanted pair ids that a plan has; none if it cannot be read."""
     try:
         planned: dict[str, Any] = json.loads(storage.read(address))["fingerprints"]
         return wanted & planned.keys()
@@ -247,9 +251,9 @@ def _planned(wanted: frozenset[str], address: str) -> frozenset[str]:
 
 
 def _image_of(text: str) -> str | None:
-    """The name of the image that a record names; None if the record is damaged, which its reader will say."""
-    found = _OUTPUT.search(text)
-    return found[1] if found else None
+    """Return the image that a record names; None if the record is damaged, which parsing it later reports."""
+    match = _OUTPUT.search(text)
+    return match[1] if match else None
 
 
 def _text_or_none(address: str) -> str | None:
@@ -260,17 +264,18 @@ def _text_or_none(address: str) -> str | None:
 
 
 def _parsed(kind: type[Kind], address: str, text: str | None = None) -> Kind:
-    found = storage.read(address) if text is None else text
+    """Parse a file of the ledger; `text` is its contents where they are known."""
+    content = storage.read(address) if text is None else text
     try:
-        return kind.model_validate_json(found)
+        return kind.model_validate_json(content)
     except ValidationError as error:
-        raise OutputError(_unreadable(kind, address, found)) from error
+        raise OutputError(_unreadable(kind, address, content)) from error
 
 
-def _unreadable(kind: type[BaseModel], address: str, found: str | bytes) -> str:
-    """What to say of a file of ours that cannot be read: a newer version's is no damage, and stays where it is."""
-    what, remedy = _IN_WORDS[kind]
-    maker = _maker(found)
+def _unreadable(kind: type[BaseModel], address: str, content: str | bytes) -> str:
+    """Return the message for a file that cannot be parsed: one of a newer version is not damaged, and should stay."""
+    what, remedy = _DESCRIPTIONS[kind]
+    maker = _maker(content)
     if maker == __version__:
         return f"{address}: expected {what}, found one that is damaged: {remedy}"
     made_by, use = (f"engine {maker}", "that version") if maker else ("another version", "the one that made it")
@@ -280,10 +285,10 @@ def _unreadable(kind: type[BaseModel], address: str, found: str | bytes) -> str:
     )
 
 
-def _maker(found: str | bytes) -> str | None:
-    """The version that made a file, as far as it says so."""
+def _maker(content: str | bytes) -> str | None:
+    """Return the engine version in a file; None if there is none."""
     try:
-        maker = json.loads(found)["engine_version"]
+        maker = json.loads(content)["engine_version"]
     except (ValueError, KeyError, TypeError):
         return None
     return printable(shortened(maker)) if isinstance(maker, str) else None

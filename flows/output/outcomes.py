@@ -1,7 +1,7 @@
-"""What became of each row of a manifest, from the ledger alone. Every finished record is parsed here, once.
+"""Joins each row of a manifest with its record or failed attempt. All records are parsed here, each of them once.
 
-A record takes a hundred times the memory of its row: whoever asks goes through the outcomes one by one, and keeps what
-it needs.
+A parsed record takes a hundred times the memory of its row in the table, so the outcomes come from a generator, and
+callers keep only what they need of each.
 """
 
 import json
@@ -20,22 +20,23 @@ from flows.records.runs import RunRecord
 from flows.wording import in_csv, printable
 
 Row = dict[str, Any]
-"""Of the results table: column -> value; one that a row does not have is None."""
+"""A row of the results table: column -> value, None where the row has no value."""
 _FROM_RECORD = tuple(name for name in RESULT_COLUMNS if name in PairRecord.model_fields.keys() - {"content", "style"})
-"""By name, and no more: the manifest's own columns may be called as any other field is."""
+"""The columns that are copied from a record's fields. Listed explicitly, because the manifest's own columns may have
+the name of any other field."""
 _IMAGE = re.compile(rf"{layout.IMAGES}/[A-Za-z0-9._-]+")
-"""What a record's `output` looks like: nothing else is ever made a link, read or copied."""
+"""Pattern of a record's `output`: a record with any other value is never linked to, read or copied."""
 _FROM_ATTEMPT = ("error_kind", "error", "run_id", "seconds", "device", "started_at", "finished_at")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a row.
+    """The result of one manifest row.
 
     Attributes:
         row: its row of the results table.
-        spec: its pair; None where it was rejected.
-        record: of a pair that is done; None of any other.
+        spec: its pair; None if the row was rejected.
+        record: the record of its pair; None unless the pair is done.
     """
 
     row: Row
@@ -44,12 +45,18 @@ class Outcome:
 
     @property
     def image(self) -> str | None:
-        """Where its image is, relative to the output prefix; None unless it is done."""
+        """The image's path relative to the output; None unless the pair is done."""
         return self.record.output if self.record and _IMAGE.fullmatch(self.record.output) else None
 
 
 def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> Iterator[Outcome]:
-    """What became of every row, in the manifest's order.
+    """Yield the outcome of every row, in the manifest's order.
+
+    Args:
+        manifest: the manifest of the run.
+        run: the run's plan, with the fingerprint of every pair.
+        ledger: the ledger of the output.
+        index: the ledger's index, if the caller has it already.
 
     Raises:
         OutputError: if a record is damaged.
@@ -59,14 +66,15 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
     attempts = _latest_attempts(keys, ledger, index)
     columns = dict.fromkeys((*RESULT_COLUMNS, *manifest.extra_columns))
     rows: list[PairSpec | RejectedRow] = [*manifest.pairs, *manifest.rejected]
-    for one in sorted(rows, key=lambda row: row.row):
-        if isinstance(one, RejectedRow):
-            yield Outcome(columns | _rejected_row(one, manifest.extra_columns, run.run_id))
+    for manifest_row in sorted(rows, key=lambda entry: entry.row):
+        if isinstance(manifest_row, RejectedRow):
+            yield Outcome(columns | _rejected_row(manifest_row, manifest.extra_columns, run.run_id))
             continue
-        # An earlier version may have refused a row that is read as a pair now: that one is pending.
-        key = keys.get(one.pair_id, (one.pair_id, ""))
+        # An earlier version may have rejected a row that this one accepts: the run has no fingerprint of it, and the
+        # row is pending.
+        key = keys.get(manifest_row.pair_id, (manifest_row.pair_id, ""))
         record = ledger.read_record(key, index) if key in index.done else None
-        row = columns | _pair_row(one, run.run_id)
+        row = columns | _pair_row(manifest_row, run.run_id)
         if record is not None:
             row |= {name: getattr(record, name) for name in _FROM_RECORD} | {"status": "succeeded"}
             row["version_ids"] = json.dumps(record.versions) if record.versions else None
@@ -75,11 +83,11 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
             row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
         elif key in attempts:
             row |= _attempt_columns(attempts[key])
-        yield Outcome(row, one, record)
+        yield Outcome(row, manifest_row, record)
 
 
 def _latest_attempts(keys: dict[str, PairKey], ledger: Ledger, index: LedgerIndex) -> dict[PairKey, AttemptRecord]:
-    """The latest failed attempt at each pair that is not done."""
+    """Return the latest failed attempt of each pair that is not done."""
     failed = [key for key in keys.values() if key in index.attempts and key not in index.done]
     return dict(
         zip(failed, storage.each(lambda key: ledger.read_attempt(key, index.attempts[key]), failed), strict=True)
@@ -87,7 +95,7 @@ def _latest_attempts(keys: dict[str, PairKey], ledger: Ledger, index: LedgerInde
 
 
 def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id: str) -> Row:
-    # Not its options: their columns hold numbers, and what stands there may be why the row was rejected.
+    # Its options are left empty: their columns hold numbers, and the bad cell may be one of them.
     titles = {title.strip(): title for title in rejected.cells if title not in extra_columns}
     row: Row = {title: rejected.cells.get(title) for title in extra_columns}
     row |= {name: rejected.cells[titles[name]] for name in ("content", "style") if name in titles}

@@ -1,4 +1,4 @@
-"""Whether what lies in an output came from runs: what a run writes again at its end is nobody else's."""
+"""Checks that the files in an output were written by runs, before a run overwrites them at its end."""
 
 import os
 
@@ -9,16 +9,17 @@ from flows.wording import printable
 
 
 def check_ours(output: str) -> None:
-    """Refuse a place where files of those names lie, and no run was ever made into.
+    """Refuse an output that has files which a run would overwrite, if no run was ever made into it.
 
     Raises:
-        OutputError: with their names, or where it is no folder; nothing is written.
+        OutputError: if there are such files, whose names the message lists, or if the output is no folder; nothing is
+            written.
     """
     if not storage.is_s3(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{printable(output)}: expected a folder, found a file; name another place")
-    there = set(storage.names(output))
-    found = [name for name in layout.REWRITTEN if name in there]
-    # Before any of these files a run writes its name down.
+    existing = set(storage.names(output))
+    found = [name for name in layout.REWRITTEN if name in existing]
+    # A run writes the marker of the latest run before any of these files, so without the marker they are foreign.
     if found and storage.name_of(layout.LATEST_RUN) not in storage.names(storage.join(output, layout.STATE)):
         raise OutputError(
             f"{printable(output)}: expected an output of earlier runs or a place without files of their names, found "

@@ -1,6 +1,6 @@
-"""The results table: one row per manifest row, built from the ledger and the manifest's snapshot alone.
+"""Builds the results table, one row per manifest row, from the ledger and the run's copy of the manifest alone.
 
-`table_rows` needs no pandas, so `nst status` starts at once; `write_tables` does.
+`table_rows` does not need pandas, so that `nst status` starts at once; `write_tables` does.
 """
 
 import io
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_AT_ONCE = 1000
-"""Of the table, turned into text together."""
+"""How many rows of the table are formatted as CSV at once."""
 
 
 def table_rows(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIndex | None = None) -> list[Row]:
-    """One row per manifest row, in the manifest's order; a value that a row does not have is None."""
+    """Return one row per manifest row, in the manifest's order; missing values are None."""
     return [outcome.row for outcome in outcomes(manifest, run, ledger, index)]
 
 
 def counts(rows: list[Row]) -> dict[Status, int]:
-    """How many rows there are of each status."""
-    found: dict[Status, int] = {"succeeded": 0, "failed": 0, "rejected": 0, "pending": 0}
+    """Count the rows of each status."""
+    numbers: dict[Status, int] = {"succeeded": 0, "failed": 0, "rejected": 0, "pending": 0}
     for row in rows:
-        found[row["status"]] += 1
-    return found
+        numbers[row["status"]] += 1
+    return numbers
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The addresses of the table: `csv` is safe to open in a spreadsheet, `parquet` is exact."""
+    """The addresses of the table's files: `csv` is safe to open in a spreadsheet, `parquet` is exact."""
 
     csv: str
     parquet: str
 
 
 def write_tables(rows: list[Row], output: str) -> TableFiles:
-    """Write `results.csv` and `results.parquet`."""
-    import pandas as pd  # here, because it takes most of a second to import and `nst status` does without
+    """Write `results.csv` and `results.parquet` and return their addresses."""
+    import pandas as pd  # imported here, because it takes most of a second and `nst status` does not need it
 
-    # Types are named, not guessed: they must not depend on which rows there are, and a seed may need all 63 bits.
+    # The types are given, not inferred: they must not depend on the rows, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
     written = TableFiles(storage.join(output, layout.RESULTS_CSV), storage.join(output, layout.RESULTS_PARQUET))
     texts = [name for name in rows[0] if _dtype(name) == "string"]
     buffer = io.BytesIO()
-    # In parts: a copy of the whole table, and its text twice over, would double what the end of a large run takes.
+    # In parts: copying the whole table, and holding its text twice, would double the memory at the end of a large run.
     for first in range(0, len(frame), ROWS_AT_ONCE):
         part = frame.iloc[first : first + ROWS_AT_ONCE].copy()
         for name in texts:
@@ -65,8 +65,8 @@ def write_tables(rows: list[Row], output: str) -> TableFiles:
 
 
 def _parquet(frame: "pd.DataFrame") -> bytes:
-    """The table with a type for every column, the same whatever the rows: those of many runs can be read as one."""
-    import pandas as pd  # as above
+    """Return the table as Parquet; its column types are fixed, so that the tables of many runs can be concatenated."""
+    import pandas as pd  # imported here for the same reason
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -87,13 +87,13 @@ def _dtype(column: str) -> Any:
 
 
 def _arrow_type(column: str) -> Any:
-    import pyarrow as pa  # as above
+    import pyarrow as pa  # imported here for the same reason
 
     if column in WHOLE_NUMBERS:
         return pa.int64()
     if column in REAL_NUMBERS:
         return pa.float64()
     if column in TIMES:
-        return pa.timestamp("us", tz="UTC")  # Spark reads no finer ones
-    # Of one width, whether a run has three devices or a table a million styles.
+        return pa.timestamp("us", tz="UTC")  # Spark reads no finer resolution
+    # The index type is fixed, so that it does not depend on how many different values a run has.
     return pa.dictionary(pa.int32(), pa.string()) if column in REPEATED_TEXTS else pa.string()

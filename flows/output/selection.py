@@ -1,4 +1,4 @@
-"""Rows of the results table in an order, and columns of it by their names. Conditions are in `conditions`."""
+"""Sorts rows of the results table, and looks its columns up by name. Conditions are in `conditions`."""
 
 import math
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from flows.wording import meant
 from nst_core.errors import OptionsError
 
 OTHER_NAMES = {"id": "pair_id"}
-"""What a manifest calls a column that the results table calls otherwise."""
+"""Name of a column in a manifest -> its name in the results table, where they differ."""
 
 
 def column_named(name: str, columns: Sequence[str]) -> str:
-    """The column of a name.
+    """Return the column with a name, which may be the one that a manifest uses.
 
     Raises:
-        OptionsError: there is none; with the near one.
+        OptionsError: if there is no such column; the message suggests a similar one.
     """
     column = name if name in columns else OTHER_NAMES.get(name, name)
     if column not in columns:
@@ -26,15 +26,20 @@ def column_named(name: str, columns: Sequence[str]) -> str:
 
 
 def sorted_rows(rows: Sequence[Row], keys: Sequence[str], columns: Sequence[str]) -> list[Row]:
-    """Rows by one column after the other; `-seconds` is from the largest down. Rows without a value come last.
+    """Return the rows sorted by several columns, the most significant first. Rows without a value come last.
 
-    A column of text whose cells are all numbers goes by number.
+    A text column whose cells are all numbers is sorted by number.
+
+    Args:
+        rows: the rows to sort.
+        keys: names of columns; one with a `-` in front, such as `-seconds`, is sorted in descending order.
+        columns: all columns of the rows.
 
     Raises:
-        OptionsError: a column that is not there; with the near one.
+        OptionsError: if there is no such column; the message suggests a similar one.
     """
     ordered = list(rows)
-    for key in reversed(keys):  # the order that rows have already decides between equals
+    for key in reversed(keys):  # the sort is stable, so the most significant key goes last
         is_down = key.startswith("-") and key not in columns
         column = column_named(key[1:] if is_down else key, columns)
         cells = [row[column] for row in ordered]
@@ -47,17 +52,17 @@ def sorted_rows(rows: Sequence[Row], keys: Sequence[str], columns: Sequence[str]
 
 
 def is_number_column(column: str) -> bool:
-    """Whether the results table has numbers in a column of its own."""
+    """Tell whether a column is one of the results table's own columns of numbers."""
     return column in WHOLE_NUMBERS or column in REAL_NUMBERS
 
 
 def number_of(cell: Any) -> float | None:
-    """The number that a cell is or says; None where it does not."""
+    """Return the number in a cell, which may be text; None if it is no number or NaN."""
     try:
         number: float | None = _number_in(cell) if isinstance(cell, str) else cell
     except ValueError:
         return None
-    # Of a whole number beyond all real ones `isnan` cannot be asked.
+    # Only for floats: `isnan` raises for an int that is too large for a float.
     return None if isinstance(number, float) and math.isnan(number) else number
 
 
@@ -66,7 +71,7 @@ def _number_in(text: str) -> float:
 
 
 def _comparable(cells: Sequence[Any]) -> list[Any]:
-    """Values that can be compared with one another, None where there is none."""
+    """Return the cells as values of one type, so that they can be compared; None for an empty cell."""
     filled = [cell for cell in cells if cell not in (None, "")]
     numbers = [number_of(cell) for cell in filled]
     if None not in numbers:

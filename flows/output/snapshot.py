@@ -1,7 +1,7 @@
-"""A snapshot of many records in one file, so that going on with a large run reads one object instead of thousands.
+"""A snapshot caches many records in one file, so that resuming a large run reads one object instead of thousands.
 
-It is a copy and never the truth: a record in it counts only while the file it was copied from is listed with the same
-version, and a snapshot that is missing or damaged costs time, nothing else.
+It is only a cache: a record in it is used only while the file that it was copied from is listed with the same version,
+and a snapshot that is missing or damaged costs time, nothing else.
 """
 
 import gzip
@@ -22,7 +22,7 @@ FORMAT = "records-snapshot-1"
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A record as JSON text, and the version of the file it was read from."""
+    """The JSON text of a record, and the version of the file it was read from."""
 
     version: str
     text: str
@@ -30,18 +30,18 @@ class Copy:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """File name of a record -> its copy."""
+    """Copies of records, by the names of their files."""
 
     copies: Mapping[str, Copy] = field(default_factory=dict)
 
     def current(self, entries: list[storage.Entry]) -> dict[str, Copy]:
-        """The copies of those listed files that have not changed since."""
-        found = ((entry.name, self.copies.get(entry.name), entry.version) for entry in entries)
-        return {name: copy for name, copy, version in found if copy is not None and copy.version == version}
+        """Return the copies of those listed files that have not changed since they were copied."""
+        listed = ((entry.name, self.copies.get(entry.name), entry.version) for entry in entries)
+        return {name: copy for name, copy, version in listed if copy is not None and copy.version == version}
 
 
 def read_snapshot(address: str) -> Snapshot:
-    """The snapshot at an address; an empty one where there is none that can be used."""
+    """Read the snapshot at an address; return an empty one if it is missing or damaged."""
     try:
         lines = gzip.decompress(storage.read(address)).decode().splitlines()
         if json.loads(lines[0]) != FORMAT:
@@ -55,10 +55,10 @@ def read_snapshot(address: str) -> Snapshot:
 
 
 def write_snapshot(address: str, copies: Mapping[str, Copy]) -> None:
-    """Put a snapshot at an address. That it cannot be written is told and harms nothing."""
+    """Write a snapshot to an address. If that fails, the error is logged and otherwise ignored."""
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as packed:
-        # Line by line: as one text it would take several times the memory of all records.
+        # Written line by line: as one text it would take several times the memory of all records.
         packed.write(json.dumps(FORMAT).encode())
         for name, copy in copies.items():
             packed.write(f"\n{json.dumps([name, copy.version, copy.text])}".encode())

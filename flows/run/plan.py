@@ -110,13 +110,14 @@ def fingerprinted(
     too.
     """
     specs = list(specs)
+    taken = _Taken(index)
     identities = identities_of(sorted({address for spec in specs for address in spec.pictures.values()}), readable)
     digests: dict[int, str] = {}  # rows without options of their own share one object
     planned = []
     for spec in specs:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
         found = {column: identities[address] for column, address in spec.pictures.items()}
-        fingerprint = _of_no_lost_image(spec.pair_id, fingerprint_of(found, digest, weights_sha256), index)
+        fingerprint = taken.free_fingerprint(spec.pair_id, fingerprint_of(found, digest, weights_sha256))
         keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
         attempts = max(index.attempts.get(key, 0) for key in keys)
         content, style = found.pop("content"), found.pop("style")
@@ -139,11 +140,28 @@ def fingerprint_of(identities: Mapping[str, str], options_digest: str, weights_s
     return short_digest([content, style, options_digest, weights_sha256, __version__, *further], DIGITS)
 
 
-def _of_no_lost_image(pair_id: str, fingerprint: str, index: LedgerIndex) -> str:
-    """The fingerprint, or one made of it: a record whose image is gone is never changed, so another takes its place."""
-    while (pair_id, fingerprint) in index.imageless:
-        fingerprint = short_digest([fingerprint, "done again"], DIGITS)
-    return fingerprint
+class _Taken:
+    """The keys of records and attempts that a pair cannot use, although it has the same fingerprint."""
+
+    def __init__(self, index: LedgerIndex) -> None:
+        self._imageless = index.imageless
+        self._existing = index.done | index.imageless | index.attempts.keys()
+        self._folded = {(pair_id.casefold(), fingerprint) for pair_id, fingerprint in self._existing}
+
+    def free_fingerprint(self, pair_id: str, fingerprint: str) -> str:
+        """Return the fingerprint of a pair, or one derived from it if a file of that name cannot be this pair's.
+
+        A record whose image is gone is never changed, so another takes its place. A record or attempt of an id that
+        differs only in case is another pair's, and on a file system that ignores case it has the same file name. The
+        fingerprint is derived on every file system, so that an output can be copied to any other.
+        """
+        while (pair_id, fingerprint) in self._imageless or self._is_of_another_spelling(pair_id, fingerprint):
+            fingerprint = short_digest([fingerprint, "done again"], DIGITS)
+        return fingerprint
+
+    def _is_of_another_spelling(self, pair_id: str, fingerprint: str) -> bool:
+        is_own = (pair_id, fingerprint) in self._existing
+        return not is_own and (pair_id.casefold(), fingerprint) in self._folded
 
 
 def identities_of(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str]:

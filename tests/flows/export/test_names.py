@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.export.names import MOST_BYTES_OF_A_PART, names_of, stem, stems_of, template
+from flows.export.names import MOST_BYTES_OF_A_PART, names_of, parse_template, stem, stems_of
 from flows.export.pictures import Picture, Unfinished
 from flows.spreadsheets import as_plain_text
 from nst_core.errors import OptionsError
@@ -22,8 +22,12 @@ def picture(row: int = 2, *, ending: str = ".png", folder: str = "", **cells: An
     return Picture(values, f"/out/images/{values['pair_id']}-01234567{ending}", "ab" * 32, folder)
 
 
-def names(text: str, *pictures: Picture, in_folders: bool = False, has_dots: bool = True) -> list[str]:
-    return list(names_of(pictures or (picture(),), template(text, COLUMNS), in_folders=in_folders, has_dots=has_dots))
+def names(text: str, *pictures: Picture, in_folders: bool = False, may_have_dots: bool = True) -> list[str]:
+    return list(
+        names_of(
+            pictures or (picture(),), parse_template(text, COLUMNS), in_folders=in_folders, may_have_dots=may_have_dots
+        )
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,18 +60,18 @@ def test_the_ending_is_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("text", ["{pair_id}", "{pair_id}.jpg", "{style}/{content}.PNG", "v1.{note}"])
-@pytest.mark.parametrize("has_dots", [False, True])
-def test_a_row_without_a_picture_would_be_called_as_with_one(text: str, has_dots: bool) -> None:
+@pytest.mark.parametrize("may_have_dots", [False, True])
+def test_a_row_without_a_picture_would_be_called_as_with_one(text: str, may_have_dots: bool) -> None:
     """Whatever its format; a row that could not be named, as one without an id, is none of them."""
     kind = ".jpg" if text.endswith(".jpg") else ".png"
     one = picture(2, ending=kind, folder="a/B", note="Dog.v2", style="Waves.v2.tif")
     rows = [Unfinished(one.row, one.folder), Unfinished(dict.fromkeys(COLUMNS), "")]
-    by = template(text, COLUMNS)
+    by = parse_template(text, COLUMNS)
     for in_folders in (False, True):
-        (name,) = names_of([one], by, in_folders=in_folders, has_dots=has_dots)
+        (name,) = names_of([one], by, in_folders=in_folders, may_have_dots=may_have_dots)
 
-        assert stem(name) in stems_of(rows, by, in_folders=in_folders, has_dots=has_dots)
-    assert stems_of(rows[1:], template("{pair_id}", COLUMNS), in_folders=False, has_dots=True) == frozenset()
+        assert stem(name) in stems_of(rows, by, in_folders=in_folders, may_have_dots=may_have_dots)
+    assert stems_of(rows[1:], parse_template("{pair_id}", COLUMNS), in_folders=False, may_have_dots=True) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +172,7 @@ def test_folders_come_before_the_names_where_they_are_mirrored() -> None:
 
 def test_a_shard_s_names_have_one_dot() -> None:
     """To WebDataset the ending of a file begins at its first dot."""
-    assert names("{style}/{style}", has_dots=False) == ["waves.v2/waves_v2.png"]
+    assert names("{style}/{style}", may_have_dots=False) == ["waves.v2/waves_v2.png"]
 
 
 @given(st.text(string.printable + "éß\u202e\u732b\\:", max_size=60))

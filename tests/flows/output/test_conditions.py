@@ -1,4 +1,4 @@
-"""flows.output.conditions and selected: which rows, in which order; and every error names its column."""
+"""flows.output.conditions and selection: which rows, in which order; and every error names its column."""
 
 from contextlib import suppress
 from typing import Any

@@ -97,6 +97,18 @@ def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
     }
 
 
+def test_a_file_in_another_case_than_its_record_is_no_garbage(output: str) -> None:
+    """Where case is ignored, it is the file that the record names, listed as an earlier pair's id was written."""
+    digest = hashlib.sha256(b"moving").hexdigest()
+    named = {"timeline": f"timelines/owl-{digest[:8]}.gif", "timeline_sha256": digest}
+    commit_with_image(output, pair_record("owl", **named))
+    storage.replace(storage.join(output, "timelines", f"OWL-{digest[:8]}.gif"), b"moving")
+    rows = b"id,content,style\nOWL,owl.png,waves.png\n"
+    Ledger(output).start_run(run_record({"OWL": FINGERPRINT}, run_id="20990101T000000Z-000000"), rows)
+
+    assert [one.reason for one in find_garbage(output, older_than_seconds=-60)] == ["an image without a record"]
+
+
 def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) -> None:
     """Those of the pages that are there stay; once all are gone, none is for anything; a page can be made again."""
     made = studio(tmp_path)

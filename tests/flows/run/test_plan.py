@@ -254,6 +254,34 @@ def test_a_pair_with_a_record_is_done() -> None:
     assert (ids(planned.done), ids(planned.todo), ids(planned.unselected)) == (["b"], ["a", "c"], [])
 
 
+@pytest.mark.parametrize("kind", ["done", "without its image", "failed"])
+def test_an_id_in_another_case_has_file_names_of_its_own(kind: str) -> None:
+    """No record or attempt of `cat` has the name of one of `Cat` where case is ignored; each then keeps its own."""
+    earlier, spec = pair_spec(pair_id="Cat"), pair_spec(pair_id="cat")
+    key = (earlier.pair_id, fingerprint(earlier))
+    index = {
+        "done": LedgerIndex(done=frozenset({key})),
+        "without its image": LedgerIndex(imageless=frozenset({key})),
+        "failed": LedgerIndex(attempts={key: 1}),
+    }[kind]
+
+    (pair,) = plan_of([spec], index).todo
+    assert (pair.fingerprint != key[1], pair.attempt) == (True, 1)
+
+    both = dataclasses.replace(index, done=index.done | {key_of(pair)})
+    assert ids(plan_of([spec], both).done) == ["cat"]
+    if kind == "done":
+        assert list(map(key_of, plan_of([earlier], both).done)) == [key]
+
+
+def test_ids_in_two_cases_that_share_a_fingerprint_stay_done() -> None:
+    """An output of an earlier version may have records of both, where file systems tell them apart."""
+    specs = [pair_spec(pair_id=pair_id) for pair_id in ("Cat", "cat")]
+    index = LedgerIndex(done=frozenset((spec.pair_id, fingerprint(spec)) for spec in specs))
+
+    assert [ids(plan_of([spec], index).done) for spec in specs] == [["Cat"], ["cat"]]
+
+
 def test_an_attempt_is_numbered_after_the_last_one() -> None:
     """A pair that failed twice with this fingerprint makes its third attempt; attempts of another do not count."""
     specs = three_pairs()

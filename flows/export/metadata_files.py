@@ -1,4 +1,4 @@
-"""metadata.csv, a row per picture as datasets read it, and SHA256SUMS, which `sha256sum -c` checks."""
+"""Formats metadata.csv, one row per image as dataset readers expect it, and SHA256SUMS, for `sha256sum -c`."""
 
 import csv
 import io
@@ -13,20 +13,20 @@ from flows.spreadsheets import as_plain_text
 
 FILE_NAME = "file_name"
 LEFT_OUT = ("status", "error_kind", "error")
-"""Columns of the results table that say the same of every finished picture."""
-_OF_THE_READER = ("image", "images", "file_names", FILE_NAME)
-"""Columns that a reader makes of `file_name`."""
+"""Columns of the results table that have the same value for every finished image."""
+_RESERVED = ("image", "images", "file_names", FILE_NAME)
+"""Columns that dataset readers create from `file_name`."""
 
 
-def metadata(
+def metadata_csv(
     pictures: Mapping[str, Picture], columns: Sequence[str], earlier: Mapping[str, Mapping[str, str]]
 ) -> bytes:
-    """The table of a dataset: `file_name` first, then the columns of the results table.
+    """Return metadata.csv: the column `file_name` first, then the columns of the results table.
 
     Args:
-        pictures: by name.
-        columns: of their rows.
-        earlier: rows of an earlier table, by name, which come last, as they are.
+        pictures: file name -> image.
+        columns: the columns of the images' rows.
+        earlier: file name -> row of the metadata.csv of an earlier export; these rows are appended unchanged.
     """
     titles = [column for column in columns if column not in LEFT_OUT]
     shown = [as_plain_text(_title(title)) for title in titles]
@@ -40,8 +40,8 @@ def metadata(
     return buffer.getvalue().encode()
 
 
-def rows_before(address: str) -> dict[str, dict[str, str]]:
-    """The rows of a table that an earlier export wrote, by name; none where it is gone, or no table any more."""
+def read_metadata(address: str) -> dict[str, dict[str, str]]:
+    """Read the metadata.csv of an earlier export: file name -> row; empty if the file is missing or damaged."""
     try:
         text = storage.read(address).decode(errors="replace")
         return {row[FILE_NAME]: row for row in csv.DictReader(io.StringIO(text, newline=""))}
@@ -50,20 +50,20 @@ def rows_before(address: str) -> dict[str, dict[str, str]]:
 
 
 def row_json(picture: Picture, columns: Sequence[str]) -> bytes:
-    """A picture's row for the file beside it in a shard."""
+    """Return an image's row as JSON, for the file next to it in a shard."""
     row = {column: picture.row[column] for column in columns if column not in LEFT_OUT}
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass")
 
 
-def sums(files: Iterable[tuple[str, str]]) -> bytes:
-    """The lines of `sha256sum`, of (name, sha256)."""
+def sha256sums(files: Iterable[tuple[str, str]]) -> bytes:
+    """Return the lines of SHA256SUMS for files, each a pair of name and sha256."""
     return "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files)).encode()
 
 
 def _title(title: str) -> str:
-    """A column of the manifest that a reader would take for the picture's file gets another name."""
+    """Return the title of a column; one of the manifest that readers would take for the image's file is renamed."""
     name = title.strip().casefold()
-    is_taken = name in _OF_THE_READER or name.endswith(("_file_name", "_file_names"))
+    is_taken = name in _RESERVED or name.endswith(("_file_name", "_file_names"))
     return f"{title}_in_manifest" if is_taken else title
 
 
