@@ -1,6 +1,7 @@
-"""The runs of an inbox: what is asked of whoever starts them, how one stands, and which error ended it. No prefect.
+"""The interface between an inbox and the scheduler of its runs: start a run, read its state, find its error.
 
-The Prefect API keeps states as text, so what ended a run is told from its message, by the names of our own errors.
+The Prefect API keeps states as text, so the error that ended a run is recognised in its message by the names of our own
+error classes. Does not import Prefect.
 """
 
 import re
@@ -13,19 +14,20 @@ from nst_core.errors import NstError
 from nst_core.options import StylizeOptions
 
 Stage = Literal["waiting", "running", "ended", "failed", "cancelled"]
-"""Where a run is; the last three are final."""
+"""The stage that a run is in; the last three are final."""
 
 _RAISED = re.compile(r"encountered an exception:? *(?:[\w.]+\.)?(\w+)(?:: *(.*))?", re.DOTALL)
+"""Matches an exception in a state's message: the name of its class, its text."""
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run's state.
+    """The state of a run.
 
     Attributes:
-        stage: `ended` also where rows failed: the run did what it could.
-        name: Prefect's word, such as `CompletedWithFailures`.
-        message: its last words.
+        stage: the stage of the run; it is `ended` also if rows failed, as the run did what it could.
+        name: Prefect's name of the state, such as `CompletedWithFailures`.
+        message: the message of the state.
     """
 
     stage: Stage
@@ -34,7 +36,7 @@ class RunState:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will come of this run."""
+        """Whether the run is over."""
         return self.stage in ("ended", "failed", "cancelled")
 
     @property
@@ -45,11 +47,15 @@ class RunState:
 
 @dataclass(frozen=True)
 class StartRequest:
-    """A run to start.
+    """A request to start a run.
 
     Attributes:
-        key: a second request with the same key is for the same run.
-        name: for people.
+        key: an idempotency key: a second request with the same key is for the same run.
+        name: a name of the run for people.
+        manifest: the address of the manifest.
+        output: the address of the output.
+        options: the default options of every row.
+        settings: the settings of the run.
     """
 
     key: str
@@ -62,11 +68,11 @@ class StartRequest:
 
 @dataclass(frozen=True)
 class Runs:
-    """Who starts runs and knows how they stand.
+    """The two functions of a scheduler that an inbox needs.
 
     Attributes:
-        start: starts a run, or finds the one that was started under this key; its id.
-        state_of: how a run stands; one that is not known any more has failed.
+        start: starts a run, or finds the one that was started with the same key; returns its id.
+        state_of: returns the state of the run with an id; a run that is unknown counts as failed.
     """
 
     start: Callable[[StartRequest], str]
@@ -74,7 +80,7 @@ class Runs:
 
 
 def error_of(state: RunState) -> NstError:
-    """The error that ended a run that did not end well; a plain NstError where it was none of ours.
+    """Return the error that ended a run; a plain `NstError` if it was none of our own classes.
 
     >>> error_of(RunState("failed", "Failed", "Flow run encountered an exception: ManifestError: no manifest: ..."))
     ManifestError('no manifest: ...')
