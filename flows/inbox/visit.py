@@ -25,6 +25,7 @@ from flows.errors import (
     Forbidden,
     ManifestError,
     NotAllowed,
+    NotDecoded,
     NotFound,
     OutputBusy,
     StorageError,
@@ -140,7 +141,8 @@ class _Visitor:
         if content is None:  # it was removed since it was listed
             return
         data, problem = content.data, content.problem
-        if data is not None and len(data) != entry.size:  # it is still being written
+        # A local file may still be growing. An S3 object is complete, and may be stored compressed, with another size.
+        if data is not None and len(data) != entry.size and not storage.is_s3(self._inbox.place):
             return
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         key = claim_key(entry.name, sha256 or entry.version)
@@ -177,7 +179,7 @@ class _Visitor:
         try:
             self._limits.check_readable(address)  # a symbolic link may lead elsewhere
             data = storage.read(address, self._limits.max_manifest_bytes, within=self._limits.readable)
-        except (NotAllowed, TooLarge) as error:
+        except (NotAllowed, TooLarge, NotDecoded) as error:
             return _Content(problem=str(error))
         except NotFound as error:
             return _Content(problem=str(error)) if entry in storage.entries(self._inbox.place) else None

@@ -326,6 +326,22 @@ if sys.argv[1] != "exits":
 """
 
 
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_an_image_is_decoded_with_closed_standard_streams(tmp_path: Path, closed: str) -> None:
+    """A program that was started with closed standard streams decodes images, although new files get their numbers."""
+    result = tmp_path / "result"
+    code = (
+        "import sys, odd_pictures as odd\nfrom flows.decoding import decoder_pool\n"
+        "open(sys.argv[1], 'w').write(str(decoder_pool.decode(odd.stills()['PNG'], 'a').picture.size))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(odd.__file__).parent), *sys.path])}
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(result)]
+
+    subprocess.run(command, env=environment, check=True, timeout=60)
+
+    assert result.read_text() == str(decode_image(PHOTOGRAPH, "a").picture.size)
+
+
 @pytest.mark.parametrize("end", ["exits", "is killed"])
 def test_it_ends_with_its_worker(end: str) -> None:
     """An idle process is gone soon after the one that started it, even where that was killed."""
