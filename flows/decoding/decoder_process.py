@@ -4,6 +4,7 @@
 kills the process when an image takes too long. The process exits by itself when its parent is gone.
 """
 
+import fcntl
 import json
 import os
 import resource
@@ -74,8 +75,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent decides what Ctrl-C means
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     warnings.simplefilter("ignore")  # warnings of Pillow: the notes hold what matters in them
-    requests, responses = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    sys.stderr = os.fdopen(os.dup(2), "w")
+    requests, responses = os.fdopen(_copy_of(0), "rb"), os.fdopen(_copy_of(1), "wb")
+    if sys.stderr is not None:  # it is None if this process was started with a closed stderr
+        sys.stderr = os.fdopen(_copy_of(2), "w")
     nothing = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):  # libtiff prints warnings, which belong neither in a response nor on a user's terminal
         os.dup2(nothing, descriptor)
@@ -87,6 +89,11 @@ def main() -> None:
                 return
     except BrokenPipeError:
         os._exit(0)  # skips the flush at exit, which would print an error about a response that nobody reads
+
+
+def _copy_of(descriptor: int) -> int:
+    """Duplicate a file descriptor to a number above those of the standard streams, one of which may be closed."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def request_line(data: bytes, wanted: WantedPicture, bounds: Bounds) -> bytes:
