@@ -14,8 +14,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, BinaryIO, Literal
+
+from PIL import Image
 
 from nst_core.errors import BadImage
 from nst_core.geometry.sizes import pastiche_size
@@ -150,8 +151,13 @@ def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage
     if wanted.edge_px is None or wanted.purpose not in ("pastiche", "mask"):
         return decoded
     size = pastiche_size(*decoded.size, wanted.edge_px, enlarge=wanted.enlarge)
-    at_size = partial(resize, width=size[0], height=size[1], box=decoded.box, by_area=wanted.purpose == "mask")
-    return replace(decoded, picture=at_size(decoded.picture), alpha=decoded.alpha and at_size(decoded.alpha))
+    by_area, alpha = wanted.purpose == "mask", decoded.alpha
+    if alpha is not None:
+        # Not by the Lanczos filter, which leaves waves next to hard edges.
+        is_enlarged = size[0] > (alpha.width if decoded.box is None else decoded.box[2] - decoded.box[0])
+        smooth = is_enlarged and not by_area
+        alpha = alpha.resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX, decoded.box)
+    return replace(decoded, picture=resize(decoded.picture, *size, decoded.box, by_area=by_area), alpha=alpha)
 
 
 def _send_line(responses: BinaryIO, **response: Any) -> None:
