@@ -17,17 +17,14 @@ imports neither Prefect nor torch.
 
 from flows.inbox.arrivals import SETTLE_SECONDS
 from flows.inbox.inbox import Inbox, Visit
-from flows.inbox.runs import Runs, RunState, Stage, StartRequest, error_of
+from flows.inbox.runs import Runs, StartRequest
 from flows.inbox.visit import visit
 
 __all__ = [
     "SETTLE_SECONDS",
     "Inbox",
-    "RunState",
     "Runs",
-    "Stage",
     "StartRequest",
     "Visit",
-    "error_of",
     "visit",
 ]

@@ -14,11 +14,11 @@ from flows.errors import CredentialsExpired, NotFound, StorageError, Unavailable
 from flows.inbox.files import Answer, Claim, Start
 from flows.inbox.finished_page import FinishedOutput, finished_page
 from flows.inbox.rejected_page import page_of_file, page_of_rows
-from flows.inbox.runs import RunState
 from flows.manifest.spreadsheet_cells import as_opened
 from flows.output import Ledger, Row, counts, latest_run, table_rows
 from flows.records import layout
 from flows.records.pairs import Manifest, RejectedRow
+from flows.records.runs import RunState
 from flows.records.timestamps import utc_now
 from flows.wording import MOST_NAMED, listed, printable, redacted, shortened
 

@@ -37,12 +37,13 @@ from flows.inbox.arrivals import SETTLE_SECONDS, arrived
 from flows.inbox.files import REJECTED, Answer, Claim, InboxFiles, Start
 from flows.inbox.inbox import Inbox, Visit
 from flows.inbox.names import answers_name, claim_key, is_manifest, is_safe
-from flows.inbox.runs import Runs, RunState, StartRequest, error_of
+from flows.inbox.runs import Runs, StartRequest
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
 from flows.records.digests import short_digest
 from flows.records.pairs import Manifest
+from flows.records.runs import RunState
 from flows.records.timestamps import utc_now
 from flows.storage import Entry
 from flows.wording import printable
@@ -257,7 +258,7 @@ class _Visitor:
             self._visit.running.append(claim.name)
         elif state.stage != "failed":
             self._finish(claim, start, state)
-        elif isinstance(error_of(state), OutputBusy):  # no failure: a run that counts as dead may still work
+        elif isinstance(state.error, OutputBusy):  # no failure: a run that counts as dead may still work
             self._start_again(claim, start, state, BUSY_SECONDS, found_busy=start.found_busy + 1)
         elif (failures := start.number - start.found_busy) < MAX_STARTS:
             self._start_again(claim, start, state, RESTART_SECONDS * 10 ** (failures - 1), found_busy=start.found_busy)

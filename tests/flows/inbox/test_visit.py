@@ -439,7 +439,7 @@ def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600
     storage.replace(address, Start(**{**start.model_dump(), "started_at": then}).model_dump_json().encode())
 
 
-BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+BUSY = "failed Busy another run is at work"
 DEAD = "failed Crashed killed by a signal"
 
 
