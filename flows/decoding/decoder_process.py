@@ -30,6 +30,7 @@ _STRIP_BYTES = 1_000_000
 
 
 Purpose = Literal["whole", "thumbnail", "style", "pastiche", "mask"]
+"""What an image is needed for: see `WantedPicture`."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ REJECTED = "rejected"
 """The status in the finished marker of a rejected claim."""
 _START = re.compile(r"(.+)-(\d+)\.json")
 """Matches the name of a start file: key, number."""
-_START_OVER = "remove it, and of _nst/starts what is called so, and save its manifest again"
+_START_OVER = "remove it and the files of that name in _nst/starts, and save its manifest again"
 
 
 class Claim(BaseModel):
@@ -273,7 +273,7 @@ def _remove_old_answer(address: str) -> None:
     except (Unavailable, CredentialsExpired):
         raise
     except StorageError as error:
-        logger.warning("inbox: an answer of before stays, as it cannot be removed: %s", error)
+        logger.warning("inbox: an earlier answer stays, as it cannot be removed: %s", error)
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:

@@ -106,7 +106,7 @@ class _WatcherThread:
             self._thread.join(patience_seconds)
         if self._thread.is_alive():
             self._is_stopped = True
-            logger.warning("%s does not take in the news of the run, and is left behind", self._name)
+            logger.warning("%s does not handle the messages of the run, and is left behind", self._name)
 
     def _work(self, watcher: Watcher, run: RunStarted) -> None:
         try:
@@ -116,5 +116,5 @@ class _WatcherThread:
         except BaseException as error:  # noqa: BLE001  # no error of a watcher may stop the pairs
             self._is_stopped = True
             logger.warning(
-                "%s is told no more of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")
+                "%s gets no more messages of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")
             )
