@@ -1,10 +1,10 @@
 """Addresses as text: absolute local paths and `s3://bucket/key`. No I/O.
 
-One rule says what an address may be, `problem_of`: for the cells of a manifest, for what is typed at a command line,
-and for every file that is read or written. Cells and command lines take other spellings of it too, see `spellings`.
+One function, `problem_of`, decides which addresses are valid: in the cells of a manifest, on a command line, and for
+every file that is read or written. Cells and command lines also accept other spellings, see `spellings`.
 
-A key is taken letter by letter: `?`, `#`, `%`, `+` and `//` mean nothing but themselves. The address of a folder has no
-slash at its end; where one is left, the folder's own name is empty, as that of `a//` in `a//b.png`.
+S3 keys are taken literally: `?`, `#`, `%`, `+` and `//` have no special meaning. The address of a folder has no slash
+at its end; if one remains, the folder's own name is empty, like that of the folder `a//` in `a//b.png`.
 """
 
 import os
@@ -22,15 +22,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
 def is_s3(address: str) -> bool:
-    """Whether an address is on S3."""
+    """Return whether an address is on S3."""
     return address.startswith(S3)
 
 
 def problem_of(address: str) -> str | None:
-    """Why this is no address, in words that repeat nothing secret; None where it is one.
+    """Return why a text is not a valid address, without repeating any secret in it; None if it is valid.
 
-    Refused are other schemes, chains of schemes, and S3 keys with `.` or `..`, along which some servers and proxies
-    walk. A bucket alone, or a key with a slash at its end, is the address of a folder.
+    Other schemes and chains of schemes are refused, and S3 keys with `.` or `..`, which some servers and proxies
+    resolve like paths. A bucket alone, or a key with a slash at its end, is the address of a folder.
 
     >>> problem_of("s3://bucket/a/../b")
     "an S3 key takes no '.' or '..' between slashes; write the key in full"
@@ -52,24 +52,24 @@ def problem_of(address: str) -> str | None:
 
 
 def check(address: str) -> None:
-    """Refuse what is no address.
+    """Check that an address is valid.
 
     Raises:
-        NotAllowed: with the reason.
+        NotAllowed: it is not; the message has the reason.
     """
     if problem := problem_of(address):
-        # What stands where a bucket's name should may hold a password.
+        # Text in the place of a bucket's name may contain a password.
         hidden = is_s3(address) and not _is_bucket(bucket_and_key(address)[0] or "none")
         shown = "s3://..." if hidden else redacted(address).strip() or "an empty address"
         raise NotAllowed(f"{shown}: {problem}")
 
 
 def absolute(address: str) -> str:
-    """An address as typed at a command line, made plain and absolute; `~` means home there.
+    """Return an address from a command line in its plain, absolute form; `~` is the home folder.
 
     Raises:
-        NotAllowed: if it is none.
-        NotFound: if it starts from a working folder that is gone.
+        NotAllowed: it is not a valid address.
+        NotFound: it is relative to a working folder that was removed.
     """
     try:
         meant = plain(address)
@@ -78,16 +78,16 @@ def absolute(address: str) -> str:
     check(meant)
     if not is_s3(meant):
         return from_here(os.path.expanduser(meant))
-    if meant.endswith("//"):  # of one slash and of two, a folder's address would no longer tell
+    if meant.endswith("//"):  # without its last slash it would be the address of another folder
         raise NotAllowed(f"{meant}: expected at most one '/' at the end of an address")
     return meant.removesuffix("/")
 
 
 def working_folder() -> str:
-    """Where relative addresses start.
+    """Return the current folder, which relative addresses start from.
 
     Raises:
-        NotFound: if it was removed since this process began there.
+        NotFound: it was removed since this process entered it.
     """
     try:
         return os.getcwd()
@@ -96,19 +96,19 @@ def working_folder() -> str:
 
 
 def from_here(path: str) -> str:
-    """A local path made absolute.
+    """Return a local path as an absolute one.
 
     Raises:
-        NotFound: if it starts from a working folder that is gone.
+        NotFound: it is relative to a working folder that was removed.
     """
     return os.path.normpath(path if os.path.isabs(path) else os.path.join(working_folder(), path))
 
 
 def resolved_address(cell: str, base: str) -> str:
-    """The address of a picture as a manifest has it, made absolute; a relative one starts from `base`.
+    """Return the absolute address of an image that a manifest's cell names; relative ones start from `base`.
 
     Raises:
-        ValueError: it is none; the message says what was expected.
+        ValueError: it is not a valid address of a file; the message says what was expected.
     >>> resolved_address("../images/cat.jpg", "/data/manifests")
     '/data/images/cat.jpg'
     >>> resolved_address("cat.jpg", "s3://bucket/manifests")
@@ -116,7 +116,7 @@ def resolved_address(cell: str, base: str) -> str:
     """
     if not cell:
         raise ValueError(f"{WANTED}, the cell is empty")
-    if cell.startswith("~"):  # whose home it is, depends on who reads it
+    if cell.startswith("~"):  # its meaning depends on the user who reads the manifest
         raise ValueError(f"{WANTED}, got '~'; write the folder's full path")
     cell = plain(cell)
     is_relative = not is_s3(cell) and not os.path.isabs(cell)
@@ -127,22 +127,22 @@ def resolved_address(cell: str, base: str) -> str:
 
 
 def join(folder: str, *parts: str) -> str:
-    """An address below a folder."""
+    """Return the address of a file or folder below a folder."""
     return "/".join((folder, *parts)) if is_s3(folder) else os.path.join(folder, *parts)
 
 
 def name_of(address: str) -> str:
-    """The last part of an address."""
+    """Return the last part of an address."""
     return address.rstrip("/").rsplit("/", 1)[-1] if is_s3(address) else os.path.basename(address)
 
 
 def parent_of(address: str) -> str:
-    """The folder an address is in."""
+    """Return the folder that contains an address."""
     return address.removesuffix("/").rsplit("/", 1)[0] if is_s3(address) else os.path.dirname(address)
 
 
 def normal(cell: str, address: str) -> str:
-    """A cell in the one spelling of all that lead to the same file; S3 keys that differ in a slash are two.
+    """Return one spelling for all cells that name the same file; S3 keys that differ by a slash are different files.
 
     >>> normal("in//a.png", "/data/in/a.png"), normal("in//a.png", "s3://studio/in//a.png")
     ('in/a.png', 'in//a.png')
@@ -154,7 +154,7 @@ def _s3_problem(address: str) -> str | None:
     bucket, key = bucket_and_key(address)
     if not bucket:
         return "expected s3://bucket/key, got no bucket"
-    if not _is_bucket(bucket):  # a ':' may hold a password, an '@' lead to another host
+    if not _is_bucket(bucket):  # text before a ':' may contain a password, and an '@' may lead to another host
         return "expected s3://bucket/key, got something that is no bucket's name"
     if key and not {".", ".."}.isdisjoint(key.split("/")):
         return "an S3 key takes no '.' or '..' between slashes; write the key in full"
@@ -168,12 +168,12 @@ def _is_bucket(name: str) -> bool:
 
 
 def _folder_problem(address: str) -> str | None:
-    """Why an address cannot be that of a single object; a local one may be that of anything."""
+    """Return why an S3 address cannot be that of a single object; a local path always passes."""
     if is_s3(address) and not bucket_and_key(address)[1]:
         return "expected s3://bucket/key, got no key"
     return "expected s3://bucket/key, got a folder, with a '/' last" if is_s3(address) and address[-1] == "/" else None
 
 
 def _before_its_query(address: str) -> str:
-    """What is shown of an address that may be signed."""
+    """Return the part of an address that is safe to show: its query may contain a signature."""
     return redacted(address).partition("?")[0]

@@ -1,4 +1,7 @@
-"""Folders that are written into, by a handle: what was judged is what is written into, whatever its name leads to."""
+"""Folders opened by descriptor for writing, so that the folder that passed the access check is the one written into.
+
+Its path may be replaced by a link between the check and the write; an open descriptor cannot.
+"""
 
 import os
 from collections.abc import Iterator
@@ -7,16 +10,16 @@ from contextlib import contextmanager, suppress
 from flows.storage.places import check_written
 
 _PASS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY
-"""To go through a folder one may not list."""
+"""Flags to open a folder in order to pass through it, without the right to list it."""
 
 
 @contextmanager
 def opened(folder: str) -> Iterator[int]:
-    """A handle of a folder that is there.
+    """Open an existing folder for as long as the block lasts; yields its descriptor.
 
     Raises:
-        NotAllowed: if it is not where may be written.
-        OSError: as `os.open`.
+        NotAllowed: it does not lie where this process may write.
+        OSError: the errors of `os.open`.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -28,25 +31,25 @@ def opened(folder: str) -> Iterator[int]:
 
 @contextmanager
 def made(folder: str) -> Iterator[int]:
-    """A handle of a folder, which is made with those above it where it is missing.
+    """Open a folder for as long as the block lasts, and create it and its parents if missing; yields its descriptor.
 
     Raises:
-        NotAllowed: if it, or the one that it would be made in, is not where may be written.
-        OSError: as `os.open` and `os.mkdir`.
+        NotAllowed: it, or the folder in which it would be created, does not lie where this process may write.
+        OSError: the errors of `os.open` and `os.mkdir`.
     """
     try:
         os.close(os.open(folder, _PASS))
     except FileNotFoundError:
-        _make(folder)
+        _create(folder)
     with opened(folder) as descriptor:
         yield descriptor
 
 
-def _make(folder: str) -> None:
-    """Make a folder, one below the other, each inside the open one above it."""
+def _create(folder: str) -> None:
+    """Create a folder and its missing parents from the top down, each by the open descriptor of its parent."""
     missing: list[str] = []
     above = folder
-    while (descriptor := _passed(above)) is None:
+    while (descriptor := _open_existing(above)) is None:
         above, name = os.path.split(above)
         above = above or os.curdir
         missing.append(name)
@@ -54,7 +57,7 @@ def _make(folder: str) -> None:
         while missing:
             check_written(descriptor, above)
             name = missing.pop()
-            with suppress(FileExistsError):  # made by another writer just now
+            with suppress(FileExistsError):  # another writer has just created it
                 os.mkdir(name, dir_fd=descriptor)
             below = os.open(name, _PASS, dir_fd=descriptor)
             os.close(descriptor)
@@ -63,7 +66,8 @@ def _make(folder: str) -> None:
         os.close(descriptor)
 
 
-def _passed(folder: str) -> int | None:
+def _open_existing(folder: str) -> int | None:
+    """Return the descriptor of an existing folder; None if it does not exist."""
     try:
         return os.open(folder, _PASS)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A glob -> the folder that it starts from, and which files below it are meant. No I/O."""
+"""Glob patterns, split into the folder to list and the pattern for the files below it. No I/O."""
 
 import functools
 import re
@@ -11,11 +11,13 @@ _MAGIC = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Glob:
-    """Files below a folder: those whose path, or that of a folder they lie in, fits a pattern.
+    """The files below a folder whose path, or the path of a folder that contains them, matches a pattern.
 
     Attributes:
-        pattern: None where what is written is no glob, though it may be a name.
-        instead: what to write then.
+        folder: the address of the folder to list.
+        pattern: the pattern for paths relative to the folder; None if the text is not a valid glob, though it may be
+            the name of a file.
+        instead: what to write in place of an invalid glob.
     """
 
     folder: str
@@ -23,7 +25,7 @@ class Glob:
     instead: str = ""
 
     def fits(self, name: str) -> bool:
-        """Whether a file, named from the folder, is meant."""
+        """Return whether a file matches, given its path relative to the folder."""
         folder = name.rpartition("/")[0]
         pattern = self.pattern
         return pattern is not None and (
@@ -32,7 +34,7 @@ class Glob:
 
 
 def glob_of(address: str) -> Glob | None:
-    """An address with `*`, `?` or `[` as a glob; None of one without.
+    """Parse an address with `*`, `?` or `[` as a glob; return None for an address without them.
 
     >>> glob_of("/data/photos/*/*.jpg").folder, glob_of("/data/photos")
     ('/data/photos', None)
@@ -48,7 +50,7 @@ def glob_of(address: str) -> Glob | None:
 
 
 def _apart(part: str) -> str:
-    """A part of a path with `**`, which stands for folders, before it: `**.jpg` -> `**/*.jpg`."""
+    """Return a valid form of a path part in which `**` is not alone, as it only stands for folders: `**.jpg` -> `**/*.jpg`."""
     return part if part == "**" or "**" not in part else f"**/{re.sub(r'[*]{2,}', '*', part)}"
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
-from flows.storage.entries import Entry, Fetched
+from flows.storage.entry import Entry, Fetched
 from flows.storage.folders import made, opened
 from flows.storage.local_errors import named, named_in_removing, named_in_writing
 from flows.storage.only_files import opened_file

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from flows.errors import CredentialsExpired, Forbidden, NotFound
-from flows.storage.entries import Entry
+from flows.storage.entry import Entry
 from flows.storage.s3.requests import LIST, identity_of, list_page
 from flows.storage.spellings import bucket_and_key
 
