@@ -72,15 +72,15 @@ def absolute(address: str) -> str:
         NotFound: it is relative to a working folder that was removed.
     """
     try:
-        meant = plain(address)
+        plain_address = plain(address)
     except ValueError as error:
         raise NotAllowed(f"{_before_its_query(address)}: {error}") from None
-    check(meant)
-    if not is_s3(meant):
-        return from_here(os.path.expanduser(meant))
-    if meant.endswith("//"):  # without its last slash it would be the address of another folder
-        raise NotAllowed(f"{meant}: expected at most one '/' at the end of an address")
-    return meant.removesuffix("/")
+    check(plain_address)
+    if not is_s3(plain_address):
+        return from_here(os.path.expanduser(plain_address))
+    if plain_address.endswith("//"):  # without its last slash it would be the address of another folder
+        raise NotAllowed(f"{plain_address}: expected at most one '/' at the end of an address")
+    return plain_address.removesuffix("/")
 
 
 def working_folder() -> str:

@@ -203,7 +203,7 @@ def size(address: str) -> int:
 
 
 def shortfalls(output: str) -> list[str]:
-    """Return what the output's file system lacked when this process wrote to it, and what that means; S3 lacks nothing."""
+    """Return what the output's storage turned out to lack when this process wrote to it, and what that means."""
     return [] if is_s3(output) else mounts.shortfalls(output)
 
 

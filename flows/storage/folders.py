@@ -30,7 +30,7 @@ def opened(folder: str) -> Iterator[int]:
 
 
 @contextmanager
-def made(folder: str) -> Iterator[int]:
+def created(folder: str) -> Iterator[int]:
     """Open a folder for as long as the block lasts, and create it and its parents if missing; yields its descriptor.
 
     Raises:

@@ -50,7 +50,7 @@ def glob_of(address: str) -> Glob | None:
 
 
 def _apart(part: str) -> str:
-    """Return a valid form of a path part in which `**` is not alone, as it only stands for folders: `**.jpg` -> `**/*.jpg`."""
+    """Put the `**` of a path part, which may only stand for whole folders, in front of it: `**.jpg` -> `**/*.jpg`."""
     return part if part == "**" or "**" not in part else f"**/{re.sub(r'[*]{2,}', '*', part)}"
 
 

@@ -1,4 +1,4 @@
-"""Local files: written beside their place, flushed to disk, then linked or renamed into it."""
+"""Local files: written to a temporary file in the target folder, fsynced, then atomically linked or renamed."""
 
 import hashlib
 import os
@@ -13,20 +13,18 @@ from typing import BinaryIO
 from flows.errors import NotFound, TooLarge
 from flows.storage import mounts
 from flows.storage.entry import Entry, Fetched
-from flows.storage.folders import made, opened
+from flows.storage.folders import created, opened
 from flows.storage.local_errors import named, named_in_removing, named_in_writing
 from flows.storage.only_files import opened_file
 from flows.storage.places import Places, check_read
 
 TEMPORARY = ".tmp-"
-"""Start of the names of files that are being written; a killed process may leave one behind."""
+"""The start of the names of temporary files; a killed process may leave one behind."""
 TEMPORARY_NAME = re.compile(r"\.tmp-[0-9a-f]{32}$")
 LASTING_NAME = re.compile(r"(?!\.tmp-)")
-
-
 HASHED_BYTES = 1_000_000_000
-"""A larger file is told from another by its size and time: no picture or weights file has so many bytes, and to read
-them all would take minutes, where they are there at all."""
+"""A larger file is identified by its size and time instead of its hash: no image or weights file is so large, and to
+read it would take minutes, if its bytes are on the disk at all."""
 
 
 def read(address: str, max_bytes: int | None, _seconds: float | None = None, within: Places | None = None) -> bytes:
@@ -36,9 +34,9 @@ def read(address: str, max_bytes: int | None, _seconds: float | None = None, wit
         found = os.fstat(file.fileno()).st_size
         if max_bytes is not None and found > max_bytes:
             raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {found}")
-        if not found:  # also what the kernel makes up as it is read, which may be without end
+        if not found:  # also a file whose content the kernel generates on reading, which may be endless
             return b""
-        data = file.read() if max_bytes is None else file.read(max_bytes + 1)  # it may have grown
+        data = file.read() if max_bytes is None else file.read(max_bytes + 1)  # it may have grown since
     if max_bytes is not None and len(data) > max_bytes:
         raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found more")
     return data
@@ -53,7 +51,7 @@ def fetch(address: str, _identity: str, max_bytes: int | None, within: Places | 
 
 def create(address: str, data: bytes) -> bool:
     """See `flows.storage.create`."""
-    with _written_beside(address, data) as (folder, temporary):
+    with _temporary_copy(address, data) as (folder, temporary):
         return mounts.put_new(folder, temporary, os.path.basename(address))
 
 
@@ -64,7 +62,7 @@ def read_with_version(address: str) -> tuple[bytes, str]:
 
 
 def swap(address: str, version: str, data: bytes) -> bool:
-    """See `flows.storage.swap`. One writer at a time holds the folder's lock between the look and the write."""
+    """See `flows.storage.swap`. One writer at a time holds the folder's lock, from the comparison to the write."""
     with named_in_writing(address), opened(os.path.dirname(address)) as folder, mounts.locked(folder):
         if read_with_version(address)[1] != version:
             return False
@@ -74,13 +72,13 @@ def swap(address: str, version: str, data: bytes) -> bool:
 
 def replace(address: str, data: bytes) -> None:
     """See `flows.storage.replace`."""
-    with _written_beside(address, data) as (folder, temporary):
+    with _temporary_copy(address, data) as (folder, temporary):
         mounts.put(folder, temporary, os.path.basename(address))
 
 
 def replace_by(address: str, path: str) -> None:
     """See `flows.storage.replace_by`."""
-    with open(path, "rb") as source, _written_beside(address, source) as (folder, temporary):
+    with open(path, "rb") as source, _temporary_copy(address, source) as (folder, temporary):
         mounts.put(folder, temporary, os.path.basename(address))
 
 
@@ -88,14 +86,14 @@ def copy(source: str, target: str, within: Places | None = None) -> None:
     """See `flows.storage.copy`."""
     with named(source), opened_file(source) as file:
         check_read(file.fileno(), source, within)
-        with _written_beside(target, file) as (folder, temporary):
+        with _temporary_copy(target, file) as (folder, temporary):
             mounts.put(folder, temporary, os.path.basename(target))
 
 
 def link(source: str, target: str, within: Places | None = None) -> bool:
-    """See `flows.storage.link`: linked beside its place, then moved there."""
+    """See `flows.storage.link`: the link gets a temporary name in the target folder, then is renamed."""
     temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
-    with opened_to_read(source, within), named_in_writing(target), made(os.path.dirname(target)) as folder:
+    with opened_to_read(source, within), named_in_writing(target), created(os.path.dirname(target)) as folder:
         try:
             os.link(source, temporary, dst_dir_fd=folder)
         except OSError as error:
@@ -105,14 +103,14 @@ def link(source: str, target: str, within: Places | None = None) -> bool:
         try:
             mounts.put(folder, temporary, os.path.basename(target))
         finally:
-            with suppress(OSError):  # moved, unless it was the same file already
+            with suppress(OSError):  # it was renamed, unless the target was the same file already
                 os.unlink(temporary, dir_fd=folder)
     return True
 
 
 @contextmanager
 def opened_to_read(address: str, within: Places | None = None) -> Iterator[str]:
-    """A path that leads to a file which may be read, for as long as the block lasts."""
+    """Check that a file may be read and keep it open for as long as the block lasts; yields its path."""
     with named(address), opened_file(address) as file:
         check_read(file.fileno(), address, within)
         yield address
@@ -136,12 +134,12 @@ def entries(folder: str) -> list[Entry]:
 
 
 def tree(folder: str) -> list[Entry]:
-    """See `flows.storage.tree`. Links are followed, but not into a folder that they lie in."""
-    found = _below(folder, "", ()) if os.path.isdir(folder) else []
+    """See `flows.storage.tree`. Links are followed, except to a folder that contains them."""
+    found = _entries_below(folder, "", ()) if os.path.isdir(folder) else []
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _below(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> list[Entry]:
+def _entries_below(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> list[Entry]:
     with named(folder), os.scandir(folder) as listed:
         facts = os.stat(folder)
         found = list(listed)
@@ -151,7 +149,7 @@ def _below(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> list
     entries: list[Entry] = []
     for one in found:
         if _is_folder(one):
-            entries += _below(one.path, f"{prefix}{one.name}/", (*above, here))
+            entries += _entries_below(one.path, f"{prefix}{one.name}/", (*above, here))
         elif LASTING_NAME.match(one.name) and (entry := _entry(one)):
             entries.append(changed(entry, name=prefix + entry.name))
     return entries
@@ -176,7 +174,7 @@ def _entry(file: os.DirEntry[str]) -> Entry | None:
         if not file.is_file():
             return None
         facts = file.stat()
-    except OSError:  # gone since it was listed, or a link in a circle or to where nobody may look
+    except OSError:  # removed since it was listed, a circular link, or a link to a forbidden folder
         return None
     return Entry(file.name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
 
@@ -188,7 +186,7 @@ def size(address: str) -> int:
 
 
 def identity(address: str, within: Places | None = None) -> str | None:
-    """See `flows.storage.identity`: by content, because a checkout or a copy changes a file's time, not its bytes."""
+    """See `flows.storage.identity`: by content, as a checkout or a copy changes the time of a file, not its bytes."""
     try:
         with named(address), opened_file(address) as file:
             check_read(file.fileno(), address, within)
@@ -202,12 +200,16 @@ def identity(address: str, within: Places | None = None) -> str | None:
 
 
 @contextmanager
-def _written_beside(address: str, data: bytes | BinaryIO) -> Iterator[tuple[int, str]]:
-    """The folder of a file to be, and the name in it of one that holds its bytes and is on the disk."""
+def _temporary_copy(address: str, data: bytes | BinaryIO) -> Iterator[tuple[int, str]]:
+    """Write data to a temporary file in the folder of `address`, and fsync it; the block then links or renames it.
+
+    Yields:
+        The descriptor of the folder, and the name of the temporary file in it.
+    """
     temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
-    with named_in_writing(address), made(os.path.dirname(address)) as folder:
+    with named_in_writing(address), created(os.path.dirname(address)) as folder:
         try:
-            # What closing says counts too: there, some network file systems tell that a write came to nothing.
+            # Errors of close() count too: some network file systems report only there that a write has failed.
             with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, 0o666, dir_fd=folder)) as file:
                 if isinstance(data, bytes):
                     file.write(data)
@@ -217,6 +219,6 @@ def _written_beside(address: str, data: bytes | BinaryIO) -> Iterator[tuple[int,
                 mounts.flush(file.fileno())
             yield folder, temporary
         finally:
-            with suppress(OSError):  # moved to its place, or on a disk that is gone, which the write itself has said
+            with suppress(OSError):  # it was renamed, or the disk is gone, which the write itself has reported
                 os.unlink(temporary, dir_fd=folder)
-        mounts.flush_folder(folder)  # the new name itself must reach the disk too
+        mounts.flush_folder(folder)  # the directory entry must reach the disk too

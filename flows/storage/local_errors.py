@@ -1,4 +1,4 @@
-"""Errors of the system in our few classes, each with what to do about it."""
+"""Errors of the operating system translated to this project's error classes, each with advice on what to do."""
 
 import errno
 import os
@@ -9,9 +9,10 @@ from flows.errors import Forbidden, NotFound, StorageError, Unavailable
 from flows.wording import shortened
 
 IMPOSSIBLE = (errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ)
-"""Errors of addresses that no file can have, such as one below a file."""
+"""Errors for paths at which no file can exist, such as one below a file."""
 LONGEST_ADDRESS = 300
-"""That is worth a whole line; one that is too long for the system has thousands of letters."""
+"""The length up to which a message shows the whole path; one that is too long for the system has thousands of
+characters."""
 
 NOT_READ = "this user may not read it; change its rights"
 NOT_WRITTEN = "this user may not write there; change the folder's rights, or name another place"
@@ -33,12 +34,12 @@ _HINTS = {
     errno.ETXTBSY: "another program has the file open",
     errno.EBUSY: "another program has the file open",
 }
-"""By the system's number; other errors are told in its own words alone."""
+"""Advice by errno; messages of other errors only have the text of the operating system."""
 
 
 @contextmanager
 def named(address: str) -> Iterator[None]:
-    """Raise what goes wrong with a file as one of ours, with its address."""
+    """Raise operating system errors of the block as a `StorageError` that names the address."""
     try:
         yield
     except FileNotFoundError as error:
@@ -49,7 +50,7 @@ def named(address: str) -> Iterator[None]:
 
 @contextmanager
 def named_in_writing(address: str) -> Iterator[None]:
-    """As `named`, of a file that is being made: what is missing is then its folder."""
+    """Like `named`, for a file that is being written: a "not found" error is then about its folder."""
     try:
         yield
     except FileNotFoundError as error:
@@ -63,7 +64,7 @@ def named_in_writing(address: str) -> Iterator[None]:
 
 @contextmanager
 def named_in_removing(address: str) -> Iterator[None]:
-    """As `named`, of a file that is being removed, which the rights of its folder allow or not."""
+    """Like `named`, for a file that is being removed: a permission error is then about its folder."""
     try:
         yield
     except PermissionError as error:
@@ -73,7 +74,7 @@ def named_in_removing(address: str) -> Iterator[None]:
 
 
 def _file_above(address: str) -> str:
-    """What is no folder, though an address goes through it; the address itself where nobody can tell."""
+    """Return the ancestor of an address that is a file, not a folder; the address itself if none is found."""
     above = os.path.dirname(address)
     while above != os.path.dirname(above) and not os.path.lexists(above):
         above = os.path.dirname(above)
@@ -81,6 +82,7 @@ def _file_above(address: str) -> str:
 
 
 def _classed(address: str, error: OSError | ValueError, forbidden: str = NOT_READ) -> StorageError:
+    """Return the `StorageError` for an error; `forbidden` is the text for a permission error."""
     shown = shortened(address, LONGEST_ADDRESS)
     if isinstance(error, PermissionError):
         return Forbidden(f"{shown}: {forbidden}")

@@ -1,6 +1,7 @@
-"""What file systems of networks and of user space cannot do, and the next strongest way to do it there.
+"""Fallbacks for network and FUSE file systems that lack hard links, exclusive renames, locks or fsync.
 
-A folder is its open handle. "Cannot" is told from "went wrong": EIO, a full disk and the like are raised.
+Folders are open descriptors. Only errors that mean "not supported" lead to a fallback: EIO, a full disk and the like
+are raised. Every fallback that weakens a promise is noted for `shortfalls`.
 """
 
 import ctypes
@@ -17,10 +18,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
 CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOTTY}
 CANNOT_FLUSH_FOLDER = CANNOT | {errno.EISDIR, errno.EACCES, errno.EPERM}
 CANNOT_LINK = CANNOT | {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK}
-"""A file was just made in the same folder: it is not the folder that permission is denied to."""
+"""Permission errors mean "not supported" here, as a file was just created in the same folder."""
 CANNOT_LOCK = CANNOT | {errno.ENOLCK, errno.EACCES, errno.EPERM, errno.EISDIR}
 IN_USE = {errno.EBUSY, errno.ETXTBSY}
-"""A file that somebody has open is not replaced on SMB until it is closed."""
+"""On SMB a file that another program has open cannot be replaced until it is closed."""
 IN_USE_SECONDS = 5.0
 
 NO_FLUSH = (
@@ -34,34 +35,34 @@ NO_EXCLUSIVE = (
 NO_LOCKS = "it has no locks: two runs that start at the same moment may both work there, and each record is still whole"
 
 LOCK = ".tmp-lock"
-"""Where folders cannot be locked, as on NFS: a file that can; no listing shows it."""
+"""The name of a lock file, used where folders cannot be locked, as on NFS; listings leave it out."""
 _NOREPLACE = 1  # RENAME_NOREPLACE of linux/fs.h
 
-_said: set[tuple[int, str]] = set()
-"""(device, what it does not promise), of all that was written by this process."""
-_one_at_a_time = threading.Lock()
+_noted: set[tuple[int, str]] = set()
+"""The shortfalls that writes of this process met, each as (device, description)."""
+_thread_lock = threading.Lock()
 
 
 def shortfalls(folder: str) -> list[str]:
-    """What the file system of a folder did not do when it was asked by this process, each with what it means."""
+    """Return what the file system of a folder refused to this process, and what each refusal means."""
     with suppress(OSError):
         device = os.stat(folder).st_dev
-        return sorted(said for where, said in tuple(_said) if where == device)
+        return sorted(note for where, note in tuple(_noted) if where == device)
     return []
 
 
 def flush(descriptor: int) -> None:
-    """Have a file on its disk, where that can be asked for."""
+    """Flush a file to its disk, where the file system supports fsync."""
     _flush(descriptor, CANNOT)
 
 
 def flush_folder(folder: int) -> None:
-    """Have the names of a folder on their disk, where that can be asked for."""
+    """Flush the directory entries of a folder to disk, where the file system supports it."""
     _flush(folder, CANNOT_FLUSH_FOLDER)
 
 
 def put_new(folder: int, source: str, name: str) -> bool:
-    """Give a file of a folder its name; False if there is one of that name already, which stays as it is."""
+    """Give a temporary file its final name; return False if that name exists already, whose file stays as it is."""
     try:
         os.link(source, name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:
@@ -74,27 +75,27 @@ def put_new(folder: int, source: str, name: str) -> bool:
 
 
 def put(folder: int, source: str, name: str) -> None:
-    """Give a file of a folder its name, in place of what may have it."""
-    trying = Retrying(
+    """Give a temporary file its final name, in place of any file that has it."""
+    retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, OSError) and error.errno in IN_USE),
         stop=stop_after_delay(IN_USE_SECONDS),
         wait=wait_random_exponential(multiplier=0.02, max=0.5),
         reraise=True,
     )
-    trying(lambda: os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder))
+    retrying(lambda: os.replace(source, name, src_dir_fd=folder, dst_dir_fd=folder))
 
 
 @contextmanager
 def locked(folder: int) -> Iterator[None]:
-    """Be the only one at a folder for as long as the block lasts, as far as its file system has locks."""
+    """Hold the exclusive lock of a folder for as long as the block lasts, as far as its file system has locks."""
     lock = None
     try:
-        if not _has_locked(folder):
+        if not _acquire(folder):
             lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=folder)
-            if not _has_locked(lock):
-                _tell(folder, NO_LOCKS)
+            if not _acquire(lock):
+                _note(folder, NO_LOCKS)
                 os.unlink(LOCK, dir_fd=folder)
-        with _one_at_a_time:
+        with _thread_lock:
             yield
     finally:
         if lock is not None:
@@ -107,11 +108,14 @@ def _flush(descriptor: int, cannot: set[int]) -> None:
     except OSError as error:
         if error.errno not in cannot:
             raise
-        _tell(descriptor, NO_FLUSH)
+        _note(descriptor, NO_FLUSH)
 
 
 def _is_same(folder: int, source: str, name: str) -> bool:
-    """Whether a name is that of our own file: an answer of NFS may be lost, and the link that is made again refused."""
+    """Return whether a name already links to our own file.
+
+    NFS may lose the response to a link, repeat it, and report that the name exists.
+    """
     ours = os.stat(source, dir_fd=folder)
     theirs = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if stat.S_ISDIR(theirs.st_mode):
@@ -120,6 +124,7 @@ def _is_same(folder: int, source: str, name: str) -> bool:
 
 
 def _moved_if_new(folder: int, source: str, name: str) -> bool:
+    """Do what `put_new` does on a file system without hard links."""
     try:
         _rename_new(folder, source, name)
     except FileExistsError:
@@ -129,8 +134,8 @@ def _moved_if_new(folder: int, source: str, name: str) -> bool:
             raise
     else:
         return True
-    # A lock goes with its process: whenever that is killed, there is the whole file or none, and no lock is left.
-    _tell(folder, NO_EXCLUSIVE)
+    # A killed process loses its lock, so the name then has the whole file or none, and nobody waits for the lock.
+    _note(folder, NO_EXCLUSIVE)
     with locked(folder):
         if _is_there(folder, name):
             return _is_same(folder, source, name)
@@ -139,7 +144,7 @@ def _moved_if_new(folder: int, source: str, name: str) -> bool:
 
 
 def _rename_new(folder: int, source: str, name: str) -> None:
-    """Linux's rename that replaces nothing; Python has none."""
+    """Rename a file without replacing an existing one, by Linux's `renameat2`, which Python does not offer."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -156,8 +161,8 @@ def _is_there(folder: int, name: str) -> bool:
     return True
 
 
-def _has_locked(descriptor: int) -> bool:
-    """Wait for the lock of what is open; False if it can have none."""
+def _acquire(descriptor: int) -> bool:
+    """Wait for the lock of a file or folder; return False if it does not support locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
@@ -167,5 +172,5 @@ def _has_locked(descriptor: int) -> bool:
     return True
 
 
-def _tell(descriptor: int, said: str) -> None:
-    _said.add((os.fstat(descriptor).st_dev, said))
+def _note(descriptor: int, note: str) -> None:
+    _noted.add((os.fstat(descriptor).st_dev, note))

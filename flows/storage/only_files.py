@@ -1,4 +1,4 @@
-"""Files are opened, and nothing else is: a pipe would be waited for, a device has no end."""
+"""Opens regular files only: opening a pipe would block, and reading a device may never end."""
 
 import os
 import stat
@@ -19,11 +19,13 @@ KINDS = {
 
 @contextmanager
 def opened_file(address: str) -> Iterator[BufferedReader]:
-    """An open file. Anything else is not opened, and if it comes in between, not waited for.
+    """Open a regular file for reading.
+
+    Anything else is refused before it is opened; if one takes its place just then, opening it does not block.
 
     Raises:
-        NotAFile: with what it is.
-        OSError: as the system says.
+        NotAFile: it is something else; the message says what.
+        OSError: the error of the operating system.
     """
     _check(address, os.stat(address))
     with open(os.open(address, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:

@@ -1,6 +1,6 @@
-"""Where a file or a folder really is, and whether that is where it may be: asked of what is open, not of its name.
+"""Access control: whether an open file or folder really lies in one of the allowed places, with links resolved.
 
-A name can lead elsewhere a moment after it was looked at; a handle cannot.
+The check takes an open descriptor, as a path may be replaced by a link between its check and its use.
 """
 
 import functools
@@ -13,26 +13,26 @@ from flows.errors import NotAllowed, Unavailable
 from flows.storage.addresses import is_s3
 
 Places = tuple[str, ...]
-"""Folders and S3 prefixes without links."""
+"""Folders and S3 prefixes, with all links resolved."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Guard:
-    """What is written below an address has to land in one of some places."""
+    """A rule in force: every write below an address has to land in one of the places."""
 
     address: str
     places: Places
 
 
 _guards: list[_Guard] = []
-"""Of the whole process, as its threads write too."""
+"""The rules in force. They are global to the process, as its threads write too."""
 
 
 @contextmanager
 def guarded(address: str, places: Places | None) -> Iterator[None]:
-    """For as long as the block lasts, write below an address only what really lands in one of these places.
+    """Refuse writes below an address that do not really land in one of these places, for as long as the block lasts.
 
-    Where a folder on the way is a link to elsewhere, the write raises NotAllowed. None allows everything.
+    If a folder on the path is a link that leads elsewhere, the write raises NotAllowed. None allows every place.
     """
     guard = _Guard(address, places or ())
     if places is not None:
@@ -45,10 +45,10 @@ def guarded(address: str, places: Places | None) -> Iterator[None]:
 
 
 def check_written(descriptor: int, folder: str) -> None:
-    """Refuse to write into an open folder that is not where it may be.
+    """Check that this process may write into an open folder.
 
     Raises:
-        NotAllowed: with what is allowed.
+        NotAllowed: it may not; the message says which places are allowed.
     """
     for guard in tuple(_guards):
         if is_below(folder, (guard.address,)):
@@ -56,40 +56,41 @@ def check_written(descriptor: int, folder: str) -> None:
 
 
 def check_read(descriptor: int, address: str, places: Places | None) -> None:
-    """Refuse to read an open file that is not where it may be; None allows everything.
+    """Check that an open file lies in one of the places; None allows every place.
 
     Raises:
-        NotAllowed: with what is allowed.
+        NotAllowed: it does not; the message says which places are allowed.
     """
     if places is not None:
         _check(descriptor, address, places, "read")
 
 
 def is_below(real_address: str, places: Places) -> bool:
-    """Whether an address without links lies in one of some places."""
+    """Return whether an address, with all links resolved, lies in one of the places."""
     return any(real_address == place or real_address.startswith(place.rstrip("/") + "/") for place in places)
 
 
 def refusal(done: str, places: Places) -> str:
-    """What is allowed, in words."""
+    """Describe which places are allowed; `done` is "read" or "written"."""
     return f"only what lies in {', '.join(places)} may be {done} here" if places else f"nothing may be {done} here"
 
 
 def _check(descriptor: int, address: str, places: Places, done: str) -> None:
-    if not is_below(_real_path(descriptor, address), _here(places)):
+    if not is_below(_real_path(descriptor, address), _resolved(places)):
         raise NotAllowed(f"{address}: is, or lies behind, a link to elsewhere; {refusal(done, places)}")
 
 
 @functools.cache
-def _here(places: Places) -> Places:
-    """The places as this machine has them: a node of a cluster may reach them by links of its own."""
+def _resolved(places: Places) -> Places:
+    """Resolve the links in places on this machine: every node of a cluster may have its own."""
     return tuple(place if is_s3(place) else os.path.realpath(place) for place in places)
 
 
 def _real_path(descriptor: int, address: str) -> str:
+    """Return the path of an open file or folder, with all links resolved."""
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:  # no /proc: then the name is looked up, and must still lead to what is open
+    except OSError:  # without /proc, resolve the path instead, and check that it is still the open file
         real = os.path.realpath(address)
     if not os.path.samestat(os.lstat(real), os.fstat(descriptor)):
         raise Unavailable(f"{address}: was replaced while it was being opened")

@@ -1,8 +1,10 @@
-"""How long one object is tried for: jittered exponential waits, a number of attempts, and a deadline. Knows no storage.
+"""Retries of one request: exponential backoff with jitter, a number of attempts, and a deadline.
 
-A server that answers, but not as it should, is given up after OBJECT_SECONDS: one bad object must not hold up a run.
-A server that answered before and now does not answer at all is being restarted or cut off: everything waits for it,
-so it is given OUTAGE_SECONDS. One that never answered at all is most likely a wrong address, and is soon given up.
+Retries end after OBJECT_SECONDS if the server responds with errors: one bad object must not hold up a run. A server
+that responded before and now does not respond at all is being restarted or cut off: everything waits for it, so retries
+go on for OUTAGE_SECONDS. A server that never responded is most likely a wrong address, and is soon given up.
+
+This module knows nothing of any storage.
 """
 
 import logging
@@ -26,78 +28,79 @@ Result = TypeVar("Result")
 ATTEMPTS = 8
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 5.0
 OBJECT_SECONDS = 60.0
-"""For one object; the environment variable NST_OBJECT_SECONDS sets another number."""
+"""The deadline of one object; the environment variable NST_OBJECT_SECONDS changes it."""
 OUTAGE_SECONDS = 180.0
-"""For a server that stopped answering; NST_OUTAGE_SECONDS sets another number."""
+"""The time to wait for a server that stopped responding; the environment variable NST_OUTAGE_SECONDS changes it."""
 FIRST_CONTACT_SECONDS = 20.0
+"""The time to wait for a server that never responded."""
 HURRIED_SECONDS = 5.0
-"""For all that is tried again once the run is interrupted, and for each attempt: whoever did it, or a service manager
-that is about to kill us, does not wait longer."""
+"""The deadline of all retries, and of each attempt, once the run is interrupted: the user, or a service manager that is
+about to kill the process, does not wait longer."""
 
-_haste = threading.Event()
-_ends_of_patience: list[float] = []
-"""One for each block that hurries now. An interruption is of the process, and so are these: its threads wait too."""
+_interrupted = threading.Event()
+_deadlines: list[float] = []
+"""The deadline of each active `hurried` block; global, as an interruption concerns all threads of the process."""
 
 
 def object_seconds() -> float:
-    """The deadline of one object."""
+    """Return the deadline of one object, in seconds."""
     return _seconds_of("NST_OBJECT_SECONDS", OBJECT_SECONDS)
 
 
 def outage_seconds() -> float:
-    """The patience with a server that answered before."""
+    """Return the time to wait for a server that responded before, in seconds."""
     return _seconds_of("NST_OUTAGE_SECONDS", OUTAGE_SECONDS)
 
 
-def _seconds_of(variable: str, otherwise: float) -> float:
-    """What an environment variable says.
+def _seconds_of(variable: str, default: float) -> float:
+    """Return the number of seconds in an environment variable, or the default if it is not set.
 
     Raises:
-        LimitsError: if that is no number of seconds.
+        LimitsError: its value is not a number of seconds.
     """
-    given = os.environ.get(variable)
-    if given is None:
-        return otherwise
+    value = os.environ.get(variable)
+    if value is None:
+        return default
     with suppress(ValueError):
-        if (seconds := float(given)) >= 0:
+        if (seconds := float(value)) >= 0:
             return seconds
-    raise LimitsError(f"{variable}: expected a number of seconds, such as {otherwise:g}, found {shown(given)}")
+    raise LimitsError(f"{variable}: expected a number of seconds, such as {default:g}, found {shown(value)}")
 
 
 @contextmanager
 def hurried(because_of: BaseException | None) -> Iterator[None]:
-    """Wait for storage that is away no more than seconds, in all threads, as long as the block lasts.
+    """Limit all retries to HURRIED_SECONDS, in all threads, for as long as the block lasts.
 
     Args:
-        because_of: what ends the work; only an interruption, which is no `Exception`, is a reason to hurry.
+        because_of: the error that ends the work; only an interruption, which is not an `Exception`, sets the limit.
     """
     if because_of is None or isinstance(because_of, Exception):
         yield
         return
     ends = time.monotonic() + HURRIED_SECONDS
-    _ends_of_patience.append(ends)
-    _haste.set()  # whoever is asleep between two attempts wakes up
+    _deadlines.append(ends)
+    _interrupted.set()  # wakes the threads that sleep between two attempts
     try:
         yield
     finally:
-        _ends_of_patience.remove(ends)
-        if not _ends_of_patience:
-            _haste.clear()
+        _deadlines.remove(ends)
+        if not _deadlines:
+            _interrupted.clear()
 
 
 def persistently(
     attempt: Callable[[float], Result], has_answered: Callable[[], bool], seconds: float | None = None
 ) -> Result:
-    """The result of an attempt, which is made again as long as its error is `retryable` and there is time.
+    """Call a function until it returns without a `retryable` error, or attempts or time run out; return its result.
 
     Args:
-        attempt: takes the seconds that it may take.
-        has_answered: whether the server ever answered.
-        seconds: the deadline; that of one object by default.
+        attempt: the function; its argument is the number of seconds that this attempt may take.
+        has_answered: returns whether the server has ever responded.
+        seconds: the deadline; the one of a single object by default.
 
     Raises:
-        StorageError: the last attempt's.
-        LimitsError: if the environment names no number of seconds.
+        StorageError: the error of the last attempt.
+        LimitsError: an environment variable does not have a number of seconds.
     """
     began = time.monotonic()
     allowed, outage = seconds or object_seconds(), outage_seconds()
@@ -106,7 +109,7 @@ def persistently(
     def is_over(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
         passed = time.monotonic() - began
-        if time.monotonic() >= _end_of_patience():
+        if time.monotonic() >= _earliest_deadline():
             return True
         if isinstance(error, Unreachable):
             return passed >= (outage if has_answered() else min(FIRST_CONTACT_SECONDS, allowed))
@@ -117,29 +120,29 @@ def persistently(
         stop=is_over,
         wait=wait_random_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
         sleep=_sleep,
-        before_sleep=_tell,
+        before_sleep=_log_retry,
         reraise=True,
     )
-    # An attempt after an outage gets its time too, even where the outage took longer than an object may.
-    return retrying(lambda: attempt(_in_haste(max(ends - time.monotonic(), allowed / 4))))
+    # An attempt after an outage gets some time too, even if the outage was longer than the deadline of an object.
+    return retrying(lambda: attempt(_limited(max(ends - time.monotonic(), allowed / 4))))
 
 
-def _end_of_patience() -> float:
-    return min((*_ends_of_patience,), default=math.inf)
+def _earliest_deadline() -> float:
+    return min((*_deadlines,), default=math.inf)
 
 
-def _in_haste(seconds: float) -> float:
-    return min(seconds, HURRIED_SECONDS) if _haste.is_set() else seconds
+def _limited(seconds: float) -> float:
+    return min(seconds, HURRIED_SECONDS) if _interrupted.is_set() else seconds
 
 
 def _sleep(seconds: float) -> None:
-    if _haste.is_set():
-        time.sleep(max(0.0, min(seconds, _end_of_patience() - time.monotonic())))
+    if _interrupted.is_set():
+        time.sleep(max(0.0, min(seconds, _earliest_deadline() - time.monotonic())))
     else:
-        _haste.wait(seconds)
+        _interrupted.wait(seconds)
 
 
-def _tell(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    level = logging.WARNING if state.attempt_number == 3 else logging.DEBUG  # a first hiccup is no news
+    level = logging.WARNING if state.attempt_number == 3 else logging.DEBUG  # the first failures need no warning
     logger.log(level, "%s; trying again (%d tries so far)", error, state.attempt_number)

@@ -1,4 +1,4 @@
-"""A file for a while, in the system's temporary folder: where that is full or gone, it is named, and what to do."""
+"""Temporary files in the system's temporary folder, with errors that name this folder and say how to change it."""
 
 import os
 import tempfile
@@ -12,13 +12,15 @@ from flows.storage.local_errors import named_in_writing
 
 @contextmanager
 def temporary_file() -> Iterator[IO[bytes]]:
-    """An empty file that has a name, gone at the end. What is written into it is named by `named_as_temporary`.
+    """Create an empty, named temporary file, which is removed after the block.
+
+    Writes to it belong in a `named_as_temporary` block, which translates their errors.
 
     Raises:
-        StorageError: if it cannot be made, or what was written last not be kept.
+        StorageError: it cannot be created, or its last bytes cannot be written.
     """
     with named_as_temporary():
-        file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # closed below, by name
+        file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # closed below, in `named_as_temporary`
     try:
         yield file
     finally:
@@ -28,10 +30,10 @@ def temporary_file() -> Iterator[IO[bytes]]:
 
 @contextmanager
 def named_as_temporary() -> Iterator[None]:
-    """Raise what the system says in the block as an error of the temporary folder.
+    """Raise operating system errors of the block as errors of the temporary folder.
 
     Raises:
-        StorageError: with the folder, and how to have another one.
+        StorageError: it names the folder, and says how to choose another one.
     """
     try:
         yield
@@ -50,5 +52,5 @@ def _named(error: OSError) -> StorageError:
 def _folder() -> str:
     try:
         return tempfile.gettempdir()
-    except OSError:  # none of those that are tried can be written into
+    except OSError:  # none of the candidate folders is writable
         return os.environ.get("TMPDIR", "of this machine")

@@ -1,4 +1,7 @@
-"""Whose credentials an S3 request carries and where it goes, in words: asked of botocore once something is wrong."""
+"""Descriptions of the credentials and the endpoint of a request for error messages.
+
+They are read from botocore's configuration only after an error.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,62 +10,63 @@ from typing import Any
 from flows.wording import MOST_NAMED, redacted, some
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
-"""In the order in which botocore looks."""
+"""The variables that name the profile, in the order in which botocore reads them."""
 ENDPOINT_VARIABLES = ("FSSPEC_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+"""The variables that name the endpoint, the first one set being used."""
 
 
-def whose() -> str:
-    """Where the credentials come from.
+def credentials() -> str:
+    """Describe where the credentials come from.
 
     >>> with_keys = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
     >>> in_environment(with_keys)
     'AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN of the environment'
     """
-    return in_environment(os.environ) or f"{profile_named()} of {files()}"
+    return in_environment(os.environ) or f"{profile()} of {files()}"
 
 
 def in_environment(environment: Mapping[str, str]) -> str:
-    """The environment's keys, which go before any profile's; empty where it has none."""
+    """Name the variables with keys, which take precedence over any profile; empty if the environment has no keys."""
     if not environment.get("AWS_ACCESS_KEY_ID"):
         return ""
     token = " and AWS_SESSION_TOKEN" if environment.get("AWS_SESSION_TOKEN") else ""
     return f"AWS_ACCESS_KEY_ID{token} of the environment"
 
 
-def profile_named() -> str:
-    """The profile, with the variable that names it."""
+def profile() -> str:
+    """Name the profile, with the variable that selects it."""
     variable = _variable(PROFILE_VARIABLES)
     return f"profile {os.environ[variable]!r} ({variable})" if variable else "profile 'default'"
 
 
-def profiles_there() -> str:
-    """The names of all profiles in the files."""
+def available_profiles() -> str:
+    """List the names of all configured profiles."""
     names = sorted(_session().available_profiles)
     return f"there are {some(map(repr, names), MOST_NAMED)}" if names else "there are none"
 
 
 def files() -> str:
-    """The files that profiles are read from, and which of them are not there."""
+    """Name the two files that contain profiles, and say which of them do not exist."""
     session = _session()
     paths = [os.path.expanduser(session.get_config_variable(name)) for name in ("config_file", "credentials_file")]
     return " and ".join(path if os.path.isfile(path) else f"{path} (not there)" for path in paths)
 
 
-def login(tool: str = "sso login") -> str:
-    """The command that renews what a profile has signed in with."""
+def login_command(tool: str = "sso login") -> str:
+    """Return the AWS command that renews the sign-in of the profile."""
     variable = _variable(PROFILE_VARIABLES)
     return f"aws {tool} --profile {os.environ[variable]}" if variable else f"aws {tool}"
 
 
 def endpoint() -> str:
-    """The server that is asked, with what names it."""
+    """Describe the server that requests go to, with the setting that names it."""
     if variable := _variable(ENDPOINT_VARIABLES):
         return f"{redacted(os.environ[variable])} ({variable})"
     scoped = _profile()
     section = str(scoped.get("services", ""))
     configured = [
         (_services().get(section, {}).get("s3", {}), f"[services {section}] of {files()}"),
-        (scoped, f"{profile_named()} of {files()}"),
+        (scoped, f"{profile()} of {files()}"),
     ]
     for settings, place in configured:
         if isinstance(settings, Mapping) and settings.get("endpoint_url"):
@@ -71,40 +75,40 @@ def endpoint() -> str:
 
 
 def region() -> str:
-    """The region that requests are signed for."""
+    """Return the region that requests are signed for."""
     return os.environ.get("AWS_DEFAULT_REGION") or str(_profile().get("region") or "us-east-1")
 
 
 def ca_bundle() -> str:
-    """The certificates that a server's is checked against, with what names them; empty for the usual ones."""
+    """Describe the configured bundle of trusted certificates, with the setting that names it; empty for the default."""
     if path := os.environ.get("AWS_CA_BUNDLE"):
         return f"{path} (AWS_CA_BUNDLE)"
     path = str(_profile().get("ca_bundle") or "")
-    return f"{path} (ca_bundle, {profile_named()})" if path else ""
+    return f"{path} (ca_bundle, {profile()})" if path else ""
 
 
 def _profile() -> Mapping[str, Any]:
-    """What the profile says."""
+    """Return the settings of the profile."""
     return _configured(lambda session: session.get_scoped_config())
 
 
 def _services() -> Mapping[str, Any]:
-    """The sections `services` of the configuration."""
+    """Return the `services` sections of the configuration."""
     return _configured(lambda session: session.full_config.get("services", {}))
 
 
-def _configured(ask: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What the files of the configuration say; nothing where they cannot be read."""
+def _configured(read: Callable[[Any], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Read settings from the configuration files; return none if the files cannot be read."""
     import botocore.exceptions
 
     try:
-        return ask(_session())
+        return read(_session())
     except botocore.exceptions.BotoCoreError:
         return {}
 
 
 def _session() -> Any:
-    import botocore.session  # here, as it is asked for only where there is something to say
+    import botocore.session  # imported here, as it is needed only after an error
 
     return botocore.session.Session()
 

@@ -1,4 +1,4 @@
-"""s3fs as this project uses it: keys are taken letter by letter, and who pays for a request is said with it."""
+"""s3fs, adapted: keys are taken literally, and requests to configured buckets are sent as "requester pays"."""
 
 import logging
 import os
@@ -11,10 +11,10 @@ from flows.storage.spellings import bucket_and_key
 
 
 class _NoTraceback(logging.Filter):
-    """What botocore tells of credentials that it could not renew, without its traceback; the error itself is raised."""
+    """Removes the traceback from botocore's log lines on failed renewals of credentials; the error itself is raised."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is news: a renewal that had to succeed and did not is what we raise."""
+        """Drop lines about a mandatory renewal that failed, as that error is raised; keep all other lines."""
         record.exc_info = record.exc_text = None
         return "mandatory" not in record.getMessage()
 
@@ -23,28 +23,32 @@ for _module in ("aiobotocore.credentials", "aiobotocore.tokens", "botocore.crede
     logging.getLogger(_module).addFilter(_NoTraceback())
 
 PAYS_FOR = "NST_REQUESTER_PAYS"
-"""Environment variable: buckets, with commas between, whose requests this machine's account pays for."""
+"""The environment variable with the buckets, separated by commas, whose requests this machine's account pays for."""
 
 
 class S3(s3fs.S3FileSystem):  # type: ignore[misc]  # s3fs has no types
-    """s3fs reads versions, and an end of slashes, out of a path; the operator alone says what costs money."""
+    """An s3fs file system that takes keys literally and adds the header for buckets whose requests we pay for.
+
+    s3fs itself takes a version id and trailing slashes out of a path. Only the operator decides, by the environment,
+    which requests cost money.
+    """
 
     cachable = False
 
     def split_path(self, path: str) -> tuple[str, str, None]:
-        """Bucket, key, and no version."""
+        """Return bucket and key, and no version id."""
         bucket, key = bucket_and_key(path)
         return bucket, key or "", None
 
     async def _call_s3(self, method: str, *more: Any, **arguments: Any) -> Any:
         source = arguments.get("CopySource") or {}
         if {arguments.get("Bucket"), source.get("Bucket")} & paid_for():
-            arguments.setdefault("RequestPayer", "requester")  # left out again where a method has no such argument
+            arguments.setdefault("RequestPayer", "requester")  # s3fs drops it for methods without this argument
         return await super()._call_s3(method, *more, **arguments)
 
     call_s3 = sync_wrapper(_call_s3)
 
 
 def paid_for() -> frozenset[str]:
-    """The buckets, access points and their aliases whose requests are paid for."""
+    """Return the buckets, access points and their aliases whose requests this machine's account pays for."""
     return frozenset(filter(None, map(str.strip, os.environ.get(PAYS_FOR, "").split(","))))

@@ -1,4 +1,4 @@
-"""The many errors of an S3 request in our few classes: the one place that decides what is worth another try."""
+"""Errors of S3 requests translated to this project's error classes, which decide whether a request is retried."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ from flows.storage.spellings import bucket_and_key
 from flows.wording import redacted
 
 ALREADY_THERE = {"PreconditionFailed", "412"}
-"""A condition was not met."""
+"""The codes for a write whose condition did not hold."""
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 SIGNED_OUT = {
     "SSOTokenLoadError": "sso login",
@@ -24,7 +24,7 @@ SIGNED_OUT = {
     "LoginTokenLoadError": "login",
     "LoginAuthorizationCodeError": "login",
 }
-"""Of a profile that a person signs in with: what renews it."""
+"""Errors of a profile with interactive sign-in, each with the AWS command that renews it."""
 SIGN_IN = {
     "PartialCredentialsError",
     "NoAuthTokenError",
@@ -56,34 +56,34 @@ MAY_PASS = {
     "OperationAborted",
     "SlowDown",
 }
-"""Refusals, by their HTTP status, of what may be in order the next time."""
+"""Transient errors in spite of an HTTP status that is otherwise permanent."""
 STATUS_MAY_PASS = (408, 409, 425, 429)
 UNSEEN = "; it says so too of an object that is not there, to whoever may not list the bucket"
 _TLS_REASON = re.compile(r"\[SSL: [A-Z_]+\]([^(\]]+)")
 
 
 class NotS3(Exception):
-    """A server that answers, and not as S3 does."""
+    """The server responds, but not like S3."""
 
 
 def code_of(error: BaseException) -> str:
-    """S3's own word for an error, or its HTTP status where the answer had no body; empty for other errors."""
-    return str(_told(error).get("Code", ""))
+    """Return the S3 code of an error, or its HTTP status if the response had no body; empty for other errors."""
+    return str(_fields(error).get("Code", ""))
 
 
 @contextmanager
 def named(address: str, action: str) -> Iterator[None]:
-    """Raise what goes wrong as one of ours, with the address, and without any secret.
+    """Raise errors of the block as a `StorageError` that names the address and contains no secret.
 
     Args:
-        address: of the object or the folder.
-        action: what IAM calls the right to the request, such as `s3:GetObject`.
+        address: the address of the object or folder.
+        action: the IAM action that the request needs, such as `s3:GetObject`.
     """
     try:
         yield
     except StorageError:
         raise
-    except Exception as error:  # botocore, aiohttp and asyncio raise families of their own; none is an OSError
+    except Exception as error:  # botocore, aiohttp and asyncio have error classes of their own, which are no OSErrors
         known = _of_account(address, error) or _of_server(address, error) or _of_object(address, action, error)
         if known is None:
             raise
@@ -91,50 +91,50 @@ def named(address: str, action: str) -> Iterator[None]:
 
 
 def _of_account(address: str, error: Exception) -> StorageError | None:
-    """What is wrong with the credentials, or with the files that they are in."""
+    """Translate an error of the credentials, or of the files that contain them; None for any other error."""
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if kind in SIGNED_OUT:
         return CredentialsExpired(
-            f"{address}: nobody is signed in to {accounts.profile_named()} of {accounts.files()}, or no longer "
-            f"({text}). Run `{accounts.login(SIGNED_OUT[kind])}`, then again"
+            f"{address}: nobody is signed in to {accounts.profile()} of {accounts.files()}, or no longer "
+            f"({text}). Run `{accounts.login_command(SIGNED_OUT[kind])}`, then again"
         )
-    if kind == "CredentialRetrievalError":  # of a program, a container's or a role's service, which gave some before
+    if kind == "CredentialRetrievalError":  # of a credential program, or a container's or role's service
         return CredentialsExpired(
-            f"{address}: no AWS credentials, or no longer, {accounts.whose()} ({text}). Renew them and run again"
+            f"{address}: no AWS credentials, or no longer, {accounts.credentials()} ({text}). Renew them and run again"
         )
     if code in EXPIRED:
         return CredentialsExpired(
-            f"{address}: the AWS credentials, {accounts.whose()}, have expired ({code}). Renew them and run again"
+            f"{address}: the AWS credentials, {accounts.credentials()}, have expired ({code}). Renew them and run again"
         )
     if kind == "ProfileNotFound":
         return Forbidden(
-            f"{address}: no usable AWS credentials: {accounts.profile_named()} is not in {accounts.files()}; "
-            f"{accounts.profiles_there()}"
+            f"{address}: no usable AWS credentials: {accounts.profile()} is not in {accounts.files()}; "
+            f"{accounts.available_profiles()}"
         )
     if kind == "NoCredentialsError":
         return Forbidden(
             f"{address}: no usable AWS credentials: looked for AWS_ACCESS_KEY_ID in the environment, "
-            f"{accounts.profile_named()} of {accounts.files()}, and a role of this machine"
+            f"{accounts.profile()} of {accounts.files()}, and a role of this machine"
         )
     if kind in SIGN_IN:
-        return Forbidden(f"{address}: no usable AWS credentials, {accounts.whose()} ({text})")
+        return Forbidden(f"{address}: no usable AWS credentials, {accounts.credentials()} ({text})")
     if kind in WRONG_CONFIGURATION:
         return Forbidden(f"{address}: no usable AWS credentials, as {accounts.files()} cannot be read ({text})")
     if code == "InvalidAccessKeyId":
         return Forbidden(
-            f"{address}: access denied, as {accounts.endpoint()} does not know the access key: {accounts.whose()}"
+            f"{address}: access denied, as {accounts.endpoint()} does not know the access key: {accounts.credentials()}"
         )
     if code == "SignatureDoesNotMatch":
         return Forbidden(
-            f"{address}: access denied, as the secret key is not the one of the access key: {accounts.whose()}"
+            f"{address}: access denied, as the secret key is not the one of the access key: {accounts.credentials()}"
         )
     if code == "RequestTimeTooSkewed":
-        return Forbidden(f"{address}: access denied ({code}): {_skew(_told(error))}; set this machine's clock")
+        return Forbidden(f"{address}: access denied ({code}): {_skew(_fields(error))}; set this machine's clock")
     return None
 
 
 def _of_server(address: str, error: Exception) -> StorageError | None:
-    """What is wrong with the server, or with the way to it."""
+    """Translate an error of the server, or of the connection to it; None for any other error."""
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if code in WRONG_REGION:
         there = _region(error)
@@ -144,10 +144,10 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
             f"{address}: the bucket {found}, and {accounts.endpoint()} was asked, "
             f"signed for {accounts.region()}; set {advice}, or an endpoint of that region"
         )
-    if isinstance(error, RecursionError):  # botocore's, which asks where to go until it falls over
+    if isinstance(error, RecursionError):  # of botocore, which follows redirects without a limit
         return StorageError(f"{address}: {accounts.endpoint()} sends every request elsewhere; look at the endpoint")
     if isinstance(error, NotS3) or kind == "ResponseParserError" or _is_a_page(error):
-        may_pass = _status(error) >= 500  # a proxy that is out of order, or botocore's word for any page
+        may_pass = _status(error) >= 500  # a proxy that is out of order, or any page that botocore could not parse
         kind_of_error = Unavailable if may_pass else StorageError
         return kind_of_error(f"{address}: {accounts.endpoint()} answers, but not as S3 does; look at the endpoint")
     if kind == "SSLError":
@@ -166,20 +166,21 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
 
 
 def _of_tls(text: str) -> str:
+    """Describe a failed TLS handshake, given the text of the error."""
     reason = _TLS_REASON.search(text)
-    told = reason[1].strip() if reason else text
+    detail = reason[1].strip() if reason else text
     if "CERTIFICATE_VERIFY_FAILED" not in text:
-        return f"{accounts.endpoint()} does not speak TLS as it should; look at the endpoint ({told})"
+        return f"{accounts.endpoint()} does not speak TLS as it should; look at the endpoint ({detail})"
     bundle = accounts.ca_bundle()
     advice = f"it was checked with {bundle}" if bundle else "a company's own goes into a file that AWS_CA_BUNDLE names"
-    return f"the certificate of {accounts.endpoint()} is not trusted; {advice} ({told})"
+    return f"the certificate of {accounts.endpoint()} is not trusted; {advice} ({detail})"
 
 
 def _of_object(address: str, action: str, error: Exception) -> StorageError | None:
-    """What is wrong with the object, the rights to it, or just now."""
+    """Translate an error of the object, of the rights to it, or of the network; None for any other error."""
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if code == "InvalidObjectState":
-        where = _told(error).get("AccessTier") or _told(error).get("StorageClass")
+        where = _fields(error).get("AccessTier") or _fields(error).get("StorageClass")
         return Archived(f"{address}: is archived{f' ({where})' if where else ''}; restore it first, then run again")
     if code in WRONG_ADDRESS or kind in WRONG_ADDRESS or isinstance(error, ValueError):
         return StorageError(f"{address}: S3 can have no such address ({text})")
@@ -189,25 +190,25 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
         query = "; a '?' and what follows it belong to the key of an s3:// address" if "?versionId=" in address else ""
         return NotFound(f"{address}: no such object{query}")
     if isinstance(error, PermissionError) or code in ("401", "403"):
-        said = _told(error).get("Message")
-        reason = f"{code}: {redacted(str(said))}" if said and said != code else code or text
+        message = _fields(error).get("Message")
+        reason = f"{code}: {redacted(str(message))}" if message and message != code else code or text
         doubt = UNSEEN if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
-        return Forbidden(f"{address}: access denied to {action} ({reason}), with {accounts.whose()}{doubt}")
+        return Forbidden(f"{address}: access denied to {action} ({reason}), with {accounts.credentials()}{doubt}")
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
     if _is_refused(error):
         return StorageError(
-            f"{address}: S3 refuses {action} ({code}: {redacted(str(_told(error).get('Message') or text))})"
+            f"{address}: S3 refuses {action} ({code}: {redacted(str(_fields(error).get('Message') or text))})"
         )
     if _is_from_the_network(error):
         return Unavailable(f"{address}: {kind}: {text}")
     return None
 
 
-def _told(error: BaseException) -> Mapping[str, Any]:
-    """S3's own words about an error."""
-    told: Mapping[str, Any] = _response(error).get("Error", {})
-    return told
+def _fields(error: BaseException) -> Mapping[str, Any]:
+    """Return the fields of an S3 error response, such as `Code` and `Message`."""
+    fields: Mapping[str, Any] = _response(error).get("Error", {})
+    return fields
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:
@@ -228,13 +229,13 @@ def _text(error: Exception) -> str:
 
 
 def _region(error: Exception) -> str:
-    return str(_told(error).get("Region") or _headers(error).get("x-amz-bucket-region") or "")
+    return str(_fields(error).get("Region") or _headers(error).get("x-amz-bucket-region") or "")
 
 
-def _skew(told: Mapping[str, Any]) -> str:
-    """How far the clocks are apart, where the server told both times."""
+def _skew(fields: Mapping[str, Any]) -> str:
+    """Describe the difference between the clocks, if the response has both times."""
     try:
-        server, request = datetime.fromisoformat(told["ServerTime"]), _time_of_request(told["RequestTime"])
+        server, request = datetime.fromisoformat(fields["ServerTime"]), _time_of_request(fields["RequestTime"])
     except (KeyError, ValueError):
         return "the clocks of this machine and of S3 are too far apart"
     seconds = round((request - server).total_seconds())
@@ -242,17 +243,18 @@ def _skew(told: Mapping[str, Any]) -> str:
 
 
 def _time_of_request(text: str) -> datetime:
-    """As it was signed: basic ISO 8601."""
+    """Parse the time with which a request was signed, in basic ISO 8601 format."""
     return datetime.fromisoformat(text)
 
 
 def _is_a_page(error: Exception) -> bool:
-    """S3 speaks XML, but where there is no body."""
+    """Return whether the response is a web page: S3 itself sends XML, and no body in response to HEAD."""
     is_head = str(getattr(error.__cause__ or error, "operation_name", "")).startswith("Head")
     return not is_head and "text/html" in _headers(error).get("content-type", "")
 
 
 def _is_refused(error: Exception) -> bool:
+    """Return whether the server refused the request for good, so that a retry is pointless."""
     status = _status(error)
     for_good = status == 501 or (400 <= status < 500 and status not in STATUS_MAY_PASS)
     return for_good and code_of(error) not in MAY_PASS

@@ -1,4 +1,4 @@
-"""The objects of a folder, and what a listing tells of those that are asked for."""
+"""Listings: the objects in a folder, and the identities of many objects from few requests."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from flows.storage.s3.requests import LIST, identity_of, list_page
 from flows.storage.spellings import bucket_and_key
 
 WORTH_A_LISTING = 20
-"""From so many objects of one folder on, listing them is cheaper than asking for each."""
+"""The number of objects of one folder from which a listing is cheaper than one request per object."""
 
 
 def entries(folder: str) -> list[Entry]:
@@ -17,7 +17,7 @@ def entries(folder: str) -> list[Entry]:
 
 
 def tree(folder: str) -> list[Entry]:
-    """See `flows.storage.tree`; what ends with a slash stands for a folder."""
+    """See `flows.storage.tree`; objects whose key ends with a slash only mark folders, and are left out."""
     return [entry for entry in _listed(folder, "") if not entry.name.endswith("/")]
 
 
@@ -25,22 +25,22 @@ def _listed(folder: str, delimiter: str) -> list[Entry]:
     bucket, prefix = _bucket_and_prefix(folder)
     try:
         pages = list(_pages(bucket, prefix, delimiter=delimiter))
-    except NotFound:  # of the bucket
+    except NotFound:  # the bucket does not exist
         return []
     found = [entry for page in pages for entry in page if entry.name]
     return sorted(found, key=lambda entry: entry.name)
 
 
 def identities(addresses: list[str]) -> dict[str, str | None]:
-    """The identities of those addresses that a listing of their folder tells; the others are left out."""
+    """Return the identities of those addresses for which listing their folder is worthwhile; leave out the others."""
     by_folder: dict[str, list[str]] = {}
     for address in addresses:
         by_folder.setdefault(address.rpartition("/")[0], []).append(address)
-    told: dict[str, str | None] = {}
+    known: dict[str, str | None] = {}
     for folder, wanted in by_folder.items():
         if len(wanted) >= WORTH_A_LISTING:
-            told |= _listed_identities(folder, wanted)
-    return told
+            known |= _listed_identities(folder, wanted)
+    return known
 
 
 def _listed_identities(folder: str, wanted: list[str]) -> dict[str, str | None]:
@@ -48,18 +48,18 @@ def _listed_identities(folder: str, wanted: list[str]) -> dict[str, str | None]:
         return _identities_below(folder, wanted)
     except CredentialsExpired:
         raise
-    except Forbidden:  # one may be allowed to read objects and not to list them
+    except Forbidden:  # the credentials may allow to read objects but not to list them
         return {}
-    except NotFound:  # of the bucket
+    except NotFound:  # the bucket does not exist
         return dict.fromkeys(wanted)
 
 
 def _pages(bucket: str, prefix: str, start_after: str = "", delimiter: str = "/") -> Iterator[list[Entry]]:
-    """The objects right below a prefix, page by page; without a delimiter, all below it."""
+    """Yield the objects directly below a prefix, page by page; all objects below it if the delimiter is empty."""
     more: dict[str, str] = {"StartAfter": start_after} if start_after else {}
     while True:
-        asked = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter} | more
-        page = list_page(f"s3://{bucket}/{prefix}", LIST, "list_objects_v2", **asked)
+        arguments = {"Bucket": bucket, "Prefix": prefix, "Delimiter": delimiter} | more
+        page = list_page(f"s3://{bucket}/{prefix}", LIST, "list_objects_v2", **arguments)
         yield [
             Entry(one["Key"][len(prefix) :], str(one["ETag"]), int(one["Size"]), one["LastModified"].timestamp())
             for one in page.get("Contents", ())
@@ -70,7 +70,10 @@ def _pages(bucket: str, prefix: str, start_after: str = "", delimiter: str = "/"
 
 
 def _identities_below(folder: str, wanted: list[str]) -> dict[str, str | None]:
-    """Identities from a listing, as long as it is worth its pages: what is wanted may be few among very many."""
+    """Return identities from a listing, which ends early if it takes too many pages for the objects wanted.
+
+    They may be few among very many; those that were not reached are left out.
+    """
     bucket, prefix = _bucket_and_prefix(folder)
     names = sorted((address.rpartition("/")[2] for address in wanted), key=str.encode)
     found: dict[str, str | None] = {}
@@ -84,12 +87,12 @@ def _identities_below(folder: str, wanted: list[str]) -> dict[str, str | None]:
             break
     else:
         last = names[-1]
-    told = [name for name in names if name.encode() <= last.encode()]
-    return {f"{folder}/{name}": found.get(name) for name in told}
+    listed = [name for name in names if name.encode() <= last.encode()]
+    return {f"{folder}/{name}": found.get(name) for name in listed}
 
 
 def _just_before(name: str) -> str:
-    """A name that sorts before another, with next to nothing between."""
+    """Return a text that sorts just before a name."""
     return name[:-1]
 
 

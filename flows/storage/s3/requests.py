@@ -1,7 +1,8 @@
 """Single requests to S3.
 
 Credentials, region and endpoint come from the environment as for every AWS tool (`AWS_ENDPOINT_URL`, profiles, roles).
-Every request goes through `ask`, which names its errors and tries again what may pass; nothing that it calls does.
+Every request goes through `ask`, which translates its errors and retries transient ones. The libraries below it do not
+retry.
 """
 
 import functools
@@ -20,14 +21,14 @@ from flows.storage.spellings import bucket_and_key
 Result = TypeVar("Result")
 
 NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
-"""For botocore: its tries and those of s3fs would multiply with ours, without a deadline."""
+"""The retry settings for botocore: its retries and those of s3fs would multiply with ours, and ignore our deadline."""
 
 GET, GET_VERSION, PUT, DELETE = "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"
 LIST, LIST_VERSIONS = "s3:ListBucket", "s3:ListBucketVersions"
-"""What IAM calls the right to a request."""
+"""The IAM actions that the requests need."""
 
 ETAG = "etag:"
-"""What the identities of objects begin with."""
+"""The prefix of the identities of objects."""
 
 CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,15 +40,15 @@ CONTENT_TYPES = {
     ".gif": "image/gif",
     ".tif": "image/tiff",
 }
-"""What a browser is to take an object for, by the end of its name: it saves whatever is of no type."""
+"""The Content-Type by the extension of an object's name; without one, a browser downloads it instead of showing it."""
 
 
 @functools.cache
 def filesystem() -> Any:
-    """Of s3fs, one for the process; `has_answered` says whether any request was ever answered."""
-    from flows.storage.s3.client import S3  # here, as s3fs takes long to import and most commands need no S3
+    """Return the one s3fs file system of the process; its `has_answered` says whether any request ever succeeded."""
+    from flows.storage.s3.client import S3  # here, as s3fs takes long to import and most commands do not use S3
 
-    made: Any = S3(
+    created: Any = S3(
         use_listings_cache=False,
         skip_instance_cache=True,
         config_kwargs={
@@ -57,13 +58,13 @@ def filesystem() -> Any:
             "retries": NEVER_AGAIN,
         },
     )
-    made.retries = 1
-    made.has_answered = False
-    return made
+    created.retries = 1
+    created.has_answered = False
+    return created
 
 
 def ask(address: str, action: str, request: Callable[[float], Result], seconds: float | None = None) -> Result:
-    """The answer to a request, made again while that may help; `action` is what IAM calls the right to it."""
+    """Send a request, with retries, and return its response; `action` is the IAM action that it needs."""
 
     def attempt(left: float) -> Result:
         with named(address, action):
@@ -75,7 +76,7 @@ def ask(address: str, action: str, request: Callable[[float], Result], seconds: 
 
 
 class Stored(NamedTuple):
-    """An object as one answer has it: as stored, before any decoding."""
+    """An object from a single response: its bytes as stored, before any decoding."""
 
     data: bytes
     etag: str
@@ -89,26 +90,26 @@ class Stored(NamedTuple):
 
 
 def get(address: str, max_bytes: int | None, left: float, **version: str) -> Stored:
-    """An object, fetched on fsspec's loop, which ends the request when the time is over; within `ask`."""
+    """Read an object on fsspec's event loop, which cancels the request after `left` seconds; to be called in `ask`."""
     stored: Stored = sync(filesystem().loop, _get, address, max_bytes, version, timeout=left)
     return stored
 
 
 async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> Stored:
-    """One request, where `cat_file` makes two; the size is known before the body is read."""
+    """Read an object in one request, where `cat_file` needs two, and check its size before reading the body."""
     bucket, key = split(address)
     answer = _from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
     with _closed(answer["Body"]) as body:
         if max_bytes is not None and int(answer["ContentLength"]) > max_bytes:
             raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {answer['ContentLength']}")
         version_id = str(answer.get("VersionId") or "")
-        # "null" is whatever was written while versioning was off, and may be replaced.
+        # The version "null" was written while versioning was off, and may be overwritten.
         version_id = "" if version_id == "null" else version_id
         return Stored(await body.read(), str(answer["ETag"]), str(answer.get("ContentEncoding") or ""), version_id)
 
 
 def _from_s3(answer: Any) -> Any:
-    """An answer about an object, which always has an ETag; proxies and sign-in pages answer anything with 200."""
+    """Check that a response is from S3, whose objects always have an ETag; a proxy or sign-in page may respond 200."""
     if not answer.get("ETag"):
         raise NotS3
     return answer
@@ -123,7 +124,7 @@ def _closed(body: Any) -> Iterator[Any]:
 
 
 def put(address: str, data: bytes, left: float, **condition: str) -> None:
-    """Write an object, of the type that its name says, if the condition is met; within `ask`."""
+    """Write an object, with the Content-Type for its name, if the condition holds; to be called in `ask`."""
     bucket, key = split(address)
     arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **_content_type(address)}
     _from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
@@ -135,19 +136,19 @@ def _content_type(address: str) -> dict[str, str]:
 
 
 def head(address: str, left: float) -> Any:
-    """What S3 says of an object; within `ask`."""
+    """Return the metadata of an object; to be called in `ask`."""
     bucket, key = split(address)
     try:
         return _from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
     except Exception as error:
-        if code_of(error) == "400":  # an answer without a body, so without the reason: a GET tells it
+        if code_of(error) == "400":  # a HEAD response has no body and so no reason: a GET returns it
             get(address, None, left)
         raise
 
 
-def list_page(address: str, action: str, method: str, **asked: str) -> Any:
-    """One page of a listing, by the method of botocore that makes it."""
-    return ask(address, action, lambda left: filesystem().call_s3(method, **asked, timeout=left))
+def list_page(address: str, action: str, method: str, **arguments: str) -> Any:
+    """Return one page of a listing, by the given botocore method with these arguments."""
+    return ask(address, action, lambda left: filesystem().call_s3(method, **arguments, timeout=left))
 
 
 def identity_of(etag: str, size_bytes: int) -> str:
@@ -156,6 +157,6 @@ def identity_of(etag: str, size_bytes: int) -> str:
 
 
 def split(address: str) -> tuple[str, str]:
-    """Bucket and key; no key where the address is a bucket's."""
+    """Split an address into bucket and key; the key of a bucket's address is empty."""
     bucket, key = bucket_and_key(address)
     return bucket, key or ""

@@ -182,7 +182,7 @@ def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
 
     assert finish_run(run).summary.storage_notes == ()
     monkeypatch.setattr(os, "fsync", refuse)
-    monkeypatch.setattr(mounts, "_said", set())
+    monkeypatch.setattr(mounts, "_noted", set())
     again = prepare_run(run.request, run.means)
 
     assert caplog.text.count(f"the file system of {run.job.output} has its limits: it does not say when") == 1
