@@ -199,7 +199,9 @@ class Ledger:
         """Write a run's manifest and plan, then mark it as the latest run; a run that has a plan is complete."""
         folder = storage.join(self.output, layout.RUNS, run.run_id)
         storage.create(self.manifest_address(run.run_id), manifest)
-        storage.create(storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode())
+        plan_address, plan = storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode()
+        storage.create(plan_address, plan)
+        storage.probe(plan_address, plan)
         storage.replace(self._latest_address(), run.run_id.encode())
 
     def has_run(self) -> bool:

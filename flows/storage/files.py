@@ -202,9 +202,24 @@ def size(address: str) -> int:
     return _files(address).size(address)
 
 
+def probe(address: str, data: bytes) -> None:
+    """Check that the storage refuses to create an existing file, once per process and S3 bucket, for `shortfalls`.
+
+    Some S3-compatible stores ignore the condition of a write and report success. The probe costs one request, which
+    writes the same bytes again where the store ignores the condition. Local file systems need no probe, as their
+    operations fail where they are not supported.
+
+    Args:
+        address: a file that exists and that nobody else writes.
+        data: its bytes.
+    """
+    if is_s3(address):
+        s3.probe(address, data)
+
+
 def shortfalls(output: str) -> list[str]:
-    """Return what the output's storage turned out to lack when this process wrote to it, and what that means."""
-    return [] if is_s3(output) else mounts.shortfalls(output)
+    """Return what the output's storage turned out to lack in this process, and what that means for runs."""
+    return s3.shortfalls(output) if is_s3(output) else mounts.shortfalls(output)
 
 
 def _files(address: str) -> _Files:

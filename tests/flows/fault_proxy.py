@@ -20,6 +20,8 @@ DRIP = "drip"
 """Send the answer's body one byte every tenth of a second."""
 RESET = "reset"
 """Close the connection without carrying the request out."""
+IGNORE_CONDITION = "ignore condition"
+"""Carry out a write whatever its If-None-Match says, as some S3-compatible stores do."""
 
 Fault = str | tuple[int, str]
 
@@ -83,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, [("Content-Type", "application/xml")], text)
             return
         upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=10)
-        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        dropped = {"expect", "if-none-match"} if fault == IGNORE_CONDITION else {"expect"}
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in dropped}
         upstream.request(self.command, self.path, body, headers)
         answer = upstream.getresponse()
         data = answer.read()

@@ -58,7 +58,10 @@ MAY_PASS = {
 }
 """Transient errors in spite of an HTTP status that is otherwise permanent."""
 STATUS_MAY_PASS = (408, 409, 425, 429)
-UNSEEN = "; it says so too of an object that is not there, to whoever may not list the bucket"
+UNSEEN = "; S3 also says so of an object that does not exist, if the credentials may not list the bucket"
+NO_CHECKSUMS = "; or the store does not accept checksums: set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+"""A second cause of a wrong signature: over https, botocore sends a write's checksum in a trailer, which some stores do
+not know."""
 _TLS_REASON = re.compile(r"\[SSL: [A-Z_]+\]([^(\]]+)")
 
 
@@ -72,26 +75,31 @@ def code_of(error: BaseException) -> str:
 
 
 @contextmanager
-def named(address: str, action: str) -> Iterator[None]:
+def named(address: str, action: str, *, has_answered: bool) -> Iterator[None]:
     """Raise errors of the block as a `StorageError` that names the address and contains no secret.
 
     Args:
         address: the address of the object or folder.
         action: the IAM action that the request needs, such as `s3:GetObject`.
+        has_answered: whether an earlier request succeeded, so that the server accepts the credentials.
     """
     try:
         yield
     except StorageError:
         raise
     except Exception as error:  # botocore, aiohttp and asyncio have error classes of their own, which are no OSErrors
-        known = _of_account(address, error) or _of_server(address, error) or _of_object(address, action, error)
+        doubt = NO_CHECKSUMS if has_answered and action == "s3:PutObject" else ""
+        known = _of_account(address, error, doubt) or _of_server(address, error) or _of_object(address, action, error)
         if known is None:
             raise
         raise known from error
 
 
-def _of_account(address: str, error: Exception) -> StorageError | None:
-    """Translate an error of the credentials, or of the files that contain them; None for any other error."""
+def _of_account(address: str, error: Exception, doubt: str) -> StorageError | None:
+    """Translate an error of the credentials, or of the files that contain them; None for any other error.
+
+    `doubt` is another possible cause of a wrong signature, which the message then has too.
+    """
     code, kind, text = code_of(error), type(error).__name__, _text(error)
     if kind in SIGNED_OUT:
         return CredentialsExpired(
@@ -126,7 +134,8 @@ def _of_account(address: str, error: Exception) -> StorageError | None:
         )
     if code == "SignatureDoesNotMatch":
         return Forbidden(
-            f"{address}: access denied, as the secret key is not the one of the access key: {accounts.credentials()}"
+            f"{address}: access denied, as the secret key is not the one of the access key: "
+            f"{accounts.credentials()}{doubt}"
         )
     if code == "RequestTimeTooSkewed":
         return Forbidden(f"{address}: access denied ({code}): {_skew(_fields(error))}; set this machine's clock")

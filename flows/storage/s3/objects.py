@@ -27,6 +27,10 @@ from flows.storage.s3.requests import (
 
 LARGE_FILE_SECONDS = 1800.0
 """The deadline of a file that is uploaded in parts."""
+NO_CONDITION = (
+    "its store ignores the condition of a write (If-None-Match): one run at a time is safe; of two runs on several "
+    "machines, each may make the same pair, and the later record stands, whole"
+)
 
 
 def read(address: str, max_bytes: int | None, seconds: float | None = None, _within: Places | None = None) -> bytes:
@@ -120,8 +124,27 @@ def _earlier_version(address: str, identity: str, max_bytes: int | None) -> Stor
     return None
 
 
+def probe(address: str, data: bytes) -> None:
+    """See `flows.storage.probe`. A retry after a lost response is refused too, so it has the same result."""
+    bucket, _ = split(address)
+    if bucket not in filesystem().honours_conditions:
+        filesystem().honours_conditions[bucket] = not _is_written(address, data, IfNoneMatch="*")
+
+
+def shortfalls(folder: str) -> list[str]:
+    """See `flows.storage.shortfalls`: what probes of the folder's bucket have found."""
+    bucket, _ = split(folder)
+    return [] if filesystem().honours_conditions.get(bucket, True) else [NO_CONDITION]
+
+
 def _put_if(address: str, data: bytes, **condition: str) -> bool:
     """Write an object if the condition holds; return False if another writer's bytes are stored."""
+    # The response to our own write may have been lost and the retry refused: the stored bytes decide.
+    return _is_written(address, data, **condition) or _holds(address, data)
+
+
+def _is_written(address: str, data: bytes, **condition: str) -> bool:
+    """Write an object; return False if the server refuses because the condition does not hold."""
 
     def attempt(left: float) -> bool:
         try:
@@ -132,8 +155,7 @@ def _put_if(address: str, data: bytes, **condition: str) -> bool:
             return False
         return True
 
-    # The response to our own write may have been lost and the retry refused: the stored bytes decide.
-    return ask(address, PUT, attempt) or _holds(address, data)
+    return ask(address, PUT, attempt)
 
 
 def _holds(address: str, data: bytes) -> bool:

@@ -45,7 +45,11 @@ CONTENT_TYPES = {
 
 @functools.cache
 def filesystem() -> Any:
-    """Return the one s3fs file system of the process; its `has_answered` says whether any request ever succeeded."""
+    """Return the one s3fs file system of the process.
+
+    It has two attributes of ours: `has_answered`, whether any request ever succeeded, and `honours_conditions`, what
+    `flows.storage.probe` found out, by bucket.
+    """
     from flows.storage.s3.client import S3  # here, as s3fs takes long to import and most commands do not use S3
 
     created: Any = S3(
@@ -60,6 +64,7 @@ def filesystem() -> Any:
     )
     created.retries = 1
     created.has_answered = False
+    created.honours_conditions = {}
     return created
 
 
@@ -67,12 +72,17 @@ def ask(address: str, action: str, request: Callable[[float], Result], seconds: 
     """Send a request, with retries, and return its response; `action` is the IAM action that it needs."""
 
     def attempt(left: float) -> Result:
-        with named(address, action):
+        with named(address, action, has_answered=has_answered()):
             result = request(left)
         filesystem().has_answered = True
         return result
 
-    return persistently(attempt, lambda: bool(filesystem.cache_info().currsize and filesystem().has_answered), seconds)
+    return persistently(attempt, has_answered, seconds)
+
+
+def has_answered() -> bool:
+    """Return whether any request of this process ever succeeded."""
+    return bool(filesystem.cache_info().currsize and filesystem().has_answered)
 
 
 class Stored(NamedTuple):

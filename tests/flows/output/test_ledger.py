@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
-from fault_proxy import FaultProxy
+from fault_proxy import IGNORE_CONDITION, FaultProxy
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, OutputError
 from flows.output.ledger import Ledger, LedgerIndex, key_of
 from flows.records.pairs import PairSpec
 from flows.records.plans import PlannedPair
+from flows.storage.s3.objects import NO_CONDITION
 from nst_core import __version__
 from nst_core.options import StylizeOptions
 
@@ -229,6 +230,16 @@ def test_a_run_whose_plan_cannot_be_written_is_not_the_latest(s3_bucket: str, s3
         ledger.start_run(run_record(run_id="20260102T000000Z-bbbbbb"), b"half")
 
     assert ledger.latest_run().run_id == "20260101T000000Z-aaaaaa"
+
+
+def test_a_run_notices_a_store_that_does_not_keep_records_unique(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """The start of a run finds out that the store overwrites existing objects, and its plan stays whole."""
+    ledger = Ledger(f"{s3_bucket}/out")
+    s3_proxy.rule = lambda _method, _path: IGNORE_CONDITION
+    ledger.start_run(run_record(run_id="r1"), b"manifest")
+
+    assert storage.shortfalls(ledger.output) == [NO_CONDITION]
+    assert ledger.latest_run() == run_record(run_id="r1")
 
 
 def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from fault_proxy import CUT_SHORT, FLIP_BIT, LOSE_ANSWER, FaultProxy
+from fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_ANSWER, FaultProxy
 
 from flows import storage
 from flows.errors import Forbidden, NotFound, StorageError, Unavailable
@@ -43,6 +43,32 @@ def test_a_write_refused_for_a_conflict_has_lost(s3_bucket: str, s3_proxy: Fault
     assert s3_proxy.faults == []
     assert created is False
     assert storage.read(address) == b"theirs"
+
+
+def test_a_store_that_ignores_the_condition_of_a_write_is_noted(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A probe of an existing object finds it out with one request per bucket, and leaves the object's bytes alone."""
+    address = f"{s3_bucket}/out/plan.json"
+    storage.create(address, b"a plan")
+    s3_proxy.rule = lambda _method, _path: IGNORE_CONDITION
+    before = s3_proxy.requests["PUT"]
+    for _ in range(3):
+        storage.probe(address, b"a plan")
+
+    assert storage.shortfalls(f"{s3_bucket}/out") == [s3.objects.NO_CONDITION]
+    assert storage.shortfalls("s3://another-bucket/out") == []
+    assert s3_proxy.requests["PUT"] - before == 1
+    assert storage.read(address) == b"a plan"
+
+
+def test_a_store_that_keeps_the_condition_of_a_write_has_no_shortfalls(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A refused probe is no shortfall, also if its first response is lost."""
+    address = f"{s3_bucket}/out/plan.json"
+    storage.create(address, b"a plan")
+    s3_proxy.faults = [("PUT", LOSE_ANSWER)]
+    storage.probe(address, b"a plan")
+
+    assert s3_proxy.faults == []
+    assert storage.shortfalls(f"{s3_bucket}/out") == []
 
 
 def test_empty_data_is_never_created(s3_bucket: str) -> None:

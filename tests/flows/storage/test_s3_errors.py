@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from s3_peer import Answer, S3Peer, an_object, refusal
+from s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unreachable
@@ -195,7 +195,7 @@ REGION = (
     f"{A}: the bucket is in eu-west-1, and URL (AWS_ENDPOINT_URL) was asked, signed for us-east-1; "
     "set AWS_DEFAULT_REGION=eu-west-1, or an endpoint of that region"
 )
-UNSEEN = "; it says so too of an object that is not there, to whoever may not list the bucket"
+UNSEEN = "; S3 also says so of an object that does not exist, if the credentials may not list the bucket"
 CLOCK = f"{A}: access denied (RequestTimeTooSkewed):"
 
 
@@ -258,6 +258,38 @@ def test_what_stays_is_told_at_once(
     assert type(caught.value) is kind
     assert str(caught.value) == says.replace("URL (", f"{there.url} (")
     assert not caught.value.retryable
+
+
+def test_a_store_that_refuses_checksums_is_not_only_blamed_on_the_secret_key(
+    peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If reads succeeded, a write refused for its signature names the variable for stores without checksum trailers.
+
+    With this variable set, the same write succeeds.
+    """
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate.parent / "company.pem"))
+
+    def answer(request: Request) -> Answer:
+        refused = "x-amz-trailer" in request.headers
+        if refused:
+            return refusal(403, "SignatureDoesNotMatch", Connection="close")
+        return an_object(b"" if request.method == "PUT" else b"data")
+
+    wrong_key = f"{A}: access denied, as the secret key is not the one of the access key: {KEYS}"
+    peer(answer, certificate)
+    with pytest.raises(Forbidden) as first:
+        storage.create(A, b"data")
+    storage.read(A)
+    with pytest.raises(Forbidden) as after_a_read:
+        storage.create(A, b"data")
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    s3.requests.filesystem.cache_clear()
+
+    assert str(first.value) == wrong_key
+    assert str(after_a_read.value) == (
+        f"{wrong_key}; or the store does not accept checksums: set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+    )
+    assert storage.create(A, b"data") is True
 
 
 def page(status: int) -> Answer:
