@@ -260,7 +260,7 @@ def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: 
 
 
 def test_a_name_that_is_too_long_is_to_be_shortened(tmp_path: Path) -> None:
-    """No other advice helps where the system takes no such name."""
+    """The message says to shorten the name, which is the only thing that helps."""
     with pytest.raises(NotFound, match=r"there cannot be such a file \(File name too long\); shorten the name$"):
         storage.read(str(tmp_path / ("x" * 300)))
 
@@ -287,7 +287,7 @@ def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, look: Cal
 
 
 def test_what_is_no_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To open a device may already do something: it is refused by a look at it."""
+    """A device is refused by its file type before it is opened, as opening one may have an effect."""
     opened: list[object] = []
     monkeypatch.setattr(os, "open", lambda *how: opened.append(how))
 
@@ -300,7 +300,7 @@ def test_what_is_no_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.timeout(20)
 def test_a_pipe_that_comes_between_look_and_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The open file is asked again, and a pipe in its place neither waited for nor read."""
+    """The type is checked again once the file is open: a pipe that took its place neither blocks nor is read."""
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "file.png").write_bytes(b"data")
     facts = os.stat(tmp_path / "file.png")

@@ -139,7 +139,7 @@ def test_a_file_that_somebody_has_open_is_replaced_when_it_is_closed(python: Pyt
 
 
 def test_a_file_system_that_cannot_rename_is_refused(python: Python, tmp_path: Path) -> None:
-    """There nothing can be put in its place whole: an error says to write elsewhere, and nothing is left."""
+    """No file can be written atomically there: an error says to choose another output, and nothing is left behind."""
     ended = python("storage.replace(f'{folder}/a.txt', b'new')", rename=errno.ENOSYS)
 
     assert "this file system cannot do what a run needs: choose an output on another one" in ended.stderr
@@ -162,7 +162,7 @@ def test_a_link_whose_answer_was_lost_is_known_as_our_own(tmp_path: Path, monkey
 
 
 def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Python, tmp_path: Path) -> None:
-    """Killed before the last step it has made nothing, and holds up nobody: the lock went with it."""
+    """A writer killed before its last step has created nothing and blocks nobody, as its lock is released."""
     refused = {"link": errno.EPERM, "rename2": errno.EINVAL}
     killed = python(
         """
@@ -180,7 +180,7 @@ def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Pyt
 
 
 def test_a_file_system_that_does_everything_has_no_shortfalls(tmp_path: Path) -> None:
-    """Nothing is said of a disk on which nothing was refused, of S3, or of a folder that is not there."""
+    """No shortfalls are reported for a disk that refused nothing, for S3 before any probe, or for a missing folder."""
     storage.create(str(tmp_path / "a.txt"), b"data")
 
     assert storage.shortfalls(str(tmp_path)) == []

@@ -155,7 +155,7 @@ def test_nothing_is_read_outside_while_a_folder_is_swapped_for_a_link(inside: Pa
 def test_a_picture_behind_a_link_is_refused_with_what_is_allowed(
     inside: Path, monkeypatch: pytest.MonkeyPatch, has_proc: bool
 ) -> None:
-    """Also where the system does not say what a handle is of, as without /proc; a file inside is read."""
+    """The check also works without /proc, where a descriptor's path is unknown; a file inside is read."""
     if not has_proc:
         monkeypatch.setattr(os, "readlink", _no_proc(os.readlink))
     (inside / "a.txt").write_bytes(b"ours")
@@ -171,7 +171,7 @@ def test_a_picture_behind_a_link_is_refused_with_what_is_allowed(
 def test_without_proc_a_name_that_leads_elsewhere_by_now_is_refused(
     inside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is open has to be what the name leads to."""
+    """Without /proc, the path must still lead to the file that is open."""
     monkeypatch.setattr(os, "readlink", _no_proc(os.readlink))
     (inside / "a.txt").write_bytes(b"ours")
 
@@ -191,7 +191,7 @@ def test_a_folder_that_is_missing_for_good_is_told_in_words(inside: Path) -> Non
 
 
 def test_hundreds_of_missing_folders_are_made(inside: Path) -> None:
-    """As deep as an address may be; handles are not used up by it."""
+    """Folders as deep as an address can be are created without running out of file descriptors."""
     deep = "/".join([str(inside), *["d"] * 400, "a.txt"])
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 

@@ -60,7 +60,7 @@ def test_what_will_not_pass_is_not_tried_again(quick: None, kind: type[StorageEr
 @pytest.mark.parametrize("variable", ["NST_OBJECT_SECONDS", "NST_OUTAGE_SECONDS"])
 @pytest.mark.parametrize("value", ["60s", "nan", "-1", ""])
 def test_what_is_no_number_of_seconds_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
-    """Before anything is tried; with the variable, and what is in it."""
+    """The error is raised before the first attempt, and names the variable and its value."""
     monkeypatch.setenv(variable, value)
     trouble = Trouble()
 
@@ -110,7 +110,7 @@ def test_a_server_that_never_answered_is_soon_given_up(quick: None, monkeypatch:
 
 
 def test_an_interruption_ends_the_waiting_of_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who sleeps between two attempts at a server that went away gives up within seconds, not after the outage."""
+    """A thread that waits for a server that went away gives up within seconds, not after the outage."""
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "60")
     monkeypatch.setattr("flows.storage.retries.FIRST_WAIT_SECONDS", 30.0)
     monkeypatch.setattr("flows.storage.retries.LONGEST_WAIT_SECONDS", 30.0)
@@ -126,7 +126,7 @@ def test_an_interruption_ends_the_waiting_of_all_threads(monkeypatch: pytest.Mon
 
 
 def test_in_a_hurry_no_attempt_is_long() -> None:
-    """An attempt gets seconds, and all the time of an object again once the hurry is over."""
+    """During an interruption an attempt may take only seconds; afterwards it may take the whole deadline again."""
     with storage.hurried(KeyboardInterrupt()), storage.hurried(KeyboardInterrupt()):
         assert persistently(lambda seconds: seconds, lambda: True, 100.0) <= HURRIED_SECONDS
     assert persistently(lambda seconds: seconds, lambda: True, 100.0) > 90
@@ -223,7 +223,7 @@ def test_a_conflict_is_tried_again(s3_bucket: str, s3_proxy: FaultProxy) -> None
 
 
 def test_a_swap_whose_answer_was_lost_has_won(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """The bytes are ours, so the swap was."""
+    """The stored bytes are our own, so the swap counts as successful."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"old")
     _, version = storage.read_with_version(address)
@@ -269,7 +269,7 @@ def test_a_request_that_hangs_once_is_made_again(s3_bucket: str, s3_proxy: Fault
 
 
 def test_credentials_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever quotes a secret of the environment, we do not."""
+    """No message contains a secret of the environment, even if the underlying error does."""
     for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PREFECT_API_KEY", "SOME_PASSWORD"):
         monkeypatch.setenv(name, f"recognisable-{name}")
 

@@ -116,7 +116,7 @@ def read_at(home: Path, **environment: str) -> str:
     ],
 )  # fmt: skip
 def test_a_profile_that_does_not_do_says_why(home: Path, profile: str, says: str) -> None:
-    """In one line, with the profile, what named it, the files that were read, and what to do."""
+    """One line names the profile, the setting that selected it, the files that were read, and what to do."""
     files = f"{home}/.aws/config and {home}/.aws/credentials"
     last = read_at(home, **({"AWS_PROFILE": profile} if profile else {})).splitlines()[-1]
 
@@ -125,7 +125,7 @@ def test_a_profile_that_does_not_do_says_why(home: Path, profile: str, says: str
 
 @pytest.mark.parametrize("profile", ["corp", "before"])
 def test_a_sign_in_that_has_expired_says_how_to_renew_it(home: Path, profile: str) -> None:
-    """With the command for just this profile."""
+    """The message has the sign-in command for exactly this profile."""
     for start in ("corp", "https://corp.invalid/start"):
         name = hashlib.sha1(start.encode()).hexdigest()
         token = {"startUrl": "https://corp.invalid/start", "region": "eu-west-1", "accessToken": "recognisable-secret"}
@@ -157,7 +157,7 @@ def test_other_files_are_named_and_missing_ones_told(home: Path) -> None:
 
 
 def test_a_file_that_is_no_configuration_is_named(home: Path) -> None:
-    """Whatever stands in it."""
+    """A configuration file that cannot be parsed is named in the message."""
     (home / ".aws" / "config").write_text("nonsense [\n")
 
     assert f"{home}/.aws/config" in read_at(home)
@@ -250,7 +250,7 @@ CLOCK = f"{A}: access denied (RequestTimeTooSkewed):"
 def test_what_stays_is_told_at_once(
     peer: Peer, answer: Answer, act: Callable[[], object], kind: type[StorageError], says: str
 ) -> None:
-    """Which right lacks on what, whose credentials they were, and which server said so."""
+    """The message names the missing right, the object, the credentials and the server, and nothing is retried."""
     there = peer(lambda _: answer)
     with pytest.raises(StorageError) as caught:
         act()
@@ -310,7 +310,7 @@ def test_a_web_page_is_told_from_s3(peer: Peer, impatient: None, act: Callable[[
 
 
 def test_a_head_that_is_no_objects_is_told_from_s3(peer: Peer) -> None:
-    """It has no ETag."""
+    """A HEAD response without an ETag does not describe an S3 object, so it is an error."""
     peer(lambda _: page(200))
 
     with pytest.raises(StorageError, match="answers, but not as S3 does"):
@@ -335,7 +335,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_companys_certificate(peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is not trusted says what to set; once that is set it is, and what was set wrongly is named."""
+    """An untrusted certificate names the variable to set; with it set, reads succeed; a wrong bundle is named."""
     there = peer(lambda _: an_object(b"data"), certificate)
     company = certificate.parent / "company.pem"
     seen = {}
@@ -376,7 +376,7 @@ def test_another_certificate_and_no_certificate_at_all(
 
 
 def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
-    """Without http, or a name that leads nowhere; what is in it of secrets is not told."""
+    """An endpoint without http, or with an unknown host, is named in the message, without its secrets."""
     for url, kind, says in (
         ("127.0.0.1:9", StorageError, "127.0.0.1:9 (AWS_ENDPOINT_URL_S3) is no endpoint; expected http(s)://HOST:PORT"),
         (

@@ -47,7 +47,7 @@ def put(client: Any, address: str, data: bytes, **more: str) -> str:
 
 
 def test_the_version_that_was_read_is_told(versioned: str, client: Any) -> None:
-    """With the bytes come their own hash, identity and version, whichever is the newest."""
+    """A fetched object has the hash, identity and version id of its own bytes, even if a newer version exists."""
     address = f"{versioned}/a b#?.png"
     for data in (b"one", b"two!"):
         version = put(client, address, data)
@@ -60,14 +60,14 @@ def test_the_version_that_was_read_is_told(versioned: str, client: Any) -> None:
 
 @pytest.mark.parametrize("said", [{}, {"x_amz_version_id": "null"}])
 def test_a_bucket_without_versions_tells_none(peer: Peer, said: dict[str, str]) -> None:
-    """Nor does one that keeps them no longer: what it writes as "null" may be replaced."""
+    """A bucket with versioning off or suspended gives no version id: its version "null" may be overwritten."""
     peer(lambda _: an_object(b"data", **said))
 
     assert storage.fetch("s3://studio/a.png", "etag:an-etag:4").version_id == ""
 
 
 def test_what_was_replaced_is_read_as_it_was_planned(versioned: str, client: Any) -> None:
-    """The version with the identity that was planned is looked for, and told, however many came after it."""
+    """The version with the planned identity is found and its id returned, however many versions are newer."""
     address = f"{versioned}/in/a.png"
     for longer in ("", "b", "bc"):
         put(client, address + longer, f"beside{longer}".encode())
@@ -81,7 +81,7 @@ def test_what_was_replaced_is_read_as_it_was_planned(versioned: str, client: Any
 
 
 def test_what_was_removed_stays_removed(versioned: str, client: Any) -> None:
-    """Whoever removes a picture wants it used no more, though its version is still kept."""
+    """A deleted object is not read, although its version is still kept: its owner no longer wants it used."""
     address = f"{versioned}/a.png"
     put(client, address, b"planned")
     identity = storage.identity(address)
@@ -95,7 +95,7 @@ def test_what_was_removed_stays_removed(versioned: str, client: Any) -> None:
 def test_without_the_right_to_versions_it_has_changed(
     versioned: str, client: Any, s3_proxy: FaultProxy, refused: str
 ) -> None:
-    """Then the newest is read, and its identity tells that it is not what was planned."""
+    """The newest version is read instead, and its identity differs from the planned one."""
     address = f"{versioned}/a.png"
     put(client, address, b"planned")
     identity = storage.identity(address)
@@ -110,7 +110,7 @@ def test_without_the_right_to_versions_it_has_changed(
 
 
 def test_one_request_reads_an_input(s3_bucket: str, client: Any, s3_proxy: FaultProxy) -> None:
-    """Bytes, identity and version come in one answer, so that nothing can be replaced between two."""
+    """Bytes, identity and version id come from a single response, so that no replacement can come between them."""
     put(client, f"{s3_bucket}/a.png", b"data")
     identity = storage.identity(f"{s3_bucket}/a.png")
     s3_proxy.requests.clear()
@@ -138,7 +138,7 @@ def test_one_request_reads_an_input(s3_bucket: str, client: Any, s3_proxy: Fault
     ],
 )
 def test_gzip_is_decoded_and_what_says_nothing_is_ignored(peer: Peer, coding: str, stored: bytes) -> None:
-    """Every way of reading gives what was there before; the hash is of that, the identity of what is stored."""
+    """Every way of reading returns the decoded bytes, with their hash; the identity is that of the stored bytes."""
     peer(lambda _: an_object(stored, **({"Content_Encoding": coding} if coding else {})))
     found = storage.fetch("s3://studio/a.png", "")
 
@@ -161,7 +161,7 @@ def test_gzip_is_decoded_and_what_says_nothing_is_ignored(peer: Peer, coding: st
     ],
 )
 def test_what_cannot_be_decoded_is_told_at_once(peer: Peer, coding: str, stored: bytes, reason: str) -> None:
-    """With what to do; nothing is tried again."""
+    """The message says what to do, and the request is not retried."""
     there = peer(lambda _: an_object(stored, Content_Encoding=coding))
     with pytest.raises(NotDecoded, match=reason) as caught:
         storage.read("s3://studio/a.png")
@@ -186,7 +186,7 @@ def test_a_bomb_is_refused_before_it_is_whole() -> None:
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000), st.booleans())
 def test_gzip_files_one_after_the_other_are_one(first: bytes, second: bytes, padded: bool) -> None:
-    """As `cat a.gz b.gz` makes them, and with zeros at the end, as tapes do."""
+    """Concatenated gzip files (`cat a.gz b.gz`) are decoded, also with trailing zeros, as tapes leave them."""
     data = gzip.compress(first) + gzip.compress(second) + bytes(16 * padded)
 
     assert decoded("s3://studio/a", data, "gzip", None) == first + second
@@ -208,7 +208,7 @@ def test_gzip_files_one_after_the_other_are_one(first: bytes, second: bytes, pad
     ],
 )
 def test_an_archived_object_says_so(peer: Peer, told: list[str], shown: str) -> None:
-    """Once: only a restore helps, which takes hours."""
+    """An archived object is requested only once: only a restore helps, which takes hours."""
     there = peer(lambda _: refusal(403, "InvalidObjectState", *told))
     with pytest.raises(Archived, match=rf"^s3://studio/a.png: is archived{shown}; restore it first") as caught:
         storage.read("s3://studio/a.png")
@@ -222,7 +222,7 @@ def test_an_archived_object_says_so(peer: Peer, told: list[str], shown: str) -> 
 
 @pytest.mark.parametrize("named", ["studio", " theirs , studio"])
 def test_whoever_pays_says_so_with_every_request(peer: Peer, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
-    """To the buckets that the operator named, and to no other: it costs money."""
+    """The requester-pays header is sent to the buckets that the operator named, and to no other: it costs money."""
     listing = b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
     there = peer(
         lambda asked: (
@@ -247,7 +247,7 @@ def test_whoever_pays_says_so_with_every_request(peer: Peer, monkeypatch: pytest
 
 
 def test_an_access_point_is_asked_by_its_own_host(peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host is made from the ARN; a proxy of HTTP sees which one is wanted."""
+    """The host of a request is derived from the access point's ARN, as an HTTP proxy sees."""
     there = peer(lambda _: an_object(b"data"))
     monkeypatch.setenv("HTTP_PROXY", there.url)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.test")

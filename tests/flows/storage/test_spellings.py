@@ -113,7 +113,7 @@ SIGNED = "https://studio.s3.amazonaws.com/in/a.png?X-Amz-Algorithm=AWS4-HMAC-SHA
     ],
 )
 def test_what_leaves_a_doubt_is_refused_with_what_to_write(given: str, reason: str) -> None:
-    """For cells and for what is typed alike, in one sentence, and without the secret of a signed link."""
+    """Cells and command lines get the same refusal, in one sentence and without the secret of a signed link."""
     with pytest.raises(ValueError, match=reason.replace("?'", "[?]'").replace("s3 ls", "s3 ls")):
         resolved_address(given.strip(), "/data")
     with pytest.raises(NotAllowed) as caught:
@@ -126,7 +126,7 @@ def test_what_leaves_a_doubt_is_refused_with_what_to_write(given: str, reason: s
 @example("a b+%2B#?versionId=1//::.png")
 @example("//")
 def test_a_key_survives_every_spelling(key: str) -> None:
-    """Whatever the letters: typed in full, as an ARN, and as a URL that escapes what has to be."""
+    """A key with any characters is the same address in plain form, as an ARN, and as an escaped URL."""
     address = f"s3://studio/{key}"
     if problem_of(address) or key.endswith("/"):
         return
@@ -151,7 +151,7 @@ def test_a_key_is_its_folder_and_its_name(key: str) -> None:
 
 
 def test_the_end_of_a_folders_address_is_not_guessed() -> None:
-    """One slash is taken off; of two, nobody could tell later which folder was meant."""
+    """One slash at the end is removed; two are refused, as it would no longer be clear which folder is meant."""
     assert storage.absolute("s3://studio/in/") == "s3://studio/in"
     with pytest.raises(NotAllowed, match="expected at most one '/' at the end"):
         storage.absolute("s3://studio/in//")

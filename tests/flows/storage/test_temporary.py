@@ -48,7 +48,7 @@ def output(folder: Path) -> Output:
 
 
 def test_a_full_one_is_named(pictures: Path, tmp_path: Path) -> None:
-    """With what can be done; neither a manifest nor a shard is left behind."""
+    """The message says what to do, and neither a manifest nor a shard is left behind."""
     asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
     words = f"the temporary folder {tempfile.gettempdir()}: File too large; .*; TMPDIR names another one"
     with no_room(), pytest.raises(StorageError, match=words):
@@ -63,7 +63,7 @@ def test_a_full_one_is_named(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By `nst pairs` and by an export into shards."""
+    """Both `nst pairs` and an export into shards name the temporary folder."""
     asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     words = f"the temporary folder {tmp_path}/gone: its folder was removed, .*; TMPDIR names another one"
@@ -76,6 +76,6 @@ def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_one_that_holds_what_was_written_last(tmp_path: Path) -> None:
-    """What waits to be written when the file is closed counts too."""
+    """An error while closing the file, when the last bytes are written, names the folder too."""
     with pytest.raises(StorageError, match="the temporary folder"), no_room(), temporary_file() as file:
         file.write(b"x" * 2000)
