@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOTTY}
+"""The errors that mean "not supported"."""
 CANNOT_FLUSH_FOLDER = CANNOT | {errno.EISDIR, errno.EACCES, errno.EPERM}
 CANNOT_LINK = CANNOT | {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK}
 """Permission errors mean "not supported" here, as a file was just created in the same folder."""

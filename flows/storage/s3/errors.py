@@ -13,7 +13,7 @@ from flows.storage.s3 import accounts
 from flows.storage.spellings import bucket_and_key
 from flows.wording import redacted
 
-ALREADY_THERE = {"PreconditionFailed", "412"}
+CONDITION_FAILED = {"PreconditionFailed", "412"}
 """The codes for a write whose condition did not hold."""
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 SIGNED_OUT = {
@@ -25,7 +25,7 @@ SIGNED_OUT = {
     "LoginAuthorizationCodeError": "login",
 }
 """Errors of a profile with interactive sign-in, each with the AWS command that renews it."""
-SIGN_IN = {
+UNUSABLE_CREDENTIALS = {
     "PartialCredentialsError",
     "NoAuthTokenError",
     "InvalidConfigError",
@@ -47,8 +47,8 @@ WRONG_REGION = {
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }
-NOBODY_ANSWERS = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
-MAY_PASS = {
+NO_CONNECTION = {"EndpointConnectionError", "ConnectTimeoutError", "ProxyConnectionError"}
+TRANSIENT = {
     "RequestTimeout",
     "BadDigest",
     "IncompleteBody",
@@ -57,8 +57,8 @@ MAY_PASS = {
     "SlowDown",
 }
 """Transient errors in spite of an HTTP status that is otherwise permanent."""
-STATUS_MAY_PASS = (408, 409, 425, 429)
-UNSEEN = "; S3 also says so of an object that does not exist, if the credentials may not list the bucket"
+TRANSIENT_STATUSES = (408, 409, 425, 429)
+MAYBE_MISSING = "; S3 also says so of an object that does not exist, if the credentials may not list the bucket"
 NO_CHECKSUMS = "; or the store does not accept checksums: set AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
 """A second cause of a wrong signature: over https, botocore sends a write's checksum in a trailer, which some stores do
 not know."""
@@ -124,7 +124,7 @@ def _of_account(address: str, error: Exception, doubt: str) -> StorageError | No
             f"{address}: no usable AWS credentials: looked for AWS_ACCESS_KEY_ID in the environment, "
             f"{accounts.profile()} of {accounts.files()}, and a role of this machine"
         )
-    if kind in SIGN_IN:
+    if kind in UNUSABLE_CREDENTIALS:
         return Forbidden(f"{address}: no usable AWS credentials, {accounts.credentials()} ({text})")
     if kind in WRONG_CONFIGURATION:
         return Forbidden(f"{address}: no usable AWS credentials, as {accounts.files()} cannot be read ({text})")
@@ -169,7 +169,7 @@ def _of_server(address: str, error: Exception) -> StorageError | None:
         return StorageError(f"{address}: {accounts.endpoint()} has a password in it, which does not go with S3's keys")
     if "Invalid endpoint" in text:
         return StorageError(f"{address}: {accounts.endpoint()} is no endpoint; expected http(s)://HOST:PORT")
-    if kind in NOBODY_ANSWERS or (isinstance(error, OSError) and error.errno == errno.ECONNREFUSED):
+    if kind in NO_CONNECTION or (isinstance(error, OSError) and error.errno == errno.ECONNREFUSED):
         return Unreachable(f"{address}: no answer from {accounts.endpoint()}: {kind}: {text}")
     return None
 
@@ -201,7 +201,7 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
     if isinstance(error, PermissionError) or code in ("401", "403"):
         message = _fields(error).get("Message")
         reason = f"{code}: {redacted(str(message))}" if message and message != code else code or text
-        doubt = UNSEEN if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
+        doubt = MAYBE_MISSING if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
         return Forbidden(f"{address}: access denied to {action} ({reason}), with {accounts.credentials()}{doubt}")
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
@@ -265,8 +265,8 @@ def _is_a_page(error: Exception) -> bool:
 def _is_refused(error: Exception) -> bool:
     """Return whether the server refused the request for good, so that a retry is pointless."""
     status = _status(error)
-    for_good = status == 501 or (400 <= status < 500 and status not in STATUS_MAY_PASS)
-    return for_good and code_of(error) not in MAY_PASS
+    for_good = status == 501 or (400 <= status < 500 and status not in TRANSIENT_STATUSES)
+    return for_good and code_of(error) not in TRANSIENT
 
 
 def _is_from_the_network(error: Exception) -> bool:

@@ -6,7 +6,7 @@ from flows.errors import CredentialsExpired, NotFound, StorageError, Unavailable
 from flows.storage.codings import decoded
 from flows.storage.entry import Fetched
 from flows.storage.places import Places
-from flows.storage.s3.errors import ALREADY_THERE, code_of
+from flows.storage.s3.errors import CONDITION_FAILED, code_of
 from flows.storage.s3.requests import (
     DELETE,
     ETAG,
@@ -102,6 +102,19 @@ def size(address: str) -> int:
     return int(ask(address, GET, lambda left: head(address, left))["ContentLength"])
 
 
+def probe(address: str, data: bytes) -> None:
+    """See `flows.storage.probe`. A retry after a lost response is refused too, so it has the same result."""
+    bucket, _ = split(address)
+    if bucket not in filesystem().honours_conditions:
+        filesystem().honours_conditions[bucket] = not _is_written(address, data, IfNoneMatch="*")
+
+
+def shortfalls(folder: str) -> list[str]:
+    """See `flows.storage.shortfalls`: what probes of the folder's bucket have found."""
+    bucket, _ = split(folder)
+    return [] if filesystem().honours_conditions.get(bucket, True) else [NO_CONDITION]
+
+
 def _decoded(address: str, stored: Stored, max_bytes: int | None) -> bytes:
     if not stored.content_encoding:
         return stored.data
@@ -124,19 +137,6 @@ def _earlier_version(address: str, identity: str, max_bytes: int | None) -> Stor
     return None
 
 
-def probe(address: str, data: bytes) -> None:
-    """See `flows.storage.probe`. A retry after a lost response is refused too, so it has the same result."""
-    bucket, _ = split(address)
-    if bucket not in filesystem().honours_conditions:
-        filesystem().honours_conditions[bucket] = not _is_written(address, data, IfNoneMatch="*")
-
-
-def shortfalls(folder: str) -> list[str]:
-    """See `flows.storage.shortfalls`: what probes of the folder's bucket have found."""
-    bucket, _ = split(folder)
-    return [] if filesystem().honours_conditions.get(bucket, True) else [NO_CONDITION]
-
-
 def _put_if(address: str, data: bytes, **condition: str) -> bool:
     """Write an object if the condition holds; return False if another writer's bytes are stored."""
     # The response to our own write may have been lost and the retry refused: the stored bytes decide.
@@ -150,7 +150,7 @@ def _is_written(address: str, data: bytes, **condition: str) -> bool:
         try:
             put(address, data, left, **condition)
         except Exception as error:  # s3fs raises different classes for the same response of different servers
-            if not isinstance(error, FileExistsError) and code_of(error) not in ALREADY_THERE:
+            if not isinstance(error, FileExistsError) and code_of(error) not in CONDITION_FAILED:
                 raise
             return False
         return True

@@ -20,7 +20,7 @@ from flows.storage.spellings import bucket_and_key
 
 Result = TypeVar("Result")
 
-NEVER_AGAIN = {"mode": "standard", "total_max_attempts": 1}
+NO_RETRIES = {"mode": "standard", "total_max_attempts": 1}
 """The retry settings for botocore: its retries and those of s3fs would multiply with ours, and ignore our deadline."""
 
 GET, GET_VERSION, PUT, DELETE = "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject"
@@ -59,7 +59,7 @@ def filesystem() -> Any:
             "connect_timeout": 5,
             "read_timeout": min(20.0, object_seconds() / 3),
             "max_pool_connections": 32,
-            "retries": NEVER_AGAIN,
+            "retries": NO_RETRIES,
         },
     )
     created.retries = 1
