@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from flows.errors import ManifestError
 from flows.manifest.csv_text import text_of_file
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 MAX_ROW_LINES = 50
 """A quoted cell may contain line breaks, but a row of more lines than this is taken for an unclosed quote."""
@@ -64,15 +64,18 @@ class CsvFile:
                 index += 1
                 continue
             row, line_count = self._row_at(index, one_line)
-            yield row
+            if row is not None:
+                yield row
             index += line_count
 
-    def _row_at(self, index: int, one_line: Collection[int]) -> tuple[TableRow, int]:
-        """Return the row that starts at a line, and the number of lines it occupies."""
+    def _row_at(self, index: int, one_line: Collection[int]) -> tuple[TableRow | None, int]:
+        """Return the row that starts at a line, None if it is empty, and the number of lines it occupies."""
         line = self.lines[index]
         if problem := _length_problem(line):
             return TableRow(index + 1, [], problem, line), 1
         cells, line_count = _parsed(self.lines, index, self.separator) or ([], 0)
+        if line_count == 1 and is_empty(cells):
+            return None, 1  # programs that quote every cell write an empty row as "",""
         cells = _fitted(cells, self.header.cells)
         text = line if line_count == 1 else "".join(self.lines[index : index + line_count])
         width = len(self.header.cells)

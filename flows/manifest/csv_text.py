@@ -29,6 +29,10 @@ OTHER_FILES = {
 MAX_LINES = 5_000_000
 """The most lines a file may have. Blank lines do not count as rows, so this bounds the memory that they take."""
 
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_START_BYTES = 4096
+"""The number of bytes that are decoded to recognise a file."""
+_BEFORE_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CTRL_Z = re.compile(r"(?<=[\r\n])\x1a[\r\n]*\Z")
 """The end-of-file mark that old Windows tools write as a last line of its own."""
@@ -45,7 +49,7 @@ def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
     Raises:
         ManifestError: the file is not such text, or has too many lines.
     """
-    first = data[:100].removeprefix(codecs.BOM_UTF8).lstrip()
+    first = start_of_text(data)
     if found := next((kind for start, kind in OTHER_FILES.items() if first.startswith(start)), None):
         raise ManifestError(f"{name}: expected CSV text, found {found}")
     text = _CTRL_Z.sub("", _decoded(data, name).lstrip("\ufeff"))
@@ -54,8 +58,20 @@ def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
     return text
 
 
+def start_of_text(data: bytes) -> bytes:
+    """Return the start of a file in UTF-8, without byte order mark and leading blanks, to recognise its kind.
+
+    UTF-16 with a byte order mark, as PowerShell's `>` writes any program's output, is converted.
+    """
+    if data.startswith(_UTF16_MARKS):
+        data = data[:_START_BYTES].decode("utf-16", errors="ignore").encode()
+    before = _BEFORE_TEXT.match(data)
+    start = before.end() if before else 0
+    return data[start : start + _START_BYTES]
+
+
 def _decoded(data: bytes, name: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if data.startswith(_UTF16_MARKS):
         try:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:

@@ -7,13 +7,14 @@ import re
 
 from flows.manifest import gunzip, parquet_rows
 from flows.manifest.csv_rows import read_csv
+from flows.manifest.csv_text import start_of_text
 from flows.manifest.json_rows import read_json_lines
 from flows.manifest.table import Table
 
 ENDINGS = tuple(f".{kind}{packed}" for kind in ("csv", "tsv", "jsonl", "ndjson", "parquet") for packed in ("", ".gz"))
 """The file name endings of manifests, in lower case."""
-_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*["}]|\[\s*\{)')
-"""Of an object, or of a list of them; no header of a CSV begins so."""
+_JSON = re.compile(rb'\{\s*["}]|\[\s*\{')
+"""The start of a JSON object, or of a list of objects; no header of a CSV starts like this."""
 
 
 def read_table(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = False) -> Table:
@@ -32,7 +33,7 @@ def read_table(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = Fa
         data = gunzip.unpacked(data, name, max_bytes)
     if data.startswith(parquet_rows.MAGIC):
         return parquet_rows.read_parquet(data, name, max_bytes)
-    if _JSON.match(data):
+    if _JSON.match(start_of_text(data)):
         return read_json_lines(data, name, max_bytes, may_be_long=may_be_long)
     return read_csv(data, name, may_be_long=may_be_long)
 

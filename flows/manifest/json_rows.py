@@ -12,7 +12,7 @@ from typing import Any
 from flows.errors import ManifestError
 from flows.manifest.cells import cell_of
 from flows.manifest.csv_text import text_of_file
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 WANTED = "expected an object of names and texts or numbers on each line"
 MOST_NAMES = 10_000
@@ -44,7 +44,7 @@ class JsonLines:
                 yield TableRow(number, [], str(error), line)
                 continue
             cells = [found.get(title, "") for title in self.header.cells]
-            if any(cells):
+            if not is_empty(cells):
                 yield TableRow(number, cells)
 
 

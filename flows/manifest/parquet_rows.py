@@ -10,7 +10,7 @@ from typing import Any
 
 from flows.errors import ManifestError
 from flows.manifest.cells import cell_of
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 MAGIC = b"PAR1"
 ROWS_AT_ONCE = 10_000
@@ -40,9 +40,10 @@ class ParquetRows:
             letters += sum(len(cell) for column in columns for cell in column)
             if letters > self.max_bytes:
                 raise ManifestError(f"{self.name}: expected at most {self.max_bytes:,} letters, found more; split it")
-            for number, cells in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020  # numbering continues
-                if any(cells):
-                    yield TableRow(number, list(cells))
+            for number, row in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020  # numbering continues
+                cells = list(row)
+                if not is_empty(cells):
+                    yield TableRow(number, cells)
 
     def _parts(self) -> Iterator[list[list[str]]]:
         """Yield the cells of `ROWS_AT_ONCE` rows at a time, column by column."""

@@ -33,7 +33,8 @@ class _RowOptions:
     Attributes:
         options: the resolved options.
         given: the options that the row itself sets.
-        errors: what is wrong with the row's option cells; if there are any, the other two are placeholders.
+        errors: what is wrong with the row's option cells. If there are any, `options` has no own option of the row but
+            `style_blend`, which the images of the row are checked with.
     """
 
     options: StylizeOptions
@@ -65,11 +66,11 @@ class RowReader:
         errors: list[CellError] = []  # every check below adds to it
         values = self._values(row, errors)
         content, style = self._address("content", values, errors), self._address("style", values, errors)
-        others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name)}
+        # A cell that is not usable text, which has an error already, still counts as an image.
+        others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name) != ""}
         chosen = self._chosen_options(values)
         errors += chosen.errors
-        if not chosen.errors:
-            errors += picture_errors(others, chosen.options, chosen.given)
+        errors += picture_errors(others, chosen.options, chosen.given)
         pair_id = values.get("id", "")
         if pair_id:
             errors += self._claim(pair_id, row.line)
@@ -131,7 +132,15 @@ class RowReader:
                 CellError(self._titles.get(name), shortened(given.get(name, "")), reason)
                 for name, reason in option_errors(error)
             )
-            return _RowOptions(self._defaults, {}, errors)
+            return _RowOptions(self._blend_options(given), given, errors)
+
+    def _blend_options(self, given: Mapping[str, str]) -> StylizeOptions:
+        """Return options with only a row's `style_blend` on top of the run's; without any blend if that is invalid."""
+        own = {name: cell for name, cell in given.items() if name == "style_blend"}
+        try:
+            return self._defaults.overridden(own).overridden(self._overrides)
+        except ValidationError:
+            return StylizeOptions()
 
     def _claim(self, pair_id: str, line: int) -> list[CellError]:
         """Reserve an id for a line; return what is wrong with the id, such as an earlier line that has it already."""

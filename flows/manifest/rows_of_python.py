@@ -94,7 +94,7 @@ def csv_of(rows: Rows) -> bytes:
 
 
 def _kind(rows: object) -> str:
-    """Return the name of a value's type, such as `dict`, or `a polars DataFrame`, as other libraries have frames too."""
+    """Return the name of a value's type, such as `dict` or `a polars DataFrame`: other libraries have frames too."""
     library, name = type(rows).__module__.partition(".")[0], type(rows).__name__
     return name if library == "builtins" else f"a {library} {name}"
 

@@ -27,6 +27,11 @@ class TableRow:
     output: str = ""
 
 
+def is_empty(cells: list[str]) -> bool:
+    """Return whether a row has no text in any of its cells."""
+    return not any(map(str.strip, cells))
+
+
 class Table(Protocol):
     """A file whose header has been read and whose rows can be read."""
 

@@ -40,7 +40,7 @@ function change(row, run, name) {
   if (by === undefined) return make("td", { className: "num" }, "–");
   const before = row.runs[0][name];
   const share = before ? [" ", make("span", {}, `(${by > 0 ? "+" : ""}${((100 * by) / before).toFixed(1)} %)`)] : [];
-  const isMeasure = name !== "total_loss" || data.sameObjective;
+  const isMeasure = !data.incomparable.includes(name);
   const mood = !isMeasure ? "" : by < 0 ? "better" : by > 0 ? "worse" : "";
   return make("td", { className: `num change ${mood}` }, `${by > 0 ? "+" : ""}${number(by)}`, ...share);
 }
