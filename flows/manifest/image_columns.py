@@ -48,9 +48,9 @@ def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[Ce
 
 def _mask_errors(others: Mapping[str, str]) -> list[CellError]:
     masks = ("content_mask", "style_mask")
-    for one, other in (masks, masks[::-1]):
-        if one in others and other not in others:
-            return [CellError(one, others[one], f"it goes with a {other} of the same colours: give both or none")]
+    for mask, partner in (masks, masks[::-1]):
+        if mask in others and partner not in others:
+            return [CellError(mask, others[mask], f"it goes with a {partner} of the same colours: give both or none")]
     if "style_mask" in others and "style_2" in others:
         return [CellError("style_mask", others["style_mask"], "masks go with one style, not with a blend")]
     return []

@@ -13,6 +13,7 @@ from flows.storage.globs import glob_of
 from flows.storage.places import is_below
 from nst_core.images.files.formats import endings
 
+# The reasons for skipping a file, as they are shown to the user.
 NO_PICTURE = "not a picture by its name"
 HIDDEN = "hidden"
 OF_A_RUN = "in the output of a run"

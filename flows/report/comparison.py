@@ -5,7 +5,7 @@ import os
 import posixpath
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -13,12 +13,11 @@ from urllib.parse import quote
 from flows import storage
 from flows.errors import OutputError
 from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
-from flows.report.objective import loss_terms, objective
+from flows.report.objective import DEFINITIONS
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
 from flows.wording import printable
-from nst_core.options import StylizeOptions
 
 MEASURES = (*LOSSES, *DISTANCES, "seconds")
 MOST_COMPARED = 5000
@@ -162,14 +161,15 @@ def _by_files(pairs: Iterable[Pair]) -> dict[tuple[str | None, str | None], Pair
 
 
 def _incomparable(matches: Sequence[Match]) -> list[str]:
-    """Return the losses that cannot be compared between the runs, as their objectives differ."""
-    losses = {"total_loss": objective, "content_loss": loss_terms, "style_loss": loss_terms}
-    return [name for name, key in losses.items() if not all(_are_alike(match, key) for match in matches)]
-
-
-def _are_alike(match: Match, key: Callable[[StylizeOptions], object]) -> bool:
-    """Return whether the options of a pair have the same key in all runs that have the pair."""
-    return len({key(pair.options) for pair in match.pairs if pair is not None and pair.options is not None}) <= 1
+    """Return the measures that cannot be compared between the runs, as the pairs' options define them differently."""
+    compared = [
+        [pair.options for pair in match.pairs if pair is not None and pair.options is not None] for match in matches
+    ]
+    return [
+        name
+        for name, definition in DEFINITIONS.items()
+        if any(len(set(map(definition, options))) > 1 for options in compared)
+    ]
 
 
 def _summary(matches: Sequence[Match], place: int) -> list[dict[str, Any]]:

@@ -18,8 +18,9 @@ from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
 LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
-
+"""The total loss and its unweighted parts, whose meaning depends on the pair's objective."""
 DISTANCES = ("content_distance", "style_distance")
+"""The two measures that are comparable across recipes, layers, sizes and styles."""
 
 _TIMELINE = re.compile(rf"{layout.TIMELINES}/[A-Za-z0-9._-]+\.(gif|webp)")
 """The form of a record's `timeline`; any other value is neither linked nor read."""

@@ -20,8 +20,9 @@ _LEAST_SPREAD = 0.01
 
 RULE = (
     f"A pair is marked when the logarithm of one of its losses lies more than {FARTHEST} robust standard deviations "
-    f"(1.4826 x median absolute deviation) from the median of all pairs with the same objective, at least {FEWEST} "
-    "of them; or when its total loss is not below the one it started from."
+    "(1.4826 x median absolute deviation) from the median of all pairs with the same objective (recipe, weights, "
+    f"layers, pooling, colours and style scale), at least {FEWEST} of them; or when its total loss is not below the "
+    "one it started from."
 )
 
 
