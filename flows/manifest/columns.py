@@ -1,8 +1,8 @@
-"""The header of a manifest: which column sets what, and all that is wrong with their names.
+"""Parse the header of a manifest: which column sets what, and everything that is wrong with the names.
 
-Columns: `content` and `style`, perhaps `id`, and any option of StylizeOptions for this row alone (`size` is
-another name of `size_px`; an empty cell leaves the option to the run); and further pictures, such as masks. Every other
-column rides along into the results table, unless its name looks like a misspelt one of these.
+The columns are `content` and `style`; optionally `id`, the addresses of additional images such as masks, and any option
+of StylizeOptions, which then applies to that row only (`size` is an alias of `size_px`; an empty cell means the run's
+value). Every other column is copied to the results table, unless its name looks like a misspelling of one of these.
 """
 
 import difflib
@@ -21,37 +21,42 @@ from nst_core.options import StylizeOptions
 
 REQUIRED_COLUMNS = ("content", "style")
 RUN_LEVEL_NAMES = ("backbone", "device", "precision", "weights", "output")
-"""Chosen once per run, on the command line."""
+"""Settings that are chosen once per run, on the command line, and cannot be columns."""
 OPTIONS = tuple(StylizeOptions.model_fields)
 FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OTHER_PICTURES, *OPTIONS)} | {"size": "size_px"}
-"""Column name -> what it sets."""
+"""Maps the name of a column to the field that it sets."""
 RESERVED_COLUMNS = tuple(column for column in RESULT_COLUMNS if column not in FIELDS)
-"""Columns that the results table writes itself."""
+"""Columns of the results table that no column of a manifest may be named like."""
 MAX_COLUMNS = 1000
 MAX_TITLE_CHARS = 200
 LOOKALIKE_CUTOFF = 0.83
-"""difflib's ratio from which a name counts as a misspelt one: n_steps has 0.833 to steps, style_file less."""
+"""The difflib ratio from which a name counts as misspelt: n_steps has 0.833 to steps, style_file less to any name."""
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title as written, and what it sets (None: an extra column)."""
+    """A column of a manifest.
+
+    Attributes:
+        title: the title as written in the file.
+        field: the field that the column sets; None for an extra column.
+    """
 
     title: str
     field: str | None
 
     @property
     def rides_along(self) -> bool:
-        """Whether the results table has its cells as they are written: it has none of that name of its own."""
+        """Whether the cells are copied to the results table, which has no column of that name itself."""
         return self.field is None or self.title.strip(" ") not in (*RESULT_COLUMNS, "id")
 
 
 def columns_of(header: TableRow, name: str) -> tuple[Column, ...]:
-    """The columns of the header of a manifest.
+    """Return the columns of a manifest's header.
 
     Raises:
-        ManifestError: with all that is wrong with it.
+        ManifestError: the header is invalid; the message names everything that is wrong with it.
     """
     if problems := _problems(header):
         raise ManifestError(f"{name} line {header.line}: " + "; ".join(named(problems)))

@@ -1,4 +1,4 @@
-"""The sheet of a ladder: one pair over a grid of settings, each picture with its settings and losses under it."""
+"""Write the sheet of a ladder: one pair over a grid of settings, each image with its settings below."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from flows.report.gather import Pair, gather
 
 
 def write_ladder_sheet(output: str, varied: Sequence[Varied], rungs: Sequence[Rung]) -> str:
-    """Write the sheet of a ladder that was run into an output; its address.
+    """Write the sheet of a ladder that was run into an output, and return its address.
 
-    Content and style stand above; below, a row for each value of all but the last option, across those of the last.
+    The first row has content and style. Below there is a row for each combination of all options but the last, and a
+    column for each value of the last.
     """
     run = gather(output)
     pairs = {pair.pair_id: pair for pair in run.pairs}

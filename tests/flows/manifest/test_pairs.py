@@ -17,7 +17,7 @@ from flows import storage
 from flows.errors import ManifestError, NotAllowed
 from flows.limits import Limits
 from flows.manifest import parse_manifest
-from flows.manifest.listing import Found, Listing, pictures_of
+from flows.manifest.listing import ListedImage, Listing, pictures_of
 from flows.manifest.pairs import How, Pairing, Picture, keyed, parsed_settings, write_rows
 from flows.manifest.rows import ID_PATTERN
 from flows.storage.addresses import resolved_address
@@ -241,7 +241,7 @@ def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
 
 
 def keys(*names: str) -> list[str]:
-    return [one.key for one in keyed(Found(name, "") for name in names)]
+    return [one.key for one in keyed(ListedImage(name, "") for name in names)]
 
 
 def test_keys_are_made_of_paths() -> None:
@@ -256,7 +256,7 @@ def test_keys_are_made_of_paths() -> None:
         "é.jpg", "a b.jpg", "a--b.jpg", "a__b.jpg", "-a.jpg", "a-.jpg", "_a/b.jpg", "x.y.jpg", "z" * 49 + ".jpg"
     )
     assert all(len(key.rpartition(".")[2]) == 8 for key in marked)
-    assert [one.folder for one in keyed([Found("a/b/c.jpg", ""), Found("d.jpg", "")])] == ["a/b", ""]
+    assert [one.folder for one in keyed([ListedImage("a/b/c.jpg", ""), ListedImage("d.jpg", "")])] == ["a/b", ""]
 
 
 def test_other_pictures_change_no_key() -> None:
@@ -275,7 +275,8 @@ PATHS = st.lists(st.text(st.sampled_from("aAb-_./ é\"',~:\u200b"), min_size=1, 
 def test_ids_are_valid_and_unique(contents: list[str], styles: list[str]) -> None:
     """Whatever the paths are, each pair has an id that a manifest takes, and no two have one."""
     many, few = (
-        keyed(Found(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some)) for some in (contents, styles)
+        keyed(ListedImage(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some))
+        for some in (contents, styles)
     )
     buffer = io.BytesIO()
     rows = write_rows(buffer, Pairing().pairs(many, few), {})
