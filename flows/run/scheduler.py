@@ -1,7 +1,7 @@
-"""The workers of a run at their batches: each is given one of the style that it has warm, as soon as it is idle.
+"""Schedule a run's batches: each idle worker gets the next batch, of the style that it has cached if there is one.
 
-One thread hands the batches out, others carry them out: `next_batch`, `run_batch` and `give_back` are for whoever
-starts those, such as a task of Prefect's per batch.
+One thread hands out batches with `next_batch`; other threads, such as a Prefect task per batch, carry them out with
+`run_batch`; `give_back` returns the worker.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Tally:
-    """What became of a batch's pairs."""
+    """The outcomes of a batch's pairs, counted."""
 
     pairs: int
     succeeded: int = 0
@@ -31,7 +31,7 @@ class Tally:
 
     @property
     def pending(self) -> int:
-        """Pairs that have no outcome."""
+        """The number of pairs that have no outcome."""
         return self.pairs - self.succeeded - self.failed
 
     def __str__(self) -> str:
@@ -41,22 +41,31 @@ class Tally:
 
 @dataclass
 class BatchScheduler:
-    """A run's workers, and the batches that wait for them or are under way."""
+    """Hands a run's batches to its workers.
+
+    Attributes:
+        run: the planned run.
+        pool: the pool of its workers.
+        on_message: receives every worker's messages, with the worker's name.
+    """
 
     run: PreparedRun
     pool: Pool
     on_message: OnWorkerMessage
-    _at: dict[str, tuple[Batch, Worker]] = field(default_factory=dict)
+    _assigned: dict[str, tuple[Batch, Worker]] = field(default_factory=dict)
     _error: BaseException | None = None
 
     def __post_init__(self) -> None:
         self._waiting = BatchQueue(self.run.plan.batches)
 
     def next_batch(self) -> str | None:
-        """The name of the batch to be carried out next, once a worker is idle; None if there is none, or all stopped.
+        """Wait for an idle worker, assign it the next batch and return the batch's name.
+
+        Returns:
+            None if no batch is left or the pool was stopped.
 
         Raises:
-            ClusterError: if there was no worker for too long.
+            ClusterError: if the cluster had no worker for too long.
         """
         if not self._waiting:
             return None
@@ -66,23 +75,22 @@ class BatchScheduler:
             return None
         batch = self._waiting.take(worker.style, self.pool.styles())
         worker.style = style_of(batch)
-        self._at[batch.name] = batch, worker
+        self._assigned[batch.name] = batch, worker
         return batch.name
 
     def run_batch(self, name: str) -> Tally:
-        """Do the pairs of a batch on the worker that was taken for it; a pair that fails does not stop the others.
+        """Do the pairs of a batch on its assigned worker; a pair that fails does not stop the others.
 
-        Where the worker's device cannot be used, another worker does them, once it is idle.
+        If the worker's device cannot be used, another worker does the remaining pairs, as soon as it is idle.
 
         Raises:
-            CredentialsExpired, WeightsError, ClusterError: which would fail every other pair too, so that all workers
-                are stopped.
-            DeviceUnusable: of the last worker.
+            CredentialsExpired, WeightsError, ClusterError: if every other pair would fail too; all workers are stopped.
+            DeviceUnusable: if the device of the last worker cannot be used.
         """
-        tally = Tally(len(self._at[name][0].pairs))
+        tally = Tally(len(self._assigned[name][0].pairs))
         try:
             self._run_batch(name, tally)
-        except PoolStopped:  # the run is ending and says so
+        except PoolStopped:  # the run is ending, which is reported elsewhere
             logger.debug("%s: interrupted", name)
         except Exception as error:
             self._error = self._error or error
@@ -91,7 +99,7 @@ class BatchScheduler:
         return tally
 
     def _run_batch(self, name: str, tally: Tally) -> None:
-        batch, worker = self._at[name]
+        batch, worker = self._assigned[name]
         left = {pair.spec.pair_id: pair for pair in batch.pairs}
 
         def on_message(message: Message) -> None:
@@ -113,20 +121,23 @@ class BatchScheduler:
             return
         other = self.pool.take()
         other.style = worker.style
-        self._at[name] = dataclasses.replace(batch, pairs=tuple(left.values())), other
+        self._assigned[name] = dataclasses.replace(batch, pairs=tuple(left.values())), other
         self._run_batch(name, tally)
 
     def _patience_with(self, batch: Batch) -> Patience:
-        """Of a poster a single evaluation, or the encoding of its style, may take longer than all of another pair."""
+        """Return the time limits for a batch: large images may be silent for longer, in proportion to their pixels.
+
+        A single evaluation of a poster, or encoding its style, may take longer than a whole pair of ordinary size.
+        """
         settings, size_px = self.run.request.settings, batch.pairs[0].spec.options.size_px
         larger = max(1.0, (size_px / BY_SIZE_ABOVE_PX) ** 2)
         return Patience(settings.pair_timeout_seconds, larger * settings.stall_seconds)
 
     def give_back(self, name: str) -> None:
-        """Let other batches have the worker of this one, however it ended."""
-        self.pool.give_back(self._at.pop(name)[1])
+        """Return a batch's worker to the pool, however the batch ended."""
+        self.pool.give_back(self._assigned.pop(name)[1])
 
     def raise_error(self) -> None:
-        """Raises the error that stopped the workers, if one did; errors of single pairs never do."""
+        """Raise the error that stopped the workers, if one did; the failure of a single pair never does."""
         if self._error is not None:
             raise self._error
