@@ -6,19 +6,37 @@ One thread hands out batches with `next_batch`; other threads, such as a Prefect
 
 import dataclasses
 import logging
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped
+from flows.errors import CredentialsExpired, DeviceUnusable, PoolStopped, ResultsNotKept, StorageError
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
 from flows.run.dispatch import Patience, run_batch
 from flows.run.prepare import PreparedRun
 from flows.runners import Pool, Worker
+from flows.worker.batch import LOADERS, WRITERS
 from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
+from nst_core.errors import NstError
 from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX
 
 logger = logging.getLogger(__name__)
+
+MOST_LOST = LOADERS + WRITERS
+"""The number of results in a row, per worker, that may be lost before the run is stopped. A single interruption of the
+storage can affect as many at once: all pairs that a worker is loading and writing."""
+
+
+def _kinds(error: type[NstError]) -> Iterator[str]:
+    yield error.kind
+    for subclass in error.__subclasses__():
+        yield from _kinds(subclass)
+
+
+STORAGE_KINDS = frozenset(_kinds(StorageError))
+"""The kinds of all errors of storage."""
 
 
 @dataclass
@@ -39,6 +57,54 @@ class Tally:
         return f"{self.succeeded} succeeded, {self.failed} failed{left}"
 
 
+class _StorageCheck:
+    """Ends a run whose results cannot be stored, because computing its other pairs would be in vain.
+
+    Counts the pairs in a row, over all workers, whose result was lost; a stored result starts the count again.
+
+    Args:
+        most_lost: the number of results in a row that may be lost.
+    """
+
+    def __init__(self, most_lost: int) -> None:
+        self._most_lost = most_lost
+        self._lost = 0
+        self._computed: set[str] = set()
+        self._lock = threading.Lock()  # each worker's messages arrive on a thread of its own
+
+    def __call__(self, message: Message) -> None:
+        """Take a worker's message into account.
+
+        Raises:
+            CredentialsExpired: if that is why a pair was left pending.
+            ResultsNotKept: if more results in a row were lost than allowed.
+        """
+        if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
+            raise CredentialsExpired(message.error)
+        with self._lock:
+            lost = self._lost_after(message)
+        if isinstance(message, LeftPending | AttemptRecord) and lost > self._most_lost:
+            raise ResultsNotKept(
+                f"the run was stopped, as the results of {lost} pairs in a row could not be written; the last one: "
+                f"{message.error}. Put this right, then the same command goes on"
+            )
+
+    def _lost_after(self, message: Message) -> int:
+        if isinstance(message, ChunkStarted):
+            self._computed.update(message.pair_ids)
+        elif isinstance(message, PairRecord):
+            self._lost = 0
+        elif isinstance(message, LeftPending) or self._was_not_written(message):
+            self._lost += 1
+        return self._lost
+
+    def _was_not_written(self, message: StepTaken | AttemptRecord) -> bool:
+        """Return whether a result was computed, but could not be written; the attempt's record, which is small, was."""
+        if not isinstance(message, AttemptRecord) or message.error_kind not in STORAGE_KINDS:
+            return False
+        return message.pair_id in self._computed  # otherwise it was an input that could not be read
+
+
 @dataclass
 class BatchScheduler:
     """Hands a run's batches to its workers.
@@ -57,6 +123,7 @@ class BatchScheduler:
 
     def __post_init__(self) -> None:
         self._waiting = BatchQueue(self.run.plan.batches)
+        self._storage_check = _StorageCheck(MOST_LOST * len(self.run.means.devices))
 
     def next_batch(self) -> str | None:
         """Wait for an idle worker, assign it the next batch and return the batch's name.
@@ -84,7 +151,8 @@ class BatchScheduler:
         If the worker's device cannot be used, another worker does the remaining pairs, as soon as it is idle.
 
         Raises:
-            CredentialsExpired, WeightsError, ClusterError: if every other pair would fail too; all workers are stopped.
+            CredentialsExpired, ResultsNotKept, WeightsError, ClusterError: if every other pair would fail too; all
+                workers are stopped.
             DeviceUnusable: if the device of the last worker cannot be used.
         """
         tally = Tally(len(self._assigned[name][0].pairs))
@@ -108,8 +176,7 @@ class BatchScheduler:
                 left.pop(message.pair_id, None)
             tally.succeeded += isinstance(message, PairRecord)
             tally.failed += isinstance(message, AttemptRecord)
-            if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
-                raise CredentialsExpired(message.error)
+            self._storage_check(message)
 
         try:
             run_batch(batch, self.run.job, worker, on_message, self._patience_with(batch))
