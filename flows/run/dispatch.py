@@ -130,7 +130,8 @@ def run_batch(
 def _at_fault(left: Group, watch: _Watch, error: Exception, suspected: Collection[str]) -> Group:
     """Return the pair that certainly caused an error, if any.
 
-    That is a pair that was alone when its process was killed for taking too long, or died for the second time.
+    That is the only pair on the device when the process was killed for taking too long, or a pair that was alone in its
+    process when that died and that had been a suspect before.
     """
     if isinstance(error, TookTooLong):
         return left if len(left) == 1 else tuple(pair for pair in left if {pair.spec.pair_id} == watch.on_device)

@@ -33,7 +33,7 @@ Prepare = Callable[..., PreparedRun]
 
 @pytest.fixture
 def prepared(photo: Painter, style: Painter, tmp_path: Path) -> Prepare:
-    """(stub's words, pairs) -> a run of pairs of two styles, in a batch each: four pairs where nothing else is said."""
+    """Return a function (stub options, number of pairs) -> a planned run of two styles, with a batch per style."""
     photos, styles = [photo(f"{n}.png", seed=n) for n in range(4)], [style(f"style-{n}.png", seed=n) for n in range(2)]
 
     def prepare(stub: str = "seconds=0", pairs: int = 4) -> PreparedRun:
@@ -118,7 +118,7 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
 
 
 def blocked(run: PreparedRun, folders: Sequence[str]) -> list[Path]:
-    """Files in place of an output's folders: nothing can be written there, whoever the user is."""
+    """Put files in place of an output's folders, so that nothing can be written there, not even by root."""
     places = [Path(run.job.output, folder) for folder in folders]
     for place in places:
         place.write_text("in the way")
@@ -126,7 +126,7 @@ def blocked(run: PreparedRun, folders: Sequence[str]) -> list[Path]:
 
 
 def one_pair_per_batch(run: PreparedRun) -> PreparedRun:
-    """So that pairs are done one after the other."""
+    """Return the run with a batch per pair, so that pairs are done one after the other."""
     return dataclasses.replace(run, plan=dataclasses.replace(run.plan, batches=in_batches(list(run.plan.todo), 1, 1)))
 
 
