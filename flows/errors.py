@@ -12,6 +12,7 @@ NstError (nst_core.errors)
 │   └── DeviceLost    its GPU raises errors alone, so that it is ended
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
 ├── PoolStopped       the run is being interrupted: what has no outcome stays pending
+├── ResultsNotKept    results cannot be written to the output any more: ends a run, whose rows stay pending
 ├── RunIncomplete     (run.finish) selected rows are still pending; carries the run's summary
 ├── InboxTroubled     (visit_inboxes) an inbox or a manifest could not be dealt with; carries what became of the others
 ├── ServiceError      the Prefect server did not answer as it should
@@ -183,6 +184,13 @@ class TookTooLong(NstError):
     """A pair was on its device for longer than allowed, or its process gave no sign of life; it was killed."""
 
     kind = "timeout"
+    retryable = True
+
+
+class ResultsNotKept(NstError):
+    """Results cannot be written to the output any more. The run ends, and the rows that were not begun stay pending."""
+
+    kind = "results_not_kept"
     retryable = True
 
 
