@@ -61,7 +61,9 @@ def has_native_bf16(device: str) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    # Private functions of torch, which a release may drop: fp32 is then chosen.
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check() for check in checks if check is not None)
 
 
 def prepare_process(device: str, threads: int | None = None) -> None:

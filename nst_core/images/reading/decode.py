@@ -8,7 +8,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from nst_core.errors import BadImage
 from nst_core.images.colour.declared import icc_of
-from nst_core.images.colour.srgb import Meaning, in_srgb, over_itself, over_white, tiff_tag
+from nst_core.images.colour.srgb import ColourInfo, extend_colours, in_srgb, over_white, tiff_tag
 from nst_core.images.files.credits import TAGS
 from nst_core.images.files.formats import HEIF, format_of, open_picture
 from nst_core.images.files.png import chunks_of
@@ -120,12 +120,12 @@ def decode_image(
         _check_kind(image, data, name)
         if on_size is not None:
             on_size(image.size)
-        meaning = Meaning(name, icc_of(image, data, name), getattr(image, "tag_v2", {}), notes)
+        colour_info = ColourInfo(name, icc_of(image, data, name), getattr(image, "tag_v2", {}), notes)
         needed_px = enough_px if needed_px is None else needed_px
-        pieces = pieces_of(image, data, name, needed_px, thrifty_px=enough_px)
-        picture, alpha, profile = _joined(pieces, meaning, keep_alpha=keep_alpha)
+        pieces = pieces_of(image, data, name, needed_px, enough_px=enough_px)
+        picture, alpha, profile = _joined(pieces, colour_info, keep_alpha=keep_alpha)
         if alpha is not None:
-            picture = over_itself(picture, alpha)
+            picture = extend_colours(picture, alpha)
         exif = _exif(image, data, notes)
         orientation = exif.get(ExifTags.Base.Orientation, 1)
         picture, alpha = _upright(picture, orientation), alpha and _upright(alpha, orientation)
@@ -142,16 +142,18 @@ def decode_image(
     return DecodedImage(picture, noted, alpha, origin, whole, box)
 
 
-def _joined(pieces: Pieces, meaning: Meaning, *, keep_alpha: bool) -> tuple[Image.Image, Image.Image | None, bytes]:
+def _joined(
+    pieces: Pieces, colour_info: ColourInfo, *, keep_alpha: bool
+) -> tuple[Image.Image, Image.Image | None, bytes]:
     """The picture in sRGB, its alpha where that is kept and anything is seen of it, and the profile that was used."""
     assembly: Assembly | None = None
     profile = b""
     for piece in pieces.all:
-        picture, alpha, profile = in_srgb(piece, meaning)
+        picture, alpha, profile = in_srgb(piece, colour_info)
         if alpha is not None and keep_alpha:
             picture.putalpha(alpha)
         elif alpha is not None and alpha.getextrema() != (255, 255):
-            picture = over_white(picture, alpha, meaning.notes)
+            picture = over_white(picture, alpha, colour_info.notes)
         assembly = assembly or Assembly(pieces.size, pieces.factor, picture.mode)
         assembly.add(picture)
     assert assembly is not None

@@ -51,7 +51,7 @@ class Pieces:
 
 
 def pieces_of(
-    image: ImageFile.ImageFile, data: bytes, name: str, needed_px: int | None, *, thrifty_px: int | None = None
+    image: ImageFile.ImageFile, data: bytes, name: str, needed_px: int | None, *, enough_px: int | None = None
 ) -> Pieces:
     """A picture in pieces, decoded as they are asked for.
 
@@ -60,13 +60,13 @@ def pieces_of(
         data: its file.
         name: for the message.
         needed_px: see `factor_of`.
-        thrifty_px: a JPEG may come out smaller, but not below this many pixels a side.
+        enough_px: a JPEG may come out smaller, but not below this many pixels a side.
 
     Raises:
         BadImage: it takes more memory than there is for a picture.
     """
     if image.format in ("JPEG", "MPO"):
-        return _of_jpeg(image, data, name, needed_px, thrifty_px)
+        return _of_jpeg(image, data, name, needed_px, enough_px)
     if image.width * image.height <= WHOLE_PIXELS:
         return Pieces(image.size, image.size, 1, _of_whole(image, data, name))
     if image.format == "JPEG2000":
@@ -88,12 +88,12 @@ def _stored_size(image: ImageFile.ImageFile) -> tuple[int, int]:
 
 
 def _of_jpeg(
-    image: ImageFile.ImageFile, data: bytes, name: str, needed_px: int | None, thrifty_px: int | None
+    image: ImageFile.ImageFile, data: bytes, name: str, needed_px: int | None, enough_px: int | None
 ) -> Pieces:
     whole = image.size
     factor = factor_of(whole, needed_px, HALVINGS)
-    if thrifty_px is not None:
-        image.draft(None, (thrifty_px, thrifty_px))
+    if enough_px is not None:
+        image.draft(None, (enough_px, enough_px))
     if image.size == whole and factor > 1:
         image.draft(None, (whole[0] // factor, whole[1] // factor))
     factor = round(whole[0] / image.size[0])
@@ -151,7 +151,7 @@ def _of_whole(image: ImageFile.ImageFile, data: bytes, name: str) -> "Iterator[P
         box = (0, top, image.width, min(image.height, top + rows))
         is_all = rows >= image.height
         upper = image if is_all else image.crop(box)
-        yield upper if lower is None else deep.joined(upper, lower if is_all else lower.crop(box))
+        yield upper if lower is None else deep.join_bytes(upper, lower if is_all else lower.crop(box))
     image._im = None  # its pixels; the rest of it is still asked for
 
 

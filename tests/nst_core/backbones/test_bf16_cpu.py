@@ -84,9 +84,9 @@ def test_what_suits() -> None:
     """Bf16 in channels_last order on a CPU, and nothing else."""
     features = bf16((1, 4, 6, 6), 0)
 
-    assert bf16_cpu.suits(features, features)
-    assert not bf16_cpu.suits(features, features.contiguous())
-    assert not bf16_cpu.suits(features.float())
+    assert bf16_cpu.supports(features, features)
+    assert not bf16_cpu.supports(features, features.contiguous())
+    assert not bf16_cpu.supports(features.float())
 
 
 def _tied(features: Tensor) -> Tensor:

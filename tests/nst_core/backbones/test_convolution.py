@@ -1,6 +1,7 @@
 """convolution: one frozen convolution, forward and back to its input, by any algorithm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -160,6 +161,35 @@ def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not ours.by_onednn
     assert not {"_packed", "_flipped_packed"} & set(vars(ours))
     torch.testing.assert_close(found, expected, rtol=2e-2, atol=0.3)
+
+
+@pytest.fixture
+def capabilities_asked_anew() -> Iterator[None]:
+    """What this torch can do is cached: forget it before and after a test that changes torch."""
+    caches = convolution.has_onednn_bf16, convolution.has_nnpack
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.usefixtures("capabilities_asked_anew")
+@pytest.mark.parametrize("missing", convolution.ONEDNN_OPERATORS)
+def test_a_torch_without_an_operator_of_onednn(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped one of oneDNN's private operators, bf16 is convolved by torch's own convolution."""
+    others = {name: lambda *_arguments: True for name in convolution.ONEDNN_OPERATORS if name != missing}
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**others))
+
+    held_to_float64(lambda tensor: tensor.bfloat16(), (64, 64, 12, 10), 1e-2)
+
+
+@pytest.mark.usefixtures("capabilities_asked_anew")
+def test_a_torch_without_the_function_of_nnpack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped NNPACK's private function, fp32 maps that it would convolve go to our own algorithm."""
+    monkeypatch.delattr(torch, convolution.NNPACK_FUNCTION, raising=False)
+
+    held_to_float64(lambda tensor: tensor, (64, 64, 40, 36), 1e-5)
 
 
 def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:

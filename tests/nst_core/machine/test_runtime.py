@@ -101,6 +101,15 @@ def test_auto_precision_of_a_cpu(
     assert runtime.choose_precision("auto", "cpu") == expected
 
 
+def test_auto_precision_with_a_torch_that_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped the private functions that detect bf16 instructions, `auto` is fp32."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+
+    assert runtime.choose_precision("auto", "cpu") == "fp32"
+
+
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
 def test_auto_precision_of_a_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: str) -> None:
     """`auto` is bf16 on a GPU from Ampere on, fp32 on one before."""
