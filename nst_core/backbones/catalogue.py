@@ -18,7 +18,9 @@ from typing import Literal
 from nst_core.errors import WeightsError
 
 BackboneName = Literal["vgg19", "vgg19-torchvision", "vgg16-torchvision"]
+"""Names of the backbones."""
 Layout = Literal["quantised", "torchvision"]
+"""Layouts of weights files; see `weights`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def _not_bundled() -> Path | None:
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's RGB in [0, 1]."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's RGB in [0, 1]."""
 CAFFE_MEAN = (123.68 / 255.0, 116.779 / 255.0, 103.939 / 255.0)
 """The mean that the Oxford network subtracts, converted to RGB in [0, 1]. It is not quite ImageNet's mean, with which
 losses would be off by a few thousandths."""

@@ -150,7 +150,8 @@ def has_onednn_bf16() -> bool:
     """Return whether this torch has oneDNN's operators, and the processor the instructions for bf16 convolutions."""
     if not all(hasattr(torch.ops.mkldnn, name) for name in ONEDNN_OPERATORS):
         return False
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    is_built_in = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # torch types only some
+    return is_built_in and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @functools.cache

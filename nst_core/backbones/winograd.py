@@ -16,6 +16,7 @@ STRIP_FLOATS = 6_000_000
 """Floats of transformed tiles that are computed at a time: they are read back at once, so they should still be in the
 processor's cache."""
 
+# Matrices that are applied to the rows and the columns of windows, weights and products.
 _INPUT_TRANSFORM = (
     (4, 0, -5, 0, 1, 0),
     (0, -4, -4, 1, 1, 0),

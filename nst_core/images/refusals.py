@@ -1,4 +1,4 @@
-"""The limits that an image must keep, and the errors that refuse one: what was expected, what was found, what to do."""
+"""The limits on images, and the errors for images outside them: what was expected, what was found, what to do."""
 
 from typing import Final
 

@@ -8,6 +8,7 @@ import torch
 from nst_core.errors import OutOfMemory
 
 Result = TypeVar("Result")
+"""The type of the result of some work."""
 
 OUT_OF_MEMORY = {
     "can't allocate memory": "torch's allocator on the CPU",

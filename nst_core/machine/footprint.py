@@ -23,6 +23,8 @@ ENTERING = 32
 """Floats per pixel of the inputs of all blocks, which are all that is kept when maps are recomputed."""
 
 INDICES = 8 * (16 + 8 + 4 + 2)
+"""Bytes per pixel that torch's pooling keeps on a GPU, for all poolings: for each output, which of its four inputs was
+the largest."""
 INDICES_OF_BLOCK = 8 * 16
 """The same for the first pooling alone."""
 

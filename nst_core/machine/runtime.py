@@ -124,6 +124,7 @@ def make_room(
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 _MAPPINGS = 65_536
+"""glibc's default for `M_MMAP_MAX`, a number of mappings."""
 _TRIM_THRESHOLD = 131_072
 """glibc's default for `M_TRIM_THRESHOLD`, in bytes."""
 

@@ -17,7 +17,7 @@ Deep = NDArray[np.uint16]
 Piece = Image.Image | Deep
 """What a decoder yields at a time: an image in its own mode, or 16-bit pixels."""
 
-_NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+_OTHER = "B" if sys.byteorder == "little" else "L"
 _OTHER_BYTE: Final = {
     f"{mode};16{order}": f"{mode};16{other}"
     for mode in ("RGB", "RGBA", "RGBX")

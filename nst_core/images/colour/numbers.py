@@ -27,6 +27,7 @@ _PRIMARIES: Final[dict[int, Primaries]] = {
 """By the code points of H.273: BT.709 and sRGB, BT.470 M, BT.470 BG, BT.601, 240M, film, BT.2020, DCI-P3, Display P3,
 EBU 3213."""
 
+# Parameters g, a, b, c, d of curves; see _CURVES.
 _SRGB_CURVE: Final = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _VIDEO_CURVE: Final = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 _CURVES: Final[dict[int, Sequence[float]]] = {

@@ -5,7 +5,7 @@ They hold any number of processing elements, thousands of them in a few hundred 
 
 from nst_core.images.refusals import MAX_PROFILE_BYTES
 
-_HEADER_BYTES, _TAG_BYTES = 128, 12
+_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
 _MOST_TAGS = 100  # lcms reads no more
 _UNBOUNDED = b"mpet"
 """The type of the tags D2B0 to D2B3 and B2D0 to B2D3: a second description of the colours by processing elements, of

@@ -29,12 +29,13 @@ END_TOLERANCE: Final = 0.001
 
 _SPACES: Final = {b"CMYK": "of CMYK", b"GRAY": "of grey", b"Lab ": "of Lab"}
 """Colour space signature -> how a refusal names it."""
+# Names of tags.
 _PRIMARIES: Final = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES: Final = (b"rTRC", b"gTRC", b"bTRC")
 _TABLES: Final = (b"A2B", b"B2A", b"D2B", b"B2D")
 """Prefixes of the tags with lookup tables, which programs prefer to primaries and curves."""
 _MOST_TAGS: Final = 100
-_HEADER_BYTES, _TAG_BYTES = 128, 12
+_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
 _GRID: Final = np.linspace(0.0, 1.0, 65536)
 """The points where curves are sampled: every value that a file of 16 bits, or of 8, can hold."""
 _STRIP_PIXELS: Final = 1_000_000

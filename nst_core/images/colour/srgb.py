@@ -14,7 +14,7 @@ from nst_core.images.refusals import CONVERT, DEPTH, refused
 if TYPE_CHECKING:
     from nst_core.images.colour.deep import Piece
 
-_TAG_BITS, _TAG_PHOTOMETRIC = 258, 262
+_TAG_BITS, _TAG_PHOTOMETRIC = 258, 262  # TIFF tags
 _NO_TAGS: Final[Mapping[int, Any]] = {}
 """The tags of a file that is no TIFF."""
 _PROFILE_ERRORS = (ImageCms.PyCMSError, OSError, ValueError, TypeError)

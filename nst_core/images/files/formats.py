@@ -43,6 +43,7 @@ _FOREIGN_MAGIC = {
     "a camera raw file (CR3)": rb"....ftypcrx ",
     "a film": rb"....ftyp(?:isom|iso\d|mp4\d|avc1|M4V |qt  |3gp)|\x1aE\xdf\xa3",
 }
+"""Signatures of formats that are not read, so that a refusal can name them."""
 _THREADS: Final = 2
 """Threads of the AVIF and HEIC decoders: one per core of a large machine would each need memory of its own."""
 _NO_HEIF = "Install the extra `heic` (package pillow-heif, see the README), or save it as JPEG."

@@ -5,10 +5,10 @@ from typing import Final
 
 from nst_core.images.files.parts import Part, check_parts
 
-_HEADER_BYTES, _IMAGE_BYTES = 13, 10
+_HEADER_BYTES, _IMAGE_BYTES = 13, 10  # of a file, and of an image block
 _MOST_PIECES: Final = 1_000_000
 """The most blocks and sub-blocks; a sub-block has at most 255 bytes."""
-_EXTENSION, _IMAGE, _GRAPHIC_CONTROL = b"!", b",", 0xF9
+_EXTENSION, _IMAGE, _GRAPHIC_CONTROL = b"!", b",", 0xF9  # types of blocks, and the label of an extension
 _BLOCK = re.compile(rb"[!,;]")
 """The first byte of a block; bytes between two blocks are padding."""
 

@@ -15,6 +15,7 @@ _MOST_EXIF: Final = 16
 
 _MARKER = re.compile(rb"\xff[^\xff\0]", re.DOTALL)
 """A marker; bytes between the end of a segment and the next marker are padding."""
+# The second byte of markers; _FIRST is the lowest that a file has before its pixels.
 _START_OF_SCAN, _END_OF_IMAGE, _FIRST, _EXIF, _COMMENT = 0xDA, 0xD9, 0xC0, 0xE1, 0xFE
 _ALONE: Final = range(0xD0, 0xDA)
 """Markers without a length: restarts, start and end of the image."""

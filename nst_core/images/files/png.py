@@ -10,7 +10,7 @@ from nst_core.images.refusals import MAX_PROFILE_BYTES
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 """The first bytes of every PNG."""
-_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
+_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # of a file; of a chunk's length, type and checksum
 _ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL", b"cICP", b"sRGB", b"gAMA", b"cHRM"))
 """Ancillary chunks that are kept, but only the first of each."""
 _FRAME: Final = b"fcTL"  # kept without its pixels, which are not decoded

@@ -7,6 +7,7 @@ from typing import Final
 from nst_core.images.files.parts import MAX_PARTS, Part, check_parts
 
 _MOST_TAGS: Final = 4096
+"""The most tags of an image."""
 _SEGMENT_TAGS: Final = {273: "strips", 279: "strips", 324: "tiles", 325: "tiles"}
 """Tags with one value per strip or tile: its offset, or its length."""
 _SAMPLE_FORMAT, _FLOAT = 339, 3

@@ -42,6 +42,7 @@ _UPRIGHT = {
 _TRANSPOSED = (5, 6, 7, 8)
 """Orientations that swap width and height."""
 _FLIPPED_HORIZONTALLY = (2, 3, 6, 7)
+"""Orientations in which the stored image's partly covered last column or row ends up on the left."""
 _FLIPPED_VERTICALLY = (3, 4, 7, 8)
 """Orientations in which it ends up at the top."""
 _TAG_SUBFILE = 254

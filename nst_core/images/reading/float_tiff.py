@@ -7,7 +7,7 @@ from nst_core.images.files.credits import TAGS
 from nst_core.images.reading.reduction import check_memory
 from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
 
-_ORIENTATION, _PROFILE = 274, 34675
+_ORIENTATION, _PROFILE = 274, 34675  # TIFF tags
 _NOTE = "floating point numbers without a colour profile taken as sRGB, white at 1"
 """The note for the user when a file has no colour profile."""
 

@@ -14,12 +14,13 @@ from PIL import TiffImagePlugin, TiffTags
 
 from nst_core.images.reading.unpacking import unpacked
 
+# TIFF tags.
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES, _PLANAR = 256, 257, 258, 259, 277, 284
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_COUNTS = 273, 278, 279
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _KEPT: Final = (256, 258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 322, 323, 332, 338, 339, 347, 529, 530, 531, 532)
 """Tags that define how pixels are stored and interpreted, copied to every small file."""
-_NONE, _DEFLATE = 1, (8, 32946)  # values of the tag for the compression
+_NONE, _DEFLATE = 1, (8, 32946)  # values of the tag _COMPRESSION
 _BAND_PIXELS: Final = 8_000_000
 """Pixels per band."""
 _MOST_PIXELS: Final = 40_000_000
