@@ -1,4 +1,4 @@
-"""catalogue: the backbones there are, and finding the weights file of one."""
+"""catalogue: the known backbones, and the lookup of their weights files."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""weights: reading a weights file, its sha256 checked at every load, and never a pickle run."""
+"""weights: reading a weights file, whose sha256 is checked at every load, without running pickled code."""
 
 import pickle
 import sys
