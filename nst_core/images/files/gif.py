@@ -1,4 +1,4 @@
-"""Removing from a GIF all blocks, such as comments, except for its first image and the check for a second one."""
+"""Removing from a GIF all blocks except those of its first image and those that show whether there is a second."""
 
 import re
 from typing import Final

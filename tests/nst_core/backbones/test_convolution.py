@@ -164,7 +164,7 @@ def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def capabilities_asked_anew() -> Iterator[None]:
+def fresh_capabilities() -> Iterator[None]:
     """Clear the cached capabilities of torch before and after a test that changes torch."""
     caches = convolution.has_onednn_bf16, convolution.has_nnpack
     for cache in caches:
@@ -174,7 +174,7 @@ def capabilities_asked_anew() -> Iterator[None]:
         cache.cache_clear()
 
 
-@pytest.mark.usefixtures("capabilities_asked_anew")
+@pytest.mark.usefixtures("fresh_capabilities")
 @pytest.mark.parametrize("missing", convolution.ONEDNN_OPERATORS)
 def test_a_torch_without_an_operator_of_onednn(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """If torch has dropped one of oneDNN's private operators, bf16 is convolved by torch's own convolution."""
@@ -184,7 +184,7 @@ def test_a_torch_without_an_operator_of_onednn(missing: str, monkeypatch: pytest
     held_to_float64(lambda tensor: tensor.bfloat16(), (64, 64, 12, 10), 1e-2)
 
 
-@pytest.mark.usefixtures("capabilities_asked_anew")
+@pytest.mark.usefixtures("fresh_capabilities")
 def test_a_torch_without_the_function_of_nnpack(monkeypatch: pytest.MonkeyPatch) -> None:
     """If torch has dropped NNPACK's private function, fp32 maps that it would convolve go to our own algorithm."""
     monkeypatch.delattr(torch, convolution.NNPACK_FUNCTION, raising=False)
