@@ -16,6 +16,7 @@ OUT_OF_MEMORY = {
     "CUDA driver error: out of memory": "the same, from the driver API",
     "ALLOC_FAILED": "cuBLAS, cuFFT, cuSOLVER and cuDNN before 9, as CUBLAS_STATUS_ALLOC_FAILED",
     "ALLOCATION_FAILED": "cuDNN from 9 on, as CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "unable to find an engine": "cuDNN, when no algorithm of a convolution gets its workspace",
     "CUBLAS_STATUS_NOT_INITIALIZED": "cuBLAS, when there is no room for its handle",
 }
 """Substrings of a RuntimeError's message that mean too little memory -> where they come from; torch has a class of its

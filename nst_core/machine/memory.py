@@ -29,6 +29,10 @@ TILES_PX = (2048, 1024, 512, 256)
 """Sides of tiles, the largest first: the halo around each tile is computed in addition, and is a smaller share of a
 large tile."""
 
+WIDEST_MAP = 64
+"""Numbers per pixel of the network's largest feature maps, those of its first block. Some CUDA kernels index a map with
+32 bits, so a pastiche whose maps have more numbers than that is evaluated in tiles."""
+
 MOST_PIXELS_AT_ONCE = 32 * 512 * 512
 """Pixels of a batch on a GPU beyond which a larger batch is no faster per pair."""
 
@@ -97,7 +101,8 @@ def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
     """
     short, shortest = HISTORY // 2, FEWEST_PAIRS_OF_HISTORY
     choices = ((False, HISTORY), (False, short), (True, short), (True, shortest))
-    whole = [MemoryPlan(pairs, recompute, history, keep_freed=False) for recompute, history in choices]
+    fits_int32 = width * height * WIDEST_MAP < 2**31
+    whole = [MemoryPlan(pairs, recompute, history, keep_freed=False) for recompute, history in choices if fits_int32]
     tiled = [
         MemoryPlan(pairs, recompute=False, history=history, tile_px=tile_px, keep_freed=False, half_history=True)
         for tile_px in TILES_PX

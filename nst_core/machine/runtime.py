@@ -34,16 +34,29 @@ def choose_precision(wanted: str, device: str) -> PrecisionName:
 
 def _gpus() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the usable GPUs, and for each other GPU a sentence that says why it is left out."""
+    if torch.cuda.device_count() == 0:
+        return (), ()
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        # The count above comes from the driver's management library, which does not notice that CUDA cannot start.
+        first_line = str(error).partition("\n")[0]
+        return (), (f"the GPUs are left out: CUDA cannot be started ({first_line})",)
     visible = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    left_out = {device: reason for device in visible if (reason := _why_too_old(device))}
+    left_out = {device: reason for device in visible if (reason := _why_unusable(device))}
     return tuple(device for device in visible if device not in left_out), tuple(left_out.values())
 
 
-def _why_too_old(device: str) -> str:
+def _why_unusable(device: str) -> str:
     """Return why the installed torch cannot use a GPU, or an empty string if it has code for it or for an older one."""
+    try:
+        capability = torch.cuda.get_device_capability(device)
+    except (RuntimeError, AssertionError) as error:
+        # As for all slices of a GPU (MIG) but the first: CUDA gives a process one of those that the driver counts.
+        return f"{device} is left out: CUDA does not give it to this process ({str(error).partition(chr(10))[0]})"
     matches = (re.fullmatch(r"(?:sm|compute)_(\d+)(\d)[a-z]?", arch) for arch in torch.cuda.get_arch_list())
     built_for = [(int(match[1]), int(match[2])) for match in matches if match]  # AMD's names do not match
-    if not built_for or (capability := torch.cuda.get_device_capability(device)) >= min(built_for):
+    if not built_for or capability >= min(built_for):
         return ""
     found, oldest = (".".join(map(str, version)) for version in (capability, min(built_for)))
     return (

@@ -62,6 +62,12 @@ def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int],
     check_fits(*size, network, free * GB)
 
 
+@pytest.mark.parametrize(("width", "is_tiled"), [(8192, True), (8191, False)])
+def test_maps_that_32_bits_cannot_index_are_tiled(backbone: Backbone, width: int, is_tiled: bool) -> None:
+    """However much memory is free: 64 channels of 8192 x 4096 pixels are 2**31 numbers."""
+    assert (plan_memory(width, 4096, 1, backbone, free=10**13).tile_px is not None) is is_tiled
+
+
 def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
     """The refusal has the memory needed for each part, the free memory, and the largest size that fits."""
     network = dataclasses.replace(backbone, precision="bf16")

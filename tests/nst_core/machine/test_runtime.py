@@ -30,6 +30,7 @@ def restored_settings() -> Iterator[None]:
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which torch counts two GPUs, none of them old."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
 
 
@@ -232,6 +233,38 @@ def test_this_machine_in_one_value(two_gpus: None, monkeypatch: pytest.MonkeyPat
     )
 
     assert runtime.hardware_here() == hardware.Hardware(("cuda:0", "cuda:1"), frozenset({"cuda:1"}))
+
+
+def test_a_driver_that_cannot_start_cuda_leaves_the_cpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the driver counts GPUs but CUDA does not start, `auto` is the CPU and the reason is the driver's."""
+
+    def too_old() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
+
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    found = runtime.hardware_here()
+    reason = (
+        "the GPUs are left out: CUDA cannot be started (The NVIDIA driver on your system is too old (found version "
+        "11040).)"
+    )
+
+    assert (found.gpus, found.left_out) == ((), (reason,))
+    assert runtime.choose_devices("auto") == runtime.choose_devices("cpu") == ("cpu",)
+
+
+def test_a_gpu_that_cuda_does_not_give_is_left_out(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the slices of GPUs that the driver counts, CUDA gives a process one; the others are named."""
+
+    def capability(device: str) -> tuple[int, int]:
+        if device == "cuda:1":
+            raise AssertionError("Invalid device id")
+        return 9, 0
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    found = runtime.hardware_here()
+
+    assert found.gpus == ("cuda:0",)
+    assert found.left_out == ("cuda:1 is left out: CUDA does not give it to this process (Invalid device id)",)
 
 
 def test_a_gpu_that_torch_is_not_built_for_is_left_out(an_old_gpu: None) -> None:
