@@ -7,8 +7,8 @@ Gram matrix divided by its own M, every recipe is
           + style_weight   * sum_l w_l * style_scale * mean((G - A)^2)
           + tv_weight      * total_variation
 
-and differs from the others in the two scale factors, the layer weights w_l and the defaults alone; but for `moments`,
-which has the Wasserstein distance of means and covariances in place of that of Gram matrices.
+Recipes differ only in the two scale factors, the layer weights w_l and the defaults; except `moments`, which uses the
+Wasserstein distance of means and covariances in place of the distance of Gram matrices.
 """
 
 from collections.abc import Callable
@@ -26,13 +26,15 @@ class Recipe:
     """One objective.
 
     Attributes:
-        formula: for people, as the README and `nst run --help` show it.
-        content_scale: (C, M, mean(P^2)) -> factor of mean((F - P)^2).
-        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2); of `moments`, (C, M, E[|F_s|^2] / C) -> factor of
-            W^2 / C.
-        layer_weight: (layer name, number of style layers) -> w_l.
+        name: the value of the option `recipe`.
+        formula: the formula as text, for the README and `nst run --help`.
+        content_scale: maps (C, M, mean(P^2)) to the factor of mean((F - P)^2).
+        style_scale: maps (C, M, mean(A^2)) to the factor of mean((G - A)^2); for `moments`, (C, M, E[|F_s|^2] / C) to
+            that of W^2 / C.
+        layer_weight: maps (layer name, number of style layers) to w_l.
+        content_weight, style_weight, optimizer, learning_rate, steps: the defaults of the options of the same names.
         style_takes_content_shape: whether the style image is squeezed to the content's height and width.
-        comparison: what a layer's style is, and how two are compared: by Gram matrices, or by means and covariances.
+        comparison: the style statistic and its distance: Gram matrices, or means and covariances.
     """
 
     name: RecipeName
@@ -51,7 +53,7 @@ class Recipe:
 
 NOTEBOOK_LAYER_WEIGHTS = {"1_1": 1.0, "2_1": 0.75, "3_1": 0.2, "4_1": 0.2, "5_1": 0.2}
 NOTEBOOK_OTHER_LAYER_WEIGHT = 0.2
-"""For layers that the notebook's table does not name, such as conv4_2."""
+"""Weight of layers that the notebook's table does not name, such as conv4_2."""
 
 
 def _equal_mean(_layer: str, layers: int) -> float:
@@ -67,7 +69,7 @@ def _notebook_weight(layer: str, _layers: int) -> float:
 
 
 def _shallow_first(layer: str, _layers: int) -> float:
-    """256, 64, 16, 4, 1 for relu1_1 to relu5_1, over their sum: the weights of crowsonkb's style-transfer-pytorch."""
+    """Return 256, 64, 16, 4, 1 over their sum, for relu1_1 to relu5_1: as in crowsonkb's style-transfer-pytorch."""
     return 4.0 ** (5 - int(layer[4])) / 341.0
 
 

@@ -1,7 +1,7 @@
-"""Everything that decides how one pair is stylized. No torch.
+"""Everything that determines how one pair is stylized. No torch.
 
-A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs to the machine and the run instead
-(device, precision, backbone, where files go) is not here.
+A `None` means "the recipe's own value"; `resolved()` fills it in. Settings of the machine and the run (device,
+precision, backbone, output location) are not part of these options.
 """
 
 import hashlib
@@ -18,31 +18,32 @@ from nst_core.options.quality import QUALITIES, QualityName
 from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
 
 BY_SIZE_ABOVE_PX = 2048
-"""Up to this `size_px` a recipe's steps are its own; beyond it they depend on how large the picture really is."""
+"""Largest `size_px` at which a recipe's steps are used unchanged; beyond it they depend on the actual image size."""
 
 ADAM_LEARNING_RATE = 0.05
-"""For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
+"""Learning rate of Adam for recipes published with L-BFGS, in units of the backbone's normalised input."""
 
 WEBP_MOST_PX = 16_383
-"""Long edge of a WebP at most: the format counts no further."""
+"""Largest long edge that the WebP format can store."""
 
 
 USUAL_STRENGTH = 0.5
-"""The strength that is the recipe's own style weight."""
+"""The strength that stands for the recipe's own style weight."""
 
 GENTLEST_SHARE, STRONGEST_SHARE = 1 / 30, 6.0
-"""Of that weight, at strength 0 and 1: with less a photograph hardly changes, with more it takes on no more style."""
+"""Style weights at strength 0 and 1, relative to the recipe's: with less a photograph hardly changes, with more it
+takes on no more style."""
 
 SHORTHANDS = {"strength", "quality"}
-"""Options that only stand for others: pairs that agree in those others have the same result, whatever these say."""
+"""Options that only set other options: pairs whose other options are equal have the same result, whatever these are."""
 
 
 SAID_EITHER_WAY = ("strength", "style_weight")
-"""Two options that say the same."""
+"""Two options that set the same thing."""
 
 
 def put_over(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said earlier with what was said later put over it, also where that says the same by another option.
+    """Merge two sets of options; a later one also replaces an earlier one that sets the same thing by another name.
 
     >>> put_over({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
     {'steps': 9, 'style_weight': 30.0}
@@ -53,7 +54,7 @@ def put_over(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, 
 
 
 class StylizeOptions(BaseModel):
-    """How one pair is stylized. Frozen; unknown names are refused; every number is finite and bounded."""
+    """How one pair is stylized. Immutable; unknown names are refused; every number is finite and bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -122,7 +123,7 @@ class StylizeOptions(BaseModel):
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
-    # What a CSV cell or the command line gives is text.
+    # CSV cells and command line arguments are text.
     _lists = field_validator("content_layers", "style_layers", mode="before")(words)
     _lists_of_numbers = field_validator("style_layer_weights", "style_blend", mode="before")(real_numbers)
     _choices = field_validator("bit_depth", mode="before")(whole_choice)
@@ -175,7 +176,7 @@ class StylizeOptions(BaseModel):
 
     @model_validator(mode="after")
     def _held_by_the_format(self) -> Self:
-        """What is asked of the file is what its format can hold."""
+        """Check that the file format can store what the other options request of the file."""
         kind = self.output_format
         if self.bit_depth == 16 and kind not in ("png", "tiff"):
             raise ValueError(f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits")
@@ -189,11 +190,11 @@ class StylizeOptions(BaseModel):
 
     @property
     def usual_steps(self) -> int:
-        """The recipe's steps by quality, for pictures of no more than `BY_SIZE_ABOVE_PX`."""
+        """The recipe's steps for the chosen quality, for images of no more than `BY_SIZE_ABOVE_PX`."""
         return max(1, round(QUALITIES[self.quality].steps * RECIPES[self.recipe].steps))
 
     def _dialled_weight(self) -> float:
-        """The style weight that `strength` means."""
+        """Return the style weight that `strength` stands for."""
         strength = USUAL_STRENGTH if self.strength is None else self.strength
         end = GENTLEST_SHARE if strength < USUAL_STRENGTH else STRONGEST_SHARE
         return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - USUAL_STRENGTH) / USUAL_STRENGTH))
@@ -202,9 +203,9 @@ class StylizeOptions(BaseModel):
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
 
     def resolved(self) -> "StylizeOptions":
-        """These options with every `None` that means "the recipe's" replaced by the recipe's value.
+        """Return these options with every `None` that means "the recipe's" replaced by the recipe's value.
 
-        But for the steps of large pictures, which their size decides.
+        The steps of large images remain `None`, because they depend on the image's actual size.
         """
         recipe = RECIPES[self.recipe]
         optimizer, quality = self.optimizer or recipe.optimizer, QUALITIES[self.quality]
@@ -217,7 +218,7 @@ class StylizeOptions(BaseModel):
             "learning_rate": None
             if optimizer == "lbfgs"
             else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
-            # Beyond that size it takes the picture to tell: see `nst_core.geometry.levels.steps_at`.
+            # Beyond that size they depend on the image itself: see `nst_core.geometry.levels.steps_at`.
             "steps": self.steps or (self.usual_steps if self.size_px <= BY_SIZE_ABOVE_PX else None),
             "plateau_tolerance": quality.plateau_tolerance
             if self.plateau_tolerance is None
@@ -226,21 +227,21 @@ class StylizeOptions(BaseModel):
         return StylizeOptions.model_validate(values)
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
-        """These options with some replaced. What was left to the recipe stays left to the (perhaps new) recipe."""
+        """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe."""
         return StylizeOptions.model_validate(put_over(self.model_dump(exclude_unset=True), changes))
 
     def digest(self) -> str:
-        """16 hex digits that are equal just when the resolved options are equal."""
+        """Return 16 hex digits that are equal if and only if the resolved options are equal."""
         resolved = self.resolved()
-        # Of large pictures quality has its say only once their size is known.
-        said_otherwise = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
-        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=said_otherwise))
+        # For large images, quality affects the steps only once their size is known.
+        redundant = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
+        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=redundant))
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _without_negative_zeros(value: Any) -> Any:
-    """0.0 and -0.0 are equal, but are not written alike."""
+    """Replace -0.0 by 0.0: they are equal, but JSON writes them differently."""
     if isinstance(value, dict):
         return {name: _without_negative_zeros(one) for name, one in value.items()}
     if isinstance(value, list):
