@@ -45,6 +45,9 @@ def measure(
 def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
     """Compute how far a finished image is from its content and style, in one measure for all recipes.
 
+    The style is the one that the request used: at its scale, squeezed to the content's shape by `notebook`, and
+    recoloured as the option `colors` says.
+
     Args:
         pixels: the image as its file holds it.
         request: the request that the image was made for.

@@ -7,7 +7,7 @@ precision, backbone, output location) are not part of these options.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -22,6 +22,9 @@ BY_SIZE_ABOVE_PX = 2048
 
 ADAM_LEARNING_RATE = 0.05
 """Learning rate of Adam for recipes published with L-BFGS, in units of the backbone's normalised input."""
+
+LARGEST_WEIGHT = 1e12
+"""Largest weight of a loss, a layer or a style: products and sums of such weights stay finite."""
 
 WEBP_MOST_PX = 16_383
 """Largest long edge that the WebP format can store."""
@@ -72,11 +75,11 @@ class StylizeOptions(BaseModel):
     """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
     strength: float | None = Field(default=None, ge=0.0, le=1.0)
     """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 six times of it."""
-    content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    content_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the content loss (default: the recipe's)."""
-    style_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    style_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the style loss (default: the recipe's)."""
-    tv_weight: float = Field(default=0.0, ge=0.0, le=1e12)
+    tv_weight: float = Field(default=0.0, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the total variation, which smooths."""
     content_layers: tuple[str, ...] = ("relu4_2",)
     """Layers of the content loss."""
@@ -150,43 +153,53 @@ class StylizeOptions(BaseModel):
 
     @field_validator("style_layer_weights", "style_blend")
     @classmethod
-    def _weights_not_negative(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _usable_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None and (min(weights, default=0.0) < 0.0 or sum(weights) == 0.0):
             raise ValueError("weights are 0 or more, and not all 0")
+        if weights is not None and max(weights) > LARGEST_WEIGHT:
+            raise ValueError(f"weights are at most {LARGEST_WEIGHT:g}, got {max(weights):g}")
         return weights
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        """Refuse options that do not go together, with all reasons at once."""
+        reasons = [*self._conflicts(), *self._limits_of_the_format()]
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return self
+
+    def _conflicts(self) -> Iterator[str]:
+        """Yield what is wrong with options that depend on each other."""
         if self.style_layer_weights is not None and len(self.style_layer_weights) != len(self.style_layers):
-            raise ValueError(
+            yield (
                 f"style_layer_weights: expected {len(self.style_layers)} numbers, one per style layer, "
                 f"got {len(self.style_layer_weights)}"
             )
+        recipe = RECIPES[self.recipe]
+        if recipe.style_takes_content_shape and self.style_scale != 1.0:
+            yield (
+                f"style_scale {self.style_scale:g}: recipe {recipe.name} takes none, it squeezes the style to the "
+                "content's shape; leave style_scale out"
+            )
         if self.strength is not None and self.style_weight is not None and not self._is_what_strength_means():
-            raise ValueError(
+            yield (
                 f"strength {self.strength:g} is a style_weight of {self._dialled_weight():g}, and style_weight is "
                 f"{self.style_weight:g}: give one of the two"
             )
-        recipe = RECIPES[self.recipe]
         content = recipe.content_weight if self.content_weight is None else self.content_weight
         style = self._dialled_weight() if self.style_weight is None else self.style_weight
         if content == 0.0 and style == 0.0:
-            raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
-        return self
+            yield "content_weight and style_weight are both 0: there is nothing to optimise"
 
-    @model_validator(mode="after")
-    def _held_by_the_format(self) -> Self:
-        """Check that the file format can store what the other options request of the file."""
+    def _limits_of_the_format(self) -> Iterator[str]:
+        """Yield what the other options request of the file but its format cannot store."""
         kind = self.output_format
         if self.bit_depth == 16 and kind not in ("png", "tiff"):
-            raise ValueError(f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits")
+            yield f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits"
         if self.alpha == "keep" and kind == "jpeg":
-            raise ValueError(
-                "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
-            )
+            yield "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
         if kind == "webp" and self.size_px > WEBP_MOST_PX:
-            raise ValueError(f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}")
-        return self
+            yield f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}"
 
     @property
     def usual_steps(self) -> int:
@@ -212,8 +225,7 @@ class StylizeOptions(BaseModel):
         values = self.model_dump() | {
             "content_weight": recipe.content_weight if self.content_weight is None else self.content_weight,
             "style_weight": self._dialled_weight() if self.style_weight is None else self.style_weight,
-            "style_layer_weights": self.style_layer_weights
-            or tuple(recipe.layer_weight(layer, len(self.style_layers)) for layer in self.style_layers),
+            "style_layer_weights": self.style_layer_weights or recipe.layer_weights(self.style_layers),
             "optimizer": optimizer,
             "learning_rate": None
             if optimizer == "lbfgs"

@@ -60,7 +60,7 @@ class Canvas:
 
     @cached_property
     def _bounds(self) -> tuple[Tensor, Tensor]:
-        """The lowest and highest luminance that keep a pixel's colours in range; the content's own lies between them."""
+        """The lowest and highest luminance that keep a pixel's colours in range; the content's own lies in between."""
         return -self._chroma.amin(dim=1, keepdim=True), 1.0 - self._chroma.amax(dim=1, keepdim=True)
 
     def seen(self, picture: Tensor) -> Tensor:

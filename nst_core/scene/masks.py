@@ -6,7 +6,7 @@ with grey edges has two regions, and so does one saved as a JPEG. An area that i
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,19 @@ SURELY_FILLED = 0.02
 """Share of a mask's area; a colour between two others that covers less counts as their edge if the other mask lacks
 it."""
 
+JITTER = 8.0
+"""Distance up to which lossy compression splits one colour into several that fill areas; measured: JPEG 4, WebP 6."""
+
+LARGE_SHARE = 0.05
+"""Share of a label map's area from which on a colour within `JITTER` of another is a region of its own."""
+
+LOSSLESS = 0.999
+"""Share of pixels with a colour that fills an area, from which on a mask is a label map: it has no edges or noise."""
+
+VALLEY = 0.25
+"""Pixels between two colours, relative to those of the rarer one, below which both are colours of their own: along a
+soft edge, or in a compressed area, the number of pixels falls steadily with the distance from the main colour."""
+
 COUNTED_AT_PX = 512
 """Long edge of the reduced copy on which a mask's colours are counted."""
 
@@ -64,17 +77,23 @@ NAMES = {
 
 @dataclass(frozen=True)
 class RegionColours:
-    """The colours of the same regions, in the same order, in the masks of a content and of a style image."""
+    """The colours of the same regions, in the same order, in the masks of a content and of a style image.
+
+    Attributes:
+        notes: messages for the user about areas of the masks that do not count as regions.
+    """
 
     content: tuple[Colour, ...]
     style: tuple[Colour, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | None) -> RegionColours | None:
     """Match the regions of two masks of mode RGB by colour; None without masks.
 
     Raises:
-        OptionsError: if only one mask is given, a colour is in only one of them, or there are too many regions.
+        OptionsError: if only one mask is given, a colour is in only one of them, there are too many regions, or two
+            filled areas have colours that are too near to be told apart.
     """
     if content_mask is None and style_mask is None:
         return None
@@ -94,7 +113,13 @@ def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | N
     if problems:
         raise OptionsError(f"{'; '.join(problems)}: give both masks the same colours")
     matched = [(colour, theirs[place]) for colour, place in zip(ours, partners, strict=True) if place is not None]
-    return RegionColours(tuple(one for one, _ in matched), tuple(other for _, other in matched))
+    notes = (
+        *(_edge_note(colour, "content_mask", content_mask, "style_mask") for colour in alone_here),
+        *(_edge_note(colour, "style_mask", style_mask, "content_mask") for colour in alone_there),
+        *_small_area_notes(content_mask, "content_mask"),
+        *_small_area_notes(style_mask, "style_mask"),
+    )
+    return RegionColours(tuple(one for one, _ in matched), tuple(other for _, other in matched), notes)
 
 
 def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | None]:
@@ -123,14 +148,50 @@ def _alone(colour: Colour, where: str, where_not: str, mask_without: Image.Image
     return f"{where} has the region {name_of(colour)}, {where_not} {told if 0 < share < SMALLEST_SHARE else 'has not'}"
 
 
+def _edge_note(colour: Colour, where: str, mask: Image.Image, where_not: str) -> str:
+    share = _share_of(colour, mask)
+    return (
+        f"{where}: {name_of(colour)} covers {share:.2g} of its area and is not in {where_not}; it lies between two "
+        "other colours and is taken for their edge, not for a region"
+    )
+
+
+def _small_area_notes(mask: Image.Image, where: str) -> list[str]:
+    """Describe the filled areas that are too small to be regions."""
+    pixels = _reduced(mask)
+    known = _groups(pixels.reshape(-1, 3))
+    colours, _ = _fills(pixels)
+    far = np.ones(len(colours), dtype=bool)
+    for colour in known:
+        far &= np.linalg.norm(colours - np.array(colour), axis=1) > ALIKE
+    small: list[Colour] = []
+    for colour in map(_as_colour, colours[far]):
+        if all(_distance(colour, other) > ALIKE for other in small) and _is_filled(colour, pixels):
+            small.append(colour)
+        if len(small) == MOST_REGIONS:
+            break
+    return [
+        f"{where}: {name_of(colour)} covers {_share_of(colour, mask):.2g} of its area and is not a region, "
+        f"which covers at least {SMALLEST_SHARE:g}"
+        for colour in small
+    ]
+
+
 def palette(mask: Image.Image, what: str) -> list[Colour]:
     """Return the colours of a mask's regions, the largest region first.
 
     Raises:
-        OptionsError: if there are more than `MOST_REGIONS`.
+        OptionsError: if there are more than `MOST_REGIONS`, or two filled areas have colours that are too near.
     """
     pixels = _reduced(mask)
     found = _groups(pixels.reshape(-1, 3))
+    if merged := _merged_fills(pixels, found):
+        pairs = [f"{name_of(one)} and {name_of(other)}" for one, other in merged[:3]]
+        more = f", {len(merged) - 3} more" if len(merged) > 3 else ""
+        raise OptionsError(
+            f"{what}: {', '.join(pairs)}{more}: each fills an area of its own, but they are too near to be told apart; "
+            f"give regions colours that are more than {ALIKE:g} apart, or fill both areas with one"
+        )
     outermost = [
         colour
         for colour in found
@@ -177,8 +238,9 @@ def name_of(colour: Colour) -> str:
 
 
 def _groups(pixels: npt.NDArray[np.int16]) -> list[Colour]:
-    """Cluster the pixels' colours, the most frequent first, each with all colours like it; small clusters are dropped."""
-    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    """Cluster the pixels' colours, the most frequent first, each with all colours like it; drop small clusters."""
+    codes, counts = np.unique(_codes(pixels), return_counts=True)
+    colours = _colours(codes)
     found: list[Colour] = []
     left = np.ones(len(colours), dtype=bool)
     while left.any():
@@ -188,10 +250,76 @@ def _groups(pixels: npt.NDArray[np.int16]) -> list[Colour]:
             if counts[place] * left.sum() < SMALLEST_SHARE * len(pixels):
                 break  # none of the remaining colours can be large enough for a region
         else:
-            red, green, blue = (int(value) for value in colours[place])
-            found.append((red, green, blue))
+            found.append(_as_colour(colours[place]))
         left &= ~near
     return found
+
+
+def _fills(pixels: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the colours that fill a square of `FILLED_PX` exactly and their numbers of pixels, the largest first.
+
+    Returns:
+        Colours, shape (K, 3), and numbers, shape (K,).
+    """
+    codes = _codes(pixels)
+    picture = Image.fromarray(codes)
+    lowest, highest = (
+        np.asarray(picture.filter(rank(FILLED_PX))) for rank in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
+    values, counts = np.unique(codes, return_counts=True)
+    fills = np.isin(values, codes[lowest == highest])
+    values, counts = values[fills], counts[fills]
+    order = np.argsort(-counts, kind="stable")
+    return _colours(values[order]), counts[order]
+
+
+def _merged_fills(pixels: npt.NDArray[np.int16], found: Sequence[Colour]) -> list[tuple[Colour, Colour]]:
+    """Return the colours that fill areas of their own but were merged into one of `found`, together with that one.
+
+    Compression and soft edges make areas of such colours too, but those are within `JITTER` of the other colour, or
+    have about as many pixels between the two. Only in a label map, which has no such areas, may regions be nearer.
+    """
+    colours, counts = _fills(pixels)
+    flat = pixels.reshape(-1, 3)
+    is_label_map = counts.sum() >= LOSSLESS * len(flat)
+    merged = []
+    for colour, share in zip(map(_as_colour, colours), counts / len(flat), strict=True):
+        if share < SMALLEST_SHARE:
+            break
+        owner = next((one for one in found if _distance(one, colour) <= ALIKE), None)
+        if owner is None or owner == colour:
+            continue
+        near = _distance(owner, colour) < JITTER
+        if (is_label_map and share >= LARGE_SHARE) if near else _are_separate(owner, colour, flat):
+            merged.append((owner, colour))
+    return merged
+
+
+def _codes(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.int32]:
+    """Return colours, shape (..., 3), as single numbers 0xrrggbb, which sort and compare fast, shape (...)."""
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
+    codes: npt.NDArray[np.int32] = red << 16 | green << 8 | blue
+    return codes
+
+
+def _colours(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def _as_colour(values: npt.NDArray[np.int32]) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
+def _are_separate(one: Colour, other: Colour, pixels: npt.NDArray[np.int16]) -> bool:
+    """Return whether few pixels have a colour between two, compared with those of the second; pixels: shape (P, 3)."""
+    line = np.subtract(other, one, dtype=np.float32)
+    offsets = pixels.astype(np.float32) - np.array(one, dtype=np.float32)
+    along = offsets @ line / (line @ line)
+    near = np.square(offsets - along[:, None] * line).sum(axis=1) <= FLAT**2
+    between = near & (along > 0.25) & (along < 0.75)
+    beyond = near & (along >= 0.75) & (along < 1.25)
+    return float(between.sum()) < VALLEY * float(beyond.sum())
 
 
 def _is_mixture(colour: Colour, others: Sequence[Colour]) -> bool:
