@@ -63,6 +63,12 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     return request_of(content, style, options, guides, colours)
 
 
+def mask_notes(loaded: LoadedPair, styles: StyleInputs) -> tuple[str, ...]:
+    """Return messages for the user about areas of a pair's masks that do not count as regions."""
+    colours = _colours_of(loaded, styles)
+    return colours.notes if colours else ()
+
+
 def extra_for(loaded: LoadedPair, styles: StyleInputs) -> Extra:
     """What a pair takes beside its pictures; see `nst_core.machine.footprint.extra_of`.
 

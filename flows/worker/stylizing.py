@@ -8,7 +8,7 @@ from typing import TypeVar
 from flows.errors import DeviceLost, DeviceUnusable
 from flows.records.timestamps import Moment
 from flows.worker.capacity import Capacity
-from flows.worker.engine import backbone_of, extra_for, named, request_for
+from flows.worker.engine import backbone_of, extra_for, mask_notes, named, request_for
 from flows.worker.finishing import levels_of, seen
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
@@ -42,6 +42,7 @@ class _Turn:
     share_seconds: float
     histories: Histories
     timelines: Timelines | None
+    notes: list[tuple[str, ...]]
 
 
 def stylize_chunk(
@@ -133,7 +134,8 @@ def _stylize_at_once(
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
     with named(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
-    turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines)
+    notes = [mask_notes(loaded, style) for loaded in pairs]
+    turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines, notes)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
@@ -168,7 +170,7 @@ def _measured(
         stop_reason=result.stop_reason,
         seconds=turn.share_seconds + began.seconds_since(),
         started_at=turn.started_at,
-        notes=(f"no timeline: {trouble}",) if trouble else (),
+        notes=(*turn.notes[place], *((f"no timeline: {trouble}",) if trouble else ())),
         history=turn.histories.of(place),
         frames=timelines.of(place, to_picture(pixels)) if timelines else (),
     )

@@ -611,6 +611,20 @@ def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str
     assert painted[0] == pytest.approx(painted[1], abs=25.0)  # as far as the seam lets it: 19; it was 100 apart
 
 
+def test_what_is_no_region_of_a_mask_is_noted(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A filled area that is too small to be a region is named in the record, for the column `picture_warnings`."""
+    mask = Image.new("RGB", (512, 384), "white")
+    mask.paste("black", (0, 0, 256, 384))
+    mask.save(tmp_path / "style_mask.png")
+    mask.paste("red", (300, 100, 312, 112))
+    mask.save(tmp_path / "content_mask.png")
+    masks = {column: str(tmp_path / f"{column}.png") for column in ("content_mask", "style_mask")}
+
+    record = done(pair_spec(2, photo("cat.png"), waves, options=SMALL | SHALLOW, others=masks), job)
+
+    assert any(re.match(r"content_mask: red \(#ff0000\) covers .* is not a region", note) for note in record.notes)
+
+
 def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
     """A white product on a transparent ground, as programs export it, is the mask of the product."""
     cat, mask = photo("cat.png", 64, 48), Image.new("RGBA", (64, 48), (255, 255, 255, 0))
