@@ -59,7 +59,7 @@ def ladder(
     quiet: QuietSwitch = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Try a grid of options on one pair, and show the images on one sheet.
+    """Try a grid of options on one pair, and make one sheet of it.
 
     At 256 px unless --size-px says otherwise. Prints the sheet's address and a manifest row for each picture.
     """
