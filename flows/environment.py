@@ -3,6 +3,7 @@
 A variable that the user or a deployment has set is never replaced.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -60,12 +61,16 @@ def set_prefect_defaults() -> None:
 
 
 def keep_loopback_off_proxies() -> None:
-    """Exempt loopback addresses from proxies, if any are set; all other requests still go through them."""
+    """Exempt loopback addresses from proxies, if any are set; all other requests still go through them.
+
+    If the user has exempted all hosts, with a `*`, the list is that `*` alone, as urllib and botocore, unlike others,
+    do not recognize it in a longer list.
+    """
     if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
         return
     exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = ",".join(dict.fromkeys([*filter(None, exempt.split(",")), *LOOPBACK]))
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
+    hosts = list(dict.fromkeys([*filter(None, map(str.strip, exempt.split(","))), *LOOPBACK]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in hosts else ",".join(hosts)
 
 
 def keep_prefect_state_in_sight() -> Path | None:
@@ -84,6 +89,7 @@ def keep_prefect_state_in_sight() -> Path | None:
         places.append(user_folder("XDG_STATE_HOME", ".local/state") / "prefect")
     for place in places:
         with suppress(OSError):
+            check_database_folder(place)
             place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)  # Prefect creates the folder, but not its parents
             if os.access(place, os.W_OK | os.X_OK):
                 return _use_as_home(place)
@@ -97,12 +103,25 @@ def _temporary_place() -> Path:
         FileNotFoundError: if that fails; the message gives Python's reason and what to do.
     """
     try:
+        check_database_folder(Path(tempfile.gettempdir()))
         return Path(tempfile.mkdtemp(prefix="nst-prefect-"))
     except OSError as error:
         raise FileNotFoundError(
             f"no folder for Prefect's state can be written: neither {STATE_FOLDER}, nor one below the home folder, nor "
             f"a temporary one ({error}). Name one in PREFECT_HOME"
         ) from error
+
+
+def check_database_folder(folder: Path) -> None:
+    """Raise an error if Prefect cannot have its database in a folder.
+
+    Raises:
+        OSError: the path has a `?`, at which SQLAlchemy ends the path in the database's address.
+    """
+    if "?" in str(folder.resolve()):
+        raise OSError(
+            errno.EINVAL, "expected a path without '?', at which the address of Prefect's database ends", str(folder)
+        )
 
 
 def _use_as_home(folder: Path) -> Path:

@@ -13,7 +13,7 @@ export       `nst export`: finished images as a dataset
 submit       `nst submit`: a running service stylizes a manifest; also finds the service's server
 serve        `nst serve`: the service, which serves all deployments
 notify       `nst notify`: notifications of the service about runs with failures
-streams      standard streams that survive a closed pipe, and the log in the terminal
+streams      standard streams that are always open and survive a closed pipe, and the log in the terminal
 utf8_mode    restarting the interpreter in UTF-8 mode
 __main__     the entry point of `python -m flows.cli`
 """
@@ -24,7 +24,7 @@ from types import FrameType
 
 from flows.cli import export, ladder, manifests, notify, outputs, pairs, report, run, serve, submit, table
 from flows.cli.app import Command, ExitCode, app, with_debug
-from flows.cli.streams import outlive_readers
+from flows.cli.streams import open_closed_streams, outlive_readers
 from flows.cli.utf8_mode import name_files_by_their_bytes
 from flows.interpreter import collect_rarely
 
@@ -41,6 +41,7 @@ for _command in (
 
 def main() -> None:
     """Set the process up and run the command; this is the entry point of `nst`."""
+    open_closed_streams()
     collect_rarely()
     name_files_by_their_bytes()
     # Treat SIGTERM, such as a scheduler's, like Ctrl-C; with Prefect's handling it would kill the process and leave its

@@ -1,4 +1,4 @@
-"""Standard streams that survive a closed pipe and escape characters that they cannot encode; the log in the terminal.
+"""Standard streams that are always open, survive a closed pipe and escape what they cannot encode; the terminal's log.
 
 `nst run ... --json-lines | head -1` runs to its end, and a Greek name does not end a command in a Latin-1 terminal.
 """
@@ -6,6 +6,7 @@
 import errno
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,22 @@ class _SurvivingFile(io.FileIO):
             if self._raises and error.errno != errno.EPIPE:
                 raise StorageError(f"stdout: {error.strerror}") from error
             return size
+
+
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that is closed, as after `2>&-`.
+
+    Python sets a stream that is closed to None. Its file descriptor would go to the next file that is opened, and what
+    a subprocess writes to that stream would end up in that file.
+    """
+    for descriptor, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # gets the lowest free descriptor, which is this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open until the process ends
 
 
 def outlive_readers() -> None:

@@ -13,5 +13,5 @@ def name_files_by_their_bytes() -> None:
     if os.name != "posix" or sys.getfilesystemencoding() == "utf-8" or "PYTHONUTF8" in os.environ:
         return
     os.environ["PYTHONUTF8"] = "1"
-    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding if sys.stdout else 'utf-8'}:backslashreplace")
+    os.environ.setdefault("PYTHONIOENCODING", f"{sys.stdout.encoding}:backslashreplace")
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  # the same command again
