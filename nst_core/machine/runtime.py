@@ -37,7 +37,7 @@ def _gpus() -> tuple[tuple[str, ...], tuple[str, ...]]:
     if torch.cuda.device_count() == 0:
         return (), ()
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:
         # The count above comes from the driver's management library, which does not notice that CUDA cannot start.
         first_line = str(error).partition("\n")[0]
