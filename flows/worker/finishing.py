@@ -1,4 +1,4 @@
-"""A finished pastiche in floats -> the values that its file will hold, and what a reader of the file sees of them."""
+"""A finished pastiche in floats -> the pixel values of its file, what a reader of it sees, and notes for users."""
 
 import math
 
@@ -12,14 +12,14 @@ from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
 
 SAME_SHAPE = 0.05
-"""Up to this part of its width or height a picture may be squeezed without a word: sizes are whole numbers."""
+"""The relative change of shape up to which resizing an image causes no note: sizes are rounded to whole pixels."""
 
 ENLARGED = 1.5
-"""Up to so many times a style may be enlarged without a word."""
+"""The factor up to which enlarging a style image causes no note."""
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:
-    """The file that a pair's options ask for."""
+    """Return the format of a pair's output file, as its options request it."""
     options = loaded.pair.spec.options
     return PictureFile(
         file_format=options.output_format,
@@ -31,19 +31,24 @@ def file_of(loaded: LoadedPair) -> PictureFile:
 
 
 def levels_of(pastiche: Floats, loaded: LoadedPair) -> Levels:
-    """The values of a pair's file for sRGB pixels in [0, 1], with the content's transparency where that is kept."""
+    """Return the pixel values of a pair's file, with the content's transparency where it is kept.
+
+    Args:
+        pastiche: sRGB pixels in [0, 1].
+        loaded: the pair.
+    """
     alpha: NDArray[np.uint8] | None = None if loaded.content.alpha is None else np.asarray(loaded.content.alpha)
     return file_of(loaded).levels(pastiche, alpha)
 
 
-def seen(levels: Levels, loaded: LoadedPair) -> Floats:
-    """The sRGB pixels, in [0, 1], that a reader of the file sees."""
+def pixels_as_read(levels: Levels, loaded: LoadedPair) -> Floats:
+    """Return the sRGB pixels, in [0, 1], that a reader of a pair's file sees."""
     file = file_of(loaded)
     return file.srgb(as_read(levels, file))
 
 
 def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
-    """What was brought to the content's shape although it has another one."""
+    """Return a note for each mask or start image whose shape differs from the content's."""
     width, height = loaded.size
     apart = {
         column: one.picture.size
@@ -57,7 +62,7 @@ def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
 
 
 def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
-    """Which pictures of the style have far fewer pixels than they are used with."""
+    """Return a note for each style image that is enlarged by more than `ENLARGED`."""
     scale = loaded.pair.spec.options.style_scale
     sizes = {column: one.picture.size for column, one in style.by_column if column != "style_mask"}
     enlarged = {
@@ -72,8 +77,8 @@ def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
     )
 
 
-def notes_of(loaded: LoadedPair) -> tuple[str, ...]:
-    """What the user should know of the file."""
+def profile_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where the output file could not have the colour profile that the options request."""
     if loaded.pair.spec.options.output_profile == "srgb" or loaded.content.origin.profile:
         return ()
     return (f"output_profile content: the file is in sRGB, as of the content {loaded.content.origin.no_profile}",)
