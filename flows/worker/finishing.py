@@ -10,6 +10,10 @@ from nst_core.geometry.sizes import style_size
 from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
+from nst_core.options.recipes import RECIPES
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
 
 SAME_SHAPE = 0.05
 """The relative change of shape up to which resizing an image causes no note: sizes are rounded to whole pixels."""
@@ -49,32 +53,51 @@ def pixels_as_read(levels: Levels, loaded: LoadedPair) -> Floats:
 
 def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
     """Return a note for each mask or start image whose shape differs from the content's."""
-    width, height = loaded.size
-    apart = {
-        column: one.picture.size
-        for column, one in loaded.others.items()
-        if abs(math.log(one.picture.width * height / (one.picture.height * width))) > SAME_SHAPE
-    }
     return tuple(
-        f"{column}: of another shape than the content, squeezed from {size[0]} x {size[1]} to {width} x {height}"
-        for column, size in apart.items()
+        _squeezed(column, image.picture.size, "content", loaded.size)
+        for column, image in loaded.others.items()
+        if _differ_in_shape(image.picture.size, loaded.size)
     )
 
 
 def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
-    """Return a note for each style image that is enlarged by more than `ENLARGED`."""
-    scale = loaded.pair.spec.options.style_scale
-    sizes = {column: one.picture.size for column, one in style.by_column if column != "style_mask"}
-    enlarged = {
-        column: (size, factor)
-        for column, size in sizes.items()
-        if (factor := max(style_size(*size, loaded.size, scale)) / max(size)) > ENLARGED
-    }
-    return tuple(
-        f"{column}: has {size[0]} x {size[1]} px and is enlarged {factor:.1f} times, with strokes as blurred as that; "
-        "take a larger picture, or a smaller style_scale"
-        for column, (size, factor) in enlarged.items()
+    """Return a note for each style image that is enlarged by more than `ENLARGED`, and for a mask of another shape."""
+    options = loaded.pair.spec.options
+    takes_content_shape = RECIPES[options.recipe].style_takes_content_shape
+    advice = "take a larger picture" if takes_content_shape else "take a larger picture, or a smaller style_scale"
+    notes = []
+    for column, image in style.by_column:
+        size, first = image.picture.size, style.first.picture.size
+        if column == "style_mask":
+            if _differ_in_shape(size, first):
+                notes.append(_squeezed(column, size, "style", first))
+            continue
+        used = loaded.size if takes_content_shape else style_size(*size, loaded.size, options.style_scale)
+        factor = max(used[0] / size[0], used[1] / size[1])
+        if factor > ENLARGED:
+            notes.append(
+                f"{column}: has {size[0]} x {size[1]} px and is enlarged {factor:.1f} times, with strokes as blurred "
+                f"as that; {advice}"
+            )
+    return tuple(notes)
+
+
+def _differ_in_shape(size: Size, other: Size) -> bool:
+    return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) > SAME_SHAPE
+
+
+def _squeezed(column: str, size: Size, target: str, target_size: Size) -> str:
+    (width, height), (new_width, new_height) = size, target_size
+    return (
+        f"{column}: of another shape than the {target}, squeezed from {width} x {height} to {new_width} x {new_height}"
     )
+
+
+def loss_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where the losses and distances are not those of the file's colours."""
+    if loaded.pair.spec.options.colors != "luminance":
+        return ()
+    return ("colors luminance: losses and distances are those of grey images; compare them with such rows alone",)
 
 
 def profile_notes(loaded: LoadedPair) -> tuple[str, ...]:

@@ -56,7 +56,8 @@ class LoadedPair:
     Attributes:
         pair: the planned pair.
         content: the content image, in 8 bits and at the pastiche's size.
-        others: the images of the columns `content_mask`, `protect` and `init_image`, of about the pastiche's size.
+        others: the images of the columns `content_mask`, `protect` and `init_image`. The start image is scaled like the
+            content; a mask is at most reduced.
     """
 
     pair: PlannedPair
@@ -79,7 +80,8 @@ def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Loade
     wanted = WantedPicture("pastiche", options.size_px, options.enlarge, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, limits, wanted)
     own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
-    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX), options.enlarge)
+    # A mask is never enlarged here: each pixel would become a square, while the engine interpolates.
+    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX))
     # Transparent parts of `protect` protect nothing, and those of `init_image` are not laid over white.
     wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {

@@ -20,6 +20,7 @@ from flows.worker.inputs import _needed_of_a_style, load_pair, read_input
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 from nst_core.options import StylizeOptions
+from nst_core.scene.masks import coverage, maps_of
 
 MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}
 
@@ -135,6 +136,24 @@ def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Pai
         "content_mask": (512, 384),
         "init_image": (64, 48),
     }
+
+
+def test_a_mask_of_an_enlarged_pastiche_has_no_steps_along_its_edge(style: Painter, tmp_path: Path) -> None:
+    """The engine enlarges a small mask by interpolation, so that a diagonal edge becomes a smooth ramp."""
+    rows, columns = np.mgrid[:64, :64]
+    Image.fromarray(np.where(columns > rows, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    others = {"content_mask": str(tmp_path / "mask.png"), "protect": str(tmp_path / "mask.png")}
+    options = {"size_px": 1024, "enlarge": True}
+    content = style("cat.png", 64, 64)
+
+    loaded = load_pair(planned(pair_spec(content=content, style=content, options=options, others=others)))
+
+    protect, mask = (loaded.others[column].picture for column in ("protect", "content_mask"))
+    maps = maps_of(mask, [(0, 0, 0), (255, 255, 255)], loaded.size)
+    assert loaded.size == (1024, 1024)
+    for share in (coverage(protect, loaded.size)[0, 0], maps[0, 1]):
+        assert 0.0 < share.diff(dim=1).abs().max() < 0.1  # a ramp of about 16 pixels; a step would be 1
+        assert (share.min(), share.max()) == (0.0, 1.0)
 
 
 def test_the_file_that_was_meant_is_named(photo: Painter, tmp_path: Path) -> None:
