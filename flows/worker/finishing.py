@@ -65,9 +65,9 @@ def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
     options = loaded.pair.spec.options
     takes_content_shape = RECIPES[options.recipe].style_takes_content_shape
     advice = "take a larger picture" if takes_content_shape else "take a larger picture, or a smaller style_scale"
-    notes = []
+    first, notes = style.first.picture.size, []
     for column, image in style.by_column:
-        size, first = image.picture.size, style.first.picture.size
+        size = image.picture.size
         if column == "style_mask":
             if _differ_in_shape(size, first):
                 notes.append(_squeezed(column, size, "style", first))
@@ -83,14 +83,14 @@ def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
 
 
 def _differ_in_shape(size: Size, other: Size) -> bool:
+    """Return whether two sizes differ in their ratio of width to height by more than `SAME_SHAPE`."""
     return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) > SAME_SHAPE
 
 
 def _squeezed(column: str, size: Size, target: str, target_size: Size) -> str:
-    (width, height), (new_width, new_height) = size, target_size
-    return (
-        f"{column}: of another shape than the {target}, squeezed from {width} x {height} to {new_width} x {new_height}"
-    )
+    """Return the note for an image that is squeezed to the shape of the content or the style."""
+    squeezed = f"squeezed from {size[0]} x {size[1]} to {target_size[0]} x {target_size[1]}"
+    return f"{column}: of another shape than the {target}, {squeezed}"
 
 
 def loss_notes(loaded: LoadedPair) -> tuple[str, ...]:
