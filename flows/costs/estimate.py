@@ -104,16 +104,16 @@ def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: 
     """
     if not pairs:
         return None
-    known = _latest(backbone)
-    place = Place(known.device, known.precision) if known else _place_here()
+    measured = _latest(backbone)
+    place = Place(measured.device, measured.precision) if measured else _place_here()
     shapes = _shapes(sizes_of.values())
     jobs = [_Job(pair, _sizes(pair.options, sizes_of.get(pair.content), shapes)) for pair in pairs]
     largest = max(max(job.sizes.at_most) for job in jobs)
     refused = () if place is None else tuple(_refusals(jobs, place))
-    if known is None or place is None:
+    if measured is None or place is None:
         return Estimate(len(pairs), largest, None, 0, refused)
-    measured_by = sum(len(rates) for rates in known.rates.values())
-    return Estimate(len(pairs), largest, _seconds_of_all(jobs, known, place), measured_by, refused)
+    measured_by = sum(len(rates) for rates in measured.rates.values())
+    return Estimate(len(pairs), largest, _seconds_of_all(jobs, measured, place), measured_by, refused)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class _Job:
     sizes: Range[Size]
 
 
-def _seconds_of_all(jobs: Sequence[_Job], known: Measured, place: Place) -> Range[float]:
+def _seconds_of_all(jobs: Sequence[_Job], measured: Measured, place: Place) -> Range[float]:
     """Return the time of a whole run: all pairs, on as many workers as measured the rates, plus the run's overhead."""
     totals = Range(0.0, 0.0, 0.0)
     encoded_styles = EncodedStyles()
@@ -133,12 +133,12 @@ def _seconds_of_all(jobs: Sequence[_Job], known: Measured, place: Place) -> Rang
         # Rows without options of their own share one object, so its id saves hashing all options.
         key = (id(job.pair.options), job.sizes, "init_image" in job.pair.others)
         if key not in costs:
-            costs[key] = _seconds(job, known, place)
+            costs[key] = _seconds(job, measured, place)
         pictures = encoded_styles.pictures_for(job.pair, max(job.sizes.at_most))
-        styles = pictures * _style_seconds(job.sizes.at_most, known, place)
+        styles = pictures * _style_seconds(job.sizes.at_most, measured, place)
         totals = Range(*(total + seconds + styles for total, seconds in zip(totals, costs[key], strict=True)))
-    workers = max(1, min(known.workers, len(jobs)))
-    overhead = statistics.median(known.beside) if known.beside else 0.0
+    workers = max(1, min(measured.workers, len(jobs)))
+    overhead = statistics.median(measured.beside) if measured.beside else 0.0
     return Range(*(total / workers + overhead for total in totals))
 
 
@@ -214,10 +214,10 @@ def _refusal(size: Size, extra: Extra, place: Place) -> str:
     return ""
 
 
-def _seconds(job: _Job, known: Measured, place: Place) -> Range[float]:
+def _seconds(job: _Job, measured: Measured, place: Place) -> Range[float]:
     """Return the time of one pair on one worker, without that of encoding its style."""
     options, from_picture = job.pair.options, "init_image" in job.pair.others
-    settled = known.settled.get(settling(options))
+    settled = measured.settled.get(settling(options))
     settles = Between(min(settled), max(settled)) if settled else None
     seconds = []
     for number, size in enumerate(job.sizes):
@@ -225,26 +225,26 @@ def _seconds(job: _Job, known: Measured, place: Place) -> Range[float]:
         low, high = expected.full.at_least, expected.full.at_most
         full = Range(low, (low * high) ** 0.5, high)[number]
         work = work_of(*size, options, full, expected.coarse, place, place.free)
-        seconds.append(work * _rate(known, size)[number])
+        seconds.append(work * _rate(measured, size)[number])
     if options.max_seconds is not None:
         # One-off work, such as targets and final losses, is not part of the pair's time budget.
         largest = job.sizes.at_most
-        one_off = work_of(*largest, options, 1, (), place, place.free) * _rate(known, largest).at_most
+        one_off = work_of(*largest, options, 1, (), place, place.free) * _rate(measured, largest).at_most
         seconds = [min(bound, options.max_seconds + one_off) for bound in seconds]
     return Range(*seconds)
 
 
-def _style_seconds(size: Size, known: Measured, place: Place) -> float:
+def _style_seconds(size: Size, measured: Measured, place: Place) -> float:
     """Return the time to encode one style image for a pastiche of this size."""
-    return style_work(*size, place) * _rate(known, size).likely
+    return style_work(*size, place) * _rate(measured, size).likely
 
 
-def _rate(known: Measured, size: Size) -> Range[float]:
+def _rate(measured: Measured, size: Size) -> Range[float]:
     """Return the seconds per unit of work at a size, from the measured size class that is nearest to it."""
     wanted = size_class(*size)
-    nearest = min(known.rates, key=lambda measured: (abs(measured.bit_length() - wanted.bit_length()), measured))
+    nearest = min(measured.rates, key=lambda edge: (abs(edge.bit_length() - wanted.bit_length()), edge))
     doublings = abs(nearest.bit_length() - wanted.bit_length())
-    rates, doubt = known.rates[nearest], LEAST_DOUBT * DOUBT_PER_DOUBLING**doublings
+    rates, doubt = measured.rates[nearest], LEAST_DOUBT * DOUBT_PER_DOUBLING**doublings
     return Range(min(rates) / doubt, statistics.median(rates), max(rates) * doubt)
 
 

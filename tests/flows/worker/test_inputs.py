@@ -88,7 +88,7 @@ def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: st
 
 
 def test_a_missing_picture(tmp_path: Path) -> None:
-    """A file that is not there is said to be missing: no picture is to blame."""
+    """A file that does not exist is reported as missing, not as a bad image."""
     with pytest.raises(NotFound):
         read_input(str(tmp_path / "tom.png"), "missing")
 
@@ -104,7 +104,7 @@ def test_another_picture_than_planned(photo: Painter) -> None:
 
 
 def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter) -> None:
-    """It is made as small as it is needed, by the engine's own filter, and not enlarged unless that is asked for."""
+    """It is reduced to the pastiche's size by the engine's own filter, and only enlarged if the options request it."""
     content = photo("cat.png", 120, 90)
     sizes = {}
     for name, options in {"small": {"size_px": 64}, "kept": {}, "large": {"size_px": 240, "enlarge": True}}.items():
@@ -126,7 +126,7 @@ def test_one_size_of_a_style_is_enough_for_most_pastiches(size_px: int, style_sc
 
 
 def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Painter) -> None:
-    """What counts as a region is told at one size, however small the pastiche."""
+    """A mask keeps the size at which its regions are found, however small the pastiche is."""
     others = {"content_mask": photo("mask.png", 600, 450), "init_image": photo("start.png", 600, 450)}
     spec = pair_spec(content=photo("cat.png"), style=style("waves.png"), options={"size_px": 64}, others=others)
 
