@@ -670,6 +670,50 @@ def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
     )
 
 
+def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Painter, job: Job) -> None:
+    """With the recipe `notebook` a style is squeezed to the content's shape, whatever its long edge or style_scale."""
+    cat, notes = photo("cat.png", 64, 32), []
+    for row, (width, height, scale) in enumerate(((64, 40, 2.0), (16, 64, 1.0))):
+        style = photo(f"style{row}.png", width, height, seed=row)
+        options = SMALL | SHALLOW | {"recipe": "notebook", "style_scale": scale}
+        notes.append(done(pair_spec(row, cat, style, options=options), job).notes)
+
+    assert notes == [
+        (),
+        ("style: has 16 x 64 px and is enlarged 4.0 times, with strokes as blurred as that; take a larger picture",),
+    ]
+
+
+def test_a_mask_of_another_shape_than_its_style_is_noted(photo: Painter, job: Job, tmp_path: Path) -> None:
+    """Such as one that was painted on a photograph before it was turned; a mask of the style's shape is not noted."""
+    cat, notes = photo("cat.png", 64, 48), []
+    style = photo("style.png", 48, 64)
+    half = Image.new("RGB", (64, 48), "black")
+    half.paste("white", (0, 0, 32, 48))
+    half.save(tmp_path / "half.png")
+    half.resize((96, 128)).save(tmp_path / "upright.png")
+    for row, name in enumerate(("half.png", "upright.png")):
+        others = {"content_mask": str(tmp_path / "half.png"), "style_mask": str(tmp_path / name)}
+        notes.append(done(pair_spec(row, cat, style, options=SMALL | SHALLOW, others=others), job).notes)
+
+    assert notes == [("style_mask: of another shape than the style, squeezed from 64 x 48 to 48 x 64",), ()]
+
+
+def test_losses_of_grey_images_are_noted(photo: Painter, waves: str, job: Job) -> None:
+    """With `colors=luminance` losses are those of grey images, so the row says that others do not compare with it."""
+    cat = photo("cat.png", 64, 48)
+
+    notes = [
+        done(pair_spec(row, cat, waves, options=SMALL | SHALLOW | {"colors": colors}), job).notes
+        for row, colors in enumerate(("luminance", "match"))
+    ]
+
+    assert notes == [
+        ("colors luminance: losses and distances are those of grey images; compare them with such rows alone",),
+        (),
+    ]
+
+
 def test_halves_take_the_style_of_their_colour(photo: Painter, job: Job, tmp_path: Path) -> None:
     """Masks of both pictures are taken for what they are, each of its own, and are in the record."""
     style, half = Image.new("RGB", (64, 48), (30, 40, 200)), Image.new("RGB", (64, 48), "black")
