@@ -17,7 +17,6 @@ from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.machine.footprint import MemoryPlan
 from nst_core.machine.memory import HISTORY
-from nst_core.machine.runtime import cudnn_autotuned, seen_before
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import LBFGS
@@ -88,12 +87,10 @@ class _Batch:
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, dtype=torch.float32, device=start.device)
         self.unit: Tensor | None = None
-        self.shape_repeats = seen_before(tuple(start.shape))
 
     def advance(self) -> LossTerms:
         """Evaluate every pastiche once, and let the optimizer take a step."""
-        with cudnn_autotuned(wanted=self.shape_repeats):
-            terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
+        terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
         improved = terms.total < self.lowest  # always False for NaN
         self.lowest = torch.where(improved, terms.total, self.lowest)
         torch.where(improved[:, None], self.optimizer.point, self.best, out=self.best)
@@ -114,7 +111,6 @@ class _Batch:
         self.optimizer.keep(index)
         self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
-        self.shape_repeats = seen_before((len(rows), *self.canvas.contents.shape[1:]))
 
 
 def optimize(

@@ -30,6 +30,8 @@ EVERY_LOOK = 12
 """The number of evaluations at each level that are all sampled; after these, the interval grows by `LOOK_AGAIN`."""
 LOOK_AGAIN = 1.1
 """The ratio between the evaluations of two successive samples."""
+MOST_SHRUNK = 32
+"""The factor by which one resampling shrinks at most. CUDA's kernel for antialiased resampling refuses more than 47."""
 LEAST_CHANGE = 1.0
 """The least mean difference of two kept samples, in levels of 255; a smaller one is invisible."""
 
@@ -116,6 +118,8 @@ def small_frame(pastiche: Tensor, size: tuple[int, int]) -> Frame:
         size: the frame's (width, height) in pixels.
     """
     width, height = size
+    while min(pastiche.shape[2] // height, pastiche.shape[3] // width) >= MOST_SHRUNK:
+        pastiche = functional.avg_pool2d(pastiche, 2)
     small = functional.interpolate(pastiche, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
     levels = small[0].clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8).permute(1, 2, 0)
     frame: Frame = levels.contiguous().cpu().numpy()

@@ -3,8 +3,6 @@
 import ctypes
 import platform
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
@@ -93,33 +91,6 @@ def prepare_process(device: str, threads: int | None = None) -> None:
     torch.backends.cudnn.allow_tf32 = False
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-
-
-_shapes: set[tuple[int, ...]] = set()
-"""Shapes of the batches whose optimisation this process has begun."""
-
-
-def seen_before(shape: tuple[int, ...]) -> bool:
-    """Return whether this process has begun a batch of this shape, (N, 3, H, W), before, and remember the shape."""
-    came_before = shape in _shapes
-    _shapes.add(shape)
-    return came_before
-
-
-@contextmanager
-def cudnn_autotuned(*, wanted: bool) -> Iterator[None]:
-    """Set, for a `with` block, whether cuDNN tries up to ten algorithms per new convolution shape and keeps the best.
-
-    Trying takes up to ten passes: too much for targets and measured losses, which use a shape once or twice, but only a
-    tenth of an optimisation, which uses it some hundred times. Content images of many sizes make shapes that never come
-    back, so autotuning is for the shapes that do; for the others cuDNN's own heuristic choice is good enough.
-    """
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = wanted
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
 
 
 def make_room(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from nst_core.options.layers import FEATURE_LAYERS
 from nst_core.options.numbers_as_text import real_number, real_numbers, whole_choice, whole_number, words
@@ -36,6 +36,10 @@ USUAL_STRENGTH = 0.5
 GENTLEST_SHARE, STRONGEST_SHARE = 1 / 30, 6.0
 """Style weights at strength 0 and 1, relative to the recipe's: with less a photograph hardly changes, with more it
 takes on no more style."""
+
+RECORDED = {"recorded": True}
+"""The pydantic context for options that were accepted before: records of an earlier version stay readable, even if
+this version refuses their combination of options for new pairs."""
 
 SHORTHANDS = {"strength", "quality"}
 """Options that only set other options: pairs whose other options are equal have the same result, whatever these are."""
@@ -161,8 +165,10 @@ class StylizeOptions(BaseModel):
         return weights
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
         """Refuse options that do not go together, with all reasons at once."""
+        if info.context == RECORDED:
+            return self
         reasons = [*self._conflicts(), *self._limits_of_the_format()]
         if reasons:
             raise ValueError("; ".join(reasons))
@@ -236,7 +242,7 @@ class StylizeOptions(BaseModel):
             if self.plateau_tolerance is None
             else self.plateau_tolerance,
         }
-        return StylizeOptions.model_validate(values)
+        return StylizeOptions.model_validate(values, context=RECORDED)
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
         """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe."""

@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from builders import Painter, pair_spec, planned, sha256_of
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from flows import storage
 from flows.output.ledger import Ledger
@@ -32,6 +34,24 @@ SIZE = (32, 24)
 
 def grey(level: float, width: int = SIZE[0], height: int = SIZE[1]) -> Tensor:
     return torch.full((1, 3, height, width), level)
+
+
+def test_a_frame_of_a_poster_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No resampling shrinks by more than 47, CUDA's limit for antialiasing; the frame shows what the poster shows."""
+    factors: list[float] = []
+    interpolate = functional.interpolate
+
+    def noting(image: Tensor, size: tuple[int, int], **how: Any) -> Tensor:
+        factors.append(image.shape[2] / size[0])
+        return interpolate(image, size=size, **how)
+
+    monkeypatch.setattr(functional, "interpolate", noting)
+    poster = torch.linspace(0.0, 1.0, 2400)[:, None].expand(1, 3, 2400, 3200)
+    frame = small_frame(poster, SIZE)
+
+    assert max(factors) <= 47
+    assert frame.shape == (24, 32, 3)
+    assert np.abs(frame[:, :, 0].mean(1) - (np.arange(24) + 0.5) / 24 * 255).max() < 3
 
 
 def report(evaluation: int, look: Callable[[], Tensor], pair: int = 0, level: int = 0) -> StepReport:

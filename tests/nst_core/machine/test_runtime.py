@@ -1,6 +1,5 @@
 """runtime: devices, precision and threads."""
 
-import contextlib
 import platform
 import resource
 import subprocess
@@ -147,18 +146,6 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
     assert torch.get_num_threads() == 1
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
-
-
-def test_plans_are_tried_out_for_shapes_that_come_again() -> None:
-    """A shape is new only once; cuDNN's autotuning is on only inside the context, and restored after it."""
-    shape = (4, 3, 517, 523)
-    assert [runtime.seen_before(shape) for _ in range(3)] == [False, True, True]
-    assert not runtime.seen_before((3, *shape[1:]))
-
-    with contextlib.suppress(ValueError), runtime.cudnn_autotuned(wanted=True):
-        assert torch.backends.cudnn.benchmark
-        raise ValueError
-    assert not torch.backends.cudnn.benchmark
 
 
 def test_prepare_process_leaves_threads_alone(restored_settings: None) -> None:
