@@ -1,4 +1,4 @@
-"""`nst validate` and `nst split`: check a manifest, or cut it into parts. Nothing is stylized."""
+"""The commands `nst validate`, which checks a manifest, and `nst split`, which cuts one. Nothing is stylized."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from flows.wording import MOST_NAMED, listed, named, printable
 from nst_core.options import StylizeOptions
 
 MOST_LOOKED_AT = 500
-"""Content pictures whose headers are read for an estimate."""
+"""The most content images whose headers are read for an estimate."""
 
 
 @options_from(options=StylizeOptions)
@@ -31,12 +31,12 @@ def validate(
     manifest: ManifestArgument,
     *,
     options: dict[str, Any],
-    files: Annotated[bool, typer.Option(help="Look whether every image file is there.")] = True,
+    files: Annotated[bool, typer.Option(help="Check that every image file exists.")] = True,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Check a manifest: every row, and whether its files are there.
+    """Check every row of a manifest, and that its files exist.
 
-    Says how long its pairs will take, too, by what earlier runs of this machine took. Nothing is stylized.
+    Also estimates how long its pairs will take, from earlier runs on this machine. Nothing is stylized.
     """
     chosen = validated(StylizeOptions, options)
     _, loaded = load_manifest(manifest, chosen, limits_in_force())
@@ -51,13 +51,14 @@ def validate(
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """What came of the check of a manifest.
+    """The result of checking a manifest.
 
     Attributes:
-        problems: (line, reason), sorted; a row may have several.
-        valid: pairs without any.
-        expected: how long these will take; None where there are none.
-        with_files: whether their files were looked for.
+        manifest: the manifest that was checked.
+        problems: (line, reason) of each problem, sorted; a row may have several.
+        valid: the pairs without problems.
+        expected: the estimated time for the valid pairs; None if there are none.
+        with_files: whether the check included that every file exists.
     """
 
     manifest: Manifest
@@ -67,7 +68,7 @@ class _Checked:
     with_files: bool
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the result as JSON values, for programs."""
         manifest, expected = self.manifest, self.expected
         return {
             "manifest": manifest.uri,
@@ -79,7 +80,7 @@ class _Checked:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Yield the result as lines, for people."""
         name = printable(storage.name_of(self.manifest.uri))
         yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
         yield from named(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
@@ -103,12 +104,12 @@ def _checked(manifest: Manifest, *, with_files: bool) -> _Checked:
 def split(
     manifest: ManifestArgument,
     *,
-    parts: Annotated[int, typer.Option(min=2, max=10_000, metavar="INTEGER", help="How many manifests it becomes.")],
+    parts: Annotated[int, typer.Option(min=2, max=10_000, metavar="INTEGER", help="The number of parts.")],
     as_json: JsonSwitch = False,
 ) -> None:
-    """Cut a manifest into parts beside it; prints their addresses.
+    """Cut a manifest into parts, and print their addresses.
 
-    Each part is for a run and an output of its own.
+    The parts are written next to the manifest, each for a run and an output of its own.
     """
     address, limits = storage.absolute(manifest), limits_in_force()
     limits.check_readable(address)
@@ -118,13 +119,14 @@ def split(
 
 
 def _sizes_of(pairs: Sequence[PairSpec]) -> dict[str, tuple[int, int]]:
-    """The sizes of some content pictures, evenly spread over the manifest."""
+    """Return the sizes, by address, of a sample of the content images, evenly spread over the manifest."""
     contents = list(dict.fromkeys(pair.content for pair in pairs))
-    looked_at = contents[:: -(-len(contents) // MOST_LOOKED_AT)] if contents else []
-    return {address: size for address in looked_at if (size := local_size(address)) is not None}
+    sample = contents[:: -(-len(contents) // MOST_LOOKED_AT)] if contents else []
+    return {address: size for address in sample if (size := local_size(address)) is not None}
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
+    """Return (line, reason) for each file that does not exist or cannot be read."""
     found = looked_at(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
     missing = [
         (pair.row, column, address)
@@ -132,7 +134,7 @@ def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
         for column, address in pair.pictures.items()
         if not isinstance(found[address], str)
     ]
-    # Those beyond the first are counted, not named: no folder is looked into for them.
+    # Only the first MOST_NAMED problems are listed by name, so similar file names are searched for those alone.
     return [
         (row, f"column {column!r}: {_problem_of_file(address, found[address], looks_near=number < MOST_NAMED)}")
         for number, (row, column, address) in enumerate(missing)

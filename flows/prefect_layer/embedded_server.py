@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.environment import check_database_folder
 from flows.errors import ServiceError
 from flows.prefect_layer.kill_on_exit import watcher_of
 from flows.prefect_layer.server import answers, named_if_not_started
@@ -67,9 +68,16 @@ def check_prefect_home() -> None:
     if home is None:
         return
     place = from_here(os.path.expanduser(home))
+    reads_alone = not is_without_server()
+    if not reads_alone:
+        try:
+            check_database_folder(Path(place))
+        except OSError as error:
+            raise ServiceError(
+                f"PREFECT_HOME={home}: {error.strerror}. Name another one in PREFECT_HOME, or leave it out"
+            ) from error
     while not os.path.lexists(place):  # Prefect makes what is missing
         place = os.path.dirname(place)
-    reads_alone = not is_without_server()
     if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if reads_alone else os.W_OK)):
         rights = "read" if reads_alone else "read and write"
         found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"

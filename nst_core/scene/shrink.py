@@ -1,11 +1,11 @@
-"""Pictures and maps at half the size, and half of that: what the coarse levels of an optimisation work on."""
+"""Halve images and maps repeatedly, for the coarse levels of an optimisation."""
 
 from torch import Tensor
 from torch.nn import functional
 
 
 def shrink(image: Tensor, level: int) -> Tensor:
-    """An image, shape (N, C, H, W), in [0, 1], halved `level` times."""
+    """Halve images, shape (N, C, H, W), in [0, 1], `level` times."""
     if level == 0:
         return image
     size = [max(1, side >> level) for side in image.shape[2:]]

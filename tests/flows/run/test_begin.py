@@ -66,6 +66,20 @@ def test_what_was_begun_is_taken_over(asked: Asked) -> None:
         assert own is not first
 
 
+def test_a_run_that_is_handed_over_in_vain_is_logged(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+    """A flow that is called with other values begins a run of its own; the log says which values differ."""
+    other = dataclasses.replace(asked, output=f"{asked.output}-2", selection=Selection(limit=1))
+    with begun(resolve(asked)) as first, handed_over(first):
+        with begun_as_asked(asked, strict=False):
+            assert "is not used" not in caplog.text
+        with begun_as_asked(other, strict=False) as second:
+            assert second.run.job.output == other.output
+
+    (line,) = [record.getMessage() for record in caplog.records if "is not used" in record.getMessage()]
+    assert line.startswith(f"the run that was begun for {asked.output} is not used")
+    assert line.endswith("other values of: output, selection; a second run begins")
+
+
 def test_workers_that_were_begun_end_with_the_run(asked: Asked) -> None:
     """A run that ends before any batch leaves no process behind."""
     settings = RunSettings(device="cpu", cpu_workers=2)  # with the engine, whose workers start early

@@ -20,7 +20,7 @@ from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
-from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
+from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, difference, evenly_spaced, small_frame
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
@@ -93,7 +93,7 @@ def test_the_last_frame_is_the_finished_picture() -> None:
 
 
 def test_what_does_not_change_is_one_frame() -> None:
-    """A pastiche that stays as it is has its first look and its end."""
+    """A pastiche that does not change has two frames: the first sample and the finished image."""
     assert levels_of(filmed(100, lambda _: 0.5).of(0, Image.new("RGB", SIZE, (128, 128, 128)))) == [128, 128]
 
 
@@ -156,11 +156,11 @@ def test_trouble_with_a_look_is_kept_to_its_pair() -> None:
 
 
 def test_places_are_chosen_by_the_way_gone() -> None:
-    """Of frames with one large leap, those beside the leap are taken, and none twice."""
+    """Of frames with one large leap, those before and after the leap are chosen, and none twice."""
     frames = [np.full((2, 2, 3), level, np.uint8) for level in (0, 1, 2, 100, 101, 102)]
 
-    assert chosen(frames, 3) == [0, 2, 5]
-    assert chosen(frames[:1], 3) == [0]
+    assert evenly_spaced(frames, 3) == [0, 2, 5]
+    assert evenly_spaced(frames[:1], 3) == [0]
 
 
 def test_pixels_beyond_the_range_are_clamped() -> None:
