@@ -1,6 +1,7 @@
-"""The health check of a container: whether a port of its own answers a path well, `healthy.py 8080 /health`.
+"""Check the health of a container: exit 0 if one of its ports answers a path with status 200, `healthy.py 8080 /health`.
 
-Straight to loopback, whatever proxy the environment names; a file, as some engines split a command at its blanks.
+Connects to loopback directly, without any proxy that the environment names. It is a file because some container engines
+split an inline command at its blanks.
 """
 
 import sys
