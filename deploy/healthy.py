@@ -1,4 +1,4 @@
-"""Check the health of a container: exit 0 if one of its ports answers a path with status 200, `healthy.py 8080 /health`.
+"""Check a container's health: `healthy.py 8080 /health` exits with 0 if that port answers that path with status 200.
 
 Connects to loopback directly, without any proxy that the environment names. It is a file because some container engines
 split an inline command at its blanks.
