@@ -24,9 +24,9 @@ from flows.prefect_layer.rows_as_manifest import takes_rows
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records.runs import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
-from flows.run.begin import BegunRun, begun_as_asked
+from flows.run.begin import BegunRun, handed_or_begun
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
-from flows.run.request import Asked
+from flows.run.request import RunArguments
 from flows.settings import RunSettings, Selection
 from flows.watching.notify_all import notify_all
 from flows.wording import printable
@@ -78,14 +78,14 @@ def bulk_stylize(
         NstError: nothing could be done; the subclass gives the reason.
     """
     show_own_lines()
-    asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
+    asked = RunArguments(output, manifest, options, settings, selection or Selection(), overrides or {})
     # Anyone who starts a deployment acts with the service's rights, not with their own, so a place that the limits file
     # does not list is refused.
     is_strict = deployment.id is not None
-    with _no_tags(), kept_running(), begun_as_asked(asked, strict=is_strict) as begun:
+    with _no_tags(), kept_running(), handed_or_begun(asked, strict=is_strict) as begun:
         run = begun.run
         try:
-            _run_begun(begun)
+            _run_batches(begun)
         except BaseException as error:
             if not begun.hold.is_lost:
                 finish_stopped_run(run, error, begun.hold.check)
@@ -104,7 +104,7 @@ def _no_tags() -> TagsContext:
     return TagsContext(current_tags=set())
 
 
-def _run_begun(begun: BegunRun) -> None:
+def _run_batches(begun: BegunRun) -> None:
     with notify_all(begun.run.started, watch_progress) as on_message:
         if begun.pool is not None:
             fan_out(begun.run, begun.pool, on_message)

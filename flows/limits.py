@@ -29,7 +29,7 @@ from flows.errors import LimitsError, NotAllowed, StorageError
 from flows.storage.addresses import from_here, problem_of
 from flows.storage.places import is_below, refusal
 from flows.storage.spellings import plain
-from flows.wording import meant, option_errors
+from flows.wording import did_you_mean, option_errors
 from nst_core.options import StylizeOptions
 from nst_core.options.numbers_as_text import words
 
@@ -85,7 +85,7 @@ class Limits(BaseModel):
         return () if self.read is None and self.strict else self.read
 
     @property
-    def readable_of_ours(self) -> tuple[str, ...] | None:
+    def readable_by_runs(self) -> tuple[str, ...] | None:
         """The places where files written by runs may be read: `readable` and `writable`; None means everywhere."""
         return None if self.readable is None or self.writable is None else (*self.readable, *self.writable)
 
@@ -104,7 +104,7 @@ class Limits(BaseModel):
         Raises:
             NotAllowed: the address is outside the readable places, which the message lists.
         """
-        places = self.readable_of_ours if is_ours else self.readable
+        places = self.readable_by_runs if is_ours else self.readable
         if places is not None and not is_within(address, places):
             raise NotAllowed(f"{address}: {refusal('read', places)}")
 
@@ -171,7 +171,7 @@ def limits_in_force(*, strict: bool = False) -> Limits:
     except ValidationError as error:
         name, reason = option_errors(error)[0]
         if error.errors()[0]["type"] == "extra_forbidden":
-            reason = f"there is no such setting{meant(name, Limits.model_fields)}"
+            reason = f"there is no such setting{did_you_mean(name, Limits.model_fields)}"
         raise LimitsError(f"{path}, named by {VARIABLE}: {name}: {reason}") from error
 
 

@@ -7,7 +7,7 @@ are protected only in files that are made to be edited and handed in again: prog
 
 import re
 
-from nst_core.printable import is_seen
+from nst_core.printable import is_visible
 
 _FORMULA_SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
 """The characters that spreadsheets treat as the start of a formula, with their full-width and small forms."""
@@ -43,7 +43,7 @@ def as_plain_text(cell: str) -> str:
     """Return the cell with a `'` in front if a spreadsheet would run it as a formula, else unchanged.
 
     A formula behind invisible characters counts as one. A cell that already starts with such a `'` gets another, so
-    that `as_meant` always restores the cell.
+    that `without_guard` always restores the cell.
 
     >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5"), as_plain_text("'0042")
     ("'=HYPERLINK(A1)", 'a=b', '-0.5', "''0042")
@@ -70,10 +70,10 @@ def as_fixed_text(cell: str) -> str:
     return f"'{cell}" if is_changed or _starts_formula(cell) else cell
 
 
-def as_meant(cell: str) -> str:
+def without_guard(cell: str) -> str:
     """Undo `as_plain_text` and `as_fixed_text`: return the cell without the `'` that they may have put in front.
 
-    >>> as_meant("'=1"), as_meant("'0042"), as_meant("''0042"), as_meant("'quoted'")
+    >>> without_guard("'=1"), without_guard("'0042"), without_guard("''0042"), without_guard("'quoted'")
     ('=1', '0042', "'0042", "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and as_fixed_text(cell[1:]) == cell else cell
@@ -82,5 +82,5 @@ def as_meant(cell: str) -> str:
 def _starts_formula(cell: str) -> bool:
     if cell.lstrip("'")[:1] in ("\t", "\r", "\n"):
         return True
-    first = next((letter for letter in cell if letter not in "' " and is_seen(letter)), None)
+    first = next((letter for letter in cell if letter not in "' " and is_visible(letter)), None)
     return first is not None and first in _FORMULA_SIGNS

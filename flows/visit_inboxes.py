@@ -15,7 +15,7 @@ from flows.prefect_layer.artifacts import show_visits
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
 from flows.prefect_layer.plain_errors import log_errors_plainly
-from flows.wording import named, printable, redacted
+from flows.wording import printable, problem_lines, redacted
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _absolute(inbox: Inbox) -> Inbox:
 
 def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
     if troubles:
-        message = "; ".join(named(troubles))[:2000]
+        message = "; ".join(problem_lines(troubles))[:2000]
         return Failed(name="Troubled", message=message, data=InboxTroubled(message, visits))
     return Completed(message="; ".join(f"{place}: {_counts(done)}" for place, done in visits.items()), data=visits)
 

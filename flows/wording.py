@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from nst_core.printable import is_seen, printable
+from nst_core.printable import is_visible, printable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = [
     "MOST_NAMED",
+    "csv_safe",
+    "did_you_mean",
+    "first_few",
     "has_secret",
-    "in_csv",
-    "is_seen",
-    "listed",
-    "meant",
-    "named",
+    "is_visible",
     "no_thread",
     "option_errors",
     "printable",
+    "problem_lines",
+    "problems_as_json",
+    "quoted",
     "redacted",
     "shortened",
-    "shown",
-    "some",
 ]
 
 Problem = TypeVar("Problem")
@@ -39,17 +39,17 @@ MOST_SUGGESTED = 60
 """The number of existing names that one message lists if none of them is similar to the wrong one."""
 
 
-def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
+def problem_lines(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
     """Return a line for each of the first MOST_NAMED problems, and a last line with the number of the others."""
     left = len(problems) - MOST_NAMED
     lines = [printable(in_words(problem)) for problem in problems[:MOST_NAMED]]
     return [*lines, f"and {left:,} more"] if left > 0 else lines
 
 
-def some(names: Iterable[str], most: int) -> str:
+def first_few(names: Iterable[str], most: int) -> str:
     """Return the first names, separated by commas, and the number of the others.
 
-    >>> some(["a", "b", "c"], 2), some(["a", "b"], 2)
+    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
     ('a, b and 1 more', 'a, b')
     """
     known = list(names)
@@ -57,14 +57,14 @@ def some(names: Iterable[str], most: int) -> str:
     return ", ".join(known[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
-def meant(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return the end of a message about an unknown name: the most similar existing name, or else a list of them."""
     known = list(dict.fromkeys(names))
     plain = {name.casefold().replace("-", "_").replace(" ", "_"): name for name in known}
     wanted = name.casefold().replace("-", "_").replace(" ", "_")
     if close := difflib.get_close_matches(wanted, plain, n=1, cutoff=0.6):
-        return f"; was {shown(plain[close[0]])} meant?"
-    return f"; there are {some(map(shown, known), MOST_SUGGESTED)}"
+        return f"; was {quoted(plain[close[0]])} meant?"
+    return f"; there are {first_few(map(quoted, known), MOST_SUGGESTED)}"
 
 
 _EXPECTED = {
@@ -82,7 +82,7 @@ _EXPECTED = {
 """What was expected, in words, for each of pydantic's error types."""
 
 
-def listed(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
+def problems_as_json(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
     """Return the first MOST_NAMED problems for JSON, under the key, and under `<key>_left` the number of any others."""
     left = len(problems) - MOST_NAMED
     return {key: [in_words(one) for one in problems[:MOST_NAMED]], **({f"{key}_left": left} if left > 0 else {})}
@@ -101,7 +101,7 @@ def _reason(details: "ErrorDetails") -> str:
     context = details.get("ctx", {})
     if details["type"] == "value_error":
         return str(context["error"])
-    got = shown(details["input"])
+    got = quoted(details["input"])
     if details["type"] == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ")
         return f"expected one of {choices}, got {got}"
@@ -126,7 +126,7 @@ def shortened(text: str, chars: int = 80) -> str:
     return text if len(text) <= chars else text[:chars] + "..."
 
 
-def shown(value: Any) -> str:
+def quoted(value: Any) -> str:
     """Return a value as a message quotes it; long text is cut."""
     return printable(repr(shortened(value) if isinstance(value, str) else value))
 
@@ -135,7 +135,7 @@ _NOT_IN_CSV = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """The control characters except tab and line feed, which CSV can hold."""
 
 
-def in_csv(cell: str) -> str:
+def csv_safe(cell: str) -> str:
     """Escape a refused cell's control characters for the results table.
 
     None of them can then end a field or reach a terminal.

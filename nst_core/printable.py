@@ -8,7 +8,7 @@ _UNSEEN = re.compile(
 """Fillers, joiners and variation selectors that `str.isprintable` accepts but no font draws."""
 
 
-def is_seen(letter: str) -> bool:
+def is_visible(letter: str) -> bool:
     """Return whether a character is visible and has no other effect; of all blanks only the plain space qualifies."""
     return letter.isprintable() and not _UNSEEN.match(letter)
 
@@ -24,4 +24,4 @@ def printable(text: str) -> str:
     """
     if text.isprintable() and not _UNSEEN.search(text):
         return text
-    return "".join(letter if is_seen(letter) else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(letter if is_visible(letter) else letter.encode("unicode_escape").decode() for letter in text)

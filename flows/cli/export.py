@@ -16,7 +16,7 @@ from flows.export import Exported, Layout, Request
 from flows.export import export as carried_out
 from flows.export.dataset import SHARD_MB, Tell
 from flows.limits import limits_in_force
-from flows.wording import named, printable
+from flows.wording import printable, problem_lines
 
 SECONDS_BETWEEN_LINES = 30.0
 """The interval of progress lines if stderr is not a terminal, where one line cannot be updated in place."""
@@ -54,10 +54,10 @@ def export(
     limits = limits_in_force()
     source, target = storage.absolute(output), storage.absolute(destination)
     limits.check_readable(source, is_ours=True)
-    request = Request(source, target, layout, name, link, shard_mb, delete, limits.readable_of_ours)
+    request = Request(source, target, layout, name, link, shard_mb, delete, limits.readable_by_runs)
     with limits.writing(target), _progress(is_shown=not quiet) as tell:
         done = carried_out(request, tell)
-    for line in named(done.left_out, lambda one: f"{one[0]}: left out: {one[1]}"):
+    for line in problem_lines(done.left_out, lambda one: f"{one[0]}: left out: {one[1]}"):
         typer.echo(line, err=True)
     if as_json:
         facts = dataclasses.asdict(done) | {"there": done.there, "left_out": len(done.left_out)}

@@ -19,10 +19,10 @@ from flows.limits import limits_in_force
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
 from flows.output.ledger import Ledger
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.digests import short_digest
-from flows.run.request import Asked, check_means
+from flows.run.request import RunArguments, check_means
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
@@ -73,7 +73,7 @@ def ladder(
     target = storage.absolute(output) if output else default_output(pictures)
     manifest, data = storage.join(target, layout.LADDER_MANIFEST), ladder_manifest(rungs, pictures, base)
     chosen = validated(StylizeOptions, size)
-    asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
+    asked = RunArguments(target, manifest, chosen, settings_of(settings), Selection())
     _keep_manifest(asked, manifest, data, pictures)
     summary, code = run_manifest(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
@@ -113,7 +113,7 @@ def _is_ladder_of(manifest: bytes, pictures: Mapping[str, str]) -> bool:
     return pictures_of_ladder(manifest) == {_addresses(pictures)}
 
 
-def _keep_manifest(asked: Asked, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
+def _keep_manifest(asked: RunArguments, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
     """Write the ladder's manifest into its output unless it is there already.
 
     Everything that can be refused at this point is checked first.
@@ -133,7 +133,7 @@ def _keep_manifest(asked: Asked, manifest: str, data: bytes, pictures: Mapping[s
                 f"{manifest}: expected none, or one in the output of a ladder, found a file where no run was made; "
                 "move it away, or name another folder with --output"
             )
-        check_ours(asked.output)
+        check_ownership(asked.output)
         check_means(settings)
         with lease.held(asked.output, settings.wait_for_output_seconds, take_over=settings.take_over):
             storage.replace(manifest, data)

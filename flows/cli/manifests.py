@@ -17,12 +17,12 @@ from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.records.pairs import Manifest, PairSpec
-from flows.run.plan import looked_at
+from flows.run.plan import examine_files
 from flows.settings import RunSettings
-from flows.wording import MOST_NAMED, listed, named, printable
+from flows.wording import MOST_NAMED, printable, problem_lines, problems_as_json
 from nst_core.options import StylizeOptions
 
-MOST_LOOKED_AT = 500
+MOST_EXAMINED = 500
 """The most content images whose headers are read for an estimate."""
 
 
@@ -75,7 +75,9 @@ class _Checked:
             "rows": len(manifest.pairs) + len(manifest.rejected),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in self.valid],
             **({"notes": list(map(printable, manifest.notes))} if manifest.notes else {}),
-            **listed("problems", self.problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
+            **problems_as_json(
+                "problems", self.problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}
+            ),
             **({"estimate": expected.as_json()} if expected else {}),
         }
 
@@ -83,12 +85,14 @@ class _Checked:
         """Yield the result as lines, for people."""
         name = printable(storage.name_of(self.manifest.uri))
         yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
-        yield from named(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
+        yield from problem_lines(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
         in_order = "in order, files there" if self.with_files else "in order"
         bad_rows = len({row for row, _ in self.problems})
         yield f"{name}: {len(self.valid)} rows {in_order}; {bad_rows} cannot be stylized"
         if self.expected:
-            yield from named(self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}")
+            yield from problem_lines(
+                self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}"
+            )
             yield f"{name}: {self.expected}"
 
 
@@ -121,13 +125,13 @@ def split(
 def _sizes_of(pairs: Sequence[PairSpec]) -> dict[str, tuple[int, int]]:
     """Return the sizes, by address, of a sample of the content images, evenly spread over the manifest."""
     contents = list(dict.fromkeys(pair.content for pair in pairs))
-    sample = contents[:: -(-len(contents) // MOST_LOOKED_AT)] if contents else []
+    sample = contents[:: -(-len(contents) // MOST_EXAMINED)] if contents else []
     return {address: size for address in sample if (size := local_size(address)) is not None}
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
     """Return (line, reason) for each file that does not exist or cannot be read."""
-    found = looked_at(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
+    found = examine_files(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
     missing = [
         (pair.row, column, address)
         for pair in manifest.pairs

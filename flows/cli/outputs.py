@@ -14,13 +14,13 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, OutputArgument
 from flows.limits import limits_in_force
 from flows.output import lease
-from flows.output.failed_rows import rows_again
+from flows.output.failed_rows import failed_rows_manifest
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
-from flows.wording import named, printable
+from flows.wording import printable, problem_lines
 
 
 def status(
@@ -54,7 +54,7 @@ def status(
         if not failed:
             typer.echo(f"run {run.run_id} of {printable(run.manifest_uri)}")
             typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
+        for line in map(printable, map(_problem_line, troubled)) if failed else problem_lines(troubled, _problem_line):
             typer.echo(line)
     pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
     raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
@@ -74,11 +74,13 @@ def _print_failed_rows(address: str, *, is_valid: bool) -> None:
         raise typer.BadParameter(
             "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
         )
-    again = rows_again(address)
+    again = failed_rows_manifest(address)
     stream = typer.get_binary_stream("stdout")
     stream.write(again.data)
     stream.flush()
-    for line in named(again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"):
+    for line in problem_lines(
+        again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"
+    ):
         typer.echo(line, err=True)
     typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
 

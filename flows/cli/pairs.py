@@ -12,7 +12,7 @@ import typer
 from flows import storage
 from flows.limits import Limits, limits_in_force
 from flows.manifest.listing import Listing, pictures_of
-from flows.manifest.pairs import How, Pairing, keyed, parsed_settings, write_rows
+from flows.manifest.pairs import Pairing, PairingMethod, keyed, parsed_settings, write_rows
 from flows.manifest.refusals import option_refusals
 from flows.storage.addresses import resolved_address
 from flows.storage.temporary import named_as_temporary, temporary_file
@@ -33,8 +33,8 @@ def pairs(
     styles: Place,
     *,
     how: Annotated[
-        How, typer.Option(help="Pair every content with every style, one by one, or with random styles.")
-    ] = How.PRODUCT,
+        PairingMethod, typer.Option(help="Pair every content with every style, one by one, or with random styles.")
+    ] = PairingMethod.PRODUCT,
     per_content: Annotated[
         int | None, typer.Option(min=1, metavar="INTEGER", help="Random styles for each content, with --how sample.")
     ] = None,

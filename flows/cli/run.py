@@ -41,9 +41,9 @@ from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
-from flows.run.begin import BegunRun, begun, handed_over
+from flows.run.begin import BegunRun, begun, hand_over
 from flows.run.finish import RunIncomplete, finish_run
-from flows.run.request import Asked, RunRequest, check_feasible, resolve, settings_again
+from flows.run.request import RunArguments, RunRequest, check_feasible, recorded_settings, resolve
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
 from flows.watching.json_lines import json_lines
@@ -74,7 +74,7 @@ def run(
     chosen = validated(StylizeOptions, options)
     address = manifest if manifest == STANDARD_INPUT else storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
-    asked = Asked(output_of(output, address), address, chosen, settings_of(settings), selection)
+    asked = RunArguments(output_of(output, address), address, chosen, settings_of(settings), selection)
     _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
@@ -97,14 +97,14 @@ def retry(
     validated(StylizeOptions, options)
     latest = Ledger(address).latest_run()
     selection = Selection(only_failed=True, max_attempts=max_attempts)
-    asked = Asked(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
+    asked = RunArguments(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
     _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
 def _settings_of_retry(latest: RunRecord, given: dict[str, Any]) -> RunSettings:
     """Return the settings of the run to retry, updated with those that the user has set now."""
     is_debugged = latest.settings.get("runner") == "inline"  # a debugging run; its runner must not be inherited
-    earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
+    earlier = recorded_settings(latest).model_dump(mode="json") if is_debugged else latest.settings
     weights = {"weights": earlier.get("weights"), "weights_sha256": latest.weights_sha256}
     if given.get("backbone", latest.backbone) != latest.backbone:  # another backbone has other weights
         weights = dict.fromkeys(weights)
@@ -126,12 +126,12 @@ class Shown:
     as_json: bool = False
 
 
-def _run_flow(asked: Asked, shown: Shown) -> None:
+def _run_flow(asked: RunArguments, shown: Shown) -> None:
     """Carry the run out, print its summary, and exit."""
     raise typer.Exit(run_manifest(asked, shown)[1])
 
 
-def run_manifest(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
+def run_manifest(asked: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Carry the run out and print its summary."""
     if asked.settings is None or asked.settings.runner == "local":
         ask()
@@ -161,7 +161,7 @@ def run_manifest(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
 def _run_planned(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
     if is_part_of_a_run():  # the flow must begin the run itself, with the fewer rights that it has there
         return _through_prefect(request, shown)
-    with begun(request) as run, handed_over(run):
+    with begun(request) as run, hand_over(run):
         if run.pool is None and is_without_server():
             run.hold.check()  # a run that has taken the output over must not have its table overwritten
             return _finish_at_once(run)
@@ -225,13 +225,13 @@ def _display(shown: Shown) -> Iterator[None]:
     from rich.console import Console
 
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import LiveDisplay, only_what_is_wrong
+    from flows.watching.terminal import LiveDisplay, only_warnings
 
     with ExitStack() as stack:
         # Ids and messages come from a manifest, so they must not be interpreted as markup.
         console = Console(stderr=True, markup=False, highlight=False)
         if shown.quiet or shown.json_lines:
-            stack.enter_context(only_what_is_wrong())
+            stack.enter_context(only_warnings())
         elif console.is_terminal:
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))

@@ -11,12 +11,12 @@ import typer
 
 from flows import storage
 from flows.cli.app import JsonSwitch, OutputArgument
-from flows.output.conditions import rows_where
+from flows.output.conditions import filter_rows
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
-from flows.output.selection import column_named, is_number_column, sorted_rows
+from flows.output.selection import find_column, is_number_column, sorted_rows
 from flows.records.columns import RESULT_COLUMNS
 from flows.spreadsheets import as_plain_text
 from flows.wording import printable, shortened
@@ -62,7 +62,7 @@ def table(
     keys = [key for text in sort or () for key in _listed(text, known)]
     shown = _columns(columns, keys, known, is_whole=as_csv or as_json)
     every = table_rows(latest.manifest, latest.record, Ledger(address))
-    found = sorted_rows(rows_where(every, where, known) if where else every, _checked(keys, known), known)
+    found = sorted_rows(filter_rows(every, where, known) if where else every, _checked(keys, known), known)
     most = limit or (None if as_csv or as_json else SHOWN_ROWS)
     rows = [{column: row[column] for column in shown} for row in found[:most]]
     if as_csv:
@@ -98,7 +98,7 @@ def _columns(text: str | None, keys: Sequence[str], known: Sequence[str], *, is_
     """
     if text is not None:
         try:
-            return list(dict.fromkeys(column_named(name, known) for name in _listed(text, known)))
+            return list(dict.fromkeys(find_column(name, known) for name in _listed(text, known)))
         except OptionsError as error:
             raise OptionsError(f"--columns: {error}") from error
     if is_whole:

@@ -14,7 +14,7 @@ from flows.costs.rates import Measured, Place, gpus_here, measured_here, settlin
 from flows.costs.style_reuse import EncodedStyles
 from flows.costs.wording import readable_duration
 from flows.records.pairs import PairSpec
-from flows.wording import listed
+from flows.wording import problems_as_json
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.machine.footprint import Extra, extra_of
@@ -79,7 +79,7 @@ class Estimate:
             "seconds_likely": seconds.likely,
             "seconds_at_most": seconds.at_most,
             "measured_by_pairs": self.measured_by,
-            **listed("no_room", self.refused, lambda row: {"row": row[0], "reason": row[1]}),
+            **problems_as_json("no_room", self.refused, lambda row: {"row": row[0], "reason": row[1]}),
         }
 
     def __str__(self) -> str:

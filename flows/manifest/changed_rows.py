@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from flows.manifest.table import TableRow
 from flows.records import layout
 from flows.records.pairs import PairSpec
-from flows.wording import some
+from flows.wording import first_few
 from nst_core.options import StylizeOptions
 
 LINES_NAMED = 10
@@ -70,4 +70,4 @@ class ChangedRows:
 
 
 def _lines(numbers: list[int]) -> str:
-    return f"line{'s' if len(numbers) > 1 else ''} {some(map(str, numbers), LINES_NAMED)}"
+    return f"line{'s' if len(numbers) > 1 else ''} {first_few(map(str, numbers), LINES_NAMED)}"

@@ -16,7 +16,7 @@ from flows.errors import ManifestError
 from flows.manifest.table import TableRow
 from flows.records.columns import RESULT_COLUMNS
 from flows.records.pairs import OTHER_PICTURES
-from flows.wording import named, shown
+from flows.wording import problem_lines, quoted
 from nst_core.options import StylizeOptions
 
 REQUIRED_COLUMNS = ("content", "style")
@@ -59,7 +59,7 @@ def columns_of(header: TableRow, name: str) -> tuple[Column, ...]:
         ManifestError: the header is invalid; the message names everything that is wrong with it.
     """
     if problems := _problems(header):
-        raise ManifestError(f"{name} line {header.line}: " + "; ".join(named(problems)))
+        raise ManifestError(f"{name} line {header.line}: " + "; ".join(problem_lines(problems)))
     return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
 
 
@@ -76,7 +76,7 @@ def _problems(header: TableRow) -> list[str]:
         return [f"expected at most {MAX_COLUMNS:,} columns, found {len(names):,}; remove those that are not needed"]
     problems = [_missing_problem(column, names) for column in missing]
     problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
-    problems += [f"column {shown(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
+    problems += [f"column {quoted(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
     if "size" in names and "size_px" in names:
         problems.append("'size' is another name of 'size_px': keep one of the two")
     return problems
@@ -85,7 +85,7 @@ def _problems(header: TableRow) -> list[str]:
 def _missing_problem(column: str, names: Sequence[str]) -> str:
     plain = {_plain(name): name for name in names if name not in FIELDS}
     close = difflib.get_close_matches(column, plain, n=1, cutoff=0.6)
-    hint = f": column {shown(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
+    hint = f": column {quoted(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
     return f"expected a column {column!r}, found none{hint}"
 
 
@@ -95,20 +95,20 @@ def _title_problem(number: int, title: str) -> str | None:
         return f"column {number} has no name; name it or remove it"
     if CONTROL_CHARACTER.search(title):
         hint = "; the file may be UTF-16: save it as UTF-8" if "\0" in title else ""
-        return f"the name of column {number}, {shown(title)}, holds a control character{hint}"
+        return f"the name of column {number}, {quoted(title)}, holds a control character{hint}"
     if len(name) > MAX_TITLE_CHARS:
-        return f"the name of column {number}, {shown(name)}, has more than {MAX_TITLE_CHARS} characters; shorten it"
+        return f"the name of column {number}, {quoted(name)}, has more than {MAX_TITLE_CHARS} characters; shorten it"
     if name in FIELDS:
         return None
     plain = _plain(name)
     if plain in RUN_LEVEL_NAMES:
-        return f"column {shown(name)}: chosen once per run on the command line, not per row; remove the column"
+        return f"column {quoted(name)}: chosen once per run on the command line, not per row; remove the column"
     if plain in RESERVED_COLUMNS:
-        return f"column {shown(name)} is written by the results table itself; rename the column"
+        return f"column {quoted(name)} is written by the results table itself; rename the column"
     swapped = [field for field in FIELDS if sorted(field) == sorted(plain)]
     close = swapped or difflib.get_close_matches(plain, FIELDS, n=1, cutoff=LOOKALIKE_CUTOFF)
     if close:
-        return f"column {shown(name)} looks like {close[0]!r}; write that, or rename it if it is something else"
+        return f"column {quoted(name)} looks like {close[0]!r}; write that, or rename it if it is something else"
     return None
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
-from flows.spreadsheets import as_meant
-from flows.wording import some
+from flows.spreadsheets import without_guard
+from flows.wording import first_few
 
 STANDS_FOR = {"pair_id": "id", "steps_asked": "steps"}
 """Maps a column of a results table to the manifest column that it is read as, unless the table has that one too."""
@@ -20,7 +20,7 @@ NAMED = 5
 """Columns that a note names; the rest are counted."""
 
 
-def pass_over(table: Table) -> Table:
+def ignore_columns(table: Table) -> Table:
     """Return the table without the columns that set nothing.
 
     Raises:
@@ -29,7 +29,7 @@ def pass_over(table: Table) -> Table:
     titles = [title.strip(" ") for title in table.header.cells]
     if table.header.problem or len(titles) > MAX_COLUMNS:
         return table
-    names = [as_meant(title) if table.is_guarded else title for title in titles]
+    names = [without_guard(title) if table.is_guarded else title for title in titles]
     if is_results_table(names):
         table = _ResultsTable.of(table, names)
         names = [title.strip(" ") for title in table.header.cells]
@@ -102,14 +102,14 @@ class _ResultsTable(_ColumnSubset):
         kept = tuple(index for index, name in enumerate(_read_as(names)) if name not in RESERVED_COLUMNS)
         ignored = [name for name in _read_as(names) if name in RESERVED_COLUMNS]
         steps = "; steps where a pair is done" if "steps" in names else ""
-        return cls(table, kept, f"columns of a results table ({some(ignored, NAMED)}){steps}", tuple(names))
+        return cls(table, kept, f"columns of a results table ({first_few(ignored, NAMED)}){steps}", tuple(names))
 
     @property
     def header(self) -> TableRow:
         return super()._narrow(dataclasses.replace(self.table.header, cells=_read_as(self.names)))
 
     def _narrow(self, row: TableRow) -> TableRow:
-        cells = [as_meant(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
+        cells = [without_guard(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
         by_name = dict(zip(self.names, cells, strict=False))
         if "steps" in by_name:
             cells[self.names.index("steps")] = _steps_asked(by_name)

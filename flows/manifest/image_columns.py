@@ -19,7 +19,7 @@ def picture_errors(others: Mapping[str, str], options: StylizeOptions, given: Ma
     return [*_blend_errors(others, options), *_mask_errors(others), *_start_errors(others, given)]
 
 
-def check_alone(options: StylizeOptions) -> None:
+def check_without_images(options: StylizeOptions) -> None:
     """Refuse options that a row without additional images cannot use.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import OPTIONS
-from flows.manifest.image_columns import check_alone
+from flows.manifest.image_columns import check_without_images
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -21,7 +21,7 @@ MOST_VARIED = 3
 
 
 @dataclass(frozen=True)
-class Varied:
+class VariedOption:
     """An option of a ladder and its values."""
 
     name: str
@@ -36,7 +36,7 @@ class Rung:
     settings: dict[str, str]
 
 
-def parse_varied(texts: Sequence[str]) -> tuple[Varied, ...]:
+def parse_varied(texts: Sequence[str]) -> tuple[VariedOption, ...]:
     """Parse the values of `--vary NAME=VALUE,VALUE`; a value may contain blanks.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_varied(texts: Sequence[str]) -> tuple[Varied, ...]:
     return varied
 
 
-def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
+def rungs_of(varied: Sequence[VariedOption], base: Mapping[str, Any]) -> list[Rung]:
     """Return all combinations, with the last option changing fastest.
 
     Raises:
@@ -67,7 +67,7 @@ def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
     for values in itertools.product(*(option.values for option in varied)):
         settings = dict(zip((option.name for option in varied), values, strict=True))
         try:
-            check_alone(StylizeOptions.model_validate({**base, **settings}))
+            check_without_images(StylizeOptions.model_validate({**base, **settings}))
         except ValidationError as error:
             name, reason = option_errors(error)[0]
             raise OptionsError(f"--vary {_settings_text(settings)}: {name + ': ' if name else ''}{reason}") from error
@@ -109,7 +109,7 @@ def pictures_of_ladder(data: bytes) -> set[tuple[str | None, ...]]:
         return set()
 
 
-def _varied(text: str) -> Varied:
+def _varied(text: str) -> VariedOption:
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")
     name = {"size": "size_px"}.get(name, name)
@@ -118,7 +118,7 @@ def _varied(text: str) -> Varied:
         raise OptionsError(f"--vary {text}: expected NAME=VALUE,VALUE,..., such as style_weight=10,30,90")
     if name not in OPTIONS:
         raise OptionsError(f"--vary {text}: there is no option {name!r}; `nst run --help` lists them all")
-    return Varied(name, distinct)
+    return VariedOption(name, distinct)
 
 
 def _settings_text(settings: Mapping[str, str]) -> str:

@@ -34,7 +34,7 @@ def load_manifest(manifest: str, options: StylizeOptions, limits: Limits) -> tup
 def _read(address: str, limits: Limits) -> bytes:
     is_ours = is_own_manifest(address)
     limits.check_readable(address, is_ours=is_ours)
-    within = limits.readable_of_ours if is_ours else limits.readable
+    within = limits.readable_by_runs if is_ours else limits.readable
     try:
         return storage.read(address, limits.max_manifest_bytes, within=within)
     except (Forbidden, Unavailable):

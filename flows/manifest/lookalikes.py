@@ -10,7 +10,7 @@ import unicodedata
 
 from flows import storage
 from flows.errors import StorageError
-from flows.wording import is_seen
+from flows.wording import is_visible
 
 _TYPOGRAPHY = str.maketrans("“”„‟«»‘’‚‛‐‑‒–—−", '""""""' + "''''" + "------")
 _QUOTES = "\"'"
@@ -46,5 +46,5 @@ def _is_below(folder: str, base: str) -> bool:
 
 def _plain(name: str) -> str:
     """Return a name in NFC, without blanks, invisible characters and outer quotes, with ASCII quotes and dashes."""
-    seen = "".join(letter for letter in name if is_seen(letter) and letter != " ")
+    seen = "".join(letter for letter in name if is_visible(letter) and letter != " ")
     return unicodedata.normalize("NFC", seen.translate(_TYPOGRAPHY)).strip(_QUOTES)

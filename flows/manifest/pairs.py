@@ -18,7 +18,7 @@ from typing import IO
 from pydantic import ValidationError
 
 from flows.manifest.columns import FIELDS, OPTIONS
-from flows.manifest.image_columns import check_alone
+from flows.manifest.image_columns import check_without_images
 from flows.manifest.listing import ListedImage
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
@@ -34,7 +34,7 @@ _PLAIN = re.compile(rf"(?!.*(?:--|__))({_NAME}(?:/{_NAME})*)(\.[A-Za-z0-9]+)")
 """A path whose key is unique without a digest."""
 
 
-class How(StrEnum):
+class PairingMethod(StrEnum):
     """How contents and styles are paired."""
 
     PRODUCT = "product"
@@ -67,7 +67,7 @@ class Pairing:
         seed: the seed of the random choice.
     """
 
-    how: How = How.PRODUCT
+    how: PairingMethod = PairingMethod.PRODUCT
     per_content: int | None = None
     seed: int | None = None
 
@@ -77,26 +77,28 @@ class Pairing:
         Raises:
             OptionsError: they cannot be paired; the message says what was expected and what was found.
         """
-        is_sample = self.how is How.SAMPLE
+        is_sample = self.how is PairingMethod.SAMPLE
         if is_sample and (self.per_content is None or not 1 <= self.per_content <= styles):
             got = "none" if self.per_content is None else f"{self.per_content:,}"
             raise OptionsError(f"--per-content: expected 1 to {styles:,}, the number of styles, got {got}")
         if not is_sample and (self.per_content is not None or self.seed is not None):
             raise OptionsError(f"--per-content and --seed go with --how sample, got --how {self.how}")
-        if self.how is How.ZIP and contents != styles:
+        if self.how is PairingMethod.ZIP and contents != styles:
             raise OptionsError(f"--how zip: expected as many styles as contents, found {contents:,} and {styles:,}")
 
     def count(self, contents: int, styles: int) -> int:
         """Return the number of pairs."""
-        return {How.PRODUCT: contents * styles, How.ZIP: contents, How.SAMPLE: contents * (self.per_content or 0)}[
-            self.how
-        ]
+        return {
+            PairingMethod.PRODUCT: contents * styles,
+            PairingMethod.ZIP: contents,
+            PairingMethod.SAMPLE: contents * (self.per_content or 0),
+        }[self.how]
 
     def pairs(self, contents: Sequence[Picture], styles: Sequence[Picture]) -> Iterator[tuple[Picture, Picture]]:
         """Yield the pairs in the order of the contents, and for each content in the order of the styles."""
-        if self.how is How.ZIP:
+        if self.how is PairingMethod.ZIP:
             return zip(contents, styles, strict=True)
-        if self.how is How.PRODUCT:
+        if self.how is PairingMethod.PRODUCT:
             return itertools.product(contents, styles)
         return ((content, style) for content in contents for style in self._drawn(content, styles))
 
@@ -149,7 +151,7 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
             raise OptionsError(f"--set {text}: {name} is there twice")
         settings[name] = value
     try:
-        check_alone(StylizeOptions.model_validate(settings))
+        check_without_images(StylizeOptions.model_validate(settings))
     except ValidationError as error:
         name, reason = option_errors(error)[0]
         raise OptionsError(f"--set {f'{name}: ' if name else ''}{reason}") from error

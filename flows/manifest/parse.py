@@ -15,7 +15,7 @@ from flows.limits import MAX_BYTES, MAX_ROWS
 from flows.manifest.changed_rows import ChangedRows
 from flows.manifest.columns import columns_of
 from flows.manifest.formats import read_table
-from flows.manifest.ignored_columns import pass_over
+from flows.manifest.ignored_columns import ignore_columns
 from flows.manifest.rows import RowReader
 from flows.manifest.table import Table
 from flows.records.pairs import Manifest, PairSpec, RejectedRow
@@ -53,7 +53,7 @@ def parse_manifest(
     name = uri.rstrip("/").rpartition("/")[2]
     if len(data) > max_bytes:
         raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
-    table = pass_over(read_table(data, name, max_bytes))
+    table = ignore_columns(read_table(data, name, max_bytes))
     columns = columns_of(table.header, name)
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
     one_line = [index for index, column in enumerate(columns) if column.field]

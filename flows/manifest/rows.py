@@ -14,7 +14,7 @@ from flows.manifest.table import TableRow
 from flows.records.digests import short_digest
 from flows.records.pairs import OTHER_PICTURES, CellError, PairSpec, RejectedRow
 from flows.storage.addresses import normal, resolved_address
-from flows.wording import option_errors, shortened, shown
+from flows.wording import option_errors, quoted, shortened
 from nst_core.options import StylizeOptions
 
 MAX_CELL_CHARS = 4096
@@ -146,7 +146,7 @@ class RowReader:
         """Reserve an id for a line; return what is wrong with the id, such as an earlier line that has it already."""
         title = self._titles.get("id")
         if not ID_PATTERN.fullmatch(pair_id) or pair_id.endswith("."):
-            return [CellError(title, shortened(pair_id), f"{ID_RULE}, got {shown(pair_id)}")]
+            return [CellError(title, shortened(pair_id), f"{ID_RULE}, got {quoted(pair_id)}")]
         written, first_line = self._ids.setdefault(pair_id.casefold(), (pair_id, line))
         if first_line == line:
             return []

@@ -35,7 +35,7 @@ Rows = Frame | Sequence[Mapping[str, Any]]
 """The rows of a manifest as Python values."""
 
 
-def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
+def save_rows(rows: Rows, output: str, limits: Limits) -> str:
     """Write rows as a CSV manifest into the output and return its address.
 
     Relative addresses, which are relative to the current folder, are written as absolute ones.

@@ -20,7 +20,7 @@ from flows.manifest.ignored_columns import is_results_table
 from flows.manifest.table import Table
 from flows.spreadsheets import as_plain_text
 from flows.storage.temporary import named_as_temporary, temporary_file
-from flows.wording import some
+from flows.wording import first_few
 
 LARGEST_BYTES = 4_000_000_000
 """The largest manifest that can be split, as all of it is held in memory."""
@@ -98,7 +98,7 @@ def _existing_parts(address: str) -> dict[str, storage.Entry]:
 
 
 def _refusal(parts: list[str], what: str) -> str:
-    names = some(map(storage.name_of, parts), NAMED)
+    names = first_few(map(storage.name_of, parts), NAMED)
     return (
         f"{storage.parent_of(parts[0])}: expected no parts of an earlier split but those that would be written now, "
         f"found {what}: {names}; nothing was written, remove all parts of it and split again"

@@ -17,7 +17,7 @@ _ALSO_CALLED = {"id": "pair_id"}
 
 
 @dataclass(frozen=True)
-class AsOpened:
+class SpreadsheetCells:
     """The names of a file's rows and cells.
 
     Attributes:
@@ -63,7 +63,7 @@ class AsOpened:
         return None
 
 
-def as_opened(data: bytes, name: str, max_bytes: int) -> AsOpened:
+def as_opened(data: bytes, name: str, max_bytes: int) -> SpreadsheetCells:
     """Return the names of the rows and cells of a manifest.
 
     Args:
@@ -78,8 +78,10 @@ def as_opened(data: bytes, name: str, max_bytes: int) -> AsOpened:
     titles = tuple(table.header.cells)
     if isinstance(table, CsvFile):
         has_separator_line = table.header.line > 1 and table.lines[0].lstrip('"').lower().startswith("sep=")
-        return AsOpened("row", titles, _sheet_rows(table.lines, table.separator, 1 if has_separator_line else 0))
-    return AsOpened("line" if isinstance(table, JsonLines) else "row", titles)
+        return SpreadsheetCells(
+            "row", titles, _sheet_rows(table.lines, table.separator, 1 if has_separator_line else 0)
+        )
+    return SpreadsheetCells("line" if isinstance(table, JsonLines) else "row", titles)
 
 
 def column_letters(index: int) -> str:

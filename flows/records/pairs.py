@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from flows.wording import named, shown
+from flows.wording import problem_lines, quoted
 from nst_core.options import StylizeOptions
 
 FURTHER_STYLES = ("style_2", "style_3", "style_4")
 OTHER_PICTURES = (*FURTHER_STYLES, "content_mask", "style_mask", "protect", "init_image")
 """The manifest's optional image columns, in addition to `content` and `style`."""
-OF_THE_STYLE = (*FURTHER_STYLES, "style_mask")
+STYLE_COLUMNS = (*FURTHER_STYLES, "style_mask")
 """The optional image columns that belong to the style: all pairs of one style have the same values."""
 
 
@@ -22,7 +22,7 @@ class CellError:
 
     def in_words(self) -> str:
         """Return the reason, preceded by the column's name."""
-        return self.reason if self.column is None else f"column {shown(self.column)}: {self.reason}"
+        return self.reason if self.column is None else f"column {quoted(self.column)}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RejectedRow:
 
     def reason(self) -> str:
         """Return the row's errors in one line."""
-        return "; ".join(named(self.errors, CellError.in_words))
+        return "; ".join(problem_lines(self.errors, CellError.in_words))
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ import io
 from collections.abc import Mapping, Sequence
 
 from flows import storage
-from flows.manifest.ladder import Rung, Varied
+from flows.manifest.ladder import Rung, VariedOption
 from flows.records import layout
 from flows.report.cells import Cell, drawn
 from flows.report.gather import Pair, gather
 
 
-def write_ladder_sheet(output: str, varied: Sequence[Varied], rungs: Sequence[Rung]) -> str:
+def write_ladder_sheet(output: str, varied: Sequence[VariedOption], rungs: Sequence[Rung]) -> str:
     """Write the sheet of a ladder that was run into an output, and return its address.
 
     The first row has content and style. Below there is a row for each combination of all options but the last, and a

@@ -104,7 +104,7 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
         TookTooLong, WorkerDied: decoding failed for another reason than the file.
     """
     limits.check_readable(wanted.address, is_ours=wanted.is_pastiche)
-    within = limits.readable_of_ours if wanted.is_pastiche else limits.readable
+    within = limits.readable_by_runs if wanted.is_pastiche else limits.readable
     as_wanted = WantedPicture("thumbnail", 2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
     with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, within) as file, _DECODERS:
         if wanted.sha256 and file.sha256 != wanted.sha256:

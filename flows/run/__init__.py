@@ -2,7 +2,7 @@
 
 The life of a run, as a chain of types and the functions that make them:
 
-    Asked        what the caller passed: addresses, options, settings, selection
+    RunArguments what the caller passed: addresses, options, settings, selection
     RunRequest   request.resolve: the manifest parsed, all addresses checked against the operator's limits
     PreparedRun  prepare.prepare_run: a RunPlan (the batches to do) and a RunRecord (the request, stored in the output)
     BegunRun     begin.begun: a PreparedRun with the output's lease and a pool of workers, for scheduler.BatchScheduler

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 
 from flows.output import lease
 from flows.run.prepare import PreparedRun, places_of, prepare_run
-from flows.run.request import Asked, RunRequest, resolve
+from flows.run.request import RunArguments, RunRequest, resolve
 from flows.runners import Pool, runner_of
 from flows.wording import printable
 
@@ -64,8 +64,8 @@ _handed_over: ContextVar[BegunRun | None] = ContextVar("handed_over", default=No
 
 
 @contextmanager
-def handed_over(run: BegunRun) -> Iterator[None]:
-    """Let `begun_as_asked` return this run for the same request in this context, for as long as the block lasts."""
+def hand_over(run: BegunRun) -> Iterator[None]:
+    """Let `handed_or_begun` return this run for the same request in this context, for as long as the block lasts."""
     token = _handed_over.set(run)
     try:
         yield
@@ -74,7 +74,7 @@ def handed_over(run: BegunRun) -> Iterator[None]:
 
 
 @contextmanager
-def begun_as_asked(asked: Asked, *, strict: bool) -> Iterator[BegunRun]:
+def handed_or_begun(asked: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
     """Yield the run that was handed over if it was begun for this same request; otherwise begin one here.
 
     Args:
@@ -100,8 +100,10 @@ def begun_as_asked(asked: Asked, *, strict: bool) -> Iterator[BegunRun]:
         yield run
 
 
-def _differences(handed: BegunRun, asked: Asked, *, strict: bool) -> list[str]:
+def _differences(handed: BegunRun, asked: RunArguments, *, strict: bool) -> list[str]:
     """Return the names of what differs between the request of a run that was handed over and another request."""
     request = handed.run.request
-    names = [field.name for field in fields(Asked) if getattr(request.asked, field.name) != getattr(asked, field.name)]
+    names = [
+        field.name for field in fields(RunArguments) if getattr(request.asked, field.name) != getattr(asked, field.name)
+    ]
     return names if request.limits.strict == strict else [*names, "strict"]

@@ -17,7 +17,7 @@ from flows import storage
 from flows.errors import ManifestError, NotAFile, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
 from flows.records.digests import short_digest
-from flows.records.pairs import OF_THE_STYLE, Manifest, PairSpec
+from flows.records.pairs import STYLE_COLUMNS, Manifest, PairSpec
 from flows.records.plans import Batch, PlannedPair, RunPlan
 from flows.records.runs import RunRecord
 from flows.settings import Selection
@@ -185,11 +185,11 @@ def identities_of(addresses: list[str], readable: storage.Places | None = None) 
     Raises:
         StorageError: if none of the files could be examined: then the cause is not the files.
     """
-    results = looked_at(addresses, readable)
+    results = examine_files(addresses, readable)
     return {address: result if isinstance(result, str) else MISSING for address, result in results.items()}
 
 
-def looked_at(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str | StorageError | None]:
+def examine_files(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str | StorageError | None]:
     """Examine files: return each one's identity, None if it does not exist, or the error of examining it.
 
     Raises:
@@ -219,7 +219,7 @@ def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> t
 
 def style_key(spec: PairSpec) -> tuple[str, ...]:
     """Return the addresses of all images that belong to a pair's style."""
-    return (spec.style, *(spec.others.get(column, "") for column in OF_THE_STYLE))
+    return (spec.style, *(spec.others.get(column, "") for column in STYLE_COLUMNS))
 
 
 def _fair_size(pairs: int, devices: int) -> int:

@@ -13,7 +13,7 @@ from functools import partial
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.plans import RunPlan
 from flows.records.runs import RunRecord, RunStarted
@@ -80,7 +80,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             been begun then.
     """
     began = time.monotonic()
-    check_ours(request.output)
+    check_ownership(request.output)
     weights = resolve_weights(request.settings)
     ledger = Ledger(request.output)
     index = ledger.index()

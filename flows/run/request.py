@@ -1,6 +1,6 @@
 """Resolve a caller's request once, for the command line and the flow alike, before anything is written.
 
-`Asked` is the request as the caller passed it; `RunRequest` is the validated request with the manifest parsed.
+`RunArguments` is the request as the caller passed it; `RunRequest` is the validated request with the manifest parsed.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.latest import latest_run
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
@@ -24,11 +24,11 @@ from flows.settings import RunSettings, Selection
 from flows.worker.weights import resolve_weights
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
-from nst_core.options.stylize_options import put_over
+from nst_core.options.stylize_options import merge_options
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunArguments:
     """A request as the caller passed it.
 
     Attributes:
@@ -67,7 +67,7 @@ class RunRequest:
         latest: the run that is retried; None if the request had a manifest.
     """
 
-    asked: Asked
+    asked: RunArguments
     output: str
     data: bytes
     manifest: Manifest
@@ -79,7 +79,7 @@ class RunRequest:
     latest: RunRecord | None = None
 
 
-def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
+def resolve(asked: RunArguments, *, strict: bool = False) -> RunRequest:
     """Return the validated request: the manifest is parsed and every address checked against the operator's limits.
 
     Args:
@@ -116,7 +116,7 @@ def check_feasible(request: RunRequest) -> None:
         ClusterError: if no Ray cluster answers at the address.
     """
     check_ids(request.manifest, request.selection)
-    check_ours(request.output)
+    check_ownership(request.output)
     check_means(request.settings)
 
 
@@ -146,7 +146,7 @@ def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
         limits.check_readable(settings.weights)
 
 
-def settings_again(run: RunRecord) -> RunSettings:
+def recorded_settings(run: RunRecord) -> RunSettings:
     """Return the settings that reproduce an earlier run's results, without those about where and how fast it ran."""
     settings: dict[str, Any] = {
         name: run.settings[name] for name in ("backbone", "weights", "precision", "stub") if name in run.settings
@@ -156,7 +156,7 @@ def settings_again(run: RunRecord) -> RunSettings:
     return RunSettings.model_validate(settings)
 
 
-def _from_manifest(asked: Asked, manifest: str, output: str, limits: Limits) -> RunRequest:
+def _from_manifest(asked: RunArguments, manifest: str, output: str, limits: Limits) -> RunRequest:
     if asked.overrides:
         raise OptionsError("overrides go with a run without a manifest; with one, give options")
     options = asked.options or StylizeOptions()
@@ -165,12 +165,12 @@ def _from_manifest(asked: Asked, manifest: str, output: str, limits: Limits) -> 
     return RunRequest(asked, output, data, loaded, options, settings, asked.selection, {}, limits)
 
 
-def _from_latest_run(asked: Asked, output: str, limits: Limits) -> RunRequest:
+def _from_latest_run(asked: RunArguments, output: str, limits: Limits) -> RunRequest:
     limits.check_options(asked.overrides)
     latest = latest_run(output, asked.overrides)
     run, loaded = latest.record, within_limits(latest.manifest, limits)
-    overrides = put_over(run.overrides, asked.overrides)
-    settings = asked.settings or settings_again(run)
+    overrides = merge_options(run.overrides, asked.overrides)
+    settings = asked.settings or recorded_settings(run)
     return RunRequest(
         asked, output, latest.data, loaded, run.options, settings, asked.selection, overrides, limits, latest=run
     )

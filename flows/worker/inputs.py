@@ -11,7 +11,7 @@ from flows.decoding.decoder_process import WantedPicture
 from flows.decoding.image_bytes import PictureLimits, picture_bytes
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
-from flows.records.pairs import OF_THE_STYLE
+from flows.records.pairs import STYLE_COLUMNS
 from flows.records.plans import PlannedPair
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import MAX_BYTES, Origin
@@ -79,7 +79,7 @@ def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Loade
     # Hundreds of pairs may wait for the device, which takes little memory at their final size.
     wanted = WantedPicture("pastiche", options.size_px, options.enlarge, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, limits, wanted)
-    own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
+    own = {column: address for column, address in pair.spec.others.items() if column not in STYLE_COLUMNS}
     # A mask is never enlarged here: each pixel would become a square, while the engine interpolates.
     mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX))
     # Transparent parts of `protect` protect nothing, and those of `init_image` are not laid over white.
@@ -120,7 +120,7 @@ class StyleInputs:
 def read_styles(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> StyleInputs:
     """Return the images of a pair's style, each decoded once for all pairs that use it."""
     identities = {"style": pair.style_identity, **pair.other_identities}
-    columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
+    columns = ("style", *(column for column in STYLE_COLUMNS if column in pair.spec.others))
     addresses = pair.spec.pictures
     wanted = WantedPicture("style", _needed_of_a_style(pair.spec.options))
     return StyleInputs(

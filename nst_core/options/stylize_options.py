@@ -45,17 +45,17 @@ SHORTHANDS = {"strength", "quality"}
 """Options that only set other options: pairs whose other options are equal have the same result, whatever these are."""
 
 
-SAID_EITHER_WAY = ("strength", "style_weight")
+EXCLUSIVE_OPTIONS = ("strength", "style_weight")
 """Two options that set the same thing."""
 
 
-def put_over(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+def merge_options(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
     """Merge two sets of options; a later one also replaces an earlier one that sets the same thing by another name.
 
-    >>> put_over({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
+    >>> merge_options({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
     {'steps': 9, 'style_weight': 30.0}
     """
-    other_way = dict(zip(SAID_EITHER_WAY, reversed(SAID_EITHER_WAY), strict=True))
+    other_way = dict(zip(EXCLUSIVE_OPTIONS, reversed(EXCLUSIVE_OPTIONS), strict=True))
     kept = {name: value for name, value in earlier.items() if other_way.get(name) not in later}
     return kept | dict(later)
 
@@ -246,7 +246,7 @@ class StylizeOptions(BaseModel):
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
         """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe."""
-        return StylizeOptions.model_validate(put_over(self.model_dump(exclude_unset=True), changes))
+        return StylizeOptions.model_validate(merge_options(self.model_dump(exclude_unset=True), changes))
 
     def digest(self) -> str:
         """Return 16 hex digits that are equal if and only if the resolved options are equal."""

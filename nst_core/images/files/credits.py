@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from PIL import ExifTags
 
-from nst_core.printable import is_seen
+from nst_core.printable import is_visible
 
 MAX_CHARS: Final = 1000
 """The most characters of each text; longer texts are cut."""
@@ -54,4 +54,4 @@ def _line(value: Any) -> str:
         text = raw.decode(errors="ignore") if is_cut else raw.decode("latin-1")
     parts = (" ".join(part.split()) for part in text.split("\0"))
     line = "; ".join(part for part in parts if part)
-    return "".join(filter(is_seen, line))[:MAX_CHARS].strip()
+    return "".join(filter(is_visible, line))[:MAX_CHARS].strip()

@@ -20,9 +20,9 @@ from flows.cli.streams import logged_to_terminal
 with logged_to_terminal(logging.INFO):
     import flows.bulk_stylize
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import only_what_is_wrong
+    from flows.watching.terminal import only_warnings
     logging.getLogger("flows").info("ours")
-    with only_what_is_wrong(), errors_left_to_the_command():
+    with only_warnings(), errors_left_to_the_command():
         logging.getLogger("flows").info("no news")
         logging.getLogger("prefect.flow_runs").error("Finished in state Failed('...')")
         logging.getLogger("prefect.flow_runs").error("Crash detected! Execution was aborted by a termination signal.")

@@ -17,7 +17,7 @@ from flows.run.dispatch import Patience
 from flows.run.finish import finish_run
 from flows.run.plan import in_batches
 from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.run.scheduler import BatchScheduler, Tally
 from flows.runners import Means
 from flows.runners.inline import link_here
@@ -40,7 +40,7 @@ def prepared(photo: Painter, style: Painter, tmp_path: Path) -> Prepare:
         rows = [f"{photos[n % 4]},{styles[n % 2]},pair-{n}" for n in range(pairs)]
         (tmp_path / "pairs.csv").write_text("\n".join(["content,style,id", *rows, ""]))
         settings = RunSettings(backbone="stub", stub=stub, runner="inline")
-        request = resolve(Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=settings))
+        request = resolve(RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=settings))
         return prepare_run(request, Means(("cpu",), ("here",), "fp32"))
 
     return prepare
