@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import FaultProxy
+from iam_policies import by_policy
 from outputs import drawing
-from rights import by_policy
 
 from flows import storage
 from flows.output import lease

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import refusing
 
 from flows import storage
 from flows.errors import StorageError
@@ -26,7 +25,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that refuses."""
-    return refusing.built_in(tmp_path_factory.mktemp("refusing"))
+    return refusing_file_system.built_in(tmp_path_factory.mktemp("refusing"))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import logging
 import pytest
 from builders import attempt_record, pair_record
 from rich.console import Console
-from started import run_of
+from run_starts import run_of
 
 from flows.watching.progress import RunProgress
 from flows.watching.terminal import LiveDisplay, _duration, _rate, only_warnings, render, sparkline

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made import Made
+from tensor_allocations import Made
 from torch import Tensor
 from torch.nn import functional
 

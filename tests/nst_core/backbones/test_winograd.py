@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made import Made
+from tensor_allocations import Made
 from torch.nn import functional
 
 from nst_core.backbones import winograd
