@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import refusing_file_system
 
 from flows import storage
 from flows.errors import StorageError
