@@ -17,7 +17,6 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, Limit, ManifestArgument, Only, OutputOption, output_of
 from flows.cli.options import options_from, settings_of, validated
 from flows.errors import ManifestError, OutputError, RequestRefused
-from flows.inbox.runs import RunState, error_of
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
@@ -26,6 +25,7 @@ from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.startup_lock import wait_while_starting
 from flows.records import layout
+from flows.records.runs import RunState
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
@@ -100,8 +100,8 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
         typer.echo(f"run {run_id} goes on without this command; `prefect flow-run cancel {run_id}` stops it", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     _tell(watched, state, as_json=as_json)
-    if state.stage != "ended":
-        raise error_of(state)
+    if state.error is not None:
+        raise state.error
     raise typer.Exit(ExitCode.OK if state.is_complete_success else ExitCode.SOME_FAILED)
 
 

@@ -1,7 +1,7 @@
-"""Images that somebody handed in, decoded in processes of their own, which they can neither block nor crash.
+"""Decode untrusted images in subprocesses, so that no image can block or crash the caller.
 
-decoder_pool     `decode`: bytes -> image, by an idle decoder process
-decoder          one such process, seen from the outside: started, asked, killed when its time is over
-decoder_process  the same process from the inside: every image within a time and a memory limit
-image_bytes      reading an image's file with a bound on the bytes held in memory at a time
+decoder_pool     `decode` turns bytes into an image in an idle decoder process
+decoder          the parent's side of one decoder process: start it, send requests, kill it when its time is up
+decoder_process  the child's side: decodes each image within a CPU time limit and a memory limit
+image_bytes      reads an image file with a bound on the bytes that are in memory at a time
 """

@@ -1,4 +1,4 @@
-"""A process that decodes a picture at a time and can be killed alone, as its starter sees it."""
+"""The parent's side of a decoder subprocess, which decodes one image at a time and can be killed by itself."""
 
 import json
 import os
@@ -10,33 +10,35 @@ from typing import IO, Any
 from PIL import Image
 
 from flows import interpreter
-from flows.decoding.decoder_process import Bounds, WantedPicture, origin_told, question_of, strips
+from flows.decoding.decoder_process import Bounds, WantedPicture, origin_from_json, request_line, strips
 from flows.errors import WorkerDied
 from nst_core.errors import BadImage
 from nst_core.images import DecodedImage
 from nst_core.images.reading.reduction import MEMORY_BYTES
 
 BOUNDS = Bounds(seconds=10, memory_bytes=MEMORY_BYTES)
-"""A photograph takes a tenth of a second, 50 megapixels some two. Copies that are held for a while of a picture with
-alpha and a profile take most of the memory."""
+"""The limits for each image. A photograph takes about 0.1 s, 50 megapixels about 2 s. Most of the memory goes to the
+temporary copies of an image that has alpha and a colour profile."""
 
 CLOCK_SECONDS = 240.0
-"""After which a process is given up that has not even used up a picture's time: it was stopped, or got no core."""
+"""The wall-clock time after which a process is killed although it has not used up an image's CPU time: it was stopped,
+or it got no core."""
 
 FAREWELL_SECONDS = 2.0
-"""How long a process that answers no more may take to end by itself."""
+"""How long a process that has stopped responding may take to exit by itself."""
 
 _PROGRAM = "from flows.decoding.decoder_process import main; main()"
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-"""Threads would take memory and do nothing; those of a decoder share what is set aside for small pieces."""
+"""Keeps memory low: threads of OpenMP and OpenBLAS would take memory and do nothing, and with few malloc arenas the
+threads of an image codec share the memory that is reserved for small allocations."""
 
 
 class DecoderDied(Exception):
-    """The process is gone, and with it the answer.
+    """The decoder process ended before it had sent its whole response.
 
     Attributes:
-        code: as `subprocess.Popen.returncode`.
-        is_overdue: whether it was we who killed it.
+        code: the exit code, as in `subprocess.Popen.returncode`.
+        is_overdue: whether this process killed it after `CLOCK_SECONDS`.
     """
 
     def __init__(self, code: int, *, is_overdue: bool) -> None:
@@ -45,10 +47,10 @@ class DecoderDied(Exception):
 
 
 class Decoder:
-    """A place for one process, started when it is asked, and again when it has ended; for one thread at a time.
+    """One decoder process, started on demand and started again after it has ended; for one thread at a time.
 
     Args:
-        bounds: of each picture.
+        bounds: the time and memory limits for each image.
     """
 
     def __init__(self, bounds: Bounds = BOUNDS) -> None:
@@ -56,10 +58,10 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Have a process that is on its way, without waiting for it.
+        """Start the process if none is running, without waiting until it is ready.
 
         Raises:
-            WorkerDied: if the machine has no more processes to give.
+            WorkerDied: if the operating system cannot start another process.
         """
         if self._process is not None and self._process.poll() is None:
             return
@@ -75,75 +77,80 @@ class Decoder:
             raise WorkerDied(f"no process to decode pictures in could be started: {error}") from error
 
     def decode(self, data: bytes, name: str, wanted: WantedPicture) -> DecodedImage:
-        """The picture in `data`.
+        """Decode the image in `data`.
+
+        Args:
+            data: the bytes of the image file.
+            name: the name of the image in error messages.
+            wanted: what the image is needed for.
 
         Raises:
-            BadImage: as the process says.
-            DecoderDied: it died over it.
-            WorkerDied: as for `start`.
+            BadImage: if the process refuses the image.
+            DecoderDied: if the process ended while it decoded the image.
+            WorkerDied: if the process cannot be started.
         """
         self.start()
         process, overdue = self._process, threading.Event()
         assert process is not None
 
-        def give_up() -> None:
+        def kill_overdue() -> None:
             overdue.set()
             process.kill()
 
-        clock = threading.Timer(CLOCK_SECONDS, give_up)
+        clock = threading.Timer(CLOCK_SECONDS, kill_overdue)
         clock.start()
         try:
-            return _asked(process, data, name, question_of(data, wanted, self._bounds))
+            return _request(process, data, name, request_line(data, wanted, self._bounds))
         except BadImage:
             raise
         except (OSError, EOFError) as error:
-            with suppress(subprocess.TimeoutExpired):  # or our own signal would be taken for its end
+            with suppress(subprocess.TimeoutExpired):  # otherwise the exit code would be that of our own SIGKILL
                 process.wait(FAREWELL_SECONDS)
             raise DecoderDied(self.end(), is_overdue=overdue.is_set()) from error
-        except BaseException:  # in the middle of an answer
+        except BaseException:  # an interrupt in the middle of a response, the rest of which nobody will read
             self.end()
             raise
         finally:
             clock.cancel()
 
     def end(self) -> int:
-        """End the process, if there is one; its exit code."""
+        """End the process, if one was started, and return its exit code; 0 if none was."""
         process, self._process = self._process, None
         if process is None:
             return 0
         process.kill()
         for pipe in (process.stdin, process.stdout):
-            with suppress(OSError):  # what it was still to be told
+            with suppress(OSError):  # flushing the rest of a request to a dead process
                 pipe.close()  # type: ignore[union-attr]  # both are pipes
         return process.wait()
 
 
-def _asked(process: "subprocess.Popen[bytes]", data: bytes, name: str, question: bytes) -> DecodedImage:
-    asked, answer = process.stdin, process.stdout
-    assert asked is not None
-    assert answer is not None
-    asked.write(question)
-    asked.write(data)
-    asked.flush()
-    line = answer.readline()
+def _request(process: "subprocess.Popen[bytes]", data: bytes, name: str, header: bytes) -> DecodedImage:
+    requests, responses = process.stdin, process.stdout
+    assert requests is not None
+    assert responses is not None
+    requests.write(header)
+    requests.write(data)
+    requests.flush()
+    line = responses.readline()
     if not line:
         raise EOFError
-    told: dict[str, Any] = json.loads(line)
-    if "refused" in told:
-        raise BadImage(name, *told["refused"])
-    size = tuple(told["size"])
-    picture = _received(answer, "RGB", size)
-    alpha = _received(answer, "L", size) if told["has_alpha"] else None
-    return DecodedImage(picture, tuple(told["notes"]), alpha, origin_told(told["origin"]))
+    response: dict[str, Any] = json.loads(line)
+    if "refused" in response:
+        raise BadImage(name, *response["refused"])
+    size = tuple(response["size"])
+    picture = _read_pixels(responses, "RGB", size)
+    alpha = _read_pixels(responses, "L", size) if response["has_alpha"] else None
+    return DecodedImage(picture, tuple(response["notes"]), alpha, origin_from_json(response["origin"]))
 
 
-def _received(answer: IO[bytes], mode: str, size: tuple[int, int]) -> Image.Image:
+def _read_pixels(responses: IO[bytes], mode: str, size: tuple[int, int]) -> Image.Image:
     picture = Image.new(mode, size)
     for box in strips(size):
         strip = box[2], box[3] - box[1]
-        wanted = len(mode) * strip[0] * strip[1]
-        pixels = answer.read(wanted)
-        if len(pixels) < wanted:
+        byte_count = len(mode) * strip[0] * strip[1]
+        pixels = responses.read(byte_count)
+        if len(pixels) < byte_count:
             raise EOFError
         picture.paste(Image.frombuffer(mode, strip, pixels, "raw", mode, 0, 1), box)
     return picture

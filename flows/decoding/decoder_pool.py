@@ -1,4 +1,4 @@
-"""A picture that was handed in, decoded where it can hold or kill nobody: in a process beside this one."""
+"""A pool of decoder subprocesses, in which an untrusted image can neither block nor crash this process."""
 
 import atexit
 import functools
@@ -15,38 +15,39 @@ from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import damaged, too_costly
 
 PATIENCE_SECONDS = 0.5
-"""How long a picture waits for those before it, until a second process is started for it: small pictures never need
-one, and one picture that takes all its time does not hold up the others."""
+"""How long an image waits for an idle process before a spare process is started for it. Small images never need the
+spare one, and an image that uses up its whole time limit does not hold up the others."""
 
 AS_IT_IS = WantedPicture()
+"""Requests the whole image at its own size."""
 
 _CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 
 
-def _one_more() -> Decoder:
+def _new_decoder() -> Decoder:
     decoder = Decoder()
-    atexit.register(decoder.end)  # where this process is killed instead, the other one finds its questions at an end
+    atexit.register(decoder.end)  # if this process is killed instead, the decoder reads end of file and exits
     return decoder
 
 
 _ready: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 _spare: "queue.LifoQueue[Decoder]" = queue.LifoQueue()
 for _decoders in (_ready, _spare):
-    _decoders.put(_one_more())
+    _decoders.put(_new_decoder())
 
 
 @functools.cache
 def side_by_side(processes: int) -> None:
-    """From now on let so many pictures be decoded at once, each process started when those before it are busy.
+    """Let up to `processes` images be decoded at once from now on; each process starts when the others are busy.
 
-    For a GPU, which takes pictures faster than one process decodes them, and leaves the cores free to do it.
+    Used with a GPU, which consumes images faster than one process decodes them and leaves the CPU cores free to decode.
     """
     for _ in range(processes - 1):
-        _ready.put(_one_more())
+        _ready.put(_new_decoder())
 
 
 def get_ready() -> None:
-    """Have a process on its way, beside other work, to the first picture; if there can be none, that one says so."""
+    """Start a process for the first image without waiting for it; if that fails, the first `decode` reports it."""
     with suppress(queue.Empty, WorkerDied):
         decoder = _ready.get_nowait()
         try:
@@ -56,22 +57,28 @@ def get_ready() -> None:
 
 
 def decode(data: bytes, name: str, wanted: WantedPicture = AS_IT_IS) -> DecodedImage:
-    """The picture in `data`, as `nst_core.images.decode_image` makes it, at the size that is wanted.
+    """Decode an image as `nst_core.images.decode_image` does, at the size that `wanted` requests.
+
+    Args:
+        data: the bytes of the image file.
+        name: the name of the image in error messages.
+        wanted: what the image is needed for.
 
     Raises:
-        BadImage: it is none, or takes more time or memory than a picture may.
-        TookTooLong, WorkerDied: the process was held up or killed twice, which is no fault of the picture.
+        BadImage: if `data` is no image, or decoding it takes more time or memory than the limits allow.
+        TookTooLong: if the machine gave the process too little CPU time, which is no fault of the image.
+        WorkerDied: if no process could be started, or two were killed, which is no fault of the image.
     """
     with _lent() as decoder:
         try:
             return decoder.decode(data, name, wanted)
-        except DecoderDied as ended:
-            if _is_over_time(ended):
-                raise _blamed(name, ended) from ended
-        try:  # once more: the picture before it, or somebody else, may have ended the process
+        except DecoderDied as death:
+            if _is_over_time(death):
+                raise _error_of(name, death) from death
+        try:  # a second attempt, as the previous image or another program may have ended the process
             return decoder.decode(data, name, wanted)
-        except DecoderDied as ended:
-            raise _blamed(name, ended) from ended
+        except DecoderDied as death:
+            raise _error_of(name, death) from death
 
 
 @contextmanager
@@ -91,18 +98,18 @@ def _idle() -> Decoder:
     return _ready.get()
 
 
-def _is_over_time(ended: DecoderDied) -> bool:
-    return ended.code == -signal.SIGPROF
+def _is_over_time(death: DecoderDied) -> bool:
+    return death.code == -signal.SIGPROF
 
 
-def _blamed(name: str, ended: DecoderDied) -> Exception:
-    """The error of a picture that was too slow, or over which two processes have died."""
-    if _is_over_time(ended):
+def _error_of(name: str, death: DecoderDied) -> Exception:
+    """Return the error for an image that used up its CPU time, or during which two processes died."""
+    if _is_over_time(death):
         limit = f"a picture that is decoded in {BOUNDS.seconds:g} seconds for each {WHOLE_PIXELS / 1e6:g} megapixels"
         return too_costly(name, limit, "one that takes longer")
-    if ended.is_overdue:
+    if death.is_overdue:
         return TookTooLong(f"{name}: not decoded in {CLOCK_SECONDS:g} seconds, of which the machine gave it too few")
-    how = signal.Signals(-ended.code).name if ended.code < 0 else f"exit code {ended.code}"
-    if -ended.code in _CRASHES:
+    how = signal.Signals(-death.code).name if death.code < 0 else f"exit code {death.code}"
+    if -death.code in _CRASHES:
         return damaged(name, "picture", RuntimeError(f"the decoder crashes with {how}"))
     return WorkerDied(f"{name}: the process that decodes it ended twice, with {how}; there may be too little memory")

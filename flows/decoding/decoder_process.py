@@ -1,9 +1,10 @@
-"""A decoding process from the inside: one picture after the other, each in a time and memory of its own.
+"""The decoder subprocess: decodes one image after the other, each within a CPU time limit and a memory limit.
 
-A program of its own, started by `flows.decoding.decoder`. An image may be crafted to block whoever decodes it, so the
-kernel ends the process where one takes too long. It ends by itself when there is nobody left to ask it.
+`flows.decoding.decoder` starts it as a program of its own. An image may be crafted to block its decoder, so the kernel
+kills the process when an image takes too long. The process exits by itself when its parent is gone.
 """
 
+import fcntl
 import json
 import os
 import resource
@@ -13,8 +14,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any, BinaryIO, Literal
+
+from PIL import Image
 
 from nst_core.errors import BadImage
 from nst_core.geometry.sizes import pastiche_size
@@ -24,23 +26,26 @@ from nst_core.images.reading.reduction import WHOLE_PIXELS
 from nst_core.images.refusals import too_costly
 
 _STRIP_BYTES = 1_000_000
-"""Of pixels that are handed over at a time, so that one process packs while the other unpacks."""
+"""About how many bytes of pixels are sent at a time, so that one process packs while the other unpacks."""
 
 
 Purpose = Literal["whole", "thumbnail", "style", "pastiche", "mask"]
+"""What an image is needed for: see `WantedPicture`."""
 
 
 @dataclass(frozen=True)
 class WantedPicture:
-    """What a picture is wanted for, which decides the size that it comes at.
+    """What an image is needed for, which determines the size at which it is returned.
 
     Attributes:
-        purpose: `whole`: at its own size. `thumbnail`: perhaps smaller, but with at least `edge_px` a side. `style`: a
-            very large one perhaps smaller, but with at least `edge_px` on its long edge. `pastiche`: at the size of a
-            pastiche of that long edge. `mask`: the same, each pixel the mean of the area that it stands for.
-        edge_px: see `purpose`; None for a whole picture alone.
+        purpose: `whole` returns the image at its own size. `thumbnail` may reduce it, but to no less than `edge_px` a
+            side. `style` may reduce a very large one, but to no less than `edge_px` on its long edge. `pastiche`
+            returns it at the size of a pastiche with that long edge. `mask` does the same, where each pixel is the
+            mean of the area that it covers.
+        edge_px: the length of an edge in pixels, see `purpose`; None only for a whole image.
         enlarge: whether a pastiche or mask is enlarged to `edge_px`.
-        keep_alpha, most_pixels: see `nst_core.images.decode_image`.
+        keep_alpha: see `nst_core.images.decode_image`.
+        most_pixels: see `nst_core.images.decode_image`.
     """
 
     purpose: Purpose = "whole"
@@ -52,12 +57,12 @@ class WantedPicture:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a picture may take.
+    """The time and memory limits for decoding one image.
 
     Attributes:
-        seconds: of computing, not of the clock, which goes on while others have the cores; as many again for each
-            `WHOLE_PIXELS`.
-        memory_bytes: that the process did not have before, its file included.
+        seconds: the CPU time in seconds, multiplied for an image of more than `WHOLE_PIXELS`. It is not wall-clock
+            time, which passes while other processes use the cores.
+        memory_bytes: the memory in bytes beyond what the process had before, including the image file.
     """
 
     seconds: float
@@ -65,63 +70,72 @@ class Bounds:
 
 
 def main() -> None:
-    """Answer questions, each a line of JSON and the bytes of a file, by a line of JSON and pixels."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C only the parent decides what it means
+    """Serve requests from stdin on stdout.
+
+    A request is a line of JSON and the bytes of a file; the response is a line of JSON and the pixels.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # only the parent decides what Ctrl-C means
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    warnings.simplefilter("ignore")  # Pillow's: what matters in them is in the notes
-    asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    sys.stderr = os.fdopen(os.dup(2), "w")
+    warnings.simplefilter("ignore")  # warnings of Pillow: the notes hold what matters in them
+    requests, responses = os.fdopen(_copy_of(0), "rb"), os.fdopen(_copy_of(1), "wb")
+    if sys.stderr is not None:  # it is None if this process was started with a closed stderr
+        sys.stderr = os.fdopen(_copy_of(2), "w")
     nothing = os.open(os.devnull, os.O_WRONLY)
-    for printed in (1, 2):  # what libtiff thinks of a picture is no answer, and no line for a user's terminal
-        os.dup2(nothing, printed)
+    for descriptor in (1, 2):  # libtiff prints warnings, which belong neither in a response nor on a user's terminal
+        os.dup2(nothing, descriptor)
     try:
-        while line := asked.readline():
-            question = json.loads(line)
-            data = asked.read(question["bytes"])
-            if not _answer(told, data, WantedPicture(**question["wanted"]), Bounds(**question["bounds"])):
+        while line := requests.readline():
+            request = json.loads(line)
+            data = requests.read(request["bytes"])
+            if not _respond(responses, data, WantedPicture(**request["wanted"]), Bounds(**request["bounds"])):
                 return
     except BrokenPipeError:
-        os._exit(0)  # without a word about the rest of an answer that nobody waits for
+        os._exit(0)  # skips the flush at exit, which would print an error about a response that nobody reads
 
 
-def question_of(data: bytes, wanted: WantedPicture, bounds: Bounds) -> bytes:
-    """The line that goes before the bytes of a file."""
-    question = {"bytes": len(data), "wanted": asdict(wanted), "bounds": asdict(bounds)}
-    return json.dumps(question).encode() + b"\n"
+def _copy_of(descriptor: int) -> int:
+    """Duplicate a file descriptor to a number above those of the standard streams, one of which may be closed."""
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+
+
+def request_line(data: bytes, wanted: WantedPicture, bounds: Bounds) -> bytes:
+    """Return the line of JSON that precedes the bytes of a file in a request."""
+    request = {"bytes": len(data), "wanted": asdict(wanted), "bounds": asdict(bounds)}
+    return json.dumps(request).encode() + b"\n"
 
 
 def strips(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
-    """Boxes that make up a picture, from the top down."""
+    """Yield the boxes (left, upper, right, lower) of horizontal strips that cover an image, from the top down."""
     width, height = size
     rows = max(1, _STRIP_BYTES // (3 * width))
     for top in range(0, height, rows):
         yield 0, top, width, min(height, top + rows)
 
 
-def origin_told(origin: dict[str, Any]) -> Origin:
-    """What `asdict` made of an origin and JSON of that, undone."""
+def origin_from_json(origin: dict[str, Any]) -> Origin:
+    """Rebuild an `Origin` from the JSON of a response."""
     return Origin(bytes.fromhex(origin["profile"]), origin["no_profile"], Credits(**origin["credit"]))
 
 
-def _answer(told: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bounds) -> bool:
-    """Answer a question; whether the process is fit for another one."""
+def _respond(responses: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bounds) -> bool:
+    """Respond to one request, and return whether the process can serve another one."""
     try:
         with _within(bounds, len(data)):
             decoded = _decoded(data, wanted, bounds)
     except BadImage as error:
-        _tell(told, refused=[error.reason, error.message])
+        _send_line(responses, refused=[error.reason, error.message])
         return True
-    except MemoryError:  # which may have come in the middle of anything
+    except MemoryError:  # it may have been raised anywhere, so the state of this process is not to be trusted
         limit = f"a picture that is decoded in {bounds.memory_bytes / 1e9:g} GB of memory"
         refusal = too_costly("", limit, "one that takes more")
-        _tell(told, refused=[refusal.reason, refusal.message])
+        _send_line(responses, refused=[refusal.reason, refusal.message])
         return False
     picture, alpha = decoded.picture, decoded.alpha
     origin = asdict(decoded.origin) | {"profile": decoded.origin.profile.hex()}
-    _tell(told, size=picture.size, notes=decoded.notes, has_alpha=alpha is not None, origin=origin)
-    for one in (picture, alpha) if alpha else (picture,):
-        told.writelines(one.crop(box).tobytes() for box in strips(one.size))
-    told.flush()
+    _send_line(responses, size=picture.size, notes=decoded.notes, has_alpha=alpha is not None, origin=origin)
+    for image in (picture, alpha) if alpha else (picture,):
+        responses.writelines(image.crop(box).tobytes() for box in strips(image.size))
+    responses.flush()
     return True
 
 
@@ -138,27 +152,32 @@ def _decoded(data: bytes, wanted: WantedPicture, bounds: Bounds) -> DecodedImage
     if wanted.edge_px is None or wanted.purpose not in ("pastiche", "mask"):
         return decoded
     size = pastiche_size(*decoded.size, wanted.edge_px, enlarge=wanted.enlarge)
-    at_size = partial(resize, width=size[0], height=size[1], box=decoded.box, by_area=wanted.purpose == "mask")
-    return replace(decoded, picture=at_size(decoded.picture), alpha=decoded.alpha and at_size(decoded.alpha))
+    by_area, alpha = wanted.purpose == "mask", decoded.alpha
+    if alpha is not None:
+        # Not by the Lanczos filter, which leaves waves next to hard edges.
+        is_enlarged = size[0] > (alpha.width if decoded.box is None else decoded.box[2] - decoded.box[0])
+        smooth = is_enlarged and not by_area
+        alpha = alpha.resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.BOX, decoded.box)
+    return replace(decoded, picture=resize(decoded.picture, *size, decoded.box, by_area=by_area), alpha=alpha)
 
 
-def _tell(told: BinaryIO, **answer: Any) -> None:
-    told.write(json.dumps(answer).encode() + b"\n")
-    told.flush()
+def _send_line(responses: BinaryIO, **response: Any) -> None:
+    responses.write(json.dumps(response).encode() + b"\n")
+    responses.flush()
 
 
 @contextmanager
 def _within(bounds: Bounds, file_bytes: int) -> Iterator[None]:
-    """A picture's time and memory: the signal that its time is over ends the process, wherever it is."""
-    most, hard = resource.getrlimit(resource.RLIMIT_AS)
-    with suppress(OSError, ValueError):  # only Linux tells; elsewhere the time alone is bounded
+    """Limit the time and memory of one image; when the time is over, SIGPROF ends the process wherever it is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with suppress(OSError, ValueError):  # only Linux has /proc/self/statm; elsewhere only the time is limited
         resource.setrlimit(resource.RLIMIT_AS, (_used_bytes() - file_bytes + bounds.memory_bytes, hard))
     _set_clock(bounds.seconds)
     try:
         yield
     finally:
         _set_clock(0)
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _set_clock(seconds: float) -> None:

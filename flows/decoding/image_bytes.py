@@ -1,6 +1,6 @@
-"""The bytes of a picture's file: usual ones by many threads at once, of large ones one at a time in memory.
+"""Read image files with bounded memory: many files of usual size in parallel, but only one large file at a time.
 
-And which files are taken at all.
+`PictureLimits` says which files are accepted at all.
 """
 
 import threading
@@ -14,18 +14,19 @@ from flows.errors import TooLarge
 from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 USUAL_BYTES: Final = 50_000_000
-"""Up to so many a file is read without asking what others read."""
+"""The largest file, in bytes, that is read without waiting for other readers."""
 
 _one_large = threading.Lock()
 
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """Which files are taken as pictures.
+    """Limits on the image files that are accepted.
 
     Attributes:
-        max_bytes, max_pixels: a picture of more is refused.
-        within: where local ones really lie; None is anywhere.
+        max_bytes: the largest accepted file, in bytes.
+        max_pixels: the largest accepted image, in pixels.
+        within: the places that local files must be in after links are resolved; None allows any place.
     """
 
     max_bytes: int = MAX_BYTES
@@ -37,20 +38,26 @@ class PictureLimits:
 def picture_bytes(
     address: str, max_bytes: int, within: storage.Places | None = None, identity: str = ""
 ) -> Iterator[storage.Fetched]:
-    """A file as `storage.fetch` has it; a large one is held as long as the block lasts, and no other one beside it.
+    """Yield a file as `storage.fetch` reads it.
 
-    Whoever does not know its `identity` gets what is there now.
+    While the block of a large file runs, no other large file is read, so at most one of them is in memory.
+
+    Args:
+        address: the address of the file.
+        max_bytes: the largest accepted file, in bytes.
+        within: the places that a local file must be in; None allows any place.
+        identity: the identity of the content to read; empty reads the current content.
 
     Raises:
-        StorageError: as `storage.fetch`.
+        StorageError: as `storage.fetch` does.
     """
     try:
-        found = storage.fetch(address, identity, min(max_bytes, USUAL_BYTES), within=within)
+        fetched = storage.fetch(address, identity, min(max_bytes, USUAL_BYTES), within=within)
     except TooLarge:
         if max_bytes <= USUAL_BYTES:
             raise
     else:
-        yield found
+        yield fetched
         return
     with _one_large:
         yield storage.fetch(address, identity, max_bytes, within=within)

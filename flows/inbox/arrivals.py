@@ -1,7 +1,7 @@
-"""Which files of a folder have arrived whole. No torch, no prefect.
+"""Find the files of a folder that have arrived completely. Imports neither torch nor Prefect.
 
-An object on S3 is whole from the moment it is there. A local file may still be on its way: it counts as arrived when
-nobody has written to it for a while, or when two looks, that while apart, see the same time and size.
+An S3 object is complete from the moment it exists. A local file may still be being written: it counts as arrived when
+it has not been modified for the settle time, or when two listings, that time apart, show the same time and size.
 """
 
 import time
@@ -11,19 +11,27 @@ from flows import storage
 from flows.storage import Entry
 
 SETTLE_SECONDS = 10.0
+"""How long a local file must stay unchanged before it counts as complete."""
 
 
 def arrived(folder: str, is_wanted: Callable[[Entry], bool], settle_seconds: float) -> list[Entry]:
-    """The files that are wanted and whole; waits only if one may be half written."""
+    """Return the wanted files that are complete; sleep only if one of them may be half written.
+
+    Args:
+        folder: the address of the folder.
+        is_wanted: whether a file is looked at.
+        settle_seconds: how long a local file must stay unchanged.
+    """
     first = _wanted(folder, is_wanted)
     if storage.is_s3(folder):
         return first
-    # By the clock of the file system's machine, which need not be ours: a file from the future is looked at twice.
+    # The time is by the clock of the file system's machine, which may differ from ours: a file whose time lies in the
+    # future is listed twice.
     if all(time.time() - entry.modified > settle_seconds for entry in first):
         return first
     time.sleep(settle_seconds)
     versions = {entry.name: entry.version for entry in first}
-    # One that has grown, or come since, is for the next time.
+    # A file that has grown or appeared since is left to the next visit.
     return [entry for entry in _wanted(folder, is_wanted) if versions.get(entry.name) == entry.version]
 
 

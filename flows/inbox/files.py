@@ -1,19 +1,20 @@
-"""The files of an inbox: what is claimed, started and finished, and the answers beside the manifests.
+"""The state of an inbox as files: claims, starts and finished markers, and the answers next to the manifests.
 
-    INBOX/<name>                        dropped by a data team, `spring.csv` for one; never touched
-    INBOX/<name>.rejected.json, .html   the answer, with the first bad rows ...
-    INBOX/<name>.accepted.json          ... or with the run and its output
+    INBOX/<name>                        a manifest that a data team dropped, such as `spring.csv`; never modified
+    INBOX/<name>.rejected.json, .html   the answer to a rejected manifest, with its first bad rows
+    INBOX/<name>.accepted.json          the answer to an accepted manifest, with its run and output
     INBOX/<name>.finished.json, .html   the counts, once the run has ended
-    INBOX/<name>.claimed-<key>          the manifest as it was claimed, byte for byte, until its run has ended
-    INBOX/_nst/claims/<key>.json        create-only: a manifest of this name with these bytes is taken
+    INBOX/<name>.claimed-<key>          a byte-for-byte copy of the claimed manifest, kept until its run has ended
+    INBOX/_nst/claims/<key>.json        create-only: a manifest with this name and these bytes is claimed
     INBOX/_nst/starts/<key>-<n>.json    create-only: the n-th run that was started for it
-    INBOX/_nst/finished/<key>.json      create-only, written last: nothing more is done for it, unless it was rejected
-                                        and is handed in again
-    INBOX/_nst/seen/<digest>.json       a file of this name, time and size was looked at
-    INBOX/_nst/lease.json               which visit is at work here
+    INBOX/_nst/finished/<key>.json      create-only, written last: the claim needs no more work, unless it was rejected
+                                        and the manifest is dropped again
+    INBOX/_nst/seen/<digest>.json       a file with this name, time and size has been looked at
+    INBOX/_nst/lease.json               the visit that is working here now
 
-A manifest whose name cannot be that of an answer too is answered as `answers_name` says.
-The claimed copy lies beside the manifest, so that relative addresses mean the same. No torch, no prefect.
+Where answers cannot begin with the name of their manifest, `answers_name` gives the name that they begin with.
+The claimed copy lies next to the manifest, so that relative addresses in it resolve the same. Imports neither torch nor
+Prefect.
 """
 
 import json
@@ -37,21 +38,25 @@ logger = logging.getLogger(__name__)
 Kind = TypeVar("Kind", bound=BaseModel)
 
 REJECTED = "rejected"
-"""The status with which such a claim is finished."""
+"""The status in the finished marker of a rejected claim."""
 _START = re.compile(r"(.+)-(\d+)\.json")
-_ANEW = "remove it, and of _nst/starts what is called so, and save its manifest again"
+"""Matches the name of a start file: key, number."""
+_START_OVER = "remove it and the files of that name in _nst/starts, and save its manifest again"
 
 
 class Claim(BaseModel):
-    """A manifest that is taken: who else finds it leaves it alone.
+    """A claim on a manifest: only one visit can create it, and the others leave the manifest alone.
 
     Attributes:
-        key: made from name and content; the same bytes under the same name are one claim.
-        name: of the manifest, as a message shows it.
-        sha256: of the manifest; None where it was not read.
-        snapshot: address of the copy that is run; None where there is nothing to run.
-        problem: why it cannot be used, where that was clear before it was read.
-        answered_as: the names of its answers begin so, where they cannot begin as its own.
+        key: identifies the claim; derived from name and content, so the same bytes under the same name are one claim.
+        name: the name of the manifest, as messages show it.
+        sha256: the SHA-256 of the manifest; None if it was not read.
+        output: the address of the run's output; empty where the manifest cannot be used.
+        snapshot: the address of the copy that is run; None where there is nothing to run.
+        problem: why the manifest cannot be used, if that was clear before it was parsed.
+        claimed_at: the time of the claim, in ISO format.
+        claimed_by: the process and the machine that claimed it.
+        answered_as: what the names of its answers begin with, if they cannot begin with its own name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +73,7 @@ class Claim(BaseModel):
 
     @property
     def answers(self) -> str:
-        """What the names of its answers begin with: the manifest's own, where that can be."""
+        """What the names of its answers begin with: the manifest's own name where that is possible."""
         return self.answered_as or self.name
 
 
@@ -76,7 +81,11 @@ class Start(BaseModel):
     """A run that was started for a claim.
 
     Attributes:
-        found_busy: how many starts before it did nothing, as another run was writing to the output.
+        key: the key of the claim.
+        number: which start of the claim this is, from 1.
+        run_id: the id of the run.
+        started_at: the time of the start, in ISO format.
+        found_busy: how many earlier starts did nothing because another run was writing to the output.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,11 +99,11 @@ class Start(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """What is written beside a manifest.
+    """An answer that is written next to a manifest.
 
     Attributes:
-        content: for programs.
-        page: the same as HTML, for people; None where there is nothing to look at.
+        content: the answer for programs, written as JSON.
+        page: the same answer for people, as HTML; None if there is no page.
     """
 
     content: dict[str, Any]
@@ -106,75 +115,75 @@ class InboxFiles:
     """The files of one inbox.
 
     Attributes:
-        place: absolute folder or `s3://` prefix.
-        outputs: below which its manifests' outputs are.
+        place: the inbox, an absolute folder or `s3://` prefix.
+        outputs: the folder or prefix that holds the outputs of its manifests.
     """
 
     place: str
     outputs: str
 
     def output_address(self, name: str) -> str:
-        """Where the output of a manifest is."""
+        """Return the address of a manifest's output."""
         return storage.join(self.outputs, output_name(name))
 
     def address(self, name: str) -> str:
-        """Where a dropped file is."""
+        """Return the address of a dropped file."""
         return storage.join(self.place, name)
 
     def snapshot_address(self, name: str, key: str) -> str:
-        """Where the claimed copy of a manifest is: no name that another visit would take for a manifest."""
+        """Return the address of a manifest's claimed copy, whose name no visit takes for a manifest."""
         return self.address(f"{name}.claimed-{key[-12:]}")
 
     def seen(self) -> frozenset[str]:
-        """The digests of all files that were looked at."""
+        """Return the digests of all files that have been looked at."""
         return frozenset(name.removesuffix(".json") for name in storage.names(self._folder("seen")))
 
     def mark_seen(self, entry: Entry, key: str) -> None:
-        """Spare later visits from reading this file again."""
+        """Record that a file has been looked at, so that later visits do not read it again."""
         storage.create(storage.join(self._folder("seen"), f"{self.seen_digest(entry)}.json"), _json({"key": key}))
 
     def seen_digest(self, entry: Entry) -> str:
-        """One for each file as a listing has it: a file that is written anew has another, be it with the same bytes."""
-        # An object's version follows from its bytes alone, that of a local file tells when it was written.
+        """Return a digest of a file's facts in a listing; rewriting the file changes it, even with the same bytes."""
+        # The version of an S3 object depends on its bytes alone; that of a local file includes the time of writing.
         when = [entry.modified] if storage.is_s3(self.place) else []
         return short_digest([entry.name, entry.version, entry.size, *when], 32)
 
     def claim(self, claim: Claim) -> bool:
-        """Take a manifest; False if it is taken already, and was not rejected."""
+        """Claim a manifest; False if it is claimed already, unless that claim ended in a rejection."""
         create = partial(storage.create, self._claim_address(claim.key), claim.model_dump_json(indent=1).encode())
         return create() or (self._forget_rejected(claim.key) and create())
 
     def _forget_rejected(self, key: str) -> bool:
-        """Forget a claim that ended in a rejection, as what was wrong may be right by now; whether it had ended so."""
+        """Delete a claim that ended in a rejection, as the cause may be gone by now; return whether there was one."""
         finished = self._finished_address(key)
         try:
             status = json.loads(storage.read(finished)).get("status")
-        except (NotFound, ValueError):  # none, or a damaged one
+        except (NotFound, ValueError):  # there is no finished marker, or it is damaged
             return False
         if status != REJECTED:
             return False
-        storage.remove(finished)  # first: a claim that is not finished is gone on with, whoever dies in between
+        storage.remove(finished)  # first: if this process dies in between, the next visit continues an unfinished claim
         storage.remove(self._claim_address(key))
         return True
 
     def is_finished(self, key: str) -> bool:
-        """Whether nothing more is to be done for a claim."""
+        """Return whether a claim needs no more work."""
         return storage.identity(self._finished_address(key)) is not None
 
     def open_claims(self, on_refused: Callable[[str, OutputError], None] | None = None) -> list[Claim]:
-        """The claims that are not finished, the oldest first.
+        """Return the claims that are not finished, the oldest first.
 
         Args:
-            on_refused: told the name and the error of each that is not to be gone on with.
+            on_refused: called with the name and the error of each claim that cannot be used.
         """
         finished = set(storage.names(self._folder("finished")))
         names = [name for name in storage.names(self._folder("claims")) if name not in finished]
         claims = list[Claim]()
-        for name, found in zip(names, storage.each(self._claim_or_error, names), strict=True):
-            if isinstance(found, Claim):
-                claims.append(found)
+        for name, result in zip(names, storage.each(self._claim_or_error, names), strict=True):
+            if isinstance(result, Claim):
+                claims.append(result)
             elif on_refused is not None:
-                on_refused(name, found)
+                on_refused(name, result)
         return sorted(claims, key=lambda claim: (claim.claimed_at, claim.key))
 
     def _claim_or_error(self, name: str) -> Claim | OutputError:
@@ -187,11 +196,11 @@ class InboxFiles:
             return claim
         return OutputError(
             f"{address}: expected what a visit to {self.place} with outputs below {self.outputs} writes, found other "
-            f"addresses; {_ANEW}"
+            f"addresses; {_START_OVER}"
         )
 
     def _is_from_here(self, claim: Claim, name: str) -> bool:
-        """Whether a claim says what a visit would: whoever may drop manifests may write a claim as well."""
+        """Return whether a visit would have written this claim: anyone who may drop manifests could forge one."""
         if claim.key != name.removesuffix(".json") or "/" in claim.answers:
             return False
         if claim.snapshot is None and not claim.output:
@@ -200,25 +209,29 @@ class InboxFiles:
         return is_safe(claim.name) and (claim.snapshot, claim.output) == expected
 
     def latest_starts(self) -> dict[str, int]:
-        """Key -> number of the latest run, of every claim that has one."""
+        """Map the key of every claim that has been started to the number of its latest start."""
         latest: dict[str, int] = {}
-        for found in map(_START.fullmatch, storage.names(self._folder("starts"))):
-            if found:
-                latest[found[1]] = max(latest.get(found[1], 0), int(found[2]))
+        for match in map(_START.fullmatch, storage.names(self._folder("starts"))):
+            if match:
+                latest[match[1]] = max(latest.get(match[1], 0), int(match[2]))
         return latest
 
     def start(self, key: str, number: int) -> Start:
-        """The n-th run of a claim."""
+        """Read the n-th start of a claim."""
         return _read(self._start_address(key, number), Start)
 
     def add_start(self, start: Start) -> None:
-        """Keep which run was started."""
+        """Record which run was started."""
         storage.create(self._start_address(start.key, start.number), start.model_dump_json(indent=1).encode())
 
     def answer(self, claim: Claim, word: str, answer: Answer, *, in_place_of: tuple[str, ...] = ()) -> None:
-        """Write `<name>.<word>.json` beside the manifest, and its page, where there is one.
+        """Write `<name>.<word>.json` next to the manifest, and the HTML page if the answer has one.
 
-        What an earlier version of the manifest was answered is removed.
+        Args:
+            claim: the claim that is answered.
+            word: the kind of the answer: `rejected`, `accepted` or `finished`.
+            answer: its contents.
+            in_place_of: kinds of answers to an earlier version of the manifest, which are removed.
         """
         facts = {"manifest": claim.name, "manifest_sha256": claim.sha256}
         storage.replace(self._answer_address(claim, word, "json"), _json(facts | answer.content))
@@ -226,13 +239,13 @@ class InboxFiles:
         if answer.page is not None:
             storage.replace(page, answer.page)
         else:
-            _take_back(page)
+            _remove_old_answer(page)
         for other in in_place_of:
             for ending in ("json", "html"):
-                _take_back(self._answer_address(claim, other, ending))
+                _remove_old_answer(self._answer_address(claim, other, ending))
 
     def finish(self, claim: Claim, content: dict[str, Any]) -> None:
-        """Nothing more is to be done for a claim."""
+        """Mark a claim as finished and remove its copy of the manifest."""
         storage.create(self._finished_address(claim.key), _json(content))
         if claim.snapshot is not None:
             storage.remove(claim.snapshot)
@@ -253,21 +266,21 @@ class InboxFiles:
         return storage.join(self._folder("starts"), f"{key}-{number}.json")
 
 
-def _take_back(address: str) -> None:
-    """Remove an answer of before; one that has to stay is no reason to keep the others, or the new one, back."""
+def _remove_old_answer(address: str) -> None:
+    """Remove an earlier answer; failing to remove it must not hold back the other removals or the new answer."""
     try:
         storage.remove(address)
     except (Unavailable, CredentialsExpired):
         raise
     except StorageError as error:
-        logger.warning("inbox: an answer of before stays, as it cannot be removed: %s", error)
+        logger.warning("inbox: an earlier answer stays, as it cannot be removed: %s", error)
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:
     try:
         return kind.model_validate_json(storage.read(address))
     except ValidationError as error:
-        raise OutputError(f"{address}: cannot be read (damaged, or of another version); {_ANEW}") from error
+        raise OutputError(f"{address}: cannot be read (damaged, or of another version); {_START_OVER}") from error
 
 
 def _json(content: dict[str, Any]) -> bytes:

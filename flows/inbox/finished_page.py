@@ -1,7 +1,7 @@
-"""The page that says what became of a manifest: counts, the rows without a picture, and the way to the report.
+"""The HTML page for a manifest whose run is over: counts, the rows without an image, and a link to the report.
 
-The report's link is relative: people reach the folder by another path than the service does. Of an output on S3, whose
-addresses no browser opens, the page says the command that fetches the report.
+The link is relative, because people reach the folder by another path than the service does. No browser opens the
+addresses of an output on S3, so for it the page shows the command that downloads the report.
 """
 
 import os
@@ -19,23 +19,24 @@ from flows.records import layout
 from flows.wording import MOST_NAMED, printable
 
 COUNTED = ("succeeded", "failed", "rejected", "pending")
+"""The row statuses whose counts are shown, in this order."""
 
 
 @dataclass(frozen=True)
 class FinishedOutput:
-    """What a run that has ended left in its output.
+    """The result of an ended run, as read from its output.
 
     Attributes:
-        output: its address.
-        counts: of rows, by status.
-        troubled: the rows that have no picture.
-        opened: how rows are called where their owner looks at them.
-        report: address of the page of the run; None where there is none.
+        output: the address of the output.
+        counts: the number of rows by status.
+        without_image: the rows that have no image.
+        opened: how the owner's program for the manifest numbers its rows.
+        report: the address of the run's report; None if there is none.
     """
 
     output: str
     counts: dict[str, int]
-    troubled: Sequence[Row]
+    without_image: Sequence[Row]
     opened: AsOpened
     report: str | None
 
@@ -48,22 +49,22 @@ class _Report:
 
 
 def finished_page(place: str, name: str, status: str, message: str, when: str, ended: FinishedOutput | None) -> bytes:
-    """The page.
+    """Render the page.
 
     Args:
-        place: folder or prefix of the inbox, in which the page will be.
-        name: of the manifest.
-        status: what became of it.
-        message: of the run that ended otherwise than well.
-        when: it was found out.
-        ended: what the run left; None where it ended in no table of this manifest.
+        place: the folder or prefix of the inbox, in which the page will be written.
+        name: the name of the manifest.
+        status: the status of the manifest, as words.
+        message: the explanation of a run that did not end well.
+        when: the time at which the end of the run was noticed.
+        ended: the result of the run; None if its output has no results table for this manifest.
     """
-    shown = ended.troubled[:MOST_NAMED] if ended else ()
+    shown = ended.without_image[:MOST_NAMED] if ended else ()
     facts: dict[str, Any] = {"report": None, "counts": (), "images": "", "table": "", "word": "row"}
     if ended is not None:
         facts = {
             "report": None if ended.report is None else _report(place, ended.report),
-            "counts": [(one, ended.counts[one]) for one in COUNTED if ended.counts.get(one)],
+            "counts": [(word, ended.counts[word]) for word in COUNTED if ended.counts.get(word)],
             "images": printable(storage.join(ended.output, layout.IMAGES)),
             "table": printable(storage.join(ended.output, layout.RESULTS_CSV)),
             "word": ended.opened.word,
@@ -73,16 +74,16 @@ def finished_page(place: str, name: str, status: str, message: str, when: str, e
         manifest=printable(name),
         headline="Finished",
         is_good=status == "succeeded",
-        said=_said(status, message, ended),
+        summary=_summary(status, message, ended),
         when=f"finished at {when}",
         sha256=None,
         rows=[_row(row, ended.opened) for row in shown] if ended else (),
-        rows_left=len(ended.troubled) - len(shown) if ended else 0,
+        rows_left=len(ended.without_image) - len(shown) if ended else 0,
         **facts,
     )
 
 
-def _said(status: str, message: str, ended: FinishedOutput | None) -> str:
+def _summary(status: str, message: str, ended: FinishedOutput | None) -> str:
     if ended is None:
         return printable(f"{status}: {message}" if message else status)
     total = sum(ended.counts.values())

@@ -1,4 +1,4 @@
-"""A watched place, and what one visit to it did."""
+"""The configuration of an inbox, and the result of one visit to it."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -11,25 +11,25 @@ from nst_core.options import StylizeOptions
 
 
 class Inbox(BaseModel):
-    """A watched place, and what is done with the manifests in it. Frozen; unknown names are refused."""
+    """A watched folder and how its manifests are run. Frozen; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     place: str
     """Folder or s3:// prefix in which manifests (*.csv, *.tsv, *.jsonl, *.parquet, each perhaps .gz) are dropped;
-    answers are written beside them."""
+    answers are written next to them."""
     outputs: str
-    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>, without the ending of a CSV alone."""
+    """Folder or s3:// prefix; a manifest's output is <outputs>/<manifest name>, without the ending .csv."""
     bad_rows: Literal["refuse", "skip"] = "refuse"
-    """What becomes of a manifest with bad rows: refuse rejects it as a whole, skip runs the rows that are in order."""
+    """How a manifest with bad rows is treated: refuse rejects it as a whole, skip runs the good rows."""
     options: StylizeOptions = StylizeOptions()
-    """For rows that do not say otherwise."""
+    """Default options for rows that do not set their own."""
     settings: RunSettings = RunSettings()
-    """Backbone, device, precision."""
+    """Backbone, device and precision of its runs."""
     max_rows: int | None = Field(default=None, ge=1)
-    """Rows of one manifest, where this team's are to be fewer than the operator's limits allow."""
+    """The most rows of one manifest, to allow this team fewer than the operator's limits do."""
     max_options: dict[str, float] = Field(default_factory=dict)
-    """The most that a numeric option of a pair may be, where that is to be less for this team."""
+    """The largest value of a numeric option of a pair, to allow this team less than the operator's limits do."""
 
     @model_validator(mode="after")
     def _has_options_that_hold(self) -> Self:
@@ -39,7 +39,7 @@ class Inbox(BaseModel):
         return self
 
     def narrowed(self, limits: Limits) -> Limits:
-        """The operator's limits, with those of the team on top."""
+        """Return the operator's limits, narrowed by those of this team."""
         rows = limits.max_rows if self.max_rows is None else min(self.max_rows, limits.max_rows)
         most = {name: min(bound, limits.max_options.get(name, bound)) for name, bound in self.max_options.items()}
         return limits.model_copy(update={"max_rows": rows, "max_options": limits.max_options | most})
@@ -47,22 +47,23 @@ class Inbox(BaseModel):
 
 @dataclass
 class Visit:
-    """What one visit did: names of manifests, as messages show them, by what became of them."""
+    """The result of one visit: the names of the manifests, as messages show them, grouped by outcome."""
 
     busy: bool = False
-    """Another visit was at work; nothing was done."""
+    """Another visit was working in this inbox, so nothing was done."""
     rejected: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
-    """For an earlier version's run, for another one in the output, or for the time of the next start."""
+    """Those that wait for the run of an earlier version, for another run in the output, or for the time of the next
+    start."""
     running: list[str] = field(default_factory=list)
     finished: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
-    """Those whose answer cannot be written beside them, each with what it would have said."""
+    """Those whose answer cannot be written next to them, each with the text of the answer."""
     troubled: list[str] = field(default_factory=list)
-    """Something stood in the way, which the log names; the next visit tries again."""
+    """Those that failed for a reason that is in the log; the next visit tries again."""
 
     @property
     def open(self) -> int:
-        """Manifests that a later visit has to go on with."""
+        """The number of manifests that a later visit has to continue with."""
         return len(self.started) + len(self.waiting) + len(self.running) + len(self.troubled)

@@ -1,4 +1,4 @@
-"""Names of dropped files: which are manifests, and what their answers, outputs and claims are called after them."""
+"""Tell which dropped files are manifests by their names, and derive the names of answers, outputs and claims."""
 
 import re
 
@@ -9,41 +9,41 @@ from flows.storage import addresses
 from flows.wording import printable
 
 WORKBOOKS = (".xlsx", ".xls", ".ods")
-"""Of files that whoever drops them takes for manifests: each is answered, with how to make one of it."""
+"""Endings of spreadsheet files, which people drop as manifests: each is answered with how to convert it to one."""
 ENDINGS = (*formats.ENDINGS, *WORKBOOKS)
-"""Of the names of files that are answered, whatever the case of their letters."""
+"""Endings of the files that are answered; the case of the letters does not matter."""
 _OPEN_WORKBOOK = "~$"
-"""Start of the name of what Excel keeps beside a workbook for as long as somebody has it open."""
+"""The start of the name of the lock file that Excel keeps next to an open workbook."""
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
-"""Of a manifest without its ending: it becomes the name of the output."""
+"""Matches the name of a manifest without its ending, which becomes the name of its output."""
 MOST_NAME_BYTES = 255
-"""Of a file's name, on most file systems."""
+"""The longest file name, in bytes, on most file systems."""
 _PLAIN_ENDING = ".csv"
 _LONGEST_ANSWER = ".rejected.json"
 
 
 def is_manifest(name: str) -> bool:
-    """Whether a file of an inbox is taken for a manifest; what is in it decides how it is read.
+    """Return whether a file of an inbox is treated as a manifest; its contents decide the format that it is read in.
 
     >>> is_manifest("spring.csv.gz"), is_manifest("SPRING.TSV"), is_manifest("spring.csv.rejected.json")
     (True, True, False)
     >>> is_manifest("spring.xlsx"), is_manifest("~$spring.xlsx")
     (True, False)
     """
-    is_left_open = name.startswith(_OPEN_WORKBOOK) and name.lower().endswith(WORKBOOKS)
-    return name.lower().endswith(ENDINGS) and not is_left_open
+    is_lock_file = name.startswith(_OPEN_WORKBOOK) and name.lower().endswith(WORKBOOKS)
+    return name.lower().endswith(ENDINGS) and not is_lock_file
 
 
 def is_safe(name: str) -> bool:
-    """Whether an output can be called after a manifest."""
+    """Return whether the name of a manifest can become the name of its output."""
     stem = name[: -len(_ending_of(name))]
     return SAFE_NAME.fullmatch(stem) is not None and not stem.endswith((".", " "))
 
 
 def output_name(name: str) -> str:
-    """What a manifest's output is called: by a CSV's name without its ending, by any other name as a whole.
+    """Return the name of a manifest's output: the name without `.csv`, or the whole name for any other ending.
 
-    Two manifests of one folder never have one output.
+    Two manifests of one folder never share an output.
 
     >>> output_name("spring.csv"), output_name("spring.parquet"), output_name("spring.parquet.csv")
     ('spring', 'spring.parquet', 'spring.parquet.csv')
@@ -52,7 +52,7 @@ def output_name(name: str) -> str:
 
 
 def claim_key(name: str, content: str) -> str:
-    """A claim's name: readable, safe as a file name, and another one for other bytes.
+    """Return the key of a claim: readable, safe as a file name, and different for different content.
 
     >>> claim_key("spring pictures.csv", "ab" * 32)
     'spring-pictures-67274ee991df54ee'
@@ -61,7 +61,7 @@ def claim_key(name: str, content: str) -> str:
 
 
 def answers_name(folder: str, name: str) -> str:
-    r"""What the names of the answers to a dropped file begin with: its own, or another for one that is no safe start.
+    r"""Return what the names of the answers to a dropped file begin with: its own name, or a safe one derived from it.
 
     >>> answers_name("/in", "spring.csv"), answers_name("s3://bucket/in", "what\n.csv")
     ('spring.csv', 'what-fbad2d58')

@@ -1,4 +1,4 @@
-"""The page that says why a manifest was rejected: its bad rows as a spreadsheet has them, the cells marked."""
+"""The HTML page for a rejected manifest: its bad rows as a spreadsheet shows them, with the bad cells marked."""
 
 import dataclasses
 import re
@@ -13,15 +13,17 @@ from flows.wording import MOST_NAMED, printable, shortened
 
 HEADLINE = "Not accepted"
 MOST_COLUMNS = 12
-"""Of a row; those with a mark come first."""
+"""The most columns that are shown; those with a marked cell come first."""
 MOST_PROBLEMS = 12
-"""Of a row."""
+"""The most problems that are shown of one row."""
 MOST_RANGES = 12
+"""The most ranges of good rows that are shown."""
 CELL_CHARS = 60
+"""The most characters that are shown of a cell."""
 SAMPLE_LINES, SAMPLE_CHARS = 6, 160
-"""Of a file that cannot be used, for its owner to know it again."""
-_ELSEWHERE = re.compile(r"(?<=\balready )((?:used )?on )line (\d+)")
-"""What a reason says of another row of the file."""
+"""How much is shown of an unusable file, so that its owner recognises it."""
+_OTHER_LINE = re.compile(r"(?<=\balready )((?:used )?on )line (\d+)")
+"""Matches the mention of another line in a reason, to replace it with the row number of a spreadsheet."""
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -51,24 +53,24 @@ class _Row:
     problems: tuple[_Problem, ...]
     left: int
     line: str = ""
-    """Of a row whose cells cannot be told."""
+    """The text of a row that could not be split into cells."""
 
 
 def page_of_file(name: str, reason: str, when: str, sha256: str | None, data: bytes | None) -> bytes:
-    """The page for a file that cannot be used as a whole.
+    """Render the page for a file that cannot be used as a whole.
 
     Args:
-        name: of the manifest.
+        name: the name of the manifest.
         reason: what was expected, what was found and what to do.
-        when: it was rejected.
-        sha256: of the file; None where it was not read.
-        data: of the file; None as well.
+        when: the time at which it was rejected.
+        sha256: the SHA-256 of the file; None if it was not read.
+        data: the bytes of the file; None if it was not read.
     """
     facts = {"rows": (), "sample": _sample(data or b""), "good_count": 0, "reason": printable(reason)}
-    said = "The file as a whole cannot be used."
+    summary = "The file as a whole cannot be used."
     return rendered(
         "rejected.html.jinja",
-        **_head(name, said, when, sha256),
+        **_head(name, summary, when, sha256),
         **facts,
         good=(),
         has_more_good=False,
@@ -78,15 +80,15 @@ def page_of_file(name: str, reason: str, when: str, sha256: str | None, data: by
 
 
 def page_of_rows(manifest: Manifest, name: str, reason: str, when: str, data: bytes, max_bytes: int) -> bytes:
-    """The page for a manifest of which some rows cannot be used.
+    """Render the page for a manifest that has rows which cannot be used.
 
     Args:
-        manifest: as read.
-        name: of it.
-        reason: in one line.
-        when: it was rejected.
-        data: of the file.
-        max_bytes: that may be in it, unpacked.
+        manifest: the parsed manifest.
+        name: the name of the manifest.
+        reason: the reason for the rejection, in one line.
+        when: the time at which it was rejected.
+        data: the bytes of the file.
+        max_bytes: the limit on the size of the file after it is decompressed.
     """
     opened = as_opened(data, name, max_bytes)
     shown = manifest.rejected[:MOST_NAMED]
@@ -109,19 +111,19 @@ def page_of_rows(manifest: Manifest, name: str, reason: str, when: str, data: by
     )
 
 
-def _head(name: str, said: str, when: str, sha256: str | None) -> dict[str, object]:
+def _head(name: str, summary: str, when: str, sha256: str | None) -> dict[str, object]:
     return {
         "manifest": printable(name),
         "headline": HEADLINE,
         "is_good": False,
-        "said": said,
+        "summary": summary,
         "when": f"rejected at {when}",
         "sha256": sha256,
     }
 
 
 def _columns(opened: AsOpened, rows: Sequence[RejectedRow]) -> tuple[list[str], int]:
-    """The titles of the columns that are shown, in the file's order, and how many are not."""
+    """Return the titles of the columns that are shown, in the file's order, and the number of the other columns."""
     marked = [error.column for row in rows for error in row.errors if error.column is not None]
     known = [title for title in dict.fromkeys((*marked, "id", *REQUIRED_COLUMNS)) if opened.index(title) is not None]
     places = dict.fromkeys(opened.index(title) for title in known[:MOST_COLUMNS])
@@ -134,12 +136,12 @@ def _row(row: RejectedRow, opened: AsOpened, columns: Sequence[str]) -> _Row:
     cells = {opened.index(title): text for title, text in row.cells.items()}
     if not row.cells and len(row.errors) == 1:
         error = row.errors[0]
-        told = _problem(dataclasses.replace(error, value=""), row, opened)
-        return _Row(_number(row, opened), (), (told,), 0, printable(error.value.strip()) or " ")
+        problem = _problem(dataclasses.replace(error, value=""), row, opened)
+        return _Row(_number(row, opened), (), (problem,), 0, printable(error.value.strip()) or " ")
     values = {opened.index(error.column): error.value for error in row.errors if error.column is not None}
-    is_whole = not values  # what is wrong is the row
+    is_whole_row_bad = not values  # no problem names a column
     shown = tuple(
-        _Cell(_shown(cells.get(place, values.get(place, ""))), is_whole or place in values)
+        _Cell(_shown(cells.get(place, values.get(place, ""))), is_whole_row_bad or place in values)
         for place in map(opened.index, columns)
     )
     problems = tuple(_problem(error, row, opened) for error in row.errors[:MOST_PROBLEMS])
@@ -154,10 +156,10 @@ def _number(row: RejectedRow, opened: AsOpened) -> str:
 def _problem(error: CellError, row: RejectedRow, opened: AsOpened) -> _Problem:
     cell = opened.cell(row.row, error.column)
     name = "" if error.column is None else f"{_shown(error.column)}: "
-    # A reason that quotes what was found needs no more of it.
-    is_told = not error.value.strip() or "got " in error.reason or repr(error.value) in error.reason
-    reason = _ELSEWHERE.sub(lambda told: told[1] + opened.row_in_words(int(told[2])), error.reason)
-    return _Problem(cell, printable(name + reason), "" if is_told else _shown(error.value.strip()))
+    # A reason that quotes the bad value needs no second copy of it.
+    is_quoted = not error.value.strip() or "got " in error.reason or repr(error.value) in error.reason
+    reason = _OTHER_LINE.sub(lambda match: match[1] + opened.row_in_words(int(match[2])), error.reason)
+    return _Problem(cell, printable(name + reason), "" if is_quoted else _shown(error.value.strip()))
 
 
 def _shown(text: str) -> str:
@@ -165,7 +167,7 @@ def _shown(text: str) -> str:
 
 
 def _sample(data: bytes) -> str:
-    """The first lines of a text; nothing of any other file."""
+    """Return the first lines of a text file; empty for a binary one."""
     start = data[:4096]
     if _BINARY.search(start):
         return ""

@@ -1,7 +1,7 @@
-"""jinja2 over the files of `page/`: small pages for people who have a folder and a browser, without any script.
+"""Render HTML pages without scripts, for people with a folder and a browser, by jinja2 from the files in `page/`.
 
-Whatever comes out of a manifest is escaped, letters that are not seen are written out, and the page's own policy lets
-nothing run and nothing be fetched.
+Everything that comes from a manifest is escaped, invisible characters are spelt out, and the page's content security
+policy lets it run no script and load no resource.
 """
 
 from functools import cache
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 
 def rendered(template: str, **values: Any) -> bytes:
-    """A page of a template of `page/`."""
+    """Return the HTML of a template in `page/`, filled with values."""
     style = resources.files("flows.inbox").joinpath("page", "answer.css").read_text(encoding="utf-8")
     page = _environment().get_template(template).render(**values, style=Markup(style))  # noqa: S704  # our own file
     return page.encode(errors="replace")

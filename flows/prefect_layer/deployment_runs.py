@@ -1,5 +1,6 @@
 """Runs of a deployment through the Prefect API: start one, look how it stands, read its log. No torch."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,9 +17,11 @@ from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
 from flows.errors import RequestRefused, ServiceError
-from flows.inbox import Runs, RunState, Stage, StartRequest
+from flows.inbox import Runs, StartRequest
 from flows.prefect_layer.parameters import check_parameters
+from flows.records.runs import RunState, Stage
 from flows.wording import redacted
+from nst_core.errors import NstError
 
 STYLIZE = "bulk-stylize/bulk-stylize"
 """The deployment that stylizes a manifest: <flow>/<deployment>."""
@@ -28,6 +31,8 @@ LOG_LINES = 200
 """What the API gives at once."""
 _OTHER_VERSION, _NOT_REACHED = "Found incompatible versions", "Failed to reach API"
 """Of Prefect's messages."""
+_RAISED = re.compile(r"encountered an exception:? *(?:[\w.]+\.)?(\w+)(?:: *(.*))?", re.DOTALL)
+"""Matches an exception in a state's message: the name of its class, its text."""
 _FINAL: dict[StateType, Stage] = {
     StateType.COMPLETED: "ended",
     StateType.FAILED: "failed",
@@ -66,8 +71,8 @@ def state_of(run_id: str) -> RunState:
         try:
             state = client.read_flow_run(UUID(run_id)).state
         except ObjectNotFound:
-            return RunState("failed", "Unknown", f"the server does not know the run {run_id} any more")
-    return _run_state(state)
+            return _run_state("failed", "Unknown", f"the server does not know the run {run_id} any more")
+    return run_state(state)
 
 
 def log_lines(run_id: str, after: int) -> list[str]:
@@ -107,12 +112,39 @@ def runs_of(deployment: str = STYLIZE) -> Runs:
     return Runs(start, state_of)
 
 
-def _run_state(state: State[Any] | None) -> RunState:
+def run_state(state: State[Any] | None) -> RunState:
+    """Translate a state of Prefect's, without credentials; a run that has none is waiting."""
     if state is None:
-        return RunState("waiting", "Unknown")
+        return _run_state("waiting", "Unknown", "")
     running = state.type in (StateType.RUNNING, StateType.CANCELLING)
     stage = _FINAL.get(state.type, "running" if running else "waiting")
-    return RunState(stage, state.name or state.type.value.title(), redacted(state.message or ""))
+    return _run_state(stage, state.name or state.type.value.title(), redacted(state.message or ""))
+
+
+def _run_state(stage: Stage, name: str, message: str) -> RunState:
+    error = _error_of(name, message) if stage in ("failed", "cancelled") else None
+    return RunState(stage, name, message, error, is_complete_success=stage == "ended" and name == "Completed")
+
+
+def _error_of(name: str, message: str) -> NstError:
+    """Return the error that ended a run; a plain `NstError` if it was none of our own classes.
+
+    The Prefect API keeps only the text of an error, so it is recognised by the name of its class.
+
+    >>> _error_of("Failed", "Flow run encountered an exception: ManifestError: no manifest: ...")
+    ManifestError('no manifest: ...')
+    """
+    raised = _RAISED.search(message)
+    kinds = {kind.__name__: kind for kind in _kinds(NstError)}
+    if raised and raised[1] in kinds and kinds[raised[1]].__init__ is NstError.__init__:
+        return kinds[raised[1]](raised[2] or name)
+    return NstError(f"the run ended as {name}: {message or 'without a word'}")
+
+
+def _kinds(kind: type[NstError]) -> Iterator[type[NstError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
 
 
 @contextmanager

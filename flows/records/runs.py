@@ -1,14 +1,15 @@
 """What a run was asked to do, what it took, and its end in numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import Field
 
 from flows.records.pairs import CellError, RejectedRow
 from flows.records.plans import PlannedPair
 from flows.records.record import Record
+from nst_core.errors import NstError
 from nst_core.options import StylizeOptions
 
 
@@ -102,3 +103,31 @@ class RunStarted:
     devices: tuple[str, ...]
     backbone: str
     precision: str
+
+
+Stage = Literal["waiting", "running", "ended", "failed", "cancelled"]
+"""The stage that a run is in; the last three are final."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a run, as the scheduler that started it reports it.
+
+    Attributes:
+        stage: the stage of the run; it is `ended` also if rows failed, as the run did what it could.
+        name: the scheduler's name of the state, for people.
+        message: the message of the state.
+        error: the error that ended a run that failed or was cancelled; None in any other stage.
+        is_complete_success: whether the run ended and every selected row succeeded.
+    """
+
+    stage: Stage
+    name: str
+    message: str = ""
+    error: NstError | None = field(default=None, compare=False)
+    is_complete_success: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run is over."""
+        return self.stage in ("ended", "failed", "cancelled")

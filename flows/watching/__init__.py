@@ -1,10 +1,11 @@
-"""Who is told as a run goes on; nothing here ever touches a pair's fate.
+"""Watch a run: each watcher gets its messages on a thread of its own and can never affect the outcome of a pair.
 
-listeners    a run's news, to every watcher by a thread of its own
-progress     where a run stands, from its news
-log          a line per pair
-terminal     one live display
-json_lines   a line of JSON per pair
-metrics      numbers for Prometheus
-asked_for    the watchers that the operator's environment asks for
+listeners         starts watchers for a run and delivers messages to them
+notify_all        starts all watchers of a run: log, caller, operator, context
+from_environment  the watchers that the operator configures by environment variables
+progress          the progress of a run, computed from its messages
+log               logs a line per pair
+terminal          a live display
+json_lines        writes a line of JSON per pair
+metrics           metrics for Prometheus
 """

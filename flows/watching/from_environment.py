@@ -1,11 +1,11 @@
-"""Watchers that the operator asks for in the environment, so that every run of a service has them.
+"""Build the watchers that the operator configures by environment variables, for every run of a service.
 
-NST_METRICS_PORT    serve metrics for Prometheus on this port while a run goes on
-NST_METRICS_HOST    ... on this address; loopback by default
-NST_METRICS_FILE    keep them in this file, for node_exporter's textfile collector: name it *.prom
+NST_METRICS_PORT    serve metrics for Prometheus on this port while a run is active
+NST_METRICS_HOST    the address to serve them on; loopback by default
+NST_METRICS_FILE    write the metrics to this file, for node_exporter's textfile collector: name it *.prom
 NST_JSON_LINES      append a line of JSON per pair to this file
 
-What cannot be done is warned of and left out: no run fails for being watched.
+A watcher that cannot be set up is left out with a warning: no run fails because of its watchers.
 """
 
 import logging
@@ -26,7 +26,7 @@ PORT, HOST, FILE, LINES = "NST_METRICS_PORT", "NST_METRICS_HOST", "NST_METRICS_F
 
 @contextmanager
 def operators_watchers() -> Iterator[list[Watcher]]:
-    """Whatever the environment asks for, for as long as the block lasts."""
+    """Yield the watchers that the environment variables request; they are closed when the block ends."""
     watchers: list[Watcher] = []
     with ExitStack() as stack:
         if os.environ.get(LINES) and (file := _opened(os.environ[LINES])):
@@ -44,7 +44,7 @@ def operators_watchers() -> Iterator[list[Watcher]]:
 
 def _opened(path: str) -> IO[str] | None:
     try:
-        # Without waiting: a FIFO that nobody reads would hold the run.
+        # Without blocking: opening a FIFO that has no reader would hang the run.
         return open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666), "a", encoding="utf-8")
     except OSError as error:
         logger.warning("%s: %s cannot be written, and is left out: %s", LINES, path, error.strerror)
@@ -52,7 +52,7 @@ def _opened(path: str) -> IO[str] | None:
 
 
 def _close(file: IO[str]) -> None:
-    with suppress(OSError):  # what could not be written was warned of
+    with suppress(OSError):  # a failed write has been logged already
         file.close()
 
 

@@ -1,4 +1,4 @@
-"""A line of JSON for every event of a run that counts: its start, and each pair's outcome. For programs."""
+"""A watcher for programs: a line of JSON for the start of a run and for the outcome of each pair."""
 
 import json
 import threading
@@ -11,11 +11,18 @@ from flows.watching.listeners import Watcher
 from flows.worker.messages import LeftPending, Message, OnWorkerMessage
 
 COLUMNS = ("output", "total_loss", "content_loss", "style_loss", "steps", "stop_reason", "seconds")
+"""The fields of a `PairRecord` that the line of a successful pair contains."""
 Stamp = Callable[[RunStarted], dict[str, Any]]
+"""Returns the fields that every line of a run begins with."""
 
 
 def json_lines(file: IO[str], stamp: Stamp | None = None) -> Watcher:
-    """A watcher that writes to a file; `stamp` says what each line begins with, where many runs share it."""
+    """Return a watcher that writes lines of JSON to a file.
+
+    Args:
+        file: the open file, which the caller closes.
+        stamp: adds fields to the start of each line, to tell apart the runs that share a file.
+    """
     lock = threading.Lock()
 
     def watch_json_lines(run: RunStarted) -> OnWorkerMessage:
@@ -50,14 +57,14 @@ def _start(run: RunStarted) -> dict[str, Any]:
 
 
 def _outcome(message: Message) -> dict[str, Any] | None:
-    """What a message says of a pair's outcome; None if it says nothing of it."""
+    """Return the fields of a line for a pair's outcome; None for a message without an outcome."""
     match message:
         case PairRecord():
-            told = {"status": "succeeded"} | {name: getattr(message, name) for name in COLUMNS}
+            fields = {"status": "succeeded"} | {name: getattr(message, name) for name in COLUMNS}
         case AttemptRecord():
-            told = {"status": "failed", "error_kind": message.error_kind, "error": message.error}
+            fields = {"status": "failed", "error_kind": message.error_kind, "error": message.error}
         case LeftPending():
-            told = {"status": "pending", "error_kind": message.kind, "error": message.error}
+            fields = {"status": "pending", "error_kind": message.kind, "error": message.error}
         case _:
             return None
-    return {"pair_id": message.pair_id} | told
+    return {"pair_id": message.pair_id} | fields

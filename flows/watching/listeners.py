@@ -1,7 +1,7 @@
-"""Who is told of a run as it goes on, each by a thread of its own: whatever goes wrong there is no pair's trouble.
+"""Deliver the messages of a run to its watchers, each on a thread of its own, so that none of them can harm the run.
 
-A watcher is told once that a run starts, and gives back who hears what its workers say. Runs in one process, however
-many, have each their own.
+A watcher is called once when a run starts, and returns the callback that receives the messages of the run's workers.
+Each of several runs in one process has its own watchers.
 """
 
 import contextvars
@@ -19,19 +19,20 @@ from flows.worker.messages import Message, OnWorkerMessage
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-"""At the end of a run, for whoever takes in none of the news that is left."""
+"""At the end of a run, how long to wait for a watcher that handles none of its remaining messages."""
 HURRY_SECONDS = 2.0
-"""The same where the run was interrupted."""
+"""The same for a run that was interrupted."""
 
 
 Watcher = Callable[[RunStarted], OnWorkerMessage]
+"""Called with the start of a run; returns the callback for the messages of its workers."""
 
 _watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
 
 
 @contextmanager
 def watched_by(*watchers: Watcher) -> Iterator[None]:
-    """Runs that are started in this context are told to these watchers too, for as long as the block lasts."""
+    """Add watchers to every run that is started in the block, in the current context."""
     token = _watchers.set((*_watchers.get(), *watchers))
     try:
         yield
@@ -40,7 +41,7 @@ def watched_by(*watchers: Watcher) -> Iterator[None]:
 
 
 def watchers_here() -> tuple[Watcher, ...]:
-    """Those of the context."""
+    """Return the watchers of the current context."""
     return _watchers.get()
 
 
@@ -48,17 +49,26 @@ def watchers_here() -> tuple[Watcher, ...]:
 def notify(
     run: RunStarted, watchers: Iterable[Watcher], patience_seconds: float = PATIENCE_SECONDS
 ) -> Iterator[OnWorkerMessage]:
-    """Tell watchers of a run, for as long as the block lasts; what is yielded returns at once and raises nothing."""
+    """Start watchers for a run and yield the callback that sends messages to all of them.
+
+    The callback returns at once and never raises. The end of the block waits until the watchers have handled their
+    messages.
+
+    Args:
+        run: the run that starts.
+        watchers: the watchers to start.
+        patience_seconds: at the end, how long to wait for a watcher that handles none of its messages.
+    """
     threads = [_WatcherThread(watcher, run) for watcher in watchers]
 
     def on_message(worker: str, message: Message) -> None:
         for thread in threads:
-            thread.tell(worker, message)
+            thread.send(worker, message)
 
     try:
         yield on_message
     except BaseException:
-        patience_seconds = min(patience_seconds, HURRY_SECONDS)  # as an interrupted run is to end within seconds
+        patience_seconds = min(patience_seconds, HURRY_SECONDS)  # an interrupted run has to end within seconds
         raise
     finally:
         for thread in threads:
@@ -68,43 +78,43 @@ def notify(
 
 
 class _WatcherThread:
-    """Tells one watcher, in order; after its first error it is left alone."""
+    """Delivers messages to one watcher in order, until its first error."""
 
     def __init__(self, watcher: Watcher, run: RunStarted) -> None:
         self._name = getattr(watcher, "__qualname__", type(watcher).__name__).partition(".")[0]
-        self._news: queue.SimpleQueue[tuple[str, Message] | None] = queue.SimpleQueue()
-        self._is_over = False
-        context = contextvars.copy_context()  # says which run the log and artifacts are of
-        # A daemon: one that hangs must not keep the process from its end.
+        self._messages: queue.SimpleQueue[tuple[str, Message] | None] = queue.SimpleQueue()
+        self._is_stopped = False
+        context = contextvars.copy_context()  # it determines the run that log lines and artifacts belong to
+        # A daemon thread, because a watcher that hangs must not keep the process from exiting.
         self._thread = threading.Thread(
             target=context.run, args=(self._work, watcher, run), name=self._name, daemon=True
         )
         self._thread.start()
 
-    def tell(self, worker: str, message: Message) -> None:
-        if not self._is_over:
-            self._news.put((worker, message))
+    def send(self, worker: str, message: Message) -> None:
+        if not self._is_stopped:
+            self._messages.put((worker, message))
 
     def close(self) -> None:
-        self._news.put(None)
+        self._messages.put(None)
 
     def wait(self, patience_seconds: float) -> None:
-        """Until all news is taken in: for a slow reader as long as it reads, for one that hangs only so long."""
+        """Wait until all messages are handled, as long as their number falls within each `patience_seconds`."""
         left = -1
-        while self._thread.is_alive() and self._news.qsize() != left:
-            left = self._news.qsize()
+        while self._thread.is_alive() and self._messages.qsize() != left:
+            left = self._messages.qsize()
             self._thread.join(patience_seconds)
         if self._thread.is_alive():
-            self._is_over = True
-            logger.warning("%s does not take in the news of the run, and is left behind", self._name)
+            self._is_stopped = True
+            logger.warning("%s does not handle the messages of the run, and is left behind", self._name)
 
     def _work(self, watcher: Watcher, run: RunStarted) -> None:
         try:
             on_message = watcher(run)
-            while (news := self._news.get()) is not None:
-                on_message(*news)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the pairs go on
-            self._is_over = True
+            while (item := self._messages.get()) is not None:
+                on_message(*item)
+        except BaseException as error:  # noqa: BLE001  # no error of a watcher may stop the pairs
+            self._is_stopped = True
             logger.warning(
-                "%s is told no more of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")
+                "%s gets no more messages of this run: %s", self._name, redacted(f"{type(error).__name__}: {error}")
             )

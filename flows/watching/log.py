@@ -1,4 +1,4 @@
-"""A run in the log: what is to be done, a line per pair as it ends, and what of it was unusual."""
+"""A watcher that logs a run: its work, a line per finished pair, and warnings about unusual results."""
 
 import itertools
 import logging
@@ -13,16 +13,16 @@ from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMe
 logger = logging.getLogger(__name__)
 
 REASONS = {"threshold": "below the threshold", "settled": "settled", "steps": "steps spent", "time": "time spent"}
-"""Why an optimisation stopped, in words."""
+"""Maps a stop reason of the optimisation to words."""
 
 
 def watch_log(run: RunStarted) -> OnWorkerMessage:
-    """A watcher that logs: see `flows.watching.listeners.Watcher`."""
+    """Log a run; a `flows.watching.listeners.Watcher`."""
     _announce(run)
     pairs = {pair.spec.pair_id: pair for pair in run.todo}
     numbers, total = itertools.count(1), len(pairs)
 
-    def place(pair: PlannedPair) -> str:
+    def progress(pair: PlannedPair) -> str:
         return f"[{next(numbers):>{len(str(total))}}/{total}] {_name(pair)}"
 
     def on_message(_worker: str, message: Message) -> None:
@@ -34,10 +34,10 @@ def watch_log(run: RunStarted) -> OnWorkerMessage:
             case LeftPending():
                 logger.error("%s: left pending: %s", _name(pairs[message.pair_id]), printable(message.error))
             case AttemptRecord():
-                where = place(pairs[message.pair_id])
-                logger.error("%s: failed (%s) %s", where, message.error_kind, printable(message.error))
+                position = progress(pairs[message.pair_id])
+                logger.error("%s: failed (%s) %s", position, message.error_kind, printable(message.error))
             case PairRecord():
-                logger.info("%s: %s", place(pairs[message.pair_id]), _result(message))
+                logger.info("%s: %s", progress(pairs[message.pair_id]), _result(message))
                 _warn(pairs[message.pair_id], message)
 
     return on_message
@@ -74,5 +74,5 @@ def _result(record: PairRecord) -> str:
 
 def _warn(pair: PlannedPair, record: PairRecord) -> None:
     for note in record.notes:
-        if note != stub.WARNING:  # of every pair, and the run has said it
+        if note != stub.WARNING:  # every pair has it, and it is logged at the start of the run
             logger.warning("%s: %s", _name(pair), printable(note))

@@ -1,4 +1,4 @@
-"""Everyone who is told of a run: the log, whoever the caller and the operator name."""
+"""Start all watchers of a run: the log, and those of the caller, the operator and the current context."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,11 @@ from flows.worker.messages import OnWorkerMessage
 
 @contextmanager
 def notify_all(run: RunStarted, *more: Watcher) -> Iterator[OnWorkerMessage]:
-    """Tell all of them that a run starts, and then what is said in the block; `more` are told too."""
-    with operators_watchers() as theirs, notify(run, (watch_log, *more, *theirs, *watchers_here())) as on_message:
+    """Start all watchers for a run and yield the callback that sends messages to them.
+
+    Args:
+        run: the run that starts.
+        *more: the caller's own watchers.
+    """
+    with operators_watchers() as operators, notify(run, (watch_log, *more, *operators, *watchers_here())) as on_message:
         yield on_message

@@ -1,4 +1,4 @@
-"""Where a run stands: what each worker is at, how much is done, and how long the rest will take."""
+"""Track the progress of a run: the current work of each worker, the share done, and an estimate of the time left."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,15 +10,19 @@ from flows.worker.messages import ChunkStarted, LeftPending, Message, StepTaken
 from nst_core.geometry.levels import steps_at
 
 LOSSES_SHOWN = 12
+"""How many of the latest losses of a pair are kept."""
 
 
 @dataclass
 class WorkerState:
-    """What a worker is at.
+    """The current work of a worker.
 
     Attributes:
-        pair_ids: of the pairs on its device.
-        losses: total losses of the last steps of one of them, for a trend.
+        pair_ids: the ids of the pairs on its device.
+        pair_id: the pair that reported the latest step.
+        step: the latest step of that pair.
+        level: the level of that step: how often the size is halved.
+        losses: the total losses of the pair's last steps, to show a trend.
     """
 
     pair_ids: tuple[str, ...] = ()
@@ -29,10 +33,17 @@ class WorkerState:
 
 
 class RunProgress:
-    """Where a run stands. Not safe for threads: its owner sees to that.
+    """The progress of a run. Not thread-safe: the owner has to lock.
 
-    Work is counted in pixels times steps, as pairs may differ a hundredfold in it; a pair that stops early, or fails,
-    counts as done. The rate is that of the pairs that this run has finished, since its first one began.
+    Work is measured in pixels times steps, because pairs may differ a hundredfold in it; a pair that stops early or
+    fails counts as done. The rate is that of the pairs that this run has finished since its first pair started.
+
+    Attributes:
+        run: the run.
+        succeeded: the number of pairs that succeeded.
+        failed: the number of pairs that failed.
+        pending: the number of pairs that were left pending.
+        workers: the state of each worker by its name.
     """
 
     def __init__(self, run: RunStarted) -> None:
@@ -40,31 +51,31 @@ class RunProgress:
         self.succeeded = self.failed = self.pending = 0
         self.workers = {name: WorkerState() for name in run.workers}
         self._work = {pair.spec.pair_id: _work(pair) for pair in run.todo}
-        self._whole = sum(self._work.values())
-        self._done = 0
-        self._began: float | None = None
+        self._total_work = sum(self._work.values())
+        self._work_done = 0
+        self._started_at: float | None = None
 
     @property
     def finished(self) -> int:
-        """Pairs that have their outcome."""
+        """The number of pairs with an outcome."""
         return self.succeeded + self.failed + self.pending
 
     @property
     def left(self) -> int:
-        """Pairs that have none yet."""
+        """The number of pairs without an outcome."""
         return len(self.run.todo) - self.finished
 
     @property
     def share_done(self) -> float:
-        """Of the work, from 0 to 1."""
-        return self._done / self._whole if self._whole else 1.0
+        """The share of the work that is done, from 0 to 1."""
+        return self._work_done / self._total_work if self._total_work else 1.0
 
     def on_message(self, worker: str, message: Message, now: float | None = None) -> None:
-        """Take a message down."""
+        """Update the progress from a worker's message; `now` is in seconds of the monotonic clock."""
         now = time.monotonic() if now is None else now
         state = self.workers.setdefault(worker, WorkerState())
         if isinstance(message, ChunkStarted):
-            self._began = now if self._began is None else self._began
+            self._started_at = now if self._started_at is None else self._started_at
             self.workers[worker] = WorkerState(message.pair_ids, message.pair_ids[0])
         elif isinstance(message, StepTaken):
             if (message.pair_id, message.level) != (state.pair_id, state.level):
@@ -72,27 +83,31 @@ class RunProgress:
             state.pair_id, state.level, state.step = message.pair_id, message.level, message.step
             state.losses = [*state.losses, message.total_loss][-LOSSES_SHOWN:]
         else:
-            self._done += self._work.get(message.pair_id, 0)
+            self._work_done += self._work.get(message.pair_id, 0)
             self.succeeded += isinstance(message, PairRecord)
             self.failed += isinstance(message, AttemptRecord)
             self.pending += isinstance(message, LeftPending)
 
     def pairs_per_minute(self, now: float | None = None) -> float | None:
-        """The rate so far; None before there is one."""
-        seconds = self._seconds(now)
+        """Return the rate so far; None before the first pair is finished."""
+        seconds = self._elapsed_seconds(now)
         return 60.0 * self.finished / seconds if self.finished and seconds > 0 else None
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """An estimate; None until as many pairs are finished as there are workers, which start cold."""
-        seconds = self._seconds(now)
-        if self.finished < max(2, len(self.run.workers)) or not self._done or seconds <= 0:
-            return None
-        return seconds * (self._whole - self._done) / self._done
+        """Estimate the time left.
 
-    def _seconds(self, now: float | None) -> float:
-        if self._began is None:
+        Returns:
+            None until at least 2 pairs, and as many as there are workers, are finished: workers start cold.
+        """
+        seconds = self._elapsed_seconds(now)
+        if self.finished < max(2, len(self.run.workers)) or not self._work_done or seconds <= 0:
+            return None
+        return seconds * (self._total_work - self._work_done) / self._work_done
+
+    def _elapsed_seconds(self, now: float | None) -> float:
+        if self._started_at is None:
             return 0.0
-        return (time.monotonic() if now is None else now) - self._began
+        return (time.monotonic() if now is None else now) - self._started_at
 
 
 def _work(pair: PlannedPair) -> int:

@@ -1,4 +1,4 @@
-"""One live display of a run in a terminal: a bar, a line per worker, and above them whatever the log has to say."""
+"""A live display of a run in a terminal: a progress bar and a line per worker, with log lines printed above them."""
 
 import logging
 import math
@@ -19,14 +19,16 @@ from flows.watching.progress import RunProgress, WorkerState
 from flows.worker.messages import Message, OnWorkerMessage
 
 SPARKS = "▁▂▃▄▅▆▇█"
+"""The bars of a sparkline, from the smallest to the largest value."""
 REFRESHES_PER_SECOND = 4
 BAR_WIDTH = 56
 WIDEST = 79
-"""Columns. A terminal that is made narrower breaks longer lines in two, and what was there cannot be drawn over."""
+"""The widest display, in columns. A terminal that is made narrower wraps longer lines, and a wrapped display cannot be
+overwritten."""
 
 
 class LiveDisplay:
-    """Shows where a run stands, four times a second, at the foot of a terminal."""
+    """Shows the progress of a run at the foot of a terminal, refreshed four times a second."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -34,7 +36,7 @@ class LiveDisplay:
         self._progress: RunProgress | None = None
 
     def watch(self, run: RunStarted) -> OnWorkerMessage:
-        """Show this run: see `flows.watching.listeners.Watcher`."""
+        """Show a run; a `flows.watching.listeners.Watcher`."""
         progress = RunProgress(run)
         with self._lock:
             self._progress = progress
@@ -46,7 +48,7 @@ class LiveDisplay:
         return on_message
 
     def __rich__(self) -> RenderableType:
-        """The display as it is now."""
+        """Return the current display."""
         with self._lock:
             if self._progress is None:
                 return Text("starting: Prefect, weights, plan ...", style="dim")
@@ -54,7 +56,7 @@ class LiveDisplay:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Show it for as long as the block lasts; the log's warnings and errors are printed above it."""
+        """Show the display while the block runs; the log's warnings and errors are printed above it."""
         with (
             _log_above(self.console),
             Live(self, console=self.console, refresh_per_second=REFRESHES_PER_SECOND, transient=True),
@@ -63,8 +65,8 @@ class LiveDisplay:
 
 
 def render(progress: RunProgress, now: float | None = None) -> RenderableType:
-    """The display of a run that stands so; `now` is in seconds of its clock."""
-    counted = Text.assemble(
+    """Return the display of a run's progress; `now` is in seconds of the monotonic clock."""
+    counts = Text.assemble(
         (f"{progress.succeeded} done", "green"),
         ("" if not progress.failed else f"  {progress.failed} failed", "red"),
         ("" if not progress.pending else f"  {progress.pending} pending", "yellow"),
@@ -72,10 +74,10 @@ def render(progress: RunProgress, now: float | None = None) -> RenderableType:
     )
     rate, seconds = progress.pairs_per_minute(now), progress.seconds_left(now)
     if rate is not None:
-        counted.append(f"  {_rate(rate)}")
+        counts.append(f"  {_rate(rate)}")
     if seconds is not None:
-        counted.append(f"  about {_duration(seconds)} left", "bold")
-    counted.no_wrap, counted.overflow = True, "ellipsis"
+        counts.append(f"  about {_duration(seconds)} left", "bold")
+    counts.no_wrap, counts.overflow = True, "ellipsis"
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(no_wrap=True)
@@ -84,15 +86,15 @@ def render(progress: RunProgress, now: float | None = None) -> RenderableType:
     )
     workers = Table.grid(padding=(0, 1))
     for is_name in (False, True, False, False, False):
-        workers.add_column(no_wrap=not is_name)  # where there is too little room, the pair's name is cut short
+        workers.add_column(no_wrap=not is_name)  # only the pair's name is cut short where there is too little room
     for name, state in progress.workers.items():
         workers.add_row(Text(name, style="bold"), *_worker_cells(state))
-    made_up = Text("STUB: pictures are made up", style="bold red") if progress.run.backbone == "stub" else None
-    return Constrain(Group(*([made_up] if made_up else []), Constrain(bar, BAR_WIDTH), counted, workers), WIDEST)
+    warning = Text("STUB: pictures are made up", style="bold red") if progress.run.backbone == "stub" else None
+    return Constrain(Group(*([warning] if warning else []), Constrain(bar, BAR_WIDTH), counts, workers), WIDEST)
 
 
 def sparkline(losses: list[float]) -> str:
-    """Losses as little bars, logarithmic, the largest and the smallest filling the range.
+    """Return losses as a row of bars on a logarithmic scale, from the smallest loss to the largest.
 
     >>> sparkline([100.0, 10.0, 1.0])
     '█▄▁'
@@ -123,7 +125,7 @@ def _rate(pairs_per_minute: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """Rounded as an estimate is.
+    """Return a duration in words, rounded coarsely because it is an estimate.
 
     >>> _duration(42), _duration(300), _duration(8000)
     ('40 s', '5 min', '2.2 h')
@@ -135,7 +137,7 @@ def _duration(seconds: float) -> str:
 
 @contextmanager
 def _log_above(console: Console) -> Iterator[None]:
-    """Have the log's handlers print through the display's console, so that neither writes over the other."""
+    """Let the log's handlers print through the display's console, so that neither overwrites the other."""
     with only_what_is_wrong() as handlers:
         before = [handler.console for handler in handlers]
         for handler in handlers:
@@ -148,13 +150,13 @@ def _log_above(console: Console) -> Iterator[None]:
 
 
 def console_handlers() -> list[Any]:
-    """Those of the log that write to a terminal."""
+    """Return the log's handlers that write to a terminal."""
     return [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
 
 
 @contextmanager
 def only_what_is_wrong() -> Iterator[list[Any]]:
-    """Keep the log's lines that are no warnings from the terminal, for as long as the block lasts; its handlers."""
+    """Show only warnings and errors of the log on the terminal while the block runs; yield the handlers."""
     handlers = console_handlers()
     levels = [handler.level for handler in handlers]
     for handler in handlers:

@@ -12,11 +12,12 @@ from pathlib import Path
 from builders import FINGERPRINT, attempt_record, pair_record, run_record
 
 from flows import storage
-from flows.inbox import Inbox, Runs, RunState, StartRequest, Visit, visit
+from flows.errors import OutputBusy
+from flows.inbox import Inbox, Runs, StartRequest, Visit, visit
 from flows.limits import Limits
 from flows.manifest import parse_manifest
 from flows.output import Ledger
-from flows.records.runs import RunRecord
+from flows.records.runs import RunRecord, RunState
 
 
 class BookOfRuns:
@@ -40,7 +41,8 @@ class BookOfRuns:
     def state_of(self, run_id: str) -> RunState:
         stage, _, rest = (self.folder / f"{run_id}.state").read_text().partition(" ")
         name, _, message = rest.partition(" ")
-        return RunState(stage, name, message)  # type: ignore[arg-type]
+        error = OutputBusy(message) if name == "Busy" else None
+        return RunState(stage, name, message, error)  # type: ignore[arg-type]
 
     # ---------------------------------------------------------- what a test looks at and does
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import odd_pictures as odd
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 
 from flows.decoding import decoder as decoder_module
 from flows.decoding import decoder_pool
@@ -113,6 +113,32 @@ def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
 
     assert (np.asarray(small) == np.asarray(resize(whole, 64, 48))).all()
     assert (kept.size, large.size, enough.size) == ((640, 480), (1000, 750), (160, 120))
+
+
+@pytest.mark.parametrize(
+    ("file_px", "wanted_px"), [((2000, 1500), 512), ((320, 240), 512)], ids=["reduced", "enlarged"]
+)
+def test_a_hard_cutout_has_no_waves_beside_its_edge(decoder: Decoder, file_px: tuple[int, int], wanted_px: int) -> None:
+    """Alpha at another size stays 255 inside a hard cut-out and 0 outside; only pixels at its edge are mixed."""
+    cutout = Image.new("RGBA", file_px, (200, 40, 90, 0))
+    box = (file_px[0] // 5, file_px[1] // 5, file_px[0] * 4 // 5 - 1, file_px[1] * 4 // 5 - 1)
+    ImageDraw.Draw(cutout).ellipse(box, fill=(20, 120, 40, 255))
+    wanted = WantedPicture("pastiche", wanted_px, enlarge=True, keep_alpha=True)
+
+    alpha = decoder.decode(odd.save(cutout, "PNG"), "a", wanted).alpha
+
+    assert alpha is not None
+    found = np.asarray(alpha)
+    height, width = found.shape
+    assert (width, height) == (wanted_px, wanted_px * 3 // 4)
+    scale = wanted_px / file_px[0]
+    y, x = (np.indices(found.shape) + 0.5) / scale
+    radii = file_px[0] * 0.3, file_px[1] * 0.3
+    distance = np.hypot((x - file_px[0] / 2) / radii[0], (y - file_px[1] / 2) / radii[1])
+    margin = max(2.2, 1 / scale) / min(radii)  # the reach of bilinear interpolation, or one reduced pixel
+    assert (found[distance < 1 - margin] == 255).all()
+    assert (found[distance > 1 + margin] == 0).all()
+    assert ((found > 0) & (found < 255)).any()
 
 
 def test_a_refusal_names_the_picture(decoder: Decoder) -> None:
@@ -324,6 +350,22 @@ print(decoder._process.pid, flush=True)
 if sys.argv[1] != "exits":
     time.sleep(60)
 """
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-", "<&- >&- 2>&-"])
+def test_an_image_is_decoded_with_closed_standard_streams(tmp_path: Path, closed: str) -> None:
+    """A program that was started with closed standard streams decodes images, although new files get their numbers."""
+    result = tmp_path / "result"
+    code = (
+        "import sys, odd_pictures as odd\nfrom flows.decoding import decoder_pool\n"
+        "open(sys.argv[1], 'w').write(str(decoder_pool.decode(odd.stills()['PNG'], 'a').picture.size))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(odd.__file__).parent), *sys.path])}
+    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(result)]
+
+    subprocess.run(command, env=environment, check=True, timeout=60)
+
+    assert result.read_text() == str(decode_image(PHOTOGRAPH, "a").picture.size)
 
 
 @pytest.mark.parametrize("end", ["exits", "is killed"])

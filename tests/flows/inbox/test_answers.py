@@ -2,9 +2,9 @@
 
 import pytest
 
-from flows.inbox import RunState
 from flows.inbox.answers import estimated, status_of
 from flows.manifest import parse_manifest
+from flows.records.runs import RunState
 from nst_core.options import StylizeOptions
 
 

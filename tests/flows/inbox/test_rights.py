@@ -113,4 +113,4 @@ def test_an_old_answer_that_has_to_stay_keeps_no_other(place: Place, caplog: pyt
 
     assert (done.started, done.unanswered) == (["spring.csv"], [])
     assert [name for name in place.answers() if "claimed" not in name] == ["accepted.json", "rejected.json"]
-    assert "an answer of before stays, as it cannot be removed" in caplog.text
+    assert "an earlier answer stays, as it cannot be removed" in caplog.text

@@ -439,7 +439,7 @@ def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600
     storage.replace(address, Start(**{**start.model_dump(), "started_at": then}).model_dump_json().encode())
 
 
-BUSY = "failed Failed Flow run encountered an exception: OutputBusy: another run is at work"
+BUSY = "failed Busy another run is at work"
 DEAD = "failed Crashed killed by a signal"
 
 
@@ -781,3 +781,38 @@ def test_a_rejected_page_on_s3_is_one_for_a_browser(s3_bucket: str, tmp_path: Pa
 
     assert head["ContentType"] == "text/html; charset=utf-8"
     assert b"2 of 3 rows cannot be used" in storage.read(f"{s3_bucket}/{key}")
+
+
+def test_a_manifest_that_s3_stores_compressed_is_run(s3_bucket: str, tmp_path: Path) -> None:
+    """An object with `Content-Encoding: gzip`, which is stored in fewer bytes than it has, is run like any other."""
+    world = World(f"{s3_bucket}/nst", tmp_path / "book")
+    boto3.client("s3").put_object(
+        Bucket=s3_bucket.removeprefix("s3://"),
+        Key="nst/in/spring.csv",
+        Body=gzip.compress(GOOD),
+        ContentEncoding="gzip",
+    )
+
+    assert world.visit().started == ["spring.csv"]
+    assert world.answer("spring.csv.accepted.json")["rows"] == 2
+    world.book.carry_out(world.book.asked[0])
+    assert world.visit().finished == ["spring.csv"]
+    assert world.visit() == Visit()
+
+
+@pytest.mark.parametrize(("coding", "reason"), [("br", "only gzip is read"), ("gzip", "and is none")])
+def test_a_manifest_in_a_coding_that_cannot_be_read_is_rejected_once(
+    s3_bucket: str, tmp_path: Path, coding: str, reason: str
+) -> None:
+    """An S3 object whose `Content-Encoding` cannot be decoded is answered, and not read again until it is replaced."""
+    world = World(f"{s3_bucket}/nst", tmp_path / "book")
+    boto3.client("s3").put_object(
+        Bucket=s3_bucket.removeprefix("s3://"), Key="nst/in/spring.csv", Body=GOOD, ContentEncoding=coding
+    )
+
+    assert world.visit().rejected == ["spring.csv"]
+    assert reason in world.answer("spring.csv.rejected.json")["reason"]
+    assert world.visit() == Visit()
+
+    world.drop("spring.csv", OTHER)
+    assert world.visit().started == ["spring.csv"]

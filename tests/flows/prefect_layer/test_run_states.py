@@ -1,9 +1,11 @@
-"""flows.inbox.runs: which error ended a run, told from the words that the API kept."""
+"""flows.prefect_layer.deployment_runs: the states of Prefect's runs as our own, with the errors that ended them."""
 
 import pytest
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Crashed, Failed, Running, Scheduled
 
 from flows.errors import ManifestError, NotAllowed, OutputBusy
-from flows.inbox.runs import RunState, error_of
+from flows.prefect_layer.deployment_runs import run_state
 from nst_core.errors import NstError
 
 
@@ -21,8 +23,9 @@ from nst_core.errors import NstError
 )
 def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str) -> None:
     """An error of ours that ended a run is the same error again, with its own words."""
-    error = error_of(RunState("failed", "Failed", message))
+    error = run_state(Failed(message=message)).error
 
+    assert error is not None
     assert (type(error), *error.args) == (kind, text)
 
 
@@ -37,7 +40,7 @@ def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str)
 )
 def test_another_end_is_told_in_its_own_words(message: str) -> None:
     """An end that is none of our errors, or that cannot be made of its words alone, is a plain one that quotes it."""
-    error = error_of(RunState("failed", "Crashed", message))
+    error = run_state(Crashed(message=message)).error
 
     assert type(error) is NstError
     assert message in str(error)
@@ -45,16 +48,22 @@ def test_another_end_is_told_in_its_own_words(message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "is_final", "is_success"),
+    ("state", "stage", "is_final", "is_success", "has_error"),
     [
-        (RunState("waiting", "Scheduled"), False, False),
-        (RunState("running", "Running"), False, False),
-        (RunState("ended", "Completed"), True, True),
-        (RunState("ended", "CompletedWithFailures"), True, False),
-        (RunState("failed", "Crashed"), True, False),
-        (RunState("cancelled", "Cancelled"), True, False),
+        (None, "waiting", False, False, False),
+        (Scheduled(), "waiting", False, False, False),
+        (Running(), "running", False, False, False),
+        (Completed(), "ended", True, True, False),
+        (Completed(name="CompletedWithFailures"), "ended", True, False, False),
+        (Crashed(), "failed", True, False, True),
+        (Cancelled(), "cancelled", True, False, True),
     ],
 )
-def test_states_say_where_a_run_is(state: RunState, is_final: bool, is_success: bool) -> None:
-    """A run that ended with failed rows is final and no success."""
-    assert (state.is_final, state.is_complete_success) == (is_final, is_success)
+def test_states_say_where_a_run_is(
+    state: State[None] | None, stage: str, is_final: bool, is_success: bool, has_error: bool
+) -> None:
+    """A run that ended with failed rows is final and no success, and one that did not end well has an error."""
+    found = run_state(state)
+
+    assert (found.stage, found.is_final, found.is_complete_success) == (stage, is_final, is_success)
+    assert (found.error is not None) == has_error
