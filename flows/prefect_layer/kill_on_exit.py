@@ -34,7 +34,7 @@ def watcher_of(process_id: int) -> subprocess.Popen[bytes]:
     # Python instead of a shell, as images without a shell exist. -I and -S save what the watcher does not need: the
     # user's settings and the search for packages.
     # In a session of its own: Ctrl-C, which the whole process group gets, must not end the watcher before us.
-    return subprocess.Popen(  # noqa: S603  # our own interpreter and a constant, but for a number
+    return subprocess.Popen(  # noqa: S603  # our own interpreter, and two numbers in a constant
         [sys.executable, "-I", "-S", "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
