@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.environment import check_database_folder
 from flows.errors import ServiceError
 from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
 from flows.prefect_layer.server import answers, named_if_not_started
@@ -73,9 +74,16 @@ def check_prefect_home() -> None:
     if home is None:
         return
     place = from_here(os.path.expanduser(home))
+    is_read_only = not is_without_server()
+    if not is_read_only:
+        try:
+            check_database_folder(Path(place))
+        except OSError as error:
+            raise ServiceError(
+                f"PREFECT_HOME={home}: {error.strerror}. Name another one in PREFECT_HOME, or leave it out"
+            ) from error
     while not os.path.lexists(place):  # Prefect creates folders that are missing
         place = os.path.dirname(place)
-    is_read_only = not is_without_server()
     if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
         rights = "read" if is_read_only else "read and write"
         found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"

@@ -7,7 +7,7 @@ from prefect import Flow
 
 from flows import storage
 from flows.limits import limits_in_force
-from flows.manifest.rows_of_python import Rows, kept_rows
+from flows.manifest.rows_of_python import Rows, save_rows
 
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ class TakesRows(Flow[..., Result]):
         if isinstance(manifest, os.PathLike):
             manifest = os.fspath(manifest)
         if not isinstance(manifest, str | None):
-            manifest = kept_rows(manifest, storage.absolute(output), limits_in_force())
+            manifest = save_rows(manifest, storage.absolute(output), limits_in_force())
         answer: Result = super().__call__(output, manifest, *args, **kwargs)
         return answer
 

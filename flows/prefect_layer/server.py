@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.environment import PRIVATE
+from flows.environment import PRIVATE, check_database_folder
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
@@ -114,6 +114,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     """
     home = Path(folder).resolve()
     try:
+        check_database_folder(home)
         home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error

@@ -17,7 +17,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from flows.errors import LimitsError, StorageError, Unreachable
-from flows.wording import shown
+from flows.wording import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def _seconds_of(variable: str, otherwise: float) -> float:
     with suppress(ValueError):
         if (seconds := float(given)) >= 0:
             return seconds
-    raise LimitsError(f"{variable}: expected a number of seconds, such as {otherwise:g}, found {shown(given)}")
+    raise LimitsError(f"{variable}: expected a number of seconds, such as {otherwise:g}, found {quoted(given)}")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flows.wording import MOST_NAMED, redacted, some
+from flows.wording import MOST_NAMED, first_few, redacted
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """In the order in which botocore looks."""
@@ -38,7 +38,7 @@ def profile_named() -> str:
 def profiles_there() -> str:
     """The names of all profiles in the files."""
     names = sorted(_session().available_profiles)
-    return f"there are {some(map(repr, names), MOST_NAMED)}" if names else "there are none"
+    return f"there are {first_few(map(repr, names), MOST_NAMED)}" if names else "there are none"
 
 
 def files() -> str:
