@@ -36,6 +36,7 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.ledger import Ledger
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
@@ -141,6 +142,7 @@ def run_manifest(asked: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCod
     request = resolve(asked)
     check_feasible(request)
     check_prefect_home()
+    check_client_environment()
     check_named_server()
     try:
         state_folder = keep_prefect_state_in_sight()

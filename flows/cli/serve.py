@@ -14,6 +14,7 @@ from flows import storage
 from flows.errors import LimitsError, OutputError
 from flows.limits import VARIABLE, limits_in_force
 from flows.prefect_layer import server as service
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.startup_lock import starting
@@ -54,6 +55,7 @@ def serve(
         )
     place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
     os.environ[DATA_VARIABLE] = storage.absolute(place)
+    check_client_environment()
     if "PREFECT_API_URL" in os.environ:
         check_prefect_home()
         service.check_named_server()

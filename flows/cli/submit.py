@@ -21,6 +21,7 @@ from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.prefect_layer import server as service
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.startup_lock import wait_while_starting
@@ -203,6 +204,7 @@ def _where_to_watch(watched: Watched) -> list[str]:
 def find_server() -> None:
     """Use the Prefect server that PREFECT_API_URL names, else the one that `nst serve` runs on this machine."""
     check_prefect_home()
+    check_client_environment()
     service.check_named_address()
     if "PREFECT_API_URL" not in os.environ:
         wait_while_starting(service.FOLDER, partial(typer.echo, err=True))
