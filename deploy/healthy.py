@@ -1,6 +1,7 @@
-"""The health check of a container: whether a port of its own answers a path well, `healthy.py 8080 /health`.
+"""Check a container's health: `healthy.py 8080 /health` exits with 0 if that port answers that path with status 200.
 
-Straight to loopback, whatever proxy the environment names; a file, as some engines split a command at its blanks.
+Connects to loopback directly, without any proxy that the environment names. It is a file because some container engines
+split an inline command at its blanks.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The flow: read a manifest, plan, fan the batches out over the devices, and build the results table.
+"""The Prefect flow that stylizes a manifest: read it, plan, fan the batches out over the devices, build the table.
 
 `nst run`, schedules and deployments all start this one flow.
 """
@@ -24,9 +24,9 @@ from flows.prefect_layer.rows_as_manifest import takes_rows
 from flows.prefect_layer.tasks import counts_in_words, materialized
 from flows.records.runs import RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
-from flows.run.begin import BegunRun, begun_as_asked
+from flows.run.begin import BegunRun, handed_or_begun
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
-from flows.run.request import Asked
+from flows.run.request import RunArguments
 from flows.settings import RunSettings, Selection
 from flows.watching.notify_all import notify_all
 from flows.wording import printable
@@ -56,57 +56,62 @@ def bulk_stylize(
 ) -> RunSummary:
     """Stylize the pairs of a manifest that are not done yet.
 
-    The run's state is Completed, `CompletedWithFailures` where rows failed or were rejected, or Failed (`Incomplete`)
-    where selected rows are still pending.
+    The final state is Completed; `CompletedWithFailures` if rows failed or were rejected; or Failed, with the name
+    `Incomplete`, if selected rows are still pending.
 
     Args:
-        output: local folder or `s3://` prefix for images, records and tables.
-        manifest: address of a CSV, JSON lines or Parquet of content/style pairs, local or on S3; or a DataFrame, or a
-            list of dictionaries, whose relative addresses start from the current folder. None takes the manifest and
-            options of the output's latest run, as a retry does.
-        options: for rows that do not say otherwise; without a manifest, those of the latest run.
-        settings: backbone, device, precision; without a manifest, the backbone and precision of the latest run.
-        selection: which rows; all of them by default.
-        overrides: without a manifest, options that go on top of those of every row that is done again.
+        output: the local folder or `s3://` prefix for images, records and tables.
+        manifest: the address of a CSV, JSON lines or Parquet file of content/style pairs, local or on S3; or a
+            DataFrame or a list of dictionaries, whose relative addresses start from the current folder. None means
+            the manifest and the options of the output's latest run, as for a retry.
+        options: the options of rows that set none themselves; without a manifest, the default is the latest run's.
+        settings: backbone, device, precision and so on; without a manifest, the default for backbone and precision is
+            the latest run's.
+        selection: the rows to stylize; by default all of them.
+        overrides: without a manifest, options that replace those of every row that is stylized again.
 
     Returns:
-        The run in numbers; what became of each row is in the results table.
+        The run's summary in numbers; the outcome of each row is in the results table.
 
     Raises:
-        RunIncomplete: with the same numbers, where selected rows are still pending.
-        NstError: where nothing could be done; its class says why.
+        RunIncomplete: selected rows are still pending; the exception carries the same summary.
+        NstError: nothing could be done; the subclass gives the reason.
     """
     show_own_lines()
-    asked = Asked(output, manifest, options, settings, selection or Selection(), overrides or {})
-    # Whoever starts a deployment acts with its rights, not with their own: what is not listed is closed.
+    asked = RunArguments(output, manifest, options, settings, selection or Selection(), overrides or {})
+    # Anyone who starts a deployment acts with the service's rights, not with their own, so a place that the limits file
+    # does not list is refused.
     is_strict = deployment.id is not None
-    with _no_tags(), kept_running(), begun_as_asked(asked, strict=is_strict) as begun:
+    with _no_tags(), kept_running(), handed_or_begun(asked, strict=is_strict) as begun:
         run = begun.run
         try:
-            _run_begun(begun)
+            _run_batches(begun)
         except BaseException as error:
             if not begun.hold.is_lost:
                 finish_stopped_run(run, error, begun.hold.check)
             raise
-        begun.hold.check()  # or the table of whoever has taken over would be written over
+        begun.hold.check()  # a run that has taken the output over must not have its table overwritten
         finished = _finish(begun)
     check_credentials(run, finished)
-    return _final_state(finished)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+    return _final_state(finished)  # type: ignore[return-value]  # Prefect returns the state's data to the caller
 
 
 def _no_tags() -> TagsContext:
-    """A run's tags are its own: for those of a task Prefect asks the server, which may be gone, for leave to start."""
+    """Return a context in which task runs have no tags, so that the run's tags stay on the run alone.
+
+    Before it starts a task run with tags, Prefect asks the server for a concurrency slot, and the server may be gone.
+    """
     return TagsContext(current_tags=set())
 
 
-def _run_begun(begun: BegunRun) -> None:
+def _run_batches(begun: BegunRun) -> None:
     with notify_all(begun.run.started, watch_progress) as on_message:
         if begun.pool is not None:
             fan_out(begun.run, begun.pool, on_message)
 
 
 def _finish(begun: BegunRun) -> FinishedRun:
-    """Write the tables, and then what is for eyes alone."""
+    """Write the tables, then the report page and Prefect's artifacts, which are only for people to look at."""
     run = begun.run
     finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check))
     page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)

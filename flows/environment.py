@@ -1,8 +1,9 @@
-"""What our processes find around them: Prefect's settings before it is imported, proxies, places for state.
+"""The environment of our processes: Prefect's settings before it is imported, proxies, and folders for state.
 
-What the user or a deployment has set stays as it is.
+A variable that the user or a deployment has set is never replaced.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -11,13 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 STATE_FOLDER = "runs/_prefect"
-"""Where Prefect keeps its state, below the working directory."""
+"""The folder, below the working directory, for Prefect's state."""
 PRIVATE = 0o700
-"""Mode of folders with Prefect's database, which has secrets in it, and their key: for their owner alone."""
+"""The mode of folders with Prefect's database, which holds secrets, and with the key to them: owner only."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""The names of this machine's loopback interface, as they are listed in NO_PROXY."""
 
 OWN_LOGGERS = ("flows", "nst_core")
+"""The loggers of our two packages."""
 
 DEFAULTS = {
     "DO_NOT_TRACK": "1",
@@ -27,69 +30,80 @@ DEFAULTS = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-    # How often a run says that it lives: deploy/automations.yaml goes by it.
+    # Seconds between a run's heartbeats; deploy/automations.yaml relies on this value.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-    # Prefect's own lines only when something is wrong; ours, one per pair, always.
+    # Log Prefect's own lines only from WARNING up, but ours, one per pair, always.
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(OWN_LOGGERS),
-    # Our lines outside of a flow run, such as those of `nst validate`, are for the terminal alone.
+    # Lines that we log outside of a flow run, such as those of `nst validate`, go to the terminal only.
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(levelname)-7s %(message)s",
 }
-
+"""Environment variables, with the value that each gets unless it is set already."""
 
 PREFECT_CAME_FIRST = "prefect" in sys.modules
+"""Whether prefect had been imported before this package was."""
 MISSING = frozenset(name for name in DEFAULTS if name not in os.environ)
-"""Of the defaults, as it was when this package was imported."""
+"""The names in DEFAULTS that were not set when this package was imported."""
 
 
 def set_prefect_defaults() -> None:
-    """Put the defaults into the environment; `prefect_layer.defaults` sees to a prefect that has read it already."""
+    """Set the defaults in the environment.
+
+    If prefect has been imported already, and so has read its settings, `prefect_layer.defaults` applies them.
+    """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     if os.environ.get("PREFECT_API_URL") == "":
-        del os.environ["PREFECT_API_URL"]  # Prefect would take it for an address
+        del os.environ["PREFECT_API_URL"]  # Prefect would use the empty string as an address
 
 
 def keep_loopback_off_proxies() -> None:
-    """Have what this machine says to itself go no way around, where a network has proxies; all else still does."""
+    """Exempt loopback addresses from proxies, if any are set; all other requests still go through them.
+
+    If the user has exempted all hosts, with a `*`, the list is that `*` alone, as urllib and botocore, unlike others,
+    do not recognize it in a longer list.
+    """
     if not any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
         return
-    given = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    hosts = ",".join(dict.fromkeys([*filter(None, given.split(",")), *LOOPBACK]))
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = hosts
+    exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = list(dict.fromkeys([*filter(None, map(str.strip, exempt.split(","))), *LOOPBACK]))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "*" if "*" in hosts else ",".join(hosts)
 
 
 def keep_prefect_state_in_sight() -> Path | None:
-    """Have Prefect keep its state in `STATE_FOLDER`, or where else it can be written; its place.
+    """Set PREFECT_HOME to `STATE_FOLDER`, or to the next candidate folder that is writable, and return that folder.
 
-    None where the user chose a place or a server already.
+    The candidates after `STATE_FOLDER` are one below the user's home and a temporary one. Returns None, and sets
+    nothing, if the user has chosen a folder or a server already.
 
     Raises:
-        FileNotFoundError: if none can be written; its words are a sentence for the user.
+        FileNotFoundError: if no candidate is writable; the message is a sentence for the user.
     """
     if "PREFECT_HOME" in os.environ or "PREFECT_API_URL" in os.environ:
         return None
     places = [Path(STATE_FOLDER)]
-    with suppress(OSError):  # without a home folder it is a temporary one, if there is any
+    with suppress(OSError):  # without a home folder this is a temporary one, and fails if there is none
         places.append(user_folder("XDG_STATE_HOME", ".local/state") / "prefect")
     for place in places:
         with suppress(OSError):
-            place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)  # Prefect makes the folder, but not its parents
+            check_database_folder(place)
+            place.mkdir(mode=PRIVATE, parents=True, exist_ok=True)  # Prefect creates the folder, but not its parents
             if os.access(place, os.W_OK | os.X_OK):
-                return _kept_in(place)
-    return _kept_in(_temporary_place())
+                return _use_as_home(place)
+    return _use_as_home(_temporary_place())
 
 
 def _temporary_place() -> Path:
-    """A folder that goes with the machine.
+    """Create a temporary folder.
 
     Raises:
-        FileNotFoundError: if there is none, as Python says it; with what to do.
+        FileNotFoundError: if that fails; the message gives Python's reason and what to do.
     """
     try:
+        check_database_folder(Path(tempfile.gettempdir()))
         return Path(tempfile.mkdtemp(prefix="nst-prefect-"))
     except OSError as error:
         raise FileNotFoundError(
@@ -98,7 +112,19 @@ def _temporary_place() -> Path:
         ) from error
 
 
-def _kept_in(folder: Path) -> Path:
+def check_database_folder(folder: Path) -> None:
+    """Raise an error if Prefect cannot have its database in a folder.
+
+    Raises:
+        OSError: the path has a `?`, at which SQLAlchemy ends the path in the database's address.
+    """
+    if "?" in str(folder.resolve()):
+        raise OSError(
+            errno.EINVAL, "expected a path without '?', at which the address of Prefect's database ends", str(folder)
+        )
+
+
+def _use_as_home(folder: Path) -> Path:
     home = folder.resolve()
     os.environ["PREFECT_HOME"] = str(home)
     _ours.add(home)
@@ -106,21 +132,32 @@ def _kept_in(folder: Path) -> Path:
 
 
 def is_ours(home: Path) -> bool:
-    """Whether it was we who chose a place for Prefect's state, and may begin there anew."""
+    """Return whether we, not the user, chose this folder for Prefect's state, so that it may be started afresh."""
     return home.resolve() in _ours
 
 
 _ours: set[Path] = set()
+"""The folders that this process has chosen for Prefect's state."""
 
 
 def user_folder(variable: str, below_home: str) -> Path:
-    """The user's folder of ours, by the XDG variable or below their home; a temporary one where there is neither."""
+    """Return our folder among the user's files; it may not exist yet.
+
+    It is below the folder that the XDG variable names, else below the home folder, else a temporary folder.
+
+    Args:
+        variable: the XDG variable, such as `XDG_STATE_HOME`.
+        below_home: the default for its value, relative to the home folder.
+    """
     base = os.environ.get(variable) or os.path.join(os.path.expanduser("~"), below_home)
     return Path(base if os.path.isabs(base) else tempfile.gettempdir()) / "bulk-style-transfer"
 
 
 def show_own_lines() -> None:
-    """Let our lines through at INFO; Prefect hands them to its handlers but leaves the level at the root's WARNING."""
+    """Set our loggers to INFO unless they have a level.
+
+    Prefect attaches its handlers to them but leaves the level unset, so that the root logger's WARNING would apply.
+    """
     for name in OWN_LOGGERS:
         if logging.getLogger(name).level == logging.NOTSET:
             logging.getLogger(name).setLevel(logging.INFO)

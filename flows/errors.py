@@ -1,33 +1,34 @@
-"""What can go wrong around the engine.
+"""The exceptions of everything around the engine.
 
 NstError (nst_core.errors)
 ├── ManifestError     the manifest as a whole cannot be used
-├── OutputError       the output prefix cannot be used as asked
-│   └── OutputBusy    another run is writing there
+├── OutputError       the output prefix cannot be used in the requested way
+│   └── OutputBusy    another run is writing to the output
 ├── LimitsError       the operator's limits file cannot be used
 ├── ClusterError      the Ray cluster cannot be used
-├── HardwareUnknown   torch could not be asked what this machine has, or no process be started to use it
-├── DeviceUnusable    a GPU is full, taken or broken, so that no work begins there
+├── HardwareUnknown   torch could not report this machine's hardware, or no process could be started to use it
+├── DeviceUnusable    a GPU is full, taken by another process or broken, so that no work can begin on it
 ├── WorkerDied        a worker process was killed or crashed in the middle of a call
-│   └── DeviceLost    its GPU raises errors alone, so that it is ended
+│   └── DeviceLost    every call on the worker's GPU raises an error, so the worker process is ended
 ├── TookTooLong       a pair was on its device for longer than allowed, or its process hung
-├── PoolStopped       the run is being interrupted: what has no outcome stays pending
+├── PoolStopped       the run is being interrupted: pairs without an outcome stay pending
+├── ResultsNotKept    results cannot be written to the output any more: ends a run, whose rows stay pending
 ├── RunIncomplete     (run.finish) selected rows are still pending; carries the run's summary
-├── InboxTroubled     (visit_inboxes) an inbox or a manifest could not be dealt with; carries what became of the others
+├── InboxTroubled     (visit_inboxes) an inbox or a manifest could not be processed; carries the others' outcomes
 ├── ServiceError      the Prefect server did not answer as it should
-│   └── RequestRefused   it answered, and refused: no such deployment, or parameters of the wrong type
+│   └── RequestRefused   it answered with a refusal: no such deployment, or parameters of the wrong type
 └── StorageError      a file could not be read or written
-    ├── NotFound      there is no such file
-    ├── Forbidden     credentials are missing or do not allow it
-    │   └── CredentialsExpired   they did allow it, and have run out: ends a run, whose rows stay pending
-    ├── NotAllowed    an address that this project never opens, or that the operator's limits keep closed
-    ├── TooLarge      more bytes than the limit
-    ├── Archived      on S3, in a class that has to be restored before it can be read
-    ├── NotDecoded    on S3, with a Content-Encoding that is not read, or that its bytes do not have
-    ├── NotAFile      a folder, pipe, device or socket in place of a file
-    ├── InputChanged  a picture was replaced between planning and reading
+    ├── NotFound      the file does not exist
+    ├── Forbidden     credentials are missing or do not permit the access
+    │   └── CredentialsExpired   credentials that did permit it have expired: the run ends, its rows stay pending
+    ├── NotAllowed    the address is one that this project never opens, or that the operator's limits do not allow
+    ├── TooLarge      the file has more bytes than the limit
+    ├── Archived      the S3 object is in a storage class from which it has to be restored before it can be read
+    ├── NotDecoded    the S3 object's Content-Encoding is not supported, or its bytes are not encoded that way
+    ├── NotAFile      the address is of a folder, pipe, device or socket instead of a file
+    ├── InputChanged  an image was replaced between planning and reading
     └── Unavailable   the storage did not answer as it should; the same call may succeed later
-        └── Unreachable   it did not answer at all
+        └── Unreachable   the storage did not answer at all
 """
 
 from nst_core.errors import NstError
@@ -40,7 +41,7 @@ class ManifestError(NstError):
 
 
 class OutputError(NstError):
-    """The output prefix cannot be used as asked."""
+    """The output prefix cannot be used in the requested way."""
 
     kind = "output"
 
@@ -66,13 +67,13 @@ class ClusterError(NstError):
 
 
 class HardwareUnknown(NstError):
-    """torch could not be asked what this machine has, or no process could be started to use it. No pair's fault."""
+    """torch could not report this machine's hardware, or no process could be started to use it. No pair's fault."""
 
     kind = "hardware"
 
 
 class DeviceUnusable(NstError):
-    """A device on which no work can begin, as it is full, taken by another process or broken. No row's fault."""
+    """No work can begin on a device because it is full, taken by another process or broken. It is no row's fault."""
 
     kind = "device"
     retryable = True
@@ -86,7 +87,7 @@ class ServiceError(NstError):
 
 
 class RequestRefused(ServiceError):
-    """The Prefect server answered, and refused what was asked for."""
+    """The Prefect server answered, but refused the request."""
 
     kind = "refused"
     retryable = False
@@ -99,49 +100,49 @@ class StorageError(NstError):
 
 
 class NotFound(StorageError):
-    """There is no such file."""
+    """The file does not exist."""
 
     kind = "not_found"
 
 
 class Forbidden(StorageError):
-    """Credentials are missing or do not allow it."""
+    """Credentials are missing or do not permit the access."""
 
     kind = "forbidden"
 
 
 class CredentialsExpired(Forbidden):
-    """Credentials have run out. No row's fault: the run ends, and what is left stays pending."""
+    """Credentials have expired. It is no row's fault: the run ends, and unfinished rows stay pending."""
 
     kind = "credentials_expired"
 
 
 class NotAllowed(StorageError):
-    """An address that this project never opens, or that the operator's limits keep closed."""
+    """The address is one that this project never opens, or that the operator's limits do not allow."""
 
     kind = "not_allowed"
 
 
 class TooLarge(StorageError):
-    """More bytes than the limit."""
+    """The file has more bytes than the limit."""
 
     kind = "too_large"
 
 
 class Archived(StorageError):
-    """An object of S3 that is in an archive (Glacier): it has to be restored before it can be read."""
+    """The S3 object is in an archive (Glacier) and has to be restored before it can be read."""
 
     kind = "archived"
 
 
 class NotDecoded(StorageError):
-    """An object of S3 whose `Content-Encoding` is not read here, or is not that of its bytes."""
+    """The S3 object's `Content-Encoding` is not supported, or its bytes are not encoded that way."""
 
     kind = "content_encoding"
 
 
 class NotAFile(StorageError):
-    """A folder, pipe, device or socket in place of a file; none of them is ever opened, as that may wait for ever."""
+    """The address is of a folder, pipe, device or socket; none is ever opened, because opening it may block forever."""
 
     kind = "not_a_file"
 
@@ -167,22 +168,29 @@ class InputChanged(StorageError):
 
 
 class WorkerDied(NstError):
-    """The worker process was killed or crashed in the middle of a call; its message says how, as far as can be told."""
+    """The worker process was killed or crashed in the middle of a call; the message says how, as far as is known."""
 
     kind = "worker_died"
     retryable = True
 
 
 class DeviceLost(WorkerDied):
-    """A GPU that raises errors alone, whatever its process asks of it: another process does what has no outcome."""
+    """Every call on a GPU raises an error, so another process takes over the pairs that have no outcome yet."""
 
     kind = "device_lost"
 
 
 class TookTooLong(NstError):
-    """A pair was on its device for longer than allowed, or its process gave no sign of life; it was killed."""
+    """A pair was on its device for longer than allowed, or its process gave no sign of life; the process was killed."""
 
     kind = "timeout"
+    retryable = True
+
+
+class ResultsNotKept(NstError):
+    """Results cannot be written to the output any more. The run ends, and the rows that were not begun stay pending."""
+
+    kind = "results_not_kept"
     retryable = True
 
 

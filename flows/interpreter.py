@@ -1,6 +1,6 @@
-"""Python in a process of its own: with our packages as they are here, and nothing of the working folder.
+"""Running Python code in a subprocess that can import our packages but nothing from the working folder.
 
-A picture's folder may hold a `random.py`; whoever runs there does not mean it to be imported.
+A folder of images may hold a `random.py`, which a user who runs a command there does not mean to be imported.
 """
 
 import gc
@@ -12,24 +12,31 @@ import flows
 _FOLDER = str(Path(flows.__file__).parents[1])
 
 _OURS = f"import sys; sys.path.insert(0, {_FOLDER!r}); import flows, nst_core; del sys.path[0]\n"
-"""Once the packages are loaded their modules are found without the folder, which may be no place for imports."""
+"""Code that imports our packages from their folder, which may hold modules that must not be imported.
+
+The folder is taken off `sys.path` again, as the modules of a loaded package are found without it.
+"""
 
 
 def command(code: str) -> list[str]:
-    """The command that runs some code; `PYTHONPATH` counts, as everywhere."""
+    """Return the command line that runs the code in a new interpreter; `PYTHONPATH` applies as usual."""
     return [sys.executable, "-P", "-c", _OURS + code]
 
 
 GARBAGE_AFTER = (50_000, 20, 20)
-"""New objects until Python looks for garbage among them, and how often it does until it looks through older ones."""
+"""Thresholds of the garbage collector.
+
+They are the number of new objects that start a collection of the youngest generation, and the numbers of collections of
+one generation that start one of the next older.
+"""
 
 COLLECTS_RARELY = f"import gc; gc.set_threshold{GARBAGE_AFTER}\n"
-"""The same as code, for a process of its own."""
+"""Code that sets these thresholds, for use in a subprocess."""
 
 
 def collect_rarely() -> None:
-    """Look for garbage seldom: the objects that imports make by the million all stay, and are looked through in vain.
+    """Make the garbage collector run seldom, as imports create objects by the million of which none is garbage.
 
-    It is a sixth of what Prefect takes to import. Not for a worker, where garbage may be pictures.
+    Collections take a sixth of the time of importing Prefect. Do not use this in a worker, where garbage may be images.
     """
     gc.set_threshold(*GARBAGE_AFTER)

@@ -1,6 +1,6 @@
-"""What the operator allows: which folders and S3 prefixes are read and written, how much, and how large.
+"""The operator's limits: which folders and S3 prefixes may be read and written, how much, and how large.
 
-The file named by the environment variable NST_LIMITS (TOML) says it:
+They are set in a TOML file that the environment variable NST_LIMITS names:
 
     read = ["/data/pictures", "s3://studio-pictures", "s3://shared/styles"]   # folders and S3 prefixes, nothing else
     write = ["/data/stylized", "s3://studio-results/nst"]
@@ -8,12 +8,12 @@ The file named by the environment variable NST_LIMITS (TOML) says it:
     max_rows = 20_000
     max_image_bytes = 20_000_000
     max_image_pixels = 100_000_000
-    [max_options]                                                             # of every pair, whoever asked for it
+    [max_options]                                                             # of every pair, no matter whose it is
     size_px = 1024
     steps = 1000
 
-A list that is left out allows everything at the command line, where a person acts with their own rights, and nothing
-in a deployment or with `strict = true`, where the manifest may be anybody's.
+A list that is left out allows everything on the command line, where people act with their own rights. In a
+deployment, where the manifest may be anybody's, and with `strict = true`, it allows nothing.
 """
 
 import os
@@ -29,40 +29,41 @@ from flows.errors import LimitsError, NotAllowed, StorageError
 from flows.storage.addresses import from_here, problem_of
 from flows.storage.places import is_below, refusal
 from flows.storage.spellings import plain
-from flows.wording import meant, option_errors
+from flows.wording import did_you_mean, option_errors
 from nst_core.options import StylizeOptions
 from nst_core.options.numbers_as_text import words
 
 MAX_ROWS = 100_000
+"""The default limit of rows in one manifest."""
 MAX_BYTES = 100_000_000
-"""Of one manifest, where the operator says nothing."""
+"""The default limit of bytes in one manifest."""
 VARIABLE = "NST_LIMITS"
-"""Environment variable that names the limits file; worker processes and retries read the same one."""
+"""The environment variable that names the limits file; worker processes and retries read the same file."""
 
 
 class Limits(BaseModel):
-    """What a run may touch. Frozen; unknown names are refused."""
+    """The places, sizes and options that a run may use. The model is frozen and refuses unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     strict: bool = False
     """Whether a list that is left out allows nothing; otherwise it allows everything."""
     read: tuple[str, ...] | None = None
-    """Folders and S3 prefixes below which manifests, pictures and weights may lie."""
+    """Folders and S3 prefixes below which manifests, images and weights may be read."""
     write: tuple[str, ...] | None = None
-    """Folders and S3 prefixes below which an output may lie."""
+    """Folders and S3 prefixes below which outputs may be written."""
     ray: tuple[str, ...] | None = None
-    """Addresses of Ray clusters that runs may be carried out on; whoever runs one can run anything here."""
+    """Addresses of Ray clusters on which runs may be executed; the owner of a cluster can run any code here."""
     max_rows: int = Field(default=MAX_ROWS, ge=1)
-    """Rows of one manifest."""
+    """Most rows of one manifest."""
     max_manifest_bytes: int = Field(default=MAX_BYTES, ge=1)
-    """Bytes of one manifest."""
+    """Most bytes of one manifest."""
     max_image_bytes: int | None = Field(default=None, ge=1)
-    """Bytes of one picture, where that is to be less than the engine's own limit."""
+    """Most bytes of one image, if less than the engine's own limit."""
     max_image_pixels: int | None = Field(default=None, ge=1)
-    """Pixels of one picture, likewise."""
+    """Most pixels of one image, if less than the engine's own limit."""
     max_options: dict[str, float] = Field(default_factory=dict)
-    """The most that a numeric option of a pair may be."""
+    """Numeric options of a pair, each with its largest allowed value."""
 
     @field_validator("read", "write")
     @classmethod
@@ -80,56 +81,57 @@ class Limits(BaseModel):
 
     @property
     def readable(self) -> tuple[str, ...] | None:
-        """Where may be read; None: everywhere."""
+        """The places that may be read; None means everywhere."""
         return () if self.read is None and self.strict else self.read
 
     @property
-    def readable_of_ours(self) -> tuple[str, ...] | None:
-        """Where what runs have written may be read: also where outputs may lie; None: everywhere."""
+    def readable_by_runs(self) -> tuple[str, ...] | None:
+        """The places where files written by runs may be read: `readable` and `writable`; None means everywhere."""
         return None if self.readable is None or self.writable is None else (*self.readable, *self.writable)
 
     @property
     def writable(self) -> tuple[str, ...] | None:
-        """Where may be written; None: everywhere."""
+        """The places that may be written; None means everywhere."""
         return () if self.write is None and self.strict else self.write
 
     def check_readable(self, address: str, *, is_ours: bool = False) -> None:
-        """Refuse to read what lies elsewhere.
+        """Raise an error if an address may not be read.
 
         Args:
-            address: of a file, folder or prefix.
-            is_ours: whether a run has written it.
+            address: the address of a file, folder or prefix.
+            is_ours: whether a run wrote it, so that it may also be in a writable place.
 
         Raises:
-            NotAllowed: with what is allowed.
+            NotAllowed: the address is outside the readable places, which the message lists.
         """
-        places = self.readable_of_ours if is_ours else self.readable
+        places = self.readable_by_runs if is_ours else self.readable
         if places is not None and not is_within(address, places):
             raise NotAllowed(f"{address}: {refusal('read', places)}")
 
     def check_writable(self, address: str) -> None:
-        """Refuse to write elsewhere.
+        """Raise an error if an address may not be written.
 
         Raises:
-            NotAllowed: with what is allowed.
+            NotAllowed: the address is outside the writable places, which the message lists.
         """
         if self.writable is not None and not is_within(address, self.writable):
             raise NotAllowed(f"{address}: {refusal('written', self.writable)}")
 
     def writing(self, address: str) -> AbstractContextManager[None]:
-        """For as long as the block lasts, write below an address only what really lands where may be written.
+        """Return a context in which each write below an address is checked to end up in a writable place.
 
         Raises:
-            NotAllowed: of each write whose folder is, or lies behind, a link to elsewhere.
+            NotAllowed: the address may not be written; or, in the block, a write goes to a folder that is, or is
+                reached through, a symbolic link to a place that may not be written.
         """
         self.check_writable(address)
         return storage.guarded(address, self.writable)
 
     def check_cluster(self, address: str | None) -> None:
-        """Refuse a Ray cluster that is not listed; one on this machine alone is always allowed.
+        """Raise an error if a Ray cluster may not be used; None, a cluster on this machine only, is always allowed.
 
         Raises:
-            NotAllowed: with what is allowed.
+            NotAllowed: the cluster is not in the list, which the message gives.
         """
         allowed = () if self.ray is None and self.strict else self.ray
         if address is not None and allowed is not None and address not in allowed:
@@ -137,12 +139,12 @@ class Limits(BaseModel):
             raise NotAllowed(f"{address}: {listed} (`ray` in the limits file)")
 
     def check_options(self, options: Mapping[str, Any]) -> None:
-        """Refuse options, asked for as text, number or list, that are beyond their bound.
+        """Raise an error if an option exceeds its bound; its value may be text, a number or a list.
 
-        What is no number passes: whoever makes options of it refuses it, with what was expected.
+        A value that is not a number passes: the validation of the options refuses it later and says what was expected.
 
         Raises:
-            NotAllowed: with what is allowed.
+            NotAllowed: an option exceeds its bound, which the message gives.
         """
         for name, value in options.items():
             if name in self.max_options and any(number > self.max_options[name] for number in _numbers_in(value)):
@@ -150,31 +152,31 @@ class Limits(BaseModel):
 
 
 def limits_in_force(*, strict: bool = False) -> Limits:
-    """The operator's limits, or those that hold where no file is named.
+    """Return the operator's limits, or the default limits if no file is named.
 
     Args:
-        strict: what holds where the file does not say it: True for whatever is not started by a person.
+        strict: the default for `strict` if the file does not set it; True for runs that are not started by a person.
 
     Raises:
-        LimitsError: if the file cannot be read or used.
+        LimitsError: the file cannot be read or used.
     """
     path = os.environ.get(VARIABLE)
     if not path:
         return Limits(strict=strict)
     try:
-        given: dict[str, Any] = tomllib.loads(storage.read(from_here(path)).decode())
-        return Limits.model_validate({"strict": strict} | given)
+        values: dict[str, Any] = tomllib.loads(storage.read(from_here(path)).decode())
+        return Limits.model_validate({"strict": strict} | values)
     except (StorageError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LimitsError(f"{path}, named by {VARIABLE}, cannot be read: {error}") from error
     except ValidationError as error:
         name, reason = option_errors(error)[0]
         if error.errors()[0]["type"] == "extra_forbidden":
-            reason = f"there is no such setting{meant(name, Limits.model_fields)}"
+            reason = f"there is no such setting{did_you_mean(name, Limits.model_fields)}"
         raise LimitsError(f"{path}, named by {VARIABLE}: {name}: {reason}") from error
 
 
 def is_within(address: str, places: tuple[str, ...]) -> bool:
-    """Whether an address lies in one of some places; of a local one, what it leads to counts, not how it is written."""
+    """Return whether an address is below one of the places; links in a local address are resolved first."""
     if not storage.is_s3(address):
         address = os.path.realpath(address)
     return is_below(address, places)
@@ -185,7 +187,7 @@ def _is_number(annotation: Any) -> bool:
 
 
 def _numbers_in(value: Any) -> Iterator[float]:
-    """The numbers of an option's value: itself, or what a list holds."""
+    """Yield the numbers in an option's value, which is one number or a list."""
     parts = words(value)
     for part in parts if isinstance(parts, list | tuple) else (parts,):
         with suppress(TypeError, ValueError):

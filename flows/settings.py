@@ -1,4 +1,4 @@
-"""What belongs to a run and its machine, not to the look of a picture. No torch, no prefect."""
+"""The settings of a run that do not change how an image looks, and the selection of its rows. No torch, no prefect."""
 
 import re
 from typing import Literal
@@ -10,19 +10,20 @@ from nst_core.backbones.catalogue import BackboneName
 from nst_core.options.numbers_as_text import real_number, whole_number
 
 Timeline = Literal["none", "gif", "webp"]
+"""The file format of a pair's timeline, an animation of how its pastiche developed."""
 
 
 class RunSettings(BaseModel):
-    """How a run is carried out. One value for all its pairs; frozen; unknown names are refused."""
+    """How a run is carried out; the settings are the same for all its pairs. Frozen; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     backbone: BackboneName | Literal["stub"] = "vgg19"
-    """The network whose features are compared; stub makes pictures up, to try out everything but the stylization."""
+    """The network whose features are compared; stub makes up images, to try out everything but the stylization."""
     stub: str | None = None
     """How the backbone stub behaves, such as "seconds=0.5 kill=ID,ID"; see flows/stub.py."""
     weights: str | None = None
-    """A weights file for the backbone, local or on S3, in place of its published one."""
+    """A weights file for the backbone, local or on S3, instead of its published one."""
     weights_sha256: str | None = None
     """The sha256 that the weights file must have."""
     device: str = "auto"
@@ -30,32 +31,32 @@ class RunSettings(BaseModel):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """auto is bf16 where the hardware has it; the losses in the table are fp32 whatever this is."""
     pairs_per_task: int = Field(default=256, ge=1, le=1000)
-    """Pairs of one style and options that one task does at most; how many of them at once, its device decides."""
+    """Most pairs, of one style and the same options, in one task; how many run at once depends on the device."""
     cpu_workers: int = Field(default=1, ge=1, le=256)
-    """Worker processes of a CPU, which share its cores: two are somewhat faster than one for small pictures."""
+    """Worker processes on a CPU, which share its cores: two are somewhat faster than one for small images."""
     runner: Literal["local", "ray", "inline"] = "local"
     """Where pairs are stylized: local is processes of this machine, ray is the nodes of a Ray cluster. inline is this
     process, one batch after the other, so that a debugger's breakpoints work: a crash ends the run, and no pair can be
-    stopped for taking too long."""
+    stopped if it takes too long."""
     ray_address: str | None = None
-    """ray://HOST:PORT, HOST:PORT or auto; without it a cluster is started on this machine alone."""
+    """ray://HOST:PORT, HOST:PORT or auto; without it, a cluster is started on this machine only."""
     ray_workers: int | None = Field(default=None, ge=1, le=10_000)
-    """Most workers asked of a Ray cluster, which may grow for them; without it, as many as it has room for now."""
+    """Most workers requested from a Ray cluster, which may scale up for them; without it, as many as fit now."""
     ray_cpus: int = Field(default=1, ge=1, le=1024)
-    """CPUs of each worker on a Ray cluster without GPUs; otherwise each has one GPU."""
+    """CPUs for each worker on a Ray cluster without GPUs; with GPUs, each worker has one."""
     ray_wait_seconds: float = Field(default=300.0, gt=0.0)
-    """How long a run waits while the Ray cluster has no worker for it, before it gives up."""
+    """How long a run waits for the Ray cluster to give it a worker before it gives up."""
     pair_timeout_seconds: float | None = Field(default=None, gt=0.0)
-    """Longest time that a pair may be on its device; its process is then killed, and the pair failed."""
+    """Longest time that a pair may be on its device; after it, the process is killed and the pair fails."""
     stall_seconds: float = Field(default=1800.0, gt=0.0)
-    """Longest time without a sign of life from a worker process, after which it is killed; a step is such a sign.
-    Beyond 2048 px it is longer by as much as a picture has more pixels."""
+    """Longest time without a sign of life, such as a finished step, from a worker process before it is killed.
+    Above 2048 px it grows in proportion to the pixels of the image."""
     timeline: Timeline = "none"
-    """gif or webp: also write a small moving picture of how each pastiche came to be."""
+    """gif or webp: also write a small animation of how each result developed."""
     wait_for_output_seconds: float = Field(default=0.0, ge=0.0, le=86_400.0)
-    """How long to wait while another run is writing to the same output; 0 leaves at once."""
+    """How long to wait while another run is writing to the same output; 0 gives up at once."""
     take_over: bool = False
-    """Take the output from another run at once, without waiting to see whether it is still at work; it then stops."""
+    """Take the output over from another run at once, without checking whether it is still at work; it then stops."""
 
     _whole_numbers = field_validator("pairs_per_task", "cpu_workers", "ray_workers", "ray_cpus", mode="before")(
         whole_number
@@ -87,15 +88,15 @@ class RunSettings(BaseModel):
 
 
 class Selection(BaseModel):
-    """Which rows of a manifest a run takes on."""
+    """The rows of a manifest that a run stylizes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     only: tuple[str, ...] = ()
-    """Only the pairs of these ids; all of them if empty."""
+    """Only the pairs with these ids; all pairs if empty."""
     limit: int | None = Field(default=None, ge=1)
-    """At most so many pairs, in the order of the manifest."""
+    """The largest number of pairs, taken in the order of the manifest."""
     only_failed: bool = False
     """Only the pairs that failed in the output's latest run."""
     max_attempts: int | None = Field(default=None, ge=1)
-    """Leave alone what has failed so many times; None never gives up."""
+    """Skip pairs that have failed this many times; None never gives up."""

@@ -1,22 +1,22 @@
-"""What a spreadsheet makes of a cell of a CSV, and the `'` in front that keeps it the text that it is.
+"""Protecting cells of a CSV with a leading `'` from being run or rewritten by a spreadsheet.
 
-A formula is run, which is why every table that is written guards those. A number or a date becomes another text, by
-the country of whoever opens it: `0042` is saved as `42`, `2e5` as `200000`, and in half of Europe `0.003` as `3`. Those
-are guarded only in what is made to be opened and handed in again: programs that read a table want `0042`.
+A spreadsheet runs formulas, so every table that we write protects those. It turns numbers and dates into other text,
+depending on the user's locale: `0042` is saved as `42`, `2e5` as `200000`, and in half of Europe `0.003` as `3`. Those
+are protected only in files that are made to be edited and handed in again: programs that read a table want `0042`.
 """
 
 import re
 
-from nst_core.printable import is_seen
+from nst_core.printable import is_visible
 
 _FORMULA_SIGNS = "=+-@＝＋－＠﹦﹢﹣﹫"
-"""What spreadsheets take for the start of a formula, the full-width and the small forms too."""
+"""The characters that spreadsheets treat as the start of a formula, with their full-width and small forms."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-
+"""A number; it may start with a sign and is no formula even so."""
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,14}")
-"""What every spreadsheet saves as it was: of more digits they round."""
+"""A whole number that every spreadsheet saves unchanged; numbers with more digits are rounded."""
 _LIKE_A_NUMBER = re.compile(r"[\s(+\-.$€£]*[0-9][0-9\s.,:/'’%()+\-eE$€£]*(?:[AaPp][Mm]?)?")
-"""Amounts, fractions, times and dates in figures too."""
+"""Text that a spreadsheet may read as a number, including amounts, fractions, times and dates in digits."""
 _MONTHS = """
     jan january januar januari janvier janv gennaio gen enero ene janeiro
     feb february februar februari février févr fév fevrier fevr fev febbraio febrero fevereiro
@@ -31,19 +31,19 @@ _MONTHS = """
     nov november novembre noviembre novembro
     dec december dez dezember décembre déc decembre dicembre dic diciembre dezembro
 """
-"""In English, German, French, Italian, Spanish, Portuguese and Dutch."""
+"""The names of months in English, German, French, Italian, Spanish, Portuguese and Dutch."""
 _LIKE_A_DATE = re.compile(
     rf"(?=.*[0-9])(?:[0-9]{{1,4}}[\s./-]*)?(?:{'|'.join(_MONTHS.split())})\.?(?:[\s.,/-]*[0-9]{{1,4}}){{0,2}}",
     re.IGNORECASE,
 )
-"""`sep-1` and `4. Mai`."""
+"""Text that a spreadsheet may read as a date with the name of a month, such as `sep-1` and `4. Mai`."""
 
 
 def as_plain_text(cell: str) -> str:
-    """A cell of a table that no spreadsheet runs: one that it would take for a formula gets a `'` in front.
+    """Return the cell with a `'` in front if a spreadsheet would run it as a formula, else unchanged.
 
-    So does one with a formula behind what is not seen. One that already has such a `'` gets another, so that `as_meant`
-    always gives the cell back.
+    A formula behind invisible characters counts as one. A cell that already starts with such a `'` gets another, so
+    that `without_guard` always restores the cell.
 
     >>> as_plain_text("=HYPERLINK(A1)"), as_plain_text("a=b"), as_plain_text("-0.5"), as_plain_text("'0042")
     ("'=HYPERLINK(A1)", 'a=b', '-0.5', "''0042")
@@ -54,7 +54,9 @@ def as_plain_text(cell: str) -> str:
 
 
 def as_fixed_text(cell: str) -> str:
-    """A cell that a spreadsheet neither runs nor saves as another: a number or a date gets a `'` in front, too.
+    """Return the cell with a `'` in front if a spreadsheet would run it or save it as other text, else unchanged.
+
+    Numbers and dates are protected as well as formulas.
 
     >>> as_fixed_text("0042"), as_fixed_text("0.003"), as_fixed_text("1.2.3"), as_fixed_text("sep-1")
     ("'0042", "'0.003", "'1.2.3", "'sep-1")
@@ -68,10 +70,10 @@ def as_fixed_text(cell: str) -> str:
     return f"'{cell}" if is_changed or _starts_formula(cell) else cell
 
 
-def as_meant(cell: str) -> str:
-    """A cell that one of these has written, without the `'` that it may have put in front.
+def without_guard(cell: str) -> str:
+    """Undo `as_plain_text` and `as_fixed_text`: return the cell without the `'` that they may have put in front.
 
-    >>> as_meant("'=1"), as_meant("'0042"), as_meant("''0042"), as_meant("'quoted'")
+    >>> without_guard("'=1"), without_guard("'0042"), without_guard("''0042"), without_guard("'quoted'")
     ('=1', '0042', "'0042", "'quoted'")
     """
     return cell[1:] if cell.startswith("'") and as_fixed_text(cell[1:]) == cell else cell
@@ -80,5 +82,5 @@ def as_meant(cell: str) -> str:
 def _starts_formula(cell: str) -> bool:
     if cell.lstrip("'")[:1] in ("\t", "\r", "\n"):
         return True
-    first = next((letter for letter in cell if letter not in "' " and is_seen(letter)), None)
+    first = next((letter for letter in cell if letter not in "' " and is_visible(letter)), None)
     return first is not None and first in _FORMULA_SIGNS

@@ -1,8 +1,8 @@
-"""The stub backbone, a declared option: made-up pictures instead of stylized ones, to try out all that is around them.
+"""The stub backbone: a documented option that writes made-up images, to try out everything but the stylization.
 
 `--backbone stub` reads, checks, plans, schedules, writes and records as every run does; only the network is left out.
-Its results can never pass for real ones: the table says `backbone=stub`, every record and log says so, the picture
-bears the word, and its weights hash, which is part of every fingerprint, is that of no file. No torch, no prefect.
+Its results cannot be mistaken for real ones: the table, every record and the log say `backbone=stub`, the image has the
+word on it, and its weights hash, which is part of every fingerprint, is not the hash of any file. No torch, no prefect.
 """
 
 import hashlib
@@ -17,20 +17,20 @@ NAME = "stub"
 WARNING = "backbone stub: nothing is stylized, every picture and every loss is made up"
 
 WEIGHTS = WeightsFile(NAME, "", hashlib.sha256(b"stub").hexdigest())
-"""Of no file: so that no record of the stub is ever taken for one of a network."""
+"""A weights hash that belongs to no file, so that no record of the stub is ever mistaken for a network's."""
 
 
 class Stub(BaseModel):
-    """How the stub behaves, and the ids of the pairs with which it misbehaves. Frozen; unknown names are refused."""
+    """How the stub behaves, and the ids of pairs for which it simulates a fault. Frozen; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     seconds: float = Field(default=0.0, ge=0.0)
-    """That every pair takes."""
+    """How long every pair takes."""
     random: bool = False
-    """Whether a pair gives other bytes each time, as a GPU may."""
+    """Whether a pair's bytes differ each time, as they may on a GPU."""
     error: tuple[str, ...] = ()
-    """Pairs whose stylization raises an error that nobody expects."""
+    """Pairs whose stylization raises an unexpected error."""
     nan: tuple[str, ...] = ()
     """Pairs whose loss is not finite."""
     hang: tuple[str, ...] = ()
@@ -40,16 +40,16 @@ class Stub(BaseModel):
     exit: tuple[str, ...] = ()
     """Pairs that end their worker process with exit code 0."""
     lose: tuple[str, ...] = ()
-    """Pairs that lose their worker process its GPU."""
+    """Pairs that make their worker process lose its GPU."""
     oom: tuple[str, ...] = ()
-    """Pairs for which there is never enough memory."""
+    """Pairs that always run out of memory."""
 
     @classmethod
     def parsed(cls, text: str) -> Self:
-        """The behaviour that some words describe.
+        """Parse a behaviour from `name=value` words.
 
         Raises:
-            ValueError: naming the word that cannot be understood.
+            ValueError: a word cannot be parsed; the message names it.
 
         >>> Stub.parsed("seconds=0.5 kill=cat,dog").kill
         ('cat', 'dog')

@@ -1,4 +1,4 @@
-"""The flow around `flows.inbox`: a scheduled visit to every inbox. Thin; it stylizes nothing and needs no GPU."""
+"""The Prefect flow around `flows.inbox`: a scheduled visit to every inbox. It stylizes nothing and needs no GPU."""
 
 import logging
 from typing import Any
@@ -15,7 +15,7 @@ from flows.prefect_layer.artifacts import show_visits
 from flows.prefect_layer.defaults import take_up_defaults
 from flows.prefect_layer.deployment_runs import STYLIZE, runs_of
 from flows.prefect_layer.plain_errors import log_errors_plainly
-from flows.wording import named, printable, redacted
+from flows.wording import printable, problem_lines, redacted
 from nst_core.errors import NstError
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ log_errors_plainly()
 
 
 class InboxTroubled(NstError):
-    """An inbox or a manifest could not be dealt with; the next visit tries again.
+    """An inbox or a manifest could not be processed; the next visit tries again.
 
     Attributes:
-        visits: what became of each manifest, by inbox.
+        visits: the outcome of each manifest, keyed by inbox.
     """
 
     kind = "inbox"
@@ -40,7 +40,7 @@ class InboxTroubled(NstError):
         self.visits = visits
 
     def __reduce__(self) -> tuple[type["InboxTroubled"], tuple[str, dict[str, Visit]]]:
-        """Survive the trip between processes: pickle would call `__init__` with one argument."""
+        """Make the exception picklable: by default pickle would call `__init__` with the message alone."""
         return type(self), (str(self), self.visits)
 
 
@@ -48,37 +48,38 @@ class InboxTroubled(NstError):
 def visit_inboxes(
     inboxes: list[Inbox], deployment: str = STYLIZE, settle_seconds: float = SETTLE_SECONDS
 ) -> dict[str, Visit]:
-    """Claim, check and answer new manifests, start their runs, and mark those that have ended.
+    """Claim, check and answer new manifests, start their runs, and mark the manifests whose runs have ended.
 
     Args:
-        inboxes: the watched places, each with the place of its outputs.
-        deployment: `<flow>/<deployment>` that runs an accepted manifest.
-        settle_seconds: a local file that was written to more recently is looked at twice, that while apart.
+        inboxes: the watched folders or prefixes, each with the place for its outputs.
+        deployment: the deployment, as `<flow>/<deployment>`, that runs an accepted manifest.
+        settle_seconds: a local file that was modified within this time is checked a second time, this long after the
+            first, to see whether it is still being written.
 
     Returns:
-        What became of each manifest, by inbox.
+        The outcome of each manifest, keyed by inbox.
 
     Raises:
-        InboxTroubled: with the same, where an inbox or a manifest could not be dealt with, which the log names and the
-            next visit tries again.
+        InboxTroubled: an inbox or a manifest could not be processed. The exception carries the same outcomes, the log
+            names the inbox or manifest, and the next visit tries again.
     """
     show_own_lines()
-    limits = limits_in_force(strict=True)  # the manifests may be anybody's, whoever started this
+    limits = limits_in_force(strict=True)  # anybody may have put the manifests there, no matter who started this flow
     visits: dict[str, Visit] = {}
     troubles: list[str] = []
-    for one in inboxes:
-        place = printable(redacted(one.place))
+    for relative in inboxes:
+        place = printable(redacted(relative.place))
         try:
-            inbox = _absolute(one)
+            inbox = _absolute(relative)
             done = visit(inbox, runs_of(deployment), limits, settle_seconds)
-        except NstError as error:  # one team's inbox is no reason to leave the others alone
+        except NstError as error:  # a fault in one team's inbox must not keep the others from being visited
             logger.error("inbox %s: %s", place, error)  # noqa: TRY400  # the message says all
             troubles.append(f"{place}: {error}")
             continue
         visits[inbox.place] = done
         troubles += [f"{place}: {name}" for name in done.troubled]
     show_visits(visits)
-    return _final_state(visits, troubles)  # type: ignore[return-value]  # Prefect hands its data on to the caller
+    return _final_state(visits, troubles)  # type: ignore[return-value]  # Prefect returns its data to the caller
 
 
 def _absolute(inbox: Inbox) -> Inbox:
@@ -88,7 +89,7 @@ def _absolute(inbox: Inbox) -> Inbox:
 
 def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
     if troubles:
-        message = "; ".join(named(troubles))[:2000]
+        message = "; ".join(problem_lines(troubles))[:2000]
         return Failed(name="Troubled", message=message, data=InboxTroubled(message, visits))
     return Completed(message="; ".join(f"{place}: {_counts(done)}" for place, done in visits.items()), data=visits)
 
@@ -96,5 +97,5 @@ def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
 def _counts(visit: Visit) -> str:
     if visit.busy:
         return "another visit is at work"
-    told = [f"{len(names)} {word}" for word, names in vars(visit).items() if isinstance(names, list) and names]
-    return ", ".join(told) or "nothing new"
+    counts = [f"{len(names)} {word}" for word, names in vars(visit).items() if isinstance(names, list) and names]
+    return ", ".join(counts) or "nothing new"

@@ -1,4 +1,4 @@
-"""Words for people: pydantic's errors, text that is safe to print, and secrets hidden."""
+"""Helpers for messages: lists cut to a length, pydantic's errors in words, printable text, redacted secrets."""
 
 import difflib
 import os
@@ -8,48 +8,48 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from nst_core.printable import is_seen, printable
+from nst_core.printable import is_visible, printable
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = [
     "MOST_NAMED",
+    "csv_safe",
+    "did_you_mean",
+    "first_few",
     "has_secret",
-    "in_csv",
-    "is_seen",
-    "listed",
-    "meant",
-    "named",
+    "is_visible",
     "no_thread",
     "option_errors",
     "printable",
+    "problem_lines",
+    "problems_as_json",
+    "quoted",
     "redacted",
     "shortened",
-    "shown",
-    "some",
 ]
 
 Problem = TypeVar("Problem")
 
 MOST_NAMED = 40
-"""Problems that one message names; the others are counted."""
+"""The number of problems that one message lists; the rest are counted."""
 
-MOST_TOLD = 60
-"""Names that one message lists, where none of them is near."""
+MOST_SUGGESTED = 60
+"""The number of existing names that one message lists if none of them is similar to the wrong one."""
 
 
-def named(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
-    """The first of many problems in words, a line each, and how many are left."""
+def problem_lines(problems: Sequence[Problem], in_words: Callable[[Problem], str] = str) -> list[str]:
+    """Return a line for each of the first MOST_NAMED problems, and a last line with the number of the others."""
     left = len(problems) - MOST_NAMED
     lines = [printable(in_words(problem)) for problem in problems[:MOST_NAMED]]
     return [*lines, f"and {left:,} more"] if left > 0 else lines
 
 
-def some(names: Iterable[str], most: int) -> str:
-    """The first of some names in a line, and how many more there are.
+def first_few(names: Iterable[str], most: int) -> str:
+    """Return the first names, separated by commas, and the number of the others.
 
-    >>> some(["a", "b", "c"], 2), some(["a", "b"], 2)
+    >>> first_few(["a", "b", "c"], 2), first_few(["a", "b"], 2)
     ('a, b and 1 more', 'a, b')
     """
     known = list(names)
@@ -57,14 +57,14 @@ def some(names: Iterable[str], most: int) -> str:
     return ", ".join(known[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
-def meant(name: str, names: Iterable[str]) -> str:
-    """Words to end a message that there is no such name: the nearest of those that there are, or else these."""
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the most similar existing name, or else a list of them."""
     known = list(dict.fromkeys(names))
-    plain = {one.casefold().replace("-", "_").replace(" ", "_"): one for one in known}
+    plain = {name.casefold().replace("-", "_").replace(" ", "_"): name for name in known}
     wanted = name.casefold().replace("-", "_").replace(" ", "_")
     if close := difflib.get_close_matches(wanted, plain, n=1, cutoff=0.6):
-        return f"; was {shown(plain[close[0]])} meant?"
-    return f"; there are {some(map(shown, known), MOST_TOLD)}"
+        return f"; was {quoted(plain[close[0]])} meant?"
+    return f"; there are {first_few(map(quoted, known), MOST_SUGGESTED)}"
 
 
 _EXPECTED = {
@@ -79,17 +79,17 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "bool_parsing": "true or false",
 }
-"""pydantic's error type -> what was expected, in words."""
+"""What was expected, in words, for each of pydantic's error types."""
 
 
-def listed(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
-    """As `named`, for JSON: the first under their key, and under another how many are left, where some are."""
+def problems_as_json(key: str, problems: Sequence[Problem], in_words: Callable[[Problem], Any]) -> dict[str, Any]:
+    """Return the first MOST_NAMED problems for JSON, under the key, and under `<key>_left` the number of any others."""
     left = len(problems) - MOST_NAMED
     return {key: [in_words(one) for one in problems[:MOST_NAMED]], **({f"{key}_left": left} if left > 0 else {})}
 
 
 def option_errors(error: ValidationError) -> list[tuple[str, str]]:
-    """(field, reason) of everything that is wrong; the field is empty where it is about several together."""
+    """Return (field, reason) for each error; the field is empty if the error is about several fields together."""
     return [
         (str(details["loc"][0]) if details["loc"] else "", _reason(details))
         for details in error.errors(include_url=False)
@@ -97,11 +97,11 @@ def option_errors(error: ValidationError) -> list[tuple[str, str]]:
 
 
 def _reason(details: "ErrorDetails") -> str:
-    """One of pydantic's errors as a sentence."""
+    """Return one of pydantic's errors as a phrase: what was expected, and what was found."""
     context = details.get("ctx", {})
     if details["type"] == "value_error":
         return str(context["error"])
-    got = shown(details["input"])
+    got = quoted(details["input"])
     if details["type"] == "literal_error":
         choices = context["expected"].replace("'", "").replace(" or ", ", ")
         return f"expected one of {choices}, got {got}"
@@ -112,7 +112,7 @@ def _reason(details: "ErrorDetails") -> str:
 
 
 def no_thread(error: BaseException) -> str | None:
-    """What to say of the error that Python raises where the system gives it no thread; None of any other error."""
+    """Return the message for the error that Python raises if no thread can be started; None for any other error."""
     if not isinstance(error, RuntimeError) or "can't start new thread" not in str(error):
         return None
     return (
@@ -122,28 +122,31 @@ def no_thread(error: BaseException) -> str | None:
 
 
 def shortened(text: str, chars: int = 80) -> str:
-    """The text, cut where it is long."""
+    """Return the text, cut to a number of characters if it is longer."""
     return text if len(text) <= chars else text[:chars] + "..."
 
 
-def shown(value: Any) -> str:
-    """A value as a message quotes it, cut where it is long."""
+def quoted(value: Any) -> str:
+    """Return a value as a message quotes it; long text is cut."""
     return printable(repr(shortened(value) if isinstance(value, str) else value))
 
 
 _NOT_IN_CSV = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters, all but tab and line feed, which CSV can hold."""
+"""The control characters except tab and line feed, which CSV can hold."""
 
 
-def in_csv(cell: str) -> str:
-    """A refused cell as the results table holds it: no control character of it ends a field or reaches a terminal."""
+def csv_safe(cell: str) -> str:
+    """Escape a refused cell's control characters for the results table.
+
+    None of them can then end a field or reach a terminal.
+    """
     return _NOT_IN_CSV.sub(lambda found: found[0].encode("unicode_escape").decode(), cell)
 
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|AUTH_STRING|API_KEY|ACCESS_KEY|DB_CONNECTION", re.IGNORECASE)
-"""Environment variables whose values are secrets."""
+"""Names of environment variables whose values are secrets."""
 _SHORTEST = 8
-"""Characters; shorter values, such as `true`, are in too many innocent texts."""
+"""The fewest characters of a value that is hidden; shorter ones, such as `true`, occur in ordinary text."""
 _HIDDEN = "***"
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
@@ -151,7 +154,7 @@ _SIGNED = re.compile(r"(?i)((?:X-Amz-(?:Signature|Credential|Security-Token)|Sig
 
 
 def redacted(text: str) -> str:
-    """The text with every credential of the environment, of an address and of a signed request hidden.
+    """Return the text with credentials hidden: those in the environment, in addresses and in signed requests.
 
     >>> redacted("no answer from https://me:pass@host/a?X-Amz-Signature=12ab&x=1")
     'no answer from https://***@host/a?X-Amz-Signature=***&x=1'
@@ -164,5 +167,5 @@ def redacted(text: str) -> str:
 
 
 def has_secret(text: str) -> bool:
-    """Whether an address in the text carries a credential or a signature."""
+    """Return whether an address in the text contains a credential or a signature."""
     return _USER_INFO.search(text) is not None or _SIGNED.search(text) is not None

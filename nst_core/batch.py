@@ -1,4 +1,4 @@
-"""Pairs as a batch: what they have to share, and the scene that they make together."""
+"""Batches of pairs: check that the pairs can share one, and build their common scene."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import ShapeError
 from nst_core.geometry.levels import level_count, usable_levels
-from nst_core.losses.regions import Regions, count, together
+from nst_core.losses.regions import Regions, batch_regions, region_count
 from nst_core.options import StylizeOptions
 from nst_core.request import StylizeRequest
 from nst_core.scene.initial import initial_pastiche
@@ -16,11 +16,10 @@ from nst_core.scene.scene import Scene, as_batch
 
 
 def shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
-    """The options of a batch.
+    """Return the options that all pairs of a batch share.
 
     Raises:
-        ShapeError: if the pairs differ in size, in how many regions or levels they have, or in options other than the
-            seed.
+        ShapeError: if the pairs differ in size, in the number of regions or levels, or in options other than the seed.
     """
     first = requests[0]
     for request in requests[1:]:
@@ -29,7 +28,7 @@ def shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
                 f"a batch takes pairs of equal size, got {tuple(first.content.shape)} and "
                 f"{tuple(request.content.shape)}"
             )
-        if count(request.regions) != count(first.regions):
+        if region_count(request.regions) != region_count(first.regions):
             raise ShapeError("a batch takes pairs of equally many regions")
         if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
@@ -39,28 +38,29 @@ def shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
 
 
 def level_count_of(request: StylizeRequest) -> int:
-    """How many sizes a pair is optimised at, full size counted."""
+    """Return the number of sizes at which a pair is optimised, full size included."""
     options, (height, width) = request.options, request.content.shape[2:]
     wanted = level_count(width, height, options.levels, from_picture=request.initial is not None)
     return usable_levels(wanted, min(height, width, request.style.shortest_px), options)
 
 
 def scene_of(requests: Sequence[StylizeRequest], backbone: Backbone) -> Scene:
-    """The pictures of a batch on the backbone's device, at full size."""
+    """Build the full-size scene of a batch on the backbone's device."""
     device = backbone.device
     contents = as_batch([request.content.detach() for request in requests]).to(device)
     protected = None
     if any(request.protected is not None for request in requests):
-        # Where nothing is, that is a mask too.
+        # A pair without protection gets an all-zero mask, so that the batch has one mask per pair.
         nowhere = torch.zeros_like(contents[:1, :1])
-        protected = torch.cat([nowhere if one.protected is None else one.protected.to(device) for one in requests])
-    regions = together([request.regions for request in requests], *contents.shape[2:])
+        masks = (nowhere if request.protected is None else request.protected.to(device) for request in requests)
+        protected = torch.cat(list(masks))
+    regions = batch_regions([request.regions for request in requests], *contents.shape[2:])
     regions = regions and Regions(regions.maps.to(device))
     return Scene(contents, tuple(request.style for request in requests), requests[0].options, protected, regions)
 
 
 def initial_of(requests: Sequence[StylizeRequest], backbone: Backbone) -> Tensor:
-    """The initial pastiches of a batch on the backbone's device, shape (N, 3, H, W), in [0, 1]."""
+    """Return the initial pastiches of a batch on the backbone's device, shape (N, 3, H, W), in [0, 1]."""
     return as_batch([_initial(request).to(backbone.device) for request in requests])
 
 

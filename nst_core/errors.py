@@ -1,15 +1,15 @@
-"""What can go wrong in the engine.
+"""The engine's exception hierarchy.
 
     NstError
-    ├── OptionsError      an option that cannot be used with this backbone or picture
-    ├── ShapeError        a tensor or picture of another shape or kind than the function takes
-    ├── BadImage          bytes that are not a usable picture; `.reason` says why
-    ├── WeightsError      no weights, or not the weights that were asked for: stops a whole run
+    ├── OptionsError      an option that cannot be used with this backbone or image
+    ├── ShapeError        a tensor or image whose shape or kind the function does not accept
+    ├── BadImage          bytes that are not a usable image; `.reason` says why
+    ├── WeightsError      missing weights, or weights other than those requested: stops a whole run
     ├── DivergedError     the loss or the pastiche is no longer finite
     └── OutOfMemory       the device has too little memory for this pair
 
-`kind` is the word for the results table; `retryable` says whether the same call may succeed later.
-Every message says where, what was expected, what was found, and what to do.
+`kind` is the error's name in the results table; `retryable` says whether the same call may succeed later. Every message
+says where the error occurred, what was expected, what was found, and what to do.
 """
 
 from typing import ClassVar
@@ -18,35 +18,35 @@ from nst_core.printable import printable
 
 
 class NstError(Exception):
-    """Base of every error this project raises on purpose."""
+    """Base of every exception that this project raises deliberately."""
 
     kind: ClassVar[str] = "error"
     retryable: ClassVar[bool] = False
 
     def __str__(self) -> str:
-        """One line: the names and cells that a message quotes may hold anything."""
+        """Return the message on one line; the file names and cells that it quotes may contain any character."""
         return printable(super().__str__())
 
 
 class OptionsError(NstError):
-    """An option that cannot be used with this backbone or picture."""
+    """Raised for an option that cannot be used with this backbone or image."""
 
     kind = "options"
 
 
 class ShapeError(NstError):
-    """A tensor of another shape, type or range, or a picture of another mode, than the function takes."""
+    """Raised for a tensor of the wrong shape, type or value range, or an image of the wrong mode."""
 
     kind = "shape"
 
 
 class BadImage(NstError):
-    """Bytes that are not a usable picture.
+    """Raised for bytes that are not a usable image.
 
     Attributes:
-        name: which picture, as the user wrote it.
+        name: the image's name as the user wrote it.
         reason: `too_large`, `too_many_pixels`, `too_small`, `too_elongated`, `truncated`, `not_an_image`,
-            `unsupported_format`, `unsupported_mode` or `too_costly`: to decode it would take too much time or memory.
+            `unsupported_format`, `unsupported_mode` or `too_costly` (decoding would take too much time or memory).
     """
 
     kind = "bad_image"
@@ -56,24 +56,24 @@ class BadImage(NstError):
         self.name, self.reason, self.message = name, reason, message
 
     def __reduce__(self) -> tuple[type["BadImage"], tuple[str, str, str]]:
-        """Survive the trip out of a worker process: pickle would call `__init__` with one argument."""
+        """Support pickling out of a worker process; the default would call `__init__` with a single argument."""
         return type(self), (self.name, self.reason, self.message)
 
 
 class WeightsError(NstError):
-    """No weights, or not the weights that were asked for. Stops a whole run before its first pair."""
+    """Raised if the weights are missing or are not those requested. It stops a whole run before its first pair."""
 
     kind = "weights"
 
 
 class DivergedError(NstError):
-    """The loss or the pastiche is no longer finite."""
+    """Raised if the loss or the pastiche is no longer finite."""
 
     kind = "diverged"
 
 
 class OutOfMemory(NstError):
-    """The device has too little memory for this pair."""
+    """Raised if the device has too little memory for this pair."""
 
     kind = "out_of_memory"
     retryable = True

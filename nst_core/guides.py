@@ -1,7 +1,6 @@
-"""Pictures of a pair -> what the engine stylizes: one way for the command, the library and the worker.
+"""Turn a pair's images into an engine request; the command, the library and the worker all use these functions.
 
-A pair has a content and a style picture, and perhaps more of them: further styles of a blend, masks, and one to start
-from.
+A pair has a content and a style image, and may have more: further styles of a blend, masks, and an image to start from.
 """
 
 import math
@@ -25,18 +24,18 @@ from nst_core.scene.pixels import to_tensor
 from nst_core.scene.styles import StyleImage, StylePicture
 
 Size = tuple[int, int]
-"""(width, height) in pixels."""
+"""A (width, height) in pixels."""
 
 
 @dataclass(frozen=True)
 class ContentGuides:
-    """Pictures, of any size, that go with a content picture.
+    """Additional images of any size that accompany a content image.
 
     Attributes:
-        mask: of mode RGB; its colours are regions; goes with a mask of the style.
-        protect: where it is white, and not transparent, the content stays, and does not count for the style either.
-        start: of mode RGB; what the optimisation starts from.
-        alpha: of mode L; where it is black the pastiche does not count for its style.
+        mask: an RGB image whose colours mark regions; requires a style mask.
+        protect: a mask; where it is white and opaque, the content is kept and does not count towards the style.
+        start: an RGB image from which the optimisation starts.
+        alpha: an image of mode L; where it is black, the pastiche does not count towards its style.
     """
 
     mask: Image.Image | None = None
@@ -50,7 +49,7 @@ NO_GUIDES = ContentGuides()
 
 @dataclass(frozen=True)
 class StyleSource:
-    """Where a style comes from: one picture, those of a blend, or one with a mask whose colours are regions."""
+    """The images that define a style: a single image, the images of a blend, or one image with a mask of regions."""
 
     pictures: tuple[Image.Image, ...]
     mask: Image.Image | None = None
@@ -69,14 +68,14 @@ def request_of(
     guides: ContentGuides = NO_GUIDES,
     colours: RegionColours | None = None,
 ) -> StylizeRequest:
-    """A pair as the engine takes it.
+    """Build the engine's request for a pair.
 
     Args:
-        content: of mode RGB, of the pastiche's size.
-        style: as `style_of` makes it.
-        options: resolved.
-        guides: of the content.
-        colours: of the regions of its mask; None where there is none.
+        content: the content image, mode RGB, at the pastiche's size.
+        style: the encoded style, as returned by `style_of`.
+        options: resolved options.
+        guides: the content's additional images.
+        colours: the region colours of the masks; None without masks.
     """
     size = content.size
     return StylizeRequest(
@@ -90,7 +89,7 @@ def request_of(
 
 
 def _content_regions(guides: ContentGuides, colours: RegionColours | None, size: Size) -> Regions | None:
-    """Where each region is, as far as anything is painted there, and to be seen."""
+    """Return the map of each region, restricted to the part that is painted and visible."""
     painted = _painted(guides, size)
     if colours is None:
         return None if painted is None else Regions(painted)
@@ -100,7 +99,7 @@ def _content_regions(guides: ContentGuides, colours: RegionColours | None, size:
 
 
 def _painted(guides: ContentGuides, size: Size) -> Tensor | None:
-    """Where the content is painted, and to be seen, shape (1, 1, H, W); None is everywhere."""
+    """Return where the content is painted and visible, shape (1, 1, H, W); None means everywhere."""
     maps = []
     if guides.alpha is not None:
         maps.append(coverage(guides.alpha, size))
@@ -110,14 +109,14 @@ def _painted(guides: ContentGuides, size: Size) -> Tensor | None:
 
 
 def painted_pixels(content: Image.Image, guides: ContentGuides) -> Tensor:
-    """The pixels of a content whose colours count: those that are painted, and to be seen; all, where none is.
+    """Return the pixels of a content whose colours count: painted and visible ones, or all pixels if there are none.
 
     Args:
-        content: of mode RGB, of the pastiche's size.
-        guides: of the content.
+        content: the content image, mode RGB, at the pastiche's size.
+        guides: the content's additional images.
 
     Returns:
-        In [0, 1], shape (1, 3, 1, P).
+        Pixels in [0, 1], shape (1, 3, 1, P).
     """
     pixels, painted = to_tensor(content).flatten(2), _painted(guides, content.size)
     if painted is not None and (counts := painted.flatten() > 0.5).any():
@@ -133,18 +132,18 @@ def style_of(
     colours: RegionColours | None = None,
     content: Tensor | None = None,
 ) -> StyleImage:
-    """A style at the sizes that go with a pastiche, encoded.
+    """Encode a style at the sizes that suit a pastiche.
 
     Args:
-        source: its pictures.
-        pastiche: (width, height).
-        options: resolved.
-        backbone: that encodes.
-        colours: of the regions of its mask; None where there is none.
-        content: pixels, shape (1, 3, H, W), whose colours it is to have where the options say so.
+        source: the style's images.
+        pastiche: (width, height) of the pastiche.
+        options: resolved options.
+        backbone: the network that encodes the style.
+        colours: the region colours of the masks; None without masks.
+        content: content pixels, shape (1, 3, H, W), whose colours the style takes on if the options request it.
 
     Raises:
-        OptionsError: if the blend's weights do not fit.
+        OptionsError: if the number of blend weights differs from the number of styles.
     """
     sizes = [size_of_style(picture.size, pastiche, options) for picture in source.pictures]
     regions = None
@@ -172,10 +171,10 @@ def _style_regions(mask: Image.Image, colours: RegionColours, size: Size) -> Reg
 
 
 def blend_shares(weights: Sequence[float] | None, styles: int) -> list[float]:
-    """The share of each style in a blend, adding up to 1.
+    """Return the share of each style in a blend; the shares add up to 1.
 
     Raises:
-        OptionsError: unless there is a weight for each style.
+        OptionsError: unless there is one weight per style.
 
     >>> blend_shares((3.0, 1.0), 2), blend_shares(None, 2)
     ([0.75, 0.25], [0.5, 0.5])
@@ -187,7 +186,7 @@ def blend_shares(weights: Sequence[float] | None, styles: int) -> list[float]:
 
 
 def size_of_style(picture: Size, pastiche: Size, options: StylizeOptions) -> Size:
-    """(width, height) at which a style image of some size is used for a pastiche of some size."""
+    """Return the (width, height) at which a style image of a given size is used for a pastiche of a given size."""
     if RECIPES[options.recipe].style_takes_content_shape:
         return pastiche
     return style_size(*picture, pastiche, options.style_scale)

@@ -1,4 +1,4 @@
-"""The losses of a finished picture, and how far it is from its content and its style."""
+"""Measure a finished image: its losses, and its distances from content and style."""
 
 import dataclasses
 import functools
@@ -24,16 +24,16 @@ from nst_core.scene.styles import StyleImage, style_target
 def measure(
     pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None = None
 ) -> LossValues:
-    """The fp32 losses of a finished picture, shape (1, 3, H, W), in [0, 1]: one picture, exact path.
+    """Compute the fp32 losses of one finished image, unbatched and by the exact path.
 
     Args:
-        pixels: of the picture, as its file holds them.
-        request: what the picture was made for.
+        pixels: the image as its file holds it, shape (1, 3, H, W), in [0, 1].
+        request: the request that the image was made for.
         backbone: the network.
-        content: the request's content target, where `StylizeResult.content` has it already.
+        content: the request's content target, if `StylizeResult.content` already has it.
 
     Raises:
-        ShapeError: if the picture's shape is not the content's.
+        ShapeError: if the image's shape differs from the content's.
     """
     if pixels.shape != request.content.shape:
         raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
@@ -43,18 +43,21 @@ def measure(
 
 
 def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known: LossValues) -> Distances | None:
-    """How far a finished picture is from its content and style, in a measure that is the same for all recipes.
+    """Compute how far a finished image is from its content and style, in one measure for all recipes.
+
+    The style is the one that the request used: at its scale, squeezed to the content's shape by `notebook`, and
+    recoloured as the option `colors` says.
 
     Args:
-        pixels: of the picture, as its file holds them.
-        request: what the picture was made for.
+        pixels: the image as its file holds it.
+        request: the request that the image was made for.
         backbone: the network.
-        known: what `measure` gave for it, which holds the distances already where the recipe and layers are those of
-            the measure.
+        known: the losses that `measure` returned for the image; they already are the distances if recipe and layers
+            equal those of this measure.
 
     Returns:
-        The content and style losses of the recipe `relative` at its own layers, unweighted; None where a picture is
-        too small for those layers.
+        The unweighted content and style losses of the recipe `relative` at its default layers; None if an image is too
+            small for those layers.
     """
     ruler = StylizeOptions(colors=request.options.colors).resolved()
     same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
@@ -63,7 +66,7 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
     shortest = min(*pixels.shape[2:], request.style.shortest_px)
     if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):
         return None
-    # A style that is kept for others keeps its pictures, of which those of a poster take gigabytes.
+    # A cached style keeps its images alive, and a poster's take gigabytes: large styles bypass the cache.
     is_large = pixels.shape[2] * pixels.shape[3] > EXACT_PIXELS
     target_of = _ruler_target.__wrapped__ if is_large else _ruler_target
     target = within_memory("a style", backbone.device, lambda: target_of(request.style, backbone, ruler))
@@ -75,7 +78,7 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
 
 @functools.lru_cache(maxsize=4)
 def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) -> StyleTarget:
-    """Kept for the pairs that share a style."""
+    """Return a style's target for the common measure, cached for the pairs that share the style."""
     return style_target(backbone.exact, style.pictures, ruler, backbone.device)
 
 

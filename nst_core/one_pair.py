@@ -1,4 +1,4 @@
-"""The front door: two pictures in, a stylized one out, in the calling process."""
+"""The library's entry point: stylize one pair of Pillow images in the calling process."""
 
 import functools
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ from nst_core.stylize import stylize
 
 @dataclass(frozen=True)
 class StylizedPicture:
-    """A pastiche as a picture.
+    """A pastiche as an image.
 
     Attributes:
-        levels: its sRGB values, shape (H, W, 3), in as many bits as `bit_depth` says; `nst_core.images.encode_image`
-            makes a file of them.
-        picture: of mode RGB, in sRGB: in 8 bits, whatever `levels` have.
-        losses: of `levels`, in fp32.
-        initial: of what the optimisation started from, in fp32.
-        steps, evaluations, stop_reason: at full size.
-        seconds: on the device.
+        levels: its sRGB values, shape (H, W, 3), with the bits per channel of `bit_depth`;
+            `nst_core.images.encode_image` encodes them as a file.
+        picture: the same image in 8-bit sRGB, mode RGB, whatever the bit depth of `levels`.
+        losses: the fp32 losses of `levels`.
+        initial: the fp32 losses of the image that the optimisation started from.
+        steps, evaluations, stop_reason: as in `Outcome`, at full size.
+        seconds: the time spent on the device.
     """
 
     levels: Levels
@@ -58,24 +58,25 @@ def stylize_picture(
     backbone: str = "vgg19",
     on_step: OnStep | None = None,
 ) -> StylizedPicture:
-    """Stylize one picture (Gatys, Ecker, Bethge: CVPR 2016). The network is loaded once and kept.
+    """Stylize one image (Gatys, Ecker, Bethge: CVPR 2016). The network is loaded once and cached.
 
-    Sets torch up for the device, as `nst_core.machine.runtime.prepare_process` says: fp32 without TF32, freed memory
-    kept.
+    Configures torch for the device as described in `nst_core.machine.runtime.prepare_process`: fp32 without TF32, freed
+    memory kept.
 
     Args:
-        content: of mode RGB; `nst_core.images.decode_image` makes one of any file, profiles and transparency seen to.
-        style: of mode RGB; or the pictures of a blend, or one with a mask.
-        options: the look; by default 512 px on the long edge. What is of a file alone (`output_format`, `jpeg_quality`,
-            `output_profile`, `dpi`) or of its reading (`alpha`) has no part in it.
-        guides: masks of the content, or a picture to start from.
+        content: an image of mode RGB; `nst_core.images.decode_image` makes one of any file and applies colour profiles
+            and transparency.
+        style: an image of mode RGB; or the images of a blend, or an image with a mask.
+        options: the look; by default 512 px on the long edge. Options that concern only a file (`output_format`,
+            `jpeg_quality`, `output_profile`, `dpi`) or how it is read (`alpha`) have no effect here.
+        guides: masks of the content, or an image to start from.
         device: auto (the first GPU, else the CPU), cpu, cuda, or one GPU such as cuda:1.
-        backbone: its name in `nst_core.backbones.catalogue`.
+        backbone: a name in `nst_core.backbones.catalogue`.
         on_step: called after every evaluation.
 
     Raises:
-        ShapeError: if a picture is of another mode, or none of Pillow's.
-        OptionsError: if there is no such device, or a picture is too small for a layer.
+        ShapeError: if an argument is not a Pillow image, or an image has the wrong mode.
+        OptionsError: if the device does not exist, or an image is too small for a layer.
         WeightsError: if there are no weights for this backbone.
         OutOfMemory, DivergedError: if the device has too little memory, or the loss did not stay finite.
     """
@@ -107,7 +108,7 @@ def stylize_picture(
 
 
 def _check_modes(content: Image.Image, style: StyleSource, guides: ContentGuides) -> None:
-    """Refuse what is no picture, or of a mode that is not taken, by its name."""
+    """Raise a ShapeError that names the first argument that is not a Pillow image of an accepted mode."""
     of_rgb: dict[str, object] = {
         "content": content,
         **{f"style {number}": picture for number, picture in enumerate(style.pictures, start=1)},

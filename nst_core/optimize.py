@@ -1,8 +1,8 @@
-"""The one loop for every optimizer and objective.
+"""The optimisation loop for every optimizer and objective.
 
-What is optimised is what is saved: losses are those of what the canvas shows, whatever the coordinates.
-Every pastiche of a batch stops by itself; one that has stopped leaves the batch and costs nothing more. On a GPU, where
-every size of a batch that is new has its price, some leave late, and are worked on in vain until then.
+The optimised image is the saved image: losses are computed on what the canvas shows, whatever the coordinates. Every
+pastiche of a batch stops by itself; a stopped one leaves the batch and costs nothing more. On a GPU, where every new
+batch size has a one-time cost, some leave later and are evaluated needlessly until then.
 """
 
 import time
@@ -17,7 +17,6 @@ from nst_core.losses.perceptual import LossTerms, PerceptualLoss
 from nst_core.losses.values import LossValues
 from nst_core.machine.footprint import MemoryPlan
 from nst_core.machine.memory import HISTORY
-from nst_core.machine.runtime import cudnn_autotuned, seen_before
 from nst_core.optimizers.adam import Adam
 from nst_core.optimizers.coordinates import Coordinates, FourierBox, NormalisedPixels
 from nst_core.optimizers.lbfgs import LBFGS
@@ -32,14 +31,14 @@ class StepReport:
     """One evaluation of one pastiche.
 
     Attributes:
-        pair: its place in the batch.
-        level: how often the size was halved: 0 is full size.
+        pair: the pastiche's index in the batch.
+        level: how often the size was halved; 0 is full size.
         step: accepted steps at this level so far.
-        evaluation: 1, 2, ... at this level.
-        losses: as the optimizer sees them, at the level's size.
-        seconds: since the level began.
-        look: makes the best pastiche so far, shape (1, 3, H, W) of the level's size, in [0, 1], on its device. To be
-            called before the report's listener returns; it costs nothing where nobody looks.
+        evaluation: the number of this evaluation at this level, from 1.
+        losses: the losses as the optimizer sees them, at the level's size.
+        seconds: time since the level began.
+        look: renders the best pastiche so far, shape (1, 3, H, W) at the level's size, in [0, 1], on its device. Call
+            it before the callback that received the report returns; it costs nothing if it is not called.
     """
 
     pair: int
@@ -54,7 +53,8 @@ class StepReport:
 OnStep = Callable[[StepReport], None]
 
 Confirm = Callable[[int, Tensor], float]
-"""(place in the batch, pastiche of shape (1, 3, H, W)) -> fp32 total loss of the picture that is saved of it."""
+"""Takes the index in the batch and a pastiche of shape (1, 3, H, W); returns the fp32 total loss of the image that
+would be saved."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Outcome:
     """How the optimisation of one pastiche ended.
 
     Attributes:
-        pastiche: the best one seen, shape (1, 3, H, W), in [0, 1].
-        losses: of that pastiche, as the optimizer saw them.
-        steps: accepted steps.
-        evaluations: passes forward and backward, the first one included.
+        pastiche: the best pastiche seen, shape (1, 3, H, W), in [0, 1].
+        losses: the losses of that pastiche as the optimizer saw them.
+        steps: the number of accepted steps.
+        evaluations: the number of forward and backward passes, the first one included.
     """
 
     pastiche: Tensor
@@ -77,7 +77,7 @@ class Outcome:
 
 
 class _Batch:
-    """What is optimised: the best point of each pastiche so far, and where to evaluate next."""
+    """The optimizer state of a batch: the best point of each pastiche so far, and the next point to evaluate."""
 
     def __init__(
         self, start: Tensor, loss: PerceptualLoss, canvas: Canvas, options: StylizeOptions, plan: MemoryPlan
@@ -87,33 +87,30 @@ class _Batch:
         self.best = self.optimizer.point.clone()
         self.lowest = torch.full((start.shape[0],), torch.inf, dtype=torch.float32, device=start.device)
         self.unit: Tensor | None = None
-        self.shape_repeats = seen_before(tuple(start.shape))
 
     def advance(self) -> LossTerms:
-        """One evaluation of every pastiche, and a step of the optimizer."""
-        with cudnn_autotuned(wanted=self.shape_repeats):
-            terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
-        improved = terms.total < self.lowest  # never, where it is not a number
+        """Evaluate every pastiche once, and let the optimizer take a step."""
+        terms, gradients = evaluate(self.loss, self.canvas, self.coordinates, self.optimizer.point)
+        improved = terms.total < self.lowest  # always False for NaN
         self.lowest = torch.where(improved, terms.total, self.lowest)
         torch.where(improved[:, None], self.optimizer.point, self.best, out=self.best)
-        # The objective is divided by its first value, so that no recipe's unit matters to the optimizer.
+        # The objective is divided by its first value, so that the optimizer does not depend on a recipe's units.
         self.unit = _unit(terms.total) if self.unit is None else self.unit
         self.optimizer.tell(terms.total / self.unit, gradients.div_(self.unit[:, None]))
         return terms
 
     def pastiche(self, row: int) -> Tensor:
-        """The best one of a row, as it would be saved, shape (1, 3, H, W), in [0, 1]."""
+        """Return the best pastiche of a row as it would be saved, shape (1, 3, H, W), in [0, 1]."""
         canvas = self.canvas.keep(torch.tensor([row], device=self.best.device))
         return canvas.saved(canvas.shown(self.coordinates.decode(self.best[row : row + 1])))
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with some of the rows only."""
+        """Continue with some of the rows only."""
         assert self.unit is not None, "nothing stops before its first evaluation"
         index = torch.tensor(rows, dtype=torch.int64, device=self.best.device)
         self.optimizer.keep(index)
         self.loss, self.canvas, self.best = self.loss.keep(index), self.canvas.keep(index), self.best[index]
         self.unit, self.lowest = self.unit[index], self.lowest[index]
-        self.shape_repeats = seen_before((len(rows), *self.canvas.contents.shape[1:]))
 
 
 def optimize(
@@ -131,16 +128,18 @@ def optimize(
     """Minimise the loss of every pastiche of a batch.
 
     Args:
-        start: the first pastiches in [0, 1], shape (N, 3, H, W).
-        loss: of the same batch.
-        options: resolved.
+        start: the initial pastiches in [0, 1], shape (N, 3, H, W).
+        loss: the losses of the same batch.
+        options: resolved options.
         on_step: called after every evaluation of every pastiche.
-        canvas: what may change of the pastiches; None is all.
-        confirm: asked before a pastiche stops at `loss_threshold`: rounding, to the file's bits and to the optimizer's
-            precision, is what may still lie between its loss and that of the file. None takes the optimizer's word.
-        level: for the reports alone.
-        plan: says how long a history L-BFGS keeps, and in which precision; None is the whole, in fp32.
-        few_shapes: whether the batch shrinks to a half, a quarter, ... alone; None is on a GPU, where that is best.
+        canvas: what may change in the pastiches; None means everything.
+        confirm: computes the loss of the saved image before a pastiche stops at `loss_threshold`: rounding to the
+            file's bits and to the optimizer's precision can make it differ from the optimizer's loss. None trusts the
+            optimizer's loss.
+        level: the pyramid level, used only in the step reports.
+        plan: sets the length and precision of L-BFGS's history; None means full length in fp32.
+        few_shapes: whether the batch shrinks only to a half, a quarter, and so on; None means on a GPU, where that is
+            best.
 
     Returns:
         One outcome per pastiche, in order. A loss that is not finite ends a pastiche as `diverged`.
@@ -150,29 +149,31 @@ def optimize(
     few_shapes = start.device.type == "cuda" if few_shapes is None else few_shapes
     batch = _Batch(start, loss, canvas or Canvas(start), options, plan)
     progress = [Progress(pair) for pair in range(start.shape[0])]
-    del start  # which of a large picture is a part of all memory that nobody needs from here on
+    del start  # no longer needed, and for a large image a noticeable part of all memory
     outcomes: dict[int, Outcome] = {}
-    while going := [row for row, one in enumerate(progress) if one.pair not in outcomes]:
-        progress = _fewer(batch, progress, going, few_shapes=few_shapes)
+    while going := [row for row, state in enumerate(progress) if state.pair not in outcomes]:
+        progress = _shrink_batch(batch, progress, going, few_shapes=few_shapes)
         terms = batch.advance()
-        # The one place where the host waits for a device, after all the work of this step has been handed out.
+        # The only place where the host waits for the device, after all work of this step has been queued.
         losses, steps = terms.values(), batch.optimizer.steps.tolist()
-        at_work = {row: one for row, one in enumerate(progress) if one.pair not in outcomes}
-        for row, one in at_work.items():
-            one.note(losses[row])
+        active = {row: state for row, state in enumerate(progress) if state.pair not in outcomes}
+        for row, state in active.items():
+            state.note(losses[row])
         seconds = time.monotonic() - began
         if on_step is not None:
-            _report(on_step, level, at_work, losses, steps, seconds, batch)
-        for row, one in at_work.items():
-            reason = stop_reason(one, options, seconds, partial(_saved_loss, batch, row, one, confirm))
+            _report(on_step, level, active, losses, steps, seconds, batch)
+        for row, state in active.items():
+            reason = stop_reason(state, options, seconds, partial(_saved_loss, batch, row, state, confirm))
             if reason is not None:
-                best = one.best or losses[row]
-                outcomes[one.pair] = Outcome(batch.pastiche(row), best, steps[row], one.evaluations, reason, seconds)
+                best = state.best or losses[row]
+                outcomes[state.pair] = Outcome(
+                    batch.pastiche(row), best, steps[row], state.evaluations, reason, seconds
+                )
     return [outcomes[pair] for pair in sorted(outcomes)]
 
 
-def _fewer(batch: _Batch, progress: list[Progress], going: list[int], *, few_shapes: bool) -> list[Progress]:
-    """The batch goes on with the rows that have not stopped, and with as many others as its next size has room for."""
+def _shrink_batch(batch: _Batch, progress: list[Progress], going: list[int], *, few_shapes: bool) -> list[Progress]:
+    """Shrink the batch to the rows that have not stopped, plus stopped ones up to the next permitted batch size."""
     size = _halved(len(progress), len(going)) if few_shapes else len(going)
     if size == len(progress):
         return progress
@@ -183,7 +184,7 @@ def _fewer(batch: _Batch, progress: list[Progress], going: list[int], *, few_sha
 
 
 def _halved(size: int, least: int) -> int:
-    """The smallest of a size, its half, its quarter, ..., that is not below another one of at least 1.
+    """Halve a size, rounding up, for as long as it stays at or above a minimum of at least 1.
 
     >>> _halved(12, 7), _halved(12, 6), _halved(12, 2), _halved(7, 1)
     (12, 6, 2, 1)
@@ -197,7 +198,7 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, plan: MemoryPlan) 
     height, width = start.shape[2:]
     if options.optimizer == "lbfgs":
         box = FourierBox(height, width, start.device)
-        # A step is a pair at most: for few steps little has to be remembered.
+        # A step adds at most one pair to the history, so that few steps need only a short one.
         history = min(plan.history, options.steps or plan.history)
         kept_as = torch.bfloat16 if plan.half_history else torch.float32
         return box, LBFGS(box.encode(start), box.bands, history=history, kept_as=kept_as)
@@ -207,7 +208,11 @@ def _choose_optimizer(start: Tensor, options: StylizeOptions, plan: MemoryPlan) 
 
 
 def evaluate(loss: PerceptualLoss, canvas: Canvas, coordinates: Coordinates, point: Tensor) -> tuple[LossTerms, Tensor]:
-    """Losses of what is shown of the images at a point, and their gradients by coordinates, shape (N, n)."""
+    """Evaluate the images at a point, as the canvas shows them.
+
+    Returns:
+        The losses, and the gradient of each total with respect to the coordinates, shape (N, n).
+    """
     image = coordinates.decode(point)
     terms, of_shown = loss.with_gradient(canvas.shown(image))
     of_image = canvas.pull_back(image, of_shown)
@@ -223,17 +228,17 @@ def _unit(first: Tensor) -> Tensor:
 def _report(
     on_step: OnStep,
     level: int,
-    at_work: Mapping[int, Progress],
+    active: Mapping[int, Progress],
     losses: list[LossValues],
     steps: list[int],
     seconds: float,
     batch: _Batch,
 ) -> None:
-    for row, one in at_work.items():
+    for row, state in active.items():
         look = partial(batch.pastiche, row)
-        on_step(StepReport(one.pair, level, steps[row], one.evaluations, losses[row], seconds, look))
+        on_step(StepReport(state.pair, level, steps[row], state.evaluations, losses[row], seconds, look))
 
 
-def _saved_loss(batch: _Batch, row: int, one: Progress, confirm: Confirm | None) -> float:
-    assert one.best is not None, "there is a pastiche to save"
-    return one.best.total if confirm is None else confirm(one.pair, batch.pastiche(row))
+def _saved_loss(batch: _Batch, row: int, state: Progress, confirm: Confirm | None) -> float:
+    assert state.best is not None, "there is a pastiche to save"
+    return state.best.total if confirm is None else confirm(state.pair, batch.pastiche(row))

@@ -1,4 +1,4 @@
-"""A style, encoded once for all pairs that use it."""
+"""Encode a style once for all pairs that use it."""
 
 from collections.abc import Sequence
 
@@ -19,35 +19,36 @@ def prepare_style(
     options: StylizeOptions,
     content: Tensor | None = None,
 ) -> StyleImage:
-    """A style, encoded in fp32 for every pair that uses it with these options.
+    """Encode a style in fp32 for every pair that uses it with these options.
 
     Args:
-        backbone: that encodes.
-        image: shape (1, 3, H, W), in [0, 1]; or the pictures of a blend, or one with regions.
-        options: resolved.
-        content: pixels, shape (1, 3, H, W), whose colours the style is to have; needed where `options.colors` is not
-            `style`.
+        backbone: the network that encodes the style.
+        image: an image of shape (1, 3, H, W), in [0, 1]; or the images of a blend, or one image with regions.
+        options: resolved options.
+        content: content pixels, shape (1, 3, H, W), whose colours the style takes on; required unless `options.colors`
+            is `style`.
 
     Raises:
-        ShapeError: if one of them is no image.
-        OptionsError: if there is no picture, or no content whose colours it could have.
+        ShapeError: if one of them is not a valid image tensor.
+        OptionsError: if there is no image, or `options.colors` requires content pixels and there are none.
         OutOfMemory: if the device has too little memory.
     """
-    given = [StylePicture(image)] if isinstance(image, Tensor) else image
-    if not given:
+    pictures = [StylePicture(image)] if isinstance(image, Tensor) else image
+    if not pictures:
         raise OptionsError("a style has a picture, or several of a blend; got none")
-    height, width = given[0].image.shape[2:]
+    height, width = pictures[0].image.shape[2:]
     what = f"a style image of {width} x {height} px"
-    return within_memory(what, backbone.device, lambda: _encoded(given, content, options, backbone))
+    return within_memory(what, backbone.device, lambda: _encoded(pictures, content, options, backbone))
 
 
 def _encoded(
-    given: Sequence[StylePicture], content: Tensor | None, options: StylizeOptions, backbone: Backbone
+    pictures: Sequence[StylePicture], content: Tensor | None, options: StylizeOptions, backbone: Backbone
 ) -> StyleImage:
-    for one in given:
-        check_range(one.image, "style")
-    pictures = tuple(_in_colours(one, content, options) for one in given)
-    return StyleImage(pictures, style_target(backbone.exact, pictures, options, backbone.device))
+    for picture in pictures:
+        check_range(picture.image, "style")
+    recoloured_pictures = tuple(_in_colours(picture, content, options) for picture in pictures)
+    target = style_target(backbone.exact, recoloured_pictures, options, backbone.device)
+    return StyleImage(recoloured_pictures, target)
 
 
 def _in_colours(picture: StylePicture, content: Tensor | None, options: StylizeOptions) -> StylePicture:

@@ -1,8 +1,9 @@
-"""Coarse to fine: pastiches are first optimised small, where strokes are broad and an evaluation is cheap.
+"""Coarse to fine: pastiches are first optimised at small sizes, where strokes are broad and an evaluation is cheap.
 
-VGG's features see some 200 px across at most. At 512 px and up, an optimisation at full size alone paints small
-patterns into an otherwise unchanged photograph; half the size first gives the large strokes (Gatys et al., 2017,
-1611.07865, section 6). What a coarse level changed is added to the next finer content image, so that its detail stays:
+VGG's receptive fields span some 200 px at most. At 512 px and up, an optimisation at full size only paints small
+patterns into an otherwise unchanged photograph; optimising at half the size first gives the large strokes (Gatys et
+al., 2017, 1611.07865, section 6). The change made at a coarse level is added to the next finer content image, whose
+detail is thereby preserved:
 
     start_fine = initial_fine + enlarged(pastiche_coarse - initial_coarse)
 """
@@ -17,20 +18,21 @@ from nst_core.geometry.levels import steps_at
 from nst_core.machine.runtime import make_room
 from nst_core.optimize import OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
-from nst_core.scene.scene import Scene, as_batch, extra_beside
+from nst_core.scene.scene import Scene, as_batch, extra_of_pairs
 from nst_core.scene.shrink import shrink
 
 COARSE_SHARE = 0.25
-"""Of a time budget, for all coarse levels together."""
+"""Share of the time budget that all coarse levels together may use."""
 
 
 @dataclass(frozen=True)
 class Refined:
-    """What the coarse levels led to.
+    """The result of the coarse levels.
 
     Attributes:
-        coarse_initial, coarse_pastiche: of the finest of them, shape (N, 3, H/2, W/2).
-        evaluations: of each pair, the coarsest level first.
+        coarse_initial, coarse_pastiche: initial and optimised pastiches of the finest coarse level, shape (N, 3, H/2,
+            W/2).
+        evaluations: the number of evaluations per pair and level, the coarsest level first.
     """
 
     coarse_initial: Tensor
@@ -38,12 +40,12 @@ class Refined:
     evaluations: tuple[tuple[int, ...], ...]
 
     def start(self, initial: Tensor) -> Tensor:
-        """Where to start at full size, in [0, 1], of the shape of its initial pastiches (N, 3, H, W)."""
+        """Return the starting pastiches for full size, in [0, 1], given the initial ones there, shape (N, 3, H, W)."""
         return refine(initial, self.coarse_initial, self.coarse_pastiche)
 
 
 def refine(initial: Tensor, coarse_initial: Tensor, coarse_pastiche: Tensor) -> Tensor:
-    """Where to start at a finer level: its initial image and what the coarser level changed, shape (N, 3, H, W)."""
+    """Add the coarser level's change to a finer level's initial image, shape (N, 3, H, W)."""
     change = coarse_pastiche - coarse_initial
     enlarged = functional.interpolate(change, size=initial.shape[2:], mode="bicubic", align_corners=False)
     return enlarged.add_(initial).clamp_(0.0, 1.0)
@@ -60,12 +62,12 @@ def refine_from_coarse(
     """Optimise a batch at every level but the finest, and carry the result to full size.
 
     Args:
-        scene: of full size.
-        initial: the pastiches to begin with, of the contents' shape.
-        backbone: that evaluates the losses.
-        levels: at least 2, full size counted.
+        scene: the full-size scene.
+        initial: the initial pastiches, of the contents' shape.
+        backbone: the network that evaluates the losses.
+        levels: the number of levels, at least 2, full size included.
         on_step: called after every evaluation of every pastiche, with its level.
-        free: bytes of memory to plan with; None asks the device at every level.
+        free: bytes of memory to plan with; None queries the device at every level.
     """
     coarser: tuple[Tensor, Tensor] | None = None
     evaluations: list[list[int]] = []
@@ -88,7 +90,7 @@ def _optimized(
     free: int | None,
 ) -> list[Outcome]:
     pairs, _, height, width = start.shape
-    extra = extra_beside(options, scene.regions, scene.protected)
+    extra = extra_of_pairs(options, scene.regions, scene.protected)
     plan = make_room(width, height, pairs, backbone, free, extra)
     loss = scene.fast_loss(
         backbone.fast, scene.content_target(backbone.exact), scene.style_target(backbone.exact), plan
@@ -107,6 +109,6 @@ def _optimized(
 def _coarse_options(scene: Scene, levels: int) -> StylizeOptions:
     options, (height, width) = scene.options, scene.contents.shape[2:]
     seconds = None if options.max_seconds is None else options.max_seconds * COARSE_SHARE / (levels - 1)
-    # The threshold is one for full size: losses of different sizes do not compare.
+    # The loss threshold applies to full size only: losses of different sizes cannot be compared.
     steps = steps_at(width, height, options, scene.level)
     return options.model_copy(update={"steps": steps, "max_seconds": seconds, "loss_threshold": None})

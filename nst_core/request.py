@@ -1,11 +1,11 @@
-"""What is asked for of one pair, and what comes of it."""
+"""The input and the result of stylizing one pair."""
 
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from nst_core.errors import OptionsError, ShapeError
-from nst_core.losses.regions import Regions, count
+from nst_core.losses.regions import Regions, region_count
 from nst_core.losses.targets import ContentTarget
 from nst_core.losses.values import LossValues
 from nst_core.options import StylizeOptions
@@ -16,15 +16,15 @@ from nst_core.stopping import StopReason
 
 @dataclass(frozen=True)
 class StylizeRequest:
-    """One pair.
+    """The engine's input for one pair.
 
     Attributes:
-        content: shape (1, 3, H, W), in [0, 1].
-        style: with as many regions as `regions`.
-        options: resolved.
-        regions: where in the content each region is, maps of its size; None is everywhere.
-        protected: shape (1, 1, H, W), 1 where the content stays to the last bit; None is nowhere.
-        initial: what to start from in place of `options.init`, of the content's shape.
+        content: the content image, shape (1, 3, H, W), in [0, 1].
+        style: the encoded style, with as many regions as `regions`.
+        options: resolved options.
+        regions: a map of each region over the content, at the content's size; None means one region, everywhere.
+        protected: a mask of shape (1, 1, H, W), 1 where the content is kept to the last bit; None protects nothing.
+        initial: an image of the content's shape to start from in place of `options.init`.
     """
 
     content: Tensor
@@ -38,29 +38,29 @@ class StylizeRequest:
         if self.options.style_layer_weights is None:
             raise OptionsError("expected resolved options: StylizeOptions(...).resolved()")
         check_image(self.content, "content")
-        _check_beside(self.content, "protected", self.protected, 1)
-        _check_beside(self.content, "initial", self.initial, 3)
+        _check_fits_content(self.content, "protected", self.protected, 1)
+        _check_fits_content(self.content, "initial", self.initial, 3)
         if self.regions is not None and self.regions.maps.shape[2:] != self.content.shape[2:]:
             raise ShapeError(
                 f"regions: expected maps of the content's size {tuple(self.content.shape[2:])}, got "
                 f"{tuple(self.regions.maps.shape[2:])}"
             )
-        if count(self.regions) != self.style.regions:
-            raise ShapeError(f"the content has {count(self.regions)} regions, its style {self.style.regions}")
+        if region_count(self.regions) != self.style.regions:
+            raise ShapeError(f"the content has {region_count(self.regions)} regions, its style {self.style.regions}")
 
     def check_ranges(self) -> None:
-        """Refuse numbers outside of [0, 1]: every pixel is looked at, which is done once, when work begins.
+        """Check that all values lie in [0, 1]. This reads every pixel, so it is called once, when work begins.
 
         Raises:
-            ShapeError: with the picture's name.
+            ShapeError: naming the image that has other values.
         """
         for what, image in (("content", self.content), ("initial", self.initial), ("protected", self.protected)):
             if image is not None:
                 check_range(image, what)
 
 
-def _check_beside(content: Tensor, what: str, image: Tensor | None, channels: int) -> None:
-    """Refuse what is no image of the content's size."""
+def _check_fits_content(content: Tensor, what: str, image: Tensor | None, channels: int) -> None:
+    """Raise a ShapeError if an optional image is not an image tensor of the content's size."""
     if image is None:
         return
     check_image(image, what, channels)
@@ -72,15 +72,16 @@ def _check_beside(content: Tensor, what: str, image: Tensor | None, channels: in
 
 @dataclass(frozen=True)
 class StylizeResult:
-    """One pastiche.
+    """The result of stylizing one pair.
 
     Attributes:
-        pastiche: in [0, 1], shape (1, 3, H, W), on the CPU.
-        initial: fp32 losses of the initial pastiche: the content image, the style image or noise.
+        pastiche: the pastiche in [0, 1], shape (1, 3, H, W), on the CPU.
+        initial: the fp32 losses of the initial pastiche: the content image, the style image or noise.
         steps, evaluations, stop_reason: as in `Outcome`, at full size.
-        coarse_evaluations: at the coarse levels, the coarsest first; empty where there was none.
-        seconds: of the batch, coarse levels and targets included.
-        content: the pair's content target, on the backbone's device, for `measure`.
+        coarse_evaluations: the number of evaluations at each coarse level, the coarsest first; empty without coarse
+            levels.
+        seconds: the time that the batch took, coarse levels and target encoding included.
+        content: the pair's content target on the backbone's device, for `measure`.
     """
 
     pastiche: Tensor

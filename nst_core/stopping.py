@@ -1,4 +1,4 @@
-"""When a pastiche stops, and what is known of it until then."""
+"""Stop rules: decide when the optimisation of a pastiche ends."""
 
 import math
 from collections.abc import Callable
@@ -11,23 +11,23 @@ from nst_core.options import StylizeOptions
 StopReason = Literal["threshold", "settled", "steps", "time", "diverged"]
 
 LEAST_CHANGE = 1e-3
-"""Relative fall of the loss before a picture that missed the threshold is measured again."""
+"""Relative fall of the optimizer's loss before an image that missed the threshold is measured again."""
 
 DIVERGED_AFTER = 10
-"""Evaluations in a row that are not finite before a pastiche is given up; L-BFGS shortens its step in between."""
+"""Consecutive non-finite evaluations after which a pastiche is given up; L-BFGS shortens its step in between."""
 
 
 @dataclass
 class Progress:
-    """What is known of one pastiche while it is optimised.
+    """The state of one pastiche while it is optimised.
 
     Attributes:
-        pair: its place in the batch that it began in.
-        best: losses of the best point so far; None while none was finite.
-        best_totals: the lowest total after each evaluation.
-        evaluations: so far.
-        not_finite: how many of the last ones were not, in a row.
-        look_below: the total at which the saved picture is worth measuring (again).
+        pair: its index in the original batch.
+        best: the losses of the best point so far; None while none was finite.
+        best_totals: the lowest total loss after each evaluation.
+        evaluations: the number of evaluations so far.
+        not_finite: the number of consecutive non-finite evaluations up to now.
+        look_below: the total loss below which the saved image is worth measuring (again).
     """
 
     pair: int
@@ -38,7 +38,7 @@ class Progress:
     look_below: float = math.inf
 
     def note(self, losses: LossValues) -> None:
-        """Take one evaluation down."""
+        """Record one evaluation."""
         self.evaluations += 1
         finite = math.isfinite(losses.total)
         self.not_finite = 0 if finite else self.not_finite + 1
@@ -48,40 +48,47 @@ class Progress:
 
 
 def stop_reason(
-    one: Progress, options: StylizeOptions, seconds: float, saved_loss: Callable[[], float]
+    progress: Progress, options: StylizeOptions, seconds: float, saved_loss: Callable[[], float]
 ) -> StopReason | None:
-    """Why a pastiche stops after its last evaluation; None where it goes on.
+    """Return why a pastiche stops after its last evaluation, or None if it continues.
 
     Args:
-        one: what is known of it.
-        options: resolved.
-        seconds: since its level began.
-        saved_loss: measures the loss of the picture that would be saved of the best point so far.
+        progress: the state of the pastiche.
+        options: resolved options.
+        seconds: time since its level began.
+        saved_loss: measures the loss of the image that would be saved from the best point so far.
     """
     assert options.steps is not None, "options must be resolved"
-    if one.best is None or one.not_finite >= DIVERGED_AFTER:
+    if progress.best is None or progress.not_finite >= DIVERGED_AFTER:
         return "diverged"
-    if one.best.total == 0.0:
+    if progress.best.total == 0.0:
         return "settled"
-    if _meets_threshold(one, one.best.total, options.loss_threshold, saved_loss):
+    if _meets_threshold(progress, progress.best.total, options.loss_threshold, saved_loss):
         return "threshold"
-    if one.evaluations > options.steps:
+    if progress.evaluations > options.steps:
         return "steps"
     if options.max_seconds is not None and seconds >= options.max_seconds:
         return "time"
-    return "settled" if _settled(one.best_totals, options) else None
+    return "settled" if _settled(progress.best_totals, options) else None
 
 
-def _meets_threshold(one: Progress, best: float, threshold: float | None, saved_loss: Callable[[], float]) -> bool:
-    """Whether the saved picture does; it is measured where the optimizer's loss does, and anew only after a fall."""
-    if threshold is None or best > min(threshold, one.look_below):
+def _meets_threshold(progress: Progress, best: float, threshold: float | None, saved_loss: Callable[[], float]) -> bool:
+    """Return whether the saved image meets the threshold.
+
+    The saved image is measured only where the optimizer's loss meets the threshold, and again only after that loss
+    fell.
+    """
+    if threshold is None or best > min(threshold, progress.look_below):
         return False
-    one.look_below = best * (1.0 - LEAST_CHANGE)
+    progress.look_below = best * (1.0 - LEAST_CHANGE)
     return saved_loss() <= threshold
 
 
 def _settled(best_totals: list[float], options: StylizeOptions) -> bool:
-    """Whether the best loss fell by less than a share of itself over the last `plateau_window` evaluations."""
+    """Return whether the best loss has reached a plateau.
+
+    It has if it fell by less than `plateau_tolerance` of itself over the last `plateau_window` evaluations.
+    """
     assert options.plateau_tolerance is not None, "options must be resolved"
     if options.plateau_tolerance == 0.0 or len(best_totals) <= options.plateau_window:
         return False

@@ -1,4 +1,4 @@
-"""Stylize a batch of pairs of equal size at once."""
+"""Stylize a batch of pairs of equal size."""
 
 import time
 from collections.abc import Sequence
@@ -21,29 +21,28 @@ from nst_core.optimize import Confirm, OnStep, Outcome, optimize
 from nst_core.options import StylizeOptions
 from nst_core.pyramid import Refined, refine_from_coarse
 from nst_core.request import StylizeRequest, StylizeResult
-from nst_core.scene.scene import Scene, extra_beside
+from nst_core.scene.scene import Scene, extra_of_pairs
 
 
 def stylize(
     requests: Sequence[StylizeRequest], backbone: Backbone, on_step: OnStep | None = None, *, free: int | None = None
 ) -> list[StylizeResult | DivergedError]:
-    """Stylize pairs of equal size and options (but for the seed) at once.
+    """Stylize pairs that have equal size and equal options, except for the seed, as one batch.
 
     Args:
         requests: the pairs.
         backbone: the network, on its device.
         on_step: called after every evaluation of every pair.
-        free: bytes of memory to plan with; None asks the device, 0 takes the smallest plan there is, which is slower.
+        free: bytes of memory to plan with; None queries the device, 0 takes the smallest and slowest plan.
 
     Returns:
-        One result per request, in order; an error in its place where the loss did not stay finite.
+        One entry per request, in order: its result, or an error if the loss did not stay finite.
 
     Raises:
-        ShapeError: if the pairs differ in size, in how many regions or levels they have, or in options other than the
-            seed.
-        OutOfMemory: if the device cannot hold the batch: before anything is computed, where not even the smallest plan
-            has room.
-        OptionsError: if a picture is too small for a layer.
+        ShapeError: if the pairs differ in size, in the number of regions or levels, or in options other than the seed.
+        OutOfMemory: if the device cannot hold the batch; raised before anything is computed if not even the smallest
+            plan fits.
+        OptionsError: if an image is too small for a layer.
     """
     if not requests:
         return []
@@ -62,7 +61,7 @@ def _stylize(
 ) -> list[StylizeResult | DivergedError]:
     began = time.monotonic()
     height, width = requests[0].content.shape[2:]
-    extra = max(extra_beside(options, one.regions, one.protected) for one in requests)
+    extra = max(extra_of_pairs(options, one.regions, one.protected) for one in requests)
     if free != 0:
         check_fits(width, height, backbone, free, extra)
     for request in requests:
@@ -72,21 +71,21 @@ def _stylize(
     initial = initial_of(requests, backbone)
     starts_as_contents = torch.equal(initial, scene.contents)
     if starts_as_contents:
-        initial = scene.contents  # one picture less to keep
+        initial = scene.contents  # the same tensor, so that only one copy stays in memory
     exact, initial_losses = _exact_loss(scene, None if starts_as_contents else initial, backbone)
 
     started = time.monotonic()
     refined = _refined(requests, scene, initial, backbone, on_step, free)
     at_full_size = _at_full_size(options, width, height, time.monotonic() - started)
     coarse = refined.evaluations if refined else ((),) * len(requests)
-    keep_freed_memory(keep=plan.keep_freed)  # the coarse levels had plans of their own
+    keep_freed_memory(keep=plan.keep_freed)  # the coarse levels changed this for their own plans
     give_freed_back(height * width)
 
     fast = scene.fast_loss(backbone.fast, exact.content, exact.style, plan)
-    # Of a poster an exact pass takes longer than an evaluation, and what it would find out is no close call.
+    # For a poster an exact pass takes longer than an evaluation, and this comparison is never close.
     judge = exact if height * width <= EXACT_PIXELS else fast
     outcomes = optimize(
-        # No name for it here: the loop lets go of it once it is encoded.
+        # Passed without a local name, so that the loop can free it once it is encoded.
         _better(judge, scene, refined, initial, initial_losses.total) if refined else initial,
         fast,
         at_full_size,
@@ -104,7 +103,7 @@ def _stylize(
 
 
 def _loss_of_saved(exact: PerceptualLoss, scene: Scene) -> Confirm:
-    """The fp32 loss of what is saved of a pastiche, which is rounded to the bits of its file."""
+    """Return a function that computes the fp32 loss of a pastiche as saved: rounded to the file's bit depth."""
     white = 2.0**scene.options.bit_depth - 1
 
     @torch.no_grad()
@@ -118,7 +117,10 @@ def _loss_of_saved(exact: PerceptualLoss, scene: Scene) -> Confirm:
 
 @torch.no_grad()
 def _exact_loss(scene: Scene, initial: Tensor | None, backbone: Backbone) -> tuple[PerceptualLoss, LossTerms]:
-    """The fp32 loss of a batch, and what it is of the initial pastiches; None are the contents, which take no pass."""
+    """Return the fp32 loss of a batch, and its value for the initial pastiches.
+
+    `initial` None means that they equal the contents; their losses then need no further pass through the network.
+    """
     style = scene.style_target(backbone.exact)
     if initial is not None:
         exact = scene.exact_loss(backbone.exact, scene.content_target(backbone.exact), style)
@@ -136,21 +138,21 @@ def _refined(
     on_step: OnStep | None,
     free: int | None,
 ) -> Refined | None:
-    """Where coarse levels lead; None where full size is the only level."""
+    """Return the result of the coarse levels; None if full size is the only level."""
     levels = level_count_of(requests[0])
     return None if levels == 1 else refine_from_coarse(scene, initial, backbone, levels, on_step, free)
 
 
 @torch.no_grad()
 def _better(judge: PerceptualLoss, scene: Scene, refined: Refined, initial: Tensor, initial_totals: Tensor) -> Tensor:
-    """Each pair's start, or its initial image where the coarse levels led to nothing better at full size."""
+    """Return each pair's refined start, or its initial image unless the coarse levels lowered the loss at full size."""
     start = refined.start(initial)
     better = judge(scene.canvas.shown(start)).total <= initial_totals
     return torch.where(better.view(-1, 1, 1, 1), start, initial, out=start)
 
 
 def _at_full_size(options: StylizeOptions, width: int, height: int, seconds: float) -> StylizeOptions:
-    """With the steps of this size, and the time that is left after so many seconds."""
+    """Return the options with the steps for this size, and the time budget that is left after so many seconds."""
     left = None if options.max_seconds is None else max(1e-3, options.max_seconds - seconds)
     return options.model_copy(update={"steps": steps_at(width, height, options), "max_seconds": left})
 

@@ -1,4 +1,22 @@
-"""The command `nst`: run a manifest, look at one or at what it gave, and serve all that from a Prefect server."""
+"""The command `nst`: run a manifest, check one, look at its results, and serve all that from a Prefect server.
+
+app          what all commands share: the Typer app, exit codes, the layout of the help, common options
+options      command-line options generated from the fields of a pydantic model
+run          `nst run` and `nst retry`
+ladder       `nst ladder`: one pair over a grid of options
+pairs        `nst pairs`: a manifest from folders of images
+manifests    `nst validate` and `nst split`
+outputs      `nst status` and `nst gc`
+table        `nst table`: rows of the results table
+report       `nst report` and `nst sheet`
+export       `nst export`: finished images as a dataset
+submit       `nst submit`: a running service stylizes a manifest; also finds the service's server
+serve        `nst serve`: the service, which serves all deployments
+notify       `nst notify`: notifications of the service about runs with failures
+streams      standard streams that are always open and survive a closed pipe, and the log in the terminal
+utf8_mode    restarting the interpreter in UTF-8 mode
+__main__     the entry point of `python -m flows.cli`
+"""
 
 import os
 import signal
@@ -6,7 +24,7 @@ from types import FrameType
 
 from flows.cli import export, ladder, manifests, notify, outputs, pairs, report, run, serve, submit, table
 from flows.cli.app import Command, ExitCode, app, with_debug
-from flows.cli.streams import outlive_readers
+from flows.cli.streams import open_closed_streams, outlive_readers
 from flows.cli.utf8_mode import name_files_by_their_bytes
 from flows.interpreter import collect_rarely
 
@@ -22,12 +40,14 @@ for _command in (
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Set the process up and run the command; this is the entry point of `nst`."""
+    open_closed_streams()
     collect_rarely()
     name_files_by_their_bytes()
-    # A scheduler's SIGTERM is an interruption like Ctrl-C; Prefect would let it kill the process, and leave its server.
+    # Treat SIGTERM, such as a scheduler's, like Ctrl-C; with Prefect's handling it would kill the process and leave its
+    # server running.
     signal.signal(signal.SIGTERM, _interrupt)
-    # Nothing of ours is to take a random.py in the user's folder for Python's own.
+    # No subprocess of ours may import a random.py in the user's folder in place of Python's own.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     outlive_readers()
     app()

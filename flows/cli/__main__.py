@@ -1,4 +1,4 @@
-"""`python -m flows.cli`."""
+"""The entry point of `python -m flows.cli`."""
 
 from flows.cli import main
 

@@ -1,7 +1,8 @@
-"""What every command of `nst` shares: the app, exit codes, help by theme, switches.
+"""What all commands of `nst` share: the Typer app, exit codes, help grouped by theme, common options.
 
-Typer, not cyclopts: that takes models as they are, but to have our messages, lists in one word, themes without
-a mark on the models and help that fits 80 columns takes more code than the options made here.
+We use Typer rather than cyclopts. cyclopts accepts pydantic models directly, but our error messages, lists in a single
+word, themes without annotations on the models, and help that fits 80 columns would take more code there than generating
+the options does here.
 """
 
 import functools
@@ -38,9 +39,9 @@ from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
 
 WIDEST = 120
-"""Columns of the help in a terminal that has them."""
+"""The greatest width of the help, in columns."""
 MANY = 12
-"""Options that a command's help shows in one list; more are shown by theme."""
+"""The most options that a command's help shows in one list; if there are more, they are grouped by theme."""
 
 ManifestArgument = Annotated[str, typer.Argument(help="CSV, JSON lines or Parquet of pairs, local or s3://.")]
 OutputArgument = Annotated[str, typer.Argument(help="Output folder or s3:// prefix of a run.")]
@@ -59,16 +60,17 @@ Only = Annotated[
     typer.Option(metavar="ID", help="Only the pair of this id; may be repeated.", rich_help_panel="Selection"),
 ]
 Limit = Annotated[
-    int | None, typer.Option(min=1, metavar="INTEGER", help="At most so many pairs.", rich_help_panel="Selection")
+    int | None,
+    typer.Option(min=1, metavar="INTEGER", help="Stylize at most this many pairs.", rich_help_panel="Selection"),
 ]
 MaxAttempts = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="INTEGER", help="Leave alone what has failed so many times.", rich_help_panel="Selection"
+        min=1, metavar="INTEGER", help="Skip pairs that have failed this many times.", rich_help_panel="Selection"
     ),
 ]
 QuietSwitch = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Print only what goes wrong.", rich_help_panel="Output")
+    bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.", rich_help_panel="Output")
 ]
 LinesSwitch = Annotated[
     bool,
@@ -78,7 +80,7 @@ LinesSwitch = Annotated[
         rich_help_panel="Output",
     ),
 ]
-JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.", rich_help_panel="Output")]
+JsonSwitch = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.", rich_help_panel="Output")]
 
 
 _DebugSwitch = Annotated[
@@ -87,18 +89,18 @@ _DebugSwitch = Annotated[
 
 
 class ExitCode(IntEnum):
-    """What the command tells the shell."""
+    """The exit codes of all commands."""
 
     OK = 0
     """Every row succeeded."""
     UNUSABLE = 2
     """The command or the manifest cannot be used."""
     SOME_FAILED = 3
-    """Finished; some rows failed or were rejected."""
+    """The run finished, and some rows failed or were rejected."""
     NOTHING_DONE = 4
-    """Nothing could be done: credentials, storage, weights, devices."""
+    """Nothing could be done because of credentials, storage, weights or devices."""
     INTERRUPTED = 75
-    """Run again to go on."""
+    """The run was interrupted; the same command continues it."""
 
 
 @contextmanager
@@ -115,9 +117,9 @@ def exit_codes() -> Iterator[None]:
     except NstError as error:
         _fail(error, ExitCode.INTERRUPTED)
     except RuntimeError as error:
-        if (said := no_thread(error)) is None:
+        if (message := no_thread(error)) is None:
             raise
-        _fail(HardwareUnknown(said), ExitCode.NOTHING_DONE)
+        _fail(HardwareUnknown(message), ExitCode.NOTHING_DONE)
     except KeyboardInterrupt:
         typer.echo("interrupted: what is finished is kept; run the same command again to go on", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
@@ -131,7 +133,7 @@ def _fail(error: NstError, code: ExitCode) -> None:
 
 
 def with_debug(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with one more switch, which all have: an error then comes with the place in the code."""
+    """Return the command with the switch `--debug`, which prints the traceback of an error."""
 
     @functools.wraps(command)
     def wrapper(*, debug: bool, **arguments: Any) -> None:
@@ -143,26 +145,29 @@ def with_debug(command: Callable[..., None]) -> Callable[..., None]:
     switch = inspect.Parameter("debug", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_DebugSwitch)
     own = list(signature.parameters.values())
     wrapper.__signature__ = signature.replace(parameters=[*own, switch])  # type: ignore[attr-defined]  # typer reads it
-    wrapper.__annotations__ = {one.name: one.annotation for one in (*own, switch)}
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, switch)}
     return wrapper
 
 
 class Command(TyperCommand):
-    """A command whose errors become exit codes, and whose options are shown by theme where they are many."""
+    """A command whose errors become exit codes, and whose options are grouped by theme if there are many."""
 
     def invoke(self, ctx: Any) -> Any:
-        """As Typer's."""
+        """Run the command as Typer does, and turn its errors into exit codes."""
         with exit_codes():
             return super().invoke(ctx)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """As Typer's, which shows themes with rich alone: there, long option names are cut short."""
+        """Write the help of the options, grouped by theme if there are many.
+
+        Typer groups them only in its rich output, which cuts long option names short.
+        """
         sections: dict[str, list[tuple[str, str]]] = {title: [] for title in ("Arguments", *THEMES, "Options")}
         parameters = self.get_params(ctx)
         for parameter in parameters:
             left, right = parameter.get_help_record(ctx) or ("", "")
             if parameter.param_type_name == "argument":
-                sections["Arguments"].append((left.partition(" ")[0], right))  # without its type: all are text
+                sections["Arguments"].append((left.partition(" ")[0], right))  # no type: all are text
                 continue
             theme = getattr(parameter, "rich_help_panel", None) if len(parameters) > MANY else None
             sections[theme or "Options"].append((left, right))
@@ -194,7 +199,11 @@ def version(
 
 
 def output_of(output: str | None, manifest: str) -> str:
-    """The absolute address of a run's output, which is named after its manifest unless the user names it."""
+    """Return the absolute address of a run's output, which by default is named after its manifest.
+
+    Raises:
+        OutputError: no output is named and the manifest is on standard input, so that it has no name.
+    """
     if output is None and manifest == STANDARD_INPUT:
         raise OutputError("a manifest on standard input needs --output: it has no name to call the output by")
     return storage.absolute(output or os.path.join("runs", stem_of(storage.name_of(manifest))))

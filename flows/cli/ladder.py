@@ -1,4 +1,7 @@
-"""`nst ladder`: one pair over a grid of settings, small and soon, before a manifest asks for hundreds."""
+"""The command `nst ladder`, which stylizes one pair over a grid of options: a quick trial before a large manifest.
+
+Its images are small, so that they are soon done. A combination of options is called a rung.
+"""
 
 import json
 import os
@@ -16,16 +19,16 @@ from flows.limits import limits_in_force
 from flows.manifest.ladder import ladder_manifest, parse_varied, pictures_of_ladder, rungs_of
 from flows.output import lease
 from flows.output.ledger import Ledger
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.digests import short_digest
-from flows.run.request import Asked, check_means
+from flows.run.request import RunArguments, check_means
 from flows.settings import RunSettings, Selection
 from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 SIZE_PX = 256
-"""Long edge of a rung, where the user asks for no other."""
+"""The default long edge of a rung's image."""
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -39,7 +42,7 @@ def ladder(
         list[str],
         typer.Option(
             metavar="NAME=A,B,...",
-            help="An option of a pair and its values; may be repeated: all combinations are made.",
+            help="An option of a pair and its values; may be repeated, for all combinations.",
             rich_help_panel="Selection",
         ),
     ],
@@ -56,7 +59,7 @@ def ladder(
     quiet: QuietSwitch = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Try one pair over a grid of settings, on one sheet.
+    """Try a grid of options on one pair, and make one sheet of it.
 
     At 256 px unless --size-px says otherwise. Prints the sheet's address and a manifest row for each picture.
     """
@@ -64,17 +67,17 @@ def ladder(
     pictures = {"content": storage.absolute(content), "style": storage.absolute(style)}
     varied = parse_varied(vary)
     size = {} if any(one.name == "size_px" for one in varied) else {"size_px": options.get("size_px", SIZE_PX)}
-    # A row is to be copied into a manifest: it holds all but the size, which is the ladder's own.
+    # A row is meant to be copied into a manifest, so it holds all options but the size, which is for the ladder only.
     base = {name: value for name, value in options.items() if name != "size_px"}
     rungs = rungs_of(varied, base)
     target = storage.absolute(output) if output else default_output(pictures)
     manifest, data = storage.join(target, layout.LADDER_MANIFEST), ladder_manifest(rungs, pictures, base)
     chosen = validated(StylizeOptions, size)
-    asked = Asked(target, manifest, chosen, settings_of(settings), Selection())
+    asked = RunArguments(target, manifest, chosen, settings_of(settings), Selection())
     _keep_manifest(asked, manifest, data, pictures)
     summary, code = run_manifest(asked, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
-        # Here, as Pillow takes its time to import.
+        # Imported only here because importing Pillow takes time.
         from flows.report.ladder_sheet import write_ladder_sheet
 
         with limits_in_force().writing(target):
@@ -88,15 +91,17 @@ def ladder(
 
 
 def default_output(pictures: Mapping[str, str]) -> str:
-    """Where a ladder goes whose user names no place: by the two pictures' names, and where a ladder of others is, more.
+    """Return the default output of a ladder: a folder named after its two images.
+
+    If that folder holds the ladder of other images with the same names, a digest of the addresses is appended.
 
     Args:
-        pictures: column -> address.
+        pictures: the addresses of the images by column, `content` and `style`.
     """
     addresses = _addresses(pictures)
     target = storage.absolute(os.path.join("runs", "-".join(["ladder", *map(_stem, addresses)])))
-    before = _read(storage.join(target, layout.LADDER_MANIFEST))
-    is_of_others = before is not None and not _is_ladder_of(before, pictures)
+    existing = _read(storage.join(target, layout.LADDER_MANIFEST))
+    is_of_others = existing is not None and not _is_ladder_of(existing, pictures)
     return f"{target}-{short_digest(addresses, 8)}" if is_of_others else target
 
 
@@ -108,25 +113,27 @@ def _is_ladder_of(manifest: bytes, pictures: Mapping[str, str]) -> bool:
     return pictures_of_ladder(manifest) == {_addresses(pictures)}
 
 
-def _keep_manifest(asked: Asked, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
-    """Put the ladder's manifest into its output, where it is not there already and what can be refused now is not.
+def _keep_manifest(asked: RunArguments, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
+    """Write the ladder's manifest into its output unless it is there already.
+
+    Everything that can be refused at this point is checked first.
 
     Raises:
-        OutputError: if another file of its name is there, and no output.
-        OutputBusy: if a run holds the output, which may not have read its own manifest yet.
-        OptionsError, WeightsError, ClusterError: if there is nothing to carry it out with.
+        OutputError: a file of that name exists where no run was made.
+        OutputBusy: another run holds the output's lease, and may not have read its own manifest yet.
+        OptionsError, WeightsError, ClusterError: the backbone, its weights or the Ray cluster cannot be used.
     """
     settings = asked.settings or RunSettings()
     with limits_in_force().writing(asked.output):
-        before = _read(manifest)
-        if before == data:
+        existing = _read(manifest)
+        if existing == data:
             return
-        if before is not None and not (_is_ladder_of(before, pictures) or Ledger(asked.output).has_run()):
+        if existing is not None and not (_is_ladder_of(existing, pictures) or Ledger(asked.output).has_run()):
             raise OutputError(
                 f"{manifest}: expected none, or one in the output of a ladder, found a file where no run was made; "
                 "move it away, or name another folder with --output"
             )
-        check_ours(asked.output)
+        check_ownership(asked.output)
         check_means(settings)
         with lease.held(asked.output, settings.wait_for_output_seconds, take_over=settings.take_over):
             storage.replace(manifest, data)

@@ -1,4 +1,4 @@
-"""`nst validate` and `nst split`: check a manifest, or cut it into parts. Nothing is stylized."""
+"""The commands `nst validate`, which checks a manifest, and `nst split`, which cuts one. Nothing is stylized."""
 
 import dataclasses
 import json
@@ -17,13 +17,13 @@ from flows.manifest.load import load_manifest
 from flows.manifest.lookalikes import hint
 from flows.manifest.split import split_manifest
 from flows.records.pairs import Manifest, PairSpec
-from flows.run.plan import looked_at
+from flows.run.plan import examine_files
 from flows.settings import RunSettings
-from flows.wording import MOST_NAMED, listed, named, printable
+from flows.wording import MOST_NAMED, printable, problem_lines, problems_as_json
 from nst_core.options import StylizeOptions
 
-MOST_LOOKED_AT = 500
-"""Content pictures whose headers are read for an estimate."""
+MOST_EXAMINED = 500
+"""The most content images whose headers are read for an estimate."""
 
 
 @options_from(options=StylizeOptions)
@@ -31,12 +31,12 @@ def validate(
     manifest: ManifestArgument,
     *,
     options: dict[str, Any],
-    files: Annotated[bool, typer.Option(help="Look whether every image file is there.")] = True,
+    files: Annotated[bool, typer.Option(help="Check that every image file exists.")] = True,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Check a manifest: every row, and whether its files are there.
+    """Check every row of a manifest, and that its files exist.
 
-    Says how long its pairs will take, too, by what earlier runs of this machine took. Nothing is stylized.
+    Also estimates how long its pairs will take, from earlier runs on this machine. Nothing is stylized.
     """
     chosen = validated(StylizeOptions, options)
     _, loaded = load_manifest(manifest, chosen, limits_in_force())
@@ -51,13 +51,14 @@ def validate(
 
 @dataclasses.dataclass(frozen=True)
 class _Checked:
-    """What came of the check of a manifest.
+    """The result of checking a manifest.
 
     Attributes:
-        problems: (line, reason), sorted; a row may have several.
-        valid: pairs without any.
-        expected: how long these will take; None where there are none.
-        with_files: whether their files were looked for.
+        manifest: the manifest that was checked.
+        problems: (line, reason) of each problem, sorted; a row may have several.
+        valid: the pairs without problems.
+        expected: the estimated time for the valid pairs; None if there are none.
+        with_files: whether the check included that every file exists.
     """
 
     manifest: Manifest
@@ -67,27 +68,31 @@ class _Checked:
     with_files: bool
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Return the result as JSON values, for programs."""
         manifest, expected = self.manifest, self.expected
         return {
             "manifest": manifest.uri,
             "rows": len(manifest.pairs) + len(manifest.rejected),
             "valid": [{"row": pair.row, "id": pair.pair_id} for pair in self.valid],
             **({"notes": list(map(printable, manifest.notes))} if manifest.notes else {}),
-            **listed("problems", self.problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}),
+            **problems_as_json(
+                "problems", self.problems, lambda problem: {"row": problem[0], "reason": printable(problem[1])}
+            ),
             **({"estimate": expected.as_json()} if expected else {}),
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Yield the result as lines, for people."""
         name = printable(storage.name_of(self.manifest.uri))
         yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
-        yield from named(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
+        yield from problem_lines(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
         in_order = "in order, files there" if self.with_files else "in order"
         bad_rows = len({row for row, _ in self.problems})
         yield f"{name}: {len(self.valid)} rows {in_order}; {bad_rows} cannot be stylized"
         if self.expected:
-            yield from named(self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}")
+            yield from problem_lines(
+                self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}"
+            )
             yield f"{name}: {self.expected}"
 
 
@@ -103,12 +108,12 @@ def _checked(manifest: Manifest, *, with_files: bool) -> _Checked:
 def split(
     manifest: ManifestArgument,
     *,
-    parts: Annotated[int, typer.Option(min=2, max=10_000, metavar="INTEGER", help="How many manifests it becomes.")],
+    parts: Annotated[int, typer.Option(min=2, max=10_000, metavar="INTEGER", help="The number of parts.")],
     as_json: JsonSwitch = False,
 ) -> None:
-    """Cut a manifest into parts beside it; prints their addresses.
+    """Cut a manifest into parts, and print their addresses.
 
-    Each part is for a run and an output of its own.
+    The parts are written next to the manifest, each for a run and an output of its own.
     """
     address, limits = storage.absolute(manifest), limits_in_force()
     limits.check_readable(address)
@@ -118,21 +123,22 @@ def split(
 
 
 def _sizes_of(pairs: Sequence[PairSpec]) -> dict[str, tuple[int, int]]:
-    """The sizes of some content pictures, evenly spread over the manifest."""
+    """Return the sizes, by address, of a sample of the content images, evenly spread over the manifest."""
     contents = list(dict.fromkeys(pair.content for pair in pairs))
-    looked_at = contents[:: -(-len(contents) // MOST_LOOKED_AT)] if contents else []
-    return {address: size for address in looked_at if (size := local_size(address)) is not None}
+    sample = contents[:: -(-len(contents) // MOST_EXAMINED)] if contents else []
+    return {address: size for address in sample if (size := local_size(address)) is not None}
 
 
 def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
-    found = looked_at(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
+    """Return (line, reason) for each file that does not exist or cannot be read."""
+    found = examine_files(sorted({address for pair in manifest.pairs for address in pair.pictures.values()}))
     missing = [
         (pair.row, column, address)
         for pair in manifest.pairs
         for column, address in pair.pictures.items()
         if not isinstance(found[address], str)
     ]
-    # Those beyond the first are counted, not named: no folder is looked into for them.
+    # Only the first MOST_NAMED problems are listed by name, so similar file names are searched for those alone.
     return [
         (row, f"column {column!r}: {_problem_of_file(address, found[address], looks_near=number < MOST_NAMED)}")
         for number, (row, column, address) in enumerate(missing)

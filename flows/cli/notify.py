@@ -1,6 +1,6 @@
-"""`nst notify`: a running service reports runs that end with failures to a chat, a mailbox or a webhook.
+"""The command `nst notify`: a running service reports runs with failures to a chat, a mailbox or a webhook.
 
-Prefect is imported only where a command needs it, after the server to use is known.
+Prefect is imported inside functions, once the server to use is known, because it reads its settings when imported.
 """
 
 import getpass
@@ -21,7 +21,7 @@ NOTIFY_VARIABLE = "NST_NOTIFY_ADDRESS"
 
 
 class NotifyKind(StrEnum):
-    """What tells of a run; a chat, a mailbox, or a program that takes JSON."""
+    """The kinds of receiver: a chat, a mailbox, or a program that takes JSON."""
 
     SLACK = "slack"
     TEAMS = "teams"
@@ -31,35 +31,44 @@ class NotifyKind(StrEnum):
 
 
 def notify(
-    kind: Annotated[NotifyKind, typer.Argument(help="What tells it: slack, teams, mattermost, mail or webhook.")],
+    kind: Annotated[NotifyKind, typer.Argument(help="Where to report: slack, teams, mattermost, mail or webhook.")],
     *,
-    remove: Annotated[bool, typer.Option("--remove", help="Have the service tell it no more.")] = False,
+    remove: Annotated[bool, typer.Option("--remove", help="Stop reporting there.")] = False,
     described: Annotated[
         Path,
         typer.Option(
-            "--described", metavar="FILE", help="When, and in which words.", show_default="deploy/notifications.yaml"
+            "--described",
+            metavar="FILE",
+            help="When to report, and the text.",
+            show_default="deploy/notifications.yaml",
         ),
     ] = NOTIFICATIONS,
 ) -> None:
-    """Have the service tell of runs that end with failures.
+    """Have the service report runs that end with failures.
 
     Asks for the address of the chat, webhook or mailbox, or takes it from NST_NOTIFY_ADDRESS or standard input.
     """
     if not described.is_file():
         raise OutputError(f"{described}: no such file; give one like deploy/notifications.yaml with --described")
     find_server()
-    from flows.prefect_layer.notifications import notify_by, notify_no_more  # prefect, as above
+    from flows.prefect_layer.notifications import notify_by, notify_no_more  # imports prefect
 
     if remove:
         was_there = notify_no_more(kind.value)
-        typer.echo(f"{kind.value}: {'told no more' if was_there else 'it was not told before'}")
+        typer.echo(f"{kind.value}: {'no longer notified' if was_there else 'it was not notified before'}")
         return
     name = notify_by(kind.value, _address_to_notify(), described)
-    typer.echo(f"runs that end with failures are told by {kind.value}: automation {name}")
+    typer.echo(f"{kind.value}: notified of runs that end with failures, by the automation {name}")
 
 
 def _address_to_notify() -> str:
-    """The address, which is a secret: never an argument, which others on the machine see."""
+    """Read the address from the environment, the terminal or standard input.
+
+    It is a secret, so it is never an argument, which other users of the machine could see.
+
+    Raises:
+        RequestRefused: there is no address.
+    """
     address = os.environ.get(NOTIFY_VARIABLE)
     if address is None and sys.stdin.isatty():
         address = getpass.getpass("address: ")

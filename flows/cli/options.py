@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of a pydantic model, so that both always say the same."""
+"""Command-line options generated from the fields of a pydantic model, so that the two cannot disagree."""
 
 import functools
 import inspect
@@ -29,41 +29,45 @@ THEMES = {
     "Storage": "weights weights_sha256 wait_for_output_seconds take_over",
     "Output": "output_format jpeg_quality bit_depth output_profile dpi alpha timeline",
 }
-"""The sections of a long help, in this order, each with the fields whose options stand there."""
+"""The sections of a long help, in this order, each with the fields whose options it lists."""
 
 _THEME_OF = {name: theme for theme, names in THEMES.items() for name in names.split()}
 
 
 def options_from(**models: type[BaseModel]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A decorator: the command gets one option per field of each model, and a dict of those given, by parameter name.
+    """Return a decorator that replaces parameters of a command by one command-line option per field of a model.
 
-    `@options_from(options=StylizeOptions)` gives the command `--size-px`, `--steps`, ... and calls it with
-    `options={"size_px": "256"}`; `validated` makes the model of it.
+    `@options_from(options=StylizeOptions)` adds `--size-px`, `--steps`, ... to the command and calls it with a
+    dictionary of the options that the user has set, such as `options={"size_px": "256"}`, which `validated` turns into
+    the model.
+
+    Args:
+        models: the model of each parameter, by the parameter's name.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def wrapper(**arguments: Any) -> Any:
             for parameter, model in models.items():
-                given = {name: arguments.pop(name) for name in model.model_fields}
-                arguments[parameter] = {name: value for name, value in given.items() if value is not None}
+                values = {name: arguments.pop(name) for name in model.model_fields}
+                arguments[parameter] = {name: value for name, value in values.items() if value is not None}
             return command(**arguments)
 
         signature = inspect.signature(command)
-        own = [one for one in signature.parameters.values() if one.name not in models]
-        made = [_parameter(name, field) for model in models.values() for name, field in model.model_fields.items()]
-        wrapper.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]  # typer reads it
-        wrapper.__annotations__ = {one.name: one.annotation for one in (*own, *made)}
+        own = [parameter for parameter in signature.parameters.values() if parameter.name not in models]
+        added = [_parameter(name, field) for model in models.values() for name, field in model.model_fields.items()]
+        wrapper.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]  # for typer
+        wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
         return wrapper
 
     return decorate
 
 
 def validated(model: type[Model], given: dict[str, Any]) -> Model:
-    """The model of some given options.
+    """Build the model from the options that the user has set.
 
     Raises:
-        typer.BadParameter: naming the first option that is wrong, what was expected and what was found.
+        typer.BadParameter: an option is invalid; the message names the first one, what was expected and what was found.
     """
     try:
         return model.model_validate(given)
@@ -73,10 +77,12 @@ def validated(model: type[Model], given: dict[str, Any]) -> Model:
 
 
 def settings_of(given: dict[str, Any]) -> RunSettings:
-    """Settings with the weights file made absolute, so that a service or a retry from another folder finds it.
+    """Build the run settings, with an absolute address of the weights file.
+
+    A service, or a retry from another folder, then finds the same file.
 
     Raises:
-        typer.BadParameter: as `validated`.
+        typer.BadParameter: a setting is invalid, as in `validated`.
     """
     if given.get("weights"):
         given = {**given, "weights": storage.absolute(given["weights"])}
@@ -97,21 +103,24 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=_THEME_OF.get(name),
     )
-    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # made at run time, for typer
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]  # built at run time for typer
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _kind_and_metavar(annotation: Any) -> tuple[type, str | None]:
-    """Everything but a switch reaches pydantic as text, so that a manifest cell and an option mean the same."""
+    """Return an option's type for Typer and its metavar in the help.
+
+    Every option except a switch reaches pydantic as text, so that it is parsed just like a manifest's cell.
+    """
     is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
-    meant = [one for one in (typing.get_args(annotation) if is_union else (annotation,)) if one is not type(None)]
-    if meant == [bool]:
+    kinds = [kind for kind in (typing.get_args(annotation) if is_union else (annotation,)) if kind is not type(None)]
+    if kinds == [bool]:
         return bool, None
-    if all(typing.get_origin(one) is Literal for one in meant):
-        return str, "|".join(str(choice) for one in meant for choice in typing.get_args(one))
-    if typing.get_origin(meant[0]) is tuple:
+    if all(typing.get_origin(kind) is Literal for kind in kinds):
+        return str, "|".join(str(choice) for kind in kinds for choice in typing.get_args(kind))
+    if typing.get_origin(kinds[0]) is tuple:
         return str, "'A B ...'"
-    return str, {int: "INTEGER", float: "NUMBER"}.get(meant[0], "TEXT")
+    return str, {int: "INTEGER", float: "NUMBER"}.get(kinds[0], "TEXT")
 
 
 def _shown(default: Any) -> str:

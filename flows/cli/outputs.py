@@ -1,4 +1,7 @@
-"""`nst status` and `nst gc`: what an output holds, and what of it is of no use any more. Nothing is stylized."""
+"""The commands `nst status`, which summarizes an output, and `nst gc`, which collects its garbage.
+
+Nothing is stylized.
+"""
 
 import dataclasses
 import json
@@ -11,31 +14,33 @@ from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, OutputArgument
 from flows.limits import limits_in_force
 from flows.output import lease
-from flows.output.failed_rows import rows_again
+from flows.output.failed_rows import failed_rows_manifest
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import counts, table_rows
-from flows.wording import named, printable
+from flows.wording import printable, problem_lines
 
 
 def status(
     output: OutputArgument,
     *,
-    failed: Annotated[bool, typer.Option("--failed", help="All failed and rejected rows, and nothing else.")] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Print all failed and rejected rows, and nothing else.")
+    ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="With --failed: print them as a manifest, to be put right and run again.")
+        bool, typer.Option("--csv", help="With --failed: print them as a manifest, to be corrected and run again.")
     ] = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Counts of an output's latest run, and the failed rows.
+    """Print the counts of an output's latest run, and its failed rows.
 
-    As its records stand now, with the reasons why rows failed.
+    Shows the current state of its records, with the reasons why rows failed.
     """
     address = storage.absolute(output)
     if as_csv:
-        _print_again(address, is_asked=failed and not as_json)
+        _print_failed_rows(address, is_valid=failed and not as_json)
         return
     latest = latest_run(address)
     run = latest.record
@@ -49,23 +54,33 @@ def status(
         if not failed:
             typer.echo(f"run {run.run_id} of {printable(run.manifest_uri)}")
             typer.echo(", ".join(f"{number} {name}" for name, number in by_status.items()))
-        for line in map(printable, map(_problem_line, troubled)) if failed else named(troubled, _problem_line):
+        for line in map(printable, map(_problem_line, troubled)) if failed else problem_lines(troubled, _problem_line):
             typer.echo(line)
     pending = ExitCode.INTERRUPTED if by_status["pending"] else ExitCode.OK
     raise typer.Exit(ExitCode.SOME_FAILED if troubled else pending)
 
 
-def _print_again(address: str, *, is_asked: bool) -> None:
-    """Print the rows in trouble as a manifest; what else there is to say goes to stderr."""
-    if not is_asked:
+def _print_failed_rows(address: str, *, is_valid: bool) -> None:
+    """Print the failed and rejected rows as a manifest; everything else goes to stderr.
+
+    Args:
+        address: the output's address.
+        is_valid: whether `--csv` goes with the other switches of the command line.
+
+    Raises:
+        typer.BadParameter: it does not.
+    """
+    if not is_valid:
         raise typer.BadParameter(
             "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
         )
-    again = rows_again(address)
+    again = failed_rows_manifest(address)
     stream = typer.get_binary_stream("stdout")
     stream.write(again.data)
     stream.flush()
-    for line in named(again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"):
+    for line in problem_lines(
+        again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"
+    ):
         typer.echo(line, err=True)
     typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
 
@@ -78,19 +93,21 @@ def _problem_line(row: Row) -> str:
 def gc(
     output: OutputArgument,
     *,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove them; without this they are only listed.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Remove the files; without this they are only listed.")
+    ] = False,
     older_than_hours: Annotated[
-        float, typer.Option(min=0.0, metavar="NUMBER", help="Leave alone what is younger: a run may still be at it.")
+        float, typer.Option(min=0.0, metavar="NUMBER", help="Skip younger files: a run may still need them.")
     ] = 24.0,
     as_json: JsonSwitch = False,
 ) -> None:
-    """List, or remove, what an output holds for nothing.
+    """List, or remove, an output's unused files.
 
-    Images without a record, files whose writer died.
+    These are images without a record, and files whose writer died.
     """
     address = storage.absolute(output)
     writing = limits_in_force().writing(address)
-    Ledger(address).latest_run()  # a folder that never was an output has no garbage of ours
+    Ledger(address).latest_run()  # raises an error if the folder never was an output
     with writing, lease.held(address) if delete else nullcontext():
         garbage = find_garbage(address, older_than_hours * 3600)
         if delete:

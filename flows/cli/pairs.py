@@ -1,4 +1,4 @@
-"""`nst pairs`: from folders of pictures to a manifest that pairs them."""
+"""The command `nst pairs`, which writes a manifest that pairs the images of two folders."""
 
 import functools
 import itertools
@@ -12,7 +12,7 @@ import typer
 from flows import storage
 from flows.limits import Limits, limits_in_force
 from flows.manifest.listing import Listing, pictures_of
-from flows.manifest.pairs import How, Pairing, keyed, parsed_settings, write_rows
+from flows.manifest.pairs import Pairing, PairingMethod, keyed, parsed_settings, write_rows
 from flows.manifest.refusals import option_refusals
 from flows.storage.addresses import resolved_address
 from flows.storage.temporary import named_as_temporary, temporary_file
@@ -21,10 +21,11 @@ from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 MOST_ROWS = 10_000_000
+"""The most rows of a manifest that is written here."""
 NAMED = 3
-"""Files that are named of those that are left out for one reason."""
+"""The number of files that are named, of all those left out for the same reason."""
 
-Place = Annotated[str, typer.Argument(help="Folder, s3:// prefix, glob in quotes, or one picture.")]
+Place = Annotated[str, typer.Argument(help="Folder, s3:// prefix, glob in quotes, or one image.")]
 
 
 def pairs(
@@ -32,27 +33,27 @@ def pairs(
     styles: Place,
     *,
     how: Annotated[
-        How, typer.Option(help="Every content with every style, one by one, or with random ones.")
-    ] = How.PRODUCT,
+        PairingMethod, typer.Option(help="Pair every content with every style, one by one, or with random styles.")
+    ] = PairingMethod.PRODUCT,
     per_content: Annotated[
         int | None, typer.Option(min=1, metavar="INTEGER", help="Random styles for each content, with --how sample.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, metavar="INTEGER", help="Of the random styles. [default: 0]")
+        int | None, typer.Option(min=0, metavar="INTEGER", help="Seed of the random styles. [default: 0]")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="An option for every row; may be repeated."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="INTEGER", help="At most so many rows.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="INTEGER", help="Write at most this many rows.")] = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", metavar="FILE", help="The manifest, local or s3://. [default: stdout]"),
     ] = None,
 ) -> None:
-    """Make a manifest of all pictures below two folders.
+    """Make a manifest of all images below two folders.
 
-    As a CSV with ids made of the paths, and the content's folder as a column.
+    The manifest is a CSV with ids derived from the paths, and the content's folder as a column.
     """
     limits, options = limits_in_force(), parsed_settings(settings or [])
     _check_options(options, limits)
@@ -67,16 +68,16 @@ def pairs(
     rows = min(pairing.count(len(many), len(few)), limit or sys.maxsize)
     if rows > MOST_ROWS:
         raise OptionsError(f"expected at most {MOST_ROWS:,} rows, found {rows:,}: set a --limit, or --how sample")
-    made = itertools.islice(pairing.pairs(many, few), limit)
-    written = _write(target, limits, lambda stream: write_rows(stream, made, options))
-    _tell([contents, styles], found, written, limits)
+    paired = itertools.islice(pairing.pairs(many, few), limit)
+    written = _write(target, limits, lambda stream: write_rows(stream, paired, options))
+    _print_summary([contents, styles], found, written, limits)
 
 
 def _check_options(options: dict[str, str], limits: Limits) -> None:
-    """Refuse rows that no run here would take.
+    """Raise an error if the options make rows that every run here would refuse.
 
     Raises:
-        OptionsError: with what is allowed.
+        OptionsError: the operator's limits do not allow an option; the message says what is allowed.
     """
     chosen = StylizeOptions.model_validate(options).resolved()
     if refused := option_refusals(chosen, limits.max_options):
@@ -84,21 +85,23 @@ def _check_options(options: dict[str, str], limits: Limits) -> None:
 
 
 def _check_no_picture(target: str, found: list[Listing]) -> None:
-    """Refuse to write the manifest in place of one of its pictures.
+    """Raise an error if the manifest would replace one of its own images.
 
     Raises:
-        OptionsError: naming it.
+        OptionsError: it would; the message names the file.
     """
     base, name = storage.parent_of(target), storage.name_of(target)
-    alike = (one for listing in found for one in listing.pictures if one.path.rpartition("/")[2] == name)
-    if _real(target) in {_real(resolved_address(one.cell.strip(" "), base)) for one in alike}:
+    same_name = (
+        picture for listing in found for picture in listing.pictures if picture.path.rpartition("/")[2] == name
+    )
+    if _real(target) in {_real(resolved_address(picture.cell.strip(" "), base)) for picture in same_name}:
         raise OptionsError(
             f"--output {target}: expected a place for the manifest, found one of its pictures; name another file"
         )
 
 
 def _real(address: str) -> str:
-    """With no link above it: a file that is replaced is found by its folder and its name."""
+    """Resolve the links in a local file's folder, but not the file itself: replacing a file replaces a link too."""
     if storage.is_s3(address):
         return address
     return storage.join(_real_folder(storage.parent_of(address)), storage.name_of(address))
@@ -110,6 +113,7 @@ def _real_folder(folder: str) -> str:
 
 
 def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]) -> int:
+    """Write the manifest to its address, or to stdout if there is none, and return the number of its rows."""
     if target is None:
         stream = typer.get_binary_stream("stdout")
         rows = write(stream)
@@ -123,18 +127,18 @@ def _write(target: str | None, limits: Limits, write: Callable[[IO[bytes]], int]
     return rows
 
 
-def _tell(places: list[str], found: list[Listing], rows: int, limits: Limits) -> None:
-    """Say on stderr what was made, and what was left out."""
+def _print_summary(places: list[str], found: list[Listing], rows: int, limits: Limits) -> None:
+    """Print on stderr how many rows were written and which files were left out."""
     for place, listing in zip(places, found, strict=True):
         for reason, paths in listing.left_out.items():
             left = f", and {len(paths) - NAMED:,} more" if len(paths) > NAMED else ""
             names = ", ".join(map(shortened, paths[:NAMED]))
-            _say(f"left out of {place}: {len(paths):,} {reason}: {names}{left}")
+            _print(f"left out of {place}: {len(paths):,} {reason}: {names}{left}")
     contents, styles = (len(listing.pictures) for listing in found)
-    _say(f"{rows:,} rows, of {contents:,} contents and {styles:,} styles")
+    _print(f"{rows:,} rows, of {contents:,} contents and {styles:,} styles")
     if rows > limits.max_rows:
-        _say(f"a run takes {limits.max_rows:,} rows at most here: cut the manifest with `nst split`")
+        _print(f"a run takes {limits.max_rows:,} rows at most here: cut the manifest with `nst split`")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     typer.echo(printable(line), err=True)

@@ -1,4 +1,7 @@
-"""`nst report` and `nst sheet`: pages and pictures of what a run made. Nothing is stylized."""
+"""The commands `nst report` and `nst sheet`, which write HTML pages and contact sheets of a run's results.
+
+Nothing is stylized.
+"""
 
 import os
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from flows.records.layout import FOLDERS, REPORT, SHEET
 from flows.storage.places import is_below
 
 COMPARISON = "comparison.html"
+"""The default file of a comparison, in the current folder."""
 
 
 def report(
@@ -33,14 +37,14 @@ def report(
 ) -> None:
     """Write report.html into an output, or compare several.
 
-    A comparison is one page of two outputs or more over the same pairs.
+    A comparison is one page about two or more outputs with the same pairs.
     """
     addresses = [storage.absolute(one) for one in outputs]
     if len(addresses) == 1 and output is not None:
         raise typer.BadParameter("report.html of one output goes into that output", param_hint="--output")
     if len(set(addresses)) < len(addresses):
         raise typer.BadParameter("the same output is named twice", param_hint="outputs")
-    # Here, as below: Pillow and jinja2 take their time to import, and the other commands do without.
+    # Imported inside functions because Pillow and jinja2 take time to import and the other commands do not need them.
     if len(addresses) == 1:
         from flows.report.run_page import write_report
 
@@ -65,7 +69,7 @@ def sheet(
         Literal["auto", "grid", "strips"],
         typer.Option(
             metavar="auto|grid|strips",
-            help="A grid of contents and styles, a strip per pair, or what leaves less empty.",
+            help="A grid of contents and styles, a strip per pair, or whichever leaves less empty space.",
         ),
     ] = "auto",
 ) -> None:
@@ -80,7 +84,12 @@ def sheet(
 
 @contextmanager
 def _writing(outputs: list[str], target: str) -> Iterator[None]:
-    """Refuse early: where the limits forbid to write, what runs have made, and folders that no run was made into."""
+    """Return a context for writing the target, after checking all that can be refused before any work is done.
+
+    Raises:
+        NotAllowed: the operator's limits do not allow the target to be written.
+        OutputError: one of the outputs has no run, or the target is in a folder of a run's own files.
+    """
     with limits_in_force().writing(storage.parent_of(target)):
         for output in outputs:
             Ledger(output).latest_run()
@@ -89,10 +98,10 @@ def _writing(outputs: list[str], target: str) -> Iterator[None]:
 
 
 def _check_apart(output: str, target: str) -> None:
-    """Refuse to write among what runs have made.
+    """Raise an error if the target is in one of the folders of an output that hold a run's own files.
 
     Raises:
-        OutputError: with the folder.
+        OutputError: it is; the message names the folder.
     """
     here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, storage.parent_of(target)))
     for name in FOLDERS:

@@ -1,4 +1,7 @@
-"""`nst run` and `nst retry`. The flow, and Prefect with it, is imported only once there is something to run."""
+"""The commands `nst run` and `nst retry`.
+
+The flow, and Prefect with it, is imported only once there is something to run.
+"""
 
 import dataclasses
 import json
@@ -33,14 +36,15 @@ from flows.environment import keep_prefect_state_in_sight
 from flows.errors import ServiceError, StorageError
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.ledger import Ledger
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.server import check_named_server
 from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
-from flows.run.begin import BegunRun, begun, handed_over
+from flows.run.begin import BegunRun, begun, hand_over
 from flows.run.finish import RunIncomplete, finish_run
-from flows.run.request import Asked, RunRequest, check_feasible, resolve, settings_again
+from flows.run.request import RunArguments, RunRequest, check_feasible, recorded_settings, resolve
 from flows.runners.hardware import ask
 from flows.settings import RunSettings, Selection
 from flows.watching.json_lines import json_lines
@@ -71,7 +75,7 @@ def run(
     chosen = validated(StylizeOptions, options)
     address = manifest if manifest == STANDARD_INPUT else storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
-    asked = Asked(output_of(output, address), address, chosen, settings_of(settings), selection)
+    asked = RunArguments(output_of(output, address), address, chosen, settings_of(settings), selection)
     _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
@@ -86,52 +90,59 @@ def retry(
     json_lines: LinesSwitch = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Stylize again what failed in an output's latest run.
+    """Stylize again the pairs that failed in an output's latest run.
 
-    From the manifest that was kept there; options given here go on top of those of the rows themselves.
+    Uses the manifest that was kept in the output; options set here replace those of the rows.
     """
     address = storage.absolute(output)
     validated(StylizeOptions, options)
     latest = Ledger(address).latest_run()
     selection = Selection(only_failed=True, max_attempts=max_attempts)
-    asked = Asked(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
+    asked = RunArguments(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
     _run_flow(asked, Shown(quiet, json_lines, as_json))
 
 
 def _settings_of_retry(latest: RunRecord, given: dict[str, Any]) -> RunSettings:
-    """The settings of the run that is done again, with those given now on top."""
-    is_debugged = latest.settings.get("runner") == "inline"  # which no later run is to take over
-    earlier = settings_again(latest).model_dump(mode="json") if is_debugged else latest.settings
+    """Return the settings of the run to retry, updated with those that the user has set now."""
+    is_debugged = latest.settings.get("runner") == "inline"  # a debugging run; its runner must not be inherited
+    earlier = recorded_settings(latest).model_dump(mode="json") if is_debugged else latest.settings
     weights = {"weights": earlier.get("weights"), "weights_sha256": latest.weights_sha256}
-    if given.get("backbone", latest.backbone) != latest.backbone:  # whose weights are others
+    if given.get("backbone", latest.backbone) != latest.backbone:  # another backbone has other weights
         weights = dict.fromkeys(weights)
     return settings_of({**earlier, "take_over": False, **weights, **given})
 
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """How a run is shown: as people or as programs read it."""
+    """How a run is shown: for people or for programs.
+
+    Attributes:
+        quiet: whether only warnings and errors are printed.
+        json_lines: whether each pair's outcome, and then the summary, is printed as a line of JSON.
+        as_json: whether the summary is printed as JSON.
+    """
 
     quiet: bool = False
     json_lines: bool = False
     as_json: bool = False
 
 
-def _run_flow(asked: Asked, shown: Shown) -> None:
+def _run_flow(asked: RunArguments, shown: Shown) -> None:
     """Carry the run out, print its summary, and exit."""
     raise typer.Exit(run_manifest(asked, shown)[1])
 
 
-def run_manifest(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
+def run_manifest(asked: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Carry the run out and print its summary."""
     if asked.settings is None or asked.settings.runner == "local":
         ask()
-    # What cannot be done is refused before anything is begun.
+    # Refuse an impossible run before anything is started.
     if asked.settings is not None:
         check_parameters({"settings": asked.settings.model_dump()})
     request = resolve(asked)
     check_feasible(request)
     check_prefect_home()
+    check_client_environment()
     check_named_server()
     try:
         state_folder = keep_prefect_state_in_sight()
@@ -143,24 +154,24 @@ def run_manifest(asked: Asked, shown: Shown) -> tuple[RunSummary, ExitCode]:
             stack.enter_context(watched_by(json_lines(sys.stdout)))
         summary, code = _run_planned(request, shown)
     try:
-        _tell(summary, shown, state_folder)
-    except StorageError as error:  # the run is over all the same, and its exit code is its own
+        _print_summary(summary, shown, state_folder)
+    except StorageError as error:  # the run has ended nevertheless, and keeps its own exit code
         typer.echo(f"nst: {error}; the run's summary is in {summary.output}", err=True)
     return summary, code
 
 
 def _run_planned(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
-    if is_part_of_a_run():  # whose flow has fewer rights, and begins it with those
+    if is_part_of_a_run():  # the flow must begin the run itself, with the fewer rights that it has there
         return _through_prefect(request, shown)
-    with begun(request) as run, handed_over(run):
+    with begun(request) as run, hand_over(run):
         if run.pool is None and is_without_server():
-            run.hold.check()  # or the table of whoever has taken over would be written over
+            run.hold.check()  # a run that has taken the output over must not have its table overwritten
             return _finish_at_once(run)
         return _through_prefect(request, shown)
 
 
 def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
-    """Nothing is left to do: the tables and the page are made anew, and no server is started to be told of it."""
+    """Finish a run in which nothing is left to do: write the tables and the page again, without a Prefect server."""
     run = begun.run
     with notify_all(run.started):
         finished = finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check)
@@ -169,9 +180,9 @@ def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
 
 
 def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
-    """Have the flow do it, with Prefect's server starting beside the import of all that."""
+    """Carry the run out as the Prefect flow, whose server starts while the flow is being imported."""
     server = begin_server()
-    # Here, after the settings: prefect reads them once.
+    # Imported only here, after its settings were made: prefect reads them once.
     from httpx import TransportError
     from prefect import tags
 
@@ -198,7 +209,7 @@ def _code(summary: RunSummary) -> ExitCode:
     return ExitCode.SOME_FAILED if summary.failed or summary.rejected else ExitCode.OK
 
 
-def _tell(summary: RunSummary, shown: Shown, state_folder: Path | None) -> None:
+def _print_summary(summary: RunSummary, shown: Shown, state_folder: Path | None) -> None:
     if shown.json_lines:
         typer.echo(json.dumps({"event": "summary"} | summary.model_dump(mode="json")))
     elif shown.as_json:
@@ -211,18 +222,18 @@ def _tell(summary: RunSummary, shown: Shown, state_folder: Path | None) -> None:
 
 @contextmanager
 def _display(shown: Shown) -> Iterator[None]:
-    """Whatever shows a run while it goes on: a live display in a terminal, else the log's lines."""
-    # Here, as it comes with the flow.
+    """Show a run's progress during the block: a live display in a terminal, else the log's lines."""
+    # Imported only here because the flow imports it anyway.
     from rich.console import Console
 
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import LiveDisplay, only_what_is_wrong
+    from flows.watching.terminal import LiveDisplay, only_warnings
 
     with ExitStack() as stack:
-        # Ids and messages are whatever a manifest holds: never markup.
+        # Ids and messages come from a manifest, so they must not be interpreted as markup.
         console = Console(stderr=True, markup=False, highlight=False)
         if shown.quiet or shown.json_lines:
-            stack.enter_context(only_what_is_wrong())
+            stack.enter_context(only_warnings())
         elif console.is_terminal:
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))
@@ -232,6 +243,7 @@ def _display(shown: Shown) -> Iterator[None]:
 
 
 def _shortest(folder: Path) -> str:
+    """Return the shorter of a folder's absolute and relative paths."""
     try:
         return min(str(folder), os.path.relpath(folder), key=len)
     except FileNotFoundError:  # the working folder is gone

@@ -1,6 +1,6 @@
-"""`nst serve`: all deployments served from one process.
+"""The command `nst serve`, which serves all deployments from one process.
 
-Prefect is imported only where a command needs it, after the server to use is known.
+Prefect is imported inside functions, once the server to use is known, because it reads its settings when imported.
 """
 
 import os
@@ -14,19 +14,20 @@ from flows import storage
 from flows.errors import LimitsError, OutputError
 from flows.limits import VARIABLE, limits_in_force
 from flows.prefect_layer import server as service
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.startup_lock import starting
 
 DEPLOYMENTS = deployments_file()
 DATA_VARIABLE = "NST_DATA"
-"""Environment variable that `deploy/prefect.yaml` names: the folder or prefix of the service's data."""
+"""The environment variable, used in `deploy/prefect.yaml`, for the folder or prefix of the service's data."""
 
 
 def serve(
     *,
     deployments: Annotated[
-        Path, typer.Option(metavar="FILE", help="What to serve.", show_default="deploy/prefect.yaml")
+        Path, typer.Option(metavar="FILE", help="The deployments to serve.", show_default="deploy/prefect.yaml")
     ] = DEPLOYMENTS,
     data: Annotated[
         str | None,
@@ -42,7 +43,7 @@ def serve(
 ) -> None:
     """Serve all deployments from one process.
 
-    With a Prefect server of its own unless PREFECT_API_URL names one.
+    Starts a Prefect server of its own unless PREFECT_API_URL names one.
     """
     if not deployments.is_file():
         raise OutputError(f"{deployments}: no such file; give a prefect.yaml with --deployments")
@@ -54,6 +55,7 @@ def serve(
         )
     place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
     os.environ[DATA_VARIABLE] = storage.absolute(place)
+    check_client_environment()
     if "PREFECT_API_URL" in os.environ:
         check_prefect_home()
         service.check_named_server()
@@ -68,7 +70,7 @@ def serve(
 
 
 def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None) -> None:
-    from flows.prefect_layer.deployment_runs import named_errors  # prefect, which reads its settings when imported
+    from flows.prefect_layer.deployment_runs import named_errors  # imports prefect
     from flows.prefect_layer.serve import serve
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)

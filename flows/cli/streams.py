@@ -1,11 +1,12 @@
-"""stdout and stderr that outlive their reader, and show what they cannot spell as escapes.
+"""Standard streams that are always open, survive a closed pipe and escape what they cannot encode; the terminal's log.
 
-`nst run ... --json-lines | head -1` goes on to its end; a name in Greek does not end a command in a Latin-1 terminal.
+`nst run ... --json-lines | head -1` runs to its end, and a Greek name does not end a command in a Latin-1 terminal.
 """
 
 import errno
 import io
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,68 +20,89 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-class _Lasting(io.FileIO):
-    """Drops what nobody takes any more, so that nothing is left to complain of at the interpreter's end.
+class _SurvivingFile(io.FileIO):
+    """A file that discards all further data after a failed write, so that the interpreter's last flush cannot fail.
 
     Args:
-        descriptor: of the stream.
-        is_told: whether it must not be missed that the stream is cut short, as by a full disk; said once.
+        descriptor: the stream's file descriptor.
+        raises: whether the first failed write, unless it is due to a closed pipe, raises an error, so that output cut
+            short by, for example, a full disk is noticed.
     """
 
-    def __init__(self, descriptor: int, *, is_told: bool) -> None:
+    def __init__(self, descriptor: int, *, raises: bool) -> None:
         super().__init__(descriptor, "wb", closefd=False)
-        self._is_told, self._is_gone = is_told, False
+        self._raises, self._has_failed = raises, False
 
     def write(self, data: "ReadableBuffer", /) -> int:
-        """As a file's."""
+        """Write data, or discard it after a failed write.
+
+        Raises:
+            StorageError: the first failed write.
+        """
         size = memoryview(data).nbytes
-        if self._is_gone:
+        if self._has_failed:
             return size
         try:
             return super().write(data)
         except OSError as error:
-            self._is_gone = True
-            if self._is_told and error.errno != errno.EPIPE:
+            self._has_failed = True
+            if self._raises and error.errno != errno.EPIPE:
                 raise StorageError(f"stdout: {error.strerror}") from error
             return size
 
 
+def open_closed_streams() -> None:
+    """Open the null device as each standard stream that is closed, as after `2>&-`.
+
+    Python sets a stream that is closed to None. Its file descriptor would go to the next file that is opened, and what
+    a subprocess writes to that stream would end up in that file.
+    """
+    for descriptor, flags in enumerate((os.O_RDONLY, os.O_WRONLY, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, flags), True)  # gets the lowest free descriptor, which is this one
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open until the process ends
+
+
 def outlive_readers() -> None:
-    """Have this process go on quietly when whoever reads its stdout or stderr leaves."""
-    sys.stdout, sys.stderr = _lasting(sys.stdout), _lasting(sys.stderr)
+    """Make stdout and stderr survive a reader that closes the pipe."""
+    sys.stdout, sys.stderr = _surviving(sys.stdout), _surviving(sys.stderr)
 
 
-def _lasting(stream: TextIO) -> TextIO:
-    if not isinstance(stream, io.TextIOWrapper):  # closed from the start, or another's
+def _surviving(stream: TextIO) -> TextIO:
+    if not isinstance(stream, io.TextIOWrapper):  # replaced by other code
         return stream
-    raw = _Lasting(stream.fileno(), is_told=stream is sys.stdout)
+    raw = _SurvivingFile(stream.fileno(), raises=stream is sys.stdout)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):
-    """Prints the log as Prefect's handler does, which is not made where there is one already.
+    """A handler that prints the log as Prefect's handler does; Prefect adds none if the logger has one already.
 
     Attributes:
-        console: of a live display, while there is one: what is printed through it stands above that.
+        console: the console of the live display while there is one; lines printed through it appear above the display.
     """
 
     console: "Console | None" = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """As a stream's."""
+        """Print the record through the live display's console, or to the stream if there is none."""
         if self.console is None:
             super().emit(record)
             return
         try:
             self.console.print(self.format(record), soft_wrap=True)
-        except Exception:  # noqa: BLE001  # as a stream's: a line that cannot be printed is no matter of whoever logs
+        except Exception:  # noqa: BLE001  # as in StreamHandler: code that logs must not fail for this
             self.handleError(record)
 
 
 @contextmanager
 def logged_to_terminal(level: int) -> Iterator[None]:
-    """Print the log for as long as the block lasts, before Prefect is there as well as after."""
+    """Print the log during the block, both before and after Prefect is imported."""
     handler = TerminalHandler()
     handler.setLevel(level)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))

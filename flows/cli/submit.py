@@ -1,6 +1,6 @@
-"""`nst submit`: a running service stylizes a manifest.
+"""The command `nst submit`, which has a running service stylize a manifest; and finding the service's server.
 
-Prefect is imported only where a command needs it, after the server to use is known.
+Prefect is imported inside functions, once the server to use is known, because it reads its settings when imported.
 """
 
 import json
@@ -21,6 +21,7 @@ from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.prefect_layer import server as service
+from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.startup_lock import wait_while_starting
@@ -31,7 +32,9 @@ from flows.wording import printable
 from nst_core.options import StylizeOptions
 
 POLL_SECONDS = 2.0
+"""The interval at which a run that is followed is polled."""
 STYLIZE = "bulk-stylize/bulk-stylize"
+"""The deployment that stylizes a manifest, as `<flow>/<deployment>`."""
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -42,15 +45,19 @@ def submit(
     settings: dict[str, Any],
     output: OutputOption = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
-    check: Annotated[bool, typer.Option(help="Read the manifest here first; not where only the service can.")] = True,
+    check: Annotated[
+        bool, typer.Option(help="Read the manifest here first; --no-check if only the service can.")
+    ] = True,
     only: Only = None,
     limit: Limit = None,
-    deployment: Annotated[str, typer.Option(metavar="NAME", help="Which one runs it: <flow>/<deployment>.")] = STYLIZE,
+    deployment: Annotated[
+        str, typer.Option(metavar="NAME", help="The deployment that runs it: <flow>/<deployment>.")
+    ] = STYLIZE,
     as_json: JsonSwitch = False,
 ) -> None:
     """Have the service stylize a manifest.
 
-    With --wait the exit codes of `nst run`, without 0 once it is queued.
+    With --wait the exit codes are those of `nst run`; without it, 0 once the run is queued.
     """
     chosen = validated(StylizeOptions, options)
     _check_deployment(deployment)
@@ -82,7 +89,7 @@ def _check_deployment(deployment: str) -> None:
 def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json: bool) -> None:
     check_parameters(parameters)
     find_server()
-    from flows.prefect_layer.deployment_runs import (  # prefect, which reads its settings when it is imported
+    from flows.prefect_layer.deployment_runs import (  # imports prefect
         page_of,
         start_run,
     )
@@ -90,7 +97,7 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
     run_id = start_run(deployment, parameters)
     watched = Watched(run_id, parameters["output"], page_of(run_id))
     if not wait:
-        _tell(watched, None, as_json=as_json)
+        _print_run(watched, None, as_json=as_json)
         return
     typer.echo(f"run {run_id} of {deployment}", err=True)
     typer.echo("\n".join(_where_to_watch(watched)), err=True)
@@ -99,7 +106,7 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
     except KeyboardInterrupt:
         typer.echo(f"run {run_id} goes on without this command; `prefect flow-run cancel {run_id}` stops it", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    _tell(watched, state, as_json=as_json)
+    _print_run(watched, state, as_json=as_json)
     if state.error is not None:
         raise state.error
     raise typer.Exit(ExitCode.OK if state.is_complete_success else ExitCode.SOME_FAILED)
@@ -107,12 +114,12 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
 
 @dataclass(frozen=True)
 class Watched:
-    """A run of the service, and where to see it.
+    """A run of the service and where to watch it.
 
     Attributes:
-        run_id: Prefect's.
-        output: its address.
-        page: of the run in Prefect's UI; None where the server has none.
+        run_id: Prefect's id of the flow run.
+        output: the address of the run's output.
+        page: the address of the run in Prefect's UI; None if the server has no UI.
     """
 
     run_id: str
@@ -121,17 +128,17 @@ class Watched:
 
     @property
     def report(self) -> str:
-        """Where its report will be."""
+        """The address at which the run's report will be."""
         return storage.join(self.output, layout.REPORT)
 
     @property
     def status_command(self) -> str:
-        """The command, for a shell, that says how its output stands."""
+        """The shell command that prints the status of the run's output."""
         return shlex.join(["nst", "status", self.output])
 
 
 def _followed(run_id: str) -> RunState:
-    """The state in which a run ended; until then its log and its states are shown on stderr."""
+    """Wait until a run has ended and return its final state; meanwhile print its log and its states on stderr."""
     from flows.prefect_layer.deployment_runs import state_of
 
     shown, last = 0, ""
@@ -140,7 +147,7 @@ def _followed(run_id: str) -> RunState:
         if state.name != last and not state.is_final:
             typer.echo(f"run {run_id}: {state.name}", err=True)
         last = state.name
-        if state.is_final:  # the last lines of the log come after it
+        if state.is_final:  # the last lines of the log arrive after the final state
             time.sleep(POLL_SECONDS)
         shown = _show_log(run_id, shown)
         if state.is_final:
@@ -149,6 +156,7 @@ def _followed(run_id: str) -> RunState:
 
 
 def _show_log(run_id: str, shown: int) -> int:
+    """Print the lines of a run's log after the first `shown`, and return how many have now been printed."""
     from flows.prefect_layer.deployment_runs import log_lines
 
     while lines := log_lines(run_id, shown):
@@ -157,9 +165,16 @@ def _show_log(run_id: str, shown: int) -> int:
     return shown
 
 
-def _tell(watched: Watched, state: RunState | None, *, as_json: bool) -> None:
+def _print_run(watched: Watched, state: RunState | None, *, as_json: bool) -> None:
+    """Print on stdout where to watch a run that was queued, or how a run ended.
+
+    Args:
+        watched: the run.
+        state: its final state; None if it was only queued.
+        as_json: whether JSON is printed instead of text.
+    """
     if as_json:
-        told = {
+        facts = {
             "run_id": watched.run_id,
             "output": watched.output,
             "state": state.name if state else "Scheduled",
@@ -167,7 +182,7 @@ def _tell(watched: Watched, state: RunState | None, *, as_json: bool) -> None:
             "report": watched.report,
             "status": watched.status_command,
         }
-        typer.echo(json.dumps(told | ({"message": state.message} if state else {}), indent=1))
+        typer.echo(json.dumps(facts | ({"message": state.message} if state else {}), indent=1))
     elif state is None:
         typer.echo(f"run {watched.run_id} is queued")
         typer.echo("\n".join(_where_to_watch(watched)))
@@ -187,8 +202,9 @@ def _where_to_watch(watched: Watched) -> list[str]:
 
 
 def find_server() -> None:
-    """Choose the Prefect server: the one that PREFECT_API_URL names, else the one that `nst serve` runs here."""
+    """Use the Prefect server that PREFECT_API_URL names, else the one that `nst serve` runs on this machine."""
     check_prefect_home()
+    check_client_environment()
     service.check_named_address()
     if "PREFECT_API_URL" not in os.environ:
         wait_while_starting(service.FOLDER, partial(typer.echo, err=True))

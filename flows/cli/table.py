@@ -1,4 +1,4 @@
-"""`nst table`: a look at rows of the results table, from records alone."""
+"""The command `nst table`, which prints rows of the results table, computed from the records."""
 
 import csv
 import io
@@ -11,21 +11,23 @@ import typer
 
 from flows import storage
 from flows.cli.app import JsonSwitch, OutputArgument
-from flows.output.conditions import rows_where
+from flows.output.conditions import filter_rows
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.output.outcomes import Row
 from flows.output.results import table_rows
-from flows.output.selection import column_named, is_number_column, sorted_rows
+from flows.output.selection import find_column, is_number_column, sorted_rows
 from flows.records.columns import RESULT_COLUMNS
 from flows.spreadsheets import as_plain_text
 from flows.wording import printable, shortened
 from nst_core.errors import OptionsError
 
 USUAL = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")
-"""Columns that are shown where the user names none, with those of the condition's order."""
+"""The default columns; the columns by which the rows are sorted are added to them."""
 SHOWN_ROWS = 40
+"""The default number of rows that are shown as text."""
 CELL_CHARS = 40
+"""The length to which cells are cut when they are shown as text."""
 
 
 def table(
@@ -33,30 +35,34 @@ def table(
     *,
     where: Annotated[
         str | None,
-        typer.Option(metavar="CONDITION", help="Only such rows: 'style_loss > 0.05 and status == \"succeeded\"'."),
+        typer.Option(
+            metavar="CONDITION", help="Only rows for which it holds: 'style_loss > 0.05 and status == \"succeeded\"'."
+        ),
     ] = None,
     sort: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN", help="-COLUMN from the largest down; may be repeated.")
+        list[str] | None, typer.Option(metavar="COLUMN", help="-COLUMN sorts from the largest down; may be repeated.")
     ] = None,
-    columns: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these, in this order.")] = None,
+    columns: Annotated[str | None, typer.Option(metavar="A,B,...", help="Only these columns, in this order.")] = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="INTEGER", help=f"At most so many rows. [default: {SHOWN_ROWS} in a terminal]"),
+        typer.Option(
+            min=1, metavar="INTEGER", help=f"Print at most this many rows. [default: {SHOWN_ROWS} in a terminal]"
+        ),
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, as results.csv has it.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, in the format of results.csv.")] = False,
     as_json: JsonSwitch = False,
 ) -> None:
-    """Rows of the results table: some, in an order.
+    """Print, filter and sort rows of the results table.
 
-    As the records stand now, so while a run goes on, too.
+    Shows the current state of the records, so it also works while a run goes on.
     """
     address = storage.absolute(output)
     latest = latest_run(address)
     known = tuple(dict.fromkeys((*RESULT_COLUMNS, *latest.manifest.extra_columns)))
-    keys = [key for given in sort or () for key in _listed(given, known)]
+    keys = [key for text in sort or () for key in _listed(text, known)]
     shown = _columns(columns, keys, known, is_whole=as_csv or as_json)
     every = table_rows(latest.manifest, latest.record, Ledger(address))
-    found = sorted_rows(rows_where(every, where, known) if where else every, _checked(keys, known), known)
+    found = sorted_rows(filter_rows(every, where, known) if where else every, _checked(keys, known), known)
     most = limit or (None if as_csv or as_json else SHOWN_ROWS)
     rows = [{column: row[column] for column in shown} for row in found[:most]]
     if as_csv:
@@ -72,16 +78,27 @@ def table(
     typer.echo(f"{len(found):,} of {len(every):,} rows{more}", err=True)
 
 
-def _listed(given: str, known: Sequence[str]) -> list[str]:
-    """Names between commas; a column with a comma in its name is named alone."""
-    is_one = given in known or given.removeprefix("-") in known
-    return [given] if is_one else [name.strip() for name in given.split(",") if name.strip()]
+def _listed(text: str, known: Sequence[str]) -> list[str]:
+    """Split a list of columns at its commas, unless the whole text is the name of a column."""
+    is_one = text in known or text.removeprefix("-") in known
+    return [text] if is_one else [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _columns(given: str | None, keys: Sequence[str], known: Sequence[str], *, is_whole: bool) -> list[str]:
-    if given is not None:
+def _columns(text: str | None, keys: Sequence[str], known: Sequence[str], *, is_whole: bool) -> list[str]:
+    """Return the columns to print.
+
+    Args:
+        text: the user's list of columns, or None for the default.
+        keys: the columns by which the rows are sorted; those with `-` in front, from the largest down.
+        known: all columns of the table.
+        is_whole: whether the default is all columns.
+
+    Raises:
+        OptionsError: there is no such column.
+    """
+    if text is not None:
         try:
-            return list(dict.fromkeys(column_named(name, known) for name in _listed(given, known)))
+            return list(dict.fromkeys(find_column(name, known) for name in _listed(text, known)))
         except OptionsError as error:
             raise OptionsError(f"--columns: {error}") from error
     if is_whole:
@@ -91,6 +108,11 @@ def _columns(given: str | None, keys: Sequence[str], known: Sequence[str], *, is
 
 
 def _checked(keys: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the sort keys.
+
+    Raises:
+        OptionsError: one of them is not a column; the message names the option `--sort`.
+    """
     try:
         sorted_rows([], keys, known)
     except OptionsError as error:
@@ -108,7 +130,7 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
 
 
 def _lines(rows: Sequence[Row], columns: Sequence[str]) -> list[str]:
-    """Columns side by side, numbers to the right."""
+    """Return the table as lines of aligned columns, with numbers aligned to the right."""
     texts = [list(map(_shown, columns))] + [[_shown(row[column]) for column in columns] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
     right = [is_number_column(column) for column in columns]
@@ -122,11 +144,11 @@ def _shown(cell: Any) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal: letters of East Asia take two, accents none."""
+    """Return the width in a terminal's columns: East Asian wide characters take two, combining accents none."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(unicodedata.combining(letter) > 0 for letter in text)
 
 
-def _padded(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001  # one of a row of three
+def _padded(text: str, width: int, is_right: bool) -> str:  # noqa: FBT001  # called by map
     blanks = " " * (width - _width(text))
     return blanks + text if is_right else text + blanks

@@ -1,8 +1,8 @@
-"""What a run will take and what it took: work by sizes and options, rates by what this machine did before.
+"""Time estimates before a run and the costs of a finished one, both from rates measured on this machine.
 
-rates       seconds per unit of work, as runs of this machine measured it, in the user's cache
-estimate    a manifest's rows -> a range of time, or that it is unknown
-encoding    which pictures of styles are encoded for which pair
-spent       what the pairs of a run took, total and by style
-words       both as they are read
+rates        seconds per unit of work, measured by earlier runs of this machine and kept in the user's cache
+estimate     a manifest's pairs -> the range of time that they will take, or None where nothing was measured yet
+style_reuse  how many style images each pair makes the engine encode, given what earlier pairs share with it
+spent        the device time and evaluations of a finished run, in total and by style
+wording      durations and costs formatted for people
 """

@@ -1,7 +1,7 @@
-"""A manifest's pairs -> how long they will take on this machine, as a range; or that no run has told yet.
+"""Estimate how long a manifest's pairs will take on this machine, as a range, from the rates of earlier runs.
 
-Sizes come from the content pictures' headers, for as many as are looked at; the others are taken to be of any shape up
-to a square. Nothing is decoded.
+Image sizes come from the headers of as many content images as the caller has read; the others are assumed to have any
+shape up to a square. Nothing is decoded.
 """
 
 import statistics
@@ -11,10 +11,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from flows import storage
 from flows.costs.rates import Measured, Place, gpus_here, measured_here, settling, size_class
-from flows.costs.style_reuse import Encoded
-from flows.costs.wording import in_words
+from flows.costs.style_reuse import EncodedStyles
+from flows.costs.wording import readable_duration
 from flows.records.pairs import PairSpec
-from flows.wording import listed
+from flows.wording import problems_as_json
 from nst_core.errors import OutOfMemory
 from nst_core.geometry.sizes import pastiche_size
 from nst_core.machine.footprint import Extra, extra_of
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Range(NamedTuple, Generic[T]):
-    """A value that is not known exactly."""
+    """Lower bound, likely value and upper bound of an uncertain value."""
 
     at_least: T
     likely: T
@@ -38,28 +38,28 @@ class Range(NamedTuple, Generic[T]):
 
 
 SHAPES = Range(9 / 16, 3 / 4, 1.0)
-"""Short over long edge of pictures that nobody looked at."""
+"""The assumed ratio of short to long edge of images whose size is unknown."""
 
 ENOUGH_SHAPES = 20
-"""Pictures that were looked at and stand for the others."""
+"""How many known image sizes are enough to infer the shapes of the others from."""
 
-APART = 1.3
-"""How far off a rate may be, either way, for each doubling between its size and the one that it stands in for."""
+DOUBT_PER_DOUBLING = 1.3
+"""The factor, up and down, by which a rate may be off for each doubling between its size and the estimated size."""
 
 LEAST_DOUBT = 1.3
-"""A machine that does more or fewer other things than before is no more even than this."""
+"""The factor by which a rate may be off in any case, as the machine's other load varies."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long pairs will take.
+    """The time that a manifest's pairs will take.
 
     Attributes:
-        pairs: that are counted.
-        largest_px: long edge of the largest.
-        seconds: None where no run on this machine has told how fast it is.
-        measured_by: pairs of earlier runs that told.
-        refused: rows that this machine has no memory for, with the reason.
+        pairs: the number of pairs.
+        largest_px: the long edge of the largest pastiche, in pixels.
+        seconds: the estimated time; None where no earlier run measured this machine's rates.
+        measured_by: the number of pairs of earlier runs that the rates come from.
+        refused: the rows that do not fit into this machine's memory, each with the reason.
     """
 
     pairs: int
@@ -69,8 +69,9 @@ class Estimate:
     refused: tuple[tuple[int, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        seconds = Range(None, None, None) if self.seconds is None else Range(*(round(one, 1) for one in self.seconds))
+        """Return the estimate as JSON values."""
+        unknown = Range(None, None, None)
+        seconds = unknown if self.seconds is None else Range(*(round(bound, 1) for bound in self.seconds))
         return {
             "pairs": self.pairs,
             "largest_px": self.largest_px,
@@ -78,100 +79,111 @@ class Estimate:
             "seconds_likely": seconds.likely,
             "seconds_at_most": seconds.at_most,
             "measured_by_pairs": self.measured_by,
-            **listed("no_room", self.refused, lambda row: {"row": row[0], "reason": row[1]}),
+            **problems_as_json("no_room", self.refused, lambda row: {"row": row[0], "reason": row[1]}),
         }
 
     def __str__(self) -> str:
-        """In one line."""
+        """Format the estimate in one line."""
         what = f"{self.pairs} {'pair' if self.pairs == 1 else 'pairs'} at up to {self.largest_px} px"
         if self.seconds is None:
             return f"{what}: time unknown until a first run on this machine"
-        said = Range(*map(in_words, self.seconds))
-        between = f"{said.at_least} to {said.at_most}"
-        return f"{what}, some {said.likely} on this machine ({between}, by {self.measured_by} pairs of earlier runs)"
+        times = Range(*map(readable_duration, self.seconds))
+        between = f"{times.at_least} to {times.at_most}"
+        return f"{what}, some {times.likely} on this machine ({between}, by {self.measured_by} pairs of earlier runs)"
 
 
 def estimate(pairs: Sequence[PairSpec], sizes_of: Mapping[str, Size], backbone: str) -> Estimate | None:
-    """How long a manifest's pairs will take, done as the latest run on a device of this machine was; None for no pair.
+    """Estimate the time for a manifest's pairs; None where it has no pair.
+
+    The estimate assumes the same device and workers as the latest run on a device that this machine still has.
 
     Args:
-        pairs: valid ones.
-        sizes_of: content pictures' sizes as they are shown, by address, as far as they were looked at.
-        backbone: that they will be stylized with.
+        pairs: the valid pairs.
+        sizes_of: the sizes (after EXIF rotation) of those content images whose header was read, by address.
+        backbone: the name of the backbone that they will be stylized with.
     """
     if not pairs:
         return None
-    known = _latest(backbone)
-    place = Place(known.device, known.precision) if known else _place_here()
+    measured = _latest(backbone)
+    place = Place(measured.device, measured.precision) if measured else _place_here()
     shapes = _shapes(sizes_of.values())
     jobs = [_Job(pair, _sizes(pair.options, sizes_of.get(pair.content), shapes)) for pair in pairs]
     largest = max(max(job.sizes.at_most) for job in jobs)
     refused = () if place is None else tuple(_refusals(jobs, place))
-    if known is None or place is None:
+    if measured is None or place is None:
         return Estimate(len(pairs), largest, None, 0, refused)
-    told = sum(len(one) for one in known.rates.values())
-    return Estimate(len(pairs), largest, _seconds_of_all(jobs, known, place), told, refused)
+    measured_by = sum(len(rates) for rates in measured.rates.values())
+    return Estimate(len(pairs), largest, _seconds_of_all(jobs, measured, place), measured_by, refused)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A pair, and the size of its pastiche."""
+    """A pair and the range of sizes that its pastiche may have."""
 
     pair: PairSpec
     sizes: Range[Size]
 
 
-def _seconds_of_all(jobs: Sequence[_Job], known: Measured, place: Place) -> Range[float]:
-    """Of all pairs, done by as many workers as have measured, and of what a run takes beside them."""
+def _seconds_of_all(jobs: Sequence[_Job], measured: Measured, place: Place) -> Range[float]:
+    """Return the time of a whole run: all pairs, on as many workers as measured the rates, plus the run's overhead."""
     totals = Range(0.0, 0.0, 0.0)
-    encoded = Encoded()
+    encoded_styles = EncodedStyles()
     costs: dict[object, Range[float]] = {}
     for job in jobs:
-        # Rows without options of their own share one object.
-        alike = (id(job.pair.options), job.sizes, "init_image" in job.pair.others)
-        if alike not in costs:
-            costs[alike] = _seconds(job, known, place)
-        pictures = encoded.pictures_for(job.pair, max(job.sizes.at_most))
-        styles = pictures * _style_seconds(job.sizes.at_most, known, place)
-        totals = Range(*(total + one + styles for total, one in zip(totals, costs[alike], strict=True)))
-    at_once = max(1, min(known.workers, len(jobs)))
-    beside = statistics.median(known.beside) if known.beside else 0.0
-    return Range(*(total / at_once + beside for total in totals))
+        # Rows without options of their own share one object, so its id saves hashing all options.
+        key = (id(job.pair.options), job.sizes, "init_image" in job.pair.others)
+        if key not in costs:
+            costs[key] = _seconds(job, measured, place)
+        pictures = encoded_styles.pictures_for(job.pair, max(job.sizes.at_most))
+        styles = pictures * _style_seconds(job.sizes.at_most, measured, place)
+        totals = Range(*(total + seconds + styles for total, seconds in zip(totals, costs[key], strict=True)))
+    workers = max(1, min(measured.workers, len(jobs)))
+    overhead = statistics.median(measured.beside) if measured.beside else 0.0
+    return Range(*(total / workers + overhead for total in totals))
 
 
 def _latest(backbone: str) -> Measured | None:
-    """What the latest run with a backbone measured, of those on a device that this machine has now."""
+    """Return the latest measurements with a backbone on a device that this machine has now; None where there are none.
+
+    The number of workers is limited to the number of GPUs that the machine has now.
+    """
     has_gpu, models = hardware_without_torch() is None, gpus_here()
-    told = [one for one in measured_here() if one.backbone == backbone and one.rates]
-    found = [one for one in told if one.device == "cpu" or (has_gpu and _may_be_of(one.gpu, models))]
-    if not found:
+    candidates = [measured for measured in measured_here() if measured.backbone == backbone and measured.rates]
+    usable = [one for one in candidates if one.device == "cpu" or (has_gpu and _may_be_of(one.gpu, models))]
+    if not usable:
         return None
-    latest = found[-1]
-    there = len(models) if latest.device == "cuda" and models else latest.workers
-    return latest.model_copy(update={"workers": min(latest.workers, there)})
+    latest = usable[-1]
+    most_workers = len(models) if latest.device == "cuda" and models else latest.workers
+    return latest.model_copy(update={"workers": min(latest.workers, most_workers)})
 
 
 def _may_be_of(gpu: str, models: Collection[str]) -> bool:
-    """Whether what GPUs measured, named as torch does, can be of some models; it can be where either is not known."""
+    """Return whether measured GPUs may be of this machine's models; True where either side is unknown.
+
+    Args:
+        gpu: the names of the measured GPUs, as torch gives them, separated by commas.
+        models: the models of this machine's GPUs, as the driver gives them.
+    """
     names = gpu.split(", ") if gpu and models else []
-    whole = tuple(f"{model} " for model in models)
-    return all(f"{name} ".startswith(whole) for name in names)  # a slice of a GPU has its model's name and more words
+    prefixes = tuple(f"{model} " for model in models)
+    # A slice of a GPU is named by its model and further words; the space makes the last word of a model match whole.
+    return all(f"{name} ".startswith(prefixes) for name in names)
 
 
 def _place_here() -> Place | None:
-    """The processor of a machine without a GPU; None where torch would have to tell."""
+    """Return the CPU of a machine without a GPU; None where only torch could say what hardware there is."""
     hardware = hardware_without_torch()
     return None if hardware is None else Place("cpu", hardware.precision("auto", "cpu"))
 
 
 def _shapes(sizes: Collection[Size]) -> Range[float]:
-    """Short over long edge of pictures that nobody looked at, by those that were, where these are enough."""
-    found = sorted(min(size) / max(size) for size in sizes)
-    return Range(found[0], statistics.median(found), found[-1]) if len(found) >= ENOUGH_SHAPES else SHAPES
+    """Return the range of short to long edge for images of unknown size, from the known sizes where they suffice."""
+    ratios = sorted(min(size) / max(size) for size in sizes)
+    return Range(ratios[0], statistics.median(ratios), ratios[-1]) if len(ratios) >= ENOUGH_SHAPES else SHAPES
 
 
 def _sizes(options: StylizeOptions, content: Size | None, shapes: Range[float]) -> Range[Size]:
-    """Of the pastiche."""
+    """Return the range of sizes of a pastiche, which is exact where the content's size is known."""
     if content is not None:
         size = pastiche_size(*content, options.size_px, enlarge=options.enlarge)
         return Range(size, size, size)
@@ -180,21 +192,21 @@ def _sizes(options: StylizeOptions, content: Size | None, shapes: Range[float]) 
 
 
 def _refusals(jobs: Iterable[_Job], place: Place) -> Iterable[tuple[int, str]]:
-    """Rows that would be refused when their turn came, were no more memory free then than is now."""
-    said: dict[tuple[Size, Extra], str] = {}
+    """Yield the rows, with the reason, that would be refused for lack of memory if no more were free than now."""
+    reasons: dict[tuple[Size, Extra], str] = {}
     for job in jobs:
         pair, size = job.pair, job.sizes.at_least
-        # Of a mask that was not looked at two regions are sure.
+        # The masks were not read; a mask has at least two regions.
         regions = 2 if "content_mask" in pair.others else 0
         extra = extra_of(pair.options, regions, protects="protect" in pair.others)
-        if (size, extra) not in said:
-            said[size, extra] = _refusal(size, extra, place)
-        if reason := said[size, extra]:
+        if (size, extra) not in reasons:
+            reasons[size, extra] = _refusal(size, extra, place)
+        if reason := reasons[size, extra]:
             yield pair.row, reason
 
 
 def _refusal(size: Size, extra: Extra, place: Place) -> str:
-    """Why there is no room for a pastiche; empty where there is."""
+    """Return why a pastiche does not fit into memory; empty where it fits."""
     try:
         check_fits(*size, place, place.free, extra)
     except OutOfMemory as error:
@@ -202,44 +214,45 @@ def _refusal(size: Size, extra: Extra, place: Place) -> str:
     return ""
 
 
-def _seconds(job: _Job, known: Measured, place: Place) -> Range[float]:
-    """Of one pair on one worker."""
+def _seconds(job: _Job, measured: Measured, place: Place) -> Range[float]:
+    """Return the time of one pair on one worker, without that of encoding its style."""
     options, from_picture = job.pair.options, "init_image" in job.pair.others
-    told = known.settled.get(settling(options))
-    settles = Between(min(told), max(told)) if told else None
+    settled = measured.settled.get(settling(options))
+    settles = Between(min(settled), max(settled)) if settled else None
     seconds = []
     for number, size in enumerate(job.sizes):
         expected = expected_evaluations(*size, options, settles, from_picture=from_picture)
         low, high = expected.full.at_least, expected.full.at_most
         full = Range(low, (low * high) ** 0.5, high)[number]
         work = work_of(*size, options, full, expected.coarse, place, place.free)
-        seconds.append(work * _rate(known, size)[number])
+        seconds.append(work * _rate(measured, size)[number])
     if options.max_seconds is not None:
-        # Beside the budget there is what is done once.
+        # One-off work, such as targets and final losses, is not part of the pair's time budget.
         largest = job.sizes.at_most
-        once = work_of(*largest, options, 1, (), place, place.free) * _rate(known, largest).at_most
-        seconds = [min(one, options.max_seconds + once) for one in seconds]
+        one_off = work_of(*largest, options, 1, (), place, place.free) * _rate(measured, largest).at_most
+        seconds = [min(bound, options.max_seconds + one_off) for bound in seconds]
     return Range(*seconds)
 
 
-def _style_seconds(size: Size, known: Measured, place: Place) -> float:
-    return style_work(*size, place) * _rate(known, size).likely
+def _style_seconds(size: Size, measured: Measured, place: Place) -> float:
+    """Return the time to encode one style image for a pastiche of this size."""
+    return style_work(*size, place) * _rate(measured, size).likely
 
 
-def _rate(known: Measured, size: Size) -> Range[float]:
-    """Seconds per unit of work at a size."""
+def _rate(measured: Measured, size: Size) -> Range[float]:
+    """Return the seconds per unit of work at a size, from the measured size class that is nearest to it."""
     wanted = size_class(*size)
-    nearest = min(known.rates, key=lambda one: (abs(one.bit_length() - wanted.bit_length()), one))
+    nearest = min(measured.rates, key=lambda edge: (abs(edge.bit_length() - wanted.bit_length()), edge))
     doublings = abs(nearest.bit_length() - wanted.bit_length())
-    rates, doubt = known.rates[nearest], LEAST_DOUBT * APART**doublings
+    rates, doubt = measured.rates[nearest], LEAST_DOUBT * DOUBT_PER_DOUBLING**doublings
     return Range(min(rates) / doubt, statistics.median(rates), max(rates) * doubt)
 
 
 def local_size(address: str) -> Size | None:
-    """A local picture's size as it is shown, by its header; None for one on S3, or that is no picture of ours."""
+    """Return a local image's size after EXIF rotation, from its header; None on S3 and where it cannot be read."""
     if storage.is_s3(address):
         return None
-    from PIL import Image  # here, because most commands do without
+    from PIL import Image  # imported here because most commands do not need it
 
     from nst_core.images.files.formats import FORMATS
 
@@ -248,5 +261,5 @@ def local_size(address: str) -> Size | None:
         with Image.open(address, formats=FORMATS) as image:
             turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8) and image.format != "TIFF"
             return image.size[::-1] if turned else image.size
-    except Exception:  # noqa: BLE001  # Pillow's parsers raise many types; what is wrong with it a run will say
+    except Exception:  # noqa: BLE001  # Pillow's parsers raise many types; the run itself reports what is wrong
         return None

@@ -1,7 +1,7 @@
-"""How fast this machine is: seconds per unit of work, as its own runs measured it, kept in the user's cache.
+"""How fast this machine is: seconds per unit of work, measured by its own runs and kept in the user's cache.
 
-A rate is that of one worker while all of them are at work. Nothing here can fail a run: a cache that cannot be read
-counts as empty, and one that cannot be written stays as it was.
+A rate is the speed of one worker while all workers are busy. Nothing in this module can fail a run: a cache that
+cannot be read counts as empty, and one that cannot be written stays as it was.
 """
 
 import json
@@ -28,36 +28,43 @@ Number = TypeVar("Number")
 FILE = "rates.json"
 
 MOST_KEPT = 32
-"""Measurements of a kind; the latest are kept."""
+"""How many measurements of a kind are kept at most; the latest ones stay."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where work is done, as `nst_core.machine.footprint` asks for it."""
+    """A kind of device and its precision, in the form that `nst_core.machine.footprint` takes."""
 
     device: Literal["cpu", "cuda"]
     precision: PrecisionName
 
     @cached_property
     def free(self) -> int:
-        """Bytes to plan with; a GPU, which only torch could ask, is taken to have room for what is wanted of it."""
+        """The bytes of memory to plan with.
+
+        A GPU's free memory can only be asked for with torch, so a GPU is assumed to have enough.
+        """
         return available_bytes("cpu") if self.device == "cpu" else UNKNOWN_BYTES
 
 
 def settling(options: StylizeOptions) -> str:
-    """What decides, beside the pair, after how many evaluations it ends by itself."""
+    """Return a key of the options that decide after how many evaluations a pair stops by itself."""
     return f"{options.recipe} {options.quality} {options.plateau_tolerance:g} {options.plateau_window}"
 
 
 class Measured(BaseModel):
-    """What runs of one machine, on one kind of device, measured.
+    """The measurements that runs of one machine made on one kind of device.
 
     Attributes:
-        gpu: its model, or those of a run with several; empty for the CPU, and where an earlier version has not kept it.
-        workers: at work at once, in the latest run.
-        rates: by size class: seconds of a worker per unit of work, the latest last.
-        settled: by what `settling` says: evaluations after which pairs ended by themselves.
-        beside: seconds of a run beside its pairs: start, planning, tables, report.
+        device: the kind of device.
+        precision: the precision of the optimisation.
+        backbone: the name of the backbone.
+        gpu: the GPU's model, or the models where a run used several; empty for the CPU, and in measurements of
+            earlier versions, which did not store it.
+        workers: how many workers ran at the same time, in the latest run.
+        rates: by size class, a worker's seconds per unit of work, the latest last.
+        settled: by the key that `settling` returns, the numbers of evaluations after which pairs stopped by themselves.
+        beside: the seconds of each run that were not spent on pairs, but on its start, planning, tables and report.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -72,7 +79,10 @@ class Measured(BaseModel):
     beside: tuple[float, ...] = ()
 
     def taking_in(self, later: "Measured") -> "Measured":
-        """With what a later run measured; what another number of workers measured is no rate of theirs."""
+        """Return these measurements merged with those of a later run.
+
+        Rates that another number of workers measured are dropped: a rate holds for one worker among so many.
+        """
         before = self if self.workers == later.workers else self.model_copy(update={"rates": {}})
         return later.model_copy(
             update={
@@ -83,12 +93,14 @@ class Measured(BaseModel):
         )
 
 
-def _joined(one: dict[Key, tuple[Number, ...]], other: dict[Key, tuple[Number, ...]]) -> dict[Key, tuple[Number, ...]]:
-    return {key: (*one.get(key, ()), *other.get(key, ()))[-MOST_KEPT:] for key in {**one, **other}}
+def _joined(
+    earlier: dict[Key, tuple[Number, ...]], later: dict[Key, tuple[Number, ...]]
+) -> dict[Key, tuple[Number, ...]]:
+    return {key: (*earlier.get(key, ()), *later.get(key, ()))[-MOST_KEPT:] for key in {**earlier, **later}}
 
 
 def size_class(width: int, height: int) -> int:
-    """Sizes that have about the same rate, named by their pixels' root: 128, 256, 512, ...
+    """Return the class of sizes with about the same rate: the square root of the pixels, as a power of two.
 
     >>> size_class(256, 192), size_class(512, 512), size_class(8192, 6144)
     (256, 512, 8192)
@@ -97,29 +109,29 @@ def size_class(width: int, height: int) -> int:
 
 
 def measured_here() -> list[Measured]:
-    """What this machine's runs measured, the latest last."""
+    """Return the measurements of this machine's runs, the latest last."""
     try:
-        kept = json.loads(_path().read_text())[_machine()]
-        return [Measured.model_validate(one) for one in kept]
+        stored = json.loads(_path().read_text())[_machine()]
+        return [Measured.model_validate(values) for values in stored]
     except (OSError, ValueError, KeyError, TypeError, ValidationError):
         return []
 
 
 def keep_measured(new: Measured) -> None:
-    """Add what a run measured."""
-    kept = measured_here()
-    alike = [one for one in kept if _kind(one) == _kind(new)]
-    others = [one for one in kept if _kind(one) != _kind(new)]
-    known = alike[-1].taking_in(new) if alike else new
+    """Add the measurements of a run to the cache."""
+    stored = measured_here()
+    same_kind = [measured for measured in stored if _kind(measured) == _kind(new)]
+    others = [measured for measured in stored if _kind(measured) != _kind(new)]
+    merged = same_kind[-1].taking_in(new) if same_kind else new
     with suppress(OSError, ValueError):
-        _write([one.model_dump(mode="json") for one in (*others, known)])
+        _write([measured.model_dump(mode="json") for measured in (*others, merged)])
 
 
-def _kind(one: Measured) -> tuple[str, str, str, str]:
-    return one.device, one.gpu, one.precision, one.backbone
+def _kind(measured: Measured) -> tuple[str, str, str, str]:
+    return measured.device, measured.gpu, measured.precision, measured.backbone
 
 
-def _write(kept: Iterable[dict[str, object]]) -> None:
+def _write(measurements: Iterable[dict[str, object]]) -> None:
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -127,7 +139,7 @@ def _write(kept: Iterable[dict[str, object]]) -> None:
     except (OSError, ValueError, TypeError):
         everything = {}
     new = path.with_name(f"{FILE}.{os.getpid()}")
-    new.write_text(json.dumps({**everything, _machine(): list(kept)}, indent=1))
+    new.write_text(json.dumps({**everything, _machine(): list(measurements)}, indent=1))
     new.replace(path)
 
 
@@ -136,10 +148,12 @@ def _path() -> Path:
 
 
 def gpus_here(root: Path = Path("/")) -> tuple[str, ...]:
-    """The model of each GPU of this machine, as NVIDIA's driver tells without torch; none where it does not.
+    """Return the model of each GPU of this machine; empty where NVIDIA's driver does not publish it.
+
+    The driver publishes the models as files, so torch is not needed.
 
     Args:
-        root: of the file system.
+        root: the root of the file system.
     """
     lines: list[str] = []
     for file in root.glob("proc/driver/nvidia/gpus/*/information"):
@@ -149,7 +163,10 @@ def gpus_here(root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def _machine() -> str:
-    """The processor and how many may be used: a home may be shared, and a container be given less."""
+    """Return a key of this machine: its processor and how many CPUs may be used.
+
+    A home directory may be shared by several machines, and a container may be limited to fewer CPUs.
+    """
     model = "unknown processor"
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()

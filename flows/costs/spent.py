@@ -1,10 +1,10 @@
-"""What the pairs that a run made took: of time on devices, of evaluations; total and by style."""
+"""The device time and the evaluations that a run's own pairs took, in total and by style."""
 
 from dataclasses import dataclass, field
 
 from flows import storage
 from flows.costs.rates import Measured, Place, keep_measured, settling, size_class
-from flows.costs.style_reuse import Encoded
+from flows.costs.style_reuse import EncodedStyles
 from flows.records.attempts import LossSample, PairRecord
 from flows.records.runs import RunCosts, StyleCosts
 from flows.wording import printable
@@ -12,19 +12,19 @@ from nst_core.machine.hardware import PrecisionName
 from nst_core.machine.work import EXACT_PASS, style_work, work_of
 
 MOST_STYLES = 50
-"""Named in a summary; the dearest of more."""
+"""How many styles a summary names at most; of more, the most expensive ones."""
 
 FEWEST_EVALUATIONS = 5
-"""Of a pair that tells a rate: of fewer, what is done but once is most of its time."""
+"""The fewest evaluations of a pair that a rate is learnt from: with fewer, one-off work is most of the pair's time."""
 
 
 @dataclass
 class Spent:
-    """Takes the records of a run's own pairs, one after the other.
+    """Accumulates the costs and rates of a run from the records of the pairs that it made itself.
 
     Args:
-        on_gpus: whether its workers have a GPU each.
-        threads: of the CPU for each worker.
+        on_gpus: whether each worker has a GPU.
+        threads: the CPU threads of each worker.
     """
 
     on_gpus: bool
@@ -32,13 +32,13 @@ class Spent:
     _by_style: dict[str, StyleCosts] = field(default_factory=dict)
     _rates: dict[int, list[float]] = field(default_factory=dict)
     _settled: dict[str, list[int]] = field(default_factory=dict)
-    _encoded: Encoded = field(default_factory=Encoded)
+    _encoded_styles: EncodedStyles = field(default_factory=EncodedStyles)
     _seconds: float = 0.0
     _backbone: str = ""
     _gpus: set[str] = field(default_factory=set)
 
     def add(self, record: PairRecord) -> None:
-        """Take a pair in."""
+        """Add one pair."""
         self._seconds, self._backbone = self._seconds + record.seconds, record.backbone
         self._gpus |= {gpu_of(record.device)} - {""}
         self._learn(record)
@@ -53,25 +53,31 @@ class Spent:
         )
 
     def costs(self, seconds: float) -> RunCosts | None:
-        """Of a run that took so many seconds in all; None where it made nothing."""
+        """Return the costs of a run that took `seconds` of wall-clock time; None where it made no pair."""
         if not self._by_style or seconds <= 0:
             return None
         styles = self._by_style.values()
-        pairs, evaluations = sum(one.pairs for one in styles), sum(one.evaluations for one in styles)
-        dearest = sorted(
+        pairs, evaluations = sum(style.pairs for style in styles), sum(style.evaluations for style in styles)
+        most_expensive_first = sorted(
             self._by_style.items(), key=lambda item: (-item[1].processor_hours - item[1].gpu_hours, item[0])
         )
         return RunCosts(
             pairs_per_hour=round(pairs / seconds * 3600, 2),
             evaluations_per_second=round(evaluations / seconds, 3),
             evaluations=evaluations,
-            processor_hours=round(sum(one.processor_hours for one in styles), 5),
-            gpu_hours=round(sum(one.gpu_hours for one in styles), 5),
-            by_style={name: _rounded(one) for name, one in dearest[:MOST_STYLES]},
+            processor_hours=round(sum(style.processor_hours for style in styles), 5),
+            gpu_hours=round(sum(style.gpu_hours for style in styles), 5),
+            by_style={name: _rounded(style) for name, style in most_expensive_first[:MOST_STYLES]},
         )
 
     def keep_rates(self, workers: int, precision: PrecisionName, seconds: float) -> None:
-        """Let later estimates know how fast this machine was, in a run of so many seconds in all."""
+        """Store the rates of this run for later estimates.
+
+        Args:
+            workers: how many workers the run had.
+            precision: the precision of the optimisation.
+            seconds: the wall-clock time of the whole run.
+        """
         if not self._rates:
             return
         keep_measured(
@@ -81,8 +87,8 @@ class Spent:
                 backbone=self._backbone,
                 gpu=", ".join(sorted(self._gpus)),
                 workers=workers,
-                rates={size: tuple(found) for size, found in self._rates.items()},
-                settled={kind: tuple(found) for kind, found in self._settled.items()},
+                rates={size: tuple(rates) for size, rates in self._rates.items()},
+                settled={key: tuple(evaluations) for key, evaluations in self._settled.items()},
                 beside=(round(max(0.0, seconds - self._seconds / workers), 2),),
             )
         )
@@ -96,12 +102,12 @@ class Spent:
         place = Place("cuda" if self.on_gpus else "cpu", "fp32" if record.precision == "fp32" else "bf16")
         size = record.width, record.height
         work = work_of(*size, record.options, full, coarse, place, place.free)
-        work += self._encoded.pictures_for(record, max(size)) * style_work(*size, place)
+        work += self._encoded_styles.pictures_for(record, max(size)) * style_work(*size, place)
         self._rates.setdefault(size_class(*size), []).append(round(record.seconds / work, 6))
 
 
 def gpu_of(device: str) -> str:
-    """The model of a GPU, in what `nst_core.machine.hardware.describe_device` says of it; empty for the CPU.
+    """Return the GPU's model from a text of `nst_core.machine.hardware.describe_device`; empty for the CPU.
 
     >>> gpu_of("cuda:1 (NVIDIA H200)"), gpu_of("cpu")
     ('NVIDIA H200', '')
@@ -110,7 +116,7 @@ def gpu_of(device: str) -> str:
 
 
 def evaluations_of(record: PairRecord) -> tuple[int, ...]:
-    """At every level, the coarsest first and full size last."""
+    """Return the number of evaluations at each level, from the coarsest to full size."""
     last: dict[int, LossSample] = {sample.level: sample for sample in record.history}
     coarse = [last[level].evaluation for level in sorted(last, reverse=True) if level > 0]
     return (*coarse, record.evaluations)

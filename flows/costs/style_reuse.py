@@ -1,22 +1,27 @@
-"""Which pictures of styles are encoded for which pair: once for all pairs of one size that share them.
+"""Count of the style images that each pair makes the engine encode: pairs of one size share their encoded styles.
 
-What is estimated and what is learnt from a run have to agree in this.
+The time estimate and the rates learnt from a run must count alike, so both use this module.
 """
 
 from flows.records.attempts import PairRecord
 from flows.records.pairs import FURTHER_STYLES, PairSpec
 
 
-class Encoded:
-    """The styles that were encoded for the pairs before."""
+class EncodedStyles:
+    """The set of styles that are already encoded after the pairs counted so far."""
 
     def __init__(self) -> None:
         self._seen: set[tuple[tuple[str, ...], int]] = set()
 
     def pictures_for(self, pair: PairSpec | PairRecord, long_edge: int) -> int:
-        """How many pictures are encoded for the next pair, whose pastiche has this long edge; all those of a blend."""
+        """Return how many style images have to be encoded for the next pair, counting each image of a blend.
+
+        Args:
+            pair: the next pair.
+            long_edge: the long edge of its pastiche, in pixels.
+        """
         styles = (pair.style, *(pair.others[column] for column in FURTHER_STYLES if column in pair.others))
-        if pair.options.colors != "style":  # then they are brought to this pair's content
+        if pair.options.colors != "style":  # the styles are recoloured for this content, so no other pair shares them
             return len(styles)
         if (styles, long_edge) in self._seen:
             return 0

@@ -1,12 +1,12 @@
-"""Times and costs as they are read."""
+"""Durations and costs formatted for people."""
 
 from flows.records.runs import RunCosts
 
 
-def in_words(seconds: float) -> str:
-    """A time in its largest unit.
+def readable_duration(seconds: float) -> str:
+    """Format a duration in the largest unit of which it has at least two.
 
-    >>> in_words(42), in_words(200), in_words(9000), in_words(400_000)
+    >>> readable_duration(42), readable_duration(200), readable_duration(9000), readable_duration(400_000)
     ('42 s', '3 min', '2.5 h', '4.6 days')
     """
     for unit, length in (("days", 86_400), ("h", 3600), ("min", 60)):
@@ -16,27 +16,29 @@ def in_words(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def devices_time(processor_hours: float, gpu_hours: float) -> str:
-    """Time of processors' cores and of GPUs, whichever there was.
+def readable_device_time(processor_hours: float, gpu_hours: float) -> str:
+    """Format the time of processor cores and of GPUs, leaving out whichever is zero.
 
-    >>> devices_time(0.25, 0.0), devices_time(0.0, 3.0)
+    >>> readable_device_time(0.25, 0.0), readable_device_time(0.0, 3.0)
     ('15 min of processor cores', '3.0 h of GPUs')
     """
-    of = ((processor_hours, "processor cores"), (gpu_hours, "GPUs"))
-    return " and ".join(f"{in_words(3600 * hours)} of {what}" for hours, what in of if hours) or "no time at all"
+    devices = ((processor_hours, "processor cores"), (gpu_hours, "GPUs"))
+    times = [f"{readable_duration(3600 * hours)} of {device}" for hours, device in devices if hours]
+    return " and ".join(times) or "no time at all"
 
 
 def costs_in_words(costs: RunCosts) -> str:
-    """What a run took, in one line."""
+    """Format a run's throughput and device time in one line."""
     return (
         f"{costs.pairs_per_hour:.3g} pairs per hour, {costs.evaluations_per_second:.3g} evaluations per second, "
-        f"{devices_time(costs.processor_hours, costs.gpu_hours)}"
+        f"{readable_device_time(costs.processor_hours, costs.gpu_hours)}"
     )
 
 
 def by_style_in_words(costs: RunCosts) -> str:
-    """The same by style, the dearest first."""
+    """Format the costs of each style, the most expensive style first."""
     return "; ".join(
-        f"{name}: {one.pairs} pairs, {one.evaluations} evaluations, {devices_time(one.processor_hours, one.gpu_hours)}"
-        for name, one in costs.by_style.items()
+        f"{name}: {style.pairs} pairs, {style.evaluations} evaluations, "
+        f"{readable_device_time(style.processor_hours, style.gpu_hours)}"
+        for name, style in costs.by_style.items()
     )

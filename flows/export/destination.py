@@ -11,7 +11,7 @@ from flows.export.names import folded
 from flows.export.state_file import NAME, ExportState, read_state
 from flows.output import lease
 from flows.storage.places import is_below
-from flows.wording import printable, some
+from flows.wording import first_few, printable
 
 EXPORT = lease.Writer(
     "export",
@@ -124,7 +124,7 @@ def _is_taken(address: str, name: str) -> bool:
 
 def some_files(names: Iterable[str]) -> str:
     """Return the first of some names for a message, and how many more there are."""
-    return printable(some(names, NAMED))
+    return printable(first_few(names, NAMED))
 
 
 def _check_apart(output: str, address: str) -> None:

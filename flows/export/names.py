@@ -15,10 +15,10 @@ from typing import Any
 
 from flows import storage
 from flows.export.pictures import Picture, Unfinished
-from flows.output.selection import column_named
+from flows.output.selection import find_column
 from flows.records.pairs import OTHER_PICTURES
 from flows.spreadsheets import as_plain_text
-from flows.wording import is_seen, shown
+from flows.wording import is_visible, quoted
 from nst_core.errors import OptionsError
 
 PICTURES = ("content", "style", *OTHER_PICTURES)
@@ -113,7 +113,7 @@ def names_of(
         first = taken.setdefault(folded(name), picture)
         if first is not picture:
             problems.append(
-                f"{first.label} and {picture.label} would both be {shown(name)}, so add a column, such as {{pair_id}}"
+                f"{first.label} and {picture.label} would both be {quoted(name)}, so add a column, such as {{pair_id}}"
             )
         names[name] = picture
     problems += _files_that_are_folders(names)
@@ -162,7 +162,7 @@ def _files_that_are_folders(pictures: Mapping[str, Picture]) -> list[str]:
     parts_of = {name: name.split("/")[:-1] for name in pictures}
     folders_of = {name: ["/".join(parts[: end + 1]) for end in range(len(parts))] for name, parts in parts_of.items()}
     return [
-        f"{pictures[folder].label} would be the file, and {pictures[name].label} lie in the folder {shown(folder)}"
+        f"{pictures[folder].label} would be the file, and {pictures[name].label} lie in the folder {quoted(folder)}"
         for name, folders in folders_of.items()
         for folder in folders
         if folder in pictures
@@ -173,7 +173,7 @@ def _column(text: str, name: str | None, columns: Sequence[str]) -> str | None:
     if name is None:
         return None
     try:
-        return column_named(name, columns)
+        return find_column(name, columns)
     except OptionsError as error:
         raise OptionsError(f"--name {text!a}: {error}") from error
 
@@ -189,7 +189,7 @@ def _value(row: Mapping[str, Any], column: str, spec: str) -> str:
     try:
         return format(value, spec)
     except ValueError as error:
-        raise ValueError(f"column {column!a}: a number has the format {spec!r}, found {shown(value)}") from error
+        raise ValueError(f"column {column!a}: a number has the format {spec!r}, found {quoted(value)}") from error
 
 
 def _name_of(
@@ -218,7 +218,7 @@ def _name_of(
         raise ValueError(f"is a {ending} file, the template says {template.ending}: leave the ending out")
     parts = filled.split("/")
     if not {"", ".", ".."}.isdisjoint(part.strip() for part in parts):
-        raise ValueError(f"{shown(filled)} leads out of the destination, or has a part without a name")
+        raise ValueError(f"{quoted(filled)} leads out of the destination, or has a part without a name")
     content_folders = folder.split("/") if in_folders and folder else []
     *folders, last = map(_portable, (*content_folders, *parts))
     name = "/".join((*folders, (last if may_have_dots else last.replace(".", "_")) + ending))
@@ -226,12 +226,12 @@ def _name_of(
         name = f"_{name[1:]}"  # a spreadsheet would take it for a formula, and a shell for an option
     longest = max(len(part.encode()) for part in name.split("/"))
     if longest > MOST_BYTES_OF_A_PART or len(name.encode()) > MOST_BYTES:
-        raise ValueError(f"expected a name of at most {MOST_BYTES_OF_A_PART} bytes, found {shown(name)}")
+        raise ValueError(f"expected a name of at most {MOST_BYTES_OF_A_PART} bytes, found {quoted(name)}")
     return name
 
 
 def _portable(part: str) -> str:
     """Return the name of a file or folder with `_` for all that some file system refuses or some reader hides."""
-    visible = "".join(letter if is_seen(letter) else "_" for letter in _NOT_PORTABLE.sub("_", part))
+    visible = "".join(letter if is_visible(letter) else "_" for letter in _NOT_PORTABLE.sub("_", part))
     plain = re.sub(r"^(\.|__| )|[. ]$", "_", visible)
     return f"_{plain}" if _DEVICE.fullmatch(plain) else plain

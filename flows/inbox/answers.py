@@ -20,7 +20,7 @@ from flows.records import layout
 from flows.records.pairs import Manifest, RejectedRow
 from flows.records.runs import RunState
 from flows.records.timestamps import utc_now
-from flows.wording import MOST_NAMED, listed, printable, redacted, shortened
+from flows.wording import MOST_NAMED, printable, problems_as_json, redacted, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ def estimated(manifest: Manifest, backbone: str) -> dict[str, Any]:
 
 def bad_rows(rows: Sequence[RejectedRow]) -> dict[str, Any]:
     """Return the first bad rows, described for the owner of the manifest, and the number of further ones."""
-    return listed("bad_rows", rows, _row_in_words)
+    return problems_as_json("bad_rows", rows, _row_in_words)
 
 
 def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
@@ -131,7 +131,9 @@ def _outcome(claim: Claim) -> tuple[dict[str, Any], FinishedOutput | None]:
         **by_status,
         "results_csv": storage.join(claim.output, layout.RESULTS_CSV),
         "report": report,
-        **listed("problems", without_image, _problem),  # only the first ones; the results table has all of them
+        **problems_as_json(
+            "problems", without_image, _problem
+        ),  # only the first ones; the results table has all of them
     }
     opened = as_opened(latest.data, claim.name, sys.maxsize)
     return outcome, FinishedOutput(claim.output, by_status, without_image, opened, report)

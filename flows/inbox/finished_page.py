@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.inbox.templates import rendered
-from flows.manifest.spreadsheet_cells import AsOpened
+from flows.manifest.spreadsheet_cells import SpreadsheetCells
 from flows.output import Row
 from flows.records import layout
 from flows.wording import MOST_NAMED, printable
@@ -37,7 +37,7 @@ class FinishedOutput:
     output: str
     counts: dict[str, int]
     without_image: Sequence[Row]
-    opened: AsOpened
+    opened: SpreadsheetCells
     report: str | None
 
 
@@ -90,7 +90,7 @@ def _summary(status: str, message: str, ended: FinishedOutput | None) -> str:
     return f"{ended.counts.get('succeeded', 0)} of {total} rows have their picture."
 
 
-def _row(row: Row, opened: AsOpened) -> dict[str, str]:
+def _row(row: Row, opened: SpreadsheetCells) -> dict[str, str]:
     number = opened.row(row["row"])
     return {
         "number": str(row["row"] if number is None else number),

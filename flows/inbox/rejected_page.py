@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from flows.inbox.templates import rendered
 from flows.manifest.columns import REQUIRED_COLUMNS
-from flows.manifest.spreadsheet_cells import AsOpened, as_opened, in_ranges
+from flows.manifest.spreadsheet_cells import SpreadsheetCells, as_opened, in_ranges
 from flows.records.pairs import CellError, Manifest, RejectedRow
 from flows.wording import MOST_NAMED, printable, shortened
 
@@ -122,7 +122,7 @@ def _head(name: str, summary: str, when: str, sha256: str | None) -> dict[str, o
     }
 
 
-def _columns(opened: AsOpened, rows: Sequence[RejectedRow]) -> tuple[list[str], int]:
+def _columns(opened: SpreadsheetCells, rows: Sequence[RejectedRow]) -> tuple[list[str], int]:
     """Return the titles of the columns that are shown, in the file's order, and the number of the other columns."""
     marked = [error.column for row in rows for error in row.errors if error.column is not None]
     known = [title for title in dict.fromkeys((*marked, "id", *REQUIRED_COLUMNS)) if opened.index(title) is not None]
@@ -132,7 +132,7 @@ def _columns(opened: AsOpened, rows: Sequence[RejectedRow]) -> tuple[list[str], 
     return [opened.titles[place] for place in chosen], len(opened.titles) - len(chosen)
 
 
-def _row(row: RejectedRow, opened: AsOpened, columns: Sequence[str]) -> _Row:
+def _row(row: RejectedRow, opened: SpreadsheetCells, columns: Sequence[str]) -> _Row:
     cells = {opened.index(title): text for title, text in row.cells.items()}
     if not row.cells and len(row.errors) == 1:
         error = row.errors[0]
@@ -148,12 +148,12 @@ def _row(row: RejectedRow, opened: AsOpened, columns: Sequence[str]) -> _Row:
     return _Row(_number(row, opened), shown, problems, max(0, len(row.errors) - MOST_PROBLEMS))
 
 
-def _number(row: RejectedRow, opened: AsOpened) -> str:
+def _number(row: RejectedRow, opened: SpreadsheetCells) -> str:
     number = opened.row(row.row)
     return str(row.row if number is None else number)
 
 
-def _problem(error: CellError, row: RejectedRow, opened: AsOpened) -> _Problem:
+def _problem(error: CellError, row: RejectedRow, opened: SpreadsheetCells) -> _Problem:
     cell = opened.cell(row.row, error.column)
     name = "" if error.column is None else f"{_shown(error.column)}: "
     # A reason that quotes the bad value needs no second copy of it.

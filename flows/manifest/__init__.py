@@ -1,27 +1,29 @@
-"""A table -> Manifest: every row a pair, or rejected with all that is wrong with it.
+"""Parse and validate manifests: every row becomes a pair, or is rejected with everything that is wrong with it.
 
-load         from an address or standard input, within the operator's limits
-given        what has no file of its own: standard input, rows of Python
-formats      bytes -> a table, by what they begin with
-table        what every format gives: a header and numbered rows
-csv_rows     CSV; csv_text is its bytes as text
-json_rows    JSON lines
-parquet_rows Parquet
-packed       what is in a gzip file
-cells        a typed value -> its cell
-passed_over  columns that ask for nothing, as in a results table that is handed in again
-otherwise    rows of a results table that ask for other than it says they did
-parse        a table -> Manifest
-columns      the header: which column sets what
-rows         a row's cells -> a pair
-pictures     which further pictures of a row go together
-refusals     rows that the operator's limits do not allow
-lookalikes   which file a cell may have meant
-split        a manifest cut into parts
-as_opened    what a cell is called where its owner looks at it
-ladder       a grid of settings as a manifest
-listing      the pictures of a folder, prefix or glob
-pairs        contents and styles as the rows of a manifest
+load               reads a manifest from an address or standard input and applies the operator's limits
+stdin              reads a manifest from standard input
+rows_of_python     writes a DataFrame or a list of dicts as a CSV manifest
+formats            detects a file's format by its first bytes and reads it as a table
+table              the interface of all formats: a header and numbered rows
+csv_rows           reads CSV
+csv_text           decodes the bytes of a text file
+json_rows          reads JSON lines
+parquet_rows       reads Parquet
+gunzip             decompresses gzip files, up to a limit
+cells              formats a typed value as the text of a CSV cell
+ignored_columns    removes columns that set nothing, such as those of a results table used as a manifest
+changed_rows       finds rows of such a table whose options or id no longer match their recorded result
+parse              turns a table into a Manifest
+columns            parses the header: which column sets what
+rows               turns a row's cells into a pair
+image_columns      checks which additional images and options of a row can be combined
+refusals           rejects rows that exceed the operator's limits
+lookalikes         suggests which existing file a cell may have meant
+split              splits a manifest into parts
+spreadsheet_cells  names rows and cells as the user's spreadsheet does
+ladder             writes a manifest for a grid of settings
+listing            lists the images of a folder, prefix or glob
+pairs              pairs contents and styles as the rows of a manifest
 """
 
 from flows.manifest.load import load_manifest

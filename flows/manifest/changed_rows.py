@@ -1,8 +1,8 @@
-"""Rows of a results table that ask for other than it says they did, named line by line.
+"""Detect rows of a results table, used as a manifest, whose options or id differ from those that the table records.
 
-A spreadsheet that such a table went through has changed what looks like a number or a date to it: `0042` is `42` there.
-The table has what a row asks for only as far as it has columns of that: options of the run that made it, and what was
-written into a rejected row's own columns, are not in it. What is done of such rows would be made again.
+A spreadsheet changes cells that look like a number or a date: `0042` becomes `42`. And a results table has only those
+options for which it has columns: the options of the run that wrote it, and what was written in the option cells of a
+rejected row, are not in it. Finished pairs of such rows would be stylized again.
 """
 
 import re
@@ -11,21 +11,21 @@ from dataclasses import dataclass, field
 from flows.manifest.table import TableRow
 from flows.records import layout
 from flows.records.pairs import PairSpec
-from flows.wording import some
+from flows.wording import first_few
 from nst_core.options import StylizeOptions
 
 LINES_NAMED = 10
-"""Of each kind; the others are counted."""
+"""Lines that a note names; the rest are counted."""
 OWN_COLUMNS = "recipe, seed, quality and steps"
 _FROM_A_SPREADSHEET = ", as spreadsheets make of what looks like a number or a date,"
 _DIGEST = re.compile(r"[0-9a-f]{16}")
 _IMAGE = re.compile(rf"{layout.IMAGES}/(.+)-[0-9a-f]{{8}}\.[a-z]+")
-"""What `output` says of a pair that is done."""
+"""The form of `output` in the row of a finished pair."""
 
 
 @dataclass
-class Otherwise:
-    """Looks at every row of a table that becomes a pair; of any table but one of results there is nothing to say."""
+class ChangedRows:
+    """Collects the changed rows of a results table; any other table has none."""
 
     _other: list[int] = field(default_factory=list)
     _unknown: list[int] = field(default_factory=list)
@@ -33,8 +33,8 @@ class Otherwise:
     _renamed: list[int] = field(default_factory=list)
     _digests: dict[StylizeOptions, str] = field(default_factory=dict)
 
-    def see(self, row: TableRow, pair: PairSpec) -> None:
-        """A row, and what it was understood as."""
+    def check(self, row: TableRow, pair: PairSpec) -> None:
+        """Compare a row of the table with the pair that was parsed from it."""
         if (image := _IMAGE.fullmatch(row.output)) and image[1] != pair.pair_id:
             self._renamed.append(row.line)
         if row.digest is None:
@@ -48,7 +48,7 @@ class Otherwise:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was found."""
+        """A note for each kind of change that was found."""
         other = f"other options than the table tells (options_digest) at {_lines(self._other)}: they are made anew"
         unknown = (
             f"no options_digest at {_lines(self._unknown)}: what a rejected row asked for as {OWN_COLUMNS} is not in "
@@ -59,15 +59,15 @@ class Otherwise:
             f"another id than that of its output{_FROM_A_SPREADSHEET} at {_lines(self._renamed)}: they are made anew;"
             " write the ids in, or hand in results.parquet"
         )
-        found = {renamed: self._renamed, other: self._other, unknown: self._unknown, unreadable: self._unreadable}
-        return tuple(note for note, lines in found.items() if lines)
+        changes = {renamed: self._renamed, other: self._other, unknown: self._unknown, unreadable: self._unreadable}
+        return tuple(note for note, lines in changes.items() if lines)
 
     def _digest(self, options: StylizeOptions) -> str:
-        # Rows of the same cells have the same options, and a digest takes longer than to look it up.
+        # Many rows have the same options, and computing a digest takes longer than looking it up.
         if options not in self._digests:
             self._digests[options] = options.digest()
         return self._digests[options]
 
 
-def _lines(found: list[int]) -> str:
-    return f"line{'s' if len(found) > 1 else ''} {some(map(str, found), LINES_NAMED)}"
+def _lines(numbers: list[int]) -> str:
+    return f"line{'s' if len(numbers) > 1 else ''} {first_few(map(str, numbers), LINES_NAMED)}"

@@ -1,8 +1,8 @@
-"""The header of a manifest: which column sets what, and all that is wrong with their names.
+"""Parse the header of a manifest: which column sets what, and everything that is wrong with the names.
 
-Columns: `content` and `style`, perhaps `id`, and any option of StylizeOptions for this row alone (`size` is
-another name of `size_px`; an empty cell leaves the option to the run); and further pictures, such as masks. Every other
-column rides along into the results table, unless its name looks like a misspelt one of these.
+The columns are `content` and `style`; optionally `id`, the addresses of additional images such as masks, and any option
+of StylizeOptions, which then applies to that row only (`size` is an alias of `size_px`; an empty cell means the run's
+value). Every other column is copied to the results table, unless its name looks like a misspelling of one of these.
 """
 
 import difflib
@@ -16,45 +16,50 @@ from flows.errors import ManifestError
 from flows.manifest.table import TableRow
 from flows.records.columns import RESULT_COLUMNS
 from flows.records.pairs import OTHER_PICTURES
-from flows.wording import named, shown
+from flows.wording import problem_lines, quoted
 from nst_core.options import StylizeOptions
 
 REQUIRED_COLUMNS = ("content", "style")
 RUN_LEVEL_NAMES = ("backbone", "device", "precision", "weights", "output")
-"""Chosen once per run, on the command line."""
+"""Settings that are chosen once per run, on the command line, and cannot be columns."""
 OPTIONS = tuple(StylizeOptions.model_fields)
 FIELDS = {name: name for name in (*REQUIRED_COLUMNS, "id", *OTHER_PICTURES, *OPTIONS)} | {"size": "size_px"}
-"""Column name -> what it sets."""
+"""Maps the name of a column to the field that it sets."""
 RESERVED_COLUMNS = tuple(column for column in RESULT_COLUMNS if column not in FIELDS)
-"""Columns that the results table writes itself."""
+"""Columns of the results table that no column of a manifest may be named like."""
 MAX_COLUMNS = 1000
 MAX_TITLE_CHARS = 200
 LOOKALIKE_CUTOFF = 0.83
-"""difflib's ratio from which a name counts as a misspelt one: n_steps has 0.833 to steps, style_file less."""
+"""The difflib ratio from which a name counts as misspelt: n_steps has 0.833 to steps, style_file less to any name."""
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title as written, and what it sets (None: an extra column)."""
+    """A column of a manifest.
+
+    Attributes:
+        title: the title as written in the file.
+        field: the field that the column sets; None for an extra column.
+    """
 
     title: str
     field: str | None
 
     @property
     def rides_along(self) -> bool:
-        """Whether the results table has its cells as they are written: it has none of that name of its own."""
+        """Whether the cells are copied to the results table, which has no column of that name itself."""
         return self.field is None or self.title.strip(" ") not in (*RESULT_COLUMNS, "id")
 
 
 def columns_of(header: TableRow, name: str) -> tuple[Column, ...]:
-    """The columns of the header of a manifest.
+    """Return the columns of a manifest's header.
 
     Raises:
-        ManifestError: with all that is wrong with it.
+        ManifestError: the header is invalid; the message names everything that is wrong with it.
     """
     if problems := _problems(header):
-        raise ManifestError(f"{name} line {header.line}: " + "; ".join(named(problems)))
+        raise ManifestError(f"{name} line {header.line}: " + "; ".join(problem_lines(problems)))
     return tuple(Column(title, FIELDS.get(title.strip(" "))) for title in header.cells)
 
 
@@ -71,7 +76,7 @@ def _problems(header: TableRow) -> list[str]:
         return [f"expected at most {MAX_COLUMNS:,} columns, found {len(names):,}; remove those that are not needed"]
     problems = [_missing_problem(column, names) for column in missing]
     problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
-    problems += [f"column {shown(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
+    problems += [f"column {quoted(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
     if "size" in names and "size_px" in names:
         problems.append("'size' is another name of 'size_px': keep one of the two")
     return problems
@@ -80,7 +85,7 @@ def _problems(header: TableRow) -> list[str]:
 def _missing_problem(column: str, names: Sequence[str]) -> str:
     plain = {_plain(name): name for name in names if name not in FIELDS}
     close = difflib.get_close_matches(column, plain, n=1, cutoff=0.6)
-    hint = f": column {shown(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
+    hint = f": column {quoted(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
     return f"expected a column {column!r}, found none{hint}"
 
 
@@ -90,20 +95,20 @@ def _title_problem(number: int, title: str) -> str | None:
         return f"column {number} has no name; name it or remove it"
     if CONTROL_CHARACTER.search(title):
         hint = "; the file may be UTF-16: save it as UTF-8" if "\0" in title else ""
-        return f"the name of column {number}, {shown(title)}, holds a control character{hint}"
+        return f"the name of column {number}, {quoted(title)}, holds a control character{hint}"
     if len(name) > MAX_TITLE_CHARS:
-        return f"the name of column {number}, {shown(name)}, has more than {MAX_TITLE_CHARS} characters; shorten it"
+        return f"the name of column {number}, {quoted(name)}, has more than {MAX_TITLE_CHARS} characters; shorten it"
     if name in FIELDS:
         return None
     plain = _plain(name)
     if plain in RUN_LEVEL_NAMES:
-        return f"column {shown(name)}: chosen once per run on the command line, not per row; remove the column"
+        return f"column {quoted(name)}: chosen once per run on the command line, not per row; remove the column"
     if plain in RESERVED_COLUMNS:
-        return f"column {shown(name)} is written by the results table itself; rename the column"
+        return f"column {quoted(name)} is written by the results table itself; rename the column"
     swapped = [field for field in FIELDS if sorted(field) == sorted(plain)]
     close = swapped or difflib.get_close_matches(plain, FIELDS, n=1, cutoff=LOOKALIKE_CUTOFF)
     if close:
-        return f"column {shown(name)} looks like {close[0]!r}; write that, or rename it if it is something else"
+        return f"column {quoted(name)} looks like {close[0]!r}; write that, or rename it if it is something else"
     return None
 
 

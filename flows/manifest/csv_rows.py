@@ -1,9 +1,9 @@
-"""CSV text -> a header and numbered rows. Knows nothing of pairs.
+"""Read CSV as a header and numbered rows. Knows nothing of pairs.
 
-A quote that is never closed would make a CSV reader swallow the rest of the file. Here it costs the one
-physical line it stands on: such a row is given back with its `problem`, and reading goes on at the next line.
+An unclosed quote would make a CSV reader swallow the rest of the file. Here it costs only the physical line that it is
+on: that row is returned with its `problem`, and reading goes on at the next line.
 
-Between cells stands a comma, or the `;` or tab of a spreadsheet's locale where the header leaves no doubt.
+The separator is a comma, or a `;` or tab, as spreadsheets in some locales write, if the header is unambiguous.
 """
 
 import csv
@@ -14,27 +14,27 @@ from dataclasses import dataclass
 
 from flows.errors import ManifestError
 from flows.manifest.csv_text import text_of_file
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 MAX_ROW_LINES = 50
-"""A quoted cell may hold line breaks, but a row of more lines than this is taken for an unclosed quote."""
+"""A quoted cell may contain line breaks, but a row of more lines than this is taken for an unclosed quote."""
 MAX_LINE_CHARS = 131_072
-"""The csv module's own limit for one field."""
+"""The csv module's default limit on the size of one field."""
 STRAY_QUOTE = "unclosed or stray quote: quote the whole cell, and write a quote inside it twice"
 BLANK_BEFORE_QUOTE = "a blank stands before the quote of a cell: remove blanks around the separators"
 SEPARATORS = ",;\t"
-TELLING = {"content", "style"}
-"""Columns that tell the separator: under one of them alone, a header has both."""
+DETECTING_COLUMNS = {"content", "style"}
+"""The columns by which the separator is detected: a header contains both only if it is split at the right one."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-"""As a text file has them, each with its end; io.StringIO would hold four bytes for every letter meanwhile."""
+"""A line with its line ending, as text files are split; io.StringIO would take four bytes per character meanwhile."""
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t])"?\s*', re.IGNORECASE)
-"""What Excel takes for the separator, in a line before the header."""
+"""The line before the header by which Excel is told the separator."""
 
 
 @dataclass(frozen=True)
 class CsvFile:
-    """A CSV file cut into physical lines, with its first row read."""
+    """A CSV file split into physical lines, with its header parsed."""
 
     lines: list[str]
     header: TableRow
@@ -44,18 +44,19 @@ class CsvFile:
     is_guarded: bool = True
 
     def line_of_row(self, number: int) -> int | None:
-        """See `Table`: it is told where none of the lines has a quote."""
+        """See `Table`. Returns None if any line contains a quote, as a row may then span several lines."""
         first = self.header.line - 1 + self.header_lines
         if any('"' in line for line in self.lines):
             return None
         filled = (index for index in range(first, len(self.lines)) if not _is_blank(self.lines[index], self.separator))
-        found = next(itertools.islice(filled, number - 1, None), None)
-        return None if found is None else found + 1
+        nth = next(itertools.islice(filled, number - 1, None), None)
+        return None if nth is None else nth + 1
 
     def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:
-        """See `Table`. A line break in the `one_line` columns is a stray quote, even if the quotes happen to pair up.
+        """See `Table`.
 
-        So is a quote there that is not written as CSV asks.
+        A line break in the `one_line` columns counts as a stray quote, even if the quotes happen to pair up. So does a
+        quote in them that is not escaped as CSV requires.
         """
         index = self.header.line - 1 + self.header_lines
         while index < len(self.lines):
@@ -63,15 +64,18 @@ class CsvFile:
                 index += 1
                 continue
             row, line_count = self._row_at(index, one_line)
-            yield row
+            if row is not None:
+                yield row
             index += line_count
 
-    def _row_at(self, index: int, one_line: Collection[int]) -> tuple[TableRow, int]:
-        """The row that starts at a line, and how many lines it takes."""
+    def _row_at(self, index: int, one_line: Collection[int]) -> tuple[TableRow | None, int]:
+        """Return the row that starts at a line, None if it is empty, and the number of lines it occupies."""
         line = self.lines[index]
         if problem := _length_problem(line):
             return TableRow(index + 1, [], problem, line), 1
         cells, line_count = _parsed(self.lines, index, self.separator) or ([], 0)
+        if line_count == 1 and is_empty(cells):
+            return None, 1  # programs that quote every cell write an empty row as "",""
         cells = _fitted(cells, self.header.cells)
         text = line if line_count == 1 else "".join(self.lines[index : index + line_count])
         width = len(self.header.cells)
@@ -87,21 +91,21 @@ class CsvFile:
 
 
 def read_csv(data: bytes, name: str, *, may_be_long: bool = False) -> CsvFile:
-    """The file, ready for its rows to be read; see `text_of_file`.
+    """Parse the header of a CSV file and return the file, ready for its rows to be read; see `text_of_file`.
 
     Raises:
-        ManifestError: it is empty, not UTF-8, or has too many lines.
+        ManifestError: the file is empty, not text, or has too many lines.
     """
     lines = _LINE.findall(text_of_file(data, name, may_be_long=may_be_long))
     first = _first_filled(lines, 0)
-    said = _SEPARATOR_LINE.fullmatch(lines[first]) if first is not None else None
-    if first is not None and said:
+    declared = _SEPARATOR_LINE.fullmatch(lines[first]) if first is not None else None
+    if first is not None and declared:
         first = _first_filled(lines, first + 1)
     if first is None:
         raise ManifestError(f"{name}: expected a header line and rows, found an empty file; write them")
     if problem := _length_problem(lines[first]):
         return CsvFile(lines, TableRow(first + 1, [], problem, lines[first]), 1)
-    separator = said[1] if said else _separator(lines, first)
+    separator = declared[1] if declared else _separator(lines, first)
     cells, line_count = _parsed(lines, first, separator) or ([], 1)
     header = TableRow(first + 1, cells, None if cells else STRAY_QUOTE, lines[first])
     return CsvFile(lines, header, line_count, separator)
@@ -112,11 +116,11 @@ def _first_filled(lines: list[str], start: int) -> int | None:
 
 
 def _separator(lines: list[str], first: int) -> str:
-    """The one separator under which a header has what it must have; where there is a doubt, a comma if it has one."""
+    """Return the one separator that gives a header its required columns; if ambiguous, a comma if there is one."""
     fitting = []
     for separator in SEPARATORS:
         cells, _ = _parsed(lines, first, separator) or ([], 1)
-        if {cell.strip(" ") for cell in cells} >= TELLING:
+        if {cell.strip(" ") for cell in cells} >= DETECTING_COLUMNS:
             fitting.append(separator)
     if len(fitting) == 1:
         return fitting[0]
@@ -130,12 +134,12 @@ def _length_problem(line: str) -> str | None:
 
 
 def _is_blank(line: str, separator: str) -> bool:
-    """Whether a line says nothing: a spreadsheet writes an empty row as separators alone."""
+    """Return whether a line is an empty row, which spreadsheets write as a line of separators."""
     return not line.strip(f" \t\r\n{separator}")
 
 
 def _fitted(cells: list[str], titles: list[str]) -> list[str]:
-    """A row without empty cells beyond the last column, and with those of columns without a name at its end.
+    """Return a row's cells without empty ones beyond the last column, and with missing ones of unnamed last columns.
 
     Spreadsheets write such cells in some rows and leave them out in others.
     """
@@ -148,7 +152,7 @@ def _fitted(cells: list[str], titles: list[str]) -> list[str]:
 
 
 def _parsed(lines: list[str], index: int, separator: str) -> tuple[list[str], int] | None:
-    """The cells of the row that starts at a line, and how many lines it takes; None if a quote is open."""
+    """Return the cells of the row that starts at a line and the number of its lines; None if a quote is not closed."""
     end = index + (MAX_ROW_LINES if '"' in lines[index] else 1)
     reader = csv.reader(lines[index:end], delimiter=separator, strict=True)
     try:
@@ -158,7 +162,7 @@ def _parsed(lines: list[str], index: int, separator: str) -> tuple[list[str], in
 
 
 def _has_stray_quote(cells: list[str], one_line: Collection[int], text: str) -> bool:
-    """Whether a cell of the `one_line` columns holds a line break, or a quote not doubled in `text`."""
+    """Return whether a cell of the `one_line` columns contains a line break, or a quote that `text` has not doubled."""
     if '"' not in text:
         return False
     suspects = [cell for index, cell in enumerate(cells) if index in one_line]

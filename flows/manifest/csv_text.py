@@ -1,4 +1,7 @@
-"""The bytes of a text file -> its text, whatever marks programs put around it; or what it is in place of text."""
+"""Decode the bytes of a text file, without byte order or end-of-file marks, and name other kinds of files.
+
+Files that are not text, such as workbooks or archives with a `.csv` name, are recognised by their first bytes.
+"""
 
 import codecs
 import re
@@ -22,27 +25,31 @@ OTHER_FILES = {
     b"\x89PNG": "a PNG picture; name it in a manifest",
     b"\xff\xd8\xff": "a JPEG picture; name it in a manifest",
 }
-"""First bytes -> what such a file is, and what to do: files that are named .csv all the same."""
+"""Maps the first bytes of files that are not CSV, although they may be named so, to what they are and what to do."""
 MAX_LINES = 5_000_000
-"""Blank lines are free to write: this bounds the memory they take."""
+"""The most lines a file may have. Blank lines do not count as rows, so this bounds the memory that they take."""
 
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_START_BYTES = 4096
+"""The number of bytes that are decoded to recognise a file."""
+_BEFORE_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?\s*")
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CTRL_Z = re.compile(r"(?<=[\r\n])\x1a[\r\n]*\Z")
-"""A last line of the end mark alone, as old tools of Windows write it."""
+"""The end-of-file mark that old Windows tools write as a last line of its own."""
 
 
 def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with a byte order mark as Excel's 'Unicode text' is.
+    """Return the text of a file that is UTF-8, or UTF-16 with a byte order mark, such as Excel's 'Unicode text'.
 
     Args:
-        data: of the file.
-        name: of it, for messages.
-        may_be_long: whether it may have any number of lines.
+        data: the bytes of the file.
+        name: the file's name, for messages.
+        may_be_long: whether the file may have any number of lines.
 
     Raises:
-        ManifestError: it is no such text, or has too many lines.
+        ManifestError: the file is not such text, or has too many lines.
     """
-    first = data[:100].removeprefix(codecs.BOM_UTF8).lstrip()
+    first = start_of_text(data)
     if found := next((kind for start, kind in OTHER_FILES.items() if first.startswith(start)), None):
         raise ManifestError(f"{name}: expected CSV text, found {found}")
     text = _CTRL_Z.sub("", _decoded(data, name).lstrip("\ufeff"))
@@ -51,8 +58,20 @@ def text_of_file(data: bytes, name: str, *, may_be_long: bool = False) -> str:
     return text
 
 
+def start_of_text(data: bytes) -> bytes:
+    """Return the start of a file in UTF-8, without byte order mark and leading blanks, to recognise its kind.
+
+    UTF-16 with a byte order mark, as PowerShell's `>` writes any program's output, is converted.
+    """
+    if data.startswith(_UTF16_MARKS):
+        data = data[:_START_BYTES].decode("utf-16", errors="ignore").encode()
+    before = _BEFORE_TEXT.match(data)
+    start = before.end() if before else 0
+    return data[start : start + _START_BYTES]
+
+
 def _decoded(data: bytes, name: str) -> str:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if data.startswith(_UTF16_MARKS):
         try:
             return data.decode("utf-16")
         except UnicodeDecodeError as error:

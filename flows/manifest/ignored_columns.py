@@ -1,8 +1,8 @@
-"""Columns that ask for nothing are passed over: those of our own results table, and those that are empty.
+"""Remove the columns of a table that set nothing: those of our own results table, and empty ones without a name.
 
-A results table that is handed in again, as it is or filtered, is a manifest: its `pair_id` is the `id`, and what a run
-found out is left alone. Of a pair that is done, `steps` are those that it took, and `steps_asked` those that count; of
-any other, what somebody has written into `steps` goes first.
+A results table, complete or filtered, can be used as a manifest: its `pair_id` is read as the `id`, and its results are
+ignored. In the row of a finished pair, `steps` is the number of steps it took, so `steps_asked` is read instead; in any
+other row, what the user has written into `steps` takes precedence.
 """
 
 import dataclasses
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 
 from flows.manifest.columns import MAX_COLUMNS, RESERVED_COLUMNS
 from flows.manifest.table import Table, TableRow
-from flows.spreadsheets import as_meant
-from flows.wording import some
+from flows.spreadsheets import without_guard
+from flows.wording import first_few
 
 STANDS_FOR = {"pair_id": "id", "steps_asked": "steps"}
-"""Columns of a results table that are read as one of a manifest, where there is none of that name."""
+"""Maps a column of a results table to the manifest column that it is read as, unless the table has that one too."""
 NAMED = 5
-"""Columns that a note names; the others are counted."""
+"""Columns that a note names; the rest are counted."""
 
 
-def pass_over(table: Table) -> Table:
-    """The table without the columns that ask for nothing.
+def ignore_columns(table: Table) -> Table:
+    """Return the table without the columns that set nothing.
 
     Raises:
-        ManifestError: as reading its rows does.
+        ManifestError: a row cannot be read, as in `Table.rows`.
     """
     titles = [title.strip(" ") for title in table.header.cells]
     if table.header.problem or len(titles) > MAX_COLUMNS:
         return table
-    names = [as_meant(title) if table.is_guarded else title for title in titles]
+    names = [without_guard(title) if table.is_guarded else title for title in titles]
     if is_results_table(names):
         table = _ResultsTable.of(table, names)
         names = [title.strip(" ") for title in table.header.cells]
     nameless = {index for index, name in enumerate(names) if not name}
     if nameless and not any(_are_filled(row, nameless) for row in table.rows(())):
         kept = tuple(index for index in range(len(names)) if index not in nameless)
-        return _Fewer(table, kept, "empty columns without a name")
+        return _ColumnSubset(table, kept, "empty columns without a name")
     return table
 
 
@@ -45,17 +45,23 @@ def _are_filled(row: TableRow, columns: Collection[int]) -> bool:
 
 
 def is_results_table(names: Collection[str]) -> bool:
-    """Whether a header is that of a results table: it has `status`, and more that only such a table has."""
+    """Return whether a header is that of a results table: it has `status` and at least one more of its own columns."""
     return "status" in names and sum(name in RESERVED_COLUMNS for name in set(names)) > 1
 
 
 @dataclass(frozen=True)
-class _Fewer:
-    """A table of some columns of another."""
+class _ColumnSubset:
+    """A table with a subset of the columns of another.
+
+    Attributes:
+        table: the other table.
+        kept: the indices of its columns that this one has.
+        ignored: the columns that it does not have, in words.
+    """
 
     table: Table
     kept: tuple[int, ...]
-    what: str
+    ignored: str
 
     @property
     def header(self) -> TableRow:
@@ -63,7 +69,7 @@ class _Fewer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self.table.notes, f"passed over: {self.what}")
+        return (*self.table.notes, f"passed over: {self.ignored}")
 
     @property
     def is_guarded(self) -> bool:
@@ -82,28 +88,32 @@ class _Fewer:
 
 
 @dataclass(frozen=True)
-class _ResultsTable(_Fewer):
-    """A results table as a manifest."""
+class _ResultsTable(_ColumnSubset):
+    """A results table as a manifest.
+
+    Attributes:
+        names: the names of all columns of the results table.
+    """
 
     names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: Table, names: list[str]) -> "_ResultsTable":
         kept = tuple(index for index, name in enumerate(_read_as(names)) if name not in RESERVED_COLUMNS)
-        left = [name for name in _read_as(names) if name in RESERVED_COLUMNS]
+        ignored = [name for name in _read_as(names) if name in RESERVED_COLUMNS]
         steps = "; steps where a pair is done" if "steps" in names else ""
-        return cls(table, kept, f"columns of a results table ({some(left, NAMED)}){steps}", tuple(names))
+        return cls(table, kept, f"columns of a results table ({first_few(ignored, NAMED)}){steps}", tuple(names))
 
     @property
     def header(self) -> TableRow:
         return super()._narrow(dataclasses.replace(self.table.header, cells=_read_as(self.names)))
 
     def _narrow(self, row: TableRow) -> TableRow:
-        cells = [as_meant(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
-        told = dict(zip(self.names, cells, strict=False))
-        if "steps" in told:
-            cells[self.names.index("steps")] = _steps_asked(told)
-        digest, output = told.get("options_digest"), told.get("output", "")
+        cells = [without_guard(cell) for cell in row.cells] if self.is_guarded else list(row.cells)
+        by_name = dict(zip(self.names, cells, strict=False))
+        if "steps" in by_name:
+            cells[self.names.index("steps")] = _steps_asked(by_name)
+        digest, output = by_name.get("options_digest"), by_name.get("output", "")
         return super()._narrow(dataclasses.replace(row, cells=cells, digest=digest, output=output))
 
 
@@ -111,7 +121,7 @@ def _read_as(names: Sequence[str]) -> list[str]:
     return [name if STANDS_FOR.get(name, name) in names else STANDS_FOR[name] for name in names]
 
 
-def _steps_asked(told: Mapping[str, str]) -> str:
-    """What a row asks for as steps: `steps` are that only where the pair is not done."""
-    written = "" if told.get("status") == "succeeded" else told["steps"].strip()
-    return written or told.get("steps_asked", "")
+def _steps_asked(by_name: Mapping[str, str]) -> str:
+    """Return the steps that a row requests: `steps` has them only if the pair is not finished."""
+    written = "" if by_name.get("status") == "succeeded" else by_name["steps"].strip()
+    return written or by_name.get("steps_asked", "")

@@ -1,4 +1,4 @@
-"""Which further pictures of a row go together, and with which options."""
+"""Check which additional images of a row can be combined, and with which options."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,21 +9,21 @@ from nst_core.options import StylizeOptions
 
 
 def picture_errors(others: Mapping[str, str], options: StylizeOptions, given: Mapping[str, Any]) -> list[CellError]:
-    """What is wrong with the further pictures of a row, by column, beside the row's options.
+    """Return everything that is wrong with the combination of a row's additional images and its options.
 
     Args:
-        others: column -> address, of those that the row has.
-        options: of the row.
-        given: those that the row itself has a cell for.
+        others: the addresses of the row's additional images, by column.
+        options: the row's resolved options.
+        given: the options that are set by the row's own cells.
     """
     return [*_blend_errors(others, options), *_mask_errors(others), *_start_errors(others, given)]
 
 
-def check_alone(options: StylizeOptions) -> None:
-    """Refuse options with which no row of a content and a style alone is a pair.
+def check_without_images(options: StylizeOptions) -> None:
+    """Refuse options that a row without additional images cannot use.
 
     Raises:
-        OptionsError: with what was expected.
+        OptionsError: the options need additional images; the message says what was expected.
     """
     for error in picture_errors({}, options, {}):
         raise OptionsError(f"{error.column}: {error.reason}")
@@ -48,9 +48,9 @@ def _blend_errors(others: Mapping[str, str], options: StylizeOptions) -> list[Ce
 
 def _mask_errors(others: Mapping[str, str]) -> list[CellError]:
     masks = ("content_mask", "style_mask")
-    for one, other in (masks, masks[::-1]):
-        if one in others and other not in others:
-            return [CellError(one, others[one], f"it goes with a {other} of the same colours: give both or none")]
+    for mask, partner in (masks, masks[::-1]):
+        if mask in others and partner not in others:
+            return [CellError(mask, others[mask], f"it goes with a {partner} of the same colours: give both or none")]
     if "style_mask" in others and "style_2" in others:
         return [CellError("style_mask", others["style_mask"], "masks go with one style, not with a blend")]
     return []

@@ -1,4 +1,7 @@
-"""JSON lines -> a header and numbered rows: each line an object, its names the columns. Knows nothing of pairs."""
+"""Read JSON lines as a header and numbered rows: each line is an object whose keys are the columns.
+
+Knows nothing of pairs.
+"""
 
 import itertools
 import json
@@ -9,16 +12,16 @@ from typing import Any
 from flows.errors import ManifestError
 from flows.manifest.cells import cell_of
 from flows.manifest.csv_text import text_of_file
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 WANTED = "expected an object of names and texts or numbers on each line"
 MOST_NAMES = 10_000
-"""Different names in a file; more are no columns, and are not looked for. A line of more is refused."""
+"""The most different keys that are collected from a file: more are not columns. A line with more is refused."""
 
 
 @dataclass(frozen=True)
 class JsonLines:
-    """A file of objects, with their names as the header."""
+    """A file of JSON objects, with all of their keys as the header."""
 
     lines: list[str]
     header: TableRow
@@ -30,8 +33,8 @@ class JsonLines:
         filled = (index for index, line in enumerate(self.lines, start=1) if line.strip())
         return next(itertools.islice(filled, number - 1, None), None)
 
-    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # as a table's
-        """See `Table`; a name that an object does not have is an empty cell."""
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # part of Table's interface
+        """See `Table`; a key that an object does not have is an empty cell."""
         for number, line in enumerate(self.lines, start=1):
             if not line.strip():
                 continue
@@ -41,15 +44,15 @@ class JsonLines:
                 yield TableRow(number, [], str(error), line)
                 continue
             cells = [found.get(title, "") for title in self.header.cells]
-            if any(cells):
+            if not is_empty(cells):
                 yield TableRow(number, cells)
 
 
 def read_json_lines(data: bytes, name: str, max_bytes: int, *, may_be_long: bool = False) -> JsonLines:
-    """The file, ready for its rows to be read; see `text_of_file`.
+    """Collect the keys of a JSON lines file and return it, ready for its rows to be read; see `text_of_file`.
 
     Raises:
-        ManifestError: it is no text, no JSON lines, or has more cells than it may have bytes.
+        ManifestError: the file is not text, is a JSON list, or has more than `max_bytes` cells.
     """
     text = text_of_file(data, name, may_be_long=may_be_long)
     if text.lstrip().startswith("["):
@@ -70,37 +73,37 @@ def read_json_lines(data: bytes, name: str, max_bytes: int, *, may_be_long: bool
 
 
 def _object_of(line: str) -> dict[str, str]:
-    """The cells of a line by their names.
+    """Return the cells of a line by their keys.
 
     Raises:
-        ValueError: it is no such object; the message says why.
+        ValueError: the line is not an object of texts and numbers; the message says why.
     """
     try:
-        # Numbers stay as they are written: a seed may need all of its digits.
-        found = json.loads(line, parse_int=str, parse_float=str, object_pairs_hook=_told_apart)
+        # Numbers are kept as text: a seed may need all of its digits.
+        found = json.loads(line, parse_int=str, parse_float=str, object_pairs_hook=_unique_keys)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{WANTED}, found no JSON ({error})") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{WANTED}, found {_kind(found)}")  # noqa: TRY004  # of the file, not of our own
+        raise ValueError(f"{WANTED}, found {_kind(found)}")  # noqa: TRY004  # the file is wrong, not our call
     if wrong := next((name for name, value in found.items() if isinstance(value, dict | list)), None):
         raise ValueError(f"{wrong!a}: expected a text or a number, found {_kind(found[wrong])}")
     if not f"{line}".isascii() or "\\u" in line:
-        _check_letters(found)
+        _check_surrogates(found)
     return {name: cell_of(value) for name, value in found.items()}
 
 
-def _told_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MOST_NAMES:
         raise ValueError(f"expected at most {MOST_NAMES:,} names on a line, found {len(pairs):,}")
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in values:
             raise ValueError(f"{name!a} is there twice: keep one of the two")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
-def _check_letters(found: dict[str, Any]) -> None:
+def _check_surrogates(found: dict[str, Any]) -> None:
     try:
         "".join(map(str, itertools.chain(*found.items()))).encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""A grid of settings -> a manifest that stylizes one pair with each of them."""
+"""Write a manifest that stylizes one pair with every combination of a grid of settings."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from flows.manifest.columns import OPTIONS
-from flows.manifest.image_columns import check_alone
+from flows.manifest.image_columns import check_without_images
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -21,8 +21,8 @@ MOST_VARIED = 3
 
 
 @dataclass(frozen=True)
-class Varied:
-    """An option and the values that it takes on a ladder."""
+class VariedOption:
+    """An option of a ladder and its values."""
 
     name: str
     values: tuple[str, ...]
@@ -30,61 +30,62 @@ class Varied:
 
 @dataclass(frozen=True)
 class Rung:
-    """One place of a ladder: an id, and the value of each varied option in words."""
+    """One combination of a ladder: its pair id, and the value of each varied option as text."""
 
     pair_id: str
     settings: dict[str, str]
 
 
-def parse_varied(texts: Sequence[str]) -> tuple[Varied, ...]:
-    """What `--vary NAME=VALUE,VALUE` says; a value may hold blanks.
+def parse_varied(texts: Sequence[str]) -> tuple[VariedOption, ...]:
+    """Parse the values of `--vary NAME=VALUE,VALUE`; a value may contain blanks.
 
     Raises:
-        OptionsError: naming the text that is no such thing, or an option that there is not.
+        OptionsError: a text has another form, names an unknown option or one twice, or there are too many options or
+            combinations.
     """
-    found = tuple(_varied(text) for text in texts)
-    names = [one.name for one in found]
+    varied = tuple(_varied(text) for text in texts)
+    names = [option.name for option in varied]
     rungs = 1
-    for one in found:
-        rungs *= len(one.values)
+    for option in varied:
+        rungs *= len(option.values)
     if twice := [name for name in names if names.count(name) > 1]:
         raise OptionsError(f"--vary: {twice[0]} is there twice: give all its values at once")
-    if not 1 <= len(found) <= MOST_VARIED:
-        raise OptionsError(f"--vary: expected 1 to {MOST_VARIED} options to vary, got {len(found)}")
+    if not 1 <= len(varied) <= MOST_VARIED:
+        raise OptionsError(f"--vary: expected 1 to {MOST_VARIED} options to vary, got {len(varied)}")
     if rungs > MOST_RUNGS:
         raise OptionsError(f"--vary: expected at most {MOST_RUNGS} combinations, got {rungs}: give fewer values")
-    return found
+    return varied
 
 
-def rungs_of(varied: Sequence[Varied], base: Mapping[str, Any]) -> list[Rung]:
-    """All combinations, the last option changing fastest.
+def rungs_of(varied: Sequence[VariedOption], base: Mapping[str, Any]) -> list[Rung]:
+    """Return all combinations, with the last option changing fastest.
 
     Raises:
-        OptionsError: naming a value that cannot be used, or a combination that does not go together.
+        OptionsError: a value, or a combination of values, is invalid; the message names it.
     """
     rungs = []
-    for values in itertools.product(*(one.values for one in varied)):
-        settings = dict(zip((one.name for one in varied), values, strict=True))
+    for values in itertools.product(*(option.values for option in varied)):
+        settings = dict(zip((option.name for option in varied), values, strict=True))
         try:
-            check_alone(StylizeOptions.model_validate({**base, **settings}))
+            check_without_images(StylizeOptions.model_validate({**base, **settings}))
         except ValidationError as error:
             name, reason = option_errors(error)[0]
-            raise OptionsError(f"--vary {_said(settings)}: {name + ': ' if name else ''}{reason}") from error
+            raise OptionsError(f"--vary {_settings_text(settings)}: {name + ': ' if name else ''}{reason}") from error
         except OptionsError as error:
-            raise OptionsError(f"--vary {_said(settings)}: {error}") from error
+            raise OptionsError(f"--vary {_settings_text(settings)}: {error}") from error
         rungs.append(Rung(_id_of(settings), settings))
-    if len({rung.pair_id for rung in rungs}) < len(rungs):  # as of 1e-2 and 1e+2, or where they were cut
+    if len({rung.pair_id for rung in rungs}) < len(rungs):  # as for 1e-2 and 1e+2, or if ids were cut
         return [Rung(_as_id(f"{place}_{rung.pair_id}"), rung.settings) for place, rung in enumerate(rungs, start=1)]
     return rungs
 
 
 def ladder_manifest(rungs: Sequence[Rung], pictures: Mapping[str, str], base: Mapping[str, Any]) -> bytes:
-    """The CSV: a row for each rung, complete, so that it can be copied into a manifest as it is.
+    """Return the CSV manifest of a ladder. Each row sets all of its options, so that it can be copied to any manifest.
 
     Args:
-        rungs: of one ladder.
-        pictures: column -> address, `content` and `style` among them.
-        base: options that all rungs have.
+        rungs: all combinations of the ladder.
+        pictures: the addresses of the images by column, including `content` and `style`.
+        base: the options that all rungs have in common.
     """
     buffer = io.StringIO()
     names = list(rungs[0].settings)
@@ -97,7 +98,10 @@ def ladder_manifest(rungs: Sequence[Rung], pictures: Mapping[str, str], base: Ma
 
 
 def pictures_of_ladder(data: bytes) -> set[tuple[str | None, ...]]:
-    """The (content, style) of a ladder's manifest; of what is none, whatever stands there in their place."""
+    """Return the distinct (content, style) cells of a manifest.
+
+    For a file that is not a ladder's manifest, the result is whatever its lines parse to, possibly nothing.
+    """
     try:
         rows = csv.DictReader(io.StringIO(data.decode(errors="replace"), newline=""))
         return {(row.get("content"), row.get("style")) for row in rows}
@@ -105,24 +109,24 @@ def pictures_of_ladder(data: bytes) -> set[tuple[str | None, ...]]:
         return set()
 
 
-def _varied(text: str) -> Varied:
+def _varied(text: str) -> VariedOption:
     name, sign, values = text.partition("=")
     name = name.strip().replace("-", "_")
     name = {"size": "size_px"}.get(name, name)
-    found = tuple(dict.fromkeys(value.strip() for value in values.split(",") if value.strip()))
-    if not sign or not found:
+    distinct = tuple(dict.fromkeys(value.strip() for value in values.split(",") if value.strip()))
+    if not sign or not distinct:
         raise OptionsError(f"--vary {text}: expected NAME=VALUE,VALUE,..., such as style_weight=10,30,90")
     if name not in OPTIONS:
         raise OptionsError(f"--vary {text}: there is no option {name!r}; `nst run --help` lists them all")
-    return Varied(name, found)
+    return VariedOption(name, distinct)
 
 
-def _said(settings: Mapping[str, str]) -> str:
+def _settings_text(settings: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in settings.items())
 
 
 def _id_of(settings: Mapping[str, str]) -> str:
-    """`style_weight-10_style_scale-0.5`."""
+    """Return the id of a combination, such as `style_weight-10_style_scale-0.5`."""
     text = "_".join(f"{name}-{value}" for name, value in settings.items())
     return _as_id(text)
 

@@ -1,4 +1,4 @@
-"""The pictures of a folder, prefix or glob, each with the cell that names it in a manifest, and what was left out."""
+"""List the images of a folder, prefix or glob, each with its manifest cell, and the files that were skipped."""
 
 from dataclasses import dataclass, field
 
@@ -13,16 +13,22 @@ from flows.storage.globs import glob_of
 from flows.storage.places import is_below
 from nst_core.images.files.formats import endings
 
+# The reasons for skipping a file, as they are shown to the user.
 NO_PICTURE = "not a picture by its name"
 HIDDEN = "hidden"
 OF_A_RUN = "in the output of a run"
-_OUTPUT_S_OWN = layout.FOLDERS, (layout.SHEET, layout.LADDER_SHEET)
-"""Folders and pictures that runs write into an output."""
+_WRITTEN_BY_RUNS = layout.FOLDERS, (layout.SHEET, layout.LADDER_SHEET)
+"""Folders and images that runs write into an output."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture: its path from where the search began, and the cell that names it."""
+class ListedImage:
+    """An image that was found.
+
+    Attributes:
+        path: its path relative to the start of the search.
+        cell: the manifest cell that names it.
+    """
 
     path: str
     cell: str
@@ -30,31 +36,32 @@ class Found:
 
 @dataclass(frozen=True)
 class Listing:
-    """The pictures of a place, sorted by path.
+    """The images of a place.
 
     Attributes:
-        left_out: reason -> the paths of files that are not among them.
+        pictures: the images, sorted by path.
+        left_out: the paths of the skipped files, by the reason for skipping them.
     """
 
-    pictures: list[Found]
+    pictures: list[ListedImage]
     left_out: dict[str, list[str]] = field(default_factory=dict)
 
 
 def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
-    """All pictures below a folder or an `s3://` prefix, those that a glob means, or the one that an address names.
+    """List all images below a folder or an `s3://` prefix, those that match a glob, or the single image of an address.
 
     Args:
-        place: an absolute address, or one with `*`, `?`, `[` or `**` in it.
-        base: the folder of the manifest that will name them; None has them named in full.
-        limits: that hold: what may not be read, or is too large, is left out.
+        place: an absolute address, or a glob with `*`, `?`, `[` or `**` in it.
+        base: the folder of the manifest, to which cells are relative; None makes all cells absolute addresses.
+        limits: the operator's limits; files that may not be read, or are too large, are skipped.
 
     Raises:
-        ManifestError: if there is no picture.
-        NotAllowed: if the limits keep the place closed.
-        StorageError: if it cannot be listed.
+        ManifestError: no image was found.
+        NotAllowed: the limits do not allow reading the place.
+        StorageError: the place cannot be listed.
     """
     root, entries, outputs = _entries(place, limits)
-    pictures: list[Found] = []
+    pictures: list[ListedImage] = []
     left_out: dict[str, list[str]] = {}
     known = endings()
     for entry in entries:
@@ -65,7 +72,7 @@ def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
         if reason or not cell:
             left_out.setdefault(reason or _reason_by_address(address), []).append(entry.name)
         else:
-            pictures.append(Found(entry.name, cell))
+            pictures.append(ListedImage(entry.name, cell))
     if not pictures:
         there = f"; {sum(map(len, left_out.values())):,} other files are there" if left_out else ""
         raise ManifestError(f"{place}: expected pictures ({' '.join(sorted(known))}), found none{there}")
@@ -73,10 +80,10 @@ def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
 
 
 def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], frozenset[str]]:
-    """Where the search begins, the files that were found, and the outputs of runs among all that lies there.
+    """Return where the search starts, the files that were found, and the outputs of runs among the folders below it.
 
-    A folder may have a name that looks like a glob. What is named itself, such as the `images` of an output, is no
-    output below.
+    A folder may have a name that looks like a glob. A place that is given by name, such as the `images` folder of an
+    output, is not treated as part of that output.
     """
     glob = glob_of(place)
     limits.check_readable(glob.folder if glob else place)
@@ -87,7 +94,7 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], froz
         if fitting := [entry for entry in found if glob.fits(entry.name)]:
             return glob.folder, fitting, _outputs_among(found)
     try:
-        size = storage.size(place)  # what looks like a glob may be a name
+        size = storage.size(place)  # what looks like a glob may be the name of a file
     except StorageError as error:
         if glob and glob.instead:
             raise ManifestError(
@@ -104,14 +111,14 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], froz
 
 
 def _outputs_among(entries: list[storage.Entry]) -> frozenset[str]:
-    """The folders that runs were made into, as seen from where the search begins; that itself is the empty name."""
+    """Return the outputs of runs, relative to the start of the search, which is itself the empty string."""
     marked = (entry.name.removesuffix(layout.LATEST_RUN) for entry in entries if entry.name.endswith(layout.LATEST_RUN))
     return frozenset(folder.removesuffix("/") for folder in marked if not folder or folder.endswith("/"))
 
 
 def _reason_by_outputs(path: str, outputs: frozenset[str]) -> str | None:
     parts = path.split("/") if outputs else []
-    folders, pictures = _OUTPUT_S_OWN
+    folders, pictures = _WRITTEN_BY_RUNS
     for depth, part in enumerate(parts):
         is_own = part in (pictures if depth + 1 == len(parts) else folders)
         if is_own and "/".join(parts[:depth]) in outputs:
@@ -135,7 +142,7 @@ def _reason_by_limits(address: str, size: int, limits: Limits) -> str | None:
 
 
 def _reason_by_address(address: str) -> str:
-    """Why no cell names a file."""
+    """Return why no manifest cell can name a file."""
     if CONTROL_CHARACTER.search(address):
         return "with a control character in its name, which no manifest can hold; rename it"
     try:
@@ -146,15 +153,19 @@ def _reason_by_address(address: str) -> str:
 
 
 def _cell_of(address: str, base: str | None) -> str:
-    """The cell that is read as an address, relative to the manifest where it lies above; empty where there is none."""
+    """Return the manifest cell of an address, relative to `base` if it is below; empty if no cell can name it."""
     cells = [address]
     if base is not None and is_below(address, (base,)):
         relative = address[len(storage.join(base, "")) :]
-        cells = [relative, f"./{relative}", address]  # a name may begin as a scheme does, with a blank or a '~'
-    return next((cell for cell in cells if _means(cell, address, base or "/")), "")
+        cells = [
+            relative,
+            f"./{relative}",
+            address,
+        ]  # './' for names that start like a URL scheme, or with a blank or '~'
+    return next((cell for cell in cells if _resolves_to(cell, address, base or "/")), "")
 
 
-def _means(cell: str, address: str, base: str) -> bool:
+def _resolves_to(cell: str, address: str, base: str) -> bool:
     if len(cell) > MAX_CELL_CHARS or CONTROL_CHARACTER.search(cell):
         return False
     try:

@@ -1,4 +1,4 @@
-"""A manifest from its address, within the limits. No torch, no prefect."""
+"""Read a manifest from its address and apply the operator's limits. Imports neither torch nor prefect."""
 
 import os
 
@@ -14,32 +14,32 @@ from nst_core.options import StylizeOptions
 
 
 def load_manifest(manifest: str, options: StylizeOptions, limits: Limits) -> tuple[bytes, Manifest]:
-    """A manifest's bytes and what they say; rows that the limits refuse are among the rejected ones.
+    """Return a manifest's bytes and the parsed manifest, with the rows that exceed the limits among the rejected ones.
 
     Args:
-        manifest: its address, or `-` for standard input.
-        options: for rows that do not say otherwise.
-        limits: that hold.
+        manifest: the manifest's address, or `-` for standard input.
+        options: the run's options, which a row's own options override.
+        limits: the operator's limits.
 
     Raises:
-        ManifestError: if it cannot be read or used as a whole.
-        NotAllowed: if the limits keep it closed.
+        ManifestError: the manifest cannot be read, or not be used as a whole.
+        NotAllowed: the limits do not allow reading it.
     """
     address = address_of(manifest)
     data = standard_input(limits.max_manifest_bytes) if manifest == STANDARD_INPUT else _read(address, limits)
-    read = parse_manifest(data, address, options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes)
-    return data, within_limits(read, limits)
+    parsed = parse_manifest(data, address, options, max_rows=limits.max_rows, max_bytes=limits.max_manifest_bytes)
+    return data, within_limits(parsed, limits)
 
 
 def _read(address: str, limits: Limits) -> bytes:
     is_ours = is_own_manifest(address)
     limits.check_readable(address, is_ours=is_ours)
-    within = limits.readable_of_ours if is_ours else limits.readable
+    within = limits.readable_by_runs if is_ours else limits.readable
     try:
         return storage.read(address, limits.max_manifest_bytes, within=within)
     except (Forbidden, Unavailable):
         raise
-    except StorageError as error:  # what is there is no manifest
+    except StorageError as error:  # for example a folder, or a file that is too large
         is_folder = not storage.is_s3(address) and os.path.isdir(address)
         advice = "; nst pairs makes a manifest of folders of pictures" if is_folder else ""
         raise ManifestError(f"no manifest: {error}{advice}") from error

@@ -1,7 +1,8 @@
-"""Which file a cell may have meant, where the one that it names is not there.
+"""Suggest which existing file a cell may have meant if the file that it names does not exist.
 
-Cells come from word processors, web pages, Windows and Macs: with quotes that were curled, blanks of no width,
-backslashes, or letters put together in another way. Each is shown, and the one file that matches without it is named.
+Cells are pasted from word processors, web pages, Windows and Macs: with typographic quotes, zero-width spaces,
+backslashes, or letters in another Unicode normalisation form. If exactly one file in the folder has the same name apart
+from such differences, it is suggested, with both names shown in ASCII so that the difference is visible.
 """
 
 import os
@@ -9,29 +10,29 @@ import unicodedata
 
 from flows import storage
 from flows.errors import StorageError
-from flows.wording import is_seen
+from flows.wording import is_visible
 
 _TYPOGRAPHY = str.maketrans("“”„‟«»‘’‚‛‐‑‒–—−", '""""""' + "''''" + "------")
 _QUOTES = "\"'"
 
 
 def hint(address: str) -> str:
-    """Words to end a message that there is no such file; none where nothing about the address is odd."""
+    """Return a hint to append to the message that a file does not exist; empty if the address is nothing unusual."""
     wanted = address.replace("\\", "/")
     if wanted.isascii() and wanted == address and not set(_QUOTES) & set(address):
         return ""
-    if found := _lookalike(address, wanted):
-        return f"; was {found!a} meant, where {storage.name_of(address)!a} is written?"
+    if lookalike := _lookalike(address, wanted):
+        return f"; was {lookalike!a} meant, where {storage.name_of(address)!a} is written?"
     return "; '\\' separates no folders here, '/' does" if wanted != address else ""
 
 
 def _lookalike(address: str, wanted: str) -> str | None:
-    """The one file that differs from a wanted one in nothing that counts, in the address's folder or below."""
+    """Return the one file, in the address's folder or below, whose normalised name is that of the wanted file."""
     folder, name = storage.parent_of(wanted), _plain(storage.name_of(wanted))
     if not _is_below(folder, storage.parent_of(address)):
-        return None  # what lies elsewhere may be nobody's business
+        return None  # the user may not be allowed to know the names of files elsewhere
     try:
-        alike = [one for one in storage.names(folder) if _plain(one) == name]
+        alike = [existing for existing in storage.names(folder) if _plain(existing) == name]
     except StorageError:
         return None
     return storage.join(folder, alike[0]) if len(alike) == 1 else None
@@ -44,6 +45,6 @@ def _is_below(folder: str, base: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A name without blanks and what is not seen, its quotes and dashes plain and those around it taken off."""
-    seen = "".join(letter for letter in name if is_seen(letter) and letter != " ")
+    """Return a name in NFC, without blanks, invisible characters and outer quotes, with ASCII quotes and dashes."""
+    seen = "".join(letter for letter in name if is_visible(letter) and letter != " ")
     return unicodedata.normalize("NFC", seen.translate(_TYPOGRAPHY)).strip(_QUOTES)

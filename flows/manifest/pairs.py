@@ -1,4 +1,7 @@
-"""Contents and styles -> the rows of a manifest that pairs them, one by one: millions take no memory. No I/O."""
+"""Pair contents and styles and write the pairs as the rows of a manifest.
+
+Pairs are generated one at a time, so that millions of rows take no memory. Does no I/O of its own.
+"""
 
 import codecs
 import csv
@@ -15,23 +18,23 @@ from typing import IO
 from pydantic import ValidationError
 
 from flows.manifest.columns import FIELDS, OPTIONS
-from flows.manifest.image_columns import check_alone
-from flows.manifest.listing import Found
+from flows.manifest.image_columns import check_without_images
+from flows.manifest.listing import ListedImage
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
 FOLDER = "folder"
-"""Column of the content's folder, as seen from where the contents were looked for."""
+"""The column with the content's folder, relative to the start of the search for contents."""
 MOST_KEY_CHARS = 48
-"""Of a picture's part of an id: two of them and what stands between fit its 100 characters."""
+"""The most characters of an image's part of an id: two such parts and their separator fit an id's 100 characters."""
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
 _PLAIN = re.compile(rf"(?!.*(?:--|__))({_NAME}(?:/{_NAME})*)(\.[A-Za-z0-9]+)")
-"""A path that its key says in full."""
+"""A path whose key is unique without a digest."""
 
 
-class How(StrEnum):
+class PairingMethod(StrEnum):
     """How contents and styles are paired."""
 
     PRODUCT = "product"
@@ -41,7 +44,13 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture with what the rows say of it; `key` is its part of their ids."""
+    """An image to pair.
+
+    Attributes:
+        key: its part of the ids of the rows.
+        cell: the manifest cell that names it.
+        folder: its folder relative to the start of the search.
+    """
 
     key: str
     cell: str
@@ -50,69 +59,84 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Which pairs are made: every content with every style, one by one, or each content with some random styles."""
+    """Which pairs are made.
 
-    how: How = How.PRODUCT
+    Attributes:
+        how: every content with every style, the first with the first and so on, or each content with random styles.
+        per_content: the number of random styles of each content.
+        seed: the seed of the random choice.
+    """
+
+    how: PairingMethod = PairingMethod.PRODUCT
     per_content: int | None = None
     seed: int | None = None
 
     def check(self, contents: int, styles: int) -> None:
-        """Refuse what cannot be paired so.
+        """Refuse numbers of contents and styles that cannot be paired in this way.
 
         Raises:
-            OptionsError: with what was expected, and what was found.
+            OptionsError: they cannot be paired; the message says what was expected and what was found.
         """
-        is_sample = self.how is How.SAMPLE
+        is_sample = self.how is PairingMethod.SAMPLE
         if is_sample and (self.per_content is None or not 1 <= self.per_content <= styles):
             got = "none" if self.per_content is None else f"{self.per_content:,}"
             raise OptionsError(f"--per-content: expected 1 to {styles:,}, the number of styles, got {got}")
         if not is_sample and (self.per_content is not None or self.seed is not None):
             raise OptionsError(f"--per-content and --seed go with --how sample, got --how {self.how}")
-        if self.how is How.ZIP and contents != styles:
+        if self.how is PairingMethod.ZIP and contents != styles:
             raise OptionsError(f"--how zip: expected as many styles as contents, found {contents:,} and {styles:,}")
 
     def count(self, contents: int, styles: int) -> int:
-        """How many pairs that makes."""
-        return {How.PRODUCT: contents * styles, How.ZIP: contents, How.SAMPLE: contents * (self.per_content or 0)}[
-            self.how
-        ]
+        """Return the number of pairs."""
+        return {
+            PairingMethod.PRODUCT: contents * styles,
+            PairingMethod.ZIP: contents,
+            PairingMethod.SAMPLE: contents * (self.per_content or 0),
+        }[self.how]
 
     def pairs(self, contents: Sequence[Picture], styles: Sequence[Picture]) -> Iterator[tuple[Picture, Picture]]:
-        """The pairs, in the order of the contents, and of the styles for each."""
-        if self.how is How.ZIP:
+        """Yield the pairs in the order of the contents, and for each content in the order of the styles."""
+        if self.how is PairingMethod.ZIP:
             return zip(contents, styles, strict=True)
-        if self.how is How.PRODUCT:
+        if self.how is PairingMethod.PRODUCT:
             return itertools.product(contents, styles)
         return ((content, style) for content in contents for style in self._drawn(content, styles))
 
     def _drawn(self, content: Picture, styles: Sequence[Picture]) -> Iterator[Picture]:
-        """The styles of one content, which do not depend on the other contents."""
+        """Yield the random styles of one content, which do not depend on the other contents."""
         draw = random.Random(f"{self.seed or 0} {content.key}")
         return (styles[index] for index in sorted(draw.sample(range(len(styles)), self.per_content or 0)))
 
 
-def keyed(found: Iterable[Found]) -> list[Picture]:
-    """The pictures with their keys: unique, made of their paths, and for each the same whatever the others are.
+def keyed(found: Iterable[ListedImage]) -> list[Picture]:
+    """Give each image a unique key, made from its path and independent of the other images.
 
-    Only paths that differ in nothing but the case of their letters change each other's keys.
+    The one exception are paths that differ only in case, which get longer keys if they are listed together.
 
-    >>> [one.key for one in keyed([Found("a/cat.jpg", ""), Found("dog.png", ""), Found("é.jpg", "")])]
+    >>> [
+    ...     picture.key
+    ...     for picture in keyed([ListedImage("a/cat.jpg", ""), ListedImage("dog.png", ""), ListedImage("é.jpg", "")])
+    ... ]
     ['a__cat', 'dog.png', 'image.b83fca42']
     """
     found = list(found)
-    keys = [_key(one.path) for one in found]
-    taken = Counter(map(str.casefold, keys))
+    keys = [_key(image.path) for image in found]
+    counts = Counter(map(str.casefold, keys))
     return [
-        Picture(key if taken[key.casefold()] == 1 else _marked(one.path, 16), one.cell, one.path.rpartition("/")[0])
-        for one, key in zip(found, keys, strict=True)
+        Picture(
+            key if counts[key.casefold()] == 1 else _with_digest(image.path, 16),
+            image.cell,
+            image.path.rpartition("/")[0],
+        )
+        for image, key in zip(found, keys, strict=True)
     ]
 
 
 def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
-    """What `--set NAME=VALUE` says: option -> the cell of every row.
+    """Parse the values of `--set NAME=VALUE`; return the cell that every row has for an option.
 
     Raises:
-        OptionsError: naming the text that is no such thing, an option that there is not, or a value that it refuses.
+        OptionsError: a text has another form, names an unknown option or one twice, or has an invalid value.
     """
     settings: dict[str, str] = {}
     for text in texts:
@@ -127,7 +151,7 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
             raise OptionsError(f"--set {text}: {name} is there twice")
         settings[name] = value
     try:
-        check_alone(StylizeOptions.model_validate(settings))
+        check_without_images(StylizeOptions.model_validate(settings))
     except ValidationError as error:
         name, reason = option_errors(error)[0]
         raise OptionsError(f"--set {f'{name}: ' if name else ''}{reason}") from error
@@ -137,29 +161,29 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
 
 
 def write_rows(stream: IO[bytes], pairs: Iterable[tuple[Picture, Picture]], settings: Mapping[str, str]) -> int:
-    """Write a manifest as it is made; how many rows it has."""
+    """Write a manifest as its pairs are generated, and return the number of its rows."""
     writer = csv.writer(codecs.getwriter("utf-8")(stream), lineterminator="\n")
     writer.writerow(["id", "content", "style", FOLDER, *settings])
     rows = 0
     for content, style in pairs:
-        # No key has '--' in it or a '-' at an end, so that no two pairs have one id.
+        # No key contains '--' or starts or ends with '-', so no two pairs have the same id.
         writer.writerow([f"{content.key}--{style.key}", content.cell, style.cell, content.folder, *settings.values()])
         rows += 1
     return rows
 
 
 def _key(path: str) -> str:
-    """A path as a part of an id, without `.jpg` and with `__` for each slash; where that does not say all, marked."""
+    """Return the key of a path: without `.jpg`, with `__` for each slash, and with a digest if that were ambiguous."""
     if plain := _PLAIN.fullmatch(path):
         ending = "" if plain[2].lower() == ".jpg" else plain[2]
         key = plain[1].replace("/", "__") + ending
         if len(key) <= MOST_KEY_CHARS:
             return key
-    return _marked(path, 8)
+    return _with_digest(path, 8)
 
 
-def _marked(path: str, digits: int) -> str:
-    """What of a path can stand in an id, with a digest of all of it."""
+def _with_digest(path: str, digits: int) -> str:
+    """Return the characters of a path that are allowed in an id, with a digest of the whole path."""
     digest = hashlib.sha256(path.encode(errors="surrogatepass")).hexdigest()[:digits]
     stem = re.sub(r"[^A-Za-z0-9]+", "-", path.rpartition(".")[0]).strip("-")
     return f"{stem[: MOST_KEY_CHARS - digits - 1].strip('-') or 'image'}.{digest}"

@@ -1,6 +1,6 @@
-"""Parquet -> a header and numbered rows of text, in bounded parts. Knows nothing of pairs.
+"""Read Parquet as a header and numbered rows of text, a bounded number of rows at a time. Knows nothing of pairs.
 
-pyarrow is imported where there is such a file, and nowhere else.
+pyarrow is imported only when such a file is read.
 """
 
 from collections.abc import Collection, Iterator
@@ -10,17 +10,17 @@ from typing import Any
 
 from flows.errors import ManifestError
 from flows.manifest.cells import cell_of
-from flows.manifest.table import TableRow
+from flows.manifest.table import TableRow, is_empty
 
 MAGIC = b"PAR1"
 ROWS_AT_ONCE = 10_000
 UUID = "extension<arrow.uuid>"
-"""A type by its name, as older versions of pyarrow have none of its own."""
+"""The name of the UUID type: older versions of pyarrow have no class for it."""
 
 
 @dataclass(frozen=True)
 class ParquetRows:
-    """A Parquet file with its schema read; its rows are counted from 1."""
+    """A Parquet file with its schema read; its rows are numbered from 1."""
 
     file: Any
     name: str
@@ -33,30 +33,31 @@ class ParquetRows:
         """See `Table`."""
         return number if number <= self.file.metadata.num_rows else None
 
-    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # as a table's
+    def rows(self, one_line: Collection[int]) -> Iterator[TableRow]:  # noqa: ARG002  # part of Table's interface
         """See `Table`."""
         number = letters = 0
         for columns in self._parts():
             letters += sum(len(cell) for column in columns for cell in column)
             if letters > self.max_bytes:
                 raise ManifestError(f"{self.name}: expected at most {self.max_bytes:,} letters, found more; split it")
-            for number, cells in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020  # goes on
-                if any(cells):
-                    yield TableRow(number, list(cells))
+            for number, row in enumerate(zip(*columns, strict=True), start=number + 1):  # noqa: B020  # numbering continues
+                cells = list(row)
+                if not is_empty(cells):
+                    yield TableRow(number, cells)
 
     def _parts(self) -> Iterator[list[list[str]]]:
-        """The cells of some rows, column by column."""
+        """Yield the cells of `ROWS_AT_ONCE` rows at a time, column by column."""
         with _readable(self.name):
             for batch in self.file.iter_batches(ROWS_AT_ONCE, use_threads=False):
                 columns = zip(batch.schema.names, batch.columns, strict=True)
                 yield [self._cells_of(title, column) for title, column in columns]
 
     def _cells_of(self, title: str, column: Any) -> list[str]:
-        import pyarrow as pa  # as below
+        import pyarrow as pa  # late, as in read_parquet
 
         try:
             return _cells(column)
-        except pa.ArrowInvalid as error:  # bytes, which are read as text where they are
+        except pa.ArrowInvalid as error:  # binary columns are read as text if they are valid UTF-8
             raise ManifestError(
                 f"{self.name}: column {title!a}: expected texts or numbers, found {column.type} that is no text;"
                 " leave it out, or write it as text"
@@ -64,24 +65,24 @@ class ParquetRows:
 
 
 def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
-    """The file, ready for its rows to be read.
+    """Read the schema of a Parquet file and return the file, ready for its rows to be read.
 
     Raises:
-        ManifestError: it is damaged, has a column that is neither text nor numbers, or is larger than it may be.
+        ManifestError: the file is damaged, has a nested column, or is larger than `max_bytes`.
     """
-    import pyarrow as pa  # here, as it takes longer to import than most manifests to be read
+    import pyarrow as pa  # late, as importing it takes longer than reading most manifests
     from pyarrow import parquet
 
     with _readable(name):
         plain = parquet.ParquetFile(pa.BufferReader(data))
         texts = [field.name for field in plain.schema_arrow if pa.types.is_string(field.type)]
-        # As a dictionary, a text that is in many rows is there once.
+        # With dictionary encoding, a text that occurs in many rows is held in memory once.
         file = parquet.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
-    facts, fields = file.metadata, list(file.schema_arrow)
+    metadata, fields = file.metadata, list(file.schema_arrow)
     if nested := next((field for field in fields if pa.types.is_nested(field.type)), None):
         raise ManifestError(f"{name}: column {nested.name!a}: expected texts or numbers, found {nested.type}")
-    held = sum(facts.row_group(index).total_byte_size for index in range(facts.num_row_groups))
-    if max(held, facts.num_rows * len(fields)) > max_bytes:
+    unpacked = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    if max(unpacked, metadata.num_rows * len(fields)) > max_bytes:
         raise ManifestError(
             f"{name}: expected at most {max_bytes:,} bytes and cells when unpacked, found more; split it"
         )
@@ -89,7 +90,7 @@ def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
 
 
 def _cells(column: Any) -> list[str]:
-    import pyarrow as pa  # as above
+    import pyarrow as pa  # late, as in read_parquet
 
     if pa.types.is_dictionary(column.type):
         words = _cells(column.dictionary)
@@ -102,7 +103,7 @@ def _cells(column: Any) -> list[str]:
 
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
-    import pyarrow as pa  # as above
+    import pyarrow as pa  # late, as in read_parquet
 
     try:
         yield

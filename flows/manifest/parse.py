@@ -1,7 +1,8 @@
-"""A table -> Manifest, with every bad row named. No I/O.
+"""Parse a manifest's bytes into pairs and rejected rows. Does no I/O.
 
-A file that cannot be used as a whole raises one ManifestError that names all that is wrong with its header.
-A row that cannot be used becomes a RejectedRow that names all that is wrong with its cells; the others go on.
+A file that cannot be used at all raises one ManifestError that names everything that is wrong with its header.
+A row that cannot be used becomes a RejectedRow that names everything that is wrong with its cells; the other rows are
+not affected.
 """
 
 import hashlib
@@ -11,17 +12,18 @@ from typing import Any
 
 from flows.errors import ManifestError
 from flows.limits import MAX_BYTES, MAX_ROWS
-from flows.manifest.changed_rows import Otherwise
+from flows.manifest.changed_rows import ChangedRows
 from flows.manifest.columns import columns_of
 from flows.manifest.formats import read_table
-from flows.manifest.ignored_columns import pass_over
+from flows.manifest.ignored_columns import ignore_columns
 from flows.manifest.rows import RowReader
 from flows.manifest.table import Table
 from flows.records.pairs import Manifest, PairSpec, RejectedRow
 from nst_core.options import StylizeOptions
 
 MAX_BAD_ROWS = 100_000
-"""A file of more is refused as a whole: where an operator allows millions of rows, it would take minutes to read."""
+"""A file with more rejected rows is refused as a whole: if the operator allows millions of rows, reading it would take
+minutes."""
 
 
 def parse_manifest(
@@ -33,15 +35,17 @@ def parse_manifest(
     max_rows: int | None = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
 ) -> Manifest:
-    """The manifest's pairs and its rejected rows.
+    """Return the manifest's pairs and its rejected rows.
 
     Args:
-        data: the file, byte for byte, in any of the formats that are read.
-        uri: its address, an absolute local path or `s3://bucket/key`; relative addresses start from its folder.
-        defaults: the run's options; a row's own go on top.
-        overrides: options that go on top of every row's own, as a retry may ask for.
-        max_rows: a file of more is refused, and one of too many bad rows; None takes any, as what was taken once is.
-        max_bytes: a file of more is refused.
+        data: the bytes of the file, in any supported format.
+        uri: the file's address, an absolute local path or `s3://bucket/key`; relative addresses in the manifest are
+            resolved against its folder.
+        defaults: the run's options, which a row's own options override.
+        overrides: options that override those of every row, as a retry may specify.
+        max_rows: the most rows a file may have. None means no limit, neither on rows nor on rejected rows, for a
+            manifest that an earlier run has accepted.
+        max_bytes: the most bytes a file may have.
 
     Raises:
         ManifestError: the file as a whole cannot be used.
@@ -49,21 +53,21 @@ def parse_manifest(
     name = uri.rstrip("/").rpartition("/")[2]
     if len(data) > max_bytes:
         raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
-    table = pass_over(read_table(data, name, max_bytes))
+    table = ignore_columns(read_table(data, name, max_bytes))
     columns = columns_of(table.header, name)
     reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
     one_line = [index for index, column in enumerate(columns) if column.field]
-    otherwise = Otherwise()
-    pairs, rejected = _read(table, one_line, reader, otherwise, name, max_rows)
+    changed_rows = ChangedRows()
+    pairs, rejected = _read(table, one_line, reader, changed_rows, name, max_rows)
     extra_columns = tuple(column.title for column in columns if column.rides_along)
     digest = hashlib.sha256(data).hexdigest()
-    return Manifest(uri, digest, extra_columns, tuple(pairs), tuple(rejected), (*table.notes, *otherwise.notes))
+    return Manifest(uri, digest, extra_columns, tuple(pairs), tuple(rejected), (*table.notes, *changed_rows.notes))
 
 
 def _read(
-    table: Table, one_line: list[int], reader: RowReader, otherwise: Otherwise, name: str, max_rows: int | None
+    table: Table, one_line: list[int], reader: RowReader, changed_rows: ChangedRows, name: str, max_rows: int | None
 ) -> tuple[list[PairSpec], list[RejectedRow]]:
-    """The pairs and the rejected rows of a file, within its bounds."""
+    """Return the pairs and the rejected rows of a table, or raise if it has too many of either."""
     if max_rows is not None and (line := table.line_of_row(max_rows + 1)) is not None:
         raise ManifestError(_too_many(name, line, max_rows))
     pairs: list[PairSpec] = []
@@ -74,7 +78,7 @@ def _read(
         outcome = reader.read(row)
         if isinstance(outcome, PairSpec):
             pairs.append(outcome)
-            otherwise.see(row, outcome)
+            changed_rows.check(row, outcome)
         else:
             rejected.append(outcome)
         if max_rows is not None and len(rejected) > MAX_BAD_ROWS:

@@ -1,4 +1,4 @@
-"""The rows of a manifest that the operator's limits do not allow become rejected rows, each with its reason."""
+"""Reject the rows of a manifest that exceed the operator's limits, each with its reason."""
 
 import dataclasses
 import os
@@ -14,16 +14,17 @@ from nst_core.geometry.levels import steps_at
 from nst_core.options import StylizeOptions
 
 KIND = "not_allowed"
-"""Of a row that the limits refuse; a row that is wrong in itself is of kind `manifest`."""
+"""The `kind` of rows that exceed the limits; rows that are invalid in themselves have the kind `manifest`."""
 
 UNBOUNDED = ("max_seconds",)
-"""Options that mean "as much as it takes" where they are left out."""
+"""Options that are unbounded if they are not set."""
 
 
 def within_limits(manifest: Manifest, limits: Limits) -> Manifest:
-    """The manifest with the rows that the limits refuse among its rejected ones.
+    """Return the manifest with the rows that exceed the limits moved to its rejected rows.
 
-    Local addresses of the others are made real, links followed, so that a link changed later leads nowhere new.
+    If the readable places are limited, symbolic links in the local addresses of the other rows are resolved, so that
+    changing a link later cannot lead to another place.
     """
     if limits.readable is None and limits.max_image_bytes is None and not limits.max_options:
         return manifest
@@ -36,7 +37,12 @@ def within_limits(manifest: Manifest, limits: Limits) -> Manifest:
 
 
 def refuse(manifest: Manifest, refused: dict[int, tuple[CellError, ...]]) -> Manifest:
-    """The manifest with some of its pairs, given by line, rejected for these reasons."""
+    """Return the manifest with some of its pairs rejected.
+
+    Args:
+        manifest: the manifest.
+        refused: the reasons, by the line of the pair.
+    """
     if not refused:
         return manifest
     rejected = [_rejected(pair, refused[pair.row]) for pair in manifest.pairs if pair.row in refused]
@@ -48,12 +54,12 @@ def refuse(manifest: Manifest, refused: dict[int, tuple[CellError, ...]]) -> Man
 
 
 def refusals_of(manifest: Manifest) -> dict[int, tuple[CellError, ...]]:
-    """What `refuse` needs to do it again, also when the limits or the files are others."""
+    """Return the refused rows as `refuse` takes them, to refuse the same rows again even if limits or files changed."""
     return {row.row: row.errors for row in manifest.rejected if row.kind == KIND}
 
 
 class _Checks:
-    """The checks of one manifest; every address and every set of options is looked at once."""
+    """The checks of one manifest; every distinct address and every distinct set of options is checked once."""
 
     def __init__(self, limits: Limits, pairs: Iterable[PairSpec]) -> None:
         self._limits = limits
@@ -72,7 +78,7 @@ class _Checks:
             for column, address in pair.pictures.items()
             if (problem := self._addresses[address])
         ]
-        key = id(pair.options)  # rows without options of their own share one object
+        key = id(pair.options)  # rows with the same option cells share one object
         if key not in self._options:
             self._options[key] = option_refusals(pair.options, self._limits.max_options)
         return (*errors, *self._options[key])
@@ -89,10 +95,11 @@ class _Checks:
 
 
 def option_refusals(options: StylizeOptions, bounds: dict[str, float]) -> tuple[CellError, ...]:
-    """What is wrong with the options of a pair where they are bounded."""
+    """Return an error for each option of a pair that exceeds its bound."""
     errors = []
     for name, most in bounds.items():
-        # Of a large picture the recipe's steps are fewer, but it may turn out smaller than asked for.
+        # Large images get fewer of the recipe's steps, but the image may turn out smaller than requested, so the steps
+        # of a small one are counted.
         value = steps_at(1, 1, options) if name == "steps" else getattr(options, name)
         numbers = value if isinstance(value, tuple) else (value,)
         if value is None and name in UNBOUNDED:
@@ -106,11 +113,11 @@ def _size_or_none(address: str) -> int | None:
     try:
         return storage.size(address)
     except StorageError:
-        return None  # the worker finds out why, and says so
+        return None  # the worker will find the cause and report it
 
 
 def _real_paths(addresses: Iterable[str]) -> dict[str, str]:
-    """What each address leads to. Every folder is looked up once: a hundred thousand pictures lie in few."""
+    """Resolve the symbolic links of addresses. Each folder is resolved once, as many images are in few folders."""
     folders: dict[str, str] = {}
     real = {}
     for address in addresses:

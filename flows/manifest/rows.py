@@ -1,4 +1,4 @@
-"""One row of a manifest after the other -> a pair, or all that is wrong with the row's cells."""
+"""Turn the rows of a manifest, one after the other, into pairs, or into everything that is wrong with their cells."""
 
 import os
 import re
@@ -14,20 +14,28 @@ from flows.manifest.table import TableRow
 from flows.records.digests import short_digest
 from flows.records.pairs import OTHER_PICTURES, CellError, PairSpec, RejectedRow
 from flows.storage.addresses import normal, resolved_address
-from flows.wording import option_errors, shortened, shown
+from flows.wording import option_errors, quoted, shortened
 from nst_core.options import StylizeOptions
 
 MAX_CELL_CHARS = 4096
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ID_RULE = "expected 1 to 100 of the characters A-Z a-z 0-9 . _ -, a letter or digit first and no dot last"
 MOST_EXTRAS_NAMED = 10
+"""Bad extra cells of a row that get an error each; the rest are counted."""
 _STEM_CHARS = 43
-"""Of each picture's name in a made id, which so fits 100 characters with two dashes and 12 digits."""
+"""Characters of each image's name in a generated id: two names, two dashes and 12 digits fit 100 characters."""
 
 
 @dataclass(frozen=True)
 class _RowOptions:
-    """A row's options: resolved, and as given by the row alone; or what is wrong with them."""
+    """The options of a row.
+
+    Attributes:
+        options: the resolved options.
+        given: the options that the row itself sets.
+        errors: what is wrong with the row's option cells. If there are any, `options` has no own option of the row but
+            `style_blend`, which the images of the row are checked with.
+    """
 
     options: StylizeOptions
     given: dict[str, Any]
@@ -35,15 +43,15 @@ class _RowOptions:
 
 
 class RowReader:
-    """Reads one row after the other; keeps the ids that are taken, and the options that many rows share."""
+    """Reads rows one after the other, and remembers the ids in use and the options that many rows share."""
 
     def __init__(
         self, columns: Sequence[Column], defaults: StylizeOptions, base: str, overrides: Mapping[str, Any]
     ) -> None:
         self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
-        self._fields = [(one.title, one.field, index) for index, one in enumerate(columns) if one.field]
-        self._extras = [(one.title, index) for index, one in enumerate(columns) if not one.field]
-        self._ride_along = [(one.title, index) for index, one in enumerate(columns) if one.rides_along]
+        self._fields = [(column.title, column.field, index) for index, column in enumerate(columns) if column.field]
+        self._extras = [(column.title, index) for index, column in enumerate(columns) if not column.field]
+        self._ride_along = [(column.title, index) for index, column in enumerate(columns) if column.rides_along]
         self._titles = {column.field: column.title for column in columns if column.field}
         self._option_names = [name for name in self._titles if name in OPTIONS]
         self._other_pictures = [name for name in OTHER_PICTURES if name in self._titles]
@@ -52,22 +60,24 @@ class RowReader:
         self._pairs: dict[str, int] = {}
 
     def read(self, row: TableRow) -> PairSpec | RejectedRow:
-        """The row's pair, or all that is wrong with it."""
+        """Return the row's pair, or the row as rejected, with everything that is wrong with it."""
         if row.problem:
             return self._rejected(row, [CellError(None, shortened(row.text), row.problem)])
-        errors: list[CellError] = []  # every step adds what it finds wrong
+        errors: list[CellError] = []  # every check below adds to it
         values = self._values(row, errors)
         content, style = self._address("content", values, errors), self._address("style", values, errors)
-        others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name)}
+        # A cell that is not usable text, which has an error already, still counts as an image.
+        others = {name: self._address(name, values, errors) for name in self._other_pictures if values.get(name) != ""}
         chosen = self._chosen_options(values)
         errors += chosen.errors
-        if not chosen.errors:
-            errors += picture_errors(others, chosen.options, chosen.given)
+        errors += picture_errors(others, chosen.options, chosen.given)
         pair_id = values.get("id", "")
         if pair_id:
             errors += self._claim(pair_id, row.line)
         elif not errors:
-            pair_id, duplicate = self._made_id(values, {"content": content, "style": style, **others}, chosen, row.line)
+            pair_id, duplicate = self._generated_id(
+                values, {"content": content, "style": style, **others}, chosen, row.line
+            )
             errors += duplicate
         if errors:
             return self._rejected(row, errors)
@@ -76,7 +86,7 @@ class RowReader:
         return PairSpec(row.line, pair_id, content, style, chosen.options, kept, *cells_as_written, others)
 
     def _values(self, row: TableRow, errors: list[CellError]) -> dict[str, str]:
-        """The texts of the columns that set something; a cell that is no usable text is left out."""
+        """Return the texts of the columns that set a field; cells that are not usable text are left out."""
         values: dict[str, str] = {}
         for title, field, index in self._fields:
             text = row.cells[index].strip(" ")
@@ -85,7 +95,7 @@ class RowReader:
             else:
                 values[field] = text
         extra = {title: row.cells[index] for title, index in self._extras}
-        # All of them at once: of a hundred thousand rows hardly any has such a cell.
+        # Checked for all extra cells at once, as hardly any row of a large manifest has such a cell.
         if "\0" in "".join(extra.values()) or max(map(len, extra.values()), default=0) > MAX_CELL_CHARS:
             errors += _extra_errors(extra)
         return values
@@ -114,7 +124,7 @@ class RowReader:
         given = {name: cell for name, cell in zip(self._option_names, cells, strict=True) if cell}
         try:
             options = self._defaults.overridden(given)
-            # What the row itself gives is part of a made id, which a retry must not change.
+            # The row's own options, without the overrides, are part of a generated id, which a retry must not change.
             own = options.model_dump(mode="json", include=set(given))
             return _RowOptions(options.overridden(self._overrides).resolved(), own)
         except ValidationError as error:
@@ -122,25 +132,34 @@ class RowReader:
                 CellError(self._titles.get(name), shortened(given.get(name, "")), reason)
                 for name, reason in option_errors(error)
             )
-            return _RowOptions(self._defaults, {}, errors)
+            return _RowOptions(self._blend_options(given), given, errors)
+
+    def _blend_options(self, given: Mapping[str, str]) -> StylizeOptions:
+        """Return options with only a row's `style_blend` on top of the run's; without any blend if that is invalid."""
+        own = {name: cell for name, cell in given.items() if name == "style_blend"}
+        try:
+            return self._defaults.overridden(own).overridden(self._overrides)
+        except ValidationError:
+            return StylizeOptions()
 
     def _claim(self, pair_id: str, line: int) -> list[CellError]:
-        """What is wrong with an id; a well-formed one now belongs to this line, if to no earlier one."""
+        """Reserve an id for a line; return what is wrong with the id, such as an earlier line that has it already."""
         title = self._titles.get("id")
         if not ID_PATTERN.fullmatch(pair_id) or pair_id.endswith("."):
-            return [CellError(title, shortened(pair_id), f"{ID_RULE}, got {shown(pair_id)}")]
+            return [CellError(title, shortened(pair_id), f"{ID_RULE}, got {quoted(pair_id)}")]
         written, first_line = self._ids.setdefault(pair_id.casefold(), (pair_id, line))
         if first_line == line:
             return []
         spelling = "" if written == pair_id else f" as {written!r}"
         return [CellError(title, pair_id, f"id {pair_id!r} is already used on line {first_line}{spelling}")]
 
-    def _made_id(
+    def _generated_id(
         self, values: Mapping[str, str], addresses: Mapping[str, str], chosen: _RowOptions, line: int
     ) -> tuple[str, list[CellError]]:
-        """An id from the file names and a digest of the cells as written: the same wherever the folder lies.
+        """Generate an id from the file names and a digest of the cells as written, which does not depend on the folder.
 
-        And what is wrong with it, or with the row, if an earlier one asks for the same.
+        Returns:
+            The id, and an error if an earlier row has the same id or is the same pair with the same options.
         """
         first_line = self._pairs.setdefault(short_digest([addresses, chosen.given], 16), line)
         if first_line != line:
@@ -148,23 +167,23 @@ class RowReader:
             return "", [CellError(None, "", reason)]
         written = {name: normal(values[name], address) for name, address in addresses.items()}
         content, style = written.pop("content"), written.pop("style")
-        # Others only where there are any: the ids of other rows stay what they were.
+        # Additional images are hashed only if there are any, so that the ids of all other rows do not change.
         digest = short_digest([content, style, chosen.given, *([written] if written else [])], 12)
         stems = f"{_id_part(addresses['content'])}-{_id_part(addresses['style'])}"
-        pair_id = f"{stems}-{digest[:6]}"  # with all digits where that is taken
+        pair_id = f"{stems}-{digest[:6]}"  # with all 12 digits if that is in use
         if pair_id.casefold() in self._ids:
             pair_id = f"{stems}-{digest}"
         return pair_id, self._claim(pair_id, line)
 
 
 def _id_part(address: str) -> str:
-    """A file's name without folder and ending, in the characters of an id."""
+    """Return a file's name without folder and ending, with only characters that are allowed in an id."""
     stem = os.path.splitext(os.path.basename(address))[0]
     return re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:_STEM_CHARS] or "image"
 
 
 def _extra_errors(extra: Mapping[str, str]) -> list[CellError]:
-    """What is wrong with the cells that ride along: of a thousand, the first few are told and the others counted."""
+    """Return what is wrong with the extra cells: an error for each of the first few, and one that counts the rest."""
     wrong = [(title, cell) for title, cell in extra.items() if "\0" in cell or len(cell) > MAX_CELL_CHARS]
     errors = [
         CellError(title, shortened(cell), _text_problem(cell, is_extra=True) or "")
@@ -179,6 +198,6 @@ def _text_problem(text: str, *, is_extra: bool) -> str | None:
         return f"expected at most {MAX_CELL_CHARS:,} characters, got {len(text):,}"
     if "\0" in text:
         return "expected text, got a NUL character; save the file as UTF-8 text"
-    if not is_extra and (found := CONTROL_CHARACTER.search(text)):
-        return f"expected no control characters, got {found[0]!r}"
+    if not is_extra and (control := CONTROL_CHARACTER.search(text)):
+        return f"expected no control characters, got {control[0]!r}"
     return None

@@ -1,4 +1,4 @@
-"""Rows of Python, a DataFrame or a list of dicts, written as the CSV manifest that they stand for."""
+"""Write rows that are given in Python, as a DataFrame or a list of dicts, as a CSV manifest."""
 
 import csv
 import hashlib
@@ -19,30 +19,30 @@ from flows.storage.addresses import resolved_address, working_folder
 
 @runtime_checkable
 class Frame(Protocol):
-    """What is used of a pandas DataFrame."""
+    """The part of pandas' DataFrame that is used here."""
 
     columns: Any
     index: Any
 
     def reset_index(self, *, level: Sequence[Any]) -> "Frame":
-        """The same with levels of its index as columns."""
+        """Return the same frame with levels of its index as columns."""
 
     def itertuples(self, *, index: bool, name: None) -> Iterable[tuple[Any, ...]]:
-        """Its rows."""
+        """Return the rows of the frame."""
 
 
 Rows = Frame | Sequence[Mapping[str, Any]]
-"""A manifest as Python has it."""
+"""The rows of a manifest as Python values."""
 
 
-def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
-    """The address of a CSV in the output that says what rows of Python say, written now.
+def save_rows(rows: Rows, output: str, limits: Limits) -> str:
+    """Write rows as a CSV manifest into the output and return its address.
 
-    Its relative addresses, which start from the current folder, are written in full.
+    Relative addresses, which are relative to the current folder, are written as absolute ones.
 
     Raises:
-        ManifestError: if these are no rows, or two values cannot be told apart.
-        StorageError: if it cannot be written.
+        ManifestError: the rows cannot be written as a manifest; see `csv_of`.
+        StorageError: the file cannot be written.
     """
     data = csv_of(rows)
     address = storage.join(output, layout.GIVEN, f"{hashlib.sha256(data).hexdigest()[:16]}.csv")
@@ -52,13 +52,14 @@ def kept_rows(rows: Rows, output: str, limits: Limits) -> str:
 
 
 def csv_of(rows: Rows) -> bytes:
-    """Rows of Python as a CSV.
+    """Return rows as a CSV.
 
     Raises:
-        ManifestError: if these are no rows, or none at all, or a text has what is no letter.
+        ManifestError: the value is not a frame or a list of dicts, or has no rows; or a cell is not a single text or
+            number, has a line break in an address, or cannot be encoded as UTF-8.
     """
     if isinstance(rows, Frame):
-        # An index with a name is a column that somebody set aside, such as the id.
+        # An index with a name is a column that the user made the index, such as the id.
         rows = rows.reset_index(level=[name for name in rows.index.names if name not in (None, *rows.columns)])
         names = list(rows.columns)
         lines: Iterable[Sequence[Any]] = rows.itertuples(index=False, name=None)
@@ -75,7 +76,7 @@ def csv_of(rows: Rows) -> bytes:
     writer.writerow(titles)
     pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
     number = 1
-    for number, line in enumerate(lines, start=2):  # as the reader counts them: the titles are row 1
+    for number, line in enumerate(lines, start=2):  # numbered as in the CSV, where the header is row 1
         cells = [_cell(value, number, title) for value, title in zip(line, titles, strict=True)]
         _check_lines((cells[index], number, titles[index]) for index in pictures)
         writer.writerow(
@@ -93,16 +94,16 @@ def csv_of(rows: Rows) -> bytes:
 
 
 def _kind(rows: object) -> str:
-    """As `dict`, and `polars DataFrame`: other libraries have frames too."""
+    """Return the name of a value's type, such as `dict` or `a polars DataFrame`: other libraries have frames too."""
     library, name = type(rows).__module__.partition(".")[0], type(rows).__name__
     return name if library == "builtins" else f"a {library} {name}"
 
 
 def _cell(value: Any, number: int, title: str) -> str:
-    """A value's cell.
+    """Return the cell of a value.
 
     Raises:
-        ManifestError: if it is many values, or a picture; Python's own notation of it would be taken for a name.
+        ManifestError: the value is a collection or an image, whose Python repr would be taken for a file name.
     """
     if any(kind.__module__.partition(".")[0] == "PIL" for kind in type(value).__mro__):
         raise ManifestError(
@@ -123,13 +124,16 @@ def _check_lines(addresses: Iterable[tuple[str, int, str]]) -> None:
 
 
 def _folder_of(cell: str) -> str:
-    """Where a relative address starts, which is asked for one alone: the working folder may be gone."""
+    """Return the folder that a cell is relative to.
+
+    The working folder is looked up only for relative addresses, as that fails if the folder was removed.
+    """
     is_relative = cell.strip(" ") and not os.path.isabs(cell.strip(" ")) and "://" not in cell
     return working_folder() if is_relative else os.sep
 
 
 def in_full(cell: str, folder: str) -> str:
-    """A picture's address in full; one that is none is left as it is, for the manifest's reader to refuse."""
+    """Return an image's absolute address; an invalid one is returned unchanged, for the manifest's parser to reject."""
     try:
         return resolved_address(cell.strip(" "), folder)
     except ValueError:

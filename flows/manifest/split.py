@@ -1,6 +1,6 @@
-"""A manifest cut into parts, each a manifest of its own: for more rows than one run takes, or for several machines.
+"""Split a manifest into parts, each a manifest itself, if it has too many rows for one run, or for several machines.
 
-The parts lie beside the whole, so that relative paths in them mean the same. Rows stay in their order.
+The parts are written to the folder of the whole manifest, so that relative paths still resolve. Rows keep their order.
 """
 
 import codecs
@@ -20,51 +20,57 @@ from flows.manifest.ignored_columns import is_results_table
 from flows.manifest.table import Table
 from flows.spreadsheets import as_plain_text
 from flows.storage.temporary import named_as_temporary, temporary_file
-from flows.wording import some
+from flows.wording import first_few
 
 LARGEST_BYTES = 4_000_000_000
-"""Of the whole, which is held in memory."""
+"""The largest manifest that can be split, as all of it is held in memory."""
 READ_SECONDS = 1800.0
-"""That it may take to come from S3: an object of a run has a minute."""
+"""The timeout for reading it from S3; for the objects that a run reads it is a minute."""
 NAMED = 3
-"""Parts of an earlier split that one message names."""
+"""Parts of an earlier split that a message names; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class _Part:
-    """A part to be: its address, and how many of the whole's rows it has."""
+    """A part to write: its address, and its number of rows."""
 
     address: str
     rows: int
 
 
 def split_manifest(address: str, parts: int, readable: storage.Places | None = None) -> list[str]:
-    """Write the parts, and give back their addresses; those that are there already stay.
+    """Write the parts of a manifest and return their addresses; existing parts with the same contents are kept.
+
+    Args:
+        address: the manifest's address.
+        parts: the number of parts.
+        readable: the places that may be read; None means all.
 
     Raises:
-        ManifestError: if the file cannot be read as a table, has fewer rows than parts, or was split otherwise before,
-            so that some of the parts would be those of another whole.
-        StorageError: if it cannot be read, or the parts not written.
+        ManifestError: the file cannot be read as a table, has fewer rows than parts, or parts of a different split
+            exist, which must not be mixed with these.
+        StorageError: the manifest cannot be read, or a part cannot be read or written.
     """
     name = storage.name_of(address)
     data = storage.read(address, LARGEST_BYTES, seconds=READ_SECONDS, within=readable)
     table = read_table(data, name, LARGEST_BYTES, may_be_long=True)
-    del data  # the table has all of it
+    del data  # the table holds its contents, so this frees memory
     rows = sum(1 for _ in _rows(table, name))
     if rows < parts:
         raise ManifestError(f"{name}: expected at least {parts} rows for {parts} parts, found {rows}")
-    # A results table as CSV is read with one `'` less, where it has any: in another format it has none to lose.
+    # The parts are CSV. A results table in CSV has a `'` in front of what a spreadsheet would run, which its reader
+    # removes. In another format it has none, so a `'` is added where the reader of the parts would remove one.
     as_cell = str if table.is_guarded or not is_results_table(_names(table)) else as_plain_text
     planned = _planned(address, rows, parts)
-    before = _parts_before(address)
-    if others := sorted(before.keys() - {part.address for part in planned}):
+    existing = _existing_parts(address)
+    if others := sorted(existing.keys() - {part.address for part in planned}):
         raise ManifestError(_refusal(others, "parts of another number"))
-    if before:
-        made = _written(planned, table, name, as_cell)
-        if other := [part for part, file in made if part in before and not _is_same(part, before[part], file)]:
-            raise ManifestError(_refusal(other, "parts of other rows"))
+    if existing:
+        written = _written(planned, table, name, as_cell)
+        if changed := [part for part, file in written if part in existing and not _is_same(part, existing[part], file)]:
+            raise ManifestError(_refusal(changed, "parts of other rows"))
     for part, file in _written(planned, table, name, as_cell):
-        if part not in before:
+        if part not in existing:
             storage.replace_by(part, file.name)
     return [part.address for part in planned]
 
@@ -73,26 +79,26 @@ def _planned(address: str, rows: int, parts: int) -> list[_Part]:
     planned: list[_Part] = []
     left = rows
     for number in range(1, parts + 1):
-        # What is left, in equal shares: no two parts differ by more than one row.
+        # The remaining rows are divided equally, so that no two parts differ by more than one row.
         share = math.ceil(left / (parts - number + 1))
         planned.append(_Part(_part_address(address, number, parts), share))
         left -= share
     return planned
 
 
-def _parts_before(address: str) -> dict[str, storage.Entry]:
-    """The parts of earlier splits, by their addresses."""
+def _existing_parts(address: str) -> dict[str, storage.Entry]:
+    """Return the parts of earlier splits, by their addresses."""
     folder = storage.parent_of(address)
     is_part = re.compile(re.escape(own_stem(storage.name_of(address))) + r"\.part-\d+-of-\d+\.csv")
     try:
         entries = storage.entries(folder)
-    except Forbidden:  # one may be allowed to read and write objects and not to list them
+    except Forbidden:  # reading and writing objects may be allowed without listing them
         return {}
     return {storage.join(folder, entry.name): entry for entry in entries if is_part.fullmatch(entry.name)}
 
 
 def _refusal(parts: list[str], what: str) -> str:
-    names = some(map(storage.name_of, parts), NAMED)
+    names = first_few(map(storage.name_of, parts), NAMED)
     return (
         f"{storage.parent_of(parts[0])}: expected no parts of an earlier split but those that would be written now, "
         f"found {what}: {names}; nothing was written, remove all parts of it and split again"
@@ -100,11 +106,11 @@ def _refusal(parts: list[str], what: str) -> str:
 
 
 def _is_same(part: str, entry: storage.Entry, file: IO[bytes]) -> bool:
-    """Whether a part that is there holds what is in a file."""
+    """Return whether an existing part has the contents of a file."""
     with named_as_temporary():
         size = file.seek(0, 2)
         file.seek(0)
-        wanted = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]  # a file, as IO
+        wanted = hashlib.file_digest(file, "sha256").digest()  # type: ignore[arg-type]  # a real file, typed as IO
     if entry.size != size:
         return False
     return hashlib.sha256(storage.read(part, seconds=READ_SECONDS)).digest() == wanted
@@ -115,7 +121,7 @@ def _names(table: Table) -> list[str]:
 
 
 def _rows(table: Table, name: str) -> Iterator[list[str]]:
-    """The cells of each row, those of another length as they are: a part is as wrong as the whole."""
+    """Yield the cells of each row. Rows with a wrong number of cells are kept, so a part is as invalid as the whole."""
     if table.header.problem:
         raise ManifestError(f"{name} line {table.header.line}: {table.header.problem}")
     for row in table.rows(()):
@@ -127,7 +133,7 @@ def _rows(table: Table, name: str) -> Iterator[list[str]]:
 def _written(
     planned: list[_Part], table: Table, name: str, as_cell: Callable[[str], str]
 ) -> Iterator[tuple[str, IO[bytes]]]:
-    """Each part's address with a temporary file that holds it."""
+    """Yield the address of each part with a temporary file that has its contents."""
     reader = _rows(table, name)
     for part in planned:
         rows = itertools.chain([table.header.cells], itertools.islice(reader, part.rows))
@@ -140,7 +146,7 @@ def _written(
 
 
 def _part_address(address: str, number: int, parts: int) -> str:
-    """`pairs.csv` -> `pairs.part-03-of-16.csv`; a part is a CSV, whatever the whole is.
+    """Return the address of a part, such as `pairs.part-03-of-16.csv` for `pairs.csv`. Parts are always CSV.
 
     >>> _part_address("s3://bucket/pairs.parquet", 3, 16)
     's3://bucket/pairs.parquet.part-03-of-16.csv'

@@ -1,7 +1,7 @@
-"""Rows and cells of a manifest as the program calls them that its owner opens it with: `C7` in a spreadsheet.
+"""Name rows and cells of a manifest as the program that its user opens it with does, such as `C7` in a spreadsheet.
 
-A spreadsheet counts rows where a text editor counts lines: a cell with line breaks is in one row of several lines, and
-a line `sep=;` is none. It shows JSON lines and Parquet to nobody; their cells are called by line or row and name.
+A spreadsheet numbers rows, not lines: a cell with line breaks makes a row of several lines, and a line `sep=;` is not a
+row. JSON lines and Parquet are not opened in spreadsheets: their cells are named by line or row and column name.
 """
 
 import csv
@@ -13,17 +13,17 @@ from flows.manifest.formats import read_table
 from flows.manifest.json_rows import JsonLines
 
 _ALSO_CALLED = {"id": "pair_id"}
-"""Column of a manifest -> what a results table, handed in again, calls it."""
+"""Maps a column of a manifest to its name in a results table that is used as a manifest."""
 
 
 @dataclass(frozen=True)
-class AsOpened:
-    """How rows and cells are called.
+class SpreadsheetCells:
+    """The names of a file's rows and cells.
 
     Attributes:
-        word: for a row: `row` or `line`.
-        titles: of the file's columns, in its order.
-        rows: line -> row of the spreadsheet; None where the file is no matter of spreadsheets.
+        word: the word for a row: `row` or `line`.
+        titles: the titles of the file's columns, in its order.
+        rows: maps a line to its row in the spreadsheet; None if the file's format is not opened in spreadsheets.
     """
 
     word: str
@@ -32,30 +32,30 @@ class AsOpened:
 
     @property
     def is_sheet(self) -> bool:
-        """Whether columns have letters."""
+        """Whether the file is opened in a spreadsheet, so that its columns have letters."""
         return self.rows is not None
 
     def row(self, line: int) -> int | None:
-        """The number of the row that starts on a line; None where its spreadsheet has it within another row."""
+        """Return the number of the row that starts on a line; None if it is inside another row for a spreadsheet."""
         return line if self.rows is None else self.rows.get(line)
 
     def row_in_words(self, line: int) -> str:
-        """As `row 7`."""
+        """Return the name of the row that starts on a line, such as `row 7`."""
         row = self.row(line)
         return f"line {line}" if row is None else f"{self.word} {row}"
 
     def letters(self, title: str) -> str | None:
-        """The letters of a column; None where it has none."""
+        """Return the letters of a column; None if it has none."""
         index = self.index(title)
         return None if index is None or not self.is_sheet else column_letters(index)
 
     def cell(self, line: int, title: str | None) -> str:
-        """A cell's name; without a title, that of the row."""
+        """Return the name of a cell; without a title, that of the row."""
         letters, row = None if title is None else self.letters(title), self.row(line)
         return f"{letters}{row}" if letters and row is not None else self.row_in_words(line)
 
     def index(self, title: str) -> int | None:
-        """A column's place, from 0."""
+        """Return the index of a column, from 0; None if there is no such column."""
         names = [name.strip(" ") for name in self.titles]
         for name in (title.strip(" "), _ALSO_CALLED.get(title.strip(" "))):
             if name in names:
@@ -63,27 +63,29 @@ class AsOpened:
         return None
 
 
-def as_opened(data: bytes, name: str, max_bytes: int) -> AsOpened:
-    """How the rows and cells of a manifest are called.
+def as_opened(data: bytes, name: str, max_bytes: int) -> SpreadsheetCells:
+    """Return the names of the rows and cells of a manifest.
 
     Args:
-        data: of the file.
-        name: of it, for messages.
-        max_bytes: that may be in it, unpacked.
+        data: the bytes of the file.
+        name: the file's name, for messages.
+        max_bytes: the most bytes the file may have when decompressed.
 
     Raises:
-        ManifestError: as `read_table`.
+        ManifestError: the file cannot be read, as in `read_table`.
     """
     table = read_table(data, name, max_bytes)
     titles = tuple(table.header.cells)
     if isinstance(table, CsvFile):
-        is_said = table.header.line > 1 and table.lines[0].lstrip('"').lower().startswith("sep=")
-        return AsOpened("row", titles, _sheet_rows(table.lines, table.separator, 1 if is_said else 0))
-    return AsOpened("line" if isinstance(table, JsonLines) else "row", titles)
+        has_separator_line = table.header.line > 1 and table.lines[0].lstrip('"').lower().startswith("sep=")
+        return SpreadsheetCells(
+            "row", titles, _sheet_rows(table.lines, table.separator, 1 if has_separator_line else 0)
+        )
+    return SpreadsheetCells("line" if isinstance(table, JsonLines) else "row", titles)
 
 
 def column_letters(index: int) -> str:
-    """What a spreadsheet calls its columns, from 0.
+    """Return the letters of a spreadsheet's column, counted from 0.
 
     >>> [column_letters(index) for index in (0, 25, 26, 701, 702)]
     ['A', 'Z', 'AA', 'ZZ', 'AAA']
@@ -97,7 +99,7 @@ def column_letters(index: int) -> str:
 
 
 def in_ranges(numbers: Iterable[int]) -> list[str]:
-    """Numbers in order, those in a row together.
+    """Format ascending numbers, with consecutive ones as ranges.
 
     >>> in_ranges([2, 3, 4, 6, 8, 9])
     ['2–4', '6', '8–9']
@@ -111,15 +113,15 @@ def in_ranges(numbers: Iterable[int]) -> list[str]:
     return [f"{first}–{last}" if last > first else str(first) for first, last in ranges]
 
 
-def _sheet_rows(lines: list[str], separator: str, left_out: int) -> dict[int, int]:
-    """Line -> row of the spreadsheet, of the lines on which a row starts; it takes any quotes as they come."""
+def _sheet_rows(lines: list[str], separator: str, skipped: int) -> dict[int, int]:
+    """Map the lines on which a row starts to the rows of a spreadsheet, whose CSV reader tolerates any quotes."""
     rows: dict[int, int] = {}
-    reader = csv.reader(iter(lines[left_out:]), delimiter=separator)
+    reader = csv.reader(iter(lines[skipped:]), delimiter=separator)
     line = 1
     try:
         for row, _ in enumerate(reader, start=1):
-            rows[line + left_out] = row
+            rows[line + skipped] = row
             line = reader.line_num + 1
-    except csv.Error:  # a cell beyond all bounds: what follows has no number
+    except csv.Error:  # a cell exceeds csv's size limit: the rows after it have no number
         pass
     return rows

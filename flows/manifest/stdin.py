@@ -1,4 +1,4 @@
-"""A manifest on standard input: `-` in place of an address."""
+"""Read a manifest from standard input, for which `-` is given in place of an address."""
 
 import functools
 import sys
@@ -9,25 +9,25 @@ from flows.storage.addresses import working_folder
 
 STANDARD_INPUT = "-"
 NAME = "standard-input"
-"""What it is called in messages. Relative addresses in it start from the working folder."""
+"""The manifest's name in messages. Relative addresses in it are relative to the working folder."""
 
 
 def address_of(manifest: str) -> str:
-    """The absolute address of a manifest as it is typed; `-` is standard input.
+    """Return the absolute address of a manifest as given by the user; `-` is standard input.
 
     Raises:
-        NotAllowed: if it is none.
-        NotFound: if it starts from a working folder that is gone.
+        NotAllowed: the text is not a valid address.
+        NotFound: it is relative to the working folder, which does not exist any more.
     """
     return storage.join(working_folder(), NAME) if manifest == STANDARD_INPUT else storage.absolute(manifest)
 
 
 @functools.cache
 def standard_input(max_bytes: int) -> bytes:
-    """All of standard input: read once, and given whenever it is asked for.
+    """Return all of standard input, which is read once and cached.
 
     Raises:
-        ManifestError: if it is more than may be.
+        ManifestError: there are more than `max_bytes` bytes.
     """
     data = sys.stdin.buffer.read(max_bytes + 1)
     if len(data) > max_bytes:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from flows.output.outcomes import Row
-from flows.output.selection import column_named, is_number_column, number_of
-from flows.wording import shown
+from flows.output.selection import find_column, is_number_column, number_of
+from flows.wording import quoted
 from nst_core.errors import OptionsError
 
 LONGEST = 2000
@@ -39,7 +39,7 @@ _IDENTIFIER = "_column_{}_"
 """Stands in the condition for a column in backticks while it is parsed."""
 
 
-def rows_where(rows: Sequence[Row], condition: str, columns: Sequence[str]) -> list[Row]:
+def filter_rows(rows: Sequence[Row], condition: str, columns: Sequence[str]) -> list[Row]:
     """Return the rows for which a condition is true.
 
     Raises:
@@ -133,7 +133,7 @@ class _Compiler:
             raise self._error(f"expected a number to compare with {other}, found {self._source(node)}")
         cells = [cell for row in self._rows if (cell := value(row)) not in (None, "")]
         if cells and all(number_of(cell) is None for cell in cells):
-            text = f"column {self._column(node)!a} holds text, such as {shown(cells[0])}"
+            text = f"column {self._column(node)!a} holds text, such as {quoted(cells[0])}"
             raise self._error(f"{text}, and {other} is a number; put text in quotes")
         return lambda row: number_of(value(row))
 
@@ -154,7 +154,7 @@ class _Compiler:
     def _column(self, node: ast.Name) -> str:
         name = self._in_backticks.get(node.id, node.id)
         try:
-            return column_named(name, self._columns)
+            return find_column(name, self._columns)
         except OptionsError as error:
             hint = "" if str(error).endswith("?") else "; text is written in quotes"
             raise self._error(f"{error}{hint}") from error
@@ -164,10 +164,10 @@ class _Compiler:
         text = ast.unparse(node)
         for identifier, name in self._in_backticks.items():
             text = text.replace(identifier, f"`{name}`")
-        return shown(text)
+        return quoted(text)
 
     def _error(self, reason: str) -> OptionsError:
-        return OptionsError(f"--where {shown(self._condition)}: {reason}")
+        return OptionsError(f"--where {quoted(self._condition)}: {reason}")
 
 
 def _constant(node: ast.expr) -> str | float | None:

@@ -17,7 +17,7 @@ from flows import storage
 from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS, columns_of
 from flows.manifest.formats import read_table
-from flows.manifest.ignored_columns import pass_over
+from flows.manifest.ignored_columns import ignore_columns
 from flows.manifest.rows_of_python import in_full
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
@@ -26,8 +26,8 @@ from flows.output.results import table_rows
 from flows.records.pairs import OTHER_PICTURES
 from flows.records.runs import RunRecord
 from flows.spreadsheets import as_fixed_text
-from flows.wording import in_csv
-from nst_core.options.stylize_options import SAID_EITHER_WAY, put_over
+from flows.wording import csv_safe
+from nst_core.options.stylize_options import EXCLUSIVE_OPTIONS, merge_options
 
 PICTURES = (*REQUIRED_COLUMNS, *OTHER_PICTURES)
 WHY = ("row", "status", "error_kind", "error")
@@ -51,7 +51,7 @@ class FailedRows:
     left_out: tuple[tuple[int, str], ...]
 
 
-def rows_again(output: str) -> FailedRows:
+def failed_rows_manifest(output: str) -> FailedRows:
     """Return the failed and the rejected rows of an output's latest run as a manifest.
 
     Raises:
@@ -63,7 +63,7 @@ def rows_again(output: str) -> FailedRows:
     rows = table_rows(latest.manifest, run, Ledger(output))
     unsuccessful = {row["row"]: row for row in rows if row["status"] in ("failed", "rejected")}
     name = storage.name_of(run.manifest_uri)
-    table = pass_over(read_table(latest.data, name, sys.maxsize))
+    table = ignore_columns(read_table(latest.data, name, sys.maxsize))
     columns = columns_of(table.header, name)
     titles = [column.title.strip(" ") if column.field else column.title for column in columns]
     writer = _Writer(titles, [column.field or "" for column in columns], run)
@@ -102,14 +102,14 @@ class _Writer:
         for name in self._overruled(dict(zip(self._fields, given, strict=True))):
             written[self._fields.index(name)] = ""
         # A character for which a cell was rejected, such as a NUL, would have the whole new manifest refused.
-        safe = map(in_csv, written) if row["status"] == "rejected" else written
+        safe = map(csv_safe, written) if row["status"] == "rejected" else written
         self._line([*safe, *(cell_of(row[name]) for name in WHY)])
 
     def _overruled(self, given: Mapping[str, str]) -> list[str]:
         """Return the options of the row or its run that the row's start image or a later option replaces."""
         own = {field: cell for field, cell in given.items() if cell.strip(" ")}
-        in_effect = put_over(put_over(self._defaults, own), self._overrides)
-        overruled = [name for name in SAID_EITHER_WAY if name in self._fields and name not in in_effect]
+        in_effect = merge_options(merge_options(self._defaults, own), self._overrides)
+        overruled = [name for name in EXCLUSIVE_OPTIONS if name in self._fields and name not in in_effect]
         start = ["init"] if "init_image" in own and "init" in self._defaults and "init" not in own else []
         return [*overruled, *start]
 

@@ -11,7 +11,7 @@ from flows.output.ledger import Ledger
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
 from nst_core.errors import OptionsError
-from nst_core.options.stylize_options import put_over
+from nst_core.options.stylize_options import merge_options
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def latest_run(output: str, overrides: Mapping[str, Any] | None = None) -> Lates
     # The limits are not checked again: the table has to go on showing what the run did.
     manifest = _parsed(run, data, run.overrides)
     if overrides:
-        changed = _parsed(run, data, put_over(run.overrides, overrides))
+        changed = _parsed(run, data, merge_options(run.overrides, overrides))
         known = {row.row for row in manifest.rejected}
         for row in changed.rejected:
             if row.row not in known:

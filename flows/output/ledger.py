@@ -27,6 +27,7 @@ from flows.records.plans import PlannedPair
 from flows.records.runs import RunRecord
 from flows.wording import printable, shortened
 from nst_core import __version__
+from nst_core.options.stylize_options import RECORDED
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -269,7 +270,7 @@ def _parsed(kind: type[Kind], address: str, text: str | None = None) -> Kind:
     """Parse a file of the ledger; `text` is its contents where they are known."""
     content = storage.read(address) if text is None else text
     try:
-        return kind.model_validate_json(content)
+        return kind.model_validate_json(content, context=RECORDED)
     except ValidationError as error:
         raise OutputError(_unreadable(kind, address, content)) from error
 

@@ -17,7 +17,7 @@ from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.columns import RESULT_COLUMNS
 from flows.records.pairs import Manifest, PairSpec, RejectedRow
 from flows.records.runs import RunRecord
-from flows.wording import in_csv, printable
+from flows.wording import csv_safe, printable
 
 Row = dict[str, Any]
 """A row of the results table: column -> value, None where the row has no value."""
@@ -101,7 +101,7 @@ def _rejected_row(rejected: RejectedRow, extra_columns: tuple[str, ...], run_id:
     row |= {name: rejected.cells[titles[name]] for name in ("content", "style") if name in titles}
     row["pair_id"] = rejected.cells[titles["id"]] if "id" in titles else None
     row |= {"run_id": run_id, "row": rejected.row, "status": "rejected", "error_kind": rejected.kind, "attempts": 0}
-    row = {name: in_csv(value) if isinstance(value, str) else value for name, value in row.items()}
+    row = {name: csv_safe(value) if isinstance(value, str) else value for name, value in row.items()}
     return row | {"error": printable(rejected.reason())}
 
 

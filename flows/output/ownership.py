@@ -8,7 +8,7 @@ from flows.records import layout
 from flows.wording import printable
 
 
-def check_ours(output: str) -> None:
+def check_ownership(output: str) -> None:
     """Refuse an output that has files which a run would overwrite, if no run was ever made into it.
 
     Raises:

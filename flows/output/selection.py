@@ -6,14 +6,14 @@ from typing import Any
 
 from flows.output.outcomes import Row
 from flows.records.columns import REAL_NUMBERS, WHOLE_NUMBERS
-from flows.wording import meant
+from flows.wording import did_you_mean
 from nst_core.errors import OptionsError
 
 OTHER_NAMES = {"id": "pair_id"}
 """Name of a column in a manifest -> its name in the results table, where they differ."""
 
 
-def column_named(name: str, columns: Sequence[str]) -> str:
+def find_column(name: str, columns: Sequence[str]) -> str:
     """Return the column with a name, which may be the one that a manifest uses.
 
     Raises:
@@ -21,7 +21,7 @@ def column_named(name: str, columns: Sequence[str]) -> str:
     """
     column = name if name in columns else OTHER_NAMES.get(name, name)
     if column not in columns:
-        raise OptionsError(f"there is no column {name!a}{meant(name, [*columns, *OTHER_NAMES])}")
+        raise OptionsError(f"there is no column {name!a}{did_you_mean(name, [*columns, *OTHER_NAMES])}")
     return column
 
 
@@ -41,7 +41,7 @@ def sorted_rows(rows: Sequence[Row], keys: Sequence[str], columns: Sequence[str]
     ordered = list(rows)
     for key in reversed(keys):  # the sort is stable, so the most significant key goes last
         is_down = key.startswith("-") and key not in columns
-        column = column_named(key[1:] if is_down else key, columns)
+        column = find_column(key[1:] if is_down else key, columns)
         cells = [row[column] for row in ordered]
         values = _comparable(cells)
         known = [index for index, value in enumerate(values) if value is not None]

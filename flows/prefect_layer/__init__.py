@@ -1,17 +1,41 @@
-"""All that knows Prefect, but for the two flows: what is decided below is shown and scheduled here.
+"""Everything that uses Prefect, except for the two flows: it shows and schedules what the rooms below decide.
 
-fan_out          the batches of a run as tasks
-tasks            a task per batch, and one for the table, an asset
-artifacts        what Prefect's UI shows of a run
-defaults         our settings, taken up also where prefect was imported before them
-embedded_server  Prefect's own server for runs without another, looked after
-server_process   such a server as a process, from its start to its end
-database         whether Prefect can use its database
-blank_database   a new one as a copy
-server           a server for one machine, with a password
-serve            all deployments served from one process
-starting         others wait until they are
-parameters       nothing secret among what Prefect keeps
-deployments      where their description is
-deployment_runs  their runs through the API
+fan_out             fan the batches of a run out as tasks
+tasks               one task per batch, and one for the results table, which is an asset
+artifacts           progress, summary and failures for Prefect's UI
+plain_errors        log filters that reduce our errors in Prefect's log to one line
+rows_as_manifest    a flow that also takes rows in place of a manifest's address
+defaults            apply our default settings to a Prefect that was imported before flows
+client_environment  check that Prefect's HTTP client can be built from the proxies and certificates in the environment
+embedded_server     restart the server of a run if it dies, and end it with this process
+server_process      the server of a run as a subprocess: start, wait, restart, end
+kill_on_exit        a watcher that kills a subprocess when this process ends
+database            check Prefect's database, and move it aside if it cannot be used
+blank_database      a template from which new databases are copied
+server              the server of `nst serve`, with a password
+serve               serve all deployments from one process
+startup_lock        a lock that makes commands wait for a service that is starting
+deployments         the path of the file that describes the deployments
+deployment_runs     start runs of a deployment through the API, and read their states and logs
+notifications       notify a chat, mailbox or webhook of runs that end with failures
+parameters          check that flow parameters hold no secrets
+yaml_files          read YAML files, with errors that name the line
+
+Parts of Prefect that are private, or not promised to stay, as of Prefect 3.8.8; an upgrade has to check each:
+embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `port`, `server_process`, `running`; the
+                    settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
+server_process      the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
+server              /api/health needs no password; the UI is at /v2; the settings of its address and folder
+database            `prefect.db` with `alembic_version`, and the folder and form of the migrations
+blank_database      the table `configuration`, which holds the server's own secrets
+serve               `Runner._process_manager._process_map`, its handles' `graceful_kill` and `is_alive`; `Runner.start`
+                    sets signal handlers, and kills its runs when it is stopped
+deployment_runs     the texts "Found incompatible versions", "Failed to reach API" and "encountered an exception"
+notifications       `SlackWebhook._apprise_client`, and that a Slack block takes any address of Apprise
+plain_errors        the names of the loggers of runs, and the texts of their last messages
+rows_as_manifest    `Flow` objects may change their class; the signature of `Flow.__call__`
+defaults            `refresh_global_settings_context`, `setup_logging`, and the module of Prefect's log handlers
+tasks, fan_out      the characters and length of an asset's key; `PrefectConcurrentFuture` and its state
+artifacts           context variables carry the run to a thread; outside of a coroutine creating one returns its id
+client_environment  the client is httpx, takes proxies from the environment, and reads PREFECT_API_SSL_CERT_FILE
 """

@@ -1,7 +1,6 @@
-"""What Prefect's UI shows of a run: how far it is, its numbers with the best and the worst pair, and what failed; and
-of a visit to the inboxes: what became of the manifests.
+"""Prefect artifacts, which its UI shows: a run's progress, summary and failures, and the outcome of inbox visits.
 
-For eyes alone: where Prefect's server does not answer, the run goes on and says so once.
+They are only for display: if Prefect's server does not answer, the run goes on, and logs that once.
 """
 
 import contextvars
@@ -32,18 +31,22 @@ from flows.worker.messages import Message, OnWorkerMessage
 logger = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_UPDATES = 10.0
+"""The shortest time between two updates of the progress bar, except for the last one."""
 _MARKUP = re.compile(r"[\\`*_{}\[\]()<>#+!|~&:]")
+"""The characters that have a meaning in Markdown."""
 PATIENCE_SECONDS = 15.0
-"""With the server, at the end of a run."""
+"""How long to wait for the server at the end of a run."""
 EXTREMES_SHOWN = 3
+"""How many pairs with the lowest, and with the highest, loss are shown for each recipe."""
 REASONS_SHOWN = 10
+"""How many rows without an image are listed in the summary, with the reason."""
 
 
 def watch_progress(run: RunStarted) -> OnWorkerMessage:
-    """A watcher that keeps a bar in the UI up to date: see `flows.watching.listeners.Watcher`."""
-    what = f"{len(run.todo)} pairs into {run.output}"
-    bar = create_progress_artifact(0.0, key="stylized-pairs", description=what)
-    assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect waits"
+    """Return a watcher that keeps a progress bar in the UI up to date; see `flows.watching.listeners.Watcher`."""
+    description = f"{len(run.todo)} pairs into {run.output}"
+    bar = create_progress_artifact(0.0, key="stylized-pairs", description=description)
+    assert isinstance(bar, uuid.UUID), "outside of a coroutine Prefect returns the id, not an awaitable"
     progress, updated = RunProgress(run), time.monotonic()
 
     def on_message(worker: str, message: Message) -> None:
@@ -57,27 +60,38 @@ def watch_progress(run: RunStarted) -> OnWorkerMessage:
 
 
 def show_end(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> None:
-    """Show the run in numbers and its failures in a table; waits for the server, but not for long.
+    """Create the artifacts of a run's end: a summary in Markdown, and a table of the failures if there are any.
 
-    `page` is the address of the run's page, where one was made.
+    Waits for the server for at most `PATIENCE_SECONDS`.
+
+    Args:
+        summary: the run's counts and addresses.
+        rows: all rows of the results table.
+        page: the address of the run's report; None if none was written.
     """
     _show(partial(_create, summary, rows, page))
 
 
 def show_visits(visits: Mapping[str, Visit]) -> None:
-    """Show what visits to inboxes did, in a table; nothing where nothing was new."""
+    """Create a table artifact of what visits to inboxes did; none if they did nothing."""
     if table := visit_table(visits):
-        described = "what became of the manifests in the inboxes"
-        _show(lambda: create_table_artifact(table, key="inbox", description=described))
+        description = "what became of the manifests in the inboxes"
+        _show(lambda: create_table_artifact(table, key="inbox", description=description))
 
 
 def visit_table(visits: Mapping[str, Visit]) -> list[dict[str, str]]:
-    """What became of each manifest that something was done for; of many the first, and those in trouble before."""
+    """Return a table row for each manifest that a visit handled, with its outcome; problems come first.
+
+    If there are more than `MOST_NAMED`, the last row says how many are left out.
+
+    Args:
+        visits: the result of each visit, by the inbox's address.
+    """
     rows = [
-        {"manifest": name, "became": word, "inbox": printable(place)}
-        for word in ("troubled", "unanswered", "rejected", "started", "finished")
+        {"manifest": name, "became": outcome, "inbox": printable(place)}
+        for outcome in ("troubled", "unanswered", "rejected", "started", "finished")
         for place, visit in visits.items()
-        for name in getattr(visit, word)
+        for name in getattr(visit, outcome)
     ]
     left = len(rows) - MOST_NAMED
     more = {"manifest": f"and {left:,} more", "became": "", "inbox": ""}
@@ -85,24 +99,25 @@ def visit_table(visits: Mapping[str, Visit]) -> list[dict[str, str]]:
 
 
 def _show(create: Callable[[], object]) -> None:
-    """Make artifacts of this run; waits for the server, but not for long."""
-    context = contextvars.copy_context()  # says which run the artifacts are of
-    # A daemon: where the server is gone, each call takes a minute to fail.
-    showing = threading.Thread(target=context.run, args=(_tried, create), name="artifacts", daemon=True)
+    """Create artifacts of this run in a thread, and wait for it for at most `PATIENCE_SECONDS`."""
+    context = contextvars.copy_context()  # Prefect finds the run that artifacts belong to in it
+    # A daemon thread: if the server is gone, each call takes a minute to fail, which must not delay the exit.
+    showing = threading.Thread(target=context.run, args=(_create_or_warn, create), name="artifacts", daemon=True)
     showing.start()
     showing.join(PATIENCE_SECONDS)
 
 
-def _tried(create: Callable[[], object]) -> None:
+def _create_or_warn(create: Callable[[], object]) -> None:
     try:
         create()
-    except Exception as error:  # noqa: BLE001  # whatever Prefect's client raises, the pictures matter more
+    except Exception as error:  # noqa: BLE001  # no error of Prefect's client may fail a run whose images are done
         logger.warning("Prefect's UI will not show this run's end: %s", redacted(str(error)))
 
 
 def _create(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
-    done = f"{summary.succeeded} of {summary.rows} rows of {printable(storage.name_of(summary.manifest))} succeeded"
-    create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=done)
+    manifest = printable(storage.name_of(summary.manifest))
+    description = f"{summary.succeeded} of {summary.rows} rows of {manifest} succeeded"
+    create_markdown_artifact(summary_markdown(summary, rows, page), key="run-summary", description=description)
     failures = failure_table(rows)
     if failures:
         shown = f"{len(failures)} of {summary.failed + summary.rejected} rows that failed or were rejected"
@@ -110,10 +125,10 @@ def _create(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
 
 
 def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> str:
-    """Counts, where things are, why rows failed, and the pairs of the lowest and highest loss of each recipe."""
-    made_up = ["**STUB: nothing was stylized, every picture and every loss is made up.**", ""]
+    """Return a summary in Markdown: counts, addresses, why rows failed, and each recipe's lowest and highest losses."""
+    stub_warning = ["**STUB: nothing was stylized, every picture and every loss is made up.**", ""]
     lines = [
-        *(made_up if summary.backbone == stub.NAME else []),
+        *(stub_warning if summary.backbone == stub.NAME else []),
         f"## {summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected, "
         f"{summary.pending} pending",
         "",
@@ -130,23 +145,24 @@ def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None 
 
 
 def failure_table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """The rows that failed or were rejected, in the manifest's order, as many as one can look at."""
-    columns = ("row", "pair_id", "error", "status", "error_kind", "attempts")  # the reason before the table is cut off
-    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
-    return [{name: _plain(row[name]) for name in columns} for row in troubled[:MOST_NAMED]]
+    """Return the rows that failed or were rejected, at most `MOST_NAMED`, in the manifest's order."""
+    # The error comes early, as the UI cuts wide tables off at the right.
+    columns = ("row", "pair_id", "error", "status", "error_kind", "attempts")
+    without_image = [row for row in rows if row["status"] in ("failed", "rejected")]
+    return [{name: _plain(row[name]) for name in columns} for row in without_image[:MOST_NAMED]]
 
 
 def _reasons(rows: Sequence[Row]) -> list[str]:
-    """Of the first rows that failed, in a list: the UI breaks its lines, but cuts those of a table off."""
-    troubled = [row for row in rows if row["status"] in ("failed", "rejected")]
-    if not troubled:
+    """Return why the first rows have no image, as a Markdown list: the UI wraps its lines, but cuts those of tables."""
+    without_image = [row for row in rows if row["status"] in ("failed", "rejected")]
+    if not without_image:
         return []
     lines = ["", "### Why rows have no picture", ""]
     lines += [
         f"- row {row['row']} {_plain_markdown(row['pair_id'])}, {row['status']}: {_plain_markdown(row['error'])}"
-        for row in troubled[:REASONS_SHOWN]
+        for row in without_image[:REASONS_SHOWN]
     ]
-    left = len(troubled) - REASONS_SHOWN
+    left = len(without_image) - REASONS_SHOWN
     return [*lines, *([f"- and {left} more: see the artifact `failed-rows`"] if left > 0 else [])]
 
 
@@ -169,12 +185,12 @@ def _line(which: str, row: Row) -> str:
 
 
 def _code(text: str) -> str:
-    """Text as it may stand between backticks in a table: a manifest may hold anything."""
+    """Escape text for a code span in a Markdown table: a manifest may hold any characters."""
     return printable(text).replace("`", "'").replace("|", "\\|")
 
 
 def _plain_markdown(text: str | None) -> str:
-    """Text that shows as it is: no HTML, no link, no emphasis of a manifest's making."""
+    """Escape text so that Markdown shows it literally: a manifest must not add HTML, links or emphasis."""
     return _MARKUP.sub(r"\\\g<0>", printable(text or ""))
 
 

@@ -1,7 +1,7 @@
-"""A new database for Prefect, as a copy of the first that was made: migrating one from nothing takes it six seconds.
+"""A template for Prefect's database: copying it saves the six seconds in which Prefect would migrate an empty one.
 
-The blank one is kept in the user's cache, as the server left it before it was told of any flow, and never used itself.
-All that can go wrong here only costs those seconds.
+The template is in the user's cache. It is a copy of the first database that a server created, taken before any flow
+used it, and no server ever opens it. Any failure here costs only those seconds.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from flows.prefect_layer.database import FILE, known_revisions, trouble_with
 logger = logging.getLogger(__name__)
 
 ELSEWHERE = ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL")
-"""Settings by which Prefect's database is not the file in its home."""
+"""Settings that replace the file in Prefect's home folder by another database."""
 
 
 def is_wanted(home: Path) -> bool:
-    """Whether Prefect would make a new database in this home."""
+    """Return whether Prefect would create a new database in this home folder."""
     return not (home / FILE).exists() and not any(name in os.environ for name in ELSEWHERE)
 
 
-def lay_out(home: Path) -> None:
-    """Put a copy of the blank database into a home that has none, if there is a blank one."""
+def install(home: Path) -> None:
+    """Copy the template, if it exists and is sound, into a home folder that has no database."""
     with contextlib.suppress(OSError):
         data = _blank().read_bytes()
         home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
@@ -35,31 +35,31 @@ def lay_out(home: Path) -> None:
             copy = Path(folder) / FILE
             copy.write_bytes(data)
             if trouble_with(Path(folder), thoroughly=True) is None:
-                # A link, as it fails where another process was first: its database may be in use already.
+                # A hard link, unlike a rename, fails if another process was faster, whose database may be in use.
                 os.link(copy, home / FILE)
 
 
-def keep(home: Path) -> None:
-    """Keep a copy of a home's database, which a server has just made, as the blank one."""
+def save(home: Path) -> None:
+    """Save a copy of a home folder's database, which a server has just created, as the template."""
     blank = _blank()
     try:
         blank.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=blank.parent, prefix=".new-") as folder:
             copy = Path(folder) / FILE
             with (
-                contextlib.closing(sqlite3.connect((home / FILE).as_uri() + "?mode=ro", uri=True)) as made,
-                contextlib.closing(sqlite3.connect(copy)) as kept,
+                contextlib.closing(sqlite3.connect((home / FILE).as_uri() + "?mode=ro", uri=True)) as source,
+                contextlib.closing(sqlite3.connect(copy)) as target,
             ):
-                made.backup(kept)
-                # What a server makes for itself, such as a key, is for one place alone.
-                kept.execute("delete from configuration")
-                kept.commit()
+                source.backup(target)
+                # What a server generates for itself, such as a key, must not be shared between home folders.
+                target.execute("delete from configuration")
+                target.commit()
             copy.replace(blank)
     except (OSError, sqlite3.Error) as error:
         logger.debug("no blank database is kept: %s", error)
 
 
 def _blank() -> Path:
-    """Of the installed Prefect, told from others by its revisions."""
+    """Return the path of the installed Prefect's template; the digest of its schema revisions is in the file name."""
     revisions = hashlib.sha256(" ".join(sorted(known_revisions())).encode()).hexdigest()[:16]
     return user_folder("XDG_CACHE_HOME", ".cache") / f"prefect-{revisions}.db"

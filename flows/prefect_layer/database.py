@@ -1,6 +1,6 @@
-"""Prefect's database: whether the Prefect that is installed can use it, told in a moment, and what to do if not.
+"""Check quickly whether the installed Prefect can use its SQLite database, and move the file aside if it cannot.
 
-Prefect would try for a minute and a half, and then say that it timed out.
+Without this check Prefect would try for a minute and a half, and then report only a timeout.
 """
 
 import contextlib
@@ -18,20 +18,21 @@ from flows.errors import ServiceError
 logger = logging.getLogger(__name__)
 
 FILE = "prefect.db"
-"""In Prefect's home."""
+"""The name of the database file in Prefect's home folder."""
 WAIT_SECONDS = 2.0
-"""For another process that is writing."""
+"""How long to wait for a lock that another, writing process holds."""
 
 _MIGRATIONS = "server/database/_migrations/versions/sqlite"
+"""The folder of Alembic's migrations for SQLite, relative to the package `prefect`."""
 _REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
 
 
 def trouble_with(home: Path, *, thoroughly: bool = False) -> str | None:
-    """Why the database in a home of Prefect's cannot be used; None if it can, or there is none yet.
+    """Return why the database in Prefect's home folder cannot be used; None if it can, or does not exist yet.
 
     Args:
-        home: Prefect's home.
-        thoroughly: look at every page of it, which takes a second per 100 MB.
+        home: Prefect's home folder.
+        thoroughly: check every page of the database, which takes a second per 100 MB.
     """
     file = home / FILE
     if not file.exists() or file.stat().st_size == 0:
@@ -44,15 +45,15 @@ def trouble_with(home: Path, *, thoroughly: bool = False) -> str | None:
         ) as database:
             return _trouble(database, thoroughly=thoroughly)
     except sqlite3.OperationalError as error:
-        return None if "lock" in str(error) else str(error)  # it is in use, which is no trouble
+        return None if "lock" in str(error) else str(error)  # a database that is in use is fine
     except sqlite3.DatabaseError as error:
         return str(error)
 
 
 def _trouble(database: sqlite3.Connection, *, thoroughly: bool) -> str | None:
-    if thoroughly and (found := database.execute("pragma quick_check(1)").fetchone()) != ("ok",):
+    if thoroughly and (result := database.execute("pragma quick_check(1)").fetchone()) != ("ok",):
         return (
-            " ".join(str(found[0]).removeprefix("*** in database main ***").split()) if found else "it cannot be read"
+            " ".join(str(result[0]).removeprefix("*** in database main ***").split()) if result else "it cannot be read"
         )
     if not database.execute("select 1 from sqlite_master where name = 'alembic_version'").fetchone():
         return None
@@ -65,7 +66,10 @@ def _trouble(database: sqlite3.Connection, *, thoroughly: bool) -> str | None:
 
 
 def known_revisions() -> set[str]:
-    """The revisions that the installed Prefect can go on from. It is not imported: that takes seconds."""
+    """Return the schema revisions that the installed Prefect can migrate from.
+
+    They are read from its source files: importing Prefect would take seconds.
+    """
     spec = find_spec("prefect")
     if spec is None or spec.origin is None:
         return set()
@@ -74,10 +78,12 @@ def known_revisions() -> set[str]:
 
 
 def make_usable(home: Path, *, thoroughly: bool = False) -> None:
-    """Set aside a database that cannot be used, where the folder is one of ours: a run's truth is in its output.
+    """Rename a database that cannot be used, if we chose its folder ourselves, so that Prefect creates a new one.
+
+    Nothing is lost, as the records of a run are in its output.
 
     Raises:
-        ServiceError: where the folder is the user's own.
+        ServiceError: if the user chose the folder, or the file cannot be renamed.
     """
     trouble = trouble_with(home, thoroughly=thoroughly)
     if trouble is None:

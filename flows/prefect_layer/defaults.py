@@ -1,4 +1,4 @@
-"""Our defaults for Prefect, taken up also where it was imported before them and has read its settings."""
+"""Apply our default settings also to a Prefect that was imported before flows, and so has read its settings already."""
 
 import logging
 
@@ -11,13 +11,15 @@ logger = logging.getLogger(__name__)
 
 
 def take_up_defaults() -> None:
-    """Have Prefect read its settings again, if it did so before they were made."""
+    """Have Prefect read its settings again, if it had read them before our defaults were in the environment."""
     if not PREFECT_CAME_FIRST or not MISSING:
         return
     refresh_global_settings_context()
-    for name in OWN_LOGGERS:  # or each line would go to Prefect's handlers twice
+    for (
+        name
+    ) in OWN_LOGGERS:  # `setup_logging` adds Prefect's handlers again: with both, each line would be logged twice
         own = logging.getLogger(name)
-        own.handlers = [one for one in own.handlers if not type(one).__module__.startswith("prefect.")]
+        own.handlers = [handler for handler in own.handlers if not type(handler).__module__.startswith("prefect.")]
     setup_logging(incremental=False)
     if "DO_NOT_TRACK" in MISSING:
         logger.warning(

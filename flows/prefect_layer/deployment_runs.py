@@ -1,4 +1,7 @@
-"""Runs of a deployment through the Prefect API: start one, look how it stands, read its log. No torch."""
+"""A client of the Prefect API for runs of a deployment: start one, and read its state and its log.
+
+This module does not import torch.
+"""
 
 import re
 from collections.abc import Iterator
@@ -26,11 +29,11 @@ from nst_core.errors import NstError
 STYLIZE = "bulk-stylize/bulk-stylize"
 """The deployment that stylizes a manifest: <flow>/<deployment>."""
 PAGE_SECONDS = 3.0
-"""For the server to show that it has pages."""
+"""How long the server has to answer with a page of its UI."""
 LOG_LINES = 200
-"""What the API gives at once."""
+"""The most log lines that the API returns for one request."""
 _OTHER_VERSION, _NOT_REACHED = "Found incompatible versions", "Failed to reach API"
-"""Of Prefect's messages."""
+"""Parts of the messages of Prefect's RuntimeErrors by which they are recognised."""
 _RAISED = re.compile(r"encountered an exception:? *(?:[\w.]+\.)?(\w+)(?:: *(.*))?", re.DOTALL)
 """Matches an exception in a state's message: the name of its class, its text."""
 _FINAL: dict[StateType, Stage] = {
@@ -39,14 +42,21 @@ _FINAL: dict[StateType, Stage] = {
     StateType.CRASHED: "failed",
     StateType.CANCELLED: "cancelled",
 }
+"""Our stage for each of Prefect's final states."""
 
 
 def start_run(deployment: str, parameters: dict[str, Any], *, name: str | None = None, key: str | None = None) -> str:
-    """Start a run of a deployment; its id. A key that was used before gives the run that it started.
+    """Start a run of a deployment, and return the run's id.
+
+    Args:
+        deployment: its name, as <flow>/<deployment>.
+        parameters: the parameters of the flow.
+        name: the run's name; by default Prefect chooses one.
+        key: an idempotency key: if it was used before, no run is started, and the id of the earlier one is returned.
 
     Raises:
         NotAllowed: if a parameter holds a credential; nothing was sent.
-        RequestRefused: if there is no such deployment, or the parameters are not of its types.
+        RequestRefused: if the deployment does not exist, or the parameters are not of its types.
         ServiceError: if the server does not answer.
     """
     check_parameters(parameters)
@@ -62,7 +72,7 @@ def start_run(deployment: str, parameters: dict[str, Any], *, name: str | None =
 
 
 def state_of(run_id: str) -> RunState:
-    """How a run stands. One that the server does not know any more has failed.
+    """Return the state of a run; a run that the server does not know any more counts as failed.
 
     Raises:
         ServiceError: if the server does not answer.
@@ -76,7 +86,11 @@ def state_of(run_id: str) -> RunState:
 
 
 def log_lines(run_id: str, after: int) -> list[str]:
-    """The lines of a run's log after so many, as far as the server has them."""
+    """Return the messages of a run's log from number `after` on, at most `LOG_LINES`, as far as the server has them.
+
+    Raises:
+        ServiceError: if the server does not answer.
+    """
     with named_errors(), get_client(sync_client=True) as client:
         chosen = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
         logs = client.read_logs(chosen, limit=LOG_LINES, offset=after, sort=LogSort.TIMESTAMP_ASC)
@@ -84,12 +98,12 @@ def log_lines(run_id: str, after: int) -> list[str]:
 
 
 def page_of(run_id: str) -> str | None:
-    """Where a browser sees a run; None where the server has no pages."""
+    """Return the address of a run's page in Prefect's UI; None if the server has no UI."""
     address = url_for("flow-run", obj_id=run_id)
     if not address:
         return None
     try:
-        # As a browser does: to others a server answers otherwise.
+        # Ask for HTML, as a browser does: the server answers other clients differently.
         answer = httpx.get(address, headers={"Accept": "text/html"}, timeout=PAGE_SECONDS, follow_redirects=True)
     except (httpx.HTTPError, httpx.InvalidURL):
         return None
@@ -98,7 +112,7 @@ def page_of(run_id: str) -> str | None:
 
 
 def runs_of(deployment: str = STYLIZE) -> Runs:
-    """The runs of an inbox as runs of a deployment."""
+    """Return the functions with which an inbox starts runs of a deployment and reads their states."""
 
     def start(request: StartRequest) -> str:
         parameters = {
@@ -149,7 +163,12 @@ def _kinds(kind: type[NstError]) -> Iterator[type[NstError]]:
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """The errors of the API client as ours, without credentials."""
+    """Translate the errors of the API client into ours, without credentials; also that the server does not answer.
+
+    Raises:
+        ServiceError: if the server does not answer, or its answer is of no use.
+        RequestRefused: if the server refuses the request.
+    """
     try:
         with named_answers():
             yield
@@ -159,12 +178,17 @@ def named_errors() -> Iterator[None]:
 
 @contextmanager
 def named_answers() -> Iterator[None]:
-    """What a server answers that is of no use to its client, as an error of ours; that it does not answer is none."""
+    """Translate useless answers of a server into our errors; an `httpx.TransportError`, if it does not answer, passes.
+
+    Raises:
+        ServiceError: if the server fails, refuses the credentials, has another version or is not Prefect's API.
+        RequestRefused: if the server refuses the request.
+    """
     try:
         yield
     except PrefectHTTPStatusError as error:
         raise _refusal(error) from error
-    except RuntimeError as error:  # of Prefect's first question to a server
+    except RuntimeError as error:  # Prefect raises it for its first request to a server
         if str(error).startswith(_OTHER_VERSION):
             raise ServiceError(
                 f"{_server()}: expected a server of Prefect {prefect.__version__}, or another one of its major "
@@ -172,7 +196,7 @@ def named_answers() -> Iterator[None]:
                 "PREFECT_API_URL, or leave that out"
             ) from error
         if _NOT_REACHED in str(error):
-            raise _of_no_use(error.__cause__) from error
+            raise _not_reached(error.__cause__) from error
         raise
 
 
@@ -194,8 +218,8 @@ def _no_answer(error: BaseException) -> ServiceError:
     )
 
 
-def _of_no_use(cause: BaseException | None) -> ServiceError:
-    """Why Prefect says that it did not reach the API, where the server may have answered all the same."""
+def _not_reached(cause: BaseException | None) -> ServiceError:
+    """Return the error for Prefect's "Failed to reach API", which it also raises if the server has answered."""
     if isinstance(cause, httpx.TransportError):
         return _no_answer(cause)
     if isinstance(cause, PrefectHTTPStatusError):

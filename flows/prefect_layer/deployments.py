@@ -1,4 +1,7 @@
-"""Where the description of the deployments is. No prefect: the command asks before it knows which server to use."""
+"""Locate the file that describes the deployments.
+
+This module does not import prefect: the command needs the path before it knows which server to use.
+"""
 
 from pathlib import Path
 
@@ -6,9 +9,9 @@ _HERE = Path(__file__).parent
 
 
 def deployments_file() -> Path:
-    """`prefect.yaml`, with `automations.yaml` and `notifications.yaml` beside it.
+    """Return the path of `prefect.yaml`, which has `automations.yaml` and `notifications.yaml` next to it.
 
-    Package data of an installation, `deploy/` of a checkout.
+    The files are package data in an installation, and in `deploy/` in a checkout.
     """
     packaged = _HERE / "deploy" / "prefect.yaml"
     return packaged if packaged.is_file() else _HERE.parents[1] / "deploy" / "prefect.yaml"

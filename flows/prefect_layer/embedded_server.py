@@ -1,10 +1,11 @@
-"""Prefect's embedded server: as long as the run needs it, and no longer.
+"""Supervise Prefect's embedded server: restart it if it dies during a run, and end it with this process.
 
-If it dies in the middle, Prefect's client asks in vain for minutes, and then calls the whole run crashed: so it is
-started again, on the same port and database. If we are killed, Prefect cannot stop it as it does at exit, and each
-such run would leave a server of 200 MB: so its end is seen to by the system. Ctrl-C reaches the whole process group,
-and a server that it ends first leaves Prefect asking for minutes how to say that the run was interrupted: so the
-server never hears of it.
+- If the server dies during a run, Prefect's client retries for minutes, and then reports the whole run as crashed. So
+  the server is restarted, on the same port and database.
+- If this process is killed, Prefect cannot stop the server as it does at exit, and each such run would leave a server
+  of 200 MB behind. So a watcher process ends it, see `kill_on_exit`.
+- Ctrl-C reaches the whole process group. If it ended the server first, Prefect would try for minutes to report that the
+  run was interrupted. So SIGINT is blocked in the server, see `server_process`.
 """
 
 import logging
@@ -15,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.environment import check_database_folder
 from flows.errors import ServiceError
-from flows.prefect_layer.kill_on_exit import watcher_of
+from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
 from flows.prefect_layer.server import answers, named_if_not_started
 from flows.prefect_layer.server_process import ServerProcess
 from flows.storage.addresses import from_here
@@ -24,36 +26,41 @@ from flows.storage.addresses import from_here
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 2.0
+"""The time between two checks that the server is alive."""
 
-PREFECTS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
-"""Of the working folder, in which Prefect looks for settings; what is in them if there are any."""
+SETTINGS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
+"""The files in the working folder from which Prefect reads settings, and a text that they contain if they have any."""
 
 
 def begin_server() -> ServerProcess | None:
-    """Start the server of a run now, before Prefect is imported, and have Prefect use it; it is to be awaited.
+    """Start the server of a run, before Prefect is imported, and set PREFECT_API_URL to it.
 
-    None where a server may be named already: Prefect then knows it, or starts one as `prepare_embedded_server` says.
+    The caller has to call `wait` on the server that is returned. Returns None, and starts nothing, if the user may have
+    configured a server: Prefect then uses that one, or starts one itself, see `prepare_embedded_server`.
 
     Raises:
-        ServiceError: if its database is of no use to it.
+        ServiceError: if the server's database cannot be used, or no process can be started.
     """
     if not is_without_server():
         return None
     server = ServerProcess(Path(os.environ["PREFECT_HOME"]))
     server.begin()
     os.environ["PREFECT_API_URL"] = server.url
-    _look_after(server)
+    _supervise(server)
     return server
 
 
 def is_without_server() -> bool:
-    """Whether no server is named in any of the places that Prefect looks at; it is not asked, which takes seconds."""
+    """Return whether no server is configured in any of the places from which Prefect reads its settings.
+
+    Prefect itself is not asked, as importing it takes seconds.
+    """
     home = os.environ.get("PREFECT_HOME")
     if home is None or not {"PREFECT_API_URL", "PREFECT_PROFILE"}.isdisjoint(os.environ):
         return False
     return not (
         os.path.exists(os.path.join(home, "profiles.toml"))
-        or any(_holds(file, words) for file, words in PREFECTS_FILES.items())
+        or any(_contains(file, text) for file, text in SETTINGS_FILES.items())
     )
 
 
@@ -61,17 +68,24 @@ def check_prefect_home() -> None:
     """Refuse a PREFECT_HOME that this user cannot use: Prefect, which reads it when it is imported, would crash.
 
     Raises:
-        ServiceError: naming the folder.
+        ServiceError: if it cannot be used; the message names the folder.
     """
     home = os.environ.get("PREFECT_HOME")
     if home is None:
         return
     place = from_here(os.path.expanduser(home))
-    while not os.path.lexists(place):  # Prefect makes what is missing
+    is_read_only = not is_without_server()
+    if not is_read_only:
+        try:
+            check_database_folder(Path(place))
+        except OSError as error:
+            raise ServiceError(
+                f"PREFECT_HOME={home}: {error.strerror}. Name another one in PREFECT_HOME, or leave it out"
+            ) from error
+    while not os.path.lexists(place):  # Prefect creates folders that are missing
         place = os.path.dirname(place)
-    reads_alone = not is_without_server()
-    if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if reads_alone else os.W_OK)):
-        rights = "read" if reads_alone else "read and write"
+    if not os.path.isdir(place) or not os.access(place, os.R_OK | os.X_OK | (0 if is_read_only else os.W_OK)):
+        rights = "read" if is_read_only else "read and write"
         found = f"{place}, where it may not" if os.path.isdir(place) else f"{place}, which is none"
         raise ServiceError(
             f"PREFECT_HOME={home}: expected a folder that this user may {rights}, found {found}. Name another one in "
@@ -80,96 +94,99 @@ def check_prefect_home() -> None:
 
 
 def is_part_of_a_run() -> bool:
-    """Whether this process was started by a flow of Prefect's, such as that of a deployment."""
+    """Return whether Prefect started this process for a flow run, such as a run of a deployment."""
     return any(name.startswith("PREFECT__RUNTIME") or name == "PREFECT__FLOW_RUN_ID" for name in os.environ)
 
 
-def _holds(file: str, words: bytes) -> bool:
+def _contains(file: str, text: bytes) -> bool:
     try:
-        return words in Path(file).read_bytes()
+        return text in Path(file).read_bytes()
     except OSError:
         return False
 
 
 def prepare_embedded_server() -> None:
-    """Have the embedded server, if Prefect comes to start one, be ours.
+    """Replace the embedded server that Prefect would start by ours; do nothing if a server is configured.
 
-    Prefect keeps one instance, and starts whichever is there. Nothing to do for a server that has a name.
+    Prefect's class keeps one instance per port, and Prefect starts whichever instance exists.
     """
     from prefect.settings import get_current_settings
 
     if get_current_settings().api.url is not None:
         return
-    # Here, as it brings the whole server with it, a second and 75 MB.
+    # Imported late, as it imports the whole server, which takes a second and 75 MB.
     from prefect.server.api.server import SubprocessASGIServer
 
     class EmbeddedServer(SubprocessASGIServer):
-        def start(self, timeout: int | None = None) -> None:  # noqa: ARG002  # as Prefect calls it
-            with _starting:  # a second run would take one that is just starting for one that answers
+        def start(self, timeout: int | None = None) -> None:  # noqa: ARG002  # Prefect's signature
+            with _starting:  # otherwise a second run would use a server that is still starting
                 if self.running:
                     return
                 settings = get_current_settings()
                 server = ServerProcess(settings.home, settings.to_environment_variables(exclude_unset=True))
                 server.wait()
                 self.port, self.server_process, self.running = server.port, server.process, True
-                _look_after(server)
+                _supervise(server)
 
     EmbeddedServer()
 
 
 @contextmanager
 def kept_running() -> Iterator[None]:
-    """Look after the embedded server for as long as the block lasts; nothing to do for a server of the user's own."""
+    """Restart the embedded server whenever it dies while the block runs; do nothing for a server of the user's own."""
     for server in _servers:
         _end_with_this_process(server)
     ended = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(ended,), name="server", daemon=True)
-    keeper.start()
+    supervisor = threading.Thread(target=_restart_until, args=(ended,), name="server", daemon=True)
+    supervisor.start()
     try:
         yield
     except BaseException as error:
         if not isinstance(error, Exception):  # an interruption
-            _end_those_that_are_ending()
+            _kill_terminating_servers()
         raise
     finally:
         ended.set()
-        keeper.join()
-        _revive()  # Prefect is about to tell it how the run ended
+        supervisor.join()
+        _restart_dead_servers()  # Prefect is about to report to it how the run ended
 
 
-def _keep(ended: threading.Event) -> None:
+def _restart_until(ended: threading.Event) -> None:
     while not ended.wait(LOOK_SECONDS):
-        _revive()
+        _restart_dead_servers()
 
 
-def _end_those_that_are_ending() -> None:
-    """SIGTERM for a whole group, as a service manager sends it, reaches the server too.
+def _kill_terminating_servers() -> None:
+    """Kill servers that are alive but do not answer any more, so that they can be restarted at once.
 
-    It answers nobody any more, but takes seconds to end, which we do not have.
+    A SIGTERM to the whole process group, as a service manager sends it, reaches the server too. The server then stops
+    answering, but takes seconds to end, and an interrupted run does not have those.
     """
     for server in _servers:
         if server.is_alive() and not answers(server.url):
             server.kill()
 
 
-def _revive() -> None:
-    with _reviving:
+def _restart_dead_servers() -> None:
+    with _restarting:
         for server in _servers:
             if not server.is_alive():
-                _start_again(server)
+                _restart(server)
 
 
-def _start_again(server: ServerProcess) -> None:
+def _restart(server: ServerProcess) -> None:
     code = server.process.returncode if server.process else None
+    if server.process is not None and (watcher := _watchers.pop(server.process.pid, None)) is not None:
+        dismiss(watcher)
     logger.warning("Prefect's embedded server ended with exit code %s; starting it again", code)
     try:
         server.wait()
         _end_with_this_process(server)
-    except (OSError, ServiceError) as error:  # it is for eyes alone: the pairs go on without it
+    except (OSError, ServiceError) as error:  # the server only shows the run: the pairs go on without it
         logger.warning("Prefect's embedded server could not be started again: %s", error)
 
 
-def _look_after(server: ServerProcess) -> None:
+def _supervise(server: ServerProcess) -> None:
     _servers.append(server)
     _end_with_this_process(server)
 
@@ -181,8 +198,9 @@ def _end_with_this_process(server: ServerProcess) -> None:
             _watchers[process.pid] = watcher_of(process.pid)
 
 
-_starting, _reviving = threading.Lock(), threading.Lock()
+_starting, _restarting = threading.Lock(), threading.Lock()
+"""Held while a server is started for the first time, or again."""
 _servers: list[ServerProcess] = []
-"""Any number of runs in this process have, and look after, one server."""
+"""The embedded servers of this process, one as a rule, which all of its runs share and supervise."""
 _watchers: dict[int, subprocess.Popen[bytes]] = {}
-"""By the server's process id. Kept, so that their pipes stay open until the end."""
+"""The watchers by the process id of their server; kept, so that their pipes stay open until the server or we end."""

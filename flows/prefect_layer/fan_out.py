@@ -1,4 +1,4 @@
-"""The batches of a run as tasks, one per idle worker at a time."""
+"""Fan the batches of a run out as Prefect tasks, one per idle worker at a time."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,10 +16,15 @@ from flows.worker.messages import OnWorkerMessage
 
 
 def fan_out(run: PreparedRun, pool: Pool, on_message: OnWorkerMessage) -> None:
-    """Run every batch as a task, each as soon as a worker is idle; the workers end with it.
+    """Run every batch as a task, each as soon as a worker is idle, and end the workers at the end.
+
+    Args:
+        run: the run whose batches are carried out.
+        pool: the workers, one per device.
+        on_message: the callback for the workers' messages.
 
     Raises:
-        The error that stopped a task, if one did: errors of single pairs never do.
+        The error that stopped a task, if one did; errors of single pairs never do.
     """
     threads: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=len(run.means.devices))
     with ExitStack() as ending, pool, threads as tasks:
@@ -29,20 +34,20 @@ def fan_out(run: PreparedRun, pool: Pool, on_message: OnWorkerMessage) -> None:
         try:
             while (batch := scheduler.next_batch()) is not None:
                 future = tasks.submit(stylize_batch, parameters={"batch": batch})
-                future.add_done_callback(_giving_back(scheduler, batch))
+                future.add_done_callback(_give_back_when_done(scheduler, batch))
                 futures.append(future)
             wait([*futures])
         except BaseException as error:
-            # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so those go first.
+            # Ctrl-C or Prefect's TerminationSignal: the threads wait for the workers, so the workers are stopped first.
             pool.stop()
-            ending.enter_context(storage.hurried(error))  # and for storage, where a failure is just being kept
+            ending.enter_context(storage.hurried(error))  # a thread that is just storing a failure waits for storage
             raise
     scheduler.raise_error()
     for future in futures:
         state = future.state
-        if state.is_crashed() and state.name != INCOMPLETE:  # Prefect's own trouble, before or after our code
+        if state.is_crashed() and state.name != INCOMPLETE:  # an error in Prefect's own code, before or after ours
             future.result()
 
 
-def _giving_back(scheduler: BatchScheduler, batch: str) -> Callable[[object], None]:
+def _give_back_when_done(scheduler: BatchScheduler, batch: str) -> Callable[[object], None]:
     return lambda _ended: scheduler.give_back(batch)

@@ -1,16 +1,41 @@
-"""A process of ours that is to end when we do, however we end: killed, too, when nothing of ours runs any more."""
+"""A watcher process that kills a subprocess of ours when this process ends, even if this process is killed itself.
 
+The watcher reads from a pipe that only this process has open for writing. The system closes it when this process ends,
+however that happens, and the watcher then sees the end of its input.
+"""
+
+import signal
 import subprocess
+import sys
 
-_WAIT_AND_KILL = "cat > /dev/null; kill {process_id} 2> /dev/null"
-"""A shell that reads from a pipe of ours until that is closed, which the system does however we end."""
+_WAIT_AND_KILL = """\
+import os
+while os.read(0, 1):
+    pass
+try:
+    os.kill({process_id}, {signal_number})
+except ProcessLookupError:
+    pass
+"""
 
 
 def watcher_of(process_id: int) -> subprocess.Popen[bytes]:
-    """Ends a process once our end of its pipe is closed; to be kept as long as that is not to happen. Posix alone."""
-    # In a session of its own: Ctrl-C, which the whole group gets, must not end it before us.
-    return subprocess.Popen(  # noqa: S603  # nothing in it but a number of our own
-        ["/bin/sh", "-c", _WAIT_AND_KILL.format(process_id=process_id)],
+    """Start a watcher that sends SIGTERM to a process once our end of the watcher's pipe is closed. POSIX only.
+
+    The caller has to keep the result, as its garbage collection would close the pipe.
+
+    Args:
+        process_id: the process to end.
+
+    Raises:
+        OSError: if the system cannot start a process.
+    """
+    program = _WAIT_AND_KILL.format(process_id=process_id, signal_number=int(signal.SIGTERM))
+    # Python instead of a shell, as images without a shell exist. -I and -S save what the watcher does not need: the
+    # user's settings and the search for packages.
+    # In a session of its own: Ctrl-C, which the whole process group gets, must not end the watcher before us.
+    return subprocess.Popen(  # noqa: S603  # our own interpreter, and two numbers in a constant
+        [sys.executable, "-I", "-S", "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -19,7 +44,7 @@ def watcher_of(process_id: int) -> subprocess.Popen[bytes]:
 
 
 def dismiss(watcher: subprocess.Popen[bytes]) -> None:
-    """End a watcher whose process has ended, before another process may have that one's number."""
+    """End the watcher of a process that has ended, before the system may give that one's id to another process."""
     watcher.kill()
     watcher.wait()
     if watcher.stdin is not None:

@@ -1,6 +1,7 @@
-"""Has the server tell of runs that do not end well: a block that holds the address, and an automation that uses it.
+"""Notifications about runs that end with failures: a Prefect block with the address, and an automation that uses it.
 
-Prefect's own blocks; the address, which lets anybody who has it send messages, is kept encrypted by the server.
+The blocks are Prefect's own types. Anyone who has the address can send messages to it, so the server stores it
+encrypted.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,22 +21,25 @@ from flows.prefect_layer.deployment_runs import named_errors
 from flows.prefect_layer.yaml_files import read_yaml
 
 DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
+"""The port of an address that has none, by its scheme."""
 
 
 def notify_by(kind: str, address: str, described: Path) -> str:
-    """Have the server tell of runs that do not end well; the automation's name. One of the same kind is replaced.
+    """Have the server notify an address of runs that end with failures, and return the automation's name.
+
+    An automation of the same kind is replaced.
 
     Args:
         kind: `slack`, `teams`, `mattermost`, `mail` or `webhook`.
-        address: of the chat, webhook or mailbox.
-        described: a file like `deploy/notifications.yaml`.
+        address: the address of the chat, webhook or mailbox.
+        described: a file like `deploy/notifications.yaml`, with the trigger and the message's text.
 
     Raises:
-        OutputError: if the file does not say what it should.
-        RequestRefused: if the address is none of that kind, or the server does not take the automation.
+        OutputError: if the file lacks a part that is needed.
+        RequestRefused: if the address is not of that kind, or the server refuses the automation.
         ServiceError: if the server does not answer.
     """
-    told = _told(described, ("payload",) if kind == "webhook" else ("subject", "body"))
+    template = _read_template(described, ("payload",) if kind == "webhook" else ("subject", "body"))
     block = _block(kind, address)
     with named_errors(), get_client(sync_client=True) as client:
         block_id = str(block.save(name_of(kind), overwrite=True))
@@ -43,8 +47,8 @@ def notify_by(kind: str, address: str, described: Path) -> str:
             "name": name_of(kind),
             "description": "Tells of runs that do not end well; made by `nst notify`.",
             "enabled": True,
-            "trigger": told["trigger"],
-            "actions": [_action(kind, block_id, told)],
+            "trigger": template["trigger"],
+            "actions": [_action(kind, block_id, template)],
         }
         _remove(client, kind)
         client.create_automation(AutomationCore.model_validate(automation))
@@ -52,54 +56,54 @@ def notify_by(kind: str, address: str, described: Path) -> str:
 
 
 def notify_no_more(kind: str) -> bool:
-    """Take the automation of a kind away, with the address; False if there was none.
+    """Delete the automation of a kind, with the block that holds its address; return False if there was none.
 
     Raises:
         ServiceError: if the server does not answer.
     """
     with named_errors(), get_client(sync_client=True) as client:
-        was_there = _remove(client, kind)
-        if was_there:
-            _MADE[kind][0].delete(name_of(kind))
-    return was_there
+        existed = _remove(client, kind)
+        if existed:
+            _BLOCKS[kind][0].delete(name_of(kind))
+    return existed
 
 
 def name_of(kind: str) -> str:
-    """What automation and block of a kind are called."""
+    """Return the name of the automation and of the block of a kind."""
     return f"nst-notify-{kind}"
 
 
-def _told(described: Path, words: tuple[str, ...]) -> Mapping[str, Any]:
-    told = read_yaml(described)
-    for name in ("trigger", *words):
-        if not isinstance(told, dict) or name not in told:
+def _read_template(described: Path, parts: tuple[str, ...]) -> Mapping[str, Any]:
+    template = read_yaml(described)
+    for name in ("trigger", *parts):
+        if not isinstance(template, dict) or name not in template:
             raise OutputError(f"{described}: expected {name!r} in it, found none; deploy/notifications.yaml has one")
-    return dict(told)
+    return dict(template)
 
 
 def _remove(client: Any, kind: str) -> bool:
-    found = client.read_automations_by_name(name_of(kind))
-    for old in found:
-        client.delete_automation(old.id)
-    return bool(found)
+    existing = client.read_automations_by_name(name_of(kind))
+    for automation in existing:
+        client.delete_automation(automation.id)
+    return bool(existing)
 
 
-def _action(kind: str, block_id: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _action(kind: str, block_id: str, template: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "webhook":
-        return {"type": "call-webhook", "block_document_id": block_id, "payload": told["payload"]}
-    message = {"subject": told["subject"], "body": told["body"]}
+        return {"type": "call-webhook", "block_document_id": block_id, "payload": template["payload"]}
+    message = {"subject": template["subject"], "body": template["body"]}
     return {"type": "send-notification", "block_document_id": block_id, **message}
 
 
 def _block(kind: str, address: str) -> Block:
-    made, make, like = _MADE[kind]
-    refused = RequestRefused(f"{kind}: expected an address like {like}, found none of that form")
+    block_type, build, example = _BLOCKS[kind]
+    refused = RequestRefused(f"{kind}: expected an address like {example}, found none of that form")
     try:
-        block = make(address)
+        block = build(address)
     except (ValueError, KeyError):
-        raise refused from None  # whose cause may hold the address
-    assert isinstance(block, made)
-    if isinstance(block, SlackWebhook) and not block._apprise_client:  # Apprise only logs what it refuses
+        raise refused from None  # the cause may hold the address, which is a secret
+    assert isinstance(block, block_type)
+    if isinstance(block, SlackWebhook) and not block._apprise_client:  # Apprise only logs that it refuses an address
         raise refused
     return block
 
@@ -107,15 +111,15 @@ def _block(kind: str, address: str) -> Block:
 def _mattermost(address: str) -> Block:
     parts = urlsplit(address)
     path, _, token = parts.path.strip("/").rpartition("/")
-    before, _, word = path.rpartition("/")
-    if parts.scheme not in DEFAULT_PORTS or parts.hostname is None or word != "hooks" or not token:
+    prefix, _, last = path.rpartition("/")
+    if parts.scheme not in DEFAULT_PORTS or parts.hostname is None or last != "hooks" or not token:
         raise ValueError(address)
     return MattermostWebhook(
         hostname=parts.hostname,
         token=token,
         secure=parts.scheme == "https",
         port=parts.port or DEFAULT_PORTS[parts.scheme],
-        path=before or None,
+        path=prefix or None,
     )
 
 
@@ -127,7 +131,7 @@ def _webhook(address: str) -> Block:
 
 
 def _mail(address: str) -> Block:
-    """The block of Slack, which hands any address on to Apprise: that of Apprise itself cannot be kept by a server."""
+    """Return a Slack block, which passes any address on to Apprise: the server cannot store Apprise's own block."""
     if urlsplit(address).scheme not in ("mailto", "mailtos"):
         raise ValueError(address)
     return SlackWebhook(url=address)
@@ -139,7 +143,7 @@ def _slack(address: str) -> Block:
     return SlackWebhook(url=address)
 
 
-_MADE: dict[str, tuple[type[Block], Callable[[str], Block], str]] = {
+_BLOCKS: dict[str, tuple[type[Block], Callable[[str], Block], str]] = {
     "slack": (SlackWebhook, _slack, "https://hooks.slack.com/services/A/B/C"),
     "teams": (
         MicrosoftTeamsWebhook,
@@ -150,3 +154,4 @@ _MADE: dict[str, tuple[type[Block], Callable[[str], Block], str]] = {
     "mail": (SlackWebhook, _mail, "mailtos://USER:PASSWORD@smtp.example.org:587?from=ME&to=TEAM"),
     "webhook": (Webhook, _webhook, "https://example.org/path"),
 }
+"""By kind: the type of block, the function that builds one from an address, and an example of an address."""

@@ -1,6 +1,6 @@
-"""What is handed to Prefect is kept in its database, also where the run is refused: so nothing secret is handed over.
+"""Check that flow parameters hold no secrets: Prefect stores them in its database, even if the run is refused.
 
-Imports no Prefect: the command asks before it looks for a server.
+This module does not import prefect: the command checks parameters before it looks for a server.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,13 @@ from flows.wording import has_secret
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters of a flow that hold a credential, or an S3 address that may.
+    """Refuse flow parameters that hold a credential, or an S3 address that may hold one.
+
+    Args:
+        parameters: the values by name; nested mappings and lists are checked too.
 
     Raises:
-        NotAllowed: with the parameter's name, and nothing of what it holds.
+        NotAllowed: if one does; the message has the parameter's name, and no part of its value.
     """
     for name, value in parameters.items():
         _check(name, value)
@@ -23,11 +26,11 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
 
 def _check(name: str, value: Any) -> None:
     if isinstance(value, Mapping):
-        for key, one in value.items():
-            _check(f"{name}.{key}", one)
+        for key, item in value.items():
+            _check(f"{name}.{key}", item)
     elif isinstance(value, list | tuple):
-        for one in value:
-            _check(name, one)
+        for item in value:
+            _check(name, item)
     elif isinstance(value, str) and has_secret(value):
         raise NotAllowed(
             f"{name}: expected an address without a password or signature, found one with it; Prefect would keep it. "

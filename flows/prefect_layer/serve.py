@@ -1,7 +1,7 @@
-"""All deployments of `deploy/prefect.yaml` served by one process, for a single machine.
+"""Serve all deployments of `deploy/prefect.yaml` from one process, on a single machine.
 
-A runner per work pool, one run at a time each: runs that stylize never share a GPU, and visits to the inboxes go on
-beside them.
+Each work pool gets a Prefect runner with one run at a time: two stylizing runs never share a GPU, while visits to the
+inboxes, which have a pool of their own, go on at the same time.
 """
 
 import asyncio
@@ -31,38 +31,39 @@ from prefect.utilities.templating import apply_values
 
 from flows.environment import show_own_lines
 from flows.prefect_layer.parameters import check_parameters
-from flows.prefect_layer.yaml_files import made_of_each, read_yaml
+from flows.prefect_layer.yaml_files import build_each, read_yaml
 
 logger = logging.getLogger(__name__)
 
 RUNS_AT_ONCE = 1
-"""Of each pool."""
+"""How many runs of each pool are executed at a time."""
 STOP_SECONDS = 7.0
-"""For runs under way to write their tables, once the service is told to end."""
+"""How long runs under way have to write their tables once the service is stopped."""
 
 
 AUTOMATIONS = "automations.yaml"
-"""Beside the deployments; there need be none."""
+"""The file of automations next to that of the deployments; it is optional."""
 
 
-def serve(path: Path, is_up: Callable[[], None] = lambda: None) -> None:
-    """Serve the deployments of a file until SIGTERM or Ctrl-C, or until its terminal is closed.
+def serve(path: Path, on_up: Callable[[], None] = lambda: None) -> None:
+    """Serve the deployments of a file until SIGTERM or Ctrl-C, or until the terminal is closed.
 
-    Runs under way are stopped, and go on where they were when the service is started again.
+    Runs under way are then stopped, and continue where they were when the service is started again.
 
     Args:
-        path: of the file.
-        is_up: called once the server knows them all.
+        path: the file, a `prefect.yaml`.
+        on_up: called once all deployments are registered with the server.
     """
     show_own_lines()
-    _spare_runs_a_closing_terminal()
-    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS)), is_up))
+    _keep_hangups_from_runs()
+    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS)), on_up))
 
 
-def _spare_runs_a_closing_terminal() -> None:
-    """Of a terminal that is closed the whole group hears, and runs would die of it: we alone are to, and stop them.
+def _keep_hangups_from_runs() -> None:
+    """Block SIGHUP in the processes that we start; this process still receives it, and stops the runs in order.
 
-    Processes that are started from here on have the signal blocked, as this thread has; another thread takes it.
+    When a terminal is closed, its whole process group gets SIGHUP, which would kill runs. A child inherits the mask of
+    the thread that starts it, so this thread blocks the signal, and a thread that does nothing else receives it.
     """
     if hasattr(signal, "pthread_sigmask"):
         threading.Thread(target=threading.Event().wait, name="signals", daemon=True).start()
@@ -70,52 +71,56 @@ def _spare_runs_a_closing_terminal() -> None:
 
 
 def deployments_of(path: Path) -> list[tuple[str, RunnerDeployment]]:
-    """The deployments of a `prefect.yaml`, each with its work pool.
+    """Read a `prefect.yaml`, and return its deployments, each after the name of its work pool.
 
     Raises:
-        OutputError: if it cannot be used; with the line.
+        OutputError: if the file cannot be used; the message gives the line.
     """
-    described: Any = apply_values(read_yaml(path), {}, remove_notset=False)
-    return made_of_each(path, described, "deployments", lambda one: (one["work_pool"]["name"], _deployment(one)))
+    content: Any = apply_values(read_yaml(path), {}, remove_notset=False)
+    return build_each(path, content, "deployments", lambda entry: (entry["work_pool"]["name"], _deployment(entry)))
 
 
-def _deployment(described: dict[str, Any]) -> RunnerDeployment:
-    check_parameters(described.get("parameters") or {})
-    flow: Flow[..., Any] = load_flow_from_entrypoint(described["entrypoint"], use_placeholder_flow=False)
-    limit = described.get("concurrency_limit")
-    made = flow.to_deployment(
-        described["name"],
-        description=described.get("description"),
-        tags=described.get("tags"),
-        parameters=described.get("parameters"),
+def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
+    check_parameters(entry.get("parameters") or {})
+    flow: Flow[..., Any] = load_flow_from_entrypoint(entry["entrypoint"], use_placeholder_flow=False)
+    limit = entry.get("concurrency_limit")
+    deployment = flow.to_deployment(
+        entry["name"],
+        description=entry.get("description"),
+        tags=entry.get("tags"),
+        parameters=entry.get("parameters"),
         concurrency_limit=ConcurrencyLimitConfig(**limit) if limit else None,
-        schedules=[_schedule(one) for one in described.get("schedules", ())],
-        enforce_parameter_schema=described.get("enforce_parameter_schema", True),
+        schedules=[_schedule(schedule) for schedule in entry.get("schedules", ())],
+        enforce_parameter_schema=entry.get("enforce_parameter_schema", True),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    assert isinstance(made, RunnerDeployment)
-    return made
+    assert isinstance(deployment, RunnerDeployment)
+    return deployment
 
 
-def _schedule(described: dict[str, Any]) -> DeploymentScheduleCreate:
-    timing = {name: described[name] for name in ("cron", "interval", "timezone") if name in described}
+def _schedule(entry: dict[str, Any]) -> DeploymentScheduleCreate:
+    timing = {name: entry[name] for name in ("cron", "interval", "timezone") if name in entry}
     return DeploymentScheduleCreate(
         schedule=CronSchedule(**timing) if "cron" in timing else IntervalSchedule(**timing),
-        active=described.get("active", True),
-        slug=described.get("slug"),
-        parameters=described.get("parameters", {}),
+        active=entry.get("active", True),
+        slug=entry.get("slug"),
+        parameters=entry.get("parameters", {}),
     )
 
 
 def automations_of(path: Path) -> list[AutomationCore]:
-    """The automations of a file, as `prefect automation create --from-file` takes it."""
+    """Return the automations of a file in the format of `prefect automation create --from-file`; none if it is missing.
+
+    Raises:
+        OutputError: if the file cannot be used; the message gives the line.
+    """
     if not path.is_file():
         return []
-    return made_of_each(path, read_yaml(path), "automations", AutomationCore.model_validate)
+    return build_each(path, read_yaml(path), "automations", AutomationCore.model_validate)
 
 
-async def _automate(automations: list[AutomationCore]) -> None:
-    """Have the server do by itself what it does not do yet; older ones of the same name go."""
+async def _create_automations(automations: list[AutomationCore]) -> None:
+    """Create automations on the server; older ones of the same names are deleted."""
     async with get_client() as client:
         for automation in automations:
             for old in await client.read_automations_by_name(automation.name):
@@ -124,20 +129,21 @@ async def _automate(automations: list[AutomationCore]) -> None:
 
 
 async def _serve(
-    deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore], is_up: Callable[[], None]
+    deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore], on_up: Callable[[], None]
 ) -> None:
-    await _automate(automations)
+    await _create_automations(automations)
     runners: dict[str, Runner] = {}
     for pool, deployment in deployments:
         runner = runners.setdefault(pool, Runner(name=pool, limit=RUNS_AT_ONCE))
         await runner.aadd_deployment(deployment)
         logger.info("serving %s/%s", deployment.flow_name, deployment.name)
-    is_up()
+    on_up()
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
-    await asyncio.sleep(0)  # each start sets a handler of its own, of which only the last one's runner would end
+    # Let each runner set its signal handler, of which only the last would take effect: ours replace them below.
+    await asyncio.sleep(0)
     stopped = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(signal_number) is not signal.SIG_IGN:  # as nohup has SIGHUP
+        if signal.getsignal(signal_number) is not signal.SIG_IGN:  # nohup, for one, ignores SIGHUP
             asyncio.get_running_loop().add_signal_handler(signal_number, stopped.set)
     waiting = asyncio.create_task(stopped.wait())
     await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -152,21 +158,26 @@ async def _serve(
 
 
 async def _stop_runs(runners: list[Runner]) -> list[UUID]:
-    """Ask the processes of all runs to stop, and give them time to write their tables; the runs' ids.
+    """Ask the processes of all runs to stop, give them time to write their tables, and return the runs' ids.
 
-    Prefect's runner kills them at once when it is itself told to end.
+    Prefect's runner would kill them at once when it is stopped itself.
     """
-    running = {run_id: one for runner in runners for run_id, one in runner._process_manager._process_map.items()}
+    running = {
+        run_id: process for runner in runners for run_id, process in runner._process_manager._process_map.items()
+    }
     for process in running.values():
         process.graceful_kill()
     ends = time.monotonic() + STOP_SECONDS
     while time.monotonic() < ends and any(process.is_alive() for process in running.values()):  # noqa: ASYNC110
-        await asyncio.sleep(0.1)  # a process that ends sets no event
+        await asyncio.sleep(0.1)  # polled, as the end of a process sets no event
     return list(running)
 
 
 async def _start_again_later(run_ids: list[UUID]) -> None:
-    """Have runs that were stopped wait for the next start of the service; a visit to the inboxes comes by itself."""
+    """Reschedule runs that were stopped, so that they wait for the next start of the service.
+
+    A visit to the inboxes would also come again by its schedule.
+    """
     async with get_client() as client:
         for run_id in run_ids:
             try:

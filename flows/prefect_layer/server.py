@@ -1,9 +1,13 @@
-"""A Prefect server for one machine: started on loopback, with a password that only its owner can read.
+"""The Prefect server of `nst serve`: on loopback by default, with a password that only its owner can read.
 
     runs/_service/              Prefect's state
     runs/_service/access.json   URL and password, for `nst submit` from the same folder
 
-Prefect is not imported here: it reads its settings when it is, and they are made here.
+This module does not import prefect, which reads its settings when it is imported: they are set here, before that.
+
+It differs from the server of a single run (`server_process`): the service's server is started by Prefect's own command,
+with pages and a password, on a port that the user chose, in a session of its own, so that Ctrl-C does not reach it. It
+is not restarted, and has longer to start and to stop.
 """
 
 import json
@@ -23,42 +27,53 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from flows.environment import PRIVATE
+from flows.environment import PRIVATE, check_database_folder
 from flows.errors import OutputError, ServiceError
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
 from flows.wording import redacted
 
 FOLDER = "runs/_service"
-"""Below the working directory."""
+"""The folder of the service's state, relative to the working directory."""
 START_SECONDS = 180.0
-"""The first start migrates a new database."""
+"""How long the server has to start: the first start migrates a new database."""
 STOP_SECONDS = 15.0
+"""How long the server has to end before it is killed."""
 CONNECT_SECONDS = 10.0
+"""How long a server that the user names has to answer."""
 SERVER_LOG = "server.log"
+"""The name of the file, in Prefect's home folder, for the server's output."""
 
-UNSAID = "it gives no reason"
+NO_REASON = "it gives no reason"
 _ERROR = re.compile(r"[\w.]*(Error|Exception): ")
-"""The last line of a traceback."""
+"""Matches the last line of a traceback."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach a server."""
+    """How to reach a server.
+
+    Attributes:
+        url: the address of its API.
+        auth: its user and password, as `user:password`.
+    """
 
     url: str
     auth: str
 
 
 def use(access: Access) -> None:
-    """Have Prefect use this server. Before it is imported: it reads its settings once."""
+    """Have Prefect use this server; to be called before prefect is imported, as it reads its settings only once."""
     os.environ["PREFECT_API_URL"] = access.url
     os.environ["PREFECT_API_AUTH_STRING"] = access.auth
     os.environ.setdefault("PREFECT_UI_URL", pages(access.url))
 
 
 def pages(url: str) -> str:
-    """Where a server has its pages: the newer ones, as a link into the older ones asks nobody for the password.
+    """Return the address of a server's newer UI: the older one does not ask for the password when a link opens it.
+
+    Args:
+        url: the address of the server's API.
 
     >>> pages("http://127.0.0.1:4200/api")
     'http://127.0.0.1:4200/v2'
@@ -67,10 +82,10 @@ def pages(url: str) -> str:
 
 
 def find_access(folder: str = FOLDER) -> Access:
-    """How to reach the server that was started from this folder.
+    """Read how to reach the server that `nst serve` started with this folder.
 
     Raises:
-        ServiceError: if none was, or by another user.
+        ServiceError: if no server was started there, or another user started it.
     """
     try:
         _check_owner(_access_file(folder))
@@ -86,13 +101,20 @@ def find_access(folder: str = FOLDER) -> Access:
 
 @contextmanager
 def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
-    """A Prefect server for as long as the block lasts, and no longer than this process.
+    """Run a Prefect server while the block runs; it ends with this process, even if this process is killed.
+
+    Args:
+        host: the address on which the server listens.
+        port: the port on which it listens.
+        folder: the folder of the service's state.
 
     Raises:
-        ServiceError: if it does not start, or its database is of no use to it.
+        OutputError: if the folder cannot be created.
+        ServiceError: if the server does not start, its address is in use, or its database cannot be used.
     """
     home = Path(folder).resolve()
     try:
+        check_database_folder(home)
         home.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
@@ -104,15 +126,15 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
         )
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": access.auth}
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
-        environment.pop(name, None)  # those of a client
-    # Prefect makes it of its settings, which know nothing of the port that the command was given.
+        environment.pop(name, None)  # these are settings of a client
+    # Prefect would derive it from its settings, which do not have the port of the command line.
     environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
-    environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for links in what it sends
-    # By default Prefect puts its pages among its own packages, which not every user may write to.
+    environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for the links in its notifications
+    # By default Prefect writes its pages into its own package, which not every user may do.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with opened_log(home / SERVER_LOG) as log, named_if_not_started():
-        # In a session of its own: Ctrl-C is for the runs first, which still have their ends to report.
+        # In a session of its own: Ctrl-C must end the runs first, which still have to report their ends.
         process = subprocess.Popen(  # noqa: S603  # our own interpreter
             command, env=environment, stdout=log, stderr=log, start_new_session=True
         )
@@ -124,7 +146,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
 
 @contextmanager
 def _ending_with_this_process(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A server that outlived us would keep the port, and the next one would be refused."""
+    """End a server with the block, or with this process if that is killed: a server left over would keep the port."""
     watcher = None
     try:
         with named_if_not_started():
@@ -141,7 +163,13 @@ def _access_file(folder: str) -> Path:
 
 
 def _check_owner(path: Path) -> None:
-    """Secrets are sent to the server that a file names: nobody is to name one in a folder that others work in."""
+    """Refuse an access file of another user.
+
+    Secrets are sent to the server that the file names, and in a shared folder another user could name their own.
+
+    Raises:
+        ServiceError: if the file belongs to another user.
+    """
     if os.name != "posix" or os.geteuid() == 0:
         return
     owner = path.stat().st_uid
@@ -153,7 +181,7 @@ def _check_owner(path: Path) -> None:
 
 
 def _owner_of_new(folder: Path) -> int | None:
-    """Who owns what this process makes there: a share may give all files to one user."""
+    """Return who owns files that this process creates in a folder: a network share may give all files to one user."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             return os.fstat(file.fileno()).st_uid
@@ -162,9 +190,9 @@ def _owner_of_new(folder: Path) -> int | None:
 
 
 def _password(folder: str) -> str:
-    """The operator's own, the one of the last start, or a new one."""
-    if given := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        return given
+    """Return the password from the environment, else that of the last start, else a new one."""
+    if configured := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return configured
     with suppress(ServiceError):
         return find_access(folder).auth
     return f"nst:{secrets.token_urlsafe(24)}"
@@ -180,7 +208,7 @@ def _write_access(access: Access, folder: str) -> None:
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # what was asked for, not chosen here
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared, not listened on
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -195,9 +223,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def answers(url: str) -> bool:
-    """Whether a Prefect server is there; its health is told without a password."""
+    """Return whether a server answers the health check of Prefect's API, which needs no password."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # http, and made above
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # an http address that we built ourselves
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -205,10 +233,10 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def named_if_not_started() -> Iterator[None]:
-    """A system that starts no process as an error of ours.
+    """Translate the error of a system that cannot start a process into ours.
 
     Raises:
-        ServiceError: with its reason.
+        ServiceError: if the block raises an OSError; the message has its reason.
     """
     try:
         yield
@@ -221,7 +249,7 @@ def named_if_not_started() -> Iterator[None]:
 
 @contextmanager
 def opened_log(path: Path) -> Iterator[int]:
-    """A server's log, to be added to; nowhere, where it cannot be written."""
+    """Open a server's log for appending, and yield its descriptor; that of the null device if it cannot be written."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError:
@@ -233,23 +261,23 @@ def opened_log(path: Path) -> Iterator[int]:
 
 
 def reason_in(log: Path) -> str:
-    """Why a server has ended: the last error that its log names, or else what it said last."""
+    """Return why a server has ended: the last error in its log, else the log's last line."""
     with suppress(OSError):
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
-        said = [line for line in lines if line]
-        named = [line for line in said if _ERROR.match(line)]
-        return redacted((named or said or [UNSAID])[-1])
-    return UNSAID
+        lines = [line for line in lines if line]
+        errors = [line for line in lines if _ERROR.match(line)]
+        return redacted((errors or lines or [NO_REASON])[-1])
+    return NO_REASON
 
 
 def check_named_address() -> None:
-    """Refuse an address in the environment that is that of a server and not of its API.
+    """Refuse a PREFECT_API_URL that is the address of a server instead of that of its API.
 
     Raises:
-        ServiceError: naming it.
+        ServiceError: if it is; the message names the address.
     """
     url = os.environ.get("PREFECT_API_URL", "")
-    # A proxy may have the API at its root: then it answers there.
+    # A reverse proxy may have the API at its root, where it then answers.
     if "://" in url and urlsplit(url).path.strip("/") == "" and not _is_api(url.rstrip("/")):
         named = redacted(url)
         raise ServiceError(
@@ -259,32 +287,32 @@ def check_named_address() -> None:
 
 
 def _is_api(url: str) -> bool:
-    """Whether Prefect's API is there; a server's pages answer whatever is asked, and say something else."""
+    """Return whether Prefect's API is at an address: pages would answer any request too, but with another body."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  # the user's own
+        with urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  # the user's own address
             return bool(answer.read(100).strip() == b"true")
     except (urllib.error.URLError, OSError, ValueError):
         return False
 
 
 def check_named_server() -> None:
-    """Refuse at once a server that is named in the environment and does not answer; Prefect would try, and then fail.
+    """Refuse a server in PREFECT_API_URL that does not answer, at once: Prefect would retry before it fails.
 
     Raises:
-        ServiceError: naming it.
+        ServiceError: if it does not answer; the message names the address.
     """
     url = os.environ.get("PREFECT_API_URL")
     if url is None:
         return
     check_named_address()
     try:
-        urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310  # the user's own
+        urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310  # the user's own address
     except urllib.error.HTTPError:
-        return  # it answers; what it has against us is told in the run
+        return  # it answers; the run will report what it refuses
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
-            return  # Prefect's client may have been told of the certificate, by settings of its own
+            return  # Prefect's client has settings of its own for certificates, and may trust this one
         raise ServiceError(
             f"{redacted(url)}: the Prefect server does not answer ({redacted(str(reason))}). Start it, name another "
             "one in PREFECT_API_URL, or leave that out for a run without one"

@@ -1,7 +1,12 @@
-"""A Prefect server in a process of its own, for one run: started beside whatever else there is to do, and awaited.
+"""The Prefect server of a single run, as a subprocess that starts in the background and is then waited for.
 
-Prefect is not imported here, as its server takes four seconds to start, in which it can be. Left to itself Prefect
-goes on for a minute and a half with a server that ends at once, and imports all of it here too.
+This module does not import prefect: the server takes four seconds to start, and the caller imports prefect in that
+time. If Prefect started the server itself, it would import the whole server into this process too, and would retry for
+a minute and a half with a server that ends at once.
+
+It differs from the server of `nst serve` (`server`): the run's server is uvicorn itself, without pages and password, on
+a free port of loopback, in our process group with SIGINT blocked. It may be restarted on its port after it has died,
+and a database that keeps it from starting is checked thoroughly and set aside.
 """
 
 import atexit
@@ -25,69 +30,75 @@ from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
-"""At the second its database is looked at thoroughly."""
+"""How often the server is started before that fails; from the second time on its database is checked thoroughly."""
 PORTS = range(20_000, 32_000)
+"""The ports to choose from."""
 LOOK_SECONDS = 0.05
+"""The time between two checks whether a starting server answers."""
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+"""Prefect's environment variable for how long its embedded server has to start."""
 
 
 class ServerProcess:
-    """A server, from its start to its end.
+    """A server process that can be started, waited for, restarted and ended.
 
     Attributes:
-        home: where Prefect keeps its state.
-        port: on loopback; chosen at the first start, and kept, as clients know it.
-        process: None before the first start.
+        home: the folder of Prefect's state.
+        port: the port on loopback; chosen at the first start, and kept for later ones, as clients know it.
+        process: the running or last process; None before the first start.
     """
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
         self.home, self._settings = home, dict(settings or {})
         self.port = 0
         self.process: subprocess.Popen[Any] | None = None
-        self._makes_database = False
+        self._creates_database = False
 
     @property
     def url(self) -> str:
-        """Of its API."""
+        """The address of its API."""
         return f"http://127.0.0.1:{self.port}/api"
 
     def is_alive(self) -> bool:
-        """Whether it has been started and has not ended, whether or not it answers."""
+        """Return whether the process has been started and has not ended; it may not answer yet."""
         return self.process is not None and self.process.poll() is None
 
     def begin(self, *, thoroughly: bool = False) -> None:
-        """Start it, and come back at once.
+        """Start the process, and return without waiting for it.
+
+        Args:
+            thoroughly: check every page of the database before.
 
         Raises:
-            ServiceError: if its database is of no use to it, or the system starts no process.
+            ServiceError: if its database cannot be used, or the system cannot start a process.
         """
         make_usable(self.home, thoroughly=thoroughly)
         if blank_database.is_wanted(self.home):
-            blank_database.lay_out(self.home)
-            self._makes_database = blank_database.is_wanted(self.home)
+            blank_database.install(self.home)
+            self._creates_database = blank_database.is_wanted(self.home)
         self.port = self.port or _free_port()
         if self.process is None:
             atexit.register(self.stop)
         program = f"{COLLECTS_RARELY}from uvicorn import main; main()"
         command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
-        command += ["--app-dir", _packages()]  # which is the working folder else
+        command += ["--app-dir", _packages()]  # by default that is the working folder
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
-        with opened_log(self.home / SERVER_LOG) as log, _deaf_to_interruptions(), named_if_not_started():
+        with opened_log(self.home / SERVER_LOG) as log, _interrupts_blocked(), named_if_not_started():
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
                 command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
     def wait(self) -> None:
-        """Wait until it answers; begin it, if need be, and again where it ends at once.
+        """Wait until the server answers; start it if it is not running, and again if it ends at once.
 
         Raises:
-            ServiceError: if it does not come up.
+            ServiceError: if it does not answer in time, after `ATTEMPTS` starts.
         """
         for attempt in range(ATTEMPTS):
             if not self.is_alive():
                 self.begin(thoroughly=attempt > 0)
             if self._is_up():
-                self._keep_database()
+                self._save_database()
                 return
         raise ServiceError(
             f"Prefect's embedded server does not start: {reason_in(self.home / SERVER_LOG)}. All it said is in "
@@ -95,14 +106,14 @@ class ServerProcess:
             "yours"
         )
 
-    def _keep_database(self) -> None:
-        """While nobody has told it of anything."""
-        if self._makes_database:
-            self._makes_database = False
-            blank_database.keep(self.home)
+    def _save_database(self) -> None:
+        """Save a new database as the template for others, before any flow uses the server."""
+        if self._creates_database:
+            self._creates_database = False
+            blank_database.save(self.home)
 
     def stop(self) -> None:
-        """End it, if it has not ended."""
+        """Terminate the process if it is running, and wait for its end; kill it if that takes longer than 5 s."""
         if self.process is not None:
             self.process.terminate()
             try:
@@ -111,13 +122,13 @@ class ServerProcess:
                 self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill the process if it is running, and wait for its end."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def _is_up(self) -> bool:
-        """Whether it comes to answer; one that neither does nor ends in time is ended."""
+        """Wait until the server answers; kill it, and return False, if it ends or does not answer in time."""
         ends = time.monotonic() + float(os.environ.get(_TIMEOUT, "120"))
         while self.is_alive() and time.monotonic() < ends:
             if answers(self.url):
@@ -127,19 +138,23 @@ class ServerProcess:
         return False
 
     def _environment(self) -> dict[str, str]:
-        """Of a server without pages, for which a random.py in the user's folder is not Python's own."""
+        """Return the environment of a server without pages, which imports nothing from the working folder.
+
+        That folder may hold a file such as random.py, which would replace Python's own module.
+        """
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-        given = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        return {"PYTHONSAFEPATH": "1"} | given | self._settings | ours
+        inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        return {"PYTHONSAFEPATH": "1"} | inherited | self._settings | ours
 
 
 def _packages() -> str:
+    """Return the folder in which the package prefect is installed; an empty string if it is not found."""
     spec = find_spec("prefect")
     return str(Path(spec.origin).parents[1]) if spec and spec.origin else ""
 
 
 def _free_port() -> int:
-    """A port below those that the system gives to connections, one of which could have it before the server does."""
+    """Return a free port below the ephemeral range, in which a new connection could take it before the server does."""
     while True:
         port = secrets.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
@@ -148,8 +163,8 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _deaf_to_interruptions() -> Iterator[None]:
-    """A process that is started here inherits what is blocked: it may set a handler for it, but never hears of it."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Block SIGINT in this thread: a process started in the block inherits that, and its handler is never called."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows has none
         yield
         return

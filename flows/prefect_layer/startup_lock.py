@@ -1,7 +1,7 @@
-"""Whether a service is starting in a folder, so that whoever hands something in waits until all is served.
+"""A file lock that a service holds while it starts, so that commands which submit runs can wait until it serves.
 
-It holds a lock until then, which is gone with its process, however that ends. Where a file system has no locks nobody
-waits.
+The system releases the lock with the service's process, however that ends. On a file system without locks, commands do
+not wait.
 """
 
 import fcntl
@@ -15,47 +15,52 @@ from flows.environment import PRIVATE
 from flows.errors import ServiceError
 
 NAME = "starting.lock"
+"""The name of the lock file in the folder of the service's state."""
 LONGEST_SECONDS = 240.0
-"""A server that makes a new database may take three minutes."""
+"""How long to wait by default: a server that creates a new database may take three minutes."""
 LOOK_SECONDS = 0.2
+"""The time between two looks at the lock."""
 
 
 @contextmanager
 def starting(folder: str) -> Iterator[Callable[[], None]]:
-    """Let others know that a service is starting, until what this yields is called, or the block ends.
+    """Hold the lock of a service that is starting, until the function that this yields is called, or the block ends.
 
     Args:
-        folder: of the service's state; made if it is not there.
+        folder: the folder of the service's state; created if it is missing.
     """
     held = [_locked(Path(folder) / NAME)]
 
-    def is_up() -> None:
+    def release() -> None:
         while held:
             if (descriptor := held.pop()) is not None:
                 os.close(descriptor)
 
     try:
-        yield is_up
+        yield release
     finally:
-        is_up()
+        release()
 
 
-def wait_while_starting(folder: str, told: Callable[[str], object], longest_seconds: float = LONGEST_SECONDS) -> None:
-    """Wait for a service that is starting in a folder; for none that is not.
+def wait_while_starting(
+    folder: str, on_message: Callable[[str], object], longest_seconds: float = LONGEST_SECONDS
+) -> None:
+    """Wait until no service is starting in a folder any more; return at once if none is.
 
     Args:
-        folder: of the service's state.
-        told: hears once, in a sentence, that there is something to wait for.
-        longest_seconds: to wait.
+        folder: the folder of the service's state.
+        on_message: called once, with a sentence for the user, if there is a service to wait for.
+        longest_seconds: the longest time to wait.
 
     Raises:
-        ServiceError: if it does not come up in time.
+        ServiceError: if the service is not up in time.
     """
-    ends, was_told = time.monotonic() + longest_seconds, False
+    ends, is_announced = time.monotonic() + longest_seconds, False
     while _is_locked(Path(folder) / NAME):
-        if not was_told:
-            told(f"a service is starting in {Path(folder).resolve()}: waiting for it, {longest_seconds:.0f} s at most")
-            was_told = True
+        if not is_announced:
+            place = Path(folder).resolve()
+            on_message(f"a service is starting in {place}: waiting for it, {longest_seconds:.0f} s at most")
+            is_announced = True
         if time.monotonic() >= ends:
             raise ServiceError(
                 f"the service that is starting in {Path(folder).resolve()} was not up within {longest_seconds:.0f} s; "
@@ -65,14 +70,15 @@ def wait_while_starting(folder: str, told: Callable[[str], object], longest_seco
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds the lock; None where that cannot be had."""
+    """Take the lock, and return the descriptor that holds it; None if that is not possible."""
     try:
         path.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # beside a second one, which is refused by its port
+        # Shared, as a second service may start at the same time; it then fails, as its port is taken.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
         return None

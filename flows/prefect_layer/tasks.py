@@ -1,4 +1,7 @@
-"""Prefect's tasks: a run per batch, and one for the table. Thin; what becomes of each pair is in our own records."""
+"""Prefect's tasks: one task run per batch, and one for the results table.
+
+They are thin: the outcome of each pair is in our own records, not in Prefect's database.
+"""
 
 from collections.abc import Callable
 
@@ -16,33 +19,43 @@ from flows.run.prepare import PreparedRun
 from flows.run.scheduler import BatchScheduler
 
 INCOMPLETE = "Incomplete"
-_NO_KEY = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
-"""What Prefect takes in no asset's key."""
+"""The name of a batch's state if some of its pairs are still pending."""
+_NOT_IN_KEYS = frozenset("\n\r\t\0 #?&%\"'<>[]{}|\\^`")
+"""The characters that Prefect refuses in an asset's key."""
 LONGEST_KEY = 512
+"""The most characters that Prefect accepts in an asset's key."""
 
 
 def batch_task(scheduler: BatchScheduler) -> Task[[str], State[None]]:
-    """The task that does one batch: its parameter is the batch's name, its state says how many pairs succeeded."""
+    """Return the task that carries out one batch.
+
+    Its parameter is the batch's name; the message of its final state says how many pairs succeeded.
+    """
 
     @task(name="stylize-batch", task_run_name="{batch}", cache_policy=NO_CACHE, persist_result=False)
     def stylize_batch(batch: str) -> State[None]:
         tally = scheduler.run_batch(batch)
         if tally.pending:
-            return Crashed(name=INCOMPLETE, message=str(tally))  # no failure, of which Prefect would log an error
+            return Crashed(name=INCOMPLETE, message=str(tally))  # not Failed, for which Prefect would log an error
         return Completed(name="CompletedWithFailures" if tally.failed else "Completed", message=str(tally))
 
     return stylize_batch
 
 
 def materialized(run: PreparedRun, finish: Callable[[], FinishedRun]) -> FinishedRun:
-    """Finish a run by a task that shows `results.parquet` as an asset made from the manifest.
+    """Finish a run in a task that shows `results.parquet` as an asset derived from the manifest.
 
-    Addresses that cannot be keys of assets are finished without one.
+    If the table's address cannot be an asset's key, the run is finished without the task.
+
+    Args:
+        run: the run to finish.
+        finish: writes the tables, and returns what they hold.
     """
     table, manifest = map(asset_key, (storage.join(run.job.output, layout.RESULTS_PARQUET), run.request.manifest.uri))
     if table is None:
         return finish()
-    finished: list[FinishedRun] = []  # Prefect would keep it as the task's result, and look through every row of it
+    # Not returned by the task, as Prefect would keep it as the result, and inspect every row of it.
+    finished: list[FinishedRun] = []
 
     @materialize(
         table,
@@ -61,15 +74,15 @@ def materialized(run: PreparedRun, finish: Callable[[], FinishedRun]) -> Finishe
 
 
 def asset_key(address: str) -> str | None:
-    """An address as Prefect names assets; None for one that has letters which it does not take.
+    """Return the key of the asset at an address; None if Prefect would refuse it, for its characters or its length.
 
     >>> asset_key("/data/out/results.parquet"), asset_key("s3://bucket/pairs.csv"), asset_key("/my data/pairs.csv")
     ('file:///data/out/results.parquet', 's3://bucket/pairs.csv', None)
     """
     key = address if storage.is_s3(address) else f"file://{address}"
-    return None if len(key) > LONGEST_KEY or _NO_KEY & set(key) else key
+    return None if len(key) > LONGEST_KEY or _NOT_IN_KEYS & set(key) else key
 
 
 def counts_in_words(summary: RunSummary) -> str:
-    """The end of a run in one line."""
+    """Return a run's outcome in one line."""
     return f"{summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected"

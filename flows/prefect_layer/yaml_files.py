@@ -1,4 +1,4 @@
-"""Files in YAML that say what a service is made of: what is wrong in one, with its line."""
+"""Read the YAML files that configure a service; errors name the file and the line."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +11,17 @@ from flows.errors import OutputError
 from flows.wording import shortened
 from nst_core.errors import NstError
 
-Made = TypeVar("Made")
+Built = TypeVar("Built")
 
 FAULTS = (KeyError, TypeError, ValueError, AttributeError, ImportError, PrefectException)
-"""What making something of a part that is not as it should be raises."""
+"""The errors that building an object from a faulty entry may raise."""
 
 
 def read_yaml(path: Path) -> Any:
-    """What a file says.
+    """Return the parsed content of a file.
 
     Raises:
-        OutputError: if it is no YAML, or cannot be read.
+        OutputError: if the file is not YAML, or cannot be read.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -30,38 +30,44 @@ def read_yaml(path: Path) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         raise OutputError(f"{path}{line}: expected YAML, found what is none: {error.problem}; put it right") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise OutputError(f"{path}: expected YAML, found what cannot be read: {_in_a_line(error)}") from error
+        raise OutputError(f"{path}: expected YAML, found what cannot be read: {_one_line(error)}") from error
 
 
-def made_of_each(path: Path, described: Any, name: str, make: Callable[[Any], Made]) -> list[Made]:
-    """What is made of each part of the list `name` in what a file says.
+def build_each(path: Path, content: Any, name: str, build: Callable[[Any], Built]) -> list[Built]:
+    """Return the objects that are built from the entries of one list in a file.
+
+    Args:
+        path: the file, for error messages.
+        content: its parsed content.
+        name: the key of the list in it.
+        build: makes an object from an entry.
 
     Raises:
-        OutputError: if there is no such list, or a part is not as it should be; with its line.
+        OutputError: if there is no such list, or an entry cannot be used; the message gives its line.
     """
-    parts = described.get(name) if isinstance(described, dict) else None
-    if not isinstance(parts, list):
+    entries = content.get(name) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
         raise OutputError(f"{path}: expected a list named {name!r}, found none; the file in deploy/ has one to go by")
-    return [_made(path, name, number, make, part) for number, part in enumerate(parts)]
+    return [_build(path, name, number, build, entry) for number, entry in enumerate(entries)]
 
 
-def _made(path: Path, name: str, number: int, make: Callable[[Any], Made], part: Any) -> Made:
+def _build(path: Path, name: str, number: int, build: Callable[[Any], Built], entry: Any) -> Built:
     try:
-        return make(part)
+        return build(entry)
     except NstError:
         raise
     except FAULTS as error:
-        found = f"it has no {error}" if isinstance(error, KeyError) else _in_a_line(error)
+        reason = f"it has no {error}" if isinstance(error, KeyError) else _one_line(error)
         raise OutputError(
-            f"{path}, line {_line_of(path, name, number)}: entry {number + 1} of {name!r} cannot be used: {found}"
+            f"{path}, line {_line_of(path, name, number)}: entry {number + 1} of {name!r} cannot be used: {reason}"
         ) from error
 
 
 def _line_of(path: Path, name: str, number: int) -> int:
     root: Any = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    (parts,) = (value for key, value in root.value if key.value == name)
-    return int(parts.value[number].start_mark.line) + 1
+    (entries,) = (value for key, value in root.value if key.value == name)
+    return int(entries.value[number].start_mark.line) + 1
 
 
-def _in_a_line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return shortened(" ".join(str(error).split()), 300)

@@ -1,15 +1,16 @@
-"""The frozen types that cross boundaries: from manifest to plan, to the worker and back, and into files.
+"""Immutable value types shared by all rooms: they pass between flow and worker processes, and are stored as JSON.
 
-manifest row -> PairSpec (or RejectedRow) -> Batch -> PairRecord (it is done) or AttemptRecord (it failed) -> table row
+manifest row -> PairSpec (or RejectedRow) -> Batch -> PairRecord (succeeded) or AttemptRecord (failed) -> table row
 
-    pairs     rows of a manifest, as pairs or refused
-    plans     what a run is to do
-    attempts  what came of a pair: its picture and losses, or its error
-    runs      what a run was asked to do, and its end in numbers
-    columns   of the results table
-    moments   when something was
-    digests   short names for values
-    record    what all of them are that lie in files
+    pairs       the rows of a manifest, each valid (PairSpec) or rejected (RejectedRow)
+    plans       a run's plan: pairs with their fingerprints, grouped into batches
+    attempts    the outcome of one attempt at a pair: an image with its losses, or an error
+    runs        the request, the start and the summary of a run
+    columns     the columns of the results table and their data types
+    layout      the names of the files and folders of an output
+    timestamps  wall-clock times for records, monotonic times for durations
+    digests     short digests of values
+    record      the base class of everything that is stored as JSON
 
-No torch, no prefect, no I/O.
+This room imports neither torch nor prefect and does no I/O.
 """

@@ -1,4 +1,4 @@
-"""What came of a pair: its picture with its losses, or its error."""
+"""The outcome of one attempt at a pair: an image with its losses (PairRecord), or an error (AttemptRecord)."""
 
 from typing import NamedTuple
 
@@ -11,20 +11,21 @@ from nst_core.errors import BadImage, NstError, OptionsError, ShapeError
 from nst_core.options import StylizeOptions
 
 FOR_GOOD = (BadImage, OptionsError, ShapeError)
-"""Errors that follow from what a pair's fingerprint is made of, its pictures and options. Precision, storage, memory, a
-process that died, and errors of our own making may be others the next time."""
+"""Permanent errors: they follow from the pair's images and options, which are part of its fingerprint, so another
+attempt would repeat them. Errors of precision, storage or memory, a dead process and bugs of this program may not
+happen again."""
 
 FOR_GOOD_KINDS = frozenset(error.kind for error in FOR_GOOD)
 
 
 class LossSample(NamedTuple):
-    """One evaluation of a pair, as the optimizer saw it; losses to five digits.
+    """One evaluation of a pair, as the optimizer saw it; losses have five significant digits.
 
     Attributes:
         level: how often the size was halved: 0 is full size.
-        step: accepted steps at this level.
-        evaluation: 1, 2, ... at this level.
-        seconds: since the level began.
+        step: the number of accepted steps at this level.
+        evaluation: the number of this evaluation at this level, from 1.
+        seconds: seconds since the level began.
     """
 
     level: int
@@ -38,7 +39,7 @@ class LossSample(NamedTuple):
 
 
 class PairRecord(Record):
-    """The commit of one finished pair. Losses are those of the saved file: decoded, fp32, unbatched."""
+    """The commit of one finished pair. Its losses are measured on the saved file: decoded, in fp32, unbatched."""
 
     pair_id: str
     fingerprint: str
@@ -46,7 +47,7 @@ class PairRecord(Record):
     content: str
     style: str
     output: str
-    """Where the image is, relative to the output prefix."""
+    """The image's path, relative to the output prefix."""
     attempts: int
     total_loss: float
     content_loss: float
@@ -59,7 +60,8 @@ class PairRecord(Record):
     width: int
     height: int
     seconds: float
-    """Time on the device: an equal share of that of the pairs stylized at once. Loading and writing go on beside it."""
+    """Time on the device: an equal share of the time that the pairs stylized together took. Loading and writing run
+    concurrently and do not count."""
     device: str
     precision: str
     backbone: str
@@ -76,25 +78,26 @@ class PairRecord(Record):
     engine_version: str
     content_distance: float | None = None
     style_distance: float | None = None
-    """The terms of the recipe `relative` at its own layers, of the saved file: one measure for all recipes."""
+    """`content_distance` and `style_distance` are the two terms of the recipe `relative` at its default layers,
+    measured on the saved file, so that results of all recipes can be compared."""
     quality: str = "standard"
     others: dict[str, str] = Field(default_factory=dict)
-    """Further pictures that it was made with, by column."""
+    """The addresses of all input images but content and style, by manifest column."""
     others_sha256: dict[str, str] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)
-    """S3's ids of the versions that were read, by column; of pictures in buckets that keep versions."""
+    """S3 version ids of the images that were read, by column; only for images in buckets with versioning."""
     notes: tuple[str, ...] = ()
-    """What the user should know of this result, such as a content image smaller than asked."""
+    """Remarks on this result for the user, such as that the content image is smaller than the requested size."""
     history: tuple[LossSample, ...] = ()
-    """Some dozens of its evaluations."""
+    """A sample of a few dozen of the pair's evaluations."""
     timeline: str = ""
-    """Where the moving picture of how it came to be is, relative to the output prefix; empty where none was asked for,
-    or it could not be written, which the notes then say."""
+    """The path of the animation of the optimisation, relative to the output prefix; empty if none was requested or if
+    it could not be written, in which case `notes` says so."""
     timeline_sha256: str = ""
 
 
 class AttemptRecord(Record):
-    """One failed attempt at a pair, with its reason."""
+    """One failed attempt at a pair, with its error."""
 
     pair_id: str
     fingerprint: str
@@ -103,7 +106,7 @@ class AttemptRecord(Record):
     error_kind: str
     error: str
     retryable: bool
-    """False where another attempt would only repeat it: a run then leaves the pair alone, `nst retry` does not."""
+    """False if another attempt would repeat the error: a run then skips the pair, `nst retry` does not."""
     seconds: float
     device: str
     started_at: str
@@ -113,7 +116,7 @@ class AttemptRecord(Record):
 def failed_attempt(
     pair: PlannedPair, run_id: str, error: Exception, *, device: str, seconds: float, started_at: str
 ) -> AttemptRecord:
-    """The record of an attempt that ended in an error; one that nobody raised on purpose is `internal`."""
+    """Return the record of an attempt that ended in an error; the kind of anything but an `NstError` is `internal`."""
     unforeseen = "(an error of this program that nobody foresaw; the run's log has the place)"
     return AttemptRecord(
         pair_id=pair.spec.pair_id,

@@ -1,8 +1,9 @@
-"""The columns of the results table, and what is in them."""
+"""The columns of the results table and their data types."""
 
 from typing import Literal
 
 Status = Literal["succeeded", "failed", "rejected", "pending"]
+"""The values of the column `status`."""
 
 RESULT_COLUMNS = (
     *("run_id", "pair_id", "row", "content", "style", "output", "status", "error_kind", "error", "attempts"),
@@ -12,14 +13,21 @@ RESULT_COLUMNS = (
     *("engine_version", "content_distance", "style_distance", "quality", "version_ids", "steps_asked"),
     "picture_warnings",
 )
-"""The columns of the results table, before the manifest's own extra columns."""
+"""The columns of the results table, in order; the manifest's extra columns follow them. Columns in none of the groups
+below are plain text."""
 
 WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed", "steps_asked")
+"""The columns of integers."""
+
 REAL_NUMBERS = (
     *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
     *("content_distance", "style_distance"),
 )
+"""The columns of floating-point numbers."""
+
 TIMES = ("started_at", "finished_at")
+"""The columns of times, as ISO 8601 text in UTC."""
+
 REPEATED_TEXTS = (
     *("run_id", "content", "style", "status", "error_kind", "stop_reason", "device", "precision", "backbone"),
     *(
@@ -33,4 +41,4 @@ REPEATED_TEXTS = (
         "picture_warnings",
     ),
 )
-"""Those of them that are no plain text: numbers, times, and texts that many rows share."""
+"""The columns of texts that many rows share; Parquet stores them as dictionaries."""

@@ -1,4 +1,4 @@
-"""Short names for values."""
+"""Short digests of values, used as fingerprints and in names."""
 
 import hashlib
 import json
@@ -6,6 +6,6 @@ from typing import Any
 
 
 def short_digest(value: Any, digits: int) -> str:
-    """The first hex digits of the sha256 of a value's canonical JSON."""
+    """Return the first hex digits of the sha256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:digits]

@@ -1,47 +1,47 @@
-"""The rows of a manifest: pairs, or refused with everything that is wrong with them."""
+"""The rows of a manifest: each is a pair, or is rejected with all of its errors."""
 
 from dataclasses import dataclass, field
 
-from flows.wording import named, shown
+from flows.wording import problem_lines, quoted
 from nst_core.options import StylizeOptions
 
 FURTHER_STYLES = ("style_2", "style_3", "style_4")
 OTHER_PICTURES = (*FURTHER_STYLES, "content_mask", "style_mask", "protect", "init_image")
-"""Columns of a manifest for pictures beyond `content` and `style`."""
-OF_THE_STYLE = (*FURTHER_STYLES, "style_mask")
-"""Those of them that pairs of one style share."""
+"""The manifest's optional image columns, in addition to `content` and `style`."""
+STYLE_COLUMNS = (*FURTHER_STYLES, "style_mask")
+"""The optional image columns that belong to the style: all pairs of one style have the same values."""
 
 
 @dataclass(frozen=True)
 class CellError:
-    """What is wrong in one cell of a manifest row; `column` is None when it is the whole row."""
+    """An error in one cell of a manifest row; `column` is None if the error concerns the whole row."""
 
     column: str | None
     value: str
     reason: str
 
     def in_words(self) -> str:
-        """The reason, with its column."""
-        return self.reason if self.column is None else f"column {shown(self.column)}: {self.reason}"
+        """Return the reason, preceded by the column's name."""
+        return self.reason if self.column is None else f"column {quoted(self.column)}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A manifest row that cannot become a pair, with everything that is wrong with it.
+    """A manifest row that cannot become a pair, with all of its errors.
 
     `row` is the line of the manifest on which the row starts; the header is line 1. `cells` are the row's cells as
-    written, by column, as far as they could be told.
+    written, by column, as far as they could be parsed.
     """
 
     row: int
     errors: tuple[CellError, ...]
     cells: dict[str, str] = field(default_factory=dict)
     kind: str = "manifest"
-    """The word for it in the results table."""
+    """The row's `error_kind` in the results table."""
 
     def reason(self) -> str:
-        """What is wrong with the row, in one line."""
-        return "; ".join(named(self.errors, CellError.in_words))
+        """Return the row's errors in one line."""
+        return "; ".join(problem_lines(self.errors, CellError.in_words))
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class PairSpec:
     """One pair to stylize.
 
     Attributes:
-        row: line of the manifest on which the row starts; the header is line 1.
-        pair_id: unique in the manifest, and the start of the output's name.
-        content, style: absolute local paths or `s3://` addresses.
-        options: resolved: the run's options with the row's own on top.
-        extra: cells of columns that the results table does not have of itself, untouched.
-        content_cell, style_cell: the addresses as the manifest has them, for the results table.
-        others: the addresses of further pictures, by column; those that the row has.
+        row: the line of the manifest on which the row starts; the header is line 1.
+        pair_id: the pair's id: unique in the manifest, and the start of the output file's name.
+        content, style: the images' absolute local paths or `s3://` addresses.
+        options: the resolved options: the run's, overridden by the row's own.
+        extra: the cells of columns that are not the results table's own, unchanged.
+        content_cell, style_cell: the images' addresses as written in the manifest, for the results table.
+        others: the addresses of the row's optional images (see `OTHER_PICTURES`), by column.
     """
 
     row: int
@@ -70,17 +70,17 @@ class PairSpec:
 
     @property
     def pictures(self) -> dict[str, str]:
-        """The addresses of all pictures, by column."""
+        """The addresses of all input images, by column."""
         return {"content": self.content, "style": self.style, **self.others}
 
     def cell_of(self, column: str) -> str:
-        """The address of a picture as the manifest has it."""
+        """Return an image's address as written in the manifest."""
         return {"content": self.content_cell, "style": self.style_cell}.get(column, self.extra.get(column, ""))
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest as read: `pairs` and `rejected` together are all its rows; `notes` say what was passed over."""
+    """A parsed manifest: `pairs` and `rejected` together are all its rows; `notes` describe what was ignored."""
 
     uri: str
     sha256: str

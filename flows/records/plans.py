@@ -1,4 +1,4 @@
-"""What a run is to do: pairs with their fingerprints, in batches."""
+"""The plan of a run: pairs with their fingerprints, grouped into batches."""
 
 from dataclasses import dataclass, field
 
@@ -7,21 +7,21 @@ from flows.records.pairs import PairSpec
 
 @dataclass(frozen=True)
 class PlannedPair:
-    """A pair with the identity of its inputs and the fingerprint of all that decides its result."""
+    """A pair with the identities of its inputs and the fingerprint of everything that determines its result."""
 
     spec: PairSpec
     content_identity: str
     style_identity: str
     fingerprint: str
     attempt: int = 1
-    """This will be the pair's n-th attempt with this fingerprint."""
+    """The number of the coming attempt at this pair with this fingerprint, from 1."""
     other_identities: dict[str, str] = field(default_factory=dict)
-    """Of the further pictures, by column."""
+    """The identities of the pair's optional images, by column."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of one style and size, done by one task on one device."""
+    """Pairs of one style and size that one task stylizes on one device."""
 
     name: str
     pairs: tuple[PlannedPair, ...]
@@ -29,13 +29,13 @@ class Batch:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What is left to do, and what is done already."""
+    """The pairs to do, grouped into batches, the pairs that are done already, and those that this run skips."""
 
     batches: tuple[Batch, ...]
     done: tuple[PlannedPair, ...]
     unselected: tuple[PlannedPair, ...]
     failed_for_good: int = 0
-    """Of the unselected, those that are left alone as another attempt would only fail again."""
+    """The number of unselected pairs that are skipped because they failed permanently (see `FOR_GOOD`)."""
 
     @property
     def todo(self) -> tuple[PlannedPair, ...]:

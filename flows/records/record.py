@@ -1,9 +1,9 @@
-"""What all records are that lie in files."""
+"""The base class of all types that are stored as JSON."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """Frozen, and without fields that nobody knows."""
+    """A pydantic model that is immutable and refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

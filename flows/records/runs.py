@@ -1,4 +1,4 @@
-"""What a run was asked to do, what it took, and its end in numbers."""
+"""The records of a run: its request (RunRecord), its start (RunStarted), its costs and its summary (RunSummary)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ from nst_core.options import StylizeOptions
 
 
 class RunRecord(Record):
-    """What one run was asked to do: enough to plan it again. Kept beside the manifest, byte for byte."""
+    """The request of one run, complete enough to plan it again; stored next to an exact copy of the manifest."""
 
     run_id: str
     manifest_uri: str
     manifest_sha256: str
     options: StylizeOptions
     overrides: dict[str, Any] = Field(default_factory=dict)
-    """Options on top of every row's own: what a retry was asked to do otherwise."""
+    """Options that a retry sets for every row, overriding the row's own."""
     settings: dict[str, Any]
     backbone: str
     weights_sha256: str
@@ -30,24 +30,24 @@ class RunRecord(Record):
     precision: str
     started_at: str
     fingerprints: dict[str, str]
-    """Pair id -> fingerprint, of every valid row, selected or not."""
+    """The fingerprint of every valid row by pair id, whether the row was selected or not."""
     refused: dict[int, tuple[CellError, ...]] = Field(default_factory=dict)
-    """Line -> reasons, of every row that the operator's limits refused when the run was planned."""
+    """The errors of every row that the operator's limits refused when the run was planned, by the row's line."""
 
 
 class StyleCosts(Record):
-    """What the pairs of one style took."""
+    """The cost of the pairs of one style."""
 
     pairs: int = 0
     evaluations: int = 0
-    """Passes forward and back, of all sizes."""
+    """The number of forward and backward passes, at all sizes."""
     processor_hours: float = 0.0
-    """Of the CPU's threads that pairs were on."""
+    """Hours of the CPU threads that worked on the pairs."""
     gpu_hours: float = 0.0
 
 
 class RunCosts(Record):
-    """What a run took for the pairs that it made itself."""
+    """The cost of the pairs that a run stylized itself."""
 
     pairs_per_hour: float
     evaluations_per_second: float
@@ -55,11 +55,11 @@ class RunCosts(Record):
     processor_hours: float
     gpu_hours: float
     by_style: dict[str, StyleCosts]
-    """By the name of the style's file, the dearest first."""
+    """The costs by the file name of the style image, the most expensive first."""
 
 
 class RunSummary(Record):
-    """The end of a run in numbers."""
+    """The result of a run in numbers."""
 
     run_id: str
     manifest: str
@@ -70,7 +70,7 @@ class RunSummary(Record):
     rejected: int
     pending: int
     done_before: int
-    """Of the succeeded, how many an earlier run had done."""
+    """The number of succeeded pairs that an earlier run had done."""
     stylized_now: int
     seconds: float
     seconds_per_pair: float | None
@@ -80,18 +80,19 @@ class RunSummary(Record):
     results_csv: str
     results_parquet: str
     storage_notes: tuple[str, ...] = ()
-    """What the file system of the output does not promise."""
+    """The guarantees that the output's file system does not give."""
     costs: RunCosts | None = None
-    """Of the pairs that were stylized now; None where there were none."""
+    """The cost of the pairs that this run stylized; None if there were none."""
 
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run is about to begin with its pairs: the first thing that a watcher receives.
+    """The message that every watcher receives first, before a run begins its pairs.
 
     Attributes:
-        workers: their names.
-        devices: one per worker.
+        todo: the pairs that the run will do, in the order of the manifest.
+        workers: the names of the workers.
+        devices: the device of each worker.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""When something was: in records by the calendar, in durations by a clock that never turns back."""
+"""Wall-clock times for records, and monotonic times for durations."""
 
 import time
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Self
 
 
 def utc_now() -> str:
-    """The time in ISO 8601, UTC, to the second, as records hold it."""
+    """Return the current time in ISO 8601, UTC, to the second, in the format of the records."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When something began.
+    """A point in time, usually the beginning of an attempt.
 
     Attributes:
-        utc: as records hold it.
-        clock_seconds: by `time.monotonic`.
+        utc: the wall-clock time in the format of the records.
+        clock_seconds: the value of `time.monotonic`.
     """
 
     utc: str
@@ -25,9 +25,9 @@ class Moment:
 
     @classmethod
     def now(cls) -> Self:
-        """This very moment."""
+        """Return the current moment."""
         return cls(utc_now(), time.monotonic())
 
     def seconds_since(self) -> float:
-        """How long ago it was."""
+        """Return the seconds that have passed since this moment."""
         return time.monotonic() - self.clock_seconds

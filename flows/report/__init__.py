@@ -1,20 +1,23 @@
-"""A face for a run: one file that shows every pair, a page that compares runs, a contact sheet for slides.
+"""Report on runs: one HTML file that shows every pair, a page that compares runs, and a contact sheet for slides.
 
-    gather           records and manifest -> frozen values of one run
-    curves           how a pair's loss fell, as its record kept it
-    outliers         which losses stand apart, and by which rule
-    histograms       losses of a run, counted into bins
-    scatter          two numbers of every pair as points of a plane
-    commands         the exact command that does something again
-    thumbnails       originals and pastiches -> small pictures, a few at a time
-    templates        jinja2 over the files of `page/`: styles and scripts inline, nothing from the network
-    run_page         report.html of one output
-    comparison       the page of two or more outputs over the same pairs
-    cells            a table of pictures with words below them, as one picture
-    sheet            a PNG of contents x styles
-    ladder_sheet     a PNG of one pair over a grid of settings
+    gather           loads a run's records and manifest as frozen values
+    curves           reduces a pair's loss history to what a page shows
+    objective        decides which numbers of two pairs can be compared
+    outliers         finds pairs whose losses are far from those of the others
+    histograms       counts the losses of a run into bins
+    scatter          places two numbers of every pair as points of a plane
+    commands         writes the shell command that runs or retries a run again
+    thumbnails       makes small images of originals and pastiches, a few at a time
+    renditions       decides how large the small images of a page are, and where they are stored
+    templates        renders the jinja2 templates of `page/`, with inline styles and scripts and no network requests
+    run_page         writes report.html of one output
+    at_end           writes report.html at the end of a run
+    comparison       writes the page that compares two or more outputs over the same pairs
+    cells            draws a table of labelled images as one image
+    sheet            writes a PNG of contents x styles
+    ladder_sheet     writes a PNG of one pair over a grid of settings
 
-Knows nothing of torch or prefect.
+Imports neither torch nor prefect.
 """
 
 from flows.report.comparison import write_comparison

@@ -1,4 +1,4 @@
-"""The page that a run writes at its end by itself."""
+"""Write the report page at the end of a run, without ever failing the run."""
 
 import logging
 from collections.abc import Sequence
@@ -13,17 +13,17 @@ from flows.wording import printable, redacted
 logger = logging.getLogger(__name__)
 
 MOST_ROWS = 2000
-"""Beyond that, the pictures of the page take longer than one would wait at the end of a run."""
+"""The most rows for which the page is written automatically: the images of more would delay the end of the run."""
 
 
 def page_at_end(output: str, record: RunRecord, manifest: Manifest, outcomes: Sequence[Outcome]) -> str | None:
-    """The address of the run's page, if there is one; whatever goes wrong with it, the run itself is done."""
+    """Write the run's page and return its address; None if the run is too large or the page could not be written."""
     rows = len(manifest.pairs) + len(manifest.rejected)
     if rows > MOST_ROWS:
         logger.info("no report.html of %d rows is made by itself: nst report %s", rows, printable(output))
         return None
     try:
         return write_page(run_of(output, record, manifest, tuple(outcomes)))
-    except Exception as error:  # noqa: BLE001  # it can be made again at any time, by `nst report`
+    except Exception as error:  # noqa: BLE001  # the run is finished, and `nst report` can write the page later
         logger.warning("report.html could not be written, try `nst report`: %s", redacted(str(error)))
         return None

@@ -1,4 +1,4 @@
-"""A table of cells, pictures with words below them, as one picture."""
+"""Draw a table of cells, which are images with a label below, as one image."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,9 +11,9 @@ from flows.report.thumbnails import READERS, Wanted, small_picture, why_missing
 from nst_core.errors import NstError
 
 SHEET_PX = 3840
-"""Long edge that a sheet is kept below: a 4K slide."""
+"""The longest edge that a sheet should have in pixels: that of a 4K slide."""
 CELL_PX = (80, 320)
-"""Least and most edge of a cell."""
+"""The smallest and the largest edge of a cell in pixels."""
 GAP_PX = 8
 MARGIN_PX = 24
 BACKGROUND, TEXT, SOFT, HOLE = "#ffffff", "#1d1c1a", "#6b6862", "#efeeea"
@@ -21,7 +21,14 @@ BACKGROUND, TEXT, SOFT, HOLE = "#ffffff", "#1d1c1a", "#6b6862", "#efeeea"
 
 @dataclass(frozen=True)
 class Cell:
-    """A place of the sheet: a picture to read, perhaps one that a run has made, or words."""
+    """One cell of a sheet.
+
+    Attributes:
+        address: the address of the image; None for a cell without one.
+        label: the text below the cell.
+        words: the text in place of an image.
+        is_pastiche: whether the image was written by a run.
+    """
 
     address: str | None
     label: str = ""
@@ -31,12 +38,19 @@ class Cell:
 
 Table = Sequence[Sequence[Cell]]
 Box = tuple[int, int, int, int]
-"""Left, top, width and height of a cell's picture in pixels."""
+"""The left, top, width and height of a cell's image in pixels."""
 
 
 def drawn(table: Table, *, warning: str = "", foot: str = "", most_px: int = CELL_PX[1]) -> Image.Image:
-    """A table of cells as a picture; rows are as high as their highest picture."""
-    edge = _edge(table, most_px)
+    """Draw a table of cells as one image; each row is as high as its highest image.
+
+    Args:
+        table: the rows of cells, all of the same length.
+        warning: a text in a coloured bar above the table.
+        foot: a text below the table.
+        most_px: the longest edge of the cells' images in pixels.
+    """
+    edge = _image_edge(table, most_px)
     pictures = _read(table, edge)
     plan = _planned(table, pictures, edge, has_head=bool(warning), has_foot=bool(foot))
     sheet = Image.new("RGB", (plan.width, plan.height), BACKGROUND)
@@ -46,7 +60,7 @@ def drawn(table: Table, *, warning: str = "", foot: str = "", most_px: int = CEL
         middle = plan.width / 2, plan.head / 2
         draw.text(middle, warning, fill="#1a1a1a", font=_font(2 * plan.line), anchor="mm")
     for cell, box in _placed(table, plan):
-        _put(sheet, draw, cell, pictures.get(cell.address or ""), box, plan.font)
+        _draw_cell(sheet, draw, cell, pictures.get(cell.address or ""), box, plan.font)
     if foot:
         draw.text((MARGIN_PX, plan.height - MARGIN_PX), foot, fill=SOFT, font=plan.font, anchor="ls")
     return sheet
@@ -54,15 +68,15 @@ def drawn(table: Table, *, warning: str = "", foot: str = "", most_px: int = CEL
 
 @dataclass(frozen=True)
 class _Plan:
-    """How a sheet is laid out, in pixels.
+    """The layout of a sheet, in pixels.
 
     Attributes:
-        edge: width of a cell.
-        font: of all words but the warning.
-        line: of text, its height.
-        rows: how high each row's pictures are, without the labels below.
-        head: height of the warning above all rows.
-        width, height: of the sheet.
+        edge: the width of a cell.
+        font: the font of all texts except the warning.
+        line: the height of a line of text.
+        rows: the height of each row's images, without the labels below.
+        head: the height of the warning above all rows.
+        width, height: the size of the sheet.
     """
 
     edge: int
@@ -74,8 +88,8 @@ class _Plan:
     height: int
 
 
-def _edge(table: Table, most_px: int) -> int:
-    """The edge that pictures are fitted into, so that the sheet stays below its own."""
+def _image_edge(table: Table, most_px: int) -> int:
+    """Return the edge in pixels to which images are shrunk so that the sheet stays below `SHEET_PX`, if possible."""
     room = SHEET_PX - 2 * MARGIN_PX
     across, down = room // len(table[0]) - GAP_PX, room // len(table) - GAP_PX - 16
     return max(CELL_PX[0], min(CELL_PX[1], most_px, across, down))
@@ -84,13 +98,13 @@ def _edge(table: Table, most_px: int) -> int:
 def _planned(
     table: Table, pictures: dict[str, Image.Image | str], edge: int, *, has_head: bool, has_foot: bool
 ) -> _Plan:
-    """The plan of a sheet whose pictures are there; cells are no wider than the widest of these."""
-    made = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
-    edge = max(CELL_PX[0], *(max(size) for size in made)) if made else edge
+    """Return the layout of a sheet whose images have been read; cells are no wider than the longest edge of these."""
+    sizes = [picture.size for picture in pictures.values() if isinstance(picture, Image.Image)]
+    edge = max(CELL_PX[0], *(max(size) for size in sizes)) if sizes else edge
     font = _font(max(10, edge // 18))
     line = round(font.size * 1.5)
-    rows = tuple(_height(row, pictures, edge) for row in table)
-    labels = sum(_labels(row, line) for row in table)
+    rows = tuple(_images_height(row, pictures, edge) for row in table)
+    labels = sum(_labels_height(row, line) for row in table)
     head, below = 3 * line if has_head else 0, 2 * line if has_foot else 0
     columns = len(table[0])
     return _Plan(
@@ -105,21 +119,21 @@ def _planned(
 
 
 def _placed(table: Table, plan: _Plan) -> Iterator[tuple[Cell, Box]]:
-    """Every cell, and where its picture goes."""
+    """Yield every cell with the box of its image."""
     top = MARGIN_PX + plan.head
     for row, height in zip(table, plan.rows, strict=True):
         for column, cell in enumerate(row):
             yield cell, (MARGIN_PX + column * (plan.edge + GAP_PX), top, plan.edge, height)
-        top += height + _labels(row, plan.line) + GAP_PX
+        top += height + _labels_height(row, plan.line) + GAP_PX
 
 
-def _labels(row: Sequence[Cell], line: int) -> int:
-    """The height of what stands below a row."""
+def _labels_height(row: Sequence[Cell], line: int) -> int:
+    """Return the height in pixels of the labels below a row."""
     return line if any(cell.label for cell in row) else 0
 
 
 def fitted(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
-    """A text that is not wider than some pixels, its middle left out where it would be."""
+    """Return a text that fits a width in pixels, with its middle replaced by an ellipsis if it is too long."""
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
@@ -130,13 +144,13 @@ def fitted(text: str, width: float, font: ImageFont.FreeTypeFont) -> str:
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own font, which every machine has."""
+    """Return Pillow's built-in font, which every machine has."""
     font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont)  # its other kind is what comes without a size
+    assert isinstance(font, ImageFont.FreeTypeFont)  # it returns another class only if called without a size
     return font
 
 
-def _put(
+def _draw_cell(
     sheet: Image.Image,
     draw: ImageDraw.ImageDraw,
     cell: Cell,
@@ -156,13 +170,13 @@ def _put(
         draw.text((left + edge / 2, top + height + font.size * 0.25), label, fill=TEXT, font=font, anchor="ma")
 
 
-def _height(row: Sequence[Cell], pictures: dict[str, Image.Image | str], edge: int) -> int:
+def _images_height(row: Sequence[Cell], pictures: dict[str, Image.Image | str], edge: int) -> int:
     shown = [picture.height for cell in row if isinstance(picture := pictures.get(cell.address or ""), Image.Image)]
     return max(shown, default=edge // 2)
 
 
 def _read(table: Table, edge: int) -> dict[str, Image.Image | str]:
-    """Address -> picture as it fits a cell, or why there is none."""
+    """Read the images of a table. Return by address each image, shrunk to a cell, or the reason why there is none."""
     limits = limits_in_force()
 
     def read(wanted: Wanted) -> Image.Image | str:
@@ -172,6 +186,6 @@ def _read(table: Table, edge: int) -> dict[str, Image.Image | str]:
             return why_missing(error)
 
     cells = [cell for row in table for cell in row]
-    wanted = {one.address: Wanted(one.address, edge, is_pastiche=one.is_pastiche) for one in cells if one.address}
+    wanted = {cell.address: Wanted(cell.address, edge, is_pastiche=cell.is_pastiche) for cell in cells if cell.address}
     with ThreadPoolExecutor(READERS) as pool:
         return dict(zip(wanted, pool.map(read, wanted.values()), strict=True))

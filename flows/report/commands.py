@@ -1,4 +1,4 @@
-"""The exact command, for a shell, that does again what a page shows."""
+"""Write the exact shell command that runs or retries again what a page shows."""
 
 import shlex
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from flows.records.runs import RunRecord
 from flows.settings import RunSettings
 
 OF_ONE_START = ("take_over", "wait_for_output_seconds")
-"""Settings that dealt with another run in the output. Whoever copies a command would stop one that is at work."""
+"""Settings on another run in the output, which are left out: a copied command would stop a run that is still active."""
 
 
 def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({})) -> str:
-    """Does again what failed, with what an earlier retry had on top.
+    """Return the command that retries the failed pairs of an output, with the option overrides of an earlier retry.
 
     >>> retry_command("/data/my run", {"size_px": 384})
     "nst retry '/data/my run' --size-px 384"
@@ -28,10 +28,10 @@ def retry_command(output: str, overrides: Mapping[str, Any] = MappingProxyType({
 
 
 def run_command(run: RunRecord, output: str) -> str:
-    """Runs the manifest again as it was run, whatever was chosen at the command line included; more may be added to it.
+    """Return the command that runs a manifest again with the options and settings of a run; options can be appended.
 
-    What was chosen for that one start alone is not.
-    One that came on standard input is read from the copy in the output, where its relative addresses start from.
+    Settings that applied only to that one start (`OF_ONE_START`) are left out. A manifest from standard input is read
+    from its copy in the output, after changing to the folder that its relative addresses are relative to.
     """
     defaults = RunSettings().model_dump(mode="json")
     settings = {
@@ -51,11 +51,11 @@ def _is_for_debugging(name: str, value: Any) -> bool:
 
 
 def _piped(run: RunRecord, output: str, command: str) -> str:
-    kept = Ledger(output).manifest_address(run.run_id)
-    before = f"cd {shlex.quote(storage.parent_of(run.manifest_uri))} && "
-    if storage.is_s3(kept):
-        return f"{before}aws s3 cp {shlex.quote(kept)} - | {command}"
-    return f"{before}< {shlex.quote(kept)} {command}"
+    copy = Ledger(output).manifest_address(run.run_id)
+    change_folder = f"cd {shlex.quote(storage.parent_of(run.manifest_uri))} && "
+    if storage.is_s3(copy):
+        return f"{change_folder}aws s3 cp {shlex.quote(copy)} - | {command}"
+    return f"{change_folder}< {shlex.quote(copy)} {command}"
 
 
 def _option(name: str, value: Any) -> list[str]:

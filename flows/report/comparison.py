@@ -1,5 +1,6 @@
-"""The page of two or more outputs over the same pairs: which settings made the better pictures, at what loss."""
+"""Write the page that compares two or more outputs over the same pairs: their images, losses and settings."""
 
+import itertools
 import os
 import posixpath
 import statistics
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from flows import storage
 from flows.errors import OutputError
 from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
+from flows.report.objective import DEFINITIONS
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
@@ -19,35 +21,39 @@ from flows.wording import printable
 
 MEASURES = (*LOSSES, *DISTANCES, "seconds")
 MOST_COMPARED = 5000
-"""Pairs of a page: it stays one file, whatever its size."""
+"""The most pairs of a page, as a comparison is always a single file."""
 NO_OPTIONS: dict[str, Any] = {}
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""What the runs are called in a page: A is the one that the others are compared with."""
+"""The names of the runs in a page; the others are compared with A."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """The same pair in several runs; None for a run that does not have it."""
+    """The same pair in several runs.
+
+    Attributes:
+        pairs: the pair in each run; None for a run that does not have it.
+    """
 
     pairs: tuple[Pair | None, ...]
 
     @property
     def first(self) -> Pair:
-        """The pair in the first run that has it."""
+        """The pair as in the first run that has it."""
         return next(pair for pair in self.pairs if pair is not None)
 
 
 def write_comparison(outputs: Sequence[str], address: str, *, most_pairs: int = MOST_COMPARED) -> str:
-    """Write the page that compares the latest runs of some outputs; its address.
+    """Write the page that compares the latest runs of some outputs, and return its address.
 
     Args:
-        outputs: local folders or `s3://` prefixes, the first being what the others are compared with.
-        address: where the page goes.
-        most_pairs: more than this are refused, as all small pictures are inside the page.
+        outputs: local folders or `s3://` prefixes; the others are compared with the first.
+        address: the address of the page to write.
+        most_pairs: the most pairs to compare, as all small images are embedded in the page.
 
     Raises:
-        OutputError: if an output holds no run, they have no pair in common, or there are too many of either.
-        StorageError: if something cannot be read or written.
+        OutputError: an output has no run, the outputs have no pair in common, or there are too many outputs or pairs.
+        StorageError: something cannot be read or written.
     """
     if len(outputs) > len(LETTERS):
         raise OutputError(f"expected at most {len(LETTERS)} outputs to compare in one page, found {len(outputs)}")
@@ -67,26 +73,25 @@ def write_comparison(outputs: Sequence[str], address: str, *, most_pairs: int = 
 
 
 def matched(runs: Sequence[Run]) -> list[Match]:
-    """The pairs that at least two runs have, in the first run's order.
+    """Match the pairs that at least two runs have; return them in the order of the manifests' rows.
 
-    Pairs are the same if they have the same id; among those left, if they are the only ones of their run with this
-    content and style, which covers made ids, as these change with the options in a manifest's cells.
+    Pairs match if they have the same id. The remaining ones match if they have the same content and style and each is
+    the only such pair of its run: generated ids differ if the options in a manifest's cells do.
     """
     by_id = [{str(pair.values["pair_id"]): pair for pair in run.pairs if pair.content} for run in runs]
     common = [name for name, number in Counter(name for ids in by_id for name in ids).items() if number > 1]
-    found = [Match(tuple(ids.get(name) for ids in by_id)) for name in common]
+    matches = [Match(tuple(ids.get(name) for ids in by_id)) for name in common]
     taken = set(common)
     by_files = [_by_files(pair for name, pair in ids.items() if name not in taken) for ids in by_id]
-    files = [one for one, number in Counter(one for places in by_files for one in places).items() if number > 1]
-    found += [Match(tuple(places.get(one) for places in by_files)) for one in files]
-    return sorted(found, key=lambda match: match.first.values["row"])
+    files = [key for key, number in Counter(key for pairs in by_files for key in pairs).items() if number > 1]
+    matches += [Match(tuple(pairs.get(key) for pairs in by_files)) for key in files]
+    return sorted(matches, key=lambda match: match.first.values["row"])
 
 
 def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, address: str) -> bytes:
-    """The page of some matched runs."""
+    """Return the HTML of the page of matched runs; relative links in it are relative to its address."""
     names = names_of([run.output for run in runs])
-    alike = [[_objective(match, place) for match in matches] for place in range(len(runs))]
-    same_objective = all(one == alike[0] for one in alike)
+    incomparable = _incomparable(matches)
     return rendered(
         "comparison.html.jinja",
         ("common.js", "slider.js", "comparison.js"),
@@ -98,7 +103,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
             (letter, number) for letter, number in zip(LETTERS, _unmatched(runs, matches), strict=False) if number
         ],
         summaries=[_summary(matches, place) for place in range(1, len(runs))],
-        same_objective=same_objective,
+        incomparable=incomparable,
         differences=_differences(runs, matches),
         measures=MEASURES,
         data={
@@ -107,28 +112,28 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
             "letters": list(LETTERS[: len(runs)]),
             "measures": list(MEASURES),
             "rowsAPage": ROWS_A_PAGE,
-            "sameObjective": same_objective,
+            "incomparable": incomparable,
         },
         pictures=shown_json(pictures),
     )
 
 
 def names_of(outputs: Sequence[str]) -> list[str]:
-    """The shortest ends of some addresses that tell them apart.
+    """Return the shortest suffixes of addresses that are distinct.
 
     >>> names_of(["/runs/a/out", "/runs/b/out"]), names_of(["s3://x/one", "/two"])
     (['a/out', 'b/out'], ['one', 'two'])
     """
     parts = [output.rstrip("/").split("/") for output in outputs]
     for length in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(one[-length:]) for one in parts]
+        names = ["/".join(folders[-length:]) for folders in parts]
         if len(set(names)) == len(names):
             return names
     return [f"{output} ({place})" for place, output in enumerate(outputs, start=1)]
 
 
 def link(output: str, image: str, page: str) -> str | None:
-    """A picture's address as seen from a page; None where no relative one leads there.
+    """Return the address of an output's image relative to a page; None if no relative address leads there.
 
     >>> link("/runs/a", "images/cat.png", "/runs/ab.html"), link("/runs/a", "images/cat.png", "s3://x/ab.html")
     ('a/images/cat.png', None)
@@ -144,27 +149,32 @@ def link(output: str, image: str, page: str) -> str | None:
 
 
 def _unmatched(runs: Sequence[Run], matches: Sequence[Match]) -> list[int]:
-    """How many rows of each run no other run has."""
+    """Return for each run the number of its rows that no other run has."""
     return [len(run.pairs) - sum(match.pairs[place] is not None for match in matches) for place, run in enumerate(runs)]
 
 
 def _by_files(pairs: Iterable[Pair]) -> dict[tuple[str | None, str | None], Pair]:
-    found: defaultdict[tuple[str | None, str | None], list[Pair]] = defaultdict(list)
+    groups: defaultdict[tuple[str | None, str | None], list[Pair]] = defaultdict(list)
     for pair in pairs:
-        found[pair.content, pair.style].append(pair)
-    return {files: same[0] for files, same in found.items() if len(same) == 1}
+        groups[pair.content, pair.style].append(pair)
+    return {files: same[0] for files, same in groups.items() if len(same) == 1}
 
 
-def _objective(match: Match, place: int) -> object:
-    """What makes total losses comparable; a run that lacks the pair has no say."""
-    pair = match.pairs[place] or match.first
-    options = pair.options
-    return options and (options.recipe, options.content_weight, options.style_weight, options.tv_weight)
+def _incomparable(matches: Sequence[Match]) -> list[str]:
+    """Return the measures that cannot be compared between the runs, as the pairs' options define them differently."""
+    compared = [
+        [pair.options for pair in match.pairs if pair is not None and pair.options is not None] for match in matches
+    ]
+    return [
+        name
+        for name, definition in DEFINITIONS.items()
+        if any(len(set(map(definition, options))) > 1 for options in compared)
+    ]
 
 
 def _summary(matches: Sequence[Match], place: int) -> list[dict[str, Any]]:
-    """How a run's numbers differ from the first run's, over the pairs that both finished."""
-    found = []
+    """Summarise how a run's numbers differ from the first run's, over the pairs that both finished."""
+    lines = []
     for name in MEASURES:
         both = [
             (before, after)
@@ -176,27 +186,27 @@ def _summary(matches: Sequence[Match], place: int) -> list[dict[str, Any]]:
         if ratios:
             lower = sum(after < before for before, after in both)
             median = f"{100 * statistics.median(ratios):+.1f} %"
-            found.append({"name": name.replace("_", " "), "median": median, "lower": lower, "of": len(both)})
-    return found
+            lines.append({"name": name.replace("_", " "), "median": median, "lower": lower, "of": len(both)})
+    return lines
 
 
 def _differences(runs: Sequence[Run], matches: Sequence[Match]) -> list[tuple[str, list[str]]]:
-    """The settings that are not the same in all runs: name, then one text per run."""
+    """Return the settings that differ between the runs: the name, and one text per run."""
     facts = [dict(settings_of(run)) | _common_options(matches, place) for place, run in enumerate(runs)]
-    names = [name for name in dict.fromkeys(name for one in facts for name in one) if name not in ("Run", "Output")]
-    table = [(name, [one.get(name, "") for one in facts]) for name in names if name != "Options of the run"]
+    names = [name for name in dict.fromkeys(itertools.chain(*facts)) if name not in ("Run", "Output")]
+    table = [(name, [settings.get(name, "") for settings in facts]) for name in names if name != "Options of the run"]
     return [(name, values) for name, values in table if len(set(values)) > 1]
 
 
 def _common_options(matches: Sequence[Match], place: int) -> dict[str, str]:
-    """Each option of a run's pairs in words: its one value, or that it varies."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
+    """Return each option of a run's pairs as text: its value, or the number of its different values."""
+    texts: defaultdict[str, set[str]] = defaultdict(set)
     for match in matches:
         pair = match.pairs[place]
         options = pair.options.model_dump(mode="json") if pair and pair.options else NO_OPTIONS
         for name, value in options.items():
-            found[name].add(" ".join(map(str, value)) if isinstance(value, list) else str(value))
-    return {name: next(iter(values)) if len(values) == 1 else f"{len(values)} values" for name, values in found.items()}
+            texts[name].add(" ".join(map(str, value)) if isinstance(value, list) else str(value))
+    return {name: next(iter(values)) if len(values) == 1 else f"{len(values)} values" for name, values in texts.items()}
 
 
 def _row(number: int, match: Match, runs: Sequence[Run], pictures: Pictures, address: str) -> dict[str, Any]:

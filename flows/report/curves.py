@@ -1,4 +1,4 @@
-"""How a pair's loss fell: the history that its record kept, and no more of it than a page shows."""
+"""Reduce the loss history that a pair's record holds to what a page shows."""
 
 from flows.records.attempts import LossSample
 
@@ -6,7 +6,7 @@ Curve = tuple[LossSample, ...]
 
 
 def thinned(curve: Curve, most: int) -> Curve:
-    """At most so many samples, evenly chosen, the first and the last among them.
+    """Return at most `most` samples of a curve, evenly spaced and including the first and the last.
 
     >>> [sample.step for sample in thinned(tuple(LossSample(0, n, n, 1, 1, 1, 1, 1) for n in range(9)), 3)]
     [0, 4, 8]

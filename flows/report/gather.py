@@ -1,4 +1,4 @@
-"""One run as frozen values, from its records and its manifest's snapshot alone: what every page is made of."""
+"""Load one run as frozen values, the data of every page, from nothing but its records and its manifest's snapshot."""
 
 import math
 import re
@@ -18,25 +18,26 @@ from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
 LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
-
+"""The total loss and its unweighted parts, whose meaning depends on the pair's objective."""
 DISTANCES = ("content_distance", "style_distance")
+"""The two measures that are comparable across recipes, layers, sizes and styles."""
 
 _TIMELINE = re.compile(rf"{layout.TIMELINES}/[A-Za-z0-9._-]+\.(gif|webp)")
-"""What a record's `timeline` looks like: nothing else is ever made a link or read."""
+"""The form of a record's `timeline`; any other value is neither linked nor read."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of the manifest and what became of it.
+    """One row of the manifest and its result.
 
     Attributes:
         values: its row of the results table.
-        content, style: addresses of the originals; None for a rejected row, whose cells nobody vouches for.
-        output: where its image is, relative to the output prefix; None unless it succeeded.
-        options: as resolved for this pair; None for a rejected row.
-        notes: what the user should know of the result.
-        curve: how its loss fell, the coarsest size first; empty where no history was kept.
-        timeline: where the moving picture of how it came to be is, as `output`; None where there is none.
+        content, style: the addresses of the originals; None for a rejected row, whose cells were not validated.
+        output: the address of its image relative to the output prefix; None unless it succeeded.
+        options: its resolved options; None for a rejected row.
+        notes: remarks on the result for the user.
+        curve: its loss history, from the coarsest size on; empty if none was recorded.
+        timeline: the address of the animation of its optimisation, relative like `output`; None if there is none.
     """
 
     values: Row
@@ -50,17 +51,17 @@ class Pair:
 
     @property
     def pair_id(self) -> str:
-        """Its name; a rejected row may have none."""
+        """The id of the pair, or its line, as a rejected row may have no id."""
         return str(self.values["pair_id"] or f"line {self.values['row']}")
 
     @property
     def status(self) -> Status:
-        """succeeded, failed, rejected or pending."""
+        """The status of the pair: succeeded, failed, rejected or pending."""
         status: Status = self.values["status"]
         return status
 
     def loss(self, name: str) -> float | None:
-        """A loss, or any other number of its row, if there is one and it is finite."""
+        """Return a loss, or any other number of its row; None if it is missing or not finite."""
         value = self.values.get(name)
         return float(value) if value is not None and math.isfinite(value) else None
 
@@ -77,21 +78,21 @@ class Run:
 
     @property
     def backbones(self) -> tuple[str, ...]:
-        """The backbones that its pictures are from: of finished pairs, or else what the run asked for."""
-        found = {str(pair.values["backbone"]) for pair in self.pairs if pair.values["backbone"]}
-        return tuple(sorted(found)) or (self.record.backbone,)
+        """The backbones of the finished pairs; without any, the backbone that the run was started with."""
+        used = {str(pair.values["backbone"]) for pair in self.pairs if pair.values["backbone"]}
+        return tuple(sorted(used)) or (self.record.backbone,)
 
     def succeeded(self) -> tuple[Pair, ...]:
-        """The pairs with a picture."""
+        """Return the pairs that have an image."""
         return tuple(pair for pair in self.pairs if pair.status == "succeeded")
 
 
 def gather(output: str) -> Run:
-    """The latest run of an output.
+    """Load the latest run of an output.
 
     Raises:
-        OutputError: if nothing was ever run into it, or a record is damaged.
-        StorageError: if it cannot be read.
+        OutputError: the output has no run, or a record is damaged.
+        StorageError: the output cannot be read.
     """
     latest = latest_run(output)
     rows = outcomes(latest.manifest, latest.record, Ledger(output))
@@ -99,13 +100,13 @@ def gather(output: str) -> Run:
 
 
 def run_of(output: str, record: RunRecord, manifest: Manifest, rows: Iterable[Outcome]) -> Run:
-    """A run of an output, of what became of its rows."""
+    """Return a run of an output, given the outcomes of its rows."""
     pairs = tuple(map(_pair, rows))
     return Run(output, record, pairs, manifest.extra_columns, _costs(output, record.run_id))
 
 
 def _costs(output: str, run_id: str) -> RunCosts | None:
-    """What the run took, where its summary is there; a run that was killed has none."""
+    """Return the costs in the run's summary; None if it has no summary, as when it was killed."""
     try:
         summary = RunSummary.model_validate_json(storage.read(storage.join(output, layout.SUMMARY)))
     except (StorageError, ValidationError):

@@ -1,4 +1,4 @@
-"""The losses of a run, counted into bins: what a small bar chart needs."""
+"""Count the losses of a run into the bins of a small bar chart."""
 
 import math
 import statistics
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 WIDE = 30.0
-"""From this ratio of the largest to the smallest value on, bins grow by a factor instead of a step."""
+"""The ratio of the largest to the smallest value above which bins are logarithmic."""
 MOST_BINS = 24
 
 
 @dataclass(frozen=True)
 class Bin:
-    """Values from `low` up to `high`; the last bin has its upper end too."""
+    """The number of values from `low` up to but without `high`; the last bin includes `high`."""
 
     low: float
     high: float
@@ -23,7 +23,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Histogram:
-    """How often a number takes which values over a run."""
+    """The distribution of a number over the pairs of a run."""
 
     name: str
     title: str
@@ -34,13 +34,13 @@ class Histogram:
     @property
     def tallest(self) -> int:
         """The count of the fullest bin."""
-        return max(one.count for one in self.bins)
+        return max(values.count for values in self.bins)
 
 
 def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | None:
-    """The histogram of some finite values; None where there is nothing to see: fewer than two different ones.
+    """Return the histogram of finite values; None if there are fewer than two different ones.
 
-    >>> [(one.low, one.count) for one in histogram("steps", "Steps", [1.0, 2.0, 2.0, 5.0]).bins]
+    >>> [(values.low, values.count) for values in histogram("steps", "Steps", [1.0, 2.0, 2.0, 5.0]).bins]
     [(1.0, 1), (2.0, 2), (3.0, 0), (4.0, 1)]
     """
     if len(set(values)) < 2:
@@ -50,7 +50,7 @@ def histogram(name: str, title: str, values: Sequence[float]) -> Histogram | Non
     number = min(MOST_BINS, max(4, math.ceil(math.sqrt(len(values)) * 1.5)))
     try:
         counts, inner = np.histogram(np.log(values) if is_logarithmic else values, number)
-    except ValueError:  # so close to each other that floats cannot tell bins apart
+    except ValueError:  # values so close to each other that bin edges would be the same float
         return None
     edges = [least, *(np.exp(inner) if is_logarithmic else inner).tolist()[1:-1], most]
     bins = tuple(map(Bin, edges, edges[1:], counts.tolist()))

@@ -1,19 +1,20 @@
-"""The sheet of a ladder: one pair over a grid of settings, each picture with its settings and losses under it."""
+"""Write the sheet of a ladder: one pair over a grid of settings, each image with its settings below."""
 
 import io
 from collections.abc import Mapping, Sequence
 
 from flows import storage
-from flows.manifest.ladder import Rung, Varied
+from flows.manifest.ladder import Rung, VariedOption
 from flows.records import layout
 from flows.report.cells import Cell, drawn
 from flows.report.gather import Pair, gather
 
 
-def write_ladder_sheet(output: str, varied: Sequence[Varied], rungs: Sequence[Rung]) -> str:
-    """Write the sheet of a ladder that was run into an output; its address.
+def write_ladder_sheet(output: str, varied: Sequence[VariedOption], rungs: Sequence[Rung]) -> str:
+    """Write the sheet of a ladder that was run into an output, and return its address.
 
-    Content and style stand above; below, a row for each value of all but the last option, across those of the last.
+    The first row has content and style. Below there is a row for each combination of all options but the last, and a
+    column for each value of the last.
     """
     run = gather(output)
     pairs = {pair.pair_id: pair for pair in run.pairs}

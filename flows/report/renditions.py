@@ -1,4 +1,4 @@
-"""Where a page keeps its small pictures, and how large they may be so that the page stays easy to send."""
+"""Decide where the small images of a page are stored, and how large they are so that the page stays easy to send."""
 
 import hashlib
 import re
@@ -12,19 +12,20 @@ from flows.report.gather import Pair
 from flows.report.thumbnails import Shown, Thumbnail, Wanted, small_pictures
 
 STYLE_PX = 224
-BESIDE_PX = 384
-"""Long edge of small pictures that are files of their own: they are loaded when they are seen."""
+"""Long edge of the small style images in pixels."""
+FILE_PX = 384
+"""Long edge in pixels of small images that are separate files, which a browser loads only when they are visible."""
 _NAME = re.compile(r"([0-9a-f]{32}-\d+)-(\d+)x(\d+)\.webp")
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The small pictures of a page, and which of them belong to a row.
+    """The small images of a page, and which of them belong to a row.
 
     Attributes:
-        shown: key -> small picture, or why there is none.
-        content, style: address of an original -> key.
-        pastiche: (output prefix, `output` of a pair) -> key.
+        shown: maps a key to a small image, or the reason why there is none.
+        content, style: map the address of an original to a key.
+        pastiche: maps the output prefix and a pair's `output` to a key.
     """
 
     shown: Mapping[str, Shown]
@@ -34,80 +35,87 @@ class Pictures:
 
 
 def content_px(number: int) -> int:
-    """Long edge of so many content pictures: the slider shows this copy, so it is as large as a page can bear."""
+    """Return the long edge in pixels of a number of content images.
+
+    The slider shows these copies, so they are as large as the size of the page allows.
+    """
     return _step(number, ((60, 800), (240, 512), (600, 320), (1500, 240)), 160)
 
 
 def pastiche_px(number: int) -> int:
-    """Long edge of so many pastiches; the slider links the file itself, and falls back on this copy."""
+    """Return the long edge in pixels of a number of pastiches.
+
+    The slider links to the full file and shows these copies only if it cannot be loaded.
+    """
     return _step(number, ((60, 512), (600, 288), (1500, 208)), 144)
 
 
 def _step(number: int, steps: Sequence[tuple[int, int]], last: int) -> int:
-    """The edge of the first step that so many pictures are within."""
+    """Return the edge of the first (most images, edge) step that a number of images does not exceed, else `last`."""
     return next((edge for most, edge in steps if number <= most), last)
 
 
 def pictures_of(pairs: Iterable[tuple[str, Pair]], thumbs_folder: str | None) -> Pictures:
-    """The small pictures of some pairs, each with the output prefix it is from.
+    """Make the small images of pairs.
 
     Args:
-        pairs: of one run or several; a picture that several pairs show is made once.
-        thumbs_folder: an output prefix below which they are written; None puts them into the page.
+        pairs: the pairs of one or more runs, each with its output prefix; an image of several pairs is read once.
+        thumbs_folder: the output prefix below which the images are written as files; None embeds them in the page.
     """
     pairs = list(pairs)
     content = _hashes((pair.content, pair.values["content_sha256"]) for _, pair in pairs)
     style = _hashes((pair.style, pair.values["style_sha256"]) for _, pair in pairs)
-    made = {(output, pair.output): pair for output, pair in pairs if pair.output is not None}
-    edges = content_px(len(content)), STYLE_PX, pastiche_px(len(made))
+    pastiches = {(output, pair.output): pair for output, pair in pairs if pair.output is not None}
+    edges = content_px(len(content)), STYLE_PX, pastiche_px(len(pastiches))
     if thumbs_folder is not None:
-        edges = BESIDE_PX, STYLE_PX, BESIDE_PX
+        edges = FILE_PX, STYLE_PX, FILE_PX
     wanted = {f"c{n}": Wanted(address, edges[0], content[address]) for n, address in enumerate(content)}
     wanted |= {f"s{n}": Wanted(address, edges[1], style[address]) for n, address in enumerate(style)}
     wanted |= {
         f"p{n}": Wanted(storage.join(*place), edges[2], str(pair.values["output_sha256"]), is_pastiche=True)
-        for n, (place, pair) in enumerate(made.items())
+        for n, (place, pair) in enumerate(pastiches.items())
     }
     return Pictures(
-        _embedded(wanted) if thumbs_folder is None else _beside(wanted, thumbs_folder),
+        _embedded(wanted) if thumbs_folder is None else _as_files(wanted, thumbs_folder),
         {address: f"c{n}" for n, address in enumerate(content)},
         {address: f"s{n}" for n, address in enumerate(style)},
-        {place: f"p{n}" for n, place in enumerate(made)},
+        {place: f"p{n}" for n, place in enumerate(pastiches)},
     )
 
 
 def _hashes(files: Iterable[tuple[str | None, str | None]]) -> dict[str, str]:
-    """Address -> the file's sha256 as a record has it; empty where no pair with it was finished."""
-    found: dict[str, str] = {}
+    """Map an address to the sha256 of the file in the records; empty if no pair with it has finished."""
+    hashes: dict[str, str] = {}
     for address, sha256 in files:
         if address is not None:
-            found[address] = found.get(address) or sha256 or ""
-    return found
+            hashes[address] = hashes.get(address) or sha256 or ""
+    return hashes
 
 
 def _embedded(wanted: Mapping[str, Wanted]) -> dict[str, Shown]:
     return small_pictures(wanted, lambda _, thumbnail: thumbnail.as_uri(), limits_in_force())
 
 
-def _beside(wanted: Mapping[str, Wanted], output: str) -> dict[str, Shown]:
-    """Small pictures as files, named by what they were made from, so that the next page makes only the new ones."""
+def _as_files(wanted: Mapping[str, Wanted], output: str) -> dict[str, Shown]:
+    """Write small images as files named by the hash of their source, so that the next page makes only new ones."""
     folder = storage.join(output, layout.THUMBNAILS)
-    there = {found[1]: found for found in map(_NAME.fullmatch, storage.names(folder)) if found}
-    ready = {key: found for key, one in wanted.items() if one.sha256 and (found := there.get(_start(one)))}
+    existing = {found[1]: found for found in map(_NAME.fullmatch, storage.names(folder)) if found}
+    ready = {key: found for key, file in wanted.items() if file.sha256 and (found := existing.get(_name_prefix(file)))}
 
     def keep(key: str, thumbnail: Thumbnail) -> str:
-        start = _start(wanted[key]) if wanted[key].sha256 else f"{hashlib.sha256(thumbnail.data).hexdigest()[:32]}-0"
-        name = f"{start}-{thumbnail.width}x{thumbnail.height}.webp"
-        if start not in there:
+        own_hash = hashlib.sha256(thumbnail.data).hexdigest()[:32]
+        prefix = _name_prefix(wanted[key]) if wanted[key].sha256 else f"{own_hash}-0"
+        name = f"{prefix}-{thumbnail.width}x{thumbnail.height}.webp"
+        if prefix not in existing:
             storage.replace(storage.join(folder, name), thumbnail.data)
         return f"{layout.THUMBNAILS}/{name}"
 
-    made = small_pictures({key: one for key, one in wanted.items() if key not in ready}, keep, limits_in_force())
-    made |= {
+    shown = small_pictures({key: file for key, file in wanted.items() if key not in ready}, keep, limits_in_force())
+    shown |= {
         key: Shown(f"{layout.THUMBNAILS}/{found[0]}", int(found[2]), int(found[3])) for key, found in ready.items()
     }
-    return {key: made[key] for key in wanted}
+    return {key: shown[key] for key in wanted}
 
 
-def _start(wanted: Wanted) -> str:
+def _name_prefix(wanted: Wanted) -> str:
     return f"{wanted.sha256[:32]}-{wanted.edge_px}"

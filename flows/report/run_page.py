@@ -1,4 +1,4 @@
-"""report.html: every pair of one output's latest run, in one file."""
+"""Write report.html: every pair of an output's latest run, in one file."""
 
 import math
 import platform
@@ -28,14 +28,16 @@ from nst_core import __version__
 from nst_core.options import StylizeOptions
 
 MOST_EMBEDDED = 1500
-"""Pairs; of a larger run the small pictures are files beside the page, and larger. A page of a thousand photographs and
-their pastiches has 24 MB."""
+"""The most pairs whose small images are embedded; those of a larger run are separate, larger files. A page of a
+thousand photographs and their pastiches has 24 MB."""
 ROWS_A_PAGE = 48
+"""The number of pairs that are shown at a time."""
 CURVE_SAMPLES, CURVE_SAMPLES_OF_MANY = 48, 24
-"""Of each pair's loss history: a run of `MANY` pairs would be slow to load for its curves alone."""
+"""The most samples of each pair's loss history, in a run of up to `MANY` pairs and in a larger one, whose page would
+otherwise be slow to load because of its curves."""
 MANY = 1000
 MOST_PROBLEMS = 200
-"""Rows listed with their reason at the top; the others are found by the filter."""
+"""The most rows listed with their reason at the top; the rest can be found by the filter."""
 STATUSES: tuple[Status, ...] = ("succeeded", "failed", "rejected", "pending")
 MEASURES = {
     "total_loss": "Total loss",
@@ -49,22 +51,22 @@ MEASURES = {
 
 
 def write_report(output: str, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
-    """Write the page of an output's latest run; its address.
+    """Write the page of an output's latest run, and return its address.
 
     Args:
-        output: local folder or `s3://` prefix of a run.
-        most_embedded: with more pairs than this, small pictures go to `_nst/thumbs/` below the output.
-        rows_a_page: pairs shown at a time.
+        output: the local folder or `s3://` prefix of a run.
+        most_embedded: with more pairs than this, small images are written to `_nst/thumbs/` below the output.
+        rows_a_page: the number of pairs that are shown at a time.
 
     Raises:
-        OutputError: if nothing was ever run into the output.
-        StorageError: if it cannot be read or written.
+        OutputError: the output has no run, or a record is damaged.
+        StorageError: the output cannot be read or written.
     """
     return write_page(gather(output), most_embedded=most_embedded, rows_a_page=rows_a_page)
 
 
 def write_page(run: Run, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
-    """As `write_report`, of a run that was gathered already."""
+    """Write the page of a run that is loaded already; see `write_report`."""
     thumbs_folder = run.output if len(run.pairs) > most_embedded else None
     pictures = pictures_of(((run.output, pair) for pair in run.pairs), thumbs_folder)
     address = storage.join(run.output, layout.REPORT)
@@ -73,7 +75,7 @@ def write_page(run: Run, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int
 
 
 def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int = ROWS_A_PAGE) -> bytes:
-    """The page of a run."""
+    """Return the HTML of the page of a run."""
     outliers = find_outliers(run.pairs)
     problems = [pair for pair in run.pairs if pair.status in ("failed", "rejected")]
     manifest = printable(storage.name_of(run.record.manifest_uri))
@@ -113,12 +115,12 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
 
 
 def shown_json(pictures: Pictures) -> dict[str, Any]:
-    """Key -> [source, width, height], or why there is no picture."""
-    return {key: one.missing or [one.source, one.width, one.height] for key, one in pictures.shown.items()}
+    """Return by key [source, width, height] of each small image, or the reason why there is none."""
+    return {key: image.missing or [image.source, image.width, image.height] for key, image in pictures.shown.items()}
 
 
 def settings_of(run: Run) -> list[tuple[str, str]]:
-    """What the pictures were made with, for the foot of a page."""
+    """Return what the images of a run were made with, as names and texts for the end of the page."""
     record = run.record
     weights = sorted({str(pair.values["weights_sha256"]) for pair in run.succeeded()}) or [record.weights_sha256]
     engines = sorted({str(pair.values["engine_version"]) for pair in run.succeeded()}) or [record.engine_version]
@@ -143,7 +145,7 @@ def _costs(costs: RunCosts) -> list[tuple[str, str]]:
 
 
 def differing_options(options: StylizeOptions | None, base: StylizeOptions) -> dict[str, Any]:
-    """The options of a pair that are not those of its run."""
+    """Return the options of a pair that differ from those of its run."""
     if options is None:
         return {}
     usual = base.resolved().model_dump(mode="json")
@@ -151,7 +153,7 @@ def differing_options(options: StylizeOptions | None, base: StylizeOptions) -> d
 
 
 def in_words(options: dict[str, Any]) -> str:
-    """Options in one line.
+    """Format options as one line.
 
     >>> in_words({"size_px": 128, "style_layers": ["relu1_1", "relu2_1"]})
     'size_px 128, style_layers relu1_1 relu2_1'
@@ -163,7 +165,7 @@ def in_words(options: dict[str, Any]) -> str:
 
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
-    """The run in a few numbers."""
+    """Return the headline numbers of the run, each with its label."""
     losses = [value for pair in run.succeeded() if (value := pair.loss("total_loss")) is not None]
     seconds = [value for pair in run.succeeded() if (value := pair.loss("seconds")) is not None]
     tiles = []
@@ -177,20 +179,20 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
 
 
 def _histograms(run: Run) -> list[Histogram]:
-    made = (
+    histograms = (
         histogram(name, title, [value for pair in run.succeeded() if (value := pair.loss(name)) is not None])
         for name, title in MEASURES.items()
     )
-    return [one for one in made if one is not None]
+    return [chart for chart in histograms if chart is not None]
 
 
 def _scatter(run: Run) -> Scatter | None:
-    found = [
+    points = [
         (pair.values["row"], pair.pair_id, across, up)
         for pair in run.succeeded()
         if (across := pair.loss(DISTANCES[0])) is not None and (up := pair.loss(DISTANCES[1])) is not None
     ]
-    return scatter((MEASURES[DISTANCES[0]], MEASURES[DISTANCES[1]]), found)
+    return scatter((MEASURES[DISTANCES[0]], MEASURES[DISTANCES[1]]), points)
 
 
 def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> dict[str, Any]:
@@ -229,10 +231,14 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
 
 
 def _weights(options: StylizeOptions | None) -> list[float | None] | None:
-    """What content, style and TV loss count in the total."""
+    """Return the weights of the content, style and TV loss in the total."""
     return None if options is None else [options.content_weight, options.style_weight, options.tv_weight]
 
 
 def _digits(sample: LossSample) -> list[float | None]:
     losses = [getattr(sample, name) for name in LOSSES]
-    return [sample.level, sample.evaluation, *(float(f"{one:.4g}") if math.isfinite(one) else None for one in losses)]
+    return [
+        sample.level,
+        sample.evaluation,
+        *(float(f"{loss:.4g}") if math.isfinite(loss) else None for loss in losses),
+    ]

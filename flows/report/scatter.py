@@ -1,23 +1,24 @@
-"""Two numbers of every pair of a run as points of a plane: what one costs of the other."""
+"""Place two numbers of every pair of a run as points of a plane, to show the trade-off between them."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDE = 4.0
-"""From this ratio of the largest to the smallest value on, an axis is logarithmic."""
+"""The ratio of the largest to the smallest value above which an axis is logarithmic."""
 
 MOST_POINTS = 2000
-"""A page with more is slow; of more, evenly chosen ones are shown."""
+"""The most points that a page shows, as more make it slow; of more, an evenly spaced subset is shown."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One of the two numbers.
+    """The axis of one of the two numbers.
 
     Attributes:
-        title: for people.
-        low, high: of the values.
+        title: the title as displayed.
+        low, high: the smallest and the largest value.
+        is_logarithmic: whether the axis is logarithmic.
     """
 
     title: str
@@ -26,7 +27,7 @@ class Axis:
     is_logarithmic: bool
 
     def place(self, value: float) -> float:
-        """Of a value between the ends, 0 to 1."""
+        """Return the position of a value along the axis, from 0 to 1."""
         if self.is_logarithmic:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -34,7 +35,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Point:
-    """A pair: its line in the manifest, its id, its two values and where they are, 0 to 1 each."""
+    """The point of a pair.
+
+    Attributes:
+        row: its line in the manifest.
+        pair_id: its id.
+        values: its two numbers.
+        x, y: its position, each from 0 to 1.
+    """
 
     row: int
     pair_id: str
@@ -45,7 +53,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Scatter:
-    """All pairs of a run by two of their numbers."""
+    """The pairs of a run as points; `across` is the horizontal axis and `up` the vertical one."""
 
     across: Axis
     up: Axis
@@ -53,10 +61,10 @@ class Scatter:
 
 
 def scatter(titles: tuple[str, str], found: Sequence[tuple[int, str, float, float]]) -> Scatter | None:
-    """The plane of some (row, id, across, up); None where there is nothing to see: values do not differ in both."""
+    """Return the plot of (row, id, across, up) tuples; None unless there are different values on both axes."""
     step = max(1, math.ceil(len(found) / MOST_POINTS))
     shown = found[::step]
-    axes = [_axis(title, [one[place] for one in shown]) for title, place in zip(titles, (2, 3), strict=True)]  # type: ignore[misc]  # the last two are numbers
+    axes = [_axis(title, [pair[place] for pair in shown]) for title, place in zip(titles, (2, 3), strict=True)]  # type: ignore[misc]  # the last two are numbers
     across, up = axes
     if across is None or up is None:
         return None

@@ -1,7 +1,7 @@
-"""A contact sheet for slides: contents down, styles across, the pastiche of both where they meet, in one PNG.
+"""Write a contact sheet for slides: one PNG with a row per content, a column per style and their pastiches as cells.
 
-Where few contents meet few of the styles, such a grid would be mostly empty: then each pair is shown as a strip of
-content, style and pastiche instead.
+If most combinations of content and style have no pair, such a grid would be mostly empty: then each pair is shown as a
+strip of content, style and pastiche instead.
 """
 
 import io
@@ -18,15 +18,15 @@ from flows.report.gather import Pair, Run, gather
 Layout = Literal["auto", "grid", "strips"]
 
 MOST_SIDE = 36
-"""Rows and columns of a sheet: more would be stamps on a slide. What is left out is said below."""
+"""The most rows and columns of a sheet, as more would be too small on a slide. A foot line counts what is left out."""
 
 
 def write_sheet(output: str, address: str | None = None, *, layout: Layout = "auto") -> str:
-    """Write the contact sheet of an output's latest run; its address, by default `sheet.png` in the output.
+    """Write the contact sheet of an output's latest run and return its address, by default `sheet.png` in the output.
 
     Raises:
-        OutputError: if the output has no finished pair.
-        StorageError: if it cannot be read or written.
+        OutputError: the output has no finished pair.
+        StorageError: the output cannot be read or the sheet not written.
     """
     run = gather(output)
     if not run.succeeded():
@@ -37,10 +37,11 @@ def write_sheet(output: str, address: str | None = None, *, layout: Layout = "au
     }
     left_out = len(run.succeeded()) - len(shown)
     buffer = io.BytesIO()
+    largest = max(max(pair.values["width"], pair.values["height"]) for pair in run.succeeded())
     drawn(
         table,
         warning="STUB: made up, not stylized" if "stub" in run.backbones else "",
-        most_px=max(max(pair.values["width"], pair.values["height"]) for pair in run.succeeded()),  # none larger beside
+        most_px=largest,  # so that originals are not shown larger than the pastiches next to them
         foot=f"{len(shown):,} of {len(run.succeeded()):,} pairs" if left_out else "",
     ).save(buffer, "PNG")
     place = address or storage.join(output, SHEET)
@@ -55,14 +56,14 @@ def _distinct(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
 
 
 def _is_full(run: Run) -> bool:
-    """Whether a grid would fit, and at least half of its cells would hold a picture."""
+    """Return whether a grid would fit, and at least half of its cells would have an image."""
     contents, styles = _distinct(run.succeeded())
-    met = {(pair.content, pair.style) for pair in run.succeeded()}
-    return max(len(contents), len(styles)) < MOST_SIDE and 2 * len(met) >= len(contents) * len(styles)
+    combinations = {(pair.content, pair.style) for pair in run.succeeded()}
+    return max(len(contents), len(styles)) < MOST_SIDE and 2 * len(combinations) >= len(contents) * len(styles)
 
 
 def _grid(run: Run) -> Table:
-    """Contents x styles with a head row and column; of several pairs of the same two, the first is shown."""
+    """Return the grid of contents x styles with a header row and column; a cell shows the first of its pairs."""
     wanted = [pair for pair in run.pairs if pair.content and pair.style]
     contents, styles = (names[: MOST_SIDE - 1] for names in _distinct(wanted))
     head = [Cell(None), *(Cell(style, _stem(style)) for style in styles)]
@@ -70,22 +71,22 @@ def _grid(run: Run) -> Table:
     for pair in wanted:
         places.setdefault((pair.content, pair.style), []).append(pair)
     body = [
-        [Cell(content, _stem(content)), *(_met(places.get((content, style), []), run.output) for style in styles)]
+        [Cell(content, _stem(content)), *(_grid_cell(places.get((content, style), []), run.output) for style in styles)]
         for content in contents
     ]
     return [head, *body]
 
 
-def _met(pairs: Sequence[Pair], output: str) -> Cell:
-    made = [pair for pair in pairs if pair.output]
-    if not made:
+def _grid_cell(pairs: Sequence[Pair], output: str) -> Cell:
+    finished = [pair for pair in pairs if pair.output]
+    if not finished:
         return Cell(None, words=pairs[0].status if pairs else "")
     more = f"first of {len(pairs)}" if len(pairs) > 1 else ""
-    return Cell(storage.join(output, str(made[0].output)), more, is_pastiche=True)
+    return Cell(storage.join(output, str(finished[0].output)), more, is_pastiche=True)
 
 
 def _strips(run: Run) -> Table:
-    """Content, style, pastiche; two strips or more side by side, so that the sheet is about as wide as high."""
+    """Return the strips of content, style and pastiche, arranged so that the sheet is about as wide as high."""
     strips = [
         [
             Cell(pair.content, _stem(pair.content or "")),
@@ -94,11 +95,12 @@ def _strips(run: Run) -> Table:
         ]
         for pair in run.succeeded()[: MOST_SIDE * MOST_SIDE // 3]
     ]
-    beside = max(1, min(len(strips), math.ceil((len(strips) / 3) ** 0.5)))
+    per_row = max(1, min(len(strips), math.ceil((len(strips) / 3) ** 0.5)))
     blank = [Cell(None)] * 3
-    strips += [blank] * (-len(strips) % beside)
+    strips += [blank] * (-len(strips) % per_row)
     return [
-        [cell for strip in strips[start : start + beside] for cell in strip] for start in range(0, len(strips), beside)
+        [cell for strip in strips[start : start + per_row] for cell in strip]
+        for start in range(0, len(strips), per_row)
     ]
 
 

@@ -1,7 +1,8 @@
-"""jinja2 over the files of `page/`: one HTML file, styles and scripts inside, that asks the network for nothing.
+"""Render the jinja2 templates of `page/` as one HTML file with inline styles and scripts and no network requests.
 
-Manifest cells are anybody's text. They reach a page as escaped HTML or as JSON that no `</script>` can end, and scripts
-put them there as text; should one of these fail, the page's own policy lets no script run but the ones made here.
+Manifest cells are untrusted text. They reach a page as escaped HTML, or as JSON that cannot close its script element,
+and scripts insert them as text nodes. Should one of these defences fail, the page's Content Security Policy still runs
+no script but our own.
 """
 
 import base64
@@ -15,7 +16,7 @@ from markupsafe import Markup
 
 
 def rendered(template: str, scripts: tuple[str, ...], **values: Any) -> bytes:
-    """A page of a template, the styles, and some scripts of `page/`, joined in this order."""
+    """Render a template with the styles and the given scripts of `page/`, which are joined in the given order."""
     script = "\n".join(map(_text, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = (
@@ -23,7 +24,7 @@ def rendered(template: str, scripts: tuple[str, ...], **values: Any) -> bytes:
         .get_template(template)
         .render(
             **values,
-            style=Markup(_text("page.css")),  # noqa: S704  # our own file
+            style=Markup(_text("page.css")),  # noqa: S704  # our own file, not user input
             script=Markup(script),  # noqa: S704  # as above
             policy=(
                 "default-src 'none'; base-uri 'none'; form-action 'none'; img-src 'self' file: data:; "
@@ -31,12 +32,12 @@ def rendered(template: str, scripts: tuple[str, ...], **values: Any) -> bytes:
             ),
         )
     )
-    # A lone surrogate, which a file name can bring, has no UTF-8.
+    # A file name can contain a lone surrogate, which cannot be encoded as UTF-8.
     return page.encode(errors="replace")
 
 
 def number(value: float | None) -> str:
-    """Four significant digits, as scripts of the page write it too.
+    """Format a number with four significant digits, as the scripts of the page do.
 
     >>> number(0.000123456), number(1234567.0), number(None)
     ('0.0001235', '1.235e+06', '')

@@ -1,6 +1,6 @@
-"""Originals and pastiches -> small pictures, a few at a time: memory does not grow with the run.
+"""Make thumbnails of originals and pastiches, a few at a time, so that memory does not grow with the run.
 
-A picture that is missing or unreadable costs its own thumbnail and a reason, never the page.
+An image that is missing or unreadable is replaced by the reason, and never fails the page.
 """
 
 import base64
@@ -22,21 +22,22 @@ from nst_core.errors import BadImage, NstError
 from nst_core.images import MAX_BYTES, MAX_PIXELS
 
 READERS = 8
-"""Files read at a time: storage far away waits more than it works."""
+"""The number of files read concurrently, as remote storage has a high latency."""
 _DECODERS = threading.BoundedSemaphore(2)
-"""Pictures decoded at a time: one of the largest that are allowed takes some 300 MB."""
+"""Limits how many images are decoded concurrently: one of the largest allowed takes about 300 MB."""
 QUALITY = 70
+"""The WebP quality of a thumbnail."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A picture to make small.
+    """An image to make a thumbnail of.
 
     Attributes:
-        address: where it is.
-        edge_px: how long its long edge may be.
-        sha256: of the file, where that is known; a small picture made of the same file before is then taken again.
-        is_pastiche: whether a run has written it, and so where outputs lie.
+        address: the address of the image.
+        edge_px: the longest edge of the thumbnail in pixels.
+        sha256: the hash of the file if known, else empty; an existing thumbnail of the same file can then be reused.
+        is_pastiche: whether a run has written the image, so that it may be read where outputs may be.
     """
 
     address: str
@@ -47,20 +48,26 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small WebP."""
+    """The bytes of a thumbnail in WebP, and its size in pixels."""
 
     data: bytes
     width: int
     height: int
 
     def as_uri(self) -> str:
-        """Its bytes as an address, for a page that stands alone."""
+        """Return the thumbnail as a data URI, to embed it in a page."""
         return f"data:image/webp;base64,{base64.b64encode(self.data).decode()}"
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A small picture as a page refers to it, or why there is none."""
+    """A thumbnail as a page refers to it.
+
+    Attributes:
+        source: the URI of the thumbnail.
+        width, height: its size in pixels.
+        missing: why there is no thumbnail; empty if there is one.
+    """
 
     source: str = ""
     width: int = 0
@@ -69,35 +76,35 @@ class Shown:
 
 
 Keep = Callable[[str, Thumbnail], str]
-"""(key, thumbnail) -> the address that a page shows it by."""
+"""Stores a thumbnail, given its key, and returns the URI that the page uses for it."""
 
 
 def small_pictures(wanted: Mapping[str, Wanted], keep: Keep, limits: Limits) -> dict[str, Shown]:
-    """Key -> a small picture, each kept as soon as it is made."""
+    """Make the thumbnails of images and store each with `keep` as soon as it is made; return them by key."""
 
     def shown(key: str) -> Shown:
         try:
             picture = small_picture(wanted[key], limits)
         except NstError as error:
             return Shown(missing=why_missing(error))
-        made = encoded(picture)
-        return Shown(keep(key, made), made.width, made.height)
+        thumbnail = encoded(picture)
+        return Shown(keep(key, thumbnail), thumbnail.width, thumbnail.height)
 
     with ThreadPoolExecutor(READERS) as pool:
         return dict(zip(wanted, pool.map(shown, wanted), strict=True))
 
 
 def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
-    """A picture, upright, sRGB, no larger than wanted.
+    """Read an image, upright and in sRGB, shrunk to the wanted size.
 
     Raises:
-        StorageError: it cannot be read, or the operator's limits keep it closed.
-        InputChanged: it is another file by now.
-        BadImage: it is no usable picture.
-        TookTooLong, WorkerDied: it could not be decoded, through no fault of its own.
+        StorageError: the file cannot be read, or the operator's limits do not allow it.
+        InputChanged: the file has another hash than expected.
+        BadImage: the file is not a usable image.
+        TookTooLong, WorkerDied: decoding failed for another reason than the file.
     """
     limits.check_readable(wanted.address, is_ours=wanted.is_pastiche)
-    within = limits.readable_of_ours if wanted.is_pastiche else limits.readable
+    within = limits.readable_by_runs if wanted.is_pastiche else limits.readable
     as_wanted = WantedPicture("thumbnail", 2 * wanted.edge_px, most_pixels=limits.max_image_pixels or MAX_PIXELS)
     with picture_bytes(wanted.address, limits.max_image_bytes or MAX_BYTES, within) as file, _DECODERS:
         if wanted.sha256 and file.sha256 != wanted.sha256:
@@ -108,14 +115,14 @@ def small_picture(wanted: Wanted, limits: Limits) -> Image.Image:
 
 
 def encoded(picture: Image.Image) -> Thumbnail:
-    """The file of a small picture."""
+    """Encode a small image as a thumbnail."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=QUALITY, method=2)
     return Thumbnail(buffer.getvalue(), *picture.size)
 
 
 def why_missing(error: Exception) -> str:
-    """A few words, without addresses of the machine that made the page."""
+    """Return a short reason that does not disclose addresses of the machine on which the page is written."""
     if isinstance(error, NotFound):
         return "the file is not there any more"
     if isinstance(error, InputChanged):

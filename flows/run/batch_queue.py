@@ -1,7 +1,7 @@
-"""Which of the waiting batches a worker does next: one of the style that it has warm, where there is one left.
+"""A queue of batches with style affinity: a worker gets a batch of the style that it has cached, if one is left.
 
-A worker keeps the pictures and targets of its last few styles. Workers spread out over the styles, and whoever has
-none left of its own helps where most is waiting.
+A worker caches the images and targets of its last few styles. So workers spread out over the styles, and a worker
+whose style has no batches left takes one of the style with the most pairs waiting.
 """
 
 from collections import deque
@@ -11,7 +11,7 @@ from flows.records.plans import Batch
 
 
 class BatchQueue:
-    """Batches that wait, in the order of the manifest as far as warm styles allow. For one thread."""
+    """The waiting batches, in the order of the manifest except for style affinity. Not thread-safe."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self._by_style: dict[str, deque[Batch]] = {}
@@ -19,15 +19,15 @@ class BatchQueue:
             self._by_style.setdefault(style_of(batch), deque()).append(batch)
 
     def __bool__(self) -> bool:
-        """Whether any batch waits."""
+        """Return whether any batch is waiting."""
         return bool(self._by_style)
 
     def take(self, warm: str | None, elsewhere: Collection[str | None] = ()) -> Batch:
-        """The next batch of a worker; there must be one.
+        """Remove and return the next batch for a worker; the queue must not be empty.
 
         Args:
-            warm: the style that the worker did last.
-            elsewhere: the styles that the other workers did last, or are at.
+            warm: the style of the worker's last batch, which it has cached.
+            elsewhere: the styles of the other workers' current or last batches.
         """
         style = warm if warm in self._by_style else self._new_style(elsewhere)
         assert style is not None
@@ -38,7 +38,7 @@ class BatchQueue:
         return batch
 
     def _new_style(self, elsewhere: Collection[str | None]) -> str:
-        """The first that nobody is at, else the one with the most pairs left."""
+        """Return the first style that no worker has, or else the style with the most pairs waiting."""
         free = [style for style in self._by_style if style not in elsewhere]
         return free[0] if free else max(self._by_style, key=self._pairs_left)
 
@@ -47,5 +47,5 @@ class BatchQueue:
 
 
 def style_of(batch: Batch) -> str:
-    """The address of the style that all pairs of a batch have."""
+    """Return the address of the style image, which is the same for all pairs of a batch."""
     return batch.pairs[0].spec.style

@@ -1,27 +1,33 @@
-"""The beginning of a run: from what was asked to workers that are getting ready, under the output's lease.
+"""Begin a run: take the output's lease, plan the run and start its workers.
 
-No Prefect: the command begins a run first, and needs none where nothing is left to do; it then hands the run over to
-the flow, which begins those that come from elsewhere itself.
+This works without Prefect: the command begins a run before it loads Prefect, and does not need Prefect if nothing is
+left to do. Otherwise it hands the begun run over to the flow. The flow begins a run itself if it was started in any
+other way, such as by a deployment.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from flows.output import lease
 from flows.run.prepare import PreparedRun, places_of, prepare_run
-from flows.run.request import Asked, RunRequest, resolve
+from flows.run.request import RunArguments, RunRequest, resolve
 from flows.runners import Pool, runner_of
+from flows.wording import printable
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BegunRun:
-    """A run that is planned and can be carried out.
+    """A planned run that holds its output's lease and has workers.
 
     Attributes:
-        pool: of its workers, which are getting ready; None where nothing is left to do.
-        hold: of the output; the workers are stopped where another run takes it over.
+        run: the planned run.
+        pool: the pool of its workers, which are starting; None if nothing is left to do.
+        hold: the lease of the output; if another run takes it over, the workers are stopped.
     """
 
     run: PreparedRun
@@ -31,12 +37,12 @@ class BegunRun:
 
 @contextmanager
 def begun(request: RunRequest) -> Iterator[BegunRun]:
-    """Hold the output, plan the run and have its workers start, for as long as the block lasts.
+    """Hold the output's lease, plan the run and start its workers, for as long as the block lasts.
 
     Raises:
-        OutputBusy: if another run holds it.
-        OptionsError, ClusterError: if there is nothing to carry it out with.
-        WeightsError, StorageError, ManifestError: before anything is done.
+        OutputBusy: if another run holds the output.
+        OptionsError, ClusterError: if the device or the cluster that was requested is not available.
+        WeightsError, StorageError, ManifestError: if the run cannot be planned; no pair has been begun then.
     """
     settings = request.settings
     with (
@@ -58,8 +64,8 @@ _handed_over: ContextVar[BegunRun | None] = ContextVar("handed_over", default=No
 
 
 @contextmanager
-def handed_over(run: BegunRun) -> Iterator[None]:
-    """Have `begun_as_asked` find this run, where the same is asked in this context, for as long as the block lasts."""
+def hand_over(run: BegunRun) -> Iterator[None]:
+    """Let `handed_or_begun` return this run for the same request in this context, for as long as the block lasts."""
     token = _handed_over.set(run)
     try:
         yield
@@ -68,15 +74,36 @@ def handed_over(run: BegunRun) -> Iterator[None]:
 
 
 @contextmanager
-def begun_as_asked(asked: Asked, *, strict: bool) -> Iterator[BegunRun]:
-    """The run that was handed over, if it is the one that is asked for; else it is begun here.
+def handed_or_begun(asked: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
+    """Yield the run that was handed over if it was begun for this same request; otherwise begin one here.
+
+    Args:
+        asked: the caller's request.
+        strict: whether addresses that the operator's limits do not list are refused, see `resolve`.
 
     Raises:
         NstError: as `resolve` and `begun` do.
     """
-    given = _handed_over.get()
-    if given is not None and given.run.request.asked == asked and given.run.request.limits.strict == strict:
-        yield given
-        return
+    handed = _handed_over.get()
+    if handed is not None:
+        differences = _differences(handed, asked, strict=strict)
+        if not differences:
+            yield handed
+            return
+        logger.warning(
+            "the run that was begun for %s is not used, as the flow was called with other values of: %s; a second run "
+            "begins",
+            printable(handed.run.request.output),
+            ", ".join(differences),
+        )
     with begun(resolve(asked, strict=strict)) as run:
         yield run
+
+
+def _differences(handed: BegunRun, asked: RunArguments, *, strict: bool) -> list[str]:
+    """Return the names of what differs between the request of a run that was handed over and another request."""
+    request = handed.run.request
+    names = [
+        field.name for field in fields(RunArguments) if getattr(request.asked, field.name) != getattr(asked, field.name)
+    ]
+    return names if request.limits.strict == strict else [*names, "strict"]

@@ -1,8 +1,8 @@
-"""A batch on a worker process, whatever happens to the process: who is done, and who has to be done again.
+"""Carry out one batch on a worker process, and recover if the process dies or hangs.
 
-A pair whose process dies is not yet a failed pair: it may have been its neighbour's fault, or the system's. All that
-were on the device are done once more, each alone in the process, and only one that dies so again is failed. A process
-that takes too long, or gives no sign of life, is killed; a pair that was alone is then failed at once.
+A pair whose worker process dies has not failed yet: the cause may be another pair, or the system. All pairs that were
+on the device are tried once more, each alone in a process; a pair fails only if its process dies again. A process that
+exceeds its time limit or sends no message for too long is killed; a pair that was alone in it fails at once.
 """
 
 import time
@@ -25,11 +25,11 @@ Group = tuple[PlannedPair, ...]
 
 @dataclass(frozen=True)
 class Patience:
-    """What a worker process is allowed.
+    """The time limits of a worker process.
 
     Attributes:
-        pair_seconds: on the device, per pair, without what it waits for storage; None is as long as it takes.
-        stall_seconds: without a word, after which the process counts as hanging.
+        pair_seconds: the limit per pair on the device, not counting waits for storage; None is no limit.
+        stall_seconds: the time without any message after which the process counts as hanging.
     """
 
     pair_seconds: float | None = None
@@ -40,11 +40,11 @@ DEFAULT_PATIENCE = Patience()
 
 
 class _Watch:
-    """Hands messages on, remembers which pairs were begun and which have their outcome, and looks at the clock."""
+    """Watches one call: forwards its messages, records which pairs have begun and finished, and checks time limits."""
 
     def __init__(self, on_message: OnMessage, patience: Patience) -> None:
         self._on_message, self._patience = on_message, patience
-        self._heard: float | None = None  # the process is still starting
+        self._last_message_at: float | None = None  # None while the process is still starting
         self._chunk_began = time.monotonic()
         self._waits_since: float | None = None
         self.begun: set[str] = set()
@@ -52,7 +52,7 @@ class _Watch:
         self.on_device: set[str] = set()
 
     def __call__(self, message: Message | DeviceWaits | DeviceGoesOn) -> None:
-        self._heard = now = time.monotonic()
+        self._last_message_at = now = time.monotonic()
         if isinstance(message, DeviceWaits | DeviceGoesOn):
             self._stop_clock(now, waits=isinstance(message, DeviceWaits))
             return
@@ -65,17 +65,17 @@ class _Watch:
         self._on_message(message)
 
     def _stop_clock(self, now: float, *, waits: bool) -> None:
-        """Storage that stumbles is no reason to kill a process whose pairs are computed."""
+        """Stop or restart the clock of the chunk: slow storage is no reason to kill a process whose pairs are done."""
         if self._waits_since is not None:
             self._chunk_began += now - self._waits_since
         self._waits_since = now if waits else None
 
     def check(self) -> None:
-        """Raises TookTooLong if it does; the process is then killed."""
+        """Raise TookTooLong if a time limit is exceeded; the caller then kills the process."""
         now, left = time.monotonic(), self.on_device - self.finished
-        if self._heard is None:
-            self._heard = now
-        silent = now - self._heard
+        if self._last_message_at is None:
+            self._last_message_at = now
+        silent = now - self._last_message_at
         if silent > self._patience.stall_seconds:
             raise TookTooLong(
                 f"the worker process gave no sign of life for {silent:.0f} s and was killed; if it was at work, "
@@ -94,16 +94,23 @@ class _Watch:
 def run_batch(
     batch: Batch, job: Job, worker: Worker, on_message: OnMessage, patience: Patience = DEFAULT_PATIENCE
 ) -> None:
-    """Do all pairs of a batch; `on_message` is told the outcome of each as soon as there is one, exactly once.
+    """Do all pairs of a batch; `on_message` receives the outcome of each pair exactly once, as soon as it is known.
+
+    Args:
+        batch: the pairs to do.
+        job: what the worker needs to know of the run.
+        worker: the worker that does them.
+        on_message: receives the worker's messages, the outcomes among them.
+        patience: the time limits of the worker's process.
 
     Raises:
-        WeightsError: which is no pair's fault and ends the run.
-        DeviceUnusable: if the worker is of no use any more; pairs without an outcome are another one's.
-        ClusterError, HardwareUnknown: if there is no worker any more, which ends the run too.
-        PoolStopped: if the run is being interrupted; pairs without an outcome stay pending.
+        WeightsError: if the weights cannot be used; this is no pair's fault and ends the run.
+        DeviceUnusable: if the worker's device cannot be used; another worker has to do the pairs without an outcome.
+        ClusterError, HardwareUnknown: if no worker process can be had any more; this ends the run too.
+        PoolStopped: if the run is being stopped; pairs without an outcome stay pending.
     """
     groups: deque[Group] = deque([batch.pairs])
-    outlived_one: set[str] = set()  # pairs whose process died once, with them on the device
+    suspected: set[str] = set()  # pairs that may have caused the death of a process: they run alone from then on
     while groups:
         group = groups.popleft()
         watch = _Watch(on_message, patience)
@@ -112,28 +119,35 @@ def run_batch(
             worker.run_watched(watch, watch.check, stylize_pairs, group, job, worker.device)
         except (WorkerDied, TookTooLong) as error:
             left = tuple(pair for pair in group if pair.spec.pair_id not in watch.finished)
-            at_fault = _at_fault(left, watch, error, outlived_one)
+            at_fault = _at_fault(left, watch, error, suspected)
             for pair in at_fault:
                 on_message(keep_failure(pair, job, error, device=worker.device, began=began))
             again = [pair for pair in left if pair not in at_fault]
-            outlived_one |= {pair.spec.pair_id for pair in suspects(again, watch.begun)}
+            suspected |= {pair.spec.pair_id for pair in suspects(again, watch.begun)}
             groups.extend(regrouped(again, watch.begun))
 
 
-def _at_fault(left: Group, watch: _Watch, error: Exception, outlived_one: Collection[str]) -> Group:
-    """The pair that is surely the reason: alone, and too long at it, or for the second time; else nobody is yet."""
+def _at_fault(left: Group, watch: _Watch, error: Exception, suspected: Collection[str]) -> Group:
+    """Return the pair that certainly caused an error, if any.
+
+    That is the only pair on the device when the process was killed for taking too long, or a pair that was alone in its
+    process when that died and that had been a suspect before.
+    """
     if isinstance(error, TookTooLong):
         return left if len(left) == 1 else tuple(pair for pair in left if {pair.spec.pair_id} == watch.on_device)
-    return left if len(left) == 1 and left[0].spec.pair_id in outlived_one else ()
+    return left if len(left) == 1 and left[0].spec.pair_id in suspected else ()
 
 
 def suspects(left: Sequence[PlannedPair], begun: Collection[str]) -> list[PlannedPair]:
-    """Who may have been the reason of a death: those that had begun; if none had, the loading of any of them."""
+    """Return the pairs that may have caused a process's death: those that had begun, or all if none had.
+
+    If none had begun, the process may have died while loading any of them.
+    """
     return [pair for pair in left if pair.spec.pair_id in begun] or list(left)
 
 
 def regrouped(left: Sequence[PlannedPair], begun: Collection[str]) -> list[Group]:
-    """How to go on after a death: first those that had not begun, together as before, then the others one by one."""
+    """Return the groups to do after a process died: all pairs but the suspects together, then each suspect alone."""
     alone = suspects(left, begun)
     others = tuple(pair for pair in left if pair not in alone)
     return [*([others] if others else []), *((pair,) for pair in alone)]

@@ -1,4 +1,4 @@
-"""The end of a run: the table from its records, the summary, and the mark that no row is left."""
+"""Finish a run: write the results table from the records, the summary, and the marker `_SUCCESS` if no row is left."""
 
 import hashlib
 import json
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """The end of a run.
+    """A finished run.
 
     Attributes:
         summary: the run in numbers.
-        rows: of its table.
-        left: rows that the run took on and that are pending all the same.
-        outcomes: the same rows with their records, as they were read for the table; empty where they are not kept.
+        rows: the rows of its results table.
+        left: the number of rows that the run planned to do and that are still pending.
+        outcomes: the same rows with their records, as read for the table; empty for large runs, see `finish_run`.
     """
 
     summary: RunSummary
@@ -40,7 +40,7 @@ class FinishedRun:
 
 
 class RunIncomplete(NstError):
-    """Selected rows are still pending: run again to go on.
+    """Raised if selected rows are still pending at the end of a run; running again continues it.
 
     Attributes:
         summary: the run in numbers.
@@ -54,35 +54,37 @@ class RunIncomplete(NstError):
         self.summary = summary
 
     def __reduce__(self) -> tuple[type["RunIncomplete"], tuple[str, RunSummary]]:
-        """Survive the trip between processes: pickle would call `__init__` with one argument."""
+        """Support pickling, which by default would call `__init__` with the message alone."""
         return type(self), (str(self), self.summary)
 
 
 def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[], None] = lambda: None) -> FinishedRun:
-    """Build the table from the ledger, write it with the summary, and mark the output if no row is left.
+    """Build the results table from the ledger, write it and the summary, and mark the output if no row is left.
 
     Args:
-        run: as it was prepared.
-        most_kept: records of a run of no more rows than this are given back too, so that nobody reads them again.
-        check_hold: raises OutputBusy where the output is another run's by now, whose mark, or want of one, stays.
+        run: the planned run.
+        most_kept: the records of a run with at most this many rows are returned too, so that the caller need not read
+            them again.
+        check_hold: raises OutputBusy if another run has taken over the output; its marker file, or the absence of one,
+            is then left alone.
 
     Raises:
-        OutputError: if the rows do not add up to the manifest's: nothing may be lost.
-        OutputBusy: by `check_hold`.
+        OutputError: if the table has fewer or more rows than the manifest: no row may be lost.
+        OutputBusy: if `check_hold` raises it.
     """
     output, number = run.job.output, len(run.request.manifest.pairs) + len(run.request.manifest.rejected)
     spent = Spent(run.means.devices[0].startswith("cuda"), run.means.threads or usable_cpus())
-    rows, kept = _read_once(run, spent, keeps_records=number <= most_kept)
+    rows, kept = _read_rows(run, spent, keeps_records=number <= most_kept)
     if len(rows) != number:
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has {number}")
     summary = _summary(run, rows, write_tables(rows, output), spent)
     storage.replace(storage.join(output, layout.SUMMARY), summary.model_dump_json(indent=1).encode())
-    if run.job.stub is None and run.request.settings.runner != "ray":  # whose machines are others
+    if run.job.stub is None and run.request.settings.runner != "ray":  # rates are this machine's, Ray uses others
         spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
-    check_hold()  # tables of many rows take a while to write
+    check_hold()  # here, because writing a large table takes a while
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
-    else:  # that of a run from which the output was taken in just this moment
+    else:  # a run from which this one took the output over may have written its marker just now
         storage.remove(storage.join(output, layout.SUCCESS))
     taken_on = {pair.spec.pair_id for pair in run.plan.todo}
     left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
@@ -90,15 +92,20 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
 
 
 def finish_stopped_run(run: PreparedRun, because_of: BaseException, check_hold: Callable[[], None]) -> None:
-    """Have the table of a run that is about to end with an error show what is done and what is pending.
+    """Write the table of a run that is about to end with an error, so that it shows what is done and what is pending.
 
-    Trouble with that is told: what ended the run is what whoever started it has to hear. After an interruption
-    storage that is away is not waited for.
+    An error while doing so is only logged, because the caller has to see the error that ended the run. After an
+    interruption, unavailable storage is waited for only briefly.
+
+    Args:
+        run: the planned run.
+        because_of: the error or interruption that ends the run.
+        check_hold: as in `finish_run`.
     """
     try:
         with storage.hurried(because_of):
             finish_run(run, check_hold=check_hold)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the run ended for another reason
+    except Exception as error:  # noqa: BLE001  # no error here may hide the one that ended the run
         known = isinstance(error, NstError)
         logger.warning(
             "the table of this run could not be written: %s; the same command again writes it",
@@ -108,10 +115,11 @@ def finish_stopped_run(run: PreparedRun, because_of: BaseException, check_hold: 
 
 
 def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
-    """Say so if rows were left because credentials ran out: no more runs will do them until they are renewed.
+    """Raise CredentialsExpired if rows are pending and credentials have expired: no run can do them until renewal.
 
     Raises:
-        CredentialsExpired: then nothing was wrong with the rows, which are pending.
+        CredentialsExpired: if an input of the last planned pair cannot be read for that reason; the rows themselves
+            are fine and stay pending.
     """
     if not finished.left:
         return
@@ -121,11 +129,14 @@ def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
         except CredentialsExpired:
             raise
         except StorageError:
-            continue  # the row's own line in the log has said it
+            continue  # the row's own line in the log has reported it
 
 
-def _read_once(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
-    """The table's rows; on the way, each record's history goes into its table, and the record is let go or kept."""
+def _read_rows(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
+    """Return the table's rows, and their records if `keeps_records`.
+
+    Each record is read only once: its loss history is added to the history table and its cost to `spent` on the way.
+    """
     ledger = Ledger(run.job.output)
     index = ledger.index()
     ledger.save_snapshot(index)
@@ -139,7 +150,7 @@ def _read_once(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[
         if keeps_records:
             kept.append(outcome)
     histories.write(run.job.output)
-    return rows, tuple(kept)  # the index ends here: it has the text of every record
+    return rows, tuple(kept)  # the index, which holds the text of every record, is freed here
 
 
 def _summary(run: PreparedRun, rows: list[Row], tables: TableFiles, spent: Spent) -> RunSummary:
@@ -167,7 +178,7 @@ def _summary(run: PreparedRun, rows: list[Row], tables: TableFiles, spent: Spent
 
 def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> None:
     images = sorted((row["output"], row["output_sha256"]) for row in rows if row["status"] == "succeeded")
-    listing = "".join(f"{sha256}  {name}\n" for name, sha256 in images)  # as sha256sum prints and checks it
+    listing = "".join(f"{sha256}  {name}\n" for name, sha256 in images)  # the format of sha256sum
     marker = {
         "run_id": summary.run_id,
         "manifest_sha256": manifest_sha256,

@@ -1,11 +1,11 @@
-"""What is left to do, in batches of one style and size. No torch, no prefect.
+"""Plan a run: find the pairs that are left to do and group them into batches of one style and size.
 
-A batch is what one task does on one device: the unit of scheduling, not of arithmetic. How many of its pairs the device
-takes at once is the worker's to say, so batches are as large as a fair sharing out over the devices allows.
+A batch is what one task does on one device: the unit of scheduling, not of computation. The worker decides how many of
+a batch's pairs the device computes at once, so batches are as large as a fair distribution over the devices allows.
 
-A pair's fingerprint is made of all that decides its result: the identity of both inputs, the resolved options, the
-weights and the version of the engine. A pair with a record of that fingerprint, and the image that it names, is done;
-anything else is left.
+A pair's fingerprint is a digest of everything that determines its result: the identities of its inputs, the resolved
+options, the weights and the engine's version. A pair is done if there is a record with its fingerprint, and the image
+that the record names exists; all other pairs are left to do. This module imports neither torch nor prefect.
 """
 
 import math
@@ -17,7 +17,7 @@ from flows import storage
 from flows.errors import ManifestError, NotAFile, StorageError
 from flows.output.ledger import LedgerIndex, PairKey, key_of
 from flows.records.digests import short_digest
-from flows.records.pairs import OF_THE_STYLE, Manifest, PairSpec
+from flows.records.pairs import STYLE_COLUMNS, Manifest, PairSpec
 from flows.records.plans import Batch, PlannedPair, RunPlan
 from flows.records.runs import RunRecord
 from flows.settings import Selection
@@ -26,16 +26,18 @@ from nst_core import __version__
 NOTHING_EARLIER: Mapping[str, str] = MappingProxyType({})
 
 MISSING = "missing"
-"""Identity of an input that is not there: the pair is planned all the same, and fails with that reason."""
+"""The identity of an input that does not exist: the pair is planned all the same, and fails for that reason."""
 
 DIGITS = 20
-"""Of a fingerprint, as the names of records have them."""
+"""The number of hex digits of a fingerprint, as in the names of records."""
 
 ROUNDS = 4
-"""Batches per device, where there are several: the last ones end at about the same time although groups differ."""
+"""The number of batches per device if there are several devices, so that all devices finish at about the same time
+although batches differ in cost."""
 
 FULL_BATCH = 64
-"""Pairs that fill a large GPU more than once: below this, more of its time goes into a batch's start and end."""
+"""A number of pairs that fills a large GPU more than once; in smaller batches, more of its time would go into starting
+and ending them."""
 
 
 def _none_of(_keys: Iterable[PairKey]) -> frozenset[PairKey]:
@@ -44,12 +46,13 @@ def _none_of(_keys: Iterable[PairKey]) -> frozenset[PairKey]:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an output knows of pairs before a run.
+    """What an output contains of earlier runs.
 
     Attributes:
-        index: what is done, and what failed how often.
-        retried: the run whose failures are to be done again; None where this is no retry.
-        failed_for_good: those of some pairs that failed in a way that another attempt would only repeat.
+        index: the index of the ledger: which pairs are done, and how often each failed.
+        retried: the run whose failures a retry does again; None if this is no retry.
+        failed_for_good: returns those of the given pairs that failed permanently, so that another attempt would only
+            repeat the error.
     """
 
     index: LedgerIndex = field(default_factory=LedgerIndex)
@@ -59,7 +62,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Share:
-    """How work is shared out: over so many devices, in tasks of at most so many pairs."""
+    """How work is distributed: the number of devices, and the maximum number of pairs per task."""
 
     devices: int = 1
     pairs_per_task: int = 256
@@ -73,9 +76,16 @@ def plan_run(
     share: Share,
     readable: storage.Places | None = None,
 ) -> RunPlan:
-    """Split the manifest's pairs into those done, those left (in batches), and those not selected.
+    """Split the manifest's pairs into those done, those to do (in batches), and those not selected.
 
-    A local picture that does not really lie in a `readable` place counts as missing.
+    Args:
+        manifest: the manifest whose pairs are planned.
+        weights_sha256: the sha256 of the backbone's weights file.
+        selection: the rows that the caller selected.
+        earlier: what the output contains of earlier runs.
+        share: how work is distributed over the devices.
+        readable: the places that may be read; a local image outside of them after symbolic links are resolved counts
+            as missing. None allows all.
 
     Raises:
         ManifestError: if `selection.only` names an id that the manifest does not have.
@@ -86,7 +96,7 @@ def plan_run(
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
     wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
-    # Whoever names a pair, or asks for what failed, wants it tried; a run that comes every night does not.
+    # A user who names a pair, or retries what failed, wants it tried again; a nightly run does not.
     failed_for_good = (
         frozenset() if selection.only or selection.only_failed else earlier.failed_for_good(map(key_of, wanted))
     )
@@ -104,38 +114,43 @@ def fingerprinted(
     earlier: Mapping[str, str] = NOTHING_EARLIER,
     readable: storage.Places | None = None,
 ) -> list[PlannedPair]:
-    """The pairs with the identities of their inputs, every file looked at once.
+    """Return the pairs with the identities of their inputs and their fingerprints; every file is examined only once.
 
-    Attempts are counted by fingerprint; those with a pair's `earlier` one, before a retry with other options, count
-    too.
+    Args:
+        specs: the pairs.
+        index: the index of the ledger, from which attempts are counted.
+        weights_sha256: the sha256 of the backbone's weights file.
+        earlier: the fingerprints that the pairs had before a retry with other options, by pair id; attempts are
+            counted by fingerprint, and those with the earlier one count too.
+        readable: the places that may be read, as in `plan_run`.
     """
     specs = list(specs)
     taken = _Taken(index)
     identities = identities_of(sorted({address for spec in specs for address in spec.pictures.values()}), readable)
-    digests: dict[int, str] = {}  # rows without options of their own share one object
+    digests: dict[int, str] = {}  # by object id: all rows without options of their own share one object
     planned = []
     for spec in specs:
         digest = digests.get(id(spec.options)) or digests.setdefault(id(spec.options), spec.options.digest())
-        found = {column: identities[address] for column, address in spec.pictures.items()}
-        fingerprint = taken.free_fingerprint(spec.pair_id, fingerprint_of(found, digest, weights_sha256))
-        keys: list[PairKey] = [(spec.pair_id, one) for one in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
+        by_column = {column: identities[address] for column, address in spec.pictures.items()}
+        fingerprint = taken.free_fingerprint(spec.pair_id, fingerprint_of(by_column, digest, weights_sha256))
+        keys: list[PairKey] = [(spec.pair_id, known) for known in (fingerprint, earlier.get(spec.pair_id, fingerprint))]
         attempts = max(index.attempts.get(key, 0) for key in keys)
-        content, style = found.pop("content"), found.pop("style")
-        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1, found))
+        content, style = by_column.pop("content"), by_column.pop("style")
+        planned.append(PlannedPair(spec, content, style, fingerprint, attempts + 1, by_column))
     return planned
 
 
 def fingerprint_of(identities: Mapping[str, str], options_digest: str, weights_sha256: str) -> str:
-    """20 hex digits of all that decides a pair's result.
+    """Return the fingerprint: 20 hex digits of a digest of everything that determines a pair's result.
 
     Args:
-        identities: of its pictures, by column.
-        options_digest: of its resolved options.
-        weights_sha256: of the backbone's file.
+        identities: the identities of the pair's images, by column.
+        options_digest: the digest of its resolved options.
+        weights_sha256: the sha256 of the backbone's weights file.
     """
     content, style = identities["content"], identities["style"]
-    others = {column: one for column, one in identities.items() if column not in ("content", "style")}
-    # Only where there are any: the fingerprints of other pairs stay what they were.
+    others = {column: identity for column, identity in identities.items() if column not in ("content", "style")}
+    # Added only if there are any, so that the fingerprints of all other pairs stay as in earlier versions.
     further = [others] if others else []
     return short_digest([content, style, options_digest, weights_sha256, __version__, *further], DIGITS)
 
@@ -165,30 +180,31 @@ class _Taken:
 
 
 def identities_of(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str]:
-    """Each file's identity; `MISSING` where there is none, or where it cannot be had: the worker then finds out why.
+    """Return each file's identity, or `MISSING` if it does not exist or cannot be examined: the worker finds out why.
 
     Raises:
-        StorageError: if not one of the files could be looked at: then the trouble is not with the files.
+        StorageError: if none of the files could be examined: then the cause is not the files.
     """
-    found = looked_at(addresses, readable)
-    return {address: one if isinstance(one, str) else MISSING for address, one in found.items()}
+    results = examine_files(addresses, readable)
+    return {address: result if isinstance(result, str) else MISSING for address, result in results.items()}
 
 
-def looked_at(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str | StorageError | None]:
-    """Each file's identity, or the error of the look at it; None where there is none.
+def examine_files(addresses: list[str], readable: storage.Places | None = None) -> dict[str, str | StorageError | None]:
+    """Examine files: return each one's identity, None if it does not exist, or the error of examining it.
 
     Raises:
-        StorageError: if not one of the files could be looked at.
+        StorageError: if none of the files could be examined.
     """
-    found = storage.identities(addresses, readable)
-    errors = [one for one in found.values() if isinstance(one, StorageError) and not isinstance(one, NotAFile)]
-    if errors and len(errors) == len(found):
+    results = storage.identities(addresses, readable)
+    errors = [result for result in results.values() if isinstance(result, StorageError)]
+    errors = [error for error in errors if not isinstance(error, NotAFile)]
+    if errors and len(errors) == len(results):
         raise errors[0]
-    return found
+    return results
 
 
 def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> tuple[Batch, ...]:
-    """Pairs grouped by style, options (so by size) and kinds of further pictures, cut so that every device has work."""
+    """Group pairs by style, options (hence size) and image columns, and split groups so that every device has work."""
     size = max(1, min(pairs_per_task, _fair_size(len(pairs), max(1, devices))))
     groups: dict[tuple[object, ...], list[PlannedPair]] = {}
     for pair in pairs:
@@ -202,12 +218,12 @@ def in_batches(pairs: list[PlannedPair], pairs_per_task: int, devices: int) -> t
 
 
 def style_key(spec: PairSpec) -> tuple[str, ...]:
-    """The addresses of all pictures that make a pair's style."""
-    return (spec.style, *(spec.others.get(column, "") for column in OF_THE_STYLE))
+    """Return the addresses of all images that belong to a pair's style."""
+    return (spec.style, *(spec.others.get(column, "") for column in STYLE_COLUMNS))
 
 
 def _fair_size(pairs: int, devices: int) -> int:
-    """Pairs per batch: a device's share, in several batches where that leaves each of them worth its while."""
+    """Return the number of pairs per batch: a device's share, split into several batches if those stay large enough."""
     share = math.ceil(pairs / devices)
     if devices == 1:
         return share
@@ -222,10 +238,10 @@ def _batch_name(pairs: list[PlannedPair]) -> str:
 
 
 def check_ids(manifest: Manifest, selection: Selection) -> None:
-    """Refuse a selection of ids that the manifest does not have.
+    """Check that the manifest has all ids of a selection.
 
     Raises:
-        ManifestError: naming the first of them.
+        ManifestError: if not; its message names the first unknown id.
     """
     known = {pair.pair_id for pair in manifest.pairs}
     unknown = [pair_id for pair_id in selection.only if pair_id not in known]
@@ -248,6 +264,6 @@ def _is_selected(pair: PlannedPair, selection: Selection, earlier: Earlier) -> b
 
 
 def has_failed(pair_id: str, run: RunRecord, index: LedgerIndex) -> bool:
-    """Whether a pair is one that a run's table calls failed."""
+    """Return whether a run's results table has a pair as failed."""
     key = (pair_id, run.fingerprints.get(pair_id, ""))
     return key in index.attempts and key not in index.done and key not in index.imageless

@@ -1,6 +1,6 @@
-"""A run is planned, and its plan kept in the output: from here on it can be killed at any moment and gone on with.
+"""Plan a run and store the plan in the output: from then on it can be killed at any moment and resumed.
 
-request -> weights -> what is done already -> plan -> kept
+The steps are: request -> weights -> what is done already -> plan -> stored.
 """
 
 import logging
@@ -13,7 +13,7 @@ from functools import partial
 from flows import storage, stub
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.plans import RunPlan
 from flows.records.runs import RunRecord, RunStarted
@@ -34,7 +34,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """Everything that the batches and the end of a run need."""
+    """A planned run: everything that is needed to do its batches and to finish it.
+
+    Attributes:
+        request: the validated request.
+        record: the request as stored in the output.
+        plan: the pairs to do, in batches, and the others.
+        job: what the workers need to know of the run.
+        means: the devices and workers that carry it out.
+        began: the value of `time.monotonic` when planning began.
+    """
 
     request: RunRequest
     record: RunRecord
@@ -45,7 +54,7 @@ class PreparedRun:
 
     @property
     def started(self) -> RunStarted:
-        """What whoever watches the run is told at first."""
+        """The first message to everything that watches the run."""
         return RunStarted(
             run_id=self.record.run_id,
             output=self.job.output,
@@ -60,17 +69,18 @@ class PreparedRun:
 
 
 def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
-    """Find the weights, plan, and keep the plan in the output.
+    """Find the weights, plan the run, and store the plan in the output.
 
     Args:
-        request: what is asked.
-        means: what it is carried out with.
+        request: the validated request.
+        means: the devices and workers that will carry it out.
 
     Raises:
-        OutputError, WeightsError, OptionsError, StorageError, ManifestError: before anything is done.
+        OutputError, WeightsError, OptionsError, StorageError, ManifestError: if the run cannot be planned; no pair has
+            been begun then.
     """
     began = time.monotonic()
-    check_ours(request.output)
+    check_ownership(request.output)
     weights = resolve_weights(request.settings)
     ledger = Ledger(request.output)
     index = ledger.index()
@@ -95,29 +105,29 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             plan.failed_for_good,
             printable(request.output),
         )
-    if anew := _made_anew(plan, index):
+    if changed := _changed_since_done(plan, index):
         logger.warning(
             "pairs that are made anew, as their pictures, options, weights or the engine are others than when they "
             "were done: %d",
-            anew,
+            changed,
         )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
     storage.remove(storage.join(request.output, layout.SUCCESS))
     ledger.start_run(record, request.data)
-    for said in storage.shortfalls(request.output):  # all ways of writing were used by now
-        logger.warning("the file system of %s has its limits: %s", request.output, said)
+    for shortfall in storage.shortfalls(request.output):  # here, because every way of writing has been used by now
+        logger.warning("the file system of %s has its limits: %s", request.output, shortfall)
     return PreparedRun(request, record, plan, _job(request, record, weights, means), means, began)
 
 
 def places_of(run: PreparedRun) -> list[str]:
-    """Every address that a worker reads or writes."""
+    """Return every address that a worker reads or writes."""
     pairs = [pair.spec for pair in run.plan.todo]
     weights = [run.job.weights_address] if run.job.weights_address is not None else []
     return [run.job.output, *weights, *(address for pair in pairs for address in pair.pictures.values())]
 
 
 def new_run_id() -> str:
-    """A name that sorts by time: `20260131T235959Z-1a2b3c`."""
+    """Return a new run id that sorts by time, such as `20260131T235959Z-1a2b3c`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
 
 
@@ -127,19 +137,19 @@ def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier
     return Earlier(index, failed_for_good=partial(ledger.failed_for_good, index=index))
 
 
-def _made_anew(plan: RunPlan, index: LedgerIndex) -> int:
-    """How many of the pairs that are to be made were done before, otherwise."""
+def _changed_since_done(plan: RunPlan, index: LedgerIndex) -> int:
+    """Return how many of the pairs to do were done before with another fingerprint."""
     done = {pair_id for pair_id, _ in index.done}
     return sum(pair.spec.pair_id in done for pair in plan.todo)
 
 
 def _fingerprints(plan: RunPlan, retried: RunRecord | None) -> dict[str, str]:
-    found = {pair.spec.pair_id: pair.fingerprint for pair in (*plan.done, *plan.todo, *plan.unselected)}
+    current = {pair.spec.pair_id: pair.fingerprint for pair in (*plan.done, *plan.todo, *plan.unselected)}
     if retried is None:
-        return found
-    # A retry leaves alone what did not fail, also where an input has changed since: its record stands.
-    kept = retried.fingerprints
-    return found | {pair.spec.pair_id: kept.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected}
+        return current
+    # A retry does not touch pairs that did not fail, even if an input has changed since: their records stay valid.
+    earlier = retried.fingerprints
+    return current | {pair.spec.pair_id: earlier.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected}
 
 
 def _record(request: RunRequest, means: Means, weights_sha256: str, fingerprints: dict[str, str]) -> RunRecord:

@@ -1,6 +1,6 @@
-"""What a run was asked, resolved once: for the command line and the flow alike, before anything is written.
+"""Resolve a caller's request once, for the command line and the flow alike, before anything is written.
 
-`Asked` is what the caller gave, as it came; `RunRequest` is what it means here, with the manifest read and parsed.
+`RunArguments` is the request as the caller passed it; `RunRequest` is the validated request with the manifest parsed.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from flows.manifest.load import load_manifest
 from flows.manifest.refusals import within_limits
 from flows.manifest.stdin import STANDARD_INPUT
 from flows.output.latest import latest_run
-from flows.output.ownership import check_ours
+from flows.output.ownership import check_ownership
 from flows.records import layout
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
@@ -24,20 +24,22 @@ from flows.settings import RunSettings, Selection
 from flows.worker.weights import resolve_weights
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
-from nst_core.options.stylize_options import put_over
+from nst_core.options.stylize_options import merge_options
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a caller asks for.
+class RunArguments:
+    """A request as the caller passed it.
 
     Attributes:
-        output: local folder or `s3://` prefix.
-        manifest: its address, or `-` for standard input; None takes the manifest and options of the output's latest
-            run, as a retry does.
-        options: for rows that do not say otherwise; None takes the defaults.
-        settings: None takes the defaults, or what decides the results of the latest run.
-        overrides: without a manifest, options that go on top of those of every row that is done again.
+        output: the output's local folder or `s3://` prefix.
+        manifest: the manifest's address, or `-` for standard input; None takes the manifest and options of the
+            output's latest run, as a retry does.
+        options: the options of rows that do not set their own; None takes the defaults.
+        settings: the run's settings; None takes the defaults, or without a manifest the settings that determine the
+            latest run's results.
+        selection: the rows to do.
+        overrides: without a manifest, options that override those of every row that is done again.
     """
 
     output: str
@@ -50,19 +52,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A run as it is to be done.
+    """A validated request.
 
     Attributes:
-        output: absolute, and within the limits, like all other places here.
-        data: the manifest, byte for byte.
-        manifest: what it says, with `overrides` on top of every row's options.
-        options: for rows that did not say otherwise.
-        overrides: all that go on top of the rows' own, those of the runs that are done again included.
-        limits: what the operator allows.
-        latest: the run that is done again, where there was no manifest.
+        asked: the request as the caller passed it.
+        output: the output's absolute address; like all other addresses here it is within the operator's limits.
+        data: the bytes of the manifest.
+        manifest: the parsed manifest, with `overrides` applied to every row's options.
+        options: the options of rows that did not set their own.
+        settings: the run's settings.
+        selection: the rows to do.
+        overrides: the options that override the rows' own, including those of the earlier runs that are retried.
+        limits: the operator's limits.
+        latest: the run that is retried; None if the request had a manifest.
     """
 
-    asked: Asked
+    asked: RunArguments
     output: str
     data: bytes
     manifest: Manifest
@@ -74,61 +79,64 @@ class RunRequest:
     latest: RunRecord | None = None
 
 
-def resolve(asked: Asked, *, strict: bool = False) -> RunRequest:
-    """What was asked, with the manifest read and every place checked against the operator's limits.
+def resolve(asked: RunArguments, *, strict: bool = False) -> RunRequest:
+    """Return the validated request: the manifest is parsed and every address checked against the operator's limits.
 
     Args:
-        asked: by whoever starts the run.
-        strict: whether what the limits do not list is closed: for whatever is not started by a person.
+        asked: the caller's request.
+        strict: whether to refuse everything that the limits do not list: for runs that no person starts.
 
     Raises:
-        NotAllowed, LimitsError: if the operator's limits keep a place, an option or a cluster closed.
+        NotAllowed, LimitsError: if the operator's limits refuse an address, an option or a cluster.
         ManifestError: if the manifest cannot be read or used as a whole.
-        OutputError: if there is no manifest, and nothing was ever run into the output.
-        OptionsError: if the overrides do not go with a row's own options, or not with a manifest.
+        OutputError: if no manifest was passed and the output has no earlier run.
+        OptionsError: if the overrides conflict with a row's own options, or are passed together with a manifest.
     """
     limits = limits_in_force(strict=strict)
     if strict and asked.manifest == STANDARD_INPUT:
         raise ManifestError("expected the address of a manifest, found '-': a deployment has no standard input")
     output = storage.absolute(asked.output)
     limits.check_writable(output)
-    request = _again(asked, output, limits) if asked.manifest is None else _anew(asked, asked.manifest, output, limits)
+    if asked.manifest is None:
+        request = _from_latest_run(asked, output, limits)
+    else:
+        request = _from_manifest(asked, asked.manifest, output, limits)
     check_places(output, request.settings, limits)
     return request
 
 
 def check_feasible(request: RunRequest) -> None:
-    """Refuse at once, with one clear error, what could not be carried out; nothing is written.
+    """Refuse a request that could not be carried out, with one clear error, before anything is written.
 
     Raises:
-        ManifestError: if a selected id is none of the manifest's.
-        OutputError: if a run would write over files that no run wrote.
-        WeightsError, StorageError: if there are no weights, or not those asked for.
-        OptionsError: if this machine has no such device.
+        ManifestError: if the manifest has no row with a selected id.
+        OutputError: if the run would overwrite files that no run wrote.
+        WeightsError, StorageError: if the weights are missing or are not the ones requested.
+        OptionsError: if this machine does not have the device.
         ClusterError: if no Ray cluster answers at the address.
     """
     check_ids(request.manifest, request.selection)
-    check_ours(request.output)
+    check_ownership(request.output)
     check_means(request.settings)
 
 
 def check_means(settings: RunSettings) -> None:
-    """Refuse at once weights, a device or a cluster that there is not.
+    """Refuse settings whose weights, device or cluster are not available.
 
     Raises:
-        WeightsError, StorageError, OptionsError, ClusterError: as `check_feasible`.
+        WeightsError, StorageError, OptionsError, ClusterError: as in `check_feasible`.
     """
     resolve_weights(settings)
     check_runner(settings)
 
 
 def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
-    """Refuse an output, a weights file or a cluster that the operator's limits keep closed.
+    """Refuse an output, a weights file or a cluster that the operator's limits do not allow.
 
-    What lies deeper in the output is judged again with every write, see `Limits.writing`.
+    Paths below the output's folders are checked again with every write, see `Limits.writing`.
 
     Raises:
-        NotAllowed: with what is allowed.
+        NotAllowed: if one is not allowed; its message says what is.
     """
     for place in (output, *(storage.join(output, folder) for folder in layout.FOLDERS)):
         limits.check_writable(place)
@@ -138,17 +146,17 @@ def check_places(output: str, settings: RunSettings, limits: Limits) -> None:
         limits.check_readable(settings.weights)
 
 
-def settings_again(run: RunRecord) -> RunSettings:
-    """Settings that give an earlier run's results again; where and how fast is not among them."""
-    kept: dict[str, Any] = {
+def recorded_settings(run: RunRecord) -> RunSettings:
+    """Return the settings that reproduce an earlier run's results, without those about where and how fast it ran."""
+    settings: dict[str, Any] = {
         name: run.settings[name] for name in ("backbone", "weights", "precision", "stub") if name in run.settings
     }
     if run.backbone != stub.NAME:
-        kept["weights_sha256"] = run.weights_sha256
-    return RunSettings.model_validate(kept)
+        settings["weights_sha256"] = run.weights_sha256
+    return RunSettings.model_validate(settings)
 
 
-def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunRequest:
+def _from_manifest(asked: RunArguments, manifest: str, output: str, limits: Limits) -> RunRequest:
     if asked.overrides:
         raise OptionsError("overrides go with a run without a manifest; with one, give options")
     options = asked.options or StylizeOptions()
@@ -157,12 +165,12 @@ def _anew(asked: Asked, manifest: str, output: str, limits: Limits) -> RunReques
     return RunRequest(asked, output, data, loaded, options, settings, asked.selection, {}, limits)
 
 
-def _again(asked: Asked, output: str, limits: Limits) -> RunRequest:
+def _from_latest_run(asked: RunArguments, output: str, limits: Limits) -> RunRequest:
     limits.check_options(asked.overrides)
     latest = latest_run(output, asked.overrides)
     run, loaded = latest.record, within_limits(latest.manifest, limits)
-    overrides = put_over(run.overrides, asked.overrides)
-    settings = asked.settings or settings_again(run)
+    overrides = merge_options(run.overrides, asked.overrides)
+    settings = asked.settings or recorded_settings(run)
     return RunRequest(
         asked, output, latest.data, loaded, run.options, settings, asked.selection, overrides, limits, latest=run
     )

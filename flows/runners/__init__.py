@@ -1,19 +1,20 @@
-"""Where batches are done: processes of this machine, actors on a Ray cluster, or this very process.
+"""Execution backends for batches: worker processes on this machine, actors on a Ray cluster, or this very process.
 
-Whichever it is, a run sees one thing, a `Runner`: what with (`Means`), and a `Pool` that lends `Worker`s. A worker does
-a call at a time in a process that can die alone, reached over a `Link`; all that is said on the way is in `said`. So a
-new place for batches is a new kind of link, and an entry in `choose`.
+A run uses every backend through one interface, `Runner`: the devices and workers (`Means`), and a `Pool` that lends
+`Worker`s. A worker executes one call at a time in a process of its own, so that a crash costs only that process. The
+pool reaches the process over a `Link`; `protocol` defines the messages. A new backend is a new kind of link and an
+entry in `choose`.
 
     choose          the runner that a run's settings name
-    runner          what a run needs of it
-    pool            workers are lent, listened to, and given another process when theirs dies
-    said            a call, and the messages that answer it
-    local           links to processes of this machine
-    worker_process  such a process, from the inside
-    line            whole messages between the two
-    inline          this process in place of another, for a debugger
-    ray/            links to actors, and their recruiting
-    hardware        what this machine has to compute with, without torch in the process that asks
+    runner          the interface between a run and its backend
+    pool            lend workers, receive their messages, and replace processes that die
+    protocol        a call, and the messages that answer it
+    local           links to worker processes on this machine
+    worker_process  the main program of such a process
+    framed_pipe     length-prefixed messages over a pipe
+    inline          links to this very process, for a debugger
+    ray/            links to Ray actors, and their lifecycle
+    hardware        the devices of this machine, without loading torch into the calling process
 """
 
 from flows.runners.choose import check_runner, runner_of

@@ -1,4 +1,4 @@
-"""The runner that a run's settings name."""
+"""Choose the runner that a run's settings name."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from flows.settings import RunSettings
 
 @contextmanager
 def runner_of(settings: RunSettings) -> Iterator[Runner]:
-    """The runner that the settings name, for as long as the block lasts.
+    """Provide the runner that the settings name, for as long as the block lasts.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if this machine does not have the device that the settings name.
         ClusterError: if the Ray cluster cannot be used.
     """
     if settings.runner == "ray":
@@ -27,10 +27,10 @@ def runner_of(settings: RunSettings) -> Iterator[Runner]:
 
 
 def check_runner(settings: RunSettings) -> None:
-    """Refuse at once a runner that could not do a thing.
+    """Refuse settings whose runner could not do any work.
 
     Raises:
-        OptionsError: if this machine has no such device.
+        OptionsError: if this machine does not have the device that the settings name.
         ClusterError: if no Ray cluster answers at the address.
     """
     if settings.runner == "ray":

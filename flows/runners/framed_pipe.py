@@ -1,7 +1,7 @@
-"""A line between two processes: whole messages, also where the other one is killed in the middle of one.
+"""Length-prefixed messages over a pipe between two processes, safe against a peer that is killed in mid-message.
 
-The connections of multiprocessing would not do alone: they wait for the rest of a message as long as anybody, such as
-a process that was forked meanwhile, holds the other end open.
+multiprocessing's own connections are not safe: they wait for the rest of a message as long as any process, such as one
+that was forked meanwhile, holds the other end open.
 """
 
 import os
@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection
 _LENGTH = struct.Struct(">Q")
 
 
-class Line:
-    """One end: any thread may send, one receives.
+class FramedPipe:
+    """One end of the pipe: any thread may send, but only one may receive.
 
     Args:
-        connection: of two directions; its descriptor is closed when it is collected.
+        connection: a bidirectional connection; its descriptor is closed when it is garbage-collected.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -25,10 +25,10 @@ class Line:
         self._unread = bytearray()
 
     def send(self, message: bytes) -> None:
-        """Send one message; waits while the reader is far behind.
+        """Send one message; blocks while the pipe is full because the reader is behind.
 
         Raises:
-            OSError: if there is no reader any more.
+            OSError: if the other end is closed.
         """
         left = memoryview(_LENGTH.pack(len(message)) + message)
         with self._lock:
@@ -36,10 +36,10 @@ class Line:
                 left = left[os.write(self._connection.fileno(), left) :]
 
     def receive(self, timeout_seconds: float) -> list[bytes]:
-        """The messages that have come; waits at most so long for something of them.
+        """Return the complete messages that have arrived; waits for data for at most `timeout_seconds`.
 
         Raises:
-            EOFError: if the other end is closed; what was sent whole before has been received.
+            EOFError: if the other end is closed and every message that it sent completely has been returned.
         """
         is_open = True
         while is_open and self._connection.poll(timeout_seconds):
@@ -61,7 +61,10 @@ class Line:
             return b""
 
     def _end_of_first(self) -> int:
-        """Where the first unread message ends, as far as can be told; beyond what is here if it is not whole."""
+        """Return the index after the first unread message, which is beyond the buffer if the message is incomplete.
+
+        If not even its length has arrived, this is the size of the length prefix.
+        """
         if len(self._unread) < _LENGTH.size:
             return _LENGTH.size
         return _LENGTH.size + int(_LENGTH.unpack_from(self._unread)[0])

@@ -1,6 +1,7 @@
-"""What this machine has to compute with; where only torch knows, asked of a process of its own.
+"""Find the devices of this machine; if only torch can tell, a subprocess imports it.
 
-In the process of the flow torch would take half a gigabyte and two seconds, for nothing else.
+Importing torch in the flow's process would cost half a gigabyte and two seconds, and the flow needs it for nothing
+else.
 """
 
 import functools
@@ -24,32 +25,33 @@ print(json.dumps({"gpus": found.gpus, "with_bf16": sorted(found.with_bf16), "lef
 """
 
 _asking, _answering = threading.Lock(), threading.Lock()
-"""A cache alone lets threads that come at once ask twice, and read one answer in two pieces."""
+"""Locks around the cached functions: `functools.cache` alone would let concurrent threads start two subprocesses, or
+read one subprocess's output in two pieces."""
 
 
 def local_hardware() -> Hardware:
-    """The devices of this machine; where there may be GPUs the first call waits for some two seconds.
+    """Return the devices of this machine; if there may be GPUs, the first call takes about two seconds.
 
-    Less, if `ask` was called before.
+    It takes less if `ask` was called before.
 
     Raises:
-        HardwareUnknown: if torch cannot be started.
+        HardwareUnknown: if torch cannot be imported.
     """
     with _answering:
         return _answer()
 
 
 def ask() -> None:
-    """Ask now, if torch has to be asked, beside whatever else there is to be done before the answer is needed.
+    """Start the subprocess now, if torch is needed, so that it runs concurrently until `local_hardware` is called.
 
     Raises:
-        HardwareUnknown: if no process can be started to do so.
+        HardwareUnknown: if no process can be started.
     """
     if hardware_without_torch() is None:
-        _asked()
+        _started_process()
 
 
-def _asked() -> "subprocess.Popen[str]":
+def _started_process() -> "subprocess.Popen[str]":
     with _asking:
         return _process()
 
@@ -72,23 +74,23 @@ def _answer() -> Hardware:
     known = hardware_without_torch()
     if known is not None:
         return known
-    process = _asked()
-    printed, complaint = process.communicate()
+    process = _started_process()
+    stdout, stderr = process.communicate()
     if process.returncode != 0:
-        last_line = (complaint.strip().splitlines() or ["no reason given"])[-1]
+        last_line = (stderr.strip().splitlines() or ["no reason given"])[-1]
         raise HardwareUnknown(
             f"torch cannot be started (exit code {process.returncode}): {last_line}; install deploy/requirements.lock "
             "anew"
         )
-    found = json.loads(printed)
-    hardware = Hardware(tuple(found["gpus"]), frozenset(found["with_bf16"]), tuple(found["left_out"]))
+    answer = json.loads(stdout)
+    hardware = Hardware(tuple(answer["gpus"]), frozenset(answer["with_bf16"]), tuple(answer["left_out"]))
     warn_of_idle(hardware)
     return hardware
 
 
 @functools.cache
 def warn_of_idle(hardware: Hardware) -> None:
-    """Say once which GPUs of this machine stay idle, and why."""
+    """Log once which GPUs of this machine stay idle, and why."""
     for sentence in hardware.left_out:
         logger.warning("%s", sentence)
     if hardware.left_out and not hardware.gpus:

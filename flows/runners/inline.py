@@ -1,4 +1,7 @@
-"""This very process as the one worker of a run, so that a debugger's breakpoints work; a crash ends the run."""
+"""A runner that uses this very process as its only worker, so that a debugger's breakpoints work.
+
+A crash ends the run.
+"""
 
 import threading
 from collections import deque
@@ -12,22 +15,24 @@ from flows.settings import RunSettings
 
 
 def inline_runner(settings: RunSettings) -> Runner:
-    """One batch after the other, each in the thread that carries it out. No call can be ended from outside.
+    """Return a runner that does one batch after the other, each in the calling thread.
+
+    No other thread can abort a call at once: it ends when it emits its next message.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if this machine does not have the device that the settings name.
     """
     means = inline_means(settings)
     return Runner(means, lambda _batches: Pool(((means.names[0], means.devices[0]),), link_here))
 
 
 def inline_means(settings: RunSettings) -> Means:
-    """The first device that the settings mean.
+    """Return the means of an inline run: the first device that the settings name.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if this machine does not have the device that the settings name.
     """
-    from nst_core.machine.runtime import hardware_here  # torch, which only the runs that are done here need
+    from nst_core.machine.runtime import hardware_here  # imports torch, which this process needs only for inline runs
 
     hardware = hardware_here()
     warn_of_idle(hardware)
@@ -36,23 +41,23 @@ def inline_means(settings: RunSettings) -> Means:
 
 
 def link_here(_name: str) -> Link:
-    """A link whose calls are done by whoever waits for what they say."""
+    """Return a link to this process: `receive` executes the call in the thread that waits for its messages."""
     calls: deque[Call] = deque()
     killed = threading.Event()
 
     def receive(_seconds: float, on_message: Emit) -> None:
-        def hear_unless_killed(message: object) -> None:
+        def emit_unless_killed(message: object) -> None:
             if killed.is_set():
-                raise KeyboardInterrupt  # no error of a pair: it is to pass all that handles those
-            on_message(_as_of_the_only_process(message))
+                raise KeyboardInterrupt  # not an Exception, so that no handler takes it for the failure of a pair
+            on_message(_from_the_only_process(message))
 
-        answer(calls.popleft, hear_unless_killed)
+        answer(calls.popleft, emit_unless_killed)
 
     return Link(calls.append, receive, kill=killed.set, is_alive=lambda: not killed.is_set())
 
 
-def _as_of_the_only_process(message: object) -> object:
-    """A device that this process has lost is lost to the run: no other process would do its pairs."""
+def _from_the_only_process(message: object) -> object:
+    """Return the message, with `DeviceLost` turned into `DeviceUnusable`: no other process can do the pairs."""
     if isinstance(message, CallEnded) and isinstance(message.error, DeviceLost):
         unusable = DeviceUnusable(f"{message.error}. Start another one")
         return CallEnded(error=unusable.with_traceback(message.error.__traceback__))

@@ -1,4 +1,4 @@
-"""Worker processes of this machine: one per GPU, or several that share its CPU."""
+"""Worker processes on this machine: one per GPU, or several that share the CPU."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from multiprocessing.connection import Pipe
 
 from flows import interpreter, stub
 from flows.errors import HardwareUnknown, WorkerDied
-from flows.runners.framed_pipe import Line
+from flows.runners.framed_pipe import FramedPipe
 from flows.runners.hardware import local_hardware
 from flows.runners.pool import Link, Pool
 from flows.runners.protocol import Call, Emit
@@ -20,25 +20,25 @@ from flows.settings import RunSettings
 from nst_core.machine.allowance import usable_cpus
 
 WORKER_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-"""Read by OpenMP when a worker loads torch. Threads that spin while they wait lose several times over as soon as
-anything else wants a core: the thread that all wait for is then not running. Threads that sleep at once take an eighth
-longer over an evaluation on an idle machine. Some ten microseconds of spinning have neither fault; only GNU's OpenMP,
-which torch brings on Linux, can be told so."""
+"""Environment variables that OpenMP reads when a worker loads torch. Threads that spin while they wait become several
+times slower as soon as any other program needs a core, because the thread that all wait for is then not running.
+Threads that sleep at once make an evaluation take an eighth longer on an idle machine. Spinning for some ten
+microseconds avoids both; only GNU's OpenMP, which torch uses on Linux, can be configured so."""
 
 FAREWELL_SECONDS = 10.0
-"""How long a process that has let go of its line may take to end; one that still does not is killed."""
+"""How long to wait for the end of a process that has closed its pipe; the pool then kills it."""
 
 _PROGRAM = """
-import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C only the parent decides what it means
+import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent handles it
 from flows.runners.worker_process import main; main({descriptor}, {level}, loads_engine={loads_engine})
 """
 
 
 def local_runner(settings: RunSettings) -> Runner:
-    """The processes of this machine, each started when it is needed.
+    """Return a runner with worker processes on this machine, each started when it is needed.
 
     Raises:
-        OptionsError: if the machine has no such device.
+        OptionsError: if this machine does not have the device that the settings name.
     """
     means = local_means(settings)
     needs_engine = settings.backbone != stub.NAME
@@ -46,35 +46,40 @@ def local_runner(settings: RunSettings) -> Runner:
 
 
 def local_means(settings: RunSettings) -> Means:
-    """Every GPU of this machine once, or its CPU as often as the settings say.
+    """Return the means of a local run: one worker per GPU, or as many CPU workers as the settings say.
 
     Raises:
-        OptionsError: if the machine has no such device, or a GPU no such precision.
+        OptionsError: if this machine does not have the device, or a GPU does not support the precision.
     """
     hardware = local_hardware()
     devices = hardware.devices(settings.device)
     devices = devices * settings.cpu_workers if devices == ("cpu",) else devices
-    # Processes that share the cores; one alone leaves it to torch.
+    # Several processes on the CPU share its cores; for a single one torch chooses the number of threads.
     shared = len(devices) > 1 and devices[0] == "cpu"
     threads = max(1, usable_cpus() // len(devices)) if shared else None
     return Means(devices, names_of(devices), hardware.precision(settings.precision, *devices), threads)
 
 
 def process_pool(devices: tuple[str, ...], begun: int = 0) -> Pool:
-    """A worker process for every device, of which the first so many start now, and load the engine meanwhile."""
+    """Return a pool with a worker process per device.
+
+    Args:
+        devices: the device of each worker.
+        begun: the number of processes to start now, which load the engine meanwhile; the others start when needed.
+    """
     names = names_of(devices)
     ready = {name: start_process(name, loads_engine=True) for name in names[:begun]}
 
-    def end_the_unused() -> None:
+    def kill_unused() -> None:
         for link in ready.values():
             link.kill()
 
     places = tuple(zip(names, devices, strict=True))
-    return Pool(places, lambda name: ready.pop(name, None) or start_process(name), end_the_unused)
+    return Pool(places, lambda name: ready.pop(name, None) or start_process(name), kill_unused)
 
 
 def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
-    """The names of workers on some devices; those that share a device are numbered.
+    """Return the names of the workers on these devices; workers that share a device are numbered.
 
     >>> names_of(("cpu", "cpu")), names_of(("cuda:0", "cuda:1"))
     (('cpu 1', 'cpu 2'), ('cuda:0', 'cuda:1'))
@@ -85,10 +90,10 @@ def names_of(devices: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def start_process(name: str, *, loads_engine: bool = False) -> Link:
-    """A link to a new worker process. Its output is ours, its log comes over the line.
+    """Return a link to a new worker process, which inherits stdout and stderr and sends its log over the pipe.
 
     Raises:
-        HardwareUnknown: if the system starts none.
+        HardwareUnknown: if the system cannot start a process.
     """
     try:
         return _started(name, loads_engine=loads_engine)
@@ -109,40 +114,40 @@ def _started(name: str, *, loads_engine: bool) -> Link:
             env=WORKER_ENVIRONMENT | os.environ,
             pass_fds=[theirs.fileno()],
         )
-    line = Line(ours)
+    pipe = FramedPipe(ours)
     return Link(
-        call=partial(_call, line),
-        receive=partial(_receive, process, line, name),
+        call=partial(_call, pipe),
+        receive=partial(_receive, process, pipe, name),
         kill=partial(_kill, process),
         is_alive=lambda: process.poll() is None,
     )
 
 
-def _call(line: Line, call: Call) -> None:
+def _call(pipe: FramedPipe, call: Call) -> None:
     data = pickle.dumps(call)
-    with suppress(OSError):  # it has just died, as whoever receives will notice
-        line.send(data)
+    with suppress(OSError):  # the process has just died, which `_receive` will notice
+        pipe.send(data)
 
 
-def _receive(process: "subprocess.Popen[bytes]", line: Line, name: str, seconds: float, on_message: Emit) -> None:
-    is_gone = process.poll() is not None  # asked first: all that it has said is then on the line
+def _receive(process: "subprocess.Popen[bytes]", pipe: FramedPipe, name: str, seconds: float, on_message: Emit) -> None:
+    is_gone = process.poll() is not None  # before reading: all messages of a process that has ended are in the pipe
     try:
-        messages = line.receive(0.0 if is_gone else seconds)
+        messages = pipe.receive(0.0 if is_gone else seconds)
     except EOFError:
         raise WorkerDied(f"the worker process of {name} {_end_of(process)}") from None
-    if is_gone and not messages:  # while another process holds the line open
+    if is_gone and not messages:  # no end of file, because another process holds the pipe open
         raise WorkerDied(f"the worker process of {name} {_end_of(process)}")
     for data in messages:
         on_message(pickle.loads(data))  # noqa: S301  # of our own process
 
 
 def _end_of(process: "subprocess.Popen[bytes]") -> str:
-    """How a process ended, in words."""
+    """Describe how a process ended."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(FAREWELL_SECONDS)
     code = process.poll()
     if code is None:
-        return "let go of its line in the middle of its work"
+        return "closed its pipe in the middle of its work"
     if code >= 0:
         return f"ended by itself in the middle of its work, with exit code {code}"
     if code == -signal.SIGKILL:
@@ -153,4 +158,6 @@ def _end_of(process: "subprocess.Popen[bytes]") -> str:
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     process.kill()
-    process.wait()
+    # A process that hangs in a GPU's driver cannot be killed; the run goes on without waiting for it.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(FAREWELL_SECONDS)

@@ -1,8 +1,8 @@
-"""The workers of a run: lent to whoever has a batch, listened to while they do it, replaced when they die.
+"""A pool of workers: it lends them to threads that have a batch, and replaces their processes when those die.
 
-A worker is a place with a name and a device; whoever does its calls is a process of its own somewhere, reached over a
-link. Where links come from is up to `connect`: a process of this machine is there at once, a Ray actor when the
-cluster has room. Knows nothing of prefect: the threads that drive the workers may be anybody's.
+A worker is a slot with a name and a device. Its calls are executed by a separate process, which it reaches over a link.
+The function `connect` provides links: a process on this machine is available at once, a Ray actor once the cluster has
+room. The pool is independent of prefect: any threads may drive the workers.
 """
 
 import threading
@@ -20,22 +20,23 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 LISTEN_SECONDS = 0.5
-"""How late a time-out, or a link that has come up, may be noticed."""
+"""The polling interval: the longest delay until a time-out or a new link is noticed."""
 
 INTERRUPTED = "the run was interrupted"
+"""The message of `PoolStopped`."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """A way to one process that does a call at a time, wherever it is.
+    """A connection to one process, wherever it runs, that executes one call at a time.
 
     Attributes:
-        call: hand a call over.
-        receive: wait at most so many seconds for what the call has to say, and have it heard; WorkerDied if the
-            process is gone, in words that say how.
-        kill: end the process, if it is not dead; by any thread, and more than once.
-        is_alive: as far as can be told without a call.
-        set_aside: is told why no call is made any more, though the process stays until it is killed.
+        call: send a call to the process.
+        receive: wait at most this many seconds for messages of the call and pass each to a callable; raises WorkerDied,
+            whose message says how, if the process has ended.
+        kill: end the process if it is alive; any thread may call this, and more than once.
+        is_alive: return whether the process is alive, as far as is known without a call.
+        set_aside: announce, with the reason, that no more calls are made; the process stays until it is killed.
     """
 
     call: Callable[[Call], None]
@@ -46,13 +47,13 @@ class Link:
 
 
 class Worker:
-    """Does one batch at a time.
+    """A worker, which executes one call at a time.
 
     Attributes:
-        name: for people.
-        device: what it says of itself to the engine, such as `cuda:1`.
-        style: what whoever lends the worker remembers of it: the style it did last, and has warm.
-        link: to the process that does its calls, while there is one.
+        name: the name shown to the user.
+        device: the device that its calls use, as the engine names it, such as `cuda:1`.
+        style: the style of its last batch, which its process has cached; the scheduler sets this.
+        link: the link to the process that executes its calls; None while it has none.
     """
 
     def __init__(self, pool: "Pool", name: str, device: str) -> None:
@@ -69,39 +70,45 @@ class Worker:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> R:
-        """Call a function in the worker's process, with a callable for what it has to say in its first place.
+        """Call a function in the worker's process; its first argument there is a callable that emits messages.
 
-        What it says goes to `on_message` as it comes, and all of it before this returns or raises, whatever the end.
-        `watch` is called at least twice a second, and by raising an error kills the process.
+        Every message goes to `on_message` as it arrives, and all have been delivered when this returns or raises.
+
+        Args:
+            on_message: receives the function's messages.
+            watch: called at least twice a second; if it raises an error, the process is killed.
+            function: a function of a module that the worker's process can import.
+            args: positional arguments after the first one.
+            kwargs: keyword arguments.
 
         Raises:
-            WorkerDied: if the process ended before the function had.
-            DeviceLost: if the function says so; the next call has another process.
+            WorkerDied: if the process ended before the function returned.
+            DeviceLost: if the function raised it; the next call uses another process.
             PoolStopped: if the pool was stopped.
-            ClusterError: if there was no actor for too long.
+            ClusterError: if the cluster had no actor for too long.
         """
         link = self._pool.link_of(self)
-        heard = _CallMessages(on_message)
+        messages = _CallMessages(on_message)
         try:
             link.call(Call(function, args, kwargs))
-            while heard.ended is None:
-                link.receive(LISTEN_SECONDS, heard)
-                if heard.ended is None:
+            while messages.ended is None:
+                link.receive(LISTEN_SECONDS, messages)
+                if messages.ended is None:
                     watch()
         except BaseException as error:
-            self._pool.lose(self, link)  # or the next call would receive the rest of this one
+            self._pool.lose(self, link)  # otherwise the next call would receive the remaining messages of this one
             if self._pool.is_stopped:
                 raise PoolStopped(INTERRUPTED) from error
             raise
-        if isinstance(heard.ended.error, DeviceLost):
+        if isinstance(messages.ended.error, DeviceLost):
             self._pool.lose(self, link)
-        if heard.ended.error is not None:
-            raise heard.ended.error
-        return heard.ended.value  # type: ignore[no-any-return]  # of the function, which R is of
+        if messages.ended.error is not None:
+            raise messages.ended.error
+        return messages.ended.value  # type: ignore[no-any-return]  # the function's return value, of type R
 
 
 class _CallMessages:
-    """What was heard of a call."""
+    """Sorts the messages of a call: keeps its end, logs its log lines, and forwards the function's own messages."""
 
     def __init__(self, on_message: Callable[[Any], None]) -> None:
         self._on_message = on_message
@@ -115,17 +122,17 @@ class _CallMessages:
             self.ended = message
         elif isinstance(message, Logged):
             message.log()
-        elif self.has_begun:  # or a thread of the call before has said it too late
+        elif self.has_begun:  # before that, it is a late message from a thread of the previous call
             self._on_message(message)
 
 
 class Pool:
-    """All workers of a run; whoever wants one takes it, waits while all are taken, and gives it back.
+    """The workers of a run: a thread takes an idle worker, waiting while all are taken, and gives it back.
 
     Args:
         places: the name and device of every worker.
-        connect: a link to a new process for the worker of a name, or None while there is none to be had.
-        close: have no more processes come.
+        connect: returns a link to a new process for the worker with a name, or None while none is available.
+        close: called when the pool is stopped: no more processes may start.
     """
 
     def __init__(
@@ -138,30 +145,30 @@ class Pool:
         self._connect, self._close = connect, close
         self._idle = deque(self._workers)
         self._struck_off: list[Worker] = []
-        self._without_link = 0  # workers that are lent, have lost theirs, and wait for another
+        self._without_link = 0  # workers that are lent and are waiting for a link in place of one that they lost
         self._changed = threading.Condition()
         self.is_stopped = False
 
     def take(self) -> Worker:
-        """A worker that is idle, as soon as there is one; it is to be given back.
+        """Wait for an idle worker and lend it; the caller has to give it back.
 
         Raises:
             PoolStopped: once the pool is stopped.
-            ClusterError: if there was no actor for too long.
+            ClusterError: if the cluster had no actor for too long.
         """
         return self._wait_for(self._next)
 
     def give_back(self, worker: Worker) -> None:
-        """Let others have a worker that was taken; called by any thread."""
+        """Return a worker that was taken to the pool; any thread may call this."""
         with self._changed:
             if worker in self._workers:
                 self._idle.append(worker)
             self._changed.notify_all()
 
     def strike_off(self, worker: Worker, why: str) -> bool:
-        """Never lend a worker again that was taken, as its device is of no use; whether there are others.
+        """Never again lend a worker that was taken, because its device cannot be used; return whether others are left.
 
-        Its process stays until the pool is stopped: in its place a cluster would start the next one.
+        Its process stays until the pool is stopped: otherwise a cluster would start the next one on the same device.
         """
         with self._changed:
             self._workers.remove(worker)
@@ -171,11 +178,11 @@ class Pool:
             return bool(self._workers)
 
     def styles(self) -> list[str | None]:
-        """What each worker did last, or is at."""
+        """Return the style of each worker's current or last batch."""
         return [worker.style for worker in self._workers]
 
     def stop(self) -> None:
-        """End all work at once; called by any thread. What was being done is lost."""
+        """Kill all processes at once, losing the work in progress; any thread may call this."""
         with self._changed:
             self.is_stopped = True
             self._close()
@@ -193,11 +200,11 @@ class Pool:
         self.stop()
 
     def link_of(self, worker: Worker) -> Link:
-        """The link of a worker that was taken; another one, as soon as there is one, where its process has died.
+        """Return the link of a worker that was taken; if its process has died, wait for another one.
 
         Raises:
             PoolStopped: once the pool is stopped.
-            ClusterError: if there was no actor for too long.
+            ClusterError: if the cluster had no actor for too long.
         """
         with self._changed:
             if worker.link is not None and not worker.link.is_alive():
@@ -210,7 +217,7 @@ class Pool:
                 self._changed.notify_all()
 
     def lose(self, worker: Worker, link: Link) -> None:
-        """A worker's process is of no use any more: end it, if it is not dead."""
+        """Drop the link of a worker whose process must not be used any more, and kill the process."""
         with self._changed:
             worker.link = None
         link.kill()
@@ -226,10 +233,11 @@ class Pool:
                 self._changed.wait(LISTEN_SECONDS)
 
     def _next(self) -> Worker | None:
-        """The worker that has been idle for longest, of those with a process if there are any."""
-        if self._without_link:  # whoever is in the middle of a batch goes first: others may wait for that one's end
+        """Return the worker that has been idle for longest, preferring those with a process; None if there is none."""
+        if self._without_link:  # workers in the middle of a batch get new links first: others may wait for its end
             return None
-        worker = next((one for one in self._idle if one.link is not None), next(iter(self._idle), None))
+        with_link = (worker for worker in self._idle if worker.link is not None)
+        worker = next(with_link, next(iter(self._idle), None))
         if worker is None:
             return None
         worker.link = worker.link or self._connect(worker.name)
@@ -239,9 +247,9 @@ class Pool:
         return worker
 
     def _another(self, worker: Worker) -> Link | None:
-        """A new process for a worker, or that of an idle one: so a run goes on while a single process is left."""
+        """Return a link to a new process, or take over an idle worker's: a run continues while one process is left."""
         worker.link = self._connect(worker.name)
-        idle = next((one for one in self._idle if one.link is not None), None)
+        idle = next((other for other in self._idle if other.link is not None), None)
         if worker.link is None and idle is not None:
             worker.link, idle.link, idle.style = idle.link, None, None
         return worker.link

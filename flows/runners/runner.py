@@ -1,4 +1,4 @@
-"""What a run needs of wherever its batches are done: what with, and the workers."""
+"""The interface between a run and its backend: the devices (Means), and the pool of workers (Runner)."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -13,12 +13,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Means:
-    """What a run is carried out with.
+    """The devices and workers of a run.
 
     Attributes:
-        devices: one per worker, as the engine calls them.
-        names: of the workers.
-        threads: CPU threads of each worker; None leaves it to torch.
+        devices: the device of each worker, as the engine names it.
+        names: the name of each worker.
+        precision: the precision of the computation.
+        threads: the number of CPU threads per worker; None lets torch choose.
     """
 
     devices: tuple[str, ...]
@@ -29,11 +30,12 @@ class Means:
 
 @dataclass(frozen=True)
 class Runner:
-    """A place to do batches in.
+    """A backend that executes batches.
 
     Attributes:
-        pool: gives the workers for so many batches; to be left as a context, which ends them.
-        machines: that they are spread over.
+        means: the devices and workers that it provides.
+        pool: returns a pool of workers for this many batches; a context manager that ends them.
+        machines: the number of machines that the workers may run on.
     """
 
     means: Means
@@ -41,7 +43,7 @@ class Runner:
     machines: int = 1
 
     def warn_of(self, addresses: Iterable[str]) -> None:
-        """Say so where files are local and machines are several: each of them has a disk of its own."""
+        """Log a warning if an address is local but there are several machines, each with a disk of its own."""
         local = next((address for address in addresses if not storage.is_s3(address)), None)
         if local is not None and self.machines > 1:
             logger.warning(

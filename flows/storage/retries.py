@@ -19,7 +19,7 @@ from typing import TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from flows.errors import LimitsError, StorageError, Unreachable
-from flows.wording import shown
+from flows.wording import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _seconds_of(variable: str, default: float) -> float:
     with suppress(ValueError):
         if (seconds := float(value)) >= 0:
             return seconds
-    raise LimitsError(f"{variable}: expected a number of seconds, such as {default:g}, found {shown(value)}")
+    raise LimitsError(f"{variable}: expected a number of seconds, such as {default:g}, found {quoted(value)}")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from flows import stub
 from flows.records.attempts import AttemptRecord, PairRecord
 from flows.records.plans import PlannedPair
 from flows.records.runs import RunStarted
-from flows.wording import named, printable
+from flows.wording import printable, problem_lines
 from flows.worker.messages import ChunkStarted, LeftPending, Message, OnWorkerMessage, StepTaken
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def watch_log(run: RunStarted) -> OnWorkerMessage:
 
 
 def _announce(run: RunStarted) -> None:
-    for line in named(run.rejected, lambda row: f"row {row.row}: rejected: {row.reason()}"):
+    for line in problem_lines(run.rejected, lambda row: f"row {row.row}: rejected: {row.reason()}"):
         logger.error("%s", line)
     logger.info(
         "run %s: %d pairs to do on %s (%s, %s); %d done before, %d rows rejected",

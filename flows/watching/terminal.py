@@ -138,7 +138,7 @@ def _duration(seconds: float) -> str:
 @contextmanager
 def _log_above(console: Console) -> Iterator[None]:
     """Let the log's handlers print through the display's console, so that neither overwrites the other."""
-    with only_what_is_wrong() as handlers:
+    with only_warnings() as handlers:
         before = [handler.console for handler in handlers]
         for handler in handlers:
             handler.console = console
@@ -155,7 +155,7 @@ def console_handlers() -> list[Any]:
 
 
 @contextmanager
-def only_what_is_wrong() -> Iterator[list[Any]]:
+def only_warnings() -> Iterator[list[Any]]:
     """Show only warnings and errors of the log on the terminal while the block runs; yield the handlers."""
     handlers = console_handlers()
     levels = [handler.level for handler in handlers]

@@ -1,26 +1,24 @@
-"""A batch of pairs on one device: load, stylize several at a time, commit. Runs in a worker process; no prefect.
+"""One batch of pairs on one device: load, stylize several pairs at a time, commit. Runs in a worker process.
 
-    job        what every pair of a run shares
-    messages   what the process says while it works: a chunk is begun, a pair is finished
-    inputs     a pair's pictures: read, checked, decoded and at their size
-    decoding   a picture decoded beside this process, which it can neither hold nor kill
-    decoder    such a process as its starter sees it
-    decoder_process  and from the inside: a time and a memory for each picture
-    engine     the backbone and the last few styles, kept in the process from batch to batch
-    capacity   how many pairs of a size go on the device together
-    chunks     which of the loaded pairs are stylized next, together
-    lost_device  a GPU that raises errors alone, told from a pair that fails
-    stylizing  one chunk on the device; one that fails is done again in halves, down to the pair at fault
-    finishing  a finished pastiche -> the values of its file, and what a reader sees of them
-    stylized   a finished pastiche on its way to storage
-    history    some dozens of a pair's evaluations
-    timelines  some frames of how a pastiche came to be, where a run asks for it
-    animation  frames -> a moving picture
-    making_up  the stub's made-up pictures, where a run asks for it
-    writing    a finished pastiche -> image file, timeline, then record: the commit of a pair
-    failures   an error -> the record of a failed attempt
-    batch      where the process comes in: pairs are loaded and written beside the device's work
+    job            what every pair of a run shares
+    messages       the messages that a worker process emits while it works on a batch
+    inputs         a pair's images: read, checked against the plan, decoded and resized
+    weights        the run's weights file on the machine that needs it
+    engine         the process-wide caches: the backbone and the last few encoded styles
+    capacity       how many pairs of a size the device holds at once
+    chunks         which of the loaded pairs are stylized together next
+    lost_device    tells an error that has made the GPU unusable from the failure of a pair
+    stylizing      one chunk on the device, bisected when it fails, down to the pair at fault
+    finishing      a pastiche -> the pixel values of its file, and the notes about it
+    stylized       the result of a pair between device and storage
+    history        a few dozen samples of a pair's losses
+    timelines      a few frames of how a pastiche evolved, where a run asks for them
+    animation      frames -> an animated GIF or WebP
+    stub_results   made-up results of the stub, for runs without a real backbone
+    writing        a result -> image file, timeline, then record, which commits the pair
+    failures       an error -> the record of a failed attempt
+    batch          the pipeline: threads load and write pairs while the device works
 
-A batch is the unit of scheduling: pairs of one style and options. A chunk is the unit of arithmetic: those of its
-pairs that have one size too, as many as the device holds.
+A batch is the unit of scheduling: pairs with the same style and options. A chunk is the unit of computation: pairs of
+a batch that also have the same size, at most as many as the device holds. Nothing in this room imports prefect.
 """

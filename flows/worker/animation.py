@@ -1,4 +1,4 @@
-"""Frames -> the file of a moving picture, which rests on its last frame and begins anew."""
+"""Encode frames as an animated GIF or WebP that holds its last frame for a while and loops."""
 
 import io
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from PIL import Image
 Kind = Literal["gif", "webp"]
 
 EDGE_PX = 320
-"""Long edge of a frame."""
+"""The long edge of a frame, in pixels."""
 FRAMES = 24
-"""Of a moving picture, at most."""
+"""How many frames an animation has at most."""
 FRAME_MS = 110
 LAST_MS = 2200
 MOST_BYTES = 1_500_000
-"""Of a file; frames are made smaller until it is within that."""
+"""The size limit of a file; frames are scaled down until it is met."""
 SMALLER = (1.0, 0.8, 0.64, 0.5, 0.35)
 WEBP_QUALITY = 62
 GIF_COLOURS = 256
 
 
 def frame_size(width: int, height: int) -> tuple[int, int]:
-    """Of the frames of a pastiche, in pixels; no frame is larger than it.
+    """Return the size of a pastiche's frames in pixels; frames are never larger than the pastiche.
 
     >>> frame_size(1024, 768), frame_size(200, 100)
     ((320, 240), (200, 100))
@@ -32,7 +32,13 @@ def frame_size(width: int, height: int) -> tuple[int, int]:
 
 
 def animation(frames: Sequence[Image.Image], kind: Kind, most_bytes: int = MOST_BYTES) -> bytes:
-    """A moving picture of some frames of equal size, within a number of bytes where that can be had."""
+    """Return an animation of frames of equal size.
+
+    Args:
+        frames: the frames, in order.
+        kind: the file format.
+        most_bytes: the size limit; if the smallest scale in `SMALLER` still exceeds it, the file is returned anyway.
+    """
     data = b""
     for scale in SMALLER:
         size = (max(1, round(frames[0].width * scale)), max(1, round(frames[0].height * scale)))
@@ -49,8 +55,8 @@ def _encoded(frames: Sequence[Image.Image], kind: Kind) -> bytes:
     if kind == "webp":
         frames[0].save(buffer, "WEBP", append_images=frames[1:], quality=WEBP_QUALITY, method=4, **facts)
         return buffer.getvalue()
-    # A palette for each frame: one for all turns a photograph and its pastiche pale. Not the default median cut, which
-    # is a hundred times as slow and dulls bright colours; no dithering, whose dots would dance from frame to frame.
+    # Each frame has its own palette, because a shared one makes both the photograph and its pastiche pale. The default
+    # median cut is a hundred times as slow and dulls bright colours; dithering dots would flicker between frames.
     octree = Image.Quantize.FASTOCTREE
     flat = [frame.quantize(GIF_COLOURS, method=octree, dither=Image.Dither.NONE) for frame in frames]
     flat[0].save(buffer, "GIF", append_images=flat[1:], optimize=True, disposal=1, **facts)

@@ -1,4 +1,4 @@
-"""A batch on one device: while it is busy with some pairs, threads load the next ones and write the last ones."""
+"""The pipeline of a batch: while the device stylizes a chunk, threads load the next pairs and write finished ones."""
 
 import time
 from collections import deque
@@ -31,22 +31,24 @@ if TYPE_CHECKING:
     from nst_core.optimize import OnStep, StepReport
 
 LOADERS = 4
-"""Threads that read and decode: enough to keep a GPU busy, and to hide the latency of S3."""
+"""How many threads read and decode: enough to keep a GPU busy and to hide the latency of S3."""
 
 WRITERS = 4
-"""Threads that encode, upload and commit."""
+"""How many threads encode, upload and commit."""
 
 STEP_SECONDS = 1.0
-"""Between two messages about steps."""
+"""The least time between two `StepTaken` messages."""
 
 PIXELS_AHEAD = 128_000_000
-"""Pixels of pairs that are loaded and wait for the device, at most, and again of those that wait to be written:
-two times some 400 MB, at 3 bytes each, and a third more with alpha. Of 16 bits half as many wait to be written."""
+"""The most pixels of loaded pairs that wait for the device, and the most of finished pairs that wait to be written.
+
+Each of the two is some 400 MB at 3 bytes per pixel, and a third more with alpha. Half as many 16-bit pixels wait to
+be written."""
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What all steps of one call share."""
+    """What all stages of one batch share."""
 
     job: Job
     device: str
@@ -54,18 +56,22 @@ class _Work:
 
 
 def stylize_pairs(emit: Emit, pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
-    """Stylize and commit pairs of one style and options; when this returns, the outcome of each was reported.
+    """Stylize and commit pairs with the same style and options; every pair's outcome is emitted before this returns.
 
-    `emit` is told of every chunk that is begun and of every pair that is finished, by several threads.
+    Args:
+        emit: called by several threads with a message for every chunk that starts and every pair that ends.
+        pairs: the pairs of the batch.
+        job: what the pairs of the run share.
+        device: the device, as torch names it.
 
     Raises:
-        WeightsError, HardwareUnknown: which are no pair's fault and end the run.
-        DeviceUnusable: which is no pair's fault either, before the first of them has begun.
-        DeviceLost: nor is this; pairs that were computed have their outcome, those that were not have none.
+        WeightsError, HardwareUnknown: if the run cannot go on; no pair is at fault.
+        DeviceUnusable: if the device cannot be used, before any pair has started; no pair is at fault.
+        DeviceLost: if the device failed; pairs that were computed by then have their outcome, the others have none.
     """
     if device.startswith("cuda"):
         decoder_pool.side_by_side(LOADERS)
-    decoder_pool.get_ready()  # while the engine is loaded
+    decoder_pool.get_ready()  # decoders start while this process loads the engine
     with storage.guarded(job.output, job.writable):
         _stylize_pairs(_Work(job, device, emit), pairs)
 
@@ -76,7 +82,7 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
     began = Moment.now()
     try:
         style = read_styles(pairs[0], job.picture_limits)
-    except Exception as error:  # noqa: BLE001  # without its style no pair can be done, and each says so
+    except Exception as error:  # noqa: BLE001  # no pair can be made without its style, so each one fails
         for pair in pairs:
             work.emit(_failed(work, pair, error, began))
         return
@@ -92,35 +98,48 @@ def _stylize_pairs(work: _Work, pairs: Sequence[PlannedPair]) -> None:
                     writes.add(partial(_finish, work, loaded, result, style, began))
                 work.emit(DeviceWaits())
         except DeviceLost:
-            loaders.shutdown(wait=False, cancel_futures=True)  # nothing is computed any more
-            work.emit(DeviceWaits())  # for what was, and is being written
+            loaders.shutdown(wait=False, cancel_futures=True)  # no further pair can be computed
+            work.emit(DeviceWaits())  # finished pairs are still being written
             raise
         writes.end()
 
 
 class _Writes:
-    """Results on their way to storage; where that is slower than the device, the device waits."""
+    """A bounded queue of results to write: the device waits where storage is slower than it is.
+
+    Args:
+        writers: the threads that write.
+        most: how many results may wait to be written.
+        emit: receives a message when the device starts and stops waiting.
+    """
 
     def __init__(self, writers: ThreadPoolExecutor, most: int, emit: Emit) -> None:
         self._writers, self._most, self._emit = writers, most, emit
-        self._under_way: deque[Future[None]] = deque()
+        self._pending: deque[Future[None]] = deque()
 
     def add(self, write: Callable[[], None]) -> None:
-        self._under_way.append(self._writers.submit(write))
-        if len(self._under_way) > self._most:
+        """Queue a write; block while too many are pending."""
+        self._pending.append(self._writers.submit(write))
+        if len(self._pending) > self._most:
             self._emit(DeviceWaits())
-            while len(self._under_way) > self._most:
-                self._under_way.popleft().result()
+            while len(self._pending) > self._most:
+                self._pending.popleft().result()
             self._emit(DeviceGoesOn())
 
     def end(self) -> None:
-        for write in self._under_way:
+        """Block until every write is done."""
+        for write in self._pending:
             write.result()
 
 
 @dataclass(frozen=True)
 class _Stylizer:
-    """The engine, or the stub in its place."""
+    """The functions of the engine, or of the stub in its place.
+
+    Attributes:
+        capacity: returns how many pairs of a size make a full chunk.
+        stylize: yields each pair of a chunk with its result or its error.
+    """
 
     capacity: Callable[[Size], int]
     stylize: Callable[[Sequence[LoadedPair], StyleInputs], Iterator[tuple[LoadedPair, Stylized | Exception]]]
@@ -129,7 +148,7 @@ class _Stylizer:
 def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
     if work.job.stub is not None:
         return _Stylizer(lambda _size: 1, lambda chunk, style: make_up_chunk(chunk, style.first, work.job))
-    # Here, as they load torch, which takes seconds and which the stub does without.
+    # Imported here because they load torch, which takes seconds and which the stub does not need.
     try:
         from flows.worker.capacity import Capacity, most_extra
         from flows.worker.engine import backbone_of
@@ -140,14 +159,14 @@ def _stylizer(work: _Work, pairs: Sequence[PlannedPair]) -> _Stylizer:
     capacity = Capacity(pairs[0].spec.options, backbone_of(work.job, work.device), most_extra(pairs))
 
     def stylize(chunk: Sequence[LoadedPair], style: StyleInputs) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
-        on_step = _told_now_and_then(chunk, work.emit)
+        on_step = _throttled(chunk, work.emit)
         return stylize_chunk(chunk, style, work.job, work.device, capacity, on_step)
 
     return _Stylizer(capacity, stylize)
 
 
-def _told_now_and_then(chunk: Sequence[LoadedPair], emit: Emit) -> "OnStep":
-    """Reports of steps for whoever watches, at most one in `STEP_SECONDS`."""
+def _throttled(chunk: Sequence[LoadedPair], emit: Emit) -> "OnStep":
+    """Return an `on_step` callback that emits at most one `StepTaken` message in `STEP_SECONDS`."""
     last = time.monotonic()
 
     def on_step(step: "StepReport") -> None:
@@ -155,7 +174,7 @@ def _told_now_and_then(chunk: Sequence[LoadedPair], emit: Emit) -> "OnStep":
         if time.monotonic() - last < STEP_SECONDS:
             return
         last = time.monotonic()
-        # A chunk that failed is done again in halves: the place then counts within the half, so it is a hint.
+        # When a failed chunk is retried in halves, `step.pair` counts within the half, so the pair named may be wrong.
         pair_id = chunk[min(step.pair, len(chunk) - 1)].pair.spec.pair_id
         emit(StepTaken(pair_id, step.level, step.step, step.losses.total))
 
@@ -169,7 +188,10 @@ def _chunks(
     loaders: ThreadPoolExecutor,
     most_ahead: int,
 ) -> Iterator[list[LoadedPair]]:
-    """Chunks for the device; while one of them is worked on, the loaders read and decode the pairs of the next."""
+    """Yield chunks for the device; while one is being stylized, the loaders read and decode further pairs.
+
+    A pair that cannot be loaded is in no chunk: its outcome is emitted here.
+    """
     unread = deque(pairs)
     loading: set[Future[LoadedPair | Outcome]] = set()
     waiting: list[LoadedPair] = []
@@ -193,12 +215,12 @@ def _chunks(
 
 
 def _pairs_ahead(options: StylizeOptions) -> int:
-    """How many pairs may wait in memory for the device; a pastiche has at most size_px squared pixels."""
+    """Return how many loaded pairs may wait in memory; a pastiche has at most `size_px` squared pixels."""
     return max(2, PIXELS_AHEAD // options.size_px**2)
 
 
 def _pairs_behind(options: StylizeOptions, job: Job) -> int:
-    """How many may wait to be written, each with the frames of its timeline."""
+    """Return how many finished pairs may wait to be written, counting the frames of their timelines."""
     frames = 0 if job.timeline == "none" else FRAMES * min(EDGE_PX, options.size_px) ** 2
     return max(2, PIXELS_AHEAD // (options.bit_depth // 8 * options.size_px**2 + frames))
 
@@ -207,7 +229,7 @@ def _load(work: _Work, pair: PlannedPair) -> LoadedPair | Outcome:
     began = Moment.now()
     try:
         return load_pair(pair, work.job.picture_limits)
-    except Exception as error:  # noqa: BLE001  # the row boundary: this pair says why, the others go on
+    except Exception as error:  # noqa: BLE001  # the row boundary: this pair fails with its reason, the others go on
         return _failed(work, pair, error, began)
 
 
@@ -217,7 +239,7 @@ def _finish(work: _Work, loaded: LoadedPair, result: Stylized | Exception, style
         return
     try:
         outcome: Outcome = write_pair(result, style, work.job, work.device)
-    except Exception as error:  # noqa: BLE001  # as in `_load`
+    except Exception as error:  # noqa: BLE001  # the row boundary, as in `_load`
         outcome = _failed(work, loaded.pair, error, began)
     work.emit(outcome)
 

@@ -1,6 +1,6 @@
-"""What a worker process keeps from batch to batch: its backbone, and the last few styles, decoded and encoded.
+"""The caches of a worker process that outlive a batch: its backbone and the last few encoded styles.
 
-Called by the thread that drives the device alone: so nothing is made twice.
+Only the thread that drives the device calls this module, so nothing is computed twice at the same time.
 """
 
 import functools
@@ -32,42 +32,48 @@ from nst_core.scene.styles import StyleImage
 
 
 def backbone_of(job: Job, device: str) -> Backbone:
-    """The run's network on a device, loaded once per process.
+    """Return the run's backbone on a device, loaded once per process.
 
     Raises:
         WeightsError: if the weights file is not the run's.
-        DeviceUnusable: if no work can begin there.
+        DeviceUnusable: if the device cannot be used.
     """
     return _backbone(_weights(job), device, job.precision, job.threads)
 
 
 def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) -> StylizeRequest:
-    """A pair as the engine takes it; a style is encoded once for all pairs that use it alike.
+    """Return the engine's request for a pair; pairs that use a style in the same way share its encoding.
 
     Raises:
-        OptionsError: naming the file that is too small for a layer, or a mask that does not fit the other.
+        OptionsError: if an image is too small for a layer, or two masks do not match; the message names the file.
     """
     spec, options = loaded.pair.spec, loaded.pair.spec.options
     colours = _colours_of(loaded, styles)
     backbone, content = backbone_of(job, device), loaded.content.picture
     mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
-    guides = ContentGuides(mask, _seen(loaded.others.get("protect")), start, loaded.content.alpha)
-    with named(spec.style):
+    guides = ContentGuides(mask, _over_black(loaded.others.get("protect")), start, loaded.content.alpha)
+    with naming_file(spec.style):
         if options.colors == "style":
             size = _shape_for(styles, loaded.size, options)
             is_large = size[0] * size[1] > EXACT_PIXELS
             encoded = _encoded_large_style if is_large else _encoded_style
             style = encoded(styles, size, _Encoding.by(options), backbone, colours)
-        else:  # it depends on the content
+        else:  # the recoloured style depends on the content, so it cannot be cached
             style = _style(styles, loaded.size, options, backbone, colours, painted_pixels(content, guides))
     return request_of(content, style, options, guides, colours)
 
 
+def mask_notes(loaded: LoadedPair, styles: StyleInputs) -> tuple[str, ...]:
+    """Return messages for the user about areas of a pair's masks that do not count as regions."""
+    colours = _colours_of(loaded, styles)
+    return colours.notes if colours else ()
+
+
 def extra_for(loaded: LoadedPair, styles: StyleInputs) -> Extra:
-    """What a pair takes beside its pictures; see `nst_core.machine.footprint.extra_of`.
+    """Return the memory that a pair needs in addition to its images; see `nst_core.machine.footprint.extra_of`.
 
     Raises:
-        OptionsError: naming a mask that does not fit the other.
+        OptionsError: if two masks do not match; the message names the file.
     """
     colours = _colours_of(loaded, styles)
     regions = len(colours.content) if colours else int(loaded.content.alpha is not None)
@@ -75,16 +81,16 @@ def extra_for(loaded: LoadedPair, styles: StyleInputs) -> Extra:
 
 
 def _colours_of(loaded: LoadedPair, styles: StyleInputs) -> RegionColours | None:
-    with named(loaded.pair.spec.others.get("content_mask", loaded.pair.spec.content)):
+    with naming_file(loaded.pair.spec.others.get("content_mask", loaded.pair.spec.content)):
         return _region_colours(loaded.others.get("content_mask"), styles.mask)
 
 
-def _picture(one: Input | None) -> Image.Image | None:
-    return None if one is None else one.picture
+def _picture(source: Input | None) -> Image.Image | None:
+    return None if source is None else source.picture
 
 
-def _seen(mask: Input | None) -> Image.Image | None:
-    """A mask whose transparent parts are black, and so say nothing."""
+def _over_black(mask: Input | None) -> Image.Image | None:
+    """Return a mask composited over black, so that its transparent parts protect nothing."""
     if mask is None or mask.alpha is None:
         return _picture(mask)
     return Image.composite(mask.picture, Image.new("RGB", mask.picture.size), mask.alpha)
@@ -96,19 +102,23 @@ def _region_colours(content_mask: Input | None, style_mask: Input | None) -> Reg
 
 
 def _shape_for(styles: StyleInputs, pastiche: tuple[int, int], options: StylizeOptions) -> tuple[int, int]:
-    """A shape of pastiches for which the style has the sizes that it has for this one: their long edge decides."""
+    """Return the pastiche size to encode a style for, the same for as many pastiches as possible.
+
+    Usually only the pastiche's long edge decides the size of a style; then a square of that edge stands for all shapes,
+    and their pairs share one encoding.
+    """
     long_edge = max(pastiche)
     square = (long_edge, long_edge)
-    alike = all(
+    same_size = all(
         size_of_style(one.picture.size, pastiche, options) == size_of_style(one.picture.size, square, options)
         for one in styles.pictures
     )
-    return square if alike else pastiche
+    return square if same_size else pastiche
 
 
 @contextmanager
-def named(address: str) -> Iterator[None]:
-    """Put the picture's name before what the engine, which knows no names, has to say of it."""
+def naming_file(address: str) -> Iterator[None]:
+    """Prefix the message of an OptionsError with an image's address, which the engine does not know."""
     try:
         yield
     except OptionsError as error:
@@ -116,7 +126,7 @@ def named(address: str) -> Iterator[None]:
 
 
 def _weights(job: Job) -> WeightsFile:
-    """The run's weights file on this machine, which need not be the one that planned the run."""
+    """Return the run's weights file on this machine, which may not be the machine that planned the run."""
     if os.path.exists(job.weights.path):
         return job.weights
     return weights_here(job.weights.backbone, job.weights_address, job.weights.sha256)
@@ -127,7 +137,7 @@ def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threa
     try:
         prepare_process(device, threads)
         return load_backbone(weights, device, precision)
-    except (RuntimeError, MemoryError, AssertionError) as error:  # the last one of a torch that was built without CUDA
+    except (RuntimeError, MemoryError, AssertionError) as error:  # a torch built without CUDA raises AssertionError
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise DeviceUnusable(
             f"{device} cannot be used: {reason}. Another process may have it or its memory, as nvidia-smi tells, or it "
@@ -137,10 +147,17 @@ def _backbone(weights: WeightsFile, device: str, precision: PrecisionName, threa
 
 @dataclass(frozen=True)
 class _Encoding:
-    """All of a pair's options that decide how its style is encoded: pairs that are alike in it share the target.
+    """The cache key of an encoded style: the options that decide how it is encoded. Pairs of equal keys share it.
 
     Attributes:
-        options: the pair's own, to encode with; the rest of them makes no difference to the target.
+        comparison: what the recipe compares of a layer: Gram matrices, or means and covariances.
+        takes_content_shape: whether the recipe resizes the style to the content's shape.
+        layers: the style layers.
+        pooling: the backbone's pooling.
+        scale: the option `style_scale`.
+        blend: the option `style_blend`.
+        options: all options of a pair, to encode with; those that are not above make no difference, so this attribute
+            is not compared.
     """
 
     comparison: str
@@ -153,7 +170,7 @@ class _Encoding:
 
     @staticmethod
     def by(options: StylizeOptions) -> "_Encoding":
-        """As some options say; colours are the style's own."""
+        """Return the key for options whose `colors` is `style`, so that the style does not depend on the content."""
         recipe = RECIPES[options.recipe]
         return _Encoding(
             recipe.comparison,
@@ -178,7 +195,7 @@ def _encoded_style(
 
 
 _encoded_large_style = functools.lru_cache(maxsize=1)(_encoded_style.__wrapped__)
-"""Of a poster a style's picture takes a gigabyte of the memory that its optimisation wants."""
+"""The same with a cache of one: at a poster's size, an encoded style holds a gigabyte that the optimisation needs."""
 
 
 def _style(

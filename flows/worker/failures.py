@@ -1,4 +1,4 @@
-"""The row boundary: an error, whatever it is, becomes the record of a failed attempt, and the other pairs go on."""
+"""The row boundary: any error of a pair becomes the record of a failed attempt, and the other pairs go on."""
 
 import logging
 import traceback
@@ -19,7 +19,15 @@ logger = logging.getLogger(__name__)
 def keep_failure(
     pair: PlannedPair, job: Job, error: Exception, *, device: str, began: Moment
 ) -> AttemptRecord | LeftPending:
-    """Keep the reason why an attempt that began then failed; `LeftPending` if not even that could be written."""
+    """Write the record of a failed attempt and return it; return `LeftPending` if it could not be written.
+
+    Args:
+        pair: the pair that failed.
+        job: what the pairs of the run share.
+        error: why it failed.
+        device: where it was attempted.
+        began: when the attempt began.
+    """
     seconds = began.seconds_since()
     if isinstance(error, MemoryError):
         error = OutOfMemory(f"{pair.spec.content}: too little memory to stylize or write it")

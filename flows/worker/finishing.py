@@ -1,4 +1,4 @@
-"""A finished pastiche in floats -> the values that its file will hold, and what a reader of the file sees of them."""
+"""A finished pastiche in floats -> the pixel values of its file, what a reader of it sees, and notes for users."""
 
 import math
 
@@ -10,16 +10,20 @@ from nst_core.geometry.sizes import style_size
 from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
+from nst_core.options.recipes import RECIPES
+
+Size = tuple[int, int]
+"""(width, height) in pixels."""
 
 SAME_SHAPE = 0.05
-"""Up to this part of its width or height a picture may be squeezed without a word: sizes are whole numbers."""
+"""The relative change of shape up to which resizing an image causes no note: sizes are rounded to whole pixels."""
 
 ENLARGED = 1.5
-"""Up to so many times a style may be enlarged without a word."""
+"""The factor up to which enlarging a style image causes no note."""
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:
-    """The file that a pair's options ask for."""
+    """Return the format of a pair's output file, as its options request it."""
     options = loaded.pair.spec.options
     return PictureFile(
         file_format=options.output_format,
@@ -31,49 +35,73 @@ def file_of(loaded: LoadedPair) -> PictureFile:
 
 
 def levels_of(pastiche: Floats, loaded: LoadedPair) -> Levels:
-    """The values of a pair's file for sRGB pixels in [0, 1], with the content's transparency where that is kept."""
+    """Return the pixel values of a pair's file, with the content's transparency where it is kept.
+
+    Args:
+        pastiche: sRGB pixels in [0, 1].
+        loaded: the pair.
+    """
     alpha: NDArray[np.uint8] | None = None if loaded.content.alpha is None else np.asarray(loaded.content.alpha)
     return file_of(loaded).levels(pastiche, alpha)
 
 
-def seen(levels: Levels, loaded: LoadedPair) -> Floats:
-    """The sRGB pixels, in [0, 1], that a reader of the file sees."""
+def pixels_as_read(levels: Levels, loaded: LoadedPair) -> Floats:
+    """Return the sRGB pixels, in [0, 1], that a reader of a pair's file sees."""
     file = file_of(loaded)
     return file.srgb(as_read(levels, file))
 
 
 def shape_notes(loaded: LoadedPair) -> tuple[str, ...]:
-    """What was brought to the content's shape although it has another one."""
-    width, height = loaded.size
-    apart = {
-        column: one.picture.size
-        for column, one in loaded.others.items()
-        if abs(math.log(one.picture.width * height / (one.picture.height * width))) > SAME_SHAPE
-    }
+    """Return a note for each mask or start image whose shape differs from the content's."""
     return tuple(
-        f"{column}: of another shape than the content, squeezed from {size[0]} x {size[1]} to {width} x {height}"
-        for column, size in apart.items()
+        _squeezed(column, image.picture.size, "content", loaded.size)
+        for column, image in loaded.others.items()
+        if _differ_in_shape(image.picture.size, loaded.size)
     )
 
 
 def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
-    """Which pictures of the style have far fewer pixels than they are used with."""
-    scale = loaded.pair.spec.options.style_scale
-    sizes = {column: one.picture.size for column, one in style.by_column if column != "style_mask"}
-    enlarged = {
-        column: (size, factor)
-        for column, size in sizes.items()
-        if (factor := max(style_size(*size, loaded.size, scale)) / max(size)) > ENLARGED
-    }
-    return tuple(
-        f"{column}: has {size[0]} x {size[1]} px and is enlarged {factor:.1f} times, with strokes as blurred as that; "
-        "take a larger picture, or a smaller style_scale"
-        for column, (size, factor) in enlarged.items()
-    )
+    """Return a note for each style image that is enlarged by more than `ENLARGED`, and for a mask of another shape."""
+    options = loaded.pair.spec.options
+    takes_content_shape = RECIPES[options.recipe].style_takes_content_shape
+    advice = "take a larger picture" if takes_content_shape else "take a larger picture, or a smaller style_scale"
+    first, notes = style.first.picture.size, []
+    for column, image in style.by_column:
+        size = image.picture.size
+        if column == "style_mask":
+            if _differ_in_shape(size, first):
+                notes.append(_squeezed(column, size, "style", first))
+            continue
+        used = loaded.size if takes_content_shape else style_size(*size, loaded.size, options.style_scale)
+        factor = max(used[0] / size[0], used[1] / size[1])
+        if factor > ENLARGED:
+            notes.append(
+                f"{column}: has {size[0]} x {size[1]} px and is enlarged {factor:.1f} times, with strokes as blurred "
+                f"as that; {advice}"
+            )
+    return tuple(notes)
 
 
-def notes_of(loaded: LoadedPair) -> tuple[str, ...]:
-    """What the user should know of the file."""
+def _differ_in_shape(size: Size, other: Size) -> bool:
+    """Return whether two sizes differ in their ratio of width to height by more than `SAME_SHAPE`."""
+    return abs(math.log(size[0] * other[1] / (size[1] * other[0]))) > SAME_SHAPE
+
+
+def _squeezed(column: str, size: Size, target: str, target_size: Size) -> str:
+    """Return the note for an image that is squeezed to the shape of the content or the style."""
+    squeezed = f"squeezed from {size[0]} x {size[1]} to {target_size[0]} x {target_size[1]}"
+    return f"{column}: of another shape than the {target}, {squeezed}"
+
+
+def loss_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where the losses and distances are not those of the file's colours."""
+    if loaded.pair.spec.options.colors != "luminance":
+        return ()
+    return ("colors luminance: losses and distances are those of grey images; compare them with such rows alone",)
+
+
+def profile_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where the output file could not have the colour profile that the options request."""
     if loaded.pair.spec.options.output_profile == "srgb" or loaded.content.origin.profile:
         return ()
     return (f"output_profile content: the file is in sRGB, as of the content {loaded.content.origin.no_profile}",)

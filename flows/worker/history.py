@@ -1,7 +1,7 @@
-"""The loss history of a pair: a few dozen of its evaluations, evenly spread, however many there were.
+"""The loss history of a pair: a few dozen evenly spaced samples, however many evaluations there were.
 
-Every evaluation is looked at, and costs next to nothing, as its losses are known anyway. When there are too many
-samples, every other one is let go, and from then on half as many are taken.
+Every evaluation is offered as a sample, which costs next to nothing because its losses are known anyway. When there
+are too many samples, every other one is dropped and the sampling stride is doubled.
 """
 
 import math
@@ -11,22 +11,22 @@ from flows.records.attempts import LossSample
 from nst_core.optimize import OnStep, StepReport
 
 MOST = 32
-"""Samples of a pair; the first and the last evaluation of each size are among them, beyond this number."""
+"""The most samples of a pair at each level, the first evaluation included; the last one is kept in addition."""
 
 
 @dataclass
 class _Level:
-    """The samples of one pair at one size."""
+    """The samples of one pair at one level."""
 
     stride: int = 1
-    seen: int = 0
+    count: int = 0
     samples: list[LossSample] = field(default_factory=list)
     last: LossSample | None = None
 
     def add(self, sample: LossSample, most: int) -> None:
-        if self.seen % self.stride == 0:
+        if self.count % self.stride == 0:
             self.samples.append(sample)
-        self.seen += 1
+        self.count += 1
         self.last = sample
         if len(self.samples) > most:
             self.samples = self.samples[::2]
@@ -38,15 +38,19 @@ class _Level:
 
 
 class Histories:
-    """The histories of the pairs of one chunk, fed by the engine's reports."""
+    """The loss histories of a chunk's pairs; an instance is the engine's `on_step` callback.
+
+    Args:
+        pairs: the number of pairs in the chunk.
+    """
 
     def __init__(self, pairs: int) -> None:
         self._levels: list[dict[int, _Level]] = [{} for _ in range(pairs)]
 
     def __call__(self, step: StepReport) -> None:
-        """Take one evaluation of one pair down."""
+        """Record one evaluation of one pair."""
         losses = step.losses
-        if not math.isfinite(losses.total):  # JSON has no word for it, and a curve no place
+        if not math.isfinite(losses.total):  # neither JSON nor a plot can represent it
             return
         sample = LossSample(
             level=step.level,
@@ -61,22 +65,22 @@ class Histories:
         self._levels[step.pair].setdefault(step.level, _Level()).add(sample, MOST)
 
     def of(self, pair: int) -> tuple[LossSample, ...]:
-        """A pair's samples, coarsest size first, each in order."""
+        """Return a pair's samples, the coarsest level first, each level in order."""
         levels = self._levels[pair]
         return tuple(sample for level in sorted(levels, reverse=True) for sample in levels[level].all())
 
 
-def both(one: OnStep | None, other: OnStep | None) -> OnStep:
-    """A listener that tells two, where there are two."""
-    listeners = [listener for listener in (one, other) if listener is not None]
+def both(first: OnStep | None, second: OnStep | None) -> OnStep:
+    """Return a callback that calls both of these, skipping None."""
+    callbacks = [callback for callback in (first, second) if callback is not None]
 
     def on_step(step: StepReport) -> None:
-        for listener in listeners:
-            listener(step)
+        for callback in callbacks:
+            callback(step)
 
     return on_step
 
 
 def _short(loss: float) -> float:
-    """Five digits, as many as a curve shows."""
+    """Round to five significant digits, as many as a plotted curve shows."""
     return float(f"{loss:.5g}")

@@ -1,4 +1,4 @@
-"""A pair's pictures: read, checked against what was planned, decoded, the content at the pastiche's size."""
+"""Load a pair's images: read, check against the plan, decode, and resize the content to the pastiche's size."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from flows.decoding.decoder_process import WantedPicture
 from flows.decoding.image_bytes import PictureLimits, picture_bytes
 from flows.errors import InputChanged, NotAFile, NotFound, TooLarge
 from flows.manifest.lookalikes import hint
-from flows.records.pairs import OF_THE_STYLE
+from flows.records.pairs import STYLE_COLUMNS
 from flows.records.plans import PlannedPair
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import MAX_BYTES, Origin
@@ -19,23 +19,26 @@ from nst_core.images.refusals import REPLACE, SHRINK
 from nst_core.options import StylizeOptions
 
 ENGINE_LIMITS = PictureLimits()
-"""Those of the engine alone."""
+"""The engine's own limits, where the operator has set none."""
 STYLES_KEPT = 4
-"""In memory, and their targets beside them: batches of one style follow each other."""
+"""How many decoded styles, and how many encoded ones, stay in memory: batches of one style follow each other."""
 LEAST_MASK_PX = 512
-"""Of the long edge of a mask: what counts as a region of it is told at that size, whatever the pastiche's."""
+"""The least long edge that a mask is reduced to: its regions are found at this size, however small the pastiche is."""
 LEAST_STYLE_PX = 4096
-"""Of the long edge of a style of more than 50 megapixels, which comes out reduced."""
+"""The least long edge that a style of more than 50 megapixels is reduced to while it is decoded."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """A decoded picture. Two of the same bytes are equal, whatever their address.
+    """A decoded image. Inputs with the same file content are equal, whatever their addresses.
 
     Attributes:
-        alpha: its transparency, mode L and of its size, where its pair keeps that; None where it is opaque.
-        origin: what may be carried on of its file.
-        version_id: of the object that it was read from, where S3 keeps versions.
+        sha256: the hash of the file.
+        picture: the pixels, of mode RGB.
+        notes: what the decoder has to tell the user about the file.
+        alpha: the transparency, of mode L and the image's size, where the pair keeps it; None where it is opaque.
+        origin: what of the file's metadata may be copied to the output.
+        version_id: the version of the S3 object that was read; empty where there are no versions.
     """
 
     sha256: str
@@ -48,7 +51,14 @@ class Input:
 
 @dataclass(frozen=True)
 class LoadedPair:
-    """A pair whose content picture, in 8 bits, has the pastiche's size; its masks and the like have about that."""
+    """A pair with its decoded images.
+
+    Attributes:
+        pair: the planned pair.
+        content: the content image, in 8 bits and at the pastiche's size.
+        others: the images of the columns `content_mask`, `protect` and `init_image`. The start image is scaled like the
+            content; a mask is at most reduced.
+    """
 
     pair: PlannedPair
     content: Input
@@ -56,19 +66,23 @@ class LoadedPair:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the pastiche."""
+        """The (width, height) of the pastiche."""
         return self.content.picture.size
 
 
 def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> LoadedPair:
-    """Read, check, decode and resize the content of a pair; called on threads beside the device's work."""
+    """Read, check, decode and resize the images of a pair, except those of its style.
+
+    Called on threads while the device works.
+    """
     options = pair.spec.options
-    # Pairs wait for the device by the hundred, and at their final size are small.
+    # Hundreds of pairs may wait for the device, which takes little memory at their final size.
     wanted = WantedPicture("pastiche", options.size_px, options.enlarge, keep_alpha=options.alpha == "keep")
     content = read_input(pair.spec.content, pair.content_identity, limits, wanted)
-    own = {column: address for column, address in pair.spec.others.items() if column not in OF_THE_STYLE}
-    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX), options.enlarge)
-    # Transparent parts protect nothing, and what is started from has no white behind them.
+    own = {column: address for column, address in pair.spec.others.items() if column not in STYLE_COLUMNS}
+    # A mask is never enlarged here: each pixel would become a square, while the engine interpolates.
+    mask = WantedPicture("mask", max(options.size_px, LEAST_MASK_PX))
+    # Transparent parts of `protect` protect nothing, and those of `init_image` are not laid over white.
     wanted_of = {"content_mask": mask, "protect": replace(mask, keep_alpha=True), "init_image": wanted}
     others = {
         column: read_input(address, pair.other_identities[column], limits, wanted_of[column])
@@ -79,30 +93,34 @@ def load_pair(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Loade
 
 @dataclass(frozen=True)
 class StyleInputs:
-    """The pictures of a style: `style` first, then those of a blend or a mask, by column."""
+    """The images of a style.
+
+    Attributes:
+        by_column: pairs of column and image: `style` first, then the other images of a blend, or the mask.
+    """
 
     by_column: tuple[tuple[str, Input], ...]
 
     @property
     def first(self) -> Input:
-        """The picture of the column `style`."""
+        """The image of the column `style`."""
         return self.by_column[0][1]
 
     @property
     def pictures(self) -> tuple[Input, ...]:
-        """All but a mask."""
-        return tuple(one for column, one in self.by_column if column != "style_mask")
+        """All images of the style, without its mask."""
+        return tuple(picture for column, picture in self.by_column if column != "style_mask")
 
     @property
     def mask(self) -> Input | None:
-        """Whose colours are regions."""
+        """The image whose colours mark the style's regions; None where there is none."""
         return dict(self.by_column).get("style_mask")
 
 
 def read_styles(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> StyleInputs:
-    """The pictures of a pair's style, each decoded once for all pairs that use it."""
+    """Return the images of a pair's style, each decoded once for all pairs that use it."""
     identities = {"style": pair.style_identity, **pair.other_identities}
-    columns = ("style", *(column for column in OF_THE_STYLE if column in pair.spec.others))
+    columns = ("style", *(column for column in STYLE_COLUMNS if column in pair.spec.others))
     addresses = pair.spec.pictures
     wanted = WantedPicture("style", _needed_of_a_style(pair.spec.options))
     return StyleInputs(
@@ -111,9 +129,12 @@ def read_styles(pair: PlannedPair, limits: PictureLimits = ENGINE_LIMITS) -> Sty
 
 
 def _needed_of_a_style(options: StylizeOptions) -> int:
-    """The long edge that a style has to keep: the same for most sizes, which then share what was decoded."""
-    exactly = math.ceil(options.size_px * options.style_scale)
-    return max(LEAST_STYLE_PX, 1 << (exactly - 1).bit_length())
+    """Return the long edge that a decoded style must have at least.
+
+    It is rounded up to a power of two, so that pastiches of most sizes share one decoded style.
+    """
+    exact = math.ceil(options.size_px * options.style_scale)
+    return max(LEAST_STYLE_PX, 1 << (exact - 1).bit_length())
 
 
 def read_input(
@@ -122,18 +143,25 @@ def read_input(
     limits: PictureLimits = ENGINE_LIMITS,
     wanted: WantedPicture = AS_IT_IS,
 ) -> Input:
-    """A picture, decoded.
+    """Read and decode an image.
+
+    Args:
+        address: where it is, locally or on S3.
+        identity: the identity of its file when the run was planned.
+        limits: the limits for its bytes and pixels, and where it may lie.
+        wanted: the size at which it is needed.
 
     Raises:
-        InputChanged: if its file is not the one that the run was planned with.
-        StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: naming the file.
+        InputChanged: if the file is not the one that the run was planned with.
+        StorageError, BadImage, OutOfMemory, TookTooLong, WorkerDied: if it cannot be read or decoded; the message names
+            the file.
     """
     try:
-        with picture_bytes(address, min(limits.max_bytes, MAX_BYTES), limits.within, identity) as found:
-            if found.identity != identity:
+        with picture_bytes(address, min(limits.max_bytes, MAX_BYTES), limits.within, identity) as file:
+            if file.identity != identity:
                 raise InputChanged(f"{address}: was replaced after this run was planned. Run again to use the new file")
-            decoded = decode(found.data, address, replace(wanted, most_pixels=limits.max_pixels))
-            sha256, version_id = found.sha256, found.version_id
+            decoded = decode(file.data, address, replace(wanted, most_pixels=limits.max_pixels))
+            sha256, version_id = file.sha256, file.version_id
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except (NotAFile, TooLarge) as error:
@@ -151,5 +179,5 @@ def read_style(
     limits: PictureLimits = ENGINE_LIMITS,
     wanted: WantedPicture = AS_IT_IS,
 ) -> Input:
-    """A style picture, decoded once for all pairs that use it."""
+    """Read and decode a style image, once for all pairs that use it."""
     return read_input(address, identity, limits, wanted)

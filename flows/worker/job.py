@@ -1,4 +1,4 @@
-"""What every pair of a run shares."""
+"""The parameters that all pairs of a run share, sent to every worker process."""
 
 from dataclasses import dataclass
 
@@ -13,16 +13,20 @@ from nst_core.machine.hardware import PrecisionName
 
 @dataclass(frozen=True)
 class Job:
-    """What every pair of a run shares.
+    """The parameters that all pairs of a run share.
 
     Attributes:
-        weights: the file on the machine that planned the run.
-        threads: of the CPU for each worker process; None leaves it to torch.
-        max_image_bytes, max_image_pixels: a picture of more is refused.
-        readable, writable: where pictures really lie, and what is written below the output; None is anywhere.
-        weights_address: where another machine finds it; None is the published file.
+        output: the address of the run's output.
+        run_id: the id of the run.
+        weights: the weights file on the machine that planned the run.
+        precision: the precision of the optimisation.
+        threads: the CPU threads of each worker process; None leaves the number to torch.
+        max_image_bytes, max_image_pixels: larger images are refused.
+        readable, writable: the places where images, links resolved, may be read and where the output may be written;
+            None allows any place.
+        weights_address: where other machines find the weights; None is the published file.
         stub: how the stub behaves; None for a real backbone.
-        timeline: what kind of file is written of how each pastiche came to be.
+        timeline: the file format of the animations that show how each pastiche evolved, or `none`.
     """
 
     output: str
@@ -40,5 +44,5 @@ class Job:
 
     @property
     def picture_limits(self) -> PictureLimits:
-        """What holds for the pictures of every pair."""
+        """The limits for the images of every pair."""
         return PictureLimits(self.max_image_bytes, self.max_image_pixels, self.readable)

@@ -1,4 +1,4 @@
-"""A GPU that raises errors alone from now on: only a new process has another way to it."""
+"""Detect that a GPU has become unusable to its process, after which only a new process can use the GPU again."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,27 +13,27 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def loss_noticed(device: str, probe: Callable[[], object] | None = None) -> Iterator[None]:
-    """Tell an error of the block that has left the device of no use from all others, which pass.
+def detecting_device_loss(device: str, probe: Callable[[], object] | None = None) -> Iterator[None]:
+    """Replace an error of the `with` block by DeviceLost where the device is unusable since; let other errors pass.
 
-    As it came it would be an error of every pair that is still to come.
+    Unreplaced, it would look like a failure of this pair, and then of every further pair.
 
     Args:
-        device: as torch names it.
-        probe: waits for the device, and raises a RuntimeError where that fails; None asks a GPU.
+        device: the device, as torch names it.
+        probe: waits for the device and raises a RuntimeError where that fails; None synchronizes with a GPU.
 
     Raises:
-        DeviceLost: in place of such an error.
+        DeviceLost: if the block failed and the device is unusable.
     """
-    ask = probe or (lambda: _synchronize(device))
+    probe = probe or (lambda: _synchronize(device))
     try:
         yield
     except Exception as error:
-        if not is_lost(error, ask):
+        if not is_lost(error, probe):
             raise
         reason = str(error).partition("\n")[0]
         lost = DeviceLost(f"{device} is of no use to its process any more: {reason}; nvidia-smi and dmesg say more")
-        logger.error("%s", lost)  # noqa: TRY400  # no pair may ever tell of it
+        logger.error("%s", lost)  # noqa: TRY400  # logged here because no pair's record may ever contain it
         raise lost from error
 
 

@@ -1,6 +1,6 @@
-"""What a worker process says while it works on a batch; every pair of the batch ends in one of `Outcome`.
+"""The messages that a worker process emits while it works on a batch; every pair of the batch ends in one `Outcome`.
 
-What is said is early news, not the truth: that is in the ledger, and is there before it is said.
+Messages are only a notification. The ledger is the source of truth, and is written before the message is emitted.
 """
 
 from collections.abc import Callable
@@ -11,10 +11,12 @@ from flows.records.attempts import AttemptRecord, PairRecord
 
 @dataclass(frozen=True)
 class ChunkStarted:
-    """These pairs are on the device from now on; should the process die, one of them may be the reason.
+    """These pairs are on the device from now on; if the process dies, one of them may be the reason.
 
     Attributes:
-        memory_bytes: the most that the process has had on its device so far.
+        pair_ids: the ids of the pairs.
+        process_id: the id of the worker process.
+        memory_bytes: the process's peak memory on its device so far.
     """
 
     pair_ids: tuple[str, ...]
@@ -24,7 +26,13 @@ class ChunkStarted:
 
 @dataclass(frozen=True)
 class LeftPending:
-    """Neither the result of a pair nor its failure could be kept: the next run does it again."""
+    """Neither the result of a pair nor its failure could be written, so that the next run makes the pair again.
+
+    Attributes:
+        pair_id: the id of the pair.
+        error: why nothing could be written.
+        kind: the kind of error, as in the results table.
+    """
 
     pair_id: str
     error: str
@@ -33,12 +41,13 @@ class LeftPending:
 
 @dataclass(frozen=True)
 class StepTaken:
-    """A sign of life from the device: the last step of a pair, at most once a second.
+    """A heartbeat of the device: the latest step of a pair, emitted at most once a second.
 
     Attributes:
+        pair_id: the id of the pair.
         level: how often the size is halved at this step; 0 is full size.
-        step: accepted steps at this level.
-        total_loss: as the optimizer sees it, at the level's size.
+        step: the number of accepted steps at this level.
+        total_loss: the loss that the optimizer sees, at the level's size.
     """
 
     pair_id: str
@@ -49,16 +58,16 @@ class StepTaken:
 
 @dataclass(frozen=True)
 class DeviceWaits:
-    """The device has nothing to do, as results are written, or the next pairs are read; for the clock alone."""
+    """The device is idle while results are written or pairs are read; only stops the clock of the pairs' time limit."""
 
 
 @dataclass(frozen=True)
 class DeviceGoesOn:
-    """It goes on with the chunk that it was at."""
+    """The device goes on with its chunk after `DeviceWaits`."""
 
 
 Outcome = PairRecord | AttemptRecord | LeftPending
 Message = ChunkStarted | StepTaken | Outcome
 Emit = Callable[[Message | DeviceWaits | DeviceGoesOn], None]
 OnWorkerMessage = Callable[[str, Message], None]
-"""Takes in what a worker, of this name, says."""
+"""Receives a worker's name and a message that it emitted."""

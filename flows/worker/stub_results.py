@@ -1,4 +1,4 @@
-"""The stub's side of a chunk: pictures and losses that are made up, each after its time, or the trouble asked for."""
+"""The stub in place of the engine: made-up images and losses after a set delay, or the fault that was requested."""
 
 import hashlib
 import os
@@ -21,13 +21,13 @@ from nst_core.errors import DivergedError, OutOfMemory
 from nst_core.losses.values import Distances, LossValues
 
 TILES = 8
-"""Squares along each edge of a made-up picture."""
+"""The number of squares along each edge of a made-up image."""
 
 
 def make_up_chunk(
     chunk: Sequence[LoadedPair], style: Input, job: Job
 ) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
-    """Every pair of a chunk with a made-up pastiche, or with the error that the stub was asked for."""
+    """Yield every pair of a chunk with a made-up result, or with the error that the stub was told to raise for it."""
     stub = job.stub or Stub()
     for loaded in chunk:
         began = Moment.now()
@@ -35,9 +35,9 @@ def make_up_chunk(
             _misbehave(loaded.pair.spec.pair_id, stub)
             time.sleep(stub.seconds)
             yield loaded, _made_up(loaded, style, job, began)
-        except DeviceLost:  # no pair's fault, as from the engine
+        except DeviceLost:  # ends the batch, as it does with the engine
             raise
-        except Exception as error:  # noqa: BLE001  # of this pair alone, likewise
+        except Exception as error:  # noqa: BLE001  # fails this pair alone, as it does with the engine
             yield loaded, error
 
 
@@ -81,13 +81,13 @@ def _made_up(loaded: LoadedPair, style: Input, job: Job, began: Moment) -> Styli
 
 
 def _frames(content: Image.Image, picture: Image.Image) -> tuple[Image.Image, ...]:
-    """The content, and then at once the made-up picture."""
+    """Return two frames: the content and the made-up image."""
     size = frame_size(*picture.size)
     return content.resize(size), picture.resize(size)
 
 
 def _picture(digest: bytes, size: tuple[int, int]) -> Image.Image:
-    """Coloured squares under the word, where it fits."""
+    """Return an image of coloured squares with the word STUB on it, where it fits."""
     picture = Image.frombytes("RGB", (TILES, TILES), digest).resize(size, Image.Resampling.NEAREST)
     ImageDraw.Draw(picture).text((2, 2), "STUB", fill="white", stroke_width=1, stroke_fill="black")
     return picture

@@ -1,4 +1,4 @@
-"""A pair's finished pastiche, on its way from the device to storage. No torch."""
+"""The result of a pair, passed from the device's thread to the threads that write. Does not import torch."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,13 +19,21 @@ class Stylized:
     """A pair's finished pastiche, ready to be written.
 
     Attributes:
-        levels: the values of its file.
-        losses, distances: of what a reader of the saved file sees.
-        notes: what the user should know of how it was made.
-        history: some dozens of its evaluations.
-        frames: small pictures of how it came to be, of equal size, the finished one last; none where nobody asked.
-        seconds: the pair's equal share of the time that its chunk took on the device, and the time to measure it.
-            Loading and writing happen beside the device's work and are not in it, so these add up to a device's time.
+        loaded: the pair.
+        levels: the pixel values of its file.
+        losses, distances: those of the image that a reader of the saved file sees; no distances where it is too small.
+        initial: the losses of the image that the optimisation started from.
+        steps: the number of accepted steps.
+        evaluations: the number of evaluations.
+        stop_reason: why the optimisation stopped.
+        seconds: the pair's equal share of the time that its chunk took on the device, plus the time to measure it.
+            Loading and writing run concurrently and are not included, so the seconds of all pairs add up to the
+            device's time.
+        started_at: when its chunk began, in UTC.
+        notes: what the user should know about how it was made.
+        history: a few dozen samples of its losses.
+        frames: small images of equal size that show how the pastiche evolved, the finished one last; empty where no
+            timeline was requested.
     """
 
     loaded: LoadedPair

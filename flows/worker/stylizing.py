@@ -1,4 +1,4 @@
-"""One chunk on the device: pairs of one style, size and options, stylized at once and measured one by one."""
+"""Stylize one chunk on the device: pairs of one style, size and options, optimised together and measured one by one."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +8,12 @@ from typing import TypeVar
 from flows.errors import DeviceLost, DeviceUnusable
 from flows.records.timestamps import Moment
 from flows.worker.capacity import Capacity
-from flows.worker.engine import backbone_of, extra_for, named, request_for
-from flows.worker.finishing import levels_of, seen
+from flows.worker.engine import backbone_of, extra_for, mask_notes, naming_file, request_for
+from flows.worker.finishing import levels_of, pixels_as_read
 from flows.worker.history import Histories, both
 from flows.worker.inputs import LoadedPair, StyleInputs
 from flows.worker.job import Job
-from flows.worker.lost_device import loss_noticed
+from flows.worker.lost_device import detecting_device_loss
 from flows.worker.stylized import Stylized
 from flows.worker.timelines import Timelines
 from nst_core.backbones.backbone import Backbone
@@ -31,17 +31,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 NO_PAIR_S_FAULT = (WeightsError, DeviceUnusable, DeviceLost)
-"""Errors that end the batch, and are no outcome of any of its pairs."""
+"""Errors that end the batch and are not the outcome of a pair."""
 
 
 @dataclass(frozen=True)
 class _Turn:
-    """Pairs that were on the device together: since when, how long each has had of it, and what was seen on the way."""
+    """What the pairs that were on the device together have in common.
+
+    Attributes:
+        started_at: when they started, in UTC.
+        share_seconds: each pair's share of the device's time.
+        histories: the samples of their losses.
+        timelines: the frames of how they evolved; None where no timeline was requested.
+    """
 
     started_at: str
     share_seconds: float
     histories: Histories
     timelines: Timelines | None
+    notes: list[tuple[str, ...]]
 
 
 def stylize_chunk(
@@ -52,20 +60,28 @@ def stylize_chunk(
     capacity: Capacity,
     on_step: OnStep | None = None,
 ) -> Iterator[tuple[LoadedPair, Stylized | Exception]]:
-    """Every pair of a chunk with its pastiche, or with the error that is its own.
+    """Yield every pair of a chunk with its result, or with the error that this pair caused.
+
+    Args:
+        chunk: pairs of one style, size and options.
+        style: the images of their style.
+        job: what the pairs of the run share.
+        device: the device, as torch names it.
+        capacity: learns from chunks that did not fit into memory.
+        on_step: called after every evaluation.
 
     Raises:
-        WeightsError, DeviceUnusable, DeviceLost: which are no pair's fault.
+        WeightsError, DeviceUnusable, DeviceLost: if the batch cannot go on; no pair is at fault.
     """
     backbone = backbone_of(job, device)
     size = chunk[0].size
 
     def at_once(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
-        with loss_noticed(device):
-            return tried(pairs)
+        with detecting_device_loss(device):
+            return retried_in_least_memory(pairs)
 
-    def tried(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
-        # Before the style is encoded, which of a poster takes minutes.
+    def retried_in_least_memory(pairs: Sequence[LoadedPair]) -> list[Stylized | Exception]:
+        # Memory is checked before the style is encoded, which takes minutes at a poster's size.
         check_fits(*size, backbone, extra=max(extra_for(pair, style) for pair in pairs))
         try:
             return _stylize_at_once(pairs, style, job, backbone, on_step)
@@ -73,7 +89,7 @@ def stylize_chunk(
             if len(pairs) > 1:
                 raise
             reason = str(error)
-        # Outside of the except block, which keeps the tensors of the failed try alive.
+        # The retry is outside of the except block, whose traceback keeps the tensors of the failed try alive.
         logger.warning("%s: trying again in as little memory as there can be: %s", pairs[0].pair.spec.pair_id, reason)
         return _stylize_at_once(pairs, style, job, backbone, on_step, free=0)
 
@@ -89,19 +105,24 @@ def in_halves(
     work: Callable[[Sequence[Item]], Sequence[Result | Exception]],
     on_failure: Callable[[int, Exception], None],
 ) -> Iterator[tuple[Item, Result | Exception]]:
-    """Every item with its result; items whose work fails as a whole are tried again in halves, down to single ones.
+    """Yield every item with its result, bisecting the items when their work fails as a whole.
 
-    So too little memory for many is no failure of any of them, and one item that spoils the work spoils it for
-    itself alone. A single item's failure is its result.
+    So items that do not fit into memory together do not fail, and an item at fault fails alone: the result of a single
+    item whose work fails is the error.
+
+    Args:
+        items: the items, at least one.
+        work: returns the results of some items, in their order, or raises an error.
+        on_failure: called with the number of items and the error before they are retried in halves.
     """
-    done = _results_or_error(items, work)
-    if not isinstance(done, Exception):
-        yield from zip(items, done, strict=True)
+    results = _results_or_error(items, work)
+    if not isinstance(results, Exception):
+        yield from zip(items, results, strict=True)
     elif len(items) == 1:
-        yield items[0], done
+        yield items[0], results
     else:
-        on_failure(len(items), done)
-        del done  # its traceback holds the tensors of the failed try alive
+        on_failure(len(items), results)
+        del results  # the error's traceback keeps the tensors of the failed try alive
         middle = (len(items) + 1) // 2
         yield from in_halves(items[:middle], work, on_failure)
         yield from in_halves(items[middle:], work, on_failure)
@@ -114,7 +135,7 @@ def _results_or_error(
         return work(items)
     except NO_PAIR_S_FAULT:
         raise
-    except Exception as error:  # noqa: BLE001  # whatever it is, it may be one item's alone
+    except Exception as error:  # noqa: BLE001  # whatever it is, a single item may be at fault
         return error
 
 
@@ -127,13 +148,24 @@ def _stylize_at_once(
     *,
     free: int | None = None,
 ) -> list[Stylized | Exception]:
+    """Stylize pairs together and return the result, or the error, of each.
+
+    Args:
+        pairs: pairs of one style, size and options.
+        style: the images of their style.
+        job: what the pairs of the run share.
+        backbone: the backbone on its device.
+        on_step: called after every evaluation.
+        free: the bytes of memory to plan with; None asks the device.
+    """
     first = pairs[0]
     began, histories = Moment.now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
     requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
-    with named(first.pair.spec.content):
+    with naming_file(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
-    turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines)
+    notes = [mask_notes(loaded, style) for loaded in pairs]
+    turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines, notes)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)
         for place, (loaded, request, result) in enumerate(zip(pairs, requests, results, strict=True))
@@ -143,17 +175,26 @@ def _stylize_at_once(
 def _measured(
     loaded: LoadedPair, request: StylizeRequest, result: StylizeResult, backbone: Backbone, turn: _Turn, place: int
 ) -> Stylized | Exception:
-    """A pair's pastiche as its file will hold it, and the losses of that."""
+    """Return a pair's result with the pixel values of its file and the losses of these, or the error of computing them.
+
+    Args:
+        loaded: the pair.
+        request: the pair's request to the engine.
+        result: the engine's result.
+        backbone: the backbone on its device.
+        turn: what the pairs that were stylized together have in common.
+        place: the pair's index among these.
+    """
     began = Moment.now()
     try:
-        with loss_noticed(backbone.device):
+        with detecting_device_loss(backbone.device):
             levels = levels_of(to_array(result.pastiche), loaded)
-            pixels = from_array(seen(levels, loaded))
+            pixels = from_array(pixels_as_read(levels, loaded))
             losses = measure(pixels, request, backbone, result.content)
-            apart = distances(pixels, request, backbone, losses)
+            content_and_style_distances = distances(pixels, request, backbone, losses)
     except NO_PAIR_S_FAULT:
         raise
-    except Exception as error:  # noqa: BLE001  # of this one pair: the others are finished
+    except Exception as error:  # noqa: BLE001  # this pair alone fails: the others are finished
         return error
     timelines = turn.timelines
     trouble = timelines.trouble(place) if timelines else ""
@@ -161,14 +202,14 @@ def _measured(
         loaded=loaded,
         levels=levels,
         losses=losses,
-        distances=apart,
+        distances=content_and_style_distances,
         initial=result.initial,
         steps=result.steps,
         evaluations=result.evaluations,
         stop_reason=result.stop_reason,
         seconds=turn.share_seconds + began.seconds_since(),
         started_at=turn.started_at,
-        notes=(f"no timeline: {trouble}",) if trouble else (),
+        notes=(*turn.notes[place], *((f"no timeline: {trouble}",) if trouble else ())),
         history=turn.histories.of(place),
         frames=timelines.of(place, to_picture(pixels)) if timelines else (),
     )

@@ -1,4 +1,4 @@
-"""The weights file of a run on the machine that needs it; one on S3 is copied to the machine first."""
+"""Resolve the weights file of a run to a verified local file, downloading it from S3 first where it is there."""
 
 import hashlib
 
@@ -11,14 +11,14 @@ from nst_core.backbones.find import find_weights
 from nst_core.errors import WeightsError
 
 WEIGHTS_SECONDS = 1800.0
-"""Weights are half a gigabyte, and fetched once."""
+"""The time limit of the download: weights are half a gigabyte, and are fetched once."""
 
 
 def resolve_weights(settings: RunSettings) -> WeightsFile:
-    """The weights file of a run, its sha256 checked; one on S3 is copied to this machine first.
+    """Return the weights file of a run after checking its sha256; one on S3 is copied to this machine first.
 
     Raises:
-        WeightsError: if there is none, or it is not the one asked for.
+        WeightsError: if there is no such file, or it is not the one that the settings request.
         StorageError: if it cannot be read.
     """
     if settings.backbone == stub.NAME:
@@ -27,20 +27,20 @@ def resolve_weights(settings: RunSettings) -> WeightsFile:
 
 
 def weights_here(backbone: str, address: str | None, sha256: str | None) -> WeightsFile:
-    """The weights file of a backbone, its sha256 checked.
+    """Return the weights file of a backbone on this machine after checking its sha256.
 
     Args:
-        backbone: its name in `nst_core.backbones.catalogue`.
-        address: local or on S3; None is the published file.
-        sha256: that it must have; None is the published one's.
+        backbone: the backbone's name in `nst_core.backbones.catalogue`.
+        address: the file, local or on S3; None is the published file.
+        sha256: the hash that the file must have; None is the published file's.
 
     Raises:
-        WeightsError: if there is none, or it is not the one asked for.
+        WeightsError: if there is no such file, or its hash differs.
         StorageError: if it cannot be read.
     """
     path = _local_copy(address) if address is not None and storage.is_s3(address) else address
     found = find_weights(backbone, path, sha256)
-    if sha256 is not None and found.sha256 != sha256.lower():  # of a published file nobody has asked for it yet
+    if sha256 is not None and found.sha256 != sha256.lower():  # a published file is only checked against its own hash
         raise WeightsError(
             f"backbone {backbone}: expected weights of sha256 {sha256}, its published file has {found.sha256}: name "
             "the file you mean with --weights, or leave --weights-sha256 out"
@@ -49,7 +49,10 @@ def weights_here(backbone: str, address: str | None, sha256: str | None) -> Weig
 
 
 def _local_copy(address: str) -> str:
-    """A copy in the user's cache, named by the object's identity, so that a changed object is fetched again."""
+    """Return the path of a copy in the user's cache, downloading the object if there is none.
+
+    The copy is named by the object's identity, so that a changed object is fetched again.
+    """
     identity = storage.identity(address)
     if identity is None:
         raise NotFound(f"{address}: there is no such weights file")

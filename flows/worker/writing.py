@@ -1,6 +1,6 @@
-"""A finished pastiche -> image file, timeline if asked for, then record: the commit of a pair.
+"""Write a pair's image file, its timeline if requested, and last its record, which commits the pair.
 
-Called on threads beside the device's work.
+Called on threads while the device works.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from flows.records.attempts import PairRecord
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
-from flows.worker.finishing import file_of, notes_of, shape_notes, style_notes
+from flows.worker.finishing import file_of, loss_notes, profile_notes, shape_notes, style_notes
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -27,7 +27,13 @@ EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}
 
 @dataclass(frozen=True)
 class _Timeline:
-    """Where a pair's moving picture is; empty where there is none."""
+    """A pair's animation.
+
+    Attributes:
+        output: its path below the run's output; empty where there is none.
+        sha256: the hash of the file; empty where there is none.
+        notes: why it could not be made.
+    """
 
     output: str = ""
     sha256: str = ""
@@ -35,7 +41,10 @@ class _Timeline:
 
 
 def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) -> PairRecord:
-    """Write the image and its timeline, then make the record; if another run was first, its record stands."""
+    """Write a pair's image and timeline, then create its record; return the record that stands.
+
+    The record is create-only: if another run committed the pair first, that run's record stands.
+    """
     pair, content = stylized.loaded.pair, stylized.loaded.content
     options, losses = pair.spec.options, stylized.losses
     others = {**dict(style.by_column[1:]), **stylized.loaded.others}
@@ -44,7 +53,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
     output = f"{layout.IMAGES}/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
-    # Named by its content, so that writing it again changes nothing; whole, even where a crash left a part of it.
+    # The file is named by its content, so writing it again is idempotent and replaces a partial file that a crash left.
     storage.replace(storage.join(job.output, output), data)
     timeline = _write_timeline(stylized, job)
     record = PairRecord(
@@ -97,7 +106,8 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
             *(note for column, one in others.items() for note in _notes(column, one)),
             *shape_notes(stylized.loaded),
             *style_notes(stylized.loaded, style),
-            *notes_of(stylized.loaded),
+            *loss_notes(stylized.loaded),
+            *profile_notes(stylized.loaded),
             *_size_notes(width, height, options),
         ),
     )
@@ -105,7 +115,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
 
 
 def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
-    """Whatever goes wrong with it is a note: the pair itself is done."""
+    """Write a pair's animation; a failure becomes a note, because the pair itself is done."""
     if job.timeline == "none" or not stylized.frames:
         return _Timeline()
     try:
@@ -113,7 +123,7 @@ def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
         sha256 = hashlib.sha256(data).hexdigest()
         output = f"{layout.TIMELINES}/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the picture matters more
+    except Exception as error:  # noqa: BLE001  # no error of the animation may cost the pair its image
         return _Timeline(notes=(f"no timeline: {redacted(str(error))}",))
     return _Timeline(output, sha256)
 
@@ -134,8 +144,8 @@ def _encode(stylized: Stylized) -> bytes:
     return encode_image(stylized.levels, file_of(loaded), metadata, loaded.content.origin.credit)
 
 
-def _notes(which: str, source: Input) -> tuple[str, ...]:
-    return tuple(f"{which}: {note}" for note in source.notes)
+def _notes(column: str, source: Input) -> tuple[str, ...]:
+    return tuple(f"{column}: {note}" for note in source.notes)
 
 
 def _size_notes(width: int, height: int, options: StylizeOptions) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A loaded network: an exact fp32 one, and a fast one where the hardware has bf16."""
+"""A loaded network: an exact fp32 version, and a fast version in the chosen precision."""
 
 import copy
 from dataclasses import dataclass
@@ -17,8 +17,12 @@ class Backbone:
     """A network on a device.
 
     Attributes:
-        exact: fp32, direct. Targets and the losses of the results table come from it.
-        fast: what the pastiche is optimised with, in `precision`.
+        name: the backbone's name in `catalogue`.
+        weights_sha256: the sha256 of its weights file.
+        device: the device it is on.
+        precision: the precision of `fast`.
+        exact: the fp32 network without approximations, which computes the targets and the losses of the results table.
+        fast: the network with which the pastiche is optimised.
     """
 
     name: str
@@ -30,10 +34,10 @@ class Backbone:
 
 
 def load_backbone(weights: WeightsFile, device: str = "cpu", precision: PrecisionName = "fp32") -> Backbone:
-    """The backbone of a weights file on a device, its sha256 checked.
+    """Load a backbone from its weights file, whose sha256 is checked, onto a device.
 
     Raises:
-        WeightsError: if the file is not what it should be.
+        WeightsError: if the file is not the expected one.
     """
     spec = backbone_spec(weights.backbone)
     network = VGG(spec.architecture, load_convolutions(weights), spec.mean)
@@ -43,9 +47,9 @@ def load_backbone(weights: WeightsFile, device: str = "cpu", precision: Precisio
 def wrap_network(
     network: VGG, name: str, weights_sha256: str, device: str = "cpu", precision: PrecisionName = "fp32"
 ) -> Backbone:
-    """A backbone around a network that is in memory already."""
+    """Make a backbone of a network that is already in memory."""
     exact = network.to(device).to(memory_format=torch.channels_last)
     # Weights are cast once here: autocast would cast frozen weights again at every pass.
     cast = exact if precision == "fp32" else copy.deepcopy(exact).to(torch.bfloat16)
-    cast.mean, cast.std = exact.mean, exact.std  # the image itself is normalised in fp32
+    cast.mean, cast.std = exact.mean, exact.std  # the image is normalised in fp32, before it is cast
     return Backbone(name, weights_sha256, device, precision, exact, ScheduledVGG(cast))

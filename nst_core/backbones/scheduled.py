@@ -1,13 +1,14 @@
-"""VGG forward and back to the image by a fixed schedule, without autograd.
+"""VGG's forward and backward pass to the image, by a fixed schedule instead of autograd.
 
-Autograd would keep every intermediate result, copy where a loss reads a feature map, and could neither overwrite what
-a rectifier makes nor choose how each gradient is computed. The network is frozen and a chain, so its gradient is short:
+Autograd would keep every intermediate result, copy feature maps that a loss reads, and could neither overwrite a
+rectifier's output nor choose how each gradient is computed. The network is a frozen chain of layers, so its gradient is
+short:
 
-    forward   convolution, rectifier in place, pooling;   `read` is shown the maps that a loss wants, as they are made
-    backward  the same in reverse order;                  `add` puts in the losses' own gradients on the way
+    forward   convolution, rectifier in place, pooling; `read` receives the maps that a loss needs
+    backward  the same in reverse order;                `add` adds the losses' own gradients
 
-With `recompute`, only what enters each block is kept, and a block's maps are made anew when the gradient gets there:
-a third more work for less than half the memory.
+With `recompute`, only the input of each block is kept, and a block's maps are recomputed when the backward pass reaches
+it: a third more work for less than half the memory.
 """
 
 import itertools
@@ -21,21 +22,23 @@ from nst_core.backbones.convolution import Convolution
 from nst_core.backbones.pooling import Pooled, pool, pool_backward
 from nst_core.backbones.vgg import VGG
 
-Read = Callable[[str, Tensor], None]
-"""Takes the features, shape (N, C, H, W), of a layer that was asked for, in the order of the layers."""
+ReadFeatures = Callable[[str, Tensor], None]
+"""A callback that receives the name and the features, shape (N, C, H, W), of each requested layer, in layer order."""
 
-Add = Callable[[str, Tensor, Tensor | None], Tensor]
-"""(layer, features, gradient so far or None) -> gradient with the layer's own loss in it; may change it in place."""
+AddGradient = Callable[[str, Tensor, Tensor | None], Tensor]
+"""A callback (layer, features, gradient so far or None) -> gradient including that of the layer's own loss; it may
+change the gradient in place."""
 
 Kept = Tensor | Pooled | None
+"""What a layer keeps for its gradient."""
 
 
 class ScheduledVGG:
-    """A network as a function to differentiate with respect to the image.
+    """A network as a function that can be differentiated with respect to the image.
 
     Args:
-        network: fp32 or bf16, on any device.
-        recompute: keep only what enters each block of layers.
+        network: an fp32 or bf16 network, on any device.
+        recompute: whether to keep only the input of each block of layers.
     """
 
     def __init__(self, network: VGG, *, recompute: bool = False) -> None:
@@ -47,68 +50,72 @@ class ScheduledVGG:
         }
 
     def recomputing(self, *, recompute: bool) -> "ScheduledVGG":
-        """The same network and prepared weights, with or without recomputing."""
+        """Return the same network, sharing its prepared weights, with or without recomputing."""
         other = object.__new__(ScheduledVGG)
         other.network, other.convolutions, other.recompute = self.network, self.convolutions, recompute
         return other
 
     @torch.no_grad()
-    def forward(self, image: Tensor, layers: Sequence[str], pooling: str, read: Read) -> "Pass":
-        """Run the network up to the deepest of some layers.
+    def forward(self, image: Tensor, layers: Sequence[str], pooling: str, read: ReadFeatures) -> "Pass":
+        """Run the network up to the deepest of the given layers.
 
         Args:
             image: float32 RGB in [0, 1], shape (N, 3, H, W).
-            layers: the names of those that `read` is shown.
+            layers: the names of the layers whose features `read` receives.
             pooling: "max" or "average".
-            read: may keep no reference to what it is shown: it will be overwritten.
+            read: the callback; it must keep no reference to the features, which are overwritten later.
 
         Raises:
             OptionsError: if there is no such layer, or the image is too small for it.
             ShapeError: if the image has another shape.
         """
         last = self.network.deepest(layers, image)
-        names = self.network.layers[: last + 1]
-        ran = Pass(self, frozenset(layers), pooling, _blocks(names))
+        layer_names = self.network.layers[: last + 1]
+        record = Pass(self, frozenset(layers), pooling, _blocks(layer_names))
         current = self.network.normalise(image)
         if self.convolutions["conv1_1"].by_winograd:
             current = current.contiguous()
-        for block in ran.blocks:
+        for block in record.blocks:
             entering = current
-            kept, current = self.run_block(block, current, ran, read)
-            ran.entering.append(entering if self.recompute else None)
-            ran.kept.append([] if self.recompute else kept)
-        return ran
+            kept, current = self.run_block(block, current, record, read)
+            record.entering.append(entering if self.recompute else None)
+            record.kept.append([] if self.recompute else kept)
+        return record
 
     def run_block(
-        self, block: Sequence[str], current: Tensor, ran: "Pass", read: Read | None
+        self, block: Sequence[str], current: Tensor, record: "Pass", read: ReadFeatures | None
     ) -> tuple[list[Kept], Tensor]:
-        """One block forward: what its gradient needs of each of its layers, and its output."""
+        """Run one block forward, and return what the gradient of each of its layers needs, and the block's output."""
         kept: list[Kept] = []
         for name in block:
             keep: Kept = None
             if name.startswith("conv"):
-                convolution, is_read = self.convolutions[name], name in ran.layers
-                # What is not read is rectified at once: nobody wants it as it was.
+                convolution, is_read = self.convolutions[name], name in record.layers
+                # An output that no loss reads is rectified at once.
                 current = convolution.forward(current) if is_read else convolution.rectified(current)
                 keep = current if is_read else None
             elif name.startswith("relu"):
-                before_is_read = name.replace("relu", "conv") in ran.layers
+                before_is_read = name.replace("relu", "conv") in record.layers
                 current = keep = _rectify(current) if before_is_read else current
             else:
-                keep = pool(current, ran.pooling)
+                keep = pool(current, record.pooling)
                 current = keep.output
             kept.append(keep)
-            if read is not None and name in ran.layers:
+            if read is not None and name in record.layers:
                 read(name, current)
         return kept, current
 
 
 class Pass:
-    """One pass forward, which can go back once.
+    """One forward pass, whose backward pass can run once.
 
     Attributes:
-        layers: whose features were read.
-        blocks: the layers that ran; a pooling is the last of its block.
+        scheduled: the network that ran.
+        layers: the layers whose features were read.
+        pooling: "max" or "average".
+        blocks: the layers that ran, in blocks that end with a pooling.
+        entering: the input of each block if maps are recomputed, else None.
+        kept: for each block, what the gradient of each of its layers needs; empty if maps are recomputed.
     """
 
     def __init__(
@@ -119,8 +126,8 @@ class Pass:
         self.kept: list[list[Kept]] = []
 
     @torch.no_grad()
-    def backward(self, add: Add) -> Tensor:
-        """The gradient with respect to the image, shape (N, 3, H, W). Memory is given back on the way."""
+    def backward(self, add: AddGradient) -> Tensor:
+        """Return the gradient with respect to the image, shape (N, 3, H, W), freeing memory on the way."""
         gradient: Tensor | None = None
         for block in reversed(self.blocks):
             entering, kept = self.entering.pop(), self.kept.pop()
@@ -133,9 +140,9 @@ class Pass:
         return gradient.to(std.dtype) / std
 
     def _block_backward(
-        self, block: Sequence[str], kept: list[Kept], gradient: Tensor | None, add: Add
+        self, block: Sequence[str], kept: list[Kept], gradient: Tensor | None, add: AddGradient
     ) -> Tensor | None:
-        rectified = False
+        already_rectified = False
         for name in reversed(block):
             keep = kept.pop()
             if name in self.layers:
@@ -145,9 +152,9 @@ class Pass:
                 continue
             if name.startswith("relu"):
                 assert isinstance(keep, Tensor), "what a rectifier makes is kept"
-                if not rectified:
+                if not already_rectified:
                     gradient = _rectify_backward(gradient, keep)
-                rectified = False
+                already_rectified = False
             elif name.startswith("conv"):
                 gradient = self.scheduled.convolutions[name].backward(gradient)
             else:
@@ -156,26 +163,27 @@ class Pass:
                 assert isinstance(entered, Tensor), "a rectifier comes before a pooling"
                 rectifier = block[len(kept) - 1]
                 if not keep.average and rectifier not in self.layers:
-                    # What is largest of four is above zero where that of the four is: a quarter of the work.
-                    gradient, rectified = _rectify_backward(gradient, keep.output), True
+                    # The maximum is positive exactly where its source is, so the rectifier's gradient can be applied
+                    # to the pooled map, at a quarter of the work.
+                    gradient, already_rectified = _rectify_backward(gradient, keep.output), True
                 gradient = pool_backward(gradient, entered, keep)
         return gradient
 
 
 def _rectify(features: Tensor) -> Tensor:
-    return bf16_cpu.rectify(features) if bf16_cpu.suits(features) else features.relu()
+    return bf16_cpu.rectify(features) if bf16_cpu.supports(features) else features.relu()
 
 
 def _rectify_backward(gradient: Tensor, rectified: Tensor) -> Tensor:
-    """In place: at full size each map is as large as all that L-BFGS keeps."""
-    if bf16_cpu.suits(gradient, rectified):
+    """Apply a rectifier's gradient in place, because at full size each map is as large as all that L-BFGS keeps."""
+    if bf16_cpu.supports(gradient, rectified):
         return bf16_cpu.rectify_backward(gradient, rectified)
     torch.ops.aten.threshold_backward.grad_input(gradient, rectified, 0, grad_input=gradient)
     return gradient
 
 
 def _blocks(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Layers cut after each pooling: the smallest maps are then what enters the blocks."""
-    stops = [place for place, name in enumerate(names, start=1) if name.startswith("pool")]
-    cuts = [0, *stops, len(names)]
+    """Split layers after each pooling, where the maps are smallest, so that the inputs of the blocks are small."""
+    ends = [index for index, name in enumerate(names, start=1) if name.startswith("pool")]
+    cuts = [0, *ends, len(names)]
     return tuple(tuple(names[start:stop]) for start, stop in itertools.pairwise(cuts) if start < stop)

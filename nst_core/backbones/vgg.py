@@ -1,7 +1,7 @@
 """VGG as a function from an image to the features of named layers, cut at the deepest layer asked for.
 
-Simonyan and Zisserman, 1409.1556. The layers are torchvision's `features`, but that package is not imported: it brings
-`torch._dynamo` with it, which no worker uses and each would wait for at its start.
+Simonyan and Zisserman, 1409.1556. The layers are those of torchvision's `features`, but that package is not imported:
+it imports `torch._dynamo`, which no worker uses and every worker would wait for when it starts.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ FeatureMaps = dict[str, Tensor]
 class VGG(nn.Module):
     """The convolutional part of VGG-16 or VGG-19, frozen.
 
-    Takes RGB in [0, 1]; its mean, by default ImageNet's, is subtracted inside, and ImageNet's std divided by.
+    It takes RGB in [0, 1], subtracts `mean`, by default ImageNet's, and divides by ImageNet's standard deviation.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class VGG(nn.Module):
         return dtype
 
     def forward(self, image: Tensor, layers: Sequence[str], pooling: str = "max") -> FeatureMaps:
-        """The features of some layers, from one pass that ends at the deepest of them.
+        """Return the features of the given layers, from one pass that ends at the deepest of them.
 
         Args:
             image: float32 RGB in [0, 1], shape (N, 3, H, W).
@@ -70,12 +70,12 @@ class VGG(nn.Module):
         return features
 
     def normalise(self, image: Tensor) -> Tensor:
-        """What enters the first convolution for an image in [0, 1], in channels_last memory order."""
+        """Return the input of the first convolution for an image in [0, 1], in channels_last memory order."""
         normalised = (image - self.mean) / self.std
         return normalised.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def deepest(self, layers: Sequence[str], image: Tensor) -> int:
-        """The place, in `self.layers`, of the deepest of some layers.
+        """Return the index, in `self.layers`, of the deepest of the given layers.
 
         Raises:
             OptionsError: if this network has no such layer, or the image is too small for it.
@@ -97,7 +97,7 @@ class VGG(nn.Module):
 
 
 def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    # Said in full, here and wherever a tensor is made: the defaults of torch belong to whoever calls.
+    # Every tensor is made with explicit dtype and device: torch's defaults are the calling program's to set.
     return torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
 
@@ -105,7 +105,7 @@ def _module(name: str, convolutions: Convolutions) -> nn.Module:
     if name.startswith("pool"):
         return nn.MaxPool2d(2)
     if name.startswith("relu"):
-        return nn.ReLU()  # not in place, which would overwrite features of a convolution that a loss may use
+        return nn.ReLU()  # not in place, as a loss may use the convolution's output
     return _convolution(name, *convolutions[name])
 
 
@@ -116,7 +116,7 @@ def _convolution(name: str, weight: Tensor, bias: Tensor) -> nn.Conv2d:
             f"layer {name}: expected weights of shape {(outputs, inputs, 3, 3)} and {(outputs,)}, "
             f"got {tuple(weight.shape)} and {tuple(bias.shape)}"
         )
-    with torch.device("meta"):  # nothing is allocated, nor filled with random numbers that nobody would see
+    with torch.device("meta"):  # allocates nothing, and initialises nothing with random numbers
         module = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
     module.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
     module.bias = nn.Parameter(bias)

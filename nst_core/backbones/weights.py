@@ -1,4 +1,4 @@
-"""Reading a weights file: its sha256 checked at every load, and never a pickle run."""
+"""Reading a weights file: its sha256 is checked at every load, and no pickled code is run."""
 
 import hashlib
 import pickle
@@ -12,11 +12,14 @@ from nst_core.errors import WeightsError
 from nst_core.options.layers import layer_names
 
 Convolutions = dict[str, tuple[Tensor, Tensor]]
-"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB minus its mean, over ImageNet's std."""
+"""Layer name `convB_K` -> (weight (O, I, 3, 3), bias (O,)), float32, for RGB minus its mean, divided by ImageNet's
+std."""
 
 
 def load_convolutions(weights: WeightsFile) -> Convolutions:
-    """The convolutions of a weights file, for RGB in [0, 1] minus the backbone's mean, divided by ImageNet's std.
+    """Load the convolutions of a weights file.
+
+    They take RGB in [0, 1] minus the backbone's mean, divided by ImageNet's std.
 
     Raises:
         WeightsError: if the file cannot be read, has another sha256, or does not hold this backbone.
@@ -33,7 +36,7 @@ def load_convolutions(weights: WeightsFile) -> Convolutions:
 
 
 def _remedy(spec: BackboneSpec) -> str:
-    """What to do about a file that holds another network, or this one otherwise."""
+    """Return advice for a file that holds another network, or this one in another layout."""
     if spec.layout == "torchvision":
         return f"give torchvision's state_dict of {spec.architecture}, or name the backbone that it is of"
     return f"name the backbone that it is of: {spec.architecture}-torchvision takes torchvision's state_dict"
@@ -41,7 +44,7 @@ def _remedy(spec: BackboneSpec) -> str:
 
 def _load_state(weights: WeightsFile) -> dict[str, Any]:
     try:
-        # One open file for hash and load, so that what is checked is what is read.
+        # The file is opened once for hash and load, so that the bytes that are checked are those that are read.
         with open(weights.path, "rb") as file:
             _check_sha256(weights, hashlib.file_digest(file, "sha256").hexdigest())
             file.seek(0)
@@ -49,7 +52,7 @@ def _load_state(weights: WeightsFile) -> dict[str, Any]:
             return state
     except WeightsError:
         raise
-    except pickle.UnpicklingError as error:  # whose paragraphs advise to read it all the same
+    except pickle.UnpicklingError as error:  # its long message advises to load the file unsafely
         raise WeightsError(
             f"weights file {weights.path}: expected tensors alone, found "
             f"{'pickled objects' if 'Unsupported' in str(error) else 'something else'}; save it with "
@@ -72,10 +75,11 @@ def _convolution_names(architecture: str) -> list[str]:
 
 
 def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
-    """Per layer `blockB_convK_W_q` (uint8 indices, OIHW), `_W_table` (256 float32 centroids) and `_b`.
+    """Read `blockB_convK_W_q` (uint8 indices, OIHW), `_W_table` (256 float32 centroids) and `_b` of each layer.
 
-    The network takes BGR in [0, 255] minus its mean: `conv1_1` is rewritten for RGB in [0, 1] divided by ImageNet's
-    std, as every other backbone takes it. Exact, borders included, as the mean stays the network's own.
+    The network expects BGR in [0, 255] minus its mean, so `conv1_1` is rewritten for RGB in [0, 1] divided by
+    ImageNet's std, as every other backbone expects. This is exact, including the borders, because the mean stays the
+    network's own.
     """
     convolutions: Convolutions = {}
     for name in _convolution_names(architecture):
@@ -89,7 +93,7 @@ def _read_quantised(state: dict[str, Any], architecture: str) -> Convolutions:
 
 
 def _read_torchvision(state: dict[str, Any], architecture: str) -> Convolutions:
-    """The names of torchvision: `features.<index>.weight` and `.bias`, index counting convolutions, ReLUs and pools."""
+    """Read torchvision's `features.<index>.weight` and `.bias`; the index counts convolutions, ReLUs and poolings."""
     return {
         name: (state[f"features.{index}.weight"].float(), state[f"features.{index}.bias"].float())
         for index, name in enumerate(layer_names(architecture))

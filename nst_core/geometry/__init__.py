@@ -1,7 +1,7 @@
-"""Sizes, in whole numbers: of pictures, of the levels they are optimised at, of the pieces they are worked on in.
+"""Integer sizes: of images, of their pyramid levels, and of the tiles and strips in which they are processed.
 
-sizes    how large the pastiche and the style image become
-levels   at how many sizes a pastiche is optimised, and with how many steps at each
-tiles    which positions of every layer a tile owns, and what it has to see
-strips   rows of a picture at a time
+sizes    the sizes of the pastiche and the style image
+levels   the number of pyramid levels, and the steps at each
+tiles    the positions of every layer that a tile owns, and the pixels it reads
+strips   process an image a few rows at a time
 """

@@ -1,36 +1,37 @@
-"""At how many sizes a pastiche is optimised, and with how many steps at each. No torch."""
+"""Pyramid levels: at how many sizes a pastiche is optimised, and with how many steps at each. No torch."""
 
 from nst_core.geometry.sizes import smallest_side
 from nst_core.options.stylize_options import BY_SIZE_ABOVE_PX, StylizeOptions
 
 COARSE_STEPS = 40
-"""Steps at most at each coarse level: what matters there is laid down early."""
+"""Most steps at each coarse level; what matters there is established early."""
 
 COARSEST_PX = 256
-"""Long edge below which no level is made."""
+"""Shortest long edge of a level."""
 
 SHORTEST_PX = 2
-"""Short edge below which a picture has no neighbours to differ from, as the total variation wants."""
+"""Shortest short edge: a smaller image has no neighbours to compare, as the total variation requires."""
 
 MOST_LEVELS = 7
-"""From 16384 px down to 256."""
+"""Most levels: from 16384 px down to 256."""
 
 FULL_STEPS_PIXELS = BY_SIZE_ABOVE_PX**2
-"""Beyond it a recipe's steps are fewer, so that they take as long as those at this size."""
+"""Number of pixels beyond which a recipe's steps are reduced, so that they take as long as at this size."""
 
 FEWEST_STEPS = 20
-"""Of a recipe, whatever the size: large strokes come from the coarse levels, so that full size is left their edges."""
+"""Fewest steps of a recipe at any size: the large strokes come from the coarse levels, and full size only refines
+edges."""
 
 
 def level_count(width: int, height: int, wanted: int | None, *, from_picture: bool = False) -> int:
-    """How many levels a pastiche of a size is optimised at: as many as wanted, or one for each doubling from 256 px.
+    """Return the number of levels of a pastiche: as many as requested, or one for each doubling from 256 px.
 
     Args:
-        width: in pixels.
-        height: in pixels.
+        width: width in pixels.
+        height: height in pixels.
         wanted: the option `levels`.
-        from_picture: whether it starts from a picture of its own, which has its large strokes already: unless levels
-            are asked for, full size is then the only one.
+        from_picture: whether the optimisation starts from an image of the user's, which already has its large strokes:
+            unless `wanted` is given, full size is then the only level.
 
     >>> [level_count(size, size, None) for size in (256, 511, 512, 1024, 3000, 8192)]
     [1, 1, 2, 3, 4, 6]
@@ -46,7 +47,7 @@ def level_count(width: int, height: int, wanted: int | None, *, from_picture: bo
 
 
 def usable_levels(wanted: int, shortest_px: int, options: StylizeOptions) -> int:
-    """As many of the wanted levels as leave the shortest side long enough for every layer and the total variation."""
+    """Reduce the number of levels until the shortest side is long enough for every layer and the total variation."""
     layers = (*options.content_layers, *options.style_layers)
     needed = max(SHORTEST_PX, *(smallest_side(layer) for layer in layers))
     while wanted > 1 and shortest_px >> (wanted - 1) < needed:
@@ -55,7 +56,7 @@ def usable_levels(wanted: int, shortest_px: int, options: StylizeOptions) -> int
 
 
 def steps_at(width: int, height: int, options: StylizeOptions, level: int = 0) -> int:
-    """The most steps to take at a level of a size: as many as wanted, or the recipe's, which large pictures cut short.
+    """Return the most steps to take at a level: as many as requested, or the recipe's, reduced for large images.
 
     >>> [steps_at(size, size, StylizeOptions()) for size in (512, 2048, 4096, 16384)]
     [300, 300, 75, 20]

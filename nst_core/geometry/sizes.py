@@ -1,8 +1,8 @@
-"""Integer arithmetic of image sizes: how large the pastiche and the style image become. No torch."""
+"""Integer arithmetic of image sizes: the sizes of the pastiche and the style image. No torch."""
 
 
 def fit_long_edge(width: int, height: int, long_edge: int) -> tuple[int, int]:
-    """(width, height) scaled so that the longer is `long_edge`, the other rounded, at least 1.
+    """Scale (width, height) so that the longer side is `long_edge`; the other is rounded, and at least 1.
 
     >>> fit_long_edge(640, 427, 512)
     (512, 342)
@@ -12,7 +12,7 @@ def fit_long_edge(width: int, height: int, long_edge: int) -> tuple[int, int]:
 
 
 def pastiche_size(width: int, height: int, size_px: int, *, enlarge: bool) -> tuple[int, int]:
-    """(width, height) of the pastiche of a content image: long edge `size_px`, or the content's own if that is smaller.
+    """Return a pastiche's (width, height): long edge `size_px`, or the content image's own if that is smaller.
 
     >>> pastiche_size(300, 200, 512, enlarge=False)
     (300, 200)
@@ -24,9 +24,9 @@ def pastiche_size(width: int, height: int, size_px: int, *, enlarge: bool) -> tu
 
 
 def style_size(width: int, height: int, pastiche: tuple[int, int], style_scale: float) -> tuple[int, int]:
-    """(width, height) at which a style image is used: its long edge is `style_scale` times the pastiche's.
+    """Return the (width, height) at which a style image is used: its long edge is `style_scale` times the pastiche's.
 
-    A small style image is enlarged: the size of its strokes in the pastiche then does not depend on its file.
+    A small style image is enlarged, so that the size of its strokes in the pastiche does not depend on the file's size.
 
     >>> style_size(1000, 500, (512, 300), 0.5)
     (256, 128)
@@ -35,7 +35,7 @@ def style_size(width: int, height: int, pastiche: tuple[int, int], style_scale: 
 
 
 def smallest_side(layer: str) -> int:
-    """The shortest side in pixels that still leaves one position at a layer: each block halves.
+    """Return the shortest side in pixels that still leaves one position at a layer: each block halves the side.
 
     >>> smallest_side("relu5_1")
     16
@@ -45,5 +45,5 @@ def smallest_side(layer: str) -> int:
 
 
 def _divide_rounded(numerator: int, denominator: int) -> int:
-    """Nearest integer, halves up; integers only, so that it is the same on every machine."""
+    """Divide, rounding to nearest and halves up; in integers only, so that every machine gets the same result."""
     return (2 * numerator + denominator) // (2 * denominator)

@@ -1,4 +1,4 @@
-"""Rows of a picture at a time: what is made on the way is then small beside the picture, however large that is."""
+"""Strips: process an image a few rows at a time, so that temporary tensors stay small however large the image is."""
 
 from collections.abc import Callable
 
@@ -6,22 +6,25 @@ import torch
 from torch import Tensor
 
 STRIP_PIXELS = 1 << 22
-"""Of a strip: a picture of up to 2048 x 2048 px is one."""
+"""Pixels per strip: an image of up to 2048 x 2048 px is one strip."""
 
 
 def strips(height: int, width: int) -> list[slice]:
-    """Rows of a picture, from the first to the last."""
+    """Return the slices of rows that make up an image, from top to bottom."""
     rows = max(1, STRIP_PIXELS // width)
     return [slice(first, min(first + rows, height)) for first in range(0, height, rows)]
 
 
 def by_strips(work: Callable[..., Tensor], *images: Tensor, out: Tensor | None = None) -> Tensor:
-    """What some work, that takes every pixel by itself, makes of images of shape (N, C, H, W).
+    """Apply a pixelwise function to images of shape (N, C, H, W), strip by strip.
 
     Args:
-        work: images of some rows -> an image of the same rows.
-        images: of one height and width.
-        out: takes the result, and may be one of the images; None is made.
+        work: maps images of some rows to an image of the same rows; it must treat every pixel independently.
+        images: images of the same height and width.
+        out: receives the result, and may be one of the images; None allocates a new tensor.
+
+    Returns:
+        The result for all rows, `out` if given.
     """
     parts = strips(*images[0].shape[2:])
     if len(parts) == 1 and out is None:

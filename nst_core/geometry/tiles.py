@@ -1,10 +1,11 @@
-"""Tiles of a picture, in integers: which positions of every layer each owns, and what it has to see. No torch.
+"""Tiles of an image, in integers: the positions of every layer that each tile owns, and the pixels it reads. No torch.
 
-A tile begins at a multiple of the deepest layer's stride, so that its poolings fall where those of the whole picture
-do. Around its own pixels it sees a halo as wide as the receptive field of the deepest layer: what its own positions are
-made of is then all there, and the zeros that convolutions put around a tile reach none of them. At the picture's border
-there is no halo, and the zeros are those of the whole. A position of a layer belongs to the tile that owns its first
-pixel, so that each is one tile's alone; of an odd side pooling leaves out the same pixels as in the whole.
+A tile begins at a multiple of the deepest layer's stride, so that its pooling windows coincide with those of the whole
+image. Around its own pixels it reads a halo as wide as the receptive field of the deepest layer, so that its own
+positions have their complete inputs and the zero padding around a tile affects none of them. At the image's border
+there is no halo, and the padding is that of the whole image. A position of a layer belongs to the tile that owns its
+first pixel, so that every position belongs to exactly one tile; of an odd side, pooling drops the same pixels as in the
+whole image.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,17 @@ from dataclasses import dataclass
 from types import EllipsisType
 
 Cut = tuple[EllipsisType, slice, slice]
-"""Indexes the rows and columns of a map of shape (..., H, W)."""
+"""Index of the rows and columns of a map of shape (..., H, W)."""
 
 EXACT_PIXELS = 2048 * 2048
-"""A picture of more is encoded and measured in tiles, whatever memory there is: that is a few passes out of many."""
+"""Larger images are encoded and measured in tiles regardless of free memory; these are a few passes out of many."""
 
 EXACT_TILE_PX = 1024
 
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along one side of the picture: it owns the pixels from `start` to `stop`, and sees `first` to `last`."""
+    """A tile's extent along one side: it owns the pixels from `start` to `stop`, and reads from `first` to `last`."""
 
     first: int
     start: int
@@ -30,44 +31,44 @@ class Span:
     last: int
 
     def own(self, halvings: int) -> slice:
-        """Its positions in the whole map of a layer."""
+        """Return the slice of its positions in the whole map of a layer."""
         return slice(self.start >> halvings, self.stop >> halvings)
 
     def inside(self, halvings: int) -> slice:
-        """The same positions in the map that the tile has of that layer."""
+        """Return the slice of the same positions in the tile's own map of that layer."""
         before = self.first >> halvings
         return slice((self.start >> halvings) - before, (self.stop >> halvings) - before)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A part of a picture."""
+    """A rectangular part of an image."""
 
     down: Span
     across: Span
 
     @property
     def seen(self) -> Cut:
-        """Its pixels and the halo's, in the picture."""
+        """The index, in the image, of its own pixels and the halo."""
         return ..., slice(self.down.first, self.down.last), slice(self.across.first, self.across.last)
 
     def own(self, layer: str) -> Cut:
-        """Its positions in the whole map of a layer."""
+        """Return the index of its positions in the whole map of a layer."""
         return ..., self.down.own(halvings(layer)), self.across.own(halvings(layer))
 
     def inside(self, layer: str) -> Cut:
-        """The same positions in the map that the tile has of that layer."""
+        """Return the index of the same positions in the tile's own map of that layer."""
         return ..., self.down.inside(halvings(layer)), self.across.inside(halvings(layer))
 
 
 def tiles_of(height: int, width: int, names: Sequence[str], tile_px: int | None) -> tuple[Tile, ...]:
-    """The tiles that make up a picture, none owning more than about `tile_px` a side; None is one tile.
+    """Return the tiles that make up an image; none owns more than about `tile_px` per side.
 
     Args:
-        height: of the picture.
-        width: of the picture.
-        names: of all layers that run, the deepest last.
-        tile_px: rounded up to the stride.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        names: the names of all layers that run, the deepest last.
+        tile_px: side of a tile, rounded up to the stride; None returns a single tile.
     """
     if tile_px is None:
         return (Tile(_whole(height), _whole(width)),)
@@ -77,7 +78,7 @@ def tiles_of(height: int, width: int, names: Sequence[str], tile_px: int | None)
 
 
 def exact_tile_px(height: int, width: int) -> int | None:
-    """The tiles that a picture is encoded and measured in; None is in one piece.
+    """Return the side of the tiles in which an image is encoded and measured; None means in one piece.
 
     >>> exact_tile_px(2048, 2048), exact_tile_px(6144, 8192)
     (None, 1024)
@@ -86,7 +87,7 @@ def exact_tile_px(height: int, width: int) -> int | None:
 
 
 def halvings(layer: str) -> int:
-    """How often the picture's sides are halved before a layer.
+    """Return how often the image's sides are halved before a layer.
 
     >>> halvings("relu1_1"), halvings("conv5_1")
     (0, 4)
@@ -95,7 +96,7 @@ def halvings(layer: str) -> int:
 
 
 def stride_of(names: Sequence[str]) -> int:
-    """Pixels between two positions of the last of some layers, which run one after the other.
+    """Return the stride in pixels of the last of some consecutive layers.
 
     >>> stride_of(("conv1_1", "relu1_1", "pool1", "conv2_1"))
     2
@@ -104,7 +105,7 @@ def stride_of(names: Sequence[str]) -> int:
 
 
 def halo_of(names: Sequence[str]) -> int:
-    """How far the last of some layers sees around a position, in pixels, rounded up to its stride.
+    """Return how far the last of some layers sees around a position, in pixels, rounded up to its stride.
 
     Each convolution sees one position more on every side.
 
@@ -121,7 +122,7 @@ def _whole(side: int) -> Span:
 
 
 def _spans(side: int, tile_px: int, stride: int, halo: int) -> tuple[Span, ...]:
-    """Of sizes as even as the stride allows."""
+    """Divide a side into spans whose sizes are as even as the stride allows."""
     count = -(-side // tile_px)
     step = -(-side // (count * stride)) * stride
     return tuple(

@@ -1,18 +1,20 @@
-"""Bytes -> 8-bit sRGB pictures, and pictures -> bytes for screen, print and film. Knows nothing of storage or tensors.
+"""Image decoding to 8-bit sRGB, and encoding for screen, print and film. Knows nothing of storage or tensors.
 
-What a phone, camera, scanner, archive, renderer, browser or paint program writes comes out as an upright 8-bit sRGB
-picture, or as a `BadImage` that says why not. Limits are checked on the header, before any pixel is decoded.
+The files that phones, cameras, scanners, archives, renderers, browsers and paint programs write are decoded to upright
+8-bit sRGB images, or refused with a `BadImage` that says why. Limits are checked on the header, before any pixel is
+decoded.
 
-From the top down; each room imports only what stands below it, and neither of the first two the other:
+The subpackages and modules form layers: each imports only from the ones below it, and `reading` and `writing` do not
+import each other:
 
-    reading/   the bytes of a file -> a picture that is ready to use; a large one piece by piece
-    writing/   a picture -> the bytes of its file
-    colour/    what the values of a file mean: alpha, 16 bits, profiles -> sRGB, and back
-    files/     what files are made of and how they begin, told without a pixel being decoded
-    refusals   the limits, and the words in which a picture is refused
-    scale      a picture at another size
+    reading/   the bytes of a file -> a decoded image; a large one piece by piece
+    writing/   an image -> the bytes of its file
+    colour/    colour conversion: alpha, 16 bits and colour profiles -> sRGB, and back
+    files/     file formats: their signatures and structure, examined without decoding a pixel
+    refusals   the limits, and the errors for images that exceed them
+    scale      resizing
 
-Another format is a line in `files/formats`, and where its structure can be made to cost time, a file beside
+Another format is a line in `files/formats` and, if its structure can be crafted to take long to parse, a module next to
 `files/png`.
 """
 
@@ -51,11 +53,11 @@ _WITH_NUMPY = {
     "read_metadata": "writing.encode",
     "PictureFile": "writing.picture_file",
 }
-"""Name -> its file. Loaded when asked for: a process that only decodes starts in half the time without."""
+"""Name -> its module. Imported on first use: a process that only decodes starts in half the time without numpy."""
 
 
 def __getattr__(name: str) -> Any:
-    """A name of the files that take numpy."""
+    """Import a name from the modules that need numpy, on first use."""
     if name not in _WITH_NUMPY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_WITH_NUMPY[name]}"), name)

@@ -1,4 +1,4 @@
-"""A picture at another size."""
+"""Resizing an image."""
 
 from PIL import Image
 
@@ -11,14 +11,17 @@ def resize(
     *,
     by_area: bool = False,
 ) -> Image.Image:
-    """`picture`, or the part of it in `box`, at `width` x `height` pixels by Lanczos' filter; itself if it is that.
+    """Return `picture`, or its part in `box`, resized to `width` x `height` pixels.
+
+    An image that already has this size is returned as it is.
 
     Args:
-        picture: of any mode.
+        picture: an image of any mode.
         width: in pixels.
         height: in pixels.
-        box: left, upper, right, lower.
-        by_area: each pixel the mean of what it stands for, as masks take it: Lanczos' filter leaves waves beside edges.
+        box: left, upper, right, lower edge of the part to resize.
+        by_area: whether each pixel is the mean of the area it covers, as masks need, instead of the result of Lanczos'
+            filter, which rings next to edges.
     """
     if picture.size == (width, height) and box is None:
         return picture

@@ -1,15 +1,15 @@
 """Gram matrix, content, style and total variation losses, and their weighted sum.
 
-    gram             correlations between channels
-    content          distance of features
-    style            distance of Gram matrices
-    moments          distance of means and covariances
-    total_variation  roughness of an image
-    regions          where in a picture a style counts
-    reading          features read on the way through the network, in one piece or in tiles
-    targets          what pastiches are held to
+    gram             Gram matrices: correlations between channels
+    content          content loss: squared distance of features
+    style            interface of style statistics, and the distance of Gram matrices
+    moments          style statistics as means and covariances, and their Wasserstein distance
+    total_variation  total variation: the roughness of an image
+    regions          maps of the regions that each have their own style
+    reading          accumulate feature statistics during a forward pass, over the whole image or tile by tile
+    targets          encode content and style targets
     values           losses as plain numbers (no torch)
-    perceptual       the weighted sum of all of them, and its gradient
+    perceptual       the weighted sum of all losses, and its gradient
 
 Every loss keeps the batch dimension: one value per pastiche, shape (N,).
 """

@@ -1,4 +1,4 @@
-"""Correlations between channels."""
+"""Gram matrices: correlations between channels, and their gradient."""
 
 import torch
 from torch import Tensor
@@ -6,28 +6,29 @@ from torch import Tensor
 from nst_core.errors import ShapeError
 
 CHUNK_POSITIONS = 256
-"""Fewest positions whose products are summed before they are rounded to bf16, on a CPU."""
+"""On a CPU, the fewest positions whose products are summed before the sum is rounded to bf16."""
 
 MOST_CHUNKS = 32
-"""More of them would take more time to be summed than the products take."""
+"""Most chunks per feature map; summing more of them would take longer than computing the products."""
 
 FEWEST_CHUNKS = 8
-"""Below this a copy in fp32 costs little, and roundings are too few to cancel out."""
+"""Fewest chunks: with less, an fp32 copy costs little and there are too few roundings to cancel out."""
 
 
 def gram_matrix(feature_map: Tensor) -> Tensor:
-    """Correlations between the channels of each feature map, averaged over positions, in at least fp32.
+    """Compute the correlations between the channels of each feature map, averaged over positions, in at least fp32.
 
     Args:
-        feature_map: float, shape (N, C, H, W).
+        feature_map: features, float, shape (N, C, H, W).
 
     Returns:
-        Shape (N, C, C), symmetric, positive semi-definite; float64 for float64 input, else float32.
+        Symmetric positive semi-definite matrices, shape (N, C, C); float64 for float64 input, else float32.
 
     Raises:
         ShapeError: unless `feature_map` has four dimensions.
 
-    Departs from Gatys et al. (2016), eq. 3, which sums: divided by the H*W positions, to suit every size.
+    Departs from Gatys et al. (2016), eq. 3, which sums over positions: divided by the H*W positions, it is independent
+    of the image size.
 
     >>> gram_matrix(torch.ones(1, 1, 2, 3)).item()
     1.0
@@ -36,19 +37,19 @@ def gram_matrix(feature_map: Tensor) -> Tensor:
 
 
 def gram_sums(feature_map: Tensor) -> Tensor:
-    """As `gram_matrix`, but summed over positions: the sums of a picture's parts add up to those of the picture."""
+    """Compute Gram matrices summed, not averaged, over positions, so that the sums of an image's parts add up."""
     if feature_map.dim() != 4:
         raise ShapeError(f"expected a feature map of shape (N, C, H, W), got {tuple(feature_map.shape)}")
     return _products(_by_position(feature_map))
 
 
 def _products(by_position: Tensor) -> Tensor:
-    """Sums over positions, shape (N, C, C), of the products of the channels of a map of shape (N, positions, C)."""
+    """Return the channel products of a map of shape (N, positions, C), summed over positions, shape (N, C, C)."""
     if by_position.dtype == torch.float64:
         return by_position.transpose(1, 2) @ by_position
     if by_position.dtype == torch.bfloat16:
         if by_position.is_cuda:
-            # Tensor cores multiply bf16 exactly and add in fp32: nothing is lost against a copy in fp32.
+            # Tensor cores multiply bf16 exactly and add in fp32, so that the result is as precise as with an fp32 copy.
             return torch.bmm(by_position.transpose(1, 2), by_position, out_dtype=torch.float32)
         if by_position.shape[1] >= FEWEST_CHUNKS * CHUNK_POSITIONS and by_position.is_contiguous():
             return _products_by_chunks(by_position)
@@ -57,10 +58,10 @@ def _products(by_position: Tensor) -> Tensor:
 
 
 def _products_by_chunks(by_position: Tensor) -> Tensor:
-    """In bf16 on a CPU: exact products and fp32 sums within a chunk, whose result alone is rounded.
+    """Multiply bf16 maps on a CPU chunk by chunk: products are exact and summed in fp32; each chunk's sum is rounded.
 
-    A CPU's bf16 product has no fp32 result to give. Over the chunks the roundings cancel out, to some 3e-4 of the
-    matrix, in an eighth of the time that a copy in fp32 takes.
+    A CPU's bf16 product cannot return fp32. Over the chunks the rounding errors cancel out to some 3e-4 of the matrix,
+    in an eighth of the time of an fp32 copy.
     """
     count, positions, channels = by_position.shape
     chunks = min(MOST_CHUNKS, positions // CHUNK_POSITIONS)
@@ -72,15 +73,16 @@ def _products_by_chunks(by_position: Tensor) -> Tensor:
 
 
 def add_gram_gradient(feature_map: Tensor, sums_gradient: Tensor, gradient: Tensor | None) -> Tensor:
-    """Take the gradient with respect to `gram_sums` back to the feature map.
+    """Backpropagate the gradient with respect to `gram_sums` to the feature map.
 
     Args:
-        feature_map: shape (N, C, H, W).
-        sums_gradient: symmetric, shape (N, C, C).
-        gradient: to be added to, of the feature map's shape; its memory may be used for the result. None is 0.
+        feature_map: features, shape (N, C, H, W).
+        sums_gradient: the gradient with respect to the sums, symmetric, shape (N, C, C).
+        gradient: a gradient of the feature map's shape to which the result is added; its memory may be reused. None is
+            0.
 
     Returns:
-        gradient + 2 sums_gradient F, of shape and precision of the feature map.
+        gradient + 2 sums_gradient F, in the feature map's shape and precision.
     """
     factor = sums_gradient.mul(2.0).to(feature_map.dtype)
     if not feature_map.is_contiguous():
@@ -94,7 +96,7 @@ def add_gram_gradient(feature_map: Tensor, sums_gradient: Tensor, gradient: Tens
 
 
 def _by_position(feature_map: Tensor) -> Tensor:
-    """Shape (N, positions, C): a plain view of both usual memory orders."""
+    """Return the features as shape (N, positions, C); a view, not a copy, in both usual memory formats."""
     return feature_map.permute(0, 2, 3, 1).flatten(1, 2)
 
 

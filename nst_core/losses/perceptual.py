@@ -1,4 +1,4 @@
-"""The weighted sum of all losses of a batch, and its gradient, from one pass through the network.
+"""The weighted sum of all losses of a batch, and its gradient, from a single pass through the network.
 
     total = content_weight * content + style_weight * style + tv_weight * tv
 
@@ -20,8 +20,8 @@ from nst_core.losses.reading import (
     Places,
     ReadTile,
     StyleReader,
+    fan_out,
     read_in_tiles,
-    shown_to,
     tiles_in,
 )
 from nst_core.losses.regions import Regions
@@ -32,15 +32,15 @@ from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 
 SMALLEST_MAGNITUDE = 1e-12
-"""Below this a target is nothing but zeros, and dividing by it would give infinity."""
+"""Minimum divisor: a target of smaller magnitude is all zeros, and dividing by it would give infinity."""
 
 MEAN_AT_ONCE = 1 << 25
-"""Features of a content target that are squared at once: those of 2048 x 2048 px at relu4_2."""
+"""Largest number of content target features squared at once: those of 2048 x 2048 px at relu4_2."""
 
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Losses of a batch, each of shape (N,): the weighted total and the unweighted parts."""
+    """The losses of a batch, each of shape (N,): the weighted total and the unweighted parts."""
 
     total: Tensor
     content: Tensor
@@ -48,14 +48,19 @@ class LossTerms:
     tv: Tensor
 
     def values(self) -> list[LossValues]:
-        """One set of plain numbers per pastiche, in one transfer from the device."""
+        """Return one set of plain numbers per pastiche, in a single transfer from the device."""
         rows = torch.stack([self.total, self.content, self.style, self.tv], dim=1).detach().tolist()
         return [LossValues(*row) for row in rows]
 
 
 @dataclass(frozen=True)
 class _StyleGradients:
-    """D total / d sums of each style layer, symmetric, shape (N, R, K, K), and where in pastiches they are summed."""
+    """The gradient of the total with respect to the style sums of each layer.
+
+    Attributes:
+        of_sums: by style layer, symmetric, shape (N, R, K, K).
+        places: the positions of the pastiches over which the sums are taken.
+    """
 
     of_sums: dict[str, Tensor]
     places: Places
@@ -64,16 +69,17 @@ class _StyleGradients:
 class PerceptualLoss:
     """The losses of a batch of pastiches against their targets.
 
-    Evaluated in tiles it is the same function: what it has to know of the features are sums over positions. A first
-    pass adds them up over the tiles; with the gradients of the losses with respect to the sums then known, a second one
-    takes every tile back to its pixels, through its own positions alone, and adds up where halos overlap.
+    Evaluating it in tiles gives the same values, because it depends on the features only through sums over positions. A
+    first pass adds these sums up over the tiles; once the gradients of the losses with respect to the sums are known, a
+    second pass backpropagates every tile to its pixels, through the tile's own positions only, and adds the results up
+    where halos overlap.
 
     Args:
-        options: resolved; shared by the batch.
-        content: targets of shape (N, ...).
-        style: targets of shape (N, R, K, K), or (1, R, K, K) for one style that all share.
-        regions: where in the pastiches each of the R regions is; None where there is one, everywhere.
-        tile_px: of the tiles that pastiches are worked through in; None is in one piece.
+        options: resolved options, shared by the batch.
+        content: content targets of shape (N, ...).
+        style: style targets of shape (N, R, K, K), or (1, R, K, K) for one style shared by all.
+        regions: the maps of the R regions in the pastiches; None for a single region, everywhere.
+        tile_px: side of the tiles in which pastiches are evaluated; None evaluates them in one piece.
     """
 
     def __init__(
@@ -99,29 +105,29 @@ class PerceptualLoss:
         self._style_scales: dict[tuple[str, int], Tensor] = {}
 
     def __call__(self, pastiche: Tensor) -> LossTerms:
-        """Losses of pastiches in [0, 1], shape (N, 3, H, W), from one pass through the network; autograd may follow."""
+        """Compute the losses of pastiches in [0, 1], shape (N, 3, H, W), in one forward pass; supports autograd."""
         content, style = self._readers(pastiche)
-        read = shown_to(content.read, style.read)
+        read = fan_out(content.read, style.read)
         read_in_tiles(self.scheduled.network, pastiche, self.layers, self.options.pooling, self.tile_px, read)
         return self._terms(content.distances, self._style_distances(style.matrices()), pastiche)
 
     def of_contents(self, contents: Tensor, matrices: StyleTarget) -> LossTerms:
-        """Losses of pastiches that are the contents, whose own style's matrices are known already: no pass at all."""
+        """Compute the losses of pastiches that equal the contents, given their style matrices, without any pass."""
         nothing = {layer: torch.zeros_like(scale) for layer, scale in self.content_scales.items()}
         return self._terms(nothing, self._style_distances(matrices), contents)
 
     @torch.no_grad()
     def with_gradient(self, pastiche: Tensor) -> tuple[LossTerms, Tensor]:
-        """The losses, and the gradient of each total with respect to its pastiche, shape (N, 3, H, W)."""
+        """Compute the losses, and the gradient of each total with respect to its pastiche, shape (N, 3, H, W)."""
         content, style = self._readers(pastiche)
-        read = shown_to(content.read, style.read)
+        read = fan_out(content.read, style.read)
         *others, last = tiles_in(self.scheduled.network, pastiche, self.layers, self.tile_px)
         for tile in others:
             self._forward(tile, pastiche, read)
         ran = self._forward(last, pastiche, read)
         distances, of_styles = self._style_distances_and_gradients(style)
         gradient = torch.zeros_like(pastiche)
-        # The last tile goes back by the pass that has just been made: so the whole in one piece takes one pass alone.
+        # The last tile reuses the forward pass just made, so that an untiled image takes a single pass.
         gradient[last.seen].add_(ran.backward(partial(self._add, last, of_styles)))
         for tile in others:
             ran = self._forward(tile, pastiche, _read_nothing)
@@ -131,7 +137,7 @@ class PerceptualLoss:
         return self._terms(content.distances, distances, pastiche), gradient
 
     def keep(self, index: Tensor) -> "PerceptualLoss":
-        """The loss of some of the batch's pastiches, in the order of `index`."""
+        """Return the loss of some of the batch's pastiches, in the order of `index`."""
         if len(index) == 1 and all(len(target) == 1 for target in self.content.values()):
             return self
         content = {layer: target[index] for layer, target in self.content.items()}
@@ -150,15 +156,17 @@ class PerceptualLoss:
         return {layer: self.style_distances[layer](matrix) for layer, matrix in matrices.items()}
 
     def _style_distances_and_gradients(self, style: StyleReader) -> tuple[dict[str, Tensor], _StyleGradients]:
-        found = {layer: self.style_distances[layer].with_gradient(one) for layer, one in style.matrices().items()}
+        results = {
+            layer: self.style_distances[layer].with_gradient(matrix) for layer, matrix in style.matrices().items()
+        }
         of_sums = {}
-        for layer, (_, of_matrix) in found.items():
+        for layer, (_, of_matrix) in results.items():
             factor = _weighted(self.options.style_weight, self._style_scale(layer, style.places))
             of_sums[layer] = of_matrix * factor[:, :, None, None] / style.places.divisor(layer)
-        return {layer: distance for layer, (distance, _) in found.items()}, _StyleGradients(of_sums, style.places)
+        return {layer: distance for layer, (distance, _) in results.items()}, _StyleGradients(of_sums, style.places)
 
     def _terms(self, content: Mapping[str, Tensor], style: Mapping[str, Tensor], pastiche: Tensor) -> LossTerms:
-        """From the distances of the layers, shapes (N,) and (N, R)."""
+        """Combine the layers' distances, of shapes (N,) for content and (N, R) for style, into losses."""
         places = Places(pastiche, self.regions)
         content_terms = [scale * content[layer] for layer, scale in self.content_scales.items()]
         style_terms = [(self._style_scale(layer, places) * style[layer]).sum(dim=1) for layer in self.style]
@@ -170,7 +178,7 @@ class PerceptualLoss:
     def _add(
         self, tile: Tile, of_styles: _StyleGradients, layer: str, features: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """As `nst_core.backbones.scheduled.Add`: the losses' own gradient, at the tile's own positions alone."""
+        """Add the losses' own gradient at the tile's own positions; implements `nst_core.backbones.scheduled.Add`."""
         inside = tile.inside(layer)
         own = features[inside]
         if own.shape == features.shape:
@@ -195,7 +203,7 @@ class PerceptualLoss:
         return gradient
 
     def _content_gradient(self, tile: Tile, layer: str, own: Tensor) -> Tensor:
-        """D total / d features: of scale * mean(w (F - P)^2)."""
+        """Return the gradient of the total with respect to the features: that of scale * mean(w (F - P)^2)."""
         target, place = self.content[layer], tile.own(layer)
         factor = _weighted(self.options.content_weight, self.content_scales[layer]) * 2.0 / target[0].numel()
         gradient = own.sub(target[place]).mul_(factor.view(-1, 1, 1, 1))
@@ -210,7 +218,7 @@ class PerceptualLoss:
         return self.recipe.content_scale(channels, height * width, magnitude) * torch.ones_like(magnitude)
 
     def _style_scale(self, layer: str, places: Places) -> Tensor:
-        """Factor of each region's distance, shape (N, R); worked out once for pastiches of a size."""
+        """Return the factor of each region's distance, shape (N, R), cached per image size."""
         size = layer, places.positions(layer)
         if size not in self._style_scales:
             self._style_scales[size] = self._new_style_scale(*size)
@@ -225,11 +233,11 @@ class PerceptualLoss:
 
 
 def _read_nothing(tile: Tile, layer: str, features: Tensor) -> None:
-    """For a pass that is made for its gradient."""
+    """Ignore the features of a forward pass that is made only for its gradient."""
 
 
 def _mean_square(target: Tensor, weights: Tensor | None) -> Tensor:
-    """Of features, shape (N, C, H, W), weighed by position, shape (N, 1, H, W): shape (N,)."""
+    """Return the mean square of features (N, C, H, W), weighted by position with (N, 1, H, W): shape (N,)."""
 
     def mean(features: Tensor) -> Tensor:
         square = features.square()

@@ -1,6 +1,7 @@
-"""What losses have to know of feature maps, read tile by tile: sums over positions, which add up to the picture's.
+"""Accumulate feature statistics tile by tile: sums over positions, which add up to those of the whole image.
 
-`read_in_tiles` shows the maps of each tile to readers, whose values are those of the whole picture in the end.
+`read_in_tiles` passes the feature maps of each tile to readers; after the last tile their values are those of the whole
+image.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +16,14 @@ from nst_core.losses.regions import LayerWeights, Regions
 from nst_core.losses.style import StyleComparison
 
 ReadTile = Callable[[Tile, str, Tensor], None]
-"""(tile, layer, the tile's features) -> nothing; keeps no reference to features, unless the tile is all there is."""
+"""Callback that receives (tile, layer, the tile's features); keeps no reference to the features unless there is only
+one tile."""
 
 
 def read_in_tiles(
     network: VGG, image: Tensor, layers: Sequence[str], pooling: str, tile_px: int | None, read: ReadTile
 ) -> None:
-    """Show the features of images, shape (N, 3, H, W), at some layers; autograd may follow.
+    """Pass the features of images, shape (N, 3, H, W), at some layers to a reader; supports autograd.
 
     Raises:
         OptionsError: if the images are too small for a layer.
@@ -31,7 +33,7 @@ def read_in_tiles(
 
 
 def tiles_in(network: VGG, image: Tensor, layers: Sequence[str], tile_px: int | None) -> tuple[Tile, ...]:
-    """The tiles in which images, shape (N, 3, H, W), are shown to a network as far as some layers.
+    """Return the tiles in which a network processes images, shape (N, 3, H, W), up to the deepest of some layers.
 
     Raises:
         OptionsError: if the images are too small for a layer.
@@ -41,13 +43,13 @@ def tiles_in(network: VGG, image: Tensor, layers: Sequence[str], tile_px: int | 
 
 
 def _read_tile(network: VGG, image: Tensor, layers: Sequence[str], pooling: str, tile: Tile, read: ReadTile) -> None:
-    # A function of its own, so that the maps of one tile are gone before those of the next are made.
+    # A separate function, so that the maps of one tile are freed before those of the next are computed.
     for layer, features in network(image[tile.seen], layers, pooling).items():
         read(tile, layer, features)
 
 
-def shown_to(*readers: ReadTile) -> ReadTile:
-    """A reader that hands whatever it is shown to each of some readers."""
+def fan_out(*readers: ReadTile) -> ReadTile:
+    """Return a reader that passes everything it receives to each of several readers."""
 
     def read(tile: Tile, layer: str, features: Tensor) -> None:
         for reader in readers:
@@ -57,11 +59,11 @@ def shown_to(*readers: ReadTile) -> ReadTile:
 
 
 class Places:
-    """Where in images styles are summed up: everywhere, or in one region after the other.
+    """The positions over which styles are summed: all of them, or those of one region after the other.
 
     Args:
-        image: any of these images' size, shape (N, 3, H, W).
-        regions: None is everywhere.
+        image: any tensor of the images' size, shape (N, 3, H, W).
+        regions: the maps of the regions; None means one region, everywhere.
     """
 
     def __init__(self, image: Tensor, regions: Regions | None) -> None:
@@ -69,17 +71,17 @@ class Places:
         self.regions = regions
 
     def positions(self, layer: str) -> int:
-        """How many there are in a layer's map of the whole picture."""
+        """Return the number of positions in a layer's map of the whole image."""
         return (self.height >> halvings(layer)) * (self.width >> halvings(layer))
 
     def divisor(self, layer: str) -> Tensor | int:
-        """What sums over positions, shape (N, R, K, K), are divided by to be averages over each region."""
+        """Return what turns sums over positions, shape (N, R, K, K), into averages over each region when divided by."""
         if self.regions is None:
             return self.positions(layer)
         return self._weights(self.regions, layer).square_sums[:, :, None, None]
 
     def weights(self, tile: Tile, layer: str) -> list[Tensor | None]:
-        """How much each of a tile's own positions counts in each region, shape (N, 1, h, w); None is 1."""
+        """Return the weight of each of a tile's own positions in each region, shape (N, 1, h, w); None means 1."""
         if self.regions is None:
             return [None]
         maps = self._weights(self.regions, layer).maps[tile.own(layer)]
@@ -90,14 +92,14 @@ class Places:
 
 
 class StyleReader:
-    """Adds up the styles of images, tile by tile."""
+    """Accumulates the style matrices of images, tile by tile."""
 
     def __init__(self, comparison: StyleComparison, layers: Sequence[str], places: Places) -> None:
         self.comparison, self.layers, self.places = comparison, layers, places
         self._sums: dict[str, Tensor] = {}
 
     def read(self, tile: Tile, layer: str, features: Tensor) -> None:
-        """Add up what a tile owns."""
+        """Add the contribution of the positions that a tile owns."""
         if layer not in self.layers:
             return
         own = features[tile.inside(layer)]
@@ -108,16 +110,16 @@ class StyleReader:
         self._sums[layer] = self._sums[layer] + sums if layer in self._sums else sums
 
     def matrices(self) -> dict[str, Tensor]:
-        """Averaged over the positions of each region, by layer, shape (N, R, K, K)."""
+        """Return the matrices by layer, averaged over the positions of each region, shape (N, R, K, K)."""
         return {layer: self._sums[layer] / self.places.divisor(layer) for layer in self.layers}
 
 
 class ContentReader:
-    """Adds up the distances of images from a content target, tile by tile.
+    """Accumulates the distances of images from a content target, tile by tile.
 
     Args:
-        target: by layer, shape (N, C, H, W).
-        weights: of the positions, by layer, shape (N, 1, H, W); none is 1.
+        target: the content target by layer, shape (N, C, H, W).
+        weights: weights of the positions by layer, shape (N, 1, H, W); a missing layer has weight 1.
     """
 
     def __init__(self, target: dict[str, Tensor], weights: dict[str, Tensor]) -> None:
@@ -125,7 +127,7 @@ class ContentReader:
         self.distances: dict[str, Tensor] = {}
 
     def read(self, tile: Tile, layer: str, features: Tensor) -> None:
-        """Add up what a tile owns, as a share of the whole."""
+        """Add the distance of the positions that a tile owns, in proportion to their share of the whole."""
         if layer not in self.target:
             return
         own, target = features[tile.inside(layer)], self.target[layer]
@@ -138,7 +140,7 @@ class ContentReader:
 
 
 class FeatureReader:
-    """Puts the maps themselves together, tile by tile."""
+    """Assembles the feature maps themselves, tile by tile."""
 
     def __init__(self, layers: Sequence[str], image: Tensor) -> None:
         self.layers = layers
@@ -146,7 +148,7 @@ class FeatureReader:
         self._maps: dict[str, Tensor] = {}
 
     def read(self, tile: Tile, layer: str, features: Tensor) -> None:
-        """Take over what a tile owns."""
+        """Copy the features of the positions that a tile owns."""
         if layer not in self.layers:
             return
         shape = *features.shape[:2], self.height >> halvings(layer), self.width >> halvings(layer)
@@ -158,5 +160,5 @@ class FeatureReader:
         self._maps[layer][tile.own(layer)] = features[tile.inside(layer)]
 
     def maps(self) -> dict[str, Tensor]:
-        """By layer, in the order asked for."""
+        """Return the maps by layer, in the requested order."""
         return {layer: self._maps[layer] for layer in self.layers}

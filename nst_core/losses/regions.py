@@ -1,10 +1,10 @@
-"""Regions: a style for each part of a picture (Gatys et al., 2017, 1611.07865, section 4).
+"""Regions: a style for each part of an image (Gatys et al., 2017, 1611.07865, section 4).
 
-A region is a map T in [0, 1] of where it is, brought to each layer's size. Its style is that of the features T o F, as
-if T were scaled so that sum(T^2) = 1, and counts by its share of the content's area.
+A region is a map T in [0, 1] of where it lies, brought to each layer's size. Its style is that of the features T o F,
+as if T were scaled so that sum(T^2) = 1, and is weighted by the region's share of the content's area.
 
-The sums over positions are divided by sum(T^2) instead: T is then exactly 1 inside a region, where a scaled one would
-be rounded with the features' precision, by up to 0.4 % in bf16 and the same way at every position.
+The code divides the sums over positions by sum(T^2) instead: T is then exactly 1 inside a region. A scaled T would be
+rounded in the features' precision, by up to 0.4 % in bf16 and in the same direction at every position.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 SMALLEST_SUM = 1e-12
-"""Of a region that is not there at all."""
+"""Minimum divisor, for a region that is empty."""
 
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """How much each position of a layer belongs to each region.
+    """The weight of each position of a layer in each region.
 
     Attributes:
-        maps: shape (N, R, height, width), in [0, 1]; the largest weight of a region is 1.
-        square_sums: of each map, shape (N, R); above 0 even where a region is nowhere.
+        maps: weights in [0, 1], shape (N, R, height, width); the largest weight of a region is 1.
+        square_sums: the sum of squares of each map, shape (N, R); above 0 even for an empty region.
     """
 
     maps: Tensor
@@ -32,10 +32,10 @@ class LayerWeights:
 
 @dataclass(frozen=True)
 class Regions:
-    """Where in the pictures of a batch each region is.
+    """The regions of the images of a batch.
 
     Args:
-        maps: in [0, 1], shape (N, R, H, W).
+        maps: where each region lies, in [0, 1], shape (N, R, H, W).
     """
 
     maps: Tensor
@@ -43,21 +43,22 @@ class Regions:
 
     @property
     def shares(self) -> Tensor:
-        """Of the area that is in any region, shape (N, R)."""
+        """Each region's share of the area that belongs to any region, shape (N, R)."""
         areas = self.maps.mean(dim=(2, 3))
         return areas / areas.sum(dim=1, keepdim=True).clamp_min(SMALLEST_SUM)
 
     def of_content(self, height: int, width: int) -> Tensor:
-        """How much each position of a layer counts for the content, shape (N, 1, height, width), of mean 1.
+        """Return the weight of each position of a layer in the content loss, shape (N, 1, height, width), with mean 1.
 
-        What is in no region is not painted, or not to be seen: it does not count. Where nothing is painted all counts.
+        Positions outside all regions are not painted or not visible and do not count. If nothing is painted, all count
+        equally.
         """
         painted = maps_at_layer(self.maps.sum(dim=1, keepdim=True), height, width)
         mean = painted.mean(dim=(2, 3), keepdim=True)
         return torch.where(mean > 0.0, painted / mean.clamp_min(SMALLEST_SUM), 1.0)
 
     def at(self, height: int, width: int) -> LayerWeights:
-        """The regions at a layer's size. Kept: every tile of every evaluation asks for its part of them."""
+        """Return the regions at a layer's size, cached because every tile of every evaluation requests part of them."""
         if (height, width) not in self._at:
             maps = maps_at_layer(self.maps, height, width)
             maps = maps / maps.amax(dim=(2, 3), keepdim=True).clamp_min(SMALLEST_SUM)
@@ -66,14 +67,15 @@ class Regions:
         return self._at[height, width]
 
     def keep(self, index: Tensor) -> "Regions":
-        """Those of some of the batch's pictures."""
+        """Return the regions of some of the batch's images."""
         return Regions(self.maps[index])
 
 
 def maps_at_layer(maps: Tensor, height: int, width: int) -> Tensor:
-    """Maps at a layer's size: at each position the mean over the pixels that poolings bring together there.
+    """Downsample maps to a layer's size: each position is the mean over the pixels that pooling combines there.
 
-    What poolings leave over of an odd side goes to the last position, so that no region is lost on the way.
+    The pixels that pooling drops at the end of an odd side are assigned to the last position, so that no region is
+    lost.
     """
     return _means_along(_means_along(maps, 2, height), 3, width)
 
@@ -82,14 +84,17 @@ def _means_along(maps: Tensor, dim: int, positions: int) -> Tensor:
     side = maps.shape[dim]
     if side == positions:
         return maps
-    stride = 1 << (side.bit_length() - positions.bit_length())  # a side is halved, and rounded down, at each pooling
+    stride = 1 << (side.bit_length() - positions.bit_length())  # pooling halves a side, rounding down
     last = (positions - 1) * stride
     means = torch.unflatten(maps.narrow(dim, 0, last), dim, (positions - 1, stride)).mean(dim + 1)
     return torch.cat([means, maps.narrow(dim, last, side - last).mean(dim, keepdim=True)], dim)
 
 
-def together(regions: Sequence[Regions | None], height: int, width: int) -> Regions | None:
-    """Those of single pictures of a size as one batch's; None where none has any. One without has one, everywhere."""
+def batch_regions(regions: Sequence[Regions | None], height: int, width: int) -> Regions | None:
+    """Combine the regions of single images of one size into a batch's; None if no image has any.
+
+    An image without regions is given one that covers everything.
+    """
     if not any(regions):
         return None
     maps = [
@@ -99,6 +104,6 @@ def together(regions: Sequence[Regions | None], height: int, width: int) -> Regi
     return Regions(maps[0] if len(maps) == 1 else torch.cat(maps))
 
 
-def count(regions: Regions | None) -> int:
-    """How many there are."""
+def region_count(regions: Regions | None) -> int:
+    """Return the number of regions; without maps there is one, everywhere."""
     return 1 if regions is None else regions.maps.shape[1]

@@ -1,28 +1,29 @@
-"""What the pastiches of a batch are held to: features of content images, and matrices of style images."""
+"""Optimisation targets of a batch: features of content images, and style matrices of style images."""
 
 import torch
 from torch import Tensor
 
 from nst_core.backbones.vgg import VGG
 from nst_core.losses.moments import MomentsComparison
-from nst_core.losses.reading import FeatureReader, Places, StyleReader, read_in_tiles, shown_to
+from nst_core.losses.reading import FeatureReader, Places, StyleReader, fan_out, read_in_tiles
 from nst_core.losses.regions import Regions
 from nst_core.losses.style import GramComparison, StyleComparison
 from nst_core.options import StylizeOptions
 from nst_core.options.recipes import RECIPES
 
 StyleTarget = dict[str, Tensor]
-"""Layer name -> matrices of the regions of the style image (one, where there are none), shape (N, R, K, K), fp32."""
+"""Maps a layer name to the style matrices of the style image's regions (one without masks), shape (N, R, K, K),
+fp32."""
 
 ContentTarget = dict[str, Tensor]
-"""Layer name -> features of the content image, shape (N, C, H, W), fp32."""
+"""Maps a layer name to the features of the content image, shape (N, C, H, W), fp32."""
 
 COMPARISONS: dict[str, StyleComparison] = {"gram": GramComparison(), "moments": MomentsComparison()}
-"""By the recipes' word for it."""
+"""Style comparisons by their name in the recipes."""
 
 
 def comparison_of(options: StylizeOptions) -> StyleComparison:
-    """How the recipe of some options compares styles."""
+    """Return the style comparison that the options' recipe uses."""
     return COMPARISONS[RECIPES[options.recipe].comparison]
 
 
@@ -30,7 +31,7 @@ def comparison_of(options: StylizeOptions) -> StyleComparison:
 def encode_style(
     network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
 ) -> StyleTarget:
-    """The style targets of style images, shape (N, 3, H, W), or of each of their regions."""
+    """Encode the style targets of style images, shape (N, 3, H, W), or of each of their regions."""
     style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
     read_in_tiles(network, image, options.style_layers, options.pooling, tile_px, style.read)
     return style.matrices()
@@ -38,7 +39,7 @@ def encode_style(
 
 @torch.no_grad()
 def encode_content(network: VGG, image: Tensor, options: StylizeOptions, tile_px: int | None = None) -> ContentTarget:
-    """The content target of a batch of content images, shape (N, 3, H, W)."""
+    """Encode the content target of a batch of content images, shape (N, 3, H, W)."""
     content = FeatureReader(options.content_layers, image)
     read_in_tiles(network, image, options.content_layers, options.pooling, tile_px, content.read)
     return content.maps()
@@ -48,14 +49,14 @@ def encode_content(network: VGG, image: Tensor, options: StylizeOptions, tile_px
 def encode_both(
     network: VGG, image: Tensor, options: StylizeOptions, regions: Regions | None = None, tile_px: int | None = None
 ) -> tuple[ContentTarget, StyleTarget]:
-    """The content target of content images, and the matrices that their own style has, from one pass."""
+    """Encode the content target and the style matrices of content images in one pass."""
     content = FeatureReader(options.content_layers, image)
     style = StyleReader(comparison_of(options), options.style_layers, Places(image, regions))
-    read = shown_to(content.read, style.read)
+    read = fan_out(content.read, style.read)
     read_in_tiles(network, image, layers_of(options), options.pooling, tile_px, read)
     return content.maps(), style.matrices()
 
 
 def layers_of(options: StylizeOptions) -> tuple[str, ...]:
-    """All layers that a loss reads, each once."""
+    """Return all layers that a loss reads, without duplicates."""
     return tuple(dict.fromkeys((*options.content_layers, *options.style_layers)))

@@ -1,4 +1,4 @@
-"""Roughness of an image."""
+"""Total variation: the roughness of an image, and its gradient."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,13 @@ from nst_core.geometry.strips import strips
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Mean absolute difference between neighbours, horizontal plus vertical.
+    """Compute the mean absolute difference between neighbouring pixels, horizontal plus vertical.
 
     Args:
-        image: float, shape (N, C, H, W), H and W at least 2.
+        image: images, float, shape (N, C, H, W), with H and W at least 2.
 
     Returns:
-        Shape (N,). 0 for a constant image.
+        The total variation, shape (N,); 0 for a constant image.
 
     Raises:
         ShapeError: if the image has another shape.
@@ -39,12 +39,12 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 def total_variation_gradient(image: Tensor) -> Tensor:
-    """Gradient of `total_variation`, shape (N, C, H, W); 0 where neighbours are equal."""
+    """Return the gradient of `total_variation`, shape (N, C, H, W); 0 where neighbours are equal."""
     gradient = torch.zeros_like(image)
     channels, height, width = image.shape[1:]
     differences = {2: channels * (height - 1) * width, 3: channels * height * (width - 1)}
     for rows in strips(height, width):
-        # A row down has one difference with the strip, which the strip adds to both.
+        # The vertical difference to the row below the strip belongs to the strip, which adds it to both rows.
         for dim, stop in ((2, rows.stop + 1), (3, rows.stop)):
             part, of_part = image[:, :, rows.start : stop], gradient[:, :, rows.start : stop]
             signs = part.diff(dim=dim).sign() / differences[dim]

@@ -1,13 +1,13 @@
-"""Losses as plain numbers. No torch."""
+"""Losses as plain numbers, without torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Distances:
-    """How far a finished picture is from its content and style: the terms of `relative` at its own layers.
+    """How far a finished image is from its content and style: the terms of `relative` at its default layers.
 
-    0 is a match. They mean the same whatever recipe a picture was made with.
+    0 is a perfect match. The values are comparable across all recipes.
     """
 
     content: float

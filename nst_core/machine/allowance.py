@@ -1,8 +1,9 @@
-"""What this process may use of its machine: CPUs and memory, by affinity and by the quotas of its control groups.
+"""The CPUs and memory that this process may use, limited by CPU affinity and by the quotas of its control groups.
 
-`docker --cpus 1` and Kubernetes' limits leave the machine's cores and memory in sight, but not to be had: threads
-beyond the quota only wait for each other. Control groups of both versions are read, each with all that it lies in
-(https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/); a system without them has its affinity alone.
+`docker --cpus 1` and Kubernetes' limits leave all cores and memory of the machine visible, but not usable: threads
+beyond the quota only wait for each other. Control groups of versions 1 and 2 are read, each with all its ancestors
+(https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/); on a system without control groups only the
+affinity counts.
 """
 
 import os
@@ -11,33 +12,34 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
-"""Of the file system that `proc` and the control groups are mounted in."""
+"""Root of the file system in which `proc` and the control groups are mounted."""
 
 UNKNOWN_BYTES = 1 << 62
-"""Where the system does not say: the fastest plan is then taken, and running out of memory is an error that says so."""
+"""Stands for free memory that the system does not report: the fastest plan is then chosen, and running out of memory
+raises an error that says so."""
 
 
 def usable_cpus(root: Path = ROOT) -> int:
-    """How many CPUs this process may keep busy at once, at least 1; of a quota of 2.5 it is 2."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min([float(allowed), *(quota for group in _groups(root) for quota in _cpu_quotas(group))])))
+    """Return how many CPUs this process may keep busy at once, at least 1; a quota of 2.5 is rounded down to 2."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min([float(affinity), *(quota for group in _groups(root) for quota in _cpu_quotas(group))])))
 
 
 def free_bytes(root: Path = ROOT) -> int:
-    """Memory that this process may still have: what the machine has free, or what is left of a container's limit."""
+    """Return the bytes this process may still allocate: the machine's free memory or the rest of its container's."""
     return min([_free_of_machine(root), *(left for group in _groups(root) for left in _memory_left(group))])
 
 
 @dataclass(frozen=True)
 class _Group:
-    """A control group's folder, and the version of its files."""
+    """The folder of a control group, and the version of its files."""
 
     folder: Path
     version: int
 
 
 def _groups(root: Path) -> Iterator[_Group]:
-    """The groups of this process, in every hierarchy, and those that they lie in."""
+    """Yield the control groups of this process in every hierarchy, each followed by its ancestors."""
     paths = _paths(root)
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
@@ -51,13 +53,13 @@ def _groups(root: Path) -> Iterator[_Group]:
 
 
 def _paths(root: Path) -> dict[str, str]:
-    """By controller, the path of this process's group in its hierarchy; that of version 2 has no controller."""
-    parts = [line.split(":", 2) for line in _lines(root / "proc/self/cgroup")]
-    return {name: path for _, controllers, path in parts for name in controllers.split(",")}
+    """Return, by controller, the path of this process's group in its hierarchy; version 2 has the empty name."""
+    entries = [line.split(":", 2) for line in _lines(root / "proc/self/cgroup")]
+    return {name: path for _, controllers, path in entries for name in controllers.split(",")}
 
 
 def _upwards(mount: Path, inside: str, path: str, version: int) -> Iterator[_Group]:
-    """The group's folder and those above; a container may see a part of the hierarchy, its own group as the top."""
+    """Yield the group and its ancestors up to the mount; a container may see its own group as the top."""
     below = path.removeprefix(inside.rstrip("/")).strip("/")
     folder = mount / below
     if ".." in folder.parts or not folder.is_dir():
@@ -69,15 +71,17 @@ def _upwards(mount: Path, inside: str, path: str, version: int) -> Iterator[_Gro
 
 
 def _cpu_quotas(group: _Group) -> Iterator[float]:
+    """Yield the CPU quota of a group, in CPUs, if it has one."""
     if group.version == 2:
-        given = _text(group.folder / "cpu.max").split()
+        fields = _text(group.folder / "cpu.max").split()
     else:
-        given = [_text(group.folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
-    if len(given) == 2 and all(part.isdecimal() for part in given) and int(given[1]):  # not `max`, nor -1
-        yield int(given[0]) / int(given[1])
+        fields = [_text(group.folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+    if len(fields) == 2 and all(part.isdecimal() for part in fields) and int(fields[1]):  # "max" and -1 mean no quota
+        yield int(fields[0]) / int(fields[1])
 
 
 def _memory_left(group: _Group) -> Iterator[int]:
+    """Yield the bytes left of a group's memory limit, if it has one."""
     limit_file, used_file, cache = (
         ("memory.max", "memory.current", "inactive_file")
         if group.version == 2
@@ -86,9 +90,9 @@ def _memory_left(group: _Group) -> Iterator[int]:
     limit, used = _text(group.folder / limit_file), _text(group.folder / used_file)
     if not (limit.isdecimal() and used.isdecimal()):
         return
-    # Files that were read count as used, and are let go of when memory is wanted.
-    let_go = [line.split()[1] for line in _lines(group.folder / "memory.stat") if line.startswith(f"{cache} ")]
-    yield max(0, int(limit) - int(used) + sum(map(int, let_go)))
+    # The page cache counts as used, but the kernel reclaims it when memory is requested.
+    reclaimable = [line.split()[1] for line in _lines(group.folder / "memory.stat") if line.startswith(f"{cache} ")]
+    yield max(0, int(limit) - int(used) + sum(map(int, reclaimable)))
 
 
 def _free_of_machine(root: Path) -> int:
@@ -101,7 +105,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """What a file of the system says; nothing, where there is none or it may not be read."""
+    """Return the content of a system file, or an empty string if it does not exist or may not be read."""
     try:
         return path.read_text().strip()
     except OSError:

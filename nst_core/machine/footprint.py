@@ -1,8 +1,8 @@
-"""How much memory a batch takes by a plan: counted, never asked.
+"""The predicted peak memory of a batch under a memory plan: computed from sizes, never measured.
 
-Counted from the schedule of `nst_core.backbones.scheduled`, per pixel of a pastiche: feature maps in floats of the
-network's precision, of which VGG's first block, with 64 channels at full size, is most; and pictures in fp32, of which
-L-BFGS keeps many. What is predicted is held to what was measured by the benchmark `memory`.
+The prediction counts, per pixel of a pastiche, what the schedule of `nst_core.backbones.scheduled` keeps: feature maps
+as floats of the network's precision, dominated by VGG's first block with its 64 channels at full size, and fp32 images,
+of which L-BFGS keeps many. The benchmark `memory` compares the prediction with measurements.
 """
 
 from dataclasses import dataclass
@@ -14,86 +14,90 @@ from nst_core.options import StylizeOptions
 from nst_core.options.layers import CHANNELS_PER_BLOCK
 
 KEPT = 320
-"""Floats per pixel that the gradient needs: rectified maps and pooled ones of blocks 1 to 5."""
+"""Floats per pixel that the backward pass needs: rectified and pooled maps of blocks 1 to 5."""
 
 FIRST_BLOCK = 256
-"""Floats per pixel at the widest point of the first block's gradient: two maps and two gradients of 64 channels."""
+"""Floats per pixel at the peak of the first block's backward pass: two maps and two gradients of 64 channels."""
 
 ENTERING = 32
-"""Floats per pixel of what enters the blocks: all that is kept with recomputing."""
+"""Floats per pixel of the inputs of all blocks, which are all that is kept when maps are recomputed."""
 
-INDICES, INDICES_OF_BLOCK = 8 * (16 + 8 + 4 + 2), 8 * 16
-"""Bytes per pixel that torch's pooling keeps on a GPU: for each pooled number, which of four was the largest. Of all
-poolings, and of the first one alone."""
+INDICES = 8 * (16 + 8 + 4 + 2)
+"""Bytes per pixel that torch's pooling keeps on a GPU, for all poolings: for each output, which of its four inputs was
+the largest."""
+INDICES_OF_BLOCK = 8 * 16
+"""The same for the first pooling alone."""
 
-LIBRARY = 40
-"""Floats per pixel that convolutions take for a while, and what is not given back at once."""
+WORKSPACE = 40
+"""Floats per pixel of the convolutions' temporary memory, and of memory that is not returned at once."""
 
 PICTURE_BYTES = 12
-"""For each pixel of a picture: three numbers in fp32."""
+"""Bytes per pixel of an image: three fp32 numbers."""
 
 POINT_COPIES = 5
-"""Pictures that L-BFGS keeps beside its history, the best one seen among them."""
+"""Images that L-BFGS keeps in addition to its history, including the best one seen."""
 
-ON_THE_WAY = 5
-"""Pictures of one evaluation: what is shown, its gradient, spectra; and weights by frequency."""
+EVALUATION_COPIES = 5
+"""Images held during one evaluation: the displayed image, its gradient, the spectra, and the weights by frequency."""
 
-GIVEN_COPIES = 3
-"""Pictures that there are all the time: content, style, what it starts from."""
+INPUT_COPIES = 3
+"""Images that are held all the time: content, style and the initial image."""
 
 CONTENT_TARGET = 8
-"""fp32 features per pixel that the pastiche is held to, of relu4_2; what other content layers have more is a plane."""
+"""fp32 features per pixel of the content target relu4_2; other content layers count what exceeds this as planes."""
 
 REGION_PLANES = 3
-"""Numbers per pixel of a region's map: as it is given, and as it is scaled for every layer."""
+"""Numbers per pixel of a region's map: the original, and its copies scaled for every layer."""
 
 LUMINANCE_PLANES = 8
-"""Numbers per pixel where luminance alone changes: the contents' chroma, their grey, and how far it may go."""
+"""Numbers per pixel when only the luminance is stylized: the contents' chroma, their grey, and the range it may
+take."""
 
-MADE_AT_ONCE = 1 << 24
-"""Coordinates that L-BFGS works on in one piece; see `nst_core.optimizers.bands`."""
+ONE_PIECE_COORDINATES = 1 << 24
+"""The most coordinates that L-BFGS works on in one piece; see `nst_core.optimizers.bands`."""
 
-PIECES_OF_POINT = 6
-"""Pictures that are made on the way while L-BFGS works on coordinates in one piece."""
+ONE_PIECE_COPIES = 6
+"""Temporary images while L-BFGS works on coordinates in one piece."""
 
 FRAGMENTATION = 1.75
-"""What a large picture takes, over what its tensors do, where freed memory is kept: two fifths are then in fragments
-too small for any of its maps."""
+"""Memory of a large image over the size of its tensors if freed memory is kept: two fifths of it are then fragments
+that are too small for any of its maps."""
 
 LARGE_PIXELS = 2_000_000
-"""Of a batch; from here on what a step has left behind is given back to the system before the next one. Below, giving
-memory back between two batches costs more than it tells, and any plan fits."""
+"""Pixels of a batch from which on memory freed by one step is returned to the system before the next one. Below,
+returning memory between two batches costs more than it gains, and any plan fits."""
 
 HALO_PX = 128
-"""The widest, that of relu5_4."""
+"""The widest halo of a tile, that of relu5_4."""
 
 BASE_BYTES = {"cpu": 1_500_000_000, "cuda": 2_500_000_000}
-"""Weights in all their forms, and the libraries."""
+"""Bytes, by device type, of the weights in all their forms and of the libraries."""
 
 
-class Computing(Protocol):
-    """What of a backbone decides how much memory is taken: where it runs, and in which precision."""
+class DeviceAndPrecision(Protocol):
+    """The properties of a backbone that decide how much memory it takes: its device and its precision."""
 
     @property
     def device(self) -> str:
-        """As torch names it."""
+        """The device's name in torch."""
 
     @property
     def precision(self) -> PrecisionName:
-        """Of the optimisation."""
+        """The precision of the optimisation."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a batch is worked through.
+    """The memory settings with which a batch is computed.
 
     Attributes:
-        pairs: how many at once.
-        recompute: whether each block's maps are made anew for the gradient: a third more work, less memory.
-        history: pairs (s, y) that L-BFGS keeps.
-        tile_px: of the tiles that an evaluation is made in, two passes forward and one back; None is in one piece.
+        pairs: the number of pairs computed at once.
+        recompute: whether each block's maps are recomputed for the backward pass: a third more work, less memory.
+        history: the number of pairs (s, y) that L-BFGS keeps.
+        tile_px: the side of the tiles in which an evaluation is made, with two forward passes and one backward pass;
+            None evaluates the image in one piece.
         keep_freed: whether the process may hold on to freed memory, which is faster, but fragmented; see `runtime`.
-        half_history: whether L-BFGS keeps its history in bf16: half the memory.
+        half_history: whether L-BFGS keeps its history in bf16, at half the memory.
     """
 
     pairs: int
@@ -106,13 +110,13 @@ class MemoryPlan:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Peak memory of stylizing a batch, in bytes.
+    """The predicted peak memory of stylizing a batch, in bytes.
 
     Attributes:
-        base: weights and libraries, whatever the size.
-        maps: feature maps, of the whole or of one tile.
-        pictures: contents, style and content target, and what one evaluation makes of pictures.
-        optimizer: what L-BFGS keeps.
+        base: weights and libraries, independent of the size.
+        maps: feature maps, of the whole image or of one tile.
+        pictures: content images, style image, content target, and the temporary images of one evaluation.
+        optimizer: the state of L-BFGS.
     """
 
     base: int
@@ -122,11 +126,11 @@ class Prediction:
 
     @property
     def total(self) -> int:
-        """All of it at once."""
+        """The sum of all parts."""
         return self.base + self.maps + self.pictures + self.optimizer
 
     def __str__(self) -> str:
-        """The sum in words."""
+        """Return the sum and its parts as text."""
         return (
             f"{in_gb(self.total)} = {in_gb(self.optimizer)} for the optimizer + {in_gb(self.pictures)} for pictures "
             f"and targets + {in_gb(self.maps)} for feature maps + {in_gb(self.base)} for weights and libraries"
@@ -135,14 +139,15 @@ class Prediction:
 
 @dataclass(frozen=True, order=True)
 class Extra:
-    """What a pair takes beside its pictures, the content target of the default layer and the usual maps, per pixel.
-
-    Attributes:
-        planes: numbers in fp32, of the whole picture.
-        maps: floats of the network's precision, of what is worked on at once.
-        first_maps: those of them that are of the first block, all that there is at once where maps are made anew.
+    """The memory per pixel that a pair needs beyond its images, the default content target and the usual maps.
 
     Of pairs with the same layers, the one with more planes is the larger.
+
+    Attributes:
+        planes: fp32 numbers per pixel of the whole image.
+        maps: floats of the network's precision, per pixel of the part that is evaluated at once.
+        first_maps: the part of `maps` that belongs to the first block, which is all that is held when maps are
+            recomputed.
     """
 
     planes: int = 0
@@ -151,15 +156,16 @@ class Extra:
 
 
 NOTHING = Extra()
+"""The default: a pair without extra memory."""
 
 
 def extra_of(options: StylizeOptions, regions: int, *, protects: bool) -> Extra:
-    """What a pair takes beside the usual.
+    """Return the extra memory of a pair.
 
     Args:
-        options: resolved.
-        regions: maps of them, that of transparency included.
-        protects: whether a part of it stays as it is, and what is painted is a region therefore.
+        options: resolved options.
+        regions: the number of region maps, including one for transparency.
+        protects: whether a part of the content stays unchanged, which makes the stylized part a region.
 
     >>> extra_of(StylizeOptions(content_layers=("relu2_2",)), 2, protects=True)
     Extra(planes=31, maps=0, first_maps=0)
@@ -168,85 +174,89 @@ def extra_of(options: StylizeOptions, regions: int, *, protects: bool) -> Extra:
     """
     target = sum(map(_floats_per_pixel, options.content_layers))
     guides = REGION_PLANES * max(regions, int(protects)) + LUMINANCE_PLANES * (options.colors == "luminance") + protects
-    # What a loss reads before it is rectified is kept as it was, beside what the rectifier makes of it.
+    # A convolution's output that a loss reads is kept in addition to its rectified copy.
     read = {*options.content_layers, *options.style_layers}
     unrectified = {layer: _floats_per_pixel(layer) for layer in read if layer.startswith("conv")}
-    of_first = sum(floats for layer, floats in unrectified.items() if halvings(layer) == 0)
-    return Extra(guides + max(0, target - CONTENT_TARGET), sum(unrectified.values()), of_first)
+    of_first_block = sum(floats for layer, floats in unrectified.items() if halvings(layer) == 0)
+    return Extra(guides + max(0, target - CONTENT_TARGET), sum(unrectified.values()), of_first_block)
 
 
 def _floats_per_pixel(layer: str) -> int:
-    """Of a picture."""
+    """Return the size of a layer's feature map, in floats per pixel of the image."""
     return CHANNELS_PER_BLOCK[halvings(layer)] >> 2 * halvings(layer)
 
 
-def predicted(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra = NOTHING) -> Prediction:
-    """What a batch of pastiches of a size takes by a plan; freed memory that is kept counted as taken.
+def predicted(
+    width: int, height: int, plan: MemoryPlan, backbone: DeviceAndPrecision, extra: Extra = NOTHING
+) -> Prediction:
+    """Return the predicted memory of a batch under a plan; freed memory that is kept counts as taken.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        plan: by which they are made.
-        backbone: that they are stylized with.
+        width: of the pastiches, in pixels.
+        height: of the pastiches, in pixels.
+        plan: the memory plan.
+        backbone: the backbone that stylizes them.
         extra: see `extra_of`.
     """
     pixels = plan.pairs * width * height
     is_small = pixels < LARGE_PIXELS
-    optimizer = pixels * PICTURE_BYTES * _optimizer_pictures(width, height, plan)
-    pictures = pixels * (PICTURE_BYTES * (GIVEN_COPIES + ON_THE_WAY) + 4 * (CONTENT_TARGET + extra.planes))
+    optimizer = pixels * PICTURE_BYTES * _optimizer_copies(width, height, plan)
+    pictures = pixels * (PICTURE_BYTES * (INPUT_COPIES + EVALUATION_COPIES) + 4 * (CONTENT_TARGET + extra.planes))
     maps, measuring = _map_bytes(width, height, plan, backbone, extra), _measuring_bytes(width, height)
     if plan.keep_freed and is_small:
-        maps += measuring  # what optimizing left behind is of little use to measuring
+        maps += measuring  # measuring can hardly reuse the blocks that the optimisation freed
     else:
-        maps = max(maps, measuring - optimizer)  # there is no optimizer yet, or no longer, when measuring
+        maps = max(maps, measuring - optimizer)  # while measuring, the optimizer does not exist yet, or no longer
     factor = FRAGMENTATION if plan.keep_freed and not is_small else 1.0
     return Prediction(base_bytes(backbone), *(round(factor * part) for part in (maps, pictures, optimizer)))
 
 
-def _optimizer_pictures(width: int, height: int, plan: MemoryPlan) -> int:
-    """That L-BFGS keeps of each pastiche: its history, its points, and what it works on in one piece."""
+def _optimizer_copies(width: int, height: int, plan: MemoryPlan) -> int:
+    """Return how many images L-BFGS holds per pastiche: its history, its points, and temporaries."""
     history = plan.history * (1 if plan.half_history else 2)
-    in_one_piece = PIECES_OF_POINT if 3 * width * height <= MADE_AT_ONCE else 0
+    in_one_piece = ONE_PIECE_COPIES if 3 * width * height <= ONE_PIECE_COORDINATES else 0
     return history + POINT_COPIES + in_one_piece
 
 
-def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra) -> int:
-    """Of feature maps during one evaluation of a batch, in one piece or in tiles."""
-    at_once = width * height if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
+def _map_bytes(width: int, height: int, plan: MemoryPlan, backbone: DeviceAndPrecision, extra: Extra) -> int:
+    """Return the bytes of feature maps during one evaluation of a batch, in one piece or in tiles."""
+    pixels = width * height if plan.tile_px is None else _tile_pixels(width, height, plan.tile_px)
     if plan.recompute:
         features = ENTERING + FIRST_BLOCK + extra.first_maps
     else:
         features = max(KEPT, FIRST_BLOCK + ENTERING) + extra.maps
-    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + LIBRARY)
+    per_pixel = (4 if backbone.precision == "fp32" else 2) * (features + WORKSPACE)
     if backbone.device.startswith("cuda"):
         per_pixel += INDICES_OF_BLOCK if plan.recompute else INDICES
-    return plan.pairs * at_once * per_pixel
+    return plan.pairs * pixels * per_pixel
 
 
 def _measuring_bytes(width: int, height: int) -> int:
-    """Of feature maps for targets and the losses of the results table: one picture at a time, fp32, forward only."""
+    """Return the bytes of feature maps for targets and final losses: one image at a time, fp32, forward only."""
     is_whole = width * height <= EXACT_PIXELS
-    at_once = width * height if is_whole else _tile_pixels(width, height, EXACT_TILE_PX)
-    return 4 * (FIRST_BLOCK + LIBRARY) * at_once
+    pixels = width * height if is_whole else _tile_pixels(width, height, EXACT_TILE_PX)
+    return 4 * (FIRST_BLOCK + WORKSPACE) * pixels
 
 
-def predicted_bytes(width: int, height: int, plan: MemoryPlan, backbone: Computing, extra: Extra = NOTHING) -> int:
-    """Peak memory of stylizing a batch of pastiches of a size, in bytes, weights and libraries included."""
+def predicted_bytes(
+    width: int, height: int, plan: MemoryPlan, backbone: DeviceAndPrecision, extra: Extra = NOTHING
+) -> int:
+    """Return the peak memory of stylizing a batch, in bytes, including weights and libraries."""
     return predicted(width, height, plan, backbone, extra).total
 
 
 def _tile_pixels(width: int, height: int, tile_px: int) -> int:
-    """That a tile sees at most."""
+    """Return the most pixels that a tile with its halo has."""
     return min(width, tile_px + 2 * HALO_PX) * min(height, tile_px + 2 * HALO_PX)
 
 
-def base_bytes(backbone: Computing) -> int:
-    """What is taken whatever the size of the pictures."""
+def base_bytes(backbone: DeviceAndPrecision) -> int:
+    """Return the bytes that are taken whatever the size of the images."""
     return BASE_BYTES["cuda" if backbone.device.startswith("cuda") else "cpu"]
 
 
 def in_gb(number: int) -> str:
-    """Bytes as people say them.
+    """Format a number of bytes for people.
 
     >>> in_gb(12_345_000_000)
     '12.3 GB'

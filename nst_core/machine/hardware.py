@@ -1,6 +1,6 @@
-"""What a machine has to compute with, and what a wish for a device or precision comes to. Torch only to ask a GPU.
+"""The compute devices of a machine, and the resolution of a requested device or precision. Needs torch only for a GPU.
 
-`nst_core.machine.runtime.hardware_here` finds out, which takes torch.
+`nst_core.machine.runtime.hardware_here` detects the hardware with torch.
 """
 
 import platform
@@ -20,9 +20,9 @@ class Hardware:
     """The devices of a machine.
 
     Attributes:
-        gpus: `cuda:0`, `cuda:1`, ...
-        with_bf16: the devices, the CPU among them, that multiply bf16 faster than fp32.
-        left_out: GPUs that torch sees and cannot use, each in a sentence that says why.
+        gpus: the usable GPUs, `cuda:0`, `cuda:1`, ...
+        with_bf16: the devices, possibly including the CPU, that multiply bf16 faster than fp32.
+        left_out: for each GPU that torch sees but cannot use, a sentence that says why.
     """
 
     gpus: tuple[str, ...]
@@ -30,7 +30,7 @@ class Hardware:
     left_out: tuple[str, ...] = ()
 
     def devices(self, wanted: str) -> tuple[str, ...]:
-        """The devices that a wish means: `auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:1` that one.
+        """Return the requested devices: `auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:1` that one.
 
         Raises:
             OptionsError: if the machine has no such device.
@@ -43,51 +43,52 @@ class Hardware:
             return self.gpus
         if wanted in self.gpus:
             return (wanted,)
-        there = ", ".join(("cpu", *self.gpus))
-        raise OptionsError("; ".join((f"no device {wanted!r} on this machine; it has {there}", *self.left_out)))
+        existing = ", ".join(("cpu", *self.gpus))
+        raise OptionsError("; ".join((f"no device {wanted!r} on this machine; it has {existing}", *self.left_out)))
 
     def precision(self, wanted: str, *devices: str) -> PrecisionName:
-        """One for all devices of a run: `auto` is bf16 where each of them multiplies it natively, else fp32.
+        """Return one precision for all devices: `auto` is bf16 if each of them multiplies it natively, else fp32.
 
         Raises:
-            OptionsError: if the wish is none of auto, bf16, fp32, or bf16 of a GPU that has none.
+            OptionsError: if `wanted` is none of auto, bf16, fp32, or is bf16 for a GPU that cannot multiply it.
         """
         if wanted not in ("auto", "bf16", "fp32"):
             raise OptionsError(f"no precision {wanted!r}; known: auto, bf16, fp32")
-        without = [device for device in devices if device not in self.with_bf16]
-        gpus = [device for device in without if device.startswith("cuda")]
-        if wanted == "bf16" and gpus:  # a CPU without is slower, and does it
+        without_bf16 = [device for device in devices if device not in self.with_bf16]
+        gpus = [device for device in without_bf16 if device.startswith("cuda")]
+        if wanted == "bf16" and gpus:  # a CPU without native bf16 emulates it, which is slower
             raise OptionsError(
                 f"precision bf16: {', '.join(gpus)} cannot multiply bf16, as GPUs from Ampere on do: take auto or "
                 "fp32, or other devices"
             )
-        return "bf16" if wanted == "bf16" or (wanted == "auto" and not without) else "fp32"
+        return "bf16" if wanted == "bf16" or (wanted == "auto" and not without_bf16) else "fp32"
 
 
 GPU_FILES = ("dev/nvidiactl", "dev/nvidia0", "dev/nvgpu", "dev/kfd", "dev/dxg", "proc/driver/nvidia")
-"""What the drivers of GPUs put there: NVIDIA's, AMD's, and those of Windows under Linux."""
+"""Files that GPU drivers create: those of NVIDIA, of AMD, and of Windows for its Linux subsystem."""
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
+"""CPU flags in `/proc/cpuinfo` that mean fast bf16 multiplication."""
 
 
 def hardware_without_torch(root: Path = Path("/")) -> Hardware | None:
-    """What a machine has to compute with, where that can be told without torch: Linux on x86 without a GPU.
+    """Return the hardware if it can be determined without torch, which takes Linux on x86 without a GPU; else None.
 
     Args:
-        root: of the file system.
+        root: the root of the file system.
     """
     if sys.platform != "linux" or platform.machine() != "x86_64" or any((root / name).exists() for name in GPU_FILES):
         return None
     try:
-        described = (root / "proc/cpuinfo").read_text()
+        cpuinfo = (root / "proc/cpuinfo").read_text()
     except OSError:
         return None
-    flags = {flag for line in described.splitlines() if line.startswith("flags") for flag in line.split()}
+    flags = {flag for line in cpuinfo.splitlines() if line.startswith("flags") for flag in line.split()}
     return Hardware((), frozenset({"cpu"} if flags & BF16_FLAGS else ()))
 
 
 def describe_device(device: str) -> str:
-    """The device with its model for the results table: `cpu` stays `cpu`, a GPU gains its name."""
+    """Return the device with its model for the results table: `cpu` stays `cpu`, a GPU is followed by its name."""
     if device.startswith("cuda"):
         import torch
 
@@ -96,7 +97,7 @@ def describe_device(device: str) -> str:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """The most memory that this process has had so far: torch's on a GPU, all of it on the CPU."""
+    """Return the peak memory of this process so far: torch's reserved memory on a GPU, all its memory on the CPU."""
     if device.startswith("cuda"):
         import torch
 

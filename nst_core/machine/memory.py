@@ -1,4 +1,4 @@
-"""Which plan a batch is made by: the fastest that fits what is free. Torch only to ask a GPU."""
+"""The choice of a batch's memory plan: the fastest one that fits the free memory. Needs torch only for a GPU."""
 
 import dataclasses
 from bisect import bisect_right
@@ -7,7 +7,7 @@ from nst_core.errors import OutOfMemory
 from nst_core.machine.allowance import free_bytes
 from nst_core.machine.footprint import (
     NOTHING,
-    Computing,
+    DeviceAndPrecision,
     Extra,
     MemoryPlan,
     base_bytes,
@@ -17,31 +17,37 @@ from nst_core.machine.footprint import (
 )
 
 HISTORY = 20
-"""Pairs (s, y) that L-BFGS keeps where there is memory for them."""
+"""Pairs (s, y) that L-BFGS keeps if there is memory for them."""
 
 SHARE = 0.85
-"""Of the free memory that may be planned with."""
+"""Share of the free memory that a plan may use."""
 
 FEWEST_PAIRS_OF_HISTORY = 5
+"""Pairs (s, y) that L-BFGS keeps under the smallest plan."""
 
 TILES_PX = (2048, 1024, 512, 256)
-"""Of tiles, the largest first: around each a halo is worked out in vain, of a large one the smaller share."""
+"""Sides of tiles, the largest first: the halo around each tile is computed in addition, and is a smaller share of a
+large tile."""
+
+WIDEST_MAP = 64
+"""Numbers per pixel of the network's largest feature maps, those of its first block. Some CUDA kernels index a map with
+32 bits, so a pastiche whose maps have more numbers than that is evaluated in tiles."""
 
 MOST_PIXELS_AT_ONCE = 32 * 512 * 512
-"""On a GPU; beyond this a larger batch is no faster per pair."""
+"""Pixels of a batch on a GPU beyond which a larger batch is no faster per pair."""
 
 
 def plan_memory(
-    width: int, height: int, pairs: int, backbone: Computing, free: int | None = None, extra: Extra = NOTHING
+    width: int, height: int, pairs: int, backbone: DeviceAndPrecision, free: int | None = None, extra: Extra = NOTHING
 ) -> MemoryPlan:
-    """The fastest plan for a batch that fits what is free, or the smallest there is where none does.
+    """Return the fastest plan for a batch that fits the free memory, or the smallest plan if none fits.
 
     Args:
         width: of the pastiches, in pixels.
         height: of the pastiches, in pixels.
-        pairs: in the batch.
-        backbone: that they are stylized with.
-        free: bytes of memory to plan with; None asks the device.
+        pairs: the number of pairs in the batch.
+        backbone: the backbone that stylizes them.
+        free: bytes of memory to plan with; None queries the device.
         extra: see `extra_of`.
     """
     budget = SHARE * ((available_bytes(backbone.device) if free is None else free) + base_bytes(backbone))
@@ -52,44 +58,51 @@ def plan_memory(
     return keeping if predicted_bytes(width, height, keeping, backbone, extra) <= budget else plan
 
 
-def check_fits(width: int, height: int, backbone: Computing, free: int | None = None, extra: Extra = NOTHING) -> None:
-    """Refuse a pastiche that not even the smallest plan has room for, before anything of it is computed.
+def check_fits(
+    width: int, height: int, backbone: DeviceAndPrecision, free: int | None = None, extra: Extra = NOTHING
+) -> None:
+    """Refuse a pastiche that does not fit even under the smallest plan, before any of it is computed.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        backbone: that it would be stylized with.
-        free: bytes of memory; None asks the device.
+        width: of the pastiche, in pixels.
+        height: of the pastiche, in pixels.
+        backbone: the backbone that would stylize it.
+        free: bytes of free memory; None queries the device.
         extra: see `extra_of`.
 
     Raises:
-        OutOfMemory: with what it would take, what there is, and the size that there is room for.
+        OutOfMemory: with the memory it would take, the free memory, and the largest size that fits.
     """
-    there = (available_bytes(backbone.device) if free is None else free) + base_bytes(backbone)
+    available = (available_bytes(backbone.device) if free is None else free) + base_bytes(backbone)
     needed = predicted(width, height, _plans(width, height, 1)[-1], backbone, extra)
-    if needed.total <= there:
+    if needed.total <= available:
         return
     long_edge = max(width, height)
     sizes = range(1, long_edge)
-    fitting = bisect_right(sizes, there, key=lambda px: _smallest(width, height, px / long_edge, backbone, extra))
+    fitting = bisect_right(sizes, available, key=lambda px: _smallest(width, height, px / long_edge, backbone, extra))
     advice = f"lower size_px to {fitting}" if fitting else "free some memory"
     raise OutOfMemory(
         f"a pastiche of {width} x {height} px takes at least {needed}, and {backbone.device} has "
-        f"{in_gb(there - base_bytes(backbone))} free: {advice}"
+        f"{in_gb(available - base_bytes(backbone))} free: {advice}"
     )
 
 
-def _smallest(width: int, height: int, scale: float, backbone: Computing, extra: Extra) -> int:
-    """Bytes that the smallest plan takes at a share of a size."""
+def _smallest(width: int, height: int, scale: float, backbone: DeviceAndPrecision, extra: Extra) -> int:
+    """Return the bytes that the smallest plan takes at `scale` times a size."""
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
     return predicted_bytes(width, height, _plans(width, height, 1)[-1], backbone, extra)
 
 
 def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
-    """The fastest first: a shorter history costs evaluations, recomputing a third of each, tiles most of one more."""
+    """Return all plans, the fastest first.
+
+    A shorter history costs more evaluations, recomputing a third of each evaluation, and tiles most of another
+    evaluation.
+    """
     short, shortest = HISTORY // 2, FEWEST_PAIRS_OF_HISTORY
     choices = ((False, HISTORY), (False, short), (True, short), (True, shortest))
-    whole = [MemoryPlan(pairs, recompute, history, keep_freed=False) for recompute, history in choices]
+    fits_int32 = width * height * WIDEST_MAP < 2**31
+    whole = [MemoryPlan(pairs, recompute, history, keep_freed=False) for recompute, history in choices if fits_int32]
     tiled = [
         MemoryPlan(pairs, recompute=False, history=history, tile_px=tile_px, keep_freed=False, half_history=True)
         for tile_px in TILES_PX
@@ -99,15 +112,15 @@ def _plans(width: int, height: int, pairs: int) -> list[MemoryPlan]:
     return whole + tiled
 
 
-def largest_batch(width: int, height: int, backbone: Computing, extra: Extra = NOTHING) -> int:
-    """How many pairs of a size are stylized at once: one on a CPU, where more at once are no faster.
+def largest_batch(width: int, height: int, backbone: DeviceAndPrecision, extra: Extra = NOTHING) -> int:
+    """Return how many pairs of a size are stylized at once: one on a CPU, where larger batches are no faster.
 
-    On a GPU as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
+    On a GPU it is as many as fit without recomputing, up to `MOST_PIXELS_AT_ONCE`.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        backbone: that they are stylized with.
+        width: of the pastiches, in pixels.
+        height: of the pastiches, in pixels.
+        backbone: the backbone that stylizes them.
         extra: see `extra_of`.
     """
     if not backbone.device.startswith("cuda"):
@@ -119,17 +132,18 @@ def largest_batch(width: int, height: int, backbone: Computing, extra: Extra = N
     return pairs
 
 
-def _fastest_bytes(width: int, height: int, pairs: int, backbone: Computing, extra: Extra) -> int:
+def _fastest_bytes(width: int, height: int, pairs: int, backbone: DeviceAndPrecision, extra: Extra) -> int:
+    """Return the peak memory of a batch under the fastest plan."""
     plan = MemoryPlan(pairs, recompute=False, history=HISTORY, keep_freed=False)
     return predicted_bytes(width, height, plan, backbone, extra)
 
 
 def available_bytes(device: str) -> int:
-    """Memory that is free on a device now; on the CPU no more than the container may have."""
+    """Return the memory that is free on a device now; on the CPU, at most what the container may still use."""
     if device.startswith("cuda"):
         import torch
 
         free, _total = torch.cuda.mem_get_info(device)
-        # What torch holds but does not use is free too.
+        # Memory that torch has reserved but not allocated is free too.
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free_bytes()

@@ -1,7 +1,8 @@
-"""How much work a pastiche is, in evaluations of a million pixels; from sizes and options alone. No torch.
+"""The cost of a pastiche, in evaluations of a million pixels, estimated from sizes and options alone. Needs no torch.
 
-One evaluation is one pass through VGG forward and back. What is computed exactly (targets, the first losses, those of
-the file: in fp32, forward only) is counted in the same unit. How long the unit takes is learnt from a machine's runs.
+One evaluation is one forward and backward pass through VGG. The exact passes (targets, the first losses, the losses of
+the saved file: fp32, forward only) are counted in the same unit. How long one unit takes is learnt from a machine's
+past runs.
 """
 
 from collections.abc import Sequence
@@ -9,43 +10,44 @@ from dataclasses import dataclass
 from functools import partial
 
 from nst_core.geometry.levels import level_count, steps_at, usable_levels
-from nst_core.machine.footprint import Computing, Extra, extra_of
+from nst_core.machine.footprint import DeviceAndPrecision, Extra, extra_of
 from nst_core.machine.memory import plan_memory
 from nst_core.options import StylizeOptions
 
 EXACT_PASS = {"bf16": 2.0, "fp32": 1.0}
-"""By the precision of the optimisation: what one picture forward in fp32 takes, in evaluations. Measured on two
+"""Cost of one image's fp32 forward pass, in evaluations, by the precision of the optimisation. Measured on two
 processors."""
 
 EXACT_PASSES = 2
-"""At full size: the content's target, and the losses of the file."""
+"""Exact passes at full size: the content target, and the losses of the file."""
 
-IN_TILES = 1.5
-"""Evaluations in tiles go forward twice."""
+TILED_COST = 1.5
+"""Cost of an evaluation in tiles over one in one piece: it has a second forward pass."""
 
 HALO_PX = 80
-"""Around each tile, of the default layers."""
+"""Width of the halo around each tile for the default layers."""
 
 
 @dataclass(frozen=True)
 class Between:
-    """A number of evaluations that is not known, but within bounds."""
+    """Bounds of an unknown number of evaluations."""
 
     at_least: int
     at_most: int
 
 
 SETTLES = {"draft": Between(40, 40), "standard": Between(100, 220), "best": Between(240, 480)}
-"""Evaluations after which pairs of the recipe `relative` stopped by themselves; see the benchmark `quality`."""
+"""Evaluations after which pairs of the recipe `relative` stopped by themselves, by quality; see the benchmark
+`quality`."""
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """How many evaluations a pastiche takes.
+    """The expected number of evaluations of a pastiche.
 
     Attributes:
-        full: at full size.
-        coarse: at the coarse levels, the coarsest first.
+        full: evaluations at full size.
+        coarse: evaluations at each coarse level, the coarsest first.
     """
 
     full: Between
@@ -60,17 +62,17 @@ def expected_evaluations(
     *,
     from_picture: bool = False,
 ) -> Evaluations:
-    """How many evaluations a pastiche of a size can be expected to take.
+    """Return the expected number of evaluations of a pastiche.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        options: resolved.
-        settles: evaluations after which such pairs stopped by themselves; None is `SETTLES`.
+        width: of the pastiche, in pixels.
+        height: of the pastiche, in pixels.
+        options: resolved options.
+        settles: bounds of the evaluations after which such pairs stopped by themselves; None means `SETTLES`.
         from_picture: see `nst_core.geometry.levels.level_count`.
     """
     wanted = level_count(width, height, options.levels, from_picture=from_picture)
-    number = usable_levels(wanted, min(width, height), options)  # a style that is shorter may leave fewer
+    number = usable_levels(wanted, min(width, height), options)  # a shorter style image may leave fewer
     most = steps_at(width, height, options) + 1
     stops = settles or SETTLES[options.quality]
     full = (
@@ -90,41 +92,43 @@ def work_of(
     options: StylizeOptions,
     full: float,
     coarse: Sequence[int],
-    backbone: Computing,
+    backbone: DeviceAndPrecision,
     free: int | None = None,
 ) -> float:
-    """The work of a pastiche, in evaluations of a million pixels; that of its style at full size left aside.
+    """Return the work of a pastiche, in evaluations of a million pixels, without encoding its style at full size.
 
     Args:
-        width: in pixels.
-        height: in pixels.
-        options: resolved.
+        width: of the pastiche, in pixels.
+        height: of the pastiche, in pixels.
+        options: resolved options.
         full: evaluations at full size.
-        coarse: evaluations at the coarse levels, the coarsest first.
-        backbone: where, and in which precision.
-        free: bytes of memory, by which tiles are chosen; None asks the device.
+        coarse: evaluations at each coarse level, the coarsest first.
+        backbone: the device and the precision.
+        free: bytes of free memory, which decide on tiling; None queries the device.
     """
     exact, extra = EXACT_PASS[backbone.precision], extra_of(options, 0, protects=False)
-    # Distances by the one measure for all recipes: those of the default recipe are known, others take two passes more.
+    # The distances that are comparable over all recipes take two more passes, except with the default recipe, whose
+    # losses they are.
     passes = EXACT_PASSES + (1 if coarse else 0) + (0 if options.recipe == "relative" else 2)
-    evaluated = partial(_evaluated, backbone=backbone, free=free, extra=extra)
-    work = evaluated(width, height, full) + exact * passes * width * height
+    pixel_evaluations = partial(_pixel_evaluations, backbone=backbone, free=free, extra=extra)
+    work = pixel_evaluations(width, height, full) + exact * passes * width * height
     for level, evaluations in zip(range(len(coarse), 0, -1), coarse, strict=True):
         wide, high = width >> level, height >> level
-        work += evaluated(wide, high, evaluations) + exact * 2 * wide * high
+        work += pixel_evaluations(wide, high, evaluations) + exact * 2 * wide * high
     return work / 1e6
 
 
-def style_work(width: int, height: int, backbone: Computing) -> float:
-    """The work of encoding a style at full size, once for all pairs that share it."""
+def style_work(width: int, height: int, backbone: DeviceAndPrecision) -> float:
+    """Return the work of encoding a style at full size, done once for all pairs that share it."""
     return EXACT_PASS[backbone.precision] * width * height / 1e6
 
 
-def _evaluated(
-    width: int, height: int, evaluations: float, *, backbone: Computing, free: int | None, extra: Extra
+def _pixel_evaluations(
+    width: int, height: int, evaluations: float, *, backbone: DeviceAndPrecision, free: int | None, extra: Extra
 ) -> float:
+    """Return evaluations times pixels, including what tiles compute twice."""
     tile = plan_memory(width, height, 1, backbone, free, extra).tile_px
     if tile is None:
         return evaluations * width * height
     halos = [2 * HALO_PX * (-(-side // tile) - 1) / side for side in (width, height)]
-    return evaluations * width * height * IN_TILES * (1 + halos[0]) * (1 + halos[1])
+    return evaluations * width * height * TILED_COST * (1 + halos[0]) * (1 + halos[1])

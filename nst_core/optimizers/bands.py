@@ -1,4 +1,4 @@
-"""Groups of coordinates that an optimizer scales alike, because what is known of their curvature is known together."""
+"""Bands: groups of coordinates that an optimizer scales alike, because their curvature is estimated together."""
 
 import functools
 from collections.abc import Iterable, Iterator
@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 WHOLE_UP_TO = 1 << 24
-"""Coordinates that are worked on in one piece: those of a picture of 2048 x 2048 px and somewhat more."""
+"""Largest number of coordinates processed in one piece: slightly more than those of an image of 2048 x 2048 px."""
 
 PIECE = 1 << 22
-"""Coordinates at a time beyond that: what is made on the way is then small beside the picture."""
+"""Coordinates per piece beyond that, so that temporary tensors stay small compared with the image."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of every row of coordinates.
+    """A part of every row of coordinates that is processed at once.
 
     Attributes:
-        of_row: its coordinates.
-        plane: that it lies in; None is the whole row.
-        places: its places in that plane.
+        of_row: the slice of the row.
+        plane: the plane that the slice lies in; None for the whole row.
+        places: the slice of that plane's places.
     """
 
     of_row: slice
@@ -30,17 +30,19 @@ class Piece:
 
 
 class Bands:
-    """A row of coordinates, laid out as (planes, places, parts), in one band per plane and group of places.
+    """The division of a row of coordinates, laid out as (planes, places, parts), into bands.
+
+    A band is a group of places in one plane.
 
     Args:
-        band_of_place: band of each place, shape (places,), of integers.
-        bands: in a plane, counted from 0; some may be empty.
-        planes: times that the places follow one another.
-        parts: coordinates of one place, which lie side by side.
+        band_of_place: the band of each place, integers of shape (places,).
+        bands: the number of bands per plane; bands are numbered from 0, and some may be empty.
+        planes: the number of planes, each with the same places.
+        parts: the number of adjacent coordinates per place.
     """
 
     def __init__(self, band_of_place: Tensor, bands: int, *, planes: int = 1, parts: int = 1) -> None:
-        # Of a large picture eight bytes per place would be a third of the picture.
+        # For a large image, eight bytes per place would be a third of the image's memory.
         self.band_of_place = band_of_place.to(torch.uint8) if bands <= 256 else band_of_place
         self.planes, self.parts, self.bands, self.count = planes, parts, bands, planes * bands
         self.size = planes * band_of_place.numel() * parts
@@ -48,7 +50,7 @@ class Bands:
         self._membership = self._members(slice(None)) if len(self.pieces) == 1 else None
 
     def square_sums(self, vectors: Tensor, piece: Piece | None = None) -> Tensor:
-        """Squared length of each vector of (N, n) in each band, shape (N, count); of a piece's coordinates alone."""
+        """Return the squared length of vectors (N, n), or of a piece of them, in each band, shape (N, count)."""
         if piece is None or piece.plane is None:
             squares = vectors.view(vectors.shape[0], self.planes, -1, self.parts).square().sum(dim=3)
             members = self._members(slice(None)) if self._membership is None else self._membership
@@ -59,7 +61,7 @@ class Bands:
         return sums
 
     def spread(self, values: Tensor, piece: Piece | None = None) -> Tensor:
-        """A value per band, shape (N, count), at every coordinate of the band, shape (N, n); or of a piece."""
+        """Expand a value per band, shape (N, count), to every coordinate of the band, shape (N, n), or of a piece."""
         by_plane = values.view(values.shape[0], self.planes, -1)
         if piece is None or piece.plane is None:
             places = by_plane[:, :, self.band_of_place.int()]
@@ -68,18 +70,21 @@ class Bands:
         return places[..., None].expand(*places.shape, self.parts).flatten(1)
 
     def _members(self, places: slice) -> Tensor:
-        """Which of some places is in which band. Sums are matrix products: a GPU adds them in one order every time."""
+        """Return the membership matrix of some places, shape (places, bands).
+
+        It turns band sums into matrix products, which a GPU adds up in the same order every time.
+        """
         bands = torch.arange(self.bands, device=self.band_of_place.device)
         return (self.band_of_place[places][:, None] == bands).float()
 
 
 def one_band(size: int, device: torch.device) -> Bands:
-    """All coordinates alike."""
+    """Return a single band of all coordinates."""
     return Bands(torch.zeros(size, dtype=torch.int64, device=device), 1)
 
 
 def total(parts: Iterable[Tensor]) -> Tensor:
-    """The sum over pieces."""
+    """Return the sum of the terms of all pieces."""
     return functools.reduce(torch.add, parts)
 
 

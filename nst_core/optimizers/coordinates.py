@@ -1,7 +1,7 @@
-"""Image <-> the numbers that are optimised.
+"""Maps between an image and the coordinates that are optimised.
 
-`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam. Both can lead out of [0, 1]; `within_range` and
-`held_at_range` make what is optimised the picture that a file can hold.
+`FourierBox` is for L-BFGS, `NormalisedPixels` for Adam. Both can leave [0, 1]; `within_range` and `held_at_range`
+ensure that the optimised image is one that a file can hold.
 """
 
 import math
@@ -17,14 +17,15 @@ from nst_core.optimizers.bands import WHOLE_UP_TO, Bands
 
 
 def within_range(image: Tensor) -> Tensor:
-    """The picture that is saved of an image, but for rounding: clamped to [0, 1]."""
+    """Return the image as it is saved, except for rounding: clamped to [0, 1]."""
     return image.clamp(0.0, 1.0)
 
 
 def held_at_range(image: Tensor, gradient: Tensor, low: Tensor | float = 0.0, high: Tensor | float = 1.0) -> Tensor:
-    """The gradient of a loss of an image clamped to [low, high], 0 where going down it would lead further out.
+    """Return the gradient of a loss of an image clamped to [low, high], set to 0 where descent would lead further out.
 
-    A clamped pixel has no influence at all, but with no gradient it could never come back: it keeps what pulls it in.
+    A clamped pixel does not influence the loss, but without a gradient it could never return: the gradient that pulls
+    it back in is kept.
     """
     leads_out = ((image > high) & (gradient < 0.0)) | ((image < low) & (gradient > 0.0))
     return gradient.masked_fill(leads_out, 0.0)
@@ -34,45 +35,46 @@ class Coordinates(Protocol):
     """A smooth map between images (N, 3, H, W) and rows of coordinates (N, n)."""
 
     def encode(self, image: Tensor) -> Tensor:
-        """Coordinates of images."""
+        """Return the coordinates of images."""
 
     def decode(self, point: Tensor) -> Tensor:
-        """Images of coordinates."""
+        """Return the images of coordinates."""
 
     def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient with respect to coordinates, given their image and the gradient with respect to it.
+        """Return the gradient with respect to the coordinates, given their image and the gradient with respect to it.
 
-        The memory of that gradient may be used.
+        The memory of the given gradient may be reused.
         """
 
 
 MARGIN = 0.1
-"""How far beyond [0, 1] coordinates may lead: what lies there is black or white, which are then not at infinity."""
+"""How far coordinates may leave [0, 1]. Values there are saved as black or white, which the sigmoid therefore reaches
+at finite z."""
 
 EXPONENT = 0.5
-"""Coefficients are divided by frequency to the power of -EXPONENT: broad strokes move first. At 0.4 and 0.65 it takes
-some evaluations more."""
+"""Coefficients are divided by frequency to the power of -EXPONENT, so that broad strokes move first. With 0.4 and 0.65
+it takes some evaluations more."""
 
 
 AXES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
-"""Light and shade, and two of colour, in RGB and not yet of unit length. Fine colour counts for next to nothing, fine
-light and shade for much: apart from each other, each gets steps of its own length."""
+"""Three colour axes in RGB, not yet of unit length: luminance and two of chroma. Fine chroma hardly matters and fine
+luminance matters much: on separate axes each gets its own step length."""
 
 
 class FourierBox:
-    """Fourier coefficients, weighted by frequency, of an image squeezed into [-MARGIN, 1 + MARGIN], by axes of colour.
+    """Frequency-weighted Fourier coefficients, along colour axes, of an image squeezed into [-MARGIN, 1 + MARGIN].
 
-    image = (1 + 2 MARGIN) * sigmoid(AXES' z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
+        image = (1 + 2 MARGIN) * sigmoid(AXES' z) - MARGIN,   z = inverse FFT(coefficients * f^-EXPONENT)
 
-    The box keeps L-BFGS from losing pixels far outside of what a file can hold; a plain sigmoid (MARGIN = 0) would
-    crawl on dark or saturated photographs. The weights are a preconditioner. Scaled so that coordinates are orthonormal
-    but for those weights, whose mean square is 1.
+    The box keeps L-BFGS from moving pixels far outside the range that a file can hold; a plain sigmoid (MARGIN = 0)
+    would converge very slowly on dark or saturated photographs. The weights are a preconditioner. The coordinates are
+    scaled to be orthonormal except for these weights, whose mean square is 1.
 
     Args:
-        height, width: of the image in pixels.
+        height, width: size of the image in pixels.
 
     Attributes:
-        bands: an octave of frequencies of one axis each.
+        bands: one band per colour axis and octave of frequencies.
     """
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
@@ -82,29 +84,29 @@ class FourierBox:
         columns = torch.fft.rfftfreq(width, dtype=torch.float32, device=device)[None]
         frequency = torch.hypot(rows, columns).clamp_min(1.0 / max(height, width))
         weights = frequency**-EXPONENT
-        # Of a real image only half the spectrum is kept: the inner columns stand for two coefficients each.
+        # A real image needs only half the spectrum; each inner column stands for two conjugate coefficients.
         self.copies = torch.full((1, columns.shape[1]), 2.0, dtype=torch.float32, device=device)
         self.copies[:, 0] = 1.0
         if width % 2 == 0:
             self.copies[:, -1] = 1.0
         mean_square = (self.copies * weights.square()).sum() / (height * width)
         self.scale = weights / mean_square.sqrt() / self.copies.sqrt()
-        # No frequency is above 0.75: half a cycle per pixel down and across.
+        # No frequency is above 0.75: at most half a cycle per pixel, both vertically and horizontally.
         octaves = math.floor(math.log2(max(1.0, 0.75 * max(height, width)))) + 1
         octave = (frequency / frequency.min()).log2().to(torch.uint8)
         self.bands = Bands(octave.flatten(), octaves, planes=3, parts=2)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
+        """Return the coordinates, shape (N, n), of images in [0, 1], shape (N, 3, H, W)."""
 
         def unsqueezed(part: Tensor) -> Tensor:
             inside = ((part + MARGIN) / (1.0 + 2.0 * MARGIN)).clamp(1e-4, 1.0 - 1e-4)
-            return _turned(self.axes, inside.logit())
+            return _project(self.axes, inside.logit())
 
         return self._spectrum(by_strips(unsqueezed, image), lambda spectrum: spectrum / self.scale)
 
     def decode(self, point: Tensor) -> Tensor:
-        """Images in [-MARGIN, 1 + MARGIN], shape (N, 3, H, W), of coordinates."""
+        """Return the images of coordinates, shape (N, 3, H, W), in [-MARGIN, 1 + MARGIN]."""
         coefficients = torch.view_as_complex(point.view(point.shape[0], 3, *self.scale.shape, 2))
         if len(self._planes) == 1:
             z = self._inverse(coefficients)
@@ -114,24 +116,24 @@ class FourierBox:
                 z[:, plane] = self._inverse(coefficients[:, plane])
 
         def squeezed(part: Tensor) -> Tensor:
-            return (1.0 + 2.0 * MARGIN) * _turned(self.axes.T, part).sigmoid() - MARGIN
+            return (1.0 + 2.0 * MARGIN) * _project(self.axes.T, part).sigmoid() - MARGIN
 
         return by_strips(squeezed, z, out=z)
 
     def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
+        """Return the gradient by coordinates, shape (N, n), given that by pixels, shape (N, 3, H, W)."""
 
-        def turned(image: Tensor, gradient: Tensor) -> Tensor:
-            # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), here of an image that is 1 + 2 MARGIN times as wide.
+        def projected(image: Tensor, gradient: Tensor) -> Tensor:
+            # sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), for a sigmoid stretched by 1 + 2 MARGIN.
             slope = (image + MARGIN) * (1.0 + MARGIN - image) / (1.0 + 2.0 * MARGIN)
-            return _turned(self.axes, gradient * slope)
+            return _project(self.axes, gradient * slope)
 
-        of_z = by_strips(turned, image, gradient, out=gradient)
+        of_z = by_strips(projected, image, gradient, out=gradient)
         return self._spectrum(of_z, lambda spectrum: spectrum * (self.copies * self.scale))
 
     @property
     def _planes(self) -> tuple[slice, ...]:
-        """Axes whose Fourier transforms are made at once: all three, or of a large picture one after the other."""
+        """Slices of the axes that are Fourier transformed at once: all three, or one at a time for a large image."""
         whole = 3 * self.height * self.width <= WHOLE_UP_TO
         return (slice(None),) if whole else tuple(slice(axis, axis + 1) for axis in range(3))
 
@@ -140,7 +142,7 @@ class FourierBox:
         return z
 
     def _spectrum(self, z: Tensor, weighted: Callable[[Tensor], Tensor]) -> Tensor:
-        """Weighted Fourier coefficients as a row of coordinates."""
+        """Return the weighted Fourier coefficients as a row of coordinates."""
         if len(self._planes) == 1:
             return torch.view_as_real(weighted(torch.fft.rfft2(z, norm="ortho"))).flatten(1).contiguous()
         row = z.new_empty(z.shape[0], 3, *self.scale.shape, 2)
@@ -149,13 +151,13 @@ class FourierBox:
         return row.flatten(1)
 
 
-def _turned(axes: Tensor, image: Tensor) -> Tensor:
-    """The channels of images, shape (N, 3, H, W), along other axes, shape (3, 3)."""
+def _project(axes: Tensor, image: Tensor) -> Tensor:
+    """Project the channels of images, shape (N, 3, H, W), onto other axes, shape (3, 3)."""
     return torch.einsum("ac,nchw->nahw", axes, image)
 
 
 class NormalisedPixels:
-    """Pixels minus ImageNet's mean, divided by its std: where the notebook's Adam works, and as unbounded as there."""
+    """Pixels minus ImageNet's mean, over its deviation: the notebook's coordinates for Adam, unbounded as there."""
 
     def __init__(self, height: int, width: int, device: torch.device | str = "cpu") -> None:
         self.shape = (3, height, width)
@@ -163,13 +165,13 @@ class NormalisedPixels:
         self.std = torch.tensor(IMAGENET_STD, dtype=torch.float32, device=device).view(1, 3, 1, 1)
 
     def encode(self, image: Tensor) -> Tensor:
-        """Coordinates, shape (N, n), of images, shape (N, 3, H, W)."""
+        """Return the coordinates, shape (N, n), of images, shape (N, 3, H, W)."""
         return ((image - self.mean) / self.std).flatten(1).contiguous()
 
     def decode(self, point: Tensor) -> Tensor:
-        """Images, shape (N, 3, H, W), of coordinates."""
+        """Return the images of coordinates, shape (N, 3, H, W)."""
         return point.view(point.shape[0], *self.shape) * self.std + self.mean
 
     def pull_back(self, image: Tensor, gradient: Tensor) -> Tensor:  # noqa: ARG002  # the map is the same everywhere
-        """The gradient with respect to coordinates, shape (N, n), given that to their image, shape (N, 3, H, W)."""
+        """Return the gradient by coordinates, shape (N, n), given that by pixels, shape (N, 3, H, W)."""
         return (gradient * self.std).flatten(1)

@@ -1,17 +1,18 @@
-"""L-BFGS over a batch: every row with its own history, step length and step control.
+"""L-BFGS over a batch: a quasi-Newton method with separate history, step length and step control for every row.
 
-Liu and Nocedal (1989), Nocedal and Wright, algorithms 7.4 and 7.5, without a line search: the unit step is taken and
-judged by the one evaluation it costs. Three departures, each there so that no objective ever blows up:
+It follows Liu and Nocedal (1989) and Nocedal and Wright, algorithms 7.4 and 7.5, but without a line search: the unit
+step is taken, and accepted or rejected by the single evaluation that it costs. Three departures keep every objective
+from blowing up:
 
 - a step that raises the value above the largest of the last few accepted ones (the non-monotone rule of Grippo,
-  Lampariello and Lucidi, 1986), or that is not finite, is taken back and shortened by quadratic interpolation;
+  Lampariello and Lucidi, 1986), or that is not finite, is rejected and shortened by quadratic interpolation;
 - the first step, along the gradient, changes the coordinates by `first_step` in root mean square, whatever the scale
-  of the objective; after `RESTART_AFTER` shortenings in a row the history is dropped and the step begins anew along
+  of the objective; after `RESTART_AFTER` consecutive rejections the history is dropped and the step restarts along
   the gradient, a tenth as long as the last time;
 - a pair (s, y) of too little curvature is not stored.
 
-Nothing depends on the scale of the objective: f and 1000 f take the same path. No step asks the device for a number, so
-that a GPU never waits for the host.
+Nothing depends on the scale of the objective: f and 1000 f take the same path. No step transfers a number from the
+device, so that a GPU never waits for the host.
 """
 
 from functools import partial
@@ -27,7 +28,7 @@ FIRST_STEP = 0.07
 SUFFICIENT_DECREASE = 1e-4
 REMEMBERED_VALUES = 3
 NOISE = 1e-3
-"""Relative rise of the value that is put down to rounding in bf16."""
+"""Relative rise of the value that is attributed to bf16 rounding."""
 SHORTEST_CUT, LONGEST_CUT = 0.1, 0.5
 RESTART_AFTER = 6
 
@@ -36,17 +37,18 @@ class LBFGS:
     """Minimises one function per row of `point`; rows never influence each other.
 
     Args:
-        start: shape (N, n), float32.
-        bands: groups of coordinates whose curvature is learned; all alike if None.
-        history: pairs (s, y) kept per row.
+        start: the first point, shape (N, n), float32.
+        bands: groups of coordinates whose curvature is learned together; None puts all coordinates in one group.
+        history: the number of pairs (s, y) kept per row.
         first_step: root mean square change of a row's coordinates in its first step.
         noise: relative rise of the value that is accepted as rounding.
-        kept_as: float32, or bfloat16, in which the history takes half as much and tells the curvature nearly as well.
+        kept_as: the history's dtype: float32, or bfloat16, which halves the memory and captures the curvature nearly as
+            well.
 
     Attributes:
-        point: where to evaluate next, shape (N, n); moved in place.
-        steps: accepted steps per row, shape (N,).
-        rejected: steps taken back in a row, per row, shape (N,); 0 after an accepted one.
+        point: the next point to evaluate, shape (N, n); updated in place.
+        steps: the number of accepted steps per row, shape (N,).
+        rejected: the number of consecutive rejected steps per row, shape (N,); 0 after an accepted one.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class LBFGS:
         self._started = False
 
     def tell(self, values: Tensor, gradients: Tensor) -> None:
-        """Take the values, shape (N,), and gradients, shape (N, n), at `point`; accept or take back; move `point`."""
+        """Receive values, shape (N,), and gradients, shape (N, n), at `point`; accept or reject it; move `point`."""
         if not self._started:
             self._started = True
             self._accept(torch.ones_like(values, dtype=torch.bool), values, gradients)
@@ -88,18 +90,18 @@ class LBFGS:
             torch.add(self.accepted[:, part], self.length[:, None] * self.direction[:, part], out=self.point[:, part])
 
     def keep(self, index: Tensor) -> None:
-        """Go on with some of the rows only, in the order of `index`."""
+        """Continue with some of the rows only, in the order of `index`."""
         self.history.keep(index)
         for name in ("point", "steps", "rejected", "accepted", "gradient", "direction", "length", "values"):
             setattr(self, name, getattr(self, name)[index])
 
     @property
     def _parts(self) -> list[slice]:
-        """Of every row of coordinates, worked on one after the other."""
+        """The slices of every row that are processed one after the other."""
         return [piece.of_row for piece in self.bands.pieces]
 
     def _slope(self) -> Tensor:
-        """Along the direction, shape (N,)."""
+        """Return the directional derivative along the search direction, shape (N,)."""
         return total((self.gradient[:, part] * self.direction[:, part]).sum(dim=1) for part in self._parts)
 
     def _acceptable(self, values: Tensor, gradients: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class LBFGS:
         return finite & (values <= allowed)
 
     def _change(self, gradients: Tensor, piece: Piece) -> tuple[Tensor, Tensor]:
-        """The last step and what it changed of the gradient, s and y."""
+        """Return the last step s and the gradient change y."""
         part = piece.of_row
         return self.point[:, part] - self.accepted[:, part], gradients[:, part] - self.gradient[:, part]
 
@@ -126,7 +128,7 @@ class LBFGS:
         self._aim(good)
 
     def _aim(self, rows: Tensor) -> None:
-        """A new direction for some rows: quasi-Newton, or the gradient scaled to `first_step` without history."""
+        """Set a new direction for some rows: quasi-Newton, or without history the gradient scaled to `first_step`."""
         steepest, fresh = self._first_step(), self.history.is_empty
         newton = self.history.direction(self.gradient)
         for piece in self.bands.pieces:
@@ -140,12 +142,12 @@ class LBFGS:
         self.length = torch.where(rows, 1.0, self.length)
 
     def _first_step(self) -> Tensor:
-        """What the gradient is scaled by, shape (N, 1)."""
+        """Return the factor that scales the gradient to a first step, shape (N, 1)."""
         squares = total(self.gradient[:, part].square().mean(dim=1) * self._share(part) for part in self._parts)
         return self.first_step / squares[:, None].sqrt().clamp_min(torch.finfo(torch.float32).tiny)
 
     def _share(self, part: slice) -> float:
-        """Of all coordinates."""
+        """Return a slice's share of all coordinates."""
         size = self.gradient.shape[1]
         return len(range(*part.indices(size))) / size
 
@@ -159,7 +161,7 @@ class LBFGS:
         self.length = torch.where(bad, self.length * cut, self.length)
         restart = bad & (self.rejected % RESTART_AFTER == 0)
         self.history.forget(restart)
-        # Each restart in a row begins ten times shorter than the one before.
+        # Each consecutive restart begins with a step ten times shorter than the one before.
         shrink = 0.1 ** (self.rejected // RESTART_AFTER).float()
         steepest = self._first_step()
         for part in self._parts:
@@ -169,5 +171,5 @@ class LBFGS:
 
 
 def _replace(target: Tensor, rows: Tensor, by: Tensor) -> None:
-    """Some rows of (N, n), those that are true in (N, 1), in place."""
+    """Overwrite in place the rows of `target`, shape (N, n), where `rows`, shape (N, 1), is true."""
     torch.where(rows, by, target, out=target)

@@ -1,10 +1,10 @@
-"""What a pair may ask for. No torch.
+"""The options of a pair. No torch.
 
-of_a_pair   StylizeOptions: everything that decides how one pair is stylized
-recipes     the published objectives: their scale factors and default weights
-quality     how long an optimisation goes on: three presets
-layers      the names of VGG's layers
-numbers_as_text  what tables and people write for a number
+stylize_options  StylizeOptions: everything that determines how one pair is stylized
+recipes          the published objectives: their scale factors and default weights
+quality          three presets for the length of an optimisation
+layers           the names of VGG's layers
+numbers_as_text  parse numbers as tables and people write them
 """
 
 from nst_core.options.stylize_options import StylizeOptions

@@ -1,4 +1,4 @@
-"""The names of VGG's layers, in the order they run. No torch.
+"""The names of VGG's layers, in the order in which they run. No torch.
 
 `convB_K` is the K-th convolution of block B, `reluB_K` its rectified output, `poolB` the pooling that ends block B.
 Simonyan and Zisserman (1409.1556), configurations D (VGG-16) and E (VGG-19).
@@ -9,7 +9,7 @@ CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:
-    """Every layer of the convolutional part, in order.
+    """Return the names of all layers of the convolutional part, in order.
 
     >>> layer_names("vgg16")[:5]
     ('conv1_1', 'relu1_1', 'conv1_2', 'relu1_2', 'pool1')
@@ -25,7 +25,7 @@ def layer_names(architecture: str) -> tuple[str, ...]:
 
 
 def channels(convolution: str) -> tuple[int, int]:
-    """How many channels go into a convolution, and how many come out.
+    """Return the number of input and output channels of a convolution.
 
     >>> channels("conv1_1"), channels("conv1_2"), channels("conv2_1"), channels("conv5_1")
     ((3, 64), (64, 64), (64, 128), (512, 512))
@@ -36,4 +36,4 @@ def channels(convolution: str) -> tuple[int, int]:
 
 
 FEATURE_LAYERS = tuple(name for name in layer_names("vgg19") if not name.startswith("pool"))
-"""Layers whose features a loss may use. VGG-16 has the same names but for `*3_4`, `*4_4` and `*5_4`."""
+"""Layers whose features a loss may use. VGG-16 has the same names except `*3_4`, `*4_4` and `*5_4`."""

@@ -1,8 +1,8 @@
-r"""Numbers as tables and people write them -> text that can be read one way only, or what to write in its place.
+r"""Parse numbers as tables and people write them: return unambiguous text, or refuse and say what to write instead.
 
-A dot is for decimals. What other countries' spreadsheets write with a comma, or with dots for thousands, is refused: to
-read `2.000` as 2, or `0,5 0,5` as four numbers, would make another picture without a word. `1.500` is one and a half
-where decimals are allowed: programs write them to a fixed number of digits.
+The decimal separator is a dot. Decimal commas and thousands separators, as other countries' spreadsheets write them,
+are refused: reading `2.000` as 2, or `0,5 0,5` as four numbers, would silently make a different image. `1.500` is one
+and a half where decimals are allowed, because programs write numbers with a fixed number of digits.
 """
 
 import re
@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 MOST_SHOWN = 80
-"""Letters of a text that a message repeats."""
+"""Most characters of a text that a message quotes."""
 
 _DECIMALS = re.compile(r"([+-]?\d{1,20}),(\d{1,20})((?:[eE][+-]?\d{1,4})?)")
 _THOUSANDS = re.compile("[+-]?[1-9][0-9]{0,2}(?:[.,'\u2019 \u00a0\u202f][0-9]{3}){1,6}")
@@ -22,10 +22,10 @@ _BOTH = re.compile(
 
 
 def whole_number(value: Any) -> Any:
-    """A whole number, perhaps as text: `512`, or `512.0` as tables with gaps have it.
+    """Check a whole number, perhaps as text: `512`, or `512.0` as written by tables with gaps.
 
     Raises:
-        ValueError: of a text that has separators in it, with what to write.
+        ValueError: if a text contains separators; the message says what to write.
 
     >>> whole_number(512.0), whole_number("512.0")
     (512.0, '512.0')
@@ -46,7 +46,7 @@ def whole_number(value: Any) -> Any:
 
 
 def whole_choice(value: Any) -> Any:
-    """One of a few whole numbers, for which pydantic takes neither text nor `16.0`.
+    """Convert one of a few whole numbers; pydantic accepts neither text nor `16.0` for them.
 
     >>> whole_choice("16"), whole_choice("16.0"), whole_choice(16.0), whole_choice("deep")
     (16, 16, 16, 'deep')
@@ -60,10 +60,10 @@ def whole_choice(value: Any) -> Any:
 
 
 def real_number(value: Any) -> Any:
-    """A number, perhaps as text, with a dot for decimals.
+    """Check a number, perhaps as text, with a dot for decimals.
 
     Raises:
-        ValueError: of a text with other separators, with what to write.
+        ValueError: if a text contains other separators; the message says what to write.
     """
     if not isinstance(value, str):
         return value
@@ -85,15 +85,15 @@ def real_number(value: Any) -> Any:
 
 
 def words(value: Any) -> Any:
-    """A list, perhaps as one text: `relu1_1 relu2_1`, parted by blanks, commas or semicolons."""
+    """Split a list given as one text, such as `relu1_1 relu2_1`, at blanks, commas or semicolons."""
     return tuple(value.replace(",", " ").replace(";", " ").split()) if isinstance(value, str) else value
 
 
 def real_numbers(value: Any) -> Any:
-    """A list of numbers, perhaps as one text, parted likewise; no comma in it may be one for decimals.
+    """Split a list of numbers given as one text likewise, unless a comma in it may be a decimal separator.
 
     Raises:
-        ValueError: of a text with such a comma, with what to write.
+        ValueError: if a comma may be a decimal separator; the message says what to write.
     """
     if not isinstance(value, str) or not re.search(r"\d,\d", value):
         return words(value)
@@ -110,18 +110,18 @@ def real_numbers(value: Any) -> Any:
 
 
 def _are_halves(parts: list[str]) -> bool:
-    """Whether each second part can be the decimals of a 0 before it: `0,7` and `0,5,0,5`, but not `1,0,1`."""
+    """Return whether every second part can be the decimals of the 0 before it: `0,7` and `0,5,0,5`, but not `1,0,1`."""
     return len(parts) % 2 == 0 and all(part.lstrip("+-") == "0" for part in parts[::2])
 
 
 def _check_no_date(text: str, wanted: str) -> None:
-    """A spreadsheet makes a date of `1.5`, and of `1.5.3`; which of them it was cannot be told any more."""
+    """Refuse a date: a spreadsheet turns both `1.5` and `1.5.3` into one, and the original cannot be recovered."""
     if _DATE.fullmatch(text):
         raise ValueError(f"expected {wanted}, got {text!a}, a date: write the number, in a cell formatted as text")
 
 
 def _parts(text: str) -> tuple[str, str]:
-    """The whole part and the decimals of a number that has separators of both kinds."""
+    """Return the whole part and the decimals of a number that contains both kinds of separators."""
     at = max(text.rfind("."), text.rfind(","))
     return _plain(text[:at]), text[at + 1 :]
 

@@ -1,8 +1,8 @@
-"""How long an optimisation goes on: three presets, chosen by eye and by loss on a spread of pairs. No torch.
+"""Three presets for the length of an optimisation, chosen by eye and by loss on a range of pairs. No torch.
 
-`draft` shows what a pair will look like, large strokes and colours, with parts still bare. `standard` ends where a
-picture of twice as many evaluations can hardly be told from it side by side. `best` goes on until hardly anything
-moves.
+`draft` shows what a pair will look like: large strokes and colours, with some areas still bare. `standard` ends where
+the result of twice as many evaluations is hardly distinguishable side by side. `best` continues until hardly anything
+changes.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Quality:
     """One preset.
 
     Attributes:
-        steps: at most, as a share of the recipe's.
-        plateau_tolerance: the option's default.
+        steps: the largest number of steps, as a share of the recipe's.
+        plateau_tolerance: the default of the option of the same name.
     """
 
     steps: float

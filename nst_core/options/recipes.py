@@ -7,11 +7,11 @@ Gram matrix divided by its own M, every recipe is
           + style_weight   * sum_l w_l * style_scale * mean((G - A)^2)
           + tv_weight      * total_variation
 
-and differs from the others in the two scale factors, the layer weights w_l and the defaults alone; but for `moments`,
-which has the Wasserstein distance of means and covariances in place of that of Gram matrices.
+Recipes differ only in the two scale factors, the layer weights w_l and the defaults; except `moments`, which uses the
+Wasserstein distance of means and covariances in place of the distance of Gram matrices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -26,20 +26,22 @@ class Recipe:
     """One objective.
 
     Attributes:
-        formula: for people, as the README and `nst run --help` show it.
-        content_scale: (C, M, mean(P^2)) -> factor of mean((F - P)^2).
-        style_scale: (C, M, mean(A^2)) -> factor of mean((G - A)^2); of `moments`, (C, M, E[|F_s|^2] / C) -> factor of
-            W^2 / C.
-        layer_weight: (layer name, number of style layers) -> w_l.
+        name: the value of the option `recipe`.
+        formula: the formula as text, for the README and `nst run --help`.
+        content_scale: maps (C, M, mean(P^2)) to the factor of mean((F - P)^2).
+        style_scale: maps (C, M, mean(A^2)) to the factor of mean((G - A)^2); for `moments`, (C, M, E[|F_s|^2] / C) to
+            that of W^2 / C.
+        layer_weights: maps the style layers to their w_l.
+        content_weight, style_weight, optimizer, learning_rate, steps: the defaults of the options of the same names.
         style_takes_content_shape: whether the style image is squeezed to the content's height and width.
-        comparison: what a layer's style is, and how two are compared: by Gram matrices, or by means and covariances.
+        comparison: the style statistic and its distance: Gram matrices, or means and covariances.
     """
 
     name: RecipeName
     formula: str
     content_scale: Callable[[int, int, Number], Number | float]
     style_scale: Callable[[int, int, Number], Number | float]
-    layer_weight: Callable[[str, int], float]
+    layer_weights: Callable[[Sequence[str]], tuple[float, ...]]
     content_weight: float
     style_weight: float
     optimizer: OptimizerName
@@ -51,24 +53,29 @@ class Recipe:
 
 NOTEBOOK_LAYER_WEIGHTS = {"1_1": 1.0, "2_1": 0.75, "3_1": 0.2, "4_1": 0.2, "5_1": 0.2}
 NOTEBOOK_OTHER_LAYER_WEIGHT = 0.2
-"""For layers that the notebook's table does not name, such as conv4_2."""
+"""Weight of layers that the notebook's table does not name, such as conv4_2."""
 
 
-def _equal_mean(_layer: str, layers: int) -> float:
-    return 1.0 / layers
+def _equal_mean(layers: Sequence[str]) -> tuple[float, ...]:
+    return (1.0 / len(layers),) * len(layers)
 
 
-def _equal_sum(_layer: str, _layers: int) -> float:
-    return 1.0
+def _equal_sum(layers: Sequence[str]) -> tuple[float, ...]:
+    return (1.0,) * len(layers)
 
 
-def _notebook_weight(layer: str, _layers: int) -> float:
-    return NOTEBOOK_LAYER_WEIGHTS.get(layer.removeprefix("relu").removeprefix("conv"), NOTEBOOK_OTHER_LAYER_WEIGHT)
+def _notebook_weights(layers: Sequence[str]) -> tuple[float, ...]:
+    blocks = (layer.removeprefix("relu").removeprefix("conv") for layer in layers)
+    return tuple(NOTEBOOK_LAYER_WEIGHTS.get(block, NOTEBOOK_OTHER_LAYER_WEIGHT) for block in blocks)
 
 
-def _shallow_first(layer: str, _layers: int) -> float:
-    """256, 64, 16, 4, 1 for relu1_1 to relu5_1, over their sum: the weights of crowsonkb's style-transfer-pytorch."""
-    return 4.0 ** (5 - int(layer[4])) / 341.0
+def _shallow_first(layers: Sequence[str]) -> tuple[float, ...]:
+    """Return 256, 64, 16, 4, 1 for relu1_1 to relu5_1, over the sum for these layers.
+
+    For the default layers these are the weights of crowsonkb's style-transfer-pytorch.
+    """
+    weights = [4.0 ** (5 - int(layer[4])) for layer in layers]
+    return tuple(weight / sum(weights) for weight in weights)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -79,7 +86,7 @@ RECIPES: dict[str, Recipe] = {
             formula="mean((F-P)^2)/mean(P^2) and mean((G-A)^2)/mean(A^2): without unit, 0 is a perfect match",
             content_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
             style_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
-            layer_weight=_equal_mean,
+            layer_weights=_equal_mean,
             content_weight=1.0,
             style_weight=30.0,
             optimizer="lbfgs",
@@ -91,7 +98,7 @@ RECIPES: dict[str, Recipe] = {
             formula="mean((F-P)^2)/mean(P^2) and W^2/E[F_s^2], W the Wasserstein-2 distance of means and covariances",
             content_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
             style_scale=lambda _c, _m, mean_square: 1.0 / mean_square,  # type: ignore[operator]  # a number or a tensor
-            layer_weight=_shallow_first,
+            layer_weights=_shallow_first,
             content_weight=1.0,
             style_weight=100.0,
             optimizer="lbfgs",
@@ -105,7 +112,7 @@ RECIPES: dict[str, Recipe] = {
             content_scale=lambda c, m, _mean_square: 0.5 * c * m,
             # sum over the C*C entries is C^2 times their mean, which leaves 1/4.
             style_scale=lambda _c, _m, _mean_square: 0.25,
-            layer_weight=_equal_mean,
+            layer_weights=_equal_mean,
             content_weight=1.0,
             style_weight=1000.0,
             optimizer="lbfgs",
@@ -118,7 +125,7 @@ RECIPES: dict[str, Recipe] = {
             content_scale=lambda _c, _m, _mean_square: 1.0,
             # Undivided Gram matrices of equal M: (M G - M A)^2 / (C M) = (M / C) (G - A)^2.
             style_scale=lambda c, m, _mean_square: m / c,
-            layer_weight=_notebook_weight,
+            layer_weights=_notebook_weights,
             content_weight=1.0,
             style_weight=1e6,
             optimizer="adam",
@@ -131,7 +138,7 @@ RECIPES: dict[str, Recipe] = {
             formula="mean((F-P)^2) and mean((G-A)^2)/C^2, layer weights 1: the authors' own code",
             content_scale=lambda _c, _m, _mean_square: 1.0,
             style_scale=lambda c, _m, _mean_square: 1.0 / (c * c),
-            layer_weight=_equal_sum,
+            layer_weights=_equal_sum,
             content_weight=1.0,
             style_weight=1000.0,
             optimizer="lbfgs",

@@ -1,16 +1,16 @@
-"""Everything that decides how one pair is stylized. No torch.
+"""Everything that determines how one pair is stylized. No torch.
 
-A `None` means "the recipe's own value"; `resolved()` fills it in. What belongs to the machine and the run instead
-(device, precision, backbone, where files go) is not here.
+A `None` means "the recipe's own value"; `resolved()` fills it in. Settings of the machine and the run (device,
+precision, backbone, output location) are not part of these options.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from nst_core.options.layers import FEATURE_LAYERS
 from nst_core.options.numbers_as_text import real_number, real_numbers, whole_choice, whole_number, words
@@ -18,42 +18,50 @@ from nst_core.options.quality import QUALITIES, QualityName
 from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
 
 BY_SIZE_ABOVE_PX = 2048
-"""Up to this `size_px` a recipe's steps are its own; beyond it they depend on how large the picture really is."""
+"""Largest `size_px` at which a recipe's steps are used unchanged; beyond it they depend on the actual image size."""
 
 ADAM_LEARNING_RATE = 0.05
-"""For Adam with a recipe that was published with L-BFGS; in units of the backbone's normalised input."""
+"""Learning rate of Adam for recipes published with L-BFGS, in units of the backbone's normalised input."""
+
+LARGEST_WEIGHT = 1e12
+"""Largest weight of a loss, a layer or a style: products and sums of such weights stay finite."""
 
 WEBP_MOST_PX = 16_383
-"""Long edge of a WebP at most: the format counts no further."""
+"""Largest long edge that the WebP format can store."""
 
 
 USUAL_STRENGTH = 0.5
-"""The strength that is the recipe's own style weight."""
+"""The strength that stands for the recipe's own style weight."""
 
 GENTLEST_SHARE, STRONGEST_SHARE = 1 / 30, 6.0
-"""Of that weight, at strength 0 and 1: with less a photograph hardly changes, with more it takes on no more style."""
+"""Style weights at strength 0 and 1, relative to the recipe's: with less a photograph hardly changes, with more it
+takes on no more style."""
+
+RECORDED = {"recorded": True}
+"""The pydantic context for options that were accepted before: records of an earlier version stay readable, even if
+this version refuses their combination of options for new pairs."""
 
 SHORTHANDS = {"strength", "quality"}
-"""Options that only stand for others: pairs that agree in those others have the same result, whatever these say."""
+"""Options that only set other options: pairs whose other options are equal have the same result, whatever these are."""
 
 
-SAID_EITHER_WAY = ("strength", "style_weight")
-"""Two options that say the same."""
+EXCLUSIVE_OPTIONS = ("strength", "style_weight")
+"""Two options that set the same thing."""
 
 
-def put_over(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said earlier with what was said later put over it, also where that says the same by another option.
+def merge_options(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two sets of options; a later one also replaces an earlier one that sets the same thing by another name.
 
-    >>> put_over({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
+    >>> merge_options({"strength": 0.7, "steps": 9}, {"style_weight": 30.0})
     {'steps': 9, 'style_weight': 30.0}
     """
-    other_way = dict(zip(SAID_EITHER_WAY, reversed(SAID_EITHER_WAY), strict=True))
+    other_way = dict(zip(EXCLUSIVE_OPTIONS, reversed(EXCLUSIVE_OPTIONS), strict=True))
     kept = {name: value for name, value in earlier.items() if other_way.get(name) not in later}
     return kept | dict(later)
 
 
 class StylizeOptions(BaseModel):
-    """How one pair is stylized. Frozen; unknown names are refused; every number is finite and bounded."""
+    """How one pair is stylized. Immutable; unknown names are refused; every number is finite and bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -71,11 +79,11 @@ class StylizeOptions(BaseModel):
     """Whose colours: the style's; the style's brought to the content's mean and covariance first; the content's own."""
     strength: float | None = Field(default=None, ge=0.0, le=1.0)
     """How much style, in place of style_weight: 0.5 is the recipe's weight, 0 a thirtieth and 1 six times of it."""
-    content_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    content_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the content loss (default: the recipe's)."""
-    style_weight: float | None = Field(default=None, ge=0.0, le=1e12)
+    style_weight: float | None = Field(default=None, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the style loss (default: the recipe's)."""
-    tv_weight: float = Field(default=0.0, ge=0.0, le=1e12)
+    tv_weight: float = Field(default=0.0, ge=0.0, le=LARGEST_WEIGHT)
     """Weight of the total variation, which smooths."""
     content_layers: tuple[str, ...] = ("relu4_2",)
     """Layers of the content loss."""
@@ -122,7 +130,7 @@ class StylizeOptions(BaseModel):
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
-    # What a CSV cell or the command line gives is text.
+    # CSV cells and command line arguments are text.
     _lists = field_validator("content_layers", "style_layers", mode="before")(words)
     _lists_of_numbers = field_validator("style_layer_weights", "style_blend", mode="before")(real_numbers)
     _choices = field_validator("bit_depth", mode="before")(whole_choice)
@@ -149,51 +157,63 @@ class StylizeOptions(BaseModel):
 
     @field_validator("style_layer_weights", "style_blend")
     @classmethod
-    def _weights_not_negative(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _usable_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None and (min(weights, default=0.0) < 0.0 or sum(weights) == 0.0):
             raise ValueError("weights are 0 or more, and not all 0")
+        if weights is not None and max(weights) > LARGEST_WEIGHT:
+            raise ValueError(f"weights are at most {LARGEST_WEIGHT:g}, got {max(weights):g}")
         return weights
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self, info: ValidationInfo) -> Self:
+        """Refuse options that do not go together, with all reasons at once."""
+        if info.context == RECORDED:
+            return self
+        reasons = [*self._conflicts(), *self._limits_of_the_format()]
+        if reasons:
+            raise ValueError("; ".join(reasons))
+        return self
+
+    def _conflicts(self) -> Iterator[str]:
+        """Yield what is wrong with options that depend on each other."""
         if self.style_layer_weights is not None and len(self.style_layer_weights) != len(self.style_layers):
-            raise ValueError(
+            yield (
                 f"style_layer_weights: expected {len(self.style_layers)} numbers, one per style layer, "
                 f"got {len(self.style_layer_weights)}"
             )
+        recipe = RECIPES[self.recipe]
+        if recipe.style_takes_content_shape and self.style_scale != 1.0:
+            yield (
+                f"style_scale {self.style_scale:g}: recipe {recipe.name} takes none, it squeezes the style to the "
+                "content's shape; leave style_scale out"
+            )
         if self.strength is not None and self.style_weight is not None and not self._is_what_strength_means():
-            raise ValueError(
+            yield (
                 f"strength {self.strength:g} is a style_weight of {self._dialled_weight():g}, and style_weight is "
                 f"{self.style_weight:g}: give one of the two"
             )
-        recipe = RECIPES[self.recipe]
         content = recipe.content_weight if self.content_weight is None else self.content_weight
         style = self._dialled_weight() if self.style_weight is None else self.style_weight
         if content == 0.0 and style == 0.0:
-            raise ValueError("content_weight and style_weight are both 0: there is nothing to optimise")
-        return self
+            yield "content_weight and style_weight are both 0: there is nothing to optimise"
 
-    @model_validator(mode="after")
-    def _held_by_the_format(self) -> Self:
-        """What is asked of the file is what its format can hold."""
+    def _limits_of_the_format(self) -> Iterator[str]:
+        """Yield what the other options request of the file but its format cannot store."""
         kind = self.output_format
         if self.bit_depth == 16 and kind not in ("png", "tiff"):
-            raise ValueError(f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits")
+            yield f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits"
         if self.alpha == "keep" and kind == "jpeg":
-            raise ValueError(
-                "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
-            )
+            yield "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
         if kind == "webp" and self.size_px > WEBP_MOST_PX:
-            raise ValueError(f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}")
-        return self
+            yield f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}"
 
     @property
     def usual_steps(self) -> int:
-        """The recipe's steps by quality, for pictures of no more than `BY_SIZE_ABOVE_PX`."""
+        """The recipe's steps for the chosen quality, for images of no more than `BY_SIZE_ABOVE_PX`."""
         return max(1, round(QUALITIES[self.quality].steps * RECIPES[self.recipe].steps))
 
     def _dialled_weight(self) -> float:
-        """The style weight that `strength` means."""
+        """Return the style weight that `strength` stands for."""
         strength = USUAL_STRENGTH if self.strength is None else self.strength
         end = GENTLEST_SHARE if strength < USUAL_STRENGTH else STRONGEST_SHARE
         return float(RECIPES[self.recipe].style_weight * end ** (abs(strength - USUAL_STRENGTH) / USUAL_STRENGTH))
@@ -202,45 +222,44 @@ class StylizeOptions(BaseModel):
         return self.style_weight is not None and math.isclose(self.style_weight, self._dialled_weight(), rel_tol=1e-6)
 
     def resolved(self) -> "StylizeOptions":
-        """These options with every `None` that means "the recipe's" replaced by the recipe's value.
+        """Return these options with every `None` that means "the recipe's" replaced by the recipe's value.
 
-        But for the steps of large pictures, which their size decides.
+        The steps of large images remain `None`, because they depend on the image's actual size.
         """
         recipe = RECIPES[self.recipe]
         optimizer, quality = self.optimizer or recipe.optimizer, QUALITIES[self.quality]
         values = self.model_dump() | {
             "content_weight": recipe.content_weight if self.content_weight is None else self.content_weight,
             "style_weight": self._dialled_weight() if self.style_weight is None else self.style_weight,
-            "style_layer_weights": self.style_layer_weights
-            or tuple(recipe.layer_weight(layer, len(self.style_layers)) for layer in self.style_layers),
+            "style_layer_weights": self.style_layer_weights or recipe.layer_weights(self.style_layers),
             "optimizer": optimizer,
             "learning_rate": None
             if optimizer == "lbfgs"
             else self.learning_rate or recipe.learning_rate or ADAM_LEARNING_RATE,
-            # Beyond that size it takes the picture to tell: see `nst_core.geometry.levels.steps_at`.
+            # Beyond that size they depend on the image itself: see `nst_core.geometry.levels.steps_at`.
             "steps": self.steps or (self.usual_steps if self.size_px <= BY_SIZE_ABOVE_PX else None),
             "plateau_tolerance": quality.plateau_tolerance
             if self.plateau_tolerance is None
             else self.plateau_tolerance,
         }
-        return StylizeOptions.model_validate(values)
+        return StylizeOptions.model_validate(values, context=RECORDED)
 
     def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
-        """These options with some replaced. What was left to the recipe stays left to the (perhaps new) recipe."""
-        return StylizeOptions.model_validate(put_over(self.model_dump(exclude_unset=True), changes))
+        """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe."""
+        return StylizeOptions.model_validate(merge_options(self.model_dump(exclude_unset=True), changes))
 
     def digest(self) -> str:
-        """16 hex digits that are equal just when the resolved options are equal."""
+        """Return 16 hex digits that are equal if and only if the resolved options are equal."""
         resolved = self.resolved()
-        # Of large pictures quality has its say only once their size is known.
-        said_otherwise = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
-        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=said_otherwise))
+        # For large images, quality affects the steps only once their size is known.
+        redundant = SHORTHANDS if resolved.steps is not None else SHORTHANDS - {"quality"}
+        values = _without_negative_zeros(resolved.model_dump(mode="json", exclude=redundant))
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _without_negative_zeros(value: Any) -> Any:
-    """0.0 and -0.0 are equal, but are not written alike."""
+    """Replace -0.0 by 0.0: they are equal, but JSON writes them differently."""
     if isinstance(value, dict):
         return {name: _without_negative_zeros(one) for name, one in value.items()}
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""The pictures of a batch as the optimisation sees them: what it starts from, may change, and is compared with.
+"""The images of a batch as the optimisation sees them: starting points, what may change, masks and styles.
 
-pixels     sRGB pictures <-> float tensors
-shrink     at half the size, for the coarse levels
-canvas     what may be changed of a picture
-initial    what the optimisation starts from
-recolour   a style image in the content's colours
-masks      pictures whose colours are regions
-styles     the style of a pair: one picture, a blend, or the regions of one
-scene      all of them at one size
+pixels     convert sRGB images to float tensors and back
+shrink     halve images for the coarse levels
+canvas     what an optimisation may change in an image
+initial    the initial pastiche
+recolour   bring a style image to the content's colours
+masks      masks whose colours are regions
+styles     the style of a pair: one image, a blend, or the regions of one image
+scene      all images of a batch at one size
 """

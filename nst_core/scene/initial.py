@@ -1,4 +1,4 @@
-"""What the optimisation starts from: the content image, the style image, or seeded noise."""
+"""The initial pastiche: the content image, the style image, or seeded noise."""
 
 import torch
 from torch import Tensor
@@ -8,13 +8,15 @@ from nst_core.backbones.catalogue import IMAGENET_MEAN
 from nst_core.options import StylizeOptions
 
 NOISE_STD = 0.02
-"""Faint: of strong noise the finest grains outlast the optimisation and show in the picture."""
+"""Standard deviation of the noise, kept low: the finest grain of strong noise outlasts the optimisation and shows in
+the result."""
 
 
 def initial_pastiche(content: Tensor, style: Tensor, options: StylizeOptions) -> Tensor:
-    """The first pastiche, in [0, 1], of the content's shape (1, 3, H, W).
+    """Return the initial pastiche, in [0, 1], of the content's shape (1, 3, H, W).
 
-    Noise is Gaussian around ImageNet's mean colour, made on the CPU so that a seed means the same on every device.
+    Noise is Gaussian around ImageNet's mean colour, and generated on the CPU, so that a seed gives the same noise on
+    every device.
     """
     if options.init == "content":
         return content

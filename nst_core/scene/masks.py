@@ -1,12 +1,12 @@
-"""Masks, pictures whose colours are regions -> maps of where each region is.
+"""Segment masks, images whose colours mark regions, into a map of each region.
 
-What lies between two colours, as along a soft edge, is no region but partly in both: a mask of black and white with
-grey edges has two regions, and so has one that was saved as a JPEG. An area that is filled with such a colour is one.
+A colour between two others, as along a soft edge, is not a region but belongs partly to both: a black and white mask
+with grey edges has two regions, and so does one saved as a JPEG. An area that is filled with such a colour is a region.
 """
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,31 +19,46 @@ from nst_core.errors import OptionsError
 MOST_REGIONS = 8
 
 SMALLEST_SHARE = 0.002
-"""Of a mask's area; a colour of less is noise, or an edge."""
+"""Smallest share of a mask's area that makes a region; a colour on less is noise, or an edge."""
 
 ALIKE = 56.0
-"""Distance of two RGB colours, of 255 each, up to which they are one: compression moves colours, and so do edges."""
+"""Distance of two 8-bit RGB colours up to which they count as the same: compression shifts colours, and so do edges."""
 
 BETWEEN = 40.0
 """Distance from the line between two colours up to which a third is a mixture of both."""
 
 FLAT = 14.0
-"""Distance up to which pixels are of a colour itself, as in an area that was filled with it."""
+"""Distance up to which pixels have a colour itself, as in an area that was filled with it."""
 
 FILLED_PX = 5
-"""Side of the squares that a filled area has room for, and the hard edge between two others has not."""
+"""Side of a square that fits into a filled area, but not into the hard edge between two other areas."""
 
 SURELY_FILLED = 0.02
-"""Of a mask's area; a colour between two others on less is taken for their edge where the other mask has none of it."""
+"""Share of a mask's area; a colour between two others that covers less counts as their edge if the other mask lacks
+it."""
 
-LONGEST_LOOKED_AT_PX = 512
-"""A mask's colours are counted on a copy of this size."""
+JITTER = 8.0
+"""Distance up to which lossy compression splits one colour into several that fill areas; measured: JPEG 4, WebP 6."""
+
+LARGE_SHARE = 0.05
+"""Share of a label map's area from which on a colour within `JITTER` of another is a region of its own."""
+
+LOSSLESS = 0.999
+"""Share of pixels with a colour that fills an area, from which on a mask is a label map: it has no edges or noise."""
+
+VALLEY = 0.25
+"""Pixels between two colours, relative to those of the rarer one, below which both are colours of their own: along a
+soft edge, or in a compressed area, the number of pixels falls steadily with the distance from the main colour."""
+
+COUNTED_AT_PX = 512
+"""Long edge of the reduced copy on which a mask's colours are counted."""
 
 PURE = (4, 251)
-"""Up to where a mask is wholly black, and from where on white: JPEG does not keep the last few steps."""
+"""The highest level that counts as black, and the lowest that counts as white: JPEG does not preserve the last few
+levels."""
 
 ROUNDING = 16.0
-"""Square of a distance; of two mixtures that come so near to a pixel alike the one of nearer colours is meant."""
+"""A squared distance: if two mixtures come this equally near to a pixel, the one of nearer colours wins."""
 
 Colour = tuple[int, int, int]
 
@@ -62,17 +77,23 @@ NAMES = {
 
 @dataclass(frozen=True)
 class RegionColours:
-    """The colours of the same regions, in the same order, in the masks of a content and of a style image."""
+    """The colours of the same regions, in the same order, in the masks of a content and of a style image.
+
+    Attributes:
+        notes: messages for the user about areas of the masks that do not count as regions.
+    """
 
     content: tuple[Colour, ...]
     style: tuple[Colour, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | None) -> RegionColours | None:
-    """The regions of two masks of mode RGB, matched by colour; None where there are no masks.
+    """Match the regions of two masks of mode RGB by colour; None without masks.
 
     Raises:
-        OptionsError: if there is one mask alone, a colour is in one of them alone, or there are too many.
+        OptionsError: if only one mask is given, a colour is in only one of them, there are too many regions, or two
+            filled areas have colours that are too near to be told apart.
     """
     if content_mask is None and style_mask is None:
         return None
@@ -92,11 +113,17 @@ def region_colours(content_mask: Image.Image | None, style_mask: Image.Image | N
     if problems:
         raise OptionsError(f"{'; '.join(problems)}: give both masks the same colours")
     matched = [(colour, theirs[place]) for colour, place in zip(ours, partners, strict=True) if place is not None]
-    return RegionColours(tuple(one for one, _ in matched), tuple(other for _, other in matched))
+    notes = (
+        *(_edge_note(colour, "content_mask", content_mask, "style_mask") for colour in alone_here),
+        *(_edge_note(colour, "style_mask", style_mask, "content_mask") for colour in alone_there),
+        *_small_area_notes(content_mask, "content_mask"),
+        *_small_area_notes(style_mask, "style_mask"),
+    )
+    return RegionColours(tuple(one for one, _ in matched), tuple(other for _, other in matched), notes)
 
 
 def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | None]:
-    """The place among theirs of each of ours, where either is the other's nearest: no region is shared by two."""
+    """Return the index in `theirs` of each colour in `ours` if each is the other's nearest, so that none is shared."""
     nearest = [_nearest(colour, theirs) for colour in ours]
     return [
         place if place is not None and _nearest(theirs[place], ours) == here else None
@@ -105,13 +132,13 @@ def _partners(ours: Sequence[Colour], theirs: Sequence[Colour]) -> list[int | No
 
 
 def _may_be_edge(colour: Colour, colours: Sequence[Colour], mask: Image.Image) -> bool:
-    """Whether a colour that the other mask has not lies between two others, on so little that it may be their edge."""
+    """Return whether a colour that the other mask lacks may be an edge: a mixture of two others on a small area."""
     others = [one for one in colours if one != colour]
     return _is_mixture(colour, others) and _share_of(colour, mask) < SURELY_FILLED
 
 
 def _share_of(colour: Colour, mask: Image.Image) -> float:
-    pixels = _looked_at(mask).reshape(-1, 3)
+    pixels = _reduced(mask).reshape(-1, 3)
     return float((np.linalg.norm(pixels - np.array(colour), axis=1) <= ALIKE).mean())
 
 
@@ -121,14 +148,50 @@ def _alone(colour: Colour, where: str, where_not: str, mask_without: Image.Image
     return f"{where} has the region {name_of(colour)}, {where_not} {told if 0 < share < SMALLEST_SHARE else 'has not'}"
 
 
+def _edge_note(colour: Colour, where: str, mask: Image.Image, where_not: str) -> str:
+    share = _share_of(colour, mask)
+    return (
+        f"{where}: {name_of(colour)} covers {share:.2g} of its area and is not in {where_not}; it lies between two "
+        "other colours and is taken for their edge, not for a region"
+    )
+
+
+def _small_area_notes(mask: Image.Image, where: str) -> list[str]:
+    """Describe the filled areas that are too small to be regions."""
+    pixels = _reduced(mask)
+    known = _groups(pixels.reshape(-1, 3))
+    colours, _ = _fills(pixels)
+    far = np.ones(len(colours), dtype=bool)
+    for colour in known:
+        far &= np.linalg.norm(colours - np.array(colour), axis=1) > ALIKE
+    small: list[Colour] = []
+    for colour in map(_as_colour, colours[far]):
+        if all(_distance(colour, other) > ALIKE for other in small) and _is_filled(colour, pixels):
+            small.append(colour)
+        if len(small) == MOST_REGIONS:
+            break
+    return [
+        f"{where}: {name_of(colour)} covers {_share_of(colour, mask):.2g} of its area and is not a region, "
+        f"which covers at least {SMALLEST_SHARE:g}"
+        for colour in small
+    ]
+
+
 def palette(mask: Image.Image, what: str) -> list[Colour]:
-    """The colours of a mask's regions, the largest first.
+    """Return the colours of a mask's regions, the largest region first.
 
     Raises:
-        OptionsError: if there are more than `MOST_REGIONS`.
+        OptionsError: if there are more than `MOST_REGIONS`, or two filled areas have colours that are too near.
     """
-    pixels = _looked_at(mask)
+    pixels = _reduced(mask)
     found = _groups(pixels.reshape(-1, 3))
+    if merged := _merged_fills(pixels, found):
+        pairs = [f"{name_of(one)} and {name_of(other)}" for one, other in merged[:3]]
+        more = f", {len(merged) - 3} more" if len(merged) > 3 else ""
+        raise OptionsError(
+            f"{what}: {', '.join(pairs)}{more}: each fills an area of its own, but they are too near to be told apart; "
+            f"give regions colours that are more than {ALIKE:g} apart, or fill both areas with one"
+        )
     outermost = [
         colour
         for colour in found
@@ -143,9 +206,9 @@ def palette(mask: Image.Image, what: str) -> list[Colour]:
 
 
 def maps_of(mask: Image.Image, colours: Sequence[Colour], size: tuple[int, int]) -> torch.Tensor:
-    """Where in a mask, brought to a size (width, height), each colour is: shape (1, R, H, W), adding up to 1."""
+    """Return the map of each colour in a mask at a size (width, height), shape (1, R, H, W); the maps add up to 1."""
     width, height = size
-    # A pixel is shared out before it is resized: in between, colours would pass through those of other regions.
+    # Pixels are assigned to regions before resizing: interpolated colours could equal those of other regions.
     pixels = np.asarray(_at_most(mask, size), dtype=np.float32)
     shares = _shares(pixels.reshape(-1, 3), np.array(colours, dtype=np.float32))
     maps = torch.from_numpy(shares.T.reshape(1, len(colours), *pixels.shape[:2]).copy())
@@ -155,28 +218,29 @@ def maps_of(mask: Image.Image, colours: Sequence[Colour], size: tuple[int, int])
 
 
 def coverage(mask: Image.Image, size: tuple[int, int]) -> torch.Tensor:
-    """How white a mask is, brought to a size (width, height): shape (1, 1, H, W), 1 in its white.
+    """Return how white a mask is at a size (width, height), shape (1, 1, H, W); 1 is white.
 
-    Of any of Pillow's modes; what is transparent counts as black.
+    Accepts any Pillow mode; transparent pixels count as black.
     """
     if mask.has_transparency_data:
         mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask.convert("RGBA"))
-    # Lanczos' filter would leave waves of grey in the white beside an edge.
+    # Lanczos resampling would ring: it leaves grey waves in the white next to an edge.
     light = np.array(mask.convert("L").resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     black, white = PURE
     return torch.from_numpy(np.clip((light - black) / (white - black), 0.0, 1.0))[None, None]
 
 
 def name_of(colour: Colour) -> str:
-    """A colour in words and as #rrggbb."""
+    """Return a colour's name, if it has one, and its #rrggbb code."""
     near = min(NAMES, key=lambda known: _distance(known, colour))
     code = "#{:02x}{:02x}{:02x}".format(*colour)
     return f"{NAMES[near]} ({code})" if _distance(near, colour) <= ALIKE else code
 
 
 def _groups(pixels: npt.NDArray[np.int16]) -> list[Colour]:
-    """Colours that are worth a region, the most frequent first; what is like a more frequent one belongs to it."""
-    colours, counts = np.unique(pixels, axis=0, return_counts=True)
+    """Cluster the pixels' colours, the most frequent first, each with all colours like it; drop small clusters."""
+    codes, counts = np.unique(_codes(pixels), return_counts=True)
+    colours = _colours(codes)
     found: list[Colour] = []
     left = np.ones(len(colours), dtype=bool)
     while left.any():
@@ -184,21 +248,92 @@ def _groups(pixels: npt.NDArray[np.int16]) -> list[Colour]:
         near = left & (np.linalg.norm(colours - colours[place], axis=1) <= ALIKE)
         if counts[near].sum() < SMALLEST_SHARE * len(pixels):
             if counts[place] * left.sum() < SMALLEST_SHARE * len(pixels):
-                break  # nothing of the rest can come to a region
+                break  # none of the remaining colours can be large enough for a region
         else:
-            red, green, blue = (int(value) for value in colours[place])
-            found.append((red, green, blue))
+            found.append(_as_colour(colours[place]))
         left &= ~near
     return found
 
 
+def _fills(pixels: npt.NDArray[np.int16]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Return the colours that fill a square of `FILLED_PX` exactly and their numbers of pixels, the largest first.
+
+    Returns:
+        Colours, shape (K, 3), and numbers, shape (K,).
+    """
+    codes = _codes(pixels)
+    picture = Image.fromarray(codes)
+    lowest, highest = (
+        np.asarray(picture.filter(rank(FILLED_PX))) for rank in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
+    values, counts = np.unique(codes, return_counts=True)
+    fills = np.isin(values, codes[lowest == highest])
+    values, counts = values[fills], counts[fills]
+    order = np.argsort(-counts, kind="stable")
+    return _colours(values[order]), counts[order]
+
+
+def _merged_fills(pixels: npt.NDArray[np.int16], found: Sequence[Colour]) -> list[tuple[Colour, Colour]]:
+    """Return the colours that fill areas of their own but were merged into one of `found`, together with that one.
+
+    Compression and soft edges make areas of such colours too, but those are within `JITTER` of the other colour, or
+    have about as many pixels between the two. Only in a label map, which has no such areas, may regions be nearer.
+    """
+    colours, counts = _fills(pixels)
+    flat = pixels.reshape(-1, 3)
+    is_label_map = counts.sum() >= LOSSLESS * len(flat)
+    merged = []
+    for colour, share in zip(map(_as_colour, colours), counts / len(flat), strict=True):
+        if share < SMALLEST_SHARE:
+            break
+        owner = next((one for one in found if _distance(one, colour) <= ALIKE), None)
+        if owner is None or owner == colour:
+            continue
+        near = _distance(owner, colour) < JITTER
+        if (is_label_map and share >= LARGE_SHARE) if near else _are_separate(owner, colour, flat):
+            merged.append((owner, colour))
+    return merged
+
+
+def _codes(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.int32]:
+    """Return colours, shape (..., 3), as single numbers 0xrrggbb, which sort and compare fast, shape (...)."""
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
+    codes: npt.NDArray[np.int32] = red << 16 | green << 8 | blue
+    return codes
+
+
+def _colours(codes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    return np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=-1)
+
+
+def _as_colour(values: npt.NDArray[np.int32]) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
+def _are_separate(one: Colour, other: Colour, pixels: npt.NDArray[np.int16]) -> bool:
+    """Return whether few pixels have a colour between two, compared with those of the second; pixels: shape (P, 3)."""
+    line = np.subtract(other, one, dtype=np.float32)
+    offsets = pixels.astype(np.float32) - np.array(one, dtype=np.float32)
+    along = offsets @ line / (line @ line)
+    near = np.square(offsets - along[:, None] * line).sum(axis=1) <= FLAT**2
+    between = near & (along > 0.25) & (along < 0.75)
+    beyond = near & (along >= 0.75) & (along < 1.25)
+    return float(between.sum()) < VALLEY * float(beyond.sum())
+
+
 def _is_mixture(colour: Colour, others: Sequence[Colour]) -> bool:
-    """Whether a colour lies between two others."""
+    """Return whether a colour lies between two others."""
     return any(_distance_from_line(colour, *ends) <= BETWEEN for ends in itertools.combinations(others, 2))
 
 
 def _is_filled(colour: Colour, pixels: npt.NDArray[np.int16]) -> bool:
-    """Whether there is an area of this very colour, which along a soft edge is one of many. Pixels: shape (H, W, 3)."""
+    """Return whether an area is filled with exactly this colour, which along a soft edge is one of many.
+
+    Args:
+        colour: the colour to look for.
+        pixels: the mask, shape (H, W, 3).
+    """
     apart = np.linalg.norm(pixels - np.array(colour), axis=2)
     pure = apart <= FLAT
     if pure.sum() < (apart <= ALIKE).sum() / 2:
@@ -208,7 +343,7 @@ def _is_filled(colour: Colour, pixels: npt.NDArray[np.int16]) -> bool:
 
 
 def _distance_from_line(colour: Colour, start: Colour, end: Colour) -> float:
-    """From the inside of a line: what is beyond its ends is not between them."""
+    """Return the distance to a line segment; infinite beyond its ends, because such a colour is not between them."""
     line = np.subtract(end, start, dtype=np.float64)
     along = float(np.dot(np.subtract(colour, start), line) / np.dot(line, line))
     if not 0.0 < along < 1.0:
@@ -217,13 +352,13 @@ def _distance_from_line(colour: Colour, start: Colour, end: Colour) -> float:
 
 
 def _shares(pixels: npt.NDArray[np.float32], colours: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Each pixel's share of each colour: of the two whose mixture comes nearest to it. Shape (pixels, R)."""
+    """Return each pixel's share of each colour, shape (pixels, R): of the two whose mixture is nearest to it."""
     if len(colours) == 1:
         return np.ones((len(pixels), 1), dtype=np.float32)
     best = np.full(len(pixels), np.inf, dtype=np.float32)
     shares = np.zeros((len(pixels), len(colours)), dtype=np.float32)
     pairs = itertools.combinations(range(len(colours)), 2)
-    # Near ones first: what is of a colour that lies between two others is not taken for a mixture of them.
+    # Nearest pairs first: a pixel of a colour between two others must not be taken for a mixture of those.
     for one, other in sorted(pairs, key=lambda pair: float(np.linalg.norm(colours[pair[0]] - colours[pair[1]]))):
         line = colours[other] - colours[one]
         along = np.clip((pixels - colours[one]) @ line / (line @ line), 0.0, 1.0)
@@ -244,14 +379,14 @@ def _distance(one: Colour, other: Colour) -> float:
     return float(np.linalg.norm(np.subtract(one, other)))
 
 
-def _looked_at(mask: Image.Image) -> npt.NDArray[np.int16]:
-    """A mask's pixels at the size at which its colours are counted, shape (H, W, 3)."""
+def _reduced(mask: Image.Image) -> npt.NDArray[np.int16]:
+    """Return a mask's pixels at the size at which its colours are counted, shape (H, W, 3)."""
     small = mask.copy()
-    small.thumbnail((LONGEST_LOOKED_AT_PX, LONGEST_LOOKED_AT_PX), Image.Resampling.BOX)
+    small.thumbnail((COUNTED_AT_PX, COUNTED_AT_PX), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.int16)
 
 
 def _at_most(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A mask no larger than twice the size that it is wanted at, for the sake of memory."""
+    """Return a mask reduced to at most twice the requested size, to save memory."""
     width, height = min(mask.width, 2 * size[0]), min(mask.height, 2 * size[1])
     return mask.resize((width, height), Image.Resampling.BOX) if (width, height) != mask.size else mask

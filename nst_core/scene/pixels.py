@@ -1,4 +1,4 @@
-"""sRGB pictures, of 8 bits or of floats, <-> float tensors in [0, 1]."""
+"""Convert sRGB images, 8-bit or float, to float tensors in [0, 1] and back."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from nst_core.errors import DivergedError, ShapeError
 
 
 def to_tensor(picture: Image.Image) -> Tensor:
-    """Float32, shape (1, 3, H, W), in [0, 1], from a picture of mode RGB."""
+    """Convert an image of mode RGB to a float32 tensor in [0, 1], shape (1, 3, H, W)."""
     if picture.mode != "RGB":
         raise ShapeError(f"expected a picture of mode RGB, got {picture.mode}")
     array = np.array(picture, dtype=np.uint8)
@@ -18,20 +18,20 @@ def to_tensor(picture: Image.Image) -> Tensor:
 
 
 def from_array(pixels: NDArray[np.float32]) -> Tensor:
-    """Float32, shape (1, 3, H, W), from an array of shape (H, W, 3)."""
+    """Convert an array of shape (H, W, 3) to a float32 tensor of shape (1, 3, H, W)."""
     return torch.from_numpy(pixels).permute(2, 0, 1)[None].contiguous()
 
 
 def check_image(image: Tensor, what: str, channels: int = 3) -> None:
-    """Refuse a tensor that is no image by its shape or type.
+    """Check that a tensor has the shape and dtype of an image.
 
     Args:
         image: float32, shape (1, channels, H, W).
-        what: its name for whoever made it.
-        channels: how many it has.
+        what: the image's name for the message.
+        channels: the expected number of channels.
 
     Raises:
-        ShapeError: with what was found instead.
+        ShapeError: if it has another shape or dtype; the message names both.
     """
     shape = tuple(image.shape)
     if len(shape) != 4 or shape[:2] != (1, channels):
@@ -41,22 +41,22 @@ def check_image(image: Tensor, what: str, channels: int = 3) -> None:
 
 
 def check_range(image: Tensor, what: str) -> None:
-    """Refuse an image whose values are not those of one.
+    """Check that all values of an image lie in [0, 1].
 
     Raises:
-        ShapeError: unless all lie in [0, 1].
+        ShapeError: if they do not.
     """
     low, high = (float(value) for value in image.detach().aminmax())
-    if not (low >= 0.0 and high <= 1.0):  # nor are NaNs
+    if not (low >= 0.0 and high <= 1.0):  # also true for NaN
         advice = ": divide levels of 8 bits by 255" if high > 1.0 else ""
         raise ShapeError(f"{what}: expected values from 0 to 1, found {low:g} to {high:g}{advice}")
 
 
 def to_array(pixels: Tensor) -> NDArray[np.float32]:
-    """Float32, shape (H, W, 3), from a tensor of shape (1, 3, H, W); values are clamped to [0, 1].
+    """Convert a tensor of shape (1, 3, H, W) to a float32 array of shape (H, W, 3), with values clamped to [0, 1].
 
     Raises:
-        DivergedError: if any value is NaN or infinite; clamping would turn those into a plain black picture.
+        DivergedError: if any value is NaN or infinite; clamping would turn those into a plain black image.
     """
     if pixels.dim() != 4 or pixels.shape[:2] != (1, 3):
         raise ShapeError(f"expected a tensor of shape (1, 3, H, W), got {tuple(pixels.shape)}")
@@ -69,9 +69,9 @@ def to_array(pixels: Tensor) -> NDArray[np.float32]:
 
 
 def to_picture(pixels: Tensor) -> Image.Image:
-    """A picture of mode RGB from a tensor of shape (1, 3, H, W); values are clamped to [0, 1] and rounded.
+    """Convert a tensor of shape (1, 3, H, W) to an image of mode RGB, with values clamped to [0, 1] and rounded.
 
     Raises:
-        DivergedError: as for `to_array`.
+        DivergedError: if any value is NaN or infinite, as for `to_array`.
     """
     return Image.fromarray(np.round(to_array(pixels) * np.float32(255.0)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""A style image in the content's colours (Gatys et al., 2017, 1611.07865, section 5)."""
+"""Bring a style image to the content's colours (Gatys et al., 2017, 1611.07865, section 5)."""
 
 import torch
 from torch import Tensor
@@ -7,18 +7,19 @@ from nst_core.options import StylizeOptions
 from nst_core.scene.canvas import grey
 
 RIDGE = 1e-5
-"""On the diagonal of covariances of colours in [0, 1]: a picture of few colours has no inverse root without it."""
+"""Value added to the diagonals of colour covariances in [0, 1]; without it an image of few colours has no inverse
+root."""
 
 
 def recoloured(style: Tensor, content: Tensor, options: StylizeOptions) -> Tensor:
-    """A style image, shape (1, 3, H, W), in [0, 1], as the option `colors` has it used with a content image."""
+    """Return a style image, shape (1, 3, H, W), in [0, 1], in the colours that the option `colors` requests."""
     if options.colors == "match":
         return matched(style, content)
     return luminance_matched(style, content) if options.colors == "luminance" else style
 
 
 def matched(style: Tensor, content: Tensor) -> Tensor:
-    """The style with the content's mean and covariance of colours, clamped to [0, 1].
+    """Give a style the content's mean and covariance of colours, clamped to [0, 1].
 
     x' = S_c^1/2 S_s^-1/2 (x - mu_s) + mu_c
     """
@@ -30,7 +31,7 @@ def matched(style: Tensor, content: Tensor) -> Tensor:
 
 
 def luminance_matched(style: Tensor, content: Tensor) -> Tensor:
-    """The style without colour, its luminance with the content's mean and deviation, clamped to [0, 1]."""
+    """Remove a style's colours and give its luminance the content's mean and standard deviation, clamped to [0, 1]."""
     light, wanted = grey(style).double(), grey(content).double()
     spread = wanted.std(correction=0) / light.std(correction=0).clamp_min(RIDGE**0.5)
     return ((light - light.mean()) * spread + wanted.mean()).clamp(0.0, 1.0).to(style.dtype)

@@ -32,14 +32,16 @@ class Machine:
     instructions: str = ""
 
 
-def describe_machine() -> Machine:
-    """This machine, with the threads that torch takes by default."""
+def describe_machine(device: str | None = None) -> Machine:
+    """This machine, with the threads that torch takes by default, and the name of `device`, or of the first GPU."""
     return Machine(
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         torch_threads=torch.get_num_threads(),
         memory_gib=round(physical_memory() / 2**30, 1),
-        gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        gpu=torch.cuda.get_device_name(device if device and device.startswith("cuda") else None)
+        if torch.cuda.is_available()
+        else None,
         system=f"{platform.system()} {platform.machine()}",
         instructions=_instructions(),
     )

@@ -33,7 +33,7 @@ class Report:
             "benchmark": benchmark,
             "began_at": _now(),
             "arguments": shown,
-            "machine": dataclasses.asdict(describe_machine()),
+            "machine": dataclasses.asdict(describe_machine(getattr(arguments, "device", None))),
             "versions": versions() | dict(peers or {}),
             "load_average_before": load_average(),
             "notes": [],

@@ -25,7 +25,7 @@ from flows.records.plans import RunPlan
 from flows.records.timestamps import utc_now
 from flows.run.plan import Earlier, Share, plan_run
 from flows.run.prepare import prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings, Selection
 from nst_core import __version__
@@ -66,7 +66,7 @@ def _measure_records(report: Report, plan: RunPlan, manifest: str, place: Path, 
     part = str(place / "part.csv")
     Path(part).write_text("".join(Path(manifest).read_text().splitlines(keepends=True)[: count + 1]))
     output = str(place / "out")
-    run = prepare_run(resolve(Asked(output, part, settings=SETTINGS)), MEANS)
+    run = prepare_run(resolve(RunArguments(output, part, settings=SETTINGS)), MEANS)
     ledger = Ledger(output)
     records = [_record(pair.spec.pair_id, pair.fingerprint, run.record.run_id) for pair in run.plan.todo]
     picture = (place / "0.png").read_bytes()

@@ -71,3 +71,18 @@ def test_a_run_from_standard_input_is_retried_from_its_output(with_server: dict[
     assert (first.returncode, again.returncode) == (3, 0)
     assert json.loads((tmp_path / "out/summary.json").read_text())["succeeded"] == 2
     assert "nst run - --output" in (tmp_path / "out/report.html").read_text()
+
+
+def test_a_run_needs_no_standard_streams(with_server: dict[str, str], tmp_path: Path) -> None:
+    """A run whose stdin, stdout and stderr are closed, as a service manager may start it, stylizes every pair."""
+    command = [sys.executable, "-m", "flows.cli", "run", str(QUICKSTART), "--backbone", "stub", "-o", "out"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command],
+        cwd=tmp_path,
+        env=with_server,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0
+    assert json.loads((tmp_path / "out/summary.json").read_text())["succeeded"] == 6

@@ -204,7 +204,7 @@ def test_a_batch_s_task_ends_in_a_state_that_tells_the_truth(python) -> None:
 from flows.prefect_layer.tasks import batch_task
 from flows.run.scheduler import BatchScheduler
 from flows.run.prepare import prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners import runner_of
 from flows.settings import RunSettings
 
@@ -218,7 +218,7 @@ def states():
     images = "manifests/images"
     lines = [f"{name},{images}/{content}.jpg,{images}/{style}.jpg" for name, content, style in rows]
     open("three.csv", "w").write("\\n".join(["id,content,style", *lines, ""]))
-    request = resolve(Asked("out", "three.csv", settings=settings))
+    request = resolve(RunArguments("out", "three.csv", settings=settings))
     with runner_of(settings) as runner, runner.pool(2) as pool:
         scheduler = BatchScheduler(prepare_run(request, runner.means), pool, lambda worker, message: None)
         stylize_batch = batch_task(scheduler)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-import refusing
+import refusing_file_system
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
 def test_a_file_system_that_can_next_to_nothing(nst, tmp_path: Path) -> None:
     """Without links, exclusive renames, locks and flushing a run and its like go on, and say once what that means."""
     refused = {"FSYNC": errno.EINVAL, "LINK": errno.EPERM, "RENAME2": errno.EINVAL, "FLOCK": errno.ENOSYS}
-    library = {"LD_PRELOAD": str(refusing.built_in(tmp_path)), "REFUSE_BELOW": str(tmp_path / "out")}
+    library = {"LD_PRELOAD": str(refusing_file_system.built_in(tmp_path)), "REFUSE_BELOW": str(tmp_path / "out")}
     environment = library | {f"REFUSE_{name}": str(number) for name, number in refused.items()}
     first = nst(
         "run", QUICKSTART, "-o", "out", "--backbone", "stub", "--stub", "error=chelsea-woodcut", env=environment

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from fault_proxy import FaultProxy
-from weed import ADMIN, READER, Weed
+from seaweedfs import ADMIN, READER, Weed
 
 from flows.storage import s3
 

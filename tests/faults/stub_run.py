@@ -93,9 +93,9 @@ def _main(run: StubRun) -> None:
 def _carried_out(run: StubRun) -> int:
     from flows.run.finish import check_credentials, finish_run
     from flows.run.prepare import prepare_run
-    from flows.run.request import Asked, resolve
+    from flows.run.request import RunArguments, resolve
 
-    request = resolve(Asked(run.output, run.manifest, settings=RunSettings(device="cpu", precision="fp32")))
+    request = resolve(RunArguments(run.output, run.manifest, settings=RunSettings(device="cpu", precision="fp32")))
     with lease.held(run.output, run.wait_seconds) if run.with_lease else nullcontext() as hold:
         prepared = prepare_run(request, local_means(request.settings))
         with ThreadPoolExecutor(THREADS) as pool:

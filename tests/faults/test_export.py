@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fault_proxy import LOSE_ANSWER, RESET, FaultProxy
 from outputs import Output
-from weed import BUCKET, IMPATIENT, Weed
+from seaweedfs import BUCKET, IMPATIENT, Weed
 
 from flows import storage
 from flows.export.state_file import NAME

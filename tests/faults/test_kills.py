@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from seaweedfs import BUCKET, Weed
 from stub_run import THREADS, StubRun, finished, made, start, wait_until_made
-from weed import BUCKET, Weed
 from workload import check, check_complete, prepared, statuses
 
 from flows import storage

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import real_run
 from builders import pair_record
+from seaweedfs import BUCKET, Weed
 from stub_run import StubRun, finished, made
-from weed import BUCKET, Weed
 
 from flows import storage
 from flows.output.ledger import Ledger

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
-from weed import BUCKET, Weed
+from seaweedfs import BUCKET, Weed
 
 from flows import storage
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from inbox_runs import BookOfRuns, limits_for
-from weed import BUCKET, Weed
+from seaweedfs import BUCKET, Weed
 
 from flows import storage
 from flows.inbox import Inbox, visit

@@ -25,7 +25,7 @@ from real_run import (
     wait_for_records,
     workers_of,
 )
-from weed import BUCKET, Weed
+from seaweedfs import BUCKET, Weed
 from workload import check, check_complete
 
 from flows import storage

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from fault_proxy import CUT_SHORT, DRIP, FLIP_BIT, HANG, LOSE_ANSWER, RESET, Fault, FaultProxy
+from seaweedfs import BUCKET, IMPATIENT, READER, SECRET, Weed
 from stub_run import StubRun, finished, made, start, wait_until_made
-from weed import BUCKET, IMPATIENT, READER, SECRET, Weed
 from workload import check, check_complete, kinds, prepared, statuses
 
 from flows import storage

@@ -1,6 +1,7 @@
-"""A server like Prefect's, that starts in a moment: what to put in the place of the interpreter that it is run with.
+"""A stand-in for the interpreter that runs Prefect's server: a server that starts in a moment.
 
-It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say.
+It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say. Any other program is run
+by the real interpreter.
 """
 
 import json
@@ -13,7 +14,10 @@ HOME = "HOME_OF_THE_SERVER"
 
 CODE = """\
 #!{python} -ISs
-import http.server, json, os, pathlib, signal, sys, time
+import os, sys
+if "--port" not in sys.argv:
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+import http.server, json, pathlib, signal, time
 home = pathlib.Path(os.environ["{home}"])
 blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 with open(home / "starts.jsonl", "a") as file:

@@ -126,6 +126,31 @@ def test_loopback_goes_round_no_proxy() -> None:
     assert (bare["NO_PROXY"], "no_proxy" in bare) == ("intranet", False)
 
 
+@pytest.mark.parametrize("exempt", [{"NO_PROXY": "*"}, {"no_proxy": " * "}, {"NO_PROXY": "intranet, *"}])
+def test_no_host_goes_through_a_proxy_if_all_are_exempt(exempt: dict[str, str]) -> None:
+    """A `*` in the list of exempt hosts stays the whole list, as urllib and botocore recognize it only alone."""
+    found = environment_after("import flows", HTTPS_PROXY="http://proxy:3128", **exempt)
+
+    assert (found["no_proxy"], found["NO_PROXY"]) == ("*", "*")
+
+
+def test_prefect_s_state_is_kept_in_no_folder_with_a_question_mark(
+    no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path in the address of Prefect's database would end at it, so the next place is taken, if there is any."""
+    (tmp_path / "a?b").mkdir()
+    monkeypatch.chdir(tmp_path / "a?b")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert keep_prefect_state_in_sight() == tmp_path / "state" / "bulk-style-transfer" / "prefect"
+    assert os.listdir() == []
+
+    monkeypatch.delenv("PREFECT_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "a?b"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a?b"))
+    with pytest.raises(OSError, match=r"no folder for Prefect's state can be written: .*expected a path without '\?'"):
+        keep_prefect_state_in_sight()
+
+
 def test_state_that_cannot_be_kept_here_is_kept_elsewhere(
     no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,21 +2,21 @@
 
 import pytest
 
-from flows.wording import MOST_NAMED, has_secret, named, shown
+from flows.wording import MOST_NAMED, has_secret, problem_lines, quoted
 
 
 def test_few_problems_are_all_named() -> None:
     """Up to the most that a message names, each has its line and nothing is counted."""
     problems = [f"line {number}" for number in range(MOST_NAMED)]
 
-    assert named(problems) == problems
-    assert named([]) == []
+    assert problem_lines(problems) == problems
+    assert problem_lines([]) == []
 
 
 def test_of_many_problems_the_rest_are_counted() -> None:
     """The first stand in their order; the last line says how many are left. Only those named are put into words."""
     worded: list[int] = []
-    lines = named(range(1_000_000), lambda number: worded.append(number) or f"line {number}\u202e")
+    lines = problem_lines(range(1_000_000), lambda number: worded.append(number) or f"line {number}\u202e")
 
     assert lines[:2] == ["line 0\\u202e", "line 1\\u202e"]
     assert (len(lines), lines[-1]) == (MOST_NAMED + 1, f"and {1_000_000 - MOST_NAMED:,} more")
@@ -25,8 +25,8 @@ def test_of_many_problems_the_rest_are_counted() -> None:
 
 def test_a_quoted_value_is_short_and_seen() -> None:
     """A cell of a message is cut, and shows what no font draws."""
-    assert len(shown("x" * 5000)) < 100
-    assert shown("a\u3164\u202e") == "'a\\u3164\\u202e'"
+    assert len(quoted("x" * 5000)) < 100
+    assert quoted("a\u3164\u202e") == "'a\\u3164\\u202e'"
 
 
 @pytest.mark.parametrize(

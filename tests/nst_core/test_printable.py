@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nst_core.errors import BadImage, NstError
-from nst_core.printable import is_seen, printable
+from nst_core.printable import is_visible, printable
 
 UNSEEN = (
     *("\0", "\a", "\b", "\t", "\n", "\v", "\f", "\r", "\x1b", "\x1c", "\x7f", "\x85", "\x91", "\x9b"),  # controls
@@ -44,7 +44,9 @@ def test_no_text_turns_or_ends_a_line(text: str) -> None:
 
     assert {unicodedata.category(letter) for letter in shown}.isdisjoint({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
     assert printable(shown) == shown
-    assert [letter for letter in text if is_seen(letter)] == [letter for letter in text if printable(letter) == letter]
+    assert [letter for letter in text if is_visible(letter)] == [
+        letter for letter in text if printable(letter) == letter
+    ]
 
 
 def test_an_error_s_message_is_one_line() -> None:

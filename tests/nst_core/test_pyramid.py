@@ -1,10 +1,12 @@
 """pyramid: coarse to fine."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone, wrap_network
 from nst_core.backbones.vgg import VGG
@@ -88,6 +90,22 @@ def test_shrinking_keeps_every_place() -> None:
         inner = (..., slice(margin, -margin))
 
         torch.testing.assert_close(small[inner], ramp(32 >> level, 64 >> level)[inner], rtol=0.0, atol=1e-4)
+
+
+def test_shrinking_far_goes_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No resampling shrinks by more than 47, CUDA's limit for antialiasing; the result is as large and as even."""
+    factors: list[float] = []
+    interpolate = functional.interpolate
+
+    def noting(image: Tensor, size: list[int], **how: Any) -> Tensor:
+        factors.append(max(before / after for before, after in zip(image.shape[2:], size, strict=True)))
+        return interpolate(image, size=size, **how)
+
+    monkeypatch.setattr(functional, "interpolate", noting)
+    small = shrink(ramp(1024, 2048), 7)
+
+    assert max(factors) <= 47
+    torch.testing.assert_close(small[..., 2:-2], ramp(8, 16)[..., 2:-2], rtol=0.0, atol=1e-3)
 
 
 def test_shrinking_leaves_no_moire() -> None:

@@ -114,8 +114,8 @@ def test_a_run_with_failures_is_told(server: str, nst: Command, folder: Path, to
     assert (TOKEN in kept, "key=secret" in kept) == (False, False)
 
     for kind in addresses:
-        assert nst("notify", kind, "--remove").stdout == f"{kind}: told no more\n"
-    assert nst("notify", "mail", "--remove").stdout == "mail: it was not told before\n"
+        assert nst("notify", kind, "--remove").stdout == f"{kind}: no longer notified\n"
+    assert nst("notify", "mail", "--remove").stdout == "mail: it was not notified before\n"
     assert "nst-notify" not in json.dumps(ask(server, "/automations/filter", {}))
 
 

@@ -1,11 +1,11 @@
 "use strict";
-// What both pages share. Text of a manifest only ever becomes a text node, never HTML.
+// The functions that both pages share. Text of a manifest is only ever inserted as a text node, never as HTML.
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const pictures = JSON.parse(byId("pictures").textContent);
 
-/** A new element with properties and children; children that are text stay text. */
+/** Create an element with properties and children; children that are strings become text nodes. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -16,7 +16,7 @@ function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** Four significant digits, as the rest of the page writes numbers. */
+/** Format a number with four significant digits, as the rest of the page does. */
 function number(value) {
   if (value === null || value === undefined) return "–";
   if (value !== 0 && (Math.abs(value) >= 1e5 || Math.abs(value) < 1e-4)) return value.toExponential(2);
@@ -26,7 +26,7 @@ function number(value) {
 const words = (name) => name.replaceAll("_", " ");
 const lastPart = (address) => String(address).split("/").pop();
 
-/** A small picture: {source, width, height} or {missing}. */
+/** Return a small image as {source, width, height}, or as {missing: reason}. */
 function picture(key) {
   const found = key === undefined || key === null ? "" : pictures[key];
   if (!Array.isArray(found)) return { missing: found || "no picture" };
@@ -35,7 +35,7 @@ function picture(key) {
 
 const clamped = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** A figure of a small picture, or of the reason why there is none; wide ones get more of the row. */
+/** Create a figure of a small image, or of the reason why there is none; wide images get more of the row. */
 function figure(key, caption, hole) {
   const shown = picture(key);
   const ratio = shown.source ? clamped(shown.width / shown.height, 0.6, 1.9) : 1;
@@ -55,7 +55,7 @@ function section(title, ...content) {
   return make("section", {}, make("h3", {}, title), ...content);
 }
 
-/** Sorted by a value, low first or high first; what has no value comes last either way. */
+/** Sort rows by a value, ascending or descending; rows without a value come last either way. */
 function sorted(rows, value, isDescending) {
   const side = isDescending ? -1 : 1;
   return [...rows].sort((a, b) => {
@@ -191,7 +191,7 @@ for (const button of document.querySelectorAll(".copy")) {
       await navigator.clipboard.writeText(button.dataset.text);
       button.textContent = "Copied";
     } catch {
-      // Pages opened from a file may have no clipboard: the text is marked instead.
+      // A page opened from a file may have no access to the clipboard: then the text is selected instead.
       getSelection().selectAllChildren(button.previousElementSibling);
       button.textContent = "Marked";
     }

@@ -1,10 +1,10 @@
-// The page of several runs: cards with every run's picture, differences of losses, and any two sides in the viewer.
+// The comparison page: cards with the image of every run, differences of losses, and any two images in the viewer.
 
 const chosen = { text: "", sort: "row", down: false };
 
 for (const row of data.rows) row.haystack = [row.id, row.content, row.style].join("\n").toLowerCase();
 
-/** What a row is sorted by: its own field, or "measure:letter" as the difference from A. */
+/** Return the value that a row is sorted by: a field of the row, or for "measure:letter" the difference from A. */
 function sortValue(row) {
   const [place, letter] = chosen.sort.split(":");
   if (letter === undefined) return row[chosen.sort];
@@ -40,7 +40,7 @@ function change(row, run, name) {
   if (by === undefined) return make("td", { className: "num" }, "–");
   const before = row.runs[0][name];
   const share = before ? [" ", make("span", {}, `(${by > 0 ? "+" : ""}${((100 * by) / before).toFixed(1)} %)`)] : [];
-  const isMeasure = name !== "total_loss" || data.sameObjective;
+  const isMeasure = !data.incomparable.includes(name);
   const mood = !isMeasure ? "" : by < 0 ? "better" : by > 0 ? "worse" : "";
   return make("td", { className: `num change ${mood}` }, `${by > 0 ? "+" : ""}${number(by)}`, ...share);
 }

@@ -1,4 +1,4 @@
-// report.html: filter, sort, cards, and what the viewer says of a pair.
+// The page of one run, report.html: filter, sorting, cards, and the details of a pair in the viewer.
 
 const measures = [...data.losses, ...data.distances, "seconds"];
 const chosen = { text: "", style: "", status: "", measure: "total_loss", low: "", high: "", sort: "row", down: false, outliers: false };
@@ -91,7 +91,7 @@ function from(key, name, address) {
     make("figcaption", {}, `${name}: ${lastPart(address || "")}`));
 }
 
-/** How it came to be: a still picture that a click sets in motion, and another stops. */
+/** The animation of the optimisation: a still image; a click starts the animation, another click stops it. */
 function timeline(row) {
   const still = picture(row.p);
   const [image, note] = [make("img", { src: still.source || "", alt: "pastiche" }), make("p", { className: "soft", role: "status" })];
@@ -101,7 +101,7 @@ function timeline(row) {
     const isPlaying = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", isPlaying);
     note.textContent = "";
-    // Another address each time, so that it begins at its beginning.
+    // The URL differs each time, so that the animation starts from its first frame.
     image.src = isPlaying ? `${row.timeline}#${(times += 1)}` : still.source || "";
   });
   image.addEventListener("error", () => {
@@ -114,9 +114,9 @@ function timeline(row) {
 }
 
 const parts = ["total", "content", "style", "TV"];
-const drawn = new Set(parts); // stays as it was chosen from pair to pair
+const drawn = new Set(parts); // the user's choice is kept from pair to pair
 
-/** The losses over evaluations, weighted as they count in the total, and buttons that show or hide each of them. */
+/** A chart of the weighted losses over the evaluations, with buttons that show or hide each of them. */
 function curves(row) {
   const weights = [1, ...(row.weights || [])];
   const shown = parts.map((name, part) => ({ name, part })).filter(({ part }) => weights[part]);
@@ -138,9 +138,9 @@ function curves(row) {
   return [plot, make("div", { className: "legend" }, ...legend)];
 }
 
-const LEAST_OF_TOTAL = 1 / 50; // lower than that share of the lowest total, a part is drawn at the bottom
+const LEAST_OF_TOTAL = 1 / 50; // a part below this share of the lowest total is drawn at the bottom
 
-/** Evaluations of all sizes after one another: {points: [[place, sample], ...], levels: [place, ...]}. */
+/** Place the evaluations of all sizes one after the other: {points: [[place, sample], ...], levels: [place, ...]}. */
 function inARow(samples) {
   const [points, levels] = [[], []];
   let [before, level, last] = [0, samples[0][0], 0];
@@ -156,7 +156,7 @@ function inARow(samples) {
   return { points, levels };
 }
 
-/** Numbers such as 0.5, 1, 2 between two others, at most five of them. */
+/** Return at most five round numbers, such as 0.5, 1, 2, between two numbers. */
 function ticks(low, high) {
   const found = (steps) => {
     const values = [];

@@ -1,4 +1,4 @@
-// Two pictures on top of each other, and a line between them that can be moved.
+// Two images on top of each other, with a movable line that divides them.
 
 const slider = {
   root: byId("slider"),
@@ -8,8 +8,8 @@ const slider = {
   size: [1, 1],
 
   /**
-   * Show two sides. A side: {name, small: picture, full: address or undefined, size: [w, h] or undefined, note}.
-   * The size of the first side that knows one is the size shown.
+   * Show two sides. A side is {name, small: picture, full: address or undefined, size: [w, h] or undefined, note}.
+   * Both are shown at the size of the right side, or if unknown, of the left side.
    */
   show(left, right) {
     const known = right.size || left.size || [right.small.width || left.small.width, right.small.height || left.small.height];
@@ -36,7 +36,7 @@ const slider = {
       image.src = side.small.source;
       return this.note(side.name, copy);
     }
-    // The small copy at once, the file itself as soon as it is there.
+    // Show the small copy immediately, and the file itself as soon as it is loaded.
     image.src = side.small.source;
     this.note(side.name, `${side.name}: loading ${side.full}`);
     const full = new Image();
@@ -75,7 +75,7 @@ const slider = {
 
 slider.input.addEventListener("input", () => slider.set(Number(slider.input.value)));
 byId("actual").addEventListener("click", () => slider.toggleActual());
-// On the window: the hand may leave the picture while it drags.
+// The listener is on the window, as the pointer may leave the image during a drag.
 let isDragging = false;
 slider.root.addEventListener("pointerdown", (event) => {
   if (slider.root.classList.contains("single")) return;

@@ -1,9 +1,9 @@
-"""Workers on a Ray cluster, for runs that one machine would take too long for.
+"""Workers on a Ray cluster, for runs that would take too long on one machine.
 
-runner    what a run is done with there
-cluster   the connection: quiet, without telemetry, on loopback where the cluster is our own
-actors    who comes up on the cluster, is checked, dies and is asked for again; the links to them
-actor     the node's side
+    runner    the runner for a cluster: what each worker needs, and how many the cluster can hold
+    cluster   the connection to a cluster: without output or telemetry, on loopback if the cluster is this machine's own
+    actors    the lifecycle of the actors: request them, check their nodes, replace those that die; the links to them
+    actor     the code that runs on a node
 
-Ray itself is imported in `cluster` alone, when a run asks for it.
+Only `cluster` imports Ray itself, when a run needs it.
 """

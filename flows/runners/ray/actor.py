@@ -1,7 +1,7 @@
-"""The node's side of `--runner ray`: an actor that does what `flows.runners.worker_process` does on this machine.
+"""The code that `--runner ray` runs on a node: an actor that works like `flows.runners.worker_process`.
 
-It is made of this module as the node has it installed: only the name travels. Calls run in the actor's own process,
-so that a call can be ended by ending the actor. Knows nothing of the cluster, and does not import ray.
+The class is pickled by name, so a node uses its own installed version of this module. Calls run in the actor's own
+process, so that killing the actor ends a call. This module is independent of the cluster and does not import ray.
 """
 
 import functools
@@ -20,14 +20,15 @@ from nst_core import __version__
 from nst_core.errors import OptionsError
 
 TOGETHER_SECONDS = 0.05
-"""Messages that come so soon after another travel with it."""
+"""How long to collect further messages after the first one, so that they are sent in one answer."""
 
 PACKAGES = ("flows", "nst_core")
+"""The packages whose code has to be the same on all nodes."""
 
 
 @functools.cache
 def code_version() -> str:
-    """The version and a digest of all modules, such as `0.2.0 (code 1a2b3c4d5e6f)`: a run's nodes have the same."""
+    """Return the version and a digest of all modules, such as `0.2.0 (code 1a2b3c4d5e6f)`; all nodes must agree."""
     digest = hashlib.sha256()
     for package in PACKAGES:
         folder = Path(str(resources.files(package)))
@@ -39,11 +40,14 @@ def code_version() -> str:
 
 @dataclass(frozen=True)
 class NodeFacts:
-    """What a run has to know of the node that an actor is on.
+    """Facts about the node that an actor runs on.
 
     Attributes:
-        precision: what the run's wish means on the node's hardware.
-        useless: why no pair can be done there, if so.
+        host: the node's host name.
+        code_version: the version of this project on the node, see `code_version`.
+        precision: the precision that the requested one resolves to on the node's hardware.
+        process_id: the id of the actor's process.
+        useless: why no pair can be done on the node; empty if pairs can.
     """
 
     host: str
@@ -54,47 +58,51 @@ class NodeFacts:
 
 
 def facts_here(device: str, precision: str) -> NodeFacts:
-    """What the node of this process is to a run that wishes for a device and a precision."""
-    from nst_core.machine.runtime import choose_devices, choose_precision  # torch takes seconds to import
+    """Return the facts about this process's node for a run that requests this device and precision."""
+    from nst_core.machine.runtime import choose_devices, choose_precision  # here, as torch takes seconds to import
 
     facts = functools.partial(NodeFacts, socket.gethostname(), code_version(), process_id=os.getpid())
     try:
         choose_devices(device)
         return facts(precision=choose_precision(precision, device))
-    except OptionsError as error:  # of this node alone, perhaps
+    except OptionsError as error:  # other nodes may be usable
         return facts(precision="", useless=str(error))
 
 
 class Actor:
-    """Does one call at a time, in one of its threads; another one hands out what the call has to say meanwhile."""
+    """Executes one call at a time in one of its threads, while another thread returns the call's messages.
+
+    Args:
+        level: the log level from which on lines are sent to the run.
+    """
 
     def __init__(self, level: int) -> None:
-        os.environ.update(WORKER_ENVIRONMENT | os.environ)  # torch is loaded later
-        self._said: list[bytes] = []
+        os.environ.update(WORKER_ENVIRONMENT | os.environ)  # early enough, as torch is loaded later
+        self._unsent: list[bytes] = []
         self._has_ended = False
         self._changed = threading.Condition()
         log_to(self._emit, level)
 
     def facts(self, device: str, precision: str) -> NodeFacts:
-        """What the node is; loads the engine, so that the first batch need not."""
+        """Return the facts about the node; this imports torch, so that the first batch need not wait for it."""
         return facts_here(device, precision)
 
     def call(self, call: bytes) -> None:
-        """Do a call; how it ended is the last of its news."""
+        """Execute a call; the last of its messages says how it ended."""
         self._has_ended = False
         answer(functools.partial(pickle.loads, call), self._emit)
 
     def news(self, seconds: float) -> list[bytes]:
-        """What the call has said since this was asked last; waits for something at most so long."""
+        """Return the call's messages since the last request; waits at most `seconds` for the first one."""
         with self._changed:
-            if self._changed.wait_for(lambda: self._said, seconds):
+            if self._changed.wait_for(lambda: self._unsent, seconds):
                 self._changed.wait_for(lambda: self._has_ended, TOGETHER_SECONDS)
-            said, self._said = self._said, []
-            return said
+            messages, self._unsent = self._unsent, []
+            return messages
 
     def _emit(self, message: object) -> None:
         data = packed(message)
         with self._changed:
-            self._said.append(data)
+            self._unsent.append(data)
             self._has_ended = isinstance(message, CallEnded)
             self._changed.notify_all()

@@ -1,7 +1,7 @@
-"""Ray actors as the processes of a run's workers: one per GPU, or per so many CPUs, on whichever nodes the cluster has.
+"""The lifecycle of Ray actors, the processes of a run's workers: one per GPU, or per number of CPUs, on any node.
 
-They come up beside the work, as many as the cluster has room for; one that dies, or whose node is lost, is asked for
-again. A run goes on while a single actor is left, and waits a while where there is none.
+Actors start concurrently with the work, as many as the cluster has room for; one that dies, or whose node is lost, is
+replaced. A run continues while a single actor is left, and waits for a limited time if there is none.
 """
 
 import logging
@@ -22,26 +22,27 @@ from flows.runners.ray.cluster import first_line, reason
 logger = logging.getLogger(__name__)
 
 NEWS_SECONDS = 2.0
-"""How long an actor holds back its answer where it has nothing to say."""
+"""How long an actor waits for a message before it returns an empty answer (long polling)."""
 SILENT_SECONDS = 90.0
-"""An actor that does not answer for so long counts as lost; Ray itself notices a lost node in about 15 s."""
+"""An actor that does not answer for this long counts as lost; Ray itself notices a lost node in about 15 s."""
 DEATHS_AT_START = 3
-"""Actors that die before they have started, one after the other, until the cluster is given up; where others are at
-work, it never is for that."""
+"""The number of actors in a row that die before they have started after which the run gives up the cluster; it never
+gives up for that reason while other actors are at work."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
-"""Before an actor in place of one that did not start is asked for while others are at work; doubled with each."""
+"""The pause before requesting a replacement for an actor that did not start while others are at work: exponential
+backoff from the first to the second."""
 THREADS = 4
-"""Of an actor: its call, and whoever asks for news."""
+"""The number of an actor's threads: one for its call, the others for requests for its messages."""
 
 
 @dataclass(frozen=True)
 class ActorNeeds:
-    """What each actor is given.
+    """The resources of each actor.
 
     Attributes:
-        device: as the actor calls it; Ray shows it one GPU alone.
-        cpus, gpus: that Ray keeps for it.
-        precision: as the run wishes; `auto` is up to the node.
+        device: the device as the actor names it; Ray makes only one GPU visible to it.
+        cpus, gpus: the numbers of CPUs and GPUs that Ray reserves for it.
+        precision: the precision that the run requests; each node resolves `auto` for itself.
     """
 
     device: str
@@ -51,89 +52,90 @@ class ActorNeeds:
 
 
 class Actors:
-    """The actors of a run, from their asking to their end.
+    """The actors of a run, from the request for them to their end.
 
     Args:
-        ray: the module, connected.
+        ray: the ray module, connected to a cluster.
+        needs: the resources of each actor.
         wait_seconds: how long a run waits while it has no actor at all.
     """
 
     def __init__(self, ray: Any, needs: ActorNeeds, wait_seconds: float) -> None:
         self._ray, self._needs, self._wait_seconds = ray, needs, wait_seconds
-        self._made = ray.remote(Actor).options(
+        self._actor_class = ray.remote(Actor).options(
             num_cpus=needs.cpus, num_gpus=needs.gpus, max_concurrency=THREADS, max_restarts=0, max_task_retries=0
         )
         self._first: NodeFacts | None = None
         self._lock = threading.RLock()
-        self._coming: dict[Any, Any] = {}  # a reference to what it says of its node -> the actor
-        self._later: list[float] = []  # when further ones are to be asked for
+        self._starting: dict[Any, Any] = {}  # the reference to an actor's NodeFacts -> the actor
+        self._later: list[float] = []  # the times at which to request further actors
         self._ready: deque[Link] = deque()
-        self._there: set[_Talk] = set()
-        self._left_out: list[tuple[Any, str]] = []  # and why
-        self._nobody_since = time.monotonic()
+        self._running: set[_Channel] = set()
+        self._left_out: list[tuple[Any, str]] = []  # actors that get no calls, each with the reason
+        self._none_since = time.monotonic()
         self._deaths_at_start = 0
         self._refused: ClusterError | None = None
         self._closed = False
 
     def ask_for(self, actors: int) -> None:
-        """Ask for so many in all; the cluster may take its time, or never have so many."""
+        """Request this many actors in total; the cluster may start them late, or never have room for so many."""
         with self._lock:
-            for _ in range(actors - len(self._coming) - len(self._later) - len(self._there)):
-                self._ask()
+            for _ in range(actors - len(self._starting) - len(self._later) - len(self._running)):
+                self._request()
 
     def first_facts(self) -> NodeFacts:
-        """Of the first of them that comes up.
+        """Wait for the first actor that starts, and return the facts about its node.
 
         Raises:
-            ClusterError: if none does, or it is of no use.
+            ClusterError: if none starts in time, or none that could be used.
         """
         self.ask_for(1)
         while self._first is None:
             with self._lock:
-                self._welcome(LISTEN_SECONDS)
+                self._admit_started(LISTEN_SECONDS)
         return self._first
 
     def connect(self, _name: str) -> Link | None:
-        """A link to an actor that has come up and serves nobody, if there is one.
+        """Return a link to an actor that has started and has no worker yet, or None if there is none.
 
         Raises:
-            ClusterError: if there was none at all for too long, or they are of no use.
+            ClusterError: if the cluster had no actor at all for too long, or its actors cannot be used.
         """
         with self._lock:
-            self._welcome()
+            self._admit_started()
             return self._ready.popleft() if self._ready else None
 
     def close(self) -> None:
-        """End them all, and those that have not come up yet."""
+        """Kill all actors, including those that have not started yet."""
         with self._lock:
             self._closed = True
             for actor in (
-                *self._coming.values(),
+                *self._starting.values(),
                 *(actor for actor, _ in self._left_out),
-                *(talk.actor for talk in self._there),
+                *(channel.actor for channel in self._running),
             ):
                 self._kill(actor)
-            self._coming.clear()
+            self._starting.clear()
             self._later.clear()
 
-    def _ask(self) -> None:
-        actor = self._made.remote(logging.getLogger("flows").getEffectiveLevel())
-        self._coming[actor.facts.remote(self._needs.device, self._needs.precision)] = actor
+    def _request(self) -> None:
+        actor = self._actor_class.remote(logging.getLogger("flows").getEffectiveLevel())
+        self._starting[actor.facts.remote(self._needs.device, self._needs.precision)] = actor
 
-    def _welcome(self, seconds: float = 0.0) -> None:
-        """Look which actors have come up, or wait for one at most so long."""
-        self._ask_for_those_due()
-        if self._coming and not self._closed:
-            wanted = 1 if seconds else len(self._coming)
-            ready, _ = self._ray.wait(list(self._coming), num_returns=wanted, timeout=seconds)
+    def _admit_started(self, seconds: float = 0.0) -> None:
+        """Check the actors that have started; with `seconds`, wait at most that long for one."""
+        self._request_those_due()
+        if self._starting and not self._closed:
+            wanted = 1 if seconds else len(self._starting)
+            ready, _ = self._ray.wait(list(self._starting), num_returns=wanted, timeout=seconds)
             for reference in ready:
-                self._check(self._coming.pop(reference), reference)
+                self._admit(self._starting.pop(reference), reference)
         if self._refused is not None:
             raise self._refused
-        if not self._there and time.monotonic() - self._nobody_since > self._wait_seconds:
-            raise ClusterError(self._nobody_came())
+        if not self._running and time.monotonic() - self._none_since > self._wait_seconds:
+            raise ClusterError(self._no_worker_message())
 
-    def _check(self, actor: Any, reference: Any) -> None:
+    def _admit(self, actor: Any, reference: Any) -> None:
         try:
             facts: NodeFacts = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
@@ -151,15 +153,15 @@ class Actors:
             self._leave_out(actor, f"{facts.host} is left out: {why}")
             return
         self._first = self._first or facts
-        talk = _Talk(self._ray, actor, facts.host)
-        self._there.add(talk)
+        channel = _Channel(self._ray, actor, facts.host)
+        self._running.add(channel)
         self._ready.append(
             Link(
-                talk.call,
-                talk.receive,
-                kill=partial(self._lose, talk),
+                channel.call,
+                channel.receive,
+                kill=partial(self._lose, channel),
                 is_alive=lambda: True,
-                set_aside=partial(self._set_aside, talk),
+                set_aside=partial(self._set_aside, channel),
             )
         )
         logger.info("a Ray worker is there: process %d on %s", facts.process_id, facts.host)
@@ -171,17 +173,20 @@ class Actors:
         return facts.useless
 
     def _leave_out(self, actor: Any, sentence: str) -> None:
-        """Keep an actor from work but not from its place, where the next one would come up instead; ask for that."""
+        """Give an actor no calls but keep it alive, and request another one.
+
+        The actor keeps its resources reserved: if it ended, Ray would start the next one on the same useless node.
+        """
         self._left_out.append((actor, sentence))
         logger.warning("%s", sentence)
-        self._ask()
+        self._request()
 
     def _count_death(self, error: Exception) -> None:
         self._deaths_at_start += 1
         is_enough = self._deaths_at_start >= DEATHS_AT_START
-        if self._there or (is_enough and self._coming):  # it may be the fault of one node, and those of others are well
+        if self._running or (is_enough and self._starting):  # perhaps a single node is broken and the others are fine
             doubled = FIRST_PAUSE_SECONDS * 2 ** min(self._deaths_at_start - 1, 10)
-            pause = min(LONGEST_PAUSE_SECONDS, doubled if self._there else LONGEST_PAUSE_SECONDS)
+            pause = min(LONGEST_PAUSE_SECONDS, doubled if self._running else LONGEST_PAUSE_SECONDS)
             self._later.append(time.monotonic() + pause)
             logger.warning("a Ray worker did not start: %s; another one is asked for in %.0f s", reason(error), pause)
             return
@@ -192,46 +197,50 @@ class Actors:
                 f"installed, version {code_version()}"
             )
         else:
-            self._ask()
+            self._request()
 
-    def _ask_for_those_due(self) -> None:
+    def _request_those_due(self) -> None:
         now = time.monotonic()
         due = [when for when in self._later if when <= now]
         self._later = [when for when in self._later if when > now]
         for _ in due:
-            self._ask()
+            self._request()
 
-    def _lose(self, talk: "_Talk") -> None:
-        """An actor is of no use any more: end it, if it is not dead, and ask for another one."""
-        self._kill(talk.actor)
+    def _lose(self, channel: "_Channel") -> None:
+        """Kill an actor that must not be used any more, and request another one."""
+        self._kill(channel.actor)
         with self._lock:
-            if talk not in self._there or self._closed:
+            if channel not in self._running or self._closed:
                 return
-            self._take_out(talk)
-            logger.warning("the Ray worker on %s is gone; another one is asked for", talk.host)
-            self._ask()
+            self._take_out(channel)
+            logger.warning("the Ray worker on %s is gone; another one is asked for", channel.host)
+            self._request()
 
-    def _set_aside(self, talk: "_Talk", why: str) -> None:
-        """An actor has turned out to be of no use: it keeps its place, and a run that has no other waits for one."""
+    def _set_aside(self, channel: "_Channel", why: str) -> None:
+        """Give no more calls to an actor that turned out to be useless, but keep it alive, see `_leave_out`.
+
+        No replacement is requested; a run that has no other actor waits for one.
+        """
         with self._lock:
-            if talk in self._there:
-                self._take_out(talk)
-                self._left_out.append((talk.actor, f"{talk.host} is left out: {why}"))
+            if channel in self._running:
+                self._take_out(channel)
+                self._left_out.append((channel.actor, f"{channel.host} is left out: {why}"))
 
-    def _take_out(self, talk: "_Talk") -> None:
-        """Of those that are there."""
-        self._there.remove(talk)
-        if not self._there:
-            self._nobody_since = time.monotonic()
-            self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]  # now any node would do
+    def _take_out(self, channel: "_Channel") -> None:
+        """Remove an actor from those that are running."""
+        self._running.remove(channel)
+        if not self._running:
+            self._none_since = time.monotonic()
+            # Without any actor, replacements are requested at once, and deaths at start are counted anew.
+            self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]
 
     def _kill(self, actor: Any) -> None:
         try:
             self._ray.kill(actor)
-        except Exception as error:  # noqa: BLE001  # it is gone, or the cluster is
+        except Exception as error:  # noqa: BLE001  # the actor, or the cluster, is gone already
             logger.debug("%s: %s", actor, error)
 
-    def _nobody_came(self) -> str:
+    def _no_worker_message(self) -> str:
         needs = f"{self._needs.gpus} GPU and " if self._needs.gpus else ""
         return (
             f"the Ray cluster had no worker for {self._wait_seconds:.0f} s (--ray-wait-seconds); each needs "
@@ -240,37 +249,40 @@ class Actors:
         )
 
 
-class _Talk:
-    """Calls and news of one actor."""
+class _Channel:
+    """The connection to one actor: sends it calls and polls for their messages."""
 
     def __init__(self, ray: Any, actor: Any, host: str) -> None:
         self._ray, self.actor, self.host = ray, actor, host
-        self._news: Any = None
-        self._heard = 0.0
+        self._news: Any = None  # the reference to the answer that is awaited
+        self._answered_at = 0.0
 
     def call(self, call: Call) -> None:
-        """See `Link.call`."""
-        self._heard = time.monotonic()
+        """Implement `Link.call`."""
+        self._answered_at = time.monotonic()
         self.actor.call.remote(pickle.dumps(call))
 
     def receive(self, seconds: float, on_message: Emit) -> None:
-        """See `Link.receive`; an actor that is silent for too long counts as lost."""
+        """Implement `Link.receive`; an actor that does not answer for too long counts as lost."""
         try:
-            messages = self._said_within(seconds)
+            messages = self._messages_within(seconds)
         except self._ray.exceptions.RayError as error:
             raise WorkerDied(
                 f"the Ray worker on {self.host} was lost ({first_line(error)}); if it was killed, there may have "
                 "been too little memory: lower size_px"
             ) from error
         if messages is not None:
-            self._heard = time.monotonic()
-        elif time.monotonic() - self._heard > SILENT_SECONDS:
+            self._answered_at = time.monotonic()
+        elif time.monotonic() - self._answered_at > SILENT_SECONDS:
             raise WorkerDied(f"the Ray worker on {self.host} did not answer any more")
         for data in messages or []:
-            on_message(pickle.loads(data))  # noqa: S301  # of our own code, as was checked
+            on_message(pickle.loads(data))  # noqa: S301  # from this project's code, whose version was checked
 
-    def _said_within(self, seconds: float) -> list[bytes] | None:
-        """Its news, if it answers by then: it is asked one question at a time, as an answer is given once."""
+    def _messages_within(self, seconds: float) -> list[bytes] | None:
+        """Return the actor's messages, or None if it does not answer within `seconds`.
+
+        There is only one request at a time: the actor returns each message once, so an abandoned request would lose it.
+        """
         if self._news is None:
             self._news = self.actor.news.remote(NEWS_SECONDS)
         ready, _ = self._ray.wait([self._news], timeout=seconds)
@@ -283,7 +295,7 @@ class _Talk:
 
 def _resources(ray: Any) -> str:
     try:
-        found = ray.cluster_resources()
-    except Exception:  # noqa: BLE001  # words for an error that is raised anyhow
+        resources = ray.cluster_resources()
+    except Exception:  # noqa: BLE001  # this text is part of an error that is raised in any case
         return "unknown resources"
-    return f"{found.get('GPU', 0):g} GPU and {found.get('CPU', 0):g} CPU"
+    return f"{resources.get('GPU', 0):g} GPU and {resources.get('CPU', 0):g} CPU"

@@ -1,7 +1,7 @@
-"""A connection to a Ray cluster, quiet and without telemetry. Ray is imported here alone.
+"""The connection to a Ray cluster, without Ray's output or telemetry. Only this module imports Ray.
 
-Why not prefect-ray: it runs Prefect's tasks in Ray's tasks, each with its own way to the Prefect server, while the
-time-outs, the requeueing pair by pair and the messages on the way are those of our own workers.
+prefect-ray is not used: it runs Prefect tasks inside Ray tasks, each with its own connection to the Prefect server,
+while time-outs, requeueing of single pairs and progress messages are features of this project's own workers.
 """
 
 import importlib
@@ -21,16 +21,18 @@ logger = logging.getLogger(__name__)
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_USAGE_STATS_PROMPT_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray will do anyhow; it warns otherwise
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes use what is installed there
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default; without it Ray warns
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # nodes use what is installed on them
     "RAY_DEDUP_LOGS": "0",
 }
+"""Environment variables for every connection, unless they are set already."""
 LOOPBACK = {
-    # Ray's own way to keep to 127.0.0.1; it is named for the systems on which it is the default.
+    # Ray's switch to stay on 127.0.0.1, named after the systems on which that is the default.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_AUTH_MODE": "token",  # as it is by default; Ray has a lot to say where it is not asked for
+    "RAY_AUTH_MODE": "token",  # the default, set because Ray prints long messages if it is not set
 }
-"""For a cluster on this machine alone: without it Ray listens on every network, whatever address it is given."""
+"""Further ones for a cluster on this machine alone: without them Ray listens on every network interface, whatever
+address it is given."""
 CONNECT_SECONDS = 10.0
 CLIENT = "ray://"
 AUTO = "auto"
@@ -38,14 +40,14 @@ AUTO = "auto"
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """The module ray, connected to a cluster for as long as the block lasts.
+    """Provide the ray module, connected to a cluster for as long as the block lasts.
 
     Args:
-        address: `ray://host:port` of a cluster's client server, `host:port` of one that this machine is a node of,
-            `auto` for the one that runs here, or None to start one on this machine alone.
+        address: `ray://host:port` of a cluster's client server, `host:port` of a cluster that this machine is a node
+            of, `auto` for the cluster that runs on this machine, or None to start one on this machine alone.
 
     Raises:
-        ClusterError: if there is none, or ray is not installed.
+        ClusterError: if no cluster answers, or ray is not installed.
     """
     for name, value in (ENVIRONMENT | LOOPBACK if is_here(address) else ENVIRONMENT).items():
         os.environ.setdefault(name, value)
@@ -61,7 +63,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def is_here(address: str | None) -> bool:
-    """Whether a cluster is one of this machine alone: ours, or one that listens on loopback.
+    """Return whether a cluster is on this machine alone: one that this run starts, or one that listens on loopback.
 
     >>> is_here(None), is_here("127.0.0.1:6379"), is_here("ray://head:10001")
     (True, True, False)
@@ -70,10 +72,10 @@ def is_here(address: str | None) -> bool:
 
 
 def check_answers(address: str | None) -> None:
-    """Refuse at once an address where nothing listens; Ray itself would try for minutes.
+    """Refuse an address on which nothing listens, at once; Ray itself would try for minutes.
 
     Raises:
-        ClusterError: naming it.
+        ClusterError: if nothing listens there; its message names the address.
     """
     if address is None or address == AUTO:
         return
@@ -102,20 +104,20 @@ def _imported() -> Any:
 def _connect(ray: Any, address: str | None) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     if address is not None and address.startswith(CLIENT):
-        quiet = {}  # a client server makes a driver of its own, and takes these for that one's
+        quiet = {}  # a client server starts a driver of its own, and would apply these settings to that
     here = {} if address else {"include_dashboard": False}
     try:
         ray.init(address=address or "local", **quiet, **here)
-    except Exception as error:  # Ray raises what comes: ConnectionError, RuntimeError, ValueError, gRPC's own
+    except Exception as error:  # Ray raises many types: ConnectionError, RuntimeError, ValueError, gRPC's own
         where = address or "a cluster on this machine"
         raise ClusterError(f"{where}: could not connect to Ray: {reason(error)}") from error
     _keep_off_stdout()
 
 
 def _keep_off_stdout() -> None:
-    """Ray prints pages about a lost node on stdout, which is for whoever asked for JSON."""
-    inside: Any = importlib.import_module("ray._private.worker")  # no public name stops it
-    inside.print_to_stdstream = _log
+    """Redirect Ray's output to the log: it prints pages about a lost node on stdout, which may have to be JSON."""
+    ray_worker: Any = importlib.import_module("ray._private.worker")  # no public function does this
+    ray_worker.print_to_stdstream = _log
 
 
 def _log(data: dict[str, Any], *_: Any, **__: Any) -> None:
@@ -123,12 +125,12 @@ def _log(data: dict[str, Any], *_: Any, **__: Any) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """What Ray says first; the rest are pages for its developers."""
+    """Return the first line of an error of Ray's; the rest is details for Ray's developers."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 def reason(error: BaseException) -> str:
-    """The last words of a traceback that Ray passes on, which say more than its first."""
+    """Return the last error line of a traceback that Ray passes on, which says more than its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     named = [line for line in lines if "Error" in line.partition(":")[0]]
     return named[-1] if named else first_line(error)
@@ -136,7 +138,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def _kept_signals() -> Iterator[None]:
-    """Ray takes SIGTERM for itself, and ends the process without a word to the flow."""
+    """Restore this process's SIGTERM handler after the block: Ray's own would end it without notifying the flow."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

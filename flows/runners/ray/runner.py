@@ -1,4 +1,4 @@
-"""A run on a Ray cluster: what it is done with, which the first actor that comes up tells."""
+"""The runner for a Ray cluster; the first actor that starts determines the run's precision."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from flows.settings import RunSettings
 from nst_core.errors import OptionsError
 
 GPU_ACTOR_CPUS = 1
-"""Beside its GPU: decoding and encoding is work for one core."""
+"""The number of CPUs per GPU actor: decoding and encoding images keeps one core busy."""
 
 
 @contextmanager
 def ray_runner(settings: RunSettings) -> Iterator[Runner]:
-    """A runner on the cluster that the settings name, for as long as the block lasts.
+    """Provide a runner on the cluster that the settings name, for as long as the block lasts.
 
     Raises:
         ClusterError: if the cluster cannot be used.
@@ -44,17 +44,17 @@ def _means(precision: str, needs: ActorNeeds, workers: int) -> Means:
 
 
 def _pool(actors: Actors, means: Means, batches: int) -> Pool:
-    """As many workers as the batches can use; those whose actors do not come up at once join in beside the work."""
+    """Return a pool of as many workers as the batches can use; those whose actors start later join then."""
     places = tuple(zip(means.names, means.devices, strict=True))[: max(1, batches)]
     actors.ask_for(len(places))
     return Pool(places, actors.connect, actors.close)
 
 
 def actor_needs(settings: RunSettings, resources: dict[str, float]) -> ActorNeeds:
-    """One GPU per actor where the cluster has any, else the CPUs that the settings say.
+    """Return the resources of each actor: one GPU if the cluster has any, otherwise the settings' number of CPUs.
 
     Raises:
-        OptionsError: if a certain GPU is asked for: which one an actor gets is Ray's to say.
+        OptionsError: if the settings name a particular GPU: Ray decides which one an actor gets.
     """
     if settings.device not in ("auto", "cpu", "cuda"):
         raise OptionsError(f"--device {settings.device}: on a Ray cluster it is auto, cpu or cuda")
@@ -64,7 +64,7 @@ def actor_needs(settings: RunSettings, resources: dict[str, float]) -> ActorNeed
 
 
 def capacity(needs: ActorNeeds, resources: dict[str, float]) -> int:
-    """How many actors the cluster can hold as it is, at least 1.
+    """Return how many actors the cluster can hold at its present size, at least 1.
 
     >>> capacity(ActorNeeds("cpu", 2, 0, "auto"), {"CPU": 9.0})
     4

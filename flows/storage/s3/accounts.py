@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flows.wording import MOST_NAMED, redacted, some
+from flows.wording import MOST_NAMED, first_few, redacted
 
 PROFILE_VARIABLES = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """The variables that name the profile, in the order in which botocore reads them."""
@@ -42,7 +42,7 @@ def profile() -> str:
 def available_profiles() -> str:
     """List the names of all configured profiles."""
     names = sorted(_session().available_profiles)
-    return f"there are {some(map(repr, names), MOST_NAMED)}" if names else "there are none"
+    return f"there are {first_few(map(repr, names), MOST_NAMED)}" if names else "there are none"
 
 
 def files() -> str:

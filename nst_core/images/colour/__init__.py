@@ -1,11 +1,11 @@
-"""What the values of a file mean: whatever it holds and says of its colours -> sRGB, and sRGB -> what a file holds.
+"""Colour conversion: from the values and the declared colour space of a file to sRGB, and from sRGB to a file's values.
 
     srgb       alpha, 16 bits and colour profiles -> RGB, sRGB, opaque
-    declared   what a file says of its colours, as a profile
-    deep       colour of 16 bits
-    rgb_space  what a profile of primaries and curves means: sRGB -> its values and back
-    numbers    colours that are told by numbers -> the profile that says the same
-    profiles   a colour profile without what takes minutes
+    declared   the colour space that a file declares, as an ICC profile
+    deep       colour of 16 bits per channel
+    rgb_space  conversion between sRGB and the RGB space of a profile with primaries and curves
+    numbers    numeric colour descriptions (ITU-T H.273, gAMA, cHRM) -> an equivalent profile
+    profiles   removing the parts of a colour profile that could take minutes to process
 
-This module imports nothing: `deep` and `rgb_space` take numpy, and most pictures are read without.
+This module imports nothing: `deep` and `rgb_space` import numpy, which most images do not need.
 """

@@ -1,4 +1,4 @@
-"""Colour of 16 bits per channel, of which Pillow gives the upper eight: the lower ones, and what both mean in sRGB."""
+"""16-bit colour, of which Pillow decodes only the upper eight bits: decoding the lower ones, and conversion to sRGB."""
 
 import sys
 from functools import lru_cache
@@ -15,29 +15,29 @@ from nst_core.images.colour.rgb_space import rgb_space, srgb_profile
 Deep = NDArray[np.uint16]
 """Pixels, shape (height, width, channels), white at 65535."""
 Piece = Image.Image | Deep
-"""What a decoder gives at a time: in its own mode, or in 16 bits."""
+"""What a decoder yields at a time: an image in its own mode, or 16-bit pixels."""
 
-_NATIVE, _OTHER = ("L", "B") if sys.byteorder == "little" else ("B", "L")
-_SWAPPED: Final = {
+_OTHER = "B" if sys.byteorder == "little" else "L"
+_OTHER_BYTE: Final = {
     f"{mode};16{order}": f"{mode};16{other}"
     for mode in ("RGB", "RGBA", "RGBX")
     for order, other in (("B", "L"), ("L", "B"), ("N", _OTHER))
 }
-"""How Pillow's unpackers are called -> the one that takes the other byte of each value."""
+"""Pillow's raw mode -> the raw mode that decodes the other byte of each value."""
 
 
 def is_deep(image: ImageFile.ImageFile) -> bool:
-    """Whether a picture, not yet loaded, is of 16-bit colours that Pillow would cut to 8."""
-    return bool(image.tile) and all(_packing(tile) in _SWAPPED for tile in image.tile)
+    """Return whether an image, not yet loaded, has 16-bit colours that Pillow would reduce to 8 bits."""
+    return bool(image.tile) and all(_raw_mode(tile) in _OTHER_BYTE for tile in image.tile)
 
 
 def take_lower_bytes(image: ImageFile.ImageFile) -> None:
-    """Have a deep picture, not yet loaded, come out as the lower bytes of its values."""
-    image.tile = [tile._replace(args=_swapped(tile.args)) for tile in image.tile]
+    """Make Pillow decode the lower bytes of a deep image's values, which is not yet loaded."""
+    image.tile = [tile._replace(args=_for_other_byte(tile.args)) for tile in image.tile]
 
 
-def joined(upper: Image.Image, lower: Image.Image) -> Deep:
-    """The values of a picture whose bytes were loaded one after the other."""
+def join_bytes(upper: Image.Image, lower: Image.Image) -> Deep:
+    """Return the 16-bit values of an image whose upper and lower bytes were decoded separately."""
     values = np.asarray(upper).astype(np.uint16)
     values <<= 8
     values |= np.asarray(lower)
@@ -45,15 +45,15 @@ def joined(upper: Image.Image, lower: Image.Image) -> Deep:
 
 
 def as_8_bits(values: Deep) -> NDArray[np.uint8]:
-    """Divided by 257 and rounded."""
+    """Return the values divided by 257 and rounded."""
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def colours_in_srgb(values: Deep, icc: bytes) -> NDArray[np.uint8]:
-    """The sRGB of colours, shape (height, width, 3), in the space of a profile of primaries and curves.
+    """Convert colours, shape (height, width, 3), from the space of a profile with primaries and curves to sRGB.
 
     Raises:
-        ValueError: the profile is none of those.
+        ValueError: if the profile is of another kind.
     """
     curves, mix = _to_linear_srgb(icc)
     light = np.stack([curves[channel][values[..., channel]] for channel in range(3)], axis=-1) @ mix
@@ -64,10 +64,11 @@ def colours_in_srgb(values: Deep, icc: bytes) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def grey_in_srgb(icc: bytes) -> NDArray[np.uint8]:
-    """The sRGB, shape (65536, 3), of every grey of 16 bits in the space of a profile.
+    """Return the sRGB colour, shape (65536, 3), of every 16-bit grey in the space of a profile.
 
     Raises:
-        ValueError, ImageCms.PyCMSError: the profile is none of grey.
+        ValueError: if the profile is not a grey one.
+        ImageCms.PyCMSError: if littlecms cannot use the profile.
     """
     profile = ImageCms.ImageCmsProfile(BytesIO(usable_profile(icc)))
     if profile.profile.xcolor_space.strip() != "GRAY":
@@ -82,7 +83,7 @@ def grey_in_srgb(icc: bytes) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=4)
 def _to_linear_srgb(icc: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Curves, shape (3, 65536), and the matrix behind them, to light in sRGB's primaries, white at 65535."""
+    """Return the curves, shape (3, 65536), and the matrix to apply after them, to linear sRGB with white at 65535."""
     space, srgb = rgb_space(usable_profile(icc)), rgb_space(srgb_profile())
     mix = np.linalg.solve(srgb.to_xyz, space.to_xyz).T * 65535
     return space.curves.astype(np.float32), mix.astype(np.float32)
@@ -90,16 +91,18 @@ def _to_linear_srgb(icc: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32
 
 @lru_cache(maxsize=1)
 def _from_linear() -> NDArray[np.uint8]:
-    """The 8-bit sRGB of light of 16 bits."""
+    """Return the 8-bit sRGB value of every 16-bit linear value."""
     light = np.arange(65536) / 65535
     values = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.round(255 * values).astype(np.uint8)
 
 
-def _packing(tile: Any) -> str:
+def _raw_mode(tile: Any) -> str:
+    """Return the raw mode with which Pillow decodes a tile."""
     args = tile.args
     return str(args[0] if isinstance(args, tuple) else args)
 
 
-def _swapped(args: Any) -> Any:
-    return (_SWAPPED[args[0]], *args[1:]) if isinstance(args, tuple) else _SWAPPED[args]
+def _for_other_byte(args: Any) -> Any:
+    """Return a tile's decoder arguments changed to decode the other byte of each value."""
+    return (_OTHER_BYTE[args[0]], *args[1:]) if isinstance(args, tuple) else _OTHER_BYTE[args]

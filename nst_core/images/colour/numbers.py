@@ -1,6 +1,6 @@
-"""Colours that a file describes by numbers, not by a profile -> the profile that says the same; empty for sRGB.
+"""Numeric colour descriptions -> an equivalent ICC profile, or empty bytes for sRGB.
 
-The numbers are those of ITU-T H.273, as HEIC, AVIF and the chunk cICP of a PNG have them, or a PNG's own gAMA and cHRM.
+The numbers are the code points of ITU-T H.273, as in HEIC, AVIF and a PNG's cICP chunk, or a PNG's gAMA and cHRM.
 """
 
 import struct
@@ -10,6 +10,7 @@ from typing import Final, cast
 Primaries = tuple[float, ...]
 """x and y of white, red, green and blue."""
 
+# x and y of the white points D65 and C.
 _D65, _C = (0.3127, 0.329), (0.310, 0.316)
 _PRIMARIES: Final[dict[int, Primaries]] = {
     1: (*_D65, 0.640, 0.330, 0.300, 0.600, 0.150, 0.060),
@@ -23,8 +24,10 @@ _PRIMARIES: Final[dict[int, Primaries]] = {
     12: (*_D65, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
     22: (*_D65, 0.630, 0.340, 0.295, 0.605, 0.155, 0.077),
 }
-"""BT.709 and sRGB, BT.470 M, BT.470 BG, BT.601, 240M, film, BT.2020, DCI-P3, Display P3, EBU 3213."""
+"""By the code points of H.273: BT.709 and sRGB, BT.470 M, BT.470 BG, BT.601, 240M, film, BT.2020, DCI-P3, Display P3,
+EBU 3213."""
 
+# Parameters g, a, b, c, d of curves; see _CURVES.
 _SRGB_CURVE: Final = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _VIDEO_CURVE: Final = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
 _CURVES: Final[dict[int, Sequence[float]]] = {
@@ -34,32 +37,39 @@ _CURVES: Final[dict[int, Sequence[float]]] = {
     8: (1.0,),
     13: _SRGB_CURVE,
 }
-"""A value -> light, as g, a, b, c, d of (a x + b)^g from d on and c x below, or as g alone. Of BT.709 and its like it
-is the camera's own curve undone, not that of a television in a dark room."""
+"""From a value to linear light, by the code points of H.273: either g alone, or g, a, b, c, d of (a x + b)^g from d on
+and c x below. For BT.709 and similar curves it is the inverse of the camera's curve, not the curve of a television in a
+dark room."""
 
-_HIGH_RANGE: Final = {16: "PQ", 18: "HLG"}
+_HIGH_DYNAMIC_RANGE: Final = {16: "PQ", 18: "HLG"}
+"""The code points of curves with high dynamic range."""
 _UNSPECIFIED: Final = 2
+"""The code point of unspecified primaries or an unspecified curve."""
 _SRGB: Final = _PRIMARIES[1]
+"""The primaries of sRGB."""
 _SRGB_GAMMA: Final = 0.45455
-"""By which a PNG's gAMA stands for the curve of sRGB."""
-_ALIKE: Final = 0.002
+"""The gAMA by which a PNG indicates the curve of sRGB."""
+_TOLERANCE: Final = 0.002
+"""The difference of gamma or primaries below which they count as those of sRGB."""
 
 _BRADFORD: Final = ((0.8951, 0.2664, -0.1614), (-0.7502, 1.7135, 0.0367), (0.0389, -0.0685, 1.0296))
+"""The Bradford matrix, from XYZ to cone responses, for chromatic adaptation."""
 _D50: Final = (0.9642, 1.0, 0.8249)
+"""XYZ of the white D50, the reference white of ICC profiles."""
 
 
-class HighRange(Exception):
-    """A picture whose white is not the brightest there is; the text is the name of its curve."""
+class HighDynamicRange(Exception):
+    """Raised for an image whose white is not its brightest colour; the text is the name of its curve."""
 
 
 def profile_of_h273(primaries: int | None, transfer: int | None) -> bytes:
-    """The profile of colours by the numbers of H.273; those that say nothing, or nothing known, mean sRGB.
+    """Return the profile for code points of H.273; unspecified and unknown ones mean sRGB.
 
     Raises:
-        HighRange: of PQ and HLG.
+        HighDynamicRange: for the curves PQ and HLG.
     """
-    if transfer in _HIGH_RANGE:
-        raise HighRange(_HIGH_RANGE[transfer])
+    if transfer in _HIGH_DYNAMIC_RANGE:
+        raise HighDynamicRange(_HIGH_DYNAMIC_RANGE[transfer])
     curve = _CURVES.get(13 if transfer in (None, _UNSPECIFIED) else transfer)
     chosen = _PRIMARIES.get(1 if primaries in (None, _UNSPECIFIED) else primaries)
     if curve is None or chosen is None or (curve is _SRGB_CURVE and chosen == _SRGB):
@@ -68,13 +78,13 @@ def profile_of_h273(primaries: int | None, transfer: int | None) -> bytes:
 
 
 def profile_of_gamma(gamma: float | None, primaries: Sequence[float] | None) -> bytes:
-    """The profile of a PNG by its gAMA, 1 / 2.2 and the like, and its cHRM; numbers beyond sense mean sRGB.
+    """Return the profile for a PNG's gAMA, such as 1 / 2.2, and its cHRM; implausible numbers mean sRGB.
 
-    Of a gAMA that stands for sRGB the curve is that of sRGB: what ImageMagick and others write of it.
+    A gAMA that indicates sRGB, as ImageMagick and other programs write it, gives the curve of sRGB.
     """
     chosen = _SRGB if primaries is None else cast(Primaries, tuple(primaries))
-    is_srgb_curve = gamma is None or abs(gamma - _SRGB_GAMMA) < _ALIKE
-    if is_srgb_curve and max(abs(one - other) for one, other in zip(chosen, _SRGB, strict=True)) < _ALIKE:
+    is_srgb_curve = gamma is None or abs(gamma - _SRGB_GAMMA) < _TOLERANCE
+    if is_srgb_curve and max(abs(own - standard) for own, standard in zip(chosen, _SRGB, strict=True)) < _TOLERANCE:
         return b""
     if gamma is not None and not 0.1 <= gamma <= 10:
         return b""
@@ -84,8 +94,8 @@ def profile_of_gamma(gamma: float | None, primaries: Sequence[float] | None) -> 
 
 
 def _profile(primaries: Primaries, curve: Sequence[float]) -> bytes:
-    """A profile, version 4.3, of a display of these primaries under its own white."""
-    import numpy as np  # which few pictures need
+    """Return a version 4.3 profile of a display with these primaries and white, or empty bytes if degenerate."""
+    import numpy as np  # here, as few images need it
 
     columns = np.array([[x / y, 1, (1 - x - y) / y] for x, y in zip(primaries[::2], primaries[1::2], strict=True)]).T
     white, mixed = columns[:, 0], columns[:, 1:]
@@ -104,16 +114,18 @@ def _profile(primaries: Primaries, curve: Sequence[float]) -> bytes:
 
 
 def _fixed(values: Sequence[float]) -> bytes:
+    """Encode numbers in ICC's signed 16.16 fixed point format."""
     return b"".join(struct.pack(">i", round(float(value) * 65536)) for value in values)
 
 
 def _icc(tags: dict[bytes, bytes]) -> bytes:
-    at = 128 + 4 + 12 * len(tags)
+    """Return the bytes of a profile with these tags."""
+    offset = 128 + 4 + 12 * len(tags)
     table, body = struct.pack(">I", len(tags)), b""
     for name, content in tags.items():
-        table += name + struct.pack(">II", at + len(body), len(content))
+        table += name + struct.pack(">II", offset + len(body), len(content))
         body += content
     head = struct.pack(
-        ">I4sI4s4s4s12s4s28s", at + len(body), b"", 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"", b"acsp", b""
+        ">I4sI4s4s4s12s4s28s", offset + len(body), b"", 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"", b"acsp", b""
     )
     return (head + _fixed(_D50)).ljust(128, b"\0") + table + body

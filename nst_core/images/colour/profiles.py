@@ -1,32 +1,37 @@
-"""A colour profile without what takes minutes: elements in any number, of which a few hundred bytes hold thousands."""
+"""Removing from a colour profile the tags that could take minutes to process.
+
+They hold any number of processing elements, thousands of them in a few hundred bytes.
+"""
 
 from nst_core.images.refusals import MAX_PROFILE_BYTES
 
-_HEADER_BYTES, _TAG_BYTES = 128, 12
-_MOST_TAGS = 100  # lcms takes no more
+_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
+_MOST_TAGS = 100  # lcms reads no more
 _UNBOUNDED = b"mpet"
-"""The type of the tags D2B0 to D2B3 and B2D0 to B2D3: a second description, of elements that may be any number and
-may all lie in one place. A profile that is of use has the first one too, in tables."""
+"""The type of the tags D2B0 to D2B3 and B2D0 to B2D3: a second description of the colours by processing elements, of
+which there may be any number, even all at the same offset. A useful profile has the first description too, in
+tables."""
 
 
 def usable_profile(icc: bytes) -> bytes:
-    """The profile with the names of its unbounded tags made unknown: they are passed over.
+    """Return the profile with its unbounded tags renamed to an unknown name, so that they are ignored.
 
     Raises:
-        ValueError: it is larger than any that is of use.
+        ValueError: if it is larger than any useful profile.
     """
     if len(icc) > MAX_PROFILE_BYTES:
         raise ValueError(f"a colour profile of {len(icc)} bytes")
     if _UNBOUNDED not in icc:
         return icc
-    lean = bytearray(icc)
-    for number in range(min(_number(icc, _HEADER_BYTES), _MOST_TAGS)):
-        entry = _HEADER_BYTES + 4 + number * _TAG_BYTES
-        offset = _number(icc, entry + 4)
+    cleaned = bytearray(icc)
+    for index in range(min(_uint32(icc, _HEADER_BYTES), _MOST_TAGS)):
+        entry = _HEADER_BYTES + 4 + index * _TAG_BYTES
+        offset = _uint32(icc, entry + 4)
         if icc[offset : offset + 4] == _UNBOUNDED:
-            lean[entry : entry + 4] = b"none"
-    return bytes(lean)
+            cleaned[entry : entry + 4] = b"none"
+    return bytes(cleaned)
 
 
-def _number(icc: bytes, at: int) -> int:
+def _uint32(icc: bytes, at: int) -> int:
+    """Return the big-endian number at an offset."""
     return int.from_bytes(icc[at : at + 4])

@@ -1,7 +1,7 @@
-"""RGB colour spaces of primaries and curves, as Adobe RGB, Display P3 and ProPhoto are: sRGB -> their values and back.
+"""RGB colour spaces with primaries and curves, such as Adobe RGB, Display P3 and ProPhoto: conversion from and to sRGB.
 
-A profile that was handed in is read here, in a page of arithmetic, and never by the C code of a library: its numbers
-may be anything. Floats go in and come out, so that 16 bits are kept, which Pillow's littlecms cannot do.
+A user's profile is parsed here, in a page of arithmetic, and never by a library's C code, because its content may be
+crafted. Input and output are floats, which preserve 16 bits; Pillow's littlecms cannot.
 """
 
 import struct
@@ -19,32 +19,36 @@ Floats = NDArray[np.float32]
 """Pixels, shape (height, width, 3), in [0, 1]."""
 
 MAX_BYTES: Final = 100_000
-"""Of a profile that is kept: those of primaries and curves have up to some ten thousand."""
-MOST_AMISS: Final = 0.1
-"""Mean difference, of 1, of sRGB's colours and what a colour space gives back of them: a small one clips a little."""
-MOST_BLACK: Final = 0.001
-"""Where a curve may begin, and how far below 1 it may end."""
+"""The largest profile that is embedded in results; those with primaries and curves have up to some ten thousand
+bytes."""
+MAX_ROUND_TRIP_ERROR: Final = 0.1
+"""The largest mean difference, on a scale of 1, between sRGB colours and their round trip through a colour space: a
+small space clips a little."""
+END_TOLERANCE: Final = 0.001
+"""How far above 0 a curve may begin, and how far below 1 it may end."""
 
 _SPACES: Final = {b"CMYK": "of CMYK", b"GRAY": "of grey", b"Lab ": "of Lab"}
+"""Colour space signature -> how a refusal names it."""
+# Names of tags.
 _PRIMARIES: Final = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES: Final = (b"rTRC", b"gTRC", b"bTRC")
 _TABLES: Final = (b"A2B", b"B2A", b"D2B", b"B2D")
-"""How the names of tags begin that hold tables, which programs heed before primaries and curves."""
+"""Prefixes of the tags with lookup tables, which programs prefer to primaries and curves."""
 _MOST_TAGS: Final = 100
-_HEADER_BYTES, _TAG_BYTES = 128, 12
+_HEADER_BYTES, _TAG_BYTES = 128, 12  # of a profile, and of an entry in its table of tags
 _GRID: Final = np.linspace(0.0, 1.0, 65536)
-"""Where curves are sampled: at every value that a file of 16 bits, or of 8, can hold."""
+"""The points where curves are sampled: every value that a file of 16 bits, or of 8, can hold."""
 _STRIP_PIXELS: Final = 1_000_000
-"""Converted at a time, in float64."""
+"""Pixels that are converted at a time, in float64."""
 
 
 @dataclass(frozen=True, eq=False)
 class RgbSpace:
-    """A colour space: its values through a curve each are amounts of its primaries.
+    """A colour space: each value, through the curve of its channel, is an amount of a primary.
 
     Attributes:
         to_xyz: shape (3, 3), amounts of the primaries -> XYZ under D50.
-        curves: shape (3, 65536), a value from 0 to 1 -> an amount from 0 to 1, never falling.
+        curves: shape (3, 65536), a value from 0 to 1 -> an amount from 0 to 1, never decreasing.
     """
 
     to_xyz: NDArray[np.float64]
@@ -53,17 +57,17 @@ class RgbSpace:
 
 @cache
 def srgb_profile() -> bytes:
-    """The profile of sRGB, always the same bytes."""
+    """Return the profile of sRGB, always with the same bytes."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # else the second at which it was made
+    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # a fixed creation date instead of the current time
     return bytes(profile)
 
 
 def embeddable(icc: bytes) -> bytes:
-    """The profile as it may stand in a file of ours: of an RGB space of primaries and curves, small and harmless.
+    """Return a profile in a form that is safe to embed in our files: a small RGB profile with primaries and curves.
 
     Raises:
-        ValueError: it is no such profile; the message goes on from "the profile is ...".
+        ValueError: if it is no such profile; the message continues a sentence "the profile is ...".
     """
     space = icc[16:20]
     if space != b"RGB ":
@@ -77,33 +81,34 @@ def embeddable(icc: bytes) -> bytes:
 
 @lru_cache(maxsize=8)
 def rgb_space(icc: bytes) -> RgbSpace:
-    """The colour space that a profile describes.
+    """Return the colour space that a profile describes.
 
     Raises:
-        ValueError: as `embeddable`.
+        ValueError: as for `embeddable`.
     """
     try:
         with np.errstate(all="raise", under="ignore"):
             space = _read(icc)
-            amiss = _amiss(space)
+            space_error = _round_trip_error(space)
     except (struct.error, ArithmeticError, KeyError, IndexError, np.linalg.LinAlgError) as error:
         raise ValueError("damaged, or without primaries and curves") from error
-    if not amiss <= MOST_AMISS:
+    if not space_error <= MAX_ROUND_TRIP_ERROR:
         raise ValueError("of a space that does not hold the colours of sRGB")
     return space
 
 
 def from_srgb(pixels: Floats, icc: bytes) -> Floats:
-    """The values of sRGB's colours in the space of a profile; what it does not hold is clipped, channel by channel."""
+    """Convert sRGB pixels to the space of a profile; colours outside of it are clipped channel by channel."""
     return _converted(pixels, rgb_space(srgb_profile()), rgb_space(icc))
 
 
 def to_srgb(pixels: Floats, icc: bytes) -> Floats:
-    """The values in sRGB of colours in the space of a profile."""
+    """Convert pixels in the space of a profile to sRGB."""
     return _converted(pixels, rgb_space(icc), rgb_space(srgb_profile()))
 
 
 def _converted(pixels: Floats, source: RgbSpace, target: RgbSpace) -> Floats:
+    """Convert pixels from one colour space to another."""
     mix = np.linalg.solve(target.to_xyz, source.to_xyz)
     result = np.empty_like(pixels)
     rows = max(1, _STRIP_PIXELS // pixels.shape[1])
@@ -115,8 +120,8 @@ def _converted(pixels: Floats, source: RgbSpace, target: RgbSpace) -> Floats:
     return result
 
 
-def _amiss(space: RgbSpace) -> float:
-    """How far a few hundred colours of sRGB come back from 8 bits in a space, on the mean; far where it is nonsense."""
+def _round_trip_error(space: RgbSpace) -> float:
+    """Return the mean error of a few hundred sRGB colours after a round trip through a space in 8 bits."""
     colours = np.stack(np.meshgrid(*[np.linspace(0, 1, 7, dtype=np.float32)] * 3), axis=-1).reshape(1, -1, 3)
     srgb = _read(srgb_profile())
     values = _converted(colours, srgb, space)
@@ -124,6 +129,7 @@ def _amiss(space: RgbSpace) -> float:
 
 
 def _read(icc: bytes) -> RgbSpace:
+    """Parse a profile."""
     if icc[20:24] != b"XYZ ":
         raise ValueError("of tables, not of primaries and curves")
     tags = _tags(icc)
@@ -134,7 +140,7 @@ def _read(icc: bytes) -> RgbSpace:
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
-    """Name -> content; of two of one name the first counts."""
+    """Return name -> content; of tags with the same name the first counts."""
     (number,) = struct.unpack_from(">I", icc, _HEADER_BYTES)
     tags: dict[bytes, bytes] = {}
     for place in range(min(number, _MOST_TAGS)):
@@ -144,20 +150,20 @@ def _tags(icc: bytes) -> dict[bytes, bytes]:
 
 
 def _curve(tag: bytes) -> NDArray[np.float64]:
-    """A curve, sampled."""
+    """Return a sampled curve."""
     kind = tag[:4]
     if kind not in (b"curv", b"para"):
         raise ValueError("of curves of a rare kind")
     curve = (_table if kind == b"curv" else _formula)(tag)
     if not np.isfinite(curve).all() or (np.diff(curve) < 0).any():
         raise ValueError("of curves that fall")
-    if curve[0] > MOST_BLACK or curve[-1] < 1 - MOST_BLACK:
-        raise ValueError("of curves without black or white")  # which some programs stretch, and others do not
+    if curve[0] > END_TOLERANCE or curve[-1] < 1 - END_TOLERANCE:
+        raise ValueError("of curves without black or white")  # which only some programs stretch
     return curve.clip(0.0, 1.0)
 
 
 def _table(tag: bytes) -> NDArray[np.float64]:
-    """A curve that is given by equidistant values; one value alone is an exponent, and none means a straight line."""
+    """Return a sampled curve given by equidistant values; a single value is an exponent, and no value the identity."""
     (count,) = struct.unpack_from(">I", tag, 8)
     if count == 0:
         return _GRID
@@ -168,10 +174,10 @@ def _table(tag: bytes) -> NDArray[np.float64]:
 
 
 def _formula(tag: bytes) -> NDArray[np.float64]:
-    """A curve that is given by a formula: (a x + b)^g + e from d on, and c x + f below."""
+    """Return a sampled curve given by a formula: (a x + b)^g + e from d on, and c x + f below."""
     form = int.from_bytes(tag[8:10])
-    given = [value / 65536 for value in struct.unpack_from(f">{(1, 3, 4, 5, 7)[form]}i", tag, 12)]
-    g, a, b, c, d, e, f = given + [0.0] * (7 - len(given))
+    parameters = [value / 65536 for value in struct.unpack_from(f">{(1, 3, 4, 5, 7)[form]}i", tag, 12)]
+    g, a, b, c, d, e, f = parameters + [0.0] * (7 - len(parameters))
     if form == 0:
         a = 1.0
     elif form in (1, 2):

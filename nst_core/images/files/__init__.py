@@ -1,8 +1,9 @@
-"""What files are made of and how they begin, told without a pixel being decoded.
+"""File formats of images: their signatures and structure, examined without decoding a pixel.
 
-strip_metadata     a file without what says nothing about its pixels, its structure judged: `png`, `jpeg`, `gif`, `tiff`
-formats  which formats are read; what bytes are that are none of them
-boxes    those of HEIC, AVIF and JPEG 2000: which of them a file is, and what it says of its colours
-credits  who made a picture, from its EXIF
-parts    how many parts a file may have
+strip_metadata          removing what does not affect the pixels, and refusing files that are too costly to parse
+png, jpeg, gif, tiff    the format-specific parts of `strip_metadata`
+formats                 the formats that are read, and identifying files that are of none of them
+boxes                   the boxes of HEIC, AVIF and JPEG 2000: which format a file is, and its declared colours
+credits                 artist, copyright and description, from EXIF
+parts                   the limit on the number of a file's parts
 """

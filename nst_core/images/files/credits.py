@@ -1,4 +1,4 @@
-"""Who made a picture, who owns it and what it shows: the three texts of EXIF that outlive its pixels."""
+"""Artist, copyright and description of an image: the three EXIF texts that are carried over to the result."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,15 +6,21 @@ from typing import Any, Final
 
 from PIL import ExifTags
 
-from nst_core.printable import is_seen
+from nst_core.printable import is_visible
 
 MAX_CHARS: Final = 1000
-"""Of each text; what is longer is cut."""
+"""The most characters of each text; longer texts are cut."""
 
 
 @dataclass(frozen=True)
 class Credits:
-    """Texts of one line; empty where there is none."""
+    """The three texts, of one line each; empty if missing.
+
+    Attributes:
+        artist: who made the image.
+        copyright: who owns it.
+        description: what it shows.
+    """
 
     artist: str = ""
     copyright: str = ""
@@ -26,18 +32,18 @@ TAGS: Final = {
     "artist": ExifTags.Base.Artist,
     "copyright": ExifTags.Base.Copyright,
 }
-"""Field of `Credits` -> tag of EXIF, and of TIFF."""
+"""Field of `Credits` -> tag in EXIF and in TIFF."""
 
 
 def credits_of(exif: Mapping[int, Any]) -> Credits:
-    """The credits in a file's EXIF, whatever else it holds there."""
+    """Return the credits in a file's EXIF, whatever else it contains."""
     return Credits(**{field: _line(exif.get(tag)) for field, tag in TAGS.items()})
 
 
 def _line(value: Any) -> str:
-    """A text of a file as a line that can be shown; empty if it is none.
+    """Return a file's text as one printable line; empty if it is no text.
 
-    Pillow reads bytes as Latin-1, but most programs write UTF-8. A zero byte parts photographer and editor.
+    Pillow decodes bytes as Latin-1, but most programs write UTF-8. A zero byte separates photographer and editor.
     """
     raw = value if isinstance(value, bytes) else value.encode("latin-1", "replace") if isinstance(value, str) else b""
     raw = raw[: 8 * MAX_CHARS]
@@ -48,4 +54,4 @@ def _line(value: Any) -> str:
         text = raw.decode(errors="ignore") if is_cut else raw.decode("latin-1")
     parts = (" ".join(part.split()) for part in text.split("\0"))
     line = "; ".join(part for part in parts if part)
-    return "".join(filter(is_seen, line))[:MAX_CHARS].strip()
+    return "".join(filter(is_visible, line))[:MAX_CHARS].strip()

@@ -1,4 +1,4 @@
-"""Which formats are read, how files begin, and what a file is that no parser took."""
+"""The formats that are read, the signatures of files, and identifying files that no parser accepts."""
 
 import re
 from io import BytesIO
@@ -11,11 +11,12 @@ from nst_core.images.files.boxes import brands
 from nst_core.images.refusals import CONVERT, DEPTH, PICTURE, REPLACE, damaged, refused
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "GIF", "BMP")
-"""All that is ever parsed, with HEIF: Pillow's other parsers are less tested, and EPS would start Ghostscript."""
+"""All formats that are ever parsed, except HEIF: Pillow's other parsers are less tested, and the one for EPS would
+start Ghostscript."""
 HEIF: Final = "HEIF"
-"""Parsed by the package of the extra `heic`."""
+"""Format that is parsed by the package of the extra `heic`."""
 
-# How files begin: patterns on bytes, in which `.` is any byte.
+# Signatures at the beginning of files: patterns on bytes, in which `.` is any byte.
 _OUR_MAGIC = {
     "JPEG": rb"\xff\xd8\xff",
     "PNG": rb"\x89PNG\r\n\x1a\n",
@@ -29,7 +30,8 @@ _OUR_BRANDS = {
     "AVIF": frozenset((b"avif", b"avis")),
     HEIF: frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")),
 }
-"""Of files that begin with a list of what they are: AVIF first, as its files are of the general brands of HEIF too."""
+"""Brands of files that begin with a list of brands. AVIF comes first, because its files also have the general brands of
+HEIF."""
 _FOREIGN_MAGIC = {
     "EPS or PostScript": rb"%!PS|\xc5\xd0\xd3\xc6",
     "PDF": rb"%PDF-",
@@ -41,19 +43,23 @@ _FOREIGN_MAGIC = {
     "a camera raw file (CR3)": rb"....ftypcrx ",
     "a film": rb"....ftyp(?:isom|iso\d|mp4\d|avc1|M4V |qt  |3gp)|\x1aE\xdf\xa3",
 }
+"""Signatures of formats that are not read, so that a refusal can name them."""
 _THREADS: Final = 2
-"""Of the decoders of AVIF and HEIC: as many as a large machine has cores would each take memory of their own."""
+"""Threads of the AVIF and HEIC decoders: one per core of a large machine would each need memory of its own."""
 _NO_HEIF = "Install the extra `heic` (package pillow-heif, see the README), or save it as JPEG."
+"""The advice when the package for HEIF is missing."""
 
 
 def endings() -> frozenset[str]:
-    """How the names of files of our formats end: `.jpg`, `.png`, ..."""
-    ours = {ending for ending, kind in Image.registered_extensions().items() if kind in FORMATS}
-    return frozenset(ours | {".mpo", ".heic", ".heif", ".hif"})
+    """Return the extensions of files in our formats: `.jpg`, `.png`, ..."""
+    extensions = {
+        extension for extension, image_format in Image.registered_extensions().items() if image_format in FORMATS
+    }
+    return frozenset(extensions | {".mpo", ".heic", ".heif", ".hif"})
 
 
 def format_of(data: bytes) -> str | None:
-    """The format that a file of ours begins like."""
+    """Return the format of ours whose signature a file begins with, or None."""
     kind = next((kind for kind, magic in _OUR_MAGIC.items() if re.match(magic, data, re.DOTALL)), None)
     if kind is None and (found := brands(data)):
         kind = next((kind for kind, own in _OUR_BRANDS.items() if own & found), None)
@@ -61,10 +67,10 @@ def format_of(data: bytes) -> str | None:
 
 
 def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
-    """The picture with its header read and no pixel decoded.
+    """Open an image: its header is read, but no pixel is decoded.
 
     Raises:
-        BadImage: it is none of ours.
+        BadImage: if it is of none of our formats.
     """
     try:
         if format_of(data) == HEIF:
@@ -78,8 +84,9 @@ def open_picture(data: bytes, name: str) -> ImageFile.ImageFile:
 
 
 def _open_heif(data: bytes, name: str) -> ImageFile.ImageFile:
+    """Open a HEIF image with the package of the extra `heic`."""
     try:
-        import pillow_heif  # only where such a file comes: it loads a codec of some megabytes
+        import pillow_heif  # only for such a file, as it loads a codec of some megabytes
     except ImportError as error:
         raise refused(name, "unsupported_format", PICTURE, "HEIC, which nothing here can read", _NO_HEIF) from error
     pillow_heif.options.THUMBNAILS = False
@@ -89,9 +96,9 @@ def _open_heif(data: bytes, name: str) -> ImageFile.ImageFile:
 
 
 def _unreadable(data: bytes, name: str) -> BadImage:
-    """Why no parser took `data`, judged by how it begins."""
-    if ours := format_of(data):
-        return _unreadable_header(data, name, ours)
+    """Return the error for a file that no parser accepts, judged by its first bytes."""
+    if kind_of_ours := format_of(data):
+        return _unreadable_header(data, name, kind_of_ours)
     for kind, magic in _FOREIGN_MAGIC.items():
         if re.match(magic, data[:1024], re.DOTALL | re.IGNORECASE):
             return refused(name, "unsupported_format", PICTURE, kind, CONVERT)
@@ -101,7 +108,10 @@ def _unreadable(data: bytes, name: str) -> BadImage:
 
 
 def _unreadable_header(data: bytes, name: str, kind: str) -> BadImage:
-    """Why the parser for `kind` did not take `data`. Image.open keeps that to itself, so ask the parser."""
+    """Return the error for a file that the parser for `kind` rejects.
+
+    Image.open does not report the parser's error, so the parser is called directly.
+    """
     try:
         if kind == HEIF:
             _open_heif(data, name)

@@ -1,15 +1,20 @@
-"""What the files of all formats share: parts, one after the other, of which there may be too many."""
+"""The parts that files of all formats consist of, and the limit on their number."""
 
 from typing import Final
 
 Part = bytes | memoryview
+"""The bytes of a part of a file."""
 
 MAX_PARTS: Final = 200_000
-"""Of one file: programs write parts of 256 bytes at the least, which are as many in the largest file."""
+"""The most parts of one file. In parts of 256 bytes, the smallest that programs write, it is a file of 51 MB."""
 
 
 class TooManyParts(Exception):
-    """A file of more parts than any program writes; `limit` says how many of what there may be."""
+    """Raised for a file with more parts than any program writes.
+
+    Attributes:
+        limit: the largest number of parts, and what they are.
+    """
 
     def __init__(self, limit: str) -> None:
         super().__init__(limit)
@@ -17,7 +22,7 @@ class TooManyParts(Exception):
 
 
 def check_parts(number: int, what: str, most: int = MAX_PARTS) -> None:
-    """Refuse to go on.
+    """Check a number of parts.
 
     Raises:
         TooManyParts: if there are more than `most`.

@@ -1,4 +1,4 @@
-"""The chunks of a PNG that its pixels need: no text, and a profile only of a size that is of use."""
+"""Removing from a PNG all chunks that its pixels do not need, such as texts, and colour profiles that are too large."""
 
 import struct
 import zlib
@@ -9,46 +9,49 @@ from nst_core.images.files.parts import Part, check_parts
 from nst_core.images.refusals import MAX_PROFILE_BYTES
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12
+"""The first bytes of every PNG."""
+_SIGNATURE_BYTES, _FRAME_BYTES = 8, 12  # of a file; of a chunk's length, type and checksum
 _ONCE: Final = frozenset((b"tRNS", b"iCCP", b"eXIf", b"acTL", b"cICP", b"sRGB", b"gAMA", b"cHRM"))
-_FRAME: Final = b"fcTL"  # without its pixels, which are not looked at
+"""Ancillary chunks that are kept, but only the first of each."""
+_FRAME: Final = b"fcTL"  # kept without its pixels, which are not decoded
 
 
 def parts(data: bytes) -> list[Part]:
-    """The file in parts, without chunks that may be left out.
+    """Return the file in parts, without unnecessary chunks.
 
     Raises:
-        TooManyParts: of chunks.
+        TooManyParts: if it has too many chunks.
     """
     view = memoryview(data)
     kept: list[Part] = [view[:_SIGNATURE_BYTES]]
-    at, seen, kind = _SIGNATURE_BYTES, set[bytes](), b""
+    offset, seen, kind = _SIGNATURE_BYTES, set[bytes](), b""
     chunks = 0
-    while at + _FRAME_BYTES <= len(data) and kind != b"IEND":
+    while offset + _FRAME_BYTES <= len(data) and kind != b"IEND":
         check_parts(chunks := chunks + 1, "chunks")
-        length, kind = struct.unpack_from(">I4s", data, at)
-        chunk, at = view[at : at + _FRAME_BYTES + length], at + _FRAME_BYTES + length
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        chunk, offset = view[offset : offset + _FRAME_BYTES + length], offset + _FRAME_BYTES + length
         if _is_needed(kind, seen):
             kept.append(_bounded_profile(chunk) if kind == b"iCCP" else chunk)
         seen.add(kind)
-    return [*kept, view[at:]] if kind != b"IEND" else kept
+    return [*kept, view[offset:]] if kind != b"IEND" else kept
 
 
 def chunks_of(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of every chunk; a file cut short ends with what there is."""
-    view, at = memoryview(data), _SIGNATURE_BYTES
-    while at + _FRAME_BYTES <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, view[at + 8 : at + 8 + length]
-        at += _FRAME_BYTES + length
+    """Yield type and content of every chunk; a truncated file yields what there is."""
+    view, offset = memoryview(data), _SIGNATURE_BYTES
+    while offset + _FRAME_BYTES <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, offset)
+        yield kind, view[offset + 8 : offset + 8 + length]
+        offset += _FRAME_BYTES + length
 
 
 def framed(kind: bytes, content: bytes) -> bytes:
-    """A chunk of its length, kind, content and checksum."""
+    """Return a chunk: length, type, content and checksum."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
 
 
 def _is_needed(kind: bytes, seen: set[bytes]) -> bool:
+    """Return whether a chunk is to be kept."""
     if kind in _ONCE:
         return kind not in seen
     is_ancillary = kind.isalpha() and kind[:1].islower()
@@ -56,7 +59,7 @@ def _is_needed(kind: bytes, seen: set[bytes]) -> bool:
 
 
 def _bounded_profile(chunk: memoryview) -> Part:
-    """The chunk, or one with a broken profile in place of one that unfolds beyond measure."""
+    """Return the chunk, or one with an invalid profile if its own decompresses to more than the limit."""
     name, _, packed = bytes(chunk[8:-4]).partition(b"\0")
     unpacker = zlib.decompressobj()
     try:

@@ -1,8 +1,8 @@
-"""A file without what says nothing about its pixels; refused where its structure alone would take minutes.
+"""Removing from a file what does not affect its pixels, and refusing files whose structure alone would take minutes.
 
-Comments, editors' notes and the whole workflows that programs leave beside the pixels may be broken, or larger than
-any picture: Pillow would unpack them, keep them, or go through them byte by byte. What is left out never reaches it.
-What is damaged is handed on as it is, for Pillow to say so.
+Comments, editors' metadata and the whole workflows that programs store next to the pixels may be broken, or larger than
+any image: Pillow would decompress them, keep them, or go through them byte by byte. What is removed here never reaches
+it. Damaged files are passed on unchanged, for Pillow to report the damage.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,14 +19,15 @@ _PARTS: Final[Mapping[str, Callable[[bytes], list[Part]]]] = {
     "GIF": gif.parts,
     "TIFF": tiff.parts,
 }
-"""Of the others nothing is left out: what reads them goes through them in no time."""
+"""Format -> the function that splits a file. Files of other formats are left as they are: their parsers skip metadata
+quickly."""
 
 
 def strip_metadata(data: bytes, name: str) -> bytes:
-    """The same picture in fewer bytes.
+    """Return the same image in fewer bytes.
 
     Raises:
-        BadImage: it has so many parts that going through them would take from seconds to minutes.
+        BadImage: if it has so many parts that going through them would take from seconds to minutes.
     """
     kind = format_of(data) or ""
     try:
@@ -36,5 +37,5 @@ def strip_metadata(data: bytes, name: str) -> bytes:
 
 
 def _joined(parts: list[Part], data: bytes) -> bytes:
-    """The parts in one; `data` itself where nothing was left out, as a copy of the largest takes half a gigabyte."""
+    """Join the parts; return `data` itself if nothing was removed, as the largest file's copy takes half a gigabyte."""
     return data if sum(map(len, parts)) == len(data) else b"".join(parts)

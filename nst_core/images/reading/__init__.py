@@ -1,11 +1,13 @@
-"""The bytes of a file -> a picture that is ready to use; a large one piece by piece, reduced while it is decoded.
+"""Decoding: the bytes of a file -> an image that is ready to use; a large one piece by piece, reduced on the way.
 
-decode      the whole way, whatever the file
-pieces      a picture in pieces from the top down, as its decoder gives them
-assembly    pieces, reduced and put below each other
-float_tiff  floating point numbers -> 16 bits
-origin      what of a file may be carried on: its credits and its colour space
-png_bands, tiff_bands   a large file as small ones: `unpacking` holds so many bytes at a time
-jpeg2000    the same at a half, a quarter, ... of its size
-reduction   by how much a picture is reduced, and whether it fits the memory
+decode      the entry point, for all formats
+pieces      an image in pieces from top to bottom, as its decoder yields them
+assembly    joining the pieces, reduced
+float_tiff  floating point TIFFs -> 16 bits
+origin      what is carried over from a file to the result: its credits and its colour space
+png_bands   a large PNG as small ones
+tiff_bands  a large TIFF as small ones
+unpacking   decompressing a limited number of bytes at a time, for `png_bands` and `tiff_bands`
+jpeg2000    JPEG 2000 at a half, a quarter, ... of its size
+reduction   the factor by which an image is reduced, and the check that decoding it fits the memory
 """

@@ -1,4 +1,4 @@
-"""TIFFs of floating point numbers: the same picture in whole numbers of 16 bits, where 1 is its white."""
+"""Floating point TIFFs: conversion to 16-bit integers, with white at 1."""
 
 from io import BytesIO
 from typing import Any
@@ -7,15 +7,16 @@ from nst_core.images.files.credits import TAGS
 from nst_core.images.reading.reduction import check_memory
 from nst_core.images.refusals import CONVERT, DEPTH, check_size, refused
 
-_ORIENTATION, _PROFILE = 274, 34675
+_ORIENTATION, _PROFILE = 274, 34675  # TIFF tags
 _NOTE = "floating point numbers without a colour profile taken as sRGB, white at 1"
+"""The note for the user when a file has no colour profile."""
 
 
-def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int) -> bytes:
-    """A TIFF of 16 bits of one whose values all lie from 0 to 1.
+def to_16_bits(data: bytes, name: str, notes: list[str], most_pixels: int) -> bytes:
+    """Convert a floating point TIFF whose values all lie from 0 to 1 to a 16-bit TIFF.
 
     Raises:
-        BadImage: they do not, so that any of them may be white; or the file is one that is not read here.
+        BadImage: if values lie outside, so that white could be anywhere; or if the file cannot be read here.
     """
     import numpy as np
     import tifffile
@@ -27,7 +28,7 @@ def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int)
         check_memory(name, size, 1, page.samplesperpixel * (page.dtype.itemsize + 4.0), 2 * len(data))
         try:
             values = page.asarray()
-        except ValueError as error:  # by a codec that is not installed
+        except ValueError as error:  # its codec is not installed
             found = f"a TIFF of floating point numbers that is packed in a rare way ({error})"
             raise refused(name, "unsupported_mode", DEPTH, found, CONVERT) from error
         if page.planarconfig == 2:
@@ -41,9 +42,9 @@ def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int)
         photometric = page.photometric
     if _PROFILE not in tags:
         notes.append(_NOTE)
-    whole = BytesIO()
+    buffer = BytesIO()
     tifffile.imwrite(
-        whole,
+        buffer,
         np.round(values * np.float32(65535)).astype(np.uint16),
         photometric=photometric,
         planarconfig="contig" if values.ndim == 3 else None,
@@ -56,8 +57,9 @@ def in_whole_numbers(data: bytes, name: str, notes: list[str], most_pixels: int)
         metadata=None,
         software=False,
     )
-    return whole.getvalue()
+    return buffer.getvalue()
 
 
 def _encoded(text: Any) -> bytes:
+    """Return a tag's text as bytes; empty if it is no text."""
     return text.encode() if isinstance(text, str) else text if isinstance(text, bytes) else b""

@@ -1,4 +1,4 @@
-"""What a file says beside its pixels that may stand in what is made of them: its colour space, and whose it is."""
+"""What is carried over from a file to the images made of it: its colour space and its credits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,13 @@ from nst_core.images.files.credits import Credits, credits_of
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a picture comes from.
+    """The colour space and the credits of an image's file.
 
     Attributes:
-        profile: of an RGB space of primaries and curves, safe to be embedded; empty where there is none of that kind.
-        no_profile: what is there instead, as a sentence's end: "its profile is of CMYK".
-        credit: from its EXIF.
+        profile: the profile of an RGB space with primaries and curves, safe to embed; empty if the file has none of
+            that kind.
+        no_profile: a clause that says what the file has instead, such as "its profile is of CMYK".
+        credit: the credits from its EXIF.
     """
 
     profile: bytes = b""
@@ -23,16 +24,16 @@ class Origin:
 
 
 def origin_of(exif: Mapping[int, Any], profile: bytes) -> Origin:
-    """What may be carried on of a file.
+    """Return what is carried over from a file.
 
     Args:
-        exif: its tags.
-        profile: that its pixels were converted from; empty if it has none, or none that is of use.
+        exif: its EXIF tags.
+        profile: the profile that its pixels were converted from; empty if it has no usable one.
     """
     credit = credits_of(exif)
     if not profile:
         return Origin(credit=credit)
-    from nst_core.images.colour.rgb_space import embeddable  # which takes numpy
+    from nst_core.images.colour.rgb_space import embeddable  # here, as it imports numpy
 
     try:
         return Origin(embeddable(profile), "", credit)

@@ -1,7 +1,7 @@
-"""A large PNG as small ones, each of some of its rows: never more than those is unpacked at a time.
+"""Splitting a large PNG into small ones, each with some of its rows, so that only these are decompressed at a time.
 
-The rows of a PNG are packed as differences from the row above. A band is therefore unpacked behind the last row of the
-one before it, as a PNG of plain bytes, by Pillow; and handed on as a PNG of the kind that the large one is.
+The rows of a PNG are stored as differences from the row above. So the rows of a band are decoded by Pillow, as a PNG of
+plain bytes, together with the last row of the band before; the result is encoded again as a PNG of the original's kind.
 """
 
 import struct
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BAND_BYTES: Final = 24_000_000
-"""Of unpacked rows."""
+"""Bytes of decompressed rows per band."""
 _CHANNELS: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Colour type of a PNG -> number of channels."""
 _TYPE_OF_BYTES: Final = {1: 0, 2: 4, 3: 2, 4: 6}
-"""The colour type of 8 bits with so many bytes a pixel."""
+"""Bytes per pixel -> the colour type with as many channels of 8 bits."""
 _KEPT: Final = (b"PLTE", b"tRNS")
+"""Chunks that are copied to every band."""
 
 
 def can_be_cut(data: bytes) -> bool:
-    """Whether its rows come from the top down."""
+    """Return whether the rows are stored from top to bottom, not interlaced."""
     return data[28] == 0
 
 
 def bands(data: bytes) -> Iterator[bytes]:
-    """PNGs of the same kind, width and palette, that make up the picture from the top down.
+    """Yield PNGs of the same kind, width and palette that make up the image from top to bottom.
 
     Raises:
-        OSError: the file is damaged.
+        OSError: if the file is damaged.
     """
     width, height, depth, colour_type = struct.unpack_from(">IIBB", data, 16)
     bits = depth * _CHANNELS[colour_type]
@@ -53,12 +55,12 @@ def bands(data: bytes) -> Iterator[bytes]:
 
 
 def _without_filters(packed: bytes, above: bytes, rows: int, row_bytes: int, step: int) -> "NDArray":  # type: ignore[type-arg]
-    """The rows as they were before they were packed, shape (rows, row_bytes)."""
+    """Return the rows with their filters undone, shape (rows, row_bytes)."""
     import numpy as np
 
     table = np.frombuffer(packed, np.uint8, rows * (row_bytes + 1)).reshape(rows, row_bytes + 1)
     raw = np.empty((rows, row_bytes), np.uint8)
-    # Each byte of a pixel is packed by itself: of six or eight, every second is unpacked at a time.
+    # Each byte of a pixel is filtered separately: if there are six or eight, every second one is decoded at a time.
     lanes = 1 if step <= 4 else 2
     width = row_bytes // step
     for lane in range(lanes):
@@ -72,11 +74,13 @@ def _without_filters(packed: bytes, above: bytes, rows: int, row_bytes: int, ste
 
 
 def _filtered_by_none(raw: "NDArray") -> bytes:  # type: ignore[type-arg]
+    """Return rows in a PNG's format, with the filter "none"."""
     import numpy as np
 
     return np.insert(raw, 0, 0, axis=1).tobytes()
 
 
 def _png(header: bytes, kept: bytes, rows: bytes) -> bytes:
+    """Return the bytes of a PNG."""
     packed = zlib.compress(rows, level=0)
     return SIGNATURE + framed(b"IHDR", header) + kept + framed(b"IDAT", packed) + framed(b"IEND", b"")

@@ -1,7 +1,7 @@
-"""A large TIFF as small ones, each of some of its strips or of a row of its tiles: no more is unpacked at a time.
+"""Splitting a large TIFF into small ones, each with some of its strips or a row of its tiles, to limit the memory.
 
-What a strip or tile holds is left to Pillow, by the very tags of the large file. A single strip is cut into rows first,
-where that can be done: it is uncompressed, or deflated.
+The content of a strip or tile is left to Pillow to decode, with the tags of the large file. A strip that is too large
+is first cut into rows if it is uncompressed or deflated.
 """
 
 import zlib
@@ -14,23 +14,34 @@ from PIL import TiffImagePlugin, TiffTags
 
 from nst_core.images.reading.unpacking import unpacked
 
+# TIFF tags.
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES, _PLANAR = 256, 257, 258, 259, 277, 284
 _STRIP_OFFSETS, _STRIP_ROWS, _STRIP_COUNTS = 273, 278, 279
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _KEPT: Final = (256, 258, 259, 262, 266, 277, 284, 292, 293, 317, 320, 322, 323, 332, 338, 339, 347, 529, 530, 531, 532)
-"""What says how pixels are packed and meant."""
-_NONE, _DEFLATE = 1, (8, 32946)
+"""Tags that define how pixels are stored and interpreted, copied to every small file."""
+_NONE, _DEFLATE = 1, (8, 32946)  # values of the tag _COMPRESSION
 _BAND_PIXELS: Final = 8_000_000
+"""Pixels per band."""
 _MOST_PIXELS: Final = 40_000_000
-"""Of a strip, or of a row of tiles; what has more in one cannot be cut."""
+"""The most pixels of a strip or of a row of tiles; a larger tile cannot be cut."""
 
 Tags = Any
-"""Pillow's directory of a picture: number -> value."""
+"""Pillow's directory of an image: tag number -> value."""
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """Segments in rows of so many, each of so many pixel rows; planes of one colour follow each other, if they do."""
+    """How an image is divided into segments, which are strips or tiles.
+
+    Attributes:
+        offsets: the offset of each segment.
+        counts: the bytes of each segment.
+        rows: pixel rows per segment.
+        across: segments side by side.
+        planes: planes of one colour each, stored one after the other; 1 if colours are interleaved.
+        is_tiled: whether segments are tiles.
+    """
 
     offsets: Sequence[int]
     counts: Sequence[int]
@@ -41,11 +52,12 @@ class _Layout:
 
     @property
     def down(self) -> int:
+        """The number of rows of segments."""
         return len(self.offsets) // (self.across * self.planes)
 
 
 def can_be_cut(tags: Tags) -> bool:
-    """Whether no segment holds more pixels than may be unpacked at a time, or can be cut further."""
+    """Return whether every segment is small enough to be decoded at once, or can be cut further."""
     try:
         layout = _layout(tags)
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
@@ -57,32 +69,33 @@ def can_be_cut(tags: Tags) -> bool:
 
 
 def bands(tags: Tags, data: bytes) -> Iterator[bytes]:
-    """TIFFs of the same kind and width that make up the picture from the top down.
+    """Yield TIFFs of the same kind and width that make up the image from top to bottom.
 
     Raises:
-        OSError: the file is damaged.
+        OSError: if the file is damaged.
     """
     layout, left = _layout(tags), tags[_LENGTH]
     if tags[_WIDTH] * layout.rows > _MOST_PIXELS:
         yield from _rows_of_strips(tags, layout, data)
         return
-    at_once = max(1, _BAND_PIXELS // (tags[_WIDTH] * layout.rows))
-    for first in range(0, layout.down, at_once):
-        number = min(at_once, layout.down - first)
+    rows_of_segments = max(1, _BAND_PIXELS // (tags[_WIDTH] * layout.rows))
+    for first in range(0, layout.down, rows_of_segments):
+        number = min(rows_of_segments, layout.down - first)
         rows = min(number * layout.rows, left)
         left -= rows
         if rows <= 0:
             return
-        places = [
-            plane * layout.down * layout.across + first * layout.across + place
+        indices = [
+            plane * layout.down * layout.across + first * layout.across + index
             for plane in range(layout.planes)
-            for place in range(number * layout.across)
+            for index in range(number * layout.across)
         ]
-        segments = [data[layout.offsets[place] : layout.offsets[place] + layout.counts[place]] for place in places]
+        segments = [data[layout.offsets[index] : layout.offsets[index] + layout.counts[index]] for index in indices]
         yield _tiff(tags, rows, min(layout.rows, rows) if not layout.is_tiled else layout.rows, segments)
 
 
 def _layout(tags: Tags) -> _Layout:
+    """Return the layout that the tags describe."""
     is_tiled = _TILE_OFFSETS in tags
     planes = tags.get(_SAMPLES, 1) if tags.get(_PLANAR, 1) == 2 else 1
     if is_tiled:
@@ -93,7 +106,7 @@ def _layout(tags: Tags) -> _Layout:
 
 
 def _rows_of_strips(tags: Tags, layout: _Layout, data: bytes) -> Iterator[bytes]:
-    """Of strips that are too large, band by band."""
+    """Yield the bands of strips that are too large to be decoded at once."""
     row_bytes = (tags[_WIDTH] * sum(tags[_BITS]) + 7) // 8
     rows = max(1, _BAND_PIXELS // tags[_WIDTH])
     is_packed = tags[_COMPRESSION] in _DEFLATE
@@ -108,33 +121,34 @@ def _rows_of_strips(tags: Tags, layout: _Layout, data: bytes) -> Iterator[bytes]
 
 
 def _pieces(content: memoryview, piece: int, whole: int, *, is_packed: bool) -> Iterator[bytes]:
-    """What a strip holds, so many bytes at a time."""
+    """Yield the content of a strip, `piece` bytes at a time."""
     if is_packed:
         yield from unpacked([content], piece, whole)
         return
     if len(content) < whole:
         raise OSError("image file is truncated")
-    for at in range(0, whole, piece):
-        yield bytes(content[at : min(at + piece, whole)])
+    for start in range(0, whole, piece):
+        yield bytes(content[start : min(start + piece, whole)])
 
 
 def _tiff(tags: Tags, rows: int, segment_rows: int, segments: list[bytes]) -> bytes:
+    """Return a TIFF with these segments."""
     is_tiled = _TILE_OFFSETS in tags
-    places, lengths = (_TILE_OFFSETS, _TILE_COUNTS) if is_tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
+    offsets_tag, counts_tag = (_TILE_OFFSETS, _TILE_COUNTS) if is_tiled else (_STRIP_OFFSETS, _STRIP_COUNTS)
     counts = [len(segment) for segment in segments]
     head = b"II*\0\x08\0\0\0" if tags.prefix == b"II" else b"MM\0*\0\0\0\x08"
-    made = TiffImagePlugin.ImageFileDirectory_v2(head)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(head)
     for tag in _KEPT:
         if tag in tags:
-            made.tagtype[tag] = tags.tagtype[tag]
-            made[tag] = tags[tag]
-    made[_LENGTH] = rows
+            directory.tagtype[tag] = tags.tagtype[tag]
+            directory[tag] = tags[tag]
+    directory[_LENGTH] = rows
     if not is_tiled:
-        made[_STRIP_ROWS] = segment_rows
-    for tag in (places, lengths):
-        made.tagtype[tag] = TiffTags.LONG
-        made[tag] = tuple(counts)
-    # As long whatever the offsets are; Pillow itself adds this to those of strips.
-    start = 8 + len(made.tobytes(8)) if is_tiled else 0
-    made[places] = tuple(accumulate(counts[:-1], initial=start))
-    return b"".join([head, made.tobytes(8), *segments])
+        directory[_STRIP_ROWS] = segment_rows
+    for tag in (offsets_tag, counts_tag):
+        directory.tagtype[tag] = TiffTags.LONG
+        directory[tag] = tuple(counts)
+    # The directory's length does not depend on the offsets; Pillow itself adds it to the offsets of strips.
+    start = 8 + len(directory.tobytes(8)) if is_tiled else 0
+    directory[offsets_tag] = tuple(accumulate(counts[:-1], initial=start))
+    return b"".join([head, directory.tobytes(8), *segments])

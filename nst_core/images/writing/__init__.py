@@ -1,8 +1,8 @@
-"""A picture -> the bytes of its file, with metadata; and the metadata back.
+"""Encoding: an image -> the bytes of its file, with metadata; and reading the metadata back.
 
-    encode        levels -> bytes, in every format that is written
-    deep_png      a PNG of 16 bits, which Pillow does not write
-    picture_file  how a picture is kept: format, bits, colour space -> the levels that the file holds
+    encode        levels -> bytes, in every output format
+    deep_png      PNGs of 16 bits per channel, which Pillow cannot write
+    picture_file  format, bits and colour space of an output file; image -> the levels that it holds
 
-This module imports nothing: its files take numpy.
+This module imports nothing, because its modules import numpy.
 """

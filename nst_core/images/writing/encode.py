@@ -1,4 +1,4 @@
-"""A picture -> the bytes of its file, with metadata; and the metadata back."""
+"""Encoding an image to the bytes of its file, with metadata; and reading the metadata back."""
 
 import json
 import re
@@ -15,26 +15,30 @@ from nst_core.images.writing.deep_png import with_pixels
 from nst_core.images.writing.picture_file import Levels, PictureFile
 
 _METADATA_KEY = re.compile(r"[A-Za-z0-9_.-]{1,75}")
+"""A valid key of the metadata."""
 _COMMENT: Final = ExifTags.Base.UserComment
+"""The EXIF tag that holds the metadata in a WebP or TIFF."""
 _ASCII: Final = b"ASCII\0\0\0"
-"""How a user's comment in EXIF begins that is written in it."""
+"""Prefix of an ASCII user comment in EXIF."""
 _INCH: Final = 2
+"""The resolution unit "inch" in EXIF and TIFF."""
 _NO_CREDITS: Final = Credits()
 
 
 def encode_image(
     levels: Levels, file: PictureFile, metadata: Mapping[str, str], credit: Credits = _NO_CREDITS
 ) -> bytes:
-    """The file of a picture. The same pixels and metadata always give the same bytes.
+    """Encode an image. The same pixels and metadata always give the same bytes.
 
     Args:
-        levels: as `file.levels` makes them.
-        file: a jpeg and a webp come out in full colour resolution (jpeg 4:4:4), a webp with all it has below its alpha.
+        levels: the result of `file.levels`.
+        file: the output format; jpeg and webp keep full colour resolution (jpeg 4:4:4), and webp keeps the colours of
+            fully transparent pixels.
         metadata: any text under keys of 1 to 75 letters, digits, `_`, `.` or `-`. A JPEG holds about 64 kB.
-        credit: carried into the file's EXIF.
+        credit: the credits to write into the file's EXIF.
 
     Raises:
-        ValueError: levels that the format cannot hold, or metadata that it cannot.
+        ValueError: if the format cannot hold the levels or the metadata.
     """
     _check(levels, file, metadata)
     if file.file_format == "tiff":
@@ -48,16 +52,16 @@ def encode_image(
 
 
 def as_read(levels: Levels, file: PictureFile) -> Levels:
-    """The levels that a reader of the file finds: of a PNG or TIFF the very same."""
+    """Return the levels that a reader of the file decodes; for a PNG or TIFF, the same levels."""
     if file.file_format in ("png", "tiff"):
         return levels
-    # Not `decode_image`: the limits on inputs do not hold for a pastiche, which may be thinner.
+    # Not `decode_image`, as the limits on inputs do not apply to a pastiche, which may be thinner.
     image = Image.open(BytesIO(encode_image(levels, file, {})))
     return np.array(image.convert("RGB" if levels.shape[2] == 3 else "RGBA"))
 
 
 def read_metadata(data: bytes) -> dict[str, str]:
-    """The metadata that `encode_image` put into `data`; empty for any other bytes."""
+    """Return the metadata that `encode_image` wrote into `data`; empty for any other bytes."""
     try:
         image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF"))
         if image.format == "PNG":
@@ -73,7 +77,7 @@ def read_metadata(data: bytes) -> dict[str, str]:
 
 
 def _check(levels: Levels, file: PictureFile, metadata: Mapping[str, str]) -> None:
-    """Refuse what would come out as another picture, or as none."""
+    """Refuse levels and metadata that would be written as a different image, or could not be written."""
     kind, channels = np.uint8 if file.bit_depth == 8 else np.uint16, (3,) if file.file_format == "jpeg" else (3, 4)
     if levels.ndim != 3 or levels.shape[2] not in channels or levels.dtype != kind:
         raise ValueError(
@@ -108,7 +112,7 @@ def _jpeg(levels: Levels, file: PictureFile, metadata: Mapping[str, str], exif: 
         **_if_any(exif),
     }
     encoded = _save(picture, "JPEG", **options)
-    # Optimised is some 10 % smaller, but Pillow reserves a byte per pixel for it and fails on noisy pictures.
+    # The optimised file is some 10 % smaller, but Pillow's buffer for it has a byte per pixel, too little for noise.
     fits = len(encoded) <= picture.width * picture.height
     return _save(picture, "JPEG", optimize=True, **options) if fits else encoded
 
@@ -149,7 +153,7 @@ def _save(picture: Image.Image, file_format: str, **options: Any) -> bytes:
 
 
 def _exif(file: PictureFile, credit: Credits) -> Image.Exif:
-    """Credits and resolution; no orientation: the pixels are upright. Text is UTF-8, as most programs have it."""
+    """Return EXIF with credits and resolution, without orientation, as pixels are upright. Text is UTF-8, as usual."""
     exif = Image.Exif()
     for field, tag in TAGS.items():
         if text := getattr(credit, field):
@@ -173,7 +177,7 @@ def _comment(metadata: Mapping[str, str]) -> bytes:
 
 
 def _user_comment(image: Image.Image) -> Any:
-    """The user's comment in EXIF: in a TIFF it stands among the picture's own tags."""
+    """Return the user comment in EXIF; in a TIFF it is among the image's own tags."""
     exif = image.getexif()
     comment = exif.get(_COMMENT) or exif.get_ifd(ExifTags.IFD.Exif).get(_COMMENT)
     return comment.removeprefix(_ASCII) if isinstance(comment, bytes) else None

@@ -1,4 +1,4 @@
-"""How a picture is kept as a file: format, bits, colour space, resolution."""
+"""The format, bits, colour space and resolution of an output file."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 from nst_core.images.colour.rgb_space import Floats, from_srgb, srgb_profile, to_srgb
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
-"""A file's own values, shape (height, width, 3), or 4 with an alpha, in as many bits as the file has."""
+"""A file's integer values, shape (height, width, 3), or 4 with alpha, of as many bits as the file has."""
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """What decides, beside the picture, on the pixels of a file.
+    """The settings of an output file.
 
     Attributes:
-        file_format: png and tiff keep every value, jpeg and webp nearly.
-        bit_depth: 16 with png and tiff only.
-        jpeg_quality: 1 to 100, of a jpeg or webp.
-        profile: made safe by `embeddable`; empty means sRGB, whose profile is embedded then.
-        dpi: none says nothing of the size on paper.
+        file_format: png and tiff are lossless, jpeg and webp are nearly so.
+        bit_depth: bits per channel; 16 only with png and tiff.
+        jpeg_quality: 1 to 100, for a jpeg or webp.
+        profile: the colour profile, made safe by `embeddable`; empty means sRGB, whose profile is then embedded.
+        dpi: the resolution on paper, or None to leave it out.
     """
 
     file_format: Literal["png", "jpeg", "webp", "tiff"] = "png"
@@ -37,11 +37,11 @@ class PictureFile:
 
     @property
     def embedded_profile(self) -> bytes:
-        """The profile that stands in the file."""
+        """The profile that is embedded in the file."""
         return self.profile or srgb_profile()
 
     def levels(self, srgb: Floats, alpha: NDArray[np.uint8] | None = None) -> Levels:
-        """The file's values for sRGB pixels in [0, 1]; and for an alpha of 8 bits, shape (height, width), if any."""
+        """Convert sRGB pixels in [0, 1], and 8-bit alpha of shape (height, width), if any, to the file's values."""
         colours = from_srgb(srgb, self.profile) if self.profile else srgb
         kind: Any = np.uint8 if self.bit_depth == 8 else np.uint16
         levels: Levels = np.round(colours * np.float32(self.white)).astype(kind)
@@ -50,6 +50,6 @@ class PictureFile:
         return np.dstack([levels, alpha.astype(kind) * (self.white // 255)])
 
     def srgb(self, levels: Levels) -> Floats:
-        """The sRGB pixels, in [0, 1], that a reader of the file takes its values for; transparency left aside."""
+        """Return the sRGB pixels in [0, 1] that a reader of the file gets from its values, without alpha."""
         colours = levels[..., :3].astype(np.float32) / np.float32(self.white)
         return to_srgb(colours, self.profile) if self.profile else colours

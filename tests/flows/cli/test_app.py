@@ -17,7 +17,7 @@ from flows.cli import ExitCode, app
 from flows.cli.app import exit_codes, output_of
 from flows.cli.options import THEMES
 from flows.cli.run import _shortest
-from flows.errors import DeviceUnusable
+from flows.errors import DeviceUnusable, ResultsNotKept
 from flows.output import lease
 from flows.settings import RunSettings
 from nst_core import __version__
@@ -125,6 +125,15 @@ def test_a_run_without_a_device_is_one_line(capsys: pytest.CaptureFixture[str]) 
 
     assert caught.value.exit_code == ExitCode.NOTHING_DONE
     assert capsys.readouterr().err == "nst: cuda:0 cannot be used: it is taken. Wait\n"
+
+
+def test_a_run_whose_results_cannot_be_written_is_to_be_run_again(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 75, as for any other run that leaves rows pending, and the reason on stderr."""
+    with pytest.raises(typer.Exit) as caught, exit_codes():
+        raise ResultsNotKept("the run was stopped, as the disk is full")
+
+    assert caught.value.exit_code == ExitCode.INTERRUPTED
+    assert capsys.readouterr().err == "nst: the run was stopped, as the disk is full\n"
 
 
 def test_the_exit_codes_are_the_documented_ones() -> None:

@@ -9,16 +9,16 @@ from commands import nst
 
 from flows.cli.app import ExitCode
 from flows.output.ledger import Ledger
-from flows.run.request import Asked
+from flows.run.request import RunArguments
 from flows.settings import RunSettings
 
 
 @pytest.fixture
 def asked_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """(the earlier run's settings, options of the command) -> the settings that the retry asks for."""
-    asked: list[Asked] = []
+    asked: list[RunArguments] = []
 
-    def run_manifest(one: Asked, _shown: object) -> tuple[None, ExitCode]:
+    def run_manifest(one: RunArguments, _shown: object) -> tuple[None, ExitCode]:
         asked.append(one)
         return None, ExitCode.OK
 

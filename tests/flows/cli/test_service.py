@@ -139,6 +139,20 @@ def test_a_service_is_not_begun_without_its_server(
     assert "serving" not in result.output
 
 
+def test_a_service_is_refused_in_a_folder_with_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server's database cannot be there: one line, and nothing is made."""
+    Path("limits.toml").write_text('read = ["/"]\nwrite = ["/"]\n')
+    monkeypatch.setenv("NST_LIMITS", str(Path("limits.toml").resolve()))
+    monkeypatch.setenv("NST_DATA", "taken away again afterwards")
+    Path("a?b").mkdir()
+    monkeypatch.chdir("a?b")
+    result = nst("serve")
+
+    assert result.exit_code == ExitCode.UNUSABLE, result.output
+    assert "a?b/runs/_service: the service's state cannot be kept here (expected a path without '?'" in result.output
+    assert not Path("runs/_service/access.json").exists()
+
+
 def test_access_is_kept_for_its_owner_alone() -> None:
     """What `nst submit` needs to reach a server is readable by nobody else, and the next start keeps the password."""
     assert service._password(service.FOLDER) != service._password(service.FOLDER)  # a new one each time, until ...

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from commands import output_of_a_run
 from rich.console import Console
 
 from flows.cli.streams import TerminalHandler, logged_to_terminal
@@ -19,9 +20,9 @@ from flows.cli.streams import logged_to_terminal
 with logged_to_terminal(logging.INFO):
     import flows.bulk_stylize
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import only_what_is_wrong
+    from flows.watching.terminal import only_warnings
     logging.getLogger("flows").info("ours")
-    with only_what_is_wrong(), errors_left_to_the_command():
+    with only_warnings(), errors_left_to_the_command():
         logging.getLogger("flows").info("no news")
         logging.getLogger("prefect.flow_runs").error("Finished in state Failed('...')")
         logging.getLogger("prefect.flow_runs").error("Crash detected! Execution was aborted by a termination signal.")
@@ -64,3 +65,47 @@ def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str])
     assert printed.getvalue().rstrip().endswith("ERROR   [bold]" + ("a word " * 20).rstrip())
     assert "alone again" not in printed.getvalue()
     assert capsys.readouterr().err.endswith("ERROR   alone again\n")
+
+
+def nst_without(closed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What the command answers when a shell has closed some of its standard streams, such as `2>&-`."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "flows.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", [("validate", "-"), ("run", "-", "-o", "out")])
+def test_a_closed_standard_input_is_an_empty_manifest(command: tuple[str, ...]) -> None:
+    """A manifest that is to come from a closed standard input ends the command with one sentence."""
+    done = nst_without("<&-", *command)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "nst: standard-input: expected a header line and rows, found an empty file; write them\n"
+
+
+def test_an_export_works_without_stderr() -> None:
+    """A command that shows its progress on stderr does its work when stderr is closed."""
+    output_of_a_run("out", failures=False)
+    done = nst_without("2>&-", "export", "out", "dataset")
+
+    assert done.returncode == 3, done.stdout  # the image that the output's builder has made up is left out
+    assert "dataset: 0 pictures, 0 new" in done.stdout
+
+
+def test_the_descriptor_of_a_closed_stream_is_not_reused() -> None:
+    """A subprocess inherits the null device as the streams that were closed, not the next file that we open."""
+    code = (
+        "import os, subprocess, sys\n"
+        "from flows.cli.streams import open_closed_streams\n"
+        "open_closed_streams()\n"
+        "ask = 'import os, sys; sys.exit({os.fstat(n).st_ino for n in range(3)} != {os.stat(os.devnull).st_ino})'\n"
+        "streams = (sys.stdin, sys.stdout, sys.stderr)\n"
+        "sys.exit(None in streams or subprocess.call([sys.executable, '-c', ask]))\n"
+    )
+    closed = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
+
+    assert subprocess.run(closed, timeout=120, check=False).returncode == 0

@@ -22,7 +22,7 @@ from nst_core.options import StylizeOptions
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No run has told yet how fast this machine is."""
+    """The cache has no measurements of this machine yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return user_folder("XDG_CACHE_HOME", ".cache") / FILE
 
@@ -44,7 +44,7 @@ SIZES = {"/in/cat.png": (1024, 768)}
 
 
 def test_without_a_run_nothing_is_made_up() -> None:
-    """Where no run on this machine has told, the time is unknown, and said to be."""
+    """Where no run on this machine was measured, the time is unknown, and the estimate says so."""
     found = estimate([pair_spec()], SIZES, "vgg19")
 
     assert found is not None
@@ -214,8 +214,8 @@ def test_few_shapes_do_not_stand_for_others() -> None:
     keep_measured(measured())
     pair = pair_spec(options=fixed(2000, 320))
     found = [
-        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(looked_at)}, "vgg19")
-        for looked_at in (19, 20)
+        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(examine_files)}, "vgg19")
+        for examine_files in (19, 20)
     ]
     highs = [one.seconds[2] for one in found if one is not None and one.seconds is not None]
 
@@ -244,7 +244,7 @@ def test_a_time_budget_is_the_most_a_pair_takes() -> None:
 
 
 def test_rows_without_room_are_named() -> None:
-    """A picture that not even the smallest plan has memory for is said before a run begins."""
+    """A pastiche that does not fit into memory by any plan is reported before a run begins."""
     found = estimate([pair_spec(2), pair_spec(7, options={"size_px": 16384, "enlarge": True})], SIZES, "vgg19")
 
     assert found is not None
@@ -279,7 +279,7 @@ def test_a_picture_of_any_size_is_measured_by_its_header(
 
 
 def test_rates_are_kept_and_the_oldest_go(empty_cache: Path) -> None:
-    """Each run adds to what is known; the latest are kept. Another kind of device stands beside it."""
+    """Each run adds its measurements and the latest are kept; another kind of device has its own."""
     for number in range(MOST_KEPT + 3):
         keep_measured(measured(rates={256: (float(number),)}))
     keep_measured(measured(precision="bf16"))
@@ -427,7 +427,7 @@ def test_a_rate_is_of_all_that_was_encoded(colors: str, others: dict[str, str], 
 
 
 def test_what_a_run_measured_predicts_the_same_run() -> None:
-    """An estimate of just those pairs that told the rates is their time; one that took no steps tells none."""
+    """The estimate for the very pairs that were measured is their time; a pair without steps is not measured."""
     options = StylizeOptions(**fixed(30)).resolved()
     spent, records = Spent(on_gpus=False, threads=2), []
     for number, style in enumerate(("ink", "ink", "oil")):

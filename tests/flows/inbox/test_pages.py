@@ -14,7 +14,7 @@ from flows import storage
 from flows.inbox import Inbox, answers, visit
 from flows.inbox.finished_page import FinishedOutput, finished_page
 from flows.inbox.rejected_page import MOST_COLUMNS, MOST_PROBLEMS
-from flows.manifest.spreadsheet_cells import AsOpened
+from flows.manifest.spreadsheet_cells import SpreadsheetCells
 from flows.wording import MOST_NAMED
 from nst_core.options import StylizeOptions
 
@@ -220,7 +220,7 @@ def test_a_page_that_cannot_be_made_keeps_no_answer_back(desk: Desk, monkeypatch
 
 def ended(output: str, **changes: Any) -> FinishedOutput:
     row = {"row": 3, "pair_id": "dog", "status": "failed", "error": f"no such file {HOSTILE}"}
-    opened = AsOpened("row", ("id",), {3: 2})
+    opened = SpreadsheetCells("row", ("id",), {3: 2})
     facts = {
         "counts": {"succeeded": 2, "failed": 1},
         "without_image": [row],
@@ -253,7 +253,7 @@ def test_the_report_is_one_click_away(desk: Desk) -> None:
 def test_of_many_rows_without_a_picture_the_first_are_shown() -> None:
     """The rest are counted; the page stays small."""
     rows = [{"row": n, "pair_id": f"pair-{n}", "status": "failed", "error": "gone"} for n in range(MOST_NAMED + 30)]
-    found = ended("/out", without_image=rows, opened=AsOpened("row", (), {}))
+    found = ended("/out", without_image=rows, opened=SpreadsheetCells("row", (), {}))
     text = text_of(finished_page("/in", "a.csv", "some rows failed", "", "now", found).decode())
 
     assert text.count("failed gone") == MOST_NAMED

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy
+from iam_policies import by_policy
 from inbox_runs import BookOfRuns, limits_for
-from rights import by_policy
 
 from flows import storage
 from flows.inbox import Inbox, Visit, visit

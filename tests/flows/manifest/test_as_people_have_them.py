@@ -56,11 +56,15 @@ WAYS = {
     "an empty column first": b"\n".join(b"," + line for line in PLAIN.encode().splitlines()),
     "empty cells at the end": PLAIN.replace(',"one, two"\n', ',"one, two",,\n').encode(),
     "empty rows": PLAIN.encode() + b",,,\n , ,\t,\n",
+    "empty rows of quoted cells": PLAIN.encode() + b'"","","",""\n"",,"",\n"",""\n" ","","",""\n',
     "gzip": gzip.compress(PLAIN.encode()),
     "gzip in parts": gzip.compress(PLAIN[:30].encode()) + gzip.compress(PLAIN[30:].encode()),
     "Parquet": parquet(pd.DataFrame(ROWS)),
     "Parquet of categories": parquet(pd.DataFrame(ROWS).astype({"content": "category", "style": "category"})),
     "JSON lines": json_lines(pd.DataFrame(ROWS)),
+    "JSON lines in UTF-16": ("\ufeff\r\n" + json_lines(pd.DataFrame(ROWS)).decode()).encode("utf-16-le"),
+    "JSON lines in UTF-16, big end first": ("\ufeff" + json_lines(pd.DataFrame(ROWS)).decode()).encode("utf-16-be"),
+    "JSON lines with an empty row": json_lines(pd.DataFrame(ROWS)) + b'{"content": " ", "style": null}\n',
     "packed JSON lines": gzip.compress(b"\xef\xbb\xbf\n" + json_lines(pd.DataFrame(ROWS))),
 }
 

@@ -14,7 +14,7 @@ from flows.records.attempts import AttemptRecord
 from flows.records.pairs import Manifest
 from flows.run.finish import finish_run
 from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners import Means
 from flows.settings import RunSettings
 from flows.worker.batch import stylize_pairs
@@ -34,7 +34,7 @@ OPTIONS = StylizeOptions(tv_weight=0.5)
 
 def planned(folder: Path, manifest: str, options: StylizeOptions = OPTIONS) -> PreparedRun:
     settings = RunSettings(backbone="stub", stub="error=owl")
-    asked = Asked(str(folder / "out"), str(folder / manifest), options, settings)
+    asked = RunArguments(str(folder / "out"), str(folder / manifest), options, settings)
     return prepare_run(resolve(asked), Means(("cpu",), ("cpu",), "fp32"))
 
 

@@ -1,5 +1,6 @@
 """flows.manifest.csv_rows: bytes to numbered rows, and a bad quote costs one line."""
 
+import csv
 import time
 
 import pytest
@@ -54,12 +55,25 @@ def test_only_real_line_ends_end_a_line() -> None:
         ('a,b\n1,"\n\n\r\n"\n3,4', [(2, ["1", "\n\n\r\n"]), (6, ["3", "4"])]),
         ('a,b\n1,7" disc\n3,4', [(2, ["1", '7" disc']), (3, ["3", "4"])]),
         ("a,b\n1\n3,4", [(2, "expected 2 cells, found 1"), (3, ["3", "4"])]),
+        ('a,b\n"",""\n""\n"","",""\n" ",\n3,4', [(6, ["3", "4"])]),
+        ('a,b\n"\n",""\n"\n', [(2, ["\n", ""]), (4, STRAY_QUOTE)]),
         ('a,b\n1,"never closed\n3,4\n5,6', [(2, STRAY_QUOTE), (3, ["3", "4"]), (4, ["5", "6"])]),
         ('a,b\n1,"x"y\n3,4', [(2, STRAY_QUOTE), (3, ["3", "4"])]),
         ('a,b\n"1,2\n3,"4"\n5,6', [(2, STRAY_QUOTE), (3, ["3", "4"]), (4, ["5", "6"])]),
         ('a,b\n"1,2\n3,4"\n5,6', [(2, STRAY_QUOTE), (3, ["3", '4"']), (4, ["5", "6"])]),
     ],
-    ids=["lines", "blank lines", "inches", "short", "open", "text after", "closed by next", "other width"],
+    ids=[
+        "lines",
+        "blank lines",
+        "inches",
+        "short",
+        "quoted and empty",
+        "quoted line end",
+        "open",
+        "text after",
+        "closed by next",
+        "other width",
+    ],
 )
 def test_rows(text: str, expected: list[tuple[int, list[str] | str]]) -> None:
     """Quoted line breaks belong to their cell; a quote that fits nothing costs its own line alone."""
@@ -156,14 +170,22 @@ def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
     assert time.process_time() - started < SECONDS
 
 
+def says_nothing(line: str) -> bool:
+    """Whether a line is by itself a row of empty cells, quoted or not."""
+    try:
+        return not any(cell.strip() for cells in csv.reader([line], strict=True) for cell in cells)
+    except csv.Error:
+        return False
+
+
 @settings(max_examples=300, derandomize=True)
 @given(st.text(alphabet='",\n\r ab;\t\0é', max_size=200))
 def test_any_text_is_read_to_its_end(text: str) -> None:
-    """Whatever the text, rows start on rising lines, never on blank ones, and have the header's width."""
+    """Whatever the text, rows start on rising lines, never on empty ones, and have the header's width."""
     file = read_csv(f"a,b,c\n{text}".encode(), "pairs.csv")
     found = list(file.rows((0, 1)))
     starts = [row.line for row in found]
-    filled = [number for number, line in enumerate(file.lines, start=1) if line.strip(" \t\r\n,")]
+    filled = [number for number, line in enumerate(file.lines, start=1) if not says_nothing(line)]
 
     assert starts == sorted(set(starts))
     assert set(starts) <= set(filled)

@@ -72,6 +72,27 @@ def test_what_does_not_go_together_is_refused(header: str, row: str, expected: s
     assert expected in reason(header, row)
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        ("size,style_mask", "huge,m.png", {"size", "style_mask"}),
+        ("size,init,init_image", "huge,noise,c.png", {"size", "init_image"}),
+        ("size,style_3", "huge,c.jpg", {"size", "style_3"}),
+        ("size,style_2,style_blend", "huge,c.jpg,1 1 1", {"size", "style_blend"}),
+        ("size,style_2,style_blend", "huge,c.jpg,1 1", {"size"}),
+        ("style_2,style_blend", "c.jpg,much", {"style_blend"}),
+        ("strength,style_weight,style_mask", "0.7,3,m.png", {None, "style_mask"}),
+        ("content_mask,style_mask", "m\t.png,n.png", {"content_mask"}),
+    ],
+)
+def test_all_that_is_wrong_with_a_row_is_named_at_once(header: str, row: str, expected: set[str | None]) -> None:
+    """Images that cannot be combined are reported even if an option is invalid too, and nothing is reported wrongly."""
+    (rejected,) = parsed(header, row).rejected
+
+    assert {error.column for error in rejected.errors} == expected
+    assert len(rejected.errors) == len(expected)
+
+
 def test_a_blend_of_the_run_is_held_to_each_row() -> None:
     """Weights from the command line fit some rows and not others."""
     manifest = parsed("style_2", "c.jpg", "", defaults=StylizeOptions(style_blend=(1.0, 2.0)))

@@ -3,7 +3,7 @@
 import pytest
 
 from flows.manifest import parse_manifest
-from flows.manifest.ladder import MOST_RUNGS, Varied, ladder_manifest, parse_varied, rungs_of
+from flows.manifest.ladder import MOST_RUNGS, VariedOption, ladder_manifest, parse_varied, rungs_of
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
 
@@ -13,9 +13,9 @@ PICTURES = {"content": "/in/cat.jpg", "style": "s3://bucket/waves.jpg"}
 def test_what_is_varied() -> None:
     """Names with dashes or not, `size` too; values between commas, which may hold blanks, each once."""
     assert parse_varied(["style-weight=5, 15,5", "style_layers=relu1_1 relu2_1,relu3_1", "size=64"]) == (
-        Varied("style_weight", ("5", "15")),
-        Varied("style_layers", ("relu1_1 relu2_1", "relu3_1")),
-        Varied("size_px", ("64",)),
+        VariedOption("style_weight", ("5", "15")),
+        VariedOption("style_layers", ("relu1_1 relu2_1", "relu3_1")),
+        VariedOption("size_px", ("64",)),
     )
 
 

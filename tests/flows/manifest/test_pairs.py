@@ -17,8 +17,8 @@ from flows import storage
 from flows.errors import ManifestError, NotAllowed
 from flows.limits import Limits
 from flows.manifest import parse_manifest
-from flows.manifest.listing import Found, Listing, pictures_of
-from flows.manifest.pairs import How, Pairing, Picture, keyed, parsed_settings, write_rows
+from flows.manifest.listing import ListedImage, Listing, pictures_of
+from flows.manifest.pairs import Pairing, PairingMethod, Picture, keyed, parsed_settings, write_rows
 from flows.manifest.rows import ID_PATTERN
 from flows.storage.addresses import resolved_address
 from nst_core.errors import OptionsError
@@ -193,7 +193,7 @@ def test_every_content_with_every_style() -> None:
 
 def test_one_by_one() -> None:
     """The n-th content with the n-th style; another number of styles is refused."""
-    pairing = Pairing(How.ZIP)
+    pairing = Pairing(PairingMethod.ZIP)
 
     assert [(c.key, s.key) for c, s in pairing.pairs(pictures("c", 2), pictures("s", 2))] == [
         ("c0", "s0"),
@@ -208,7 +208,7 @@ def test_one_by_one() -> None:
 def test_random_styles() -> None:
     """K different styles for each content: the same for the same seed, whatever the other contents are."""
     contents, styles = pictures("c", 40), pictures("s", 9)
-    pairing = Pairing(How.SAMPLE, 4, 7)
+    pairing = Pairing(PairingMethod.SAMPLE, 4, 7)
     made = list(pairing.pairs(contents, styles))
 
     assert len(made) == pairing.count(40, 9) == 160
@@ -216,19 +216,19 @@ def test_random_styles() -> None:
     assert all(len(set(keys)) == 4 and keys == sorted(keys) for keys in drawn.values())
     assert len(set(map(tuple, drawn.values()))) > 20
     assert list(pairing.pairs(contents[5:6], styles)) == made[20:24]
-    assert list(Pairing(How.SAMPLE, 4, 8).pairs(contents, styles)) != made
-    assert list(Pairing(How.SAMPLE, 4).pairs(contents, styles)) == list(
-        Pairing(How.SAMPLE, 4, 0).pairs(contents, styles)
+    assert list(Pairing(PairingMethod.SAMPLE, 4, 8).pairs(contents, styles)) != made
+    assert list(Pairing(PairingMethod.SAMPLE, 4).pairs(contents, styles)) == list(
+        Pairing(PairingMethod.SAMPLE, 4, 0).pairs(contents, styles)
     )
 
 
 @pytest.mark.parametrize(
     ("pairing", "message"),
     [
-        (Pairing(How.SAMPLE), "--per-content: expected 1 to 3, the number of styles, got none"),
-        (Pairing(How.SAMPLE, 4), "expected 1 to 3, the number of styles, got 4"),
-        (Pairing(How.PRODUCT, 2), "go with --how sample, got --how product"),
-        (Pairing(How.PRODUCT, None, 0), "go with --how sample"),
+        (Pairing(PairingMethod.SAMPLE), "--per-content: expected 1 to 3, the number of styles, got none"),
+        (Pairing(PairingMethod.SAMPLE, 4), "expected 1 to 3, the number of styles, got 4"),
+        (Pairing(PairingMethod.PRODUCT, 2), "go with --how sample, got --how product"),
+        (Pairing(PairingMethod.PRODUCT, None, 0), "go with --how sample"),
     ],
 )
 def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
@@ -241,7 +241,7 @@ def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
 
 
 def keys(*names: str) -> list[str]:
-    return [one.key for one in keyed(Found(name, "") for name in names)]
+    return [one.key for one in keyed(ListedImage(name, "") for name in names)]
 
 
 def test_keys_are_made_of_paths() -> None:
@@ -256,7 +256,7 @@ def test_keys_are_made_of_paths() -> None:
         "é.jpg", "a b.jpg", "a--b.jpg", "a__b.jpg", "-a.jpg", "a-.jpg", "_a/b.jpg", "x.y.jpg", "z" * 49 + ".jpg"
     )
     assert all(len(key.rpartition(".")[2]) == 8 for key in marked)
-    assert [one.folder for one in keyed([Found("a/b/c.jpg", ""), Found("d.jpg", "")])] == ["a/b", ""]
+    assert [one.folder for one in keyed([ListedImage("a/b/c.jpg", ""), ListedImage("d.jpg", "")])] == ["a/b", ""]
 
 
 def test_other_pictures_change_no_key() -> None:
@@ -275,7 +275,8 @@ PATHS = st.lists(st.text(st.sampled_from("aAb-_./ é\"',~:\u200b"), min_size=1, 
 def test_ids_are_valid_and_unique(contents: list[str], styles: list[str]) -> None:
     """Whatever the paths are, each pair has an id that a manifest takes, and no two have one."""
     many, few = (
-        keyed(Found(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some)) for some in (contents, styles)
+        keyed(ListedImage(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some))
+        for some in (contents, styles)
     )
     buffer = io.BytesIO()
     rows = write_rows(buffer, Pairing().pairs(many, few), {})

@@ -17,7 +17,7 @@ from flows.errors import ManifestError, NotAllowed, NotFound
 from flows.limits import Limits
 from flows.manifest import load_manifest
 from flows.manifest.cells import cell_of
-from flows.manifest.rows_of_python import csv_of, kept_rows
+from flows.manifest.rows_of_python import csv_of, save_rows
 from nst_core.options import StylizeOptions
 
 
@@ -61,7 +61,7 @@ def test_a_frame_and_a_list_of_rows_are_the_same_manifest(tmp_path: Path, monkey
         {"content": "in/a.jpg", "style": "s3://b/s.png", "size_px": 64, "note": 'x, "y"'},
         {"content": PurePosixPath("/in/b.jpg"), "style": "s.png", "style_2": "t.png", "steps": 3},
     ]
-    kept = kept_rows(pd.DataFrame(rows, index=[7, 9]), f"{tmp_path}/out", Limits())
+    kept = save_rows(pd.DataFrame(rows, index=[7, 9]), f"{tmp_path}/out", Limits())
     _, manifest = load_manifest(kept, StylizeOptions(), Limits())
 
     assert storage.read(kept).decode() == (
@@ -69,14 +69,14 @@ def test_a_frame_and_a_list_of_rows_are_the_same_manifest(tmp_path: Path, monkey
         f'{tmp_path}/in/a.jpg,s3://b/s.png,64,"x, ""y""",,\n'
         f"/in/b.jpg,{tmp_path}/s.png,,,{tmp_path}/t.png,3\n"
     )
-    assert kept_rows(rows, f"{tmp_path}/out", Limits()) == kept
+    assert save_rows(rows, f"{tmp_path}/out", Limits()) == kept
     assert os.listdir(tmp_path / "out" / "_nst" / "given") == [os.path.basename(kept)]
     assert [pair.options.size_px for pair in manifest.pairs] == [64, 512]
 
 
 def test_bad_rows_of_python_are_left_to_the_reader(tmp_path: Path) -> None:
     """An address that is none is kept as it is, and named with its row."""
-    kept = kept_rows([{"content": "http://x/a.jpg", "style": ""}], str(tmp_path), Limits())
+    kept = save_rows([{"content": "http://x/a.jpg", "style": ""}], str(tmp_path), Limits())
     _, manifest = load_manifest(kept, StylizeOptions(), Limits())
 
     assert [error.column for error in manifest.rejected[0].errors] == ["content", "style"]
@@ -127,7 +127,7 @@ def test_an_index_with_a_name_is_a_column() -> None:
 def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
     """The operator's limits hold for the file too."""
     with pytest.raises(NotAllowed):
-        kept_rows([{"content": "a", "style": "b"}], str(tmp_path / "out"), Limits(write=(str(tmp_path / "else"),)))
+        save_rows([{"content": "a", "style": "b"}], str(tmp_path / "out"), Limits(write=(str(tmp_path / "else"),)))
     assert os.listdir(tmp_path) == []
 
 
@@ -143,7 +143,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_no_rows_are_refused(tmp_path: Path, rows: Any) -> None:
     """Before anything is written."""
     with pytest.raises(ManifestError, match=r"^expected rows, found none$"):
-        kept_rows(rows, str(tmp_path), Limits())
+        save_rows(rows, str(tmp_path), Limits())
     assert os.listdir(tmp_path) == []
 
 

@@ -6,10 +6,10 @@ import io
 import pandas as pd
 import pytest
 
-from flows.manifest.spreadsheet_cells import AsOpened, as_opened
+from flows.manifest.spreadsheet_cells import SpreadsheetCells, as_opened
 
 
-def opened(data: bytes) -> AsOpened:
+def opened(data: bytes) -> SpreadsheetCells:
     return as_opened(data, "pairs", 1_000_000)
 
 

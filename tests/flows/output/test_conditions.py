@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.output.conditions import LONGEST, rows_where
+from flows.output.conditions import LONGEST, filter_rows
 from flows.output.selection import sorted_rows
 from nst_core.errors import OptionsError
 
@@ -28,7 +28,7 @@ ROWS = [
 
 
 def lines(condition: str) -> list[int]:
-    return [one["row"] for one in rows_where(ROWS, condition, COLUMNS)]
+    return [one["row"] for one in filter_rows(ROWS, condition, COLUMNS)]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_backticks_within_a_text_are_text() -> None:
     """They name a column outside of quotes alone."""
     rows = [row(2, note="a `row`"), row(3, note="a 3")]
 
-    assert [one["row"] for one in rows_where(rows, 'note == "a `row`"', COLUMNS)] == [2]
+    assert [one["row"] for one in filter_rows(rows, 'note == "a `row`"', COLUMNS)] == [2]
 
 
 def test_digits_beyond_all_real_numbers_are_a_number() -> None:
@@ -161,15 +161,15 @@ def test_digits_beyond_all_real_numbers_are_a_number() -> None:
     rows = [row(2, code=longer), row(3, code="9"), row(4, code="1"), row(5, code=long)]
 
     assert [one["row"] for one in sorted_rows(rows, ["code"], COLUMNS)] == [4, 3, 5, 2]
-    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [2, 3, 5]
+    assert [one["row"] for one in filter_rows(rows, "code > 1.5", COLUMNS)] == [2, 3, 5]
 
 
 def test_nan_is_no_number() -> None:
     """It is neither more nor less, `not` does not change that, and an order has it among text: always the same."""
     rows = [row(2, code="nan"), row(3, code="9"), row(4, code="1")]
 
-    assert [one["row"] for one in rows_where(rows, "code > 1.5", COLUMNS)] == [3]
-    assert [one["row"] for one in rows_where(rows, "not code > 1.5", COLUMNS)] == [4]
+    assert [one["row"] for one in filter_rows(rows, "code > 1.5", COLUMNS)] == [3]
+    assert [one["row"] for one in filter_rows(rows, "not code > 1.5", COLUMNS)] == [4]
     for ordered in (rows, rows[::-1]):
         assert [one["row"] for one in sorted_rows(ordered, ["code"], COLUMNS)] == [4, 3, 2]
 

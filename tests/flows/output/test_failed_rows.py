@@ -9,7 +9,7 @@ import pytest
 from outputs import Output
 
 from flows.manifest.parse import parse_manifest
-from flows.output.failed_rows import rows_again
+from flows.output.failed_rows import failed_rows_manifest
 from flows.output.latest import latest_run
 from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
@@ -53,7 +53,7 @@ def test_the_failed_pairs_are_the_same_pairs_from_anywhere(
     text = MANIFEST.replace("../waves", "waves")
     made = output(tmp_path, uri, text)
     before = {pair.pair_id: pair for pair in made.manifest.pairs if pair.pair_id != "cat"}
-    after = {pair.pair_id: pair for pair in read(rows_again(made.address).data).pairs}
+    after = {pair.pair_id: pair for pair in read(failed_rows_manifest(made.address).data).pairs}
 
     assert len(before) == 2
     assert list(after) == list(before)
@@ -68,7 +68,7 @@ def test_a_row_that_was_not_begun_is_not_among_them(tmp_path: Path) -> None:
     made = Output(str(tmp_path / "out"), MANIFEST, "/in/sub/pairs.csv", options=DEFAULTS)
     made.failed("dog")
 
-    found = rows_again(made.address)
+    found = failed_rows_manifest(made.address)
 
     assert [row["id"] for row in cells(found.data)] == ["dog", "bad", "far"]
     assert found.rows == 3
@@ -76,7 +76,7 @@ def test_a_row_that_was_not_begun_is_not_among_them(tmp_path: Path) -> None:
 
 def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
     """Each with its cells, its line and the reason; they are refused again until somebody puts them right."""
-    again = rows_again(output(tmp_path).address)
+    again = failed_rows_manifest(output(tmp_path).address)
     rows = {row["row"]: row for row in cells(again.data)}
 
     assert list(rows) == ["3", "4", "5", "7"]
@@ -94,7 +94,7 @@ def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
 
 def test_a_row_that_could_not_be_told_apart_is_named(tmp_path: Path) -> None:
     """A stray quote has no cells to write: its line is told, to be put right where it stands."""
-    again = rows_again(output(tmp_path).address)
+    again = failed_rows_manifest(output(tmp_path).address)
 
     ((line, reason),) = again.left_out
     assert (line, reason[:8]) == (6, "unclosed")
@@ -103,11 +103,11 @@ def test_a_row_that_could_not_be_told_apart_is_named(tmp_path: Path) -> None:
 def test_what_the_run_said_of_all_rows_is_said_by_each(tmp_path: Path) -> None:
     """Options of the command line stand where a row says nothing; those of a retry stand everywhere."""
     made = output(tmp_path, overrides={"steps": 9, "enlarge": True})
-    dog, owl, *_ = cells(rows_again(made.address).data)
+    dog, owl, *_ = cells(failed_rows_manifest(made.address).data)
 
     assert (dog["size_px"], dog["style_layers"], dog["steps"], dog["enlarge"]) == ("64", "relu1_1 relu2_1", "9", "true")
     assert (owl["steps"], owl["style_weight"]) == ("9", "50")
-    assert read(rows_again(made.address).data).pairs[0].options.steps == 9
+    assert read(failed_rows_manifest(made.address).data).pairs[0].options.steps == 9
 
 
 def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS.overridden({"init": "noise"}))
     for pair in made.manifest.pairs:
         made.failed(pair.pair_id)
-    again = rows_again(made.address).data
+    again = failed_rows_manifest(made.address).data
 
     assert [row["init"] for row in cells(again)] == ["noise", "", "noise"]
     assert read(again).rejected == ()
@@ -131,7 +131,7 @@ def test_the_weight_of_a_style_is_said_one_way(tmp_path: Path, overrides: dict[s
     for pair in made.manifest.pairs:
         made.failed(pair.pair_id)
     before = latest_run(made.address).manifest
-    after = read(rows_again(made.address).data)
+    after = read(failed_rows_manifest(made.address).data)
 
     assert after.rejected == ()
     assert [pair.options.digest() for pair in after.pairs] == [pair.options.digest() for pair in before.pairs]
@@ -153,17 +153,17 @@ def test_size_is_not_said_twice(tmp_path: Path) -> None:
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS)
     for pair in made.manifest.pairs:
         made.failed(pair.pair_id)
-    rows = cells(rows_again(made.address).data)
+    rows = cells(failed_rows_manifest(made.address).data)
 
     assert [row["size"] for row in rows] == ["64", "32", "64"]
     assert "size_px" not in rows[0]
-    assert read(rows_again(made.address).data).rejected == ()
+    assert read(failed_rows_manifest(made.address).data).rejected == ()
 
 
 def test_nothing_of_it_is_a_formula_and_nothing_of_a_cell_is_lost(tmp_path: Path) -> None:
     """A spreadsheet runs no cell; the reader has every letter back."""
     made = output(tmp_path)
-    data = rows_again(made.address).data
+    data = failed_rows_manifest(made.address).data
 
     assert cells(data)[0][" note "] == "'=1+1"
     assert read(data).pairs[0].extra["note"] == "=1+1"
@@ -180,7 +180,7 @@ def test_a_spreadsheet_of_another_country_changes_none_of_it(tmp_path: Path) -> 
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv")
     for pair in made.manifest.pairs:
         made.failed(pair.pair_id)
-    data = rows_again(made.address).data
+    data = failed_rows_manifest(made.address).data
     after = read(data.replace(b",", b";"))
 
     assert data.splitlines()[1].startswith(b"'0042,/in/a.png,/in/b.png,'0.003,adam,'1e-5,'007,'3/4,64,20,2,failed,")
@@ -193,7 +193,7 @@ def test_a_spreadsheet_of_another_country_changes_none_of_it(tmp_path: Path) -> 
 def test_a_refused_control_character_does_not_spoil_the_file(tmp_path: Path) -> None:
     """A cell that was refused for a NUL is shown by its escape, and every other row can still be read."""
     text = "id,content,style,note\ncat,c.png,s.png,\nnul,a\0b.png,s.png,\ndog,d.png,s.png,x\n"
-    again = rows_again(output(tmp_path, text=text).address)
+    again = failed_rows_manifest(output(tmp_path, text=text).address)
 
     assert b"\0" not in again.data
     assert [pair.pair_id for pair in read(again.data).pairs] == ["nul", "dog"]
@@ -226,7 +226,7 @@ def test_every_format_of_a_manifest_is_one(tmp_path: Path, kind: str) -> None:
     made.failed("dog")
     made.failed("cat")
 
-    told = cells(rows_again(made.address).data)
+    told = cells(failed_rows_manifest(made.address).data)
     assert [(row["id"], row["content"], row["n"], row["status"]) for row in told] == [
         ("cat", "/in/c.png", "1", "failed"),
         ("dog", "/in/d.png", "2", "failed"),

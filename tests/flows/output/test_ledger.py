@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 from fault_proxy import IGNORE_CONDITION, FaultProxy
+from pydantic import ValidationError
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, OutputError
@@ -287,6 +288,23 @@ def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> N
 def _made_unreadable(path: Path, **changes: str) -> str:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"options": "of another form"} | changes))
     return str(path)
+
+
+def test_options_that_were_allowed_once_stay_readable(tmp_path: Path) -> None:
+    """An output's records outlive a version that allowed a combination of options which this one refuses."""
+    ledger = Ledger(str(tmp_path))
+    commit_with_image(ledger.output, pair_record("cat"))
+    record = tmp_path / "_nst" / "records" / f"cat-{FINGERPRINT}.json"
+    content = json.loads(record.read_text())
+    content["options"] |= {"recipe": "notebook", "style_scale": 2.0}
+    record.write_text(json.dumps(content))
+    with pytest.raises(ValidationError, match="recipe notebook takes none"):
+        StylizeOptions.model_validate(content["options"])
+
+    options = ledger.read_record(("cat", FINGERPRINT)).options
+
+    assert (options.recipe, options.style_scale) == ("notebook", 2.0)
+    assert options.digest() == options.resolved().digest()
 
 
 def test_a_plan_of_a_newer_version_is_no_damaged_record(tmp_path: Path) -> None:

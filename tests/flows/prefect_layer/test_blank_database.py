@@ -44,10 +44,10 @@ def rows(home: Path, table: str) -> list[tuple[str, ...]]:
 def test_a_new_home_has_a_copy_of_the_first(tmp_path: Path) -> None:
     """With its tables, and without the first one's keys, which it keeps itself."""
     first, second = made(home_of(tmp_path / "first")), tmp_path / "not there" / "yet"
-    blank_database.keep(first)
+    blank_database.save(first)
     assert blank_database.is_wanted(second)
 
-    blank_database.lay_out(second)
+    blank_database.install(second)
 
     assert not blank_database.is_wanted(second)
     assert rows(second, "alembic_version") == rows(first, "alembic_version")
@@ -60,18 +60,18 @@ def test_without_a_blank_one_nothing_is_there(tmp_path: Path) -> None:
     """Prefect then makes its own."""
     home = home_of(tmp_path / "home")
 
-    blank_database.lay_out(home)
+    blank_database.install(home)
 
     assert os.listdir(home) == []
 
 
 def test_a_database_that_is_there_stays(tmp_path: Path) -> None:
     """Also where another process was first."""
-    blank_database.keep(made(home_of(tmp_path / "first")))
+    blank_database.save(made(home_of(tmp_path / "first")))
     home = home_of(tmp_path / "home")
     (home / FILE).write_bytes(b"another's")
 
-    blank_database.lay_out(home)
+    blank_database.install(home)
 
     assert (home / FILE).read_bytes() == b"another's"
 
@@ -79,12 +79,12 @@ def test_a_database_that_is_there_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spoilt", [b"", b"no database", b"SQLite format 3\0" + b"\xff" * 5000])
 def test_a_blank_one_that_is_spoilt_is_not_used(tmp_path: Path, cache: Path, spoilt: bytes) -> None:
     """An empty one leads to one that Prefect makes; nothing else is laid out."""
-    blank_database.keep(made(home_of(tmp_path / "first")))
+    blank_database.save(made(home_of(tmp_path / "first")))
     (blank,) = cache.rglob("*.db")
     blank.write_bytes(spoilt)
     home = home_of(tmp_path / "home")
 
-    blank_database.lay_out(home)
+    blank_database.install(home)
 
     assert not (home / FILE).exists() or (home / FILE).read_bytes() == b""
 
@@ -92,13 +92,13 @@ def test_a_blank_one_that_is_spoilt_is_not_used(tmp_path: Path, cache: Path, spo
 def test_what_cannot_be_kept_is_left(tmp_path: Path, cache: Path) -> None:
     """A cache that cannot be written, a home without a database, one that is none of Prefect's."""
     cache.write_text("a file in place of a folder")
-    blank_database.keep(made(home_of(tmp_path / "first")))
+    blank_database.save(made(home_of(tmp_path / "first")))
     cache.unlink()
 
-    blank_database.keep(home_of(tmp_path / "empty"))
+    blank_database.save(home_of(tmp_path / "empty"))
     other = home_of(tmp_path / "other")
     (other / FILE).write_bytes(b"no database at all")
-    blank_database.keep(other)
+    blank_database.save(other)
 
     assert list(cache.rglob("*.db")) == []
     assert os.listdir(tmp_path / "empty") == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import _kept_in
+from flows.environment import _use_as_home
 from flows.errors import ServiceError
 from flows.prefect_layer.database import FILE, known_revisions, make_usable, trouble_with
 
@@ -18,7 +18,7 @@ from flows.prefect_layer.database import FILE, known_revisions, make_usable, tro
 def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that we chose for Prefect's state."""
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
-    return _kept_in(tmp_path)
+    return _use_as_home(tmp_path)
 
 
 def _database(home: Path, revision: str, rows: int = 0) -> Path:

@@ -145,11 +145,11 @@ def test_where_a_server_may_be_named_none_is_begun(
 def test_a_server_that_nobody_can_watch_is_named(
     nowhere_named: Path, home: Path, nothing_begun: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A system that has room for the server and none for the shell beside it is no error without a name."""
+    """A system that has room for the server and none for its watcher is no error without a name."""
     popen = subprocess.Popen
 
     def refused(command: list[str], **options: Any) -> Any:
-        if command[0] == "/bin/sh":
+        if "--port" not in command:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         return popen(command, **options)
 
@@ -161,7 +161,7 @@ def test_a_server_that_nobody_can_watch_is_named(
 
 
 def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
-    """However we end, the system closes our end of a pipe, and a shell that waits for that ends the server."""
+    """However we end, the system closes our end of a pipe, and a watcher that waits for that ends the server."""
     assert server.process is not None
     watcher = embedded_server._watchers[server.process.pid]
     assert watcher.stdin is not None
@@ -173,7 +173,7 @@ def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
 
 
 def test_a_server_that_dies_in_a_run_is_there_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """On its port, while the run goes on; it is told, and the new one ends with this process too."""
+    """On its port, while the run goes on; that is logged, and only the new one is watched, as old ids are reused."""
     with caplog.at_level(logging.WARNING), kept_running():
         assert server.process is not None
         first = server.process.pid
@@ -181,7 +181,7 @@ def test_a_server_that_dies_in_a_run_is_there_again(server: ServerProcess, caplo
 
         assert _becomes(lambda: server.process is not None and server.process.pid != first and answers(server.url))
     assert caplog.messages == ["Prefect's embedded server ended with exit code -9; starting it again"]
-    assert set(embedded_server._watchers) == {first, server.process.pid}
+    assert set(embedded_server._watchers) == {server.process.pid}
 
 
 def test_at_the_end_of_a_run_the_server_is_there(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:

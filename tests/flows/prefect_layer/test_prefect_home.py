@@ -69,3 +69,16 @@ def test_a_prefect_home_may_be_for_reading_where_it_names_a_server(
         check_prefect_home()
     (tmp_path / "profiles.toml").touch()
     check_prefect_home()
+
+
+def test_a_home_with_a_question_mark_is_refused_where_a_database_would_be_in_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The path in the address of Prefect's database would end at the `?`; beside a named server there is none."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", f"{tmp_path}/a?b")
+    with pytest.raises(ServiceError, match=r"^PREFECT_HOME=.*/a\?b: expected a path without '\?', .* leave it out$"):
+        check_prefect_home()
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    check_prefect_home()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import servers
 
-from flows.environment import _kept_in
+from flows.environment import _use_as_home
 from flows.errors import ServiceError
 from flows.prefect_layer import server_process
 from flows.prefect_layer.server import answers
@@ -127,7 +127,7 @@ def test_the_second_start_looks_at_the_whole_database(
 ) -> None:
     """What a first look lets pass, and a server cannot use, is set aside then: the server comes up."""
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
-    _kept_in(home)
+    _use_as_home(home)
     _broken_database(home / "prefect.db")
     server.wait()
 

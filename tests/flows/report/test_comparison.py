@@ -78,6 +78,38 @@ def test_losses_of_other_objectives_come_with_a_warning(light_and_strong: list[O
     assert "the totals are of different objectives" not in same
 
 
+@pytest.mark.parametrize(
+    ("option", "incomparable"),
+    [
+        ({"style_weight": 11}, ["total_loss"]),
+        ({"style_layers": ("relu1_1", "relu2_1")}, ["total_loss", "style_loss"]),
+        ({"style_layer_weights": (1, 1, 1, 1, 3)}, ["total_loss", "style_loss"]),
+        ({"content_layers": ("relu3_1",)}, ["total_loss", "content_loss"]),
+        ({"pooling": "average"}, ["total_loss", "content_loss", "style_loss"]),
+        (
+            {"colors": "luminance"},
+            ["total_loss", "content_loss", "style_loss", "content_distance", "style_distance"],
+        ),
+        ({"style_scale": 0.5}, ["total_loss", "style_loss", "style_distance"]),
+        ({"steps": 9}, []),
+    ],
+)
+def test_every_option_that_changes_the_objective_comes_with_a_warning(
+    light_and_strong: list[Output], tmp_path: Path, option: dict[str, Any], incomparable: list[str]
+) -> None:
+    """Losses of other layers, pooling, colours or style scale are marked as incomparable, those of other steps not."""
+    options = StylizeOptions(**{"size_px": 64, "style_weight": 10, **option})
+    other = run_of(tmp_path, "other", "id,content,style\none,cat.png,waves.png\n", options=options)
+    other.done("one", total_loss=1.5)
+
+    page, data = written([light_and_strong[0], other], str(tmp_path / "a.html"))
+
+    assert data["incomparable"] == incomparable
+    assert ("the totals are of different objectives" in page) == bool(incomparable)
+    others = ", ".join(incomparable[1:]).replace("_", " ")
+    assert (f"The same is true of {others}." in page) == (len(incomparable) > 1)
+
+
 def test_made_ids_are_matched_by_their_files(tmp_path: Path) -> None:
     """Ids made from the cells change with the options in them; the same content and style is the same pair."""
     first = run_of(tmp_path, "first", "content,style,steps\ncat.png,waves.png,20\n")

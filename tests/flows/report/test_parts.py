@@ -97,10 +97,19 @@ def test_few_pairs_have_no_outliers(tmp_path: Path) -> None:
     assert find_outliers(gather(output.address).pairs) == {}
 
 
-def test_pairs_of_other_objectives_are_not_compared(tmp_path: Path) -> None:
-    """A pair with another style weight has another total loss by nature, and is no outlier for it."""
-    lines = "".join(f"p{n},a.png,b{n}.png,{300 if n == 0 else 30}\n" for n in range(10))
-    output = Output(str(tmp_path / "out"), f"id,content,style,style_weight\n{lines}", str(tmp_path / "p.csv"))
+@pytest.mark.parametrize(
+    ("option", "odd", "usual"),
+    [
+        ("style_weight", "300", "30"),
+        ("style_layers", "relu1_1", "relu1_1 relu2_1"),
+        ("colors", "luminance", "style"),
+        ("style_scale", "0.5", "1"),
+    ],
+)
+def test_pairs_of_other_objectives_are_not_compared(tmp_path: Path, option: str, odd: str, usual: str) -> None:
+    """A pair with another objective, such as another style weight, has another total loss, and is no outlier for it."""
+    lines = "".join(f"p{n},a.png,b{n}.png,{odd if n == 0 else usual}\n" for n in range(10))
+    output = Output(str(tmp_path / "out"), f"id,content,style,{option}\n{lines}", str(tmp_path / "p.csv"))
     for n in range(10):
         output.done(f"p{n}", total_loss=1000.0 if n == 0 else 1.0 + n / 100, initial_total_loss=5000.0, style_loss=1.0)
 

@@ -29,7 +29,7 @@ from flows.report import run_of, write_page, write_report
 from flows.report.gather import gather
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings
 from flows.storage import mounts
@@ -45,7 +45,7 @@ def run(tmp_path: Path) -> PreparedRun:
         (tmp_path / f"{name}.png").write_bytes(drawing(name))
     (tmp_path / "pairs.csv").write_text(MANIFEST)
     output, settings = str(tmp_path / "out"), RunSettings(backbone="stub")
-    asked = Asked(output, str(tmp_path / "pairs.csv"), settings=settings)
+    asked = RunArguments(output, str(tmp_path / "pairs.csv"), settings=settings)
     run = prepare_run(resolve(asked), Means(("cpu",), ("cpu",), "fp32"))
     ledger = Ledger(output)
     for pair in run.plan.todo:

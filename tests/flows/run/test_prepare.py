@@ -13,7 +13,7 @@ from flows.errors import OutputError
 from flows.limits import Limits
 from flows.output.ledger import Ledger
 from flows.run.prepare import PreparedRun, new_run_id, places_of, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from flows.stub import Stub
@@ -22,18 +22,18 @@ CPU = Means(("cpu",), ("here",), "fp32")
 
 
 @pytest.fixture
-def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
+def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
     """A manifest of three pairs, and where it goes; pictures are made up."""
     rows = [f"{photo(f'{name}.png', seed=seed)},{waves},{name}" for seed, name in enumerate(("owl", "cat", "dog"))]
     (tmp_path / "pairs.csv").write_text("\n".join(("content,style,id", *rows, ",,bad", "")))
-    return Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=RunSettings(backbone="stub"))
+    return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=RunSettings(backbone="stub"))
 
 
-def prepared(asked: Asked, means: Means = CPU) -> PreparedRun:
+def prepared(asked: RunArguments, means: Means = CPU) -> PreparedRun:
     return prepare_run(resolve(asked), means)
 
 
-def test_the_plan_is_kept_before_anything_is_done(asked: Asked) -> None:
+def test_the_plan_is_kept_before_anything_is_done(asked: RunArguments) -> None:
     """The output has the run's record, with every fingerprint, and the manifest byte for byte; an old mark is gone."""
     output = Path(asked.output)
     prepared(asked)
@@ -49,7 +49,7 @@ def test_the_plan_is_kept_before_anything_is_done(asked: Asked) -> None:
     assert not (output / "_SUCCESS").exists()
 
 
-def test_what_is_told_at_the_start(asked: Asked) -> None:
+def test_what_is_told_at_the_start(asked: RunArguments) -> None:
     """Who the workers are and on what, and how much is done, left and rejected."""
     first = prepared(asked)
     done = first.plan.todo[0]
@@ -61,7 +61,7 @@ def test_what_is_told_at_the_start(asked: Asked) -> None:
     assert (told.output, told.backbone, told.precision) == (first.job.output, "stub", "bf16")
 
 
-def test_batches_are_for_as_many_devices_as_there_are(asked: Asked) -> None:
+def test_batches_are_for_as_many_devices_as_there_are(asked: RunArguments) -> None:
     """Three pairs for three devices are a batch each; for one, a batch of all, or of as many as a task may have."""
     three = Means(("cuda:0", "cuda:1", "cuda:2"), ("a", "b", "c"), "bf16")
     two_per_task = dataclasses.replace(asked, settings=RunSettings(backbone="stub", pairs_per_task=2))
@@ -71,7 +71,7 @@ def test_batches_are_for_as_many_devices_as_there_are(asked: Asked) -> None:
     assert [len(batch.pairs) for batch in prepared(two_per_task).plan.batches] == [2, 1]
 
 
-def test_what_the_workers_are_given(asked: Asked) -> None:
+def test_what_the_workers_are_given(asked: RunArguments) -> None:
     """The run's output and name, the weights, the precision and threads of the place, and what the settings say."""
     settings = RunSettings(backbone="stub", stub="seconds=2", timeline="gif")
     run = prepared(dataclasses.replace(asked, settings=settings), Means(("cpu",), ("here",), "bf16", threads=3))
@@ -86,7 +86,7 @@ def test_what_the_workers_are_given(asked: Asked) -> None:
     assert (job.stub, job.picture_limits) == (Stub(seconds=2.0), PictureLimits())
 
 
-def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: Asked, tmp_path: Path) -> None:
+def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: RunArguments, tmp_path: Path) -> None:
     """Where there are any, they take the place of the engine's own."""
     request = resolve(asked)
     given = {"max_image_bytes": 1_000_000, "max_image_pixels": 3071, "read": (str(tmp_path),)}
@@ -97,7 +97,7 @@ def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: Asked, tmp_p
     assert limits.readable is not None
 
 
-def test_the_engine_makes_nothing_up(asked: Asked) -> None:
+def test_the_engine_makes_nothing_up(asked: RunArguments) -> None:
     """With another backbone there is no stub, and its weights are those of the settings."""
     run = prepared(dataclasses.replace(asked, settings=RunSettings()))
 
@@ -105,7 +105,7 @@ def test_the_engine_makes_nothing_up(asked: Asked) -> None:
     assert (run.record.backbone, run.job.weights.backbone) == ("vgg19", "vgg19")
 
 
-def test_every_place_is_named(asked: Asked) -> None:
+def test_every_place_is_named(asked: RunArguments) -> None:
     """The output, and both pictures of each pair that is to be done: a cluster's machines need them all."""
     run = prepared(dataclasses.replace(asked, selection=Selection(only=("cat",))))
     (cat,) = run.plan.todo
@@ -115,7 +115,7 @@ def test_every_place_is_named(asked: Asked) -> None:
     assert "s3://models/vgg19.bin" in places_of(dataclasses.replace(run, job=job))
 
 
-def test_a_retry_keeps_the_fingerprints_of_what_it_leaves_alone(asked: Asked) -> None:
+def test_a_retry_keeps_the_fingerprints_of_what_it_leaves_alone(asked: RunArguments) -> None:
     """A pair that did not fail keeps its record though its picture has changed; what failed is tried as it is now."""
     first = prepared(asked)
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in first.plan.todo}
@@ -124,14 +124,14 @@ def test_a_retry_keeps_the_fingerprints_of_what_it_leaves_alone(asked: Asked) ->
     for name in ("owl", "dog"):
         content = next(pair.spec.content for pair in first.plan.todo if pair.spec.pair_id == name)
         Path(content).write_bytes(Path(content).read_bytes() + b"changed")
-    again = prepared(Asked(asked.output, selection=Selection(only_failed=True)))
+    again = prepared(RunArguments(asked.output, selection=Selection(only_failed=True)))
 
     assert [pair.spec.pair_id for pair in again.plan.todo] == ["cat"]
     assert again.record.fingerprints == fingerprints
     assert prepared(asked).record.fingerprints["owl"] != fingerprints["owl"]
 
 
-def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: Asked) -> None:
+def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: RunArguments) -> None:
     """Where nothing was ever run, there is nothing to do again."""
     selection = Selection(only_failed=True)
     with pytest.raises(OutputError):
@@ -144,7 +144,7 @@ def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: Asked) -> None:
     assert [(pair.spec.pair_id, pair.attempt) for pair in again.plan.todo] == [("cat", 2)]
 
 
-def test_what_is_made_anew_is_told(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_made_anew_is_told(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
     """Pairs that were done with other pictures, options, weights or another engine; not those that never were."""
     first = prepared(asked)
     for pair, fingerprint in zip(first.plan.todo, (first.plan.todo[0].fingerprint, "f" * 20), strict=False):
@@ -159,7 +159,7 @@ def test_what_is_made_anew_is_told(asked: Asked, caplog: pytest.LogCaptureFixtur
     ]
 
 
-def test_what_is_left_alone_is_told(asked: Asked, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_alone_is_told(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
     """Rows that failed for good, by their number with the way to try them; a record whose image is gone, by name."""
     first = prepared(asked)
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in first.plan.todo}

@@ -11,7 +11,7 @@ from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.limits import Limits
 from flows.records.layout import REWRITTEN
 from flows.run.prepare import prepare_run
-from flows.run.request import Asked, check_feasible, check_places, resolve, settings_again
+from flows.run.request import RunArguments, check_feasible, check_places, recorded_settings, resolve
 from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from nst_core.errors import OptionsError, WeightsError
@@ -28,7 +28,7 @@ def test_the_look_is_taken_over_and_the_place_is_not() -> None:
     )
 
     expected = RunSettings(backbone="vgg16-torchvision", precision="fp32", weights_sha256="a" * 64)
-    assert settings_again(record) == expected
+    assert recorded_settings(record) == expected
 
 
 def test_weights_of_a_file_of_one_s_own_are_taken_over() -> None:
@@ -36,7 +36,7 @@ def test_weights_of_a_file_of_one_s_own_are_taken_over() -> None:
     given = RunSettings(weights="/w/vgg.pth")
     record = run_record(settings=given.model_dump(mode="json"), weights_sha256="a" * 64)
 
-    assert settings_again(record) == RunSettings(weights="/w/vgg.pth", weights_sha256="a" * 64)
+    assert recorded_settings(record) == RunSettings(weights="/w/vgg.pth", weights_sha256="a" * 64)
 
 
 def test_the_stub_stays_the_stub() -> None:
@@ -44,24 +44,24 @@ def test_the_stub_stays_the_stub() -> None:
     given = RunSettings(backbone="stub", stub="seconds=0.5")
     record = run_record(settings=given.model_dump(mode="json"), backbone="stub")
 
-    assert settings_again(record) == given
+    assert recorded_settings(record) == given
 
 
 @pytest.fixture
-def asked(photo: Painter, waves: str, tmp_path: Path) -> Asked:
+def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
     """A manifest of one pair, and where it goes."""
     (tmp_path / "pairs.csv").write_text(f"content,style\n{photo('a.png')},{waves}\n")
-    return Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
+    return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
 
 
-def test_overrides_go_without_a_manifest(asked: Asked) -> None:
+def test_overrides_go_without_a_manifest(asked: RunArguments) -> None:
     """With one they would be options."""
     with pytest.raises(OptionsError, match="overrides go with a run without a manifest"):
         resolve(dataclasses.replace(asked, overrides={"steps": 3}))
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
-def test_files_of_somebody_else_are_not_written_over(asked: Asked, tmp_path: Path, name: str) -> None:
+def test_files_of_somebody_else_are_not_written_over(asked: RunArguments, tmp_path: Path, name: str) -> None:
     """An output may be a folder where people keep their own: each is named, before anything is written."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
@@ -75,7 +75,7 @@ def test_files_of_somebody_else_are_not_written_over(asked: Asked, tmp_path: Pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_a_file_is_no_output(asked: Asked) -> None:
+def test_a_file_is_no_output(asked: RunArguments) -> None:
     """Said before anything is looked at below it."""
     Path(asked.output).write_text("mine")
 
@@ -86,7 +86,7 @@ def test_a_file_is_no_output(asked: Asked) -> None:
 def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:
     """Said with the place where a run would be."""
     with pytest.raises(OutputError, match="no run has been made into this output"):
-        resolve(Asked(str(tmp_path)))
+        resolve(RunArguments(str(tmp_path)))
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
@@ -95,11 +95,11 @@ def limits(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     monkeypatch.setenv("NST_LIMITS", str(folder / "limits.toml"))
 
 
-def test_what_is_asked_is_resolved(asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_is_resolved(asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Places are absolute, the manifest is read, and what was not said is the default."""
     monkeypatch.chdir(tmp_path)
     options, selection = StylizeOptions(size_px=64), Selection(limit=3)
-    request = resolve(Asked("out", "pairs.csv", options, selection=selection))
+    request = resolve(RunArguments("out", "pairs.csv", options, selection=selection))
 
     assert (request.output, request.manifest.uri) == (str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
     assert request.data == (tmp_path / "pairs.csv").read_bytes()
@@ -110,7 +110,7 @@ def test_what_is_asked_is_resolved(asked: Asked, tmp_path: Path, monkeypatch: py
 
 
 def test_an_output_that_is_closed_is_refused_before_the_manifest_is_read(
-    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing of the manifest shows in the message; inside of what is allowed it is taken."""
     limits(monkeypatch, tmp_path, f'write = ["{tmp_path}/elsewhere"]')
@@ -143,7 +143,7 @@ def test_places_of_the_settings_are_held_to_the_limits(
 
 
 def test_the_settings_of_a_run_are_checked_as_it_is_resolved(
-    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A cluster that is closed is refused with a manifest as without."""
     limits(monkeypatch, tmp_path, "ray = []")
@@ -153,7 +153,7 @@ def test_the_settings_of_a_run_are_checked_as_it_is_resolved(
         resolve(dataclasses.replace(asked, settings=settings))
 
 
-def test_what_could_not_be_carried_out_is_refused_at_once(asked: Asked, tmp_path: Path) -> None:
+def test_what_could_not_be_carried_out_is_refused_at_once(asked: RunArguments, tmp_path: Path) -> None:
     """An id that the manifest does not have, weights that are not there, a device that this machine does not have."""
     check_feasible(resolve(asked))
     for changes, error in (
@@ -166,28 +166,28 @@ def test_what_could_not_be_carried_out_is_refused_at_once(asked: Asked, tmp_path
     assert not Path(asked.output).exists()
 
 
-def test_a_retry_takes_over_what_the_latest_run_was_asked(asked: Asked, tmp_path: Path) -> None:
+def test_a_retry_takes_over_what_the_latest_run_was_asked(asked: RunArguments, tmp_path: Path) -> None:
     """Manifest, options and settings are those of the run; what is overridden adds to what was overridden before."""
     settings = RunSettings(backbone="stub", stub="seconds=0")
     request = resolve(dataclasses.replace(asked, options=StylizeOptions(size_px=64), settings=settings))
     prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
     (tmp_path / "pairs.csv").unlink()
-    first = resolve(Asked(asked.output, overrides={"steps": 7}))
+    first = resolve(RunArguments(asked.output, overrides={"steps": 7}))
     record = prepare_run(first, Means(("cpu",), ("cpu",), "fp32")).record
-    again = resolve(Asked(asked.output, overrides={"seed": 3}, selection=Selection(limit=1)))
+    again = resolve(RunArguments(asked.output, overrides={"seed": 3}, selection=Selection(limit=1)))
 
     assert (again.data, again.latest, again.options) == (request.data, record, StylizeOptions(size_px=64))
     assert again.overrides == {"steps": 7, "seed": 3}
     (pair,) = again.manifest.pairs
     assert (pair.options.size_px, pair.options.steps, pair.options.seed) == (64, 7, 3)
-    assert again.settings == settings_again(record) == settings
+    assert again.settings == recorded_settings(record) == settings
     assert again.selection == Selection(limit=1)
     given = RunSettings(backbone="stub", device="cpu")
-    assert resolve(Asked(asked.output, settings=given)).settings == given
+    assert resolve(RunArguments(asked.output, settings=given)).settings == given
 
 
 def test_overrides_are_held_to_the_operator_s_limits(
-    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A retry is no way around them: not by what it asks for, nor by rows that were taken before they were set."""
     request = resolve(
@@ -197,10 +197,10 @@ def test_overrides_are_held_to_the_operator_s_limits(
     limits(monkeypatch, tmp_path, "max_options = {size_px = 256}")
 
     with pytest.raises(NotAllowed, match="size_px"):
-        resolve(Asked(asked.output, overrides={"size_px": 300}))
-    again = resolve(Asked(asked.output))
+        resolve(RunArguments(asked.output, overrides={"size_px": 300}))
+    again = resolve(RunArguments(asked.output))
     assert (len(again.manifest.pairs), len(again.manifest.rejected)) == (0, 1)
-    assert len(resolve(Asked(asked.output, overrides={"size_px": 200})).manifest.pairs) == 1
+    assert len(resolve(RunArguments(asked.output, overrides={"size_px": 200})).manifest.pairs) == 1
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_overrides_are_held_to_the_operator_s_limits(
     ],
 )
 def test_overrides_of_any_kind_are_judged(
-    asked: Asked,
+    asked: RunArguments,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     overrides: dict[str, object],
@@ -227,10 +227,10 @@ def test_overrides_of_any_kind_are_judged(
     limits(monkeypatch, tmp_path, "max_options = {style_blend = 0.5, size_px = 4096}")
 
     with pytest.raises(error, match=words):
-        resolve(Asked(asked.output, overrides=overrides))
+        resolve(RunArguments(asked.output, overrides=overrides))
 
 
 def test_a_deployment_has_no_standard_input(tmp_path: Path) -> None:
     """Nobody pipes anything into a service: it is not waited for."""
     with pytest.raises(ManifestError, match="a deployment has no standard input"):
-        resolve(Asked(str(tmp_path / "out"), "-"), strict=True)
+        resolve(RunArguments(str(tmp_path / "out"), "-"), strict=True)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 from fault_proxy import FaultProxy
+from iam_policies import by_policy
 from outputs import drawing
-from rights import by_policy
 
 from flows import storage
 from flows.output import lease
 from flows.run.finish import finish_run
 from flows.run.prepare import prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings, Selection
 from flows.worker.batch import stylize_pairs
@@ -35,8 +35,8 @@ def test_the_policy_allows_all_that_a_run_does(
         storage.replace(f"{folder}/{name}.png", drawing(name))
     s3_proxy.rule = by_policy("run", s3_bucket.removeprefix("s3://"), "nst", refused)
     settings = RunSettings(backbone="stub", timeline="gif")
-    first = Asked(f"{root}/{output}", f"{root}/{manifest}", settings=settings)
-    again = Asked(f"{root}/{output}", settings=settings, selection=Selection(only_failed=True))
+    first = RunArguments(f"{root}/{output}", f"{root}/{manifest}", settings=settings)
+    again = RunArguments(f"{root}/{output}", settings=settings, selection=Selection(only_failed=True))
     for asked in (first, again):
         with lease.held(asked.output) as hold:
             run = prepare_run(resolve(asked), Means(("cpu",), ("cpu",), "fp32"))

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 from builders import Painter, attempt_record, pair_spec
 
-from flows.errors import CredentialsExpired, DeviceUnusable, WorkerDied
+from flows.errors import CredentialsExpired, DeviceUnusable, ResultsNotKept, WorkerDied
 from flows.output.ledger import Ledger
+from flows.records.attempts import PairRecord
 from flows.records.plans import PlannedPair
 from flows.run.dispatch import Patience
 from flows.run.finish import finish_run
 from flows.run.plan import in_batches
 from flows.run.prepare import PreparedRun, prepare_run
-from flows.run.request import Asked, resolve
+from flows.run.request import RunArguments, resolve
 from flows.run.scheduler import BatchScheduler, Tally
 from flows.runners import Means
 from flows.runners.inline import link_here
@@ -32,13 +33,14 @@ Prepare = Callable[..., PreparedRun]
 
 @pytest.fixture
 def prepared(photo: Painter, style: Painter, tmp_path: Path) -> Prepare:
-    """(stub's words) -> a run of four pairs of two styles, in a batch each."""
-    rows = [f"{photo(f'{n}.png', seed=n)},{style(f'style-{n % 2}.png', seed=n % 2)},pair-{n}" for n in range(4)]
-    (tmp_path / "pairs.csv").write_text("\n".join(["content,style,id", *rows, ""]))
+    """Return a function (stub options, number of pairs) -> a planned run of two styles, with a batch per style."""
+    photos, styles = [photo(f"{n}.png", seed=n) for n in range(4)], [style(f"style-{n}.png", seed=n) for n in range(2)]
 
-    def prepare(stub: str = "seconds=0") -> PreparedRun:
+    def prepare(stub: str = "seconds=0", pairs: int = 4) -> PreparedRun:
+        rows = [f"{photos[n % 4]},{styles[n % 2]},pair-{n}" for n in range(pairs)]
+        (tmp_path / "pairs.csv").write_text("\n".join(["content,style,id", *rows, ""]))
         settings = RunSettings(backbone="stub", stub=stub, runner="inline")
-        request = resolve(Asked(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=settings))
+        request = resolve(RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=settings))
         return prepare_run(request, Means(("cpu",), ("here",), "fp32"))
 
     return prepare
@@ -113,6 +115,85 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
         assert scheduler.next_batch() is None
         with pytest.raises(CredentialsExpired):
             scheduler.raise_error()
+
+
+def blocked(run: PreparedRun, folders: Sequence[str]) -> list[Path]:
+    """Put files in place of an output's folders, so that nothing can be written there, not even by root."""
+    places = [Path(run.job.output, folder) for folder in folders]
+    for place in places:
+        place.write_text("in the way")
+    return places
+
+
+def one_pair_per_batch(run: PreparedRun) -> PreparedRun:
+    """Return the run with a batch per pair, so that pairs are done one after the other."""
+    return dataclasses.replace(run, plan=dataclasses.replace(run.plan, batches=in_batches(list(run.plan.todo), 1, 1)))
+
+
+@pytest.mark.parametrize(("workers", "lost"), [(1, 9), (2, 17)])
+@pytest.mark.parametrize("folders", [["images"], ["images", "_nst/attempts"]], ids=["failed", "left pending"])
+def test_a_run_whose_results_cannot_be_written_is_stopped(
+    prepared: Prepare, workers: int, lost: int, folders: list[str]
+) -> None:
+    """After eight lost results in a row per worker the next one ends the run, whether or not failures can be written.
+
+    No further batch is handed out, the error names the cause, and the rest is pending.
+    """
+    run = one_pair_per_batch(prepared(pairs=20))
+    run = dataclasses.replace(run, means=dataclasses.replace(run.means, devices=("cpu",) * workers))
+    places, ends = blocked(run, folders), []
+    with pool() as workers_of_run:
+        scheduler = BatchScheduler(run, workers_of_run, lambda _worker, message: ends.append(type(message).__name__))
+        with pytest.raises(ResultsNotKept, match=r"/out/images.*the same command goes on"):
+            carried_out(scheduler)
+        scheduler.give_back(next(iter(scheduler._assigned)))
+        assert scheduler.next_batch() is None
+        with pytest.raises(ResultsNotKept, match=f"the results of {lost} pairs in a row could not be written"):
+            scheduler.raise_error()
+
+    assert (ends.count("AttemptRecord"), ends.count("LeftPending")) == ((lost, 0) if len(folders) == 1 else (0, lost))
+    for place in places:
+        place.unlink()
+    summary = finish_run(run).summary
+    assert (summary.succeeded, summary.pending + summary.failed) == (0, 20)
+    assert summary.pending >= 20 - lost
+
+
+def test_a_result_that_is_written_starts_the_count_again(prepared: Prepare) -> None:
+    """A storage that fails eight times in a row, over and over, stops no run that makes progress in between."""
+    run, lost = one_pair_per_batch(prepared(pairs=20)), 0
+    places = blocked(run, ["images", "_nst/attempts"])
+
+    def on_message(_worker: str, message: Message) -> None:
+        nonlocal lost
+        if isinstance(message, LeftPending):
+            lost += 1
+            if lost % 8 == 0:
+                for place in places:
+                    place.unlink()
+        elif isinstance(message, PairRecord):
+            Path(run.job.output, "images").rename(Path(run.job.output, f"images {lost}"))
+            blocked(run, ["images", "_nst/attempts"])
+
+    with pool() as workers:
+        scheduler = BatchScheduler(run, workers, on_message)
+        tallies = carried_out(scheduler)
+        scheduler.raise_error()
+
+    assert (sum(tally.succeeded for tally in tallies.values()), lost) == (2, 18)
+
+
+def test_inputs_that_cannot_be_read_stop_no_run(prepared: Prepare) -> None:
+    """They are the failures of their rows, however many there are."""
+    run = one_pair_per_batch(prepared(pairs=20))
+    for pair in run.plan.todo:
+        Path(pair.spec.content).unlink(missing_ok=True)
+    with pool() as workers:
+        scheduler = BatchScheduler(run, workers, lambda _worker, _message: None)
+        tallies = carried_out(scheduler)
+        scheduler.raise_error()
+
+    assert sum(tally.failed for tally in tallies.values()) == 20
 
 
 TAKEN = "CUDA-capable device(s) is/are busy or unavailable"

@@ -48,7 +48,7 @@ def test_a_device_that_this_process_has_lost_is_lost_to_the_run(pool: Pool) -> N
     with pytest.raises(DeviceUnusable, match=words) as caught:
         done_by(pool.take(), pool_jobs.plan_for_a_gpu)
 
-    assert caught.traceback[-1].name == "loss_noticed"
+    assert caught.traceback[-1].name == "detecting_device_loss"
 
 
 def test_a_stopped_pool_ends_a_call_at_its_next_word(pool: Pool) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import refusing
+import refusing_file_system
 
 from flows import storage
 from flows.errors import StorageError
@@ -26,7 +26,7 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The library that refuses."""
-    return refusing.built_in(tmp_path_factory.mktemp("refusing"))
+    return refusing_file_system.built_in(tmp_path_factory.mktemp("refusing"))
 
 
 @pytest.fixture

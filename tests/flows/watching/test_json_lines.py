@@ -4,7 +4,7 @@ import io
 import json
 
 from builders import attempt_record, pair_record
-from started import run_of
+from run_starts import run_of
 
 from flows.watching.json_lines import json_lines
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from builders import pair_record
-from started import run_of
+from run_starts import run_of
 
 from flows.records.runs import RunStarted
 from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from builders import attempt_record, pair_record
-from started import run_of
+from run_starts import run_of
 
 from flows import stub
 from flows.records.pairs import CellError, RejectedRow

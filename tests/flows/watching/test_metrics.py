@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from builders import Painter, attempt_record, pair_record
 from prometheus_client import generate_latest
-from started import run_of
+from run_starts import run_of
 
 from flows.records.pairs import RejectedRow
 from flows.watching.from_environment import operators_watchers

@@ -7,10 +7,10 @@ import logging
 import pytest
 from builders import attempt_record, pair_record
 from rich.console import Console
-from started import run_of
+from run_starts import run_of
 
 from flows.watching.progress import RunProgress
-from flows.watching.terminal import LiveDisplay, _duration, _rate, only_what_is_wrong, render, sparkline
+from flows.watching.terminal import LiveDisplay, _duration, _rate, only_warnings, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 
 
@@ -139,7 +139,7 @@ def test_the_log_goes_above_the_display_and_back(handler: _Handler) -> None:
 
 def test_quiet_leaves_warnings(handler: _Handler) -> None:
     """What is wrong is printed, the rest is not."""
-    with only_what_is_wrong():
+    with only_warnings():
         logging.getLogger("flows.some").warning("wrong")
         logging.getLogger("flows.some").info("right")
 
@@ -312,7 +312,7 @@ def test_before_a_run_is_told_of_the_display_says_that_it_starts() -> None:
 def test_a_handler_that_wants_less_still_gets_less(handler: _Handler) -> None:
     """Where only errors are printed anyway, warnings do not come back for a display; its level is as before."""
     handler.setLevel(logging.ERROR)
-    with only_what_is_wrong():
+    with only_warnings():
         logging.getLogger("flows.some").warning("wrong")
 
     assert handler.console.file.getvalue() == ""

@@ -1,4 +1,4 @@
-"""flows.worker: batches of several real pairs, in this process: who is with whom, and what is told when."""
+"""flows.worker: batches of several real pairs, in this process: which pairs share a chunk, and what is emitted when."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ def pairs_of(contents: list[str], style: str, **options: object) -> list[Planned
 
 
 def said_of(pairs: list[PlannedPair], job: Job, also: Callable[[Message], None] = lambda _: None) -> list[Message]:
-    """Everything that is said while these pairs are done; every pair has exactly one outcome."""
+    """Return all messages emitted while these pairs are made; every pair has exactly one outcome."""
     said: list[Message] = []
 
     def report(message: Message) -> None:
@@ -114,7 +114,7 @@ def test_a_time_budget_puts_pairs_on_their_own(photo: Painter, waves: str, job: 
 
 
 def test_a_pair_is_told_of_when_it_is_safe(photo: Painter, waves: str, job: Job) -> None:
-    """When an outcome is told, the image and the record, or the attempt, are there already."""
+    """When an outcome is emitted, the image and the record, or the attempt, already exist."""
     contents = [photo("good.png"), "/no/such.png"]
     kept = []
 
@@ -149,7 +149,7 @@ def test_the_next_pairs_are_loaded_while_the_device_is_busy(photo: Painter, wave
 
 
 def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str, job: Job) -> None:
-    """Finished pairs are told of by other threads than the one that drives the device."""
+    """Outcomes are emitted by other threads than the one that drives the device."""
     threads: dict[str, set[int]] = {"chunk": set(), "outcome": set()}
 
     def note(message: Message) -> None:
@@ -162,7 +162,7 @@ def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str
 
 
 def test_what_is_written_last_takes_no_time_of_the_device(photo: Painter, waves: str, job: Job) -> None:
-    """Once a chunk is computed it is said that the device waits, whenever its pairs are written."""
+    """`DeviceWaits` is emitted as soon as a chunk is computed, however long its pairs take to write."""
     pairs = pairs_of([photo(f"{seed}.png", seed=seed) for seed in range(3)], waves, **ONE_BY_ONE)
     said = said_of(pairs, job)
 
@@ -223,7 +223,7 @@ def test_a_bad_style_fails_every_pair_of_its_batch(photo: Painter, job: Job) -> 
 
 
 def test_a_device_that_cannot_be_used_fails_no_pair(photo: Painter, waves: str, job: Job) -> None:
-    """Nothing is told of any pair; the error says which device, why, and what to do."""
+    """No pair has an outcome; the error says which device, why, and what to do."""
     said: list[Message] = []
     with pytest.raises(DeviceUnusable, match=r"cuda:99 cannot be used: .*another with --device"):
         stylize_pairs(said.append, pairs_of([photo("a.png")], waves), job, "cuda:99")
@@ -232,7 +232,7 @@ def test_a_device_that_cannot_be_used_fails_no_pair(photo: Painter, waves: str, 
 
 
 def test_a_failure_that_cannot_be_kept_leaves_its_pair_pending(photo: Painter, waves: str, job: Job) -> None:
-    """Where even the attempt cannot be written, the pair is told of as pending, with both reasons; others go on."""
+    """Where even the attempt cannot be written, the pair is reported as pending, with both reasons; others go on."""
     attempts = Path(job.output, "_nst", "attempts")
     attempts.parent.mkdir(parents=True)
     attempts.write_text("in the way")

@@ -20,6 +20,7 @@ from flows.worker.inputs import _needed_of_a_style, load_pair, read_input
 from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 from nst_core.options import StylizeOptions
+from nst_core.scene.masks import coverage, maps_of
 
 MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}
 
@@ -87,7 +88,7 @@ def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: st
 
 
 def test_a_missing_picture(tmp_path: Path) -> None:
-    """A file that is not there is said to be missing: no picture is to blame."""
+    """A file that does not exist is reported as missing, not as a bad image."""
     with pytest.raises(NotFound):
         read_input(str(tmp_path / "tom.png"), "missing")
 
@@ -103,7 +104,7 @@ def test_another_picture_than_planned(photo: Painter) -> None:
 
 
 def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter) -> None:
-    """It is made as small as it is needed, by the engine's own filter, and not enlarged unless that is asked for."""
+    """It is reduced to the pastiche's size by the engine's own filter, and only enlarged if the options request it."""
     content = photo("cat.png", 120, 90)
     sizes = {}
     for name, options in {"small": {"size_px": 64}, "kept": {}, "large": {"size_px": 240, "enlarge": True}}.items():
@@ -125,7 +126,7 @@ def test_one_size_of_a_style_is_enough_for_most_pastiches(size_px: int, style_sc
 
 
 def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Painter) -> None:
-    """What counts as a region is told at one size, however small the pastiche."""
+    """A mask keeps the size at which its regions are found, however small the pastiche is."""
     others = {"content_mask": photo("mask.png", 600, 450), "init_image": photo("start.png", 600, 450)}
     spec = pair_spec(content=photo("cat.png"), style=style("waves.png"), options={"size_px": 64}, others=others)
 
@@ -135,6 +136,24 @@ def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Pai
         "content_mask": (512, 384),
         "init_image": (64, 48),
     }
+
+
+def test_a_mask_of_an_enlarged_pastiche_has_no_steps_along_its_edge(style: Painter, tmp_path: Path) -> None:
+    """The engine enlarges a small mask by interpolation, so that a diagonal edge becomes a smooth ramp."""
+    rows, columns = np.mgrid[:64, :64]
+    Image.fromarray(np.where(columns > rows, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
+    others = {"content_mask": str(tmp_path / "mask.png"), "protect": str(tmp_path / "mask.png")}
+    options = {"size_px": 1024, "enlarge": True}
+    content = style("cat.png", 64, 64)
+
+    loaded = load_pair(planned(pair_spec(content=content, style=content, options=options, others=others)))
+
+    protect, mask = (loaded.others[column].picture for column in ("protect", "content_mask"))
+    maps = maps_of(mask, [(0, 0, 0), (255, 255, 255)], loaded.size)
+    assert loaded.size == (1024, 1024)
+    for share in (coverage(protect, loaded.size)[0, 0], maps[0, 1]):
+        assert 0.0 < share.diff(dim=1).abs().max() < 0.1  # a ramp of about 16 pixels; a step would be 1
+        assert (share.min(), share.max()) == (0.0, 1.0)
 
 
 def test_the_file_that_was_meant_is_named(photo: Painter, tmp_path: Path) -> None:

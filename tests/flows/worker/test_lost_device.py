@@ -12,7 +12,7 @@ from flows.errors import DeviceLost
 from flows.records.attempts import PairRecord
 from flows.runners.local import process_pool
 from flows.worker.job import Job
-from flows.worker.lost_device import loss_noticed
+from flows.worker.lost_device import detecting_device_loss
 from flows.worker.messages import ChunkStarted, DeviceWaits
 
 ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand pages of advice")
@@ -35,7 +35,11 @@ def workers_find_their_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_that_does_not_answer_is_lost(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the error was; the log has its first line."""
-    with caplog.at_level(logging.ERROR), pytest.raises(DeviceLost) as caught, loss_noticed("cuda:1", no_answer):
+    with (
+        caplog.at_level(logging.ERROR),
+        pytest.raises(DeviceLost) as caught,
+        detecting_device_loss("cuda:1", no_answer),
+    ):
         raise ILLEGAL
 
     assert str(caught.value) == LOST
@@ -47,13 +51,13 @@ def test_a_device_that_does_not_answer_is_lost(caplog: pytest.LogCaptureFixture)
 )
 def test_another_error_is_a_pair_s(error: Exception) -> None:
     """A device that answers goes on, as one does that has too little memory."""
-    with pytest.raises(type(error)), loss_noticed("cuda:1", lambda: None):
+    with pytest.raises(type(error)), detecting_device_loss("cuda:1", lambda: None):
         raise error
 
 
 def test_a_cpu_is_never_lost() -> None:
     """Whatever torch raises there; a worker's process would end otherwise."""
-    with pytest.raises(RuntimeError, match="shapes"), loss_noticed("cpu"):
+    with pytest.raises(RuntimeError, match="shapes"), detecting_device_loss("cpu"):
         raise RuntimeError("shapes")
 
 

@@ -53,7 +53,7 @@ def test_what_fits_is_done_at_once() -> None:
 
 
 def test_too_many_are_halved_until_they_fit() -> None:
-    """5 on a device that holds 2 are tried as 5, 3, 2, 1, 2; each failure of several is told."""
+    """5 on a device that holds 2 are tried as 5, 3, 2, 1, 2; `on_failure` is called for each failure of several."""
     device = Device(holds=2)
 
     assert [result for _, result in device.run([1, 2, 3, 4, 5])] == [2, 4, 6, 8, 10]
@@ -80,7 +80,7 @@ def test_missing_weights_are_nobody_s_failure() -> None:
 
 @given(numbers=st.lists(st.integers(1, 99), min_size=1, max_size=20), bad=st.integers(0, 3), holds=st.integers(1, 8))
 def test_only_those_at_fault_fail(numbers: list[int], bad: int, holds: int) -> None:
-    """Whoever is among them and however little fits: good items have their result, bad ones their own error."""
+    """Whichever items are bad and however few fit, good items have their result and bad ones their own error."""
     numbers = numbers + [-number for number in range(1, bad + 1)]
     random.Random(0).shuffle(numbers)
     results = Device(holds).run(numbers)

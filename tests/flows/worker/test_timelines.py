@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from builders import Painter, pair_spec, planned, sha256_of
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from flows import storage
 from flows.output.ledger import Ledger
@@ -20,7 +22,7 @@ from flows.worker.animation import FRAMES, LAST_MS, MOST_BYTES, animation
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
-from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, chosen, difference, small_frame
+from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, difference, evenly_spaced, small_frame
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
@@ -32,6 +34,24 @@ SIZE = (32, 24)
 
 def grey(level: float, width: int = SIZE[0], height: int = SIZE[1]) -> Tensor:
     return torch.full((1, 3, height, width), level)
+
+
+def test_a_frame_of_a_poster_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No resampling shrinks by more than 47, CUDA's limit for antialiasing; the frame shows what the poster shows."""
+    factors: list[float] = []
+    interpolate = functional.interpolate
+
+    def noting(image: Tensor, size: tuple[int, int], **how: Any) -> Tensor:
+        factors.append(image.shape[2] / size[0])
+        return interpolate(image, size=size, **how)
+
+    monkeypatch.setattr(functional, "interpolate", noting)
+    poster = torch.linspace(0.0, 1.0, 2400)[:, None].expand(1, 3, 2400, 3200)
+    frame = small_frame(poster, SIZE)
+
+    assert max(factors) <= 47
+    assert frame.shape == (24, 32, 3)
+    assert np.abs(frame[:, :, 0].mean(1) - (np.arange(24) + 0.5) / 24 * 255).max() < 3
 
 
 def report(evaluation: int, look: Callable[[], Tensor], pair: int = 0, level: int = 0) -> StepReport:
@@ -93,7 +113,7 @@ def test_the_last_frame_is_the_finished_picture() -> None:
 
 
 def test_what_does_not_change_is_one_frame() -> None:
-    """A pastiche that stays as it is has its first look and its end."""
+    """A pastiche that does not change has two frames: the first sample and the finished image."""
     assert levels_of(filmed(100, lambda _: 0.5).of(0, Image.new("RGB", SIZE, (128, 128, 128)))) == [128, 128]
 
 
@@ -156,11 +176,11 @@ def test_trouble_with_a_look_is_kept_to_its_pair() -> None:
 
 
 def test_places_are_chosen_by_the_way_gone() -> None:
-    """Of frames with one large leap, those beside the leap are taken, and none twice."""
+    """Of frames with one large leap, those before and after the leap are chosen, and none twice."""
     frames = [np.full((2, 2, 3), level, np.uint8) for level in (0, 1, 2, 100, 101, 102)]
 
-    assert chosen(frames, 3) == [0, 2, 5]
-    assert chosen(frames[:1], 3) == [0]
+    assert evenly_spaced(frames, 3) == [0, 2, 5]
+    assert evenly_spaced(frames[:1], 3) == [0]
 
 
 def test_pixels_beyond_the_range_are_clamped() -> None:

@@ -611,6 +611,20 @@ def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str
     assert painted[0] == pytest.approx(painted[1], abs=25.0)  # as far as the seam lets it: 19; it was 100 apart
 
 
+def test_what_is_no_region_of_a_mask_is_noted(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A filled area that is too small to be a region is named in the record, for the column `picture_warnings`."""
+    mask = Image.new("RGB", (512, 384), "white")
+    mask.paste("black", (0, 0, 256, 384))
+    mask.save(tmp_path / "style_mask.png")
+    mask.paste("red", (300, 100, 312, 112))
+    mask.save(tmp_path / "content_mask.png")
+    masks = {column: str(tmp_path / f"{column}.png") for column in ("content_mask", "style_mask")}
+
+    record = done(pair_spec(2, photo("cat.png"), waves, options=SMALL | SHALLOW, others=masks), job)
+
+    assert any(re.match(r"content_mask: red \(#ff0000\) covers .* is not a region", note) for note in record.notes)
+
+
 def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
     """A white product on a transparent ground, as programs export it, is the mask of the product."""
     cat, mask = photo("cat.png", 64, 48), Image.new("RGBA", (64, 48), (255, 255, 255, 0))
@@ -654,6 +668,50 @@ def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
     assert note.startswith(
         "style_2: has 24 x 20 px and is enlarged 2.7 times, with strokes as blurred as that; take a "
     )
+
+
+def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Painter, job: Job) -> None:
+    """With the recipe `notebook` a style is squeezed to the content's shape, whatever its long edge or style_scale."""
+    cat, notes = photo("cat.png", 64, 32), []
+    for row, (width, height, scale) in enumerate(((64, 40, 2.0), (16, 64, 1.0))):
+        style = photo(f"style{row}.png", width, height, seed=row)
+        options = SMALL | SHALLOW | {"recipe": "notebook", "style_scale": scale}
+        notes.append(done(pair_spec(row, cat, style, options=options), job).notes)
+
+    assert notes == [
+        (),
+        ("style: has 16 x 64 px and is enlarged 4.0 times, with strokes as blurred as that; take a larger picture",),
+    ]
+
+
+def test_a_mask_of_another_shape_than_its_style_is_noted(photo: Painter, job: Job, tmp_path: Path) -> None:
+    """Such as one that was painted on a photograph before it was turned; a mask of the style's shape is not noted."""
+    cat, notes = photo("cat.png", 64, 48), []
+    style = photo("style.png", 48, 64)
+    half = Image.new("RGB", (64, 48), "black")
+    half.paste("white", (0, 0, 32, 48))
+    half.save(tmp_path / "half.png")
+    half.resize((96, 128)).save(tmp_path / "upright.png")
+    for row, name in enumerate(("half.png", "upright.png")):
+        others = {"content_mask": str(tmp_path / "half.png"), "style_mask": str(tmp_path / name)}
+        notes.append(done(pair_spec(row, cat, style, options=SMALL | SHALLOW, others=others), job).notes)
+
+    assert notes == [("style_mask: of another shape than the style, squeezed from 64 x 48 to 48 x 64",), ()]
+
+
+def test_losses_of_grey_images_are_noted(photo: Painter, waves: str, job: Job) -> None:
+    """With `colors=luminance` losses are those of grey images, so the row says that others do not compare with it."""
+    cat = photo("cat.png", 64, 48)
+
+    notes = [
+        done(pair_spec(row, cat, waves, options=SMALL | SHALLOW | {"colors": colors}), job).notes
+        for row, colors in enumerate(("luminance", "match"))
+    ]
+
+    assert notes == [
+        ("colors luminance: losses and distances are those of grey images; compare them with such rows alone",),
+        (),
+    ]
 
 
 def test_halves_take_the_style_of_their_colour(photo: Painter, job: Job, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""For tests of what is never written."""
+"""Fixtures for tests of memory that is never written."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
-"""bits: rectifiers and max pooling of bf16 maps by their bits, held to torch's own, bit for bit."""
+"""bf16_cpu: rectifiers and max pooling of bf16 maps by integer operations, equal to torch's own bit for bit."""
 
 import pytest
 import torch
-from made import Made
+from tensor_allocations import Made
 from torch import Tensor
 from torch.nn import functional
 
@@ -81,16 +81,16 @@ def test_the_largest_and_smallest_numbers() -> None:
 
 
 def test_what_suits() -> None:
-    """Bf16 in channels_last order on a CPU, and nothing else."""
+    """Only bf16 maps in channels_last order on a CPU are supported."""
     features = bf16((1, 4, 6, 6), 0)
 
-    assert bf16_cpu.suits(features, features)
-    assert not bf16_cpu.suits(features, features.contiguous())
-    assert not bf16_cpu.suits(features.float())
+    assert bf16_cpu.supports(features, features)
+    assert not bf16_cpu.supports(features, features.contiguous())
+    assert not bf16_cpu.supports(features.float())
 
 
 def _tied(features: Tensor) -> Tensor:
-    """Where the largest value of a window of 2 x 2 is there twice."""
+    """Return where the largest value of a 2 x 2 window occurs twice."""
     windows = features.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
     return (windows == windows.amax(dim=-1, keepdim=True)).sum(dim=-1) > 1
 
@@ -98,7 +98,7 @@ def _tied(features: Tensor) -> Tensor:
 @pytest.mark.usefixtures("filled_memory")
 @pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
 def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
-    """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
+    """An odd last row or column of the gradient is zero, and all of it is written, whatever the memory held."""
     features = bf16_cpu.rectify(bf16(shape, 0))
     height, width = shape[2] // 2 * 2, shape[3] // 2 * 2
     gradient = torch.ones_like(bf16_cpu.max_pool(features))
@@ -112,7 +112,7 @@ def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None
 
 
 def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is made on the way is as large as a chunk, however large the map; the gradient itself is not copied."""
+    """Temporaries are as large as a chunk, however large the map; the gradient itself is not copied."""
     monkeypatch.setattr(bf16_cpu, "CHUNK", 1000)
     rectified, gradient = bf16_cpu.rectify(bf16((2, 4, 40, 13), 0)), bf16((2, 4, 40, 13), 1)
 
@@ -124,7 +124,7 @@ def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bands have as many pairs of rows as fit into so many bytes; what is made on the way is half a band."""
+    """Bands have as many pairs of rows as fit into the given bytes; temporaries are half as large as a band."""
     of_two_rows = 2 * 2 * 2 * 12 * 4  # bytes per number, rows, pictures, columns, channels
     monkeypatch.setattr(bf16_cpu, "BAND", 3 * of_two_rows + of_two_rows - 1)
     features = bf16_cpu.rectify(bf16((2, 4, 40, 12), 0))
@@ -154,7 +154,7 @@ def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where not even two rows fit into a band, it has two all the same."""
+    """If not even two rows fit into a band, it still has two."""
     features = bf16_cpu.rectify(bf16((1, 3, 10, 9), 0))
     expected = bf16_cpu.max_pool(features)
     monkeypatch.setattr(bf16_cpu, "BAND", 1)
@@ -163,7 +163,7 @@ def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.Monkey
 
 
 def test_what_is_made_on_the_way_of_a_large_map_stays_in_the_cache() -> None:
-    """With the lengths as they are: at most a megabyte at a time, and not so little that the calls count."""
+    """With the real constants, temporaries are at most a megabyte, and large enough that the calls cost little."""
     rectified = bf16_cpu.rectify(bf16((1, 64, 256, 128), 0))
     gradient = torch.ones_like(bf16_cpu.max_pool(rectified))
 

@@ -1,4 +1,4 @@
-"""catalogue: the backbones there are, and finding the weights file of one."""
+"""catalogue: the known backbones, and the lookup of their weights files."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ import pytest
 import torchvision.models
 
 from nst_core.backbones import catalogue
-from nst_core.backbones.catalogue import BACKBONES, backbone_spec, file_sha256, given_weights, published_weights
+from nst_core.backbones.catalogue import BACKBONES, backbone_spec, file_sha256, published_weights, user_weights
 from nst_core.errors import WeightsError
 from nst_core.options.layers import CONVOLUTIONS_PER_BLOCK
 
@@ -95,21 +95,21 @@ def test_file_sha256(file: Path) -> None:
 
 def test_a_given_file_is_pinned_to_its_own_sha256(file: Path) -> None:
     """Without a sha256 the file's own becomes the one that later loads must find."""
-    weights = given_weights("vgg19-torchvision", file)
+    weights = user_weights("vgg19-torchvision", file)
 
     assert (weights.backbone, weights.path, weights.sha256) == ("vgg19-torchvision", str(file), SHA256)
 
 
 def test_a_given_file_of_the_given_sha256(file: Path) -> None:
     """A file that has the sha256 the user names is taken, in capital letters too."""
-    assert given_weights("vgg19", file, SHA256.upper()).sha256 == SHA256
+    assert user_weights("vgg19", file, SHA256.upper()).sha256 == SHA256
 
 
 @pytest.mark.parametrize("wanted", ["ab" * 32, SHA256[:8], ""])
 def test_a_given_file_of_another_sha256_is_refused(file: Path, wanted: str) -> None:
     """A file of another sha256, a part of its own or none at all, is refused with its path and both hashes."""
     with pytest.raises(WeightsError) as caught:
-        given_weights("vgg19", file, wanted)
+        user_weights("vgg19", file, wanted)
 
     assert all(part in str(caught.value) for part in (str(file), wanted, SHA256))
 
@@ -139,4 +139,4 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     """A file that is not there, or is a directory or a pipe, is an error with its path."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="cannot be read"):
-        given_weights("vgg19-torchvision", tmp_path / name)
+        user_weights("vgg19-torchvision", tmp_path / name)

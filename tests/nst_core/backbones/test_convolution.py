@@ -1,6 +1,7 @@
 """convolution: one frozen convolution, forward and back to its input, by any algorithm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def test_fp32(shape: tuple[int, int, int, int], nnpack: bool, monkeypatch: pytes
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_bf16(shape: tuple[int, int, int, int]) -> None:
-    """In bf16 they are within bf16's rounding, in either memory order."""
+    """In bf16 values and gradients are within bf16's rounding, in either memory order."""
     held_to_float64(lambda tensor: tensor.bfloat16(), shape, 1e-2)
     held_to_float64(
         lambda tensor: (
@@ -66,12 +67,12 @@ def test_bf16(shape: tuple[int, int, int, int]) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_float64(shape: tuple[int, int, int, int]) -> None:
-    """In float64 it is the library's."""
+    """In float64 torch's own convolution is used, with its precision."""
     held_to_float64(lambda tensor: tensor.double(), shape, 1e-12)
 
 
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large map that is worked through in strips of rows comes out as at once."""
+    """A large map that is convolved in strips of rows has the same result as in one piece."""
     if not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     features, weight, bias, gradient = tensors(64, 64, 61, 40)
@@ -120,7 +121,7 @@ def test_which_algorithm(
     width: int,
     algorithm: str,
 ) -> None:
-    """By channels and positions, forward and back: whose weights are made ready tells which algorithm it was."""
+    """The number of channels and positions decides the algorithm, which shows in the cached forms of the weights."""
     if nnpack and not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     monkeypatch.setattr(convolution, "has_nnpack", lambda: nnpack)
@@ -137,7 +138,7 @@ def test_which_algorithm(
 
 
 def test_fp32_alone_goes_by_winograd() -> None:
-    """Minimal filtering would cost float64 its digits, and bf16 all of them."""
+    """Only fp32 is convolved by Winograd's algorithm, which would be too inexact for float64 and for bf16."""
     features, weight = torch.zeros(1, 64, 16, 16), torch.zeros(64, 64, 3, 3)
     for dtype in (torch.float64, torch.bfloat16):
         ours = Convolution(weight.to(dtype), torch.zeros(64, dtype=dtype))
@@ -148,7 +149,7 @@ def test_fp32_alone_goes_by_winograd() -> None:
 
 
 def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a processor without it bf16 goes by the library, which makes no weights ready, and gives the same."""
+    """On a processor without oneDNN's bf16, torch's own convolution gives the same, and no weights are repacked."""
     features, weight, bias, gradient = (tensor.bfloat16() for tensor in tensors(64, 64, 12, 10))
     usual = Convolution(weight, bias)
     monkeypatch.setattr(convolution, "has_onednn_bf16", lambda: False)
@@ -162,8 +163,37 @@ def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(found, expected, rtol=2e-2, atol=0.3)
 
 
+@pytest.fixture
+def fresh_capabilities() -> Iterator[None]:
+    """Clear the cached capabilities of torch before and after a test that changes torch."""
+    caches = convolution.has_onednn_bf16, convolution.has_nnpack
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.mark.usefixtures("fresh_capabilities")
+@pytest.mark.parametrize("missing", convolution.ONEDNN_OPERATORS)
+def test_a_torch_without_an_operator_of_onednn(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped one of oneDNN's private operators, bf16 is convolved by torch's own convolution."""
+    others = {name: lambda *_arguments: True for name in convolution.ONEDNN_OPERATORS if name != missing}
+    monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**others))
+
+    held_to_float64(lambda tensor: tensor.bfloat16(), (64, 64, 12, 10), 1e-2)
+
+
+@pytest.mark.usefixtures("fresh_capabilities")
+def test_a_torch_without_the_function_of_nnpack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped NNPACK's private function, fp32 maps that it would convolve go to our own algorithm."""
+    monkeypatch.delattr(torch, convolution.NNPACK_FUNCTION, raising=False)
+
+    held_to_float64(lambda tensor: tensor, (64, 64, 40, 36), 1e-5)
+
+
 def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
-    """In fp32 on a CPU a map of few channels goes on in (N, C, H, W) order, whatever its weights lie in."""
+    """In fp32 on a CPU a map of few channels has (N, C, H, W) memory order, whatever the order of its weights."""
     features, weight, bias, _ = tensors(3, 64, 20, 24)
     weight = weight.contiguous(memory_format=torch.channels_last)
 
@@ -173,7 +203,7 @@ def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
 
 @pytest.fixture
 def strips_given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The heights of all that NNPACK is given."""
+    """Record the heights of all strips that NNPACK receives."""
     if not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     given: list[int] = []
@@ -202,7 +232,7 @@ def strips_given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_strips_are_as_high_as_they_may_be(
     monkeypatch: pytest.MonkeyPatch, strips_given: list[int], height: int, rows: int, strips: list[int]
 ) -> None:
-    """NNPACK is given as many rows at once as hold so many floats of the wider map, each row but once."""
+    """A strip has as many rows as its limit of floats allows, and each row is in one strip only."""
     monkeypatch.setattr(convolution, "STRIP_FLOATS", 2 * 128 * 8 * (rows + 1) - 1)
     features = torch.ones(2, 64, height, 8)
 
@@ -215,7 +245,7 @@ def test_strips_are_as_high_as_they_may_be(
 
 
 def test_a_large_map_is_worked_on_in_strips(strips_given: list[int]) -> None:
-    """With the length as it is: beyond 160 MB in fp32 a map is no longer given to NNPACK at once."""
+    """With the real constants, a map of more than 160 MB in fp32 is convolved in several strips."""
     width, height = 640, 1000
     convolution._nnpack(torch.zeros(1).expand(1, 64, height, width), torch.ones(4, 64, 3, 3), torch.zeros(4))
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made import Made
+from tensor_allocations import Made
 from torch import Tensor
 from torch.nn import functional
 
@@ -37,7 +37,7 @@ def test_pooling_and_its_gradient_are_autograds(
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_of_equal_values_one_takes_the_gradient(order: torch.memory_format) -> None:
-    """Where a window is flat, its whole gradient goes to one place: their sum is kept."""
+    """If all values of a window are equal, one position gets the whole gradient, so that the sum is kept."""
     flat = torch.ones(1, 2, 6, 6).contiguous(memory_format=order)
     back = pool_backward(torch.full((1, 2, 3, 3), 2.0), flat, pool(flat, "max"))
     windows = back.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
@@ -49,7 +49,7 @@ def test_of_equal_values_one_takes_the_gradient(order: torch.memory_format) -> N
 @pytest.mark.usefixtures("filled_memory")
 @pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
 def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
-    """An odd last row or column is zero in the gradient, whatever lay in that memory; all of it is written."""
+    """An odd last row or column of the gradient is zero, and all of it is written, whatever the memory held."""
     features = features_of(shape, torch.contiguous_format)
     pooled = pool(features, "max")
 
@@ -62,7 +62,7 @@ def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None
 
 
 def test_the_gradient_is_made_some_channels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a large map no more than so many numbers are worked on at once, and no fewer channels than fit."""
+    """A large map's gradient is computed for as many channels at a time as fit into the limit of floats."""
     channel = 2 * 12 * 10  # pictures, rows, columns
     monkeypatch.setattr("nst_core.backbones.pooling.CHUNK_FLOATS", 5 * channel - 1)
     features = features_of((2, 11, 12, 10), torch.contiguous_format)
@@ -81,7 +81,7 @@ def test_the_gradient_is_made_some_channels_at_a_time(monkeypatch: pytest.Monkey
 
 
 def test_one_channel_larger_than_that_is_worked_on_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A channel is never cut."""
+    """A channel that exceeds the limit is not split."""
     features = features_of((1, 3, 12, 10), torch.contiguous_format)
     pooled = pool(features, "max")
     expected = pool_backward(torch.ones_like(pooled.output), features, pooled)
@@ -99,7 +99,7 @@ def test_a_map_on_a_cpu_is_pooled_by_halves() -> None:
 
 
 def test_bf16_in_channels_last_order_is_pooled_by_its_bits() -> None:
-    """It keeps no indices either, and the gradient comes back in its order, whatever that of the pooled one was."""
+    """No indices are kept, and the gradient is in channels_last order, whatever that of the pooled gradient was."""
     features = features_of((1, 4, 8, 6), torch.channels_last).bfloat16().relu()
     features = bf16_cpu.rectify(features)
     pooled = pool(features, "max")
@@ -113,7 +113,7 @@ def test_bf16_in_channels_last_order_is_pooled_by_its_bits() -> None:
 
 
 def test_average_pooling_by_hand() -> None:
-    """The mean of a window times 1.45, and each of its four places has a quarter of that of the gradient."""
+    """Each output is a window's mean times 1.45, and each of its four inputs gets a quarter of the scaled gradient."""
     features = torch.tensor([[1.0, 2.0, 9.0], [3.0, 6.0, 9.0]]).view(1, 1, 2, 3)
     pooled = pool(features, "average")
 
@@ -123,7 +123,7 @@ def test_average_pooling_by_hand() -> None:
 
 
 def test_of_a_large_map_no_more_is_made_than_memory_has_room_for() -> None:
-    """With the length as it is: tens of megabytes, whatever the map; its gradient is as large as the map anyway."""
+    """With the real constants, temporaries take tens of megabytes, however large the map."""
     features = torch.ones(1, 12, 1024, 1024)
     pooled = pool(features, "max")
 

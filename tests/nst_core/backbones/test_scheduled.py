@@ -58,7 +58,7 @@ def test_it_is_autograd(
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (33, 50), (96, 64)])
 def test_the_fast_network_has_the_exact_gradient(backbone: Backbone, picture: Picture, height: int, width: int) -> None:
-    """In fp32 the fast network's gradient departs from the exact one by no more than kinks that rounding steps over."""
+    """In fp32 the fast network's gradient differs from the exact one only where rounding crosses a kink."""
     image, layers = picture(height, width, 0), ("relu1_1", "relu3_1", "relu5_1")
     reference = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(

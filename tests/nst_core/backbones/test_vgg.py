@@ -22,7 +22,7 @@ DEEP_LAYERS = ("conv2_1", "relu2_2", "relu3_1", "conv4_2", "relu5_1", "relu5_4",
 
 @contextmanager
 def calls_of(network: VGG) -> Iterator[list[str]]:
-    """The names of the layers that run meanwhile."""
+    """Record the names of the layers that run."""
     calls: list[str] = []
     handles = [
         module.register_forward_hook(lambda *_, name=name: calls.append(name))
@@ -154,7 +154,7 @@ def test_shape(network: VGG, shape: tuple[int, ...]) -> None:
 
 
 def test_weights_are_frozen(network: VGG) -> None:
-    """No weight wants a gradient, and the network is in evaluation mode."""
+    """No weight requires a gradient, and the network is in evaluation mode."""
     assert list(network.parameters())
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not network.training
@@ -202,7 +202,7 @@ def test_a_weight_or_a_bias_of_another_shape_is_refused(convolutions: Convolutio
 
 
 def test_normalised_by_the_mean_given(convolutions: Convolutions) -> None:
-    """The network's own mean is subtracted and ImageNet's standard deviation divided by; channels lie last."""
+    """The network's own mean is subtracted, ImageNet's standard deviation divided by, in channels_last order."""
     mean = (0.1, 0.2, 0.3)
     image = torch.tensor(mean).add(torch.tensor([0.229, 0.224, 0.225])).view(1, 3, 1, 1).expand(2, 3, 4, 5)
 

@@ -1,4 +1,4 @@
-"""weights: reading a weights file, its sha256 checked at every load, and never a pickle run."""
+"""weights: reading a weights file, whose sha256 is checked at every load, without running pickled code."""
 
 import pickle
 import sys
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nst_core.backbones.backbone import Backbone, load_backbone
-from nst_core.backbones.catalogue import WeightsFile, file_sha256, given_weights, published_weights
+from nst_core.backbones.catalogue import WeightsFile, file_sha256, published_weights, user_weights
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.weights import Convolutions, load_convolutions
 from nst_core.errors import WeightsError
@@ -325,7 +325,7 @@ def test_original_weights_of_another_shape(
 def test_a_file_that_went_away(tmp_path: Path) -> None:
     """A file that is gone when it is loaded is an error with its path."""
     path = save(tmp_path / "weights.pth", {})
-    chosen = given_weights("vgg19-torchvision", path)
+    chosen = user_weights("vgg19-torchvision", path)
     path.unlink()
 
     with pytest.raises(WeightsError, match=r"weights\.pth"):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from made import Made
+from tensor_allocations import Made
 from torch.nn import functional
 
 from nst_core.backbones import winograd
@@ -25,7 +25,7 @@ def test_it_is_the_direct_convolution(height: int, width: int, channels: int, fi
 
 
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A map worked through in many strips comes out as in one."""
+    """A map that is convolved in many strips has the same result as in one."""
     generator = torch.Generator().manual_seed(0)
     # In float64, where a product of another shape, which may add up in another order, still differs by nothing.
     features = torch.randn(1, 8, 40, 24, generator=generator, dtype=torch.float64)
@@ -41,7 +41,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("filled_memory")
 @pytest.mark.parametrize("bias", [True, False])
 def test_every_pixel_is_written(bias: bool) -> None:
-    """Of a size that is no whole number of tiles or strips, no pixel keeps what lay in that memory before."""
+    """If the size is no multiple of tiles or strips, every pixel is still written, whatever the memory held before."""
     features, weight = torch.ones(2, 3, 9, 6), torch.ones(2, 3, 3, 3)
 
     found = winograd.convolve(features, winograd.transform_weights(weight), torch.ones(2) if bias else None)
@@ -81,7 +81,7 @@ def test_weights_are_transformed_in_float64() -> None:
 
 
 def test_strips_of_a_large_map_stay_in_the_cache() -> None:
-    """With the length as it is: tens of megabytes of transformed tiles at a time, where all of them would be more."""
+    """With the real constants, the transformed tiles of a strip take tens of megabytes, those of the whole map more."""
     features, transformed = torch.ones(1, 64, 240, 240), winograd.transform_weights(torch.ones(64, 64, 3, 3))
 
     with Made() as made:

@@ -1,4 +1,4 @@
-"""What files say of their colours, each in its own way: all come out as in a colour-managed viewer."""
+"""The colours that files declare, in each way that a format has, decoded as a colour-managed viewer shows them."""
 
 import struct
 import zlib
@@ -41,7 +41,7 @@ def srgb_curve(value: Any) -> Any:
 
 
 def video_curve(value: Any) -> Any:
-    """BT.709's, from a value back to light."""
+    """Return BT.709's curve, from a value back to linear light."""
     return np.where(value < 0.081, value / 4.5, ((value + 0.099) / 1.099) ** (1 / 0.45))
 
 
@@ -78,7 +78,7 @@ def with_chunks(data: bytes, **chunks: bytes) -> bytes:
 
 
 def avif(pixels: np.ndarray, primaries: int, transfer: int) -> bytes:
-    """An AVIF that tells its colours by these numbers."""
+    """Return an AVIF that declares its colours by code points of H.273."""
     data = bytearray(saved(pixels, "AVIF", quality=100, subsampling="4:4:4", speed=8))
     at = data.index(b"colrnclx") + 8
     struct.pack_into(">HH", data, at, primaries, transfer)
@@ -110,7 +110,7 @@ SRGB_XY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
     ],
 )
 def test_colours_by_numbers(primaries: int, transfer: int, to_xyz: np.ndarray, curve: Any) -> None:
-    """H.273's numbers, in an AVIF and in a PNG's cICP, are primaries and a curve."""
+    """Code points of H.273, in an AVIF and in a PNG's cICP, are converted as the primaries and curve they stand for."""
     pixels = patches()
     expected = srgb_from_xyz(curve(pixels / 255) @ to_xyz.T)
     data = avif(pixels, primaries, transfer)
@@ -122,7 +122,7 @@ def test_colours_by_numbers(primaries: int, transfer: int, to_xyz: np.ndarray, c
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_high_dynamic_range_is_refused(transfer: int, name: str) -> None:
-    """How bright white is to be on a common screen is a choice, and not ours."""
+    """High dynamic range is refused, as the brightness of its white on a common screen is not ours to choose."""
     for data in (avif(patches(), 9, transfer), with_chunks(saved(patches(), "PNG"), cICP=bytes((9, transfer, 0, 1)))):
         with pytest.raises(BadImage) as caught:
             decode_image(data, "a")
@@ -135,7 +135,7 @@ def test_high_dynamic_range_is_refused(transfer: int, name: str) -> None:
 
 
 def test_a_profile_in_an_avif_goes_before_numbers() -> None:
-    """As in browsers."""
+    """In an AVIF a profile takes precedence over code points, as in browsers."""
     pixels = patches()
     data = saved(pixels, "AVIF", quality=100, subsampling="4:4:4", icc_profile=rgb_profile(ADOBE_TO_XYZ, 2.2))
     plain = np.asarray(Image.open(BytesIO(data)))
@@ -145,7 +145,7 @@ def test_a_profile_in_an_avif_goes_before_numbers() -> None:
 
 @pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
 def test_gamma_and_primaries_of_a_png(gamma: float) -> None:
-    """A PNG's gAMA and cHRM are converted where nothing better is said."""
+    """A PNG's gAMA and cHRM are converted if nothing of higher precedence is declared."""
     pixels = patches()
     chunks = {"gAMA": struct.pack(">I", round(100_000 / gamma)), "cHRM": chromaticities(*ADOBE_XY)}
     exact = 1 / (round(100_000 / gamma) / 100_000)
@@ -170,14 +170,14 @@ def test_gamma_and_primaries_of_a_png(gamma: float) -> None:
     ],
 )
 def test_chunks_that_mean_srgb_or_nothing(chunks: dict[str, bytes]) -> None:
-    """The 45455 of gAMA stands for sRGB; the chunks sRGB and cICP go before it; nonsense is passed over."""
+    """A gAMA of 45455 means sRGB; the chunks sRGB and cICP take precedence over it; implausible values are ignored."""
     pixels = patches()
 
     assert off(with_chunks(saved(pixels, "PNG"), **chunks), pixels) == 0
 
 
 def test_the_order_of_a_pngs_chunks() -> None:
-    """The chunk cICP goes before a profile, and a profile before gAMA."""
+    """The chunk cICP takes precedence over a profile, and a profile over gAMA."""
     pixels, profile = patches(), rgb_profile(ADOBE_TO_XYZ, 2.2)
     plain = saved(pixels, "PNG", icc_profile=profile)
     linear = {"gAMA": struct.pack(">I", 100_000)}
@@ -187,7 +187,7 @@ def test_the_order_of_a_pngs_chunks() -> None:
 
 
 def test_a_made_profile_is_carried_on() -> None:
-    """The content's colour space can be kept, also where it was told by numbers."""
+    """The content's colour space can be kept even if the file declares it by numbers."""
     profile = decode_image(with_chunks(saved(patches(), "PNG"), cICP=bytes((12, 13, 0, 1))), "a").origin.profile
 
     assert profile == profile_of_h273(12, 13) != b""
@@ -203,7 +203,7 @@ def test_a_made_profile_is_carried_on() -> None:
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "tiff, deflated", "tiff, big-endian", "png with alpha"])
 def test_16_bits_through_a_wide_space(kind: str) -> None:
-    """ProPhoto spreads 8 bits over colours that no screen has: of 16 bits, all count."""
+    """All 16 bits are converted, because 8 bits of ProPhoto are too coarse for the colours of a screen."""
     values = np.random.default_rng(0).integers(0, 65536, (64, 64, 3)).astype(np.uint16)
     values[:32] //= 20  # dark, where it shows
     profile = rgb_profile(PROPHOTO_TO_XYZ, 1.8)
@@ -246,7 +246,7 @@ def test_grey_of_16_bits(gamma: float, photometric: str) -> None:
 
 
 def test_grey_of_16_bits_with_a_broken_profile() -> None:
-    """It is ignored, and that is said."""
+    """The broken profile is ignored, and a note says so."""
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
     result = decode_image(tiff(ramp, iccprofile=grey_profile(1.0)[:140]), "a")
@@ -258,7 +258,7 @@ def test_grey_of_16_bits_with_a_broken_profile() -> None:
 @pytest.mark.parametrize("gain", [0.15, 0.20])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_dot_gain(gain: float, bits: int) -> None:
-    """Grey for a press, whose dots grow: a curve in a table, as Photoshop writes it."""
+    """A grey profile for a press with dot gain is a curve in a table, as Photoshop writes it."""
     places = np.linspace(0, 1, 256)
     light = (1 - ((1 - places) + 4 * gain * places * (1 - places)).clip(0, 1)).clip(0, 1)
     table = b"curv\0\0\0\0" + struct.pack(">I", 256) + np.round(light * 65535).astype(">u2").tobytes()
@@ -271,7 +271,7 @@ def test_dot_gain(gain: float, bits: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_linear_light_of_a_renderer(channels: int) -> None:
-    """Floating point numbers with a linear profile are light."""
+    """Floating point numbers with a linear profile are converted from linear light."""
     values = (np.random.default_rng(0).random((64, 64, channels)) ** 3).astype(np.float32)
     profile = rgb_profile(SRGB_TO_XYZ, 1.0) if channels == 3 else grey_profile(1.0)
     xyz = values @ SRGB_TO_XYZ.T if channels == 3 else values * D50
@@ -314,7 +314,7 @@ def test_cmyk_with_a_profile_in_a_jpeg_2000_is_named() -> None:
 
 
 def test_a_profile_in_a_jpeg_2000() -> None:
-    """Pillow does not see it."""
+    """The profile in a JPEG 2000, which Pillow ignores, is applied."""
     pixels = patches()
     data = jp2_with(saved(pixels, "JPEG2000"), rgb_profile(ADOBE_TO_XYZ, 2.2))
 

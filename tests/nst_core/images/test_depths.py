@@ -77,7 +77,7 @@ def test_16_bit_colour_png(with_alpha: bool) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_colour_tiff(order: str) -> None:
-    """So is a 16-bit RGB TIFF of either byte order."""
+    """A 16-bit RGB TIFF of either byte order is within 1 of v/257 too."""
     values = np.random.default_rng(0).integers(0, 65536, (32, 32, 3)).astype(order + "u2")
 
     pixels = decoded(tiff_file((32, 32), (16, 16, 16), 2, values.tobytes(), order))

@@ -1,4 +1,4 @@
-"""encode: every kind of file that a picture is kept as, read back by us and by others."""
+"""encode: every output format, read back by our decoder and by other programs' libraries."""
 
 import time
 import zlib
@@ -117,7 +117,7 @@ def test_our_own_decoder_reads_each(file: PictureFile) -> None:
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("file_format", ["jpeg", "webp"])
 def test_what_a_reader_of_a_lossy_file_sees(file_format: Any, channels: int, quality: int) -> None:
-    """Of a JPEG and a WebP, `as_read` gives what is found in the file with all its metadata, below its alpha too."""
+    """For a JPEG and a WebP, `as_read` returns what the file with metadata decodes to, under transparent alpha too."""
     if (file_format, channels) == ("jpeg", 4):
         pytest.skip("a JPEG has no alpha")
     file = PictureFile(file_format, jpeg_quality=quality)
@@ -182,7 +182,7 @@ def test_srgb_undoes_levels(file: PictureFile) -> None:
 
 @of_each
 def test_profile_is_embedded(file: PictureFile) -> None:
-    """Every file has sRGB's profile, or the one asked for, byte for byte; a PNG says nothing else of its colours."""
+    """Every file embeds sRGB's profile or the requested one, byte for byte; a PNG declares its colours only so."""
     levels = random_levels(file)
     adobe = PictureFile(file.file_format, file.bit_depth, profile=ADOBE)
 
@@ -216,7 +216,7 @@ def test_metadata_round_trip(file: PictureFile) -> None:
     )
 )
 def test_any_metadata_round_trip(file: PictureFile, metadata: dict[str, str]) -> None:
-    """So is any text under any key that is allowed."""
+    """Any text under any allowed key is read back exactly."""
     assert read_metadata(encode_image(np.zeros((16, 16, 3), np.uint8), file, metadata)) == metadata
 
 
@@ -237,7 +237,7 @@ def test_encode_refuses_impossible_text(file_format: Any, value: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
 def test_no_metadata(kind: str) -> None:
-    """Files that we did not make have no metadata, cut short or whole, and nor has what is no file."""
+    """Files that we did not write, whole or truncated, have no metadata, and neither have other bytes."""
     data = save(noise(), kind)
 
     assert read_metadata(data) == read_metadata(data[:100]) == read_metadata(b"") == read_metadata(b"junk") == {}

@@ -18,7 +18,7 @@ FRAMES_NOTE = "several frames or pages: the first is used"
 
 
 def picture(seed: int = 0) -> Image.Image:
-    """Flat squares: what a codec loses of them is little."""
+    """Flat squares, of which a codec changes little."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(colours.repeat(16, axis=0).repeat(16, axis=1))
 
@@ -74,7 +74,7 @@ def test_it_is_upright(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
 def test_transparency(kind: str) -> None:
-    """It is laid over white, or kept."""
+    """Transparency is composed over white, or kept."""
     image = picture()
     alpha = Image.new("L", image.size, 255)
     alpha.paste(0, (0, 0, 64, 96))
@@ -90,7 +90,7 @@ def test_transparency(kind: str) -> None:
 
 
 def test_a_profile_in_a_heic() -> None:
-    """Converted to sRGB as that of any other format."""
+    """A HEIC's profile is converted to sRGB as in any other format."""
     image = picture()
     image.info["icc_profile"] = rgb_profile(ADOBE_TO_XYZ, 2.2)
 
@@ -106,7 +106,7 @@ def test_numbers_in_a_heic() -> None:
 
 
 def test_several_pictures_in_a_heic() -> None:
-    """Of a burst the primary one is used, which need not be the first, and that is said."""
+    """Of a burst the primary image is used, which need not be the first, and a note says so."""
     result = decode_image(heic(picture(1), picture(2), picture(3), primary_index=1), "a")
 
     assert off(result.picture, picture(2)) <= 4
@@ -114,7 +114,7 @@ def test_several_pictures_in_a_heic() -> None:
 
 
 def test_an_animated_avif() -> None:
-    """Its first frame is used, and that is said."""
+    """The first frame of an animation is used, and a note says so."""
     data = saved(picture(1), "AVIF", save_all=True, append_images=[picture(2)], quality=100, subsampling="4:4:4")
 
     result = decode_image(data, "a")
@@ -140,7 +140,7 @@ def test_heic_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
 @pytest.mark.parametrize("no_jp2", [True, False])
 def test_kinds_of_jpeg_2000(mode: str, no_jp2: bool) -> None:
-    """Grey, with alpha, of 16 bits; in its container or as a bare codestream: all that it holds, exactly."""
+    """Grey, alpha and 16 bits are decoded exactly, from the container and from a bare codestream."""
     grey = np.asarray(picture().convert("L"))
     image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else picture().convert(mode)
 
@@ -153,7 +153,7 @@ def test_kinds_of_jpeg_2000(mode: str, no_jp2: bool) -> None:
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
 def test_cut_short(kind: str, share: float) -> None:
-    """What is not whole is refused, and names its format."""
+    """A truncated file is refused with the name of its format."""
     whole = heic(picture()) if kind == "HEIC" else saved(picture(), kind)
 
     with pytest.raises(BadImage) as caught:
@@ -165,7 +165,7 @@ def test_cut_short(kind: str, share: float) -> None:
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
 @pytest.mark.filterwarnings("ignore")
 def test_wrong_bytes(kind: str) -> None:
-    """Nothing but BadImage comes of bytes that are wrong anywhere, boxes and all."""
+    """Wrong bytes anywhere, even in the boxes, raise nothing but BadImage."""
     whole = heic(picture()) if kind == "HEIC" else saved(picture(), kind)
     chance = np.random.default_rng(0)
     for _ in range(150):
@@ -181,7 +181,7 @@ def test_wrong_bytes(kind: str) -> None:
 
 
 def test_brands() -> None:
-    """An AVIF of the general brand is no HEIC."""
+    """An AVIF that also has HEIF's general brand is recognised as AVIF."""
 
     def begin(*found: bytes) -> bytes:
         return (8 + 4 * len(found) + 4).to_bytes(4) + b"ftyp" + found[0] + bytes(4) + b"".join(found[1:])
@@ -194,7 +194,7 @@ def test_brands() -> None:
 
 
 def test_endings() -> None:
-    """What people's files are called is known, also where the extra is not installed."""
+    """The usual extensions are known, even if the extra `heic` is not installed."""
     usual = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
     assert usual | {".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".mpo"} <= endings()

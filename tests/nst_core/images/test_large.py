@@ -1,4 +1,4 @@
-"""Pictures of more pixels than come out: decoded reduced or in bands, they are what the whole would be reduced to.
+"""Images with more pixels than the limit: decoded reduced or in bands, they equal the whole image reduced.
 
 The limits are made small here; `tests/benchmarks/decoding.py` measures at full size.
 """
@@ -27,7 +27,7 @@ SIZE = 331, 277
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """50 megapixels become 20,000, and every piece a few rows."""
+    """Reduce the limits from 50 megapixels to 20,000 pixels, and every piece to a few rows."""
     for module in (reduction, pieces):
         monkeypatch.setattr(module, "WHOLE_PIXELS", 20_000)
     monkeypatch.setattr(reduction, "MOST_HELD_PIXELS", 50_000)
@@ -62,7 +62,7 @@ def saved(pixels: np.ndarray | Image.Image, file_format: str, mode: str | None =
 
 
 def png(pixels: np.ndarray, depth: int = 8, colour_type: int = 2, extra: bytes = b"") -> bytes:
-    """A PNG by hand, whose rows go through the five filters in turn; values of their own depth."""
+    """Return a PNG written by hand, whose rows use the five filters in turn, for values of any bit depth."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -104,7 +104,7 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 
 
 def difference(reduced: DecodedImage, whole: Image.Image) -> np.ndarray:
-    """Of both at the size of a small pastiche."""
+    """Return the absolute difference of both at the size of a small pastiche."""
     one, other = resize(whole, 50, 42), resize(reduced.picture, 50, 42, reduced.box)
     return np.abs(np.asarray(one).astype(int) - np.asarray(other))
 
@@ -161,7 +161,7 @@ EXACT: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("kind", EXACT)
 def test_in_bands(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str) -> None:
-    """Each pixel is the mean of a square of the pixels that the whole picture would have had, rounded: none is lost."""
+    """Each pixel is the rounded mean of a square of the whole image's pixels, and no pixel is lost."""
     data = EXACT[kind]()
     whole = decode_image(data, "a")
     request.getfixturevalue("small")
@@ -194,7 +194,7 @@ def test_no_whole_picture_is_decoded(monkeypatch: pytest.MonkeyPatch, small: Non
 
 
 def test_alpha_that_is_kept(request: pytest.FixtureRequest) -> None:
-    """Colours are means weighted by how much is seen of them; the alpha is a mean."""
+    """Colours are means weighted by the alpha; the alpha is a mean."""
     colour, alpha = photograph(), np.full((277, 331, 1), 255, np.uint8)
     colour[:61, :200], alpha[:61, :200] = (255, 0, 255), 0
     data = saved(np.dstack([colour, alpha]), "PNG")
@@ -258,9 +258,9 @@ DECODED_SMALLER: dict[str, tuple[Callable[[], bytes], float]] = {
 
 @pytest.mark.parametrize("kind", DECODED_SMALLER)
 def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) -> None:
-    """At less than half the size that was decoded it is nearly what the whole would give.
+    """At less than half of the decoded size the result is nearly that of the whole image.
 
-    The mean difference is below half a level; of JPEG 2000, whose filters are others, below one.
+    The mean difference is below half a level; for JPEG 2000, whose filters differ, it is below one.
     """
     make, tolerance = DECODED_SMALLER[kind]
     data = make()
@@ -278,7 +278,7 @@ def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) ->
 @pytest.mark.parametrize("needed", [None, 1, 40, 80, 110, 111, 165, 166, 200, 331, 1000])
 @pytest.mark.parametrize("kind", ["png", "strips", "jpeg", "jpeg 2000", "webp"])
 def test_never_smaller_than_needed(monkeypatch: pytest.MonkeyPatch, small: None, kind: str, needed: int | None) -> None:
-    """The long edge keeps what is asked for, twice that where it may be held, or all that the file has."""
+    """The long edge keeps the needed length, twice that if it may be held, or all that the file has."""
     monkeypatch.setattr(reduction, "MEMORY_BYTES", 10**12)
     data = EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
 
@@ -290,7 +290,7 @@ def test_never_smaller_than_needed(monkeypatch: pytest.MonkeyPatch, small: None,
 
 
 def test_factors() -> None:
-    """By hand: 300 megapixels are a third of 17320 px a side, or a half where 4000 px are wanted, or the whole."""
+    """By hand: 300 megapixels are reduced to a third of 17320 px a side, to a half for 4000 px, or not at all."""
     side = (17320, 17320)
 
     assert [factor_of(side, needed, WHOLE_FACTORS) for needed in (None, 512, 2886, 4000, 8660, 8661)] == [

@@ -87,7 +87,7 @@ print((peak_kb() - before) // 1024)
 
 
 def measured(tmp_path: Path, files: list[bytes]) -> list[str]:
-    """What a fresh process says to each file after the first, and by how many MB its peak memory rose."""
+    """Return what a fresh process answers for each file after the first, and by how many MB its peak memory rose."""
     paths = [tmp_path / str(number) for number in range(len(files))]
     for path, data in zip(paths, files, strict=True):
         path.write_bytes(data)
@@ -98,7 +98,7 @@ def measured(tmp_path: Path, files: list[bytes]) -> list[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_bombs_are_refused_undecoded(tmp_path: Path) -> None:
-    """Files of some kB that would unfold to 324 megapixels are refused by their header, in 16 MB."""
+    """Files of some kB that would decompress to 324 megapixels are refused by their header, in 16 MB."""
     formats = ("JPEG", "GIF", "BMP", "WEBP", "TIFF")
     bombs = [bit_png(18000), *(with_size_18000(file_format) for file_format in formats)]
     assert max(map(len, bombs)) < 50_000

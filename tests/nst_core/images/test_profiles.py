@@ -98,7 +98,7 @@ def test_broken_profile_is_ignored(profile: bytes) -> None:
 
 
 def test_missing_part_of_a_jpeg_profile() -> None:
-    """So is the profile of a JPEG in which a part of it is missing."""
+    """A JPEG's profile with a missing part is ignored too."""
     data = save(noise(), "JPEG", icc_profile=rgb_profile(ADOBE_TO_XYZ, 2.2))
     marker = data.index(b"ICC_PROFILE\0")
 
@@ -138,7 +138,7 @@ def test_naive_cmyk() -> None:
 
 
 def test_cmyk_with_an_rgb_profile() -> None:
-    """CMYK with a profile for RGB is told both: the profile does not fit, the conversion is naive."""
+    """CMYK with a profile for RGB gets two notes: the profile does not fit, and the conversion is naive."""
     picture = Image.new("CMYK", (32, 32), (0, 255, 255, 0))
 
     result = decode_image(save(picture, "TIFF", icc_profile=rgb_profile(ADOBE_TO_XYZ, 2.2)), "a.tif")

@@ -1,4 +1,4 @@
-"""images: what is no picture, or not a whole one."""
+"""Refusals of files that are no image, or not a complete one."""
 
 import pickle
 from io import BytesIO
@@ -117,7 +117,7 @@ def test_float_tiff(channels: int, kind: str) -> None:
 
 
 def test_credits_of_a_float_tiff() -> None:
-    """They are carried on as those of any other file."""
+    """The credits of a floating point TIFF are carried over as those of any other file."""
     buffer = BytesIO()
     tags = [(tag, 2, 0, text.encode(), True) for tag, text in ((270, "A pier"), (315, "José"), (33432, "© 1999"))]
     tifffile.imwrite(buffer, np.full((32, 32, 3), 0.5, "<f4"), photometric="rgb", extratags=tags, metadata=None)
@@ -127,7 +127,7 @@ def test_credits_of_a_float_tiff() -> None:
 
 @pytest.mark.parametrize("value", [1.01, -0.01, float("nan"), float("inf")])
 def test_float_tiff_beyond_white(value: float) -> None:
-    """Of others nothing says which of them is white: refused, with the least and the largest."""
+    """Floating point numbers beyond 1 are refused with their range, as nothing says which of them is white."""
     values = np.full((32, 32), 0.5, "<f4")
     values[3, 4] = value
 
@@ -139,7 +139,7 @@ def test_float_tiff_beyond_white(value: float) -> None:
 
 @pytest.mark.parametrize("value", [65536, -1])
 def test_32_bit_tiff(value: int) -> None:
-    """32-bit whole numbers beyond 0 to 65535 are refused likewise."""
+    """32-bit integers beyond 0 to 65535 are refused likewise."""
     values = np.zeros((32, 32), np.int32)
     values[3, 4] = value
 
@@ -150,7 +150,7 @@ def test_32_bit_tiff(value: int) -> None:
 
 
 def test_12_bit_jpeg() -> None:
-    """So is a JPEG of 12 bits."""
+    """A JPEG of 12 bits is refused likewise."""
     data = bytearray(STILLS["jpeg"])
     data[data.index(b"\xff\xc0") + 4] = 12
 

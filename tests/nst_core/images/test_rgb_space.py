@@ -1,4 +1,4 @@
-"""rgb_space: colour profiles of primaries and curves, against littlecms and the definitions."""
+"""rgb_space: colour profiles with primaries and curves, compared with littlecms and with the definitions."""
 
 import struct
 from io import BytesIO
@@ -30,7 +30,7 @@ PROPHOTO_TO_XYZ = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00
 
 
 def profile_of(to_xyz: Pixels, curve: bytes, **more: bytes) -> bytes:
-    """A profile of three primaries and one curve, and whatever else."""
+    """Return a profile with three primaries, one curve, and any further tags."""
     tags = {name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)}
     tags |= {name + b"TRC": curve for name in (b"r", b"g", b"b")} | {b"wtpt": xyz_tag(D50)}
     return icc_profile(b"mntr", b"RGB ", b"XYZ ", tags | {name.encode(): content for name, content in more.items()})
@@ -77,7 +77,7 @@ def as_littlecms_sees(levels: Pixels, icc: bytes) -> Pixels:
 
 @pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
 def test_there_and_back(icc: bytes) -> None:
-    """Colours come back: from floats as they were, and from 16 bits to well within a step of 8."""
+    """A round trip returns the same colours: nearly exactly for floats, and for 16 bits within a step of 8 bits."""
     pixels = colours()
     file = PictureFile("tiff", 16, profile=icc)
 
@@ -92,7 +92,7 @@ def test_there_and_back(icc: bytes) -> None:
 
 @pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
 def test_littlecms_agrees(icc: bytes) -> None:
-    """What littlecms takes the file's values for is the picture, and what we say that a reader sees."""
+    """The file's values are converted by littlecms to the original image, and by us too."""
     pixels = colours(1) * 0.6 + 0.2
     file = PictureFile("png", profile=icc)
     levels = file.levels(pixels)
@@ -104,7 +104,7 @@ def test_littlecms_agrees(icc: bytes) -> None:
 
 
 def test_by_the_definition() -> None:
-    """Adobe RGB by hand: its values to a power, its primaries, sRGB's."""
+    """Adobe RGB computed by hand from its exponent, its primaries and those of sRGB gives the same."""
     icc = SPACES["Adobe RGB"]
     values = colours(2)
 
@@ -114,7 +114,7 @@ def test_by_the_definition() -> None:
 
 
 def test_a_large_picture_in_strips() -> None:
-    """More pixels than are converted at a time come out as they do alone."""
+    """More pixels than are converted at a time have the same result as when converted alone."""
     pixels = np.tile(colours(3), (9, 40, 1))
 
     made = from_srgb(pixels, SPACES["ProPhoto"])
@@ -129,7 +129,7 @@ def test_embedded_as_it_is(icc: bytes) -> None:
 
 
 def test_what_takes_minutes_is_not_embedded() -> None:
-    """Tags of elements without number are made unknown before a profile is embedded."""
+    """Tags with unbounded elements are renamed to unknown ones before a profile is embedded."""
     endless = profile_of_elements(3)
     tag = endless[int.from_bytes(endless[136:140]) :]
     icc = profile_of(ADOBE_TO_XYZ, gamma_tag(2.2), D2B1=tag)
@@ -168,14 +168,14 @@ def test_what_takes_minutes_is_not_embedded() -> None:
     ],
 )
 def test_not_embedded(icc: bytes, what: str) -> None:
-    """A profile of anything but RGB primaries and curves, or of nonsense, is told what it is."""
+    """A profile without RGB primaries and curves, or with nonsense, is refused with what it is instead."""
     with pytest.raises(ValueError, match=what):
         embeddable(icc)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_broken_anywhere(seed: int) -> None:
-    """With some bytes wrong a profile is taken or refused, and nothing else happens."""
+    """A profile with some wrong bytes is either accepted or refused with a ValueError."""
     chance = np.random.default_rng(seed)
     for number in range(60):
         icc = bytearray(list(SPACES.values())[number % len(SPACES)])

@@ -1,4 +1,4 @@
-"""Text is stripped from files, structures that cost time are refused, and pixels stay the same."""
+"""strip_metadata: metadata is removed, structures that cost too much time are refused, and pixels stay the same."""
 
 import struct
 import time
@@ -35,7 +35,7 @@ def notes_of(data: bytes) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("kind", STILLS)
 def test_nothing_that_pixels_need_is_left_out(kind: str) -> None:
-    """Pillow makes the same pixels, alpha and profile of the strip_metadata file as of the whole one."""
+    """Pillow decodes the same pixels, alpha and profile from the stripped file as from the whole one."""
     whole, slim = (Image.open(BytesIO(data)) for data in (STILLS[kind], strip_metadata(STILLS[kind], "a")))
 
     assert (np.asarray(whole) == np.asarray(slim)).all()
@@ -62,7 +62,7 @@ def test_nothing_that_pixels_need_is_left_out(kind: str) -> None:
     ids=["text", "bombs", "broken", "behind", "checksum", "comments", "xmp", "photoshop", "gif", "gif xmp"],
 )
 def test_text_beside_the_pixels_never_fails_a_picture(data: bytes) -> None:
-    """Text of any size, broken, or packed a thousandfold is left out, without a note."""
+    """Text of any size, broken or highly compressed, is removed without a note."""
     began = time.process_time()
 
     assert notes_of(data) == ()
@@ -124,7 +124,7 @@ def test_many_parts_are_no_fault(data: bytes) -> None:
     ids=["jpeg", "jpeg stuffed", "gif", "gif behind"],
 )
 def test_padding_is_passed_over(padded: bytes) -> None:
-    """Megabytes of it between two parts cost no time."""
+    """Megabytes of padding between two parts cost no time."""
     began = time.process_time()
 
     assert notes_of(padded) == ()
@@ -132,14 +132,14 @@ def test_padding_is_passed_over(padded: bytes) -> None:
 
 
 def test_of_a_gif_no_more_than_the_second_picture_is_looked_for() -> None:
-    """A long film is not counted to its end."""
+    """A long animation is not parsed to its end."""
     film = odd.stills()["animated"][:-1] + b"!\xfe" + b"\1x" * 1_000_001 + b"\0;"
 
     assert notes_of(film) == ("several frames or pages: the first is used",)
 
 
 def test_later_notes_hide_no_table_of_a_jpeg() -> None:
-    """Editors' notes in any number leave the tables that come after them; of EXIF the first megabyte counts."""
+    """Any number of metadata segments leaves the tables after them intact; of EXIF only the first megabyte is kept."""
     turned = b"Exif\0\0MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0"
     exif = odd.segment(0xE1, turned) + odd.segment(0xE1, b"Exif\0\0" + bytes(60_000)) * 100
 
@@ -161,7 +161,7 @@ def test_a_profile_of_thousands_of_elements(elements: int) -> None:
 
 
 def test_a_profile_that_has_tables_too_is_used() -> None:
-    """Of one with both descriptions the unbounded one is passed over: the pixels are those of the tables."""
+    """If a profile has both descriptions, the tables are used and the unbounded elements ignored."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     (tags,) = struct.unpack_from(">I", srgb, 128)
     moved = bytearray(srgb[:132] + bytes(12) + srgb[132:])
@@ -185,12 +185,12 @@ def test_a_profile_that_has_tables_too_is_used() -> None:
 
 @pytest.mark.parametrize("end", [0, 5, 130, 140, 150])
 def test_a_profile_cut_short(end: int) -> None:
-    """The search for unbounded tags goes beyond no end."""
+    """Searching a truncated profile for unbounded tags does not read beyond its end."""
     assert len(usable_profile((odd.profile_of_elements(3) + bytes(100))[:end] + b"mpet")) == end + 4
 
 
 def test_a_profile_bomb() -> None:
-    """A profile that unfolds beyond ten megabytes is ignored, and one of several megabytes is none."""
+    """A profile that decompresses to more than ten megabytes is ignored, and one of several megabytes is used."""
     bomb = odd.png_with(odd.chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(300_000_000))))
     large = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(5_000_000)
 
@@ -200,7 +200,7 @@ def test_a_profile_bomb() -> None:
 
 
 def test_of_several_profiles_the_first_is_taken() -> None:
-    """A PNG may have one; thousands of them would each be unpacked."""
+    """Of a PNG's profiles only the first is kept, as each of thousands would be decompressed."""
     data = odd.png_with(odd.chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(9_000_000))) * 1000)
     began = time.process_time()
 
@@ -209,7 +209,7 @@ def test_of_several_profiles_the_first_is_taken() -> None:
 
 
 def test_damage_is_handed_on() -> None:
-    """Whatever is cut short or wrong anywhere is not judged here: it comes out no longer than it was."""
+    """Damaged files are not refused here: they are returned, no longer than before."""
     for name, data in odd.damaged(seed=5, each=30):
         assert len(strip_metadata(data, name)) <= len(data)
     for beyond in (b"\xff" * 8, b"\0" * 7 + b"\x7f"):

@@ -36,7 +36,7 @@ def test_rgba_over_white(file_format: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
 def test_grey_alpha_over_white(file_format: str) -> None:
-    """So it is for grey with alpha."""
+    """Grey with alpha is composed over white likewise."""
     colour, alpha = alpha_table()
 
     result = decode_image(save(np.dstack([colour[..., 0], alpha]), file_format), "a.png")
@@ -104,7 +104,7 @@ def test_transparent_gif() -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 def test_transparent_grey(depth: int) -> None:
-    """The one transparent grey of a PNG is meant at the file's own depth: only its pixels become white."""
+    """The one transparent grey of a PNG is a value of the file's own bit depth: only its pixels become white."""
     byte = noise(1, 1, 32)[0, 0]
     values = np.unpackbits(byte).reshape(-1, depth) @ (1 << np.arange(depth)[::-1])
     transparent = int(values[5]) if depth > 1 else 0
@@ -119,7 +119,7 @@ def test_transparent_grey(depth: int) -> None:
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_transparent_colour(depth: int) -> None:
-    """So is the one transparent colour of an RGB PNG."""
+    """The same holds for the one transparent colour of an RGB PNG."""
     values = np.random.default_rng(0).integers(0, 2**depth, (16, 16, 3))
     extra = png_chunk(b"tRNS", struct.pack(">HHH", *values[3, 5]))
     rows = [row.astype(">u2" if depth == 16 else np.uint8).tobytes() for row in values]

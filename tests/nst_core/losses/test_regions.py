@@ -10,7 +10,7 @@ from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.vgg import VGG
 from nst_core.backbones.weights import Convolutions
 from nst_core.losses.perceptual import PerceptualLoss
-from nst_core.losses.regions import Regions, maps_at_layer, together
+from nst_core.losses.regions import Regions, batch_regions, maps_at_layer
 from nst_core.losses.targets import encode_content, encode_style
 from nst_core.options import StylizeOptions
 
@@ -174,7 +174,7 @@ def test_where_nothing_is_painted_all_the_content_counts() -> None:
 
 def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
     """`keep` leaves each pastiche its own regions."""
-    regions = together([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)], 24, 32)
+    regions = batch_regions([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)], 24, 32)
     chosen = options()
     style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32))
     loss = PerceptualLoss(network64, encode_content(network64, image, chosen), style, chosen, regions)
@@ -182,14 +182,14 @@ def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
     kept = loss.keep(torch.tensor([1]))
 
     torch.testing.assert_close(kept(image[1:]).style, loss(image).style[1:])
-    assert together([None, None], 24, 32) is None
+    assert batch_regions([None, None], 24, 32) is None
 
 
 def test_one_without_regions_has_one_everywhere() -> None:
     """Beside a picture that has one, such as what is not transparent of it."""
     part = Regions(torch.zeros(1, 1, 4, 6))
 
-    found = together([None, part], 4, 6)
+    found = batch_regions([None, part], 4, 6)
 
     assert found is not None
     assert found.maps.mean(dim=(2, 3)).tolist() == [[1.0], [0.0]]

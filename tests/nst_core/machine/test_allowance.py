@@ -33,7 +33,7 @@ def _machine(root: Path, files: Mapping[str, str], groups: str, mounts: str) -> 
 
 
 def test_a_container_of_version_2_has_its_quota_and_limit(tmp_path: Path) -> None:
-    """The CPUs of cpu.max, rounded down; what is left of memory.max, where files that were read are no use of it."""
+    """CPUs are those of cpu.max, rounded down; memory is what memory.max leaves, counting the page cache as free."""
     files = {"cpu.max": "250000 100000", "memory.max": f"{6 * MB}", "memory.current": f"{5 * MB}"}
     files["memory.stat"] = f"anon {2 * MB}\ninactive_file {3 * MB}\n"
     root = _machine(tmp_path, {f"sys/fs/cgroup/{name}": text for name, text in files.items()}, "0::/\n", VERSION_2)
@@ -43,7 +43,7 @@ def test_a_container_of_version_2_has_its_quota_and_limit(tmp_path: Path) -> Non
 
 
 def test_a_container_of_version_1_sees_its_own_group_at_the_top(tmp_path: Path) -> None:
-    """Where the path is that of the host, and the mount shows only the container's part of it, the files are found."""
+    """The files are found if the path is the host's and the mount shows only the container's part of the hierarchy."""
     inside = "/docker/4f2a"
     mounts = "\n".join((CPU_1.replace(" / ", f" {inside} "), MEMORY_1.replace(" / ", f" {inside} ")))
     files = {"cpu,cpuacct/cpu.cfs_quota_us": "300000", "cpu,cpuacct/cpu.cfs_period_us": "100000"}
@@ -113,7 +113,7 @@ def test_a_quota_beyond_the_machine_gives_no_more_than_it_has(tmp_path: Path) ->
 
 
 def test_other_mounts_and_groups_outside_the_mount_are_no_trouble(tmp_path: Path) -> None:
-    """A path that leads out of what is mounted is that of the group at its top; other file systems are passed over."""
+    """A path outside of the mount means the group at the mount's top; other file systems are ignored."""
     mounts = f"22 1 0:21 / /proc rw - proc proc rw\n{VERSION_2}"
     root = _machine(tmp_path, {"sys/fs/cgroup/cpu.max": "300000 100000"}, "0::/../../other\n", mounts)
 
@@ -134,7 +134,7 @@ def test_a_system_that_says_nothing_bounds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_system_without_affinity_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As macOS and Windows: all CPUs there are; where even their number is unknown there is one."""
+    """Without CPU affinity, as on macOS and Windows, all CPUs count; if even their number is unknown, there is one."""
     monkeypatch.delattr(os, "sched_getaffinity")
     for counted, usable in ((5, 5), (None, 1)):
         monkeypatch.setattr(os, "cpu_count", lambda counted=counted: counted)

@@ -28,11 +28,12 @@ def raising(error: Exception | None) -> None:
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
         RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
     ],
     ids=str,
 )
 def test_too_little_memory_has_many_words(error: Exception) -> None:
-    """All are one thing, and none of them is a GPU that is lost, even where it has no room to answer."""
+    """Every such message is recognised, and none counts as a lost GPU, even if the probe fails."""
     assert is_out_of_memory(error)
     assert not is_lost(error, lambda: raising(torch.AcceleratorError(ILLEGAL)))
 
@@ -54,11 +55,11 @@ def test_too_little_memory_has_many_words(error: Exception) -> None:
 def test_a_device_is_lost_where_it_answers_with_errors_alone(
     error: Exception, answer: Exception | None, lost: bool
 ) -> None:
-    """Whatever the error says: the device is asked, and may be short of memory for the moment."""
+    """Whatever the error says, the probe decides, and a probe that runs out of memory does not mean a lost device."""
     assert not is_out_of_memory(error)
     assert is_lost(error, lambda: raising(answer)) == lost
 
 
 def test_an_error_of_another_kind_asks_no_device() -> None:
-    """As of a file, or one that this project raises on purpose."""
+    """No device is probed for errors of files, or for errors that this project raises itself."""
     assert not is_lost(ValueError("CUDA error"), lambda: raising(AssertionError("was asked")))

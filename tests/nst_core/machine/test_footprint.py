@@ -34,7 +34,7 @@ PAPER = "conv1_1 conv2_1 conv3_1 conv4_1 conv5_1"
 
 @dataclass(frozen=True)
 class Gpu:
-    """A place to compute that need not be there."""
+    """A GPU as a device name, which need not exist."""
 
     device: str = "cuda:0"
     precision: PrecisionName = "bf16"
@@ -123,7 +123,7 @@ def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptio
 def test_what_is_predicted_holds_what_is_allocated(
     convolutions: Convolutions, width: int, height: int, pairs: int, free: int, content_layer: str, style_layers: str
 ) -> None:
-    """By the plan for a GPU of 24 GB, say, a picture of 6000 px fits; and no plan asks for much more than it takes."""
+    """The prediction is never below what is allocated, and no plan is predicted to take much more than it does."""
     own = {"style_layers": tuple(style_layers.split())} if style_layers else {}
     options = StylizeOptions.model_validate({"steps": 25, "content_layers": (content_layer,)} | own).resolved()
     extra = extra_of(options, 0, protects=False)
@@ -169,7 +169,7 @@ def test_bytes_per_pixel(
 
 
 def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone) -> None:
-    """The smallest plan in bf16 takes less than one forward pass in fp32, which the targets need all the same."""
+    """The prediction covers the targets' forward pass in fp32, which takes more than the smallest plan in bf16."""
     network = dataclasses.replace(backbone, precision="bf16")
     smallest = MemoryPlan(1, recompute=True, history=1, keep_freed=False)
     expected = predicted(300, 200, smallest, network)
@@ -178,7 +178,7 @@ def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone
 
 
 def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
-    """Eight bytes for each of the 30 pooled numbers of a pixel, or of the first block's 16 where maps are made anew."""
+    """Pooling takes eight bytes for each of a pixel's 30 pooled numbers, or of the first 16 if maps are recomputed."""
     plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
     on_gpu = dataclasses.replace(backbone, device="cuda:0")
     more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
@@ -187,7 +187,7 @@ def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> Non
 
 
 def test_what_is_painted_beside_something_protected_is_a_region() -> None:
-    """Its map counts, and that of what is protected; where there are regions already, theirs are those maps."""
+    """A protected part makes the rest a region, so both maps count; regions of the pair take the place of that one."""
     of_region, of_two = (extra_of(OPTIONS, regions, protects=False).planes for regions in (1, 2))
 
     assert extra_of(OPTIONS, 0, protects=False) == Extra()
@@ -199,7 +199,7 @@ def test_what_is_painted_beside_something_protected_is_a_region() -> None:
     ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
 )
 def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
-    """64 features a pixel of the first block, half as many of each block after it; 8 are in every plan."""
+    """A content target has 64 features a pixel in block 1 and half as many per further block; 8 are in every plan."""
     assert extra_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False).planes == more
 
 
@@ -213,7 +213,7 @@ def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], m
     ],
 )
 def test_layers_that_are_read_before_they_are_rectified_count(content: str, style: str, maps: int, first: int) -> None:
-    """As they were, beside what the rectifier makes of them: each once, and the first block's alone when made anew."""
+    """Unrectified layers that a loss reads count once each; if maps are recomputed, only the first block's do."""
     layers = {"content_layers": (content,), "style_layers": tuple(style.split())}
     extra = extra_of(StylizeOptions.model_validate(layers).resolved(), 0, protects=False)
     plain = Extra(extra.planes)

@@ -1,4 +1,4 @@
-"""hardware: what a machine has to compute with, where that can be told without torch."""
+"""hardware: the compute devices of a machine, as far as they can be determined without torch."""
 
 import platform
 import sys
@@ -14,7 +14,7 @@ CPUINFO = "processor : 0\nmodel name : a CPU\nflags : fpu avx512f {flags} avx\nb
 
 @pytest.fixture
 def linux_on_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system of the kind that can be told by its files."""
+    """A system whose hardware can be determined from its files."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
 
@@ -29,7 +29,7 @@ def root_with(folder: Path, flags: str) -> Path:
     ("flags", "with_bf16"), [("", False), ("avx512_bf16", True), ("amx_bf16", True), ("avx512_bf16_not", False)]
 )
 def test_bf16_is_told_by_the_cpu_s_flags(linux_on_x86: None, tmp_path: Path, flags: str, with_bf16: bool) -> None:
-    """Either instruction will do; words of other lines are none."""
+    """Either of two CPU flags means bf16; words in other lines do not."""
     expected = Hardware((), frozenset({"cpu"} if with_bf16 else ()))
 
     assert hardware_without_torch(root_with(tmp_path, flags)) == expected
@@ -37,7 +37,7 @@ def test_bf16_is_told_by_the_cpu_s_flags(linux_on_x86: None, tmp_path: Path, fla
 
 @pytest.mark.parametrize("file", GPU_FILES)
 def test_where_there_may_be_a_gpu_torch_is_asked(linux_on_x86: None, tmp_path: Path, file: str) -> None:
-    """A file of any driver's is enough."""
+    """A file of any GPU driver is enough to leave the question to torch."""
     root = root_with(tmp_path, "avx512_bf16")
     (root / file).parent.mkdir(parents=True, exist_ok=True)
     (root / file).touch()
@@ -49,7 +49,7 @@ def test_where_there_may_be_a_gpu_torch_is_asked(linux_on_x86: None, tmp_path: P
 def test_on_other_systems_torch_is_asked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: str, machine: str
 ) -> None:
-    """Their files say nothing of it."""
+    """On systems without these files the question is left to torch."""
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(platform, "machine", lambda: machine)
 
@@ -57,13 +57,13 @@ def test_on_other_systems_torch_is_asked(
 
 
 def test_a_machine_that_does_not_say_is_asked_by_torch(linux_on_x86: None, tmp_path: Path) -> None:
-    """As where /proc is not mounted."""
+    """If /proc is not mounted the question is left to torch."""
     assert hardware_without_torch(tmp_path) is None
 
 
 @pytest.mark.parametrize(("wanted", "precision"), [("auto", "bf16"), ("bf16", "bf16"), ("fp32", "fp32")])
 def test_precision_of_a_device_with_bf16(wanted: str, precision: str) -> None:
-    """It is the faster one unless the exact one is asked for; a device beside it has its own."""
+    """A device with bf16 uses it unless fp32 is requested; `auto` of a device without it is fp32."""
     hardware = Hardware(("cuda:0",), frozenset({"cuda:0"}))
 
     assert hardware.precision(wanted, "cuda:0") == precision
@@ -81,7 +81,7 @@ def test_the_precision_of_a_run_is_one_that_all_its_devices_have() -> None:
 
 
 def test_bf16_of_a_gpu_without_it_is_refused() -> None:
-    """By name, with what to do; a CPU does it, if slowly."""
+    """The refusal names the GPU and what to do; a CPU without bf16 is accepted, as it can emulate it slowly."""
     with pytest.raises(OptionsError, match=r"precision bf16: cuda:1 cannot multiply bf16, .*: take auto or fp32"):
         MIXED.precision("bf16", "cuda:0", "cuda:1")
 

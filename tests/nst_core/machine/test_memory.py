@@ -1,4 +1,4 @@
-"""memory: what is planned with what is free."""
+"""memory: the memory plan, given the free memory."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ OPTIONS = StylizeOptions().resolved()
 
 
 def test_plenty_of_memory_is_the_fastest_plan(backbone: Backbone) -> None:
-    """Where memory abounds nothing is made twice and L-BFGS keeps its whole history."""
+    """With plenty of memory nothing is recomputed and L-BFGS keeps its whole history."""
     assert plan_memory(512, 512, 1, backbone, free=64 * GB) == MemoryPlan(1, recompute=False, history=20)
 
 
@@ -52,7 +52,7 @@ def test_the_history_gives_way_first(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize(("size", "free"), [((8192, 6144), 18), ((6000, 6000), 13), ((16384, 12288), 70)])
 def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int], free: int) -> None:
-    """A picture that is too large for one piece fits what is free in tiles, with a history of halves."""
+    """An image that does not fit in one piece is planned in tiles, with a history in bf16."""
     network = dataclasses.replace(backbone, precision="bf16")
     plan = plan_memory(*size, 1, network, free * GB)
 
@@ -62,8 +62,14 @@ def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int],
     check_fits(*size, network, free * GB)
 
 
+@pytest.mark.parametrize(("width", "is_tiled"), [(8192, True), (8191, False)])
+def test_maps_that_32_bits_cannot_index_are_tiled(backbone: Backbone, width: int, is_tiled: bool) -> None:
+    """However much memory is free: 64 channels of 8192 x 4096 pixels are 2**31 numbers."""
+    assert (plan_memory(width, 4096, 1, backbone, free=10**13).tile_px is not None) is is_tiled
+
+
 def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
-    """Before anything is computed: what it would take part by part, what is free, and which size there is room for."""
+    """The refusal has the memory needed for each part, the free memory, and the largest size that fits."""
     network = dataclasses.replace(backbone, precision="bf16")
     with pytest.raises(OutOfMemory) as caught:
         check_fits(16384, 12288, network, 20 * GB)
@@ -84,13 +90,13 @@ def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
 
 
 def test_where_nothing_fits_memory_is_to_be_freed(backbone: Backbone) -> None:
-    """No size is named where there is none."""
+    """If no size fits, the refusal advises to free memory."""
     with pytest.raises(OutOfMemory, match="free some memory"):
         check_fits(64, 64, backbone, -1_500_000_000)
 
 
 def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
-    """Four bytes a pixel for each plane: eight regions of a poster are refused, or planned smaller, where they must."""
+    """Each plane takes four bytes a pixel, so a poster with eight regions may be refused, or get a smaller plan."""
     plan = plan_memory(8192, 6144, 1, backbone, 24 * GB)
     bytes_of = [predicted_bytes(8192, 6144, plan, backbone, extra) for extra in (Extra(), Extra(planes=24))]
 
@@ -118,14 +124,14 @@ def test_freed_memory_is_kept_where_there_is_plenty(backbone: Backbone) -> None:
 
 
 def test_nothing_fits(backbone: Backbone) -> None:
-    """Where not even the smallest plan fits it is tried all the same: what is predicted is no promise."""
+    """If not even the smallest plan fits, it is used all the same, because a prediction may be too high."""
     smallest = MemoryPlan(4, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
 
     assert plan_memory(8192, 8192, 4, backbone, free=GB) == smallest
 
 
 def test_no_free_memory_is_not_unknown_memory(backbone: Backbone) -> None:
-    """Nothing free, as of a batch that is to be frugal, is the smallest plan; None asks the machine, which has some."""
+    """With 0 bytes of free memory the smallest plan is chosen; None queries the machine, which has some."""
     smallest = MemoryPlan(1, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
 
     assert plan_memory(2000, 2000, 1, backbone, free=0) == smallest
@@ -133,7 +139,7 @@ def test_no_free_memory_is_not_unknown_memory(backbone: Backbone) -> None:
 
 
 def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture: Callable[..., Tensor]) -> None:
-    """A batch in little memory goes as another does until five pairs are remembered, and then its own way."""
+    """A batch with a short history takes the same steps as another until it holds five pairs, and then differs."""
     values = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",), "plateau_tolerance": 0.0}
     gaps = []
     for steps in (5, 12):
@@ -154,7 +160,7 @@ def test_on_a_cpu_pairs_go_one_at_a_time(backbone: Backbone, width: int) -> None
 
 
 def test_there_is_some_memory() -> None:
-    """What is free on this machine is known, or unknown and then without bound, but never nothing."""
+    """The free memory of this machine is a positive number, which stands for no limit if it is unknown."""
     assert available_bytes("cpu") > GB // 4
     assert abs(available_bytes("cpu") - free_bytes()) < GB
 
@@ -173,7 +179,7 @@ class Card:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
-    """A GPU whose memory a test says."""
+    """A GPU whose free memory the test sets."""
     said = Card()
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (said.free, 80 * GB))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: said.reserved)
@@ -183,7 +189,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Card:
 
 @pytest.fixture
 def on_gpu(backbone: Backbone) -> Backbone:
-    """A backbone that says that it is on a GPU."""
+    """A backbone whose device is a GPU."""
     return dataclasses.replace(backbone, device="cuda:0", precision="bf16")
 
 
@@ -197,7 +203,7 @@ def test_what_torch_holds_and_does_not_use_is_free(card: Card, on_gpu: Backbone)
 
 @pytest.mark.parametrize(("side", "pairs"), [(512, 32), (256, 128), (64, 2048), (4000, 1)])
 def test_where_memory_abounds_a_batch_has_so_many_pixels(card: Card, on_gpu: Backbone, side: int, pairs: int) -> None:
-    """A batch has as many pairs as 32 squares of 512 px have room for, and at least one."""
+    """With plenty of memory a batch has as many pixels as 32 squares of 512 px, and at least one pair."""
     card.free = 10_000 * GB
 
     assert largest_batch(side, side, on_gpu) == pairs
@@ -221,7 +227,7 @@ def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone,
 
 @pytest.mark.parametrize("extra", [Extra(planes=24), Extra(planes=200), Extra(maps=64)])
 def test_what_a_pair_has_beside_the_usual_leaves_room_for_fewer(card: Card, on_gpu: Backbone, extra: Extra) -> None:
-    """A batch with what its pairs have beside their pictures is still done by the fastest plan."""
+    """A batch whose pairs need extra memory has fewer of them, so that the fastest plan still fits."""
     card.free = 12 * GB
     pairs = largest_batch(512, 512, on_gpu, extra)
 

@@ -1,6 +1,5 @@
 """runtime: devices, precision and threads."""
 
-import contextlib
 import platform
 import resource
 import subprocess
@@ -30,6 +29,7 @@ def restored_settings() -> Iterator[None]:
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which torch counts two GPUs, none of them old."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
 
 
@@ -64,7 +64,7 @@ def test_devices_of_a_machine_with_two_gpus(two_gpus: None, wanted: str, expecte
 
 @pytest.mark.parametrize("wanted", ["cuda", "cuda:0", "gpu", "mps", "", "CPU"])
 def test_a_device_that_is_not_there_is_refused(no_gpu: None, wanted: str) -> None:
-    """A wish that the machine cannot fulfil is refused with what it has."""
+    """A device that the machine does not have is refused with the list of those it has."""
     with pytest.raises(OptionsError, match=f"no device '{wanted}' on this machine; it has cpu$"):
         runtime.choose_devices(wanted)
 
@@ -99,6 +99,15 @@ def test_auto_precision_of_a_cpu(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
 
     assert runtime.choose_precision("auto", "cpu") == expected
+
+
+def test_auto_precision_with_a_torch_that_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch has dropped the private functions that detect bf16 instructions, `auto` is fp32."""
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+
+    assert runtime.choose_precision("auto", "cpu") == "fp32"
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
@@ -137,18 +146,6 @@ def test_prepare_process_sets_threads_and_exact_fp32(restored_settings: None) ->
     assert torch.get_num_threads() == 1
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not torch.backends.cudnn.allow_tf32
-
-
-def test_plans_are_tried_out_for_shapes_that_come_again() -> None:
-    """A shape is new once; whatever happens meanwhile, cuDNN's own choice holds elsewhere."""
-    shape = (4, 3, 517, 523)
-    assert [runtime.seen_before(shape) for _ in range(3)] == [False, True, True]
-    assert not runtime.seen_before((3, *shape[1:]))
-
-    with contextlib.suppress(ValueError), runtime.cudnn_autotuned(wanted=True):
-        assert torch.backends.cudnn.benchmark
-        raise ValueError
-    assert not torch.backends.cudnn.benchmark
 
 
 def test_prepare_process_leaves_threads_alone(restored_settings: None) -> None:
@@ -216,7 +213,7 @@ def test_freed_memory_is_kept_or_given_back(process: str, is_kept: bool) -> None
 
 
 def test_this_machine_in_one_value(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its GPUs, and which devices multiply bf16: here the second GPU alone."""
+    """The hardware has the GPUs and the devices with fast bf16: here the second GPU alone."""
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     monkeypatch.setattr(
         torch.cuda, "get_device_capability", lambda device: {"cuda:0": (7, 5), "cuda:1": (8, 6)}[device]
@@ -225,8 +222,40 @@ def test_this_machine_in_one_value(two_gpus: None, monkeypatch: pytest.MonkeyPat
     assert runtime.hardware_here() == hardware.Hardware(("cuda:0", "cuda:1"), frozenset({"cuda:1"}))
 
 
+def test_a_driver_that_cannot_start_cuda_leaves_the_cpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the driver counts GPUs but CUDA does not start, `auto` is the CPU and the reason is the driver's."""
+
+    def too_old() -> None:
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nUpdate it")
+
+    monkeypatch.setattr(torch.cuda, "init", too_old)
+    found = runtime.hardware_here()
+    reason = (
+        "the GPUs are left out: CUDA cannot be started (The NVIDIA driver on your system is too old (found version "
+        "11040).)"
+    )
+
+    assert (found.gpus, found.left_out) == ((), (reason,))
+    assert runtime.choose_devices("auto") == runtime.choose_devices("cpu") == ("cpu",)
+
+
+def test_a_gpu_that_cuda_does_not_give_is_left_out(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the slices of GPUs that the driver counts, CUDA gives a process one; the others are named."""
+
+    def capability(device: str) -> tuple[int, int]:
+        if device == "cuda:1":
+            raise AssertionError("Invalid device id")
+        return 9, 0
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capability)
+    found = runtime.hardware_here()
+
+    assert found.gpus == ("cuda:0",)
+    assert found.left_out == ("cuda:1 is left out: CUDA does not give it to this process (Invalid device id)",)
+
+
 def test_a_gpu_that_torch_is_not_built_for_is_left_out(an_old_gpu: None) -> None:
-    """Every row would fail there; who asks for it by its number is told why it cannot be had."""
+    """A GPU that torch has no code for is left out, and requesting it by number is refused with the reason."""
     found = runtime.hardware_here()
     reason = (
         "cuda:1 (Tesla P40) is left out: its compute capability 6.1 is older than 7.5, the oldest that torch "
@@ -245,14 +274,14 @@ def test_a_gpu_that_torch_is_not_built_for_is_left_out(an_old_gpu: None) -> None
 def test_a_gpu_that_is_not_older_is_taken(
     an_old_gpu: None, monkeypatch: pytest.MonkeyPatch, built_for: list[str]
 ) -> None:
-    """Nor one of AMD's, or where torch does not say what it is built for."""
+    """A GPU is kept if it is not older, is AMD's, or if torch does not say what it is built for."""
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: built_for)
 
     assert runtime.choose_devices("auto") == ("cuda:0", "cuda:1")
 
 
 def test_the_peak_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In bytes: all that this process has had on the CPU, and what torch has reserved on a GPU."""
+    """It is in bytes: all memory of this process on the CPU, and what torch has reserved on a GPU."""
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", {"cuda:1": 7_000_000_000}.__getitem__)
 
     assert hardware.peak_memory_bytes("cuda:1") == 7_000_000_000

@@ -1,4 +1,4 @@
-"""work: how much there is to do for a pastiche, in evaluations of a million pixels."""
+"""work: the cost of a pastiche, in evaluations of a million pixels."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ def resolved(**options: object) -> StylizeOptions:
 
 
 def test_steps_bound_the_evaluations() -> None:
-    """So many steps and the evaluation of the start, at most; fewer where a pair ends by itself."""
+    """A pastiche takes at most its steps plus the first evaluation; fewer if a pair stops by itself."""
     assert expected_evaluations(256, 256, resolved(steps=30)) == Evaluations(Between(31, 31), ())
     assert expected_evaluations(256, 256, resolved()) == Evaluations(Between(100, 220), ())
     assert expected_evaluations(256, 256, resolved(), Between(90, 140)) == Evaluations(Between(90, 140), ())
@@ -27,7 +27,7 @@ def test_steps_bound_the_evaluations() -> None:
 
 
 def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> None:
-    """From 256 px on each doubling is a level of 40 steps; of full size there are ever fewer."""
+    """From 256 px on each doubling adds a level of 40 steps, and full size gets ever fewer."""
     found = [expected_evaluations(px, px * 3 // 4, resolved(size_px=px)) for px in (512, 2048, 8192, 16384)]
 
     assert [one.coarse for one in found] == [(41,), (41,) * 3, (41,) * 5, (*(41,) * 5, 26)]
@@ -35,20 +35,20 @@ def test_a_poster_has_many_coarse_levels_and_few_evaluations_at_full_size() -> N
 
 
 def test_levels_that_have_no_room_for_the_layers_take_no_time() -> None:
-    """`relu5_1` wants 16 px: of seven levels that are asked for a square of 256 px has five."""
+    """`relu5_1` needs 16 px, so that a square of 256 px has five of seven requested levels."""
     assert expected_evaluations(256, 256, resolved(levels=7)).coarse == (41,) * 4
     assert expected_evaluations(256, 100, resolved(levels=7)).coarse == (41,) * 2
 
 
 def test_a_picture_to_start_from_has_no_coarse_levels() -> None:
-    """Unless levels are asked for."""
+    """A pastiche that starts from an image of its own has no coarse levels, unless they are requested."""
     assert expected_evaluations(2048, 1536, resolved(size_px=2048), from_picture=True).coarse == ()
     assert len(expected_evaluations(2048, 1536, resolved(size_px=2048, levels=3), from_picture=True).coarse) == 2
 
 
 @pytest.mark.parametrize(("precision", "exact"), [("bf16", 2.0), ("fp32", 1.0)])
 def test_work_is_evaluations_and_exact_passes(backbone: Backbone, precision: str, exact: float) -> None:
-    """Target and losses of the file; with a coarse level its start, and the level's own targets and evaluations."""
+    """Exact passes count for the target, the file's losses, and a coarse level's start and targets."""
     network = dataclasses.replace(backbone, precision=precision)
     options = resolved()
 
@@ -60,14 +60,14 @@ def test_work_is_evaluations_and_exact_passes(backbone: Backbone, precision: str
 
 
 def test_other_recipes_are_measured_twice(backbone: Backbone) -> None:
-    """Their two distances are those of the recipe `relative`: two passes more."""
+    """Other recipes need two more passes for the distances, which are those of the recipe `relative`."""
     works = [work_of(1000, 1000, resolved(recipe=one), 10, (), backbone, PLENTY) for one in ("relative", "gatys")]
 
     assert works[1] - works[0] == pytest.approx(2.0)
 
 
 def test_tiles_are_more_work(backbone: Backbone) -> None:
-    """Half of an evaluation again, and the halo around each tile."""
+    """Tiles cost half of an evaluation more, plus the halo around each tile."""
     options = resolved()
     whole, tiled = (work_of(4096, 4096, options, 10, (), backbone, free) for free in (PLENTY, 9_000_000_000))
     per_evaluation = (tiled - 2 * 4096**2 / 1e6) / (whole - 2 * 4096**2 / 1e6)

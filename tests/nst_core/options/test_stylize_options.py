@@ -153,6 +153,8 @@ def test_the_recipe_fills_in_what_was_left_to_it(recipe: str) -> None:
 def test_resolving_changes_nothing_that_was_said(recipe: str) -> None:
     """Resolved options keep every value that was given."""
     given_values = OTHER | {"recipe": recipe}
+    if recipe == "notebook":
+        given_values["style_scale"] = 1.0  # it takes no other
 
     assert make(**given_values).resolved().model_dump() == given_values
 
@@ -491,3 +493,44 @@ def test_options_survive_json() -> None:
 def test_every_option_is_explained() -> None:
     """Every option has a text for the README and for --help."""
     assert all(field.description for field in StylizeOptions.model_fields.values())
+
+
+def test_all_reasons_are_named_at_once() -> None:
+    """Options that do not go together in several ways are refused with every reason, not only the first."""
+    with pytest.raises(ValidationError) as caught:
+        StylizeOptions(
+            output_format="jpeg", bit_depth=16, alpha="keep", content_weight=0, style_weight=0, style_layer_weights=(1,)
+        )
+
+    (error,) = caught.value.errors()
+    for reason in ("bit_depth 16:", "alpha keep:", "are both 0", "style_layer_weights: expected 5 numbers"):
+        assert reason in error["msg"]
+
+
+@pytest.mark.parametrize("style_scale", [0.5, 2.0])
+def test_the_notebook_recipe_takes_no_style_scale(style_scale: float) -> None:
+    """It squeezes the style to the content's shape, so that another scale would be ignored."""
+    with pytest.raises(ValidationError, match=r"style_scale .*: recipe notebook takes none"):
+        StylizeOptions(recipe="notebook", style_scale=style_scale)
+
+    assert StylizeOptions(recipe="notebook", style_scale=1.0).resolved().style_scale == 1.0
+
+
+@pytest.mark.parametrize("option", ["style_blend", "style_layer_weights"])
+def test_lists_of_weights_are_bounded(option: str) -> None:
+    """Each weight is at most 1e12, like the weights of the losses, so that their sum cannot overflow."""
+    with pytest.raises(ValidationError, match=r"weights are at most 1e\+12, got 1e\+308"):
+        StylizeOptions(**{option: "1e308 1e308"}, style_layers=("relu1_1", "relu2_1"))
+
+    assert getattr(StylizeOptions(**{option: (1e12, 1.0)}, style_layers=("relu1_1", "relu2_1")), option) == (1e12, 1.0)
+
+
+@pytest.mark.parametrize("layers", [("relu4_1", "relu5_1"), ("relu1_1",), ("conv3_1", "relu2_1", "relu5_1")])
+def test_the_weights_of_moments_add_up_to_one(layers: tuple[str, ...]) -> None:
+    """Whatever the style layers, the style weight keeps its size, and each deeper block has a quarter of the weight."""
+    weights = StylizeOptions(recipe="moments", style_layers=layers).resolved().style_layer_weights
+
+    assert weights is not None
+    assert sum(weights) == pytest.approx(1.0)
+    blocks = [int(layer[4]) for layer in layers]
+    assert [weight / weights[0] for weight in weights] == pytest.approx([4.0 ** (blocks[0] - one) for one in blocks])

@@ -96,6 +96,77 @@ def test_no_region_is_shared_by_two() -> None:
         region_colours(stripes(("white", "blue", "#000096", "red")), stripes(("white", "blue", "red")))
 
 
+@pytest.mark.parametrize("change", [lambda mask: mask, as_jpeg, lambda mask: mask.filter(ImageFilter.GaussianBlur(1))])
+def test_filled_areas_of_colours_that_are_too_near_are_refused(change) -> None:
+    """Two greens that each fill an area are not silently made one region: both are named."""
+    mask = change(stripes(("#006400", "#008000", "white")).resize((240, 160), Image.Resampling.NEAREST))
+
+    with pytest.raises(OptionsError, match=r"^mask: #0\w{5} and #0\w{5}: each fills an area of its own"):
+        palette(mask, "mask")
+
+
+def test_several_near_colours_are_all_named() -> None:
+    """Each colour that would have been merged is named with the one that it is too near to."""
+    with pytest.raises(OptionsError, match=r"#000080 and #00008b, .*blue \(#0000ff\) and blue \(#0000e0\): each"):
+        palette(stripes(("navy", "navy", "darkblue", "blue", "blue", "#0000e0", "white")), "mask")
+
+
+def test_a_label_map_is_refused() -> None:
+    """Greys 0 to 7, as segmentation tools write class numbers, are not silently a single region."""
+    labels = stripes(tuple(f"#0{level}0{level}0{level}" for level in range(8)))
+
+    with pytest.raises(OptionsError, match=r"black \(#000000\) and black \(#010101\).* more: each fills an area"):
+        palette(labels, "style_mask")
+
+
+@pytest.mark.parametrize("encoding", [("JPEG", 30), ("JPEG", 90), ("WEBP", 30), ("WEBP", 75)])
+@pytest.mark.parametrize("soft_px", [0, 3, 40])
+def test_compression_and_soft_edges_fill_no_areas_of_their_own(encoding: tuple[str, int], soft_px: int) -> None:
+    """A lossy file's slightly different blocks, and the tails of a soft edge, are not taken for further regions."""
+    mask = stripes(("red", "white", "#123456", "yellow")).resize((320, 240), Image.Resampling.NEAREST)
+    ImageDraw.Draw(mask).ellipse((90, 60, 230, 200), fill="#c08040")
+    buffer = io.BytesIO()
+    mask.filter(ImageFilter.GaussianBlur(soft_px)).save(buffer, encoding[0], quality=encoding[1])
+
+    assert len(palette(Image.open(buffer).convert("RGB"), "mask")) >= 4
+
+
+def test_a_filled_area_that_is_too_small_is_noted() -> None:
+    """If neither mask has enough of a colour there is no region, and the user is told which colour that is."""
+    speck = halves("black", "white", (500, 500))
+    ImageDraw.Draw(speck).rectangle((0, 0, 19, 19), fill="red")
+
+    found = region_colours(speck, halves("black", "white"))
+
+    assert found is not None
+    assert found.notes == (
+        "content_mask: red (#ff0000) covers 0.0016 of its area and is not a region, which covers at least 0.002",
+    )
+
+
+def test_a_filled_area_that_may_be_an_edge_is_noted() -> None:
+    """A small grey area between black and white that only one mask has is no region, and the user is told so."""
+    mask = halves("black", "white", (512, 512))
+    ImageDraw.Draw(mask).rectangle((252, 0, 259, 512), fill="#808080")
+
+    found = region_colours(mask, halves("black", "white"))
+
+    assert found is not None
+    assert len(found.content) == 2
+    assert found.notes == (
+        "content_mask: grey (#808080) covers 0.016 of its area and is not in style_mask; it lies between two other "
+        "colours and is taken for their edge, not for a region",
+    )
+
+
+def test_plain_masks_have_no_notes() -> None:
+    """Masks whose colours all are regions need no comment, with soft edges or compressed too."""
+    for mask in (stripes(EIGHT), as_jpeg(stripes(EIGHT)), halves("black", "white").filter(ImageFilter.GaussianBlur(3))):
+        found = region_colours(mask, mask)
+        assert found is not None
+        assert found.notes == ()
+
+
 def test_a_region_that_is_too_small_is_told_from_none() -> None:
     """With its share and the least that counts."""
     speck = halves("black", "white", (500, 500))

@@ -1,0 +1,60 @@
+"""flows.prefect_layer.kill_on_exit: a process that ends with this one."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does not end by itself."""
+    waiting = subprocess.Popen([sys.executable, "-ISc", "import signal; signal.pause()"])
+    yield waiting
+    waiting.kill()
+    waiting.wait()
+
+
+def test_a_watched_process_ends_with_the_pipe(process: subprocess.Popen[bytes]) -> None:
+    """The watcher sends SIGTERM once its pipe is closed, and then ends itself."""
+    watcher = watcher_of(process.pid)
+    assert watcher.stdin is not None
+    watcher.stdin.close()
+
+    assert process.wait(60) == -signal.SIGTERM
+    assert watcher.wait(60) == 0
+
+
+def test_a_watcher_needs_no_shell(process: subprocess.Popen[bytes]) -> None:
+    """It is run by our own interpreter: images without /bin/sh exist."""
+    watcher = watcher_of(process.pid)
+    program = Path(f"/proc/{watcher.pid}/exe").readlink()
+    dismiss(watcher)
+
+    assert program == Path(sys.executable).resolve()
+
+
+def test_a_process_that_has_ended_is_no_error(process: subprocess.Popen[bytes]) -> None:
+    """The watcher then ends without an error."""
+    process.kill()
+    process.wait()
+    watcher = watcher_of(process.pid)
+    assert watcher.stdin is not None
+    watcher.stdin.close()
+
+    assert watcher.wait(60) == 0
+
+
+def test_a_dismissed_watcher_ends_nothing(process: subprocess.Popen[bytes]) -> None:
+    """Neither the watcher nor its pipe is left, and the process lives."""
+    watcher = watcher_of(process.pid)
+    dismiss(watcher)
+
+    assert watcher.stdin is not None and watcher.stdin.closed
+    assert watcher.returncode == -signal.SIGKILL
+    assert process.poll() is None
