@@ -115,7 +115,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     storage.remove(storage.join(request.output, layout.SUCCESS))
     ledger.start_run(record, request.data)
     for shortfall in storage.shortfalls(request.output):  # here, because every way of writing has been used by now
-        logger.warning("the file system of %s has its limits: %s", request.output, shortfall)
+        logger.warning("the storage of %s has its limits: %s", request.output, shortfall)
     return PreparedRun(request, record, plan, _job(request, record, weights, means), means, began)
 
 

@@ -185,7 +185,7 @@ def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
     monkeypatch.setattr(mounts, "_noted", set())
     again = prepare_run(run.request, run.means)
 
-    assert caplog.text.count(f"the file system of {run.job.output} has its limits: it does not say when") == 1
+    assert caplog.text.count(f"the storage of {run.job.output} has its limits: it does not say when") == 1
     assert finish_run(again).summary.storage_notes == (mounts.NO_FLUSH,)
 
 
