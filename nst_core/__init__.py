@@ -1,4 +1,6 @@
-"""The stylization engine: tensors in, tensors out. It knows nothing of Prefect, CSV files, S3 or runs.
+"""The stylization engine: images and tensors in, stylized images and losses out.
+
+It knows nothing of Prefect, CSV files, S3 or runs.
 
     one_pair    stylize_picture(content, style): stylize one pair of Pillow images in the calling process
     guides      turn a pair's images (content, styles, masks) into an engine request

@@ -22,7 +22,7 @@ LIGHT_MODULES = [
 
 
 def test_import_contracts() -> None:
-    """Rooms import only the rooms below them."""
+    """Packages import only the packages below them."""
     command = [Path(sys.executable).parent / "lint-imports"]
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 

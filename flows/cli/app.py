@@ -92,7 +92,7 @@ class ExitCode(IntEnum):
     """The exit codes of all commands."""
 
     OK = 0
-    """Every row succeeded."""
+    """No row failed or was rejected; rows that were not selected may be pending."""
     UNUSABLE = 2
     """The command or the manifest cannot be used."""
     SOME_FAILED = 3
@@ -100,7 +100,7 @@ class ExitCode(IntEnum):
     NOTHING_DONE = 4
     """Nothing could be done because of credentials, storage, weights or devices."""
     INTERRUPTED = 75
-    """The run was interrupted; the same command continues it."""
+    """The run was interrupted, or its output is in use; the same command continues it."""
 
 
 @contextmanager

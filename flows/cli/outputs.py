@@ -65,10 +65,10 @@ def _print_failed_rows(address: str, *, is_valid: bool) -> None:
 
     Args:
         address: the output's address.
-        is_valid: whether `--csv` goes with the other switches of the command line.
+        is_valid: whether `--csv` was given with `--failed` and without `--json`.
 
     Raises:
-        typer.BadParameter: it does not.
+        typer.BadParameter: if it was not.
     """
     if not is_valid:
         raise typer.BadParameter(

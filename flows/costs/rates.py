@@ -81,7 +81,8 @@ class Measured(BaseModel):
     def taking_in(self, later: "Measured") -> "Measured":
         """Return these measurements merged with those of a later run.
 
-        Rates that another number of workers measured are dropped: a rate holds for one worker among so many.
+        Rates measured with another number of workers are dropped, because the rate of a worker depends on how many run
+        at once.
         """
         before = self if self.workers == later.workers else self.model_copy(update={"rates": {}})
         return later.model_copy(

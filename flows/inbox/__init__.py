@@ -11,8 +11,8 @@ finished_page  the HTML page that says how a manifest's run ended
 templates      renders these pages with jinja2, from the files in `page/`
 runs           the interface through which an inbox starts runs and reads their states
 
-Every step creates a file that did not exist before, so a visit may die anywhere and the next one continues. The room
-imports neither Prefect nor torch.
+Every step creates a file that did not exist before, so a visit may die anywhere and the next one continues. This
+package imports neither Prefect nor torch.
 """
 
 from flows.inbox.arrivals import SETTLE_SECONDS

@@ -48,7 +48,7 @@ class Column:
 
     @property
     def rides_along(self) -> bool:
-        """Whether the cells are copied to the results table, which has no column of that name itself."""
+        """Whether the cells are copied to the results table: yes, unless the table itself has such a column."""
         return self.field is None or self.title.strip(" ") not in (*RESULT_COLUMNS, "id")
 
 

@@ -1,4 +1,6 @@
-"""Everything that uses Prefect, except for the two flows: it shows and schedules what the rooms below decide.
+"""Everything that uses Prefect, except for the two flows.
+
+It shows and schedules runs; what a run does is decided in the other packages.
 
 fan_out             fan the batches of a run out as tasks
 tasks               one task per batch, and one for the results table, which is an asset

@@ -44,7 +44,7 @@ def watcher_of(process_id: int) -> subprocess.Popen[bytes]:
 
 
 def dismiss(watcher: subprocess.Popen[bytes]) -> None:
-    """End the watcher of a process that has ended, before the system may give that one's id to another process."""
+    """End the watcher of a process that has ended, before the system can reuse that process's id."""
     watcher.kill()
     watcher.wait()
     if watcher.stdin is not None:

@@ -1,4 +1,4 @@
-"""Immutable value types shared by all rooms: they pass between flow and worker processes, and are stored as JSON.
+"""Immutable value types shared by all packages: they pass between flow and worker processes, and are stored as JSON.
 
 manifest row -> PairSpec (or RejectedRow) -> Batch -> PairRecord (succeeded) or AttemptRecord (failed) -> table row
 
@@ -12,5 +12,5 @@ manifest row -> PairSpec (or RejectedRow) -> Batch -> PairRecord (succeeded) or 
     digests     short digests of values
     record      the base class of everything that is stored as JSON
 
-This room imports neither torch nor prefect and does no I/O.
+This package imports neither torch nor prefect and does no I/O.
 """

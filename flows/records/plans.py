@@ -21,7 +21,7 @@ class PlannedPair:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of one style and size that one task stylizes on one device."""
+    """Pairs with the same style and options, though not always of one size, that one task stylizes on one device."""
 
     name: str
     pairs: tuple[PlannedPair, ...]

@@ -51,7 +51,7 @@ def pastiche_px(number: int) -> int:
 
 
 def _step(number: int, steps: Sequence[tuple[int, int]], last: int) -> int:
-    """Return the edge of the first (most images, edge) step that a number of images does not exceed, else `last`."""
+    """Return the edge of the first step, (most images, edge), whose limit the number does not exceed; else `last`."""
     return next((edge for most, edge in steps if number <= most), last)
 
 

@@ -1,4 +1,4 @@
-"""Plan a run: find the pairs that are left to do and group them into batches of one style and size.
+"""Plan a run: find the pairs that are left to do and group them into batches with the same style and options.
 
 A batch is what one task does on one device: the unit of scheduling, not of computation. The worker decides how many of
 a batch's pairs the device computes at once, so batches are as large as a fair distribution over the devices allows.

@@ -99,7 +99,7 @@ class _StorageCheck:
         return self._lost
 
     def _was_not_written(self, message: StepTaken | AttemptRecord) -> bool:
-        """Return whether a result was computed, but could not be written; the attempt's record, which is small, was."""
+        """Return whether a pair was computed, but only the small record of the attempt could be written."""
         if not isinstance(message, AttemptRecord) or message.error_kind not in STORAGE_KINDS:
             return False
         return message.pair_id in self._computed  # otherwise it was an input that could not be read

@@ -63,7 +63,7 @@ def flush_folder(folder: int) -> None:
 
 
 def put_new(folder: int, source: str, name: str) -> bool:
-    """Give a temporary file its final name; return False if that name exists already, whose file stays as it is."""
+    """Give a temporary file its final name; if a file of that name exists, leave it as it is and return False."""
     try:
         os.link(source, name, src_dir_fd=folder, dst_dir_fd=folder)
     except FileExistsError:

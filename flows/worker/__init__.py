@@ -20,5 +20,5 @@
     batch          the pipeline: threads load and write pairs while the device works
 
 A batch is the unit of scheduling: pairs with the same style and options. A chunk is the unit of computation: pairs of
-a batch that also have the same size, at most as many as the device holds. Nothing in this room imports prefect.
+a batch that also have the same size, at most as many as the device holds. Nothing in this package imports prefect.
 """

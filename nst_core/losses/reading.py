@@ -75,7 +75,7 @@ class Places:
         return (self.height >> halvings(layer)) * (self.width >> halvings(layer))
 
     def divisor(self, layer: str) -> Tensor | int:
-        """Return what turns sums over positions, shape (N, R, K, K), into averages over each region when divided by."""
+        """Return what sums over positions, shape (N, R, K, K), are divided by to give averages over each region."""
         if self.regions is None:
             return self.positions(layer)
         return self._weights(self.regions, layer).square_sums[:, :, None, None]

@@ -312,7 +312,13 @@ def _as_colour(values: npt.NDArray[np.int32]) -> Colour:
 
 
 def _are_separate(one: Colour, other: Colour, pixels: npt.NDArray[np.int16]) -> bool:
-    """Return whether few pixels have a colour between two, compared with those of the second; pixels: shape (P, 3)."""
+    """Return whether two colours are distinct clusters: few pixels lie between them, compared with the second.
+
+    Args:
+        one: the first colour.
+        other: the second colour.
+        pixels: shape (P, 3).
+    """
     line = np.subtract(other, one, dtype=np.float32)
     offsets = pixels.astype(np.float32) - np.array(one, dtype=np.float32)
     along = offsets @ line / (line @ line)

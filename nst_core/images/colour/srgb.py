@@ -107,7 +107,7 @@ def split_alpha(
 def _split_alpha_16_bit(
     image: Image.Image, name: str, tags: Mapping[int, Any]
 ) -> tuple[Image.Image, Image.Image | None]:
-    """Do the same for grey in the modes I, I;16 and I;16B, which Pillow's own conversion clips at 255."""
+    """Split grey images in the modes I, I;16 and I;16B, which Pillow's own conversion would clip at 255."""
     import numpy as np  # importing it takes longer than decoding most images, and few have 16 bits
 
     values, white, alpha = _grey_levels(image, name, tags)
