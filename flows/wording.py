@@ -117,7 +117,7 @@ def no_thread(error: BaseException) -> str | None:
         return None
     return (
         "no thread could be started: this machine, or its container, has no more of them to give (ulimit -u, pids "
-        "limit); the same command again goes on"
+        "limit); run the same command again to continue"
     )
 
 

@@ -86,12 +86,12 @@ class _Checked:
         name = printable(storage.name_of(self.manifest.uri))
         yield from (printable(f"{name}: {note}") for note in self.manifest.notes)
         yield from problem_lines(self.problems, lambda problem: f"{name} line {problem[0]}: {problem[1]}")
-        in_order = "in order, files there" if self.with_files else "in order"
+        state = "are valid and their files exist" if self.with_files else "are valid"
         bad_rows = len({row for row, _ in self.problems})
-        yield f"{name}: {len(self.valid)} rows {in_order}; {bad_rows} cannot be stylized"
+        yield f"{name}: {len(self.valid)} rows {state}; {bad_rows} cannot be stylized"
         if self.expected:
             yield from problem_lines(
-                self.expected.refused, lambda row: f"{name} line {row[0]}: no room for it now: {row[1]}"
+                self.expected.refused, lambda row: f"{name} line {row[0]}: it does not fit in memory now: {row[1]}"
             )
             yield f"{name}: {self.expected}"
 

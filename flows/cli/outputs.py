@@ -82,7 +82,7 @@ def _print_failed_rows(address: str, *, is_valid: bool) -> None:
         again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"
     ):
         typer.echo(line, err=True)
-    typer.echo(f"{again.rows:,} rows to put right or to run again", err=True)
+    typer.echo(f"{again.rows:,} rows to correct or to run again", err=True)
 
 
 def _problem_line(row: Row) -> str:

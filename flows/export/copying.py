@@ -9,7 +9,7 @@ from flows.export.up_to_date import has_sha256
 
 PICTURE_ERRORS = (NotFound, NotAFile, NotAllowed)
 """Errors that concern one image only; any other error, such as a full disk, would occur for every image."""
-DAMAGED = "is not what was made; remove it, and run again to have it made anew"
+DAMAGED = "is not what was made; remove it, and run again to compute it again"
 
 
 @dataclass(frozen=True)

@@ -49,15 +49,15 @@ class ChangedRows:
     @property
     def notes(self) -> tuple[str, ...]:
         """A note for each kind of change that was found."""
-        other = f"other options than the table tells (options_digest) at {_lines(self._other)}: they are made anew"
+        other = f"other options than the table tells (options_digest) at {_lines(self._other)}: they are computed again"
         unknown = (
             f"no options_digest at {_lines(self._unknown)}: what a rejected row asked for as {OWN_COLUMNS} is not in "
             "the table; write it in, or hand in what `nst status OUT --failed --csv` prints"
         )
         unreadable = f"an options_digest that is none{_FROM_A_SPREADSHEET} at {_lines(self._unreadable)}: not compared"
         renamed = (
-            f"another id than that of its output{_FROM_A_SPREADSHEET} at {_lines(self._renamed)}: they are made anew;"
-            " write the ids in, or hand in results.parquet"
+            f"another id than that of its output{_FROM_A_SPREADSHEET} at {_lines(self._renamed)}: they are computed "
+            "again; write the ids in, or hand in results.parquet"
         )
         changes = {renamed: self._renamed, other: self._other, unknown: self._unknown, unreadable: self._unreadable}
         return tuple(note for note, lines in changes.items() if lines)

@@ -80,7 +80,7 @@ def outcomes(manifest: Manifest, run: RunRecord, ledger: Ledger, index: LedgerIn
             row["version_ids"] = json.dumps(record.versions) if record.versions else None
             row["picture_warnings"] = "; ".join(map(printable, record.notes)) or None
         elif key in index.imageless:
-            row |= {"error_kind": "image_missing", "error": "its image is gone: run again to have it made anew"}
+            row |= {"error_kind": "image_missing", "error": "its image is gone: run again to compute it again"}
         elif key in attempts:
             row |= _attempt_columns(attempts[key])
         yield Outcome(row, manifest_row, record)

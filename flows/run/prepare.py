@@ -86,7 +86,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     index = ledger.index()
     ledger.save_snapshot(index)
     for pair_id, _ in sorted(index.imageless):
-        logger.warning("%s: its record names an image that is not there; if it is asked for, it is made anew", pair_id)
+        logger.warning("%s: the image of its record does not exist; it is computed again if a row asks for it", pair_id)
     for note in request.manifest.notes:
         logger.info("%s: %s", printable(storage.name_of(request.manifest.uri)), printable(note))
     earlier = _earlier(request, ledger, index)
@@ -100,15 +100,15 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     )
     if plan.failed_for_good:
         logger.warning(
-            "rows left alone as they would only fail again: %d; `nst status` names them, `nst retry %s` tries them all "
-            "the same",
+            "rows skipped, because they would only fail again: %d; `nst status` names them, `nst retry %s` tries them "
+            "anyway",
             plan.failed_for_good,
             printable(request.output),
         )
     if changed := _changed_since_done(plan, index):
         logger.warning(
-            "pairs that are made anew, as their pictures, options, weights or the engine are others than when they "
-            "were done: %d",
+            "pairs that are computed again, because their images, options, weights or the engine have changed since "
+            "they were done: %d",
             changed,
         )
     record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))

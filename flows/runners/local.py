@@ -100,7 +100,7 @@ def start_process(name: str, *, loads_engine: bool = False) -> Link:
     except OSError as error:
         raise HardwareUnknown(
             f"{name}: no worker process could be started ({error}). This machine may be out of memory, processes or "
-            "open files; the same command again goes on"
+            "open files; run the same command again to continue"
         ) from error
 
 

@@ -129,4 +129,4 @@ def test_files_are_found_by_their_bytes_whatever_the_locale(nst, latin_1: dict[s
     outcome = nst("validate", "ζεύγη.csv", env=latin_1)
 
     assert outcome.returncode == 0, outcome.stderr
-    assert "1 rows in order, files there" in outcome.stdout
+    assert "1 rows are valid and their files exist" in outcome.stdout

@@ -284,7 +284,7 @@ def test_a_machine_without_threads_is_one_line(monkeypatch: pytest.MonkeyPatch) 
     assert result.exit_code == ExitCode.NOTHING_DONE, result.output
     assert result.stderr == (
         "nst: no thread could be started: this machine, or its container, has no more of them to give (ulimit -u, pids "
-        "limit); the same command again goes on\n"
+        "limit); run the same command again to continue\n"
     )
     with pytest.raises(RuntimeError, match="another"), exit_codes():
         raise RuntimeError("another")

@@ -23,7 +23,7 @@ def test_a_good_manifest_is_valid(pictures: None) -> None:
 
     assert (result.exit_code, result.stdout) == (
         0,
-        "pairs.csv: 2 rows in order, files there; 0 cannot be stylized\n"
+        "pairs.csv: 2 rows are valid and their files exist; 0 cannot be stylized\n"
         "pairs.csv: 2 pairs at up to 64 px: time unknown until a first run on this machine\n",
     )
 
@@ -46,7 +46,7 @@ def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
         "pairs.csv line 4: column 'steps': expected a whole number, got 'ten'",
         f"pairs.csv line 5: column 'content': there is no file {folder}/gone.png",
         f"pairs.csv line 5: column 'style': there is no file {folder}/also-gone.png",
-        "pairs.csv: 1 rows in order, files there; 3 cannot be stylized",
+        "pairs.csv: 1 rows are valid and their files exist; 3 cannot be stylized",
         "pairs.csv: 1 pair at up to 64 px: time unknown until a first run on this machine",
     ]
 
@@ -59,7 +59,7 @@ def test_validate_names_dozens_and_counts_the_rest(pictures: None) -> None:
     assert told[0].startswith("pairs.csv line 2: column 'content': there is no file ")
     assert told[MOST_NAMED:] == [
         f"and {500 - MOST_NAMED} more",
-        "pairs.csv: 0 rows in order, files there; 500 cannot be stylized",
+        "pairs.csv: 0 rows are valid and their files exist; 500 cannot be stylized",
     ]
     assert (len(machine["problems"]), machine["problems_left"], machine["rows"]) == (MOST_NAMED, 500 - MOST_NAMED, 500)
 
@@ -104,7 +104,7 @@ def test_validate_can_leave_the_files_alone() -> None:
     """With --no-files a manifest is checked where its pictures are not."""
     result = nst("validate", manifest(), "--no-files")
 
-    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "pairs.csv: 2 rows in order; 0 cannot be stylized")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "pairs.csv: 2 rows are valid; 0 cannot be stylized")
 
 
 @pytest.mark.timeout(20)
@@ -116,7 +116,7 @@ def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: 
 
     assert result.exit_code == ExitCode.SOME_FAILED
     assert f"pairs.csv line 2: column 'content': {Path.cwd()}/album: expected a file, found a {kind}" in result.stdout
-    assert "pairs.csv: 1 rows in order, files there; 1 cannot be stylized" in result.stdout
+    assert "pairs.csv: 1 rows are valid and their files exist; 1 cannot be stylized" in result.stdout
 
 
 def test_a_folder_in_place_of_a_manifest_is_told_of_pairs(pictures: None) -> None:
@@ -237,10 +237,10 @@ def test_status_prints_the_rows_in_trouble_as_a_manifest() -> None:
         ",,/in/waves.png,64,20,4,rejected,manifest,"
         "\"column 'content': expected a local path or s3://bucket/key, the cell is empty\"",
     ]
-    assert result.stderr == "2 rows to put right or to run again\n"
+    assert result.stderr == "2 rows to correct or to run again\n"
     Path("again.csv").write_text(result.stdout)
     checked = nst("validate", "again.csv", "--no-files").stdout
-    assert "1 rows in order; 1 cannot be stylized" in checked
+    assert "1 rows are valid; 1 cannot be stylized" in checked
 
 
 def test_status_of_the_failed_names_all_of_them() -> None:

@@ -38,7 +38,7 @@ def test_a_manifest_on_stdout_is_one_for_validate(pictures: Path) -> None:
     ]
     checked = nst("validate", "-", given=made.stdout_bytes)
     assert checked.exit_code == 0
-    assert checked.stdout.startswith("standard-input: 4 rows in order, files there; 0 cannot be stylized\n")
+    assert checked.stdout.startswith("standard-input: 4 rows are valid and their files exist; 0 cannot be stylized\n")
 
 
 def test_a_manifest_in_a_file(pictures: Path) -> None:

@@ -129,4 +129,4 @@ def test_of_many_such_rows_some_are_named() -> None:
     notes = parse_manifest(buffer.getvalue(), "/in/a.csv", OPTIONS).notes
     (note,) = [note for note in notes if note.startswith("other options")]
 
-    assert "at lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 1,190 more: they are made anew" in note
+    assert "at lines 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 1,190 more: they are computed again" in note

@@ -153,8 +153,8 @@ def test_what_is_made_anew_is_told(asked: RunArguments, caplog: pytest.LogCaptur
         again = prepared(asked)
 
     assert len(again.plan.todo) == 2
-    assert [text for text in caplog.messages if "made anew" in text] == [
-        "pairs that are made anew, as their pictures, options, weights or the engine are others than when they "
+    assert [text for text in caplog.messages if "computed again" in text] == [
+        "pairs that are computed again, because their images, options, weights or the engine have changed since they "
         "were done: 1"
     ]
 
@@ -170,7 +170,7 @@ def test_what_is_left_alone_is_told(asked: RunArguments, caplog: pytest.LogCaptu
 
     assert run.plan.failed_for_good == 1
     assert any("only fail again: 1; " in text and f"nst retry {run.job.output}" in text for text in caplog.messages)
-    assert any(text.startswith("owl: its record names an image that is not there") for text in caplog.messages)
+    assert any(text.startswith("owl: the image of its record does not exist") for text in caplog.messages)
     assert len(caplog.messages) == 2
 
 
