@@ -62,9 +62,10 @@ def open_closed_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, flags), True)  # gets the lowest free descriptor, which is this one
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+    for descriptor, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  # it stays open until the process ends
+            # On the stream's own descriptor, which stays open: whatever wraps the stream later may outlive this object.
+            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115
 
 
 def outlive_readers() -> None:

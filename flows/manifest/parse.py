@@ -34,6 +34,7 @@ def parse_manifest(
     overrides: Mapping[str, Any] | None = None,
     max_rows: int | None = MAX_ROWS,
     max_bytes: int = MAX_BYTES,
+    recorded: bool = False,
 ) -> Manifest:
     """Return the manifest's pairs and its rejected rows.
 
@@ -46,6 +47,8 @@ def parse_manifest(
         max_rows: the most rows a file may have. None means no limit, neither on rows nor on rejected rows, for a
             manifest that an earlier run has accepted.
         max_bytes: the most bytes a file may have.
+        recorded: whether an earlier run, perhaps of an earlier version, accepted the manifest with these options;
+            combinations of options that are refused by now are then valid.
 
     Raises:
         ManifestError: the file as a whole cannot be used.
@@ -55,7 +58,7 @@ def parse_manifest(
         raise ManifestError(f"{name}: expected at most {max_bytes:,} bytes, found {len(data):,}; split it")
     table = ignore_columns(read_table(data, name, max_bytes))
     columns = columns_of(table.header, name)
-    reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {})
+    reader = RowReader(columns, defaults, os.path.dirname(uri), overrides or {}, recorded=recorded)
     one_line = [index for index, column in enumerate(columns) if column.field]
     changed_rows = ChangedRows()
     pairs, rejected = _read(table, one_line, reader, changed_rows, name, max_rows)

@@ -46,8 +46,15 @@ class RowReader:
     """Reads rows one after the other, and remembers the ids in use and the options that many rows share."""
 
     def __init__(
-        self, columns: Sequence[Column], defaults: StylizeOptions, base: str, overrides: Mapping[str, Any]
+        self,
+        columns: Sequence[Column],
+        defaults: StylizeOptions,
+        base: str,
+        overrides: Mapping[str, Any],
+        *,
+        recorded: bool = False,
     ) -> None:
+        self._recorded = recorded
         self._columns, self._defaults, self._base, self._overrides = columns, defaults, base, overrides
         self._fields = [(column.title, column.field, index) for index, column in enumerate(columns) if column.field]
         self._extras = [(column.title, index) for index, column in enumerate(columns) if not column.field]
@@ -123,10 +130,10 @@ class RowReader:
     def _parsed_options(self, cells: tuple[str, ...]) -> _RowOptions:
         given = {name: cell for name, cell in zip(self._option_names, cells, strict=True) if cell}
         try:
-            options = self._defaults.overridden(given)
+            options = self._defaults.overridden(given, recorded=self._recorded)
             # The row's own options, without the overrides, are part of a generated id, which a retry must not change.
             own = options.model_dump(mode="json", include=set(given))
-            return _RowOptions(options.overridden(self._overrides).resolved(), own)
+            return _RowOptions(options.overridden(self._overrides, recorded=self._recorded).resolved(), own)
         except ValidationError as error:
             errors = tuple(
                 CellError(self._titles.get(name), shortened(given.get(name, "")), reason)

@@ -45,9 +45,9 @@ def latest_run(output: str, overrides: Mapping[str, Any] | None = None) -> Lates
     data = ledger.manifest_of(run.run_id)
     # Relative addresses are still resolved against the folder of the original manifest.
     # The limits are not checked again: the table has to go on showing what the run did.
-    manifest = _parsed(run, data, run.overrides)
+    manifest = _parsed(run, data, run.overrides, recorded=True)
     if overrides:
-        changed = _parsed(run, data, merge_options(run.overrides, overrides))
+        changed = _parsed(run, data, merge_options(run.overrides, overrides), recorded=False)
         known = {row.row for row in manifest.rejected}
         for row in changed.rejected:
             if row.row not in known:
@@ -56,7 +56,13 @@ def latest_run(output: str, overrides: Mapping[str, Any] | None = None) -> Lates
     return LatestRun(run, data, refuse(manifest, run.refused))
 
 
-def _parsed(run: RunRecord, data: bytes, overrides: Mapping[str, Any]) -> Manifest:
+def _parsed(run: RunRecord, data: bytes, overrides: Mapping[str, Any], *, recorded: bool) -> Manifest:
     return parse_manifest(
-        data, run.manifest_uri, run.options, overrides=overrides, max_rows=None, max_bytes=sys.maxsize
+        data,
+        run.manifest_uri,
+        run.options,
+        overrides=overrides,
+        max_rows=None,
+        max_bytes=sys.maxsize,
+        recorded=recorded,
     )

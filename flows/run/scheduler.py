@@ -82,11 +82,11 @@ class _StorageCheck:
         if isinstance(message, LeftPending) and message.kind == CredentialsExpired.kind:
             raise CredentialsExpired(message.error)
         with self._lock:
-            lost = self._lost_after(message)
-        if isinstance(message, LeftPending | AttemptRecord) and lost > self._most_lost:
+            before, lost = self._lost, self._lost_after(message)
+        if isinstance(message, LeftPending | AttemptRecord) and before < lost > self._most_lost:
             raise ResultsNotKept(
                 f"the run was stopped, as the results of {lost} pairs in a row could not be written; the last one: "
-                f"{message.error}. Put this right, then the same command goes on"
+                f"{message.error}. Correct this, then run the same command again to continue"
             )
 
     def _lost_after(self, message: Message) -> int:
@@ -96,6 +96,8 @@ class _StorageCheck:
             self._lost = 0
         elif isinstance(message, LeftPending) or self._was_not_written(message):
             self._lost += 1
+        if isinstance(message, PairRecord | LeftPending | AttemptRecord):
+            self._computed.discard(message.pair_id)
         return self._lost
 
     def _was_not_written(self, message: StepTaken | AttemptRecord) -> bool:

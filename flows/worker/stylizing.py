@@ -161,10 +161,12 @@ def _stylize_at_once(
     first = pairs[0]
     began, histories = Moment.now(), Histories(len(pairs))
     timelines = None if job.timeline == "none" else Timelines(len(pairs), first.size)
-    requests = [request_for(loaded, style, job, backbone.device) for loaded in pairs]
+    requests, notes = [], []
+    for loaded in pairs:
+        requests.append(request_for(loaded, style, job, backbone.device))
+        notes.append(mask_notes(loaded, style))  # now, while the colours of these masks are cached
     with naming_file(first.pair.spec.content):
         results = stylize(requests, backbone, both(histories, both(timelines, on_step)), free=free)
-    notes = [mask_notes(loaded, style) for loaded in pairs]
     turn = _Turn(began.utc, began.seconds_since() / len(pairs), histories, timelines, notes)
     return [
         result if isinstance(result, DivergedError) else _measured(loaded, request, result, backbone, turn, place)

@@ -178,7 +178,7 @@ class PerceptualLoss:
     def _add(
         self, tile: Tile, of_styles: _StyleGradients, layer: str, features: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """Add the losses' own gradient at the tile's own positions; implements `nst_core.backbones.scheduled.Add`."""
+        """Add the losses' own gradient at the tile's own positions, as an `AddGradient` of `scheduled`."""
         inside = tile.inside(layer)
         own = features[inside]
         if own.shape == features.shape:

@@ -157,10 +157,10 @@ class StylizeOptions(BaseModel):
 
     @field_validator("style_layer_weights", "style_blend")
     @classmethod
-    def _usable_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    def _usable_weights(cls, weights: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
         if weights is not None and (min(weights, default=0.0) < 0.0 or sum(weights) == 0.0):
             raise ValueError("weights are 0 or more, and not all 0")
-        if weights is not None and max(weights) > LARGEST_WEIGHT:
+        if weights is not None and max(weights) > LARGEST_WEIGHT and info.context != RECORDED:
             raise ValueError(f"weights are at most {LARGEST_WEIGHT:g}, got {max(weights):g}")
         return weights
 
@@ -244,9 +244,15 @@ class StylizeOptions(BaseModel):
         }
         return StylizeOptions.model_validate(values, context=RECORDED)
 
-    def overridden(self, changes: Mapping[str, Any]) -> "StylizeOptions":
-        """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe."""
-        return StylizeOptions.model_validate(merge_options(self.model_dump(exclude_unset=True), changes))
+    def overridden(self, changes: Mapping[str, Any], *, recorded: bool = False) -> "StylizeOptions":
+        """Return these options with some replaced; what was left to the recipe follows the (perhaps new) recipe.
+
+        Args:
+            changes: the new values, by option.
+            recorded: whether the result was accepted before, see `RECORDED`.
+        """
+        values = merge_options(self.model_dump(exclude_unset=True), changes)
+        return StylizeOptions.model_validate(values, context=RECORDED if recorded else None)
 
     def digest(self) -> str:
         """Return 16 hex digits that are equal if and only if the resolved options are equal."""

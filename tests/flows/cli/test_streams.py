@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from commands import output_of_a_run
@@ -109,3 +110,20 @@ def test_the_descriptor_of_a_closed_stream_is_not_reused() -> None:
     closed = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
 
     assert subprocess.run(closed, timeout=120, check=False).returncode == 0
+
+
+def test_nothing_is_printed_into_a_file_that_is_opened_later(tmp_path: Path) -> None:
+    """With all streams closed the descriptors of stdout and stderr stay the null device's."""
+    code = (
+        "import sys\n"
+        "from flows.cli.streams import open_closed_streams, outlive_readers\n"
+        "open_closed_streams()\n"
+        "outlive_readers()\n"
+        "files = [open(f'{sys.argv[1]}/{n}', 'w') for n in range(4)]\n"
+        "print('a summary', flush=True)\n"
+        "print('a log', file=sys.stderr, flush=True)\n"
+    )
+    closed = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code, str(tmp_path)]
+
+    assert subprocess.run(closed, timeout=120, check=False).returncode == 0
+    assert [(tmp_path / str(number)).read_bytes() for number in range(4)] == [b""] * 4

@@ -214,8 +214,8 @@ def test_few_shapes_do_not_stand_for_others() -> None:
     keep_measured(measured())
     pair = pair_spec(options=fixed(2000, 320))
     found = [
-        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(examine_files)}, "vgg19")
-        for examine_files in (19, 20)
+        estimate([pair], {f"/in/{number}.png": (320, 160) for number in range(examined)}, "vgg19")
+        for examined in (19, 20)
     ]
     highs = [one.seconds[2] for one in found if one is not None and one.seconds is not None]
 

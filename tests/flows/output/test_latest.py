@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,6 +12,7 @@ from builders import FINGERPRINT, run_record
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.storage import local
+from nst_core.errors import OptionsError
 
 FRAME = pd.DataFrame({"id": ["cat"], "content": ["c.jpg"], "style": ["s.jpg"]})
 
@@ -39,3 +42,22 @@ def test_a_retry_reads_what_was_handed_in(tmp_path, name: str) -> None:
     assert latest.data == KINDS[name]
     assert [(pair.pair_id, pair.content) for pair in latest.manifest.pairs] == [("cat", "/in/c.jpg")]
     assert len(local.tree(f"{output}/_nst/runs")) == 2
+
+
+@pytest.mark.parametrize("in_the_run", [True, False], ids=["of the run", "of the row"])
+def test_options_that_an_earlier_version_allowed_stay_valid(tmp_path: Path, *, in_the_run: bool) -> None:
+    """A finished pair is not called rejected because this version refuses its options for new pairs."""
+    output = str(tmp_path / "out")
+    odd = {"recipe": "notebook", "style_scale": 2.0, "style_blend": [1e13, 1.0]}
+    columns = {} if in_the_run else {"recipe": ["notebook"], "style_scale": [2.0]}
+    data = FRAME.assign(style_2="t.jpg", **columns).to_csv(index=False).encode()
+    Ledger(output).start_run(run_record({"cat": FINGERPRINT}), data)
+    (plan,) = Path(output).glob("_nst/runs/*/plan.json")
+    written = json.loads(plan.read_text())
+    plan.write_text(json.dumps(written | {"options": odd if in_the_run else {}}))
+    manifest = latest_run(output).manifest
+
+    assert [pair.options.style_scale for pair in manifest.pairs] == [2.0]
+    assert not manifest.rejected
+    with pytest.raises(OptionsError, match="line 2 of the manifest cannot be done with these options"):
+        latest_run(output, {"steps": 3})

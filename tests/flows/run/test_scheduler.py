@@ -144,7 +144,7 @@ def test_a_run_whose_results_cannot_be_written_is_stopped(
     places, ends = blocked(run, folders), []
     with pool() as workers_of_run:
         scheduler = BatchScheduler(run, workers_of_run, lambda _worker, message: ends.append(type(message).__name__))
-        with pytest.raises(ResultsNotKept, match=r"/out/images.*the same command goes on"):
+        with pytest.raises(ResultsNotKept, match=r"/out/images.*run the same command again to continue"):
             carried_out(scheduler)
         scheduler.give_back(next(iter(scheduler._assigned)))
         assert scheduler.next_batch() is None

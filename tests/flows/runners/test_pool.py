@@ -421,7 +421,7 @@ def test_a_stopped_worker_takes_no_calls() -> None:
 def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPatch, begun: int) -> None:
     """No pair is blamed for it: the error says what may be wanting, and that the run can be gone on with."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(HardwareUnknown, match=r"cpu: no worker process could be started .*No such file.* goes on"):
+    with pytest.raises(HardwareUnknown, match=r"no worker process could be started .*No such file.* again to continue"):
         process_pool(("cpu",), begun=begun).take()
 
 
