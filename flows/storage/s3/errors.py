@@ -210,7 +210,8 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
             f"{address}: S3 refuses {action} ({code}: {redacted(str(_fields(error).get('Message') or text))})"
         )
     if _is_from_the_network(error):
-        return Unavailable(f"{address}: {kind}: {text}")
+        # The time-outs of asyncio and fsspec have no text.
+        return Unavailable(f"{address}: {kind}: {text or 'not done within the time that NST_OBJECT_SECONDS allows'}")
     return None
 
 

@@ -671,11 +671,11 @@ def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
 
 
 def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Painter, job: Job) -> None:
-    """With the recipe `notebook` a style is squeezed to the content's shape, whatever its long edge or style_scale."""
+    """With the recipe `notebook` a style is squeezed to the content's shape, whatever its long edge."""
     cat, notes = photo("cat.png", 64, 32), []
-    for row, (width, height, scale) in enumerate(((64, 40, 2.0), (16, 64, 1.0))):
+    for row, (width, height) in enumerate(((64, 40), (16, 64))):
         style = photo(f"style{row}.png", width, height, seed=row)
-        options = SMALL | SHALLOW | {"recipe": "notebook", "style_scale": scale}
+        options = SMALL | SHALLOW | {"recipe": "notebook"}
         notes.append(done(pair_spec(row, cat, style, options=options), job).notes)
 
     assert notes == [
