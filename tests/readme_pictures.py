@@ -1,6 +1,6 @@
 """Makes the README's pictures from a finished run, so that they show what there is.
 
-python tests/readme_pictures.py      after `nst run manifests/quickstart.csv --timeline webp`; needs a Chromium
+python -m tests.readme_pictures      after `nst run manifests/quickstart.csv --timeline webp`; needs a Chromium
 """
 
 import io
@@ -12,10 +12,6 @@ from pathlib import Path
 from PIL import Image, ImageSequence
 from rich.console import Console
 from rich.text import Text
-
-sys.path.insert(0, str(Path(__file__).parent / "flows"))
-
-from browser import Page, browser
 
 from flows import storage
 from flows.output.latest import latest_run
@@ -29,6 +25,7 @@ from flows.watching.progress import RunProgress
 from flows.watching.terminal import render
 from flows.worker.animation import animation
 from flows.worker.messages import ChunkStarted, StepTaken
+from tests.flows.browser import Page, browser
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "manifests" / "pictures"

@@ -1,6 +1,6 @@
 """Writes the README's tables from the code and from the quickstart's results, so that they cannot drift.
 
-python tests/readme_tables.py      after `nst run manifests/quickstart.csv`
+python -m tests.readme_tables      after `nst run manifests/quickstart.csv`
 """
 
 import csv

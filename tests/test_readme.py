@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from readme_tables import filled, manifest_listing, option_table, recipe_table
-
 from flows.records.columns import RESULT_COLUMNS
+from tests.readme_tables import filled, manifest_listing, option_table, recipe_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -21,7 +21,7 @@ def ray() -> Any:
 @pytest.fixture
 def nodes(ray: Any) -> Iterator[Any]:
     """An empty cluster."""
-    from ray_nodes import Nodes  # imports ray
+    from tests.cluster.ray_nodes import Nodes  # imports ray
 
     made = Nodes()
     yield made

@@ -6,9 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from real_run import children_of
-
 from flows.runners.ray.cluster import ENVIRONMENT
+from tests.faults.real_run import children_of
 
 NODES = 4
 LISTENING = "0A"

@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_nodes import NODES, Nodes, descendants_of, listening_hosts
-from real_run import RealRun, attempts, events, finished, is_alive, prepared, rows, started, wait_for_records
-from workload import check, check_complete
 
 from flows import storage
+from tests.cluster.ray_nodes import NODES, Nodes, descendants_of, listening_hosts
+from tests.faults.real_run import (
+    RealRun,
+    attempts,
+    events,
+    finished,
+    is_alive,
+    prepared,
+    rows,
+    started,
+    wait_for_records,
+)
+from tests.faults.workload import check, check_complete
 
 OF_THE_RUN = {"run_id", "seconds", "started_at", "finished_at"}
 """Columns that differ from run to run."""

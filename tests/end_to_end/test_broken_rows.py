@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pictures import gradient, stripes
 from PIL import Image
 
 from nst_core.images import read_metadata
+from tests.end_to_end.pictures import gradient, stripes
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pictures import gradient, stripes
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -20,6 +19,7 @@ from flows.worker.job import Job
 from flows.worker.messages import Message
 from nst_core.backbones.find import find_weights
 from nst_core.options import StylizeOptions
+from tests.end_to_end.pictures import gradient, stripes
 
 CONVOLUTIONS = [(block, index) for block, count in enumerate((2, 2, 4, 4, 1), 1) for index in range(1, count + 1)]
 STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]

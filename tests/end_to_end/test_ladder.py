@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pictures import gradient, stripes
 from PIL import Image
+
+from tests.end_to_end.pictures import gradient, stripes
 
 Nst = Callable[..., subprocess.CompletedProcess[str]]
 

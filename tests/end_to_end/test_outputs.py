@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-import refusing_file_system
+
+from tests.flows import refusing_file_system
 
 pytestmark = pytest.mark.slow
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import boto3
 import pandas as pd
 import pytest
-from fault_proxy import FaultProxy
 from moto.server import ThreadedMotoServer
-from pictures import gradient, stripes
 
 from flows import storage
+from tests.end_to_end.pictures import gradient, stripes
+from tests.flows.fault_proxy import FaultProxy
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from fault_proxy import FaultProxy
-from seaweedfs import ADMIN, READER, Weed
 
 from flows.storage import s3
+from tests.faults.seaweedfs import ADMIN, READER, Weed
+from tests.flows.fault_proxy import FaultProxy
 
 FAULTS = tuple(f"F{number}" for number in range(1, 25))
 """Those that a release has to survive; a line's first words say which of them a test is about."""

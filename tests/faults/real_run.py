@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
-from stub_run import StubRun
 
 from flows import storage
 from flows.output.ledger import Ledger
+from tests.faults.stub_run import StubRun
 
 _NUMBERS = itertools.count()
 

@@ -18,7 +18,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import typer
-from builders import pair_record
 
 from flows import storage
 from flows.cli.app import exit_codes
@@ -30,6 +29,7 @@ from flows.records.plans import PlannedPair
 from flows.records.timestamps import utc_now
 from flows.runners.local import local_means
 from flows.settings import RunSettings
+from tests.flows.builders import pair_record
 
 THREADS = 4
 MAX_BYTES = 1_000_000

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_proxy import LOSE_ANSWER, RESET, FaultProxy
-from outputs import Output
-from seaweedfs import BUCKET, IMPATIENT, Weed
 
 from flows import storage
 from flows.export.state_file import NAME
+from tests.faults.seaweedfs import BUCKET, IMPATIENT, Weed
+from tests.flows.fault_proxy import LOSE_ANSWER, RESET, FaultProxy
+from tests.flows.outputs import Output
 
 Survived = Callable[[str, str], None]
 PAIRS = 600

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stub_run import StubRun, finished, made, start, wait_until_made
-from workload import check, check_complete, prepared
 
 from flows import storage
 from flows.output.garbage import find_garbage
+from tests.faults.stub_run import StubRun, finished, made, start, wait_until_made
+from tests.faults.workload import check, check_complete, prepared
 
 Survived = Callable[[str, str], None]
 PAIRS = 40

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from seaweedfs import BUCKET, Weed
-from stub_run import THREADS, StubRun, finished, made, start, wait_until_made
-from workload import check, check_complete, prepared, statuses
 
 from flows import storage
 from flows.output.garbage import find_garbage
+from tests.faults.seaweedfs import BUCKET, Weed
+from tests.faults.stub_run import THREADS, StubRun, finished, made, start, wait_until_made
+from tests.faults.workload import check, check_complete, prepared, statuses
 
 Survived = Callable[[str, str], None]
 KILLS = 20

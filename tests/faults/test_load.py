@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import real_run
-from builders import pair_record
-from seaweedfs import BUCKET, Weed
-from stub_run import StubRun, finished, made
 
 from flows import storage
 from flows.output.ledger import Ledger
 from flows.settings import RunSettings
 from flows.worker.weights import resolve_weights
+from tests.faults import real_run
+from tests.faults.seaweedfs import BUCKET, Weed
+from tests.faults.stub_run import StubRun, finished, made
+from tests.flows.builders import pair_record
 
 Survived = Callable[[str, str], None]
 

@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
-from seaweedfs import BUCKET, Weed
 
 from flows import storage
+from tests.faults.seaweedfs import BUCKET, Weed
 
 KEYS = {
     "content": "odd #1/cat?versionId=9 & 100%.png",

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inbox_runs import BookOfRuns, limits_for
-from seaweedfs import BUCKET, Weed
 
 from flows import storage
 from flows.inbox import Inbox, visit
+from tests.faults.seaweedfs import BUCKET, Weed
+from tests.flows.inbox_runs import BookOfRuns, limits_for
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\n"
 ODD = (

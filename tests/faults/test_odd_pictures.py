@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import odd_pictures as odd
 import pytest
-from real_run import RealRun, children_of, finished, rows, started, workers_of
+
+from tests import odd_pictures as odd
+from tests.faults.real_run import RealRun, children_of, finished, rows, started, workers_of
 
 Survived = Callable[[str, str], None]
 

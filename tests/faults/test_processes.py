@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy
-from real_run import (
+
+from flows import storage
+from tests.faults.real_run import (
     attempts,
     events,
     finished,
@@ -25,10 +26,9 @@ from real_run import (
     wait_for_records,
     workers_of,
 )
-from seaweedfs import BUCKET, Weed
-from workload import check, check_complete
-
-from flows import storage
+from tests.faults.seaweedfs import BUCKET, Weed
+from tests.faults.workload import check, check_complete
+from tests.flows.fault_proxy import FaultProxy
 
 Survived = Callable[[str, str], None]
 KILLS = int(os.environ.get("NST_TEST_KILLS", "5"))

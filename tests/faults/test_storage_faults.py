@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import CUT_SHORT, DRIP, FLIP_BIT, HANG, LOSE_ANSWER, RESET, Fault, FaultProxy
-from seaweedfs import BUCKET, IMPATIENT, READER, SECRET, Weed
-from stub_run import StubRun, finished, made, start, wait_until_made
-from workload import check, check_complete, kinds, prepared, statuses
 
 from flows import storage
+from tests.faults.seaweedfs import BUCKET, IMPATIENT, READER, SECRET, Weed
+from tests.faults.stub_run import StubRun, finished, made, start, wait_until_made
+from tests.faults.workload import check, check_complete, kinds, prepared, statuses
+from tests.flows.fault_proxy import CUT_SHORT, DRIP, FLIP_BIT, HANG, LOSE_ANSWER, RESET, Fault, FaultProxy
 
 Survived = Callable[[str, str], None]
 PAIRS = 20

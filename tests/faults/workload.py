@@ -8,10 +8,9 @@ import json
 from collections import Counter
 from typing import Any
 
-from stub_run import StubRun
-
 from flows import storage
 from flows.output.ledger import Ledger
+from tests.faults.stub_run import StubRun
 
 _NUMBERS = itertools.count()
 

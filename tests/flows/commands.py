@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from builders import FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 from click.testing import Result
 from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.output.ledger import Ledger
+from tests.flows.builders import FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 
 GOOD = "id,content,style\ncat,cat.png,waves.png\ndog,cat.png,waves.png\n"
 

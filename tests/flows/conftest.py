@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from builders import Painter
-from fault_proxy import FaultProxy
 
 from flows.storage import s3
 from nst_core.backbones.catalogue import WeightsFile, published_weights
+from tests.flows.builders import Painter
+from tests.flows.fault_proxy import FaultProxy
 
 if TYPE_CHECKING:
     from flows.worker.job import Job

@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-from builders import FINGERPRINT, attempt_record, pair_record, run_record
-
 from flows import storage
 from flows.errors import OutputBusy
 from flows.inbox import Inbox, Runs, StartRequest, Visit, visit
@@ -18,6 +16,7 @@ from flows.limits import Limits
 from flows.manifest import parse_manifest
 from flows.output import Ledger
 from flows.records.runs import RunRecord, RunState
+from tests.flows.builders import FINGERPRINT, attempt_record, pair_record, run_record
 
 
 class BookOfRuns:

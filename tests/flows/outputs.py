@@ -5,7 +5,6 @@ import io
 from pathlib import Path
 from typing import Any
 
-from builders import FINGERPRINT, attempt_record, pair_record, run_record
 from PIL import Image, ImageDraw
 
 from flows import storage
@@ -14,6 +13,7 @@ from flows.manifest import parse_manifest
 from flows.output import Ledger
 from flows.records.attempts import LossSample
 from nst_core.options import StylizeOptions
+from tests.flows.builders import FINGERPRINT, attempt_record, pair_record, run_record
 
 OPTIONS = StylizeOptions(size_px=64, steps=20)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flows.runners import Worker
     from flows.worker.job import Job
 
-FOLDER = str(Path(__file__).parent)
+FOLDER = str(Path(__file__).parents[2])
 
 
 def done_by(worker: "Worker", function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

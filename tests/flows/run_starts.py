@@ -1,10 +1,9 @@
 """Runs that start, for whoever watches them."""
 
-from builders import FINGERPRINT, pair_spec
-
 from flows.records.pairs import RejectedRow
 from flows.records.plans import PlannedPair
 from flows.records.runs import RunStarted
+from tests.flows.builders import FINGERPRINT, pair_spec
 
 
 def run_of(

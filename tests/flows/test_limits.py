@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import Painter, run_record
-from fault_proxy import FaultProxy
 from typer.testing import CliRunner
 
 from flows import storage
@@ -23,6 +21,8 @@ from flows.records.pairs import Manifest
 from flows.run.request import check_places
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
+from tests.flows.builders import Painter, run_record
+from tests.flows.fault_proxy import FaultProxy
 
 Settings = Callable[[str], None]
 CANARY = "the content of a file that no run may read"

@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from builders import Painter, pair_spec, planned
 from PIL import Image, ImageChops
 
 from flows import storage
@@ -14,6 +13,7 @@ from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import Message
 from nst_core.backbones.catalogue import BACKBONES
+from tests.flows.builders import Painter, pair_spec, planned
 
 
 def test_its_words_are_understood() -> None:

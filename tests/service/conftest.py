@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_tools import BIN, PASSWORD, ROOT, Command, command, free_port, is_healthy, stop, wait_for
 
 from flows.environment import DEFAULTS
+from tests.service.service_tools import BIN, PASSWORD, ROOT, Command, command, free_port, is_healthy, stop, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from real_run import children_of
+
+from tests.faults.real_run import children_of
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

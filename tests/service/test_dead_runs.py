@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from service_tools import BIN, Command, ask, kill_all, picture, stop, wait_for, write_manifest
+
+from tests.service.service_tools import BIN, Command, ask, kill_all, picture, stop, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

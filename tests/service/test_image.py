@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from containers import Container, build, open_folder, run, started
 from PIL import Image
-from service_tools import PASSWORD, ROOT, picture, wait_for, write_manifest
+
+from tests.service.containers import Container, build, open_folder, run, started
+from tests.service.service_tools import PASSWORD, ROOT, picture, wait_for, write_manifest
 
 BASE = os.environ.get("NST_TEST_CUDA_IMAGE", "")
 WHY_NOT = "needs podman, and in NST_TEST_CUDA_IMAGE the name of a base image"

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from service_tools import Command, ask, picture, wait_for, write_manifest
+
+from tests.service.service_tools import Command, ask, picture, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

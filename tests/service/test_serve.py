@@ -13,7 +13,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_tools import Command, free_port, is_healthy, picture, wait_for, write_manifest
+
+from tests.service.service_tools import Command, free_port, is_healthy, picture, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

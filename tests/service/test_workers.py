@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_tools import OPTIONS, PASSWORD, TINY, Command, ask, picture, wait_for, write_manifest
+
+from tests.service.service_tools import OPTIONS, PASSWORD, TINY, Command, ask, picture, wait_for, write_manifest
 
 pytestmark = pytest.mark.service
 

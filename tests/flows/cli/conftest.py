@@ -1,7 +1,8 @@
 from pathlib import Path
 
 import pytest
-from builders import Painter
+
+from tests.flows.builders import Painter
 
 
 @pytest.fixture(autouse=True)

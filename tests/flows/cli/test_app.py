@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import typer
-from commands import manifest, nst, output_of_a_run
 
 from flows.cli import ExitCode, app
 from flows.cli.app import exit_codes, output_of
@@ -22,6 +21,7 @@ from flows.output import lease
 from flows.settings import RunSettings
 from nst_core import __version__
 from nst_core.options import StylizeOptions
+from tests.flows.commands import manifest, nst, output_of_a_run
 
 QUICKSTART = Path(__file__).parents[3] / "manifests" / "quickstart.csv"
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from commands import nst, output_of_a_run
-from outputs import Output
 
 from flows.cli import ExitCode
 from flows.export.destination import EXPORT
 from flows.output import lease
+from tests.flows.commands import nst, output_of_a_run
+from tests.flows.outputs import Output
 
 
 @pytest.fixture

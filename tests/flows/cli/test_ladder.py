@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from commands import nst, output_of_a_run
 
 from flows.cli import ExitCode
 from flows.cli.ladder import default_output
 from flows.manifest.ladder import Rung, ladder_manifest
 from flows.output import lease
+from tests.flows.commands import nst, output_of_a_run
 
 
 @pytest.mark.parametrize("varied", ["strength=7", "nothing=1", "strength"])

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT
-from commands import GOOD, manifest, nst, output_of_a_run
-from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.cli import ExitCode
 from flows.wording import MOST_NAMED
+from tests.flows.builders import FINGERPRINT
+from tests.flows.commands import GOOD, manifest, nst, output_of_a_run
+from tests.flows.fault_proxy import FaultProxy
 
 # ---------------------------------------------------------------- validate
 

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import run_record
-from commands import nst
 
 from flows.cli.app import ExitCode
 from flows.output.ledger import Ledger
 from flows.run.request import RunArguments
 from flows.settings import RunSettings
+from tests.flows.builders import run_record
+from tests.flows.commands import nst
 
 
 @pytest.fixture

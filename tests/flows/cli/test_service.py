@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import manifest, nst
 
 from flows.cli import ExitCode, submit
 from flows.errors import ServiceError
 from flows.prefect_layer import server as service
+from tests.flows.commands import manifest, nst
 
 
 @pytest.fixture(autouse=True)

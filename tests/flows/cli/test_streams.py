@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from commands import output_of_a_run
 from rich.console import Console
 
 from flows.cli.streams import TerminalHandler, logged_to_terminal
 from flows.environment import OWN_LOGGERS
 from flows.watching.terminal import console_handlers
+from tests.flows.commands import output_of_a_run
 
 WITH_PREFECT = """
 import logging

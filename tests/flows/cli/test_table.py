@@ -5,11 +5,11 @@ import io
 import json
 
 import pytest
-from commands import nst, output_of_a_run
 
 from flows.cli import ExitCode
 from flows.cli.table import _padded, _width
 from flows.records.columns import RESULT_COLUMNS
+from tests.flows.commands import nst, output_of_a_run
 
 
 @pytest.fixture(autouse=True)

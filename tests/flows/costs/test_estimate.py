@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from builders import pair_record, pair_spec
 from PIL import Image
 
 from flows.costs import estimate as of_estimates
@@ -18,6 +17,7 @@ from flows.records.pairs import PairSpec
 from nst_core.machine.hardware import Hardware
 from nst_core.machine.work import style_work, work_of
 from nst_core.options import StylizeOptions
+from tests.flows.builders import pair_record, pair_spec
 
 
 @pytest.fixture(autouse=True)

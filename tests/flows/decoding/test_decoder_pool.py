@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-import odd_pictures as odd
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
@@ -22,6 +21,7 @@ from flows.decoding.decoder_process import Bounds, WantedPicture
 from flows.errors import TookTooLong, WorkerDied
 from nst_core.errors import BadImage
 from nst_core.images import decode_image, resize
+from tests import odd_pictures as odd
 
 SLOW = odd.bmp_of_runs(6_000_000)
 """Some seconds of Python."""
@@ -341,7 +341,7 @@ def test_for_a_gpu_pictures_are_decoded_side_by_side(own: Decoder) -> None:
 
 PARENT = """
 import os, sys, time
-import odd_pictures as odd
+from tests import odd_pictures as odd
 from flows.decoding import decoder_pool
 decoder_pool.decode(odd.stills()["PNG"], "a")
 decoder = decoder_pool._ready.get()
@@ -357,10 +357,10 @@ def test_an_image_is_decoded_with_closed_standard_streams(tmp_path: Path, closed
     """A program that was started with closed standard streams decodes images, although new files get their numbers."""
     result = tmp_path / "result"
     code = (
-        "import sys, odd_pictures as odd\nfrom flows.decoding import decoder_pool\n"
+        "import sys\nfrom tests import odd_pictures as odd\nfrom flows.decoding import decoder_pool\n"
         "open(sys.argv[1], 'w').write(str(decoder_pool.decode(odd.stills()['PNG'], 'a').picture.size))"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(odd.__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", code, str(result)]
 
     subprocess.run(command, env=environment, check=True, timeout=60)
@@ -371,7 +371,7 @@ def test_an_image_is_decoded_with_closed_standard_streams(tmp_path: Path, closed
 @pytest.mark.parametrize("end", ["exits", "is killed"])
 def test_it_ends_with_its_worker(end: str) -> None:
     """An idle process is gone soon after the one that started it, even where that was killed."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(odd.__file__).parent), *sys.path])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", PARENT, end], stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from outputs import Output
 
 from flows import storage
+from tests.flows.outputs import Output
 
 MANIFEST = (
     "id,content,style,artist\n"

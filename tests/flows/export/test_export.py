@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT
-from outputs import Output
 
 from flows import storage
 from flows.errors import OutputBusy, OutputError, StorageError
@@ -24,6 +22,8 @@ from flows.limits import Limits
 from flows.output import Ledger
 from flows.records.columns import RESULT_COLUMNS
 from nst_core.errors import OptionsError
+from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT
+from tests.flows.outputs import Output
 
 EXTRA = "artist"
 OURS = (NAME, EXPORT.file)
@@ -399,7 +399,7 @@ def _with_large_pictures(folder: Path) -> Output:
 
 
 def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
-    from builders import pair_record
+    from tests.flows.builders import pair_record
 
     made._ledger.commit(pair_record(pair_id, output=image, output_sha256=hashlib.sha256(data).hexdigest()))
 

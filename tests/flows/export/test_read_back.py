@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from outputs import Output
 
 from flows.export import Layout, Request, export
+from tests.flows.outputs import Output
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
 BLOCKS = re.findall(

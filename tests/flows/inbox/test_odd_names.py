@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inbox_runs import BookOfRuns, limits_for
 
 from flows import storage
 from flows.inbox import Inbox, Visit, visit
 from flows.inbox.files import InboxFiles
 from flows.inbox.names import answers_name
+from tests.flows.inbox_runs import BookOfRuns, limits_for
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\n"
 ODD = (

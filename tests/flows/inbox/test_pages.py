@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inbox_runs import BookOfRuns, limits_for
 
 from flows import storage
 from flows.inbox import Inbox, answers, visit
@@ -17,6 +16,7 @@ from flows.inbox.rejected_page import MOST_COLUMNS, MOST_PROBLEMS
 from flows.manifest.spreadsheet_cells import SpreadsheetCells
 from flows.wording import MOST_NAMED
 from nst_core.options import StylizeOptions
+from tests.flows.inbox_runs import BookOfRuns, limits_for
 
 HOSTILE = "</style></td><script>alert(1)</script><img src=x onerror=alert(2)>&lt;\u202e'\""
 

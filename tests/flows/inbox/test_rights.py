@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_proxy import FaultProxy
-from iam_policies import by_policy
-from inbox_runs import BookOfRuns, limits_for
 
 from flows import storage
 from flows.inbox import Inbox, Visit, visit
+from tests.flows.fault_proxy import FaultProxy
+from tests.flows.iam_policies import by_policy
+from tests.flows.inbox_runs import BookOfRuns, limits_for
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,many\n"

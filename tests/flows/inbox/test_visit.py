@@ -14,8 +14,6 @@ from typing import Any
 import boto3
 import pandas as pd
 import pytest
-from builders import run_record
-from inbox_runs import BookOfRuns, limits_for, visit_until_done
 
 from flows import storage
 from flows.errors import NotAllowed
@@ -28,6 +26,8 @@ from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
+from tests.flows.builders import run_record
+from tests.flows.inbox_runs import BookOfRuns, limits_for, visit_until_done
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
@@ -688,7 +688,7 @@ def _dying(request: object) -> str:
 
 
 def run_program(*arguments: str) -> subprocess.Popen[bytes]:
-    path = os.pathsep.join([str(PROGRAM.parents[2]), str(PROGRAM.parent)])
+    path = str(PROGRAM.parents[2])
     return subprocess.Popen([sys.executable, str(PROGRAM), *arguments], env=os.environ | {"PYTHONPATH": path})
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from outputs import drawing
 
 from flows import storage
 from flows.manifest.parse import parse_manifest
@@ -20,6 +19,7 @@ from flows.settings import RunSettings
 from flows.worker.batch import stylize_pairs
 from flows.worker.messages import Message
 from nst_core.options import StylizeOptions
+from tests.flows.outputs import drawing
 
 MANIFEST = (
     "id,content,style,steps,size_px,quality,seed,style_weight\n"

@@ -1,12 +1,12 @@
 """flows.manifest.load: what is said of a manifest that cannot be read."""
 
 import pytest
-from fault_proxy import FaultProxy
 
 from flows.errors import Forbidden, ManifestError, Unavailable
 from flows.limits import Limits
 from flows.manifest.load import load_manifest
 from nst_core.options import StylizeOptions
+from tests.flows.fault_proxy import FaultProxy
 
 
 def test_a_manifest_that_may_not_be_read_is_not_called_wrong(s3_bucket: str, s3_proxy: FaultProxy) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from fault_proxy import DRIP, FaultProxy
 from typer.testing import CliRunner
 
 from flows import storage
@@ -16,6 +15,7 @@ from flows.limits import Limits
 from flows.manifest.load import load_manifest
 from flows.manifest.split import split_manifest
 from nst_core.options import StylizeOptions
+from tests.flows.fault_proxy import DRIP, FaultProxy
 
 
 def rows(path: str) -> list[list[str]]:

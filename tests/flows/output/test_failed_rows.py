@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs import Output
 
 from flows.manifest.parse import parse_manifest
 from flows.output.failed_rows import failed_rows_manifest
 from flows.output.latest import latest_run
 from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
+from tests.flows.outputs import Output
 
 MANIFEST = (
     "id,content,style,protect,steps,style_weight,artist, note \n"

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, commit_with_image, pair_record, run_record
-from outputs import studio
 from typer.testing import CliRunner
 
 from flows import storage
@@ -16,6 +14,8 @@ from flows.output import lease
 from flows.output.garbage import find_garbage, remove_garbage
 from flows.output.ledger import Ledger
 from flows.report.run_page import write_report
+from tests.flows.builders import FINGERPRINT, commit_with_image, pair_record, run_record
+from tests.flows.outputs import studio
 
 LOST = b"lost a race"
 LOST_NAME = f"cat-{hashlib.sha256(LOST).hexdigest()[:8]}.png"

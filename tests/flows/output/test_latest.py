@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import FINGERPRINT, run_record
 
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.storage import local
 from nst_core.errors import OptionsError
+from tests.flows.builders import FINGERPRINT, run_record
 
 FRAME = pd.DataFrame({"id": ["cat"], "content": ["c.jpg"], "style": ["s.jpg"]})
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import boto3
 import pytest
-from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.errors import OutputBusy
 from flows.output import lease, lease_watch
 from flows.output.lease_file import as_json
+from tests.flows.fault_proxy import FaultProxy
 
 
 @pytest.fixture(params=["local", "s3"])

@@ -6,8 +6,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
-from fault_proxy import IGNORE_CONDITION, FaultProxy
 from pydantic import ValidationError
 
 from flows import storage
@@ -18,6 +16,15 @@ from flows.records.plans import PlannedPair
 from flows.storage.s3.objects import NO_CONDITION
 from nst_core import __version__
 from nst_core.options import StylizeOptions
+from tests.flows.builders import (
+    FINGERPRINT,
+    OTHER_FINGERPRINT,
+    attempt_record,
+    commit_with_image,
+    pair_record,
+    run_record,
+)
+from tests.flows.fault_proxy import IGNORE_CONDITION, FaultProxy
 
 IDS = ("cat", "cat-waves-1a2b3c", "v1.2", "a.b-c_d", "1", "cat-1", "x" * 100)
 

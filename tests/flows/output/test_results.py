@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import FINGERPRINT, OTHER_FINGERPRINT, attempt_record, commit_with_image, pair_record, run_record
 
 from flows import storage
 from flows.manifest.parse import parse_manifest
@@ -20,6 +19,14 @@ from flows.records.columns import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_N
 from flows.records.pairs import Manifest
 from flows.spreadsheets import as_plain_text
 from nst_core.options import StylizeOptions
+from tests.flows.builders import (
+    FINGERPRINT,
+    OTHER_FINGERPRINT,
+    attempt_record,
+    commit_with_image,
+    pair_record,
+    run_record,
+)
 
 MANIFEST = (
     "id,content,style,artist,code\n"

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, commit_with_image, pair_record, pair_spec, run_record
-from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.errors import OutputError
@@ -17,6 +15,8 @@ from flows.output.ledger import Ledger
 from flows.output.results import table_rows
 from flows.records.pairs import Manifest
 from flows.run.plan import fingerprinted
+from tests.flows.builders import FINGERPRINT, commit_with_image, pair_record, pair_spec, run_record
+from tests.flows.fault_proxy import FaultProxy
 
 WEIGHTS = "ab" * 32
 GZIP_HEADER = 10

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import servers
 
 from flows.prefect_layer import server_process
+from tests.flows import servers
 
 
 @pytest.fixture

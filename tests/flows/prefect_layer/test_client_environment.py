@@ -6,10 +6,10 @@ from pathlib import Path
 
 import certifi
 import pytest
-from commands import manifest, nst
 
 from flows.errors import ServiceError
 from flows.prefect_layer.client_environment import CERTIFICATES, EXEMPTIONS, PROXIES, check_client_environment
+from tests.flows.commands import manifest, nst
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import servers
 
 from flows.errors import ServiceError
 from flows.prefect_layer import embedded_server
 from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, is_without_server, kept_running
 from flows.prefect_layer.server import answers
 from flows.prefect_layer.server_process import ServerProcess
+from tests.flows import servers
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-import servers
 
 from flows.errors import ServiceError
 from flows.prefect_layer import server_process
 from flows.prefect_layer.server import answers, server
 from flows.prefect_layer.server_process import ServerProcess
+from tests.flows import servers
 
 SERVING = """
 import sys, time

@@ -9,13 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import servers
 
 from flows.environment import _use_as_home
 from flows.errors import ServiceError
 from flows.prefect_layer import server_process
 from flows.prefect_layer.server import answers
 from flows.prefect_layer.server_process import PORTS, ServerProcess
+from tests.flows import servers
 
 TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 

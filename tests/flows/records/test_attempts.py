@@ -1,12 +1,12 @@
 """flows.records.attempts: what a failed attempt says of another one."""
 
 import pytest
-from builders import FINGERPRINT, pair_spec
 
 from flows.errors import CredentialsExpired, Forbidden, InputChanged, NotFound, StorageError, TookTooLong, WorkerDied
 from flows.records.attempts import failed_attempt
 from flows.records.plans import PlannedPair
 from nst_core.errors import BadImage, DivergedError, OptionsError, OutOfMemory
+from tests.flows.builders import FINGERPRINT, pair_spec
 
 PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import Page, browser, needs_chromium
-from outputs import Output, drawing, studio
 
 from flows.report.comparison import write_comparison
 from flows.report.run_page import write_report
 from nst_core.options import StylizeOptions
+from tests.flows.browser import Page, browser, needs_chromium
+from tests.flows.outputs import Output, drawing, studio
 
 pytestmark = needs_chromium
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs import Output, drawing, studio
 from typer.testing import CliRunner
 
 from flows import cli, storage
@@ -14,6 +13,7 @@ from flows.errors import OutputError
 from flows.report.comparison import link, matched, write_comparison
 from flows.report.gather import gather
 from nst_core.options import StylizeOptions
+from tests.flows.outputs import Output, drawing, studio
 
 
 def run_of(folder: Path, name: str, manifest: str, **run: Any) -> Output:

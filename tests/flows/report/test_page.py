@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs import Output, drawing, studio
 from typer.testing import CliRunner
 
 from flows import cli, storage
 from flows.report.run_page import write_report
+from tests.flows.outputs import Output, drawing, studio
 
 
 @pytest.fixture

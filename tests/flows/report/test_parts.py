@@ -6,8 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from builders import run_record
-from outputs import OPTIONS, Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -23,6 +21,8 @@ from flows.report.scatter import MOST_POINTS, scatter
 from flows.report.sheet import write_sheet
 from flows.report.thumbnails import Thumbnail, Wanted, encoded, small_picture, small_pictures
 from nst_core.options import StylizeOptions
+from tests.flows.builders import run_record
+from tests.flows.outputs import OPTIONS, Output, drawing, studio
 
 NO_LIMITS = Limits()
 

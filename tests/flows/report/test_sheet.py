@@ -4,7 +4,6 @@ import io
 from pathlib import Path
 
 import pytest
-from outputs import Output, drawing, studio
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -13,6 +12,7 @@ from flows.errors import TookTooLong, WorkerDied
 from flows.report.cells import SHEET_PX, Cell, drawn
 from flows.report.gather import gather
 from flows.report.sheet import _grid, _is_full, _strips, write_sheet
+from tests.flows.outputs import Output, drawing, studio
 
 
 def crossed(folder: Path, contents: int, styles: int, size: tuple[int, int] = (64, 48)) -> Output:

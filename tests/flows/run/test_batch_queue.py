@@ -1,9 +1,8 @@
 """flows.run.batch_queue: warm styles first, every batch once."""
 
-from builders import pair_spec, planned
-
 from flows.records.plans import Batch
 from flows.run.batch_queue import BatchQueue, style_of
+from tests.flows.builders import pair_spec, planned
 
 
 def batch(name: str, style: str, pairs: int = 1) -> Batch:

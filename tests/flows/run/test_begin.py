@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from builders import Painter
 
 from flows import storage
 from flows.errors import NotAllowed, OutputBusy
@@ -17,6 +16,7 @@ from flows.run.begin import begun, hand_over, handed_or_begun
 from flows.run.dispatch import run_batch
 from flows.run.request import RunArguments, resolve
 from flows.settings import RunSettings, Selection
+from tests.flows.builders import Painter
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import pool_jobs
 import pytest
-from builders import FINGERPRINT, Painter, pair_record, pair_spec, planned
 
 from flows.errors import HardwareUnknown, PoolStopped, TookTooLong, WorkerDied
 from flows.output.ledger import Ledger
@@ -20,6 +18,8 @@ from flows.runners.local import process_pool
 from flows.stub import WEIGHTS, Stub
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
+from tests.flows import pool_jobs
+from tests.flows.builders import FINGERPRINT, Painter, pair_record, pair_spec, planned
 
 QUICK = {
     "size_px": 64,

@@ -14,9 +14,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from builders import attempt_record, pair_record
-from fault_proxy import FaultProxy
-from outputs import drawing
 
 from flows import storage
 from flows.costs.rates import measured_here
@@ -33,6 +30,9 @@ from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings
 from flows.storage import mounts
+from tests.flows.builders import attempt_record, pair_record
+from tests.flows.fault_proxy import FaultProxy
+from tests.flows.outputs import drawing
 
 MANIFEST = "id,content,style\nowl,owl.png,waves.png\ncat,cat.png,waves.png\nbad,,waves.png\ndog,dog.png,waves.png\n"
 HISTORY = tuple(LossSample(level, n, n + 1, 2.0 - n, 1.0, 0.5, 0.0, n / 8) for level in (1, 0) for n in range(2))

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import Painter, pair_spec, run_record
-from fault_proxy import FaultProxy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +20,8 @@ from flows.records.plans import PlannedPair, RunPlan
 from flows.run import plan
 from flows.run.plan import MISSING, Earlier, Share, fingerprinted, has_failed, identities_of, in_batches, plan_run
 from flows.settings import Selection
+from tests.flows.builders import Painter, pair_spec, run_record
+from tests.flows.fault_proxy import FaultProxy
 
 WEIGHTS = "ab" * 32
 NOTHING_DONE = LedgerIndex()

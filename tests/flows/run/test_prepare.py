@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from builders import Painter, attempt_record, commit_with_image, pair_record
 
 from flows.decoding.image_bytes import PictureLimits
 from flows.errors import OutputError
@@ -17,6 +16,7 @@ from flows.run.request import RunArguments, resolve
 from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from flows.stub import Stub
+from tests.flows.builders import Painter, attempt_record, commit_with_image, pair_record
 
 CPU = Means(("cpu",), ("here",), "fp32")
 

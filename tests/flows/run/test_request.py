@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from builders import Painter, run_record
 
 from flows.errors import ManifestError, NotAllowed, OutputError, StorageError
 from flows.limits import Limits
@@ -16,6 +15,7 @@ from flows.runners import Means
 from flows.settings import RunSettings, Selection
 from nst_core.errors import OptionsError, WeightsError
 from nst_core.options import StylizeOptions
+from tests.flows.builders import Painter, run_record
 
 
 def test_the_look_is_taken_over_and_the_place_is_not() -> None:

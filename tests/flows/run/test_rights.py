@@ -3,9 +3,6 @@
 from pathlib import Path
 
 import pytest
-from fault_proxy import FaultProxy
-from iam_policies import by_policy
-from outputs import drawing
 
 from flows import storage
 from flows.output import lease
@@ -15,6 +12,9 @@ from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
 from flows.settings import RunSettings, Selection
 from flows.worker.batch import stylize_pairs
+from tests.flows.fault_proxy import FaultProxy
+from tests.flows.iam_policies import by_policy
+from tests.flows.outputs import drawing
 
 MANIFEST = b"id,content,style\nowl,owl.png,waves.png\ngone,gone.png,waves.png\nbad,,waves.png\n"
 

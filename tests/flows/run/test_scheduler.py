@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from builders import Painter, attempt_record, pair_spec
 
 from flows.errors import CredentialsExpired, DeviceUnusable, ResultsNotKept, WorkerDied
 from flows.output.ledger import Ledger
@@ -27,6 +26,7 @@ from flows.visit_inboxes import InboxTroubled
 from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending, Message, StepTaken
+from tests.flows.builders import Painter, attempt_record, pair_spec
 
 Prepare = Callable[..., PreparedRun]
 

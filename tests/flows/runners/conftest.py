@@ -3,11 +3,11 @@
 import os
 from collections.abc import Iterator
 
-import pool_jobs
 import pytest
 
 from flows.runners import Pool, Worker
 from flows.runners.local import process_pool
+from tests.flows import pool_jobs
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,7 @@ import os
 import threading
 from typing import Any
 
-import pool_jobs
 import pytest
-from pool_jobs import done_by, told_by
 
 from flows.errors import DeviceUnusable, PoolStopped
 from flows.runners import Pool, check_runner, runner_of
@@ -14,6 +12,8 @@ from flows.runners.inline import link_here
 from flows.settings import RunSettings
 from nst_core.errors import OptionsError
 from nst_core.machine.runtime import hardware_here
+from tests.flows import pool_jobs
+from tests.flows.pool_jobs import done_by, told_by
 
 HERE = RunSettings(runner="inline", device="cpu")
 

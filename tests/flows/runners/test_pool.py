@@ -11,15 +11,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pool_jobs
 import pytest
-from pool_jobs import done_by, told_by
 
 from flows.errors import HardwareUnknown, PoolStopped, WorkerDied
 from flows.runners import Pool, Worker
 from flows.runners.inline import link_here
 from flows.runners.local import process_pool
 from flows.runners.pool import Link
+from tests.flows import pool_jobs
+from tests.flows.pool_jobs import done_by, told_by
 
 PATIENCE = 20.0
 """Seconds after which a call counts as hanging."""
@@ -190,7 +190,7 @@ def test_a_worker_has_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_speaks_where_its_parent_does(tmp_path: Path) -> None:
     """A line that is logged comes to the parent's log, one that is printed to its stdout; paths are the parent's."""
     code = (
-        "import logging, pool_jobs\n"
+        "import logging\nfrom tests.flows import pool_jobs\n"
         "from flows.runners.local import process_pool\n"
         "logging.basicConfig(format='%(name)s %(message)s')\n"
         "with process_pool(('cpu',)) as pool:\n"
@@ -207,7 +207,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
     """A script with all at its top level, beside files named as modules, runs once; its workers know nothing of it."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import pool_jobs, sys\n"
+        "import sys\nfrom tests.flows import pool_jobs\n"
         "print('the script runs')\n"
         "from flows.runners.local import process_pool\n"
         "with process_pool(('cpu', 'cpu')) as pool:\n"
@@ -228,7 +228,7 @@ def test_a_worker_has_the_packages_of_its_parent(tmp_path: Path) -> None:
         shutil.copytree(root / package, tmp_path / package)
     script = tmp_path / "script.py"
     script.write_text(
-        "import pool_jobs\n"
+        "from tests.flows import pool_jobs\n"
         "from flows.runners.local import process_pool\n"
         "with process_pool(('cpu',)) as pool:\n"
         "    print(pool_jobs.done_by(pool.take(), pool_jobs.files_of, 'flows', 'nst_core'))\n"
@@ -516,7 +516,13 @@ def test_a_worker_does_not_outlive_its_parent(tmp_path: Path, busy: bool, end: s
     Not even where a process that was forked meanwhile holds the parent's end of the line open.
     """
     parent = subprocess.Popen(
-        [sys.executable, "-c", "import pool_jobs, sys; pool_jobs.be_a_parent(*sys.argv[1:])", str(busy), end],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from tests.flows import pool_jobs; pool_jobs.be_a_parent(*sys.argv[1:])",
+            str(busy),
+            end,
+        ],
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,

@@ -2,11 +2,11 @@
 
 import pickle
 
-import pool_jobs
 import pytest
 
 from flows.runners import Worker
 from flows.runners.protocol import Call, CallBegan, CallEnded, answer, packed
+from tests.flows import pool_jobs
 
 
 def heard_of(call: Call) -> list[object]:

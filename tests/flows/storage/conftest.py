@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from s3_peer import Answer, Request, S3Peer
 
 from flows.storage import s3
+from tests.flows.s3_peer import Answer, Request, S3Peer
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import refusing_file_system
 
 from flows import storage
 from flows.errors import StorageError
 from flows.storage import mounts
+from tests.flows import refusing_file_system
 
 Python = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -7,13 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, LimitsError, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage import s3
 from flows.storage.retries import ATTEMPTS, HURRIED_SECONDS, persistently
 from flows.wording import redacted
+from tests.flows.fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 
 
 class Trouble:

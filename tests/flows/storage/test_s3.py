@@ -8,11 +8,11 @@ from pathlib import Path
 
 import boto3
 import pytest
-from fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_ANSWER, FaultProxy
 
 from flows import storage
 from flows.errors import Forbidden, NotFound, StorageError, Unavailable
 from flows.storage import s3
+from tests.flows.fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_ANSWER, FaultProxy
 
 
 def test_creating_the_same_bytes_again_is_true(s3_bucket: str) -> None:

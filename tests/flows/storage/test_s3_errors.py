@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 from flows import storage
 from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unreachable
 from flows.storage import s3
+from tests.flows.s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 A = "s3://studio/in/a.png"
 Peer = Callable[..., S3Peer]

@@ -10,16 +10,16 @@ from typing import Any
 
 import boto3
 import pytest
-from fault_proxy import FaultProxy
 from hypothesis import given
 from hypothesis import strategies as st
-from s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 from flows import storage
 from flows.errors import Archived, InputChanged, NotDecoded, NotFound, TooLarge
 from flows.storage import s3
 from flows.storage.codings import decoded
 from flows.worker.inputs import read_input
+from tests.flows.fault_proxy import FaultProxy
+from tests.flows.s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 DATA_GZ = gzip.compress(b"data", mtime=0)
 Peer = Callable[[Callable[[Request], Answer]], S3Peer]

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from outputs import Output
 from typer.testing import CliRunner
 
 from flows.cli import ExitCode, app
@@ -15,6 +14,7 @@ from flows.errors import StorageError
 from flows.export import Layout, Request, export
 from flows.manifest.stdin import standard_input
 from flows.storage.temporary import temporary_file
+from tests.flows.outputs import Output
 
 MANY = 500
 

@@ -3,11 +3,10 @@
 import io
 import json
 
-from builders import attempt_record, pair_record
-from run_starts import run_of
-
 from flows.watching.json_lines import json_lines
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from tests.flows.builders import attempt_record, pair_record
+from tests.flows.run_starts import run_of
 
 
 def test_a_line_for_the_start_and_for_every_outcome() -> None:

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from builders import pair_record
-from run_starts import run_of
 
 from flows.records.runs import RunStarted
 from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here
 from flows.worker.messages import ChunkStarted, Message
+from tests.flows.builders import pair_record
+from tests.flows.run_starts import run_of
 
 
 def noting(heard: list[object]) -> Watcher:

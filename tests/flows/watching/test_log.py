@@ -4,14 +4,14 @@ import dataclasses
 import logging
 
 import pytest
-from builders import attempt_record, pair_record
-from run_starts import run_of
 
 from flows import stub
 from flows.records.pairs import CellError, RejectedRow
 from flows.watching.log import watch_log
 from flows.wording import MOST_NAMED
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from tests.flows.builders import attempt_record, pair_record
+from tests.flows.run_starts import run_of
 
 
 def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:

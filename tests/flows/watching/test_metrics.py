@@ -10,9 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from builders import Painter, attempt_record, pair_record
 from prometheus_client import generate_latest
-from run_starts import run_of
 
 from flows.records.pairs import RejectedRow
 from flows.watching.from_environment import operators_watchers
@@ -20,6 +18,8 @@ from flows.watching.listeners import Watcher, watched_by
 from flows.watching.metrics import Metrics, served, written
 from flows.watching.notify_all import notify_all
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from tests.flows.builders import Painter, attempt_record, pair_record
+from tests.flows.run_starts import run_of
 
 ROOT = Path(__file__).parents[3]
 

@@ -5,13 +5,13 @@ import io
 import logging
 
 import pytest
-from builders import attempt_record, pair_record
 from rich.console import Console
-from run_starts import run_of
 
 from flows.watching.progress import RunProgress
 from flows.watching.terminal import LiveDisplay, _duration, _rate, only_warnings, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from tests.flows.builders import attempt_record, pair_record
+from tests.flows.run_starts import run_of
 
 
 def shown(progress: RunProgress, width: int = 100) -> str:

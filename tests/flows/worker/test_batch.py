@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import FINGERPRINT, Painter, pair_spec, planned
-from fault_proxy import FaultProxy
 
 from flows import storage
 from flows.errors import DeviceUnusable
@@ -20,6 +18,8 @@ from flows.worker.batch import stylize_pairs
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, LeftPending, Message, StepTaken
 from nst_core.backbones.catalogue import WeightsFile
+from tests.flows.builders import FINGERPRINT, Painter, pair_spec, planned
+from tests.flows.fault_proxy import FaultProxy
 
 NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 

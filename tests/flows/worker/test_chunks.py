@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from builders import FINGERPRINT, pair_spec
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -19,6 +18,7 @@ from nst_core.errors import DivergedError, OutOfMemory
 from nst_core.machine.footprint import Extra
 from nst_core.machine.memory import largest_batch
 from nst_core.options import StylizeOptions
+from tests.flows.builders import FINGERPRINT, pair_spec
 
 WIDE, TALL = (64, 48), (48, 64)
 

@@ -1,7 +1,5 @@
 """flows.worker.failures: an error becomes the record of a failed attempt, unless it is no row's fault."""
 
-from builders import FINGERPRINT, pair_spec, planned
-
 from flows.errors import CredentialsExpired
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord
@@ -9,6 +7,7 @@ from flows.records.timestamps import Moment
 from flows.worker.failures import keep_failure
 from flows.worker.job import Job
 from flows.worker.messages import LeftPending
+from tests.flows.builders import FINGERPRINT, pair_spec, planned
 
 
 def test_credentials_that_ran_out_leave_a_pair_pending(job: Job) -> None:

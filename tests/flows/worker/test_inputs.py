@@ -9,7 +9,6 @@ from pathlib import Path
 import boto3
 import numpy as np
 import pytest
-from builders import Painter, pair_spec, planned
 from PIL import Image
 
 from flows import storage
@@ -21,6 +20,7 @@ from nst_core.errors import BadImage, OutOfMemory
 from nst_core.images import resize
 from nst_core.options import StylizeOptions
 from nst_core.scene.masks import coverage, maps_of
+from tests.flows.builders import Painter, pair_spec, planned
 
 MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdir}
 

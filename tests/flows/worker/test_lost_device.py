@@ -3,10 +3,8 @@
 import logging
 import os
 
-import pool_jobs
 import pytest
 import torch
-from builders import Painter, pair_spec, planned
 
 from flows.errors import DeviceLost
 from flows.records.attempts import PairRecord
@@ -14,6 +12,8 @@ from flows.runners.local import process_pool
 from flows.worker.job import Job
 from flows.worker.lost_device import detecting_device_loss
 from flows.worker.messages import ChunkStarted, DeviceWaits
+from tests.flows import pool_jobs
+from tests.flows.builders import Painter, pair_spec, planned
 
 ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nand pages of advice")
 LOST = (

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from builders import Painter, pair_spec, planned
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from flows.worker.inputs import LoadedPair, load_pair, read_styles
 from flows.worker.job import Job
 from flows.worker.stylizing import Stylized, in_halves, stylize_chunk
 from nst_core.errors import OptionsError, OutOfMemory, WeightsError
+from tests.flows.builders import Painter, pair_spec, planned
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import Painter, pair_spec, planned, sha256_of
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -26,6 +25,7 @@ from flows.worker.timelines import EVERY_LOOK, MOST_KEPT, Timelines, difference,
 from nst_core.backbones.catalogue import WeightsFile
 from nst_core.losses.values import LossValues
 from nst_core.optimize import StepReport
+from tests.flows.builders import Painter, pair_spec, planned, sha256_of
 
 NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
-from icc import ADOBE_TO_XYZ, rgb_profile
 from PIL import Image
 
 from flows import storage
@@ -30,6 +28,8 @@ from nst_core.images import read_metadata
 from nst_core.images.colour.rgb_space import srgb_profile
 from nst_core.options import StylizeOptions
 from nst_core.scene.pixels import to_tensor
+from tests.flows.builders import FINGERPRINT, Painter, pair_spec, planned, sha256_of
+from tests.icc import ADOBE_TO_XYZ, rgb_profile
 
 NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tensor_allocations import Made
 from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones import bf16_cpu
+from tests.tensor_allocations import Made
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2), (2, 64, 96, 97)]
 """Even and odd ones; the last is worked on in several bands and chunks."""

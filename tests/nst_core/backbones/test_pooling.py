@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from tensor_allocations import Made
 from torch import Tensor
 from torch.nn import functional
 
 from nst_core.backbones import bf16_cpu
 from nst_core.backbones.pooling import average_pool, pool, pool_backward
+from tests.tensor_allocations import Made
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2)]
 ORDERS = [torch.contiguous_format, torch.channels_last]

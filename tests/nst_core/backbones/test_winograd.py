@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tensor_allocations import Made
 from torch.nn import functional
 
 from nst_core.backbones import winograd
+from tests.tensor_allocations import Made
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 14), (3, 5), (1, 1), (16, 31)])

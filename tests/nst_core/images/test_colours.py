@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from icc import (
+from PIL import Image, ImageCms
+
+from nst_core.errors import BadImage
+from nst_core.images import decode_image
+from nst_core.images.colour.numbers import profile_of_h273
+from tests.icc import (
     ADOBE_TO_XYZ,
     D50,
     SRGB_TO_XYZ,
@@ -20,11 +25,6 @@ from icc import (
     srgb_from_xyz,
     xyz_tag,
 )
-from PIL import Image, ImageCms
-
-from nst_core.errors import BadImage
-from nst_core.images import decode_image
-from nst_core.images.colour.numbers import profile_of_h273
 
 P3_TO_XYZ = np.array(  # Display P3 adapted to D50, as in Apple's profile
     [[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]]

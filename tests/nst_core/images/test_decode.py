@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from icc import (
-    ADOBE_TO_XYZ,
-    rgb_profile,
-)
-from picture_files import Pixels, decoded, noise, save
 from PIL import ExifTags, Image
 
 import nst_core
 from nst_core.images import decode_image, resize
+from tests.icc import (
+    ADOBE_TO_XYZ,
+    rgb_profile,
+)
+from tests.picture_files import Pixels, decoded, noise, save
 
 
 @pytest.mark.parametrize(

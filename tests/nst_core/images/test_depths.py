@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from icc import srgb_from_lab
-from picture_files import Pixels, decoded, grey_ramp_16, noise, png_file, refusal, save, tiff_file
 from PIL import Image
 
 from nst_core.images.colour.srgb import split_alpha, to_srgb
+from tests.icc import srgb_from_lab
+from tests.picture_files import Pixels, decoded, grey_ramp_16, noise, png_file, refusal, save, tiff_file
 
 RAMP_FILES: dict[str, Callable[[Pixels], bytes]] = {
     "png": lambda ramp: save(ramp, "PNG"),

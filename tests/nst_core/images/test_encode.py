@@ -10,14 +10,14 @@ import pytest
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from icc import ADOBE_TO_XYZ, rgb_profile
 from numpy.typing import NDArray
-from odd_pictures import noise, save
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from nst_core.images import PictureFile, as_read, decode_image, encode_image, read_metadata
 from nst_core.images.colour.rgb_space import srgb_profile
 from nst_core.images.files.credits import Credits, credits_of
+from tests.icc import ADOBE_TO_XYZ, rgb_profile
+from tests.odd_pictures import noise, save
 
 METADATA = {
     "recipe": "relative",

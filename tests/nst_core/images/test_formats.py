@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from icc import ADOBE_TO_XYZ, rgb_profile, srgb_from_xyz
 from PIL import ExifTags, Image
 
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
 from nst_core.images.files.boxes import brands, heif_colour, jp2_colour
 from nst_core.images.files.formats import endings, format_of
+from tests.icc import ADOBE_TO_XYZ, rgb_profile, srgb_from_xyz
 
 FRAMES_NOTE = "several frames or pages: the first is used"
 

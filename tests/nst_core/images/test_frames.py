@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from picture_files import FRAMES_NOTE, decoded, noise, save, three_frames
 from PIL import Image
 
 from nst_core.images import decode_image
+from tests.picture_files import FRAMES_NOTE, decoded, noise, save, three_frames
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ import re
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from icc import (
-    ADOBE_TO_XYZ,
-    rgb_profile,
-)
-from picture_files import STILLS, noise, save, three_frames
 from PIL import Image
 
 from nst_core.errors import BadImage
 from nst_core.images import decode_image
+from tests.icc import (
+    ADOBE_TO_XYZ,
+    rgb_profile,
+)
+from tests.picture_files import STILLS, noise, save, three_frames
 
 REASONS = set(re.findall(r"`(\w+)`", BadImage.__doc__ or ""))
 

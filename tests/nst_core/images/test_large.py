@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from icc import ADOBE_TO_XYZ, SRGB_TO_XYZ, cmyk_profile, rgb_profile
 from PIL import ExifTags, Image
 
 from nst_core.errors import BadImage
 from nst_core.images import DecodedImage, decode_image, resize
 from nst_core.images.reading import pieces, png_bands, reduction, tiff_bands
 from nst_core.images.reading.reduction import HALVINGS, WHOLE_FACTORS, factor_of
+from tests.icc import ADOBE_TO_XYZ, SRGB_TO_XYZ, cmyk_profile, rgb_profile
 
 SIZE = 331, 277
 """Whose sides nothing divides."""

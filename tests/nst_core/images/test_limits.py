@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picture_files import decoded, noise, png_file, refusal, save, tiff_file
 from PIL import Image
 
 import nst_core
 from nst_core.images import MAX_BYTES
+from tests.picture_files import decoded, noise, png_file, refusal, save, tiff_file
 
 
 def test_too_many_bytes() -> None:

@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from icc import (
+from PIL import Image, ImageCms
+
+from nst_core.images import decode_image
+from tests.icc import (
     ADOBE_TO_XYZ,
     D50,
     SRGB_TO_XYZ,
@@ -13,10 +16,7 @@ from icc import (
     srgb_from_lab,
     srgb_from_xyz,
 )
-from picture_files import CMYK_NOTE, PROFILE_NOTE, Bytes, Pixels, alpha_table, decoded, noise, over_white, save
-from PIL import Image, ImageCms
-
-from nst_core.images import decode_image
+from tests.picture_files import CMYK_NOTE, PROFILE_NOTE, Bytes, Pixels, alpha_table, decoded, noise, over_white, save
 
 
 @pytest.mark.parametrize(

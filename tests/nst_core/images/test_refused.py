@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from picture_files import STILLS, noise, refusal, save, tiff_file
 from PIL import Image, ImageFile
 
 from nst_core.images import decode_image
 from nst_core.images.files.credits import Credits
+from tests.picture_files import STILLS, noise, refusal, save, tiff_file
 
 
 @pytest.mark.parametrize("share", [0.99, 0.5, 0.02])

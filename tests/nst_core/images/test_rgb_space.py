@@ -5,7 +5,11 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from icc import (
+from PIL import Image, ImageCms
+
+from nst_core.images.colour.rgb_space import MAX_BYTES, embeddable, from_srgb, srgb_profile, to_srgb
+from nst_core.images.writing.picture_file import PictureFile
+from tests.icc import (
     ADOBE_TO_XYZ,
     D50,
     SRGB_TO_XYZ,
@@ -19,11 +23,7 @@ from icc import (
     srgb_from_xyz,
     xyz_tag,
 )
-from odd_pictures import profile_of_elements
-from PIL import Image, ImageCms
-
-from nst_core.images.colour.rgb_space import MAX_BYTES, embeddable, from_srgb, srgb_profile, to_srgb
-from nst_core.images.writing.picture_file import PictureFile
+from tests.odd_pictures import profile_of_elements
 
 P3_TO_XYZ = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
 PROPHOTO_TO_XYZ = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00009], [0.0, 0.0, 0.82491]])

@@ -6,7 +6,6 @@ import zlib
 from io import BytesIO
 
 import numpy as np
-import odd_pictures as odd
 import pytest
 from PIL import Image, ImageCms
 
@@ -14,6 +13,7 @@ from nst_core.errors import BadImage
 from nst_core.images import decode_image
 from nst_core.images.colour.profiles import usable_profile
 from nst_core.images.files.strip_metadata import strip_metadata
+from tests import odd_pictures as odd
 
 PROFILE_NOTE = "broken or unfitting colour profile ignored"
 STILLS = odd.stills()

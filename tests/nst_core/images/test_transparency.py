@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from picture_files import (
+from PIL import Image
+
+from nst_core.images import decode_image
+from tests.picture_files import (
     WHITE_NOTE,
     alpha_table,
     decoded,
@@ -16,9 +19,6 @@ from picture_files import (
     save,
     tiff_file,
 )
-from PIL import Image
-
-from nst_core.images import decode_image
 
 
 @pytest.mark.parametrize(
