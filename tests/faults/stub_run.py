@@ -57,7 +57,7 @@ class StubRun:
 
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["flows.run.finish", "stub_run"])  # what takes long to import is the same for all
+_FORK.set_forkserver_preload(["flows.run.finish", "tests.faults.stub_run"])  # what takes long to import is the same for all
 
 
 def start(run: StubRun) -> BaseProcess:
