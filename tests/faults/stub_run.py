@@ -57,7 +57,8 @@ class StubRun:
 
 
 _FORK = multiprocessing.get_context("forkserver")
-_FORK.set_forkserver_preload(["flows.run.finish", "tests.faults.stub_run"])  # what takes long to import is the same for all
+# All of them import the same modules, which takes long.
+_FORK.set_forkserver_preload(["flows.run.finish", "tests.faults.stub_run"])
 
 
 def start(run: StubRun) -> BaseProcess:
