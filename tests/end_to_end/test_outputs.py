@@ -1,4 +1,4 @@
-"""Outputs on file systems that refuse much, and outputs that two runs want."""
+"""Outputs on limited file systems, and two runs that want the same output."""
 
 import errno
 import json
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 QUICKSTART = Path(__file__).parents[2] / "manifests" / "quickstart.csv"
 
 
-def test_a_file_system_that_can_next_to_nothing(nst, tmp_path: Path) -> None:
-    """Without links, exclusive renames, locks and flushing a run and its like go on, and say once what that means."""
+def test_a_run_copes_with_a_file_system_without_links_locks_and_flushing(nst, tmp_path: Path) -> None:
+    """Run, retry and gc work without links, exclusive renames, locks and fsync, and report each limit once."""
     refused = {"FSYNC": errno.EINVAL, "LINK": errno.EPERM, "RENAME2": errno.EINVAL, "FLOCK": errno.ENOSYS}
     library = {"LD_PRELOAD": str(refusing_file_system.built_in(tmp_path)), "REFUSE_BELOW": str(tmp_path / "out")}
     environment = library | {f"REFUSE_{name}": str(number) for name, number in refused.items()}
@@ -34,8 +34,8 @@ def test_a_file_system_that_can_next_to_nothing(nst, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_a_run_that_is_taken_over_leaves(nst, with_server: dict[str, str], tmp_path: Path) -> None:
-    """`--take-over` does at once what is left; the other run sees it, ends with 75, and leaves the tables alone."""
+def test_a_run_whose_output_is_taken_over_ends_with_75(nst, with_server: dict[str, str], tmp_path: Path) -> None:
+    """A `--take-over` run does the remaining pairs at once; the earlier run ends with 75 and writes no table."""
     command = ["run", str(QUICKSTART), "-o", "out", "--backbone", "stub", "--stub"]
     program = [sys.executable, "-m", "flows.cli", *command, "seconds=8"]
     first = subprocess.Popen(program, cwd=tmp_path, env=with_server, stderr=subprocess.PIPE, text=True)

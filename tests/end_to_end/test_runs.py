@@ -1,4 +1,4 @@
-"""Whole runs: done once, on S3 too, interrupted and gone on with, and refused before they start."""
+"""Whole runs: repeated, limited, on S3, interrupted and continued, and refused before they start."""
 
 import csv
 import json
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 SECRET = "recognisable-secret-0123456789"
 QUICK = ("--size-px", "48", "--steps", "4", "--precision", "fp32")
+STUB = ("--size-px", "48", "--backbone", "stub")
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def test_the_same_command_again_does_no_work(nst_without_server, manifest: Path, tmp_path: Path) -> None:
-    """A run ends with 0 and a summary; the same command again does nothing, says so, and leaves every file alone."""
+    """A run ends with 0 and a summary; the same command again says that nothing is left and changes no file."""
     first = nst_without_server("run", manifest, *QUICK)
 
     out = tmp_path / "runs" / "pairs"
@@ -55,9 +56,9 @@ def test_the_same_command_again_does_no_work(nst_without_server, manifest: Path,
 
 
 def test_only_and_limit_leave_the_rest_pending(nst, manifest: Path, tmp_path: Path) -> None:
-    """`--only` takes one pair, `--limit` some; the table has all rows all the same, the others pending."""
-    one = nst("run", manifest, *QUICK, "--output", "out", "--only", "pair-2", "--json")
-    two = nst("run", manifest, *QUICK, "--output", "out", "--limit", "1", "--json")
+    """`--only` does the named pair and `--limit` some; the table lists all rows, the others as pending."""
+    one = nst("run", manifest, *STUB, "--output", "out", "--only", "pair-2", "--json")
+    two = nst("run", manifest, *STUB, "--output", "out", "--limit", "1", "--json")
 
     rows = {row["pair_id"]: row["status"] for row in csv.DictReader((tmp_path / "out" / "results.csv").open())}
     assert (one.returncode, two.returncode) == (0, 0)
@@ -66,8 +67,8 @@ def test_only_and_limit_leave_the_rest_pending(nst, manifest: Path, tmp_path: Pa
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_s3_in_and_out(nst, with_server: dict[str, str], manifest: Path) -> None:
-    """Manifest, images, records and tables all live on S3; no credential is in any of them, in logs or in Prefect."""
+def test_a_run_from_s3_to_s3_reveals_no_credential(nst, with_server: dict[str, str], manifest: Path) -> None:
+    """With manifest, images, records and tables on S3, no credential is in any of them, in logs or in Prefect."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
@@ -110,29 +111,20 @@ def test_s3_in_and_out(nst, with_server: dict[str, str], manifest: Path) -> None
     assert {f"out/{output}" for output in table["output"]} <= set(keys)
 
 
-@pytest.mark.parametrize(
-    ("sent", "network"),
-    [
-        (signal.SIGINT, ("--size-px", "64", "--plateau-tolerance", "0", "--steps", "20")),
-        (signal.SIGTERM, ("--backbone", "stub", "--stub", "seconds=2")),
-    ],
-    ids=["Ctrl-C", "SIGTERM, made up"],
-)
-def test_interrupted_and_gone_on_with(
-    nst_without_server,
-    without_server: dict[str, str],
-    manifest: Path,
-    tmp_path: Path,
-    sent: signal.Signals,
-    network: tuple[str, ...],
+def test_an_interrupted_run_is_continued_by_the_same_command(
+    nst, with_server: dict[str, str], manifest: Path, tmp_path: Path
 ) -> None:
-    """An interrupted run ends with 75 within seconds; what was finished stays, and the same command does the rest."""
-    # A time budget is not shared, so the pairs are done one after another and not all at once.
+    """A run that gets Ctrl-C ends with 75 within seconds; finished pairs are kept, the same command does the rest.
+
+    `tests/faults` has more of these: SIGTERM, an embedded server, S3.
+    """
+    # Pairs with a time budget are done one after another, and not all at once.
+    network = ("--size-px", "64", "--plateau-tolerance", "0", "--steps", "20")
     slow = ["run", str(manifest), "--output", "out", *network, "--max-seconds", "600"]
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *slow],
         cwd=tmp_path,
-        env=without_server,
+        env=with_server,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -144,7 +136,7 @@ def test_interrupted_and_gone_on_with(
     while not any(records.glob("*.json")) and time.monotonic() < deadline:  # not one that is being written
         time.sleep(0.05)
 
-    os.kill(process.pid, sent)
+    os.kill(process.pid, signal.SIGINT)
     began = time.monotonic()
     printed, _ = process.communicate(timeout=60)
 
@@ -157,20 +149,22 @@ def test_interrupted_and_gone_on_with(
     assert (statuses.count("succeeded"), statuses.count("pending")) == (len(finished), 4 - len(finished))
 
     assert not (tmp_path / "out" / "report.html").exists()  # there was no time for it
-    assert nst_without_server("report", "out").returncode == 0
+    assert nst("report", "out").returncode == 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{4 - len(finished)} not done yet; go on with" in page
     assert page.count('"status":"pending"') == 4 - len(finished)
 
-    rest = nst_without_server(*slow)
+    rest = nst(*slow)
 
     assert rest.returncode == 0, rest.stderr
     assert f"{len(finished)} were done before" in rest.stdout
     assert finished.items() <= {path: path.stat().st_mtime_ns for path in records.glob("*.json")}.items()
 
 
-def test_interrupted_while_storage_is_away(with_server: dict[str, str], manifest: Path, s3_server: str) -> None:
-    """A run whose S3 has gone away ends with 75 within seconds too, not after the patience with an outage."""
+def test_an_interrupt_ends_a_run_while_s3_is_unreachable(
+    with_server: dict[str, str], manifest: Path, s3_server: str
+) -> None:
+    """A run that is interrupted while S3 does not answer ends with 75 at once, not when the outage is given up."""
     boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket="going-away")
     proxy = FaultProxy(s3_server)
     aws = {"AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -210,20 +204,20 @@ def test_interrupted_while_storage_is_away(with_server: dict[str, str], manifest
         (["--output", "s3://a/../b"], 2, "takes no"),
     ],
 )
-def test_unusable_commands_touch_nothing(nst, manifest: Path, arguments: list[str], code: int, message: str) -> None:
-    """A run that cannot be done is refused with its reason and exit code before anything is written."""
+def test_a_refused_run_writes_nothing(nst, manifest: Path, arguments: list[str], code: int, message: str) -> None:
+    """A run that cannot be done is refused with a reason and an exit code before anything is written."""
     outcome = nst("run", manifest, *QUICK, *arguments)
 
     assert (outcome.returncode, message in outcome.stderr) == (code, True), outcome.stderr
     assert not (manifest.parent / "runs" / "pairs").exists()
 
 
-def test_a_deployment_reads_nothing_that_is_not_listed(nst, manifest: Path, tmp_path: Path) -> None:
-    """A flow that a deployment started refuses what the operator did not list, and takes what was."""
+def test_a_deployment_accesses_only_what_its_limits_list(nst, manifest: Path, tmp_path: Path) -> None:
+    """A flow run of a deployment is refused without limits that list its places, and allowed with them."""
     deployed = {"PREFECT__RUNTIME__DEPLOYMENT__ID": "f0e1d2c3-0000-0000-0000-000000000000"}
-    refused = nst("run", manifest, *QUICK, "--limit", "1", env=deployed)
+    refused = nst("run", manifest, *STUB, "--limit", "1", env=deployed)
     (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}"]\n')
-    allowed = nst("run", manifest, *QUICK, "--limit", "1", env=deployed | {"NST_LIMITS": str(tmp_path / "limits.toml")})
+    allowed = nst("run", manifest, *STUB, "--limit", "1", env=deployed | {"NST_LIMITS": str(tmp_path / "limits.toml")})
 
     assert refused.returncode == 2
     assert "nothing may be written here" in refused.stderr

@@ -1,4 +1,4 @@
-"""Surroundings that a run has to get along with."""
+"""Runs in difficult environments: proxies, locales, unusable servers and databases."""
 
 import json
 import os
@@ -17,8 +17,8 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 NOBODY = "http://127.0.0.1:9"
 
 
-def test_a_company_s_network_and_a_user_s_folder(tmp_path: Path) -> None:
-    """Proxies to nowhere, an empty PREFECT_API_URL, files named like modules, a folder and a database that are none."""
+def test_a_run_copes_with_proxies_a_damaged_database_and_shadowing_files(tmp_path: Path) -> None:
+    """Dead proxies, an empty PREFECT_API_URL, files named like modules and a damaged database do not stop a run."""
     for name in ("random.py", "json.py", "flows.py", "nst_core.py"):
         (tmp_path / name).write_text("raise SystemExit('the wrong module')\n")
     (tmp_path / "runs").touch()  # so that Prefect's state cannot be kept below it
@@ -45,8 +45,8 @@ def test_a_company_s_network_and_a_user_s_folder(tmp_path: Path) -> None:
     assert "Traceback" not in outcome.stderr
 
 
-def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> None:
-    """Exit code 4, and nothing is begun."""
+def test_a_server_that_does_not_answer_is_reported_in_one_sentence(nst, tmp_path: Path) -> None:
+    """A run whose Prefect server does not answer ends with 4 and creates nothing."""
     command = ("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out")
     outcome = nst(*command, env={"PREFECT_API_URL": f"{NOBODY}/api"})
 
@@ -60,8 +60,8 @@ def test_a_server_that_does_not_answer_is_one_sentence(nst, tmp_path: Path) -> N
     ("status", "body", "said"),
     [(401, b"", "the server refuses these credentials"), (200, b'"2.19.0"', "one that does not go with it")],
 )
-def test_a_server_of_no_use_is_one_sentence(nst, status: int, body: bytes, said: str) -> None:
-    """One that is well, and then refuses, or is of another age: exit code 4, and no traceback."""
+def test_an_unusable_server_is_reported_in_one_sentence(nst, status: int, body: bytes, said: str) -> None:
+    """A healthy server that refuses the credentials, or has another major version, ends a run with 4, no traceback."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -86,8 +86,8 @@ def test_a_server_of_no_use_is_one_sentence(nst, status: int, body: bytes, said:
     assert "Traceback" not in outcome.stderr
 
 
-def test_a_database_that_is_not_there_is_one_sentence(nst_without_server, tmp_path: Path) -> None:
-    """An embedded server that ends as soon as it is started is given up after seconds, with what it said last."""
+def test_a_missing_database_is_reported_in_one_sentence(nst_without_server, tmp_path: Path) -> None:
+    """A run whose embedded server ends at once is ended within seconds, with the last words of the server."""
     database = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/none/prefect.db"}
     command = ("run", MANIFESTS / "quickstart.csv", "--backbone", "stub", "-o", "out")
     outcome = nst_without_server(*command, env=database)
@@ -98,8 +98,8 @@ def test_a_database_that_is_not_there_is_one_sentence(nst_without_server, tmp_pa
     assert "unable to open database file" in outcome.stderr
 
 
-def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -> None:
-    """A manifest in Greek on a Latin-1 terminal: each line is printed, and no command ends in a UnicodeEncodeError."""
+def test_characters_that_a_terminal_lacks_are_shown_as_escapes(nst, tmp_path: Path) -> None:
+    """A manifest in Greek is printed in full on a Latin-1 terminal, without a UnicodeEncodeError."""
     shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / "γάτα.jpg")
     (tmp_path / "pairs.csv").write_text("content,style\nγάτα.jpg,κύματα.jpg\n", encoding="utf-8")
     outcome = nst("validate", "pairs.csv", env={"PYTHONIOENCODING": "iso-8859-1"})
@@ -112,7 +112,7 @@ def test_what_a_terminal_cannot_spell_is_shown_as_escapes(nst, tmp_path: Path) -
 
 @pytest.fixture
 def latin_1(tmp_path: Path) -> dict[str, str]:
-    """The environment of a locale in Latin-1."""
+    """An environment with a Latin-1 locale, which is compiled for this test."""
     places = tmp_path / "locales"
     places.mkdir()
     command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", places / "en_US.ISO-8859-1"]
@@ -121,8 +121,8 @@ def latin_1(tmp_path: Path) -> dict[str, str]:
     return {"LOCPATH": str(places), "LC_ALL": "en_US.ISO-8859-1", "LANG": "en_US.ISO-8859-1"}
 
 
-def test_files_are_found_by_their_bytes_whatever_the_locale(nst, latin_1: dict[str, str], tmp_path: Path) -> None:
-    """Under a locale of Latin-1, names in Greek and Latin are found, on the command line and in the manifest."""
+def test_files_are_found_in_a_latin_1_locale(nst, latin_1: dict[str, str], tmp_path: Path) -> None:
+    """Files with Greek and accented names are found, on the command line and in a manifest, in a Latin-1 locale."""
     for name in ("γάτα.jpg", "café.jpg"):
         shutil.copy(MANIFESTS / "images" / "chelsea.jpg", tmp_path / name)
     (tmp_path / "ζεύγη.csv").write_text("content,style\nγάτα.jpg,café.jpg\n", encoding="utf-8")
