@@ -78,11 +78,11 @@ def bulk_stylize(
         NstError: nothing could be done; the subclass gives the reason.
     """
     show_own_lines()
-    asked = RunArguments(output, manifest, options, settings, selection or Selection(), overrides or {})
+    arguments = RunArguments(output, manifest, options, settings, selection or Selection(), overrides or {})
     # Anyone who starts a deployment acts with the service's rights, not with their own, so a place that the limits file
     # does not list is refused.
     is_strict = deployment.id is not None
-    with _no_tags(), kept_running(), handed_or_begun(asked, strict=is_strict) as begun:
+    with _no_tags(), kept_running(), handed_or_begun(arguments, strict=is_strict) as begun:
         run = begun.run
         try:
             _run_batches(begun)

@@ -73,9 +73,9 @@ def ladder(
     target = storage.absolute(output) if output else default_output(pictures)
     manifest, data = storage.join(target, layout.LADDER_MANIFEST), ladder_manifest(rungs, pictures, base)
     chosen = validated(StylizeOptions, size)
-    asked = RunArguments(target, manifest, chosen, settings_of(settings), Selection())
-    _keep_manifest(asked, manifest, data, pictures)
-    summary, code = run_manifest(asked, Shown(quiet=quiet or as_json))
+    arguments = RunArguments(target, manifest, chosen, settings_of(settings), Selection())
+    _keep_manifest(arguments, manifest, data, pictures)
+    summary, code = run_manifest(arguments, Shown(quiet=quiet or as_json))
     if code in (ExitCode.OK, ExitCode.SOME_FAILED) and summary.succeeded:
         # Imported only here because importing Pillow takes time.
         from flows.report.ladder_sheet import write_ladder_sheet
@@ -113,7 +113,7 @@ def _is_ladder_of(manifest: bytes, pictures: Mapping[str, str]) -> bool:
     return pictures_of_ladder(manifest) == {_addresses(pictures)}
 
 
-def _keep_manifest(asked: RunArguments, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
+def _keep_manifest(arguments: RunArguments, manifest: str, data: bytes, pictures: Mapping[str, str]) -> None:
     """Write the ladder's manifest into its output unless it is there already.
 
     Everything that can be refused at this point is checked first.
@@ -123,19 +123,19 @@ def _keep_manifest(asked: RunArguments, manifest: str, data: bytes, pictures: Ma
         OutputBusy: another run holds the output's lease, and may not have read its own manifest yet.
         OptionsError, WeightsError, ClusterError: the backbone, its weights or the Ray cluster cannot be used.
     """
-    settings = asked.settings or RunSettings()
-    with limits_in_force().writing(asked.output):
+    settings = arguments.settings or RunSettings()
+    with limits_in_force().writing(arguments.output):
         existing = _read(manifest)
         if existing == data:
             return
-        if existing is not None and not (_is_ladder_of(existing, pictures) or Ledger(asked.output).has_run()):
+        if existing is not None and not (_is_ladder_of(existing, pictures) or Ledger(arguments.output).has_run()):
             raise OutputError(
                 f"{manifest}: expected none, or one in the output of a ladder, found a file where no run was made; "
                 "move it away, or name another folder with --output"
             )
-        check_ownership(asked.output)
+        check_ownership(arguments.output)
         check_means(settings)
-        with lease.held(asked.output, settings.wait_for_output_seconds, take_over=settings.take_over):
+        with lease.held(arguments.output, settings.wait_for_output_seconds, take_over=settings.take_over):
             storage.replace(manifest, data)
 
 

@@ -75,8 +75,8 @@ def run(
     chosen = validated(StylizeOptions, options)
     address = manifest if manifest == STANDARD_INPUT else storage.absolute(manifest)
     selection = Selection(only=tuple(only or ()), limit=limit, max_attempts=max_attempts)
-    asked = RunArguments(output_of(output, address), address, chosen, settings_of(settings), selection)
-    _run_flow(asked, Shown(quiet, json_lines, as_json))
+    arguments = RunArguments(output_of(output, address), address, chosen, settings_of(settings), selection)
+    _run_flow(arguments, Shown(quiet, json_lines, as_json))
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -98,8 +98,10 @@ def retry(
     validated(StylizeOptions, options)
     latest = Ledger(address).latest_run()
     selection = Selection(only_failed=True, max_attempts=max_attempts)
-    asked = RunArguments(address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options)
-    _run_flow(asked, Shown(quiet, json_lines, as_json))
+    arguments = RunArguments(
+        address, settings=_settings_of_retry(latest, settings), selection=selection, overrides=options
+    )
+    _run_flow(arguments, Shown(quiet, json_lines, as_json))
 
 
 def _settings_of_retry(latest: RunRecord, given: dict[str, Any]) -> RunSettings:
@@ -127,19 +129,19 @@ class Shown:
     as_json: bool = False
 
 
-def _run_flow(asked: RunArguments, shown: Shown) -> None:
+def _run_flow(arguments: RunArguments, shown: Shown) -> None:
     """Carry the run out, print its summary, and exit."""
-    raise typer.Exit(run_manifest(asked, shown)[1])
+    raise typer.Exit(run_manifest(arguments, shown)[1])
 
 
-def run_manifest(asked: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCode]:
+def run_manifest(arguments: RunArguments, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Carry the run out and print its summary."""
-    if asked.settings is None or asked.settings.runner == "local":
+    if arguments.settings is None or arguments.settings.runner == "local":
         ask()
     # Refuse an impossible run before anything is started.
-    if asked.settings is not None:
-        check_parameters({"settings": asked.settings.model_dump()})
-    request = resolve(asked)
+    if arguments.settings is not None:
+        check_parameters({"settings": arguments.settings.model_dump()})
+    request = resolve(arguments)
     check_feasible(request)
     check_prefect_home()
     check_client_environment()
@@ -189,7 +191,7 @@ def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, Exi
     from flows.bulk_stylize import bulk_stylize
     from flows.prefect_layer.deployment_runs import named_answers
 
-    parameters = {name: value for name, value in vars(request.asked).items() if value}
+    parameters = {name: value for name, value in vars(request.arguments).items() if value}
     try:
         with _display(shown), named_answers(), tags("nst", "command-line"):
             if server is not None:

@@ -74,11 +74,11 @@ def hand_over(run: BegunRun) -> Iterator[None]:
 
 
 @contextmanager
-def handed_or_begun(asked: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
+def handed_or_begun(arguments: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
     """Yield the run that was handed over if it was begun for this same request; otherwise begin one here.
 
     Args:
-        asked: the caller's request.
+        arguments: the caller's request.
         strict: whether addresses that the operator's limits do not list are refused, see `resolve`.
 
     Raises:
@@ -86,7 +86,7 @@ def handed_or_begun(asked: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
     """
     handed = _handed_over.get()
     if handed is not None:
-        differences = _differences(handed, asked, strict=strict)
+        differences = _differences(handed, arguments, strict=strict)
         if not differences:
             yield handed
             return
@@ -96,14 +96,16 @@ def handed_or_begun(asked: RunArguments, *, strict: bool) -> Iterator[BegunRun]:
             printable(handed.run.request.output),
             ", ".join(differences),
         )
-    with begun(resolve(asked, strict=strict)) as run:
+    with begun(resolve(arguments, strict=strict)) as run:
         yield run
 
 
-def _differences(handed: BegunRun, asked: RunArguments, *, strict: bool) -> list[str]:
+def _differences(handed: BegunRun, arguments: RunArguments, *, strict: bool) -> list[str]:
     """Return the names of what differs between the request of a run that was handed over and another request."""
     request = handed.run.request
     names = [
-        field.name for field in fields(RunArguments) if getattr(request.asked, field.name) != getattr(asked, field.name)
+        field.name
+        for field in fields(RunArguments)
+        if getattr(request.arguments, field.name) != getattr(arguments, field.name)
     ]
     return names if request.limits.strict == strict else [*names, "strict"]

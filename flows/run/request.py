@@ -55,7 +55,7 @@ class RunRequest:
     """A validated request.
 
     Attributes:
-        asked: the request as the caller passed it.
+        arguments: the request as the caller passed it.
         output: the output's absolute address; like all other addresses here it is within the operator's limits.
         data: the bytes of the manifest.
         manifest: the parsed manifest, with `overrides` applied to every row's options.
@@ -67,7 +67,7 @@ class RunRequest:
         latest: the run that is retried; None if the request had a manifest.
     """
 
-    asked: RunArguments
+    arguments: RunArguments
     output: str
     data: bytes
     manifest: Manifest
@@ -79,11 +79,11 @@ class RunRequest:
     latest: RunRecord | None = None
 
 
-def resolve(asked: RunArguments, *, strict: bool = False) -> RunRequest:
+def resolve(arguments: RunArguments, *, strict: bool = False) -> RunRequest:
     """Return the validated request: the manifest is parsed and every address checked against the operator's limits.
 
     Args:
-        asked: the caller's request.
+        arguments: the caller's request.
         strict: whether to refuse everything that the limits do not list: for runs that no person starts.
 
     Raises:
@@ -93,14 +93,14 @@ def resolve(asked: RunArguments, *, strict: bool = False) -> RunRequest:
         OptionsError: if the overrides conflict with a row's own options, or are passed together with a manifest.
     """
     limits = limits_in_force(strict=strict)
-    if strict and asked.manifest == STANDARD_INPUT:
+    if strict and arguments.manifest == STANDARD_INPUT:
         raise ManifestError("expected the address of a manifest, found '-': a deployment has no standard input")
-    output = storage.absolute(asked.output)
+    output = storage.absolute(arguments.output)
     limits.check_writable(output)
-    if asked.manifest is None:
-        request = _from_latest_run(asked, output, limits)
+    if arguments.manifest is None:
+        request = _from_latest_run(arguments, output, limits)
     else:
-        request = _from_manifest(asked, asked.manifest, output, limits)
+        request = _from_manifest(arguments, arguments.manifest, output, limits)
     check_places(output, request.settings, limits)
     return request
 
@@ -156,21 +156,30 @@ def recorded_settings(run: RunRecord) -> RunSettings:
     return RunSettings.model_validate(settings)
 
 
-def _from_manifest(asked: RunArguments, manifest: str, output: str, limits: Limits) -> RunRequest:
-    if asked.overrides:
+def _from_manifest(arguments: RunArguments, manifest: str, output: str, limits: Limits) -> RunRequest:
+    if arguments.overrides:
         raise OptionsError("overrides go with a run without a manifest; with one, give options")
-    options = asked.options or StylizeOptions()
+    options = arguments.options or StylizeOptions()
     data, loaded = load_manifest(manifest, options, limits)
-    settings = asked.settings or RunSettings()
-    return RunRequest(asked, output, data, loaded, options, settings, asked.selection, {}, limits)
+    settings = arguments.settings or RunSettings()
+    return RunRequest(arguments, output, data, loaded, options, settings, arguments.selection, {}, limits)
 
 
-def _from_latest_run(asked: RunArguments, output: str, limits: Limits) -> RunRequest:
-    limits.check_options(asked.overrides)
-    latest = latest_run(output, asked.overrides)
+def _from_latest_run(arguments: RunArguments, output: str, limits: Limits) -> RunRequest:
+    limits.check_options(arguments.overrides)
+    latest = latest_run(output, arguments.overrides)
     run, loaded = latest.record, within_limits(latest.manifest, limits)
-    overrides = merge_options(run.overrides, asked.overrides)
-    settings = asked.settings or recorded_settings(run)
+    overrides = merge_options(run.overrides, arguments.overrides)
+    settings = arguments.settings or recorded_settings(run)
     return RunRequest(
-        asked, output, latest.data, loaded, run.options, settings, asked.selection, overrides, limits, latest=run
+        arguments,
+        output,
+        latest.data,
+        loaded,
+        run.options,
+        settings,
+        arguments.selection,
+        overrides,
+        limits,
+        latest=run,
     )
