@@ -28,8 +28,10 @@ from tests.flows.outputs import Output
 EXTRA = "artist"
 OURS = (NAME, EXPORT.file)
 """The files that an export keeps for itself."""
-MANY = 100
-"""Number of pairs of the fixture `many`: more than are copied in one batch."""
+MANY = 40
+"""Number of pairs of the fixture `many`."""
+BY_DEVICE = "{pair_id}-{device}"
+"""A template with a column that pending rows have no value for."""
 
 
 def exported(output: Output, dest: str, **asked: Any) -> Exported:
@@ -76,9 +78,10 @@ def dest(request: pytest.FixtureRequest, place: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def many(tmp_path: Path) -> Output:
-    """An output on disk with MANY finished pairs."""
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Output:
+    """An output on disk with MANY finished pairs, which are copied in batches of 16."""
     rows = "".join(f"p{n:03d},c.png,s{n}.png\n" for n in range(MANY))
+    monkeypatch.setattr("flows.export.dataset.AT_ONCE", 16)
     made = Output(str(tmp_path / "many"), f"id,content,style\n{rows}", "/in/pairs.csv")
     for n in range(MANY):
         made.done(f"p{n:03d}", size=(16, 16))
@@ -267,12 +270,12 @@ def test_an_interrupted_export_continues(
     """Images copied before the interruption are verified by checksum and kept; a damaged copy is replaced."""
     dest = f"{request.getfixturevalue('s3_bucket')}/data" if far else str(tmp_path / "data")
     with pytest.raises(Cut):
-        export(Request(many.address, dest), cut_after(50))
+        export(Request(many.address, dest), cut_after(20))
     copied = [entry.name for entry in storage.tree(dest) if entry.name not in OURS]
     storage.replace(storage.join(dest, copied[0]), b"half")
     told = exported(many, dest)
 
-    assert 50 <= len(copied) < MANY
+    assert 20 <= len(copied) < MANY
     assert (told.pictures, told.there) == (MANY, len(copied) - 1)
     assert (told.new, told.replaced) == (MANY - len(copied), 1)
     assert images(dest) == {f"p{n:03d}.png": image_of(many, f"p{n:03d}") for n in range(MANY)}
@@ -284,7 +287,7 @@ def test_an_interrupted_export_within_s3_continues(many: Output, s3_bucket: str)
         data = storage.read(storage.join(many.address, entry.name))
         storage.replace(f"{s3_bucket}/out/{entry.name}", data)
     with pytest.raises(Cut):
-        export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(50))
+        export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(20))
     copied = [entry.name for entry in storage.tree(f"{s3_bucket}/data") if entry.name not in OURS]
     storage.replace(f"{s3_bucket}/data/{copied[0]}", b"half")
     told = export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"))
@@ -468,8 +471,14 @@ def done_anew(output: Output, pair_id: str, ending: str = ".png") -> None:
     output.done(pair_id, (40, 30), fingerprint=OTHER_FINGERPRINT, output=f"images/{pair_id}-89abcdef{ending}")
 
 
-@pytest.mark.parametrize("name", [None, "{style}/{content}.png", "{pair_id}-{device}"])
-@pytest.mark.parametrize("delete", [False, True])
+@pytest.mark.parametrize(
+    ("place", "name", "delete"),
+    [
+        *(("local", name, delete) for name in (None, "{style}/{content}.png", BY_DEVICE) for delete in (False, True)),
+        ("s3", BY_DEVICE, True),
+    ],
+    indirect=["place"],
+)
 def test_images_of_rows_that_became_pending_are_kept(
     output: Output, place: str, name: str | None, delete: bool
 ) -> None:
@@ -539,7 +548,7 @@ def test_images_that_the_table_no_longer_has_are_removed_on_request(output: Outp
 
 def test_a_name_that_changes_only_in_case_is_removed_first(output: Output, place: str) -> None:
     """The old name is removed before the new image is written: some file systems take both for one file."""
-    dest, name = f"{place}/data", "{pair_id}-{device}"
+    dest, name = f"{place}/data", BY_DEVICE
     for pair_id in ("cat", "dog"):
         remade(output, pair_id, device="GPU")
     exported(output, dest, name=name)

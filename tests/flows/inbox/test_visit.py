@@ -381,7 +381,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_a_forged_claim_is_ignored(disk: World, tmp_path: Path, forged: dict[str, str | None]) -> None:
+def test_a_forged_claim_changes_nothing_elsewhere(disk: World, tmp_path: Path, forged: dict[str, str | None]) -> None:
     """Whoever may drop manifests may also write claims: a forged claim changes no file outside the inbox, and the other
     manifests are still run.
     """
@@ -440,15 +440,15 @@ def test_a_claim_without_a_copy_is_rejected_despite_a_start(disk: World) -> None
     assert disk.visit() == Visit(rejected=["x.csv"])
 
 
+# ---------------------------------------------------------------- runs that do not end well
+
+
 def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600.0) -> None:
     """Change the record of a start so that its run was started three days, or `seconds`, ago."""
     start = world.files.start(key, number)
     then = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")
     address = f"{world.inbox.place}/_nst/starts/{key}-{number}.json"
     storage.replace(address, Start(**{**start.model_dump(), "started_at": then}).model_dump_json().encode())
-
-
-# ---------------------------------------------------------------- runs that do not end well
 
 
 BUSY = "failed Busy another run is at work"
