@@ -87,7 +87,7 @@ def _summary(status: str, message: str, ended: FinishedOutput | None) -> str:
     if ended is None:
         return printable(f"{status}: {message}" if message else status)
     total = sum(ended.counts.values())
-    return f"{ended.counts.get('succeeded', 0)} of {total} rows have their picture."
+    return f"{ended.counts.get('succeeded', 0)} of {total} rows have their image."
 
 
 def _row(row: Row, opened: SpreadsheetCells) -> dict[str, str]:

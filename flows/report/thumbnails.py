@@ -129,4 +129,4 @@ def why_missing(error: Exception) -> str:
         return "the file is another one by now"
     if isinstance(error, NotAllowed):
         return "the operator's limits keep it closed"
-    return "not a readable picture" if isinstance(error, BadImage) else "the file could not be read"
+    return "not a readable image" if isinstance(error, BadImage) else "the file could not be read"

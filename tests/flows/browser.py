@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol: real clicks, real keys, and every error it reports."""
+"""Drives a headless Chromium over its DevTools protocol, with real clicks and keys, and collects its errors."""
 
 import base64
 import itertools
@@ -21,11 +21,11 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None, reason="no chromium on the PATH (Debian: apt-get install chromium) nor in NST_TEST_CHROMIUM"
 )
 SECONDS = 30.0
-"""Longest wait for anything."""
+"""The longest time to wait for anything."""
 
 
 class Page:
-    """One tab. `complaints` are console errors, uncaught exceptions, and what was refused or not found."""
+    """One tab. `complaints` collects console errors, uncaught exceptions, and requests that failed or were refused."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
@@ -36,7 +36,7 @@ class Page:
             self.call(f"{domain}.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The answer to a command of the protocol."""
+        """Send a command of the DevTools protocol and return its result."""
         number = next(self._numbers)
         self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
@@ -63,30 +63,30 @@ class Page:
         self.wait_for("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def run(self, expression: str) -> Any:
-        """The value of an expression of the page."""
+        """Return the value of an expression in the page."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression in the page is true."""
         until = time.monotonic() + SECONDS
         while not self.run(expression):
             assert time.monotonic() < until, f"never became true: {expression}"
             time.sleep(0.02)
 
     def texts(self, selector: str) -> list[str]:
-        """The text of every element that a selector finds."""
+        """Return the text of every element that a selector finds."""
         found = self.run(f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent.trim())")
         return [str(text) for text in found]
 
     def text(self, selector: str) -> str:
-        """The text of the only element that a selector finds."""
+        """Return the text of the only element that a selector finds."""
         (text,) = self.texts(selector)
         return text
 
     def centre(self, selector: str) -> tuple[float, float]:
-        """Where the first element of a selector is, scrolled into sight."""
+        """Scroll the first element of a selector into view, and return where its middle is."""
         x, y, is_on_top = self.run(
             f"(() => {{ const one = document.querySelector({json.dumps(selector)});"
             " one.scrollIntoView({block: 'center'}); const box = one.getBoundingClientRect();"
@@ -94,7 +94,7 @@ class Page:
             " const top = document.elementFromPoint(x, y);"
             " return [x, y, one.contains(top) || top?.contains(one)]; })()"
         )
-        assert is_on_top, f"{selector}: something lies over it"
+        assert is_on_top, f"{selector}: another element covers it"
         return x, y
 
     def click(self, selector: str) -> None:
@@ -102,7 +102,7 @@ class Page:
         self.drag(self.centre(selector), None)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float] | None) -> None:
-        """Press the mouse button, move, and let go."""
+        """Press the mouse button, move the mouse if there is an end, and release the button."""
         self._mouse("mouseMoved", start, 0)
         self._mouse("mousePressed", start, 1)
         if end is not None:
@@ -121,7 +121,7 @@ class Page:
         )
 
     def key(self, key: str, *, shift: bool = False) -> None:
-        """Press and release a key, by the name that scripts know it by."""
+        """Press and release a key, given by the name that scripts have for it."""
         codes = {"Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
         text = "\r" if key == "Enter" else key if len(key) == 1 else ""
         facts = {"key": key, "windowsVirtualKeyCode": codes.get(key, _code(key)), "modifiers": 8 * shift}
@@ -129,14 +129,14 @@ class Page:
         self.call("Input.dispatchKeyEvent", type="keyUp", **facts)
 
     def type(self, selector: str, text: str) -> None:
-        """Click into a field and type, in place of what it holds."""
+        """Replace the content of a text field by typing."""
         self.click(selector)
         self.run(f"document.querySelector({json.dumps(selector)}).select()")
         for letter in text:
             self.key(letter)
 
     def choose(self, selector: str, value: str) -> None:
-        """Choose of a list, as a click on its entry does: headless Chromium draws no list to click on."""
+        """Choose an entry of a list, with the same event as a click: headless Chromium draws no list to click on."""
         self.run(
             f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.value = {json.dumps(value)};"
             " one.dispatchEvent(new Event('input', {bubbles: true})); })()"
@@ -144,28 +144,28 @@ class Page:
         assert self.run(f"document.querySelector({json.dumps(selector)}).value") == value
 
     def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
-        """The size of the window, in CSS pixels."""
+        """Set the size of the window in CSS pixels."""
         facts = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone}
         self.call("Emulation.setDeviceMetricsOverride", **facts)
 
     def prefer(self, theme: str) -> None:
-        """What the system prefers: light or dark."""
+        """Set the colour scheme of the system: light or dark."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
 
     def screenshot(self, path: str | Path, *, whole: bool = False) -> None:
-        """A PNG of what is in sight, or of the whole page."""
+        """Save a PNG of the visible part, or of the whole page."""
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         Path(path).write_bytes(base64.b64decode(answer["data"]))
 
 
 def _code(key: str) -> int:
-    """Letters and digits are their own key codes; of other signs the text alone counts, as their place varies."""
+    """Return a key's code: that of the letter or digit itself; 0 for other signs, whose text alone counts."""
     return ord(key.upper()) if len(key) == 1 and key.isalnum() else 0
 
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Page]:
-    """A new browser with one empty tab. Its profile is a folder that may be thrown away."""
+    """Start a browser with one empty tab. Its profile is a temporary folder."""
     assert CHROMIUM is not None
     command = [
         *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
@@ -186,7 +186,7 @@ def browser(profile: Path) -> Iterator[Page]:
 
 
 def _tab(profile: Path, process: "subprocess.Popen[bytes]") -> str:
-    """The address of the only tab, as soon as the browser listens."""
+    """Return the DevTools address of the only tab, as soon as the browser listens."""
     until = time.monotonic() + SECONDS
     while time.monotonic() < until and process.poll() is None:
         try:

@@ -1,4 +1,4 @@
-"""Values of the flow's types, complete and plausible, for tests to change what they are about."""
+"""Builders of complete, plausible values of the flow's types, of which tests change what they need."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,26 +14,26 @@ from flows.records.runs import RunRecord
 from nst_core.options import StylizeOptions
 
 Painter = Callable[..., str]
-"""What the fixtures `photo` and `style` are: (name, width, height, seed) -> address of a new picture."""
+"""What the fixtures `photo` and `style` are: (name, width, height, seed) -> address of a new image."""
 FINGERPRINT = "0123456789abcdef0123"
 OTHER_FINGERPRINT = "fedcba98765432100000"
 
 
 def pair_spec(row: int = 2, content: str = "/in/cat.png", style: str = "/in/waves.png", **changes: Any) -> PairSpec:
-    """A pair of the manifest's line `row`; `options=dict(...)` are StylizeOptions by name."""
+    """Return a pair of the manifest's line `row`; `options=dict(...)` are StylizeOptions by name."""
     options = StylizeOptions(**changes.pop("options", {})).resolved()
     return PairSpec(row, changes.pop("pair_id", f"pair-{row}"), content, style, options, **changes)
 
 
 def planned(spec: PairSpec, attempt: int = 1) -> PlannedPair:
-    """A pair planned as its files are now."""
+    """Return a pair as it is planned with its files as they are now."""
     identities = [storage.identity(address) or "missing" for address in (spec.content, spec.style)]
     others = {column: storage.identity(address) or "missing" for column, address in spec.others.items()}
     return PlannedPair(spec, *identities, FINGERPRINT, attempt, others)
 
 
 def pair_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **changes: Any) -> PairRecord:
-    """The record of a pair that is done."""
+    """Return the record of a finished pair."""
     options = StylizeOptions(size_px=64).resolved()
     values: dict[str, Any] = {
         "pair_id": pair_id,
@@ -74,7 +74,7 @@ def pair_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **changes:
 
 
 def attempt_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **changes: Any) -> AttemptRecord:
-    """A failed attempt."""
+    """Return the record of a failed attempt."""
     values: dict[str, Any] = {
         "pair_id": pair_id,
         "fingerprint": fingerprint,
@@ -92,7 +92,7 @@ def attempt_record(pair_id: str = "cat", fingerprint: str = FINGERPRINT, **chang
 
 
 def run_record(fingerprints: dict[str, str] | None = None, **changes: Any) -> RunRecord:
-    """What a run was asked to do."""
+    """Return the record of a run: what it was asked to do."""
     values: dict[str, Any] = {
         "run_id": "20260102T000000Z-000002",
         "manifest_uri": "/in/pairs.csv",
@@ -111,11 +111,11 @@ def run_record(fingerprints: dict[str, str] | None = None, **changes: Any) -> Ru
 
 
 def sha256_of(path: str | Path) -> str:
-    """The sha256 of a file, as other tools print it."""
+    """Return the SHA-256 of a file, as other tools print it."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def commit_with_image(output: str, record: PairRecord) -> None:
-    """Commit a pair as a run does: its image, then its record."""
+    """Commit a pair as a run does: write its image, then its record."""
     storage.replace(storage.join(output, record.output), b"an image of " + record.pair_id.encode())
     Ledger(output).commit(record)

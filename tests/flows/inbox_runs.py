@@ -1,4 +1,4 @@
-"""A stand-in for the Prefect API, in files: runs started under a key, once each, and states that a test sets.
+"""A stand-in for the Prefect API, in files: starts a run once for each key, and reports states that a test sets.
 
 As a program: `python inbox_runs.py INBOX OUTPUTS BOOK [die-after-start]` visits an inbox until nothing is left.
 """
@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from flows import storage
@@ -20,7 +21,7 @@ from tests.flows.builders import FINGERPRINT, attempt_record, pair_record, run_r
 
 
 class BookOfRuns:
-    """Keeps in a folder which runs were asked for and how they stand."""
+    """Starts stand-in runs and keeps their requests and states as files in a folder."""
 
     def __init__(self, folder: Path, die_after_start: bool = False) -> None:
         self.folder, self.die_after_start = folder, die_after_start
@@ -43,7 +44,7 @@ class BookOfRuns:
         error = OutputBusy(message) if name == "Busy" else None
         return RunState(stage, name, message, error)  # type: ignore[arg-type]
 
-    # ---------------------------------------------------------- what a test looks at and does
+    # ---------------------------------------------------------- for tests
 
     @property
     def runs(self) -> Runs:
@@ -58,7 +59,7 @@ class BookOfRuns:
         (self.folder / f"{run_id}.state").write_text(state)
 
     def carry_out(self, run_id: str, failing: tuple[str, ...] = ()) -> None:
-        """What a real run leaves in its output, without the pictures' cost."""
+        """Write what a real run leaves in its output, without computing images, and end the run."""
         manifest_address, output = (self.folder / f"{run_id}.request").read_text().splitlines()
         data = storage.read(manifest_address)
         manifest = parse_manifest(data, manifest_address, Inbox(place="/a", outputs="/b").options)
@@ -79,13 +80,25 @@ def _record(manifest: str, sha256: str, pair_ids: list[str]) -> RunRecord:
     return run_record(fingerprints, manifest_uri=manifest, manifest_sha256=sha256)
 
 
+class Clock:
+    """Replaces the module `time` in flows.inbox.arrivals: `sleep` does not wait, but calls `meanwhile`."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.time, self.meanwhile = time.time, meanwhile
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.meanwhile()
+
+
 def limits_for(*places: str) -> Limits:
-    """An operator's limits: these places, nothing else."""
+    """Return an operator's limits that allow only these places."""
     return Limits(strict=True, read=places, write=places)
 
 
 def visit_until_done(inbox: Inbox, book: BookOfRuns, limits: Limits) -> Visit:
-    """Visits one after the other, as a schedule makes them; every run ends well at once."""
+    """Visit an inbox again and again, as a schedule does, and end each run at once, until nothing is open."""
     while True:
         done = visit(inbox, book.runs, limits, settle_seconds=0.01)
         if not done.busy:

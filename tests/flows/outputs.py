@@ -1,4 +1,4 @@
-"""Outputs as runs leave them, with small real pictures, for tests of what is made of them."""
+"""Outputs as runs leave them, with small real images, for tests of reports and exports."""
 
 import hashlib
 import io
@@ -19,17 +19,17 @@ OPTIONS = StylizeOptions(size_px=64, steps=20)
 
 
 def drawing(text: str, size: tuple[int, int] = (64, 48), image_format: str = "PNG") -> bytes:
-    """The file of a picture that differs with its text."""
+    """Return the file of a small image whose colours depend on a text."""
     colour = tuple(hashlib.sha256(text.encode()).digest()[:3])
-    picture = Image.new("RGB", size, colour)
-    ImageDraw.Draw(picture).ellipse((4, 4, size[0] - 8, size[1] - 8), fill=colour[::-1])
+    image = Image.new("RGB", size, colour)
+    ImageDraw.Draw(image).ellipse((4, 4, size[0] - 8, size[1] - 8), fill=colour[::-1])
     buffer = io.BytesIO()
-    picture.save(buffer, image_format)
+    image.save(buffer, image_format)
     return buffer.getvalue()
 
 
 class Output:
-    """A run of a manifest, to be filled row by row; nothing is stylized."""
+    """A run of a manifest whose rows a test finishes or fails one by one; nothing is stylized."""
 
     def __init__(self, address: str, manifest: str, uri: str, **run: Any) -> None:
         self.address = address
@@ -40,7 +40,7 @@ class Output:
         self._ledger.start_run(self.run, manifest.encode())
 
     def done(self, pair_id: str, size: tuple[int, int] = (64, 48), **record: Any) -> None:
-        """A pair with its image and its record."""
+        """Finish a pair: write its image and its record."""
         image = drawing(f"{self.address} {pair_id}", size)
         (spec,) = [pair for pair in self.manifest.pairs if pair.pair_id == pair_id]
         facts = {"width": size[0], "height": size[1], "options": spec.options, "notes": (), "stop_reason": "steps"}
@@ -51,11 +51,13 @@ class Output:
         self._ledger.commit(made)
 
     def failed(self, pair_id: str, **attempt: Any) -> None:
-        """A pair with a failed attempt."""
+        """Record a failed attempt of a pair."""
         self._ledger.add_attempt(attempt_record(pair_id, **attempt))
 
     def history(self, pair_id: str, losses: list[float], levels: list[int] | None = None) -> None:
-        """A history for the record of a pair that is done: evaluation by evaluation, the same number for all losses."""
+        """Add a loss history to the record of a finished pair, one sample for each loss, with that number for every
+        term.
+        """
         record = self._ledger.read_record((pair_id, FINGERPRINT))
         samples = enumerate(zip(levels or [0] * len(losses), losses, strict=True))
         made = tuple(LossSample(level, step, step + 1, *([loss] * 4), loss) for step, (level, loss) in samples)
@@ -64,7 +66,7 @@ class Output:
 
 
 def _sha256(address: str) -> str:
-    """Of a file, or of its address where there is none."""
+    """Return the SHA-256 of a file, or of its address if it does not exist."""
     try:
         return hashlib.sha256(storage.read(address)).hexdigest()
     except NotFound:
@@ -72,7 +74,9 @@ def _sha256(address: str) -> str:
 
 
 def studio(folder: Path, **run: Any) -> Output:
-    """Eleven rows: nine done (an outlier, a timeline), one failed, one rejected; cells hold HTML and scripts."""
+    """Make a run of eleven rows: nine finished (one of them an outlier, one with a timeline), one failed, one rejected;
+    cells contain HTML and scripts.
+    """
     for name in ("cat", "dog"):
         (folder / f"{name}.png").write_bytes(drawing(name))
     for name in ("waves", "night"):

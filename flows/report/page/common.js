@@ -29,7 +29,7 @@ const lastPart = (address) => String(address).split("/").pop();
 /** Return a small image as {source, width, height}, or as {missing: reason}. */
 function picture(key) {
   const found = key === undefined || key === null ? "" : pictures[key];
-  if (!Array.isArray(found)) return { missing: found || "no picture" };
+  if (!Array.isArray(found)) return { missing: found || "no image" };
   return { source: found[0], width: found[1], height: found[2] };
 }
 

@@ -1,4 +1,4 @@
-"""flows.export: an output's finished pictures as a dataset, again and again, locally and on S3."""
+"""flows.export: repeated exports of an output's finished images as a dataset, on disk and on S3."""
 
 import csv
 import hashlib
@@ -22,12 +22,16 @@ from flows.limits import Limits
 from flows.output import Ledger
 from flows.records.columns import RESULT_COLUMNS
 from nst_core.errors import OptionsError
-from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT
+from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT, pair_record
 from tests.flows.outputs import Output
 
 EXTRA = "artist"
 OURS = (NAME, EXPORT.file)
-"""What an export keeps for itself."""
+"""The files that an export keeps for itself."""
+MANY = 40
+"""Number of pairs of the fixture `many`."""
+BY_DEVICE = "{pair_id}-{device}"
+"""A template with a column that pending rows have no value for."""
 
 
 def exported(output: Output, dest: str, **asked: Any) -> Exported:
@@ -35,12 +39,13 @@ def exported(output: Output, dest: str, **asked: Any) -> Exported:
 
 
 def files(dest: str) -> dict[str, bytes]:
-    """What a dataset holds, without what the export keeps for itself."""
+    """Return the files of a dataset without those that the export keeps for itself."""
     names = [entry.name for entry in storage.tree(dest) if entry.name not in OURS]
     return {name: storage.read(storage.join(dest, name)) for name in names}
 
 
-def pictures(dest: str) -> dict[str, bytes]:
+def images(dest: str) -> dict[str, bytes]:
+    """Return the images of an imagefolder or tree by name."""
     return {name: data for name, data in files(dest).items() if name not in ("metadata.csv", "SHA256SUMS")}
 
 
@@ -55,7 +60,7 @@ def table(dest: str) -> list[dict[str, str]]:
 
 
 def samples(dest: str) -> dict[str, dict[str, bytes]]:
-    """Shard -> name -> bytes."""
+    """Return the content of every shard: shard -> name -> bytes."""
     found: dict[str, dict[str, bytes]] = {}
     for name, data in files(dest).items():
         if name.endswith(".tar"):
@@ -66,21 +71,32 @@ def samples(dest: str) -> dict[str, dict[str, bytes]]:
 
 @pytest.fixture(params=["beside", "elsewhere"])
 def dest(request: pytest.FixtureRequest, place: str, tmp_path: Path) -> str:
-    """A destination beside the output, or the other way over the network."""
+    """A destination next to the output, or on the other storage than the output."""
     if request.param == "beside":
         return f"{place}/data"
     return str(tmp_path / "far") if storage.is_s3(place) else f"{request.getfixturevalue('s3_bucket')}/far"
 
 
-# ---------------------------------------------------------------- what a dataset is
+@pytest.fixture
+def many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Output:
+    """An output on disk with MANY finished pairs, which are copied in batches of 16."""
+    rows = "".join(f"p{n:03d},c.png,s{n}.png\n" for n in range(MANY))
+    monkeypatch.setattr("flows.export.dataset.AT_ONCE", 16)
+    made = Output(str(tmp_path / "many"), f"id,content,style\n{rows}", "/in/pairs.csv")
+    for n in range(MANY):
+        made.done(f"p{n:03d}", size=(16, 16))
+    return made
 
 
-def test_an_imagefolder_has_the_finished_pictures_and_their_rows(output: Output, dest: str) -> None:
-    """Of an output under way: the succeeded pairs, byte for byte, and a row of metadata.csv for each."""
+# ---------------------------------------------------------------- layouts
+
+
+def test_an_imagefolder_has_the_finished_images_and_their_rows(output: Output, dest: str) -> None:
+    """Of an unfinished output the succeeded pairs are exported byte for byte, each with a row in metadata.csv."""
     told = exported(output, dest)
 
     assert (told.pictures, told.new, told.there, told.left_out) == (3, 3, 0, ())
-    assert pictures(dest) == {f"{name}.png": image_of(output, name) for name in ("cat", "dog", "bridge")}
+    assert images(dest) == {f"{name}.png": image_of(output, name) for name in ("cat", "dog", "bridge")}
     rows = table(dest)
     assert [row["file_name"] for row in rows] == ["cat.png", "dog.png", "bridge.png"]
     assert list(rows[0]) == [
@@ -93,10 +109,12 @@ def test_an_imagefolder_has_the_finished_pictures_and_their_rows(output: Output,
 
 
 def test_a_tree_mirrors_the_folders_of_the_contents(output: Output, place: str) -> None:
-    """Folders below the one that all contents share, pending ones too, so that names stay what they are."""
+    """The folders start below the one that all contents share, pending ones included, so that names stay the same
+    later.
+    """
     exported(output, f"{place}/data", layout=Layout.TREE)
 
-    assert list(pictures(f"{place}/data")) == ["photos/pets/cat.png", "photos/pets/dog.png", "photos/town/bridge.png"]
+    assert list(images(f"{place}/data")) == ["photos/pets/cat.png", "photos/pets/dog.png", "photos/town/bridge.png"]
     assert [row["file_name"] for row in table(f"{place}/data")] == [
         "photos/pets/cat.png",
         "photos/pets/dog.png",
@@ -104,8 +122,8 @@ def test_a_tree_mirrors_the_folders_of_the_contents(output: Output, place: str) 
     ]
 
 
-def test_a_tree_of_contents_on_s3_and_on_a_disk_has_no_scheme_for_a_folder(s3_bucket: str, tmp_path: Path) -> None:
-    """What they share is nothing: buckets and the folders of the disk lie side by side."""
+def test_a_tree_of_contents_on_s3_and_disk_has_no_folder_named_s3(s3_bucket: str, tmp_path: Path) -> None:
+    """Contents on S3 and on disk share no folder: the bucket and the folders of the disk lie side by side."""
     bucket = s3_bucket.removeprefix("s3://")
     rows = f"cat,{s3_bucket}/pets/cat.png,s.png\ndog,/photos/dog.png,s.png\n"
     output = Output(str(tmp_path / "out"), f"id,content,style\n{rows}", "/in/pairs.csv")
@@ -114,11 +132,11 @@ def test_a_tree_of_contents_on_s3_and_on_a_disk_has_no_scheme_for_a_folder(s3_bu
 
     exported(output, str(tmp_path / "data"), layout=Layout.TREE)
 
-    assert set(pictures(str(tmp_path / "data"))) == {f"{bucket}/pets/cat.png", "photos/dog.png"}
+    assert set(images(str(tmp_path / "data"))) == {f"{bucket}/pets/cat.png", "photos/dog.png"}
 
 
-def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> None:
-    """A tar file with KEY.png and KEY.json side by side, values with their types."""
+def test_shards_hold_each_image_with_its_row(output: Output, dest: str) -> None:
+    """A tar file has KEY.png next to KEY.json, whose values keep their types."""
     exported(output, dest, layout=Layout.WEBDATASET)
 
     ((name, members),) = samples(dest).items()
@@ -132,15 +150,15 @@ def test_shards_hold_each_picture_with_its_row(output: Output, dest: str) -> Non
 
 
 def test_names_follow_a_template(output: Output, place: str) -> None:
-    """A folder per style, and the content's own name."""
+    """A template can name a folder after the style and the file after the content."""
     exported(output, f"{place}/data", name="{style}/{content}.png")
 
-    assert set(pictures(f"{place}/data")) == {"waves/cat.png", "waves/dog.v2.png", "night/bridge.png"}
+    assert set(images(f"{place}/data")) == {"waves/cat.png", "waves/dog.v2.png", "night/bridge.png"}
 
 
 @pytest.mark.parametrize("layout", Layout)
 def test_the_checksums_are_those_of_the_files(many: Output, tmp_path: Path, layout: Layout) -> None:
-    """`sha256sum -c` checks every file of the dataset by SHA256SUMS."""
+    """`sha256sum -c SHA256SUMS` checks every image or shard of the dataset."""
     exported(many, str(tmp_path / "data"), layout=layout, shard_mb=1)
 
     done = subprocess.run(
@@ -152,8 +170,8 @@ def test_the_checksums_are_those_of_the_files(many: Output, tmp_path: Path, layo
     assert done.stdout.count(": OK") >= 1
 
 
-def test_columns_that_a_reader_would_take_for_the_picture_are_renamed(tmp_path: Path) -> None:
-    """`image` and all that ends in `file_name` would be loaded as pictures by datasets."""
+def test_columns_that_datasets_would_load_as_images_are_renamed(tmp_path: Path) -> None:
+    """The datasets library would load `image` and every column that ends in `_file_name` as images."""
     text = "id,content,style,image,file_name,mask_file_name,filename\ncat,c.png,s.png,a,b,c,d\n"
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv")
     made.done("cat")
@@ -164,19 +182,19 @@ def test_columns_that_a_reader_would_take_for_the_picture_are_renamed(tmp_path: 
     assert (row["file_name"], row["file_name_in_manifest"]) == ("cat.png", "b")
 
 
-def test_links_are_second_names(many: Output, tmp_path: Path) -> None:
-    """With links no picture takes room twice, and the output's own files stay what they were."""
+def test_links_share_the_outputs_files(many: Output, tmp_path: Path) -> None:
+    """With hard links no image takes space twice, and no temporary file is left."""
     told = exported(many, str(tmp_path / "data"), linked=True)
     again = exported(many, str(tmp_path / "data"), linked=True)
 
-    assert (told.new, again.new, again.there) == (200, 0, 200)
+    assert (told.new, again.new, again.there) == (MANY, 0, MANY)
     assert {path.stat().st_nlink for path in tmp_path.glob("data/*.png")} == {2}
     assert {path.stat().st_nlink for path in tmp_path.glob("many/images/*.png")} == {2}
     assert [path.name for path in tmp_path.rglob(".tmp-*")] == []
 
 
 def test_links_need_one_disk(output: Output, place: str, tmp_path: Path) -> None:
-    """Links on S3, into shards or to another file system are refused in words, not copied in silence."""
+    """Links on S3, into shards or onto another file system are refused with the reason, not silently copied."""
     if storage.is_s3(place):
         with pytest.raises(OutputError, match="--link: expected an output and a destination on one disk"):
             exported(output, f"{place}/data", linked=True)
@@ -194,12 +212,12 @@ def test_links_need_one_disk(output: Output, place: str, tmp_path: Path) -> None
             os.rmdir(far)
 
 
-# ---------------------------------------------------------------- again
+# ---------------------------------------------------------------- a second export
 
 
 @pytest.mark.parametrize("layout", Layout)
-def test_a_second_export_takes_only_what_is_new(output: Output, dest: str, layout: Layout) -> None:
-    """What was there stays as it is, to the byte and the time of writing; a pair finished since is added."""
+def test_a_second_export_adds_only_new_images(output: Output, dest: str, layout: Layout) -> None:
+    """Existing files keep their bytes and times, and a pair that has finished since is added."""
     exported(output, dest, layout=layout)
     before = {entry.name: entry for entry in storage.tree(dest)}
     nothing = exported(output, dest, layout=layout)
@@ -219,14 +237,16 @@ def test_a_second_export_takes_only_what_is_new(output: Output, dest: str, layou
 
 
 @pytest.mark.parametrize("layout", Layout)
-def test_a_second_export_reads_no_picture(many: Output, tmp_path: Path, layout: Layout) -> None:
-    """What is there is told by its facts alone: pictures that nobody may read any more are still there."""
+def test_a_second_export_reads_no_existing_image(many: Output, tmp_path: Path, layout: Layout) -> None:
+    """Existing images and shards are recognised by the listing and the state file alone: here the
+    output's are emptied.
+    """
     dest = tmp_path / "data"
     exported(many, str(dest), layout=layout)
     for path in (tmp_path / "many" / "images").iterdir():
         path.write_bytes(b"")
 
-    assert exported(many, str(dest), layout=layout).there == 200
+    assert exported(many, str(dest), layout=layout).there == MANY
 
 
 class Cut(Exception):
@@ -234,7 +254,7 @@ class Cut(Exception):
 
 
 def cut_after(count: int) -> Callable[[int, int], None]:
-    """Ends an export after so many pictures, wherever it is then."""
+    """Return a progress callback that interrupts an export after so many images."""
 
     def tell(done: int, _of: int) -> None:
         if done >= count:
@@ -243,39 +263,41 @@ def cut_after(count: int) -> Callable[[int, int], None]:
     return tell
 
 
-@pytest.mark.parametrize("far", [False, True], ids=["local", "to S3"])
-def test_a_cut_export_goes_on(many: Output, tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
-    """What was copied before the cut is found, held against its checksum and kept; a damaged copy is made again."""
+@pytest.mark.parametrize("far", [False, True], ids=["to disk", "to S3"])
+def test_an_interrupted_export_continues(
+    many: Output, tmp_path: Path, far: bool, request: pytest.FixtureRequest
+) -> None:
+    """Images copied before the interruption are verified by checksum and kept; a damaged copy is replaced."""
     dest = f"{request.getfixturevalue('s3_bucket')}/data" if far else str(tmp_path / "data")
     with pytest.raises(Cut):
-        export(Request(many.address, dest), cut_after(100))
+        export(Request(many.address, dest), cut_after(20))
     copied = [entry.name for entry in storage.tree(dest) if entry.name not in OURS]
     storage.replace(storage.join(dest, copied[0]), b"half")
     told = exported(many, dest)
 
-    assert 100 <= len(copied) < 200
-    assert (told.pictures, told.there) == (200, len(copied) - 1)
-    assert (told.new, told.replaced) == (200 - len(copied), 1)
-    assert pictures(dest) == {f"p{n:03d}.png": image_of(many, f"p{n:03d}") for n in range(200)}
+    assert 20 <= len(copied) < MANY
+    assert (told.pictures, told.there) == (MANY, len(copied) - 1)
+    assert (told.new, told.replaced) == (MANY - len(copied), 1)
+    assert images(dest) == {f"p{n:03d}.png": image_of(many, f"p{n:03d}") for n in range(MANY)}
 
 
-def test_a_cut_export_within_s3_goes_on(many: Output, s3_bucket: str) -> None:
-    """S3's own names of the contents tell which copies are there."""
+def test_an_interrupted_export_within_s3_continues(many: Output, s3_bucket: str) -> None:
+    """The ETags of S3 show which copies exist already."""
     for entry in storage.tree(many.address):
         data = storage.read(storage.join(many.address, entry.name))
         storage.replace(f"{s3_bucket}/out/{entry.name}", data)
     with pytest.raises(Cut):
-        export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(100))
+        export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"), cut_after(20))
     copied = [entry.name for entry in storage.tree(f"{s3_bucket}/data") if entry.name not in OURS]
     storage.replace(f"{s3_bucket}/data/{copied[0]}", b"half")
     told = export(Request(f"{s3_bucket}/out", f"{s3_bucket}/data"))
 
-    assert (told.pictures, told.there) == (200, len(copied) - 1)
+    assert (told.pictures, told.there) == (MANY, len(copied) - 1)
 
 
 @pytest.mark.parametrize("layout", [Layout.IMAGEFOLDER, Layout.WEBDATASET])
-def test_a_second_export_waits_for_the_first(output: Output, dest: str, layout: Layout) -> None:
-    """It is told who writes there, and writes nothing; afterwards it finds what was copied, and adds what is new."""
+def test_a_second_export_at_the_same_time_is_refused(output: Output, dest: str, layout: Layout) -> None:
+    """The refusal names who writes there; afterwards the second export keeps the copied images and adds the new one."""
     told: list[str] = []
 
     def meanwhile(_done: int, _of: int) -> None:
@@ -295,8 +317,10 @@ def test_a_second_export_waits_for_the_first(output: Output, dest: str, layout: 
     assert (second.pictures, second.there, second.new) == (4, 3, 1)
 
 
-def test_an_export_that_was_taken_over_leaves_the_list_alone(output: Output, dest: str) -> None:
-    """One that slept while another one took its place does not write over what that keeps of the dataset."""
+def test_an_export_that_was_taken_over_does_not_write_its_state(output: Output, dest: str) -> None:
+    """An export that lost its lease to another one stops, and overwrites neither the state nor the table of the
+    dataset.
+    """
     exported(output, dest)
     output.done("owl")
     kept: list[bytes] = []
@@ -314,8 +338,8 @@ def test_an_export_that_was_taken_over_leaves_the_list_alone(output: Output, des
     assert len(table(dest)) == 3
 
 
-def test_a_folder_of_somebody_else_gets_no_lease(output: Output, dest: str) -> None:
-    """Who is refused leaves nothing behind."""
+def test_a_refused_export_leaves_nothing_behind(output: Output, dest: str) -> None:
+    """An export that is refused because the folder has other files leaves no lease there."""
     storage.replace(storage.join(dest, "notes.txt"), b"mine")
     with pytest.raises(OutputError, match="found files of somebody else"):
         exported(output, dest)
@@ -323,8 +347,8 @@ def test_a_folder_of_somebody_else_gets_no_lease(output: Output, dest: str) -> N
     assert [entry.name for entry in storage.tree(dest)] == ["notes.txt"]
 
 
-def test_the_lease_of_an_export_that_came_to_nothing_opens_no_folder(output: Output, dest: str) -> None:
-    """Somebody's files below are found beside it."""
+def test_a_leftover_lease_does_not_make_a_folder_ours(output: Output, dest: str) -> None:
+    """Files of somebody else are found even if the lease of a failed export lies next to them."""
     for name in (EXPORT.file, "images/cat.png"):
         storage.replace(storage.join(dest, name), b"{}")
 
@@ -332,8 +356,8 @@ def test_the_lease_of_an_export_that_came_to_nothing_opens_no_folder(output: Out
         exported(output, dest)
 
 
-def test_a_shard_of_another_length_is_not_taken_for_a_whole_one(output: Output, dest: str) -> None:
-    """What somebody wrote in its place while the export went on is found by the next one."""
+def test_a_shard_of_another_size_counts_as_damaged(output: Output, dest: str) -> None:
+    """A shard that somebody overwrote during the export is noticed by the next export."""
     exported(output, dest, layout=Layout.WEBDATASET)
     output.done("owl")
 
@@ -345,10 +369,10 @@ def test_a_shard_of_another_length_is_not_taken_for_a_whole_one(output: Output, 
     assert exported(output, dest, layout=Layout.WEBDATASET).there == 1
 
 
-def test_cut_shards_go_on(tmp_path: Path) -> None:
-    """A shard is there as a whole or not at all; what was in none goes into further ones, each picture once."""
+def test_an_interrupted_export_into_shards_continues(tmp_path: Path) -> None:
+    """A shard exists complete or not at all; the remaining images go into further shards, each image once."""
     dest = str(tmp_path / "data")
-    large = _with_large_pictures(tmp_path)
+    large = _with_large_images(tmp_path)
     with pytest.raises(Cut):
         export(Request(large.address, dest, Layout.WEBDATASET, shard_mb=1), cut_after(20))
     cut = samples(dest)
@@ -363,8 +387,8 @@ def test_cut_shards_go_on(tmp_path: Path) -> None:
     assert sorted(keys) == sorted({f"p{n:02d}.tif" for n in range(30)})
 
 
-def test_no_shard_is_written_over_a_file_of_somebody_else(output: Output, place: str) -> None:
-    """A file that came since under the next shard's name is named, and stays as it is."""
+def test_a_new_shard_never_overwrites_another_file(output: Output, place: str) -> None:
+    """A file that has appeared under the next shard's name is named in the error, and kept."""
     dest = f"{place}/data"
     exported(output, dest, layout=Layout.WEBDATASET)
     storage.replace(f"{dest}/shard-000001.tar", b"mine")
@@ -376,9 +400,9 @@ def test_no_shard_is_written_over_a_file_of_somebody_else(output: Output, place:
     assert storage.read(f"{dest}/shard-000001.tar") == b"mine"
 
 
-def test_shards_are_of_a_size(tmp_path: Path) -> None:
-    """A shard is closed with the picture that fills it; its bytes follow from its pictures alone."""
-    large = _with_large_pictures(tmp_path)
+def test_a_shard_ends_with_the_image_that_fills_it(tmp_path: Path) -> None:
+    """A shard is closed once it reaches its size, and its bytes depend only on its images."""
+    large = _with_large_images(tmp_path)
     for name in ("one", "two"):
         exported(large, str(tmp_path / name), layout=Layout.WEBDATASET, shard_mb=1)
 
@@ -388,7 +412,7 @@ def test_shards_are_of_a_size(tmp_path: Path) -> None:
     assert files(str(tmp_path / "one")) == files(str(tmp_path / "two"))
 
 
-def _with_large_pictures(folder: Path) -> Output:
+def _with_large_images(folder: Path) -> Output:
     rows = "".join(f"p{n:02d},c.png,s{n}.png\n" for n in range(30))
     made = Output(str(folder / "large"), f"id,content,style\n{rows}", "/in/pairs.csv")
     for n in range(30):
@@ -399,32 +423,30 @@ def _with_large_pictures(folder: Path) -> Output:
 
 
 def _record(made: Output, pair_id: str, image: str, data: bytes) -> None:
-    from tests.flows.builders import pair_record
-
     made._ledger.commit(pair_record(pair_id, output=image, output_sha256=hashlib.sha256(data).hexdigest()))
 
 
 def remade(output: Output, pair_id: str, **facts: Any) -> None:
-    """The pair done anew, as after other options: another picture of the same id."""
+    """Do a pair again with other options of the record: a new image with the same pair id."""
     for record in storage.names(storage.join(output.address, "_nst", "records")):
         if record.startswith(f"{pair_id}-"):
             storage.remove(storage.join(output.address, "_nst", "records", record))
     output.done(pair_id, size=(40, 30), output=f"images/{pair_id}-89abcdef.png", **facts)
 
 
-def test_a_picture_that_was_made_anew_takes_the_place_of_the_old(output: Output, dest: str) -> None:
-    """The name stays, the picture under it and its row are the new ones."""
+def test_a_new_image_of_a_pair_replaces_the_old_one(output: Output, dest: str) -> None:
+    """The name stays the same; the image and its row are replaced."""
     exported(output, dest)
     remade(output, "cat")
     told = exported(output, dest)
 
     assert (told.pictures, told.new, told.replaced, told.there) == (3, 0, 1, 2)
-    assert pictures(dest)["cat.png"] == storage.read(f"{output.address}/images/cat-89abcdef.png")
+    assert images(dest)["cat.png"] == storage.read(f"{output.address}/images/cat-89abcdef.png")
     assert table(dest)[0]["width"] == "40"
 
 
 def test_shards_are_never_changed(output: Output, place: str) -> None:
-    """A picture that is another one now is not hidden behind the old one: the export is refused."""
+    """If the image of an exported pair has changed, an export into the same shards is refused."""
     exported(output, f"{place}/data", layout=Layout.WEBDATASET)
     remade(output, "cat")
 
@@ -433,7 +455,7 @@ def test_shards_are_never_changed(output: Output, place: str) -> None:
 
 
 def run_again(output: Output, *, manifest: bytes | None = None, fingerprint: str = FINGERPRINT) -> None:
-    """A later run into the output: of another manifest, or with other options, which make other pairs of all rows."""
+    """Start a later run into the output, with another manifest or with another fingerprint for every row."""
     ledger, fingerprints = Ledger(output.address), dict.fromkeys(output.run.fingerprints, fingerprint)
     run = output.run.model_copy(update={"run_id": "20260103T000000Z-000003", "fingerprints": fingerprints})
     ledger.start_run(run, manifest or ledger.manifest_of(output.run.run_id))
@@ -445,16 +467,22 @@ def run_without_cat(output: Output) -> None:
 
 
 def done_anew(output: Output, pair_id: str, ending: str = ".png") -> None:
-    """The pair is done with other options."""
+    """Finish a pair under the other fingerprint."""
     output.done(pair_id, (40, 30), fingerprint=OTHER_FINGERPRINT, output=f"images/{pair_id}-89abcdef{ending}")
 
 
-@pytest.mark.parametrize("name", [None, "{style}/{content}.png", "{pair_id}-{device}"])
-@pytest.mark.parametrize("delete", [False, True])
-def test_pictures_of_rows_that_are_not_done_anew_stay(
+@pytest.mark.parametrize(
+    ("place", "name", "delete"),
+    [
+        *(("local", name, delete) for name in (None, "{style}/{content}.png", BY_DEVICE) for delete in (False, True)),
+        ("s3", BY_DEVICE, True),
+    ],
+    indirect=["place"],
+)
+def test_images_of_rows_that_became_pending_are_kept(
     output: Output, place: str, name: str | None, delete: bool
 ) -> None:
-    """While other options are tried on one row, the others keep the pictures, sums and rows that they had."""
+    """While other options are tried on one row, the others keep their images, checksums and rows of metadata.csv."""
     dest = f"{place}/data"
     exported(output, dest, name=name)
     before, rows = files(dest), table(dest)
@@ -468,14 +496,14 @@ def test_pictures_of_rows_that_are_not_done_anew_stay(
     assert changed - {"metadata.csv", "SHA256SUMS"} == {rows[2]["file_name"]}
     assert [row for row in table(dest) if row["pair_id"] in ("cat", "dog")] == rows[:2]
     sums = dict(reversed(line.split("  ")) for line in files(dest)["SHA256SUMS"].decode().splitlines())
-    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in pictures(dest).items()}
+    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in images(dest).items()}
     done_anew(output, "cat")
     again = exported(output, dest, name=name)
     assert (again.pictures, again.replaced, again.earlier, again.there) == (3, 1, 1, 1)
 
 
-def test_a_picture_of_a_row_that_is_done_anew_in_another_format_goes(output: Output, dest: str) -> None:
-    """Its own name is another one then; a row that is not done anew keeps its picture, whatever its format."""
+def test_an_image_replaced_by_another_format_is_removed_on_request(output: Output, dest: str) -> None:
+    """A row that is done again in another format gets a new name; rows that became pending keep their images."""
     exported(output, dest)
     run_again(output, fingerprint=OTHER_FINGERPRINT)
     done_anew(output, "cat", ".jpg")
@@ -484,11 +512,11 @@ def test_a_picture_of_a_row_that_is_done_anew_in_another_format_goes(output: Out
     told = exported(output, dest, delete=True)
 
     assert (told.pictures, told.new, told.removed, told.earlier) == (3, 1, 1, 2)
-    assert sorted(pictures(dest)) == ["bridge.png", "cat.jpg", "dog.png"]
+    assert sorted(images(dest)) == ["bridge.png", "cat.jpg", "dog.png"]
 
 
-def test_shards_keep_pictures_of_rows_that_are_not_done_anew(output: Output, place: str) -> None:
-    """A picture of a row that is pending is no reason to refuse what is new."""
+def test_shards_keep_images_of_rows_that_became_pending(output: Output, place: str) -> None:
+    """Images of pending rows in existing shards do not prevent new images from being exported."""
     exported(output, f"{place}/data", layout=Layout.WEBDATASET)
     before = samples(f"{place}/data")
     run_again(output, fingerprint=OTHER_FINGERPRINT)
@@ -499,8 +527,8 @@ def test_shards_keep_pictures_of_rows_that_are_not_done_anew(output: Output, pla
     assert samples(f"{place}/data")["shard-000000.tar"] == before["shard-000000.tar"]
 
 
-def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Output, place: str) -> None:
-    """A picture that no row would be called is named and nothing written, until it may be removed."""
+def test_images_that_the_table_no_longer_has_are_removed_on_request(output: Output, place: str) -> None:
+    """An image that no row would be named after is reported and nothing is written, unless it may be deleted."""
     dest = f"{place}/data"
     exported(output, dest)
     before = files(dest)
@@ -514,41 +542,41 @@ def test_pictures_that_the_table_no_longer_has_are_removed_on_request(output: Ou
     told = exported(output, dest, delete=True)
 
     assert (told.pictures, told.new, told.removed) == (3, 1, 1)
-    assert sorted(pictures(dest)) == ["bridge.png", "dog.png", "owl.png"]
+    assert sorted(images(dest)) == ["bridge.png", "dog.png", "owl.png"]
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge", "owl"]
 
 
-def test_a_name_that_is_new_but_for_its_case_is_not_removed(output: Output, place: str) -> None:
-    """The old name goes before the picture comes: where file systems know no case, both are one file."""
-    dest, name = f"{place}/data", "{pair_id}-{device}"
+def test_a_name_that_changes_only_in_case_is_removed_first(output: Output, place: str) -> None:
+    """The old name is removed before the new image is written: some file systems take both for one file."""
+    dest, name = f"{place}/data", BY_DEVICE
     for pair_id in ("cat", "dog"):
         remade(output, pair_id, device="GPU")
     exported(output, dest, name=name)
     remade(output, "cat", device="gpu")
     remade(output, "dog", device="cpu")
     before: list[list[str]] = []
-    told = export(Request(output.address, dest, name=name, delete=True), lambda *_: before.append(list(pictures(dest))))
+    told = export(Request(output.address, dest, name=name, delete=True), lambda *_: before.append(list(images(dest))))
 
     assert before[0] == ["bridge-cpu.png", "dog-GPU.png"]
-    assert list(pictures(dest)) == ["bridge-cpu.png", "cat-gpu.png", "dog-cpu.png"]
+    assert list(images(dest)) == ["bridge-cpu.png", "cat-gpu.png", "dog-cpu.png"]
     assert (told.new, told.removed) == (2, 2)
 
 
-def test_a_cut_removal_goes_on(output: Output, place: str) -> None:
-    """What was to be removed is still known as ours after a cut, and removed by the next export."""
+def test_an_interrupted_removal_continues(output: Output, place: str) -> None:
+    """An image that was to be removed is still known as the export's own, and the next export removes it."""
     dest = f"{place}/data"
     exported(output, dest)
     run_without_cat(output)
     with pytest.raises(Cut):
         export(Request(output.address, dest, delete=True), cut_after(0))
 
-    assert "cat.png" in pictures(dest)
+    assert "cat.png" in images(dest)
     assert exported(output, dest, delete=True).removed == 1
-    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+    assert sorted(images(dest)) == ["bridge.png", "dog.png"]
 
 
-def test_an_old_picture_does_not_stand_for_one_that_is_left_out(output: Output, dest: str) -> None:
-    """Where the new picture of a pair cannot be had, the old one, which its row no longer tells of, goes."""
+def test_the_old_image_of_a_pair_that_is_left_out_is_removed(output: Output, dest: str) -> None:
+    """If the new image of a pair cannot be read, its old image, which no longer matches its row, is removed."""
     exported(output, dest)
     remade(output, "cat")
 
@@ -558,11 +586,11 @@ def test_an_old_picture_does_not_stand_for_one_that_is_left_out(output: Output, 
     told = export(Request(output.address, dest), gone)
 
     assert [row for row, _ in told.left_out] == ["line 2 cat"]
-    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+    assert sorted(images(dest)) == ["bridge.png", "dog.png"]
 
 
 def test_a_damaged_shard_is_made_again(output: Output, tmp_path: Path) -> None:
-    """A shard on a disk that somebody wrote into is no longer whole, even where it is as large as it was."""
+    """A shard on disk that was modified is written again, even if its size is unchanged."""
     dest = tmp_path / "data"
     exported(output, str(dest), layout=Layout.WEBDATASET)
     whole = (dest / "shard-000000.tar").read_bytes()
@@ -573,25 +601,25 @@ def test_a_damaged_shard_is_made_again(output: Output, tmp_path: Path) -> None:
     assert (dest / "shard-000000.tar").read_bytes() == whole
 
 
-def test_a_picture_that_was_taken_away_is_brought_again(output: Output, dest: str) -> None:
-    """What somebody removed from the dataset is new to the next export, and so is what was written over."""
+def test_removed_and_overwritten_images_are_exported_again(output: Output, dest: str) -> None:
+    """An image that was removed from the dataset counts as new, and one that was overwritten is replaced."""
     exported(output, dest)
     storage.remove(storage.join(dest, "cat.png"))
     storage.replace(storage.join(dest, "dog.png"), b"drawn over")
     told = exported(output, dest)
 
     assert (told.new, told.replaced, told.there) == (1, 1, 1)
-    assert pictures(dest)["dog.png"] == image_of(output, "dog")
+    assert images(dest)["dog.png"] == image_of(output, "dog")
 
 
-# ---------------------------------------------------------------- what is refused, and what is left out
+# ---------------------------------------------------------------- refusals, and images that are left out
 
 
-def test_a_damaged_picture_is_left_out(output: Output, dest: str) -> None:
-    """A picture that is not what its record says costs itself alone, is named, and leaves nothing half behind."""
+def test_a_damaged_image_is_left_out(output: Output, dest: str) -> None:
+    """An image that does not match its record is left out and named; the others are exported."""
     (image,) = [name for name in storage.names(f"{output.address}/images") if name.startswith("cat")]
     if storage.is_s3(output.address) and storage.is_s3(dest):
-        pytest.skip("its bytes do not come here")
+        pytest.skip("within S3 the server copies, and nobody reads the bytes")
     storage.replace(f"{output.address}/images/{image}", b"other bytes")
     for layout, target in ((Layout.IMAGEFOLDER, dest), (Layout.WEBDATASET, f"{dest}-shards")):
         told = exported(output, target, layout=layout)
@@ -600,12 +628,12 @@ def test_a_damaged_picture_is_left_out(output: Output, dest: str) -> None:
         ((row, reason),) = told.left_out
         assert row == "line 2 cat"
         assert reason.startswith(f"{output.address}/images/{image}: is not what was made; remove it")
-    assert sorted(pictures(dest)) == ["bridge.png", "dog.png"]
+    assert sorted(images(dest)) == ["bridge.png", "dog.png"]
     assert [row["pair_id"] for row in table(dest)] == ["dog", "bridge"]
 
 
-def test_a_picture_that_goes_while_it_is_exported_is_left_out(output: Output, place: str) -> None:
-    """A picture that is removed between the look and the copy costs itself alone."""
+def test_an_image_that_vanishes_during_the_export_is_left_out(output: Output, place: str) -> None:
+    """Only the image that was removed between the listing and the copy is left out."""
 
     def gone(done: int, _of: int) -> None:
         if done == 0:
@@ -617,34 +645,36 @@ def test_a_picture_that_goes_while_it_is_exported_is_left_out(output: Output, pl
 
     assert [row for row, _ in told.left_out] == ["line 3 dog"]
     assert "no such" in told.left_out[0][1]
-    assert sorted(pictures(f"{place}/data")) == ["bridge.png", "cat.png"]
+    assert sorted(images(f"{place}/data")) == ["bridge.png", "cat.png"]
 
 
 @pytest.mark.parametrize("below", ["", "/data", "/images", "/.."])
 def test_a_destination_is_neither_in_the_output_nor_around_it(output: Output, below: str) -> None:
-    """An export into itself is refused, however it is spelled."""
+    """A destination that is the output, lies in it or contains it is refused, however it is spelled."""
     if storage.is_s3(output.address) and below == "/..":
         below = ""
     with pytest.raises(OutputError, match=r"the output .* itself; export into a folder beside it"):
         exported(output, f"{output.address}{below}" if below != "/.." else os.path.dirname(output.address))
 
 
-def test_a_link_into_the_output_is_seen_through(many: Output, tmp_path: Path) -> None:
-    """What a destination leads to counts, not how it is called."""
+def test_a_destination_behind_a_link_into_the_output_is_refused(many: Output, tmp_path: Path) -> None:
+    """The real folder of a destination counts, not its name."""
     (tmp_path / "link").symlink_to(many.address)
 
     with pytest.raises(OutputError, match="lies in the output"):
         exported(many, str(tmp_path / "link" / "data"))
 
 
-def test_a_name_that_starts_alike_is_another_folder(output: Output) -> None:
-    """`out-data` is not in `out`."""
+def test_a_destination_may_start_with_the_outputs_name(output: Output) -> None:
+    """`out-data` does not lie in `out`."""
     assert exported(output, f"{output.address}-data").new == 3
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "deep/in/it.txt", "metadata.csv", "SHA256SUMS"])
 def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: str) -> None:
-    """A folder with other files is no new dataset; files put beside a dataset are nobody's business but theirs."""
+    """A folder with other files is refused for a new dataset; files that are added to a dataset later are never
+    overwritten.
+    """
     storage.replace(storage.join(dest, name), b"mine")
     with pytest.raises(OutputError, match=f"expected an empty folder, .* files of somebody else: {name}"):
         exported(output, dest)
@@ -662,8 +692,8 @@ def test_files_of_somebody_else_are_left_alone(output: Output, dest: str, name: 
 
 
 @pytest.mark.parametrize("layout", [Layout.IMAGEFOLDER, Layout.WEBDATASET])
-def test_a_file_that_differs_in_its_case_is_not_written_over(output: Output, dest: str, layout: Layout) -> None:
-    """Where file systems know no case, it is the very file that a new picture would be written to."""
+def test_a_file_that_differs_only_in_case_is_not_overwritten(output: Output, dest: str, layout: Layout) -> None:
+    """Where file systems ignore case, it is the very file that the new image would overwrite."""
     exported(output, dest, layout=layout)
     name, ours = ("Shard-000001.TAR", "shard-000001.tar") if layout is Layout.WEBDATASET else ("Owl.png", "owl.png")
     storage.replace(storage.join(dest, name), b"mine")
@@ -675,11 +705,11 @@ def test_a_file_that_differs_in_its_case_is_not_written_over(output: Output, des
 
 
 @pytest.mark.parametrize("name", ["cat.png", "metadata.csv", "SHA256SUMS", NAME])
-def test_a_link_to_nothing_is_not_written_over(output: Output, tmp_path: Path, name: str) -> None:
-    """No listing has it; it is somebody's all the same, whose disk may only be away."""
+def test_a_broken_link_is_not_overwritten(output: Output, tmp_path: Path, name: str) -> None:
+    """Listings omit a broken link, but it belongs to somebody, and its disk may only be absent for now."""
     dest = tmp_path / "data"
     dest.mkdir()
-    (dest / name).symlink_to("/away/picture")
+    (dest / name).symlink_to("/away/image")
 
     with pytest.raises(OutputError, match=rf"files of somebody else: {name}"):
         exported(output, str(dest))
@@ -687,8 +717,8 @@ def test_a_link_to_nothing_is_not_written_over(output: Output, tmp_path: Path, n
     assert [path.name for path in dest.iterdir() if path.name != EXPORT.file] == [name]
 
 
-def test_a_dataset_stays_what_it_was_begun_as(output: Output, place: str, tmp_path: Path) -> None:
-    """Another layout, template or output would give pictures other names: refused, with what it was."""
+def test_a_dataset_keeps_its_layout_template_and_output(output: Output, place: str, tmp_path: Path) -> None:
+    """Another layout, template or output would give images other names; the error says how the dataset was made."""
     dest = f"{place}/data"
     exported(output, dest)
     other = Output(f"{place}/other", "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
@@ -702,8 +732,8 @@ def test_a_dataset_stays_what_it_was_begun_as(output: Output, place: str, tmp_pa
         exported(other, dest)
 
 
-def test_nothing_is_written_where_something_is_refused(output: Output, place: str) -> None:
-    """Two rows of one name, an unknown column, a name that leads away: no file is made."""
+def test_a_refused_template_writes_nothing(output: Output, place: str) -> None:
+    """Two rows with one name, an unknown column, or a name outside of the destination: no file is written."""
     for name, reason in (
         ("{style}", "line 2 cat and line 3 dog would both be 'waves.png'"),
         ("{artst}", "there is no column 'artst'; was 'artist' meant"),
@@ -714,8 +744,8 @@ def test_nothing_is_written_where_something_is_refused(output: Output, place: st
     assert storage.tree(f"{place}/data") == []
 
 
-def test_an_output_without_finished_pairs_is_told(place: str) -> None:
-    """An output that was never run into, and one in which nothing is done."""
+def test_an_output_without_finished_pairs_is_refused(place: str) -> None:
+    """The error tells an output without a run from one in which no pair is done."""
     with pytest.raises(OutputError, match="no run has been made into this output"):
         export(Request(f"{place}/none", f"{place}/data"))
     begun = Output(f"{place}/out", "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
@@ -724,15 +754,15 @@ def test_an_output_without_finished_pairs_is_told(place: str) -> None:
 
 
 def test_a_destination_that_is_a_file_is_refused(many: Output, tmp_path: Path) -> None:
-    """A file where a folder is meant."""
+    """The destination must be a folder."""
     (tmp_path / "data").write_text("x")
 
     with pytest.raises(OutputError, match="expected a folder, found a file"):
         exported(many, str(tmp_path / "data"))
 
 
-def test_a_damaged_note_of_an_export_is_named(many: Output, tmp_path: Path) -> None:
-    """A dataset whose own list cannot be read is not guessed at."""
+def test_a_damaged_state_file_is_named(many: Output, tmp_path: Path) -> None:
+    """If the dataset's state file cannot be read, the export stops instead of guessing."""
     exported(many, str(tmp_path / "data"))
     (tmp_path / "data" / NAME).write_text("{")
 
@@ -740,8 +770,8 @@ def test_a_damaged_note_of_an_export_is_named(many: Output, tmp_path: Path) -> N
         exported(many, str(tmp_path / "data"))
 
 
-def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tmp_path: Path) -> None:
-    """An error of the destination is no picture's own: it is told once."""
+def test_an_error_of_the_destination_ends_the_export(many: Output, tmp_path: Path) -> None:
+    """An error of the destination is not the fault of one image, so it is raised once."""
     (tmp_path / "data").mkdir()
     exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
     (tmp_path / "data" / "s7" / "p007.png").unlink()
@@ -752,8 +782,8 @@ def test_what_would_go_wrong_with_every_picture_ends_the_export(many: Output, tm
         exported(many, str(tmp_path / "data"), name="{style}/{pair_id}")
 
 
-def test_a_file_that_a_record_names_elsewhere_is_not_exported(tmp_path: Path) -> None:
-    """Whatever a record that somebody put there says of where its image is."""
+def test_a_record_that_names_a_file_outside_is_not_exported(tmp_path: Path) -> None:
+    """Somebody may have forged a record: a file outside of the output's images is never exported."""
     rows = "id,content,style\ncat,c.png,s.png\ndog,c.png,s.png\n"
     output = Output(str(tmp_path / "own"), rows, "/in/pairs.csv")
     output.done("cat")
@@ -766,8 +796,10 @@ def test_a_file_that_a_record_names_elsewhere_is_not_exported(tmp_path: Path) ->
     assert [row["pair_id"] for row in table(str(tmp_path / "data"))] == ["cat"]
 
 
-def test_a_picture_behind_a_link_is_not_read_where_that_is_not_allowed(many: Output, tmp_path: Path) -> None:
-    """With limits, a link in the output that leads elsewhere costs its picture."""
+def test_an_image_behind_a_forbidden_link_is_left_out(many: Output, tmp_path: Path) -> None:
+    """With limits, an image that is a link to a forbidden place is left out, and a forbidden
+    destination is an error.
+    """
     secret = tmp_path / "secret.png"
     (image,) = (tmp_path / "many" / "images").glob("p007-*")
     secret.write_bytes(image.read_bytes())
@@ -782,13 +814,13 @@ def test_a_picture_behind_a_link_is_not_read_where_that_is_not_allowed(many: Out
         exported(many, str(tmp_path / "y"))
 
 
-def test_progress_is_told(many: Output, tmp_path: Path) -> None:
-    """From none to all, and from those that were there to all."""
+def test_progress_is_reported(many: Output, tmp_path: Path) -> None:
+    """Progress rises from none, or from the number of existing images, to all."""
     heard: list[tuple[int, int]] = []
     for layout in (Layout.IMAGEFOLDER, Layout.WEBDATASET):
         heard.clear()
         export(Request(many.address, str(tmp_path / layout), layout), lambda done, of: heard.append((done, of)))
-        assert (heard[0], heard[-1]) == ((0, 200), (200, 200))
+        assert (heard[0], heard[-1]) == ((0, MANY), (MANY, MANY))
         assert heard == sorted(heard)
     export(Request(many.address, str(tmp_path / "imagefolder")), lambda done, of: heard.append((done, of)))
-    assert heard[-1] == (200, 200)
+    assert heard[-1] == (MANY, MANY)

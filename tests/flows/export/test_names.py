@@ -1,4 +1,4 @@
-"""flows.export.names: a template over a row's columns, and the names that come of it."""
+"""flows.export.names: templates over a row's columns, and the names that they give to images."""
 
 import os
 import string
@@ -16,16 +16,16 @@ from nst_core.errors import OptionsError
 COLUMNS = ("pair_id", "row", "content", "style", "total_loss", "note", "my column", "style_2")
 
 
-def picture(row: int = 2, *, ending: str = ".png", folder: str = "", **cells: Any) -> Picture:
+def image(row: int = 2, *, ending: str = ".png", folder: str = "", **cells: Any) -> Picture:
     values = dict.fromkeys(COLUMNS) | {"pair_id": f"pair-{row}", "row": row, "content": "in/cat.jpg"}
     values |= {"style": "s3://b/art/waves.v2.png", "total_loss": 0.25, "note": "a note", "my column": "x"} | cells
     return Picture(values, f"/out/images/{values['pair_id']}-01234567{ending}", "ab" * 32, folder)
 
 
-def names(text: str, *pictures: Picture, in_folders: bool = False, may_have_dots: bool = True) -> list[str]:
+def names(text: str, *images: Picture, in_folders: bool = False, may_have_dots: bool = True) -> list[str]:
     return list(
         names_of(
-            pictures or (picture(),), parse_template(text, COLUMNS), in_folders=in_folders, may_have_dots=may_have_dots
+            images or (image(),), parse_template(text, COLUMNS), in_folders=in_folders, may_have_dots=may_have_dots
         )
     )
 
@@ -45,13 +45,17 @@ def names(text: str, *pictures: Picture, in_folders: bool = False, may_have_dots
     ],
 )
 def test_a_template_is_filled_with_a_row(text: str, name: str) -> None:
-    """Pictures give their file's stem, other columns their value, numbers their format; the file's ending is last."""
+    """Images give their file's stem, other columns their value, and numbers may have a format; the file's ending comes
+    last.
+    """
     assert names(text) == [name]
 
 
 def test_the_ending_is_that_of_the_file() -> None:
-    """A template without an ending takes each file's; one that says another than a file has is refused."""
-    both = picture(2), picture(3, ending=".jpg"), picture(4, ending=".tif")
+    """A template without an ending takes that of each file; a template whose ending differs from a
+    file's is refused.
+    """
+    both = image(2), image(3, ending=".jpg"), image(4, ending=".tif")
 
     assert names("{pair_id}", *both) == ["pair-2.png", "pair-3.jpg", "pair-4.tif"]
     assert names("{pair_id}.jpeg", both[1]) == ["pair-3.jpg"]
@@ -61,10 +65,12 @@ def test_the_ending_is_that_of_the_file() -> None:
 
 @pytest.mark.parametrize("text", ["{pair_id}", "{pair_id}.jpg", "{style}/{content}.PNG", "v1.{note}"])
 @pytest.mark.parametrize("may_have_dots", [False, True])
-def test_a_row_without_a_picture_would_be_called_as_with_one(text: str, may_have_dots: bool) -> None:
-    """Whatever its format; a row that could not be named, as one without an id, is none of them."""
+def test_unfinished_rows_have_the_stems_of_their_later_images(text: str, may_have_dots: bool) -> None:
+    """The stem is the same in whatever format the image will be; a row that cannot be named, as without an id, has
+    none.
+    """
     kind = ".jpg" if text.endswith(".jpg") else ".png"
-    one = picture(2, ending=kind, folder="a/B", note="Dog.v2", style="Waves.v2.tif")
+    one = image(2, ending=kind, folder="a/B", note="Dog.v2", style="Waves.v2.tif")
     rows = [Unfinished(one.row, one.folder), Unfinished(dict.fromkeys(COLUMNS), "")]
     by = parse_template(text, COLUMNS)
     for in_folders in (False, True):
@@ -81,21 +87,21 @@ def test_a_row_without_a_picture_would_be_called_as_with_one(text: str, may_have
         ("{Style-2}", r"was 'style_2' meant\?"),
         ("{zzzz}", "there is no column 'zzzz'; there are 'pair_id', 'row'"),
         ("{style", "expected '}'"),
-        ("pictures", "expected a column in braces"),
+        ("images", "expected a column in braces"),
         ("{}", "there is no column ''"),
         ("{style!r}", "expected a format like"),
         ("{pair_id.__class__}", "there is no column"),
         ("{row:99999999d}", "expected a format like"),
     ],
 )
-def test_what_is_no_template_is_refused(text: str, reason: str) -> None:
-    """An unknown column is answered with the near one; nothing but columns and short formats is taken."""
+def test_an_invalid_template_is_refused(text: str, reason: str) -> None:
+    """The error for an unknown column suggests the nearest one; only columns and short formats are accepted."""
     with pytest.raises(OptionsError, match=reason):
         names(text)
 
 
-def test_a_number_s_format_is_not_for_text() -> None:
-    """A format that a value cannot have is told with column and row."""
+def test_a_number_format_is_refused_for_text() -> None:
+    """The error names the row and the column whose value cannot have the format."""
     with pytest.raises(OptionsError, match="line 2 pair-2: column 'note': a number has the format '03d'"):
         names("{note:03d}")
 
@@ -110,23 +116,23 @@ def test_a_number_s_format_is_not_for_text() -> None:
     ],
     ids=["same", "case", "accents", "replaced"],
 )
-def test_names_that_are_one_somewhere_are_refused(first: dict[str, str], second: dict[str, str]) -> None:
-    """Two rows of one name are both named, also where only some file systems take the names for one."""
+def test_names_that_some_file_system_takes_for_one_are_refused(first: dict[str, str], second: dict[str, str]) -> None:
+    """The error names both rows, also if only some file systems take their names for the same."""
     with pytest.raises(OptionsError, match=r"nothing was written.*line 2 pair-2 and line 3 pair-3 would both be"):
-        names("{note}", picture(2, **first), picture(3, **second))
+        names("{note}", image(2, **first), image(3, **second))
 
 
-def test_a_file_is_no_folder() -> None:
-    """A name that would need a folder where another picture lies is refused, with both rows."""
+def test_a_name_may_not_be_both_a_file_and_a_folder() -> None:
+    """If a name needs a folder where another image would lie, the error names both rows."""
     with pytest.raises(OptionsError, match=r"line 2 pair-2 would be the file, and line 3 pair-3 lie in the folder"):
-        names("{note}", picture(2, note="a"), picture(3, note="a.png/b"))
+        names("{note}", image(2, note="a"), image(3, note="a.png/b"))
 
 
 @pytest.mark.parametrize("note", ["..", "a/../../b", "/etc/passwd", "a//b", "", "a/", "./a", " .. /a", "../../a"])
 def test_no_name_leads_out_of_the_destination(note: str) -> None:
-    """A value that climbs, starts at the root or leaves a part without a name is refused, with its row."""
+    """A value that climbs out, starts at the root or leaves a part of the name empty is refused, with its row."""
     with pytest.raises(OptionsError, match=r"line 2 pair-2: .* leads out of the destination, or has a part without"):
-        names("{note}", picture(note=note))
+        names("{note}", image(note=note))
 
 
 @pytest.mark.parametrize(
@@ -145,41 +151,41 @@ def test_no_name_leads_out_of_the_destination(note: str) -> None:
         ("\u732b \u00f6", "\u732b \u00f6.png"),
     ],
 )
-def test_what_a_system_cannot_have_becomes_a_line(note: str, name: str) -> None:
-    """Letters and names that a file system, an address, a shell or a reader of datasets trips over are replaced."""
-    assert names("{note}", picture(note=note)) == [name]
+def test_forbidden_characters_become_underscores(note: str, name: str) -> None:
+    """Characters and names that a file system, an address, a shell or a reader of datasets cannot have are replaced."""
+    assert names("{note}", image(note=note)) == [name]
 
 
 def test_a_name_that_is_too_long_is_refused() -> None:
-    """Names that file systems cannot hold are told before anything is written."""
+    """A name that file systems cannot hold is refused, with its row and the limit."""
     with pytest.raises(OptionsError, match=f"line 2 pair-2: expected a name of at most {MOST_BYTES_OF_A_PART} bytes"):
-        names("{note}", picture(note="\u732b" * 80))
+        names("{note}", image(note="\u732b" * 80))
 
 
-def test_only_the_first_problems_are_told() -> None:
-    """A template that is wrong for a thousand rows fills no screen."""
+def test_many_problems_of_a_template_are_counted() -> None:
+    """Of a thousand wrong rows the error names the first, and counts the others."""
     with pytest.raises(OptionsError, match=r"; and 996 more$") as caught:
-        names("{note}", *(picture(row) for row in range(2, 1002)))
+        names("{note}", *(image(row) for row in range(2, 1002)))
 
     assert len(str(caught.value)) < 600
 
 
-def test_folders_come_before_the_names_where_they_are_mirrored() -> None:
-    """The content's folder, where the layout is a tree."""
-    assert names("{pair_id}", picture(folder="a/b"), in_folders=True) == ["a/b/pair-2.png"]
-    assert names("{pair_id}", picture(folder=""), in_folders=True) == ["pair-2.png"]
+def test_a_tree_puts_the_contents_folder_before_the_name() -> None:
+    """In the tree layout, names start with the folder of the content."""
+    assert names("{pair_id}", image(folder="a/b"), in_folders=True) == ["a/b/pair-2.png"]
+    assert names("{pair_id}", image(folder=""), in_folders=True) == ["pair-2.png"]
 
 
-def test_a_shard_s_names_have_one_dot() -> None:
-    """To WebDataset the ending of a file begins at its first dot."""
+def test_names_in_shards_have_one_dot() -> None:
+    """For WebDataset the ending of a file begins at its first dot."""
     assert names("{style}/{style}", may_have_dots=False) == ["waves.v2/waves_v2.png"]
 
 
 @given(st.text(string.printable + "éß\u202e\u732b\\:", max_size=60))
-def test_every_name_stays_below_and_is_safe(note: str) -> None:
-    """Whatever a cell holds: a name that stays below the destination, and is no formula, option or hidden file."""
+def test_every_name_stays_in_the_destination_and_is_safe(note: str) -> None:
+    """Whatever a cell contains, the name stays below the destination, and is no formula, option or hidden file."""
     try:
-        (name,) = names("{note}", picture(note=note))
+        (name,) = names("{note}", image(note=note))
     except OptionsError:
         return
 

@@ -1,6 +1,6 @@
-"""Datasets as an export makes them, read by the libraries that people use, with the README's own lines.
+"""Exported datasets are read by the libraries that people use, with the README's own lines.
 
-A library that is not installed is skipped: none of them is needed here, and `pip install datasets webdataset` has both.
+Tests of a library that is not installed are skipped; `pip install datasets webdataset` installs both.
 """
 
 import os
@@ -20,7 +20,7 @@ BLOCKS = re.findall(
     r"```py\n(.*?)```", README.partition("<!-- datasets -->")[2].partition("<!-- /datasets -->")[0], re.DOTALL
 )
 IDS = ("train-station", "test.v2", "validation", "owl", "007")
-"""Names that datasets would take for splits, one with a dot, and one that is a number."""
+"""Ids that the datasets library would take for splits, one with a dot, and one that is a number."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def printed(code: str, folder: Path) -> str:
-    """What a program prints, in a folder and without the network."""
+    """Run a program in a folder, without the network, and return what it prints."""
     places = {"HF_HOME": str(folder / "hf"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, env=os.environ | places, capture_output=True, text=True, check=False
@@ -47,7 +47,7 @@ def printed(code: str, folder: Path) -> str:
 
 
 def block(library: str) -> str:
-    """The README's lines for a library, which are three."""
+    """Return the README's three lines for a library."""
     (found,) = [one for one in BLOCKS if re.search(rf"(from|import) {library}\b", one)]
     if find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
@@ -56,7 +56,9 @@ def block(library: str) -> str:
 
 
 def test_datasets_reads_an_imagefolder(folder: Path) -> None:
-    """Every picture with its row, in one split whatever it is called; own columns hide no picture."""
+    """The datasets library reads every image with its row, in one split whatever the ids; the manifest's columns hide
+    no image.
+    """
     code = block("datasets")
     more = "print(len(data), sorted((str(row['pair_id']), row['image'].size, row['style_loss']) for row in data)[0])\n"
     first, second = printed(code + more, folder).splitlines()
@@ -66,7 +68,7 @@ def test_datasets_reads_an_imagefolder(folder: Path) -> None:
 
 
 def test_datasets_reads_the_exports_of_many_outputs(folder: Path) -> None:
-    """Folders side by side, each with its metadata.csv, are one dataset."""
+    """Exports in neighbouring folders, each with its metadata.csv, are read as one dataset."""
     block("datasets")
     (folder / "parts").mkdir()
     for name in ("a", "b"):
@@ -78,16 +80,16 @@ def test_datasets_reads_the_exports_of_many_outputs(folder: Path) -> None:
 
 
 def test_torchvision_reads_a_folder_per_style(folder: Path) -> None:
-    """The folders of a template are the classes."""
+    """The folders that a template makes are the classes."""
     code = block("torchvision")
 
     assert printed(code + "print(len(data))\n", folder).splitlines() == ["['s0', 's1'] (64, 40)", "5"]
 
 
 def test_webdataset_reads_shards(folder: Path) -> None:
-    """Each sample is a picture and its row, one sample a pair, whatever dots its id has."""
+    """Each sample is an image and its row, one for each pair, even if its id contains dots."""
     code = block("webdataset")
-    more = "print([(picture.size[1], row['pair_id'], row['style_loss']) for picture, row in data])\n"
+    more = "print([(image.size[1], row['pair_id'], row['style_loss']) for image, row in data])\n"
     first, second = printed(code + more, folder).splitlines()
 
     assert first == "((64, 40), 0.0)"

@@ -1,4 +1,4 @@
-"""flows.inbox.answers: what became of a manifest, in words."""
+"""flows.inbox.answers: the status and the estimate in the answers to a manifest."""
 
 import pytest
 
@@ -20,13 +20,13 @@ from nst_core.options import StylizeOptions
         (RunState("cancelled", "Cancelled"), {}, "cancelled"),
     ],
 )
-def test_a_status_says_what_became_of_the_rows(state: RunState, outcome: dict[str, int], expected: str) -> None:
-    """A run that ended is judged by its rows, any other by its state."""
+def test_the_status_follows_from_the_rows(state: RunState, outcome: dict[str, int], expected: str) -> None:
+    """A run that ended has a status by its rows, any other run by its state."""
     assert status_of(state, outcome) == expected
 
 
-def test_made_up_pictures_have_no_estimate() -> None:
-    """What a network would take says nothing of them."""
+def test_a_stub_backbone_has_no_estimate() -> None:
+    """The time that a real network would take says nothing about a stub, so no time is estimated for it."""
     manifest = parse_manifest(b"content,style\ncat.png,waves.png\n", "/in/pairs.csv", StylizeOptions())
 
     assert list(estimated(manifest, "vgg19")) == ["estimate"]

@@ -1,12 +1,14 @@
-"""flows.inbox.arrivals: which files of a folder are whole."""
+"""flows.inbox.arrivals: which files of a folder have arrived completely."""
 
 import os
-import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from flows import storage
 from flows.inbox.arrivals import arrived
+from tests.flows.inbox_runs import Clock
 
 LONG_AGO = time.time() - 3600
 
@@ -18,70 +20,72 @@ def old_file(folder: Path, name: str, text: str = "a\n") -> Path:
     return path
 
 
-def names(folder: Path | str, settle_seconds: float = 0.2, known: tuple[str, ...] = ()) -> list[str]:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of flows.inbox.arrivals: it notes the pauses and does not sleep."""
+    made = Clock()
+    monkeypatch.setattr("flows.inbox.arrivals.time", made)
+    return made
+
+
+def names(folder: Path | str, settle_seconds: float = 30, known: tuple[str, ...] = ()) -> list[str]:
     found = arrived(str(folder), lambda entry: entry.name.endswith(".csv") and entry.name not in known, settle_seconds)
     return [entry.name for entry in found]
 
 
-def test_a_file_that_nobody_writes_to_has_arrived_at_once(tmp_path: Path) -> None:
-    """Old files are taken without waiting; those of another ending and known ones never."""
+def test_old_files_are_taken_without_waiting(tmp_path: Path, clock: Clock) -> None:
+    """Old files are taken at once; known files and those with another ending are never taken."""
     for name in ("a.csv", "b.csv", "c.json", "known.csv"):
         old_file(tmp_path, name)
-    began = time.monotonic()
 
-    assert names(tmp_path, settle_seconds=30, known=("known.csv",)) == ["a.csv", "b.csv"]
-    assert time.monotonic() - began < 5
+    assert names(tmp_path, known=("known.csv",)) == ["a.csv", "b.csv"]
+    assert clock.slept == []
 
 
-def test_a_young_file_is_looked_at_twice(tmp_path: Path) -> None:
-    """A file written a moment ago is taken if it is the same some time later."""
+def test_a_young_file_is_listed_twice(tmp_path: Path, clock: Clock) -> None:
+    """A file written a moment ago is taken if it is unchanged after the settle time."""
     (tmp_path / "young.csv").write_text("a\n")
-    began = time.monotonic()
 
-    assert names(tmp_path) == ["young.csv"]
-    assert time.monotonic() - began >= 0.2
+    assert names(tmp_path, settle_seconds=10) == ["young.csv"]
+    assert clock.slept == [10]
 
 
-def test_a_file_that_grows_is_left_for_the_next_time(tmp_path: Path) -> None:
-    """A file that is being written is not taken, and does not keep the others."""
+def test_a_growing_file_is_left_for_the_next_visit(tmp_path: Path, clock: Clock) -> None:
+    """A file that grows during the settle time is not taken, and does not hold up the others."""
     old_file(tmp_path, "old.csv")
     growing = tmp_path / "growing.csv"
     growing.write_text("a\n")
-    writer = threading.Timer(0.15, lambda: growing.write_text("a\nb\n"))
-    writer.start()
+    clock.meanwhile = lambda: growing.write_text("a\nb\n")
 
-    assert names(tmp_path, settle_seconds=0.5) == ["old.csv"]
-    writer.join()
+    assert names(tmp_path) == ["old.csv"]
 
 
-def test_a_file_that_comes_while_waiting_is_for_the_next_time(tmp_path: Path) -> None:
-    """Only what both looks saw is taken: a file of the second look may be half written."""
+def test_a_file_that_appears_while_waiting_is_left_for_the_next_visit(tmp_path: Path, clock: Clock) -> None:
+    """Only files of both listings are taken: one that appears in the second may be half written."""
     (tmp_path / "young.csv").write_text("a\n")
-    writer = threading.Timer(0.15, lambda: (tmp_path / "late.csv").write_text("a\n"))
-    writer.start()
+    clock.meanwhile = lambda: (tmp_path / "late.csv").write_text("a\n")
 
-    assert names(tmp_path, settle_seconds=0.5) == ["young.csv"]
-    writer.join()
+    assert names(tmp_path) == ["young.csv"]
 
 
-def test_a_file_from_the_future_is_looked_at_twice(tmp_path: Path) -> None:
-    """A clock that is ahead neither hides a file for ever nor passes it unseen."""
+def test_a_file_with_a_time_in_the_future_is_listed_twice(tmp_path: Path, clock: Clock) -> None:
+    """A file whose clock is ahead is taken after the settle time, neither never nor at once."""
     future = time.time() + 3600
     (tmp_path / "ahead.csv").write_text("a\n")
     os.utime(tmp_path / "ahead.csv", (future, future))
 
     assert names(tmp_path) == ["ahead.csv"]
+    assert len(clock.slept) == 1
 
 
-def test_an_object_on_s3_is_whole(s3_bucket: str) -> None:
-    """On S3 there is nothing to wait for."""
+def test_an_object_on_s3_is_taken_without_waiting(s3_bucket: str, clock: Clock) -> None:
+    """An S3 object is complete from the moment it exists, so there is nothing to wait for."""
     storage.create(f"{s3_bucket}/in/new.csv", b"a\n")
-    began = time.monotonic()
 
-    assert names(f"{s3_bucket}/in", settle_seconds=30) == ["new.csv"]
-    assert time.monotonic() - began < 10
+    assert names(f"{s3_bucket}/in") == ["new.csv"]
+    assert clock.slept == []
 
 
-def test_no_folder_holds_nothing(tmp_path: Path) -> None:
-    """An inbox that was not made yet is empty."""
+def test_a_missing_folder_is_empty(tmp_path: Path) -> None:
+    """An inbox that does not exist yet has no files."""
     assert names(tmp_path / "none") == []

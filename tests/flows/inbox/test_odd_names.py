@@ -1,4 +1,4 @@
-"""flows.inbox.visit: no file's name, kind or rights stop a visit; each is answered or named, once."""
+"""flows.inbox.visit: files with odd names, kinds or rights do not stop a visit; each is answered or reported once."""
 
 import builtins
 import errno
@@ -37,7 +37,7 @@ ODD = (
 
 
 class Folder:
-    """An inbox on disk, the runs it starts, and a hand that drops files."""
+    """An inbox on disk, the runs that its visits start, and a method that drops files."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.place, self.book = root, root / "in", BookOfRuns(root / "book")
@@ -55,7 +55,7 @@ class Folder:
 
 
 def before_opening(patch: pytest.MonkeyPatch, name: str, happens: Callable[[], None]) -> None:
-    """Have something happen to a file when it is about to be opened."""
+    """Call `happens` whenever a file of that name is about to be opened."""
     for place in ("builtins.open", "os.open"):
         really = builtins.open if place == "builtins.open" else os.open
 
@@ -72,8 +72,8 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def test_every_odd_name_is_answered_once(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
-    """Names that are no UTF-8, too long, hidden or odd get an answer that names them; the good manifest is run."""
+def test_every_odd_name_is_rejected_once(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    """Names that are not UTF-8, too long, hidden or odd get an answer that names them; the good manifest is run."""
     for name in (*ODD, b"spring"):
         folder.drop(name + b".csv")
     with caplog.at_level(logging.INFO):
@@ -90,8 +90,8 @@ def test_every_odd_name_is_answered_once(folder: Folder, caplog: pytest.LogCaptu
     assert all(name.isprintable() for name in first.rejected)
 
 
-def test_what_is_no_file_is_left_alone(folder: Folder) -> None:
-    """A folder, a FIFO, a link to one, to nowhere or in a circle is no manifest: neither read nor waited for."""
+def test_folders_pipes_and_broken_links_are_ignored(folder: Folder) -> None:
+    """A folder, a FIFO, and links to them, to nothing or in a circle are neither read nor waited for."""
     (folder.place / "folder.csv").mkdir()
     os.mkfifo(folder.place / "fifo.csv")
     for name, target in (("gone", "nowhere"), ("circle", "circle.csv"), ("pipe", "fifo.csv"), ("up", "..")):
@@ -101,8 +101,8 @@ def test_what_is_no_file_is_left_alone(folder: Folder) -> None:
     assert folder.visit() == Visit(started=["spring.csv"])
 
 
-def test_an_answer_that_cannot_be_written_is_told_once(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
-    """Where a folder has the answer's name, log and visit say what it would have said; the run goes on to its end."""
+def test_an_answer_that_cannot_be_written_is_reported_once(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    """If a folder has the name of the answer, the log and the visit give its text, and the run goes on to its end."""
     folder.drop("bad.csv", b"id|content|style\n")
     folder.drop("good.csv")
     for name in ("bad.csv.rejected.json", "good.csv.accepted.json", "good.csv.finished.json"):
@@ -117,8 +117,8 @@ def test_an_answer_that_cannot_be_written_is_told_once(folder: Folder, caplog: p
     assert (folder.visit().finished, folder.visit()) == (["good.csv"], Visit())
 
 
-def test_an_answer_that_may_be_written_later_waits(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk is no reason to leave a team without its answer: the next visit tries again."""
+def test_an_answer_is_written_later_when_the_disk_was_full(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an answer could not be written because the disk was full, the next visit writes it."""
     replace = os.replace
 
     def full(source: str, target: str, **folders: int) -> None:
@@ -133,8 +133,8 @@ def test_an_answer_that_may_be_written_later_waits(folder: Folder, monkeypatch: 
     assert folder.visit() == Visit(rejected=["bad.csv"])
 
 
-def test_a_file_that_may_not_be_read_is_answered_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its team is told to let the service read it; it is not tried at every visit."""
+def test_a_file_that_may_not_be_read_is_rejected_once(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer asks to let the service read the file; later visits do not try again."""
 
     def closed() -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -146,8 +146,8 @@ def test_a_file_that_may_not_be_read_is_answered_once(folder: Folder, monkeypatc
     assert "drop it again" in json.loads((folder.place / "secret.csv.rejected.json").read_bytes())["reason"]
 
 
-def test_a_file_that_is_gone_before_it_is_read_is_no_manifest(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is claimed or answered for it; dropped again, it is run."""
+def test_a_file_that_vanishes_before_it_is_read_is_ignored(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a file is neither claimed nor answered; dropped again, it is run."""
     folder.drop("spring.csv")
     with monkeypatch.context() as patch:
         before_opening(patch, "spring.csv", (folder.place / "spring.csv").unlink)
@@ -157,16 +157,16 @@ def test_a_file_that_is_gone_before_it_is_read_is_no_manifest(folder: Folder, mo
     assert folder.visit().started == ["spring.csv"]
 
 
-def test_names_that_differ_in_case_alone_are_run_one_after_the_other(folder: Folder) -> None:
-    """Their outputs may be one folder: the second waits for the end of the first."""
+def test_names_that_differ_only_in_case_are_run_in_turn(folder: Folder) -> None:
+    """Their outputs may be the same folder, so the second one waits for the end of the first."""
     folder.drop("Spring.csv")
     folder.drop("spring.csv")
 
     assert folder.visit() == Visit(started=["Spring.csv"], waiting=["spring.csv"])
 
 
-def test_a_claim_of_an_earlier_version_is_brought_to_its_end(folder: Folder) -> None:
-    """One that was left in trouble, as its answer could not be written, is closed."""
+def test_an_earlier_versions_claim_is_finished(folder: Folder) -> None:
+    """A claim that an earlier version left open, because its answer could not be written, is closed."""
     folder.drop("a::b.csv")
     files = InboxFiles(str(folder.place), str(folder.place))
     facts = '"sha256": null, "output": "", "snapshot": null, "problem": "a chain", "claimed_at": "1", "claimed_by": "x"'
@@ -177,8 +177,8 @@ def test_a_claim_of_an_earlier_version_is_brought_to_its_end(folder: Folder) -> 
     assert folder.visit() == Visit()
 
 
-def test_answers_have_names_of_their_own() -> None:
-    """Two odd names that read alike have two answers; letters that only URLs treat specially are kept, on S3 too."""
+def test_odd_names_have_different_answer_names() -> None:
+    """Names that look alike have different answers; characters that are special only in URLs are kept, on S3 too."""
     stems = [answers_name("/in", f"a{letter}b.csv") for letter in "\u200b\u202e\x01\udce9"]
 
     assert len(set(stems)) == len(stems)

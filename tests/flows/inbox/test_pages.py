@@ -1,4 +1,4 @@
-"""The pages beside a dropped manifest: what people see who have a folder and a browser."""
+"""The HTML pages next to a dropped manifest, for people who have a folder and a browser."""
 
 import html
 import json
@@ -22,7 +22,7 @@ HOSTILE = "</style></td><script>alert(1)</script><img src=x onerror=alert(2)>&lt
 
 
 class Desk:
-    """A folder that people drop manifests in, and what they find there."""
+    """An inbox on disk, and methods that drop manifests and read the answers."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.place, self.book = root, root / "in", BookOfRuns(root / "book")
@@ -49,18 +49,18 @@ def desk(tmp_path: Path) -> Desk:
 
 
 def text_of(page: str) -> str:
-    """What a browser shows of a page, its blanks made one."""
+    """Return the text that a browser shows of a page, with runs of blanks as one."""
     body = page[page.index("<body>") :]
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", body)).split())
 
 
 def marked(page: str) -> list[str]:
-    """The cells with a mark."""
+    """Return the texts of the marked cells."""
     return [text_of(f"<body>{cell}") for cell in re.findall(r'<td class="bad"[^>]*>(.*?)</td>', page)]
 
 
-def test_a_bad_row_is_shown_as_a_spreadsheet_has_it(desk: Desk) -> None:
-    """Columns have their letters, rows the numbers of a spreadsheet; the bad cells alone are marked, and told."""
+def test_bad_rows_are_shown_as_in_a_spreadsheet(desk: Desk) -> None:
+    """Columns have the letters, and rows the numbers, of a spreadsheet; only the bad cells are marked and explained."""
     rows = 'one,a.png,b.png,5,"two\nlines"\ntwo,a.png,,5,x\nthree,a.png,b.png,many,x\nfour,c.png,b.png,5,x\n'
     page = desk.rejected("spring.csv", f"id,content,style,steps,note\n{rows}")
     text = text_of(page)
@@ -73,8 +73,8 @@ def test_a_bad_row_is_shown_as_a_spreadsheet_has_it(desk: Desk) -> None:
     assert "one" not in re.findall(r"\w+", text)
 
 
-def test_a_row_that_speaks_of_another_one_names_it_as_the_spreadsheet_does(desk: Desk) -> None:
-    """An id that is there twice: the first one's row is counted as the page counts rows, and so is that of a pair."""
+def test_reasons_name_other_rows_by_their_spreadsheet_number(desk: Desk) -> None:
+    """A reason that refers to another row, for a repeated id or pair, gives its row number in the spreadsheet."""
     rows = 'x,x.png,s.png,"1\n2"\na,c.png,s.png,\na,d.png,s.png,\n,e.png,s.png,\n,e.png,s.png,\n'
     text = text_of(desk.rejected("spring.csv", f"id,content,style,note\n{rows}"))
 
@@ -82,8 +82,8 @@ def test_a_row_that_speaks_of_another_one_names_it_as_the_spreadsheet_does(desk:
     assert "row 6 the same pair with the same options is already on row 5" in text
 
 
-def test_a_row_that_cannot_be_told_apart_is_shown_as_its_line(desk: Desk) -> None:
-    """A stray quote: there are no cells to mark, but the line, as it is written, once."""
+def test_a_row_that_cannot_be_split_is_shown_as_its_line(desk: Desk) -> None:
+    """A row with a stray quote has no cells to mark: its line is shown once, as it is written."""
     page = desk.rejected("spring.csv", 'id,content,style\nx,"a.png,s.png\ny,b.png,s.png\n')
 
     assert marked(page) == ['x,"a.png,s.png']
@@ -91,7 +91,7 @@ def test_a_row_that_cannot_be_told_apart_is_shown_as_its_line(desk: Desk) -> Non
 
 
 def test_a_row_of_another_width_is_marked_as_a_whole(desk: Desk) -> None:
-    """Its cells are shown as far as there are columns, with the line that has more."""
+    """A row with too many cells is shown as far as there are columns, all marked, with its whole line in the reason."""
     page = desk.rejected("spring.csv", "content,style\na.png,s.png,more\n")
 
     assert marked(page) == ["a.png", "s.png"]
@@ -102,7 +102,7 @@ def test_a_row_of_another_width_is_marked_as_a_whole(desk: Desk) -> None:
 
 @pytest.mark.parametrize("where", ["cell", "header", "file", "id"])
 def test_nothing_of_a_manifest_is_taken_for_markup(desk: Desk, where: str) -> None:
-    """Scripts, tags, quotes and letters that turn the text: all are shown as they are written, and nothing runs."""
+    """Scripts, tags, quotes and characters that reverse text are shown as they are written, and nothing is executed."""
     quoted = '"' + HOSTILE.replace('"', '""') + '"'
     data = {
         "cell": f"content,style,note\n,{quoted},{quoted}\n",
@@ -119,8 +119,8 @@ def test_nothing_of_a_manifest_is_taken_for_markup(desk: Desk, where: str) -> No
     assert "default-src 'none'" in page
 
 
-def test_letters_that_are_not_seen_are_written_out(desk: Desk) -> None:
-    """In a cell, marked or not, and in the name of a column."""
+def test_invisible_characters_are_shown_as_escapes(desk: Desk) -> None:
+    """Invisible characters are shown as escapes in marked and unmarked cells and in column names."""
     page = desk.rejected("spring.csv", "content,style,no\u200bte\na\u202e.png,,b\u2028c\n")
 
     assert "a\\u202e.png" in page
@@ -128,8 +128,8 @@ def test_letters_that_are_not_seen_are_written_out(desk: Desk) -> None:
     assert not re.search("[\u200b\u2028\u202e]", page)
 
 
-def test_of_a_row_of_many_wrong_cells_the_first_are_told(desk: Desk) -> None:
-    """The others are counted."""
+def test_many_problems_of_a_row_are_counted(desk: Desk) -> None:
+    """The first problems of a row are listed, and the others are counted."""
     names = list(StylizeOptions.model_fields)[: MOST_PROBLEMS + 3]
     page = desk.rejected("spring.csv", f"content,style,{','.join(names)}\na.png,b.png{',?' * len(names)}\n")
 
@@ -138,7 +138,7 @@ def test_of_a_row_of_many_wrong_cells_the_first_are_told(desk: Desk) -> None:
 
 
 def test_many_bad_rows_are_counted(desk: Desk) -> None:
-    """The first are shown, the rest are counted; the page stays small."""
+    """The first bad rows are shown, the others are counted, and the page stays small."""
     rows = "".join(f"row-{number},,s.png\n" for number in range(MOST_NAMED + 30))
     page = desk.rejected("spring.csv", f"id,content,style\n{rows}")
 
@@ -147,8 +147,8 @@ def test_many_bad_rows_are_counted(desk: Desk) -> None:
     assert len(page) < 40_000
 
 
-def test_of_many_columns_those_with_a_mark_are_shown(desk: Desk) -> None:
-    """The marked ones and those that a row must have, as many as fit."""
+def test_marked_and_required_columns_are_shown_first(desk: Desk) -> None:
+    """Of many columns, the marked and the required ones are shown, and the columns left out are counted."""
     names = [f"extra_{number}" for number in range(60)]
     page = desk.rejected(
         "spring.csv", f"{','.join(names)},id,content,style,steps\n{','.join('x' for _ in names)},a,a.png,,many\n"
@@ -163,7 +163,7 @@ def test_of_many_columns_those_with_a_mark_are_shown(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said", "begins"),
+    ("name", "data", "reason", "begins"),
     [
         ("book.csv", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
         ("book.xlsx", b"PK\x03\x04rest", "found an Excel or LibreOffice workbook", None),
@@ -176,28 +176,28 @@ def test_of_many_columns_those_with_a_mark_are_shown(desk: Desk) -> None:
         ("none.csv", b"", "the file is empty", None),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_what_to_do(
-    desk: Desk, name: str, data: bytes, said: str, begins: str | None
+def test_a_rejected_file_gets_a_reason_and_what_to_do(
+    desk: Desk, name: str, data: bytes, reason: str, begins: str | None
 ) -> None:
-    """The reason, what to do, and, of a text, how it begins, for its owner to know it again."""
+    """The page gives the reason, what to do, and the beginning of a text file, so that its owner recognises it."""
     page = desk.rejected(name, data)
 
-    assert said in text_of(page)
+    assert reason in text_of(page)
     assert "a file that has changed is looked at again" in text_of(page)
     assert ("How the file begins" in page) == (begins is not None)
     assert begins is None or begins in text_of(page)
 
 
-def test_rows_of_json_lines_are_called_by_their_lines(desk: Desk) -> None:
-    """There are no letters where no spreadsheet shows the file."""
+def test_rows_of_json_lines_are_named_by_their_lines(desk: Desk) -> None:
+    """Rows of JSON lines have line numbers and no cell names, because no spreadsheet shows the file."""
     text = text_of(desk.rejected("spring.jsonl", '{"content": "a.png", "style": "s.png", "steps": "many"}\n'))
 
     assert "1 line 1 steps: expected a whole number" in text.replace("a.png s.png many ", "")
     assert "spreadsheet" not in text
 
 
-def test_an_answer_goes_with_what_it_answers(desk: Desk) -> None:
-    """Put right and saved again, the page of the earlier version is gone, as is the answer for programs."""
+def test_a_corrected_manifest_loses_its_rejection(desk: Desk) -> None:
+    """After a manifest is corrected and saved again, the page and the JSON answer of the old version are removed."""
     desk.rejected("spring.csv", "content,style\na.png,\n")
     desk.drop("spring.csv", "content,style\na.png,s.png\n")
     desk.visit()
@@ -205,17 +205,20 @@ def test_an_answer_goes_with_what_it_answers(desk: Desk) -> None:
     assert sorted(path.name for path in desk.place.glob("spring.csv.*.*")) == ["spring.csv.accepted.json"]
 
 
-def test_a_page_that_cannot_be_made_keeps_no_answer_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong with a page, programs are answered, and the log names it."""
+def test_a_failing_page_does_not_hold_back_the_answer(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If making the page fails, the answer for programs is written without a page, and the log says so."""
     desk.drop("spring.csv", "content,style\na.png,\n")
     monkeypatch.setattr(answers, "page_of_rows", lambda *_: 1 / 0)
     desk.visit()
 
     assert json.loads((desk.place / "spring.csv.rejected.json").read_text())["reason"] == "1 of 1 rows cannot be used"
     assert not (desk.place / "spring.csv.rejected.html").exists()
+    assert "a page could not be made: division by zero" in caplog.text
 
 
-# ---------------------------------------------------------------- finished
+# ---------------------------------------------------------------- the page of a finished manifest
 
 
 def ended(output: str, **changes: Any) -> FinishedOutput:
@@ -230,8 +233,8 @@ def ended(output: str, **changes: Any) -> FinishedOutput:
     return FinishedOutput(output=output, **{**facts, **changes})
 
 
-def test_the_report_is_one_click_away(desk: Desk) -> None:
-    """The finished page links the report relative to itself, so that it is found under whatever path people have."""
+def test_the_finished_page_links_the_report(desk: Desk) -> None:
+    """The link to the report is relative to the page, so that it works under whatever path people see the folder."""
     desk.drop("spring.csv", "id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n")
     desk.visit()
     desk.book.carry_out(*desk.book.asked, failing=("dog",))
@@ -245,13 +248,13 @@ def test_the_report_is_one_click_away(desk: Desk) -> None:
     assert answer["report"] == str(report)
     assert link == "../out/spring/report.html"
     assert (desk.place / link).read_text() == "the report"
-    assert "1 of 2 rows have their picture." in text_of(page)
+    assert "1 of 2 rows have their image." in text_of(page)
     assert "1 succeeded 1 failed" in text_of(page)
     assert "3 dog failed" in text_of(page)
 
 
-def test_of_many_rows_without_a_picture_the_first_are_shown() -> None:
-    """The rest are counted; the page stays small."""
+def test_many_rows_without_an_image_are_counted() -> None:
+    """The first rows without an image are shown, and the others are counted."""
     rows = [{"row": n, "pair_id": f"pair-{n}", "status": "failed", "error": "gone"} for n in range(MOST_NAMED + 30)]
     found = ended("/out", without_image=rows, opened=SpreadsheetCells("row", (), {}))
     text = text_of(finished_page("/in", "a.csv", "some rows failed", "", "now", found).decode())
@@ -262,7 +265,7 @@ def test_of_many_rows_without_a_picture_the_first_are_shown() -> None:
 
 
 def test_without_a_report_there_is_no_link(desk: Desk) -> None:
-    """A run of thousands of rows makes no page by itself."""
+    """A run without a report, as after thousands of rows, gets a finished page without a link."""
     desk.drop("spring.csv", "id,content,style\ncat,cat.png,waves.png\n")
     desk.visit()
     desk.book.carry_out(*desk.book.asked)
@@ -272,16 +275,18 @@ def test_without_a_report_there_is_no_link(desk: Desk) -> None:
     assert "href" not in (desk.place / "spring.csv.finished.html").read_text().replace('href="data:,"', "")
 
 
-def test_a_report_on_s3_comes_with_the_command_that_fetches_it() -> None:
-    """No browser opens such an address; a name with quotes in it is safe to paste."""
+def test_a_report_on_s3_comes_with_its_download_command() -> None:
+    """No browser opens an s3:// address, so the page has a command for the report that is safe to paste."""
     page = finished_page("s3://b/in", "a.csv", "succeeded", "", "now", ended("s3://b/my out")).decode()
 
     assert "aws s3 cp 's3://b/my out/r.html' ." in text_of(page)
     assert "href=" not in page.replace('href="data:,"', "")
 
 
-def test_odd_places_and_reasons_stay_text_and_the_link_leads_there(tmp_path: Path) -> None:
-    """A folder's name with every sign that means something in a link; reasons are text; rows are a spreadsheet's."""
+def test_odd_folder_names_and_reasons_are_escaped(tmp_path: Path) -> None:
+    """The link works for a folder whose name has all signs with a meaning in links; reasons are shown as text; rows
+    have their spreadsheet numbers.
+    """
     output = str(tmp_path / "a b#c?d%e&'\"f")
     page = finished_page(str(tmp_path / "in"), "a.csv", "some rows failed", "", "now", ended(output)).decode()
     (link,) = re.findall(r'href="(?!data:)([^"]*)"', page)
@@ -293,8 +298,8 @@ def test_odd_places_and_reasons_stay_text_and_the_link_leads_there(tmp_path: Pat
     assert "2 dog failed no such file" in text_of(page)
 
 
-def test_a_run_that_died_says_how(tmp_path: Path) -> None:
-    """There are no counts: the page has the state and its last words."""
+def test_a_run_that_died_shows_its_last_message(tmp_path: Path) -> None:
+    """A run that died has no counts: the page shows its state and its message."""
     page = finished_page(str(tmp_path), "a.csv", "failed", "killed by a signal", "now", None).decode()
 
     assert "failed: killed by a signal" in text_of(page)

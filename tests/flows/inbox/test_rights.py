@@ -1,4 +1,4 @@
-"""Visits to an inbox on S3, with the rights of deploy/iam/inbox.json and no others."""
+"""Visits to an inbox on S3 that have only the rights of deploy/iam/inbox.json."""
 
 import json
 import time
@@ -18,7 +18,7 @@ BAD_ROWS = b"id,content,style,steps\ncat,cat.png,waves.png,many\n"
 
 
 class Place:
-    """An inbox on S3, visited with the rights of its policy; everything else is done with all rights."""
+    """An inbox on S3 whose visits have only the rights of the policy; everything else is done with all rights."""
 
     def __init__(self, bucket: str, proxy: FaultProxy, book: Path) -> None:
         self.root, self.proxy, self.book = f"{bucket}/nst", proxy, BookOfRuns(book)
@@ -49,12 +49,12 @@ def place(s3_bucket: str, s3_proxy: FaultProxy, tmp_path: Path) -> Place:
     return Place(s3_bucket, s3_proxy, tmp_path / "book")
 
 
-def test_the_policy_allows_all_that_visits_do(place: Place) -> None:
-    """Rejected twice, put right, run, finished, dropped in another version: nothing is refused, no old answer stays."""
-    for again in (False, True):  # the same bytes, as what was wrong may be right by now
-        time.sleep(
-            1.0 if again else 0.0
-        )  # S3 gives times in whole seconds, and by its time a file counts as saved again
+def test_the_policy_allows_everything_that_visits_do(place: Place) -> None:
+    """A manifest is rejected twice, corrected, run, finished and replaced: no request is refused, and no old answer
+    stays.
+    """
+    for again in (False, True):  # with the same bytes, whose images may be right by now
+        time.sleep(1.0 if again else 0.0)  # S3 has times in whole seconds; a later time counts as saved again
         place.drop(BAD_ROWS)
         assert place.visit().rejected == ["spring.csv"]
     place.drop(GOOD)
@@ -72,8 +72,8 @@ def test_the_policy_allows_all_that_visits_do(place: Place) -> None:
     assert place.refused == []
 
 
-def test_a_manifest_that_the_service_may_not_read_waits(place: Place) -> None:
-    """A right that is missing on S3 is the service's own trouble: no manifest is rejected for it."""
+def test_a_manifest_that_the_service_cannot_read_is_not_rejected(place: Place) -> None:
+    """On S3 a missing right is more likely the service's own problem, so the manifest waits until it can be read."""
     place.drop(GOOD)
     rights = place.rights
     place.rights = lambda method, path: (
@@ -86,10 +86,8 @@ def test_a_manifest_that_the_service_may_not_read_waits(place: Place) -> None:
     assert place.visit().started == ["spring.csv"]
 
 
-def test_a_report_that_may_not_be_looked_at_keeps_no_manifest_open(
-    place: Place, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The manifest is finished with its counts and without the link; the log says why."""
+def test_an_unreadable_report_does_not_keep_a_manifest_open(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """If the report cannot be checked, the manifest is finished with its counts, without the link; the log says why."""
     place.drop(GOOD)
     place.visit()
     place.book.carry_out(place.book.asked[0])
@@ -101,8 +99,8 @@ def test_a_report_that_may_not_be_looked_at_keeps_no_manifest_open(
     assert "the report is left out of an answer, as it cannot be looked at" in caplog.text
 
 
-def test_an_old_answer_that_has_to_stay_keeps_no_other(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """The new answer is there, what may be removed is gone, and the log names what stays."""
+def test_an_old_answer_that_cannot_be_removed_blocks_no_other(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """The new answer is written, the other old files are removed, and the log names the one that stays."""
     place.drop(BAD_ROWS)
     place.visit()
     place.drop(GOOD)

@@ -1,4 +1,4 @@
-"""flows.inbox.visit: manifests that are dropped are claimed once, answered, run and marked; on a disk and on S3."""
+"""flows.inbox.visit: dropped manifests are claimed once, answered, run and finished, on disk and on S3."""
 
 import gzip
 import io
@@ -27,7 +27,7 @@ from flows.output.lease_file import as_json, new_lease
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
 from tests.flows.builders import run_record
-from tests.flows.inbox_runs import BookOfRuns, limits_for, visit_until_done
+from tests.flows.inbox_runs import BookOfRuns, Clock, limits_for, visit_until_done
 
 GOOD = b"id,content,style\ncat,cat.png,waves.png\ndog,dog.png,waves.png\n"
 OTHER = b"id,content,style\ncat,cat.png,waves.png\n"
@@ -38,12 +38,12 @@ PROGRAM = Path(__file__).parents[1] / "inbox_runs.py"
 
 @pytest.fixture(params=["disk", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where inbox and outputs are."""
+    """The folder or S3 prefix that holds the inbox and the outputs."""
     return str(tmp_path) if request.param == "disk" else request.getfixturevalue("s3_bucket") + "/nst"
 
 
 class World:
-    """An inbox, the runs that it starts, and a hand that drops files."""
+    """An inbox, the runs that its visits start, and methods that drop manifests and read answers."""
 
     def __init__(self, root: str, book: Path, **changes: Any) -> None:
         self.inbox = Inbox(place=f"{root}/in", outputs=f"{root}/out", **changes)
@@ -54,9 +54,16 @@ class World:
     def drop(self, name: str, data: bytes) -> None:
         address = f"{self.inbox.place}/{name}"
         storage.replace(address, data)
-        if not storage.is_s3(address):  # dropped a while ago, a different while for every content
+        if not storage.is_s3(address):  # an age of its own for each length, so that changed files have a new time
             then = time.time() - 3600 - len(data)
             os.utime(address, (then, then))
+
+    def drop_later(self, name: str, data: bytes) -> None:
+        """Drop a manifest with a later time than before; S3 keeps times in whole seconds."""
+        address = f"{self.inbox.place}/{name}"
+        if storage.is_s3(address):
+            time.sleep(1.1)
+        storage.replace(address, data)
 
     def visit(self) -> Visit:
         return visit(self.inbox, self.book.runs, self.limits, settle_seconds=0.05)
@@ -76,7 +83,7 @@ def world(root: str, tmp_path: Path) -> World:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> World:
-    """A world for what is the same on every storage."""
+    """A world on disk, for behaviour that does not depend on the storage."""
     return World(str(tmp_path), tmp_path / "book")
 
 
@@ -84,7 +91,9 @@ def disk(tmp_path: Path) -> World:
 
 
 def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
-    """A manifest is answered with run and output, and with its counts once the run has ended; then nothing is left."""
+    """A good manifest is answered with its run and output, and with its counts once the run has ended; then nothing is
+    left to do.
+    """
     world.drop("spring.csv", GOOD)
 
     assert world.visit().started == ["spring.csv"]
@@ -113,8 +122,8 @@ def test_a_good_manifest_is_accepted_run_and_finished(world: World) -> None:
     assert world.book.asked == [run_id]
 
 
-def test_bad_rows_are_all_named(world: World) -> None:
-    """A manifest with bad rows is rejected, and every one of them is told with its line, cells and reasons."""
+def test_a_rejection_names_every_bad_row(world: World) -> None:
+    """A manifest with bad rows is rejected, and the answer names each of them with its line, columns and reasons."""
     world.drop("spring.csv", BAD_ROWS)
 
     assert world.visit().rejected == ["spring.csv"]
@@ -129,7 +138,7 @@ def test_bad_rows_are_all_named(world: World) -> None:
 
 
 def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
-    """Where the team wants it, the rows that are in order are run; the answer names the others all the same."""
+    """With `bad_rows="skip"` the good rows are run; the answer names the bad rows all the same."""
     world = World(str(tmp_path), tmp_path / "book", bad_rows="skip")
     world.drop("spring.csv", BAD_ROWS)
 
@@ -138,7 +147,7 @@ def test_bad_rows_can_be_skipped(tmp_path: Path) -> None:
 
 
 def test_a_manifest_of_bad_rows_alone_is_rejected(tmp_path: Path) -> None:
-    """Also where bad rows are skipped: a run would have nothing to do."""
+    """Even with `bad_rows="skip"`, a manifest without any good row is rejected: a run would have nothing to do."""
     world = World(str(tmp_path), tmp_path / "book", bad_rows="skip")
     world.drop("spring.csv", b"id,content,style\nbad id,cat.png,waves.png\n,,waves.png\n")
 
@@ -148,7 +157,7 @@ def test_a_manifest_of_bad_rows_alone_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_run_has_the_teams_options_and_settings(tmp_path: Path) -> None:
-    """It is started with them, and a manifest's answer is of a run with them."""
+    """A run is started with the inbox's options and settings; a stub backbone gets no estimate in the answer."""
     options, settings = StylizeOptions(size_px=96), RunSettings(backbone="stub")
     world = World(str(tmp_path), tmp_path / "book", options=options, settings=settings)
     world.drop("spring.csv", GOOD)
@@ -162,7 +171,7 @@ def test_a_run_has_the_teams_options_and_settings(tmp_path: Path) -> None:
 
     (request,) = requests
     assert (request.options, request.settings, request.name) == (options, settings, "inbox spring.csv")
-    assert "estimate" not in world.answer("spring.csv.accepted.json")  # of pictures that are made up
+    assert "estimate" not in world.answer("spring.csv.accepted.json")  # the stub makes its images up
 
 
 @pytest.mark.parametrize(
@@ -177,10 +186,10 @@ def test_a_run_has_the_teams_options_and_settings(tmp_path: Path) -> None:
         ("large.csv", GOOD + b"x,y,z\n" * 100, "bytes, found"),
     ],
 )
-def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
+def test_a_file_that_is_not_a_manifest_is_rejected_with_the_reason(
     disk: World, name: str, data: bytes, reason: str
 ) -> None:
-    """What cannot be used as a whole is answered once, under its own name, and leads to nothing else."""
+    """A file that cannot be used as a whole is rejected once, under its own name, and starts no run."""
     disk.limits = Limits(strict=True, read=disk.limits.read, write=disk.limits.write, max_manifest_bytes=200)
     disk.drop(name, data)
 
@@ -191,22 +200,20 @@ def test_a_file_that_is_no_manifest_is_rejected_with_the_reason(
 
 
 def test_other_files_are_left_alone(disk: World) -> None:
-    """Only *.csv is looked at: pictures, notes and files on their way under another name are not."""
+    """Visits ignore images, notes, hidden files and temporary files: they look only at the endings of manifests."""
     for name in ("cat.png", "notes.txt", ".spring.csv.part", "spring.csv.tmp"):
         disk.drop(name, GOOD)
 
     assert disk.visit() == Visit()
 
 
-def test_a_half_written_file_waits(disk: World) -> None:
-    """A file that grew since it was listed is not claimed; once it is whole, it is."""
+def test_a_file_that_grows_between_two_listings_is_not_claimed(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that has grown since it was first listed is not claimed; once it is complete, it is."""
     address = f"{disk.inbox.place}/spring.csv"
     storage.replace(address, GOOD[:30])
-    writer = subprocess.Popen(
-        [sys.executable, "-c", f"import time; time.sleep(0.2); open({address!r}, 'wb').write({GOOD!r})"]
-    )
-    first = visit(disk.inbox, disk.book.runs, disk.limits, settle_seconds=1.5)
-    writer.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.inbox.arrivals.time", Clock(lambda: storage.replace(address, GOOD)))
+        first = visit(disk.inbox, disk.book.runs, disk.limits, settle_seconds=60)
 
     assert (first, disk.book.asked) == (Visit(), [])
     disk.drop("spring.csv", GOOD)
@@ -214,8 +221,8 @@ def test_a_half_written_file_waits(disk: World) -> None:
     assert disk.answer("spring.csv.accepted.json")["rows"] == 2
 
 
-def test_a_file_that_grows_as_it_is_read_waits(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What has another length than was listed may be half of it: it is claimed once it stays as it is."""
+def test_a_file_that_grows_before_it_is_read_is_not_claimed(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose length differs from its listing may be half written: only a later visit claims it."""
     disk.drop("spring.csv", OTHER)
     address, opened = f"{disk.inbox.place}/spring.csv", os.open
     grown: list[int] = []
@@ -234,11 +241,11 @@ def test_a_file_that_grows_as_it_is_read_waits(disk: World, monkeypatch: pytest.
     assert disk.answer("spring.csv.accepted.json")["rows"] == 2
 
 
-# ---------------------------------------------------------------- again
+# ---------------------------------------------------------------- manifests that are dropped again
 
 
-def test_the_same_bytes_again_are_done_once(world: World) -> None:
-    """A manifest that is dropped again as it was, later, starts nothing and leaves nothing new behind."""
+def test_the_same_bytes_dropped_again_start_nothing(world: World) -> None:
+    """A manifest that is dropped again later with the same bytes starts no run and leaves no new files."""
     world.drop("spring.csv", GOOD)
     visit_until_done(world.inbox, world.book, world.limits)
     before = world.names
@@ -250,8 +257,8 @@ def test_the_same_bytes_again_are_done_once(world: World) -> None:
     assert (len(world.book.asked), world.names) == (1, before)
 
 
-def test_the_same_bytes_beside_their_own_run_keep_what_it_reads(disk: World) -> None:
-    """A manifest that is saved once more as it was, while its run is open, is no reason to take the run's copy away."""
+def test_the_same_bytes_dropped_during_their_run_keep_its_copy(disk: World) -> None:
+    """Saving the same manifest again while its run is open does not remove the copy that the run reads."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -264,8 +271,8 @@ def test_the_same_bytes_beside_their_own_run_keep_what_it_reads(disk: World) -> 
     assert disk.visit().finished == ["spring.csv"]
 
 
-def test_a_finished_manifest_can_be_had_done_again(world: World) -> None:
-    """Where a person takes away what tells that it is done, as the runbook says, a run is started that is another."""
+def test_a_finished_manifest_can_be_run_again(world: World) -> None:
+    """After the inbox's markers of a finished manifest are removed, as the runbook says, a new run is started."""
     world.drop("spring.csv", GOOD)
     visit_until_done(world.inbox, world.book, world.limits)
     before = set(world.book.asked)
@@ -281,7 +288,7 @@ def test_a_finished_manifest_can_be_had_done_again(world: World) -> None:
 
 
 def test_changed_bytes_are_a_new_claim(world: World) -> None:
-    """A manifest that is put right and dropped again is taken anew; the answer to its earlier version goes."""
+    """A corrected manifest is claimed anew when it is dropped, and the answer to its earlier version is removed."""
     world.drop("spring.csv", BAD_ROWS)
     assert world.visit().rejected == ["spring.csv"]
     world.drop("spring.csv", GOOD)
@@ -291,35 +298,33 @@ def test_changed_bytes_are_a_new_claim(world: World) -> None:
     assert world.answer("spring.csv.accepted.json")["rows"] == 2
 
 
-def test_a_rejected_manifest_is_judged_anew_when_it_is_handed_in_again(world: World) -> None:
-    """Its bytes are not all that counts: here a picture was too large for the limits, and is not any more."""
-    picture = f"{world.inbox.place}/cat.png"
+def test_a_rejected_manifest_is_checked_again_when_it_is_dropped_again(world: World) -> None:
+    """The same bytes may pass later: here an image exceeded the limits at first, and no longer does."""
+    image = f"{world.inbox.place}/cat.png"
     world.limits = world.limits.model_copy(update={"max_image_bytes": 1000})
-    storage.replace(picture, b"x" * 1001)
+    storage.replace(image, b"x" * 1001)
     storage.replace(f"{world.inbox.place}/waves.png", b"x")
     world.drop("spring.csv", OTHER)
     assert world.visit().rejected == ["spring.csv"]
     assert world.visit() == Visit()
 
-    storage.replace(picture, b"x" * 1000)
-    time.sleep(1.1)  # S3 tells times to the second
-    storage.replace(f"{world.inbox.place}/spring.csv", OTHER)
+    storage.replace(image, b"x" * 1000)
+    world.drop_later("spring.csv", OTHER)
     assert world.visit().started == ["spring.csv"]
     assert "spring.csv.rejected.json" not in world.names
     assert world.answer("spring.csv.accepted.json")["rows"] == 1
 
 
 def test_a_rejected_manifest_may_be_rejected_again(world: World) -> None:
-    """Once for each time that it is handed in, with an answer of then."""
+    """A manifest is rejected once each time it is dropped, and not again by later visits."""
     for _ in range(2):
-        time.sleep(1.1)  # as above
-        storage.replace(f"{world.inbox.place}/spring.csv", BAD_ROWS)
+        world.drop_later("spring.csv", BAD_ROWS)
         assert world.visit().rejected == ["spring.csv"]
         assert world.visit() == Visit()
 
 
 def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
-    """Two versions of a manifest share an output: their runs come one after the other, in the order of the claims."""
+    """Two versions of a manifest share an output: their runs follow one another in the order of the claims."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     disk.drop("spring.csv", OTHER)
@@ -333,7 +338,7 @@ def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
 
 
 def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
-    """A manifest that is edited or removed after it was accepted is run as it was, relative to where it was."""
+    """A manifest that is removed after it was accepted is run from its claimed copy, which lies in the same folder."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     storage.remove(f"{disk.inbox.place}/spring.csv")
@@ -347,8 +352,8 @@ def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
     assert disk.names == ["spring.csv.accepted.json", "spring.csv.finished.html", "spring.csv.finished.json"]
 
 
-def test_the_answer_is_of_ones_own_manifest(disk: World) -> None:
-    """Where another one was run into the output meanwhile, its counts are not told as this one's."""
+def test_the_counts_of_another_manifests_run_are_not_reported(disk: World) -> None:
+    """If another manifest was run into the output in the meantime, the answer says so and omits that run's counts."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -361,25 +366,27 @@ def test_the_answer_is_of_ones_own_manifest(disk: World) -> None:
     assert not {"rows", "succeeded", "pending", "problems"} & set(finished)
 
 
-# ---------------------------------------------------------------- runs that do not end well
+# ---------------------------------------------------------------- forged and damaged claims
 
 
 FORGED = {
-    "another's picture as its copy": {"snapshot": "{root}/victim.jpg", "output": "{root}/out/x", "problem": None},
-    "to be removed at once": {"snapshot": "{root}/victim.jpg", "output": "", "problem": "a chain"},
+    "another team's image as its copy": {"snapshot": "{root}/victim.jpg", "output": "{root}/out/x", "problem": None},
+    "a file to be removed at once": {"snapshot": "{root}/victim.jpg", "output": "", "problem": "a chain"},
     "another team's output": {"output": "{root}/theirs/x", "problem": None},
-    "answers elsewhere": {"snapshot": None, "output": "", "problem": "a chain", "answered_as": "{root}/away/x"},
+    "answers in another folder": {"snapshot": None, "output": "", "problem": "a chain", "answered_as": "{root}/away/x"},
     "an unsafe name": {"name": "../x.csv", "problem": None},
-    "a key elsewhere": {"key": "{root}/away/x", "snapshot": None, "output": "", "problem": "a chain"},
-    "no claim at all": {"nothing": "known"},
+    "a key in another folder": {"key": "{root}/away/x", "snapshot": None, "output": "", "problem": "a chain"},
+    "unknown fields": {"nothing": "known"},
 }
 
 
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
-def test_a_claim_that_no_visit_wrote_is_left_alone(disk: World, tmp_path: Path, forged: dict[str, str | None]) -> None:
-    """Whoever may drop manifests may write claims: none leads to a file elsewhere, and the others go on."""
+def test_a_forged_claim_changes_nothing_elsewhere(disk: World, tmp_path: Path, forged: dict[str, str | None]) -> None:
+    """Whoever may drop manifests may also write claims: a forged claim changes no file outside the inbox, and the other
+    manifests are still run.
+    """
     victim = tmp_path / "victim.jpg"
-    victim.write_bytes(b"a picture")
+    victim.write_bytes(b"an image")
     key = claim_key("x.csv", "0" * 64)
     own = {
         "key": key,
@@ -401,13 +408,15 @@ def test_a_claim_that_no_visit_wrote_is_left_alone(disk: World, tmp_path: Path, 
     before = elsewhere()
 
     assert disk.visit() == Visit(started=["spring.csv"], troubled=[f"{key}.json"])
-    assert victim.read_bytes() == b"a picture"
+    assert victim.read_bytes() == b"an image"
     assert elsewhere() == before
     assert len(disk.book.asked) == 1
 
 
-def test_a_copy_that_a_refused_claim_may_need_stays(disk: World) -> None:
-    """The same bytes saved again beside a claim that is damaged are not taken for done; its owner is told."""
+def test_the_copy_of_a_damaged_claim_is_kept(disk: World) -> None:
+    """If the claim on the same bytes is damaged, a manifest that is saved again does not count as done: its copy is
+    kept, and the visit reports the damaged claim.
+    """
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -420,8 +429,8 @@ def test_a_copy_that_a_refused_claim_may_need_stays(disk: World) -> None:
     assert storage.read(claim.snapshot) == GOOD
 
 
-def test_a_claim_without_a_copy_is_never_started_again(disk: World) -> None:
-    """A start that somebody wrote beside it leads nowhere."""
+def test_a_claim_without_a_copy_is_rejected_despite_a_start(disk: World) -> None:
+    """A claim without a copy is rejected, even if somebody wrote a start for it."""
     claim = Claim(
         key="x-1", name="x.csv", sha256=None, output="", snapshot=None, problem=None, claimed_at="1", claimed_by="me"
     )
@@ -431,8 +440,11 @@ def test_a_claim_without_a_copy_is_never_started_again(disk: World) -> None:
     assert disk.visit() == Visit(rejected=["x.csv"])
 
 
+# ---------------------------------------------------------------- runs that do not end well
+
+
 def long_ago(world: World, key: str, number: int, seconds: float = 3 * 24 * 3600.0) -> None:
-    """Have a run started three days ago, or another while."""
+    """Change the record of a start so that its run was started three days, or `seconds`, ago."""
     start = world.files.start(key, number)
     then = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat(timespec="microseconds")
     address = f"{world.inbox.place}/_nst/starts/{key}-{number}.json"
@@ -444,17 +456,17 @@ DEAD = "failed Crashed killed by a signal"
 
 
 def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
-    """A crashed run is started again after a while, as a new run, and given up after the last."""
+    """A crashed run is started again, as a new run, after a pause; after the last start the manifest is given up."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     for number in range(1, MAX_STARTS):
         (claim,) = disk.files.open_claims()
         assert len(disk.book.asked) == number
-        disk.book.end(disk.book.asked[-1], "failed Crashed killed by a signal")
+        disk.book.end(disk.book.asked[-1], DEAD)
         assert disk.visit().waiting == ["spring.csv"]
         long_ago(disk, claim.key, number)
         assert disk.visit().started == ["spring.csv"]
-    disk.book.end(disk.book.asked[-1], "failed Crashed killed by a signal")
+    disk.book.end(disk.book.asked[-1], DEAD)
 
     assert disk.visit().finished == ["spring.csv"]
     finished = disk.answer("spring.csv.finished.json")
@@ -465,10 +477,14 @@ def test_a_run_that_died_is_started_again_a_few_times(disk: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "ends", [((DEAD, 60), (DEAD, 600), (DEAD, 6000)), ((BUSY, 600), (DEAD, 60), (DEAD, 600))], ids=["dead", "busy"]
+    "ends",
+    [((DEAD, 60), (DEAD, 600), (DEAD, 6000)), ((BUSY, 600), (DEAD, 60), (DEAD, 600))],
+    ids=["crashes", "a busy output, then crashes"],
 )
 def test_a_run_is_started_again_after_its_pause(disk: World, ends: tuple[tuple[str, int], ...]) -> None:
-    """A minute after the first death, ten times that after each further one; ten minutes where the output was busy."""
+    """The pause is one minute after the first crash, ten times as long after each further one, and ten minutes after a
+    start that found the output busy.
+    """
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -481,7 +497,9 @@ def test_a_run_is_started_again_after_its_pause(disk: World, ends: tuple[tuple[s
 
 
 def test_a_busy_output_is_waited_for(disk: World) -> None:
-    """A run that was called dead and lives makes every further start leave at once: none of those counts as a death."""
+    """While a run that counted as dead still works, each further start ends at once because the output is busy; such
+    starts do not count as failures.
+    """
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -499,8 +517,8 @@ def test_a_busy_output_is_waited_for(disk: World) -> None:
     assert disk.answer("spring.csv.finished.json")["status"] == "succeeded"
 
 
-def test_deaths_count_also_where_the_output_was_busy_between(disk: World) -> None:
-    """A run that dies every time is given up, after as many deaths as ever."""
+def test_crashes_count_though_the_output_was_busy_in_between(disk: World) -> None:
+    """A run that crashes every time is given up after MAX_STARTS crashes, even if the output was busy in between."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     (claim,) = disk.files.open_claims()
@@ -522,7 +540,7 @@ def test_deaths_count_also_where_the_output_was_busy_between(disk: World) -> Non
 
 
 def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
-    """Somebody meant it."""
+    """A person cancelled the run, so the manifest is finished with the status `cancelled`."""
     disk.drop("spring.csv", GOOD)
     disk.visit()
     disk.book.end(disk.book.asked[0], "cancelled Cancelled by hand")
@@ -531,11 +549,11 @@ def test_a_cancelled_run_is_not_started_again(disk: World) -> None:
     assert disk.answer("spring.csv.finished.json")["status"] == "cancelled"
 
 
-def test_one_manifests_trouble_does_not_keep_the_others(disk: World) -> None:
-    """A claim that cannot be gone on with is named, and the next manifest is taken all the same."""
+def test_one_troubled_manifest_does_not_stop_the_others(disk: World) -> None:
+    """The visit reports a claim that cannot be continued with, and still starts the next manifest."""
     disk.drop("a.csv", GOOD)
     disk.visit()
-    (disk.book.folder / f"{disk.book.asked[0]}.state").write_text("ended Completed")  # but its output is not there
+    (disk.book.folder / f"{disk.book.asked[0]}.state").write_text("ended Completed")  # but its output does not exist
     disk.drop("b.csv", OTHER)
 
     done = disk.visit()
@@ -547,7 +565,7 @@ def test_one_manifests_trouble_does_not_keep_the_others(disk: World) -> None:
 
 
 def test_nothing_is_done_outside_of_the_limits(disk: World, tmp_path: Path) -> None:
-    """An inbox or outputs that the operator's limits do not list are not touched."""
+    """A visit writes nothing to an inbox unless the operator's limits list the inbox and its outputs."""
     disk.drop("spring.csv", GOOD)
     for places in ([disk.inbox.place], [disk.inbox.outputs], []):
         with pytest.raises(NotAllowed):
@@ -556,7 +574,7 @@ def test_nothing_is_done_outside_of_the_limits(disk: World, tmp_path: Path) -> N
 
 
 def test_a_row_outside_of_the_limits_is_a_bad_row(disk: World) -> None:
-    """A manifest that wants a file elsewhere is rejected with the row and what is allowed."""
+    """A manifest that asks for a file outside of the limits is rejected, with the row and what is allowed."""
     disk.drop("spring.csv", b"content,style\n/etc/hostname,waves.png\n")
 
     assert disk.visit().rejected == ["spring.csv"]
@@ -564,8 +582,8 @@ def test_a_row_outside_of_the_limits_is_a_bad_row(disk: World) -> None:
     assert "may be read here" in row["reason"]
 
 
-def test_a_teams_own_limits_are_narrower(tmp_path: Path) -> None:
-    """An inbox with limits of its own rejects what the operator's would let pass, and never widens them."""
+def test_an_inbox_narrows_the_operators_limits(tmp_path: Path) -> None:
+    """An inbox's own limits narrow the operator's and never widen them; limits that make no sense are refused."""
     inbox = Inbox(place="/in", outputs="/out", max_rows=10, max_options={"size_px": 256, "steps": 900})
     limits = inbox.narrowed(Limits(max_rows=5, max_options={"steps": 100, "levels": 2}))
 
@@ -578,7 +596,7 @@ def test_a_teams_own_limits_are_narrower(tmp_path: Path) -> None:
 
 
 def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
-    """A row that asks for more than its team may have is named, with the bound."""
+    """A row with an option above its inbox's bound is named in the rejection, with the bound."""
     world = World(str(tmp_path), tmp_path / "book", max_options={"size_px": 256})
     world.drop("big.csv", b"content,style,size_px\na.png,waves.png,300\n")
 
@@ -587,8 +605,8 @@ def test_a_manifest_beyond_its_teams_limits_is_rejected(tmp_path: Path) -> None:
     assert "256" in row["reason"]
 
 
-def test_a_manifest_of_more_rows_than_its_team_may_have_is_rejected(tmp_path: Path) -> None:
-    """As a whole, with the bound."""
+def test_a_manifest_with_more_rows_than_its_inbox_allows_is_rejected(tmp_path: Path) -> None:
+    """The manifest is rejected as a whole, and the answer names the bound."""
     world = World(str(tmp_path), tmp_path / "book", max_rows=1)
     world.drop("long.csv", GOOD)
     world.drop("short.csv", OTHER)
@@ -599,7 +617,7 @@ def test_a_manifest_of_more_rows_than_its_team_may_have_is_rejected(tmp_path: Pa
 
 
 def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A link in the inbox to a file outside of the limits is rejected unread: nothing of it shows in the answer."""
+    """A link to a file outside of the limits is rejected unread: the answer shows nothing of the file."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
     secret.write_bytes(b"id,content,style\nthe-secret-row,a b\n")
     os.makedirs(disk.inbox.place)
@@ -610,8 +628,10 @@ def test_a_link_to_elsewhere_is_not_followed(disk: World, tmp_path_factory: pyte
     assert "secret-row" not in storage.read(f"{disk.inbox.place}/link.csv.rejected.json").decode()
 
 
-def test_a_link_in_an_inbox_leads_no_write_elsewhere(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Where a team has put a link in the place of `_nst`, or of a folder in it, nothing is written behind it."""
+def test_a_link_in_place_of_a_state_folder_is_not_written_through(
+    disk: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """If somebody put a link in place of `_nst`, or of a folder in it, nothing is written behind the link."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     disk.drop("spring.csv", GOOD)
     for link in ("_nst", "_nst/claims"):
@@ -629,7 +649,7 @@ def test_a_link_in_an_inbox_leads_no_write_elsewhere(disk: World, tmp_path_facto
 
 
 def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The bytes that were claimed lie in the team's folder: what they are replaced by elsewhere shows in no answer."""
+    """The claimed copy lies in the team's folder: if a link to another file replaces it, no answer shows that file."""
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
     secret.write_bytes(b"id,content,style\nthe-secret-row,a b\n")
     disk.drop("spring.csv", GOOD)
@@ -644,11 +664,11 @@ def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_fa
     assert "secret-row" not in storage.read(f"{disk.inbox.place}/spring.csv.rejected.json").decode()
 
 
-# ---------------------------------------------------------------- several visits, deaths
+# ---------------------------------------------------------------- several visits, and visits that die
 
 
-def test_a_second_visit_at_once_does_nothing(world: World) -> None:
-    """While one visit holds the inbox, another leaves it alone and says so."""
+def test_a_second_visit_at_the_same_time_does_nothing(world: World) -> None:
+    """While one visit holds the inbox, another one changes nothing and reports that the inbox is busy."""
     world.drop("spring.csv", GOOD)
 
     with lease.held(world.inbox.place):
@@ -657,8 +677,8 @@ def test_a_second_visit_at_once_does_nothing(world: World) -> None:
     assert world.visit().started == ["spring.csv"]
 
 
-def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A holder on another machine that renews no more is waited for, for its term, and then followed."""
+def test_a_dead_visits_lease_is_taken_over_after_its_term(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease from another machine that is no longer renewed blocks the inbox for its term, and then no longer."""
     world.drop("spring.csv", GOOD)
     gone = new_lease(1.0).model_copy(update={"host": "gone"})
     storage.create(lease.address_of(world.inbox.place), as_json(gone))
@@ -668,8 +688,8 @@ def test_a_visit_that_died_is_followed_when_its_lease_has_lapsed(world: World, m
     assert world.visit().started == ["spring.csv"]
 
 
-def test_a_claim_whose_holder_died_is_gone_on_with(world: World) -> None:
-    """A claim without a start is taken on from the bytes that were claimed, whoever claimed it."""
+def test_a_claim_whose_visit_died_is_continued(world: World) -> None:
+    """A claim without a start is continued from the claimed bytes by whichever visit comes next."""
     world.drop("spring.csv", GOOD)
     with pytest.raises(RuntimeError, match="died"):
         visit(world.inbox, Runs(_dying, world.book.state_of), world.limits, settle_seconds=0.05)
@@ -683,7 +703,7 @@ def test_a_claim_whose_holder_died_is_gone_on_with(world: World) -> None:
 
 
 def _dying(request: object) -> str:
-    """Starts a run through an API client whose process ends."""
+    """Start a run through an API client whose process dies."""
     raise RuntimeError("died")
 
 
@@ -693,7 +713,9 @@ def run_program(*arguments: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_killed_visit_starts_no_second_run(world: World) -> None:
-    """A process killed right after it started a run is followed at once, and the run that it started is found again."""
+    """After a process is killed right after it started a run, the next visit continues at once and finds that run
+    again.
+    """
     world.drop("spring.csv", GOOD)
     killed = run_program(world.inbox.place, world.inbox.outputs, str(world.book.folder), "die-after-start")
     killed.wait()
@@ -708,8 +730,8 @@ def test_a_killed_visit_starts_no_second_run(world: World) -> None:
 
 
 def test_visits_of_several_processes_run_every_manifest_once(world: World) -> None:
-    """Three processes that visit one inbox at once, again and again, start every manifest's run once and finish it."""
-    names = [f"m{number}" for number in range(8)]
+    """Three processes that visit one inbox again and again start one run for each manifest, and finish it."""
+    names = [f"m{number}" for number in range(5)]
     for number, name in enumerate(names):
         world.drop(f"{name}.csv", GOOD + f"extra{number},cat.png,waves.png\n".encode())
 
@@ -724,7 +746,7 @@ def test_visits_of_several_processes_run_every_manifest_once(world: World) -> No
 
 
 def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
-    """What keeps a manifest from being taken twice is the create-only claim, not the lease."""
+    """The create-only claim, not the lease, guarantees that only one visit takes a manifest."""
     facts = {"key": "spring-1", "name": "spring.csv", "sha256": None, "output": "", "snapshot": None, "problem": None}
     claims = [Claim(**facts, claimed_at=f"2026-01-0{n}", claimed_by=f"visit {n}") for n in range(1, 9)]
 
@@ -738,7 +760,7 @@ def test_a_claim_has_one_winner_even_without_the_lease(world: World) -> None:
 
 
 def every_form() -> dict[str, bytes]:
-    """One and the same manifest under the names, and in the forms, that `nst run` takes."""
+    """Return the same manifest in every form that `nst run` takes, by file name."""
     frame = pd.read_csv(io.BytesIO(GOOD))
     parquet = io.BytesIO()
     frame.to_parquet(parquet)
@@ -755,7 +777,7 @@ def every_form() -> dict[str, bytes]:
 
 
 def test_every_form_has_answers_and_an_output_of_its_own(world: World) -> None:
-    """Files that differ in their ending alone are run side by side, and none is written over by another."""
+    """Files that differ only in their endings are run side by side, each with its own answers and output."""
     forms = every_form()
     for name, data in forms.items():
         world.drop(name, data)
@@ -771,8 +793,8 @@ def test_every_form_has_answers_and_an_output_of_its_own(world: World) -> None:
         assert f"<h1>{name}</h1>" in storage.read(f"{world.inbox.place}/{name}.finished.html").decode()
 
 
-def test_a_rejected_page_on_s3_is_one_for_a_browser(s3_bucket: str, tmp_path: Path) -> None:
-    """An object that is said to be HTML opens from a console or a link; one of no type would be saved."""
+def test_a_rejected_page_on_s3_has_the_content_type_of_html(s3_bucket: str, tmp_path: Path) -> None:
+    """A browser opens an object with the content type HTML, and would save one without a type."""
     world = World(f"{s3_bucket}/nst", tmp_path / "book")
     world.drop("spring.csv", BAD_ROWS)
     world.visit()
@@ -784,7 +806,7 @@ def test_a_rejected_page_on_s3_is_one_for_a_browser(s3_bucket: str, tmp_path: Pa
 
 
 def test_a_manifest_that_s3_stores_compressed_is_run(s3_bucket: str, tmp_path: Path) -> None:
-    """An object with `Content-Encoding: gzip`, which is stored in fewer bytes than it has, is run like any other."""
+    """An object with `Content-Encoding: gzip`, whose stored size differs from its content's, is run like any other."""
     world = World(f"{s3_bucket}/nst", tmp_path / "book")
     boto3.client("s3").put_object(
         Bucket=s3_bucket.removeprefix("s3://"),
@@ -800,11 +822,13 @@ def test_a_manifest_that_s3_stores_compressed_is_run(s3_bucket: str, tmp_path: P
     assert world.visit() == Visit()
 
 
-@pytest.mark.parametrize(("coding", "reason"), [("br", "only gzip is read"), ("gzip", "and is none")])
-def test_a_manifest_in_a_coding_that_cannot_be_read_is_rejected_once(
+@pytest.mark.parametrize(
+    ("coding", "reason"), [("br", "only gzip is read"), ("gzip", "and is none")], ids=["unknown", "gzip"]
+)
+def test_a_manifest_in_an_unreadable_coding_is_rejected_once(
     s3_bucket: str, tmp_path: Path, coding: str, reason: str
 ) -> None:
-    """An S3 object whose `Content-Encoding` cannot be decoded is answered, and not read again until it is replaced."""
+    """An S3 object whose `Content-Encoding` cannot be decoded is rejected, and read again only after it is replaced."""
     world = World(f"{s3_bucket}/nst", tmp_path / "book")
     boto3.client("s3").put_object(
         Bucket=s3_bucket.removeprefix("s3://"), Key="nst/in/spring.csv", Body=GOOD, ContentEncoding=coding

@@ -1,4 +1,4 @@
-"""flows.output.conditions and selection: which rows, in which order; and every error names its column."""
+"""flows.output.conditions and selection: filters and sorts the rows of the results table."""
 
 from contextlib import suppress
 from typing import Any
@@ -68,7 +68,9 @@ def lines(condition: str) -> list[int]:
     ],
 )
 def test_a_condition_chooses_rows(condition: str, found: list[int]) -> None:
-    """Numbers and text. Without a number `is None` alone is true; without a text, what is of an empty one."""
+    """Conditions compare numbers and text. For a missing number only `is None` is true; a missing text is like an empty
+    one.
+    """
     assert lines(condition) == found
 
 
@@ -104,8 +106,8 @@ def test_a_condition_chooses_rows(condition: str, found: list[int]) -> None:
         ("row == 1 or " * 500 + "row == 1", f"expected at most {LONGEST:,} characters"),
     ],
 )
-def test_what_is_no_condition_is_refused(condition: str, reason: str | None) -> None:
-    """Each error quotes the condition and names the column, the near one, or what was expected; nothing is run."""
+def test_an_invalid_condition_is_refused(condition: str, reason: str | None) -> None:
+    """The error says which column was meant, or what was expected; nothing in a condition is executed."""
     if reason is None:
         assert lines(condition) == []
         return
@@ -115,13 +117,13 @@ def test_what_is_no_condition_is_refused(condition: str, reason: str | None) -> 
 
 
 @given(st.text(max_size=40) | st.text("rowcde()<>=!'\"` andornti0123456789.-[],", max_size=40))
-def test_any_text_is_a_condition_or_refused(condition: str) -> None:
-    """Nothing that is typed ends in a traceback."""
+def test_any_text_is_a_condition_or_an_options_error(condition: str) -> None:
+    """No text that a user types causes another error."""
     with suppress(OptionsError):
         lines(condition)
 
 
-# ---------------------------------------------------------------- order
+# ---------------------------------------------------------------- sorting
 
 
 def order(*keys: str) -> list[int]:
@@ -143,20 +145,24 @@ def order(*keys: str) -> list[int]:
         ((), [2, 3, 4, 5, 6]),
     ],
 )
-def test_rows_go_by_one_column_after_the_other(keys: tuple[str, ...], found: list[int]) -> None:
-    """The first key counts most, rows without a value are last in both directions, text of numbers goes by number."""
+def test_rows_are_sorted_by_the_keys_in_order(keys: tuple[str, ...], found: list[int]) -> None:
+    """The first key counts most, rows without a value come last in both directions, and numbers in text sort as
+    numbers.
+    """
     assert order(*keys) == found
 
 
-def test_backticks_within_a_text_are_text() -> None:
-    """They name a column outside of quotes alone."""
+def test_backticks_in_quotes_are_text() -> None:
+    """Backticks mark a column's name only outside of quotes."""
     rows = [row(2, note="a `row`"), row(3, note="a 3")]
 
     assert [one["row"] for one in filter_rows(rows, 'note == "a `row`"', COLUMNS)] == [2]
 
 
-def test_digits_beyond_all_real_numbers_are_a_number() -> None:
-    """A manifest's own column may hold the digits of a key; the table is sorted and chosen from all the same."""
+def test_very_long_digits_are_a_number() -> None:
+    """A manifest's column may contain keys of hundreds of digits; rows can be sorted and filtered
+    by them all the same.
+    """
     long, longer = "1" * 400, f"{'1' * 399}2"
     rows = [row(2, code=longer), row(3, code="9"), row(4, code="1"), row(5, code=long)]
 
@@ -164,8 +170,10 @@ def test_digits_beyond_all_real_numbers_are_a_number() -> None:
     assert [one["row"] for one in filter_rows(rows, "code > 1.5", COLUMNS)] == [2, 3, 5]
 
 
-def test_nan_is_no_number() -> None:
-    """It is neither more nor less, `not` does not change that, and an order has it among text: always the same."""
+def test_nan_is_not_a_number() -> None:
+    """It is neither more nor less than a number, even under `not`, and it sorts as text, so that
+    the order is definite.
+    """
     rows = [row(2, code="nan"), row(3, code="9"), row(4, code="1")]
 
     assert [one["row"] for one in filter_rows(rows, "code > 1.5", COLUMNS)] == [3]
@@ -174,14 +182,14 @@ def test_nan_is_no_number() -> None:
         assert [one["row"] for one in sorted_rows(ordered, ["code"], COLUMNS)] == [4, 3, 2]
 
 
-def test_a_column_that_starts_with_a_line_is_a_column() -> None:
-    """A manifest's own column may be called `-x`."""
+def test_a_column_may_start_with_a_minus() -> None:
+    """A manifest's column may be named `-x`, and rows can be sorted by it."""
     rows = [{"-x": "2"}, {"-x": "1"}]
 
     assert sorted_rows(rows, ["-x"], ["-x"]) == rows[::-1]
 
 
-def test_an_unknown_column_of_an_order_is_named() -> None:
-    """With the near one."""
+def test_an_unknown_sort_column_is_named() -> None:
+    """The error suggests the nearest column."""
     with pytest.raises(OptionsError, match=r"no column 'secnds'; was 'seconds' meant\?"):
         order("-secnds")

@@ -1,4 +1,4 @@
-"""flows.output.failed_rows: the rows in trouble as a manifest, from which the same pairs come."""
+"""flows.output.failed_rows: a manifest of the failed and rejected rows, which describes the same pairs."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ DEFAULTS = StylizeOptions(size_px=64, style_layers=("relu1_1", "relu2_1"))
 
 
 def output(folder: Path, uri: str = "/in/sub/pairs.csv", text: str = MANIFEST, **run: Any) -> Output:
-    """Cat is done, all others failed, but for those that are rejected."""
+    """Make an output in which cat is done, and every other pair that is not rejected has failed."""
     made = Output(str(folder / "out"), text, uri, **({"options": DEFAULTS} | run))
     made.done("cat")
     for pair in made.manifest.pairs:
@@ -45,10 +45,12 @@ def cells(data: bytes) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_the_failed_pairs_are_the_same_pairs_from_anywhere(
+def test_the_new_manifest_has_the_same_pairs_in_any_folder(
     tmp_path: Path, place: str, request: pytest.FixtureRequest
 ) -> None:
-    """Ids, addresses, options and own columns: whatever folder the new manifest lies in and with no option given."""
+    """Ids, addresses, options and own columns are the same, whatever folder the new manifest lies in, without any
+    option.
+    """
     uri = "/in/sub/pairs.csv" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/in/sub/pairs.csv"
     text = MANIFEST.replace("../waves", "waves")
     made = output(tmp_path, uri, text)
@@ -63,8 +65,8 @@ def test_the_failed_pairs_are_the_same_pairs_from_anywhere(
         assert (after[name].extra["artist"], after[name].extra["note"]) == (pair.extra["artist"], pair.extra[" note "])
 
 
-def test_a_row_that_was_not_begun_is_not_among_them(tmp_path: Path) -> None:
-    """It is still to come in its own output: here are the failed and the rejected ones alone."""
+def test_a_pending_row_is_left_out(tmp_path: Path) -> None:
+    """A pending row will be done in its own output: only failed and rejected rows are in the new manifest."""
     made = Output(str(tmp_path / "out"), MANIFEST, "/in/sub/pairs.csv", options=DEFAULTS)
     made.failed("dog")
 
@@ -74,8 +76,8 @@ def test_a_row_that_was_not_begun_is_not_among_them(tmp_path: Path) -> None:
     assert found.rows == 3
 
 
-def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
-    """Each with its cells, its line and the reason; they are refused again until somebody puts them right."""
+def test_rejected_rows_are_included_with_their_reasons(tmp_path: Path) -> None:
+    """A rejected row keeps its cells and has its line and reason; it is rejected again until somebody corrects it."""
     again = failed_rows_manifest(output(tmp_path).address)
     rows = {row["row"]: row for row in cells(again.data)}
 
@@ -92,16 +94,16 @@ def test_rejected_rows_are_there_to_be_put_right(tmp_path: Path) -> None:
     assert again.rows == 4
 
 
-def test_a_row_that_could_not_be_told_apart_is_named(tmp_path: Path) -> None:
-    """A stray quote has no cells to write: its line is told, to be put right where it stands."""
+def test_a_row_that_could_not_be_split_is_named(tmp_path: Path) -> None:
+    """A row with a stray quote has no cells to write, so its line is reported, to be corrected in the old manifest."""
     again = failed_rows_manifest(output(tmp_path).address)
 
     ((line, reason),) = again.left_out
     assert (line, reason[:8]) == (6, "unclosed")
 
 
-def test_what_the_run_said_of_all_rows_is_said_by_each(tmp_path: Path) -> None:
-    """Options of the command line stand where a row says nothing; those of a retry stand everywhere."""
+def test_options_of_the_run_are_written_in_each_row(tmp_path: Path) -> None:
+    """The run's options fill in where a row has none; those of a retry apply to every row."""
     made = output(tmp_path, overrides={"steps": 9, "enlarge": True})
     dog, owl, *_ = cells(failed_rows_manifest(made.address).data)
 
@@ -110,8 +112,8 @@ def test_what_the_run_said_of_all_rows_is_said_by_each(tmp_path: Path) -> None:
     assert read(failed_rows_manifest(made.address).data).pairs[0].options.steps == 9
 
 
-def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
-    """The run's `init` is for the rows that have none: the manifest of a row with one is valid again."""
+def test_a_row_with_an_init_image_gets_no_init(tmp_path: Path) -> None:
+    """The run's `init` is written only for rows without an `init_image`, as a row with both would be rejected."""
     text = "id,content,style,init_image\ncat,a.png,b.png,\ndog,a.png,b.png,old.png\nowl,c.png,b.png,\n"
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS.overridden({"init": "noise"}))
     for pair in made.manifest.pairs:
@@ -123,8 +125,8 @@ def test_a_picture_to_start_from_is_start_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("overrides", [{}, {"strength": 0.2}, {"style_weight": 9.0}])
-def test_the_weight_of_a_style_is_said_one_way(tmp_path: Path, overrides: dict[str, float]) -> None:
-    """By strength or as a number, whichever counted: what is written asks for the same again."""
+def test_either_strength_or_style_weight_is_written(tmp_path: Path, overrides: dict[str, float]) -> None:
+    """Whichever of the two counted is written, so that the new rows have the same options."""
     text = "id,content,style,strength,style_weight\ncat,a.png,b.png,0.8,\ndog,a.png,b.png,,7\nowl,c.png,b.png,,\n"
     defaults = DEFAULTS.overridden({"style_weight": 5.0})
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=defaults, overrides=overrides)
@@ -137,8 +139,8 @@ def test_the_weight_of_a_style_is_said_one_way(tmp_path: Path, overrides: dict[s
     assert [pair.options.digest() for pair in after.pairs] == [pair.options.digest() for pair in before.pairs]
 
 
-def test_a_retry_s_word_for_the_style_replaces_that_of_the_one_before(tmp_path: Path) -> None:
-    """As a row's replaces the run's."""
+def test_the_strength_of_a_retry_replaces_an_earlier_style_weight(tmp_path: Path) -> None:
+    """An option of a retry replaces an earlier retry's option for the same thing, as a row's replaces the run's."""
     made = Output(str(tmp_path / "out"), MANIFEST, "/in/pairs.csv", options=DEFAULTS, overrides={"style_weight": 5.0})
 
     manifest = latest_run(made.address, {"strength": 0.8}).manifest
@@ -147,8 +149,8 @@ def test_a_retry_s_word_for_the_style_replaces_that_of_the_one_before(tmp_path: 
     assert {pair.options.style_weight for pair in manifest.pairs} == {wanted}
 
 
-def test_size_is_not_said_twice(tmp_path: Path) -> None:
-    """A manifest that calls the option `size` keeps its column."""
+def test_a_column_named_size_is_kept(tmp_path: Path) -> None:
+    """If the manifest names the option `size`, no second column `size_px` is added."""
     text = "content,style,size\na.png,b.png,\nc.png,d.png,32\ncat.png,x.png,\n"
     made = Output(str(tmp_path / "out"), text, "/in/pairs.csv", options=DEFAULTS)
     for pair in made.manifest.pairs:
@@ -160,8 +162,8 @@ def test_size_is_not_said_twice(tmp_path: Path) -> None:
     assert read(failed_rows_manifest(made.address).data).rejected == ()
 
 
-def test_nothing_of_it_is_a_formula_and_nothing_of_a_cell_is_lost(tmp_path: Path) -> None:
-    """A spreadsheet runs no cell; the reader has every letter back."""
+def test_formulas_are_escaped_and_read_back_unchanged(tmp_path: Path) -> None:
+    """A spreadsheet executes no cell, and reading the manifest restores every character."""
     made = output(tmp_path)
     data = failed_rows_manifest(made.address).data
 
@@ -170,8 +172,10 @@ def test_nothing_of_it_is_a_formula_and_nothing_of_a_cell_is_lost(tmp_path: Path
     assert read(data).pairs[0].extra["artist"] == '1, "2"'
 
 
-def test_a_spreadsheet_of_another_country_changes_none_of_it(tmp_path: Path) -> None:
-    """In German 0.003 would be 3, and 0042 anywhere 42; LibreOffice saves this file as it is, but for the `;`."""
+def test_a_spreadsheet_in_another_locale_changes_no_cell(tmp_path: Path) -> None:
+    """In a German spreadsheet 0.003 would become 3, and 0042 anywhere 42; LibreOffice changes nothing but the
+    separator.
+    """
     text = (
         "id,content,style,learning_rate,optimizer,tv_weight,sku,when\n"
         "0042,a.png,b.png,0.003,adam,1e-5,007,3/4\n"
@@ -191,7 +195,7 @@ def test_a_spreadsheet_of_another_country_changes_none_of_it(tmp_path: Path) -> 
 
 
 def test_a_refused_control_character_does_not_spoil_the_file(tmp_path: Path) -> None:
-    """A cell that was refused for a NUL is shown by its escape, and every other row can still be read."""
+    """A NUL, for which a row was rejected, is written as an escape, so that the other rows can still be read."""
     text = "id,content,style,note\ncat,c.png,s.png,\nnul,a\0b.png,s.png,\ndog,d.png,s.png,x\n"
     again = failed_rows_manifest(output(tmp_path, text=text).address)
 
@@ -200,8 +204,8 @@ def test_a_refused_control_character_does_not_spoil_the_file(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["json", "parquet", "results"])
-def test_every_format_of_a_manifest_is_one(tmp_path: Path, kind: str) -> None:
-    """Of JSON lines, Parquet and a results table handed in again, too."""
+def test_manifests_of_every_format_have_failed_rows(tmp_path: Path, kind: str) -> None:
+    """Failed rows of JSON lines, of Parquet and of a results table that served as a manifest are written as CSV."""
     import pandas as pd
 
     rows = [

@@ -1,4 +1,4 @@
-"""flows.output.garbage and `nst gc`: what nothing refers to is found, and removed only when asked."""
+"""flows.output.garbage and `nst gc`: files that nothing refers to are listed, and removed only on request."""
 
 import hashlib
 import json
@@ -35,20 +35,20 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def test_an_image_without_a_record_is_garbage(output: str) -> None:
-    """Images that a record names are not, whichever manifest asked for them."""
+    """An image without a record is garbage; one that a record names is not, whichever manifest asked for it."""
     (found,) = find_garbage(output, older_than_seconds=-60)
 
     assert found.address == storage.join(output, "images", LOST_NAME)
     assert (found.reason, found.size) == ("an image without a record", 11)
 
 
-def test_what_is_young_is_left_alone(output: str) -> None:
-    """A run writes an image first and its record second: a young image may be about to be recorded."""
+def test_a_young_image_is_left_alone(output: str) -> None:
+    """A run writes an image before its record, so a young image may be about to be recorded."""
     assert find_garbage(output, older_than_seconds=3600) == []
 
 
-def test_removing_leaves_all_that_is_referred_to(output: str) -> None:
-    """After removal nothing is found, and every pair is still done."""
+def test_removal_keeps_files_that_are_referred_to(output: str) -> None:
+    """After the removal nothing more is found, and every pair is still done."""
     remove_garbage(find_garbage(output, older_than_seconds=-60))
 
     assert find_garbage(output, older_than_seconds=-60) == []
@@ -57,8 +57,10 @@ def test_removing_leaves_all_that_is_referred_to(output: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["tom.jpg", "cat.png", "tom-89abcdef.jpg", ".tom.jpg", "tom"])
-def test_pictures_that_no_run_wrote_are_left_alone(output: str, name: str) -> None:
-    """An output may be the manifest's own folder, with contents in `images/`; a name alone makes nothing garbage."""
+def test_images_that_no_run_wrote_are_left_alone(output: str, name: str) -> None:
+    """An output may be the manifest's own folder, with contents in `images/`; a name alone does not make a file
+    garbage.
+    """
     for folder in ("images", "timelines"):
         storage.replace(storage.join(output, folder, name), b"somebody's own")
 
@@ -69,8 +71,8 @@ def test_pictures_that_no_run_wrote_are_left_alone(output: str, name: str) -> No
     assert name in storage.names(storage.join(output, "images"))
 
 
-def test_pictures_of_another_output_are_left_alone(output: str) -> None:
-    """One whose pair no run of this output had; and one of such a pair that the latest manifest asks for."""
+def test_images_of_another_output_are_left_alone(output: str) -> None:
+    """Garbage belongs to a pair of this output's runs and is not asked for by the latest manifest."""
     names = [f"{pair_id}-{hashlib.sha256(pair_id.encode()).hexdigest()[:8]}.png" for pair_id in ("tom", "owl", "cat")]
     foreign, asked_for, garbage = (storage.join(output, "images", name) for name in names)
     for address, data in ((foreign, b"tom"), (asked_for, b"owl"), (garbage, b"cat")):
@@ -84,7 +86,7 @@ def test_pictures_of_another_output_are_left_alone(output: str) -> None:
 
 
 def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
-    """One that a record names is not; pairs without one are no reason to complain."""
+    """A timeline that no record names is garbage; a pair without a timeline is no problem."""
     commit_with_image(output, pair_record("owl", timeline="timelines/owl-01234567.gif", timeline_sha256="01" * 32))
     unnamed = f"owl-{hashlib.sha256(b'moving').hexdigest()[:8]}.gif"
     for name in ("owl-01234567.gif", unnamed):
@@ -97,8 +99,8 @@ def test_a_timeline_without_a_record_is_garbage(output: str) -> None:
     }
 
 
-def test_a_file_in_another_case_than_its_record_is_no_garbage(output: str) -> None:
-    """Where case is ignored, it is the file that the record names, listed as an earlier pair's id was written."""
+def test_a_file_whose_name_differs_only_in_case_is_kept(output: str) -> None:
+    """Where file systems ignore case, it is the file that the record names, spelled like the id of an earlier pair."""
     digest = hashlib.sha256(b"moving").hexdigest()
     named = {"timeline": f"timelines/owl-{digest[:8]}.gif", "timeline_sha256": digest}
     commit_with_image(output, pair_record("owl", **named))
@@ -109,8 +111,10 @@ def test_a_file_in_another_case_than_its_record_is_no_garbage(output: str) -> No
     assert [one.reason for one in find_garbage(output, older_than_seconds=-60)] == ["an image without a record"]
 
 
-def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) -> None:
-    """Those of the pages that are there stay; once all are gone, none is for anything; a page can be made again."""
+def test_thumbnails_that_no_page_shows_are_garbage(tmp_path: Path) -> None:
+    """Thumbnails of existing pages are kept; without any page all are garbage; a page can be
+    written again afterwards.
+    """
     made = studio(tmp_path)
     address = write_report(made.address, most_embedded=1)
     folder = storage.join(made.address, "_nst", "thumbs")
@@ -137,8 +141,8 @@ def test_small_pictures_that_the_page_does_not_show_are_garbage(tmp_path: Path) 
     assert storage.names(folder) == shown
 
 
-def test_files_of_dead_writers_are_garbage_where_we_write(tmp_path: Path) -> None:
-    """Temporary files are found in the output, its images and its ledger, and nowhere else; other files never."""
+def test_temporary_files_are_garbage_in_folders_of_runs(tmp_path: Path) -> None:
+    """Temporary files are found in the output, its images, its timelines and its ledger, and nowhere else."""
     for folder in ("", "images", "timelines", "_nst", "_nst/records", "_nst/runs/r1", "mine"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / TEMPORARY).write_bytes(b"half")
@@ -150,7 +154,7 @@ def test_files_of_dead_writers_are_garbage_where_we_write(tmp_path: Path) -> Non
     assert {os.path.basename(one.address) for one in found} == {TEMPORARY}
 
 
-def test_a_file_that_may_still_be_written_is_left_alone(tmp_path: Path) -> None:
+def test_a_young_temporary_file_is_left_alone(tmp_path: Path) -> None:
     """A temporary file is garbage once it is old: the writer of a young one may be alive."""
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / TEMPORARY).write_bytes(b"half")
@@ -164,7 +168,7 @@ def gc(*arguments: str) -> tuple[int, dict[str, object]]:
 
 
 def test_the_command_removes_only_when_asked(output: str) -> None:
-    """`nst gc` lists; `nst gc --delete` removes what it lists."""
+    """`nst gc` lists files; `nst gc --delete` removes the same files."""
     listed = gc(output, "--older-than-hours", "0")
     there = storage.names(storage.join(output, "images"))
     removed = gc(output, "--older-than-hours", "0", "--delete")
@@ -176,16 +180,16 @@ def test_the_command_removes_only_when_asked(output: str) -> None:
     assert len(storage.names(storage.join(output, "images"))) == 2
 
 
-def test_a_folder_that_is_no_output_is_refused(tmp_path: Path) -> None:
-    """Where no run was ever made there is nothing of ours to remove."""
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    """In a folder without a run there are no files of ours to remove."""
     code, told = gc(str(tmp_path), "--delete")
 
     assert code == ExitCode.UNUSABLE
     assert "no run has been made into this output" in str(told["stderr"])
 
 
-def test_nothing_is_removed_beside_a_run(output: str) -> None:
-    """While a run holds the output, removing waits for another time."""
+def test_nothing_is_removed_while_a_run_holds_the_output(output: str) -> None:
+    """While a run holds the output, removing is refused and listing is allowed."""
     with lease.held(output):
         code, told = gc(output, "--older-than-hours", "0", "--delete")
         listed = gc(output, "--older-than-hours", "0")

@@ -1,4 +1,4 @@
-"""flows.output.latest: the copy that a run keeps is read as what was handed in, whatever it is called there."""
+"""flows.output.latest: the latest run's copy of its manifest is read in the original format, whatever its name."""
 
 import gzip
 import io
@@ -33,8 +33,8 @@ KINDS = {
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_retry_reads_what_was_handed_in(tmp_path, name: str) -> None:
-    """By its bytes, which are kept as they were; addresses go on meaning what they meant."""
+def test_the_manifest_of_a_run_is_read_in_its_own_format(tmp_path, name: str) -> None:
+    """The kept manifest has the same bytes, is read by its format, and its relative addresses mean the same files."""
     output = str(tmp_path / "out")
     Ledger(output).start_run(run_record({"cat": FINGERPRINT}, manifest_uri=f"/in/{name}"), KINDS[name])
     latest = latest_run(output)
@@ -46,7 +46,7 @@ def test_a_retry_reads_what_was_handed_in(tmp_path, name: str) -> None:
 
 @pytest.mark.parametrize("in_the_run", [True, False], ids=["of the run", "of the row"])
 def test_options_that_an_earlier_version_allowed_stay_valid(tmp_path: Path, *, in_the_run: bool) -> None:
-    """A finished pair is not called rejected because this version refuses its options for new pairs."""
+    """A finished pair does not become rejected because this version refuses its options for new pairs."""
     output = str(tmp_path / "out")
     odd = {"recipe": "notebook", "style_scale": 2.0, "style_blend": [1e13, 1.0]}
     columns = {} if in_the_run else {"recipe": ["notebook"], "style_scale": [2.0]}

@@ -1,4 +1,4 @@
-"""flows.output.lease: two runs on one output, a holder that dies, clocks that jump. Local files and S3 alike."""
+"""flows.output.lease: two runs on one output, holders that die, clocks that differ; on disk and on S3."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.flows.fault_proxy import FaultProxy
 
 @pytest.fixture(params=["local", "s3"])
 def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An output prefix with nothing in it."""
+    """An empty output prefix."""
     return str(tmp_path / "out") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
 
 
@@ -33,14 +33,14 @@ def written(output: str) -> dict[str, Any]:
 
 
 def write_lease(output: str, **changes: Any) -> None:
-    """A lease held by a process of another machine."""
+    """Write a lease that is held by a process on another machine."""
     values = {"holder": "them", "host": "elsewhere", "pid": 1, "process": "x", "beat": 7}
     values |= {"renewed_at": time.time(), "term_seconds": 60.0}
     storage.replace(lease.address_of(output), json.dumps(values | changes).encode())
 
 
 def test_a_held_output_is_busy(output: str) -> None:
-    """A second run is told who is writing there, and what it can do."""
+    """A second run gets an error that names who is writing there, and what it can do."""
     with lease.held(output), pytest.raises(OutputBusy) as caught, lease.held(output):
         pass
 
@@ -49,7 +49,7 @@ def test_a_held_output_is_busy(output: str) -> None:
 
 
 def test_a_released_output_is_free(output: str) -> None:
-    """When a run ends, the next one holds the output at once, also after an error."""
+    """After a run has ended, even with an error, the next one can hold the output at once."""
     holders = set()
     for _ in range(3):
         with suppress(RuntimeError), lease.held(output):
@@ -60,8 +60,8 @@ def test_a_released_output_is_free(output: str) -> None:
     assert written(output)["released"] is True
 
 
-def test_a_run_that_waits_goes_on_when_the_other_ends(output: str) -> None:
-    """With time to wait, the second run takes over as soon as the first is done."""
+def test_a_waiting_run_continues_when_the_other_ends(output: str) -> None:
+    """A run that may wait holds the output as soon as the other one has released it."""
     released = threading.Event()
 
     def first() -> None:
@@ -77,8 +77,8 @@ def test_a_run_that_waits_goes_on_when_the_other_ends(output: str) -> None:
         running.result()
 
 
-def test_waiting_ends(output: str) -> None:
-    """A run waits no longer than it was told to."""
+def test_a_run_waits_no_longer_than_it_may(output: str) -> None:
+    """A run waits for the time in `wait_seconds`, and then fails because the output is busy."""
     write_lease(output)
     began = time.monotonic()
 
@@ -90,11 +90,13 @@ def test_waiting_ends(output: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [{"released": True}, {"host": "HERE", "pid": 2**22 + 1}, {"host": "HERE", "pid": "OURS"}],
-    ids=["released", "process gone", "process number taken by us"],
+    ids=["released", "process gone", "our process number"],
 )
 @pytest.mark.parametrize("hours", [0, -5, 5])
-def test_what_a_dead_run_held_is_free_at_once(output: str, changes: dict[str, Any], hours: int) -> None:
-    """A lease that was released, or whose process is gone from this machine, is not waited for, whatever its date."""
+def test_the_lease_of_a_dead_run_is_taken_over_at_once(output: str, changes: dict[str, Any], hours: int) -> None:
+    """A lease that was released, or whose process no longer exists on this machine, is not waited for, whatever its
+    date.
+    """
     began = time.monotonic()
     facts = {"HERE": os.uname().nodename, "OURS": os.getpid()}
     changes = {name: facts.get(value, value) for name, value in changes.items()}
@@ -105,8 +107,10 @@ def test_what_a_dead_run_held_is_free_at_once(output: str, changes: dict[str, An
         assert time.monotonic() - began < 20
 
 
-def test_a_process_number_of_another_container_says_nothing(output: str) -> None:
-    """Containers may share a name: one that has no such process does not take the other's for dead."""
+def test_a_process_number_of_another_container_is_ignored(output: str) -> None:
+    """Containers may share a host name, so a missing process number does not mean that the other container's run is
+    dead.
+    """
     write_lease(output, host=os.uname().nodename, pid=2**22 + 1, machine="the boot of another machine")
 
     with pytest.raises(OutputBusy), lease.held(output):
@@ -114,7 +118,7 @@ def test_a_process_number_of_another_container_says_nothing(output: str) -> None
 
 
 def test_a_process_of_another_user_is_alive(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That this process may not signal it says that it is there."""
+    """If this process may not signal the holder, the holder exists."""
     write_lease(output, host=os.uname().nodename, pid=2**22 + 1)
 
     def refused(_pid: int, _signal: int) -> None:
@@ -126,16 +130,16 @@ def test_a_process_of_another_user_is_alive(output: str, monkeypatch: pytest.Mon
         pass
 
 
-def test_a_number_that_no_process_has_says_nothing(output: str) -> None:
-    """A lease with one beyond all that the system can ask for is watched as one of another machine is."""
+def test_an_impossible_process_number_is_ignored(output: str) -> None:
+    """A lease with a process number that the system cannot look up is watched like one of another machine."""
     write_lease(output, host=os.uname().nodename, pid=10**30)
 
     with pytest.raises(OutputBusy), lease.held(output):
         pass
 
 
-def test_the_process_numbers_that_a_lease_means_are_told_with_it(output: str) -> None:
-    """Two containers of one machine share its boot, and none of their process numbers."""
+def test_a_lease_names_the_namespace_of_its_process_number(output: str) -> None:
+    """Two containers on one machine share the boot id, but not the process numbers."""
     with lease.held(output):
         boot, _, numbers = written(output)["machine"].partition(" ")
 
@@ -145,7 +149,7 @@ def test_the_process_numbers_that_a_lease_means_are_told_with_it(output: str) ->
 
 @pytest.mark.parametrize("renewed_at", [0.0, "-5 h", "+5 h", 1e12], ids=["1970", "behind", "ahead", "far ahead"])
 def test_a_date_alone_neither_holds_nor_frees_an_output(output: str, renewed_at: float | str) -> None:
-    """Whatever a dead holder's clock said, it is watched for its term, and then followed."""
+    """Whatever date a dead holder wrote, its lease is watched for its term, and then taken over."""
     clock = time.time() + 3600 * float(renewed_at.split()[0]) if isinstance(renewed_at, str) else renewed_at
     write_lease(output, renewed_at=clock, term_seconds=1.0)
     began = time.monotonic()
@@ -155,8 +159,8 @@ def test_a_date_alone_neither_holds_nor_frees_an_output(output: str, renewed_at:
     assert 1.0 <= watched < 5.0
 
 
-def test_what_was_seen_of_a_lease_is_not_watched_again(output: str) -> None:
-    """A process that looks now and then, as visits to an inbox do, knows by its last look how long nobody renewed."""
+def test_an_earlier_look_at_a_lease_counts_towards_its_term(output: str) -> None:
+    """A process that looks now and then, as visits to an inbox do, remembers since when a lease was not renewed."""
     write_lease(output, term_seconds=2.0)
     with pytest.raises(OutputBusy), lease.held(output):
         pass
@@ -167,8 +171,8 @@ def test_what_was_seen_of_a_lease_is_not_watched_again(output: str) -> None:
 
 
 @pytest.mark.parametrize("hours", [-5, 5])
-def test_a_holder_with_another_clock_is_left_alone(output: str, hours: int) -> None:
-    """A holder that renews is at work, though its clock is hours behind or ahead; who may not wait hears so soon."""
+def test_a_holder_that_renews_keeps_its_lease_whatever_its_clock(output: str, hours: int) -> None:
+    """A holder whose clock is hours off keeps its lease while it renews; who may not wait gets the error soon."""
     ended = threading.Event()
 
     def hold() -> None:
@@ -193,8 +197,8 @@ def test_a_holder_with_another_clock_is_left_alone(output: str, hours: int) -> N
     assert written(output)["holder"] == "them"
 
 
-def test_no_lease_is_believed_for_longer_than_our_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A term of years in the file keeps nobody waiting for years."""
+def test_a_lease_is_watched_for_at_most_our_own_term(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A term of years in the file does not block an output for years."""
     monkeypatch.setattr(lease_watch, "TERM_SECONDS", 0.5)
     write_lease(str(tmp_path), renewed_at=0.0, term_seconds=1e8)
 
@@ -202,8 +206,8 @@ def test_no_lease_is_believed_for_longer_than_our_term(tmp_path: Path, monkeypat
         assert written(str(tmp_path))["holder"] != "them"
 
 
-def test_who_knows_better_takes_over_at_once(output: str, caplog: pytest.LogCaptureFixture) -> None:
-    """With `take_over` nobody is waited for or watched, and the log says whose the output was."""
+def test_take_over_does_not_wait(output: str, caplog: pytest.LogCaptureFixture) -> None:
+    """With `take_over` a lease is neither waited for nor watched, and the log names the former holder."""
     write_lease(output, host="else\x1bwhere", pid=4711)
     began = time.monotonic()
     with lease.held(output, take_over=True):
@@ -214,8 +218,10 @@ def test_who_knows_better_takes_over_at_once(output: str, caplog: pytest.LogCapt
     assert "\x1b" not in caplog.text
 
 
-def test_a_run_that_is_taken_over_hears_of_it(output: str) -> None:
-    """At its next renewal the holder is told, once, and from then on a look raises whose the output is."""
+def test_a_run_that_is_taken_over_is_told(output: str) -> None:
+    """The former holder's callback is called once, at its next renewal; after that `check` raises who took the output
+    over.
+    """
     told: list[str] = []
     with lease.held(output, term_seconds=0.4) as first:
         first.when_lost(lambda: told.append("lost"))
@@ -231,8 +237,8 @@ def test_a_run_that_is_taken_over_hears_of_it(output: str) -> None:
     assert written(output)["holder"] == second
 
 
-def test_who_asks_late_hears_of_a_loss_too(tmp_path: Path) -> None:
-    """A lease that was lost before anybody listened is told at once."""
+def test_a_callback_for_a_lost_lease_is_called_at_once(tmp_path: Path) -> None:
+    """A callback that is added after the lease was lost is called at once."""
     told: list[str] = []
     with lease.held(str(tmp_path), term_seconds=60.0) as first:
         write_lease(str(tmp_path))
@@ -243,8 +249,8 @@ def test_who_asks_late_hears_of_a_loss_too(tmp_path: Path) -> None:
     assert told == ["lost"]
 
 
-def test_a_lease_that_somebody_removed_is_made_anew(output: str) -> None:
-    """Nobody else holds the output then, and the run goes on holding it."""
+def test_a_removed_lease_is_written_again(output: str) -> None:
+    """A removed lease means that nobody else holds the output, so the run continues to hold it."""
     with lease.held(output) as hold:
         holder = written(output)["holder"]
         storage.remove(lease.address_of(output))
@@ -254,8 +260,8 @@ def test_a_lease_that_somebody_removed_is_made_anew(output: str) -> None:
     assert written(output)["released"] is True
 
 
-def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
-    """After kill -9 the same command on the same machine goes on without waiting for the term to end."""
+def test_a_killed_run_on_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
+    """After kill -9, a run on the same machine can hold the output without waiting for the end of the term."""
     output = str(tmp_path)
     held = f"with lease.held({output!r}): print('held', flush=True); time.sleep(60)"
     code = f"from flows.output import lease; import time\n{held}"
@@ -272,7 +278,7 @@ def test_a_killed_run_is_followed_at_once(tmp_path: Path) -> None:
 
 
 def test_a_lease_is_renewed(output: str) -> None:
-    """While a run goes on, its beat rises, and whoever watches for longer than a term still finds it busy."""
+    """While a run goes on, its beat rises, and who watches for longer than a term still finds it busy."""
     with (
         lease.held(output, term_seconds=1.0),
         pytest.raises(OutputBusy),
@@ -284,7 +290,7 @@ def test_a_lease_is_renewed(output: str) -> None:
 
 
 def test_a_run_that_lost_its_lease_leaves_the_new_one_alone(output: str) -> None:
-    """A holder that slept through its term neither renews nor releases what is somebody else's by now."""
+    """A holder that slept through its term neither renews nor releases the lease of its successor."""
     with lease.held(output, term_seconds=0.2):
         write_lease(output)
         time.sleep(0.5)
@@ -293,7 +299,7 @@ def test_a_run_that_lost_its_lease_leaves_the_new_one_alone(output: str) -> None
 
 
 def test_a_damaged_lease_is_free(output: str) -> None:
-    """Something else in the lease's place holds nobody up."""
+    """Other content in the lease file does not block the output."""
     storage.replace(lease.address_of(output), b"{ not a lease")
 
     with lease.held(output):
@@ -301,7 +307,9 @@ def test_a_damaged_lease_is_free(output: str) -> None:
 
 
 def test_of_many_contenders_one_wins_each_round(output: str) -> None:
-    """Eight runs that find a released lease at once: one takes it over, the others are told that it is busy."""
+    """Of eight runs that find a released lease at the same time, one takes it over, and the others are told that it is
+    busy.
+    """
     for _ in range(3):
         write_lease(output, released=True)
         barrier, done = threading.Barrier(8), threading.Barrier(8)
@@ -321,7 +329,7 @@ def test_of_many_contenders_one_wins_each_round(output: str) -> None:
 
 
 def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """A renewal or a release that is refused is told, and the run goes on."""
+    """If a renewal or the release is refused, the run still goes on to its end."""
     with lease.held(f"{s3_bucket}/out", term_seconds=0.4):
         s3_proxy.faults = [("GET", (403, "AccessDenied"))] * 100
         time.sleep(0.5)
@@ -330,10 +338,10 @@ def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: Fa
     assert written(f"{s3_bucket}/out")["released"] is False
 
 
-def test_an_interrupted_run_does_not_wait_for_storage_that_is_away(
+def test_an_interrupted_run_does_not_wait_for_absent_storage(
     s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Ctrl-C while nobody answers ends within seconds, as an interruption; the log says that the lease stays."""
+    """Ctrl-C during an outage ends the run within seconds, and the log says that the lease was not released."""
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "40")
     with suppress(KeyboardInterrupt), lease.held(f"{s3_bucket}/out", term_seconds=0.4):
         s3_proxy.go_away()
@@ -345,10 +353,10 @@ def test_an_interrupted_run_does_not_wait_for_storage_that_is_away(
     assert "the lease could not be released" in caplog.text
 
 
-def test_who_takes_it_between_a_look_and_a_renewal_is_seen(
+def test_a_take_over_between_reading_and_renewing_is_noticed(
     s3_server: str, s3_bucket: str, s3_proxy: FaultProxy
 ) -> None:
-    """A renewal that is refused, as the lease was written meanwhile, looks again, and finds whose it is."""
+    """If a renewal fails because the lease has changed, the run reads it again and finds its new holder."""
     client = boto3.client("s3", endpoint_url=s3_server)
     with lease.held(f"{s3_bucket}/out") as hold:
         other = hold.lease.model_copy(update={"holder": "them", "host": "elsewhere"})

@@ -1,4 +1,4 @@
-"""flows.output.ledger: records, attempts and runs below OUT/_nst."""
+"""flows.output.ledger: the records, attempts and runs in OUT/_nst."""
 
 import json
 import os
@@ -31,19 +31,19 @@ IDS = ("cat", "cat-waves-1a2b3c", "v1.2", "a.b-c_d", "1", "cat-1", "x" * 100)
 
 @pytest.fixture(params=["local", "s3"])
 def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An output prefix with nothing in it."""
+    """An empty output prefix."""
     if request.param == "local":
         return str(tmp_path / "out")
     return storage.join(request.getfixturevalue("s3_bucket"), "out")
 
 
 def test_the_ledger_of_an_empty_output_is_empty(output: str) -> None:
-    """Where nothing was ever done, nothing is done and nothing has failed."""
+    """An output without files has no finished and no failed pairs."""
     assert Ledger(output).index() == LedgerIndex(frozenset(), {})
 
 
-def test_the_index_is_told_from_names(output: str) -> None:
-    """Ids with dashes, dots and numbers come back from the names of the files, each with its fingerprint."""
+def test_the_index_is_read_from_file_names(output: str) -> None:
+    """Ids with dashes, dots and digits are read back from the names of the files, each with its fingerprint."""
     ledger = Ledger(output)
     for pair_id in IDS:
         commit_with_image(output, pair_record(pair_id))
@@ -55,7 +55,7 @@ def test_the_index_is_told_from_names(output: str) -> None:
 
 
 def test_the_index_has_the_number_of_the_latest_attempt(output: str) -> None:
-    """Attempts are counted per pair and fingerprint, the tenth after the ninth."""
+    """Attempts are counted by pair and fingerprint, and the tenth follows the ninth."""
     ledger = Ledger(output)
     for number in (1, 2, 9, 10):
         ledger.add_attempt(attempt_record("cat", attempt=number))
@@ -65,7 +65,7 @@ def test_the_index_has_the_number_of_the_latest_attempt(output: str) -> None:
 
 
 def test_a_record_of_an_earlier_version_is_read(output: str) -> None:
-    """What records did not hold at first is empty in those that do not have it; such a pair stays done."""
+    """Fields that records did not have at first are empty when they are missing; such a pair is done."""
     record = pair_record("cat")
     text = record.model_dump_json(exclude={"history", "timeline", "timeline_sha256", "notes"})
     storage.replace(storage.join(output, record.output), b"its image")
@@ -78,8 +78,8 @@ def test_a_record_of_an_earlier_version_is_read(output: str) -> None:
     assert ledger.files_of_records().timelines == set()
 
 
-def test_a_record_comes_back_as_it_was_made(output: str) -> None:
-    """Every value of a record, to the last digit of a loss, is in its file."""
+def test_a_record_is_read_back_unchanged(output: str) -> None:
+    """The file has every value of a record, to the last digit of a loss."""
     record = pair_record("größe".encode().hex(), total_loss=0.1 + 0.2, notes=("content: «quoted» and 猫",))
     ledger = Ledger(output)
     returned = ledger.commit(record)
@@ -88,8 +88,8 @@ def test_a_record_comes_back_as_it_was_made(output: str) -> None:
     assert ledger.read_record((record.pair_id, record.fingerprint)) == record
 
 
-def test_the_first_record_stands(output: str) -> None:
-    """Of two runs that finish one pair, the first's record stays and both are given it."""
+def test_the_first_record_is_kept(output: str) -> None:
+    """If two runs finish one pair, the record of the first is kept, and both get it."""
     ledger = Ledger(output)
     first = ledger.commit(pair_record(run_id="first", total_loss=1.0))
     second = ledger.commit(pair_record(run_id="second", total_loss=2.0))
@@ -98,8 +98,8 @@ def test_the_first_record_stands(output: str) -> None:
     assert ledger.read_record(("cat", FINGERPRINT)).total_loss == 1.0
 
 
-def test_runs_that_race_are_all_given_the_same_record(output: str) -> None:
-    """Eight runs that commit one pair at once agree on whose record it is."""
+def test_runs_that_race_get_the_same_record(output: str) -> None:
+    """Eight runs that commit one pair at the same time all get the same record."""
     ledger = Ledger(output)
     barrier = threading.Barrier(8)
     returned = []
@@ -118,8 +118,8 @@ def test_runs_that_race_are_all_given_the_same_record(output: str) -> None:
     assert {record.run_id for record in returned} == {ledger.read_record(("cat", FINGERPRINT)).run_id}
 
 
-def test_the_records_of_one_pair_with_other_options_lie_side_by_side(output: str) -> None:
-    """Another fingerprint is another record: nothing that was done under old options is overwritten."""
+def test_a_pair_has_one_record_for_each_fingerprint(output: str) -> None:
+    """A record with another fingerprint overwrites nothing."""
     ledger = Ledger(output)
     commit_with_image(output, pair_record("cat", FINGERPRINT, total_loss=1.0))
     ledger.commit(pair_record("cat", OTHER_FINGERPRINT, total_loss=2.0))
@@ -129,7 +129,7 @@ def test_the_records_of_one_pair_with_other_options_lie_side_by_side(output: str
 
 
 def test_attempts_are_kept_by_number(output: str) -> None:
-    """Every failed attempt can be read again with its own reason; the same number twice keeps the first."""
+    """Every failed attempt can be read with its own reason; if a number is used twice, the first attempt is kept."""
     ledger = Ledger(output)
     for number, error in ((1, "first"), (2, "second"), (2, "second of another run")):
         ledger.add_attempt(attempt_record(attempt=number, error=error))
@@ -137,8 +137,8 @@ def test_attempts_are_kept_by_number(output: str) -> None:
     assert [ledger.read_attempt(("cat", FINGERPRINT), number).error for number in (1, 2)] == ["first", "second"]
 
 
-def test_credentials_that_ran_out_are_no_attempt(output: str) -> None:
-    """The pair stays pending, without an attempt that counts, also where the output could be written to."""
+def test_expired_credentials_are_no_attempt(output: str) -> None:
+    """The pair stays pending without an attempt that counts, even if the output is writable."""
     ledger = Ledger(output)
     with pytest.raises(CredentialsExpired, match="token"):
         ledger.add_attempt(attempt_record("cat", error_kind="credentials_expired", error="token"))
@@ -146,16 +146,16 @@ def test_credentials_that_ran_out_are_no_attempt(output: str) -> None:
     assert ledger.index() == LedgerIndex()
 
 
-def test_a_record_that_is_not_there_is_not_found(output: str) -> None:
-    """Asking for a record or an attempt that was never made names the file that is missing."""
+def test_a_missing_record_is_not_found(output: str) -> None:
+    """The error about a missing record or attempt names its file."""
     with pytest.raises(NotFound, match=f"records/cat-{FINGERPRINT}.json"):
         Ledger(output).read_record(("cat", FINGERPRINT))
     with pytest.raises(NotFound, match=f"attempts/cat-{FINGERPRINT}-3.json"):
         Ledger(output).read_attempt(("cat", FINGERPRINT), 3)
 
 
-def test_a_record_of_broken_bytes_is_damaged_and_nothing_worse(output: str) -> None:
-    """The others are told, and whoever reads that one hears which it is."""
+def test_a_record_of_invalid_bytes_is_reported_as_damaged(output: str) -> None:
+    """The other records can be read, and reading the damaged one raises an error with its name."""
     ledger = Ledger(output)
     commit_with_image(output, pair_record("cat"))
     address = storage.join(output, "_nst", "records", f"dog-{FINGERPRINT}.json")
@@ -171,7 +171,7 @@ def test_a_record_of_broken_bytes_is_damaged_and_nothing_worse(output: str) -> N
 
 
 def test_foreign_files_are_left_out_of_the_index(tmp_path: Path) -> None:
-    """What file managers and sync programs leave in the folders neither counts nor stops anything."""
+    """Files of file managers and sync programs neither count nor stop anything."""
     ledger = Ledger(str(tmp_path))
     commit_with_image(ledger.output, pair_record("cat"))
     ledger.add_attempt(attempt_record("dog"))
@@ -185,8 +185,8 @@ def test_foreign_files_are_left_out_of_the_index(tmp_path: Path) -> None:
     assert index.attempts == {("dog", FINGERPRINT): 1}
 
 
-def test_the_latest_run_comes_back(output: str) -> None:
-    """The latest of several runs is given with its manifest byte for byte; the earlier ones are kept."""
+def test_the_latest_run_is_returned(output: str) -> None:
+    """The latest of several runs is returned; the manifests of all runs are kept byte for byte."""
     ledger = Ledger(output)
     manifests = {"20260101T000000Z-aaaaaa": b"first", "20260102T000000Z-bbbbbb": b"\xef\xbb\xbfcontent,style\r\n"}
     for run_id, manifest in manifests.items():
@@ -200,7 +200,7 @@ def test_the_latest_run_comes_back(output: str) -> None:
 
 
 def test_the_options_of_a_run_mean_the_same_when_read_again(output: str) -> None:
-    """What was left to the recipe is still left to it: a row with another recipe gets that recipe's weights."""
+    """Options that were left to the recipe still are: a row with another recipe gets the weights of that recipe."""
     options = StylizeOptions(size_px=64)
     ledger = Ledger(output)
     ledger.start_run(run_record(options=options), b"manifest")
@@ -212,14 +212,14 @@ def test_the_options_of_a_run_mean_the_same_when_read_again(output: str) -> None
         assert again.overridden(changes).resolved() == options.overridden(changes).resolved()
 
 
-def test_an_output_without_a_run_says_so(output: str) -> None:
-    """latest_run of an empty output is an OutputError that names the output, not a missing file deep below it."""
+def test_an_output_without_a_run_is_an_error(output: str) -> None:
+    """The error names the output, not a missing file deep below it."""
     with pytest.raises(OutputError, match=f"{output}: no run has been made"):
         Ledger(output).latest_run()
 
 
-def test_a_run_that_crashed_before_its_plan_was_whole_is_not_the_latest(tmp_path: Path) -> None:
-    """A run counts from the moment its manifest and its plan are both kept."""
+def test_a_run_without_a_plan_is_not_the_latest(tmp_path: Path) -> None:
+    """A run counts once both its manifest and its plan are written."""
     ledger = Ledger(str(tmp_path))
     ledger.start_run(run_record(run_id="20260101T000000Z-aaaaaa"), b"whole")
     half = tmp_path / "_nst" / "runs" / "20260102T000000Z-bbbbbb"
@@ -230,7 +230,7 @@ def test_a_run_that_crashed_before_its_plan_was_whole_is_not_the_latest(tmp_path
 
 
 def test_a_run_whose_plan_cannot_be_written_is_not_the_latest(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """It ends there, and the run before it can still be gone on with."""
+    """Starting the run fails, and the run before it is still the latest."""
     ledger = Ledger(f"{s3_bucket}/out")
     ledger.start_run(run_record(run_id="20260101T000000Z-aaaaaa"), b"whole")
     s3_proxy.rule = lambda method, path: (403, "AccessDenied") if method == "PUT" and "plan.json" in path else None
@@ -240,8 +240,8 @@ def test_a_run_whose_plan_cannot_be_written_is_not_the_latest(s3_bucket: str, s3
     assert ledger.latest_run().run_id == "20260101T000000Z-aaaaaa"
 
 
-def test_a_run_notices_a_store_that_does_not_keep_records_unique(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """The start of a run finds out that the store overwrites existing objects, and its plan stays whole."""
+def test_a_run_notices_a_store_that_overwrites_objects(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """The start of a run detects that the store overwrites existing objects, and the run's plan stays intact."""
     ledger = Ledger(f"{s3_bucket}/out")
     s3_proxy.rule = lambda _method, _path: IGNORE_CONDITION
     ledger.start_run(run_record(run_id="r1"), b"manifest")
@@ -251,7 +251,7 @@ def test_a_run_notices_a_store_that_does_not_keep_records_unique(s3_bucket: str,
 
 
 def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
-    """Records, attempts and runs lie where the head of the module says."""
+    """Records, attempts and runs lie where the module's docstring says."""
     ledger = Ledger(str(tmp_path))
     ledger.start_run(run_record(run_id="r1"), b"manifest")
     ledger.commit(pair_record("cat"))
@@ -272,14 +272,14 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
 
 
 def test_the_key_of_a_planned_pair_is_its_id_and_fingerprint() -> None:
-    """A planned pair is looked up in the index by id and fingerprint."""
+    """A planned pair is looked up in the index by its id and fingerprint."""
     spec = PairSpec(2, "cat", "/a.png", "/b.png", StylizeOptions().resolved())
 
     assert key_of(PlannedPair(spec, "x", "y", FINGERPRINT)) == ("cat", FINGERPRINT)
 
 
-def test_what_failed_for_good_is_told_by_the_latest_attempt(tmp_path: Path) -> None:
-    """Of several attempts the last one counts; one that cannot be read, or of a kind that may pass, settles nothing."""
+def test_the_latest_attempt_tells_whether_a_pair_failed_for_good(tmp_path: Path) -> None:
+    """A pair did not fail for good if its latest attempt is retryable, unreadable, or of a kind that may pass."""
     ledger = Ledger(str(tmp_path))
     for pair_id, attempts in {"bad": [True, False], "down": [False, True], "damaged": [False]}.items():
         for number, retryable in enumerate(attempts, start=1):
@@ -298,7 +298,7 @@ def _made_unreadable(path: Path, **changes: str) -> str:
 
 
 def test_options_that_were_allowed_once_stay_readable(tmp_path: Path) -> None:
-    """An output's records outlive a version that allowed a combination of options which this one refuses."""
+    """Records can be read even if a combination of options that they contain is refused today."""
     ledger = Ledger(str(tmp_path))
     commit_with_image(ledger.output, pair_record("cat"))
     record = tmp_path / "_nst" / "records" / f"cat-{FINGERPRINT}.json"
@@ -314,8 +314,8 @@ def test_options_that_were_allowed_once_stay_readable(tmp_path: Path) -> None:
     assert options.digest() == options.resolved().digest()
 
 
-def test_a_plan_of_a_newer_version_is_no_damaged_record(tmp_path: Path) -> None:
-    """Who made it is told, and nobody is advised to move it away, after which it would be missing."""
+def test_a_plan_of_a_newer_version_names_that_version(tmp_path: Path) -> None:
+    """The error names the version, and does not advise to move the plan away, which would leave the run without one."""
     ledger = Ledger(str(tmp_path))
     ledger.start_run(run_record(run_id="r1"), b"manifest")
     plan = _made_unreadable(tmp_path / "_nst" / "runs" / "r1" / "plan.json", engine_version="99.0")
@@ -328,8 +328,10 @@ def test_a_plan_of_a_newer_version_is_no_damaged_record(tmp_path: Path) -> None:
     )
 
 
-def test_a_record_that_this_version_cannot_read_says_who_made_it(tmp_path: Path) -> None:
-    """A newer version's is to stay where it is; one of this version is damaged; of an attempt nobody can say."""
+def test_an_unreadable_record_names_its_version(tmp_path: Path) -> None:
+    """A record of a newer version is to be kept; one of this version is damaged; an attempt does
+    not name its version.
+    """
     ledger = Ledger(str(tmp_path))
     commit_with_image(ledger.output, pair_record("cat"))
     ledger.add_attempt(attempt_record("dog"))

@@ -1,4 +1,4 @@
-"""flows.output.results: the table of a run, from the manifest and the ledger."""
+"""flows.output.results: the results table of a run, built from the manifest and the ledger."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ MANIFEST = (
     "owl,owl.png,waves.png,,0012\n"
     "fox,fox.png,waves.png, spaced ,true\n"
 )
-"""Lines 2 to 6; the row on line 4 is rejected."""
+"""Has rows on lines 2 to 6; the one on line 4 is rejected."""
 
 
 def read(text: str = MANIFEST) -> Manifest:
@@ -45,7 +45,7 @@ def read(text: str = MANIFEST) -> Manifest:
 
 @pytest.fixture
 def output(tmp_path: Path) -> str:
-    """An output in which cat is done, dog failed twice, and owl and fox were not begun."""
+    """An output in which cat is done, dog has failed twice, and owl and fox are pending."""
     ledger = Ledger(str(tmp_path / "out"))
     commit_with_image(str(tmp_path / "out"), pair_record("cat", run_id="an earlier run"))
     ledger.add_attempt(attempt_record("dog", error="the first reason"))
@@ -70,7 +70,7 @@ def row_of(output: str, pair_id: str) -> Row:
 
 
 def test_the_table_has_one_row_per_manifest_row_in_order(output: str) -> None:
-    """Every row of the manifest, rejected or not, is one row of the table, at its place."""
+    """Every row of the manifest, rejected or not, has one row of the table, in the same order."""
     rows = rows_of(output)
 
     assert [(row["row"], row["pair_id"], row["status"]) for row in rows] == [
@@ -83,7 +83,7 @@ def test_the_table_has_one_row_per_manifest_row_in_order(output: str) -> None:
 
 
 def test_a_row_that_an_earlier_version_refused_is_pending(output: str) -> None:
-    """The run knows no pair of it: the row is read as one by now, and a run would begin it."""
+    """A row that was rejected when the run started, and is valid in this version, is pending: a run would do it."""
     known = {pair.pair_id: FINGERPRINT for pair in read().pairs if pair.pair_id != "owl"}
     rows = table_rows(read(), run_record(known), Ledger(output))
 
@@ -92,13 +92,13 @@ def test_a_row_that_an_earlier_version_refused_is_pending(output: str) -> None:
 
 
 def test_the_columns_are_the_documented_ones_then_the_manifest_s_own(output: str) -> None:
-    """Each row has RESULT_COLUMNS and after them the extra columns, in this order."""
+    """Each row has RESULT_COLUMNS, followed by the manifest's extra columns, in this order."""
     for row in rows_of(output):
         assert list(row) == [*RESULT_COLUMNS, "artist", "code"]
 
 
-def test_extra_columns_ride_along_untouched(output: str) -> None:
-    """Cells of the manifest's own columns are the text they were, in rejected rows too."""
+def test_extra_columns_are_unchanged(output: str) -> None:
+    """Cells of the manifest's extra columns keep their text, in rejected rows too."""
     assert [(row["artist"], row["code"]) for row in rows_of(output)] == [
         ("Hokusai", "007"),
         ('1, "2"', "1e5"),
@@ -108,8 +108,8 @@ def test_extra_columns_ride_along_untouched(output: str) -> None:
     ]
 
 
-def test_a_column_called_as_a_record_s_field_is_still_the_manifest_s(tmp_path: Path) -> None:
-    """What a record holds beyond the table does not come between: a column `timeline` or `notes` is the manifest's."""
+def test_an_extra_column_may_have_the_name_of_a_record_s_field(tmp_path: Path) -> None:
+    """Fields of a record that are not in the table do not replace a manifest's column `timeline` or `notes`."""
     record = pair_record("cat", timeline="timelines/cat-01234567.gif", notes=("a note",))
     commit_with_image(str(tmp_path), record)
     manifest = read("id,content,style,timeline,notes\ncat,cat.png,waves.png,spring,mine\n")
@@ -119,7 +119,7 @@ def test_a_column_called_as_a_record_s_field_is_still_the_manifest_s(tmp_path: P
 
 
 def test_a_table_that_is_written_in_parts_is_one_table(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its columns are named once, and every row is in it once, in order, the last part's too."""
+    """The CSV has one header, and every row once and in order, those of the last part too."""
     monkeypatch.setattr("flows.output.results.ROWS_AT_ONCE", 2)
     written = write_tables(rows_of(output), output)
     titles, *lines = csv.reader(io.StringIO(storage.read(written.csv).decode()))
@@ -139,8 +139,8 @@ def test_addresses_are_shown_as_the_manifest_has_them(output: str) -> None:
     ]
 
 
-def test_a_done_pair_shows_its_record(output: str) -> None:
-    """A succeeded row holds every value of the record that has a column, and no error."""
+def test_a_succeeded_row_shows_its_record(output: str) -> None:
+    """A succeeded row has every value of the record that has a column, and no error."""
     row = row_of(output, "cat")
     record = pair_record("cat", run_id="an earlier run").model_dump()
     shared = set(PairRecord.model_fields) & set(RESULT_COLUMNS) - {"content", "style"}
@@ -151,8 +151,8 @@ def test_a_done_pair_shows_its_record(output: str) -> None:
 
 
 @pytest.mark.parametrize("named", ["../../secret.png", "images/../../secret.png", "/etc/secret.png", "images/a/b.png"])
-def test_what_a_record_names_elsewhere_is_no_image(output: str, named: str) -> None:
-    """A record can be put there by others: nothing beyond the output's own images is ever linked, read or copied."""
+def test_a_file_outside_of_the_output_s_images_is_no_image(output: str, named: str) -> None:
+    """A record may be forged, so files outside of the output's images are never linked, read or copied."""
     Ledger(output).commit(pair_record("owl", output=named))
     manifest = read()
     run = run_record({pair.pair_id: FINGERPRINT for pair in manifest.pairs})
@@ -163,8 +163,8 @@ def test_what_a_record_names_elsewhere_is_no_image(output: str, named: str) -> N
     assert found["cat"].image == "images/cat-01234567.png"
 
 
-def test_versions_of_pictures_are_one_cell(output: str) -> None:
-    """Of S3's buckets that keep versions, as JSON by column; nothing where there are none."""
+def test_versions_of_images_are_one_cell(output: str) -> None:
+    """Object versions from S3 buckets with versioning are one cell of JSON by column; other rows have none."""
     versions = {"content": "3sL4kqtJlcpXroDTDmJ", "style_2": "v,2"}
     commit_with_image(output, pair_record("owl", versions=versions))
     written = write_tables(rows_of(output), output)
@@ -179,8 +179,8 @@ def test_versions_of_pictures_are_one_cell(output: str) -> None:
     assert json.loads(cell) == versions
 
 
-def test_what_the_user_should_know_of_a_picture_is_one_cell(output: str) -> None:
-    """In the order in which it was said, on one line; nothing of pairs that are not done."""
+def test_notes_on_images_are_one_cell(output: str) -> None:
+    """Notes are joined in their order on one line; pairs that are not done have none."""
     commit_with_image(output, pair_record("owl", notes=("content: several frames", "size_px 512:\n48 px")))
 
     assert row_of(output, "owl")["picture_warnings"] == "content: several frames; size_px 512:\\n48 px"
@@ -188,8 +188,8 @@ def test_what_the_user_should_know_of_a_picture_is_one_cell(output: str) -> None
     assert row_of(output, "dog")["picture_warnings"] is None
 
 
-def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:
-    """A failed row has the latest attempt's reason, run and number, and no losses."""
+def test_a_failed_row_shows_its_latest_attempt(output: str) -> None:
+    """A failed row has the reason, run and number of the latest attempt, and no losses."""
     row = row_of(output, "dog")
 
     assert (row["status"], row["error_kind"], row["error"]) == ("failed", "not_found", "the latest reason")
@@ -199,8 +199,8 @@ def test_a_failed_pair_shows_its_newest_attempt(output: str) -> None:
     assert (row["recipe"], row["seed"]) == ("relative", 0)
 
 
-def test_a_rejected_row_says_why(output: str) -> None:
-    """A rejected row has the reasons of the manifest and no attempt."""
+def test_a_rejected_row_shows_its_reason(output: str) -> None:
+    """A rejected row has the reason from the manifest, and no attempt."""
     (row,) = [row for row in rows_of(output) if row["row"] == 4]
 
     assert (row["status"], row["error_kind"], row["attempts"]) == ("rejected", "manifest", 0)
@@ -208,8 +208,8 @@ def test_a_rejected_row_says_why(output: str) -> None:
     assert row["run_id"] == "this run"
 
 
-def test_a_pending_pair_shows_what_was_asked(output: str) -> None:
-    """A row that no attempt was made at yet has the run, its options, and nothing of a result."""
+def test_a_pending_row_shows_its_options(output: str) -> None:
+    """A row without an attempt has the run and the options, and nothing of a result."""
     row = row_of(output, "owl")
     digest = StylizeOptions(size_px=64, steps=20).digest()
 
@@ -217,16 +217,16 @@ def test_a_pending_pair_shows_what_was_asked(output: str) -> None:
     assert (row["error"], row["total_loss"], row["seconds"]) == (None, None, None)
 
 
-def test_a_pair_that_failed_and_then_succeeded_shows_its_success(output: str) -> None:
-    """Once there is a record, the attempts before it are no longer the pair's state."""
+def test_a_record_counts_more_than_failed_attempts(output: str) -> None:
+    """Once a pair has a record, its row is succeeded, whatever failed before."""
     commit_with_image(output, pair_record("dog", attempts=3))
     row = row_of(output, "dog")
 
     assert (row["status"], row["attempts"], row["error"], row["total_loss"]) == ("succeeded", 3, None, 0.1 + 0.2)
 
 
-def test_records_of_other_options_do_not_count(output: str) -> None:
-    """A pair that was done or failed under another fingerprint is pending under this one."""
+def test_records_with_other_fingerprints_do_not_count(output: str) -> None:
+    """A pair that is done or failed under another fingerprint is pending under this one."""
     statuses = [row["status"] for row in rows_of(output, fingerprint=OTHER_FINGERPRINT)]
 
     assert statuses == ["pending", "pending", "rejected", "pending", "pending"]
@@ -235,8 +235,8 @@ def test_records_of_other_options_do_not_count(output: str) -> None:
 @pytest.mark.parametrize(
     "header", ["content,style,steps,seed", " content , style , steps , seed "], ids=["plain", "spaced"]
 )
-def test_a_rejected_row_does_not_pass_its_cells_off_as_results(tmp_path: Path, header: str) -> None:
-    """A wrong steps or seed shows in the reason alone: those columns of the table are numbers of what was done."""
+def test_a_rejected_row_has_no_steps_and_seed(tmp_path: Path, header: str) -> None:
+    """Its cells appear only in the reason: the columns `steps` and `seed` are numbers of what was done."""
     rows = rows_of(str(tmp_path), read(f"{header}\na.png,b.png,ten,3\nc.png,d.png,5,-1\n"))
 
     assert [(row["steps"], row["seed"]) for row in rows] == [(None, None)] * 2
@@ -244,14 +244,14 @@ def test_a_rejected_row_does_not_pass_its_cells_off_as_results(tmp_path: Path, h
 
 
 def test_a_rejected_row_has_its_id_however_the_header_is_spaced(tmp_path: Path) -> None:
-    """Spaces around a column's name change nothing of what its cells mean."""
+    """Spaces around the names in a header do not change the meaning of the cells."""
     rows = rows_of(str(tmp_path), read("id , content,style \nbad,,b.png\n"))
 
     assert [(row["pair_id"], row["content"], row["style"]) for row in rows] == [("bad", "", "b.png")]
 
 
 def test_rows_are_counted_by_status(output: str) -> None:
-    """`counts` has every status, those that no row has too."""
+    """`counts` has every status, also those without rows."""
     assert counts(rows_of(output)) == {"succeeded": 1, "failed": 1, "rejected": 1, "pending": 2}
     assert counts([]) == {"succeeded": 0, "failed": 0, "rejected": 0, "pending": 0}
 
@@ -260,7 +260,7 @@ def test_rows_are_counted_by_status(output: str) -> None:
 
 
 def tables(rows: list[Row], output: str) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, str]]]:
-    """The parquet file and the CSV as pandas reads them, and the CSV's cells as text."""
+    """Write the table; return the Parquet file and the CSV as pandas reads them, and the CSV's cells as text."""
     written = write_tables(rows, output)
     data = storage.read(written.csv)
     whole = dict.fromkeys(WHOLE_NUMBERS, "Int64")
@@ -272,7 +272,7 @@ def tables(rows: list[Row], output: str) -> tuple[pd.DataFrame, pd.DataFrame, li
 
 
 def plain(value: Any) -> Any:
-    """A cell of a frame as a Python value; whatever means "no value", an empty text too, as None."""
+    """Return a cell of a frame as a Python value; missing values and empty texts become None."""
     return None if pd.isna(value) or value == "" else value.item() if hasattr(value, "item") else value
 
 
@@ -280,8 +280,8 @@ def values(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{name: plain(frame[name].iloc[index]) for name in frame.columns} for index in range(len(frame))]
 
 
-def test_both_files_hold_the_rows(output: str) -> None:
-    """CSV and parquet hold every row, every column and every value to the last digit."""
+def test_both_files_have_all_rows(output: str) -> None:
+    """CSV and Parquet have every row, every column and every digit of a value."""
     rows = rows_of(output)
     parquet, text, _ = tables(rows, output)
     expected = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
@@ -293,7 +293,7 @@ def test_both_files_hold_the_rows(output: str) -> None:
 
 
 def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
-    """results.csv and results.parquet are where the addresses say, written over those of the run before."""
+    """results.csv and results.parquet lie in the output's top folder, and replace those of an earlier run."""
     first = write_tables(rows_of(output), output)
     commit_with_image(output, pair_record("owl"))
     second = write_tables(rows_of(output), output)
@@ -303,7 +303,7 @@ def test_the_files_lie_at_the_top_of_the_output(output: str) -> None:
 
 
 def test_whole_numbers_stay_whole(output: str) -> None:
-    """Steps, sizes and seeds are whole numbers though other rows have none: 64, not 64.0."""
+    """Steps, sizes and seeds are written as 64 and not 64.0, although other rows have none."""
     parquet, _, cells = tables(rows_of(output), output)
 
     for name in WHOLE_NUMBERS:
@@ -314,7 +314,7 @@ def test_whole_numbers_stay_whole(output: str) -> None:
 
 @pytest.mark.parametrize("seed", [2**53 + 1, 2**63 - 1])
 def test_no_digit_of_a_seed_is_lost(output: str, seed: int) -> None:
-    """A seed too large for a float, beside a rejected row that has none, is the number that makes the picture."""
+    """A seed that is too large for a float keeps all digits, also next to a rejected row without a seed."""
     commit_with_image(output, pair_record("owl", seed=seed))
     parquet, _, cells = tables(rows_of(output), output)
 
@@ -323,7 +323,7 @@ def test_no_digit_of_a_seed_is_lost(output: str, seed: int) -> None:
 
 
 def test_numbers_that_are_text_stay_text(output: str) -> None:
-    """007, 1e5, NA and true in an extra column are the same letters in the CSV and in the parquet."""
+    """007, 1e5, NA and true in an extra column are the same characters in the CSV and in the Parquet file."""
     parquet, _, cells = tables(rows_of(output), output)
 
     assert list(parquet["code"]) == ["007", "1e5", "NA", "0012", "true"]
@@ -331,7 +331,7 @@ def test_numbers_that_are_text_stay_text(output: str) -> None:
     assert [row["artist"] for row in cells] == ["Hokusai", '1, "2"', "nobody", "", " spaced "]
 
 
-def test_line_breaks_and_other_scripts_survive(tmp_path: Path) -> None:
+def test_line_breaks_and_other_scripts_are_kept(tmp_path: Path) -> None:
     """An extra cell of several lines, in any script, is one cell of one row in both files."""
     note = 'first\nsecond "quoted"\r\n猫, ö'
     escaped = note.replace('"', '""')
@@ -355,7 +355,7 @@ def test_line_breaks_and_other_scripts_survive(tmp_path: Path) -> None:
     ids=["only rejected", "only pending", "steps in words", "seed in words", "stray quote", "too many cells"],
 )
 def test_a_table_can_be_written_whatever_was_rejected(tmp_path: Path, text: str) -> None:
-    """Rows that are all pending or rejected, for cells that are no numbers or no cells at all, make a table too."""
+    """Rows that are all pending or rejected make a table too, even if cells are missing or are not numbers."""
     rows = rows_of(str(tmp_path), read(text))
     parquet, _, cells = tables(rows, str(tmp_path))
 
@@ -363,8 +363,8 @@ def test_a_table_can_be_written_whatever_was_rejected(tmp_path: Path, text: str)
     assert list(parquet["row"]) == [row["row"] for row in rows]
 
 
-def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, output: str) -> None:
-    """Tables of several runs can be read as one: a column of losses is of floats where no row has one, too."""
+def test_the_parquet_schema_does_not_depend_on_the_rows(tmp_path: Path, output: str) -> None:
+    """Tables of several runs can be read as one: losses are floats even if no row has one."""
     import pyarrow.parquet
 
     write_tables(rows_of(output), output)
@@ -377,8 +377,8 @@ def test_the_parquet_s_columns_have_one_type_whatever_the_rows(tmp_path: Path, o
     assert empty == full
 
 
-def test_times_are_times_and_know_their_zone(output: str) -> None:
-    """A pair's start and end are instants to the microsecond in UTC; a row that never began has none."""
+def test_times_have_a_time_zone(output: str) -> None:
+    """A pair's start and end are timestamps in UTC to the microsecond; pending and rejected rows have none."""
     parquet, _, cells = tables(rows_of(output), output)
 
     assert {str(parquet[name].dtype) for name in TIMES} == {"datetime64[us, UTC]"}
@@ -387,8 +387,10 @@ def test_times_are_times_and_know_their_zone(output: str) -> None:
     assert cells[0]["started_at"] == "2026-01-01T00:00:00+00:00"
 
 
-def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
-    """Statuses, devices, styles and the like are dictionaries in the file and categories in pandas; ids are not."""
+def test_repeated_texts_are_dictionaries(output: str) -> None:
+    """Repeated texts, such as statuses and styles, are dictionaries in the file and categories in
+    pandas; ids are not.
+    """
     import pyarrow.parquet
 
     parquet_address = write_tables(rows_of(output), output).parquet
@@ -401,8 +403,8 @@ def test_texts_that_many_rows_share_are_kept_once(output: str) -> None:
     assert list(table["status"].value_counts()[["pending", "succeeded", "failed", "rejected"]]) == [2, 1, 1, 1]
 
 
-def test_a_dictionary_holds_as_many_texts_as_there_are(tmp_path: Path) -> None:
-    """A run of a thousand styles has them all, under the same type as one of a single style."""
+def test_a_dictionary_has_room_for_a_thousand_texts(tmp_path: Path) -> None:
+    """A run with a thousand styles has all of them in its table."""
     manifest = read("content,style\n" + "".join(f"a.png,style-{n}.png\n" for n in range(1000)))
     address = write_tables(rows_of(str(tmp_path), manifest), str(tmp_path)).parquet
 
@@ -410,10 +412,11 @@ def test_a_dictionary_holds_as_many_texts_as_there_are(tmp_path: Path) -> None:
 
 
 def test_tables_of_many_outputs_are_one_data_set(tmp_path: Path) -> None:
-    """A hundred outputs below `part=...`, some without any pair done, read as one table that knows run and part."""
+    """Outputs below `part=...`, some without a finished pair, are read as one table with the columns run and part."""
     import pyarrow.dataset
 
-    for part in range(100):
+    parts = 12
+    for part in range(parts):
         output = str(tmp_path / f"part={part:03d}")
         if part % 3:
             commit_with_image(output, pair_record("cat", total_loss=float(part)))
@@ -424,10 +427,10 @@ def test_tables_of_many_outputs_are_one_data_set(tmp_path: Path) -> None:
     files = sorted(map(str, tmp_path.glob("part=*/results.parquet")))
     text = pyarrow.dataset.partitioning(pyarrow.schema([("part", pyarrow.string())]), flavor="hive")
     table = pyarrow.dataset.dataset(files, partitioning=text).to_table().to_pandas()
-    assert list(table["part"].astype(str)) == [f"{part:03d}" for part in range(100)]
-    assert list(table["style"].astype(str)) == [f"style-{part}.png" for part in range(100)]
-    assert list(table["run_id"].astype(str))[::3] == [f"run {part}" for part in range(0, 100, 3)]
-    assert list(table["total_loss"].dropna()) == [part for part in range(100) if part % 3]
+    assert list(table["part"].astype(str)) == [f"{part:03d}" for part in range(parts)]
+    assert list(table["style"].astype(str)) == [f"style-{part}.png" for part in range(parts)]
+    assert list(table["run_id"].astype(str))[::3] == [f"run {part}" for part in range(0, parts, 3)]
+    assert list(table["total_loss"].dropna()) == [part for part in range(parts) if part % 3]
 
 
 # ---------------------------------------------------------------- spreadsheets
@@ -462,8 +465,8 @@ HARMLESS = (
 
 
 @pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
-def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
-    """A cell that a spreadsheet would run starts with a quote mark; one taken away gives back what it was."""
+def test_a_formula_becomes_text_by_a_quote_mark(cell: str) -> None:
+    """A cell that a spreadsheet would execute gets one quote mark in front, whose removal restores it."""
     safe = as_plain_text(cell)
 
     assert safe == "'" + cell
@@ -471,13 +474,13 @@ def test_a_formula_becomes_text_and_can_be_had_back(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", HARMLESS)
-def test_other_text_stays_as_it_is(cell: str) -> None:
-    """Numbers, dashes in the middle and ordinary quotes are left alone."""
+def test_harmless_text_is_unchanged(cell: str) -> None:
+    """Numbers, minus signs in the middle and ordinary quotes are left alone."""
     assert as_plain_text(cell) == cell
 
 
-def test_messages_show_what_is_not_seen_and_cells_stay_as_they_are(tmp_path: Path) -> None:
-    """A refused row's own cells are kept letter for letter, joiners too; the reason beside them is one plain line."""
+def test_invisible_characters_are_escaped_in_reasons_only(tmp_path: Path) -> None:
+    """A rejected row keeps its cells to the letter; the reason is one line of printable characters."""
     note = "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f52c \u202e"
     manifest = read(f'id,content,style,"no\u202ete",note\ncat,s3://b\u200b/x,waves.png,x,"{note}"\n')
     (row,) = rows_of(str(tmp_path), manifest)
@@ -487,7 +490,7 @@ def test_messages_show_what_is_not_seen_and_cells_stay_as_they_are(tmp_path: Pat
 
 
 def test_a_failed_row_s_reason_is_one_plain_line(tmp_path: Path) -> None:
-    """The error of an attempt, which quotes a name, does not turn the table's line around."""
+    """Line breaks and characters that reverse text are escaped in the error of an attempt."""
     ledger = Ledger(str(tmp_path))
     ledger.add_attempt(attempt_record("cat", FINGERPRINT, error="a\u202egnp.b: no such file\nx"))
     (row, *_) = rows_of(str(tmp_path))
@@ -496,7 +499,9 @@ def test_a_failed_row_s_reason_is_one_plain_line(tmp_path: Path) -> None:
 
 
 def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:
-    """Whatever a manifest holds, in cells, names of columns or refused rows: results.csv runs nothing."""
+    """Cells, column names and rejected rows of a manifest are no formulas in results.csv; the Parquet file has them
+    unchanged.
+    """
     manifest = read(
         'id,content,style,"=HYPERLINK(""x"")",note\ncat,cat.png,waves.png,=1+1,-5\n=2+2,=3+3,waves.png,@x,\t=4\n'
     )

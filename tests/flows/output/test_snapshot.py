@@ -1,8 +1,7 @@
-"""flows.output.snapshot and the ledger's index: thousands of records told from one file, and never anything stale."""
+"""flows.output.snapshot and the ledger's index: many records are read from one file, and none that is outdated."""
 
 import gzip
 import json
-import os
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tests.flows.fault_proxy import FaultProxy
 
 WEIGHTS = "ab" * 32
 GZIP_HEADER = 10
-"""Bytes of it; the next one says how what follows is packed."""
+"""Its length in bytes; the next byte says how the data is compressed."""
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +29,7 @@ def snapshots_from_five_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["local", "s3"])
 def output(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An output with ten finished pairs and a snapshot of them."""
+    """An output with ten finished pairs and a snapshot of their records."""
     address = str(tmp_path / "out") if request.param == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
     for number in range(10):
         commit_with_image(address, pair_record(f"pair-{number}"))
@@ -43,7 +42,7 @@ def record_address(output: str, pair_id: str) -> str:
     return storage.join(output, "_nst", "records", f"{pair_id}-{FINGERPRINT}.json")
 
 
-def test_what_the_snapshot_has_is_not_read_again(output: str) -> None:
+def test_records_in_the_snapshot_are_not_read_one_by_one(output: str) -> None:
     """With a snapshot no record is opened; without it every one is, and the index is the same."""
     ledger = Ledger(output)
     index = ledger.index()
@@ -57,7 +56,7 @@ def test_what_the_snapshot_has_is_not_read_again(output: str) -> None:
 
 
 def test_requests_do_not_grow_with_the_records(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """Going on with a run on S3 takes as many requests for twenty records as for ten."""
+    """With a snapshot on S3, the index takes as many requests for twenty records as for ten."""
     counts = []
     ledger = Ledger(f"{s3_bucket}/out")
     for number in range(20):
@@ -71,8 +70,8 @@ def test_requests_do_not_grow_with_the_records(s3_bucket: str, s3_proxy: FaultPr
     assert counts == [4, 4]  # three listings and the snapshot
 
 
-def test_new_records_are_read_beside_the_snapshot(output: str) -> None:
-    """A record that was made after the snapshot is told too."""
+def test_records_newer_than_the_snapshot_are_read(output: str) -> None:
+    """The index contains a record that was written after the snapshot."""
     commit_with_image(output, pair_record("late"))
     index = Ledger(output).index()
 
@@ -81,16 +80,16 @@ def test_new_records_are_read_beside_the_snapshot(output: str) -> None:
 
 
 def test_a_record_that_was_moved_away_is_not_done(output: str) -> None:
-    """The snapshot never brings back what is not there."""
+    """The snapshot does not bring back a record that no longer exists."""
     storage.remove(record_address(output, "pair-4"))
 
     assert ("pair-4", FINGERPRINT) not in Ledger(output).index().done
 
 
-def test_a_record_that_was_made_anew_is_read_anew(output: str) -> None:
-    """A record of the same name with another content is not taken from the snapshot."""
+def test_a_replaced_record_is_read_again(output: str) -> None:
+    """A record with the same name but other content is not taken from the snapshot."""
     storage.remove(record_address(output, "pair-4"))
-    time.sleep(0.01)  # the clock of a file system may tick slowly
+    time.sleep(0.01)  # clocks of file systems are coarse
     again = pair_record("pair-4", total_loss=9.5)
     commit_with_image(output, again)
     ledger = Ledger(output)
@@ -112,8 +111,8 @@ def test_a_record_that_was_made_anew_is_read_anew(output: str) -> None:
     ],
     ids=["no gzip", "empty", "another text", "another format", "no record", "a number", "cut off", "a byte flipped"],
 )
-def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, data: bytes) -> None:
-    """Whatever stands in its place, the records are what counts."""
+def test_a_damaged_snapshot_is_ignored(tmp_path: Path, data: bytes) -> None:
+    """Whatever is in the snapshot file, all records are read."""
     output = str(tmp_path)
     for number in range(6):
         commit_with_image(output, pair_record(f"pair-{number}"))
@@ -124,11 +123,11 @@ def test_a_damaged_snapshot_costs_time_and_nothing_else(tmp_path: Path, data: by
     assert index.read_now == 6
 
 
-# ---------------------------------------------------------------- images that are gone
+# ---------------------------------------------------------------- images that are missing
 
 
-def test_a_pair_whose_image_is_gone_is_not_done(output: str) -> None:
-    """The record is there, the image is not: it is told apart from both what is done and what is new."""
+def test_a_pair_whose_image_is_missing_is_not_done(output: str) -> None:
+    """A record without its image is counted apart from pairs that are done and from pairs without a record."""
     storage.remove(storage.join(output, "images", "pair-2-01234567.png"))
     index = Ledger(output).index()
 
@@ -136,8 +135,10 @@ def test_a_pair_whose_image_is_gone_is_not_done(output: str) -> None:
     assert len(index.done) == 9
 
 
-def test_such_a_pair_is_planned_under_a_new_fingerprint(tmp_path: Path) -> None:
-    """The record without an image stays as it is; another takes its place, the same one for every run."""
+def test_a_pair_without_its_image_gets_a_new_fingerprint(tmp_path: Path) -> None:
+    """The old record is kept; the new fingerprint is the same for every run, and counts as done
+    once it has an image.
+    """
     output, spec = str(tmp_path / "out"), pair_spec(content=str(tmp_path / "a"), style=str(tmp_path / "b"))
     ledger = Ledger(output)
     (first,) = fingerprinted([spec], ledger.index(), WEIGHTS)
@@ -155,10 +156,9 @@ def test_such_a_pair_is_planned_under_a_new_fingerprint(tmp_path: Path) -> None:
     assert (spec.pair_id, third.fingerprint) in index.done
 
 
-def test_the_table_says_that_an_image_is_gone(output: str) -> None:
-    """`nst status` shows such a row as pending, with the reason."""
-    os_free = storage.join(output, "images", "pair-2-01234567.png")
-    storage.remove(os_free)
+def test_the_table_says_that_an_image_is_missing(output: str) -> None:
+    """The row of a pair whose image is missing is pending, with the reason."""
+    storage.remove(storage.join(output, "images", "pair-2-01234567.png"))
     specs = tuple(pair_spec(row=number + 2, pair_id=f"pair-{number}") for number in range(10))
     run = run_record({spec.pair_id: FINGERPRINT for spec in specs})
     rows = table_rows(Manifest("/in/pairs.csv", "0", (), specs, ()), run, Ledger(output))
@@ -170,17 +170,16 @@ def test_the_table_says_that_an_image_is_gone(output: str) -> None:
 # ---------------------------------------------------------------- garbage
 
 
-def test_a_damaged_record_keeps_every_image(output: str) -> None:
-    """Which image a damaged record names cannot be told, so nothing may be called garbage."""
+def test_a_damaged_record_prevents_garbage_collection(output: str) -> None:
+    """Nobody can tell which image a damaged record names, so listing the images of records is an error."""
     storage.replace(record_address(output, "pair-1"), json.dumps({"half": "a record"}).encode())
 
     with pytest.raises(OutputError, match=r"pair-1-.*\.json: expected the record of a pair, found "):
         Ledger(output).files_of_records()
 
 
-def test_all_named_images_are_told(output: str) -> None:
-    """Also that of a record whose image is gone, and of pairs that the latest manifest does not have."""
+def test_the_images_of_all_records_are_listed(output: str) -> None:
+    """The list includes an image that is missing."""
     storage.remove(storage.join(output, "images", "pair-2-01234567.png"))
 
     assert Ledger(output).files_of_records().images == {f"pair-{number}-01234567.png" for number in range(10)}
-    assert os.path.basename(record_address(output, "x")).startswith("x-")

@@ -1,4 +1,4 @@
-"""flows.records.attempts: what a failed attempt says of another one."""
+"""flows.records.attempts: the records of failed attempts, and whether another attempt may succeed."""
 
 import pytest
 
@@ -28,15 +28,15 @@ PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
         (KeyError("nobody expected this"), True),
     ],
 )
-def test_only_what_follows_from_pictures_and_options_fails_for_good(error: Exception, retryable: bool) -> None:
-    """Those are in the fingerprint: a changed one is another attempt. All else may be otherwise the next time."""
+def test_only_errors_of_images_and_options_are_not_retryable(error: Exception, retryable: bool) -> None:
+    """Images and options are in the fingerprint, so the same attempt would fail again; all other causes may pass."""
     attempt = failed_attempt(PAIR, "a run", error, device="cpu", seconds=1.0, started_at="2026-01-01T00:00:00+00:00")
 
     assert attempt.retryable is retryable
 
 
-def test_an_error_that_nobody_foresaw_says_whose_it_is() -> None:
-    """Its type is no word of ours, so it comes with where to look."""
+def test_an_unforeseen_error_is_called_internal() -> None:
+    """The message has the error's type, says that it is an error of this program, and refers to the run's log."""
     attempt = failed_attempt(
         PAIR, "r", KeyError("x"), device="cpu", seconds=1.0, started_at="2026-01-01T00:00:00+00:00"
     )

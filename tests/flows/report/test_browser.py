@@ -1,4 +1,4 @@
-"""The pages in a headless Chromium: real clicks and keys, and no complaint of the browser."""
+"""The pages in a headless Chromium, with real clicks and keys and without complaints of the browser."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ pytestmark = needs_chromium
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    """One browser for all tests of this file; the pages keep nothing from one to the next."""
+    """One browser tab for all tests of this file; pages keep no state from one test to the next."""
     with browser(tmp_path_factory.mktemp("profile")) as page:
         page.resize(1280, 900)
         yield page
@@ -24,7 +24,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
-    """A run with an outlier, a failed and a rejected row, and cells that hold scripts."""
+    """A run with an outlier, a failed and a rejected row, and cells that contain scripts."""
     made = studio(tmp_path_factory.mktemp("studio"))
     made.history("pair-1", [5.0, 3.0, 2.0, 4.0, 1.0, 0.5], levels=[1, 1, 1, 0, 0, 0])
     return made
@@ -32,7 +32,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Output:
 
 @pytest.fixture
 def page(tab: Page, output: Output) -> Iterator[Page]:
-    """report.html of the run, newly opened. However it was used, the browser had nothing to complain of."""
+    """report.html of the run, newly opened; after the test, the browser must have no complaints."""
     tab.complaints.clear()
     tab.requested.clear()
     tab.open(f"file://{write_report(output.address)}")
@@ -63,15 +63,15 @@ def test_all_rows_are_listed_in_order(page: Page) -> None:
 
 
 def test_no_script_of_a_cell_runs(page: Page) -> None:
-    """A cell's script stands there as text: neither a tag nor a handler of it exists, and the title is untouched."""
+    """A script in a cell is shown as text: no tag or event handler comes of it, and the title is unchanged."""
     assert page.run("document.title") == "pairs · style transfer"
     assert "<script>document.title=`taken`</script>" in page.text("[data-id='far'] .about > .soft")
     assert page.run("document.querySelectorAll('script').length") == 3
     assert page.run("document.querySelectorAll('[onerror]').length") == 0
 
 
-def test_a_script_that_got_in_would_not_run_either(page: Page) -> None:
-    """The page's policy stops scripts and requests that are not its own, should escaping ever fail."""
+def test_an_injected_script_does_not_run(page: Page) -> None:
+    """If escaping ever failed, the page's policy would still block scripts and requests that are not its own."""
     page.run(
         "(() => { const one = document.createElement('script'); one.textContent = 'document.title = `taken`';"
         " document.body.append(one); const img = document.createElement('div');"
@@ -85,7 +85,7 @@ def test_a_script_that_got_in_would_not_run_either(page: Page) -> None:
 
 
 def test_the_list_can_be_searched(page: Page) -> None:
-    """Typing into the search field leaves the rows that hold every word, in an id, a file, a note or a reason."""
+    """The search field leaves the rows that contain every word, in an id, a file name, a note or a reason."""
     page.key("/")
     for letter in "NIGHT 7":
         page.key(letter)
@@ -102,7 +102,7 @@ def test_the_list_can_be_searched(page: Page) -> None:
 
 
 def test_the_list_can_be_filtered(page: Page) -> None:
-    """By style, by status, by a range of a loss, and by outliers alone; filters add up."""
+    """Filters by style, status, range of a loss and outliers add up."""
     page.choose("#style", "waves.jpg")
     assert ids(page) == [*PAIRS[:4], "lost", "bad"]
 
@@ -119,7 +119,7 @@ def test_the_list_can_be_filtered(page: Page) -> None:
 
 
 def test_the_list_can_be_sorted(page: Page) -> None:
-    """By any loss, both ways; rows without one come last either way."""
+    """The list can be sorted by any loss in both directions; rows without a loss always come last."""
     page.choose("#sort", "total_loss")
     assert ids(page)[:9] == [*PAIRS, "far"]
     assert set(ids(page)[9:]) == {"lost", "bad"}
@@ -132,8 +132,8 @@ def test_the_list_can_be_sorted(page: Page) -> None:
     assert ids(page)[0] == "far"
 
 
-def test_a_bar_shows_its_pairs(page: Page) -> None:
-    """A click on a bar of a distribution filters by its range; so does Enter on it."""
+def test_a_bar_of_a_histogram_filters_by_its_range(page: Page) -> None:
+    """A click on a bar, or Enter on it, shows the pairs in its range."""
     page.click(".bar[role=button][data-measure=total_loss]")
     assert page.run("document.querySelector('#low').value") == "1.02"
     assert "far" not in ids(page)
@@ -144,8 +144,8 @@ def test_a_bar_shows_its_pairs(page: Page) -> None:
     assert ids(page) == ["far"]
 
 
-def test_a_point_opens_its_pair(page: Page) -> None:
-    """Of the plane of both distances, by a click and by Enter; distances are sorted by like losses."""
+def test_a_point_of_the_scatter_plot_opens_its_pair(page: Page) -> None:
+    """A click on a point opens its pair, and the list can be sorted by distances as by losses."""
     page.click(".dot[data-row='4']")
     page.wait_for("document.querySelector('#details').textContent.includes('style distance')")
     assert page.run("document.querySelectorAll('.dot').length") == 8
@@ -156,7 +156,7 @@ def test_a_point_opens_its_pair(page: Page) -> None:
 
 
 def test_the_slider_compares_content_and_pastiche(page: Page, output: Output) -> None:
-    """A click on a pair opens it; dragging moves the line, and the pastiche is the file itself at full size."""
+    """A click on a pair opens it; dragging moves the line, and the pastiche is the image file itself at full size."""
     page.click("[data-id='pair-2'] .trio")
     page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself, 64 × 48 px')")
 
@@ -173,8 +173,8 @@ def test_the_slider_compares_content_and_pastiche(page: Page, output: Output) ->
     assert clipped.startswith("inset(0px 0px 0px 7")
 
 
-def test_full_size_is_one_pixel_per_pixel(page: Page) -> None:
-    """Fitted, a picture fills its place; at 1:1 it has its own size."""
+def test_actual_size_shows_one_pixel_per_pixel(page: Page) -> None:
+    """A fitted image fills its place; at 1:1 it has its own size."""
     page.click("[data-id='pair-2'] .trio")
     assert page.run("document.querySelector('#slider').getBoundingClientRect().width") > 300
 
@@ -182,8 +182,10 @@ def test_full_size_is_one_pixel_per_pixel(page: Page) -> None:
     assert page.run("document.querySelector('#slider').getBoundingClientRect().width") == pytest.approx(64)
 
 
-def test_everything_can_be_done_with_keys(page: Page) -> None:
-    """Keys j and k walk through pairs, Enter opens one, arrows move the line, Esc closes and puts the focus back."""
+def test_the_page_can_be_used_with_keys(page: Page) -> None:
+    """Keys j and k walk through pairs, Enter opens one, arrows move the line, and Esc closes it and
+    restores the focus.
+    """
     focused = "document.activeElement.closest('.card')?.dataset.id"
     for key in "jjjk":
         page.key(key)
@@ -207,8 +209,8 @@ def test_everything_can_be_done_with_keys(page: Page) -> None:
     assert not page.run("document.querySelector('#viewer').open")
 
 
-def test_the_viewer_walks_through_what_is_listed(page: Page) -> None:
-    """Next and previous keep to the filter and the order of the list, and stop at its ends."""
+def test_the_viewer_follows_filter_and_order(page: Page) -> None:
+    """Next and previous follow the filter and the order of the list, and stop at its ends."""
     page.choose("#style", "night.jpg")
     page.click("[data-id='pair-8'] .trio")
     page.click("#next")
@@ -221,14 +223,16 @@ def test_the_viewer_walks_through_what_is_listed(page: Page) -> None:
 
 
 def test_a_pair_with_a_history_has_a_curve(page: Page) -> None:
-    """The losses over the evaluations of all levels, with a line where a larger size began; others have none."""
+    """The curve shows the losses over the evaluations of all levels, with a line where a level began; a pair without a
+    history has none.
+    """
     page.click("[data-id='pair-1'] .trio")
     label = page.run("document.querySelector('#details svg').getAttribute('aria-label')")
     assert label == "total loss from 5 to 0.5 in 9 evaluations"
     assert page.run("document.querySelectorAll('#details svg .level').length") == 1
     assert page.texts("#details .legend button") == ["total0.5", "content0.5", "30 × style15"]
 
-    # Each part can be hidden, and stays so from pair to pair.
+    # Each curve can be hidden.
     page.click("#details .legend .part-2")
     assert page.run("document.querySelectorAll('#details svg .curve').length") == 2
     assert page.run("document.querySelector('#details .legend .part-2').getAttribute('aria-pressed')") == "false"
@@ -238,7 +242,7 @@ def test_a_pair_with_a_history_has_a_curve(page: Page) -> None:
 
 
 def test_a_timeline_is_played(page: Page, output: Output) -> None:
-    """A still picture until it is clicked, or t is pressed; then the moving one, from its beginning each time."""
+    """A timeline is a still image until a click or the key t plays it, each time from its beginning."""
     source = "document.querySelector('#film img').src"
     page.click("[data-id='pair-1'] .trio")
     assert page.run(source).startswith("data:image/webp")
@@ -255,8 +259,8 @@ def test_a_timeline_is_played(page: Page, output: Output) -> None:
     assert page.run("document.querySelector('#film')") is None
 
 
-def test_a_timeline_out_of_reach_says_so(tab: Page, output: Output, tmp_path: Path) -> None:
-    """Of a page that was sent alone, the still picture stays, and a line says what is missing."""
+def test_a_timeline_out_of_reach_is_reported(tab: Page, output: Output, tmp_path: Path) -> None:
+    """In a page that was sent alone the still image stays, and a line names the missing file."""
     tab.complaints.clear()
     (tmp_path / "sent.html").write_bytes(Path(write_report(output.address)).read_bytes())
     tab.open(f"file://{tmp_path}/sent.html")
@@ -268,8 +272,8 @@ def test_a_timeline_out_of_reach_says_so(tab: Page, output: Output, tmp_path: Pa
     assert tab.run("document.querySelector('#film img').naturalWidth") == 64
 
 
-def test_a_failed_row_says_why(page: Page) -> None:
-    """A failed row has its reason on its card, in the table at the top and in the viewer, with nothing to slide."""
+def test_a_failed_row_shows_its_reason(page: Page) -> None:
+    """The reason is on the card, in the table at the top and in the viewer, which has no slider for this row."""
     assert page.text("[data-id='lost'] .reason") == "gone.png: no such file <b>here</b>"
     assert "gone.png: no such file <b>here</b>" in page.texts(".problems td")
 
@@ -280,7 +284,7 @@ def test_a_failed_row_says_why(page: Page) -> None:
 
 
 def test_a_command_can_be_copied(page: Page, output: Output) -> None:
-    """The button copies the command that does failed rows again, or marks it where there is no clipboard."""
+    """The button copies the command that retries failed rows, or selects it where there is no clipboard."""
     page.click(".command .copy")
     page.wait_for("document.querySelector('.command .copy').textContent !== 'Copy'")
 
@@ -290,8 +294,8 @@ def test_a_command_can_be_copied(page: Page, output: Output) -> None:
         assert page.run("getSelection().toString()") == f"nst retry {output.address}"
 
 
-def test_light_and_dark(page: Page) -> None:
-    """The page follows the system, and a button turns it round."""
+def test_the_page_has_a_light_and_a_dark_theme(page: Page) -> None:
+    """The page follows the system's theme, and a button switches to the other one."""
     background = "getComputedStyle(document.body).backgroundColor"
     found = {}
     for theme in ("dark", "light"):
@@ -307,7 +311,7 @@ def test_light_and_dark(page: Page) -> None:
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
-    """On a phone, a tablet and a desk neither list nor viewer scrolls sideways."""
+    """On a phone, a tablet and a desktop neither the list nor the viewer scrolls sideways."""
     page.resize(width, 800, is_phone=width < 500)
     too_wide = "document.documentElement.scrollWidth - window.innerWidth"
     assert page.run(too_wide) <= 0
@@ -323,8 +327,8 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     page.resize(1280, 900)
 
 
-def test_nothing_is_asked_of_the_network(page: Page, output: Output) -> None:
-    """All that is loaded is the page, what is inside it, and the run's own images."""
+def test_the_page_requests_nothing_from_the_network(page: Page, output: Output) -> None:
+    """The browser loads only the page, what is inside it, and the run's own images."""
     page.click("[data-id='pair-2'] .trio")
     page.wait_for("document.querySelector('#picture-note').textContent.includes('the file itself')")
 
@@ -333,8 +337,8 @@ def test_nothing_is_asked_of_the_network(page: Page, output: Output) -> None:
     assert any(url.endswith(".png") for url in page.requested)
 
 
-def test_a_page_without_its_folder_shows_its_copies(tab: Page, output: Output, tmp_path: Path) -> None:
-    """Sent to somebody as one file, the page still compares: with the small copies, which it says."""
+def test_a_page_sent_alone_shows_its_thumbnails(tab: Page, output: Output, tmp_path: Path) -> None:
+    """A page that was sent as a single file compares the thumbnails, and says so."""
     tab.complaints.clear()
     (tmp_path / "sent.html").write_bytes(Path(write_report(output.address)).read_bytes())
     tab.open(f"file://{tmp_path}/sent.html")
@@ -347,7 +351,7 @@ def test_a_page_without_its_folder_shows_its_copies(tab: Page, output: Output, t
 
 
 def test_a_large_run_is_shown_page_by_page(tab: Page, output: Output) -> None:
-    """Above the threshold rows are paged, thumbnails come from files, and filters still see every row."""
+    """Above the threshold rows are paged and thumbnails are files, while filters and sorting cover all rows."""
     tab.complaints.clear()
     tab.open(f"file://{write_report(output.address, most_embedded=10, rows_a_page=4)}")
     tab.wait_for("document.querySelector('.card img').naturalWidth > 0")
@@ -363,7 +367,7 @@ def test_a_large_run_is_shown_page_by_page(tab: Page, output: Output) -> None:
     tab.click("#direction")
     assert ids(tab) == ["far", "pair-8", "pair-7", "pair-6"]
 
-    # The viewer walks over the edge of a page, and the list follows.
+    # The viewer continues on the next page, and the list follows.
     for _ in range(4):
         tab.key("j")
     tab.key("Enter")
@@ -375,11 +379,11 @@ def test_a_large_run_is_shown_page_by_page(tab: Page, output: Output) -> None:
     assert tab.complaints == []
 
 
-def test_two_runs_are_compared(tab: Page, tmp_path: Path) -> None:
-    """Both pictures side by side with the difference of each loss; sorted by it; any two sides in the slider."""
+def test_the_comparison_page_shows_two_runs(tab: Page, tmp_path: Path) -> None:
+    """Both images are side by side with the difference of each loss, sortable by it; the slider shows any two sides."""
     tab.complaints.clear()
-    for picture in ("cat.png", "waves.png"):
-        (tmp_path / picture).write_bytes(drawing(picture))
+    for image in ("cat.png", "waves.png"):
+        (tmp_path / image).write_bytes(drawing(image))
     outputs = []
     for name, weight in (("light", 10), ("strong", 90)):
         options = StylizeOptions(size_px=64, style_weight=weight)

@@ -1,4 +1,4 @@
-"""flows.report.comparison: two or more runs of the same pairs."""
+"""flows.report.comparison: the page that compares runs of the same pairs."""
 
 import json
 import re
@@ -17,9 +17,9 @@ from tests.flows.outputs import Output, drawing, studio
 
 
 def run_of(folder: Path, name: str, manifest: str, **run: Any) -> Output:
-    """A run of a manifest beside its pictures."""
-    for picture in ("cat.png", "waves.png", "night.png"):
-        (folder / picture).write_bytes(drawing(picture))
+    """Make a run of a manifest that lies next to its images."""
+    for image in ("cat.png", "waves.png", "night.png"):
+        (folder / image).write_bytes(drawing(image))
     return Output(str(folder / name), manifest, str(folder / f"{name}.csv"), **run)
 
 
@@ -32,7 +32,7 @@ def written(outputs: list[Output], address: str) -> tuple[str, Any]:
 
 @pytest.fixture
 def light_and_strong(tmp_path: Path) -> list[Output]:
-    """Two runs of the same two pairs with another style weight; the second run failed at one pair."""
+    """Two runs of the same two pairs with different style weights; one pair failed in the second run."""
     manifest = "id,content,style\none,cat.png,waves.png\ntwo,cat.png,night.png\n"
     light = run_of(tmp_path, "light", manifest, options=StylizeOptions(size_px=64, style_weight=10))
     strong = run_of(tmp_path, "strong", manifest, options=StylizeOptions(size_px=64, style_weight=90))
@@ -43,8 +43,8 @@ def light_and_strong(tmp_path: Path) -> list[Output]:
     return [light, strong]
 
 
-def test_the_same_pairs_stand_side_by_side(light_and_strong: list[Output], tmp_path: Path) -> None:
-    """Every common pair has a picture, losses and the link of each run, or what became of it there."""
+def test_common_pairs_are_shown_side_by_side(light_and_strong: list[Output], tmp_path: Path) -> None:
+    """Each common pair has, for each run, its losses and the link to its image, or its status and error."""
     _, data = written(light_and_strong, str(tmp_path / "page" / "compared.html"))
 
     one, two = data["rows"]
@@ -56,8 +56,8 @@ def test_the_same_pairs_stand_side_by_side(light_and_strong: list[Output], tmp_p
     assert data["names"] == ["light", "strong"]
 
 
-def test_only_what_differs_is_listed(light_and_strong: list[Output], tmp_path: Path) -> None:
-    """The settings of the runs stand in the page where they are not the same, and only there."""
+def test_only_settings_that_differ_are_listed(light_and_strong: list[Output], tmp_path: Path) -> None:
+    """The page lists the settings of the runs where they differ, and no others."""
     page, _ = written(light_and_strong, str(tmp_path / "compared.html"))
     rows = re.findall(r'<tr><td class="soft">([a-z_A-Z0-9 ]+)</td><td>([^<]*)</td><td>([^<]*)</td></tr>', page)
 
@@ -65,8 +65,8 @@ def test_only_what_differs_is_listed(light_and_strong: list[Output], tmp_path: P
     assert "size_px" not in [name for name, _, _ in rows]
 
 
-def test_losses_of_other_objectives_come_with_a_warning(light_and_strong: list[Output], tmp_path: Path) -> None:
-    """Totals of other weights are no measure of each other, and the page says so; of the same weights it does not."""
+def test_totals_of_different_weights_come_with_a_warning(light_and_strong: list[Output], tmp_path: Path) -> None:
+    """Totals with different weights cannot be compared, and the page says so; with the same weights it does not."""
     manifest = "id,content,style\none,cat.png,waves.png\n"
     again = run_of(tmp_path, "again", manifest, options=StylizeOptions(size_px=64, style_weight=10, steps=9))
     again.done("one", total_loss=1.5)
@@ -94,10 +94,12 @@ def test_losses_of_other_objectives_come_with_a_warning(light_and_strong: list[O
         ({"steps": 9}, []),
     ],
 )
-def test_every_option_that_changes_the_objective_comes_with_a_warning(
+def test_options_that_change_the_objective_come_with_a_warning(
     light_and_strong: list[Output], tmp_path: Path, option: dict[str, Any], incomparable: list[str]
 ) -> None:
-    """Losses of other layers, pooling, colours or style scale are marked as incomparable, those of other steps not."""
+    """Losses with other layers, pooling, colours or style scale are marked as incomparable; those with other steps are
+    not.
+    """
     options = StylizeOptions(**{"size_px": 64, "style_weight": 10, **option})
     other = run_of(tmp_path, "other", "id,content,style\none,cat.png,waves.png\n", options=options)
     other.done("one", total_loss=1.5)
@@ -110,8 +112,8 @@ def test_every_option_that_changes_the_objective_comes_with_a_warning(
     assert (f"The same is true of {others}." in page) == (len(incomparable) > 1)
 
 
-def test_made_ids_are_matched_by_their_files(tmp_path: Path) -> None:
-    """Ids made from the cells change with the options in them; the same content and style is the same pair."""
+def test_pairs_with_generated_ids_are_matched_by_their_files(tmp_path: Path) -> None:
+    """Generated ids depend on the row's options, so pairs with the same content and style are matched."""
     first = run_of(tmp_path, "first", "content,style,steps\ncat.png,waves.png,20\n")
     second = run_of(tmp_path, "second", "content,style,steps\ncat.png,waves.png,40\n")
 
@@ -122,7 +124,7 @@ def test_made_ids_are_matched_by_their_files(tmp_path: Path) -> None:
 
 
 def test_runs_without_a_common_pair_are_refused(tmp_path: Path) -> None:
-    """There is nothing to compare, and the error says what was looked for."""
+    """If the runs have no common pair, the error says that there is nothing to compare."""
     first = run_of(tmp_path, "first", "id,content,style\na,cat.png,waves.png\n")
     second = run_of(tmp_path, "second", "id,content,style\nb,cat.png,night.png\n")
 
@@ -131,7 +133,7 @@ def test_runs_without_a_common_pair_are_refused(tmp_path: Path) -> None:
 
 
 def test_cells_are_text_and_never_markup(tmp_path: Path) -> None:
-    """As in the page of one run, no cell is markup."""
+    """As in the page of one run, cells are escaped and never become markup."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     page, _ = written([studio(tmp_path / "a"), studio(tmp_path / "b")], str(tmp_path / "page.html"))
@@ -140,8 +142,8 @@ def test_cells_are_text_and_never_markup(tmp_path: Path) -> None:
     assert "<script>document" not in page
 
 
-def test_a_comparison_between_disk_and_s3(light_and_strong: list[Output], s3_bucket: str) -> None:
-    """The page may lie on S3: pictures are inside it, and what no link leads to has none."""
+def test_outputs_on_disk_can_be_compared_in_a_page_on_s3(light_and_strong: list[Output], s3_bucket: str) -> None:
+    """The thumbnails are inside the page, and images that no link can reach have no link."""
     page, data = written(light_and_strong, f"{s3_bucket}/pages/compared.html")
 
     assert page.count("data:image/webp") == 1 + 2 + 3
@@ -153,7 +155,7 @@ def test_a_comparison_between_disk_and_s3(light_and_strong: list[Output], s3_buc
 def test_the_command_compares_two_outputs_or_more(
     light_and_strong: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`nst report A B` writes comparison.html where it is started, or the file it is told."""
+    """`nst report A B` writes comparison.html in the working folder, or the file that `--output` names."""
     monkeypatch.chdir(tmp_path)
     addresses = [output.address for output in light_and_strong]
 
@@ -172,10 +174,10 @@ def test_the_command_compares_two_outputs_or_more(
         ["light", "strong", "--output", "strong/images/x.html"],
     ],
 )
-def test_what_cannot_be_meant_is_refused(
+def test_senseless_arguments_are_refused(
     light_and_strong: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
-    """The same output twice, another place for the page of one, or one among pictures, is a wrong command."""
+    """The same output twice, `--output` with a single output, and a page among an output's images are refused."""
     monkeypatch.chdir(tmp_path)
 
     assert CliRunner().invoke(cli.app, ["report", *arguments]).exit_code == cli.ExitCode.UNUSABLE

@@ -1,4 +1,4 @@
-"""report.html: what is in the file, wherever the output lies."""
+"""The content of report.html, for outputs on disk and on S3."""
 
 import json
 import re
@@ -30,8 +30,8 @@ def block(page: str, name: str) -> Any:
     return json.loads(text)
 
 
-def test_the_page_stands_alone(output: Output) -> None:
-    """No address in it leads to the network or to a second file, but for the stylized images themselves."""
+def test_the_page_needs_no_other_files(output: Output) -> None:
+    """The page refers to no network address and to no other file, except for the stylized images at full size."""
     page = written(output.address)
 
     assert re.findall(r"<(?:link|script|img|iframe)[^>]*\b(?:src|href)=[\"']?(?!data:|[\"'])", page) == []
@@ -43,7 +43,7 @@ def test_the_page_stands_alone(output: Output) -> None:
 
 
 def test_every_row_is_in_the_page_with_its_numbers(output: Output) -> None:
-    """Rows are those of the table; what is shared by several pairs is in the page once."""
+    """The rows are those of the table; an image that several pairs share is in the page once."""
     rows = block(written(output.address), "data")["rows"]
 
     assert [row["status"] for row in rows] == ["succeeded"] * 9 + ["failed", "rejected"]
@@ -53,7 +53,7 @@ def test_every_row_is_in_the_page_with_its_numbers(output: Output) -> None:
 
 
 def test_cells_are_text_and_never_markup(output: Output) -> None:
-    """A cell with a script, and an error with a tag, are escaped where they stand and end no block they are in."""
+    """A cell with a script and an error with a tag are escaped, and end no block that contains them."""
     page = written(output.address)
 
     assert "<script>document" not in page
@@ -64,8 +64,8 @@ def test_cells_are_text_and_never_markup(output: Output) -> None:
     assert block(page, "data")["rows"][8]["extra"]["note"].startswith("<script>")
 
 
-def test_no_script_runs_but_the_page_s_own(output: Output) -> None:
-    """The page's policy names its script by hash, forbids all others, and every request."""
+def test_only_the_page_s_own_script_may_run(output: Output) -> None:
+    """The page's policy allows its script by hash, and forbids all other scripts and all requests."""
     page = written(output.address)
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
 
@@ -74,16 +74,16 @@ def test_no_script_runs_but_the_page_s_own(output: Output) -> None:
     assert "unsafe-inline" not in policy.partition("script-src")[2]
 
 
-def test_failed_and_rejected_rows_come_with_their_command(output: Output) -> None:
-    """Reasons stand in the page, and the commands that do these rows again."""
+def test_failed_and_rejected_rows_come_with_commands(output: Output) -> None:
+    """The page has the commands that retry the failed rows and run the manifest again."""
     page = written(output.address)
 
     assert f"nst retry {output.address}" in page
     assert f"nst run {output.manifest.uri} --output {output.address} --size-px 64 --steps 20" in page
 
 
-def test_a_stub_is_called_one(output: Output, tmp_path: Path) -> None:
-    """Made-up pictures are never shown without the word; those of a real backbone never with it."""
+def test_a_page_with_stub_results_says_so(output: Output, tmp_path: Path) -> None:
+    """Made-up images are never shown without the word STUB, and those of a real backbone never with it."""
     (tmp_path / "made-up").mkdir()
     made_up = studio(tmp_path / "made-up", backbone="stub")
     made_up.done("lost", backbone="stub", total_loss=1.1)
@@ -93,8 +93,8 @@ def test_a_stub_is_called_one(output: Output, tmp_path: Path) -> None:
     assert "<strong>STUB</strong>" in written(made_up.address)
 
 
-def test_many_pairs_have_their_thumbnails_beside_the_page(output: Output) -> None:
-    """Above the threshold small pictures are files below the output, made once for the same content."""
+def test_thumbnails_of_many_pairs_are_files(output: Output) -> None:
+    """Above the threshold thumbnails are files in the output, and are not made again for the same images."""
     page = written(output.address, most_embedded=10, rows_a_page=4)
     folder = Path(output.address, "_nst", "thumbs")
     before = {one.name: one.stat().st_mtime_ns for one in folder.iterdir()}
@@ -107,8 +107,8 @@ def test_many_pairs_have_their_thumbnails_beside_the_page(output: Output) -> Non
     assert {one.name: one.stat().st_mtime_ns for one in folder.iterdir()} == before
 
 
-def test_a_page_is_made_on_s3_too(s3_bucket: str) -> None:
-    """The same page, read from and written to S3."""
+def test_a_page_can_be_written_on_s3(s3_bucket: str) -> None:
+    """The page of an output on S3 is read from and written to S3."""
     storage.replace(f"{s3_bucket}/in/cat.png", drawing("cat"))
     storage.replace(f"{s3_bucket}/in/waves.jpg", drawing("waves", (48, 64), "JPEG"))
     manifest = "id,content,style\none,cat.png,waves.jpg\n"
@@ -120,34 +120,34 @@ def test_a_page_is_made_on_s3_too(s3_bucket: str) -> None:
     assert [one[1:] for one in block(page, "pictures").values()] == [[64, 48], [48, 64], [64, 48]]
 
 
-def test_originals_that_are_gone_are_said_to_be(output: Output, tmp_path: Path) -> None:
-    """A page can be made long after the run: pictures that moved away leave a reason in their place."""
+def test_a_missing_original_is_replaced_by_the_reason(output: Output, tmp_path: Path) -> None:
+    """A page can be made long after the run: it shows a reason in place of an image that has been removed."""
     (tmp_path / "cat.png").unlink()
 
-    pictures = block(written(output.address), "pictures")
+    images = block(written(output.address), "pictures")
 
-    assert [key for key, one in pictures.items() if one == "the file is not there any more"] == ["c0", "c2"]
+    assert [key for key, one in images.items() if one == "the file is not there any more"] == ["c0", "c2"]
 
 
-def test_originals_that_were_replaced_are_said_to_be(output: Output, tmp_path: Path) -> None:
-    """Another picture under the same name is not shown as what the pastiche was made of."""
+def test_a_changed_original_is_replaced_by_the_reason(output: Output, tmp_path: Path) -> None:
+    """Another image under the same name is not shown as the original of a pastiche."""
     (tmp_path / "cat.png").write_bytes(drawing("another"))
 
-    pictures = block(written(output.address), "pictures")
+    images = block(written(output.address), "pictures")
 
-    assert [key for key, one in pictures.items() if one == "the file is another one by now"] == ["c0"]
+    assert [key for key, one in images.items() if one == "the file is another one by now"] == ["c0"]
 
 
-def test_the_foot_says_what_it_was_made_with(output: Output) -> None:
-    """Settings, versions and the hash of the weights are in the page."""
+def test_the_page_names_settings_versions_and_weights(output: Output) -> None:
+    """Options, engine version, hash of the weights, run and manifest are in the page."""
     page = written(output.address)
 
     for fact in ("ab" * 32, "0.1.0", "size_px 64, steps 20", output.run.run_id, output.manifest.uri):
         assert fact in page
 
 
-def test_the_command_prints_where_the_page_is(output: Output) -> None:
-    """`nst report OUT` writes the page and says where."""
+def test_the_command_prints_the_page_s_address(output: Output) -> None:
+    """`nst report OUT` writes the page and prints its address."""
     outcome = CliRunner().invoke(cli.app, ["report", output.address])
 
     assert (outcome.exit_code, outcome.stdout) == (0, f"{output.address}/report.html\n")
@@ -155,8 +155,8 @@ def test_the_command_prints_where_the_page_is(output: Output) -> None:
 
 
 @pytest.mark.parametrize("command", ["report", "sheet"])
-def test_a_folder_without_a_run_is_unusable(tmp_path: Path, command: str) -> None:
-    """One line says what is missing, and nothing is written."""
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, command: str) -> None:
+    """The command says that the folder has no run, and writes nothing."""
     outcome = CliRunner().invoke(cli.app, [command, str(tmp_path)])
 
     assert outcome.exit_code == cli.ExitCode.UNUSABLE
@@ -164,8 +164,8 @@ def test_a_folder_without_a_run_is_unusable(tmp_path: Path, command: str) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_limits_keep_the_page_from_places(output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the operator allows no writing, no page is written."""
+def test_limits_can_forbid_writing_the_page(output: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the operator's limits do not allow writing, no page is written."""
     limits = tmp_path / "limits.toml"
     limits.write_text(f'write = ["{tmp_path}/elsewhere"]\n')
     monkeypatch.setenv("NST_LIMITS", str(limits))
