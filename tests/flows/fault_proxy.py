@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of an S3 server that answers wrongly when a test asks it to."""
+"""Provides an HTTP proxy in front of an S3 server that fails in the ways that a test chooses."""
 
 import http.client
 import threading
@@ -9,19 +9,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 LOSE_ANSWER = "lose answer"
-"""Carry the request out, then close the connection without an answer."""
+"""Carry out the request, then close the connection without a response."""
 FLIP_BIT = "flip bit"
-"""Change one bit of the answer's body."""
+"""Change one bit of the response's body."""
 CUT_SHORT = "cut short"
-"""End the connection in the middle of the answer's body."""
+"""Close the connection in the middle of the response's body."""
 HANG = "hang"
-"""Say nothing for a minute, and then close the connection."""
+"""Send nothing for a minute, then close the connection."""
 DRIP = "drip"
-"""Send the answer's body one byte every tenth of a second."""
+"""Send the response's body at one byte per tenth of a second."""
 RESET = "reset"
-"""Close the connection without carrying the request out."""
+"""Close the connection without carrying out the request."""
 IGNORE_CONDITION = "ignore condition"
-"""Carry out a write whatever its If-None-Match says, as some S3-compatible stores do."""
+"""Carry out a write without its If-None-Match, as some S3-compatible stores do."""
 
 Fault = str | tuple[int, str]
 
@@ -29,9 +29,9 @@ NOT_FORWARDED = {"connection", "transfer-encoding", "keep-alive", "date", "serve
 
 
 class FaultProxy:
-    """Forwards to `upstream`. `faults` are spent in order by the requests of their method; then all goes well.
+    """Forwards to `upstream`. Each of `faults`, in order, is used for one request of its method; later ones succeed.
 
-    A fault is one of the words above, or (HTTP status, S3 error code). `rule` chooses by method and path instead.
+    A fault is one of the constants above, or (HTTP status, S3 error code). `rule` chooses by method and path instead.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -47,6 +47,7 @@ class FaultProxy:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def next_fault(self, method: str, path: str) -> Fault | None:
+        """Count a request and return its fault; None if it is to be forwarded."""
         with self.lock:
             self.requests[method] += 1
             if self.rule is not None and (fault := self.rule(method, path)) is not None:
@@ -58,11 +59,12 @@ class FaultProxy:
         return None
 
     def go_away(self) -> None:
-        """Nobody answers any more: connections that are open end, others are refused."""
+        """Stop responding: open connections end, and new ones are refused."""
         self.rule = lambda _method, _path: RESET
         self.stop()
 
     def stop(self) -> None:
+        """Stop the server and end all waiting responses."""
         self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
@@ -115,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault != DRIP:
             self.wfile.write(data[: len(data) // 2] if fault == CUT_SHORT else data)
             return
-        with suppress(OSError):  # the client has had enough
+        with suppress(OSError):  # the client closed the connection
             for byte in data:
                 self.wfile.write(bytes([byte]))
                 if self.proxy.stopped.wait(0.1):

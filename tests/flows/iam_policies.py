@@ -1,4 +1,4 @@
-"""The rights of deploy/iam, as S3 would ask for them: a rule for a proxy that refuses what a policy does not allow."""
+"""Provides a rule for a fault proxy that refuses the S3 requests that a policy of deploy/iam does not allow."""
 
 import fnmatch
 import json
@@ -13,7 +13,7 @@ Rule = Callable[[str, str], tuple[int, str] | None]
 
 
 def by_policy(name: str, bucket: str, prefix: str, refused: list[str]) -> Rule:
-    """What S3 refuses to whoever has the rights of a policy alone; each refusal is noted."""
+    """Return a rule that answers AccessDenied to requests that a policy does not allow, and adds them to `refused`."""
     text = (POLICIES / f"{name}.json").read_text()
     for data in ("DATA", "PICTURES"):
         text = text.replace(f"{data}_BUCKET", bucket).replace(f"{data}_PREFIX", prefix)

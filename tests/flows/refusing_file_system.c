@@ -1,5 +1,5 @@
-/* Calls that a file system refuses, for what lies below $REFUSE_BELOW: REFUSE_FSYNC, REFUSE_LINK, REFUSE_RENAME2 and
-   REFUSE_FLOCK hold the number of the error, REFUSE_RENAME too, that many times as $REFUSE_TIMES says. */
+/* Makes system calls fail for files below $REFUSE_BELOW. REFUSE_FSYNC, REFUSE_LINK, REFUSE_RENAME2, REFUSE_FLOCK and
+   REFUSE_RENAME have the number of the error; the last one is returned $REFUSE_TIMES times, the others always. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-"""A library between a program and the system that refuses what a file system of a network may refuse."""
+"""Provides a library that makes system calls fail as network file systems may do."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ SOURCE = Path(__file__).with_suffix(".c")
 
 
 def built_in(folder: Path) -> Path:
-    """The library, for LD_PRELOAD; what it refuses below which folder is said by the environment, see its source."""
+    """Compile the library for LD_PRELOAD; the environment says which calls fail below which folder, see its source."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         pytest.skip("needs a C compiler on Linux")

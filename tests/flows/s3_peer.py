@@ -1,4 +1,4 @@
-"""A server that gives the answers of S3 which no server at hand can be brought to give, over a real socket."""
+"""Provides an S3 server on a real socket that gives the responses of a test, such as errors that no test server has."""
 
 import ssl
 import threading
@@ -10,6 +10,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Request:
+    """A request that the server received."""
+
     method: str
     path: str
     headers: dict[str, str] = field(repr=False)
@@ -17,26 +19,28 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
+    """A response for the server to send."""
+
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
 
 def refusal(status: int, code: str, *more: str, **headers: str) -> Answer:
-    """S3's words for an error; `more` are elements of its XML."""
+    """Return an S3 error as a response; `more` are elements of its XML, and headers have `_` for `-`."""
     text = f"<Error><Code>{code}</Code><Message>{code} it is</Message>{''.join(more)}</Error>"
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, f"<?xml version='1.0'?>{text}".encode(), {"Content-Type": "application/xml", **named})
 
 
 def an_object(data: bytes, **headers: str) -> Answer:
-    """An object; headers with `_` for `-`."""
+    """Return an object as a response; headers have `_` for `-`."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(200, data, {"ETag": '"an-etag"', "Last-Modified": "Wed, 01 Jan 2025 00:00:00 GMT", **named})
 
 
 class S3Peer:
-    """Answers each request as `answer` says, and keeps it in `requests`; with a certificate, over TLS."""
+    """Responds to each request as `answer` says, and keeps it in `requests`; with a certificate, over TLS."""
 
     def __init__(self, answer: Callable[[Request], Answer], certificate: Path | None = None) -> None:
         self.answer = answer
@@ -51,6 +55,7 @@ class S3Peer:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
+        """Stop the server."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -1,4 +1,4 @@
-"""flows.manifest.changed_rows and passed_over: a results table handed in again asks for what its run was asked for."""
+"""flows.manifest.changed_rows and ignored_columns: a results table as a manifest requests what its run requested."""
 
 import io
 from pathlib import Path
@@ -33,6 +33,7 @@ OPTIONS = StylizeOptions(tv_weight=0.5)
 
 
 def planned(folder: Path, manifest: str, options: StylizeOptions = OPTIONS) -> PreparedRun:
+    """Plan a run of a manifest in this folder."""
     settings = RunSettings(backbone="stub", stub="error=owl")
     asked = RunArguments(str(folder / "out"), str(folder / manifest), options, settings)
     return prepare_run(resolve(asked), Means(("cpu",), ("cpu",), "fp32"))
@@ -40,7 +41,7 @@ def planned(folder: Path, manifest: str, options: StylizeOptions = OPTIONS) -> P
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run whose pictures are made up: two pairs are done, one failed, one is pending, and a row was rejected."""
+    """A finished run with stub results: two pairs are done, one failed, one is pending, and a row was rejected."""
     for name in ("cat", "dog", "owl", "waves"):
         (tmp_path / f"{name}.png").write_bytes(drawing(name))
     (tmp_path / "pairs.csv").write_text(MANIFEST)
@@ -58,12 +59,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def parsed(folder: Path, name: str, options: StylizeOptions = OPTIONS) -> Manifest:
+    """Return the manifest parsed from a file of this folder."""
     return parse_manifest((folder / name).read_bytes(), str(folder / name), options)
 
 
 @pytest.mark.parametrize("name", ["results.csv", "results.parquet"])
-def test_a_whole_results_table_asks_for_the_same(folder: Path, name: str) -> None:
-    """Done, failed and pending rows alike: the same options, so that what is done is not done again."""
+def test_a_whole_results_table_requests_the_same_options(folder: Path, name: str) -> None:
+    """Rows of finished, failed and pending pairs have the same options again, so that no finished pair is repeated."""
     asked, again = parsed(folder, "pairs.csv"), parsed(folder, name)
     table = pd.read_parquet(folder / "results.parquet")
     plan = planned(folder, name).plan
@@ -75,16 +77,16 @@ def test_a_whole_results_table_asks_for_the_same(folder: Path, name: str) -> Non
     assert [row.row for row in again.rejected] == [6 if name.endswith("csv") else 5]
 
 
-def test_a_filtered_results_table_asks_for_the_same(folder: Path) -> None:
-    """Some rows and columns, as a notebook writes them, with a gap and the column `steps` taken away."""
+def test_a_filtered_results_table_requests_the_same_steps(folder: Path) -> None:
+    """With only some rows and columns, and without the column `steps`, the requested steps come from `steps_asked`."""
     table = pd.read_csv(folder / "results.csv")[["pair_id", "content", "style", "status", "steps_asked", "size_px"]]
     table[table["pair_id"].isin(["owl", "fox"])].to_csv(folder / "some.csv", index=False)
 
     assert [pair.options.steps for pair in parsed(folder, "some.csv").pairs] == [70, None]
 
 
-def test_what_somebody_writes_into_steps_of_a_failed_row_counts(folder: Path) -> None:
-    """It goes before what was asked for; of a pair that is done, `steps` are those that it took."""
+def test_steps_written_into_the_row_of_a_failed_pair_count(folder: Path) -> None:
+    """They replace the requested steps; in the row of a finished pair, `steps` is what the pair took and is ignored."""
     table = pd.read_csv(folder / "results.csv")
     table.loc[table["pair_id"].isin(["owl", "cat"]), "steps"] = 33
     table.to_csv(folder / "results.csv", index=False)
@@ -93,8 +95,8 @@ def test_what_somebody_writes_into_steps_of_a_failed_row_counts(folder: Path) ->
     assert {pair.pair_id: pair.options.steps for pair in parsed(folder, "results.csv").pairs}["cat"] == 80
 
 
-def test_rows_that_ask_for_other_options_are_named(folder: Path) -> None:
-    """Without the run's own options, and of a rejected row that was put right: by line, and what to do."""
+def test_rows_that_request_other_options_are_noted(folder: Path) -> None:
+    """Rows parsed with other options of the run, and a rejected row that was corrected, are noted by line."""
     other = parsed(folder, "results.csv", StylizeOptions()).notes
     text = (folder / "results.csv").read_text().replace(",bad,6,,", ",bad,6,cat.png,")
     right = parse_manifest(text.encode(), str(folder / "right.csv"), OPTIONS)
@@ -106,8 +108,8 @@ def test_rows_that_ask_for_other_options_are_named(folder: Path) -> None:
     assert any(note.startswith("no options_digest at line 6: what a rejected row asked for") for note in right.notes)
 
 
-def test_ids_and_digests_that_a_spreadsheet_has_changed_are_named(folder: Path) -> None:
-    """An id other than that of its own picture; a digest that it took for a number is compared with nothing."""
+def test_ids_and_digests_changed_by_a_spreadsheet_are_noted(folder: Path) -> None:
+    """An id other than that of the row's output is noted, and so is a digest that became a number, which is ignored."""
     table = pd.read_csv(folder / "results.csv")
     table.loc[0, ["pair_id", "options_digest"]] = ["42", "1.2345678E+097"]
     table.to_csv(folder / "changed.csv", index=False)
@@ -120,8 +122,8 @@ def test_ids_and_digests_that_a_spreadsheet_has_changed_are_named(folder: Path) 
     assert [pair.pair_id for pair in changed.pairs] == ["42", "dog", "owl", "fox"]
 
 
-def test_of_many_such_rows_some_are_named() -> None:
-    """The others are counted."""
+def test_of_many_changed_rows_the_first_are_noted() -> None:
+    """The note names the lines of the first ten rows and counts the others."""
     frame = pd.DataFrame({"content": [f"{n}" for n in range(1200)], "style": "s", "status": ""})
     frame["options_digest"] = "0" * 16
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""flows.manifest.csv_rows: bytes to numbered rows, and a bad quote costs one line."""
+"""flows.manifest.csv_rows: bytes become numbered rows, and a stray quote affects one line only."""
 
 import csv
 import time
@@ -12,23 +12,23 @@ from flows.manifest.csv_rows import MAX_LINE_CHARS, MAX_ROW_LINES, STRAY_QUOTE, 
 from flows.manifest.table import TableRow
 
 SECONDS = 60.0
-"""Of computing, several times what a slow machine takes: what is quadratic takes many minutes."""
+"""A limit on CPU time, several times what a slow machine needs; a quadratic algorithm takes many minutes."""
 
 
 def rows(text: str, one_line: tuple[int, ...] = ()) -> list[TableRow]:
-    """The data rows of a text."""
+    """Return the rows below the header of a text."""
     return list(read_csv(text.encode(), "pairs.csv").rows(one_line))
 
 
 def outcomes(text: str, one_line: tuple[int, ...] = ()) -> list[tuple[int, list[str] | str]]:
-    """Line and cells of every row, or line and problem."""
+    """Return the line and the cells of every row, or its line and its problem."""
     return [(row.line, row.problem or row.cells) for row in rows(text, one_line)]
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_line_ends_and_byte_order_mark(line_end: str, mark: bytes) -> None:
-    """LF, CRLF and lone CR end a line, and a UTF-8 byte order mark is no part of the first name."""
+def test_any_line_ending_and_a_byte_order_mark_are_read(line_end: str, mark: bytes) -> None:
+    """LF, CRLF and a lone CR end a line, and a UTF-8 byte order mark is not part of the first name."""
     file = read_csv(mark + line_end.join(["a,b", "1,2", "", '"3,3","4""4"', ""]).encode(), "pairs.csv")
 
     assert (file.header.line, file.header.cells) == (1, ["a", "b"])
@@ -36,15 +36,15 @@ def test_line_ends_and_byte_order_mark(line_end: str, mark: bytes) -> None:
 
 
 def test_blank_lines_are_skipped_but_counted() -> None:
-    """Blank lines, also before the header, make no rows; line numbers stay those of the file."""
+    """Blank lines, also before the header, make no rows; line numbers are those of the file."""
     file = read_csv(b"\n \t\na,b\n\n1,2\n   \n3,4\n\n", "pairs.csv")
 
     assert file.header == TableRow(3, ["a", "b"], text="a,b\n")
     assert [row.line for row in file.rows(())] == [5, 7]
 
 
-def test_only_real_line_ends_end_a_line() -> None:
-    """Form feed, U+0085 and U+2028 are characters like any other, not line ends."""
+def test_other_unicode_line_breaks_end_no_line() -> None:
+    """Form feed, U+0085 and U+2028 are ordinary characters, not line endings."""
     assert outcomes("a,b\n1\f,2\x85\u2028\n3,4\n") == [(2, ["1\f", "2\x85\u2028"]), (3, ["3", "4"])]
 
 
@@ -63,25 +63,25 @@ def test_only_real_line_ends_end_a_line() -> None:
         ('a,b\n"1,2\n3,4"\n5,6', [(2, STRAY_QUOTE), (3, ["3", '4"']), (4, ["5", "6"])]),
     ],
     ids=[
-        "lines",
-        "blank lines",
-        "inches",
-        "short",
+        "line break in quotes",
+        "blank lines in quotes",
+        "quote as inch mark",
+        "too few cells",
         "quoted and empty",
         "quoted line end",
-        "open",
-        "text after",
-        "closed by next",
-        "other width",
+        "unclosed quote",
+        "text after a quote",
+        "closed by the next line",
+        "closed at another width",
     ],
 )
-def test_rows(text: str, expected: list[tuple[int, list[str] | str]]) -> None:
-    """Quoted line breaks belong to their cell; a quote that fits nothing costs its own line alone."""
+def test_rows_are_read_around_stray_quotes(text: str, expected: list[tuple[int, list[str] | str]]) -> None:
+    """Line breaks in quotes belong to their cell; a stray quote makes only its own line a row with a problem."""
     assert outcomes(text) == expected
 
 
-def test_long_row_gives_a_hint_and_its_cells() -> None:
-    """A row with too many cells says so, suggests quotes, and keeps its cells."""
+def test_a_row_with_too_many_cells_has_a_hint_and_its_cells() -> None:
+    """The problem of a row with too many cells suggests quotes, and the row keeps its cells."""
     (row,) = rows("a,b\n1,2,3\n")
 
     assert row == TableRow(
@@ -95,28 +95,28 @@ def test_long_row_gives_a_hint_and_its_cells() -> None:
 @pytest.mark.parametrize(
     "text",
     ['a,b\n1,"x\n2,y"\n3,z', 'a,b\n1,x"\n2,y"\n3,z'],
-    ids=["pair", "end"],
+    ids=["quotes at the start", "quotes at the end"],
 )
-def test_columns_of_one_line_hold_no_line_break_and_no_bare_quote(text: str) -> None:
-    """Two stray quotes that happen to pair up are still found in columns whose cells take one line."""
+def test_one_line_columns_reveal_stray_quotes_that_pair_up(text: str) -> None:
+    """Two stray quotes that happen to pair up across lines are found in columns whose cells have one line."""
     assert outcomes(text, one_line=(0, 1)) == [(2, STRAY_QUOTE), (3, STRAY_QUOTE), (4, ["3", "z"])]
 
 
-def test_a_quote_written_as_csv_asks_is_text() -> None:
-    """A doubled quote in a quoted cell is accepted in columns of one line too."""
+def test_a_doubled_quote_is_text_in_one_line_columns() -> None:
+    """A doubled quote in a quoted cell is accepted in columns whose cells have one line, too."""
     assert outcomes('a,b\n"x""y","""z"""\n', one_line=(0, 1)) == [(2, ['x"y', '"z"'])]
 
 
 @pytest.mark.parametrize(("breaks", "is_row"), [(MAX_ROW_LINES - 1, True), (MAX_ROW_LINES, False)])
-def test_a_row_takes_a_bounded_number_of_lines(breaks: int, is_row: bool) -> None:
-    """A row of 50 lines is read; of more, it is taken for an unclosed quote."""
+def test_a_row_has_at_most_fifty_lines(breaks: int, is_row: bool) -> None:
+    """A row of 50 lines is read; one of more lines is taken for an unclosed quote."""
     first = rows('a,b\n1,"' + "\n" * breaks + '"\n')[0]
 
     assert (first.problem is None) == is_row
 
 
-def test_an_endless_line_is_refused_by_itself() -> None:
-    """A line longer than the csv module reads is a bad row, and the next line is read."""
+def test_a_line_that_is_too_long_is_a_bad_row() -> None:
+    """A line longer than the csv module reads is a row with a problem, and the next line is read."""
     first, second = rows("a,b\n1," + "x" * MAX_LINE_CHARS + "\n3,4\n")
 
     assert first.problem == "expected a line of at most 131,072 characters, found 131,075"
@@ -140,16 +140,16 @@ def test_an_endless_line_is_refused_by_itself() -> None:
             r"line 2: .* offset 10, as in Latin-1 .*\(in Excel: 'CSV UTF-8'; in LibreOffice: .*\)$",
         ),
     ],
-    ids=["nothing", "mark", "blank", "utf-16-le", "utf-16-be", "latin-1", "latin-1 with mark"],
+    ids=["no bytes", "only a byte order mark", "blank lines", "utf-16-le", "utf-16-be", "latin-1", "latin-1 with mark"],
 )
-def test_files_that_are_no_text(data: bytes, message: str) -> None:
-    """An empty file and another encoding are named, with the place and the way out."""
+def test_files_that_are_not_utf8_text_are_refused(data: bytes, message: str) -> None:
+    """An error on an empty file or another encoding says where the problem is and how to save the file."""
     with pytest.raises(ManifestError, match=message):
         read_csv(data, "pairs.csv")
 
 
-def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blank lines cannot be used to fill the memory."""
+def test_too_many_lines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are limited, so that a file of blank lines cannot fill the memory."""
     monkeypatch.setattr("flows.manifest.csv_text.MAX_LINES", 10)
 
     with pytest.raises(ManifestError, match=r"^pairs.csv: expected at most 10 lines, found more"):
@@ -162,7 +162,7 @@ def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["middle", "start", "end", "empty", "alone", "three", "bare", "long"],
 )
 def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
-    """20,000 lines that each hold a stray quote are read in a moment."""
+    """20,000 lines with a stray quote each are read within the time limit."""
     started = time.process_time()
     found = rows("a,b,c\n" + f"{line}\n" * 20_000)
 
@@ -170,8 +170,8 @@ def test_many_stray_quotes_take_no_quadratic_time(line: str) -> None:
     assert time.process_time() - started < SECONDS
 
 
-def says_nothing(line: str) -> bool:
-    """Whether a line is by itself a row of empty cells, quoted or not."""
+def is_empty_row(line: str) -> bool:
+    """Return whether a line is by itself a row of empty cells, quoted or not."""
     try:
         return not any(cell.strip() for cells in csv.reader([line], strict=True) for cell in cells)
     except csv.Error:
@@ -181,11 +181,11 @@ def says_nothing(line: str) -> bool:
 @settings(max_examples=300, derandomize=True)
 @given(st.text(alphabet='",\n\r ab;\t\0é', max_size=200))
 def test_any_text_is_read_to_its_end(text: str) -> None:
-    """Whatever the text, rows start on rising lines, never on empty ones, and have the header's width."""
+    """Rows of any text start on increasing, non-empty lines, and rows without a problem have the header's width."""
     file = read_csv(f"a,b,c\n{text}".encode(), "pairs.csv")
     found = list(file.rows((0, 1)))
     starts = [row.line for row in found]
-    filled = [number for number, line in enumerate(file.lines, start=1) if not says_nothing(line)]
+    filled = [number for number, line in enumerate(file.lines, start=1) if not is_empty_row(line)]
 
     assert starts == sorted(set(starts))
     assert set(starts) <= set(filled)

@@ -1,4 +1,4 @@
-"""flows.manifest.image_columns: rows with more pictures than two."""
+"""flows.manifest.image_columns: rows with additional images, such as further styles and masks."""
 
 import pytest
 
@@ -9,17 +9,19 @@ from nst_core.options import StylizeOptions
 
 
 def parsed(header: str, *rows: str, defaults: StylizeOptions | None = None) -> Manifest:
+    """Return the manifest parsed from these columns and rows, after `content` and `style`."""
     text = "\n".join((f"content,style,{header}", *(f"a.jpg,b.jpg,{row}" for row in rows)))
     return parse_manifest(text.encode(), "/data/pairs.csv", defaults or StylizeOptions())
 
 
 def reason(header: str, row: str, defaults: StylizeOptions | None = None) -> str:
+    """Return why a row was rejected."""
     (rejected,) = parsed(header, row, defaults=defaults).rejected
     return rejected.reason()
 
 
-def test_addresses_are_those_of_content_and_style() -> None:
-    """Relative to the manifest, or on S3; an empty cell is no picture."""
+def test_additional_images_have_addresses_like_content_and_style() -> None:
+    """Their addresses are relative to the manifest, or on S3; an empty cell means no image."""
     (pair, plain) = parsed("style_2,style_3,protect,init_image", "c.jpg,s3://bucket/d.jpg,,e.png", ",,,").pairs
 
     assert pair.others == {"style_2": "/data/c.jpg", "style_3": "s3://bucket/d.jpg", "init_image": "/data/e.png"}
@@ -27,8 +29,8 @@ def test_addresses_are_those_of_content_and_style() -> None:
     assert plain.others == {}
 
 
-def test_cells_are_in_the_table_as_they_are_written() -> None:
-    """The columns of pictures and options ride along, but for those that the table has of itself."""
+def test_cells_are_copied_to_the_table_as_written() -> None:
+    """Columns of images and options are extra columns too, except those that the results table has itself."""
     manifest = parsed("style_2,style_blend,colors,seed,steps,artist", "c.jpg,0.7 0.3,match,3,20,ann")
 
     assert manifest.extra_columns == ("style_2", "style_blend", "colors", "artist")
@@ -67,8 +69,8 @@ def test_cells_are_in_the_table_as_they_are_written() -> None:
         ("strength,style_weight", "0.7,3", "give one of the two"),
     ],
 )
-def test_what_does_not_go_together_is_refused(header: str, row: str, expected: str) -> None:
-    """With the row's column, and what to do."""
+def test_images_and_options_that_do_not_combine_are_rejected(header: str, row: str, expected: str) -> None:
+    """The reason names the column and says what to do."""
     assert expected in reason(header, row)
 
 
@@ -85,7 +87,7 @@ def test_what_does_not_go_together_is_refused(header: str, row: str, expected: s
         ("content_mask,style_mask", "m\t.png,n.png", {"content_mask"}),
     ],
 )
-def test_all_that_is_wrong_with_a_row_is_named_at_once(header: str, row: str, expected: set[str | None]) -> None:
+def test_all_problems_of_a_row_are_reported_at_once(header: str, row: str, expected: set[str | None]) -> None:
     """Images that cannot be combined are reported even if an option is invalid too, and nothing is reported wrongly."""
     (rejected,) = parsed(header, row).rejected
 
@@ -93,8 +95,8 @@ def test_all_that_is_wrong_with_a_row_is_named_at_once(header: str, row: str, ex
     assert len(rejected.errors) == len(expected)
 
 
-def test_a_blend_of_the_run_is_held_to_each_row() -> None:
-    """Weights from the command line fit some rows and not others."""
+def test_the_runs_blend_is_checked_for_each_row() -> None:
+    """Weights of the run's options are valid for rows with as many styles, and other rows are rejected."""
     manifest = parsed("style_2", "c.jpg", "", defaults=StylizeOptions(style_blend=(1.0, 2.0)))
 
     assert [pair.row for pair in manifest.pairs] == [2]
@@ -104,8 +106,8 @@ def test_a_blend_of_the_run_is_held_to_each_row() -> None:
     )
 
 
-def test_made_ids_tell_rows_apart() -> None:
-    """Rows that differ in a further picture alone are two pairs; without one the id is what it always was."""
+def test_made_ids_depend_on_additional_images() -> None:
+    """Rows that differ only in an additional image are different pairs; the id of a row without one does not change."""
     manifest = parsed("protect", "m.png", "n.png", "")
     plain = parsed("note", "x")
 
@@ -115,12 +117,13 @@ def test_made_ids_tell_rows_apart() -> None:
 
 
 def reason_of_second(*rows: str) -> str:
+    """Return why the second of two rows with these masks was rejected."""
     (rejected,) = parsed("protect", *rows).rejected
     return rejected.reason()
 
 
-def test_limits_hold_for_every_picture() -> None:
-    """A mask elsewhere than may be read is refused as a content would be."""
+def test_the_operators_limits_apply_to_every_image() -> None:
+    """A mask outside the readable folders is refused as a content would be."""
     limits = Limits(read=("/data",), write=("/out",))
 
     (rejected,) = within_limits(parsed("protect", "m.png", "/secret/n.png"), limits).rejected

@@ -1,4 +1,4 @@
-"""flows.manifest.ladder: a grid of settings as a manifest."""
+"""flows.manifest.ladder: a grid of settings is written as a manifest."""
 
 import pytest
 
@@ -10,8 +10,8 @@ from nst_core.options import StylizeOptions
 PICTURES = {"content": "/in/cat.jpg", "style": "s3://bucket/waves.jpg"}
 
 
-def test_what_is_varied() -> None:
-    """Names with dashes or not, `size` too; values between commas, which may hold blanks, each once."""
+def test_varied_options_are_parsed() -> None:
+    """Names may have dashes or be aliases; values are separated by commas, may have blanks, and count once each."""
     assert parse_varied(["style-weight=5, 15,5", "style_layers=relu1_1 relu2_1,relu3_1", "size=64"]) == (
         VariedOption("style_weight", ("5", "15")),
         VariedOption("style_layers", ("relu1_1 relu2_1", "relu3_1")),
@@ -31,14 +31,14 @@ def test_what_is_varied() -> None:
         ([f"seed={','.join(map(str, range(MOST_RUNGS + 1)))}"], f"at most {MOST_RUNGS} combinations, got 101"),
     ],
 )
-def test_what_cannot_be_varied(texts: list[str], reason: str) -> None:
-    """Is refused before anything is begun."""
+def test_invalid_varied_options_are_refused(texts: list[str], reason: str) -> None:
+    """An unknown or repeated option, and too many options or combinations, raise an error with the reason."""
     with pytest.raises(OptionsError, match=reason):
         parse_varied(texts)
 
 
 def test_every_combination_is_a_rung() -> None:
-    """The last option changes fastest; ids tell them apart."""
+    """Every combination of values is a rung with an id made from them; the last option changes fastest."""
     rungs = rungs_of(parse_varied(["strength=0.2,0.8", "colors=style,match"]), {})
 
     assert [rung.settings for rung in rungs] == [
@@ -51,8 +51,8 @@ def test_every_combination_is_a_rung() -> None:
 
 
 @pytest.mark.parametrize("varied", ["content_weight=1e-2,1e+2", f"loss_threshold={10**99}1,{10**99}2"])
-def test_ids_tell_rungs_apart(varied: str) -> None:
-    """Also where the values differ in what an id cannot have, or beyond its length; a manifest takes them."""
+def test_ids_of_rungs_are_unique(varied: str) -> None:
+    """Ids are unique even if values differ only in characters that no id has, or are longer than an id."""
     rungs = rungs_of(parse_varied([varied]), {})
 
     manifest = parse_manifest(ladder_manifest(rungs, PICTURES, {}), "/out/ladder.csv", StylizeOptions())
@@ -68,14 +68,14 @@ def test_ids_tell_rungs_apart(varied: str) -> None:
         ("strength=0.5,0.7", {"style_weight": "30"}, "--vary strength=0.7: .*give one of the two"),
     ],
 )
-def test_a_value_that_cannot_be_used_is_named(varied: str, base: dict[str, str], reason: str) -> None:
-    """With the combination that it stands in, as the command line has it."""
+def test_an_invalid_value_is_named(varied: str, base: dict[str, str], reason: str) -> None:
+    """An invalid value, or combination of options, is named in the message as the command line has it."""
     with pytest.raises(OptionsError, match=reason):
         rungs_of(parse_varied([varied]), base)
 
 
-def test_the_manifest_s_rows_stand_alone() -> None:
-    """Each row, copied into another manifest, is the rung: its pictures, the common options and its own."""
+def test_each_row_of_a_ladder_has_all_of_its_options() -> None:
+    """Each row has its images, the common options and its own, so that it can be copied into any manifest."""
     rungs = rungs_of(parse_varied(["style_scale=0.5,1", "style_layers=relu1_1 relu2_1"]), {"steps": "7"})
 
     manifest = parse_manifest(ladder_manifest(rungs, PICTURES, {"steps": "7"}), "/any/where.csv", StylizeOptions())

@@ -1,4 +1,4 @@
-"""flows.manifest.load: what is said of a manifest that cannot be read."""
+"""flows.manifest.load: which error is raised for a manifest that cannot be read."""
 
 import pytest
 
@@ -9,25 +9,26 @@ from nst_core.options import StylizeOptions
 from tests.flows.fault_proxy import FaultProxy
 
 
-def test_a_manifest_that_may_not_be_read_is_not_called_wrong(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """Rights that are missing are no fault of the file."""
+def test_a_manifest_that_may_not_be_read_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Missing rights raise Forbidden and not ManifestError, because the file itself may be valid."""
     s3_proxy.rule = lambda _method, _path: (403, "AccessDenied")
 
     with pytest.raises(Forbidden, match=r"pairs\.csv"):
         load_manifest(f"{s3_bucket}/pairs.csv", StylizeOptions(), Limits())
 
 
-def test_a_manifest_on_a_server_that_is_away_is_not_called_wrong(
-    s3_bucket: str, s3_proxy: FaultProxy, impatient: None
+def test_a_manifest_on_an_overloaded_server_is_unavailable(
+    s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor is a server that answers nobody."""
+    """A server that answers with errors raises Unavailable and not ManifestError."""
+    monkeypatch.setattr("flows.storage.retries.LONGEST_WAIT_SECONDS", 0.01)
     s3_proxy.rule = lambda _method, _path: (503, "SlowDown")
 
     with pytest.raises(Unavailable, match=r"pairs\.csv"):
         load_manifest(f"{s3_bucket}/pairs.csv", StylizeOptions(), Limits())
 
 
-def test_what_is_not_there_is_no_manifest(s3_bucket: str) -> None:
-    """That is told as a mistake in what was asked for."""
+def test_a_missing_manifest_is_a_manifest_error(s3_bucket: str) -> None:
+    """A manifest that does not exist raises ManifestError, as its address is a mistake of the user."""
     with pytest.raises(ManifestError, match=r"no manifest: .*pairs\.csv"):
         load_manifest(f"{s3_bucket}/pairs.csv", StylizeOptions(), Limits())

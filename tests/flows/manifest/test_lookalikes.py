@@ -1,4 +1,4 @@
-"""flows.manifest.lookalikes: the one file that a cell may have meant."""
+"""flows.manifest.lookalikes: the hint on which existing file a cell may have meant."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from flows.manifest.lookalikes import hint
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of pictures, and a neighbour."""
+    """A folder of images, beside another one."""
     for name in ("base/c.jpg", "base/sub/s.jpg", "base/e\u0301.png", "base/it's me.png", "base/a b.png", "other/o.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_the_file_that_was_meant_is_named(folder: Path, written: str, meant: str) -> None:
-    """Without what is not seen, was curled or is a backslash, one file matches: both are shown in plain letters."""
+    """A file whose name differs only by invisible characters, quotes or backslashes is shown by the hint, in ASCII."""
     told = hint(f"{folder}/{written}")
 
     assert f"{meant}' meant" in told or f'{meant}" meant' in told
@@ -41,28 +41,28 @@ def test_the_file_that_was_meant_is_named(folder: Path, written: str, meant: str
 
 
 @pytest.mark.parametrize("written", ["gone.jpg", "C.JPG", "\u200bgone.jpg", "\u732b.png", "none/\u00e9.png"])
-def test_nothing_is_guessed(folder: Path, written: str) -> None:
-    """A name without anything odd, and one that matches nothing, have no hint."""
+def test_there_is_no_hint_without_a_match(folder: Path, written: str) -> None:
+    """A name without unusual characters, and one that matches no file, have no hint."""
     assert hint(f"{folder}/{written}") == ""
 
 
-def test_of_two_that_match_none_is_named(folder: Path) -> None:
-    """Where it cannot be told which was meant, nothing is said."""
+def test_there_is_no_hint_if_two_files_match(folder: Path) -> None:
+    """If two files match, it is unknown which one the cell meant, so there is no hint."""
     (folder / "\u00adc.jpg").write_bytes(b"x")
 
     assert hint(f"{folder}/\u200bc.jpg") == ""
 
 
 @pytest.mark.parametrize("written", ["..\\other\\o.png", "link\\o.png"])
-def test_a_backslash_leads_nowhere_else(folder: Path, written: str) -> None:
-    """What lies outside of the cell's folder is not told of, neither by dots nor by a link."""
+def test_no_hint_names_files_outside_the_cells_folder(folder: Path, written: str) -> None:
+    """Files outside the folder of the cell are not named, neither through `..` nor through a link."""
     (folder / "link").symlink_to(folder.parent / "other")
 
     assert hint(f"{folder}/{written}") == "; '\\' separates no folders here, '/' does"
 
 
-def test_objects_are_found_alike(s3_bucket: str) -> None:
-    """The same on S3."""
+def test_the_hint_also_finds_objects_on_s3(s3_bucket: str) -> None:
+    """The same holds for S3 objects: the matching one is named, and none through `..`."""
     storage.create(f"{s3_bucket}/in/sub/c.jpg", b"x")
 
     assert f"{s3_bucket}/in/sub/c.jpg" in hint(f"{s3_bucket}/in/sub\\\u200bc.jpg")

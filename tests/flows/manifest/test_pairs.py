@@ -1,4 +1,4 @@
-"""flows.manifest.pairs and listing: from folders to a manifest in which every row is a pair."""
+"""flows.manifest.pairs and listing: images of folders become a manifest in which every row is a pair."""
 
 import csv
 import io
@@ -28,6 +28,7 @@ NO_LIMITS = Limits()
 
 
 def touched(folder: Path, *names: str) -> str:
+    """Create these files below a folder, and return the folder."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"x")
@@ -35,18 +36,20 @@ def touched(folder: Path, *names: str) -> str:
 
 
 def paths(listing: Listing) -> list[str]:
+    """Return the paths of the images of a listing."""
     return [one.path for one in listing.pictures]
 
 
 def pictures(prefix: str, number: int) -> list[Picture]:
+    """Return so many images whose keys are the prefix and a number."""
     return [Picture(f"{prefix}{index}", f"/{prefix}/{index}.jpg", "") for index in range(number)]
 
 
-# ---------------------------------------------------------------- which pictures
+# ---------------------------------------------------------------- which images
 
 
-def test_all_pictures_below_a_folder(tmp_path: Path) -> None:
-    """However deep and in whatever letters the ending is, sorted by path; the others are left out, with the reason."""
+def test_all_images_below_a_folder_are_listed(tmp_path: Path) -> None:
+    """Images at any depth, with endings in any case, are listed by path; other files are left out with the reason."""
     names = [
         "b.JPG",
         "a/z.png",
@@ -74,8 +77,8 @@ def test_all_pictures_below_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("glob", "instead"), [("**.jpg", "**/*.jpg"), ("a**b/*.jpg", "**/a*b/*.jpg"), ("**/***", "**/**/*")]
 )
-def test_two_stars_stand_alone(tmp_path: Path, glob: str, instead: str) -> None:
-    """Beside letters they are refused with what to write."""
+def test_two_stars_beside_letters_are_refused(tmp_path: Path, glob: str, instead: str) -> None:
+    """A glob with `**` beside letters is refused, and the message has the glob to write instead."""
     touched(tmp_path, "cat.jpg")
 
     with pytest.raises(ManifestError, match=re.escape(f"found it beside letters; write {tmp_path}/{instead}") + "$"):
@@ -83,7 +86,7 @@ def test_two_stars_stand_alone(tmp_path: Path, glob: str, instead: str) -> None:
 
 
 def test_a_name_may_have_two_stars(s3_bucket: str, tmp_path: Path) -> None:
-    """A folder, prefix or picture that is called so is what is meant."""
+    """An existing folder, prefix or image whose name contains `**` is listed by that name."""
     for place in (str(tmp_path), s3_bucket):
         storage.replace(f"{place}/a**b/cat.png", b"")
 
@@ -103,8 +106,8 @@ def test_a_name_may_have_two_stars(s3_bucket: str, tmp_path: Path) -> None:
         ("two/[x] y", ["d.png"]),
     ],
 )
-def test_globs(tmp_path: Path, glob: str, expected: list[str]) -> None:
-    """A glob means files, or folders with all below; a folder of that very name comes first, as does one picture."""
+def test_a_glob_matches_files_and_folders(tmp_path: Path, glob: str, expected: list[str]) -> None:
+    """A glob matches files, or folders with all images below; a folder or image of exactly that name goes before it."""
     touched(tmp_path, "a.jpg", "one/b.jpg", "one/deep/c.jpg", "one/e.png", "two/b.jpg")
     touched(tmp_path, "two/[x] y/d.png", "two/x y/no.png")
 
@@ -112,8 +115,8 @@ def test_globs(tmp_path: Path, glob: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize("far", [False, True], ids=["local", "S3"])
-def test_outputs_among_the_photographs_are_left_out(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
-    """What runs have made is no photograph, below the place or there itself, unless it is named."""
+def test_images_written_by_runs_are_left_out(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
+    """Images that a run wrote are left out, unless the place itself is a folder within the run's output."""
     folder = f"{request.getfixturevalue('s3_bucket')}/in" if far else str(tmp_path)
     made = ["images/cat.png", "timelines/cat.gif", "_nst/thumbs/cat.webp", "sheet.png", "ladder.png"]
     own = ["mine.jpg", "sub/sheet.png", "images/cat.png", "out/mine.jpg", "out/more/images/cat.png"]
@@ -132,7 +135,7 @@ def test_outputs_among_the_photographs_are_left_out(tmp_path: Path, far: bool, r
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
-    """A folder that a link leads to is looked into; one that leads back up is not, and one to nowhere is no file."""
+    """A link to a folder is followed, unless it leads back up; a link to nowhere or to itself is not listed."""
     touched(tmp_path / "elsewhere", "c.jpg")
     touched(tmp_path / "in", "a/b.jpg")
     (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
@@ -144,15 +147,15 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["absent", "absent/*.jpg", "texts", "texts/notes.txt"])
-def test_a_place_without_pictures_is_refused(tmp_path: Path, place: str) -> None:
-    """With what was expected there."""
+def test_a_place_without_images_is_refused(tmp_path: Path, place: str) -> None:
+    """A place without images raises an error that says what was expected and what was found."""
     touched(tmp_path, "texts/notes.txt")
     with pytest.raises(ManifestError, match=r"expected .*, found "):
         pictures_of(f"{tmp_path}/{place}", None, NO_LIMITS)
 
 
-def test_limits_hold(tmp_path: Path) -> None:
-    """A place beyond them is refused; a link to beyond, and a picture too large, are left out."""
+def test_the_operators_limits_apply_to_listings(tmp_path: Path) -> None:
+    """A place outside the limits is refused; a link that leads outside and an image that is too large are left out."""
     inside = touched(tmp_path / "in", "a.jpg", "b.jpg")
     touched(tmp_path / "out", "c.jpg")
     (tmp_path / "in" / "link.jpg").symlink_to(tmp_path / "out" / "c.jpg")
@@ -167,8 +170,8 @@ def test_limits_hold(tmp_path: Path) -> None:
             pictures_of(place, None, limits)
 
 
-def test_a_prefix_on_s3(tmp_path: Path, s3_bucket: str) -> None:
-    """All objects below it, with their paths from there; what stands for a folder is none."""
+def test_a_prefix_on_s3_is_listed(tmp_path: Path, s3_bucket: str) -> None:
+    """All images below a prefix are listed with relative paths; the empty object that marks a folder is left out."""
     for key in ("in/a.jpg", "in/x/b.png", "in/x/", "in/notes.txt", "inside.jpg"):
         storage.replace(f"{s3_bucket}/{key}", b"x")
     found = pictures_of(f"{s3_bucket}/in", f"{s3_bucket}/in", NO_LIMITS)
@@ -182,8 +185,8 @@ def test_a_prefix_on_s3(tmp_path: Path, s3_bucket: str) -> None:
 # ---------------------------------------------------------------- which pairs
 
 
-def test_every_content_with_every_style() -> None:
-    """Contents in order, and for each the styles in order."""
+def test_product_pairs_every_content_with_every_style() -> None:
+    """Pairs are in the order of the contents, and for each content in the order of the styles."""
     pairing = Pairing()
     made = [(content.key, style.key) for content, style in pairing.pairs(pictures("c", 2), pictures("s", 2))]
 
@@ -191,8 +194,8 @@ def test_every_content_with_every_style() -> None:
     assert pairing.count(2, 2) == 4
 
 
-def test_one_by_one() -> None:
-    """The n-th content with the n-th style; another number of styles is refused."""
+def test_zip_pairs_contents_and_styles_one_by_one() -> None:
+    """The n-th content is paired with the n-th style; different numbers of contents and styles are refused."""
     pairing = Pairing(PairingMethod.ZIP)
 
     assert [(c.key, s.key) for c, s in pairing.pairs(pictures("c", 2), pictures("s", 2))] == [
@@ -205,8 +208,8 @@ def test_one_by_one() -> None:
         pairing.check(3, 2)
 
 
-def test_random_styles() -> None:
-    """K different styles for each content: the same for the same seed, whatever the other contents are."""
+def test_sample_draws_styles_at_random() -> None:
+    """Each content gets k different styles, which depend on the seed but not on the other contents."""
     contents, styles = pictures("c", 40), pictures("s", 9)
     pairing = Pairing(PairingMethod.SAMPLE, 4, 7)
     made = list(pairing.pairs(contents, styles))
@@ -231,8 +234,8 @@ def test_random_styles() -> None:
         (Pairing(PairingMethod.PRODUCT, None, 0), "go with --how sample"),
     ],
 )
-def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
-    """Each is refused with what was expected."""
+def test_impossible_pairings_are_refused(pairing: Pairing, message: str) -> None:
+    """A pairing that is impossible raises an error that says what was expected."""
     with pytest.raises(OptionsError, match=message):
         pairing.check(3, 3)
 
@@ -241,11 +244,12 @@ def test_pairings_that_cannot_be(pairing: Pairing, message: str) -> None:
 
 
 def keys(*names: str) -> list[str]:
+    """Return the keys of images at these paths."""
     return [one.key for one in keyed(ListedImage(name, "") for name in names)]
 
 
-def test_keys_are_made_of_paths() -> None:
-    """A plain path is its key; any other is marked by a digest of it. The contents' folders are kept."""
+def test_keys_are_made_from_paths() -> None:
+    """A plain path, with its folders, is its key; the key of any other path has a digest of the path."""
     assert keys("cat.jpg", "a/b/starry-night.JPG", "cat.png", "A_b.jpeg") == [
         "cat",
         "a__b__starry-night",
@@ -259,8 +263,8 @@ def test_keys_are_made_of_paths() -> None:
     assert [one.folder for one in keyed([ListedImage("a/b/c.jpg", ""), ListedImage("d.jpg", "")])] == ["a/b", ""]
 
 
-def test_other_pictures_change_no_key() -> None:
-    """But for one whose path differs in the case of its letters alone: then both are marked."""
+def test_other_images_change_a_key_only_if_paths_differ_in_case() -> None:
+    """A key does not depend on the other images, except that both of two paths that differ only in case get digests."""
     assert keys("cat.jpg", "dog.jpg", "cat/png.jpg", "cat.png")[0] == keys("cat.jpg")[0]
     both = keys("Cat.jpg", "cat.jpg")
     assert both == keys("cat.jpg", "Cat.jpg")[::-1]
@@ -273,7 +277,7 @@ PATHS = st.lists(st.text(st.sampled_from("aAb-_./ é\"',~:\u200b"), min_size=1, 
 @settings(max_examples=200, derandomize=True)
 @given(contents=PATHS, styles=PATHS)
 def test_ids_are_valid_and_unique(contents: list[str], styles: list[str]) -> None:
-    """Whatever the paths are, each pair has an id that a manifest takes, and no two have one."""
+    """Whatever the paths are, each pair has an id that a manifest accepts, and no two pairs have the same."""
     many, few = (
         keyed(ListedImage(path, "") for path in dict.fromkeys(f"{one}.jpg" for one in some))
         for some in (contents, styles)
@@ -302,8 +306,8 @@ NAMES = [
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path, relative: bool) -> None:
-    """Odd names and all: every row is a pair of the very files that were found, with the settings that were given."""
+def test_written_rows_are_parsed_back(tmp_path: Path, relative: bool) -> None:
+    """Each written row is parsed as a pair of the listed files with the given settings, even with unusual names."""
     touched(tmp_path, *(f"in/{name}" for name in NAMES))
     base = f"{tmp_path}/in" if relative else None
     found = pictures_of(f"{tmp_path}/in", base, NO_LIMITS)
@@ -331,14 +335,14 @@ def test_what_is_written_is_read_as_it_was_meant(tmp_path: Path, relative: bool)
         ("style_blend=0.7 0.3", "--set style_blend: 2 weights for one style"),
     ],
 )
-def test_settings_that_no_row_could_have(text: str, message: str) -> None:
-    """Each is refused before anything is written."""
+def test_invalid_settings_are_refused(text: str, message: str) -> None:
+    """A setting that no row could have is refused with a message that names it."""
     with pytest.raises(OptionsError, match=message):
         parsed_settings([text])
 
 
-def test_settings_are_columns() -> None:
-    """By the names that options have; a value is one line."""
+def test_settings_are_parsed_into_columns() -> None:
+    """Settings are named like options, with dashes or aliases too; line breaks in values become blanks."""
     assert parsed_settings(["size=64", "style-layers= relu1_1\n relu2_1"]) == {
         "size_px": "64",
         "style_layers": "relu1_1 relu2_1",
@@ -347,8 +351,8 @@ def test_settings_are_columns() -> None:
         parsed_settings(["size=64", "size_px=65"])
 
 
-def test_rows_take_no_memory() -> None:
-    """A hundred thousand rows are written as they are made."""
+def test_rows_are_written_without_being_kept_in_memory() -> None:
+    """A hundred thousand rows are written one by one as they are generated, so that memory stays small."""
 
     class Nowhere(io.RawIOBase):
         def writable(self) -> bool:
@@ -369,8 +373,8 @@ def test_rows_take_no_memory() -> None:
     assert peak < 2_000_000
 
 
-def test_odd_keys_of_s3_are_cells_that_name_them(s3_bucket: str, s3_server: str) -> None:
-    """Whatever the key, its cell leads back to it, beside the manifest or in full; places may be typed as URLs."""
+def test_unusual_s3_keys_have_cells_that_name_them(s3_bucket: str, s3_server: str) -> None:
+    """The cell of each key resolves to its address, relative or absolute; the place may be given as a URL."""
     keys = [
         "a b.png",
         "#1?.png",
@@ -400,8 +404,8 @@ def test_odd_keys_of_s3_are_cells_that_name_them(s3_bucket: str, s3_server: str)
     ]
 
 
-def test_pairs_of_keys_that_differ_in_a_slash_are_others(tmp_path: Path) -> None:
-    """`a//b` and `a/b` are two objects on S3 and one file on a disk, so they have ids of their own there alone."""
+def test_s3_keys_that_differ_by_a_slash_are_different_pairs(tmp_path: Path) -> None:
+    """`a//b` and `a/b` are two objects on S3 and one local file, so only on S3 are they different pairs."""
     text = b"content,style\ns3://studio/a/b.png,s3://studio/s.png\ns3://studio/a//b.png,s3://studio/s.png\n"
     text += b"s3://studio/a///b.png,s3://studio/s.png\n"
     on_s3 = parse_manifest(text, "s3://studio/pairs.csv", StylizeOptions())

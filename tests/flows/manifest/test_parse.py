@@ -1,4 +1,4 @@
-"""flows.manifest.parse: a CSV file to pairs and rejected rows, each with its line and reason."""
+"""flows.manifest.parse: a CSV file becomes pairs and rejected rows, each with its line and the reason."""
 
 import csv
 import hashlib
@@ -25,25 +25,25 @@ DEFAULTS = StylizeOptions()
 BROKEN = Path(__file__).parents[3] / "manifests" / "broken.csv"
 HEX = "[0-9a-f]"
 SECONDS = 60.0
-"""Of computing, several times what a slow machine takes: what is quadratic takes many minutes."""
+"""A limit on CPU time, several times what a slow machine needs; a quadratic algorithm takes many minutes."""
 
 
 def parsed(text: str, uri: str = "/data/pairs.csv", defaults: StylizeOptions = DEFAULTS, **limits: int) -> Manifest:
-    """The manifest of a text."""
+    """Return the manifest parsed from a text."""
     return parse_manifest(text.encode(), uri, defaults, **limits)
 
 
 def rejected(text: str) -> RejectedRow:
-    """The only rejected row of a text."""
+    """Return the only rejected row of a text."""
     (row,) = parsed(text).rejected
     return row
 
 
-# ---------------------------------------------------------------- what a good manifest gives
+# ---------------------------------------------------------------- valid manifests
 
 
 def test_a_manifest_becomes_pairs() -> None:
-    """Addresses are absolute, own options lie on top of the run's, extra columns ride along in order."""
+    """Addresses become absolute, a row's options override the run's, and extra columns are kept in order."""
     data = (
         b"notes,id,content,style,steps,style_weight,artist\n"
         b"first,cat,cat.jpg,../styles/waves.jpg,20,,Hokusai\n"
@@ -67,7 +67,7 @@ def test_a_manifest_becomes_pairs() -> None:
 
 
 def test_cells_stay_text() -> None:
-    """007, NA and 1e5 are ids and notes like any other: nothing is taken for a number or a missing value."""
+    """Cells such as 007, NA and 1e5 are kept as text: none is taken for a number or a missing value."""
     first, second = parsed("id,content,style,note\n007,007,NA,007\nNA,null,1e5,nan\n").pairs
 
     assert (first.pair_id, first.content, first.style, first.extra) == (
@@ -80,7 +80,7 @@ def test_cells_stay_text() -> None:
 
 
 def test_spaces_around_cells_and_names_are_dropped_except_in_extra_columns() -> None:
-    """Names and cells that this project reads lose the spaces around them; extra columns keep theirs."""
+    """Cells and column names that the parser uses lose the spaces around them; extra columns keep theirs."""
     (pair,) = parsed(" content , style, id ,steps, my note \n a b.jpg , s.jpg , x , 5 , hello \n").pairs
 
     assert (pair.content, pair.style, pair.pair_id, pair.options.steps) == (
@@ -94,7 +94,7 @@ def test_spaces_around_cells_and_names_are_dropped_except_in_extra_columns() -> 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_a_spreadsheet_export_is_read(line_end: str) -> None:
-    """A byte order mark, any line end, quoted commas, quotes and line breaks in extra cells, blank lines."""
+    """A byte order mark, any line ending, blank lines, and commas, quotes and line breaks in quoted cells are read."""
     lines = ["content,style,note", '"a,b.jpg",s.jpg,"1, ""2""', '3"', "", "c.jpg,s.jpg,"]
     manifest = parsed("\ufeff" + line_end.join(lines) + line_end)
 
@@ -103,7 +103,7 @@ def test_a_spreadsheet_export_is_read(line_end: str) -> None:
     assert manifest.rejected == ()
 
 
-def test_size_is_another_name_of_size_px() -> None:
+def test_size_is_an_alias_of_size_px() -> None:
     """A column `size` sets size_px, and an error in it names the column as written."""
     manifest = parsed("content,style,size\na,b,96\nc,d,8\n")
 
@@ -111,8 +111,8 @@ def test_size_is_another_name_of_size_px() -> None:
     assert manifest.rejected[0].errors[0].column == "size"
 
 
-def test_options_as_text() -> None:
-    """Numbers, yes and no, choices and lists of layers are read from text; an empty cell is not given."""
+def test_options_are_parsed_from_text() -> None:
+    """Numbers, booleans, choices and lists of layers are parsed from text; an empty cell sets nothing."""
     header = "content,style,enlarge,seed,pooling,style_layers,style_layer_weights,optimizer"
     (pair,) = parsed(f'{header}\na,b,yes,7,average,relu1_1 relu2_1,"1, 0.5",\n').pairs
 
@@ -131,7 +131,7 @@ def test_options_as_text() -> None:
 
 
 def test_a_row_with_another_recipe_gets_that_recipes_weights() -> None:
-    """What the run leaves to the recipe is left to the row's recipe."""
+    """Options that neither the run nor the row sets come from the row's recipe, not from the run's."""
     (pair,) = parsed("content,style,recipe\na,b,notebook\n", defaults=StylizeOptions(recipe="gatys")).pairs
 
     assert pair.options == StylizeOptions(recipe="notebook").resolved()
@@ -170,7 +170,7 @@ def test_a_row_with_another_recipe_gets_that_recipes_weights() -> None:
         ("Style", "style"),
     ],
 )
-def test_a_misspelt_column_names_the_one_meant(name: str, meant: str) -> None:
+def test_a_misspelt_column_is_an_error_that_names_the_right_one(name: str, meant: str) -> None:
     """A column that looks like an option, or like content, style or id, is an error that names it."""
     with pytest.raises(ManifestError, match=f"^pairs.csv line 1: column '{name}' looks like '{meant}'; write that, or"):
         parsed(f"content,style,{name}\na,b,1\n")
@@ -204,8 +204,8 @@ def test_a_misspelt_column_names_the_one_meant(name: str, meant: str) -> None:
         *("uid", "author", "license", "width_cm", "print_quality", "scale", "mood", "Équipe", "价格"),
     ],
 )
-def test_innocent_columns_pass(name: str) -> None:
-    """Columns of the team's own ride along."""
+def test_columns_unlike_any_option_are_extra_columns(name: str) -> None:
+    """A column whose name resembles no option is an extra column, whose cells are kept."""
     manifest = parsed(f"content,style,{name}\na,b,1\n")
 
     assert manifest.extra_columns == (name,)
@@ -213,8 +213,8 @@ def test_innocent_columns_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*RUN_LEVEL_NAMES, "Device", " Weights"])
-def test_settings_of_the_run_are_no_columns(name: str) -> None:
-    """What is chosen once per run is refused with a word on where it is chosen."""
+def test_settings_of_the_run_are_refused_as_columns(name: str) -> None:
+    """A column named like a setting of the run is refused with a note that it is chosen on the command line."""
     reason = f"column '{name.strip()}': chosen once per run on the command line, not per row"
     with pytest.raises(ManifestError, match=reason):
         parsed(f"content,style,{name}\na,b,cpu\n")
@@ -222,13 +222,13 @@ def test_settings_of_the_run_are_no_columns(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*(n for n in RESERVED_COLUMNS if n not in RUN_LEVEL_NAMES), "Total Loss"])
 def test_columns_of_the_results_table_are_refused(name: str) -> None:
-    """A manifest column cannot bear the name of a column that the results table writes."""
+    """A manifest column may not have the name of a column that the results table writes."""
     with pytest.raises(ManifestError, match=f"column '{name}' is written by the results table itself"):
         parsed(f"content,style,{name}\na,b,1\n")
 
 
 def test_manifest_columns_are_not_reserved() -> None:
-    """No column of the manifest's own is among the reserved ones."""
+    """None of the columns that the parser uses is reserved for the results table."""
     assert not set(RESERVED_COLUMNS) & set(FIELDS)
 
 
@@ -253,14 +253,14 @@ def test_manifest_columns_are_not_reserved() -> None:
         ('content,"style', "the header cannot be read: unclosed or stray quote"),
     ],
 )
-def test_unusable_headers(header: str, message: str) -> None:
-    """A header that cannot be used says what was expected, what was found and what to do."""
+def test_unusable_headers_are_refused(header: str, message: str) -> None:
+    """An unusable header raises an error that says what was expected, what was found and what to do."""
     with pytest.raises(ManifestError, match=message.replace("'|'", "'[|]'")):
         parsed(f"{header}\na,b,c\n")
 
 
-def test_all_problems_of_the_header_are_told_at_once() -> None:
-    """One message holds every problem of the header, so that one round of corrections is enough."""
+def test_all_problems_of_the_header_are_reported_at_once() -> None:
+    """One message has every problem of the header, so that one round of corrections is enough."""
     with pytest.raises(ManifestError) as caught:
         parsed("contnet,Steps,device,row,x,x,\n1,2,3,4,5,6,7\n")
 
@@ -279,13 +279,13 @@ def test_all_problems_of_the_header_are_told_at_once() -> None:
 
 @pytest.mark.parametrize("text", ["content,style\n", "content,style", "content,style\n\n  \n"])
 def test_a_manifest_without_rows_is_an_error(text: str) -> None:
-    """A header alone is not a manifest of no pairs: something went wrong where it was made."""
+    """A header without rows is an error and not a manifest of no pairs, because whatever wrote it must have failed."""
     with pytest.raises(ManifestError, match=r"^pairs.csv: expected rows under the header, found none"):
         parsed(text)
 
 
-def test_size_limits() -> None:
-    """A file with too many bytes or rows is refused; the limit itself is fine."""
+def test_the_limits_on_bytes_and_rows_are_inclusive() -> None:
+    """A file with more bytes or rows than the limit is refused; one with exactly as many is read."""
     text = "content,style\na,1\nb,1\n\n"
     limits = {"max_rows": 2, "max_bytes": len(text) + 4}
     assert len(parsed(text, **limits).pairs) == 2
@@ -305,13 +305,13 @@ def test_size_limits() -> None:
     ],
 )
 @pytest.mark.parametrize("uri", ["/data/pairs.csv", "s3://bucket/in/pairs.csv"])
-def test_files_that_are_no_text(data: bytes, message: str, uri: str) -> None:
-    """Messages name the file by the last part of its address."""
+def test_an_error_names_the_file_by_its_last_part(data: bytes, message: str, uri: str) -> None:
+    """Errors on files that are empty or in another encoding name the file by the last part of its address."""
     with pytest.raises(ManifestError, match=message):
         parse_manifest(data, uri, DEFAULTS)
 
 
-# ---------------------------------------------------------------- rows that are rejected
+# ---------------------------------------------------------------- rejected rows
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,9 @@ def test_files_that_are_no_text(data: bytes, message: str, uri: str) -> None:
         (",style_weight,content_weight", "a,b,0,0", None, "both 0: there is nothing to optimise"),
     ],
 )
-def test_rejected_rows(header: str, row: str, column: str | None, reason: str) -> None:
+def test_a_bad_row_is_rejected_and_its_neighbours_are_pairs(
+    header: str, row: str, column: str | None, reason: str
+) -> None:
     """A bad row is rejected with its line, its column and the reason, and the rows around it become pairs."""
     blank = "," * header.count(",")
     manifest = parsed(f"content,style{header}\nx,1{blank}\n\n{row}\ny,2{blank}\n")
@@ -383,12 +385,12 @@ def test_rejected_rows(header: str, row: str, column: str | None, reason: str) -
 
 
 def test_a_cell_may_be_as_long_as_the_limit() -> None:
-    """A cell of exactly 4,096 characters is fine, spaces around it not counted."""
+    """A cell of exactly 4,096 characters is accepted, not counting the spaces around it."""
     assert len(parsed(f"content,style,note\n {'x' * MAX_CELL_CHARS} ,b,{'y' * MAX_CELL_CHARS}\n").pairs) == 1
 
 
-def test_all_errors_of_a_row_are_told() -> None:
-    """A row with several bad cells names each of them, with its value, and keeps its cells as written."""
+def test_all_errors_of_a_row_are_reported() -> None:
+    """A row with several bad cells has an error for each of them, with its value, and keeps its cells as written."""
     bad = rejected("style,content,my id,Note,steps,id,recipe\n, gs://x/y ,7,n\0,0,bad id,cubist\n")
 
     assert bad.errors == (
@@ -412,8 +414,8 @@ def test_all_errors_of_a_row_are_told() -> None:
     assert bad.reason().count("column ") == 6
 
 
-def test_cells_of_a_row_of_the_wrong_width() -> None:
-    """A short row keeps the cells it has, a long one those that have a column, an unreadable one its line."""
+def test_a_row_of_the_wrong_width_keeps_its_cells() -> None:
+    """A short row keeps the cells it has, a long one those that have a column; an unreadable one keeps its line."""
     short, long, stray = parsed('content,style,note\na,b\na,b,c,d\na,"b,c\n').rejected
 
     assert short.cells == {"content": "a", "style": "b"}
@@ -422,7 +424,7 @@ def test_cells_of_a_row_of_the_wrong_width() -> None:
 
 
 def test_an_unclosed_quote_costs_one_row() -> None:
-    """The rows after an unclosed quote are read, also those with quotes of their own."""
+    """Only the row with the unclosed quote is rejected; later rows are read, including those with quotes."""
     manifest = parsed('content,style,note\na,"b,1\nc,d,"two\nlines"\n"e,f,3\n"g",h,"4"\ni,j,5\n')
 
     assert [(pair.row, pair.content) for pair in manifest.pairs] == [
@@ -434,7 +436,7 @@ def test_an_unclosed_quote_costs_one_row() -> None:
 
 
 def test_a_line_break_in_a_path_is_a_stray_quote() -> None:
-    """Quotes that pair up over lines hide no row where only one line makes sense."""
+    """If two stray quotes pair up across lines in a path column, both lines are rejected and none is hidden."""
     manifest = parsed('content,style\na,"b\nc,d"\ne,f\n')
 
     assert [pair.row for pair in manifest.pairs] == [4]
@@ -445,7 +447,7 @@ def test_a_line_break_in_a_path_is_a_stray_quote() -> None:
 
 
 def test_the_first_row_keeps_an_id() -> None:
-    """Every later row with the same id, also in other letters, is rejected with the line of the first."""
+    """Every later row with the same id, compared without case, is rejected with the line of the first."""
     manifest = parsed("id,content,style\nx,a,b\na,a,b\na,c,d\nA,e,f\n")
 
     assert [(pair.row, pair.pair_id) for pair in manifest.pairs] == [(2, "x"), (3, "a")]
@@ -456,7 +458,7 @@ def test_the_first_row_keeps_an_id() -> None:
 
 
 def test_a_rejected_row_keeps_its_id() -> None:
-    """A duplicate is told even if the first row has other errors: mending that one breaks no other."""
+    """A duplicate id is reported even if the first row has other errors, so that mending that row breaks no other."""
     first, second = parsed("id,content,style\na,,b\na,c,d\n").rejected
 
     assert (first.row, second.row) == (2, 3)
@@ -473,16 +475,16 @@ def test_a_rejected_row_keeps_its_id() -> None:
         ("c" * 300, "s" * 300 + ".jpg", f"c{{43}}-s{{43}}-{HEX}{{6}}"),
     ],
 )
-def test_made_ids(content: str, style: str, pattern: str) -> None:
-    """An id that is not given is made from the file names and a digest, in the characters of an id."""
+def test_a_missing_id_is_made_from_the_file_names(content: str, style: str, pattern: str) -> None:
+    """A missing id is made from the file names and a digest, with only the characters that an id may have."""
     (pair,) = parsed(f"id,content,style\n,{content},{style}\n").pairs
 
     assert re.fullmatch(pattern, pair.pair_id)
     assert ID_PATTERN.fullmatch(pair.pair_id)
 
 
-def test_made_ids_depend_on_the_pair_and_its_own_options_alone() -> None:
-    """The same pair keeps its id when rows, notes or the run's options change; its own options change it."""
+def test_made_ids_depend_only_on_the_pair_and_its_own_options() -> None:
+    """A pair keeps its made id when other rows, notes or the run's options change; its own options change it."""
     text = "content,style,steps,note\na.jpg,b.jpg,5,x\na.jpg,b.jpg,6,x\n"
     first, second = parsed(text).pairs
     other = parsed("style,note,content,size,steps\nb.jpg,y,./a.jpg,,05\n", defaults=StylizeOptions(seed=3)).pairs[0]
@@ -492,8 +494,8 @@ def test_made_ids_depend_on_the_pair_and_its_own_options_alone() -> None:
     assert first.pair_id == parsed(text, uri="/elsewhere/pairs.csv").pairs[0].pair_id
 
 
-def test_the_same_pair_twice_without_ids() -> None:
-    """Two rows without ids that ask for the same are one pair; the second is told the line of the first."""
+def test_a_repeated_pair_without_ids_is_rejected() -> None:
+    """Of two rows without ids for the same pair and options, the second is rejected with the line of the first."""
     manifest = parsed("content,style,steps,size\na,b,5,96\na,c,5,96\n./a,b, 5 ,096\na,b,5,\n")
 
     assert [pair.row for pair in manifest.pairs] == [2, 3, 5]
@@ -502,13 +504,13 @@ def test_the_same_pair_twice_without_ids() -> None:
     ]
 
 
-def test_the_same_pair_twice_with_ids() -> None:
-    """Rows with ids of their own may ask for the same pair."""
+def test_rows_with_different_ids_may_repeat_a_pair() -> None:
+    """Rows that have different ids may have the same pair and options."""
     assert len(parsed("id,content,style\nx,a,b\ny,a,b\n,a,b\n").pairs) == 3
 
 
-def test_overrides_go_on_top_of_a_rows_own_options() -> None:
-    """A retry's options beat those of the rows, leave the others, and change no id that is made of a row."""
+def test_overrides_take_precedence_over_a_rows_options() -> None:
+    """The overrides of a retry replace those options of each row, leave the others, and change no made id."""
     data = b"content,style,size_px,seed\na.png,b.png,320,7\n"
     (plain,) = parse_manifest(data, "/in/pairs.csv", StylizeOptions(steps=9)).pairs
     (changed,) = parse_manifest(data, "/in/pairs.csv", StylizeOptions(steps=9), overrides={"size_px": "128"}).pairs
@@ -519,7 +521,7 @@ def test_overrides_go_on_top_of_a_rows_own_options() -> None:
 
 
 def test_a_made_id_that_is_taken_gets_more_digits() -> None:
-    """Where an id with six digits of the digest is taken, the made id has twelve: no good row is lost."""
+    """If an id with six digits of the digest is taken, the made id has twelve, so that no good row is lost."""
     plain = parsed("content,style\na,b\n").pairs[0].pair_id
     given_id, made = parsed(f"id,content,style\n{plain.upper()},c,d\n,a,b\n").pairs
 
@@ -527,8 +529,8 @@ def test_a_made_id_that_is_taken_gets_more_digits() -> None:
     assert re.fullmatch(f"{plain}{HEX}{{6}}", made.pair_id)
 
 
-def test_a_longer_made_id_that_is_taken_too_is_told() -> None:
-    """Ids stay unique even against a manifest made to break them."""
+def test_a_longer_made_id_that_is_taken_too_is_an_error() -> None:
+    """A row is rejected if even its longer made id is taken: ids stay unique in a manifest written to break them."""
     plain = parsed("content,style\na,b\n").pairs[0].pair_id
     longer = parsed(f"id,content,style\n{plain},c,d\n,a,b\n").pairs[1].pair_id
     bad = rejected(f"id,content,style\n{plain},c,d\n{longer},e,f\n,a,b\n")
@@ -547,8 +549,8 @@ NOTE_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
     rows=st.lists(st.tuples(PATH_TEXT, PATH_TEXT, NOTE_TEXT), min_size=1, max_size=5),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_a_manifest_survives_write_and_read(rows: list[tuple[str, str, str]], quoting: Literal[0, 1]) -> None:
-    """What csv.writer writes is read back cell by cell, whatever characters paths and notes hold."""
+def test_what_csv_writer_writes_is_parsed_back(rows: list[tuple[str, str, str]], quoting: Literal[0, 1]) -> None:
+    """What csv.writer writes is read back cell by cell, whatever characters paths and notes have."""
     expected = [(note, f"/x{content}.jpg", f"s3://b/x{style}.jpg") for content, style, note in rows]
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=quoting)
@@ -566,8 +568,8 @@ ROW_TEXT = st.text(alphabet='",\n\r abA.:/~-_19\0\té', max_size=120)
 
 @settings(max_examples=300, derandomize=True)
 @given(header=st.sampled_from(HEADERS), text=ROW_TEXT)
-def test_rows_add_up(header: str, text: str) -> None:
-    """Whatever the rows hold, each is a pair or rejected, once; nothing but a ManifestError is raised."""
+def test_every_row_is_one_pair_or_one_rejected_row(header: str, text: str) -> None:
+    """Whatever the rows contain, each is either a pair or rejected, once; only ManifestError is ever raised."""
     data = f"{header}\n{text}".encode()
     one_line = [index for index, name in enumerate(header.split(",")) if name != "note"]
     lines = [row.line for row in read_csv(data, "pairs.csv").rows(one_line)]
@@ -586,7 +588,7 @@ def test_rows_add_up(header: str, text: str) -> None:
 @settings(max_examples=300, derandomize=True)
 @given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(str.encode)))
 def test_any_bytes_are_a_manifest_or_a_manifest_error(data: bytes) -> None:
-    """No file, however broken, raises anything but ManifestError."""
+    """No file, however broken, raises any other error than ManifestError."""
     for head in (b"", b"content,style,note\n"):
         try:
             parse_manifest(head + data, "/data/pairs.csv", DEFAULTS)
@@ -594,8 +596,8 @@ def test_any_bytes_are_a_manifest_or_a_manifest_error(data: bytes) -> None:
             assert str(error).startswith("pairs.csv")  # noqa: PT017  # either outcome is right
 
 
-def test_a_hundred_thousand_rows() -> None:
-    """The largest manifest is read in seconds, and rows with the same options share them."""
+def test_a_hundred_thousand_rows_are_read_in_time() -> None:
+    """A hundred thousand rows are read within the time limit, and rows with equal options share one object."""
     rows = "".join(f"in/{number}/main.jpg,styles/{number % 9}.jpg,{number % 7 + 1},x\n" for number in range(100_000))
     started = time.process_time()
     manifest = parsed(f"content,style,steps,note\n{rows}")
@@ -605,8 +607,8 @@ def test_a_hundred_thousand_rows() -> None:
     assert manifest.pairs[0].options is manifest.pairs[7].options
 
 
-def test_many_stray_quotes() -> None:
-    """20,000 lines that each hold a stray quote are 20,000 rejected rows, soon."""
+def test_many_stray_quotes_are_rejected_in_time() -> None:
+    """20,000 lines with a stray quote each become 20,000 rejected rows within the time limit."""
     started = time.process_time()
     manifest = parsed("content,style,note\n" + 'a,"b,c\n' * 20_000)
 
@@ -645,11 +647,11 @@ BROKEN_REASONS = {
     30: "'recipe': expected one of relative, moments, gatys, notebook, neural-style, got 'cubist'",
     31: "'steps': expected a number greater than or equal to 1, got '0'",
 }
-"""Line of the sample -> a part of the reason for which it is rejected."""
+"""Maps a line of the sample to a part of the reason for which it is rejected."""
 
 
-def test_the_sample_of_broken_rows() -> None:
-    """manifests/broken.csv holds one row of every kind of error, and each is rejected for just that."""
+def test_each_row_of_the_broken_sample_has_its_reason() -> None:
+    """manifests/broken.csv has one row of each kind of error, and each is rejected for exactly that error."""
     manifest = parse_manifest(BROKEN.read_bytes(), "/data/broken.csv", DEFAULTS)
     reasons = {row.row: row.reason() for row in manifest.rejected}
 

@@ -1,4 +1,4 @@
-"""flows.manifest.rows_of_python: a DataFrame or a list of dicts becomes a CSV manifest in the output."""
+"""flows.manifest.rows_of_python: a DataFrame or a list of dicts is written as a CSV manifest into the output."""
 
 import os
 from decimal import Decimal
@@ -49,13 +49,13 @@ from nst_core.options import StylizeOptions
         (PurePosixPath("/a/b.jpg"), "/a/b.jpg"),
     ],
 )
-def test_a_value_is_the_cell_that_says_it(value: Any, cell: str) -> None:
-    """Nothing is an empty cell, and whole numbers have no fraction."""
+def test_a_value_becomes_a_cell(value: Any, cell: str) -> None:
+    """Missing values become empty cells, and whole numbers have no fraction."""
     assert cell_of(value) == cell
 
 
 def test_a_frame_and_a_list_of_rows_are_the_same_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Relative addresses start from the current folder; it is kept in the output, whole, under a name of its own."""
+    """Both become the same file in the output, in which addresses relative to the current folder are absolute."""
     monkeypatch.chdir(tmp_path)
     rows = [
         {"content": "in/a.jpg", "style": "s3://b/s.png", "size_px": 64, "note": 'x, "y"'},
@@ -74,8 +74,8 @@ def test_a_frame_and_a_list_of_rows_are_the_same_manifest(tmp_path: Path, monkey
     assert [pair.options.size_px for pair in manifest.pairs] == [64, 512]
 
 
-def test_bad_rows_of_python_are_left_to_the_reader(tmp_path: Path) -> None:
-    """An address that is none is kept as it is, and named with its row."""
+def test_invalid_addresses_are_left_to_the_parser(tmp_path: Path) -> None:
+    """An invalid address is written unchanged, so that the manifest's parser rejects its row."""
     kept = save_rows([{"content": "http://x/a.jpg", "style": ""}], str(tmp_path), Limits())
     _, manifest = load_manifest(kept, StylizeOptions(), Limits())
 
@@ -83,15 +83,15 @@ def test_bad_rows_of_python_are_left_to_the_reader(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [7, [("a", "b")], {"content": ["a"]}, b"content,style\n"])
-def test_what_is_no_table_is_refused(rows: Any) -> None:
-    """With what it could be."""
+def test_other_types_than_tables_are_refused(rows: Any) -> None:
+    """The message says which types are accepted."""
     with pytest.raises(ManifestError, match="expected a manifest's address, a pandas DataFrame or a list of rows"):
         csv_of(rows)
 
 
 @pytest.mark.parametrize("value", [[0.7, 0.3], (1, 2), b"a.jpg", np.array([1, 2]), {"a": 1}, pd.Series([1])])
-def test_a_value_that_is_many_is_refused(value: Any) -> None:
-    """With its row, as the reader counts them, its column and what to write; Python's notation of it is no name."""
+def test_a_value_that_is_a_collection_is_refused(value: Any) -> None:
+    """The message has the row as numbered in the CSV, the column and the type; Python's repr would be no file name."""
     rows = [{"content": "a", "style": "b"}, {"content": "a", "style": "c", "style_blend": value}]
     kind = type(value).__name__
 
@@ -101,21 +101,21 @@ def test_a_value_that_is_many_is_refused(value: Any) -> None:
         csv_of(rows)
 
 
-def test_a_name_that_is_a_number_has_its_values() -> None:
-    """As a table by year has it."""
+def test_a_column_may_be_named_by_a_number() -> None:
+    """A column whose name is a number, such as a year, becomes a column of text."""
     rows = [{"content": "/a", "style": "/b", 2026: "x"}]
 
     assert csv_of(rows) == csv_of(pd.DataFrame(rows)) == b"content,style,2026\n/a,/b,x\n"
 
 
-def test_a_frame_of_another_library_is_called_by_its_name() -> None:
-    """Where both are called DataFrame, or Table."""
+def test_a_frame_of_another_library_is_named_with_its_library() -> None:
+    """The message says `a pyarrow Table`, as other libraries too have types with such names."""
     with pytest.raises(ManifestError, match=r"\(dictionaries\), found a pyarrow Table$"):
         csv_of(pa.table({"content": ["a"], "style": ["b"]}))
 
 
 def test_an_index_with_a_name_is_a_column() -> None:
-    """As `set_index` and `groupby` make it; what is a column beside it is there once."""
+    """An index that `set_index` made becomes columns again; one that is also a column becomes one column."""
     rows = [{"id": "cat", "content": "/a", "style": "/b"}]
     frame = pd.DataFrame(rows)
     plain = b"id,content,style\ncat,/a,/b\n"
@@ -124,15 +124,15 @@ def test_an_index_with_a_name_is_a_column() -> None:
     assert csv_of(frame.set_index(["id", "content"])) == plain
 
 
-def test_rows_go_only_where_may_be_written(tmp_path: Path) -> None:
-    """The operator's limits hold for the file too."""
+def test_rows_are_written_only_where_the_limits_allow(tmp_path: Path) -> None:
+    """The operator's limits on writing apply to the file of the rows, and nothing is created outside of them."""
     with pytest.raises(NotAllowed):
         save_rows([{"content": "a", "style": "b"}], str(tmp_path / "out"), Limits(write=(str(tmp_path / "else"),)))
     assert os.listdir(tmp_path) == []
 
 
-def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    """As the system gives that of a file which another program has named in Latin-1; with its line."""
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """A file name in Latin-1, as Python returns it from the system, is refused with its line."""
     name = os.fsdecode(b"caf\xe9.jpg")
 
     with pytest.raises(ManifestError, match=r"line 3: expected texts, found '\\udce9' in one.*rename it"):
@@ -140,27 +140,27 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rows", [[], pd.DataFrame(), pd.DataFrame({"content": [], "style": []})], ids=repr)
-def test_no_rows_are_refused(tmp_path: Path, rows: Any) -> None:
-    """Before anything is written."""
+def test_an_empty_table_is_refused(tmp_path: Path, rows: Any) -> None:
+    """A table without rows raises an error before anything is written."""
     with pytest.raises(ManifestError, match=r"^expected rows, found none$"):
         save_rows(rows, str(tmp_path), Limits())
     assert os.listdir(tmp_path) == []
 
 
-def test_a_picture_in_a_cell_is_refused() -> None:
-    """Of whatever kind; with its row, its column and what to do."""
-    for picture in (Image.new("RGB", (1, 1)), PngImageFile.__new__(PngImageFile)):
+def test_an_image_object_in_a_cell_is_refused() -> None:
+    """An image of any PIL class is refused with its row, its column and what to do."""
+    for image in (Image.new("RGB", (1, 1)), PngImageFile.__new__(PngImageFile)):
         with pytest.raises(
             ManifestError,
             match=r"^row 2, column 'content': expected a path, found PIL\.Image\.Image; save it and give its path$",
         ):
-            csv_of([{"content": picture, "style": "b"}])
+            csv_of([{"content": image, "style": "b"}])
 
 
 @pytest.mark.parametrize("column", ["content", "style", "style_2"])
 @pytest.mark.parametrize("end", ["\n", "\r"])
 def test_a_line_break_in_an_address_is_refused(column: str, end: str) -> None:
-    """A picture's address is one line; other cells may have several."""
+    """The address of an image may not contain a line break; other cells may."""
     rows = [{"content": "/a", "style": "/b", "style_2": "/c", "note": f"x{end}y"}]
     assert csv_of(rows)
 
@@ -168,9 +168,9 @@ def test_a_line_break_in_an_address_is_refused(column: str, end: str) -> None:
         csv_of([rows[0] | {column: f"/a{end}"}])
 
 
-def test_full_addresses_need_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows whose addresses start nowhere but at the top are kept where the working folder is gone."""
-    folder = tmp_path / "soon gone"
+def test_absolute_addresses_need_no_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with absolute addresses can be written if the working folder was removed; relative ones cannot."""
+    folder = tmp_path / "removed"
     folder.mkdir()
     monkeypatch.chdir(folder)
     folder.rmdir()

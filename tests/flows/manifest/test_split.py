@@ -1,4 +1,4 @@
-"""flows.manifest.split: every row of the whole is in one part, and means there what it meant."""
+"""flows.manifest.split: every row of a manifest is in exactly one part, and has the same meaning there."""
 
 import csv
 import gzip
@@ -19,12 +19,13 @@ from tests.flows.fault_proxy import DRIP, FaultProxy
 
 
 def rows(path: str) -> list[list[str]]:
+    """Return the rows of a CSV file, with its header."""
     with open(path, newline="") as file:
         return list(csv.reader(file))
 
 
-def test_the_parts_are_the_whole(tmp_path: Path) -> None:
-    """Seven rows in three parts: in order, under the same header, none more than one row longer than another."""
+def test_the_parts_have_all_rows_in_order(tmp_path: Path) -> None:
+    """Seven rows are split into three parts in order, under the same header; parts differ by at most one row."""
     whole = tmp_path / "pairs.csv"
     whole.write_text(
         "\ufeffid,content,style,note\n" + "".join(f'p{n},a.png,s.png,"two\nlines, {n}"\n' for n in range(7))
@@ -38,8 +39,8 @@ def test_the_parts_are_the_whole(tmp_path: Path) -> None:
     assert rows(parts[2])[2][3] == "two\nlines, 6"
 
 
-def test_a_part_is_a_manifest_with_the_same_pictures(tmp_path: Path, s3_bucket: str) -> None:
-    """Relative paths lead where they led, also on S3."""
+def test_relative_addresses_mean_the_same_in_a_part(tmp_path: Path, s3_bucket: str) -> None:
+    """A relative address in a part has the same absolute address as in the whole manifest, also on S3."""
     storage.replace(f"{s3_bucket}/in/pairs.csv", b"content,style\na.png,s.png\nb.png,s.png\n")
     first, second = split_manifest(f"{s3_bucket}/in/pairs.csv", 2)
     _, manifest = load_manifest(second, StylizeOptions(), Limits())
@@ -49,8 +50,8 @@ def test_a_part_is_a_manifest_with_the_same_pictures(tmp_path: Path, s3_bucket: 
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "csv.gz"])
-def test_parts_are_csv_whatever_the_whole_is(tmp_path: Path, kind: str) -> None:
-    """Semicolons, JSON lines, packed or not: each part is a CSV with the cells of its rows."""
+def test_parts_are_csv_whatever_the_format_of_the_manifest(tmp_path: Path, kind: str) -> None:
+    """A CSV with semicolons, JSON lines or a gzip file is split into CSV files with the cells of its rows."""
     texts = {
         "csv": b'content;style;note\na.png;s.png;"1;2"\nb.png;s.png;\n',
         "jsonl": b'{"content": "a.png", "style": "s.png", "note": "1;2"}\n{"content": "b.png", "style": "s.png"}\n',
@@ -68,8 +69,8 @@ def test_parts_are_csv_whatever_the_whole_is(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("own", [{}, {"run_id": "r", "status": "failed"}], ids=["a manifest", "a results table"])
-def test_a_part_of_parquet_has_every_quote_mark(tmp_path: Path, own: dict[str, str]) -> None:
-    """A results table as CSV is read with one mark less in front of a formula, and any other manifest as it is."""
+def test_a_part_of_a_parquet_file_keeps_apostrophes(tmp_path: Path, own: dict[str, str]) -> None:
+    """The parts are parsed to the same texts, although a `'` before formulas is removed from results tables in CSV."""
     notes = ["'=1", "=1", "'0042", "-x"]
     frame = pd.DataFrame({"content": "a.png", "style": ["1.png", "2.png", "3.png", "4.png"], "'=n": notes})
     whole = tmp_path / "pairs.parquet"
@@ -79,8 +80,8 @@ def test_a_part_of_parquet_has_every_quote_mark(tmp_path: Path, own: dict[str, s
     assert [pair.extra["'=n"] for part in parts for pair in part.pairs] == notes
 
 
-def test_wholes_of_one_stem_have_parts_of_their_own(tmp_path: Path) -> None:
-    """`pairs.csv` and `pairs.jsonl` lie side by side, and so do their parts."""
+def test_manifests_of_one_stem_have_different_parts(tmp_path: Path) -> None:
+    """The parts of `pairs.csv` and `pairs.jsonl` in one folder have different names."""
     (tmp_path / "pairs.csv").write_text("content,style\na,b\nc,d\n")
     (tmp_path / "pairs.jsonl").write_text('{"content": "e", "style": "f"}\n{"content": "g", "style": "h"}\n')
     first = split_manifest(str(tmp_path / "pairs.csv"), 2)
@@ -90,8 +91,8 @@ def test_wholes_of_one_stem_have_parts_of_their_own(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.part-*"))) == 4
 
 
-def test_the_folder_need_not_be_listed(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """Whoever may read and write objects and not list them may split."""
+def test_splitting_needs_no_right_to_list_the_folder(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A user who may read and write objects, but not list them, can split a manifest."""
     whole = f"{s3_bucket}/in/pairs.csv"
     storage.replace(whole, b"content,style\na,b\nc,d\n")
     s3_proxy.rule = lambda _method, path: (403, "AccessDenied") if "list-type" in path else None
@@ -102,17 +103,19 @@ def test_the_folder_need_not_be_listed(s3_bucket: str, s3_proxy: FaultProxy) -> 
     ]
 
 
-@pytest.mark.parametrize("far", [False, True], ids=["local", "S3"])
-def test_parts_of_another_whole_are_not_written_over(tmp_path: Path, far: bool, request: pytest.FixtureRequest) -> None:
-    """Parts of other rows or of another number are named and stay, and nothing is written; the same go on."""
-    folder = f"{request.getfixturevalue('s3_bucket')}/in" if far else str(tmp_path)
+@pytest.mark.parametrize("on_s3", [False, True], ids=["local", "S3"])
+def test_parts_of_a_different_split_are_not_overwritten(
+    tmp_path: Path, on_s3: bool, request: pytest.FixtureRequest
+) -> None:
+    """Parts of other rows, or of another number of parts, refuse the split; a repeated split adds the missing parts."""
+    folder = f"{request.getfixturevalue('s3_bucket')}/in" if on_s3 else str(tmp_path)
     whole = f"{folder}/pairs.csv"
     storage.replace(whole, b"content,style\na,b\nc,d\ne,f\n")
     parts = split_manifest(whole, 3)
     storage.remove(parts[1])
     before = {entry.name: entry for entry in storage.entries(folder)}
 
-    assert split_manifest(whole, 3) == parts  # goes on
+    assert split_manifest(whole, 3) == parts  # adds the missing part
     after = {entry.name: entry for entry in storage.entries(folder)}
     assert {name: after[name] for name in before} == before
     assert storage.read(parts[1]) == b"content,style\nc,d\n"
@@ -125,22 +128,22 @@ def test_parts_of_another_whole_are_not_written_over(tmp_path: Path, far: bool, 
     assert storage.names(folder) == ["pairs.csv", "pairs.part-2-of-3.csv", "pairs.part-3-of-3.csv"]
 
 
-def test_a_row_of_another_length_stays_one(tmp_path: Path) -> None:
-    """Splitting mends nothing: what is wrong with the whole is wrong with the part."""
+def test_a_row_of_the_wrong_width_is_kept(tmp_path: Path) -> None:
+    """A row with too few cells is written as it is, so that a part is as invalid as the whole manifest."""
     (tmp_path / "pairs.csv").write_text("content,style\na\nb,c\n")
 
     assert [rows(part)[1:] for part in split_manifest(str(tmp_path / "pairs.csv"), 2)] == [[["a"]], [["b", "c"]]]
 
 
-def test_a_row_that_cannot_be_read_is_no_row_of_a_part(tmp_path: Path) -> None:
-    """A stray quote refuses the whole, with its line."""
+def test_a_row_that_cannot_be_read_refuses_the_split(tmp_path: Path) -> None:
+    """A stray quote refuses the split, with its line."""
     (tmp_path / "pairs.csv").write_text('content,style\na,b\n"c,d\ne,f\n')
     with pytest.raises(ManifestError, match=r"line 3: unclosed or stray quote.*`nst validate` names all such rows"):
         split_manifest(str(tmp_path / "pairs.csv"), 2)
 
 
-def test_more_lines_than_a_run_takes_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is refused with the advice to split it can be split, in every format that has lines."""
+def test_a_manifest_with_too_many_lines_for_a_run_can_be_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose error advises to split it can be split, in every format that has lines."""
     monkeypatch.setattr("flows.manifest.csv_text.MAX_LINES", 10)
     (tmp_path / "a.csv").write_text("content,style\n" + "a,b\n" * 20)
     (tmp_path / "b.jsonl").write_text('{"content": "a", "style": "b"}\n' * 20)
@@ -151,16 +154,16 @@ def test_more_lines_than_a_run_takes_are_cut(tmp_path: Path, monkeypatch: pytest
         assert [len(rows(part)) for part in split_manifest(str(tmp_path / name), 4)] == [6, 6, 6, 6]
 
 
-def test_a_large_one_may_take_its_time(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
-    """It has more than the deadline of an object, of three seconds here."""
-    storage.replace(f"{s3_bucket}/pairs.csv", b"content,style\n" + b"a.png,b.png\n" * 3)
+def test_reading_a_large_manifest_has_a_longer_deadline(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
+    """The manifest may take longer to read than the deadline of an object, which is three seconds here."""
+    storage.replace(f"{s3_bucket}/pairs.csv", b"content,style\n" + b"a,b\n" * 6)
     s3_proxy.rule = lambda method, path: DRIP if method == "GET" and path.endswith("pairs.csv") else None
 
     assert len(split_manifest(f"{s3_bucket}/pairs.csv", 3)) == 3
 
 
 def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:
-    """No empty manifest is written."""
+    """Splitting into more parts than rows is refused, and no empty manifest is written."""
     whole = tmp_path / "pairs.csv"
     whole.write_text("content,style\na.png,s.png\n")
 
@@ -170,7 +173,7 @@ def test_more_parts_than_rows_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_prints_the_parts(tmp_path: Path) -> None:
-    """One address per line; a file that is none is code 2."""
+    """`nst split` prints one address per line; for a file that cannot be read it exits with code 2."""
     whole = tmp_path / "pairs.csv"
     whole.write_text("content,style\na.png,s.png\nb.png,s.png\n")
     outcome = CliRunner().invoke(app, ["split", str(whole), "--parts", "2"])

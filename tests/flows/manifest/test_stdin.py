@@ -1,4 +1,4 @@
-"""flows.manifest.stdin: `-` is standard input, read once."""
+"""flows.manifest.stdin: `-` stands for standard input, which is read once."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ from nst_core.options import StylizeOptions
 
 
 def test_standard_input_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same bytes for whoever asks in this process; relative addresses start from the current folder."""
+    """Its bytes are cached, relative addresses in it start from the current folder, and the limit on bytes applies."""
     monkeypatch.chdir(tmp_path)
     standard_input.cache_clear()
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"content,style\na.jpg,s.jpg\n")))

@@ -1,4 +1,4 @@
-"""flows.storage.addresses: addresses as text."""
+"""flows.storage.addresses: which addresses are valid, and how they are resolved, joined and split as text."""
 
 import os
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from flows.storage.addresses import check, resolved_address
     ("address", "expected"),
     [("s3://bucket/key", True), ("/data/a.png", False), ("s3:/bucket", False), ("a/s3://b", False)],
 )
-def test_s3_addresses_are_told_by_their_start(address: str, expected: bool) -> None:
-    """An address is on S3 when it begins with s3://."""
+def test_s3_addresses_are_recognised_by_their_prefix(address: str, expected: bool) -> None:
+    """An address is on S3 if it begins with s3://."""
     assert storage.is_s3(address) is expected
 
 
@@ -41,8 +41,8 @@ def test_s3_addresses_are_told_by_their_start(address: str, expected: bool) -> N
         f"s3://bucket/{'x' * 1024}",
     ],
 )
-def test_local_paths_and_plain_s3_addresses_pass(address: str) -> None:
-    """Any local path, and s3://bucket/key with any letters, is allowed; so are access points."""
+def test_local_paths_and_plain_s3_addresses_are_valid(address: str) -> None:
+    """Any local path is valid, and so is s3://bucket/key with any characters, also with an access point as bucket."""
     check(address)
 
     assert storage.name_of(address)
@@ -69,7 +69,7 @@ def test_local_paths_and_plain_s3_addresses_pass(address: str) -> None:
     ],
 )
 def test_other_addresses_are_refused(address: str) -> None:
-    """Other schemes, chains of schemes, and what S3 libraries read in a way of their own are NotAllowed by name."""
+    """Other schemes, chains of schemes, ARNs and keys with `..` raise NotAllowed, which names the address."""
     with pytest.raises(NotAllowed, match=r"expected a local path or s3|takes no") as caught:
         check(address)
 
@@ -83,7 +83,7 @@ HOME, CWD = "/home/somebody", "/here"
 @pytest.mark.parametrize(
     ("address", "typed", "cell"),
     [
-        # alike
+        # the same for both
         ("a/b.png", "/here/a/b.png", "/data/a/b.png"),
         ("x/../a.png", "/here/a.png", "/data/a.png"),
         ("/abs//a.png", "/abs/a.png", "/abs/a.png"),
@@ -123,7 +123,7 @@ HOME, CWD = "/home/somebody", "/here"
         ("arn:aws:sqs:::b", None, None),
         ("arn:aws:s3:::b/k", "s3://b/k", "s3://b/k"),
         ("s3://arn:aws:s3:us-east-1:1:accesspoint/p/k", None, None),
-        # a command line names folders too, and knows whose home is meant
+        # a command line also names folders, and knows the user's home
         ("~", HOME, None),
         ("~/x", f"{HOME}/x", None),
         ("~nobody-of-this-name/x", "/here/~nobody-of-this-name/x", None),
@@ -132,19 +132,19 @@ HOME, CWD = "/home/somebody", "/here"
         ("s3://b/k/", "s3://b/k", None),
     ],
 )
-def test_one_rule_for_what_is_typed_and_for_cells(
+def test_command_lines_and_cells_accept_the_same_addresses(
     address: str, typed: str | None, cell: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A command line and a manifest's cell take the same addresses; a cell wants a single file besides, and no home."""
+    """Command lines and cells have the same rules, except that a cell names a single file and has no home folder."""
     monkeypatch.setenv("HOME", HOME)
     monkeypatch.setattr(os, "getcwd", lambda: CWD)
 
-    assert taken(storage.absolute, address) == typed
-    assert taken(lambda one: resolved_address(one, "/data"), address) == cell
+    assert outcome(storage.absolute, address) == typed
+    assert outcome(lambda one: resolved_address(one, "/data"), address) == cell
 
 
-def taken(rule: Callable[[str], str], address: str) -> str | None:
-    """What a rule makes of an address; None where it refuses."""
+def outcome(rule: Callable[[str], str], address: str) -> str | None:
+    """Return what a rule makes of an address; None if it refuses it."""
     try:
         return rule(address)
     except (NotAllowed, ValueError):
@@ -167,7 +167,7 @@ def taken(rule: Callable[[str], str], address: str) -> str | None:
         ("s3://other/a.jpg", "s3://bucket/in", "s3://other/a.jpg"),
     ],
 )
-def test_a_cell_starts_from_the_manifests_folder(address: str, base: str, expected: str) -> None:
+def test_a_relative_cell_starts_from_the_manifests_folder(address: str, base: str, expected: str) -> None:
     """A relative address starts from the base, local or S3; `.` and `..` are resolved in local ones."""
     assert resolved_address(address, base) == expected
 
@@ -191,30 +191,30 @@ def test_a_cell_starts_from_the_manifests_folder(address: str, base: str, expect
     ],
 )
 @pytest.mark.parametrize("base", ["/data", "s3://bucket/in"])
-def test_a_refused_cell_is_told_why(address: str, base: str, reason: str) -> None:
-    """The reason says what was expected and what was found."""
+def test_the_refusal_of_a_cell_has_the_reason(address: str, base: str, reason: str) -> None:
+    """The message says what was expected and what was found."""
     with pytest.raises(ValueError, match=reason):
         resolved_address(address, base)
 
 
 @pytest.mark.parametrize("address", ["../a.jpg", "./a.jpg", "x/..", "x/", "http://x/y"])
-def test_relative_addresses_that_s3_refuses(address: str) -> None:
-    """A relative address under S3 obeys the rules of S3 keys."""
+def test_relative_addresses_on_s3_must_be_valid_keys(address: str) -> None:
+    """An address relative to an S3 folder follows the rules of S3 keys."""
     with pytest.raises(ValueError, match=r"an S3 key takes no|got a folder|starts with"):
         resolved_address(address, "s3://bucket/in")
 
 
 @pytest.mark.parametrize("rule", [check, storage.absolute])
 def test_a_refusal_repeats_no_password(rule: Callable[[str], object]) -> None:
-    """What stands where a bucket's name should is not told again."""
+    """Text in place of the bucket's name is not repeated in the message, as it may contain a password."""
     with pytest.raises(NotAllowed) as caught:
         rule("s3://key:secret@bucket/a.png")
 
     assert "secret" not in str(caught.value)
 
 
-def test_typed_addresses_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path starts at the working directory and ~ at home; an S3 prefix loses its last slash."""
+def test_addresses_of_a_command_line_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path starts at the working folder and `~` at home; an S3 prefix loses its last slash."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/somebody")
 
@@ -241,8 +241,8 @@ def test_typed_addresses_become_absolute(tmp_path: Path, monkeypatch: pytest.Mon
         ("s3://bucket/out", ("images/a.png",), "s3://bucket/out/images/a.png"),
     ],
 )
-def test_addresses_are_joined(folder: str, parts: tuple[str, ...], expected: str) -> None:
-    """`join` puts a slash between a folder and what is below it; a folder on S3 whose name is empty keeps its own."""
+def test_join_puts_a_slash_between_folder_and_file(folder: str, parts: tuple[str, ...], expected: str) -> None:
+    """`join` adds one slash between a folder and a name; on S3 it keeps a slash that already ends the folder."""
     assert storage.join(folder, *parts) == expected
 
 
@@ -257,8 +257,8 @@ def test_addresses_are_joined(folder: str, parts: tuple[str, ...], expected: str
         ("s3://bucket/a.png", "s3://bucket", "a.png"),
     ],
 )
-def test_an_address_is_its_folder_and_its_name(address: str, parent: str, name: str) -> None:
-    """parent_of and name_of take an address apart where join put it together."""
+def test_parent_and_name_are_the_parts_that_join_put_together(address: str, parent: str, name: str) -> None:
+    """`parent_of` and `name_of` split an address into the parts from which `join` makes it again."""
     assert storage.parent_of(address) == parent
     assert storage.name_of(address) == name
     assert storage.join(parent, name) == address.rstrip(os.sep)

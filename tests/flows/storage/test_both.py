@@ -1,4 +1,4 @@
-"""What flows.storage promises, of local files and of S3 alike."""
+"""flows.storage: the promises that local files and S3 objects both keep."""
 
 import threading
 from pathlib import Path
@@ -13,14 +13,14 @@ THREADS, KEYS = 8, 10
 
 @pytest.fixture(params=["local", "s3"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty folder."""
+    """The address of an empty folder, local or on S3."""
     if request.param == "local":
         return str(tmp_path)
     return storage.join(request.getfixturevalue("s3_bucket"), "some", "prefix")
 
 
 def test_a_file_is_read_as_it_was_created(folder: str) -> None:
-    """What create writes is what read gives back, byte for byte."""
+    """`read` returns exactly the bytes that `create` wrote."""
     address = storage.join(folder, "a.bin")
     data = bytes(range(256)) * 1000
     created = storage.create(address, data)
@@ -30,7 +30,7 @@ def test_a_file_is_read_as_it_was_created(folder: str) -> None:
 
 
 def test_a_missing_file_is_not_found(folder: str) -> None:
-    """Reading what is not there raises NotFound, which names the address and is not worth another try."""
+    """Reading a missing file raises NotFound, which names the address and is not retryable."""
     address = storage.join(folder, "none", "a.bin")
 
     for max_bytes in (None, 10):
@@ -39,8 +39,8 @@ def test_a_missing_file_is_not_found(folder: str) -> None:
         assert not caught.value.retryable
 
 
-def test_a_file_over_the_limit_is_not_read(folder: str) -> None:
-    """`read` takes up to max_bytes; one byte more is TooLarge, with the limit in the message."""
+def test_a_file_over_the_limit_is_too_large(folder: str) -> None:
+    """`read` accepts up to max_bytes; one byte more raises TooLarge, with the limit in the message."""
     address = storage.join(folder, "a.bin")
     storage.create(address, b"12345")
 
@@ -49,8 +49,8 @@ def test_a_file_over_the_limit_is_not_read(folder: str) -> None:
         storage.read(address, 4)
 
 
-def test_create_leaves_the_file_that_is_there(folder: str) -> None:
-    """A second create says False, and the first bytes stay."""
+def test_create_leaves_an_existing_file_unchanged(folder: str) -> None:
+    """A second `create` returns False, and the file keeps its first bytes."""
     address = storage.join(folder, "a.txt")
     storage.create(address, b"first")
     created = storage.create(address, b"second")
@@ -60,7 +60,7 @@ def test_create_leaves_the_file_that_is_there(folder: str) -> None:
 
 
 def test_a_race_to_create_has_exactly_one_winner(folder: str) -> None:
-    """Of many threads that create one file at once, one is told True, and the file is that one's."""
+    """Of many threads that create one file at once, exactly one gets True, and the file has its bytes."""
     barrier = threading.Barrier(THREADS)
     winners: dict[int, list[bytes]] = {key: [] for key in range(KEYS)}
 
@@ -82,8 +82,8 @@ def test_a_race_to_create_has_exactly_one_winner(folder: str) -> None:
         assert storage.read(storage.join(folder, f"{key}.txt")) == data
 
 
-def test_replace_writes_over_what_is_there(folder: str) -> None:
-    """`replace` makes a file or puts a whole new one in its place, a shorter and an empty one too."""
+def test_replace_creates_or_replaces_a_file(folder: str) -> None:
+    """`replace` writes a whole file, in place of any existing one, also a shorter or an empty one."""
     address = storage.join(folder, "a.txt")
     seen = []
     for data in (b"a long first version", b"short", b""):
@@ -93,8 +93,8 @@ def test_replace_writes_over_what_is_there(folder: str) -> None:
     assert seen == [b"a long first version", b"short", b""]
 
 
-def test_removing_twice_is_removing_once(folder: str) -> None:
-    """`remove` takes the file away; where there is none, also with no folder around it, nothing happens."""
+def test_removing_a_missing_file_does_nothing(folder: str) -> None:
+    """`remove` removes the file, and does nothing if the file or its folder does not exist."""
     address = storage.join(folder, "a.txt")
     storage.create(address, b"data")
     storage.create(storage.join(folder, "b.txt"), b"data")
@@ -105,8 +105,8 @@ def test_removing_twice_is_removing_once(folder: str) -> None:
     assert storage.names(folder) == ["b.txt"]
 
 
-def test_names_are_those_of_the_files_sorted(folder: str) -> None:
-    """`names` lists the files of one folder in order; what lies in folders below is not among them."""
+def test_names_are_sorted_and_of_one_folder(folder: str) -> None:
+    """`names` returns the files of one folder in order, without those in its subfolders."""
     for name in ("b.txt", "a.txt", "B.txt", "c/d.txt", "a"):
         storage.create(storage.join(folder, *name.split("/")), b"data")
 
@@ -114,8 +114,8 @@ def test_names_are_those_of_the_files_sorted(folder: str) -> None:
     assert storage.names(storage.join(folder, "c")) == ["d.txt"]
 
 
-def test_a_new_file_is_listed_at_once(folder: str) -> None:
-    """A listing is never an old one: what was created or removed since shows."""
+def test_listings_are_never_cached(folder: str) -> None:
+    """A listing shows files created or removed since the last one."""
     listings = [storage.names(folder)]
     storage.create(storage.join(folder, "a.txt"), b"data")
     listings.append(storage.names(folder))
@@ -126,12 +126,12 @@ def test_a_new_file_is_listed_at_once(folder: str) -> None:
 
 
 def test_a_missing_folder_has_no_names(folder: str) -> None:
-    """`names` of a folder that is not there is empty, not an error."""
+    """`names` of a missing folder returns an empty list and raises no error."""
     assert storage.names(storage.join(folder, "none")) == []
 
 
-def test_a_folder_beside_one_of_a_longer_name_keeps_to_itself(folder: str) -> None:
-    """Names of `runs` are not mixed up with those of `runs-old`: a folder is not a mere prefix."""
+def test_a_folder_is_not_a_mere_prefix(folder: str) -> None:
+    """The names in `runs` do not include those in `runs-old`."""
     storage.create(storage.join(folder, "runs", "a.txt"), b"data")
     storage.create(storage.join(folder, "runs-old", "b.txt"), b"data")
 
@@ -139,7 +139,7 @@ def test_a_folder_beside_one_of_a_longer_name_keeps_to_itself(folder: str) -> No
 
 
 def test_identity_changes_with_the_content(folder: str) -> None:
-    """The identity is the same as long as the bytes are, another when they change, the old one when they return."""
+    """The identity changes with the bytes, and is the old one again when the old bytes are written again."""
     address = storage.join(folder, "a.txt")
     identities = []
     for data in (b"one", b"two", b"one"):
@@ -152,8 +152,8 @@ def test_identity_changes_with_the_content(folder: str) -> None:
     assert identities[0] == identities[2] == again
 
 
-def test_what_is_no_file_has_no_identity(folder: str) -> None:
-    """A missing file has none, and a folder has none or is named as what it is: that row's trouble alone."""
+def test_missing_files_and_folders_have_no_identity(folder: str) -> None:
+    """The identity of a missing file is None; that of a folder is None or the error NotAFile of that address alone."""
     storage.create(storage.join(folder, "below", "a.txt"), b"data")
     below = storage.join(folder, "below")
     found = storage.identities([storage.join(folder, "none.txt"), below])
@@ -162,8 +162,8 @@ def test_what_is_no_file_has_no_identity(folder: str) -> None:
     assert isinstance(found[below], NotAFile) or found[below] is None
 
 
-def test_a_folder_is_not_read(folder: str) -> None:
-    """Reading a folder is an error of the address, not worth another try."""
+def test_reading_a_folder_is_an_error(folder: str) -> None:
+    """Reading a folder raises an error that is not retryable."""
     storage.create(storage.join(folder, "below", "a.txt"), b"data")
 
     with pytest.raises(StorageError) as caught:
@@ -174,8 +174,8 @@ def test_a_folder_is_not_read(folder: str) -> None:
 @pytest.mark.parametrize(
     "name", ["with space.txt", "größe.txt", "猫 と 波.png", "a+b=c&d.txt", "100%.txt", "%41.txt", "it's.txt", "😀"]
 )
-def test_names_of_any_letters_are_kept(folder: str, name: str) -> None:
-    """Spaces, accents, other scripts and what URLs treat specially are plain letters of a name."""
+def test_names_may_have_any_characters(folder: str, name: str) -> None:
+    """Spaces, accents, other scripts and characters that are special in URLs are ordinary characters of a name."""
     address = storage.join(folder, "in a földer", name)
     storage.create(address, b"data")
 
@@ -184,8 +184,8 @@ def test_names_of_any_letters_are_kept(folder: str, name: str) -> None:
     assert storage.identity(address) is not None
 
 
-def test_each_gives_the_results_in_the_order_of_the_inputs(folder: str) -> None:
-    """`each` reads many files at a time and still answers in order; an error of one is raised."""
+def test_each_returns_results_in_the_order_of_the_inputs(folder: str) -> None:
+    """`each` processes many inputs at once and returns the results in their order; an error of one is raised."""
     addresses = [storage.join(folder, f"{number}.txt") for number in range(40)]
     storage.each(lambda address: storage.create(address, storage.name_of(address).encode()), addresses)
 
@@ -194,8 +194,8 @@ def test_each_gives_the_results_in_the_order_of_the_inputs(folder: str) -> None:
         storage.each(storage.read, [*addresses, storage.join(folder, "none")])
 
 
-def test_a_copy_of_a_local_file_takes_the_place_of_what_is_there(folder: str, tmp_path: Path) -> None:
-    """Whole, and the local file stays."""
+def test_replace_by_writes_a_copy_of_a_local_file(folder: str, tmp_path: Path) -> None:
+    """`replace_by` writes the whole local file, in place of any existing one, and keeps the local file."""
     address, source = storage.join(folder, "new", "a.bin"), tmp_path / "source"
     source.write_bytes(bytes(range(256)) * 10)
     storage.replace_by(address, str(source))
@@ -204,8 +204,8 @@ def test_a_copy_of_a_local_file_takes_the_place_of_what_is_there(folder: str, tm
     assert storage.read(address) == source.read_bytes()
 
 
-def test_a_tree_is_all_files_below(folder: str) -> None:
-    """With their paths from there and their sizes, sorted; a folder that is not there has none."""
+def test_a_tree_is_all_files_below_a_folder(folder: str) -> None:
+    """`tree` returns sorted relative paths with sizes; for a missing folder, or a file, it returns an empty list."""
     for name in ("b.txt", "a/z.txt", "a/b/c.txt", "ab.txt"):
         storage.create(storage.join(folder, "in", name), b"12345")
 
@@ -220,16 +220,16 @@ def test_a_tree_is_all_files_below(folder: str) -> None:
     assert storage.tree(storage.join(folder, "in", "b.txt")) == []
 
 
-@pytest.fixture(params=["beside", "elsewhere"])
+@pytest.fixture(params=["same storage", "other storage"])
 def other(request: pytest.FixtureRequest, folder: str, tmp_path: Path) -> str:
-    """A folder of the same storage, and one of the other."""
-    if request.param == "beside":
+    """The address of a folder in the same storage, or in the other one."""
+    if request.param == "same storage":
         return storage.join(folder, "other")
     return str(tmp_path / "far") if storage.is_s3(folder) else f"{request.getfixturevalue('s3_bucket')}/far"
 
 
-def test_a_copy_is_the_same_bytes(folder: str, other: str) -> None:
-    """Within a storage and between two: a whole file, in place of what was there."""
+def test_a_copy_has_the_same_bytes(folder: str, other: str) -> None:
+    """`copy` writes a whole file within one storage or between both, in place of any existing one."""
     source, target = storage.join(folder, "a b+c.bin"), storage.join(other, "deep", "b.bin")
     storage.replace(source, bytes(range(256)) * 999)
     storage.replace(target, b"older")
@@ -239,8 +239,8 @@ def test_a_copy_is_the_same_bytes(folder: str, other: str) -> None:
     assert storage.names(storage.join(other, "deep")) == ["b.bin"]
 
 
-def test_a_copy_of_nothing_is_not_found(folder: str, other: str) -> None:
-    """What is not there is named, and nothing is made."""
+def test_copying_a_missing_file_is_not_found(folder: str, other: str) -> None:
+    """Copying a missing file raises NotFound, which names it, and creates nothing."""
     source = storage.join(folder, "none.bin")
     with pytest.raises(NotFound, match=source):
         storage.copy(source, storage.join(other, "b.bin"))

@@ -1,4 +1,4 @@
-"""flows.storage.local: crashes, odd file systems and permissions."""
+"""flows.storage.local: crashes, unusual files, full disks and permissions."""
 
 import hashlib
 import os
@@ -22,12 +22,13 @@ NOBODY = 65534
 
 
 def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a Python process with this code."""
     return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Without root's right to read and write everything."""
+    """Run the block without root's right to read and write everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -42,7 +43,7 @@ def unprivileged() -> Iterator[None]:
 
 
 def test_creating_the_same_bytes_again_is_still_false(tmp_path: Path) -> None:
-    """`create` tells who made the file, whatever its bytes."""
+    """`create` returns whether it made the file, whatever the file's bytes are."""
     address = str(tmp_path / "a.txt")
     storage.create(address, b"same")
 
@@ -50,7 +51,7 @@ def test_creating_the_same_bytes_again_is_still_false(tmp_path: Path) -> None:
 
 
 def test_the_identity_of_a_file_is_its_sha256(tmp_path: Path) -> None:
-    """A copy with another name, time and owner has the identity of the original."""
+    """A copy with another name and time has the identity of the original."""
     first, copy = tmp_path / "a.bin", tmp_path / "copy.bin"
     first.write_bytes(b"data" * 100_000)
     copy.write_bytes(first.read_bytes())
@@ -61,15 +62,15 @@ def test_the_identity_of_a_file_is_its_sha256(tmp_path: Path) -> None:
 
 
 def test_files_being_written_are_not_listed(tmp_path: Path) -> None:
-    """What a killed process left half written is not among the names; other hidden files are."""
+    """A temporary file of a killed process is not listed; other hidden files are."""
     (tmp_path / ".tmp-0123").write_bytes(b"half")
     (tmp_path / ".hidden").write_bytes(b"whole")
 
     assert storage.names(str(tmp_path)) == [".hidden"]
 
 
-def test_success_leaves_nothing_but_the_file(tmp_path: Path) -> None:
-    """After create, a lost create and replace, the folder holds the one file."""
+def test_writing_leaves_only_the_file(tmp_path: Path) -> None:
+    """After `create`, a `create` that returned False, and `replace`, the folder has only the one file."""
     address = str(tmp_path / "a.txt")
     storage.create(address, b"1")
     storage.create(address, b"2")
@@ -78,8 +79,8 @@ def test_success_leaves_nothing_but_the_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_file_and_its_name_are_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bytes are flushed before the file has its name, the folder once it has."""
+def test_a_file_and_its_folder_are_flushed_to_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bytes are flushed before the file gets its name, and the folder is flushed afterwards."""
     flushed: list[tuple[bool, bool]] = []
     flush = os.fsync
 
@@ -93,8 +94,8 @@ def test_a_file_and_its_name_are_on_the_disk(tmp_path: Path, monkeypatch: pytest
     assert flushed == [(False, False), (True, True)]
 
 
-def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
-    """A write that ends in an error takes its temporary file away."""
+def test_a_failed_write_removes_its_temporary_file(tmp_path: Path) -> None:
+    """A write that raises an error removes its temporary file."""
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError):
         storage.replace(str(tmp_path / "folder"), b"data")
@@ -103,7 +104,7 @@ def test_failure_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
-    """Where the disk takes only a part of the new file, the old one stays whole and nothing else is left."""
+    """If the disk has room for only a part of the new file, the old one stays whole and no temporary file remains."""
     address = tmp_path / "a.txt"
     address.write_bytes(b"old")
     code = (
@@ -125,7 +126,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_crash_before_the_link_leaves_only_a_temporary_file(tmp_path: Path) -> None:
-    """A process killed with its bytes on disk but not yet in place has created nothing; the next one can."""
+    """A process killed after writing its bytes, but before linking them, created no file; another process can."""
     address = tmp_path / "a.txt"
     code = (
         "import os, signal, sys\n"
@@ -170,7 +171,7 @@ def test_a_killed_writer_never_leaves_a_part_of_a_file(tmp_path: Path) -> None:
 
 
 def test_readers_see_the_old_or_the_new_file_while_it_is_replaced(tmp_path: Path) -> None:
-    """A reader beside a writer reads whole versions only, and never misses the file."""
+    """While a thread replaces a file, another reads only whole versions and never misses the file."""
     address = str(tmp_path / "a.bin")
     versions = [bytes([number]) * 500_000 for number in (1, 2)]
     storage.create(address, versions[0])
@@ -191,7 +192,7 @@ def test_readers_see_the_old_or_the_new_file_while_it_is_replaced(tmp_path: Path
 
 
 def test_a_file_without_permission_is_forbidden(tmp_path: Path) -> None:
-    """Reading, listing, writing and removing what the user may not touch raises Forbidden, not NotFound."""
+    """Reading, listing, writing or removing a file without permission raises Forbidden, not NotFound."""
     closed = tmp_path / "closed"
     closed.mkdir()
     (closed / "a.txt").write_bytes(b"secret")
@@ -221,7 +222,7 @@ def test_a_file_without_permission_is_forbidden(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("act", ["read", "replace", "remove"])
 def test_a_folder_in_the_place_of_a_file_is_an_error(tmp_path: Path, act: str) -> None:
-    """A file is expected and a folder found: the message says so, and trying again is no use."""
+    """If there is a folder in place of a file, the message says so, and the error is not retryable."""
     arguments = (b"data",) if act == "replace" else ()
 
     with pytest.raises(StorageError, match=f"{tmp_path}: expected a file, found a folder") as caught:
@@ -230,7 +231,7 @@ def test_a_folder_in_the_place_of_a_file_is_an_error(tmp_path: Path, act: str) -
 
 
 def test_create_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
-    """A folder is not "a file that is there already": whoever then reads it would find no file."""
+    """Creating a file where a folder exists is an error, not "already there": a later read would fail."""
     (tmp_path / "folder").mkdir()
 
     with pytest.raises(StorageError) as caught:
@@ -241,7 +242,7 @@ def test_create_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("below", ["b.txt", "b/c.txt"])
 @pytest.mark.parametrize("act", ["create", "replace"])
 def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, act: str, below: str) -> None:
-    """Writing below what is a file is an error of the address, not a passing trouble of the disk."""
+    """Writing below a file is an error that names the file and is not retryable."""
     (tmp_path / "a").write_bytes(b"data")
 
     with pytest.raises(StorageError, match=f"^{tmp_path}/a: expected a folder, found a file; name another") as caught:
@@ -252,7 +253,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path, act: str, b
 
 @pytest.mark.parametrize("name", ["file/below.png", "x" * 300, "loop"], ids=["below", "endless", "loop"])
 def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: str) -> None:
-    """Below a file, with an endless name, or as a link to itself there is no file, so None and no error."""
+    """The identity is None below a file, for a name that is too long, and for a link to itself."""
     (tmp_path / "file").write_bytes(b"data")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
 
@@ -260,13 +261,13 @@ def test_an_address_that_no_file_can_have_has_no_identity(tmp_path: Path, name: 
 
 
 def test_a_name_that_is_too_long_is_to_be_shortened(tmp_path: Path) -> None:
-    """The message says to shorten the name, which is the only thing that helps."""
+    """The message advises to shorten the name, as nothing else helps."""
     with pytest.raises(NotFound, match=r"there cannot be such a file \(File name too long\); shorten the name$"):
         storage.read(str(tmp_path / ("x" * 300)))
 
 
 def not_files(folder: Path) -> dict[str, str]:
-    """Address of each kind of thing that is no file -> how it is called."""
+    """Create one of each kind of thing that is not a file; return address -> what messages call it."""
     os.mkfifo(folder / "pipe.png")
     (folder / "folder.png").mkdir()
     (folder / "link.png").symlink_to("/dev/zero")
@@ -278,16 +279,16 @@ def not_files(folder: Path) -> dict[str, str]:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("look", [storage.identity, storage.read, storage.read_with_version])
-def test_what_is_no_file_is_named_and_never_waited_for(tmp_path: Path, look: Callable[[str], object]) -> None:
-    """A pipe that nobody writes to, a device without end, a socket, a folder: refused at once, by what they are."""
+def test_pipes_devices_sockets_and_folders_are_refused_at_once(tmp_path: Path, look: Callable[[str], object]) -> None:
+    """Each is refused by name, without waiting for a pipe that nobody writes to, or reading an endless device."""
     for address, kind in not_files(tmp_path).items():
         with pytest.raises(NotAFile) as caught:
             look(address)
         assert str(caught.value) == f"{address}: expected a file, found {kind}"
 
 
-def test_what_is_no_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device is refused by its file type before it is opened, as opening one may have an effect."""
+def test_pipes_devices_sockets_and_folders_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are refused by their type before they are opened, as opening a device may have an effect."""
     opened: list[object] = []
     monkeypatch.setattr(os, "open", lambda *how: opened.append(how))
 
@@ -299,8 +300,8 @@ def test_what_is_no_file_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_that_comes_between_look_and_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The type is checked again once the file is open: a pipe that took its place neither blocks nor is read."""
+def test_a_pipe_that_replaces_a_file_before_opening_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The type is checked again on the open file, so that a pipe that took its place neither blocks nor is read."""
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "file.png").write_bytes(b"data")
     facts = os.stat(tmp_path / "file.png")
@@ -310,8 +311,8 @@ def test_a_pipe_that_comes_between_look_and_opening(tmp_path: Path, monkeypatch:
         storage.read(str(tmp_path / "pipe.png"))
 
 
-def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
-    """40 GB that take no room on the disk are neither read nor hashed; another size or time is another identity."""
+def test_a_file_too_large_is_not_read(tmp_path: Path) -> None:
+    """A sparse file of 40 GB is neither read nor hashed; its identity changes with its size."""
     sparse = tmp_path / "sparse.png"
     sparse.touch()
     os.truncate(sparse, 40 << 30)
@@ -328,14 +329,14 @@ def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc")
-def test_what_the_kernel_makes_up_is_not_read() -> None:
-    """Files of /proc say that they hold nothing, and may give without end, or make wait: nothing is taken from them."""
+def test_files_generated_by_the_kernel_are_empty() -> None:
+    """Files of /proc have size 0 and might be endless or block, so they are taken for empty and not read."""
     assert storage.read("/proc/cpuinfo") == b""
     assert storage.identity("/proc/cpuinfo") == f"sha256:{hashlib.sha256().hexdigest()}"
 
 
-def test_addresses_of_other_kinds_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
-    """Every function checks its address: a chain or a foreign scheme reaches no file system."""
+def test_every_function_refuses_invalid_addresses(tmp_path: Path) -> None:
+    """Every function raises NotAllowed for a chain of addresses or another scheme."""
     for address in ("https://example.org/a.png", f"simplecache::{tmp_path}/a", "file:///etc/passwd"):
         for act, arguments in (
             (storage.read, ()),
@@ -350,7 +351,7 @@ def test_addresses_of_other_kinds_are_refused_before_anything_is_opened(tmp_path
 
 
 def test_a_link_is_a_second_name_of_the_same_file(tmp_path: Path) -> None:
-    """In place of what was there, also of itself; nothing is left over."""
+    """`link` replaces any existing target, also one that is that link already, and leaves no temporary file."""
     (tmp_path / "a").write_bytes(b"a")
     (tmp_path / "b").write_bytes(b"b")
 
@@ -360,8 +361,8 @@ def test_a_link_is_a_second_name_of_the_same_file(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
-def test_copies_and_links_read_only_where_may_be_read(tmp_path: Path) -> None:
-    """A link that leads out of what may be read is neither copied nor linked, whichever storage it goes to."""
+def test_copies_and_links_respect_the_readable_places(tmp_path: Path) -> None:
+    """A source that is a link out of the readable places is neither copied nor linked, to local folders or to S3."""
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "in" / "a").symlink_to(tmp_path / "secret")

@@ -1,6 +1,6 @@
-"""flows.storage.mounts: file systems that refuse links, locks, flushes or renames, and those that fail.
+"""flows.storage.mounts: file systems that refuse links, locks, fsync or renames, and those that fail.
 
-A library between Python and the system refuses what a test asks it to refuse, below the test's own folder.
+A library between Python and the system refuses the calls that a test names, below the test's own folder.
 """
 
 import errno
@@ -25,13 +25,13 @@ Python = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library that refuses."""
+    """The compiled library that refuses calls."""
     return refusing_file_system.built_in(tmp_path_factory.mktemp("refusing"))
 
 
 @pytest.fixture
 def python(library: Path, tmp_path: Path) -> Python:
-    """Run some code below whose `folder` calls are refused as the environment, which it may change, says."""
+    """Return a function that runs code, whose `folder` refuses calls as its environment, which it may change, says."""
 
     def run(code: str, **refused: int) -> "subprocess.CompletedProcess[str]":
         numbers = {f"REFUSE_{name.upper()}": str(number) for name, number in refused.items()}
@@ -87,12 +87,12 @@ for case in CASES:
         ),
         ([{"FSYNC": code} for code in ("EINVAL", "ENOSYS", "EBADF", "ENOTSUP")], [mounts.NO_FLUSH]),
     ],
-    ids=["no links", "nor exclusive renames", "nor locks", "no flushing"],
+    ids=["no links", "no exclusive renames either", "no locks either", "no fsync"],
 )
-def test_what_a_file_system_cannot_do_is_done_in_the_next_best_way(
+def test_each_missing_operation_has_a_fallback(
     python: Python, cases: list[dict[str, str]], promised: list[str]
 ) -> None:
-    """One of eight writers wins, the file is whole, nothing else is left, and what is no longer promised is told."""
+    """One of eight writers wins, the file is whole, no other file is left, and `shortfalls` has the weaker promises."""
     ended = python(f"CASES = {cases}\n{RACE}\nprint(storage.shortfalls(folder))")
 
     assert ended.stdout.splitlines() == ["fine"] * len(cases) + [str(sorted(promised))], ended.stderr
@@ -109,10 +109,10 @@ def test_what_a_file_system_cannot_do_is_done_in_the_next_best_way(
         ("ESTALE", "its server no longer knows the folder"),
     ],
 )
-def test_what_goes_wrong_is_not_taken_for_something_it_cannot_do(
+def test_a_failing_disk_is_an_error_and_has_no_fallback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: str, hint: str
 ) -> None:
-    """A faulty or a full disk is an error, in one sentence that says what to do, and nothing is left of the write."""
+    """A faulty or full disk raises an error with advice in one sentence, and nothing of the write remains."""
     address = str(tmp_path / "a.txt")
     storage.create(address, b"old")
     version = storage.read_with_version(address)[1]
@@ -131,23 +131,23 @@ def test_what_goes_wrong_is_not_taken_for_something_it_cannot_do(
     assert (tmp_path / "a.txt").read_bytes() == b"old"
 
 
-def test_a_file_that_somebody_has_open_is_replaced_when_it_is_closed(python: Python, tmp_path: Path) -> None:
-    """On SMB a rename over an open file is refused until it is closed: it is tried again for some seconds."""
+def test_replacing_an_open_file_is_retried_until_it_is_closed(python: Python, tmp_path: Path) -> None:
+    """SMB refuses to rename over an open file until it is closed, so the rename is retried for some seconds."""
     ended = python("storage.replace(f'{folder}/a.txt', b'new')", rename=errno.EBUSY, times=3)
 
     assert (ended.returncode, (tmp_path / "a.txt").read_bytes()) == (0, b"new"), ended.stderr
 
 
 def test_a_file_system_that_cannot_rename_is_refused(python: Python, tmp_path: Path) -> None:
-    """No file can be written atomically there: an error says to choose another output, and nothing is left behind."""
+    """Without renames no file can be written atomically: the error advises another output, and no file is left."""
     ended = python("storage.replace(f'{folder}/a.txt', b'new')", rename=errno.ENOSYS)
 
     assert "this file system cannot do what a run needs: choose an output on another one" in ended.stderr
     assert os.listdir(tmp_path) == []
 
 
-def test_a_link_whose_answer_was_lost_is_known_as_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """NFS may do what it was asked, lose the answer, and refuse the same again: the file is ours all the same."""
+def test_a_link_whose_response_was_lost_counts_as_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS may link a file, lose the response and refuse the repeated call: `create` still returns True."""
     link = os.link
 
     def twice(*arguments: str, **folders: int) -> None:
@@ -162,7 +162,7 @@ def test_a_link_whose_answer_was_lost_is_known_as_our_own(tmp_path: Path, monkey
 
 
 def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Python, tmp_path: Path) -> None:
-    """A writer killed before its last step has created nothing and blocks nobody, as its lock is released."""
+    """A writer killed before its last step has created no file, and its lock is released, so that another can write."""
     refused = {"link": errno.EPERM, "rename2": errno.EINVAL}
     killed = python(
         """
@@ -180,7 +180,7 @@ def test_a_writer_killed_without_links_leaves_the_whole_file_or_none(python: Pyt
 
 
 def test_a_file_system_that_does_everything_has_no_shortfalls(tmp_path: Path) -> None:
-    """No shortfalls are reported for a disk that refused nothing, for S3 before any probe, or for a missing folder."""
+    """There are no shortfalls for a disk that refused nothing, for S3 before any probe, and for a missing folder."""
     storage.create(str(tmp_path / "a.txt"), b"data")
 
     assert storage.shortfalls(str(tmp_path)) == []

@@ -1,4 +1,4 @@
-"""flows.storage.places and .folders: nothing is written or read where it may not be, whatever is swapped meanwhile."""
+"""flows.storage.places and folders: reads and writes stay in the allowed places, even if links are swapped."""
 
 import os
 import threading
@@ -15,10 +15,10 @@ from flows.storage import places
 
 @pytest.fixture
 def inside(tmp_path: Path) -> Path:
-    """A folder that may be written into, beside one that may not: `outside`, with a file."""
+    """A folder that may be written to, beside the folder `outside`, which may not and has a file."""
     (tmp_path / "inside").mkdir()
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "a.txt").write_bytes(b"theirs")
+    (tmp_path / "outside" / "a.txt").write_bytes(b"files_outside")
     return tmp_path / "inside"
 
 
@@ -31,15 +31,15 @@ WRITES: dict[str, Callable[[str], object]] = {
 }
 
 
-def theirs(inside: Path) -> list[tuple[str, bytes | None]]:
-    """All that is outside."""
+def files_outside(inside: Path) -> list[tuple[str, bytes | None]]:
+    """Return all that is in the folder `outside`."""
     found = sorted((inside.parent / "outside").rglob("*"))
     return [(one.name, one.read_bytes() if one.is_file() else None) for one in found]
 
 
 @pytest.mark.parametrize("way", WRITES)
-def test_a_link_leads_no_write_outside(inside: Path, way: str) -> None:
-    """Whatever is done behind a link to elsewhere is refused with what is allowed, and makes no folder there."""
+def test_a_write_through_a_link_to_the_outside_is_refused(inside: Path, way: str) -> None:
+    """Writes below a link to another folder raise NotAllowed with the allowed places, and create nothing there."""
     (inside / "images").symlink_to(inside.parent / "outside")
 
     with (
@@ -47,27 +47,27 @@ def test_a_link_leads_no_write_outside(inside: Path, way: str) -> None:
         pytest.raises(NotAllowed, match=f"link to elsewhere; only what lies in {inside} may be written here"),
     ):
         WRITES[way](str(inside / "images"))
-    assert theirs(inside) == [("a.txt", b"theirs")]
+    assert files_outside(inside) == [("a.txt", b"files_outside")]
 
 
 @pytest.mark.parametrize("way", WRITES)
-def test_without_limits_links_are_followed(inside: Path, way: str) -> None:
-    """A person may keep a run's images on another disk; a link that stays inside is no matter either."""
+def test_links_are_followed_without_limits_or_inside_them(inside: Path, way: str) -> None:
+    """Without limits, a run's images may be on another disk; with limits, a link may lead to a folder inside them."""
     (inside / "images").symlink_to(inside.parent / "outside")
     WRITES[way](str(inside / "images"))
-    changed = theirs(inside)
+    changed = files_outside(inside)
     (inside.parent / "outside").rename(inside / "elsewhere")
     (inside / "images").unlink()
     (inside / "images").symlink_to(inside / "elsewhere")
-    (inside / "elsewhere" / "a.txt").write_bytes(b"theirs")
+    (inside / "elsewhere" / "a.txt").write_bytes(b"files_outside")
     with storage.guarded(str(inside), (str(inside),)), suppress(NotFound):
         WRITES[way](str(inside / "images"))
 
-    assert changed != [("a.txt", b"theirs")]
+    assert changed != [("a.txt", b"files_outside")]
 
 
-def test_a_guard_is_of_one_folder_and_for_its_time(inside: Path) -> None:
-    """What is written elsewhere has limits of its own, two guards hold side by side, and afterwards none does."""
+def test_a_guard_applies_to_its_folder_while_it_lasts(inside: Path) -> None:
+    """Writes elsewhere are not affected, two guards apply at once, and none remains afterwards."""
     elsewhere = str(inside.parent / "outside" / "new.txt")
     with storage.guarded(str(inside), ()), storage.guarded(str(inside), (str(inside),)):
         storage.create(elsewhere, b"ours")
@@ -79,8 +79,8 @@ def test_a_guard_is_of_one_folder_and_for_its_time(inside: Path) -> None:
     assert places._guards == []
 
 
-def test_places_are_folders_by_whatever_name(inside: Path) -> None:
-    """A place that is reached by a link of the machine's own is the folder it leads to; the root is all of it."""
+def test_allowed_places_may_be_links(inside: Path) -> None:
+    """A place that is a link allows the folder it leads to, and `/` any folder; a longer name does not match."""
     (inside.parent / "way").symlink_to(inside)
 
     for allowed in (str(inside.parent / "way"), "/", f"{inside}/"):
@@ -92,7 +92,7 @@ def test_places_are_folders_by_whatever_name(inside: Path) -> None:
 
 @contextmanager
 def swapping(folder: Path, *targets: Path) -> Iterator[None]:
-    """A thread that has a folder lead to one place and to another, as fast as it can."""
+    """Make a folder lead to one target and then another, as fast as a thread can, while the block lasts."""
     ended, link = threading.Event(), folder.with_name("link")
     folder.symlink_to(targets[0])
 
@@ -111,8 +111,8 @@ def swapping(folder: Path, *targets: Path) -> Iterator[None]:
         thread.join()
 
 
-def test_nothing_lands_outside_while_a_folder_is_swapped_for_a_link(inside: Path) -> None:
-    """Of hundreds of writes during the swapping each lands inside or is refused; some of each kind."""
+def test_no_write_lands_outside_while_a_link_is_swapped(inside: Path) -> None:
+    """Of hundreds of writes during the swapping, each lands inside or is refused, and both happen."""
     (inside / "real").mkdir()
     ends = []
     with (
@@ -128,11 +128,11 @@ def test_nothing_lands_outside_while_a_folder_is_swapped_for_a_link(inside: Path
                 ends.append(type(error).__name__)
 
     assert {"written", "NotAllowed"} <= set(ends)
-    assert theirs(inside) == [("a.txt", b"theirs")]
+    assert files_outside(inside) == [("a.txt", b"files_outside")]
 
 
-def test_nothing_is_read_outside_while_a_folder_is_swapped_for_a_link(inside: Path) -> None:
-    """A file is judged once it is open: what is read, or told apart by its content, is what lies inside."""
+def test_no_read_is_from_outside_while_a_link_is_swapped(inside: Path) -> None:
+    """Files are checked once they are open, so that bytes and identities are only those of the file inside."""
     (inside / "real").mkdir()
     (inside / "real" / "a.txt").write_bytes(b"ours")
     ours = storage.identity(str(inside / "real" / "a.txt"))
@@ -152,10 +152,10 @@ def test_nothing_is_read_outside_while_a_folder_is_swapped_for_a_link(inside: Pa
 
 
 @pytest.mark.parametrize("has_proc", [True, False])
-def test_a_picture_behind_a_link_is_refused_with_what_is_allowed(
+def test_reading_through_a_link_to_the_outside_is_refused(
     inside: Path, monkeypatch: pytest.MonkeyPatch, has_proc: bool
 ) -> None:
-    """The check also works without /proc, where a descriptor's path is unknown; a file inside is read."""
+    """The message has the allowed places; the check works without /proc too, and a file inside is read."""
     if not has_proc:
         monkeypatch.setattr(os, "readlink", _no_proc(os.readlink))
     (inside / "a.txt").write_bytes(b"ours")
@@ -168,9 +168,7 @@ def test_a_picture_behind_a_link_is_refused_with_what_is_allowed(
             act()
 
 
-def test_without_proc_a_name_that_leads_elsewhere_by_now_is_refused(
-    inside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_proc_a_replaced_file_is_refused(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without /proc, the path must still lead to the file that is open."""
     monkeypatch.setattr(os, "readlink", _no_proc(os.readlink))
     (inside / "a.txt").write_bytes(b"ours")
@@ -182,15 +180,15 @@ def test_without_proc_a_name_that_leads_elsewhere_by_now_is_refused(
         places.check_read(file.fileno(), str(inside / "a.txt"), (str(inside),))
 
 
-def test_a_folder_that_is_missing_for_good_is_told_in_words(inside: Path) -> None:
-    """A link to nowhere, or a folder that is removed all the time, is no "no such file" of the file to be made."""
+def test_a_folder_that_cannot_be_created_is_explained(inside: Path) -> None:
+    """If the file's folder is a link to nowhere, the message says so, and not that the new file does not exist."""
     (inside / "images").symlink_to(inside / "nowhere")
 
     with pytest.raises(NotFound, match="its folder was removed, or is a link to nowhere"):
         storage.create(str(inside / "images" / "a.txt"), b"ours")
 
 
-def test_hundreds_of_missing_folders_are_made(inside: Path) -> None:
+def test_hundreds_of_missing_folders_are_created(inside: Path) -> None:
     """Folders as deep as an address can be are created without running out of file descriptors."""
     deep = "/".join([str(inside), *["d"] * 400, "a.txt"])
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0

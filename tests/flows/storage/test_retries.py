@@ -1,4 +1,4 @@
-"""flows.storage.retries and s3.errors: what is tried again, for how long, and what the user reads of it."""
+"""flows.storage.retries and s3.errors: which requests are retried, for how long, and what the user reads about them."""
 
 import os
 import signal
@@ -16,8 +16,8 @@ from flows.wording import redacted
 from tests.flows.fault_proxy import DRIP, FLIP_BIT, HANG, LOSE_ANSWER, FaultProxy
 
 
-class Trouble:
-    """An attempt that fails with these errors, in order, and then succeeds."""
+class Attempts:
+    """A function that raises these errors in order and then succeeds."""
 
     def __init__(self, *errors: StorageError) -> None:
         self.errors = list(errors)
@@ -30,27 +30,21 @@ class Trouble:
         return "done"
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.storage.retries.FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr("flows.storage.retries.LONGEST_WAIT_SECONDS", 0.05)
+# ---------------------------------------------------------------- retries of any function
 
 
-# ---------------------------------------------------------------- the rule
-
-
-def test_what_may_pass_is_tried_again(quick: None) -> None:
-    """Errors that are worth another try are followed by one, until it succeeds."""
-    trouble = Trouble(Unavailable("1"), Unavailable("2"), Unreachable("3"))
+def test_retryable_errors_are_retried(quick: None) -> None:
+    """Retryable errors are followed by another attempt, until one succeeds."""
+    trouble = Attempts(Unavailable("1"), Unavailable("2"), Unreachable("3"))
 
     assert persistently(trouble, lambda: True) == "done"
     assert trouble.calls == 4
 
 
 @pytest.mark.parametrize("kind", [NotFound, Forbidden, CredentialsExpired, StorageError])
-def test_what_will_not_pass_is_not_tried_again(quick: None, kind: type[StorageError]) -> None:
-    """A missing object, or one that is not ours to read, is not asked for twice."""
-    trouble = Trouble(kind("no"))
+def test_permanent_errors_are_not_retried(quick: None, kind: type[StorageError]) -> None:
+    """A missing object, or one that may not be read, is requested only once."""
+    trouble = Attempts(kind("no"))
 
     with pytest.raises(kind):
         persistently(trouble, lambda: True)
@@ -59,26 +53,26 @@ def test_what_will_not_pass_is_not_tried_again(quick: None, kind: type[StorageEr
 
 @pytest.mark.parametrize("variable", ["NST_OBJECT_SECONDS", "NST_OUTAGE_SECONDS"])
 @pytest.mark.parametrize("value", ["60s", "nan", "-1", ""])
-def test_what_is_no_number_of_seconds_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+def test_an_invalid_number_of_seconds_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     """The error is raised before the first attempt, and names the variable and its value."""
     monkeypatch.setenv(variable, value)
-    trouble = Trouble()
+    trouble = Attempts()
 
     with pytest.raises(LimitsError, match=f"^{variable}: expected a number of seconds, such as .*0, found '{value}'$"):
         persistently(trouble, lambda: True)
     assert trouble.calls == 0
 
 
-def test_attempts_are_counted(quick: None) -> None:
-    """One bad object is given up after so many attempts, with the last one's error."""
-    trouble = Trouble(*(Unavailable(str(number)) for number in range(1, 100)))
+def test_the_number_of_attempts_is_limited(quick: None) -> None:
+    """An object is given up after a number of attempts, with the error of the last one."""
+    trouble = Attempts(*(Unavailable(str(number)) for number in range(1, 100)))
 
     with pytest.raises(Unavailable, match=f"^{ATTEMPTS}$"):
         persistently(trouble, lambda: True)
 
 
 def test_an_object_has_a_deadline() -> None:
-    """Where attempts are slow, time runs out before their number does."""
+    """If attempts are slow, the deadline ends them before their number does."""
 
     def slow(_seconds: float) -> None:
         time.sleep(0.2)
@@ -90,18 +84,18 @@ def test_an_object_has_a_deadline() -> None:
     assert time.monotonic() - began < 2
 
 
-def test_a_server_that_went_away_is_waited_for(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While nobody answers, attempts are not counted: a restart of the server costs time, and no object."""
+def test_a_server_that_stopped_responding_is_waited_for(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a server does not respond, attempts are not counted, so that its restart takes time but fails no object."""
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "30")
-    trouble = Trouble(*(Unreachable("gone") for _ in range(3 * ATTEMPTS)))
+    trouble = Attempts(*(Unreachable("gone") for _ in range(3 * ATTEMPTS)))
 
     assert persistently(trouble, lambda: True, seconds=0.1) == "done"
 
 
-def test_a_server_that_never_answered_is_soon_given_up(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong address is told in seconds, not after the patience that an outage deserves."""
+def test_a_server_that_never_responded_is_soon_given_up(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong address is reported within seconds, not after the time for an outage."""
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "30")
-    trouble = Trouble(*(Unreachable("gone") for _ in range(10_000)))
+    trouble = Attempts(*(Unreachable("gone") for _ in range(10_000)))
     began = time.monotonic()
 
     with pytest.raises(Unreachable):
@@ -110,11 +104,11 @@ def test_a_server_that_never_answered_is_soon_given_up(quick: None, monkeypatch:
 
 
 def test_an_interruption_ends_the_waiting_of_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that waits for a server that went away gives up within seconds, not after the outage."""
+    """A thread that waits for a server gives up within seconds of an interruption, not after the time for an outage."""
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "60")
     monkeypatch.setattr("flows.storage.retries.FIRST_WAIT_SECONDS", 30.0)
     monkeypatch.setattr("flows.storage.retries.LONGEST_WAIT_SECONDS", 30.0)
-    trouble = Trouble(*(Unreachable("gone") for _ in range(10_000)))
+    trouble = Attempts(*(Unreachable("gone") for _ in range(10_000)))
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(persistently, trouble, lambda: True)
         while not trouble.calls:
@@ -125,28 +119,28 @@ def test_an_interruption_ends_the_waiting_of_all_threads(monkeypatch: pytest.Mon
         assert time.monotonic() - began < HURRIED_SECONDS + 5
 
 
-def test_in_a_hurry_no_attempt_is_long() -> None:
+def test_attempts_are_short_during_an_interruption() -> None:
     """During an interruption an attempt may take only seconds; afterwards it may take the whole deadline again."""
     with storage.hurried(KeyboardInterrupt()), storage.hurried(KeyboardInterrupt()):
         assert persistently(lambda seconds: seconds, lambda: True, 100.0) <= HURRIED_SECONDS
     assert persistently(lambda seconds: seconds, lambda: True, 100.0) > 90
 
 
-def test_an_error_is_no_reason_to_hurry(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that ends with an error has the time to write its table."""
+def test_an_error_that_ends_a_run_does_not_shorten_retries(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only an interruption does: a run that ends with an error has time to write its results."""
     monkeypatch.setattr("flows.storage.retries.HURRIED_SECONDS", 0.0)
-    trouble = Trouble(*(Unreachable("gone") for _ in range(20)))
+    trouble = Attempts(*(Unreachable("gone") for _ in range(20)))
 
     with storage.hurried(RuntimeError()):
         assert persistently(trouble, lambda: True) == "done"
 
 
 def test_many_requests_at_once_are_interrupted(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """Ctrl-C does not wait until all the threads that ask a server which went away have given up."""
+    """Ctrl-C does not wait until all threads that request objects from a stopped server have given up."""
     storage.replace(f"{s3_bucket}/0", b"a")
     s3_proxy.go_away()
     threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell has it ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in case a shell set it to be ignored
     began = time.monotonic()
     try:
         with pytest.raises(KeyboardInterrupt):
@@ -171,10 +165,10 @@ def test_many_requests_at_once_are_interrupted(s3_bucket: str, s3_proxy: FaultPr
         (400, "InvalidBucketName", StorageError, 1),
     ],
 )
-def test_errors_that_stay_are_named_at_once(
+def test_permanent_errors_of_s3_are_raised_at_once(
     s3_bucket: str, s3_proxy: FaultProxy, status: int, code: str, kind: type[StorageError], requests: int
 ) -> None:
-    """Each refusal of the server is one of our classes after one request, in every operation."""
+    """Each permanent error of S3 raises its own class of error after one request, in every operation."""
     address = f"{s3_bucket}/a.txt"
     for method, act in (
         ("GET", lambda: storage.read(address)),
@@ -191,9 +185,9 @@ def test_errors_that_stay_are_named_at_once(
     assert s3_proxy.requests["PUT"] == requests
 
 
-def test_expired_credentials_are_told_from_a_bad_request_without_a_body(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """The answer to HEAD has no body, so no reason: it is asked for, and is what the user reads."""
-    # botocore asks HEAD again, of the bucket, in case it lies in another region.
+def test_the_reason_of_a_failed_head_request_is_requested(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A response to HEAD has no body and so no reason: a GET request finds out that the credentials have expired."""
+    # botocore repeats the HEAD request for the bucket, in case that is in another region.
     s3_proxy.faults = [*[("HEAD", (400, "ExpiredToken"))] * 3, ("GET", (400, "ExpiredToken"))]
 
     with pytest.raises(CredentialsExpired, match=r"have expired \(ExpiredToken\)\. Renew them and run again"):
@@ -201,8 +195,8 @@ def test_expired_credentials_are_told_from_a_bad_request_without_a_body(s3_bucke
 
 
 @pytest.mark.parametrize("fault", [(503, "SlowDown"), (503, "ServiceUnavailable"), (500, "InternalError")])
-def test_a_burst_of_server_errors_goes_unnoticed(s3_bucket: str, s3_proxy: FaultProxy, fault: tuple[int, str]) -> None:
-    """Three errors in a row, in each operation, are tried through."""
+def test_three_server_errors_in_a_row_are_retried(s3_bucket: str, s3_proxy: FaultProxy, fault: tuple[int, str]) -> None:
+    """Three errors in a row, in each operation, are retried until the operation succeeds."""
     address = f"{s3_bucket}/a.txt"
     for method in ("PUT", "GET", "HEAD", "DELETE"):
         s3_proxy.faults += [(method, fault)] * 3
@@ -214,16 +208,16 @@ def test_a_burst_of_server_errors_goes_unnoticed(s3_bucket: str, s3_proxy: Fault
     assert s3_proxy.faults == []
 
 
-def test_a_conflict_is_tried_again(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """409 says that another request was in the way: with nothing there, the next try makes the object."""
+def test_a_conflict_is_retried(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Status 409 means that another write was in progress: if it left no object, the next attempt creates it."""
     s3_proxy.faults = [("PUT", (409, "ConditionalRequestConflict"))] * 2
 
     assert storage.create(f"{s3_bucket}/a.txt", b"ours") is True
     assert storage.read(f"{s3_bucket}/a.txt") == b"ours"
 
 
-def test_a_swap_whose_answer_was_lost_has_won(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """The stored bytes are our own, so the swap counts as successful."""
+def test_a_swap_whose_response_was_lost_succeeded(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """The stored bytes are those of the swap itself, so it counts as successful."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"old")
     _, version = storage.read_with_version(address)
@@ -233,8 +227,8 @@ def test_a_swap_whose_answer_was_lost_has_won(s3_bucket: str, s3_proxy: FaultPro
     assert storage.read(address) == b"new"
 
 
-def test_a_flipped_bit_is_read_again(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """One corrupted answer is noticed by its checksum, and the next one is whole."""
+def test_a_response_with_a_flipped_bit_is_requested_again(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A response that does not match its checksum is requested again, and the next one is whole."""
     storage.create(f"{s3_bucket}/a.txt", b"data" * 1000)
     s3_proxy.faults = [("GET", FLIP_BIT)]
 
@@ -242,10 +236,10 @@ def test_a_flipped_bit_is_read_again(s3_bucket: str, s3_proxy: FaultProxy) -> No
 
 
 @pytest.mark.parametrize("fault", [HANG, DRIP])
-def test_a_request_that_does_not_end_is_ended(
+def test_an_endless_response_ends_at_the_deadline(
     s3_bucket: str, s3_proxy: FaultProxy, impatient: None, fault: str
 ) -> None:
-    """A server that says nothing, or one byte at a time, holds an object up no longer than its deadline."""
+    """A server that sends nothing, or one byte at a time, does not delay an object beyond its deadline."""
     storage.create(f"{s3_bucket}/a.txt", b"data" * 1000)
     s3_proxy.requests.clear()
     s3_proxy.faults = [("GET", fault)] * 50
@@ -257,8 +251,8 @@ def test_a_request_that_does_not_end_is_ended(
     assert s3_proxy.requests["GET"] <= 6
 
 
-def test_a_request_that_hangs_once_is_made_again(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
-    """After one hanging answer the object is read all the same."""
+def test_a_request_that_hangs_once_is_retried(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
+    """After one request without a response the object is read."""
     storage.create(f"{s3_bucket}/a.txt", b"data")
     s3_proxy.faults = [("GET", HANG)]
 
@@ -278,7 +272,7 @@ def test_credentials_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPat
 
 
 def test_credentials_in_an_endpoint_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Botocore quotes the endpoint whole; the user reads it without its password."""
+    """Botocore's errors contain the endpoint; the message shows it without its password."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://me:recognisable-password@127.0.0.1:9")
     s3.requests.filesystem.cache_clear()
     with pytest.raises(StorageError, match=r"http://\*\*\*@127.0.0.1:9 .* has a password in it") as caught:

@@ -1,8 +1,6 @@
-"""flows.storage.s3: credentials, faults of the network and of the server, and lost answers."""
+"""flows.storage.s3: credentials, errors of the network and of the server, and lost responses."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,15 +14,15 @@ from tests.flows.fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_
 
 
 def test_creating_the_same_bytes_again_is_true(s3_bucket: str) -> None:
-    """Bytes that are there already may be our own write whose answer was lost, so equal bytes count as created."""
+    """An existing object with equal bytes may be our own write whose response was lost, so `create` returns True."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"same")
 
     assert storage.create(address, b"same") is True
 
 
-def test_a_write_whose_answer_was_lost_is_our_own(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """The server takes the bytes, the answer is lost, the retry is refused with 412: create still says True."""
+def test_a_create_whose_response_was_lost_succeeded(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """The server stores the bytes, the response is lost, and the retry gets 412: `create` still returns True."""
     s3_proxy.faults = [("PUT", LOSE_ANSWER)]
     created = storage.create(f"{s3_bucket}/a.txt", b"ours")
 
@@ -33,8 +31,8 @@ def test_a_write_whose_answer_was_lost_is_our_own(s3_bucket: str, s3_proxy: Faul
     assert storage.read(f"{s3_bucket}/a.txt") == b"ours"
 
 
-def test_a_write_refused_for_a_conflict_has_lost(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """AWS may answer 409 instead of 412 while another writer is at it: what that one wrote stays."""
+def test_a_create_refused_for_a_conflict_returns_false(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """AWS may respond 409 instead of 412 during another write: the other writer's object stays."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"theirs")
     s3_proxy.faults = [("PUT", (409, "ConditionalRequestConflict"))]
@@ -46,7 +44,7 @@ def test_a_write_refused_for_a_conflict_has_lost(s3_bucket: str, s3_proxy: Fault
 
 
 def test_a_store_that_ignores_the_condition_of_a_write_is_noted(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """A probe of an existing object finds it out with one request per bucket, and leaves the object's bytes alone."""
+    """A probe of an existing object detects it with one request per bucket and does not change the object's bytes."""
     address = f"{s3_bucket}/out/plan.json"
     storage.create(address, b"a plan")
     s3_proxy.rule = lambda _method, _path: IGNORE_CONDITION
@@ -60,8 +58,8 @@ def test_a_store_that_ignores_the_condition_of_a_write_is_noted(s3_bucket: str, 
     assert storage.read(address) == b"a plan"
 
 
-def test_a_store_that_keeps_the_condition_of_a_write_has_no_shortfalls(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """A refused probe is no shortfall, also if its first response is lost."""
+def test_a_store_that_honours_conditions_has_no_shortfalls(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A refused probe is no shortfall, even if its first response is lost."""
     address = f"{s3_bucket}/out/plan.json"
     storage.create(address, b"a plan")
     s3_proxy.faults = [("PUT", LOSE_ANSWER)]
@@ -71,8 +69,8 @@ def test_a_store_that_keeps_the_condition_of_a_write_has_no_shortfalls(s3_bucket
     assert storage.shortfalls(f"{s3_bucket}/out") == []
 
 
-def test_empty_data_is_never_created(s3_bucket: str) -> None:
-    """s3fs writes an empty object without the condition, so create refuses before it could overwrite anything."""
+def test_creating_an_empty_object_is_refused(s3_bucket: str) -> None:
+    """s3fs writes an empty object without the condition, so `create` refuses it before it could overwrite anything."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"first")
 
@@ -81,8 +79,8 @@ def test_empty_data_is_never_created(s3_bucket: str) -> None:
     assert storage.read(address) == b"first"
 
 
-def test_the_identity_is_etag_and_size(s3_bucket: str, s3_server: str) -> None:
-    """The identity is what a HEAD request tells, so that no object is fetched to plan a run."""
+def test_the_identity_of_an_object_is_its_etag_and_size(s3_bucket: str, s3_server: str) -> None:
+    """The identity comes from a HEAD request, so that planning a run downloads no object."""
     storage.create(f"{s3_bucket}/a.txt", b"12345")
     client = boto3.client("s3", endpoint_url=s3_server)
     head = client.head_object(Bucket=s3_bucket.removeprefix("s3://"), Key="a.txt")
@@ -91,8 +89,8 @@ def test_the_identity_is_etag_and_size(s3_bucket: str, s3_server: str) -> None:
     assert storage.identity(f"{s3_bucket}/a.txt") == f"etag:{etag}:5"
 
 
-def test_folder_markers_are_no_files(s3_bucket: str, s3_server: str) -> None:
-    """The empty object that web consoles make for a folder is not among its names."""
+def test_folder_markers_are_not_listed(s3_bucket: str, s3_server: str) -> None:
+    """The empty object that web consoles create for a folder is not listed and has no identity."""
     client = boto3.client("s3", endpoint_url=s3_server)
     bucket = s3_bucket.removeprefix("s3://")
     for key in ("marked/", "marked/below/", "marked/a.txt", "alone/"):
@@ -103,8 +101,8 @@ def test_folder_markers_are_no_files(s3_bucket: str, s3_server: str) -> None:
     assert storage.identity(f"{s3_bucket}/marked") is None
 
 
-def test_a_listing_of_more_than_one_page_is_whole(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """S3 lists so many names at a time (1,000 on AWS, 5 on this server); names gives them all."""
+def test_a_listing_of_several_pages_is_complete(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 lists a limited number of names per page (1,000 on AWS, 5 on this server); `names` returns them all."""
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     for number in range(12):
         storage.create(f"{s3_bucket}/many/{number:02}", b"data")
@@ -112,8 +110,8 @@ def test_a_listing_of_more_than_one_page_is_whole(s3_bucket: str, monkeypatch: p
     assert storage.names(f"{s3_bucket}/many") == [f"{number:02}" for number in range(12)]
 
 
-def test_what_another_client_writes_is_seen_at_once(s3_bucket: str, s3_server: str) -> None:
-    """No answer is kept: what another machine writes, changes or removes after a first look shows in the next."""
+def test_changes_by_another_client_are_seen_at_once(s3_bucket: str, s3_server: str) -> None:
+    """Nothing is cached: an object that another machine writes, changes or removes is seen by the next call."""
     client = boto3.client("s3", endpoint_url=s3_server)
     bucket = s3_bucket.removeprefix("s3://")
     address = f"{s3_bucket}/out/a.txt"
@@ -130,7 +128,7 @@ def test_what_another_client_writes_is_seen_at_once(s3_bucket: str, s3_server: s
 
 
 def test_a_wrong_bucket_is_named(s3_server: str) -> None:
-    """Reading from and writing to a bucket that is not there is an error that names it, and no retry helps."""
+    """Reading from and writing to a bucket that does not exist raises an error that names it and is not retryable."""
     address = "s3://no-such-bucket-anywhere/a.txt"
 
     for act, arguments in ((storage.read, ()), (storage.create, (b"data",)), (storage.replace, (b"data",))):
@@ -139,8 +137,8 @@ def test_a_wrong_bucket_is_named(s3_server: str) -> None:
         assert not caught.value.retryable
 
 
-def test_an_address_that_s3_never_serves_is_not_called_a_passing_trouble(s3_bucket: str) -> None:
-    """A bucket's name that S3 does not allow, or a bucket without a key, is wrong however often it is tried."""
+def test_an_address_that_s3_never_serves_is_not_retried(s3_bucket: str) -> None:
+    """An invalid bucket name, or a bucket without a key, raises an error that is not retryable."""
     retryable = []
     for address in ("s3://not a bucket!/a.txt", s3_bucket):
         with pytest.raises(StorageError) as caught:
@@ -151,7 +149,7 @@ def test_an_address_that_s3_never_serves_is_not_called_a_passing_trouble(s3_buck
 
 
 def test_access_denied_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """A 403 raises Forbidden at once, with the server's reason; it is never taken for a missing object."""
+    """Status 403 raises Forbidden at once, with the server's reason, and is never taken for a missing object."""
     storage.create(f"{s3_bucket}/a.txt", b"data")
     raised = []
     for method, act in (
@@ -168,34 +166,8 @@ def test_access_denied_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> Non
     assert raised == [([], False)] * 4
 
 
-def test_without_credentials_it_is_forbidden_at_once(s3_server: str, tmp_path: Path) -> None:
-    """With no credentials anywhere, a read says so in a moment instead of asking around."""
-    code = (
-        "from flows import storage\n"
-        "from flows.errors import Forbidden\n"
-        "try:\n"
-        "    storage.read('s3://bucket/a.txt')\n"
-        "except Forbidden as error:\n"
-        "    print(error)\n"
-    )
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_ENDPOINT_URL": s3_server,
-    }
-    began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    seconds = time.monotonic() - began
-
-    assert done.stdout.startswith("s3://bucket/a.txt: no usable AWS credentials")
-    assert seconds < 20
-
-
 def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
-    """Where nobody answers, the call ends in bounded time with an error that is worth another run, and no secret."""
+    """If nothing responds, the call ends in limited time with a retryable error that contains no secret."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     s3.requests.filesystem.cache_clear()
     began = time.monotonic()
@@ -210,8 +182,8 @@ def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch, i
     assert seconds < 15
 
 
-def test_a_short_trouble_of_the_server_goes_unnoticed(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """One 503, a lost answer or an answer cut short is asked for again."""
+def test_a_single_failure_of_the_server_is_retried(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """One error of the server, one lost response or one response cut short leads to another request."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"data" * 1000)
     read = []
@@ -222,8 +194,8 @@ def test_a_short_trouble_of_the_server_goes_unnoticed(s3_bucket: str, s3_proxy: 
     assert read == [(True, [])] * 4
 
 
-def test_a_lasting_trouble_of_the_server_is_unavailable(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
-    """After a bounded number of tries an overloaded server is given up, with an error that is worth another run."""
+def test_a_lasting_failure_of_the_server_is_unavailable(s3_bucket: str, s3_proxy: FaultProxy, quick: None) -> None:
+    """An overloaded server is given up after a limited number of requests, with a retryable error."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"data")
     s3_proxy.requests.clear()
@@ -235,10 +207,8 @@ def test_a_lasting_trouble_of_the_server_is_unavailable(s3_bucket: str, s3_proxy
     assert 2 <= s3_proxy.requests["GET"] <= 12
 
 
-def test_an_answer_that_is_always_cut_short_is_never_given_back(
-    s3_bucket: str, s3_proxy: FaultProxy, impatient: None
-) -> None:
-    """`read` gives the whole file or an error, never a part of it."""
+def test_a_response_that_is_always_cut_short_is_not_returned(s3_bucket: str, s3_proxy: FaultProxy, quick: None) -> None:
+    """`read` returns the whole file or raises an error; it never returns a part of the file."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"data" * 1000)
     s3_proxy.faults = [("GET", CUT_SHORT)] * 100
@@ -247,8 +217,8 @@ def test_an_answer_that_is_always_cut_short_is_never_given_back(
         storage.read(address)
 
 
-def test_a_flipped_bit_is_noticed(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
-    """Bytes that do not match the checksum S3 keeps are an error, not a picture with a wrong colour."""
+def test_a_flipped_bit_is_detected(s3_bucket: str, s3_proxy: FaultProxy, quick: None) -> None:
+    """Bytes that do not match S3's checksum raise an error and do not become an image with a wrong colour."""
     address = f"{s3_bucket}/a.txt"
     storage.create(address, b"data" * 1000)
     s3_proxy.faults = [("GET", FLIP_BIT)] * 100
@@ -257,8 +227,8 @@ def test_a_flipped_bit_is_noticed(s3_bucket: str, s3_proxy: FaultProxy, impatien
         storage.read(address)
 
 
-def test_a_version_is_not_read_out_of_a_key(s3_bucket: str, tmp_path: Path) -> None:
-    """`key?versionId=x`, which s3fs would cut to `key`, is another object than `key`, in every operation."""
+def test_a_version_id_in_a_key_is_part_of_the_key(s3_bucket: str, tmp_path: Path) -> None:
+    """`key?versionId=x`, which s3fs would shorten to `key`, is another object than `key` in every operation."""
     plain, odd = f"{s3_bucket}/a.txt", f"{s3_bucket}/a.txt?versionId=1"
     storage.create(plain, b"data")
 

@@ -1,6 +1,6 @@
-"""flows.storage.s3.errors and accounts: what the user reads where accounts, files or servers are not in order.
+"""flows.storage.s3.errors and accounts: messages on problems with accounts, configuration files and servers.
 
-Credentials are botocore's own, from real files; servers are real ones on loopback.
+Botocore reads the credentials from real files, and the servers are real ones on loopback.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.flows.s3_peer import Answer, Request, S3Peer, an_object, refusal
 
 A = "s3://studio/in/a.png"
 Peer = Callable[..., S3Peer]
+ReadAtHome = Callable[..., str]
 
 
 CONFIG = """
@@ -62,33 +63,64 @@ CREDENTIALS = "".join(
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home with AWS's two files, as people have them."""
+    """A home folder with AWS's two configuration files."""
     (tmp_path / ".aws" / "sso" / "cache").mkdir(parents=True)
     (tmp_path / ".aws" / "config").write_text(CONFIG)
     (tmp_path / ".aws" / "credentials").write_text(CREDENTIALS)
     return tmp_path
 
 
-CODE = """
+FORKING_READER = """
+import json, os, sys
+import flows.storage.s3.client  # its import takes long
 from flows import storage
 from flows.errors import StorageError
-try:
-    print("read", storage.read("s3://studio/in/a.png"))
-except StorageError as error:
-    print(type(error).__name__, error)
+from flows.storage import retries
+retries.FIRST_CONTACT_SECONDS = 0  # one attempt is enough for a server that does not respond
+for line in sys.stdin:
+    request = json.loads(line)
+    if child := os.fork():
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    for descriptor, path in enumerate(request["output"], start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    try:
+        print("read", storage.read("s3://studio/in/a.png"), flush=True)
+    except StorageError as error:
+        print(type(error).__name__, error, flush=True)
+    os._exit(0)
 """
+"""For each line of its input, reads an object in a fork of its own with a given environment."""
 
 
-def read_at(home: Path, **environment: str) -> str:
-    """What reading an object says to somebody with that home; nothing else is said."""
-    settings = {"PATH": os.environ["PATH"], "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
-    settings |= {"NST_OBJECT_SECONDS": "1", "NST_OUTAGE_SECONDS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", CODE], env=settings | environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "recognisable-secret" not in done.stdout + done.stderr
-    assert all("trying again" in line for line in done.stderr.splitlines()), done.stderr
-    return done.stdout.strip()
+@pytest.fixture(scope="module")
+def forking_reader() -> Iterator["subprocess.Popen[str]"]:
+    """A process that has imported the S3 client, so that a new process for each read takes little time."""
+    command = [sys.executable, "-c", FORKING_READER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
+@pytest.fixture
+def read_at_home(home: Path, forking_reader: "subprocess.Popen[str]") -> ReadAtHome:
+    """Return a function that reads an object as a user with that home, and returns what is printed."""
+
+    def read(**environment: str) -> str:
+        settings = {"PATH": os.environ["PATH"], "HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true"}
+        output = [home / "stdout", home / "stderr"]
+        request = {"environment": settings | environment, "output": list(map(str, output))}
+        assert forking_reader.stdin and forking_reader.stdout
+        forking_reader.stdin.write(json.dumps(request) + "\n")
+        forking_reader.stdin.flush()
+        assert forking_reader.stdout.readline() == "0\n", output[1].read_text()
+        printed, logged = (path.read_text() for path in output)
+        assert "recognisable-secret" not in printed + logged
+        assert all("trying again" in line for line in logged.splitlines()), logged
+        return printed.strip()
+
+    return read
 
 
 @pytest.mark.parametrize(
@@ -115,16 +147,18 @@ def read_at(home: Path, **environment: str) -> str:
          'EndpointConnectionError: Could not connect to the endpoint URL: "http://127.0.0.1:9/studio/in/a.png"'),
     ],
 )  # fmt: skip
-def test_a_profile_that_does_not_do_says_why(home: Path, profile: str, says: str) -> None:
+def test_the_message_on_an_unusable_profile_says_why(
+    home: Path, read_at_home: ReadAtHome, profile: str, says: str
+) -> None:
     """One line names the profile, the setting that selected it, the files that were read, and what to do."""
     files = f"{home}/.aws/config and {home}/.aws/credentials"
-    last = read_at(home, **({"AWS_PROFILE": profile} if profile else {})).splitlines()[-1]
+    last = read_at_home(**({"AWS_PROFILE": profile} if profile else {})).splitlines()[-1]
 
     assert last == says.format(a=A, files=files)
 
 
 @pytest.mark.parametrize("profile", ["corp", "before"])
-def test_a_sign_in_that_has_expired_says_how_to_renew_it(home: Path, profile: str) -> None:
+def test_the_message_on_an_expired_sign_in_has_the_command(home: Path, read_at_home: ReadAtHome, profile: str) -> None:
     """The message has the sign-in command for exactly this profile."""
     for start in ("corp", "https://corp.invalid/start"):
         name = hashlib.sha1(start.encode()).hexdigest()
@@ -132,15 +166,15 @@ def test_a_sign_in_that_has_expired_says_how_to_renew_it(home: Path, profile: st
         (home / ".aws" / "sso" / "cache" / f"{name}.json").write_text(
             json.dumps(token | {"expiresAt": "2020-01-01T00:00:00Z"})
         )
-    said = read_at(home, AWS_DEFAULT_PROFILE=profile)
+    said = read_at_home(AWS_DEFAULT_PROFILE=profile)
 
     assert said.startswith(f"CredentialsExpired {A}: nobody is signed in to profile {profile!r} (AWS_DEFAULT_PROFILE)")
     assert "expired" in said
     assert said.endswith(f"Run `aws sso login --profile {profile}`, then again")
 
 
-def test_a_renewal_that_can_wait_is_told_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
-    """Botocore renews credentials before they run out, and warns of what did not go well."""
+def test_an_early_renewal_that_failed_is_logged_without_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    """Botocore renews credentials before they expire and logs a warning if that fails; its traceback is dropped."""
     with pytest.raises(StorageError) as caught:
         storage.read("s3://studio/none.png", seconds=0.1)
     logging.getLogger("aiobotocore.credentials").warning("failed during advisory refresh", exc_info=caught.value)
@@ -149,33 +183,35 @@ def test_a_renewal_that_can_wait_is_told_without_a_traceback(caplog: pytest.LogC
     assert "Traceback" not in caplog.text
 
 
-def test_other_files_are_named_and_missing_ones_told(home: Path) -> None:
-    """What AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name is what was read."""
-    said = read_at(home, AWS_PROFILE="x", AWS_CONFIG_FILE="/gone/config", AWS_SHARED_CREDENTIALS_FILE="/gone/keys")
+def test_other_configuration_files_are_named(read_at_home: ReadAtHome) -> None:
+    """The message names the files of AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE, and says if they are missing."""
+    said = read_at_home(AWS_PROFILE="x", AWS_CONFIG_FILE="/gone/config", AWS_SHARED_CREDENTIALS_FILE="/gone/keys")
 
     assert "is not in /gone/config (not there) and /gone/keys (not there); there are none" in said
 
 
-def test_a_file_that_is_no_configuration_is_named(home: Path) -> None:
+def test_an_invalid_configuration_file_is_named(home: Path, read_at_home: ReadAtHome) -> None:
     """A configuration file that cannot be parsed is named in the message."""
     (home / ".aws" / "config").write_text("nonsense [\n")
 
-    assert f"{home}/.aws/config" in read_at(home)
-    assert "cannot be read (Unable to parse config file" in read_at(home)
+    said = read_at_home()
+
+    assert f"{home}/.aws/config" in said
+    assert "cannot be read (Unable to parse config file" in said
 
 
-def test_a_profile_and_an_endpoint_that_do_are_used(home: Path, peer: Peer) -> None:
-    """The endpoint of a services section goes before that of a profile; the environment's before both."""
+def test_a_valid_profile_and_its_endpoint_are_used(home: Path, read_at_home: ReadAtHome, peer: Peer) -> None:
+    """The endpoint of a services section takes precedence over that of a profile, and the environment's over both."""
     there = peer(lambda _: an_object(b"data"))
     text = (home / ".aws" / "config").read_text()
     service = text.replace("[profile services]", "[profile services]\nendpoint_url = http://127.0.0.1:1", 1)
     head, _, tail = service.partition("[services here]")
     (home / ".aws" / "config").write_text(f"{head}[services here]{tail.replace('http://127.0.0.1:9', there.url)}")
 
-    assert read_at(home, AWS_PROFILE="services") == "read b'data'"
+    assert read_at_home(AWS_PROFILE="services") == "read b'data'"
     assert "Credential=AKIAOTHER/" in there.requests[0].headers["authorization"]
-    assert read_at(home, AWS_PROFILE="minio", AWS_ENDPOINT_URL_S3=there.url) == "read b'data'"
-    assert read_at(home, AWS_PROFILE="other", AWS_ENDPOINT_URL=there.url) == "read b'data'"
+    assert read_at_home(AWS_PROFILE="minio", AWS_ENDPOINT_URL_S3=there.url) == "read b'data'"
+    assert read_at_home(AWS_PROFILE="other", AWS_ENDPOINT_URL=there.url) == "read b'data'"
 
 
 # ---------------------------------------------------------------- servers
@@ -247,10 +283,10 @@ CLOCK = f"{A}: access denied (RequestTimeTooSkewed):"
         ),
     ],
 )
-def test_what_stays_is_told_at_once(
+def test_permanent_errors_are_explained_at_once(
     peer: Peer, answer: Answer, act: Callable[[], object], kind: type[StorageError], says: str
 ) -> None:
-    """The message names the missing right, the object, the credentials and the server, and nothing is retried."""
+    """The message names the right, the object, the credentials and the server as needed; the error is not retryable."""
     there = peer(lambda _: answer)
     with pytest.raises(StorageError) as caught:
         act()
@@ -293,14 +329,15 @@ def test_a_store_that_refuses_checksums_is_not_only_blamed_on_the_secret_key(
 
 
 def page(status: int) -> Answer:
+    """Return an HTML page as a response."""
     body = b"<!DOCTYPE html><html><body>Please sign in<br></body></html>"
     return Answer(status, body, {"Content-Type": "text/html; charset=utf-8"})
 
 
 @pytest.mark.parametrize("act", [READ, LIST, WRITE, lambda: storage.replace(A, b"data")])
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 502])
-def test_a_web_page_is_told_from_s3(peer: Peer, impatient: None, act: Callable[[], object], status: int) -> None:
-    """A sign-in page or a proxy's own is no picture, no empty folder and no write, whatever its status."""
+def test_a_web_page_is_not_taken_for_s3(peer: Peer, quick: None, act: Callable[[], object], status: int) -> None:
+    """A sign-in page or a proxy's page is not taken for an image, an empty folder or a write, whatever its status."""
     there = peer(lambda _: page(status))
     with pytest.raises(StorageError) as caught:
         act()
@@ -309,7 +346,7 @@ def test_a_web_page_is_told_from_s3(peer: Peer, impatient: None, act: Callable[[
     assert caught.value.retryable is (status == 502 or len(there.requests) > 1)
 
 
-def test_a_head_that_is_no_objects_is_told_from_s3(peer: Peer) -> None:
+def test_a_head_response_without_an_etag_is_an_error(peer: Peer) -> None:
     """A HEAD response without an ETag does not describe an S3 object, so it is an error."""
     peer(lambda _: page(200))
 
@@ -319,7 +356,7 @@ def test_a_head_that_is_no_objects_is_told_from_s3(peer: Peer) -> None:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A key and a certificate that nobody has signed, in one file."""
+    """A file with a key and a self-signed certificate."""
     folder = tmp_path_factory.mktemp("tls")
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
@@ -334,8 +371,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return both
 
 
-def test_a_companys_certificate(peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An untrusted certificate names the variable to set; with it set, reads succeed; a wrong bundle is named."""
+def test_an_untrusted_certificate_is_explained(peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the variable to set; with it set, reads succeed; a bundle that cannot be read is named."""
     there = peer(lambda _: an_object(b"data"), certificate)
     company = certificate.parent / "company.pem"
     seen = {}
@@ -356,10 +393,10 @@ def test_a_companys_certificate(peer: Peer, certificate: Path, monkeypatch: pyte
     assert seen[__file__].startswith(f"{A}: {__file__} (AWS_CA_BUNDLE) cannot be read")
 
 
-def test_another_certificate_and_no_certificate_at_all(
+def test_a_bundle_without_the_certificate_is_named(
     peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A bundle that lacks the certificate is named; a server without TLS is not blamed on one."""
+    """A bundle that lacks the certificate is named; a server without TLS is reported as such."""
     peer(lambda _: an_object(b"data"), certificate)
     (tmp_path / "config").write_text("[default]\nca_bundle = /etc/ssl/certs/ca-certificates.crt\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
@@ -375,8 +412,9 @@ def test_another_certificate_and_no_certificate_at_all(
         storage.read(A)
 
 
-def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
+def test_an_invalid_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endpoint without http, or with an unknown host, is named in the message, without its secrets."""
+    monkeypatch.setattr("flows.storage.retries.FIRST_CONTACT_SECONDS", 0.0)
     for url, kind, says in (
         ("127.0.0.1:9", StorageError, "127.0.0.1:9 (AWS_ENDPOINT_URL_S3) is no endpoint; expected http(s)://HOST:PORT"),
         (
@@ -392,3 +430,4 @@ def test_an_endpoint_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch, impa
             storage.read(A)
         assert says in str(caught.value)
         assert "recognisable" not in str(caught.value)
+    s3.requests.filesystem.cache_clear()

@@ -1,4 +1,4 @@
-"""flows.storage on S3: keys of any letters, taken letter by letter in every operation."""
+"""flows.storage on S3: keys may have any characters and are taken literally in every operation."""
 
 from typing import Any
 
@@ -19,12 +19,13 @@ KEYS = (
 
 @pytest.fixture(scope="module")
 def client(s3_server: str) -> Any:
-    """The server's own API, past everything of ours."""
+    """The S3 API of the server, without any code of this project."""
     return boto3.client("s3", endpoint_url=s3_server)
 
 
 @pytest.fixture(scope="module")
 def bucket(client: Any) -> str:
+    """A bucket for unusual keys."""
     client.create_bucket(Bucket="odd-keys")
     return "odd-keys"
 
@@ -33,8 +34,8 @@ def bucket(client: Any) -> str:
 @given(key=KEYS)
 @example(key="a#b?versionId=null&x=%2B+ c//d.png")
 @example(key="a/b+c d%20e.png")
-def test_a_key_is_an_objects_whole_name(client: Any, bucket: str, key: str) -> None:
-    """What we write is what the server has under just that key, and is read, sized, listed and removed under it."""
+def test_any_key_is_the_same_in_every_operation(client: Any, bucket: str, key: str) -> None:
+    """An object is stored under exactly its key, and is read, sized, listed and removed by it."""
     address = f"s3://{bucket}/x/{key}"
     storage.replace(address, b"first")
     keys = [one["Key"] for one in client.list_objects_v2(Bucket=bucket)["Contents"]]
@@ -54,8 +55,8 @@ def test_a_key_is_an_objects_whole_name(client: Any, bucket: str, key: str) -> N
     assert left is None
 
 
-def test_slashes_side_by_side_make_folders_of_their_own(client: Any, bucket: str) -> None:
-    """`a/b`, `a//b` and `/a/b` are three objects in three folders."""
+def test_consecutive_slashes_are_different_folders(client: Any, bucket: str) -> None:
+    """`a/b.png`, `a//b.png`, `/a/b.png` and `//b.png` are four objects in four folders."""
     for key in ("a/b.png", "a//b.png", "/a/b.png", "//b.png"):
         client.put_object(Bucket=bucket, Key=key, Body=key.encode())
     root = f"s3://{bucket}"
@@ -71,8 +72,8 @@ def test_slashes_side_by_side_make_folders_of_their_own(client: Any, bucket: str
         client.delete_object(Bucket=bucket, Key=key)
 
 
-def test_many_odd_keys_are_told_from_one_listing(client: Any, bucket: str) -> None:
-    """From so many of one folder on they are listed: each has the identity that asking for it alone gives."""
+def test_identities_of_unusual_keys_come_from_a_listing(client: Any, bucket: str) -> None:
+    """Many objects of one folder are listed, and each has the same identity as from a request of its own."""
     folder = f"s3://{bucket}/m//?#"
     addresses = [
         f"{folder}/{letter}{n}+ %41.png" for n, letter in enumerate(ODD_LETTERS.replace("/", "").replace(".", ""))

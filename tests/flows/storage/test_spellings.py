@@ -1,4 +1,4 @@
-"""flows.storage.spellings: addresses as consoles and tools give them."""
+"""flows.storage.spellings: addresses as consoles and tools show them."""
 
 from urllib.parse import quote, quote_plus
 
@@ -29,7 +29,7 @@ KEYS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_s
         (f"{POINT}/object/in/a.png", f"s3://{POINT}/in/a.png"),
         (f"{POINT}/object/object/a.png", f"s3://{POINT}/object/a.png"),
         (f"{POINT}", f"s3://{POINT}"),
-        # the console's "Copy URL", and what others make of an object
+        # the console's "Copy URL", and other URLs of objects
         ("https://studio.s3.eu-central-1.amazonaws.com/in/a.png", "s3://studio/in/a.png"),
         ("https://studio.s3.amazonaws.com/in/a.png", "s3://studio/in/a.png"),
         ("http://studio.s3.amazonaws.com:80/in/a.png", "s3://studio/in/a.png"),
@@ -62,7 +62,7 @@ KEYS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_s
         ),
         ("https://s3.console.aws.amazon.com/s3/buckets/studio", "s3://studio/"),
         ("https://console.amazonaws-us-gov.com/s3/object/studio?prefix=a.png", "s3://studio/a.png"),
-        # nobody's but the local disk's, or refused elsewhere
+        # local paths, and addresses that are refused elsewhere
         ("in/a.png", "in/a.png"),
         ("2024-01-02 03:04:05.png", "2024-01-02 03:04:05.png"),
         ("PRE/a.png", "PRE/a.png"),
@@ -77,8 +77,8 @@ KEYS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_s
         ("arn:aws:s3:eu-central-1:1:accesspoint/mine/object/a", "arn:aws:s3:eu-central-1:1:accesspoint/mine/object/a"),
     ],
 )
-def test_what_leaves_no_doubt_is_taken(given: str, meant: str) -> None:
-    """Schemes of Hadoop, ARNs and AWS's URLs of objects and pages become s3://; all else stays as it is."""
+def test_unambiguous_spellings_become_plain_addresses(given: str, meant: str) -> None:
+    """Hadoop's schemes, ARNs, and AWS's URLs of objects and console pages become s3://; other texts do not change."""
     assert plain(given) == meant
 
 
@@ -112,9 +112,9 @@ SIGNED = "https://studio.s3.amazonaws.com/in/a.png?X-Amz-Algorithm=AWS4-HMAC-SHA
         ("                           PRE in/", "a line of `aws s3 ls` is no address"),
     ],
 )
-def test_what_leaves_a_doubt_is_refused_with_what_to_write(given: str, reason: str) -> None:
-    """Cells and command lines get the same refusal, in one sentence and without the secret of a signed link."""
-    with pytest.raises(ValueError, match=reason.replace("?'", "[?]'").replace("s3 ls", "s3 ls")):
+def test_ambiguous_spellings_are_refused_with_what_to_write(given: str, reason: str) -> None:
+    """Cells and command lines get the same refusal, in one line and without the secret of a signed link."""
+    with pytest.raises(ValueError, match=reason.replace("?'", "[?]'")):
         resolved_address(given.strip(), "/data")
     with pytest.raises(NotAllowed) as caught:
         storage.absolute(given)
@@ -143,14 +143,14 @@ def test_a_key_survives_every_spelling(key: str) -> None:
 
 
 @given(KEYS)
-def test_a_key_is_its_folder_and_its_name(key: str) -> None:
-    """Joining what was taken apart gives the address back, however many slashes stand side by side."""
+def test_joining_folder_and_name_gives_the_address_again(key: str) -> None:
+    """`join` of `parent_of` and `name_of` is the address again, however many slashes are side by side."""
     address = f"s3://studio/{key}"
 
     assert storage.join(storage.parent_of(address), storage.name_of(address)) == address
 
 
-def test_the_end_of_a_folders_address_is_not_guessed() -> None:
+def test_a_folder_address_may_end_with_one_slash() -> None:
     """One slash at the end is removed; two are refused, as it would no longer be clear which folder is meant."""
     assert storage.absolute("s3://studio/in/") == "s3://studio/in"
     with pytest.raises(NotAllowed, match="expected at most one '/' at the end"):

@@ -1,4 +1,4 @@
-"""flows.storage.temporary: a temporary folder that is full or gone is named, by the commands that need one."""
+"""flows.storage.temporary: errors of commands whose temporary folder is full or missing name that folder."""
 
 import resource
 import tempfile
@@ -20,8 +20,8 @@ MANY = 500
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Enough of them for a manifest of some kilobytes."""
+def folder_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with enough images for a manifest of some kilobytes."""
     for n in range(MANY):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / f"{n}.jpg").write_bytes(b"x")
@@ -32,7 +32,7 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def no_room() -> Iterator[None]:
-    """No file can be longer than a thousand bytes, as on a full disk."""
+    """Limit files to a thousand bytes, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
@@ -42,12 +42,13 @@ def no_room() -> Iterator[None]:
 
 
 def output(folder: Path) -> Output:
+    """Return an output with one finished pair."""
     made = Output(str(folder / "out"), "id,content,style\ncat,c.png,s.png\n", "/in/pairs.csv")
     made.done("cat")
     return made
 
 
-def test_a_full_one_is_named(pictures: Path, tmp_path: Path) -> None:
+def test_a_full_temporary_folder_is_named(folder_of_images: Path, tmp_path: Path) -> None:
     """The message says what to do, and neither a manifest nor a shard is left behind."""
     asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
     words = f"the temporary folder {tempfile.gettempdir()}: File too large; .*; TMPDIR names another one"
@@ -62,7 +63,9 @@ def test_a_full_one_is_named(pictures: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "data").glob("*.tar")) == []
 
 
-def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_temporary_folder_is_named(
+    folder_of_images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both `nst pairs` and an export into shards name the temporary folder."""
     asked = Request(output(tmp_path).address, str(tmp_path / "data"), Layout.WEBDATASET)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
@@ -75,7 +78,7 @@ def test_one_that_is_gone_is_named(pictures: Path, tmp_path: Path, monkeypatch: 
     assert "TMPDIR names another one" in made.stderr
 
 
-def test_one_that_holds_what_was_written_last(tmp_path: Path) -> None:
-    """An error while closing the file, when the last bytes are written, names the folder too."""
+def test_an_error_on_closing_a_temporary_file_names_the_folder(tmp_path: Path) -> None:
+    """The last bytes may be written only when the file is closed, so that error names the folder too."""
     with pytest.raises(StorageError, match="the temporary folder"), no_room(), temporary_file() as file:
         file.write(b"x" * 2000)
