@@ -7,6 +7,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_an_image_in_bands_equals_the_whole_image_reduced(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
 ) -> None:
     """Each pixel of the reduced image is the rounded mean of 3 x 3 pixels of the whole image, up to the last row."""
-    data = EXACT[kind]()
+    data = file_of(kind)
     whole = decode_image(data, "a")
     request.getfixturevalue("small")
 
@@ -181,7 +182,7 @@ def test_an_image_in_bands_equals_the_whole_image_reduced(
 def test_no_large_png_or_tiff_is_decoded_whole(monkeypatch: pytest.MonkeyPatch, small: None, kind: str) -> None:
     """A large PNG or TIFF is unpacked a few rows at a time: Pillow never loads half of its pixels at once."""
     monkeypatch.setattr(png_bands, "_BAND_BYTES", 1000)
-    data, largest = EXACT[kind](), 0
+    data, largest = file_of(kind), 0
     load = Image.Image.load
 
     def watched(image: Image.Image) -> Any:
@@ -258,14 +259,19 @@ DECODED_SMALLER: dict[str, tuple[Callable[[], bytes], float]] = {
 }
 
 
+@cache  # shared by tests, as some take long to encode
+def file_of(kind: str) -> bytes:
+    """Return the file of a name in `EXACT` or `DECODED_SMALLER`."""
+    return EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
+
+
 @pytest.mark.parametrize("kind", DECODED_SMALLER)
 def test_an_image_decoded_smaller_is_close_to_the_whole_image(request: pytest.FixtureRequest, kind: str) -> None:
     """A JPEG or JPEG 2000 decoded smaller, then resized, differs little from the whole image resized.
 
     The mean difference is at most half a level; for JPEG 2000, whose filters differ, it is at most one.
     """
-    make, tolerance = DECODED_SMALLER[kind]
-    data = make()
+    data, tolerance = file_of(kind), DECODED_SMALLER[kind][1]
     whole = decode_image(data, "a").picture
     request.getfixturevalue("small")
 
@@ -284,7 +290,7 @@ def test_the_long_edge_is_never_shorter_than_needed(
 ) -> None:
     """The decoded long edge has the needed length, or the file's own if that is shorter; 80 px are doubled."""
     monkeypatch.setattr(reduction, "MEMORY_BYTES", 10**12)
-    data = EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
+    data = file_of(kind)
 
     width = decode_image(data, "a", needed_px=needed).picture.width
 
@@ -332,7 +338,7 @@ def test_an_image_beyond_the_memory_limit_is_refused(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
 def test_a_damaged_large_file_is_refused(small: None, kind: str, share: float) -> None:
     """A large file that is cut short, or has pixels that cannot be unpacked, is refused, as a small one is."""
-    whole = EXACT[kind]()
+    whole = file_of(kind)
     broken = bytearray(whole)
     middle = len(whole) // 2
     broken[middle : middle + 400] = b"\xff" * 400
