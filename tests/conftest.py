@@ -1,4 +1,4 @@
-"""Fixtures for all tests: a local S3 server in place of AWS, and small pictures."""
+"""Fixtures for all tests: a local S3 server in place of AWS, and small images."""
 
 import logging
 import os
@@ -15,15 +15,17 @@ from PIL import Image
 from flows.storage import s3
 
 CLOSED_PORT = "http://127.0.0.1:9"
-"""Nothing listens on the discard port: a test that forgot its server fails instead of reaching AWS."""
+"""An address where nothing listens, so that a test without the fixture `s3_server` fails instead of reaching AWS."""
 
 
-settings.register_profile("untimed", settings.default, deadline=None)  # on a busy machine anything takes its time
+settings.register_profile(
+    "untimed", settings.default, deadline=None
+)  # no time limit per example, as a busy machine may exceed any
 settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`-m "not slow"`, which takes the place of the marks that are left out by default, leaves those out as well."""
+    """Mark tests that are deselected by default as slow too, because `-m "not slow"` replaces the default selection."""
     for item in items:
         if any(item.get_closest_marker(tier) for tier in ("faults", "service", "ray")):
             item.add_marker("slow")
@@ -31,6 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_real_aws() -> Iterator[None]:
+    """Remove the user's AWS settings from the environment, so that no test can reach AWS."""
     with pytest.MonkeyPatch.context() as patch:
         for name in (
             *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "NST_REQUESTER_PAYS"),
@@ -49,7 +52,10 @@ def no_real_aws() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_real_cache() -> Iterator[None]:
-    """What runs of tests measure of this machine is none of its user's; kept, as a database of Prefect's is too."""
+    """Use another cache folder than the user's, as tests store measurements there.
+
+    It is kept between test sessions, because it also holds a blank Prefect database, which takes long to make.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(Path(tempfile.gettempdir()) / f"nst-tests-cache-{os.getuid()}"))
         yield
@@ -57,8 +63,8 @@ def no_real_cache() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The URL of an S3 server of this test session; the environment points to it from here on."""
-    from moto.server import ThreadedMotoServer  # here, because it takes a while and most tests need no S3
+    """The URL of the S3 server of this test session; from then on the environment points to it."""
+    from moto.server import ThreadedMotoServer  # imported here, as that is slow and most tests need no S3
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -83,7 +89,7 @@ def s3_bucket(s3_server: str) -> str:
 
 
 def blurred_noise(width: int, height: int, seed: int, cell_px: int) -> Image.Image:
-    """Soft blobs of colour, `cell_px` wide: every seed another picture."""
+    """Return an image of soft blobs of colour, `cell_px` wide; every seed gives another image."""
     size = max(2, height // cell_px), max(2, width // cell_px), 3
     levels = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
     return Image.fromarray(levels).resize((width, height), Image.Resampling.BICUBIC)
@@ -91,13 +97,13 @@ def blurred_noise(width: int, height: int, seed: int, cell_px: int) -> Image.Ima
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Callable[..., str]:
-    """(name, width, height, seed) -> address of a new content image below `tmp_path`: large, smooth shapes."""
+    """A function (name, width, height, seed) that saves a content image of large shapes and returns its address."""
     return _painter(tmp_path, cell_px=16)
 
 
 @pytest.fixture
 def style(tmp_path: Path) -> Callable[..., str]:
-    """(name, width, height, seed) -> address of a new style image below `tmp_path`: a fine texture."""
+    """A function (name, width, height, seed) that saves a style image of fine texture and returns its address."""
     return _painter(tmp_path, cell_px=4)
 
 

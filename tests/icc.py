@@ -1,4 +1,4 @@
-"""Colour profiles and colour science, straight from the definitions, in float64."""
+"""Builds colour profiles and converts colours by their definitions, in float64."""
 
 import struct
 from typing import Any
@@ -19,25 +19,25 @@ ADOBE_TO_XYZ = np.array(  # Adobe RGB (1998), adapted to D50
 
 
 def srgb_from_xyz(xyz: Pixels) -> Pixels:
-    """XYZ under D50, (..., 3) -> sRGB, 0 to 255, not rounded."""
+    """Return the sRGB colours, 0 to 255 and not rounded, of XYZ under D50, shape (..., 3)."""
     linear = (xyz @ np.linalg.inv(SRGB_TO_XYZ).T).clip(0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def srgb_from_lab(lab: Pixels) -> Pixels:
-    """CIE Lab under D50, (..., 3) -> sRGB, 0 to 255, not rounded."""
+    """Return the sRGB colours, 0 to 255 and not rounded, of CIE Lab under D50, shape (..., 3)."""
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], -1)
     return srgb_from_xyz(D50 * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)))
 
 
 def fixed(*values: float) -> bytes:
-    """Numbers as ICC writes them: signed, 16 bits before the point and 16 after."""
+    """Return numbers in ICC's signed fixed point format, with 16 bits before the point and 16 after."""
     return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
 
 
 def icc_profile(device_class: bytes, space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
-    """An ICC profile, version 2.4."""
+    """Return an ICC profile, version 2.4, with these tags."""
     body, table = b"", struct.pack(">I", len(tags))
     for name, content in tags.items():
         padded = content + b"\0" * (-len(content) % 4)
@@ -57,7 +57,7 @@ def gamma_tag(gamma: float) -> bytes:
 
 
 def rgb_profile(to_xyz: Pixels, gamma: float) -> bytes:
-    """A profile of three primaries, the columns of `to_xyz`, and one gamma."""
+    """Return an RGB profile whose primaries are the columns of `to_xyz`, with one gamma for all of them."""
     primaries = {name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)}
     curves = {name + b"TRC": gamma_tag(gamma) for name in (b"r", b"g", b"b")}
     return icc_profile(b"mntr", b"RGB ", b"XYZ ", {b"wtpt": xyz_tag(D50), **primaries, **curves})
@@ -68,7 +68,10 @@ def grey_profile(gamma: float) -> bytes:
 
 
 def cmyk_corners() -> Bytes:
-    """8-bit Lab (a, b from 128) of the 16 ways to overlay full inks, C slowest; black hides all."""
+    """Return the 8-bit Lab, with a and b offset by 128, of the 16 combinations of full inks; with black all are black.
+
+    The shape is (2, 2, 2, 2, 3), in the order cyan, magenta, yellow, black, Lab.
+    """
     corners = np.zeros((2, 2, 2, 2, 3), np.uint8)
     corners[..., 1:] = 128
     for c, m, y in np.ndindex(2, 2, 2):
@@ -81,7 +84,7 @@ def cmyk_corners() -> Bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A press whose inks have the colours of `cmyk_corners`, with lines between them."""
+    """Return the profile of a press whose full inks have the colours of `cmyk_corners`, with linear interpolation."""
     line = bytes(range(256))
     table = struct.pack(">BBBB", 4, 3, 2, 0) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1) + line * 4
     lut = b"mft1\0\0\0\0" + table + cmyk_corners().tobytes() + line * 3

@@ -1,4 +1,4 @@
-"""Files that are hardly pictures: damaged, disguised, or made to cost time and memory. Each is made by a few lines."""
+"""Makes odd image files: damaged ones, other files under an image's name, and ones that cost much time or memory."""
 
 import random
 import struct
@@ -14,6 +14,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000")
 
 
 def noise(size: tuple[int, int] = SIZE, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """Return an image of random greys, converted to a mode."""
     return Image.frombytes("L", size, random.Random(seed).randbytes(size[0] * size[1])).convert(mode)
 
 
@@ -23,47 +24,47 @@ def save(picture: Image.Image, file_format: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-# ---- parts of files
+# ---- files and parts of files
 
 
 def chunk(kind: bytes, content: bytes = b"") -> bytes:
-    """Of a PNG."""
+    """Return a chunk of a PNG."""
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def png_with(*chunks: bytes, after: bytes = b"") -> bytes:
-    """A PNG with more chunks before its pixels, and after them."""
+    """Return a PNG with further chunks before its pixels, and after them."""
     data = save(noise(), "PNG")
     return data[:33] + b"".join(chunks) + data[33:-12] + after + data[-12:]
 
 
 def segment(marker: int, content: bytes = b"") -> bytes:
-    """Of a JPEG."""
+    """Return a segment of a JPEG."""
     return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
 
 
 def jpeg_with(segments: bytes, **options: Any) -> bytes:
-    """A JPEG with more segments, or other bytes, before all others."""
+    """Return a JPEG with further segments, or other bytes, before its own segments."""
     data = save(noise(), "JPEG", **options)
     return data[:2] + segments + data[2:]
 
 
 def jpeg_of_scans(number: int, size: tuple[int, int]) -> bytes:
-    """A progressive JPEG whose last scan comes over and over: 17 bytes for all pixels."""
+    """Return a progressive JPEG whose last scan, 17 bytes for all pixels, is repeated this often."""
     data = save(Image.new("L", size, 90), "JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * number + data[-2:]
 
 
 def gif_with(blocks: bytes = b"", after: bytes = b"") -> bytes:
-    """A GIF with more blocks before its picture, and after it."""
+    """Return a GIF with further blocks before its image, and after it."""
     data = save(noise().quantize(256), "GIF")
     table_end = 13 + 3 * 256
     return data[:table_end] + blocks + data[table_end:-1] + after + b";"
 
 
 def tiff(size: tuple[int, int], *more: tuple[int, str, list[int] | bytes], big: bool = False) -> bytes:
-    """An uncompressed RGB TIFF of hand-written tags: (number, `H` or `I`, values, packed or not)."""
+    """Return an uncompressed RGB TIFF with further tags, each (number, `H` or `I`, values, which may be packed)."""
     form, inline, at = ("<HHQ", 8, 24) if big else ("<HHI", 4, 10)
     basic: list[tuple[int, str, list[int] | bytes]] = [
         *((256 + side, "I", [length]) for side, length in enumerate(size)),
@@ -87,19 +88,19 @@ def tiff(size: tuple[int, int], *more: tuple[int, str, list[int] | bytes], big: 
 
 
 def tiff_of_strips(number: int) -> bytes:
-    """A TIFF that says it has so many strips, four bytes each."""
+    """Return a TIFF that claims this many strips, each of which takes four bytes of the file."""
     values = b"\x08\0" * number
     return tiff((1000, 1000), (273, "H", values), (278, "I", [1]), (279, "H", values))
 
 
 def tiff_of_tiles(number: int) -> bytes:
-    """A TIFF of tiles of one pixel."""
+    """Return a TIFF that claims this many tiles of one pixel."""
     offsets = struct.pack("<I", 8) * number
     return tiff((1000, 1000), (322, "I", [1]), (323, "I", [1]), (324, "I", offsets), (325, "I", offsets))
 
 
 def profile_of_elements(number: int) -> bytes:
-    """A colour profile whose one description is an endless row of matrices, all of them the same 60 bytes."""
+    """Return a colour profile whose only description is this many processing elements, all the same 60 bytes."""
     head_bytes, table_bytes = 128, 16
     first = 16 + 8 * number
     matrix = b"matf" + bytes(4) + struct.pack(">HH", 3, 3) + struct.pack(">12f", 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
@@ -114,7 +115,7 @@ def profile_of_elements(number: int) -> bytes:
 
 
 def bmp_of_runs(number: int, size: tuple[int, int] = (7000, 7000)) -> bytes:
-    """A run-length BMP of so many short runs, which Pillow unpacks in Python."""
+    """Return a run-length encoded BMP of this many short runs, which Pillow decodes in Python."""
     runs = ((b"\1\5" * size[0] + b"\0\0") * min(size[1], number // size[0] + 1))[: 2 * number]
     header = b"BM" + struct.pack("<III", 1078 + len(runs) + 2, 0, 1078)
     header += struct.pack("<IiiHHIIIIII", 40, *size, 1, 8, 1, 0, 0, 0, 256, 0)
@@ -125,7 +126,7 @@ def bmp_of_runs(number: int, size: tuple[int, int] = (7000, 7000)) -> bytes:
 
 
 def stills() -> dict[str, bytes]:
-    """A small whole picture of every kind."""
+    """Return an undamaged small image of every kind, by name."""
     exif = Image.Exif()
     exif[274] = 6
     made: dict[str, bytes] = {kind: save(noise(), kind) for kind in FORMATS if kind != "GIF"}
@@ -150,7 +151,7 @@ def stills() -> dict[str, bytes]:
 
 
 def damaged(seed: int, each: int) -> Iterator[tuple[str, bytes]]:
-    """Every still cut short, and with some bits wrong, so many times; named by what was done."""
+    """Yield every still cut short, and with three wrong bits, `each` times, with a name that says what was changed."""
     chance = random.Random(seed)
     for name, whole in stills().items():
         for number in range(each):
@@ -163,7 +164,7 @@ def damaged(seed: int, each: int) -> Iterator[tuple[str, bytes]]:
 
 
 def disguised() -> dict[str, bytes]:
-    """What people call .png and .jpg."""
+    """Return files that are no usable image, but could be named .png or .jpg."""
     return {
         "empty": b"",
         "a text": b"content,style\na.png,b.png\n",
@@ -192,15 +193,15 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "JPEG of stuffed zeros": lambda: jpeg_with(b"\xff\0" * 24_000_000),
     "JPEG of comments": lambda: jpeg_with(segment(0xFE, bytes(65_000)) * 750),
     "JPEG of empty comments": lambda: jpeg_with(segment(0xFE) * 12_000_000),
-    "JPEG of notes": lambda: jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + bytes(60_000)) * 780),
+    "JPEG of XMP": lambda: jpeg_with(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + bytes(60_000)) * 780),
     "JPEG of EXIF": lambda: jpeg_with(segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0" + bytes(60_000)) * 780),
     "JPEG of profiles": lambda: jpeg_with(segment(0xE2, b"ICC_PROFILE\0\1\xff" + bytes(60_000)) * 780),
     "JPEG of 5,000 scans": lambda: jpeg_of_scans(5000, (3000, 2000)),
     "JPEG of 90 scans": lambda: jpeg_of_scans(90, (7000, 7000)),
     "GIF of comments": lambda: gif_with(b"!\xfe" + (b"\xff" + b"x" * 255) * 190_000 + b"\0"),
-    "GIF of crumbs": lambda: gif_with(b"!\xfe" + b"\1x" * 24_000_000 + b"\0"),
+    "GIF of tiny sub-blocks": lambda: gif_with(b"!\xfe" + b"\1x" * 24_000_000 + b"\0"),
     "GIF of empty comments": lambda: gif_with(b"!\xfe\0" * 16_000_000),
-    "GIF of crumbs behind": lambda: gif_with(after=b"!\xfe" + b"\1x" * 24_000_000 + b"\0"),
+    "GIF of tiny sub-blocks after its image": lambda: gif_with(after=b"!\xfe" + b"\1x" * 24_000_000 + b"\0"),
     "GIF of stray bytes": lambda: gif_with(b"\1" * 49_000_000),
     "PNG of text bombs": lambda: png_with(*[chunk(b"zTXt", b"x\0\0" + zlib.compress(bytes(50_000_000)))] * 20),
     "PNG of tiny chunks": lambda: png_with(chunk(b"teXt") * 4_000_000),
@@ -209,4 +210,7 @@ COSTLY: dict[str, Callable[[], bytes]] = {
     "PNG of profiles": lambda: png_with(chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(9_900_000))) * 4000),
     "BMP of runs": lambda: bmp_of_runs(24_000_000),
 }
-"""What took gigabytes or minutes: from some hundred bytes up to 50 MB, each made in a second or so."""
+"""Files that would cost gigabytes or minutes without our limits, by name, with the function that makes each.
+
+They have from some hundred bytes up to 50 MB, and each is made in about a second.
+"""

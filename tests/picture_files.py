@@ -1,4 +1,4 @@
-"""Picture files of every kind, most written by Pillow and some by hand, and what is said of them."""
+"""Makes image files of every kind, most by Pillow and some by hand; has helpers that decode them, and their notes."""
 
 import struct
 import zlib
@@ -22,12 +22,12 @@ CMYK_NOTE = "CMYK without a usable colour profile converted naively"
 
 
 def noise(height: int = 40, width: int = 64, channels: int = 3, seed: int = 0) -> Bytes:
-    """Random bytes, (height, width, channels)."""
+    """Return random bytes, shape (height, width, channels)."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
 def save(picture: Image.Image | Pixels, file_format: str, **options: Any) -> bytes:
-    """The file that Pillow makes of a picture or of an array."""
+    """Return the file that Pillow writes of an image or of an array."""
     buffer = BytesIO()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     image.save(buffer, file_format, **options)
@@ -35,14 +35,14 @@ def save(picture: Image.Image | Pixels, file_format: str, **options: Any) -> byt
 
 
 def decoded(data: bytes) -> Bytes:
-    """The pixels of a file that must be accepted without a note."""
+    """Return the decoded pixels of a file, and check that it has no notes."""
     result = decode_image(data, "a.png")
     assert result.notes == ()
     return np.asarray(result.picture)
 
 
 def refusal(data: bytes) -> BadImage:
-    """The error of a file that must be refused."""
+    """Return the error with which a file is refused."""
     with pytest.raises(BadImage) as caught:
         decode_image(data, "cats/tom.png")
     return caught.value
@@ -53,7 +53,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png_file(size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], extra: bytes = b"") -> bytes:
-    """A PNG written by hand: bit depths and transparent colours that Pillow does not write."""
+    """Return a PNG written by hand, for bit depths and transparent colours that Pillow does not write."""
     header = struct.pack(">IIBBBBB", *size, depth, colour_type, 0, 0, 0)
     content = zlib.compress(b"".join(b"\0" + row for row in rows))
     chunks = png_chunk(b"IHDR", header) + extra + png_chunk(b"IDAT", content) + png_chunk(b"IEND", b"")
@@ -68,7 +68,7 @@ def tiff_file(
     order: str = "<",
     **more: Any,
 ) -> bytes:
-    """An uncompressed TIFF of one strip, written by hand.
+    """Return an uncompressed TIFF of one strip, written by hand.
 
     `more` may have `extra_sample`, `sample_format`, `subfile` and `palette`.
     """
@@ -104,18 +104,18 @@ def tiff_file(
 
 
 def over_white(colour: Pixels, alpha: Pixels) -> Pixels:
-    """The definition, rounded half up; `alpha` of shape (H, W)."""
+    """Return colours composed over white by the definition, rounded half up; `alpha` has the shape (H, W)."""
     a = alpha[..., None].astype(np.int64)
     return (colour.astype(np.int64) * a * 2 + 255 * (255 - a) * 2 + 255) // 510
 
 
 def grey_ramp_16() -> Pixels:
-    """Every 16-bit value once, (256, 256)."""
+    """Return every 16-bit value once, shape (256, 256)."""
     return np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
 
 def alpha_table() -> tuple[Bytes, Bytes]:
-    """Every grey under every alpha: colours (256, 256, 3) that differ by channel, and alpha (256, 256)."""
+    """Return every 8-bit level with every alpha: colours (256, 256, 3) that differ by channel, and alpha (256, 256)."""
     alpha, grey = np.mgrid[:256, :256].astype(np.uint8)
     return np.stack([grey, 255 - grey, grey ^ 85], -1), alpha
 

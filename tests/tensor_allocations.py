@@ -1,4 +1,4 @@
-"""What tensors are made on the way to a result."""
+"""Records which tensors are allocated while a result is computed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class Made(TorchDispatchMode):
-    """Notes the numbers of elements of all tensors that are made meanwhile; views, and what is written to, are not."""
+    """Records the number of elements of each tensor allocated while active; views and results in place are left out."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""sizes: integer arithmetic of image sizes."""
+"""The integer arithmetic of image sizes."""
 
 from fractions import Fraction
 
@@ -26,13 +26,13 @@ SIDE = st.integers(1, 40_000)
     ],
 )
 def test_fit_long_edge_by_hand(width: int, height: int, long_edge: int, expected: tuple[int, int]) -> None:
-    """The longer side gets the length asked for; the other is rounded, halves up, and never 0."""
+    """The longer side gets the requested length; the other is rounded, halves up, and is never 0."""
     assert fit_long_edge(width, height, long_edge) == expected
 
 
 @given(SIDE, SIDE, st.integers(1, 8192))
-def test_fit_long_edge_keeps_the_shape(width: int, height: int, long_edge: int) -> None:
-    """The longer side is exact and the shorter one within half a pixel of the true ratio, or 1."""
+def test_fit_long_edge_keeps_the_aspect_ratio(width: int, height: int, long_edge: int) -> None:
+    """The longer side is exact, and the shorter one is 1 or within half a pixel of the true ratio."""
     found = fit_long_edge(width, height, long_edge)
     short = Fraction(min(width, height) * long_edge, max(width, height))
 
@@ -42,14 +42,14 @@ def test_fit_long_edge_keeps_the_shape(width: int, height: int, long_edge: int) 
 
 
 @given(SIDE, SIDE, st.integers(16, 8192))
-def test_fit_long_edge_turns_with_the_picture(width: int, height: int, long_edge: int) -> None:
-    """A picture turned by 90 degrees gets the same size, turned."""
+def test_fit_long_edge_turns_with_the_image(width: int, height: int, long_edge: int) -> None:
+    """An image turned by 90 degrees gets the same size with its sides swapped."""
     assert fit_long_edge(height, width, long_edge) == fit_long_edge(width, height, long_edge)[::-1]
 
 
 @given(SIDE, SIDE)
-def test_fit_long_edge_to_its_own_is_the_same_size(width: int, height: int) -> None:
-    """A picture that has the length asked for keeps its size."""
+def test_fit_long_edge_to_its_own_length_changes_nothing(width: int, height: int) -> None:
+    """An image whose long edge already has the requested length keeps its size."""
     assert fit_long_edge(width, height, max(width, height)) == (width, height)
 
 
@@ -66,7 +66,7 @@ def test_fit_long_edge_to_its_own_is_the_same_size(width: int, height: int) -> N
     ],
 )
 def test_pastiche_size(width: int, height: int, enlarge: bool, expected: tuple[int, int]) -> None:
-    """A larger picture is made smaller always, a smaller one larger only if that is wished."""
+    """A larger content image is always reduced; a smaller one is enlarged only if requested."""
     assert pastiche_size(width, height, 512, enlarge=enlarge) == expected
 
 
@@ -81,19 +81,19 @@ def test_pastiche_size(width: int, height: int, enlarge: bool, expected: tuple[i
     ],
 )
 def test_style_size(style: tuple[int, int], pastiche: tuple[int, int], scale: float, expected: tuple[int, int]) -> None:
-    """The style's long edge is a multiple of the pastiche's, whatever the style's own size; its shape stays."""
+    """The style image's long edge is `style_scale` times the pastiche's, whatever its own size; its ratio is kept."""
     assert style_size(*style, pastiche, scale) == expected
 
 
 @given(SIDE, SIDE, st.integers(1, 8192), st.floats(0.1, 4.0))
-def test_style_size_is_never_empty(width: int, height: int, long_edge: int, scale: float) -> None:
-    """A style image keeps at least one pixel in each direction."""
+def test_style_size_is_at_least_one_pixel(width: int, height: int, long_edge: int, scale: float) -> None:
+    """A style image has at least one pixel in each direction at every scale."""
     assert min(style_size(width, height, (long_edge, 1), scale)) >= 1
 
 
 @pytest.mark.parametrize("layer", FEATURE_LAYERS)
-def test_smallest_side_is_the_smallest(layer: str) -> None:
-    """Halved once per pool before the layer, the smallest side leaves one position, and one pixel less leaves none."""
+def test_smallest_side_leaves_one_position(layer: str) -> None:
+    """Halved once per pool before the layer, the smallest side leaves one position; one pixel less leaves none."""
     needed = smallest_side(layer)
 
     assert needed >> (int(layer[4]) - 1) == 1

@@ -1,4 +1,4 @@
-"""strips: rows of a picture at a time."""
+"""Processing of an image a few rows at a time."""
 
 import pytest
 import torch
@@ -10,8 +10,8 @@ from nst_core.geometry.strips import by_strips
 
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 400))
-def test_strips_are_all_rows_once(height: int, width: int, pixels: int) -> None:
-    """Strips follow one another from the first row to the last, none of more pixels than allowed but for one row."""
+def test_strips_cover_every_row_once(height: int, width: int, pixels: int) -> None:
+    """Strips cover the rows from the first to the last once, and have at most the allowed pixels, or a single row."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(strips, "STRIP_PIXELS", pixels)
         found = strips.strips(height, width)
@@ -21,8 +21,8 @@ def test_strips_are_all_rows_once(height: int, width: int, pixels: int) -> None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_work_by_strips_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch, in_place: bool) -> None:
-    """But for rounding, in new memory or in that of an image."""
+def test_by_strips_equals_the_whole_image(monkeypatch: pytest.MonkeyPatch, in_place: bool) -> None:
+    """Work done strip by strip equals that on the whole image but for rounding, in new memory or in place."""
     one, other = torch.rand(2, 3, 13, 5), torch.rand(2, 1, 13, 5)
     whole = (one * other).sigmoid()
     monkeypatch.setattr(strips, "STRIP_PIXELS", 20)

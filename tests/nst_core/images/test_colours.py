@@ -1,4 +1,4 @@
-"""The colours that files declare, in each way that a format has, decoded as a colour-managed viewer shows them."""
+"""Decoding of declared colours, in every way that a format can declare them, as a colour-managed viewer shows them."""
 
 import struct
 import zlib
@@ -41,12 +41,12 @@ def srgb_curve(value: Any) -> Any:
 
 
 def video_curve(value: Any) -> Any:
-    """Return BT.709's curve, from a value back to linear light."""
+    """Return the linear light of a value, by the curve of BT.709."""
     return np.where(value < 0.081, value / 4.5, ((value + 0.099) / 1.099) ** (1 / 0.45))
 
 
 def patches(seed: int = 0, side: int = 8, cells: int = 8) -> np.ndarray:
-    """Flat squares of random colours, uint8."""
+    """Return flat squares of random colours, uint8."""
     colours = np.random.default_rng(seed).integers(0, 256, (cells, cells, 3), dtype=np.uint8)
     return colours.repeat(side, axis=0).repeat(side, axis=1)
 
@@ -64,12 +64,13 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 
 
 def off(data: bytes, expected: Any) -> float:
+    """Return the largest difference between the decoded pixels of a file and the expected ones."""
     result = decode_image(data, "a")
     return float(np.abs(np.asarray(result.picture) - np.asarray(expected, float).clip(0, 255)).max())
 
 
 def with_chunks(data: bytes, **chunks: bytes) -> bytes:
-    """A PNG with more chunks behind its header."""
+    """Return a PNG with further chunks inserted after its header."""
     more = b""
     for kind, content in chunks.items():
         name = kind.encode()
@@ -93,7 +94,7 @@ ADOBE_XY = (0.3127, 0.3290, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 SRGB_XY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 
 
-# ---- Numbers
+# ---- Colours declared by numbers
 
 
 @pytest.mark.parametrize(
@@ -106,15 +107,15 @@ SRGB_XY = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
         pytest.param(12, 4, P3_TO_XYZ, lambda value: value**2.2, id="P3 with a gamma"),
         pytest.param(2, 2, SRGB_TO_XYZ, srgb_curve, id="unspecified"),
         pytest.param(12, 2, P3_TO_XYZ, srgb_curve, id="P3 with an unspecified curve"),
-        pytest.param(77, 13, SRGB_TO_XYZ, srgb_curve, id="unknown"),
+        pytest.param(77, 13, SRGB_TO_XYZ, srgb_curve, id="unknown primaries"),
     ],
 )
-def test_colours_by_numbers(primaries: int, transfer: int, to_xyz: np.ndarray, curve: Any) -> None:
-    """Code points of H.273, in an AVIF and in a PNG's cICP, are converted as the primaries and curve they stand for."""
+def test_code_points_are_converted_to_srgb(primaries: int, transfer: int, to_xyz: np.ndarray, curve: Any) -> None:
+    """Code points of H.273, in an AVIF or in a PNG's cICP, are converted by the primaries and curve they stand for."""
     pixels = patches()
     expected = srgb_from_xyz(curve(pixels / 255) @ to_xyz.T)
     data = avif(pixels, primaries, transfer)
-    plain = np.asarray(Image.open(BytesIO(data)))  # what is left of the colours by its codec
+    plain = np.asarray(Image.open(BytesIO(data)))  # the colours after the lossy codec
 
     assert off(with_chunks(saved(pixels, "PNG"), cICP=bytes((primaries, transfer, 0, 1))), expected) <= 1.5
     assert off(data, srgb_from_xyz(curve(plain / 255) @ to_xyz.T)) <= 1.5
@@ -122,7 +123,7 @@ def test_colours_by_numbers(primaries: int, transfer: int, to_xyz: np.ndarray, c
 
 @pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
 def test_high_dynamic_range_is_refused(transfer: int, name: str) -> None:
-    """High dynamic range is refused, as the brightness of its white on a common screen is not ours to choose."""
+    """An image of high dynamic range is refused, because how bright its white should be is a choice of the user's."""
     for data in (avif(patches(), 9, transfer), with_chunks(saved(patches(), "PNG"), cICP=bytes((9, transfer, 0, 1)))):
         with pytest.raises(BadImage) as caught:
             decode_image(data, "a")
@@ -134,8 +135,8 @@ def test_high_dynamic_range_is_refused(transfer: int, name: str) -> None:
         )
 
 
-def test_a_profile_in_an_avif_goes_before_numbers() -> None:
-    """In an AVIF a profile takes precedence over code points, as in browsers."""
+def test_an_avif_profile_takes_precedence_over_code_points() -> None:
+    """A profile in an AVIF takes precedence over its code points, as in browsers."""
     pixels = patches()
     data = saved(pixels, "AVIF", quality=100, subsampling="4:4:4", icc_profile=rgb_profile(ADOBE_TO_XYZ, 2.2))
     plain = np.asarray(Image.open(BytesIO(data)))
@@ -144,8 +145,8 @@ def test_a_profile_in_an_avif_goes_before_numbers() -> None:
 
 
 @pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
-def test_gamma_and_primaries_of_a_png(gamma: float) -> None:
-    """A PNG's gAMA and cHRM are converted if nothing of higher precedence is declared."""
+def test_gama_and_chrm_of_a_png_are_converted(gamma: float) -> None:
+    """A PNG's gAMA and cHRM are applied if it declares its colours in no other way."""
     pixels = patches()
     chunks = {"gAMA": struct.pack(">I", round(100_000 / gamma)), "cHRM": chromaticities(*ADOBE_XY)}
     exact = 1 / (round(100_000 / gamma) / 100_000)
@@ -169,15 +170,15 @@ def test_gamma_and_primaries_of_a_png(gamma: float) -> None:
         {"cICP": b"\1"},
     ],
 )
-def test_chunks_that_mean_srgb_or_nothing(chunks: dict[str, bytes]) -> None:
-    """A gAMA of 45455 means sRGB; the chunks sRGB and cICP take precedence over it; implausible values are ignored."""
+def test_chunks_that_mean_srgb_change_no_pixel(chunks: dict[str, bytes]) -> None:
+    """A gAMA of 45455 means sRGB, the chunks sRGB and cICP precede gAMA, and implausible values are ignored."""
     pixels = patches()
 
     assert off(with_chunks(saved(pixels, "PNG"), **chunks), pixels) == 0
 
 
-def test_the_order_of_a_pngs_chunks() -> None:
-    """The chunk cICP takes precedence over a profile, and a profile over gAMA."""
+def test_cicp_precedes_a_profile_which_precedes_gama() -> None:
+    """In a PNG, cICP takes precedence over a profile, and a profile takes precedence over gAMA."""
     pixels, profile = patches(), rgb_profile(ADOBE_TO_XYZ, 2.2)
     plain = saved(pixels, "PNG", icc_profile=profile)
     linear = {"gAMA": struct.pack(">I", 100_000)}
@@ -186,8 +187,8 @@ def test_the_order_of_a_pngs_chunks() -> None:
     assert off(with_chunks(plain, **linear), srgb_from_xyz((pixels / 255) ** 2.2 @ ADOBE_TO_XYZ.T)) <= 1.5
 
 
-def test_a_made_profile_is_carried_on() -> None:
-    """The content's colour space can be kept even if the file declares it by numbers."""
+def test_code_points_become_a_profile_of_the_origin() -> None:
+    """Code points are turned into a profile, so that an output can keep a colour space that is declared by numbers."""
     profile = decode_image(with_chunks(saved(patches(), "PNG"), cICP=bytes((12, 13, 0, 1))), "a").origin.profile
 
     assert profile == profile_of_h273(12, 13) != b""
@@ -202,10 +203,10 @@ def test_a_made_profile_is_carried_on() -> None:
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff", "tiff, deflated", "tiff, big-endian", "png with alpha"])
-def test_16_bits_through_a_wide_space(kind: str) -> None:
-    """All 16 bits are converted, because 8 bits of ProPhoto are too coarse for the colours of a screen."""
+def test_16_bits_of_a_wide_space_are_converted(kind: str) -> None:
+    """All 16 bits are used for the conversion to sRGB, because 8 bits of ProPhoto are too coarse."""
     values = np.random.default_rng(0).integers(0, 65536, (64, 64, 3)).astype(np.uint16)
-    values[:32] //= 20  # dark, where it shows
+    values[:32] //= 20  # dark colours, where errors show most
     profile = rgb_profile(PROPHOTO_TO_XYZ, 1.8)
     exact = srgb_from_xyz((values / 65535) ** (round(1.8 * 256) / 256) @ PROPHOTO_TO_XYZ.T)
     if kind.startswith("png"):
@@ -236,8 +237,8 @@ def png_16(values: np.ndarray, profile: bytes, *, with_alpha: bool) -> bytes:
 
 @pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
-def test_grey_of_16_bits(gamma: float, photometric: str) -> None:
-    """Each of the 65536 greys, through a grey profile, is within rounding of the formula: the darkest too."""
+def test_16_bit_grey_with_a_profile_is_converted(gamma: float, photometric: str) -> None:
+    """Each of the 65536 greys with a grey profile is within 1 of the formula, including the darkest."""
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     light = (ramp if photometric == "minisblack" else 65535 - ramp) / 65535
     exact = srgb_from_xyz((light ** (round(gamma * 256) / 256))[..., None] * D50)
@@ -245,8 +246,8 @@ def test_grey_of_16_bits(gamma: float, photometric: str) -> None:
     assert off(tiff(ramp, photometric=photometric, iccprofile=grey_profile(gamma)), exact) <= 1.0
 
 
-def test_grey_of_16_bits_with_a_broken_profile() -> None:
-    """The broken profile is ignored, and a note says so."""
+def test_a_broken_profile_of_16_bit_grey_is_ignored() -> None:
+    """A broken profile of a 16-bit grey image is ignored, with a note."""
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
 
     result = decode_image(tiff(ramp, iccprofile=grey_profile(1.0)[:140]), "a")
@@ -257,8 +258,8 @@ def test_grey_of_16_bits_with_a_broken_profile() -> None:
 
 @pytest.mark.parametrize("gain", [0.15, 0.20])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_dot_gain(gain: float, bits: int) -> None:
-    """A grey profile for a press with dot gain is a curve in a table, as Photoshop writes it."""
+def test_a_dot_gain_profile_is_applied(gain: float, bits: int) -> None:
+    """A grey profile for a press with dot gain, whose curve is a table as Photoshop writes it, is applied."""
     places = np.linspace(0, 1, 256)
     light = (1 - ((1 - places) + 4 * gain * places * (1 - places)).clip(0, 1)).clip(0, 1)
     table = b"curv\0\0\0\0" + struct.pack(">I", 256) + np.round(light * 65535).astype(">u2").tobytes()
@@ -270,8 +271,8 @@ def test_dot_gain(gain: float, bits: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_linear_light_of_a_renderer(channels: int) -> None:
-    """Floating point numbers with a linear profile are converted from linear light."""
+def test_floats_with_a_linear_profile_are_converted(channels: int) -> None:
+    """Floating point numbers with a linear profile, as renderers write them, are converted to sRGB without a note."""
     values = (np.random.default_rng(0).random((64, 64, channels)) ** 3).astype(np.float32)
     profile = rgb_profile(SRGB_TO_XYZ, 1.0) if channels == 3 else grey_profile(1.0)
     xyz = values @ SRGB_TO_XYZ.T if channels == 3 else values * D50
@@ -282,18 +283,18 @@ def test_linear_light_of_a_renderer(channels: int) -> None:
     assert decode_image(data, "a").notes == ()
 
 
-# ---- Profiles that others made
+# ---- Profiles made by other programs, and profiles in JPEG 2000
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in COLORD.glob("*.icc")) or [""])
 @pytest.mark.skipif(not COLORD.is_dir(), reason="needs the profiles of Debian's package colord")
-def test_profiles_of_colord(name: str) -> None:
-    """Real profiles give what littlecms gives, exactly converted, within 2 of 255."""
+def test_colord_profiles_agree_with_littlecms(name: str) -> None:
+    """The profiles of Debian's colord give the result of an exact conversion by littlecms, within 2 of 255."""
     icc = (COLORD / name).read_bytes()
     profile = ImageCms.ImageCmsProfile(BytesIO(icc))
     mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip())
     if mode is None or profile.profile.device_class not in ("mntr", "prtr", "spac"):
-        pytest.skip("of no picture")
+        pytest.skip("not a profile of images")
     colours = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     picture = Image.frombytes(mode, (64, 64), colours[..., : len(Image.new(mode, (1, 1)).getbands())].tobytes())
     flags = ImageCms.Flags.NOOPTIMIZE | ImageCms.Flags.BLACKPOINTCOMPENSATION
@@ -306,14 +307,14 @@ def test_profiles_of_colord(name: str) -> None:
     assert off(buffer.getvalue(), np.asarray(exact)) <= 2
 
 
-def test_cmyk_with_a_profile_in_a_jpeg_2000_is_named() -> None:
-    """A profile for another kind of picture is ignored with a note, whatever the format."""
+def test_an_unfitting_profile_in_a_jpeg_2000_is_noted() -> None:
+    """A CMYK profile in a JPEG 2000 of RGB pixels is ignored, with a note."""
     data = jp2_with(saved(patches(), "JPEG2000"), cmyk_profile())
 
     assert decode_image(data, "a").notes == ("broken or unfitting colour profile ignored",)
 
 
-def test_a_profile_in_a_jpeg_2000() -> None:
+def test_a_profile_in_a_jpeg_2000_is_applied() -> None:
     """The profile in a JPEG 2000, which Pillow ignores, is applied."""
     pixels = patches()
     data = jp2_with(saved(pixels, "JPEG2000"), rgb_profile(ADOBE_TO_XYZ, 2.2))
@@ -322,7 +323,7 @@ def test_a_profile_in_a_jpeg_2000() -> None:
 
 
 def jp2_with(data: bytes, profile: bytes) -> bytes:
-    """A JPEG 2000 whose colour box holds a profile."""
+    """Return a JPEG 2000 whose colour box holds a profile."""
     head, colour = data.index(b"jp2h") - 4, data.index(b"colr") - 4
     (head_bytes,), (colour_bytes,) = (struct.unpack_from(">I", data, at) for at in (head, colour))
     box = struct.pack(">I", 11 + len(profile)) + b"colr\2\0\0" + profile

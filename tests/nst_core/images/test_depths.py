@@ -1,4 +1,4 @@
-"""images: 1, 2, 4, 12 and 16 bits, palettes, and other colour spaces."""
+"""Decoding of 1, 2, 4, 12, 16 and 32 bits, palettes, and colour spaces other than RGB."""
 
 from collections.abc import Callable
 
@@ -20,8 +20,8 @@ RAMP_FILES: dict[str, Callable[[Pixels], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", RAMP_FILES)
-def test_16_bit_grey(kind: str) -> None:
-    """Each of the 65536 values v becomes v/257, rounded: nothing is clipped."""
+def test_16_bit_grey_is_divided_by_257(kind: str) -> None:
+    """Each of the 65536 grey values v is decoded to v / 257, rounded, so that none is clipped."""
     ramp = grey_ramp_16()
 
     pixels = decoded(RAMP_FILES[kind](ramp))
@@ -29,8 +29,8 @@ def test_16_bit_grey(kind: str) -> None:
     assert (pixels == np.rint(ramp / 257)[..., None]).all()
 
 
-def test_16_bit_signed_tiff() -> None:
-    """Signed 16-bit grey is on the same scale; a negative value, which nothing explains, is refused."""
+def test_signed_16_bit_tiff_is_read_unless_negative() -> None:
+    """Signed 16-bit grey is decoded on the same scale; an image with a negative value is refused."""
     ramp = (grey_ramp_16() // 2).astype("<i2")
 
     assert (
@@ -40,8 +40,8 @@ def test_16_bit_signed_tiff() -> None:
     assert refusal(tiff_file((256, 256), (16,), 1, ramp.tobytes(), sample_format=2)).reason == "unsupported_mode"
 
 
-def test_16_bit_white_is_zero() -> None:
-    """In a TIFF whose photometric tag says so, 0 is white and 65535 is black."""
+def test_16_bit_white_is_zero_is_inverted() -> None:
+    """In a 16-bit TIFF whose photometric tag is 0, the value 0 is white and 65535 is black."""
     ramp = grey_ramp_16()
 
     pixels = decoded(tiff_file((256, 256), (16,), 0, ramp.astype("<u2").tobytes()))
@@ -50,13 +50,13 @@ def test_16_bit_white_is_zero() -> None:
 
 
 @pytest.mark.parametrize("photometric", [0, 1])
-def test_12_bit_grey(photometric: int) -> None:
-    """In a 12-bit TIFF 4095 is white (or black)."""
+def test_12_bit_grey_is_scaled_from_4095(photometric: int) -> None:
+    """In a 12-bit TIFF 4095 is white; one in which 0 is white is refused."""
     ramp = np.arange(4096).reshape(64, 64)
     first, second = ramp[:, ::2], ramp[:, 1::2]
     packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], -1).astype(np.uint8)
     data = tiff_file((64, 64), (12,), photometric, packed.tobytes())
-    if photometric == 0:  # Pillow has no such mode
+    if photometric == 0:  # Pillow cannot decode it
         assert refusal(data).reason == "unsupported_mode"
         return
 
@@ -65,7 +65,7 @@ def test_12_bit_grey(photometric: int) -> None:
 
 @pytest.mark.parametrize("with_alpha", [False, True])
 def test_16_bit_colour_png(with_alpha: bool) -> None:
-    """16-bit RGB(A) is within 1 of v/257 (Pillow reduces it itself)."""
+    """16-bit RGB or RGBA of a PNG is decoded within 1 of v / 257."""
     values = np.random.default_rng(0).integers(0, 65536, (32, 32, 4)).astype(">u2")
     values[..., 3] = 65535
     values = values if with_alpha else values[..., :3]
@@ -77,7 +77,7 @@ def test_16_bit_colour_png(with_alpha: bool) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_colour_tiff(order: str) -> None:
-    """A 16-bit RGB TIFF of either byte order is within 1 of v/257 too."""
+    """16-bit RGB of a TIFF, of either byte order, is decoded within 1 of v / 257."""
     values = np.random.default_rng(0).integers(0, 65536, (32, 32, 3)).astype(order + "u2")
 
     pixels = decoded(tiff_file((32, 32), (16, 16, 16), 2, values.tobytes(), order))
@@ -86,8 +86,8 @@ def test_16_bit_colour_tiff(order: str) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_shallow_grey_png(depth: int) -> None:
-    """Grey of 1, 2, 4 or 8 bits: the largest value is white, the others lie evenly between."""
+def test_grey_png_of_few_bits_is_scaled_to_255(depth: int) -> None:
+    """In a grey PNG of 1, 2, 4 or 8 bits the largest value is white, and the others are spaced evenly."""
     white = 2**depth - 1
     byte = noise(1, 1, 16)[0, 0]
     bits = np.unpackbits(byte).reshape(-1, depth)
@@ -98,8 +98,8 @@ def test_shallow_grey_png(depth: int) -> None:
     assert (pixels == (values * 255 // white)[None, :, None]).all()
 
 
-def test_palette() -> None:
-    """A palette picture, PNG or GIF, comes out in the palette's colours."""
+def test_palette_colours_are_exact() -> None:
+    """A PNG or GIF with a palette is decoded to the palette's colours."""
     picture = Image.fromarray(noise()).quantize(50)
 
     expected = np.asarray(picture.convert("RGB"))
@@ -109,8 +109,8 @@ def test_palette() -> None:
 
 
 @pytest.mark.parametrize("mode", ["HSV", "YCbCr", "LAB", "RGBX"])
-def test_other_colour_spaces(mode: str) -> None:
-    """Whatever other mode a parser may come up with ends as RGB."""
+def test_other_modes_become_rgb(mode: str) -> None:
+    """An image in another of Pillow's modes is converted to RGB, within 3 levels."""
     picture = Image.new("RGB", (20, 20), (200, 100, 50)).convert(mode)
 
     colour, alpha = split_alpha(picture, "a.tif")
@@ -120,8 +120,8 @@ def test_other_colour_spaces(mode: str) -> None:
     assert np.abs(np.asarray(result).astype(int) - (200, 100, 50)).max() <= 3
 
 
-def test_ycbcr_tiff() -> None:
-    """YCbCr, uncompressed in a TIFF, follows BT.601 at full range."""
+def test_ycbcr_tiff_is_converted_by_bt601() -> None:
+    """Uncompressed YCbCr in a TIFF is converted by BT.601 at full range."""
     values = noise(32, 32)
     y, cb, cr = np.moveaxis(values.astype(float), -1, 0) - np.array([0, 128, 128])[:, None, None]
     expected = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], -1).clip(0, 255)
@@ -129,8 +129,8 @@ def test_ycbcr_tiff() -> None:
     assert np.abs(decoded(tiff_file((32, 32), (8, 8, 8), 6, values.tobytes())) - expected).max() <= 1.5
 
 
-def test_lab_tiff() -> None:
-    """CIE Lab in a TIFF (a and b signed) gives the sRGB of the CIE's formulas."""
+def test_lab_tiff_is_converted_to_srgb() -> None:
+    """CIE Lab in a TIFF, with signed a and b, is converted to sRGB by the formulas of the CIE."""
     lab = np.stack(np.meshgrid(np.arange(30, 90, 4), np.arange(-16, 16, 2)), -1)
     lab = np.concatenate([lab, -lab[..., 1:]], -1)  # (16, 15, 3): L, a, b
     lab = np.repeat(lab, 2, axis=1)

@@ -1,5 +1,6 @@
-"""encode: every output format, read back by our decoder and by other programs' libraries."""
+"""Encoding of an output in every format, read back by our own decoder and by Pillow and tifffile."""
 
+import struct
 import time
 import zlib
 from io import BytesIO
@@ -52,14 +53,17 @@ def random_levels(file: PictureFile, channels: int = 3) -> NDArray[Any]:
 
 
 def smooth(seed: int = 0) -> NDArray[np.float32]:
-    """Soft colours in [0, 1], 256 x 192."""
+    """Return an image of soft colours in [0, 1], 256 x 192 pixels."""
     small = np.random.default_rng(seed).random((6, 8, 3), dtype=np.float32)
     channels = [Image.fromarray(small[..., c]).resize((256, 192), Image.Resampling.BICUBIC) for c in range(3)]
     return np.stack([np.asarray(one) for one in channels], -1).clip(0, 1)
 
 
 def read_by_others(data: bytes, file: PictureFile) -> NDArray[Any]:
-    """The values of a file: by tifffile, by Pillow if of 8 bits, and of a deep PNG as the grey one it also is."""
+    """Return the values of a file as tifffile or Pillow reads them.
+
+    Pillow reads only 8 of the 16 bits of a colour PNG, so its header is changed to that of a wider grey PNG.
+    """
     if file.file_format == "tiff":
         return tifffile.imread(BytesIO(data))
     image = Image.open(BytesIO(data))
@@ -79,7 +83,7 @@ def read_by_others(data: bytes, file: PictureFile) -> NDArray[Any]:
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("file", LOSSLESS.values(), ids=LOSSLESS)
 def test_lossless_formats_keep_every_value(file: PictureFile, channels: int) -> None:
-    """Whoever reads a PNG or TIFF, of 8 or 16 bits, with or without alpha, finds the very values that went in."""
+    """A PNG or TIFF of 8 or 16 bits, with or without alpha, holds exactly the levels that were encoded."""
     levels = random_levels(file, channels)
 
     found = read_by_others(encode_image(levels, file, METADATA, CREDIT), file)
@@ -92,7 +96,7 @@ def test_lossless_formats_keep_every_value(file: PictureFile, channels: int) -> 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("file", WITH_ALPHA.values(), ids=WITH_ALPHA)
 def test_alpha_is_exact(file: PictureFile, channels: int) -> None:
-    """The alpha of each format comes back exactly, as its own and not as multiplied into the colours."""
+    """Alpha is stored exactly, as a channel of its own; without alpha the file has no such channel."""
     levels = random_levels(file, channels)
 
     image = Image.open(BytesIO(encode_image(levels, file, {})))
@@ -103,8 +107,8 @@ def test_alpha_is_exact(file: PictureFile, channels: int) -> None:
 
 
 @of_each
-def test_our_own_decoder_reads_each(file: PictureFile) -> None:
-    """What we write we take again, as a content image or for a thumbnail: the same colours, and no note."""
+def test_decode_image_reads_every_output(file: PictureFile) -> None:
+    """An output can be decoded as a content image or for a thumbnail, in the same colours and without a note."""
     pixels = smooth()
 
     decoded = decode_image(encode_image(file.levels(pixels), file, METADATA, CREDIT), "a")
@@ -116,8 +120,8 @@ def test_our_own_decoder_reads_each(file: PictureFile) -> None:
 @pytest.mark.parametrize("quality", [30, 95])
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("file_format", ["jpeg", "webp"])
-def test_what_a_reader_of_a_lossy_file_sees(file_format: Any, channels: int, quality: int) -> None:
-    """For a JPEG and a WebP, `as_read` returns what the file with metadata decodes to, under transparent alpha too."""
+def test_as_read_equals_a_decoded_lossy_file(file_format: Any, channels: int, quality: int) -> None:
+    """For a JPEG or WebP, `as_read` returns the pixels that its file decodes to, including transparent ones."""
     if (file_format, channels) == ("jpeg", 4):
         pytest.skip("a JPEG has no alpha")
     file = PictureFile(file_format, jpeg_quality=quality)
@@ -138,8 +142,8 @@ def test_jpeg_has_full_colour_resolution() -> None:
 
 @pytest.mark.parametrize("quality", [1, 75, 92, 100])
 @pytest.mark.parametrize("side", [16, 300, 600])
-def test_jpeg_of_a_noisy_picture(side: int, quality: int) -> None:
-    """Pure noise can be saved at every quality (Pillow's optimised path alone fails from 90 on)."""
+def test_jpeg_holds_pure_noise(side: int, quality: int) -> None:
+    """Pure noise can be saved as a JPEG of every quality, though Pillow's optimised path fails on it from 90 on."""
     levels = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
     data = encode_image(levels, PictureFile("jpeg", jpeg_quality=quality), METADATA)
@@ -149,7 +153,7 @@ def test_jpeg_of_a_noisy_picture(side: int, quality: int) -> None:
 
 
 def test_jpeg_is_optimised() -> None:
-    """An ordinary picture takes the optimised path: it is smaller than with the standard tables."""
+    """The JPEG of an ordinary image is optimised: it is smaller than with the standard Huffman tables."""
     file = PictureFile("jpeg")
     levels = file.levels(smooth())
 
@@ -160,7 +164,7 @@ def test_jpeg_is_optimised() -> None:
 
 
 def test_levels_are_rounded() -> None:
-    """A file's values are the nearest ones, at its own depth; its alpha fills that depth."""
+    """Pixels are rounded to the nearest level of the file's bit depth, and 8-bit alpha is scaled to that depth."""
     pixels = np.array([[[0.0, 0.5, 1.0], [100.4 / 65535, 100.6 / 65535, 0.25]]], dtype=np.float32)
     alpha = np.array([[0, 255]], dtype=np.uint8)
 
@@ -170,19 +174,19 @@ def test_levels_are_rounded() -> None:
 
 @pytest.mark.parametrize("file", LOSSLESS.values(), ids=LOSSLESS)
 def test_srgb_undoes_levels(file: PictureFile) -> None:
-    """A reader sees the pixels to within half a step of the file's depth, with an alpha beside them or not."""
+    """`srgb` returns the pixels that `levels` was given, within half a level, with or without alpha."""
     pixels = smooth()
 
     for alpha in (None, np.zeros(pixels.shape[:2], np.uint8)):
         assert np.abs(file.srgb(file.levels(pixels, alpha)) - pixels).max() < 0.51 / file.white
 
 
-# ---- Colour
+# ---- Colour profiles
 
 
 @of_each
 def test_profile_is_embedded(file: PictureFile) -> None:
-    """Every file embeds sRGB's profile or the requested one, byte for byte; a PNG declares its colours only so."""
+    """Every file embeds the sRGB profile or the requested one, byte for byte, and a PNG has no chunk sRGB or gAMA."""
     levels = random_levels(file)
     adobe = PictureFile(file.file_format, file.bit_depth, profile=ADOBE)
 
@@ -199,7 +203,7 @@ def test_profile_is_embedded(file: PictureFile) -> None:
 
 @of_each
 def test_metadata_round_trip(file: PictureFile) -> None:
-    """The metadata of a file are read back exactly, beside its credits; a file without any has none."""
+    """Metadata is read back exactly from a file that has credits too; a file without metadata gives none."""
     levels = random_levels(file)
 
     assert read_metadata(encode_image(levels, file, METADATA, CREDIT)) == METADATA
@@ -222,29 +226,29 @@ def test_any_metadata_round_trip(file: PictureFile, metadata: dict[str, str]) ->
 
 @of_each_format
 @pytest.mark.parametrize("key", ["", "two words", "größe", "x" * 76, "a\0b", "line\n"])
-def test_impossible_keys(file: PictureFile, key: str) -> None:
-    """A key that a PNG cannot hold is refused for all formats."""
+def test_encode_refuses_impossible_keys(file: PictureFile, key: str) -> None:
+    """A metadata key that a PNG cannot hold is a ValueError in every format."""
     with pytest.raises(ValueError, match="metadata key"):
         encode_image(np.zeros((16, 16, 3), np.uint8), file, {key: "x"})
 
 
 @pytest.mark.parametrize(("file_format", "value"), [("jpeg", "x" * 70_000), ("jpeg", "\ud800"), ("png", "\ud800")])
 def test_encode_refuses_impossible_text(file_format: Any, value: str) -> None:
-    """Text that is too long for a JPEG, or is no Unicode, is a ValueError."""
+    """Metadata text that is too long for a JPEG, or has a lone surrogate, is a ValueError."""
     with pytest.raises(ValueError, match=r"."):  # the messages are the encoders'
         encode_image(np.zeros((16, 16, 3), np.uint8), PictureFile(file_format), {"a": value})
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
-def test_no_metadata(kind: str) -> None:
-    """Files that we did not write, whole or truncated, have no metadata, and neither have other bytes."""
+def test_foreign_files_have_no_metadata(kind: str) -> None:
+    """`read_metadata` returns nothing for files of other programs, whole or cut short, and for other bytes."""
     data = save(noise(), kind)
 
     assert read_metadata(data) == read_metadata(data[:100]) == read_metadata(b"") == read_metadata(b"junk") == {}
 
 
-def test_foreign_comments_are_no_metadata() -> None:
-    """Comments and texts of other programs are not taken for ours."""
+def test_foreign_comments_are_not_read_as_metadata() -> None:
+    """Comments and texts of other programs are not taken for metadata, even if they begin with our prefix."""
     chunks = PngImagePlugin.PngInfo()
     chunks.add_text("Comment", "nst:no")
     exif = Image.Exif()
@@ -257,10 +261,10 @@ def test_foreign_comments_are_no_metadata() -> None:
 
 
 @of_each
-def test_credits_and_resolution(file: PictureFile) -> None:
-    """Artist, copyright and description stand in every file's EXIF, and the resolution where one is asked for.
+def test_exif_has_credits_and_resolution(file: PictureFile) -> None:
+    """Every file's EXIF has artist, copyright and description, and the resolution if one is requested.
 
-    No orientation does: the pixels are upright.
+    It has no orientation, because the pixels are upright.
     """
     levels = random_levels(file)
     printed = PictureFile(file.file_format, file.bit_depth, dpi=300)
@@ -275,13 +279,13 @@ def test_credits_and_resolution(file: PictureFile) -> None:
     assert ExifTags.Base.Orientation not in exif
     assert credits_of(plain_exif) == Credits()
     assert plain_exif.get(ExifTags.Base.ResolutionUnit, 1) == 1
-    if file.file_format != "webp":  # which has no field of its own
+    if file.file_format != "webp":  # a WebP has a resolution only in its EXIF
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
 @of_each
 def test_encoding_is_deterministic(file: PictureFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same values and metadata give the same bytes, in any order, and a day later."""
+    """The same levels and metadata give the same bytes, whatever the order of the metadata and the time of day."""
     levels = random_levels(file)
     first = encode_image(levels, file, METADATA, CREDIT)
     a_day_later = time.time() + 86_400
@@ -290,13 +294,12 @@ def test_encoding_is_deterministic(file: PictureFile, monkeypatch: pytest.Monkey
     assert encode_image(levels, file, dict(reversed(METADATA.items())), CREDIT) == first
 
 
-def test_srgb_profile_is_the_same_at_any_time() -> None:
-    """The profile of sRGB does not carry the second at which it was made."""
-    first = srgb_profile()
-    time.sleep(1.1)
-    srgb_profile.cache_clear()
+def test_srgb_profile_has_a_fixed_creation_date() -> None:
+    """The sRGB profile is that of littlecms, but for a fixed creation date, so that its bytes are always the same."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    date = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
-    assert srgb_profile() == first
+    assert srgb_profile() == made[:24] + date + made[36:]
 
 
 @pytest.mark.parametrize(
@@ -311,6 +314,6 @@ def test_srgb_profile_is_the_same_at_any_time() -> None:
     ],
 )
 def test_encode_refuses_what_the_format_cannot_hold(file: PictureFile, shape: tuple[int, ...], kind: Any) -> None:
-    """Values of another kind or shape than the file's are refused, and 16 bits of formats that have 8."""
+    """Levels of a shape or type that the format cannot hold are a ValueError, as are 16 bits in a JPEG or WebP."""
     with pytest.raises(ValueError, match="expected"):
         encode_image(np.zeros(shape, kind), file, {})

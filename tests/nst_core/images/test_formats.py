@@ -1,4 +1,4 @@
-"""Formats of phones and archives: AVIF, HEIC and JPEG 2000."""
+"""Decoding of AVIF, HEIC and JPEG 2000, the formats of phones and archives."""
 
 import sys
 from io import BytesIO
@@ -18,7 +18,7 @@ FRAMES_NOTE = "several frames or pages: the first is used"
 
 
 def picture(seed: int = 0) -> Image.Image:
-    """Flat squares, of which a codec changes little."""
+    """Return flat squares of random colours, of which a codec changes little."""
     colours = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(colours.repeat(16, axis=0).repeat(16, axis=1))
 
@@ -40,12 +40,13 @@ def heic(*pictures: Image.Image, **options: Any) -> bytes:
 
 
 def off(image: Image.Image, expected: Image.Image) -> int:
+    """Return the largest difference between two images."""
     return int(np.abs(np.asarray(image).astype(int) - np.asarray(expected)).max())
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
-def test_it_is_read(kind: str) -> None:
-    """The pixels come out, without a note."""
+def test_pixels_are_decoded_without_a_note(kind: str) -> None:
+    """AVIF and HEIC are decoded within 4 levels and JPEG 2000 exactly, without a note."""
     options = {"quality": 100, "subsampling": "4:4:4"} if kind == "AVIF" else {}
     data = heic(picture()) if kind == "HEIC" else saved(picture(), kind, **options)
 
@@ -57,8 +58,8 @@ def test_it_is_read(kind: str) -> None:
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
 @pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
-def test_it_is_upright(kind: str, orientation: int) -> None:
-    """A phone's turned photograph is turned once, whether its EXIF says so or its container."""
+def test_a_turned_photograph_is_turned_once(kind: str, orientation: int) -> None:
+    """A phone's photograph is turned upright exactly once, whether its EXIF or its container has the orientation."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     turned = {1: None, 3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
@@ -73,8 +74,8 @@ def test_it_is_upright(kind: str, orientation: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
-def test_transparency(kind: str) -> None:
-    """Transparency is composed over white, or kept."""
+def test_transparency_is_laid_over_white_or_kept(kind: str) -> None:
+    """Transparency is composed over white with a note, or returned separately with `keep_alpha`."""
     image = picture()
     alpha = Image.new("L", image.size, 255)
     alpha.paste(0, (0, 0, 64, 96))
@@ -89,8 +90,8 @@ def test_transparency(kind: str) -> None:
     assert kept.alpha is not None and off(kept.alpha, alpha) <= 2
 
 
-def test_a_profile_in_a_heic() -> None:
-    """A HEIC's profile is converted to sRGB as in any other format."""
+def test_a_profile_in_a_heic_is_applied() -> None:
+    """A HEIC with a colour profile is converted to sRGB, as in any other format."""
     image = picture()
     image.info["icc_profile"] = rgb_profile(ADOBE_TO_XYZ, 2.2)
 
@@ -99,22 +100,22 @@ def test_a_profile_in_a_heic() -> None:
     assert np.abs(pixels - srgb_from_xyz((np.asarray(image) / 255) ** 2.2 @ ADOBE_TO_XYZ.T)).max() <= 8
 
 
-def test_numbers_in_a_heic() -> None:
-    """High dynamic range is refused in a HEIC too."""
+def test_a_heic_of_high_dynamic_range_is_refused() -> None:
+    """A HEIC whose code points declare high dynamic range is refused."""
     with pytest.raises(BadImage, match=r"found one of high dynamic range \(PQ\)"):
         decode_image(heic(picture(), color_primaries=9, transfer_characteristics=16, save_nclx_profile=True), "a")
 
 
-def test_several_pictures_in_a_heic() -> None:
-    """Of a burst the primary image is used, which need not be the first, and a note says so."""
+def test_the_primary_image_of_a_heic_is_used() -> None:
+    """Of several images in a HEIC the primary one is used, which need not be the first, and a note says so."""
     result = decode_image(heic(picture(1), picture(2), picture(3), primary_index=1), "a")
 
     assert off(result.picture, picture(2)) <= 4
     assert result.notes == ("several pictures: the one that is marked as the primary one is used",)
 
 
-def test_an_animated_avif() -> None:
-    """The first frame of an animation is used, and a note says so."""
+def test_the_first_frame_of_an_animated_avif_is_used() -> None:
+    """The first frame of an animated AVIF is used, and a note says so."""
     data = saved(picture(1), "AVIF", save_all=True, append_images=[picture(2)], quality=100, subsampling="4:4:4")
 
     result = decode_image(data, "a")
@@ -123,8 +124,8 @@ def test_an_animated_avif() -> None:
     assert result.notes == (FRAMES_NOTE,)
 
 
-def test_heic_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sentence says what to install."""
+def test_a_heic_without_pillow_heif_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package pillow-heif a HEIC is refused, and the message says what to install."""
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
 
     with pytest.raises(BadImage) as caught:
@@ -139,8 +140,8 @@ def test_heic_without_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "I;16"])
 @pytest.mark.parametrize("no_jp2", [True, False])
-def test_kinds_of_jpeg_2000(mode: str, no_jp2: bool) -> None:
-    """Grey, alpha and 16 bits are decoded exactly, from the container and from a bare codestream."""
+def test_grey_alpha_and_16_bits_of_jpeg_2000_are_exact(mode: str, no_jp2: bool) -> None:
+    """JPEG 2000 of grey, alpha or 16 bits is decoded exactly, from its container and from a bare codestream."""
     grey = np.asarray(picture().convert("L"))
     image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else picture().convert(mode)
 
@@ -152,8 +153,8 @@ def test_kinds_of_jpeg_2000(mode: str, no_jp2: bool) -> None:
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
-def test_cut_short(kind: str, share: float) -> None:
-    """A truncated file is refused with the name of its format."""
+def test_a_file_cut_short_is_refused(kind: str, share: float) -> None:
+    """An AVIF, HEIC or JPEG 2000 that is cut short is refused as truncated."""
     whole = heic(picture()) if kind == "HEIC" else saved(picture(), kind)
 
     with pytest.raises(BadImage) as caught:
@@ -164,8 +165,8 @@ def test_cut_short(kind: str, share: float) -> None:
 
 @pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "HEIC"])
 @pytest.mark.filterwarnings("ignore")
-def test_wrong_bytes(kind: str) -> None:
-    """Wrong bytes anywhere, even in the boxes, raise nothing but BadImage."""
+def test_wrong_bytes_raise_only_bad_image(kind: str) -> None:
+    """Wrong bytes anywhere in a file, its boxes included, raise no error but BadImage."""
     whole = heic(picture()) if kind == "HEIC" else saved(picture(), kind)
     chance = np.random.default_rng(0)
     for _ in range(150):
@@ -180,8 +181,8 @@ def test_wrong_bytes(kind: str) -> None:
             continue
 
 
-def test_brands() -> None:
-    """An AVIF that also has HEIF's general brand is recognised as AVIF."""
+def test_brands_tell_avif_from_heif() -> None:
+    """The format is recognised by all brands of a file: an AVIF may also have HEIF's general brand."""
 
     def begin(*found: bytes) -> bytes:
         return (8 + 4 * len(found) + 4).to_bytes(4) + b"ftyp" + found[0] + bytes(4) + b"".join(found[1:])
@@ -193,8 +194,8 @@ def test_brands() -> None:
     assert format_of(begin(b"isom", b"mp42")) is None
 
 
-def test_endings() -> None:
-    """The usual extensions are known, even if the extra `heic` is not installed."""
+def test_usual_extensions_are_known() -> None:
+    """`endings` has the usual extensions, including those of HEIC even if the extra `heic` is not installed."""
     usual = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
     assert usual | {".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".jpx", ".mpo"} <= endings()

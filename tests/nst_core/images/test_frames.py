@@ -1,4 +1,4 @@
-"""images: of several frames or pages the first."""
+"""Decoding of the first of several frames or pages."""
 
 import struct
 from typing import Any
@@ -14,8 +14,8 @@ from tests.picture_files import FRAMES_NOTE, decoded, noise, save, three_frames
 @pytest.mark.parametrize(
     ("file_format", "options"), [("GIF", {}), ("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]
 )
-def test_first_of_several_frames(file_format: str, options: dict[str, Any]) -> None:
-    """Of an animation, or of pages, the first is taken, and the user is told."""
+def test_the_first_of_several_frames_is_used(file_format: str, options: dict[str, Any]) -> None:
+    """Of several frames or pages the first is used, and a note says so."""
     frames = three_frames()
 
     result = decode_image(save(frames[0], file_format, save_all=True, append_images=frames[1:], **options), "a.gif")
@@ -24,8 +24,8 @@ def test_first_of_several_frames(file_format: str, options: dict[str, Any]) -> N
     assert result.notes == (FRAMES_NOTE,)
 
 
-def test_damage_behind_the_first_frame() -> None:
-    """A GIF whose second frame is broken still has a first."""
+def test_damage_after_the_first_frame_is_ignored() -> None:
+    """A GIF whose second frame is damaged is decoded to its first frame, with the note on several frames."""
     frames = three_frames()
     data = save(frames[0], "GIF", save_all=True, append_images=frames[1:])
     second = data.index(b"\x21\xf9", len(save(frames[0], "GIF")) - 50)
@@ -36,8 +36,8 @@ def test_damage_behind_the_first_frame() -> None:
     assert result.notes == (FRAMES_NOTE,)
 
 
-def test_multi_picture_jpeg() -> None:
-    """Of a phone's multi-picture JPEG (Pillow: MPO) the photograph is taken; its preview is no news."""
+def test_the_photograph_of_a_multi_picture_jpeg_is_used() -> None:
+    """Of a phone's multi-picture JPEG, MPO in Pillow, the photograph is used, and no note mentions its preview."""
     frames = three_frames()
 
     pixels = decoded(save(frames[0], "MPO", save_all=True, append_images=frames[1:]))
@@ -45,8 +45,8 @@ def test_multi_picture_jpeg() -> None:
     assert (pixels == decoded(save(frames[0], "JPEG"))).all()
 
 
-def test_partial_first_frame_of_a_gif() -> None:
-    """A GIF whose first frame covers only a part of the screen has the size of the screen."""
+def test_a_gif_has_the_size_of_its_screen() -> None:
+    """A GIF whose first frame covers only a part of its screen is decoded at the size of the screen."""
     picture = Image.fromarray(noise(20, 20)).quantize(16)
     data = bytearray(save(picture, "GIF"))
     data[6:10] = struct.pack("<HH", 50, 40)

@@ -1,4 +1,4 @@
-"""images: a picture or a refusal with a reason, whatever the bytes."""
+"""Whatever its bytes, a file is either decoded or refused with a documented reason."""
 
 import re
 
@@ -18,12 +18,12 @@ from tests.picture_files import STILLS, noise, save, three_frames
 REASONS = set(re.findall(r"`(\w+)`", BadImage.__doc__ or ""))
 
 
-def accepts_or_refuses(data: bytes) -> None:
-    """The whole contract: a plain RGB picture, or a BadImage with a known reason."""
+def check_decoded_or_refused(data: bytes) -> None:
+    """Check that a file is decoded to an RGB image, or refused by a BadImage with a documented reason."""
     try:
         picture = decode_image(data, "fuzz").picture
     except BadImage as error:
-        assert error.reason in REASONS  # noqa: PT017  # both outcomes are fine
+        assert error.reason in REASONS  # noqa: PT017  # both outcomes are correct
         return
     assert picture.mode == "RGB" and min(picture.size) >= 16
     picture.tobytes()
@@ -41,9 +41,9 @@ SIGNATURES = [b"", b"\0\0\0\x18ftypheic", b"<svg", *(data[:40] for data in STILL
 @FUZZ
 @given(start=st.sampled_from(SIGNATURES), rest=st.binary(max_size=400))
 @pytest.mark.filterwarnings("ignore")
-def test_random_bytes(start: bytes, rest: bytes) -> None:
-    """Random bytes, bare or behind a picture's first bytes, never raise anything but BadImage."""
-    accepts_or_refuses(start + rest)
+def test_random_bytes_raise_only_bad_image(start: bytes, rest: bytes) -> None:
+    """Random bytes, alone or after the first 40 bytes of an image, raise no error but BadImage."""
+    check_decoded_or_refused(start + rest)
 
 
 TO_MUTATE = [
@@ -65,12 +65,14 @@ TO_MUTATE = [
 )
 @example(data=STILLS["png"], header=[(25, 77)], body=[], share=1.0)
 @pytest.mark.filterwarnings("ignore")
-def test_mutated_files(data: bytes, header: list[tuple[int, int]], body: list[tuple[float, int]], share: float) -> None:
-    """Valid files with some bytes changed, mostly near their beginning, never raise anything but BadImage."""
+def test_mutated_files_raise_only_bad_image(
+    data: bytes, header: list[tuple[int, int]], body: list[tuple[float, int]], share: float
+) -> None:
+    """Valid files with some bytes changed, or cut short, raise no error but BadImage."""
     mutated = bytearray(data)
     for place, value in header:
         mutated[place] = value
     for place_share, value in body:
         mutated[int(place_share * len(data))] = value
 
-    accepts_or_refuses(bytes(mutated[: int(share * len(data))]))
+    check_decoded_or_refused(bytes(mutated[: int(share * len(data))]))

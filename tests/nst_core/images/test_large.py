@@ -1,12 +1,13 @@
-"""Images with more pixels than the limit: decoded reduced or in bands, they equal the whole image reduced.
+"""Large images are decoded reduced or in bands; the result equals that of the whole image, reduced afterwards.
 
-The limits are made small here; `tests/benchmarks/decoding.py` measures at full size.
+The limits are lowered here; `tests/benchmarks/decoding.py` measures at full size.
 """
 
 import re
 import struct
 import zlib
 from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -22,12 +23,12 @@ from nst_core.images.reading.reduction import HALVINGS, WHOLE_FACTORS, factor_of
 from tests.icc import ADOBE_TO_XYZ, SRGB_TO_XYZ, cmyk_profile, rgb_profile
 
 SIZE = 331, 277
-"""Whose sides nothing divides."""
+"""Width and height, both prime, so that no factor divides them."""
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reduce the limits from 50 megapixels to 20,000 pixels, and every piece to a few rows."""
+    """Lower the limit for whole images from 50 megapixels to 20,000 pixels, and limit every piece to a few rows."""
     for module in (reduction, pieces):
         monkeypatch.setattr(module, "WHOLE_PIXELS", 20_000)
     monkeypatch.setattr(reduction, "MOST_HELD_PIXELS", 50_000)
@@ -38,7 +39,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def photograph(channels: int = 3, size: tuple[int, int] = SIZE, seed: int = 0) -> np.ndarray:
-    """Something with soft slopes, hard edges and some grain, uint8."""
+    """Return an image with soft slopes, hard edges and some grain, uint8."""
     width, height = size
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -49,7 +50,7 @@ def photograph(channels: int = 3, size: tuple[int, int] = SIZE, seed: int = 0) -
 
 
 def deep(channels: int) -> np.ndarray:
-    """The same in 16 bits."""
+    """Return the same image in 16 bits."""
     values = photograph(channels).astype(np.uint16) * 257
     return values ^ np.random.default_rng(1).integers(0, 256, values.shape).astype(np.uint16)
 
@@ -62,7 +63,7 @@ def saved(pixels: np.ndarray | Image.Image, file_format: str, mode: str | None =
 
 
 def png(pixels: np.ndarray, depth: int = 8, colour_type: int = 2, extra: bytes = b"") -> bytes:
-    """Return a PNG written by hand, whose rows use the five filters in turn, for values of any bit depth."""
+    """Return a PNG of any bit depth, written by hand, whose rows use the five filters in turn."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -104,7 +105,7 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
 
 
 def difference(reduced: DecodedImage, whole: Image.Image) -> np.ndarray:
-    """Return the absolute difference of both at the size of a small pastiche."""
+    """Return the absolute difference between both images, each resized to 50 x 42 pixels."""
     one, other = resize(whole, 50, 42), resize(reduced.picture, 50, 42, reduced.box)
     return np.abs(np.asarray(one).astype(int) - np.asarray(other))
 
@@ -150,19 +151,21 @@ EXACT: dict[str, Callable[[], bytes]] = {
     ),
     "big-endian": lambda: tiff(deep(3), byteorder=">", rowsperstrip=10),
     "BigTIFF": lambda: tiff(photograph(), bigtiff=True, rowsperstrip=10),
-    "a scan of one bit": lambda: saved(photograph(1), "TIFF", "1", compression="group4"),
+    "one-bit tiff": lambda: saved(photograph(1), "TIFF", "1", compression="group4"),
     "grey of 16 bits, strips": lambda: tiff(deep(1)[..., 0], rowsperstrip=10, compression="zlib"),
     "white is zero": lambda: tiff(deep(1)[..., 0], photometric="miniswhite", rowsperstrip=10, compression="zlib"),
     "tiff with alpha": lambda: tiff(photograph(4), extrasamples=["unassalpha"], rowsperstrip=10, compression="zlib"),
-    "inks": lambda: tiff(photograph(4), photometric="separated", iccprofile=cmyk_profile(), rowsperstrip=10),
+    "cmyk tiff": lambda: tiff(photograph(4), photometric="separated", iccprofile=cmyk_profile(), rowsperstrip=10),
     "tiff in a colour space": lambda: tiff(deep(3), iccprofile=ADOBE, rowsperstrip=10),
 }
 
 
 @pytest.mark.parametrize("kind", EXACT)
-def test_in_bands(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str) -> None:
-    """Each pixel is the rounded mean of a square of the whole image's pixels, and no pixel is lost."""
-    data = EXACT[kind]()
+def test_an_image_in_bands_equals_the_whole_image_reduced(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """Each pixel of the reduced image is the rounded mean of 3 x 3 pixels of the whole image, up to the last row."""
+    data = file_of(kind)
     whole = decode_image(data, "a")
     request.getfixturevalue("small")
 
@@ -176,10 +179,10 @@ def test_in_bands(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReques
 @pytest.mark.parametrize(
     "kind", [name for name in EXACT if name.startswith("png") or "strip" in name or "tile" in name]
 )
-def test_no_whole_picture_is_decoded(monkeypatch: pytest.MonkeyPatch, small: None, kind: str) -> None:
-    """PNG and TIFF are unpacked a few rows at a time: nothing as large as the picture is ever loaded."""
+def test_no_large_png_or_tiff_is_decoded_whole(monkeypatch: pytest.MonkeyPatch, small: None, kind: str) -> None:
+    """A large PNG or TIFF is unpacked a few rows at a time: Pillow never loads half of its pixels at once."""
     monkeypatch.setattr(png_bands, "_BAND_BYTES", 1000)
-    data, largest = EXACT[kind](), 0
+    data, largest = file_of(kind), 0
     load = Image.Image.load
 
     def watched(image: Image.Image) -> Any:
@@ -193,8 +196,8 @@ def test_no_whole_picture_is_decoded(monkeypatch: pytest.MonkeyPatch, small: Non
     assert 0 < largest < SIZE[0] * SIZE[1] / 2
 
 
-def test_alpha_that_is_kept(request: pytest.FixtureRequest) -> None:
-    """Colours are means weighted by the alpha; the alpha is a mean."""
+def test_kept_alpha_weights_the_reduced_colours(request: pytest.FixtureRequest) -> None:
+    """If alpha is kept, reduced colours are means weighted by alpha, and the reduced alpha is a plain mean."""
     colour, alpha = photograph(), np.full((277, 331, 1), 255, np.uint8)
     colour[:61, :200], alpha[:61, :200] = (255, 0, 255), 0
     data = saved(np.dstack([colour, alpha]), "PNG")
@@ -210,11 +213,11 @@ def test_alpha_that_is_kept(request: pytest.FixtureRequest) -> None:
     off = np.abs(np.asarray(reduced.picture)[:92, :110] - expected)
     assert off[seen[..., 0] == 9 * 255].max() <= 1
     partly = (seen[..., 0] > 0) & (seen[..., 0] < 9 * 255)
-    assert partly.sum() > 50 and off[partly].mean() < 10  # magenta would be far off
+    assert partly.sum() > 50 and off[partly].mean() < 10  # with the transparent magenta it would be far off
     assert (np.asarray(reduced.picture)[:20, :66] != (255, 0, 255)).any(-1).all()
 
 
-STORED_AS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.3, tag 274: where row 0 and column 0 belong
+STORED_AS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # by EXIF 2.3, tag 274: where row 0 and column 0 belong
     1: lambda upright: upright,
     2: lambda upright: upright[:, ::-1],
     3: lambda upright: upright[::-1, ::-1],
@@ -228,8 +231,8 @@ STORED_AS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.3, tag 27
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_upright(request: pytest.FixtureRequest, kind: str, orientation: int) -> None:
-    """What is decoded in bands is turned as its EXIF says; the sides are rounded up as they are stored."""
+def test_an_image_in_bands_is_turned_upright(request: pytest.FixtureRequest, kind: str, orientation: int) -> None:
+    """An image that is decoded in bands is turned upright as its EXIF says, and both sides are rounded up."""
     upright = photograph()
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -256,14 +259,19 @@ DECODED_SMALLER: dict[str, tuple[Callable[[], bytes], float]] = {
 }
 
 
-@pytest.mark.parametrize("kind", DECODED_SMALLER)
-def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) -> None:
-    """At less than half of the decoded size the result is nearly that of the whole image.
+@cache  # shared by tests, as some take long to encode
+def file_of(kind: str) -> bytes:
+    """Return the file of a name in `EXACT` or `DECODED_SMALLER`."""
+    return EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
 
-    The mean difference is below half a level; for JPEG 2000, whose filters differ, it is below one.
+
+@pytest.mark.parametrize("kind", DECODED_SMALLER)
+def test_an_image_decoded_smaller_is_close_to_the_whole_image(request: pytest.FixtureRequest, kind: str) -> None:
+    """A JPEG or JPEG 2000 decoded smaller, then resized, differs little from the whole image resized.
+
+    The mean difference is at most half a level; for JPEG 2000, whose filters differ, it is at most one.
     """
-    make, tolerance = DECODED_SMALLER[kind]
-    data = make()
+    data, tolerance = file_of(kind), DECODED_SMALLER[kind][1]
     whole = decode_image(data, "a").picture
     request.getfixturevalue("small")
 
@@ -277,10 +285,12 @@ def test_at_the_size_of_a_pastiche(request: pytest.FixtureRequest, kind: str) ->
 
 @pytest.mark.parametrize("needed", [None, 1, 40, 80, 110, 111, 165, 166, 200, 331, 1000])
 @pytest.mark.parametrize("kind", ["png", "strips", "jpeg", "jpeg 2000", "webp"])
-def test_never_smaller_than_needed(monkeypatch: pytest.MonkeyPatch, small: None, kind: str, needed: int | None) -> None:
-    """The long edge keeps the needed length, twice that if it may be held, or all that the file has."""
+def test_the_long_edge_is_never_shorter_than_needed(
+    monkeypatch: pytest.MonkeyPatch, small: None, kind: str, needed: int | None
+) -> None:
+    """The decoded long edge has the needed length, or the file's own if that is shorter; 80 px are doubled."""
     monkeypatch.setattr(reduction, "MEMORY_BYTES", 10**12)
-    data = EXACT[kind]() if kind in EXACT else DECODED_SMALLER[kind][0]()
+    data = file_of(kind)
 
     width = decode_image(data, "a", needed_px=needed).picture.width
 
@@ -289,8 +299,8 @@ def test_never_smaller_than_needed(monkeypatch: pytest.MonkeyPatch, small: None,
         assert width >= 160
 
 
-def test_factors() -> None:
-    """By hand: 300 megapixels are reduced to a third of 17320 px a side, to a half for 4000 px, or not at all."""
+def test_factor_of_by_hand() -> None:
+    """A side of 17320 px (300 megapixels) is divided by 3, by 2 if 4000 px are needed, and not at all for 8661 px."""
     side = (17320, 17320)
 
     assert [factor_of(side, needed, WHOLE_FACTORS) for needed in (None, 512, 2886, 4000, 8660, 8661)] == [
@@ -306,8 +316,8 @@ def test_factors() -> None:
     assert factor_of((17320, 17320), 512, (1,)) == 1
 
 
-def test_too_large_for_the_memory(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
-    """What would not fit is refused before it is decoded, with the arithmetic."""
+def test_an_image_beyond_the_memory_limit_is_refused(monkeypatch: pytest.MonkeyPatch, small: None) -> None:
+    """An image whose decoding would exceed the memory limit is refused, and the message has the arithmetic."""
     monkeypatch.setattr(reduction, "MEMORY_BYTES", 1_000_000)
     monkeypatch.setattr(reduction, "_FIXED_BYTES", 0)
     data = saved(photograph(), "WEBP")
@@ -326,9 +336,9 @@ def test_too_large_for_the_memory(monkeypatch: pytest.MonkeyPatch, small: None) 
 
 @pytest.mark.parametrize("kind", ["png", "one deflated strip", "deflated strips", "tiles", "one strip"])
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.1])
-def test_damage(small: None, kind: str, share: float) -> None:
-    """A large file cut short, or with pixels that cannot be unpacked, is refused as a small one is."""
-    whole = EXACT[kind]()
+def test_a_damaged_large_file_is_refused(small: None, kind: str, share: float) -> None:
+    """A large file that is cut short, or has pixels that cannot be unpacked, is refused, as a small one is."""
+    whole = file_of(kind)
     broken = bytearray(whole)
     middle = len(whole) // 2
     broken[middle : middle + 400] = b"\xff" * 400

@@ -1,9 +1,10 @@
-"""images: what is too large, too small or too elongated, and bombs."""
+"""Refusal of images that are too large, too small or too elongated, and of decompression bombs."""
 
 import struct
 import subprocess
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from nst_core.images import MAX_BYTES
 from tests.picture_files import decoded, noise, png_file, refusal, save, tiff_file
 
 
-def test_too_many_bytes() -> None:
-    """More than 500 MB is refused unseen."""
-    error = refusal(b"\0" * (MAX_BYTES + 1))
+def test_a_file_of_more_than_500_mb_is_refused() -> None:
+    """A file of more than 500 MB is refused by its size alone."""
+    error = refusal(bytes(MAX_BYTES + 1))  # zeros that are never touched, and so take no memory
 
     assert error.reason == "too_large"
     assert str(error) == "cats/tom.png: expected at most 500 MB, found 500.0 MB. Make it smaller."
 
 
 @pytest.mark.parametrize("size", [(15, 40), (40, 15), (1, 1), (1, 400)])
-def test_too_small(size: tuple[int, int]) -> None:
-    """A side below 16 pixels is refused, even of a picture that is too elongated as well; 16 is enough."""
+def test_an_image_of_a_side_below_16_px_is_refused(size: tuple[int, int]) -> None:
+    """An image with a side below 16 pixels is refused as too small, even if it is too elongated too; 16 are enough."""
     error = refusal(save(Image.new("RGB", size), "PNG"))
 
     assert error.reason == "too_small"
@@ -34,8 +35,8 @@ def test_too_small(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(16, 321), (321, 16)])
-def test_too_elongated(size: tuple[int, int]) -> None:
-    """More than 20 to 1 is refused; 20 to 1 is not."""
+def test_an_image_of_more_than_20_to_1_is_refused(size: tuple[int, int]) -> None:
+    """An image whose sides are more than 20 to 1 is refused; one of exactly 20 to 1 is accepted."""
     error = refusal(save(Image.new("RGB", size), "PNG"))
 
     assert error.reason == "too_elongated"
@@ -43,13 +44,14 @@ def test_too_elongated(size: tuple[int, int]) -> None:
     assert decoded(save(Image.new("RGB", (16, 320)), "PNG")).shape == (320, 16, 3)
 
 
+@cache
 def bit_png(side: int) -> bytes:
-    """A black 1-bit PNG, whole: 18000 x 18000 pixels in 40 kB."""
+    """Return a complete black 1-bit PNG; one of 18000 x 18000 pixels has 40 kB."""
     return png_file((side, side), 1, 0, [bytes(-(-side // 8))] * side)
 
 
 def with_size_18000(file_format: str) -> bytes:
-    """A small file whose header says 18000 x 18000."""
+    """Return a small file whose header claims 18000 x 18000 pixels."""
     if file_format == "TIFF":
         return tiff_file((18000, 18000), (8, 8, 8), 2, noise().tobytes())
     frames = [Image.fromarray(noise(seed=seed)) for seed in range(2)]
@@ -79,50 +81,56 @@ before = peak_kb()
 for data in files[1:]:
     try:
         decode_image(data, "bomb")
-        print("accepted")
+        answer = "accepted"
     except BadImage as error:
-        print(error.reason, error.message)
-print((peak_kb() - before) // 1024)
+        answer = f"{error.reason} {error.message}"
+    print((peak_kb() - before) // 1024, answer)
 """
 
 
-def measured(tmp_path: Path, files: list[bytes]) -> list[str]:
-    """Return what a fresh process answers for each file after the first, and by how many MB its peak memory rose."""
-    paths = [tmp_path / str(number) for number in range(len(files))]
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str]]:
+    """What a new process prints for each of six bombs, and then for an image of 25 megapixels.
+
+    Each pair is the megabytes by which the peak memory has risen so far, and the answer.
+    """
+    if not Path("/proc/self/status").exists():
+        pytest.skip("peak memory is read from /proc")
+    formats = ("JPEG", "GIF", "BMP", "WEBP", "TIFF")
+    bombs = [bit_png(18000), *(with_size_18000(file_format) for file_format in formats)]
+    assert max(map(len, bombs)) < 50_000
+    folder = tmp_path_factory.mktemp("bombs")
+    files = [save(noise(), "PNG"), *bombs, bit_png(5000)]
+    paths = [folder / str(number) for number in range(len(files))]
     for path, data in zip(paths, files, strict=True):
         path.write_bytes(data)
     root = Path(nst_core.__file__).parents[1]
     command = [sys.executable, "-c", MEASURE, *map(str, paths)]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [(int(megabytes), answer) for megabytes, answer in (line.split(" ", 1) for line in lines)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_bombs_are_refused_undecoded(tmp_path: Path) -> None:
-    """Files of some kB that would decompress to 324 megapixels are refused by their header, in 16 MB."""
-    formats = ("JPEG", "GIF", "BMP", "WEBP", "TIFF")
-    bombs = [bit_png(18000), *(with_size_18000(file_format) for file_format in formats)]
-    assert max(map(len, bombs)) < 50_000
-
-    *said, megabytes = measured(tmp_path, [save(noise(), "PNG"), *bombs])
+def test_bombs_are_refused_by_their_header(measured: list[tuple[int, str]]) -> None:
+    """Small files that would decompress to 324 megapixels are refused by their header, within 16 MB of memory."""
+    bombs = measured[:-1]
 
     expected = "too_many_pixels expected at most 300 megapixels, found 324.0 (18000 x 18000). Make it smaller."
-    assert said == [expected] * len(bombs)
-    assert int(megabytes) < 16
+    assert [answer for _, answer in bombs] == [expected] * 6
+    assert bombs[-1][0] < 16
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-def test_the_bomb_measurement_sees_a_decoder(tmp_path: Path) -> None:
-    """The measurement above is not blind: 25 megapixels are accepted and take at least their 75 MB."""
-    said, megabytes = measured(tmp_path, [save(noise(), "PNG"), bit_png(5000)])
+def test_the_bomb_measurement_notices_a_decoded_image(measured: list[tuple[int, str]]) -> None:
+    """The measurement of the test above works: an image of 25 megapixels is accepted and takes at least 75 MB."""
+    megabytes, answer = measured[-1]
 
-    assert said == "accepted"
-    assert int(megabytes) >= 75
+    assert answer == "accepted"
+    assert megabytes >= 75
 
 
 @pytest.mark.parametrize(("side", "megapixels"), [(17400, "302.8"), (18000, "324.0")])
 @pytest.mark.parametrize("action", ["error", "ignore"])
-def test_bombs_whatever_pillow_does(side: int, megapixels: str, action: Any) -> None:
-    """Pillow's own warning or error about a bomb is the same refusal, whether warnings are errors or not."""
+def test_bombs_are_refused_whatever_warnings_do(side: int, megapixels: str, action: Any) -> None:
+    """A bomb is refused with our message in place of Pillow's own, whether warnings are errors or are ignored."""
     with warnings.catch_warnings():
         warnings.simplefilter(action)
         error = refusal(bit_png(side))
@@ -131,8 +139,8 @@ def test_bombs_whatever_pillow_does(side: int, megapixels: str, action: Any) -> 
     assert f"at most 300 megapixels, found {megapixels}" in error.message
 
 
-def test_own_limit_without_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit is ours: it holds when a program has switched off Pillow's."""
+def test_the_limit_holds_without_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of pixels holds even if a program has switched off Pillow's own limit."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
 
     assert refusal(bit_png(17321)).reason == "too_many_pixels"

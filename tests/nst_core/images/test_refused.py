@@ -1,4 +1,4 @@
-"""Refusals of files that are no image, or not a complete one."""
+"""Refusal of files that are no image, an incomplete one, or one of an unsupported format or depth."""
 
 import pickle
 from io import BytesIO
@@ -17,8 +17,8 @@ from tests.picture_files import STILLS, noise, refusal, save, tiff_file
 @pytest.mark.parametrize("share", [0.99, 0.5, 0.02])
 @pytest.mark.parametrize("kind", STILLS)
 @pytest.mark.parametrize("lenient", [False, True])
-def test_truncated(monkeypatch: pytest.MonkeyPatch, kind: str, share: float, lenient: bool) -> None:
-    """A file cut short is refused as truncated, even where a program told Pillow to fill such files up."""
+def test_a_truncated_file_is_refused(monkeypatch: pytest.MonkeyPatch, kind: str, share: float, lenient: bool) -> None:
+    """A file that is cut short is refused as truncated, even if a program has set Pillow to accept truncated files."""
     whole = STILLS[kind]
     decode_image(whole, "whole")
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", lenient)
@@ -30,8 +30,8 @@ def test_truncated(monkeypatch: pytest.MonkeyPatch, kind: str, share: float, len
 
 
 @pytest.mark.parametrize("kind", STILLS)
-def test_mere_signature(kind: str) -> None:
-    """The first 16 bytes of a picture alone are a truncated picture too."""
+def test_a_mere_signature_is_refused_as_truncated(kind: str) -> None:
+    """The first 16 bytes of an image alone are refused as a truncated image."""
     assert refusal(STILLS[kind][:16]).reason == "truncated"
 
 
@@ -60,7 +60,7 @@ def heif(brand: bytes) -> bytes:
     ],
 )
 def test_other_formats_are_named(data: bytes, kind: str) -> None:
-    """A picture of a format that is not accepted is refused by its name, with what to do."""
+    """A file of an unsupported format is refused; the message names the format and says what to do."""
     error = refusal(data)
 
     assert error.reason == "unsupported_format"
@@ -80,16 +80,16 @@ def test_other_formats_are_named(data: bytes, kind: str) -> None:
         (b"RIFF\x24\0\0\0WAVEfmt ", "something else"),
     ],
 )
-def test_not_an_image(data: bytes, found: str) -> None:
-    """What is no picture at all is refused as such."""
+def test_a_file_that_is_no_image_is_refused(data: bytes, found: str) -> None:
+    """A file that is no image is refused as `not_an_image`, and the message says what was found."""
     error = refusal(data)
 
     assert error.reason == "not_an_image"
     assert f"found {found}." in error.message
 
 
-def test_pillow_never_sees_other_formats(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EPS, whose parser would start Ghostscript, is not even offered to it."""
+def test_pillow_is_not_given_other_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of an unsupported format never reaches Pillow's parser, as that of EPS would start Ghostscript."""
     opened: list[bytes] = []
     Image.init()
     _, accept = Image.OPEN["EPS"]
@@ -102,8 +102,8 @@ def test_pillow_never_sees_other_formats(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("kind", ["<f2", "<f4", "<f8", ">f4"])
-def test_float_tiff(channels: int, kind: str) -> None:
-    """Of floating point numbers from 0 to 1 white is 1; without a profile they are taken as sRGB, which is said."""
+def test_floats_from_0_to_1_are_read_as_srgb(channels: int, kind: str) -> None:
+    """Floating point numbers from 0 to 1 without a profile are taken as sRGB with white at 1, and a note says so."""
     values = np.random.default_rng(0).random((32, 32, channels))
     values[..., 3:] = 1
     bits, photometric = (8 * np.dtype(kind).itemsize,) * channels, 1 if channels == 1 else 2
@@ -116,8 +116,8 @@ def test_float_tiff(channels: int, kind: str) -> None:
     assert result.notes == ("floating point numbers without a colour profile taken as sRGB, white at 1",)
 
 
-def test_credits_of_a_float_tiff() -> None:
-    """The credits of a floating point TIFF are carried over as those of any other file."""
+def test_credits_of_a_float_tiff_are_read() -> None:
+    """The credits of a TIFF of floating point numbers are read, like those of any other file."""
     buffer = BytesIO()
     tags = [(tag, 2, 0, text.encode(), True) for tag, text in ((270, "A pier"), (315, "José"), (33432, "© 1999"))]
     tifffile.imwrite(buffer, np.full((32, 32, 3), 0.5, "<f4"), photometric="rgb", extratags=tags, metadata=None)
@@ -126,8 +126,8 @@ def test_credits_of_a_float_tiff() -> None:
 
 
 @pytest.mark.parametrize("value", [1.01, -0.01, float("nan"), float("inf")])
-def test_float_tiff_beyond_white(value: float) -> None:
-    """Floating point numbers beyond 1 are refused with their range, as nothing says which of them is white."""
+def test_floats_beyond_0_to_1_are_refused(value: float) -> None:
+    """Floating point numbers below 0 or above 1 are refused with their range, as any of them could be white."""
     values = np.full((32, 32), 0.5, "<f4")
     values[3, 4] = value
 
@@ -138,8 +138,8 @@ def test_float_tiff_beyond_white(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [65536, -1])
-def test_32_bit_tiff(value: int) -> None:
-    """32-bit integers beyond 0 to 65535 are refused likewise."""
+def test_32_bit_integers_beyond_65535_are_refused(value: int) -> None:
+    """A TIFF of 32-bit integers below 0 or above 65535 is refused, and the message has the value."""
     values = np.zeros((32, 32), np.int32)
     values[3, 4] = value
 
@@ -149,39 +149,39 @@ def test_32_bit_tiff(value: int) -> None:
     assert str(value) in error.message
 
 
-def test_12_bit_jpeg() -> None:
-    """A JPEG of 12 bits is refused likewise."""
+def test_a_12_bit_jpeg_is_refused() -> None:
+    """A JPEG of 12 bits is refused as an unsupported mode."""
     data = bytearray(STILLS["jpeg"])
     data[data.index(b"\xff\xc0") + 4] = 12
 
     assert refusal(bytes(data)).reason == "unsupported_mode"
 
 
-def test_camera_raw() -> None:
-    """A TIFF that begins with a preview, as DNG and NEF do, is refused: the preview is not the picture."""
+def test_a_camera_raw_file_is_refused() -> None:
+    """A TIFF that begins with a preview, as DNG and NEF do, is refused, because the preview is not the image itself."""
     error = refusal(tiff_file((64, 40), (8, 8, 8), 2, noise().tobytes(), subfile=1))
 
     assert error.reason == "unsupported_format"
     assert "camera raw" in error.message
 
 
-def test_every_cut_of_a_png() -> None:
-    """A PNG that lacks even its last byte is not whole, though Pillow would show it."""
+def test_a_png_without_its_end_is_truncated() -> None:
+    """A PNG that lacks 1 to 39 bytes at its end is refused as truncated, even if Pillow would decode it."""
     whole = STILLS["png"]
 
     assert {refusal(whole[:-lost]).reason for lost in range(1, 40)} == {"truncated"}
 
 
-def test_damaged_png() -> None:
-    """A wrong checksum in a PNG's header is damage."""
+def test_a_png_with_a_wrong_checksum_is_refused() -> None:
+    """A PNG whose header has a wrong checksum is refused as truncated."""
     data = bytearray(STILLS["png"])
     data[30] ^= 1
 
     assert refusal(bytes(data)).reason == "truncated"
 
 
-def test_lack_of_memory_is_not_the_pictures_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    """MemoryError passes: the same picture may do on another machine."""
+def test_memory_error_is_raised_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MemoryError is not turned into a refusal, because the same image may be decoded on another machine."""
 
     def out_of_memory(*_: Any, **__: Any) -> None:
         raise MemoryError
@@ -192,8 +192,8 @@ def test_lack_of_memory_is_not_the_pictures_fault(monkeypatch: pytest.MonkeyPatc
         decode_image(STILLS["png"], "a.png")
 
 
-def test_errors_survive_pickling() -> None:
-    """A refusal that crosses a process boundary keeps its name, reason and message."""
+def test_refusals_survive_pickling() -> None:
+    """A refusal that is pickled, as between processes, keeps its name, reason and message."""
     error = refusal(b"")
 
     copy = pickle.loads(pickle.dumps(error))

@@ -1,4 +1,4 @@
-"""rgb_space: colour profiles with primaries and curves, compared with littlecms and with the definitions."""
+"""Conversion between sRGB and profiles with primaries and curves, compared with littlecms and with the definitions."""
 
 import struct
 from io import BytesIO
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from nst_core.images.colour import rgb_space
 from nst_core.images.colour.rgb_space import MAX_BYTES, embeddable, from_srgb, srgb_profile, to_srgb
 from nst_core.images.writing.picture_file import PictureFile
 from tests.icc import (
@@ -30,7 +31,7 @@ PROPHOTO_TO_XYZ = np.array([[0.79767, 0.13519, 0.03134], [0.28804, 0.71188, 0.00
 
 
 def profile_of(to_xyz: Pixels, curve: bytes, **more: bytes) -> bytes:
-    """Return a profile with three primaries, one curve, and any further tags."""
+    """Return a profile with three primaries, one curve for all of them, and further tags."""
     tags = {name + b"XYZ": xyz_tag(column) for name, column in zip((b"r", b"g", b"b"), to_xyz.T, strict=True)}
     tags |= {name + b"TRC": curve for name in (b"r", b"g", b"b")} | {b"wtpt": xyz_tag(D50)}
     return icc_profile(b"mntr", b"RGB ", b"XYZ ", tags | {name.encode(): content for name, content in more.items()})
@@ -60,14 +61,14 @@ SPACES = {
 
 
 def colours(seed: int = 0) -> Pixels:
-    """Colours of sRGB, some of them pure, shape (64, 64, 3)."""
+    """Return random sRGB colours, some with channels of 0 or 1 only, shape (64, 64, 3)."""
     made = np.random.default_rng(seed).random((64, 64, 3), dtype=np.float32)
     made[:8] = made[:8].round()
     return made
 
 
 def as_littlecms_sees(levels: Pixels, icc: bytes) -> Pixels:
-    """A file's 8-bit values brought to sRGB by littlecms, 0 to 255."""
+    """Return 8-bit values of a profile converted to sRGB by littlecms, from 0 to 255."""
     return np.asarray(
         ImageCms.profileToProfile(
             Image.fromarray(levels), ImageCms.ImageCmsProfile(BytesIO(icc)), ImageCms.createProfile("sRGB")
@@ -76,8 +77,8 @@ def as_littlecms_sees(levels: Pixels, icc: bytes) -> Pixels:
 
 
 @pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
-def test_there_and_back(icc: bytes) -> None:
-    """A round trip returns the same colours: nearly exactly for floats, and for 16 bits within a step of 8 bits."""
+def test_a_round_trip_returns_the_same_colours(icc: bytes) -> None:
+    """A round trip returns nearly the same floats, and through a 16-bit file the same within an 8-bit level."""
     pixels = colours()
     file = PictureFile("tiff", 16, profile=icc)
 
@@ -91,8 +92,8 @@ def test_there_and_back(icc: bytes) -> None:
 
 
 @pytest.mark.parametrize("icc", SPACES.values(), ids=SPACES)
-def test_littlecms_agrees(icc: bytes) -> None:
-    """The file's values are converted by littlecms to the original image, and by us too."""
+def test_littlecms_reads_the_same_colours(icc: bytes) -> None:
+    """The levels of a file are converted back to the original colours, by littlecms and by `PictureFile.srgb`."""
     pixels = colours(1) * 0.6 + 0.2
     file = PictureFile("png", profile=icc)
     levels = file.levels(pixels)
@@ -103,8 +104,8 @@ def test_littlecms_agrees(icc: bytes) -> None:
     assert np.abs(seen - 255 * file.srgb(levels)).max() < 2
 
 
-def test_by_the_definition() -> None:
-    """Adobe RGB computed by hand from its exponent, its primaries and those of sRGB gives the same."""
+def test_adobe_rgb_follows_its_definition() -> None:
+    """Adobe RGB is converted as by its definition: its exponent, its primaries and those of sRGB."""
     icc = SPACES["Adobe RGB"]
     values = colours(2)
 
@@ -113,23 +114,22 @@ def test_by_the_definition() -> None:
     assert np.abs(to_srgb(values, icc) - expected).max() < 2e-3
 
 
-def test_a_large_picture_in_strips() -> None:
-    """More pixels than are converted at a time have the same result as when converted alone."""
-    pixels = np.tile(colours(3), (9, 40, 1))
+def test_an_image_is_converted_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image of more pixels than one strip has the same result as if it were converted at once."""
+    whole = from_srgb(colours(3), SPACES["ProPhoto"])
+    monkeypatch.setattr(rgb_space, "_STRIP_PIXELS", 64 * 10)  # 10 rows: the last of the 64 form a smaller strip
 
-    made = from_srgb(pixels, SPACES["ProPhoto"])
-
-    np.testing.assert_array_equal(made, np.tile(from_srgb(colours(3), SPACES["ProPhoto"]), (9, 40, 1)))
+    np.testing.assert_array_equal(from_srgb(colours(3), SPACES["ProPhoto"]), whole)
 
 
 @pytest.mark.parametrize("icc", [*SPACES.values(), srgb_profile()], ids=[*SPACES, "sRGB"])
-def test_embedded_as_it_is(icc: bytes) -> None:
-    """A profile of primaries and curves is embedded byte for byte."""
+def test_a_profile_of_primaries_and_curves_is_embeddable(icc: bytes) -> None:
+    """A profile with primaries and curves is embedded unchanged."""
     assert embeddable(icc) == icc
 
 
-def test_what_takes_minutes_is_not_embedded() -> None:
-    """Tags with unbounded elements are renamed to unknown ones before a profile is embedded."""
+def test_unbounded_tags_are_not_embedded() -> None:
+    """A tag with an unbounded number of elements is renamed before embedding, as applying it could take minutes."""
     endless = profile_of_elements(3)
     tag = endless[int.from_bytes(endless[136:140]) :]
     icc = profile_of(ADOBE_TO_XYZ, gamma_tag(2.2), D2B1=tag)
@@ -167,15 +167,15 @@ def test_what_takes_minutes_is_not_embedded() -> None:
         (b"", "no RGB space"),
     ],
 )
-def test_not_embedded(icc: bytes, what: str) -> None:
-    """A profile without RGB primaries and curves, or with nonsense, is refused with what it is instead."""
+def test_other_profiles_are_not_embeddable(icc: bytes, what: str) -> None:
+    """A profile without usable RGB primaries and curves is a ValueError that says what it is instead."""
     with pytest.raises(ValueError, match=what):
         embeddable(icc)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_broken_anywhere(seed: int) -> None:
-    """A profile with some wrong bytes is either accepted or refused with a ValueError."""
+def test_a_broken_profile_raises_only_value_error(seed: int) -> None:
+    """A profile with some wrong bytes is either a ValueError or converts colours to finite numbers."""
     chance = np.random.default_rng(seed)
     for number in range(60):
         icc = bytearray(list(SPACES.values())[number % len(SPACES)])

@@ -1,4 +1,4 @@
-"""images: what is transparent is laid over white."""
+"""Composition of transparent images over white."""
 
 import struct
 from typing import Any
@@ -25,7 +25,7 @@ from tests.picture_files import (
     ("file_format", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})]
 )
 def test_rgba_over_white(file_format: str, options: dict[str, Any]) -> None:
-    """C under alpha a becomes c*a + 255*(1-a), rounded, for each of the 65536 pairs; and the user is told."""
+    """A colour c with alpha a becomes c*a + 255*(1-a), rounded, for each of the 65536 pairs, with a note."""
     colour, alpha = alpha_table()
 
     result = decode_image(save(np.dstack([colour, alpha]), file_format, **options), "a.png")
@@ -36,7 +36,7 @@ def test_rgba_over_white(file_format: str, options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
 def test_grey_alpha_over_white(file_format: str) -> None:
-    """Grey with alpha is composed over white likewise."""
+    """Grey with alpha is composed over white."""
     colour, alpha = alpha_table()
 
     result = decode_image(save(np.dstack([colour[..., 0], alpha]), file_format), "a.png")
@@ -46,7 +46,7 @@ def test_grey_alpha_over_white(file_format: str) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_premultiplied_alpha_over_white(channels: int) -> None:
-    """A TIFF with colours already multiplied by their alpha is not multiplied again."""
+    """The colours of a TIFF with premultiplied alpha are not multiplied by alpha again."""
     colour, alpha = (part[64:] for part in alpha_table())
     premultiplied = np.rint(colour[..., :channels] * (alpha[..., None] / 255)).astype(np.uint8)
     bits, photometric = (8,) * (channels + 1), 1 if channels == 1 else 2
@@ -57,8 +57,8 @@ def test_premultiplied_alpha_over_white(channels: int) -> None:
     assert np.abs(np.asarray(result.picture) - over_white(colour[..., :channels], alpha)).max() <= 2
 
 
-def test_opaque_alpha_is_no_news() -> None:
-    """An alpha channel that is opaque all over changes nothing and is not mentioned."""
+def test_opaque_alpha_has_no_note() -> None:
+    """An alpha channel that is opaque everywhere changes no pixel and has no note."""
     pixels = noise()
     opaque = np.full((40, 64), 255, np.uint8)
 
@@ -67,7 +67,7 @@ def test_opaque_alpha_is_no_news() -> None:
 
 @pytest.mark.parametrize("transparency", [3, bytes([0, 64, 128, 255])])
 def test_palette_transparency(transparency: int | bytes) -> None:
-    """A palette with one transparent index, or with an alpha for each index, is laid over white."""
+    """A palette image with one transparent index, or with an alpha for each index, is composed over white."""
     picture = Image.fromarray(noise(channels=1)[..., 0] % 4).convert("P")
     picture.putpalette([250, 10, 20, 10, 200, 30, 5, 6, 7, 90, 90, 250])
     alphas = [255, 255, 255, 0] if isinstance(transparency, int) else list(transparency)
@@ -80,7 +80,7 @@ def test_palette_transparency(transparency: int | bytes) -> None:
 
 
 def test_palette_with_alpha_channel() -> None:
-    """A palette TIFF with an alpha channel beside the indices (mode PA) is laid over white."""
+    """A palette TIFF with an alpha channel beside its indices, mode PA, is composed over white."""
     index, alpha = noise(32, 32, seed=1)[..., 0], noise(32, 32, seed=2)[..., 0]
     colours = noise(256, 1, seed=3)[:, 0]
     palette = tuple(int(value) * 257 for value in colours.T.ravel())
@@ -91,8 +91,8 @@ def test_palette_with_alpha_channel() -> None:
     assert (np.asarray(result.picture) == over_white(colours[index], alpha)).all()
 
 
-def test_transparent_gif() -> None:
-    """A GIF's transparent index is laid over white."""
+def test_transparent_index_of_a_gif() -> None:
+    """The pixels of a GIF's transparent index become white."""
     picture = Image.fromarray(noise()).quantize(8)
 
     result = decode_image(save(picture, "GIF", transparency=2), "a.gif")
@@ -103,8 +103,8 @@ def test_transparent_gif() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_transparent_grey(depth: int) -> None:
-    """The one transparent grey of a PNG is a value of the file's own bit depth: only its pixels become white."""
+def test_transparent_grey_of_a_png(depth: int) -> None:
+    """The transparent grey of a PNG is a value of the file's own bit depth, and only its pixels become white."""
     byte = noise(1, 1, 32)[0, 0]
     values = np.unpackbits(byte).reshape(-1, depth) @ (1 << np.arange(depth)[::-1])
     transparent = int(values[5]) if depth > 1 else 0
@@ -118,8 +118,8 @@ def test_transparent_grey(depth: int) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_transparent_colour(depth: int) -> None:
-    """The same holds for the one transparent colour of an RGB PNG."""
+def test_transparent_colour_of_a_png(depth: int) -> None:
+    """Only the pixels of the transparent colour of an RGB PNG become white."""
     values = np.random.default_rng(0).integers(0, 2**depth, (16, 16, 3))
     extra = png_chunk(b"tRNS", struct.pack(">HHH", *values[3, 5]))
     rows = [row.astype(">u2" if depth == 16 else np.uint8).tobytes() for row in values]

@@ -1,4 +1,4 @@
-"""initial: what the optimisation starts from."""
+"""The initial pastiche, from which the optimisation starts."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,13 +18,13 @@ def start(picture: Picture, **values: Any) -> Tensor:
     return initial_pastiche(picture(40, 56, 1), picture(30, 20, 2), options)
 
 
-def test_content(picture: Picture) -> None:
-    """From the content image: the content image as it is."""
+def test_init_content_is_the_content_image(picture: Picture) -> None:
+    """`init` content returns the content image unchanged."""
     assert torch.equal(start(picture, init="content"), picture(40, 56, 1))
 
 
-def test_style(picture: Picture) -> None:
-    """From the style image: its colours, stretched to the content's height and width."""
+def test_init_style_is_the_style_image_stretched(picture: Picture) -> None:
+    """`init` style returns the style image, stretched to the content's height and width."""
     style = picture(30, 20, 2)
 
     found = start(picture, init="style")
@@ -41,7 +41,7 @@ def test_style(picture: Picture) -> None:
 
 
 def test_a_larger_style_is_not_aliased(picture: Picture) -> None:
-    """A style image that is made smaller is averaged: a fine chequerboard becomes grey."""
+    """A style image that is reduced is averaged, so that a fine chequerboard becomes grey."""
     board = torch.arange(120)[:, None].add(torch.arange(120)).remainder(2).float().expand(1, 3, 120, 120)
 
     found = initial_pastiche(picture(40, 40, 1), board, StylizeOptions(init="style").resolved())
@@ -49,8 +49,8 @@ def test_a_larger_style_is_not_aliased(picture: Picture) -> None:
     torch.testing.assert_close(found[..., 2:-2, 2:-2], torch.full((1, 3, 36, 36), 0.5), rtol=0.0, atol=0.07)
 
 
-def test_noise(picture: Picture) -> None:
-    """From noise: around ImageNet's mean colour, with a faint spread of 0.02, inside [0, 1]."""
+def test_init_noise_is_faint_around_the_mean_colour(picture: Picture) -> None:
+    """`init` noise has ImageNet's mean colour and a standard deviation of 0.02, and lies in [0, 1]."""
     found = start(picture, init="noise")
 
     assert found.shape == (1, 3, 40, 56)
@@ -62,7 +62,7 @@ def test_noise(picture: Picture) -> None:
 
 
 def test_noise_is_seeded(picture: Picture) -> None:
-    """The same seed is the same noise, another seed another, and the process's own random numbers are left alone."""
+    """A seed always gives the same noise, another seed gives other noise, and torch's global generator is not used."""
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
@@ -74,16 +74,16 @@ def test_noise_is_seeded(picture: Picture) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_noise_takes_every_seed_that_the_options_take(picture: Picture) -> None:
-    """The largest seed that the options allow makes noise too."""
+def test_noise_accepts_the_largest_seed(picture: Picture) -> None:
+    """The largest seed that the options allow gives finite noise, other than that of seed 0."""
     found = start(picture, init="noise", seed=2**63 - 1)
 
     assert bool(torch.isfinite(found).all())
     assert not torch.equal(found, start(picture, init="noise", seed=0))
 
 
-def test_a_smaller_style_is_stretched_between_the_middles_of_its_pixels(picture: Picture) -> None:
-    """A pixel is a square, not a point: of two pixels made four, the outer ones keep their colour."""
+def test_a_smaller_style_is_stretched_between_pixel_centres(picture: Picture) -> None:
+    """Colours are interpolated between pixel centres: of two pixels enlarged to four, the outer ones stay the same."""
     style = torch.tensor([0.0, 1.0]).expand(1, 3, 2, 2)
 
     found = initial_pastiche(picture(2, 4, 1), style, StylizeOptions(init="style").resolved())

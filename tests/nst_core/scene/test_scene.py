@@ -1,4 +1,4 @@
-"""scene: the pictures of a batch, at full size and halved."""
+"""The images of a batch, at full size and halved."""
 
 import torch
 
@@ -7,8 +7,8 @@ from nst_core.options import StylizeOptions
 from nst_core.scene.scene import Scene
 
 
-def test_everything_of_a_scene_is_halved_with_it() -> None:
-    """Regions and what is protected stay where they are in the picture."""
+def test_halved_halves_all_images_of_a_scene() -> None:
+    """`halved` reduces contents, regions and protection mask, and the latter two keep their place in the image."""
     left = torch.zeros(1, 1, 32, 48)
     left[..., :24] = 1.0
     regions = Regions(torch.cat([left, 1.0 - left], dim=1))
@@ -27,8 +27,8 @@ def test_everything_of_a_scene_is_halved_with_it() -> None:
     torch.testing.assert_close(regions_there, torch.stack([held, 1.0 - held], dim=1), rtol=0.0, atol=0.02)
 
 
-def test_a_scene_without_regions_has_none_at_any_size() -> None:
-    """Nor anything that is protected."""
+def test_halved_adds_no_regions_or_protection() -> None:
+    """A scene without regions and protection mask has neither when halved."""
     small = Scene(torch.rand(1, 3, 32, 48), (), StylizeOptions().resolved()).halved(2)
 
     assert (small.contents.shape[2:], small.protected, small.regions) == ((8, 12), None, None)
