@@ -91,7 +91,7 @@ def test_a_channel_above_the_limit_is_not_split(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_contiguous_map_on_a_cpu_is_pooled_without_indices() -> None:
-    """Only a channels_last map is pooled by torch, which keeps an index of eight bytes per output."""
+    """On a CPU, only a channels_last fp32 map is pooled by torch, which keeps an index of eight bytes per output."""
     features = features_of((1, 2, 8, 6), torch.contiguous_format)
 
     assert pool(features, "max").indices is None
