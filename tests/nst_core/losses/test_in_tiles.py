@@ -176,7 +176,7 @@ def test_tiles_with_the_real_network(
     of_losses: float,
     of_gradients: float,
 ) -> None:
-    """With the real VGG-19, tiles of a 256 x 320 px image give the losses and gradients of one piece, up to rounding."""
+    """With the real VGG-19 and 256 x 320 px, tiles give the losses and gradients of one piece, up to rounding."""
     if precision == "bf16" and "cpu" not in hardware_here().with_bf16:
         pytest.skip("this processor has no instructions for bf16, without which the test takes minutes")
     options = StylizeOptions(recipe=recipe).resolved()
