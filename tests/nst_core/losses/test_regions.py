@@ -1,4 +1,4 @@
-"""losses.regions: a style for each part of a picture."""
+"""Regions: maps that give each part of an image its own style, and their losses and gradients."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ def options(recipe: str = "relative") -> StylizeOptions:
 
 
 def sides(count: int, height: int, width: int, share: float = 0.5) -> Regions:
-    """Left and right."""
+    """Return two regions per image: the left part with this share of the width, and the rest."""
     left = (torch.arange(width) < share * width).double().expand(count, 1, height, width)
     return Regions(torch.cat([left, 1.0 - left], dim=1))
 
@@ -35,8 +35,10 @@ def image(picture: Picture) -> Tensor:
 
 
 @pytest.mark.parametrize("faint", [1.0, 0.3])
-def test_weights_are_one_inside_a_region(faint: float) -> None:
-    """At every size, however faint a map is; divided by the sum of their squares they are as in the paper."""
+def test_the_largest_weight_of_a_region_is_one(faint: float) -> None:
+    """At every layer's size, the largest weight of a region is 1, also if its map is faint, and `square_sums` is the
+    sum of the weights' squares.
+    """
     for height, width in ((24, 32), (12, 16), (3, 4)):
         found = Regions(faint * sides(2, 24, 32, 0.3).maps).at(height, width)
         assert (found.maps.amax(dim=(2, 3)) == 1.0).all()
@@ -44,8 +46,10 @@ def test_weights_are_one_inside_a_region(faint: float) -> None:
 
 
 @pytest.mark.parametrize("width", [64, 65, 79])
-def test_a_position_weighs_what_its_pixels_do(width: int) -> None:
-    """Those that poolings bring together there, which of an odd side leave some over; not a share of the whole side."""
+def test_a_positions_weight_is_the_mean_of_its_pixels(width: int) -> None:
+    """A position's weight is the mean over the pixels that pooling combines there, also if pooling drops some pixels at
+    the end of an odd side.
+    """
     maps = torch.rand(1, 1, 48, width, generator=torch.Generator().manual_seed(3))
     pooled = maps
     for halvings in range(1, 5):
@@ -54,8 +58,8 @@ def test_a_position_weighs_what_its_pixels_do(width: int) -> None:
         torch.testing.assert_close(found[..., :-1], pooled[..., :-1])
 
 
-def test_no_region_is_lost_on_the_way_to_a_layer() -> None:
-    """One that is where poolings leave pixels over is seen by the last positions, whose features know of them."""
+def test_a_region_in_dropped_pixels_is_not_lost() -> None:
+    """A region within the pixels that pooling drops at the ends of odd sides counts at the last position."""
     maps = torch.zeros(1, 1, 47, 79)
     maps[..., 32:, 64:] = 1.0
 
@@ -64,8 +68,8 @@ def test_no_region_is_lost_on_the_way_to_a_layer() -> None:
     torch.testing.assert_close(found[0, 0], torch.tensor([[0.0] * 4, [0.0] * 3 + [15 / 31 * 15 / 31]]))
 
 
-def test_a_region_that_is_nowhere_has_no_weight() -> None:
-    """And is divided by something above 0."""
+def test_an_empty_region_has_no_weight() -> None:
+    """An empty region has weight 0 everywhere, and a sum of squares above 0, because sums are divided by it."""
     found = Regions(torch.zeros(1, 2, 24, 32)).at(12, 16)
     assert not found.maps.any()
     assert (found.square_sums > 0.0).all()
@@ -75,7 +79,9 @@ def test_a_region_that_is_nowhere_has_no_weight() -> None:
 def test_weights_are_not_rounded_in_bf16(
     network: VGG, convolutions: Convolutions, picture: Picture, recipe: str
 ) -> None:
-    """A region everywhere has the style of no region, to the last few bits, at sizes whose root bf16 does not hold."""
+    """In bf16, a region that covers everything has the style loss of no regions to 1e-4, at sizes whose square root
+    bf16 cannot store.
+    """
     chosen, image, style = options(recipe), picture(24, 32, 1), picture(24, 32, 2)
     everywhere = Regions(torch.ones(1, 1, 24, 32))
     content, target = encode_content(network, image, chosen), encode_style(network, style, chosen)
@@ -87,16 +93,16 @@ def test_weights_are_not_rounded_in_bf16(
     torch.testing.assert_close(masked, plain, rtol=1e-4, atol=1e-9)
 
 
-def test_shares_are_of_the_area() -> None:
-    """A quarter of the picture counts a quarter; what is in no region counts for none."""
+def test_shares_are_those_of_the_painted_area() -> None:
+    """A region's share is its part of the area of all regions, also if no map is above 0.5."""
     assert sides(1, 8, 32, 0.25).shares.tolist() == [[0.25, 0.75]]
     half_there = Regions(sides(1, 8, 32, 0.25).maps * 0.5)
     assert half_there.shares.tolist() == [[0.25, 0.75]]
 
 
 @pytest.mark.parametrize("recipe", ["relative", "moments", "gatys"])
-def test_one_region_everywhere_is_no_region(network64: VGG, image: Tensor, recipe: str) -> None:
-    """Losses and gradients are those without masks."""
+def test_one_region_everywhere_equals_no_regions(network64: VGG, image: Tensor, recipe: str) -> None:
+    """A region that covers everything gives the losses and gradients of an image without regions."""
     everywhere = Regions(torch.ones(2, 1, 24, 32, dtype=torch.float64))
     content = encode_content(network64, image, options(recipe))
     plain = PerceptualLoss(network64, content, encode_style(network64, image.flip(2), options(recipe)), options(recipe))
@@ -110,8 +116,10 @@ def test_one_region_everywhere_is_no_region(network64: VGG, image: Tensor, recip
             torch.testing.assert_close(found.total, expected.total)
 
 
-def test_the_formula(network64: VGG, image: Tensor) -> None:
-    """Gram matrices of masked features, squares of the maps adding up to 1, each by its share of the content's area."""
+def test_the_style_loss_is_that_of_the_papers_formula(network64: VGG, image: Tensor) -> None:
+    """The style loss compares Gram matrices of features times a map whose squares add up to 1, and weighs each region
+    by its share of the content image's area.
+    """
     regions, style_regions, chosen = sides(2, 24, 32, 0.25), sides(2, 24, 32, 0.5), options()
     loss = PerceptualLoss(
         network64,
@@ -143,8 +151,10 @@ def test_the_formula(network64: VGG, image: Tensor) -> None:
 @pytest.mark.parametrize("tile_px", [None, 16])
 @pytest.mark.parametrize("painted", ["everything", "a part"])
 @pytest.mark.parametrize("recipe", ["relative", "moments"])
-def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str, painted: str, tile_px: int | None) -> None:
-    """Is that of autograd, in one piece and in tiles, which have the same losses."""
+def test_the_gradient_with_regions_is_autograds(
+    network64: VGG, image: Tensor, recipe: str, painted: str, tile_px: int | None
+) -> None:
+    """In one piece and in tiles, the gradient is autograd's and the losses are those in one piece."""
     regions, of_style, chosen = sides(2, 24, 32, 0.4), sides(2, 24, 32, 0.6), options(recipe)
     if painted == "a part":
         regions, of_style = Regions(regions.maps[:, :1]), Regions(of_style.maps[:, :1])
@@ -161,8 +171,10 @@ def test_the_gradient_by_hand(network64: VGG, image: Tensor, recipe: str, painte
     torch.testing.assert_close((terms.content, terms.style), (whole.content, whole.style), rtol=1e-9, atol=0.0)
 
 
-def test_where_nothing_is_painted_all_the_content_counts() -> None:
-    """As there is no mean over nothing; in a batch each picture by itself."""
+def test_if_nothing_is_painted_all_content_counts() -> None:
+    """An image of a batch whose regions are all empty has content weight 1 everywhere; the other image is weighted by
+    its own regions.
+    """
     maps = torch.zeros(2, 1, 4, 8)
     maps[1, :, :, :2] = 1.0
 
@@ -172,8 +184,8 @@ def test_where_nothing_is_painted_all_the_content_counts() -> None:
     assert torch.equal(weights[1], torch.tensor([[[4.0, 0.0, 0.0, 0.0]] * 2]))
 
 
-def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
-    """`keep` leaves each pastiche its own regions."""
+def test_kept_pastiches_keep_their_regions(network64: VGG, image: Tensor) -> None:
+    """After `keep`, a pastiche still has the style loss of its own regions; a batch may have no regions at all."""
     regions = batch_regions([sides(1, 24, 32, 0.3), sides(1, 24, 32, 0.7)], 24, 32)
     chosen = options()
     style = encode_style(network64, image.flip(2), chosen, sides(2, 24, 32))
@@ -185,8 +197,8 @@ def test_some_of_a_batch(network64: VGG, image: Tensor) -> None:
     assert batch_regions([None, None], 24, 32) is None
 
 
-def test_one_without_regions_has_one_everywhere() -> None:
-    """Beside a picture that has one, such as what is not transparent of it."""
+def test_an_image_without_regions_gets_one_everywhere() -> None:
+    """In a batch with an image that has a region, an image without any gets one that covers everything."""
     part = Regions(torch.zeros(1, 1, 4, 6))
 
     found = batch_regions([None, part], 4, 6)

@@ -1,4 +1,4 @@
-"""total_variation: roughness of an image."""
+"""Total variation: the roughness of an image, and its gradient."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from nst_core.geometry import strips
 from nst_core.losses.total_variation import total_variation, total_variation_gradient
 
 
-def test_a_constant_image_is_smooth() -> None:
+def test_an_image_of_one_colour_has_no_variation() -> None:
     """An image of one colour has a total variation of exactly 0."""
     image = torch.tensor([0.2, 0.7, 0.1]).view(1, 3, 1, 1).expand(2, 3, 4, 5)
 
@@ -25,28 +25,28 @@ def test_a_constant_image_is_smooth() -> None:
         ([[0.0, 3.0], [0.0, 0.0], [0.0, 0.0]], 1.75),  # across 3 / 3, down 3 / 4
     ],
 )
-def test_by_hand(rows: list[list[float]], expected: float) -> None:
-    """The mean step to the right plus the mean step down, steps up and down alike."""
+def test_it_is_the_mean_step_right_plus_the_mean_step_down(rows: list[list[float]], expected: float) -> None:
+    """It is the mean absolute difference to the right plus the mean absolute difference downwards."""
     assert total_variation(torch.tensor([[rows]])).item() == pytest.approx(expected)
 
 
-def test_every_image_by_itself_over_its_channels() -> None:
-    """Channels are averaged; images of a batch keep their own value."""
+def test_channels_are_averaged_and_images_kept_apart() -> None:
+    """Each image of a batch has its own value, which is a mean over its channels."""
     flat, stripes = torch.zeros(1, 2, 2), torch.tensor([[[0.0, 1.0], [0.0, 1.0]]])
     batch = torch.stack([torch.cat([flat, stripes]), torch.cat([stripes, stripes]), torch.cat([flat, flat])])
 
     assert total_variation(batch).tolist() == [0.5, 1.0, 0.0]
 
 
-def test_size_does_not_matter() -> None:
-    """A chequerboard is as rough at every even size: differences are averaged, not summed."""
+def test_the_size_of_the_image_does_not_matter() -> None:
+    """Chequerboards of 2 and of 8 pixels have the same value, because differences are averaged, not summed."""
     board = torch.arange(8)[:, None].add(torch.arange(8)).remainder(2).float()
 
     assert total_variation(board[None, None]).item() == total_variation(board[None, None, :2, :2]).item() == 2.0
 
 
-def test_gradient() -> None:
-    """The gradient is that of finite differences."""
+def test_autograds_gradient_agrees_with_finite_differences() -> None:
+    """Autograd's gradient of the total variation agrees with finite differences."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(2, 3, 3, 4, generator=generator, dtype=torch.float64).requires_grad_()
 
@@ -54,15 +54,15 @@ def test_gradient() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 5), (1, 3, 5, 1), (3, 5, 5), (1, 1, 3, 5, 5)])
-def test_shape(shape: tuple[int, ...]) -> None:
-    """An image without neighbours in both directions, or of other dimensions, is refused."""
+def test_images_without_neighbours_or_of_other_dimensions_are_refused(shape: tuple[int, ...]) -> None:
+    """An image of one row or one column, or a tensor of other dimensions, is refused."""
     with pytest.raises(ShapeError, match="H and W at least 2"):
         total_variation(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("pixels", [1, 20, 45])
-def test_strip_by_strip_it_is_the_same(monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
-    """A large picture's is summed over strips of rows; what lies between two strips counts once."""
+def test_strips_do_not_change_value_and_gradient(monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
+    """In strips of rows, value and gradient are those of the whole image: steps between two strips count once."""
     image = torch.rand(2, 3, 11, 9)
     whole, gradient = total_variation(image), total_variation_gradient(image)
     monkeypatch.setattr(strips, "STRIP_PIXELS", pixels)

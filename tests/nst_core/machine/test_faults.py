@@ -1,4 +1,4 @@
-"""faults: which errors of a device are too little memory, and which leave it of no use."""
+"""Errors of a device: which ones mean too little memory, and which ones that the device is lost to the process."""
 
 import pytest
 import torch
@@ -32,8 +32,8 @@ def raising(error: Exception | None) -> None:
     ],
     ids=str,
 )
-def test_too_little_memory_has_many_words(error: Exception) -> None:
-    """Every such message is recognised, and none counts as a lost GPU, even if the probe fails."""
+def test_all_messages_of_too_little_memory_are_recognised(error: Exception) -> None:
+    """Each of these errors means too little memory, and none of them a lost device, even if the probe fails."""
     assert is_out_of_memory(error)
     assert not is_lost(error, lambda: raising(torch.AcceleratorError(ILLEGAL)))
 
@@ -52,14 +52,12 @@ def test_too_little_memory_has_many_words(error: Exception) -> None:
     ("answer", "lost"),
     [(None, False), (torch.AcceleratorError(ILLEGAL), True), (torch.AcceleratorError(NO_ROOM), False)],
 )
-def test_a_device_is_lost_where_it_answers_with_errors_alone(
-    error: Exception, answer: Exception | None, lost: bool
-) -> None:
-    """Whatever the error says, the probe decides, and a probe that runs out of memory does not mean a lost device."""
+def test_a_device_is_lost_if_its_probe_fails(error: Exception, answer: Exception | None, lost: bool) -> None:
+    """Whatever the error's message, the device is lost if the probe fails, unless the probe runs out of memory."""
     assert not is_out_of_memory(error)
     assert is_lost(error, lambda: raising(answer)) == lost
 
 
-def test_an_error_of_another_kind_asks_no_device() -> None:
-    """No device is probed for errors of files, or for errors that this project raises itself."""
-    assert not is_lost(ValueError("CUDA error"), lambda: raising(AssertionError("was asked")))
+def test_an_error_of_another_type_does_not_probe_the_device() -> None:
+    """For an error that is not a RuntimeError the device is not probed, and does not count as lost."""
+    assert not is_lost(ValueError("CUDA error"), lambda: raising(AssertionError("the device was probed")))

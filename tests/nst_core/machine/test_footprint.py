@@ -1,4 +1,4 @@
-"""footprint: what is predicted is as much as the engine really allocates, counted on tensors that have no memory."""
+"""The predicted memory of a plan, compared with what the engine allocates, counted on tensors without memory."""
 
 import dataclasses
 import weakref
@@ -29,19 +29,19 @@ from nst_core.scene.canvas import Canvas
 GB = 1_000_000_000
 OPTIONS = StylizeOptions().resolved()
 PAPER = "conv1_1 conv2_1 conv3_1 conv4_1 conv5_1"
-"""As they are said by whoever takes the paper's names for those of layers."""
+"""The paper's names of its style layers; taken as layers of this project they are convolutions before their ReLU."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU as a device name, which need not exist."""
+    """A device name and a precision, as of a backbone on a GPU; the GPU need not exist."""
 
     device: str = "cuda:0"
     precision: PrecisionName = "bf16"
 
 
 class Counting(TorchDispatchMode):
-    """Adds up the bytes of all tensors that are alive."""
+    """Counts the bytes of all tensors that are alive, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Counting(TorchDispatchMode):
 def counted_bytes(
     width: int, height: int, plan: MemoryPlan, convolutions: Convolutions, options: StylizeOptions
 ) -> int:
-    """The most that tensors take at once in the first evaluations of a plan on a GPU, weights left aside."""
+    """Return the peak bytes of all tensors except weights in the first two evaluations of a plan on a GPU."""
     device = Gpu.device
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device(device):
         weights = {name: tuple(one.to(device, torch.bfloat16) for one in both) for name, both in convolutions.items()}
@@ -95,7 +95,7 @@ def _features(layer: str, pairs: int, width: int, height: int) -> torch.Tensor:
 
 
 def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptions, plan: MemoryPlan) -> None:
-    # The loop around it asks the device for numbers, which there are none of.
+    # Not the whole optimisation loop, because it reads numbers from the device, which tensors without memory lack.
     batch = _Batch(content.clone(), loss, Canvas(content), options, plan)
     for _ in range(2):
         batch.advance()
@@ -120,15 +120,15 @@ def _evaluate(content: torch.Tensor, loss: PerceptualLoss, options: StylizeOptio
         (4096, 3072, 1, 12, "relu4_2", "conv1_2 conv2_2 conv3_4"),
     ],
 )
-def test_what_is_predicted_holds_what_is_allocated(
+def test_the_prediction_covers_what_is_allocated(
     convolutions: Convolutions, width: int, height: int, pairs: int, free: int, content_layer: str, style_layers: str
 ) -> None:
-    """The prediction is never below what is allocated, and no plan is predicted to take much more than it does."""
+    """The prediction is at least what is allocated and at most 1.6 times as much, and the plan fits the free memory."""
     own = {"style_layers": tuple(style_layers.split())} if style_layers else {}
     options = StylizeOptions.model_validate({"steps": 25, "content_layers": (content_layer,)} | own).resolved()
     extra = extra_of(options, 0, protects=False)
     plan = plan_memory(width, height, pairs, Gpu(), free * GB, extra)
-    # What is freed and kept is nobody's tensor: that part is measured, not counted.
+    # Without freed memory that is kept, which belongs to no tensor and cannot be counted here.
     expected = predicted(width, height, dataclasses.replace(plan, keep_freed=False), Gpu(), extra)
     counted = counted_bytes(width, height, plan, convolutions, options)
 
@@ -139,14 +139,14 @@ def test_what_is_predicted_holds_what_is_allocated(
 @pytest.mark.parametrize(
     ("precision", "recompute", "history", "half_history", "of_network", "pictures"),
     [
-        # Kept maps and what convolutions take; five copies, six of one piece, two per remembered pair.
+        # Kept maps and workspace; two images per pair of the history (one in bf16), five copies, six temporary ones.
         ("fp32", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
         ("bf16", False, 20, False, 320 + 40, 2 * 20 + 5 + 6),
         ("fp32", True, 5, False, 32 + 256 + 40, 2 * 5 + 5 + 6),
         ("bf16", False, 10, True, 320 + 40, 10 + 5 + 6),
     ],
 )
-def test_bytes_per_pixel(
+def test_predicted_bytes_per_pixel(
     backbone: Backbone,
     precision: str,
     recompute: bool,
@@ -155,21 +155,21 @@ def test_bytes_per_pixel(
     of_network: int,
     pictures: int,
 ) -> None:
-    """A picture is three fp32 numbers per pixel; the network's numbers are four bytes in fp32 and two in bf16."""
+    """An image is three fp32 numbers per pixel; each of the network's floats has four bytes in fp32 and two in bf16."""
     network = dataclasses.replace(backbone, precision=precision)
     plan = MemoryPlan(2, recompute, history, keep_freed=False, half_history=half_history)
     expected = predicted(300, 200, plan, network)
 
     assert expected.base == 1_500_000_000
     assert expected.optimizer == 2 * 300 * 200 * 12 * pictures
-    # What is given, what an evaluation makes on the way, and eight features of fp32.
+    # Three images that are given, five of one evaluation, and eight fp32 features of the content target.
     assert expected.pictures == 2 * 300 * 200 * (12 * (3 + 5) + 4 * 8)
     assert expected.maps == 2 * 300 * 200 * of_network * {"fp32": 4, "bf16": 2}[precision]
     assert predicted_bytes(300, 200, plan, network) == expected.total
 
 
-def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone) -> None:
-    """The prediction covers the targets' forward pass in fp32, which takes more than the smallest plan in bf16."""
+def test_the_prediction_covers_the_fp32_pass_for_targets(backbone: Backbone) -> None:
+    """The prediction covers the forward pass in fp32 for targets, which takes more than the smallest plan in bf16."""
     network = dataclasses.replace(backbone, precision="bf16")
     smallest = MemoryPlan(1, recompute=True, history=1, keep_freed=False)
     expected = predicted(300, 200, smallest, network)
@@ -177,8 +177,8 @@ def test_losses_are_measured_in_fp32_whatever_the_batch_takes(backbone: Backbone
     assert expected.maps + expected.optimizer == 300 * 200 * 4 * (256 + 40)
 
 
-def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> None:
-    """Pooling takes eight bytes for each of a pixel's 30 pooled numbers, or of the first 16 if maps are recomputed."""
+def test_poolings_indices_on_a_gpu_count(backbone: Backbone) -> None:
+    """On a GPU pooling keeps eight bytes for each of a pixel's 30 pooled numbers; when recomputing, for 16."""
     plans = [MemoryPlan(1, recompute, 20, keep_freed=False) for recompute in (False, True)]
     on_gpu = dataclasses.replace(backbone, device="cuda:0")
     more = [predicted(300, 200, one, on_gpu).maps - predicted(300, 200, one, backbone).maps for one in plans]
@@ -186,8 +186,10 @@ def test_pooling_on_a_gpu_keeps_which_was_the_largest(backbone: Backbone) -> Non
     assert more == [300 * 200 * 8 * 30, 300 * 200 * 8 * 16]
 
 
-def test_what_is_painted_beside_something_protected_is_a_region() -> None:
-    """A protected part makes the rest a region, so both maps count; regions of the pair take the place of that one."""
+def test_a_protected_part_makes_the_rest_a_region() -> None:
+    """With a protected part, its map and a region for the rest count; if the pair has regions, they count instead of
+    the rest.
+    """
     of_region, of_two = (extra_of(OPTIONS, regions, protects=False).planes for regions in (1, 2))
 
     assert extra_of(OPTIONS, 0, protects=False) == Extra()
@@ -199,7 +201,9 @@ def test_what_is_painted_beside_something_protected_is_a_region() -> None:
     ("layers", "more"), [(("relu4_2",), 0), (("relu5_1",), 0), (("relu2_2",), 24), (("relu1_1", "conv3_1"), 72)]
 )
 def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], more: int) -> None:
-    """A content target has 64 features a pixel in block 1 and half as many per further block; 8 are in every plan."""
+    """A content target has 64 features per pixel in block 1 and half as many in each further block; what exceeds the 8
+    of every plan is extra.
+    """
     assert extra_of(StylizeOptions(content_layers=layers).resolved(), 0, protects=False).planes == more
 
 
@@ -212,8 +216,10 @@ def test_the_target_of_a_shallow_content_layer_counts(layers: tuple[str, ...], m
         ("conv1_1", "conv1_1 conv1_2", 128, 128),
     ],
 )
-def test_layers_that_are_read_before_they_are_rectified_count(content: str, style: str, maps: int, first: int) -> None:
-    """Unrectified layers that a loss reads count once each; if maps are recomputed, only the first block's do."""
+def test_unrectified_layers_that_a_loss_reads_count(content: str, style: str, maps: int, first: int) -> None:
+    """Each convolution that a loss reads before its ReLU counts once; if maps are recomputed, only the first block's
+    do.
+    """
     layers = {"content_layers": (content,), "style_layers": tuple(style.split())}
     extra = extra_of(StylizeOptions.model_validate(layers).resolved(), 0, protects=False)
     plain = Extra(extra.planes)

@@ -1,4 +1,4 @@
-"""memory: the memory plan, given the free memory."""
+"""The choice of a memory plan and of a batch's size for the free memory, and the refusal of images too large for it."""
 
 import dataclasses
 import re
@@ -22,13 +22,13 @@ GB = 1_000_000_000
 OPTIONS = StylizeOptions().resolved()
 
 
-def test_plenty_of_memory_is_the_fastest_plan(backbone: Backbone) -> None:
-    """With plenty of memory nothing is recomputed and L-BFGS keeps its whole history."""
+def test_with_plenty_of_memory_the_plan_is_the_fastest(backbone: Backbone) -> None:
+    """With plenty of memory nothing is recomputed, and L-BFGS keeps a history of 20 pairs."""
     assert plan_memory(512, 512, 1, backbone, free=64 * GB) == MemoryPlan(1, recompute=False, history=20)
 
 
-def test_less_memory_is_a_smaller_plan(backbone: Backbone) -> None:
-    """With ever less memory the plan never grows, and takes less than is free as long as any plan does."""
+def test_with_less_memory_the_plan_is_smaller(backbone: Backbone) -> None:
+    """For 40, 22, 19, 16 and 8 GB of free memory, each plan takes less memory than the one before."""
     taken = []
     for free in (40, 22, 19, 16, 8):
         plan = plan_memory(3000, 3000, 1, backbone, free=free * GB)
@@ -38,8 +38,10 @@ def test_less_memory_is_a_smaller_plan(backbone: Backbone) -> None:
     assert len(set(taken)) == 5
 
 
-def test_the_history_gives_way_first(backbone: Backbone) -> None:
-    """With ever less memory: a shorter history, then recomputing, then the shortest history; the pairs stay."""
+def test_the_history_is_shortened_before_anything_is_recomputed(backbone: Backbone) -> None:
+    """With ever less memory the plan has a shorter history, then recomputes, then has the shortest history, but always
+    as many pairs.
+    """
     choices = ((False, 20), (False, 10), (True, 10), (True, 5))
     plans = [MemoryPlan(3, *rest, keep_freed=False) for rest in choices]
     needed = [predicted_bytes(900, 700, plan, backbone) for plan in plans]
@@ -52,7 +54,7 @@ def test_the_history_gives_way_first(backbone: Backbone) -> None:
 
 @pytest.mark.parametrize(("size", "free"), [((8192, 6144), 18), ((6000, 6000), 13), ((16384, 12288), 70)])
 def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int], free: int) -> None:
-    """An image that does not fit in one piece is planned in tiles, with a history in bf16."""
+    """An image that does not fit in one piece is planned in tiles, with a history in bf16, and then fits."""
     network = dataclasses.replace(backbone, precision="bf16")
     plan = plan_memory(*size, 1, network, free * GB)
 
@@ -63,13 +65,13 @@ def test_a_poster_is_planned_in_tiles(backbone: Backbone, size: tuple[int, int],
 
 
 @pytest.mark.parametrize(("width", "is_tiled"), [(8192, True), (8191, False)])
-def test_maps_that_32_bits_cannot_index_are_tiled(backbone: Backbone, width: int, is_tiled: bool) -> None:
-    """However much memory is free: 64 channels of 8192 x 4096 pixels are 2**31 numbers."""
+def test_maps_too_large_for_32_bit_indices_are_tiled(backbone: Backbone, width: int, is_tiled: bool) -> None:
+    """However much memory is free, 8192 x 4096 px are planned in tiles: their 64 channels are 2**31 numbers."""
     assert (plan_memory(width, 4096, 1, backbone, free=10**13).tile_px is not None) is is_tiled
 
 
-def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
-    """The refusal has the memory needed for each part, the free memory, and the largest size that fits."""
+def test_an_image_that_does_not_fit_is_refused_with_the_numbers(backbone: Backbone) -> None:
+    """The refusal gives the memory needed for each part, the free memory, and the largest `size_px` that fits."""
     network = dataclasses.replace(backbone, precision="bf16")
     with pytest.raises(OutOfMemory) as caught:
         check_fits(16384, 12288, network, 20 * GB)
@@ -89,14 +91,14 @@ def test_what_does_not_fit_is_refused_with_the_sum(backbone: Backbone) -> None:
         check_fits(fitting + 16, (fitting + 16) * 3 // 4, network, 20 * GB)
 
 
-def test_where_nothing_fits_memory_is_to_be_freed(backbone: Backbone) -> None:
-    """If no size fits, the refusal advises to free memory."""
+def test_if_no_size_fits_the_refusal_says_to_free_memory(backbone: Backbone) -> None:
+    """If not even the smallest image fits, the refusal advises to free memory instead of a smaller size."""
     with pytest.raises(OutOfMemory, match="free some memory"):
         check_fits(64, 64, backbone, -1_500_000_000)
 
 
-def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
-    """Each plane takes four bytes a pixel, so a poster with eight regions may be refused, or get a smaller plan."""
+def test_extra_planes_count(backbone: Backbone) -> None:
+    """Each extra plane takes four bytes per pixel, so that an image which fits is refused with 240 planes more."""
     plan = plan_memory(8192, 6144, 1, backbone, 24 * GB)
     bytes_of = [predicted_bytes(8192, 6144, plan, backbone, extra) for extra in (Extra(), Extra(planes=24))]
 
@@ -106,15 +108,17 @@ def test_what_lies_beside_the_pictures_counts(backbone: Backbone) -> None:
         check_fits(8192, 6144, backbone, bytes_of[0] - base_bytes(backbone), Extra(planes=240))
 
 
-def test_a_picture_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
+def test_an_image_of_3000_px_fits_16_gb(backbone: Backbone) -> None:
     """A square pastiche of 3000 px is planned within 16 GB on a CPU in fp32."""
     plan = plan_memory(3000, 3000, 1, backbone, free=14 * GB)
 
     assert predicted_bytes(3000, 3000, plan, backbone) < 16 * GB
 
 
-def test_freed_memory_is_kept_where_there_is_plenty(backbone: Backbone) -> None:
-    """What is freed stays with the process, which is faster, unless its pieces would then not leave enough."""
+def test_freed_memory_is_kept_if_there_is_plenty(backbone: Backbone) -> None:
+    """With twice the needed memory the plan keeps freed memory, which takes 1.75 times as much; with just enough it
+    does not.
+    """
     needed = predicted_bytes(2000, 2000, MemoryPlan(1, recompute=False, history=20, keep_freed=False), backbone)
     kept = predicted_bytes(2000, 2000, MemoryPlan(1, recompute=False, history=20), backbone)
 
@@ -123,15 +127,15 @@ def test_freed_memory_is_kept_where_there_is_plenty(backbone: Backbone) -> None:
     assert kept - base_bytes(backbone) == pytest.approx(1.75 * (needed - base_bytes(backbone)))
 
 
-def test_nothing_fits(backbone: Backbone) -> None:
-    """If not even the smallest plan fits, it is used all the same, because a prediction may be too high."""
+def test_if_no_plan_fits_the_smallest_is_used(backbone: Backbone) -> None:
+    """If not even the smallest plan fits, it is used nevertheless, because a prediction may be too high."""
     smallest = MemoryPlan(4, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
 
     assert plan_memory(8192, 8192, 4, backbone, free=GB) == smallest
 
 
-def test_no_free_memory_is_not_unknown_memory(backbone: Backbone) -> None:
-    """With 0 bytes of free memory the smallest plan is chosen; None queries the machine, which has some."""
+def test_no_free_memory_differs_from_unknown_free_memory(backbone: Backbone) -> None:
+    """With 0 bytes of free memory the smallest plan is chosen; with None the device is queried, which has some."""
     smallest = MemoryPlan(1, recompute=False, history=5, tile_px=256, keep_freed=False, half_history=True)
 
     assert plan_memory(2000, 2000, 1, backbone, free=0) == smallest
@@ -139,7 +143,7 @@ def test_no_free_memory_is_not_unknown_memory(backbone: Backbone) -> None:
 
 
 def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture: Callable[..., Tensor]) -> None:
-    """A batch with a short history takes the same steps as another until it holds five pairs, and then differs."""
+    """With a history of 5 instead of 20 pairs, L-BFGS takes the same steps until it has 5 pairs, then others."""
     values = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",), "plateau_tolerance": 0.0}
     gaps = []
     for steps in (5, 12):
@@ -154,13 +158,13 @@ def test_the_history_of_the_plan_is_what_lbfgs_keeps(backbone: Backbone, picture
 
 
 @pytest.mark.parametrize("width", [64, 512, 2000])
-def test_on_a_cpu_pairs_go_one_at_a_time(backbone: Backbone, width: int) -> None:
-    """On a CPU more pairs at once are no faster, so there is one."""
+def test_on_a_cpu_a_batch_has_one_pair(backbone: Backbone, width: int) -> None:
+    """On a CPU a batch has one pair, because more pairs at once are no faster."""
     assert largest_batch(width, width, backbone) == 1
 
 
-def test_there_is_some_memory() -> None:
-    """The free memory of this machine is a positive number, which stands for no limit if it is unknown."""
+def test_available_memory_of_the_cpu_is_the_free_memory() -> None:
+    """The memory available on the CPU is more than 250 MB, and what `free_bytes` reports."""
     assert available_bytes("cpu") > GB // 4
     assert abs(available_bytes("cpu") - free_bytes()) < GB
 
@@ -170,7 +174,7 @@ def test_there_is_some_memory() -> None:
 
 @dataclasses.dataclass
 class Card:
-    """What torch says of the memory of a GPU."""
+    """What torch reports about the memory of a GPU."""
 
     free: int = 0
     reserved: int = 0
@@ -179,12 +183,12 @@ class Card:
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Card:
-    """A GPU whose free memory the test sets."""
-    said = Card()
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (said.free, 80 * GB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: said.reserved)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: said.allocated)
-    return said
+    """A GPU whose memory, as torch reports it, the test sets."""
+    reported = Card()
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (reported.free, 80 * GB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _device: reported.reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _device: reported.allocated)
+    return reported
 
 
 @pytest.fixture
@@ -193,8 +197,8 @@ def on_gpu(backbone: Backbone) -> Backbone:
     return dataclasses.replace(backbone, device="cuda:0", precision="bf16")
 
 
-def test_what_torch_holds_and_does_not_use_is_free(card: Card, on_gpu: Backbone) -> None:
-    """The driver counts all that torch has reserved as taken; what is not in use is there for the next batch."""
+def test_memory_that_torch_reserves_but_does_not_use_is_free(card: Card, on_gpu: Backbone) -> None:
+    """Memory that torch has reserved but not allocated counts as free, although the driver reports it as taken."""
     card.free, card.reserved, card.allocated = 5 * GB, 30 * GB, 2 * GB
 
     assert available_bytes("cuda:0") == 33 * GB
@@ -202,7 +206,9 @@ def test_what_torch_holds_and_does_not_use_is_free(card: Card, on_gpu: Backbone)
 
 
 @pytest.mark.parametrize(("side", "pairs"), [(512, 32), (256, 128), (64, 2048), (4000, 1)])
-def test_where_memory_abounds_a_batch_has_so_many_pixels(card: Card, on_gpu: Backbone, side: int, pairs: int) -> None:
+def test_with_plenty_of_memory_a_batch_has_a_fixed_number_of_pixels(
+    card: Card, on_gpu: Backbone, side: int, pairs: int
+) -> None:
     """With plenty of memory a batch has as many pixels as 32 squares of 512 px, and at least one pair."""
     card.free = 10_000 * GB
 
@@ -211,7 +217,7 @@ def test_where_memory_abounds_a_batch_has_so_many_pixels(card: Card, on_gpu: Bac
 
 @pytest.mark.parametrize("free", [3, 6, 12, 24, 40])
 def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone, free: int) -> None:
-    """As many pairs as fit with the fastest plan into most of what is free, and not many fewer."""
+    """A batch has nearly as many pairs as fit with the fastest plan into 85 % of the memory, but at most 32."""
     card.free = free * GB
     pairs = largest_batch(512, 512, on_gpu)
     budget = SHARE * (card.free + 2_500_000_000)
@@ -220,14 +226,15 @@ def test_a_batch_on_a_gpu_fits_without_recomputing(card: Card, on_gpu: Backbone,
         for count in (pairs, pairs + 1 + pairs // 4)
     )
 
-    assert needed <= budget < of_more or pairs == 32
+    assert needed <= budget
+    assert budget < of_more or pairs == 32
     assert plan_memory(512, 512, pairs, on_gpu).history == 20
     assert not plan_memory(512, 512, pairs, on_gpu).recompute
 
 
 @pytest.mark.parametrize("extra", [Extra(planes=24), Extra(planes=200), Extra(maps=64)])
-def test_what_a_pair_has_beside_the_usual_leaves_room_for_fewer(card: Card, on_gpu: Backbone, extra: Extra) -> None:
-    """A batch whose pairs need extra memory has fewer of them, so that the fastest plan still fits."""
+def test_pairs_with_extra_memory_make_smaller_batches(card: Card, on_gpu: Backbone, extra: Extra) -> None:
+    """A batch has fewer pairs if each needs extra memory, so that the fastest plan still fits."""
     card.free = 12 * GB
     pairs = largest_batch(512, 512, on_gpu, extra)
 
@@ -239,6 +246,6 @@ def test_what_a_pair_has_beside_the_usual_leaves_room_for_fewer(card: Card, on_g
     assert of_too_many.history < HISTORY
 
 
-def test_a_gpu_that_is_full_is_tried_with_one_pair(card: Card, on_gpu: Backbone) -> None:
-    """Where not even one fits there is one all the same."""
+def test_on_a_full_gpu_a_batch_has_one_pair(card: Card, on_gpu: Backbone) -> None:
+    """If not even one pair fits the free memory, a batch still has one."""
     assert largest_batch(512, 512, on_gpu) == 1

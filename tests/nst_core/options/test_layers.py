@@ -1,4 +1,4 @@
-"""layers: the names of VGG's layers, in the order they run."""
+"""The names of VGG's layers, in the order in which they run."""
 
 import torch
 import torchvision.models
@@ -7,8 +7,8 @@ from torch import nn
 from nst_core.options.layers import CONVOLUTIONS_PER_BLOCK, FEATURE_LAYERS, channels, layer_names
 
 
-def test_vgg16_by_hand() -> None:
-    """VGG-16 has two, two, three, three and three convolutions, each rectified, each block pooled at its end."""
+def test_the_layer_names_of_vgg16() -> None:
+    """VGG-16 has blocks of two, two, three, three and three convolutions with a ReLU each, and a pooling per block."""
     expected = """
         conv1_1 relu1_1 conv1_2 relu1_2 pool1
         conv2_1 relu2_1 conv2_2 relu2_2 pool2
@@ -20,16 +20,16 @@ def test_vgg16_by_hand() -> None:
     assert layer_names("vgg16") == tuple(expected.split())
 
 
-def test_vgg19_has_a_fourth_convolution_in_the_deep_blocks() -> None:
-    """VGG-19 is VGG-16 with one convolution and its ReLU more in each of the blocks 3, 4 and 5."""
+def test_vgg19_has_a_fourth_convolution_in_blocks_3_to_5() -> None:
+    """VGG-19 has one more convolution and ReLU than VGG-16 in each of the blocks 3, 4 and 5."""
     more = {"conv3_4", "relu3_4", "conv4_4", "relu4_4", "conv5_4", "relu5_4"}
 
     assert set(layer_names("vgg19")) - set(layer_names("vgg16")) == more
     assert tuple(name for name in layer_names("vgg19") if name not in more) == layer_names("vgg16")
 
 
-def test_names_follow_torchvisions_modules() -> None:
-    """The n-th name says what the n-th module of torchvision's network is."""
+def test_layer_names_match_torchvisions_modules() -> None:
+    """The n-th name has the kind, and for a convolution the channels, of the n-th module of torchvision's network."""
     kinds = {nn.Conv2d: "conv", nn.ReLU: "relu", nn.MaxPool2d: "pool"}
 
     for architecture in CONVOLUTIONS_PER_BLOCK:
@@ -42,6 +42,6 @@ def test_names_follow_torchvisions_modules() -> None:
                 assert channels(name) == (module.in_channels, module.out_channels)
 
 
-def test_a_loss_may_use_every_layer_but_pools() -> None:
-    """A loss may use the convolutions and ReLUs of VGG-19."""
+def test_a_loss_may_use_every_layer_except_pooling() -> None:
+    """A loss may use every convolution and ReLU of VGG-19, but no pooling layer."""
     assert set(layer_names("vgg19")) - set(FEATURE_LAYERS) == {f"pool{block}" for block in range(1, 6)}

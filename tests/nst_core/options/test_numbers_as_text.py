@@ -1,4 +1,4 @@
-"""nst_core.options.numbers_as_text: what spreadsheets write for a number is read one way only, or refused."""
+"""Numbers as spreadsheets write them: those with one meaning are accepted, others are refused with what to write."""
 
 from typing import Any, get_args
 
@@ -19,48 +19,48 @@ def refusal(name: str, value: Any, model: type[BaseModel] = StylizeOptions) -> s
     return str(caught.value)
 
 
-def kinds(annotation: Any) -> set[Any]:
-    return {annotation} | {kind for one in get_args(annotation) for kind in kinds(one)}
+def nested_types(annotation: Any) -> set[Any]:
+    return {annotation} | {kind for one in get_args(annotation) for kind in nested_types(one)}
 
 
-def named(kind: type) -> list[tuple[type[BaseModel], str]]:
-    """Every option of a pair and every setting of a run that is such a number."""
+def numbers_of_type(kind: type) -> list[tuple[type[BaseModel], str]]:
+    """List every option of a pair and every setting of a run that is a single number of this type."""
     return [
         (model, name)
         for model in (StylizeOptions, RunSettings)
         for name, field in model.model_fields.items()
-        if kind in kinds(field.annotation)
-        and tuple not in {getattr(a, "__origin__", a) for a in kinds(field.annotation)}
+        if kind in nested_types(field.annotation)
+        and tuple not in {getattr(a, "__origin__", a) for a in nested_types(field.annotation)}
     ]
 
 
-@pytest.mark.parametrize(("model", "name"), [*named(int), (StylizeOptions, "bit_depth")])
-def test_a_whole_number_has_no_separators(model: type[BaseModel], name: str) -> None:
-    """`2.000` is two thousand in half of Europe: it is refused with both numbers, whichever option it is for."""
+@pytest.mark.parametrize(("model", "name"), [*numbers_of_type(int), (StylizeOptions, "bit_depth")])
+def test_a_whole_number_with_separators_is_refused(model: type[BaseModel], name: str) -> None:
+    """`2.000`, two thousand in half of Europe, is refused for every whole number, with both possible meanings."""
     assert "expected a whole number, got '2.000': write 2000 or 2, without separators" in refusal(name, "2.000", model)
 
 
-@pytest.mark.parametrize(("model", "name"), named(float))
-def test_a_number_has_a_dot_for_decimals(model: type[BaseModel], name: str) -> None:
-    """A decimal comma is refused with the number that it means, whichever option it is for."""
+@pytest.mark.parametrize(("model", "name"), numbers_of_type(float))
+def test_a_decimal_comma_is_refused(model: type[BaseModel], name: str) -> None:
+    """A decimal comma is refused for every float, with the number to write instead."""
     assert "expected a number, got '0,5': write 0.5, with a dot for decimals" in refusal(name, "0,5", model)
 
 
 @pytest.mark.parametrize("value", [80, 80.0, "80", " 80 ", "80.0", "80.00"])
-def test_whole_numbers_as_programs_write_them(value: Any) -> None:
-    """A column with gaps has 80.0 in pandas."""
+def test_whole_numbers_may_be_written_with_zero_decimals(value: Any) -> None:
+    """A whole number may be written as 80.0, as pandas writes it in a column with gaps."""
     assert made("steps", value) == 80
 
 
 @pytest.mark.parametrize(("text", "number"), [("1.598", 1.598), ("1.500", 1.5), ("12.50", 12.5), ("1.000", 1.0)])
-def test_decimals_of_any_fixed_number(text: str, number: float) -> None:
-    """As programs write them, `%.3f` for one: three decimals are no thousands."""
+def test_three_decimals_are_not_taken_for_thousands(text: str, number: float) -> None:
+    """For a float, `1.500` is one and a half, because programs write numbers with a fixed number of decimals."""
     assert made("style_weight", text) == number
 
 
 @pytest.mark.parametrize("value", [16, 16.0, "16", "16.0", " 16 "])
-def test_a_choice_of_whole_numbers_takes_what_any_other_takes(value: Any) -> None:
-    """Of bits as of steps."""
+def test_a_choice_of_whole_numbers_is_parsed_like_other_whole_numbers(value: Any) -> None:
+    """`bit_depth`, a choice of whole numbers, accepts the spellings that `steps` accepts."""
     assert made("bit_depth", value) == 16
 
 
@@ -93,8 +93,10 @@ def test_a_choice_of_whole_numbers_takes_what_any_other_takes(value: Any) -> Non
         ("style_layer_weights", "1,05", "write 1.05, or"),
     ],
 )
-def test_other_separators_are_refused_with_what_to_write(name: str, text: str, words: str) -> None:
-    """Where two numbers may be meant, with both."""
+def test_other_notations_are_refused_with_what_to_write(name: str, text: str, words: str) -> None:
+    """A number with other separators, a percentage or a date is refused with what to write instead, or with both
+    numbers if it may mean two.
+    """
     assert words in refusal(name, text)
 
 
@@ -108,6 +110,6 @@ def test_other_separators_are_refused_with_what_to_write(name: str, text: str, w
         ((0.5, 2), (0.5, 2.0)),
     ],
 )
-def test_commas_that_part_numbers(text: Any, numbers: tuple[float, ...]) -> None:
-    """A comma between numbers that cannot be one within a number parts them."""
+def test_a_comma_separates_numbers_where_it_cannot_be_a_decimal_comma(text: Any, numbers: tuple[float, ...]) -> None:
+    """In a list, a comma that cannot be a decimal separator separates two numbers."""
     assert made("style_blend", text) == numbers

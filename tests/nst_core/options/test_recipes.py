@@ -1,7 +1,7 @@
-"""recipes: every published objective against a direct transcription of its formula.
+"""The objective of every recipe, compared with a direct transcription of its published formula.
 
-Here f, p and s are the features of pastiche, content and style image at one layer, shape (C, H, W), and M their number
-of positions. Only the features come from the engine; every loss is written out anew, in float64.
+f, p and s are the features of pastiche, content image and style image at one layer, shape (C, H, W), and M is their
+number of positions. Only the features come from the engine; the formulas of the losses are written here, in float64.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ PUBLISHED_WEIGHTS = {
 
 
 ROUNDING = {"moments": 1e-8}
-"""Relative: roots of a hundred variances that are next to 0."""
+"""Relative tolerance of the style loss; larger for `moments`, which takes square roots of variances close to 0."""
 
 
 # ---- The formulas
@@ -100,7 +100,7 @@ def neural_style_style(f: Tensor, s: Tensor) -> Tensor:
 def moments_style(f: Tensor, s: Tensor) -> Tensor:
     """W^2 = |mu - mu_s|^2 + tr(S + S_s - 2 (S S_s)^1/2), over E[|F_s|^2]; S S_s has the spectrum of the symmetric form.
 
-    A hundredth of the style's mean variance is on the diagonal of both covariances.
+    A hundredth of the style's mean variance is added to the diagonal of both covariances.
     """
     flat, wanted = f.flatten(1), s.flatten(1)
     of_style = torch.cov(wanted, correction=0)
@@ -125,11 +125,11 @@ def roughness(image: Tensor) -> Tensor:
     return (image[:, :, 1:] - image[:, :, :-1]).abs().mean() + (image[:, 1:] - image[:, :-1]).abs().mean()
 
 
-# ---- Pairs, and both ways to their losses
+# ---- Pairs, and their losses by the engine and by formula
 
 
 class Pairs:
-    """Two pairs: everything differs between them but the sizes."""
+    """Two pairs of different images of the same sizes, and two pastiches."""
 
     def __init__(self, picture: Picture, style_size: tuple[int, int] = STYLE_SIZE) -> None:
         def images(size: tuple[int, int], *seeds: int) -> Tensor:
@@ -139,8 +139,8 @@ class Pairs:
         self.pastiches = images(CONTENT_SIZE, 3, 4)
         self.styles = images(style_size, 5, 6)
 
-    def squeezed(self, options: StylizeOptions) -> Tensor:
-        """The style images as a recipe takes them."""
+    def styles_for(self, options: StylizeOptions) -> Tensor:
+        """Return the style images at the size that the recipe uses."""
         if options.recipe != "notebook":
             return self.styles
         return functional.interpolate(self.styles, size=CONTENT_SIZE, mode="bilinear", align_corners=False)
@@ -148,18 +148,18 @@ class Pairs:
 
 def by_engine(network: VGG, pairs: Pairs, options: StylizeOptions) -> PerceptualLoss:
     content = encode_content(network, pairs.contents, options)
-    return PerceptualLoss(network, content, encode_style(network, pairs.squeezed(options), options), options)
+    return PerceptualLoss(network, content, encode_style(network, pairs.styles_for(options), options), options)
 
 
 def by_formula(
     network: VGG, pairs: Pairs, options: StylizeOptions, layer_weights: list[float]
 ) -> tuple[list[float], list[float]]:
-    """Content and style losses of both pairs."""
+    """Return the content and the style losses of both pairs."""
     content_formula, style_formula = FORMULAS[options.recipe]
     layers = (*options.content_layers, *options.style_layers)
     f = network(pairs.pastiches, layers, options.pooling)
     p = network(pairs.contents, layers, options.pooling)
-    s = network(pairs.squeezed(options), layers, options.pooling)
+    s = network(pairs.styles_for(options), layers, options.pooling)
     content = [sum(content_formula(f[i][n], p[i][n]).item() for i in options.content_layers) for n in range(2)]
     style = [
         sum(
@@ -175,14 +175,16 @@ def make(**values: Any) -> StylizeOptions:
     return StylizeOptions.model_validate(values).resolved()
 
 
-def test_every_recipe_is_transcribed() -> None:
-    """No recipe lacks its formula here."""
+def test_every_recipe_has_a_formula_here() -> None:
+    """`FORMULAS` above contains every recipe."""
     assert set(FORMULAS) == set(RECIPES)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_published_objective(network64: VGG, picture: Picture, recipe: str) -> None:
-    """As published, the total is the content formula plus the style formula with the published weights."""
+def test_each_recipe_is_its_published_objective(network64: VGG, picture: Picture, recipe: str) -> None:
+    """With default options the losses are the published formulas, and the total is their sum with the published
+    weights.
+    """
     options, pairs = make(recipe=recipe), Pairs(picture)
     content, style = by_formula(network64, pairs, options, PUBLISHED_LAYER_WEIGHTS[recipe])
     content_weight, style_weight = PUBLISHED_WEIGHTS[recipe]
@@ -196,8 +198,10 @@ def test_published_objective(network64: VGG, picture: Picture, recipe: str) -> N
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_objective_with_every_choice_made(network64: VGG, picture: Picture, recipe: str) -> None:
-    """Two content layers, other style layers and weights, average pooling and total variation enter as they should."""
+def test_the_objective_with_all_its_options_set(network64: VGG, picture: Picture, recipe: str) -> None:
+    """With two content layers, other style layers and weights, average pooling and total variation, the losses are
+    still those of the formulas.
+    """
     weights = [0.5, 0.0, 3.0]
     options = make(
         recipe=recipe,
@@ -223,8 +227,10 @@ def test_objective_with_every_choice_made(network64: VGG, picture: Picture, reci
 
 
 @pytest.mark.parametrize("weights", [(0.0, 2.0, 0.0), (2.0, 0.0, 0.0), (1e-6, 1e-6, 5.0)])
-def test_total_is_linear(network64: VGG, picture: Picture, weights: tuple[float, float, float]) -> None:
-    """Weights change the total alone: the parts in the results table are unweighted."""
+def test_loss_weights_change_only_the_total(
+    network64: VGG, picture: Picture, weights: tuple[float, float, float]
+) -> None:
+    """The total is the weighted sum of content, style and total variation, which are themselves reported unweighted."""
     pairs = Pairs(picture)
     plain = by_engine(network64, pairs, make(tv_weight=1.0))(pairs.pastiches)
 
@@ -239,8 +245,8 @@ def test_total_is_linear(network64: VGG, picture: Picture, weights: tuple[float,
     torch.testing.assert_close(found.tv, plain.tv, rtol=1e-12, atol=0.0)
 
 
-def test_gatys_is_the_paper_where_sizes_are_equal(network64: VGG, picture: Picture) -> None:
-    """For a style image of the content's size the `gatys` style loss is eq. 4 and 5 of the paper as printed."""
+def test_gatys_is_as_printed_in_the_paper_for_equal_sizes(network64: VGG, picture: Picture) -> None:
+    """For a style image of the content image's size, the `gatys` style loss is eq. 4 and 5 of the paper as printed."""
     options, pairs = make(recipe="gatys"), Pairs(picture, style_size=CONTENT_SIZE)
     f, s = network64(pairs.pastiches, STYLE_LAYERS), network64(pairs.styles, STYLE_LAYERS)
     expected = [sum(gatys_style_as_printed(f[i][n], s[i][n]).item() / 5 for i in STYLE_LAYERS) for n in range(2)]
@@ -250,8 +256,8 @@ def test_gatys_is_the_paper_where_sizes_are_equal(network64: VGG, picture: Pictu
     assert found.style.tolist() == pytest.approx(expected, rel=1e-10)
 
 
-def test_notebook_with_its_own_list_of_layers(network64: VGG, picture: Picture) -> None:
-    """The notebook's list names conv4_2 among its style layers; it weighs 0.2 here."""
+def test_the_notebook_recipe_with_the_notebooks_own_layers(network64: VGG, picture: Picture) -> None:
+    """The notebook's list of style layers contains conv4_2, to which the recipe gives a weight of 0.2."""
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv4_2", "relu5_1")
     options, pairs = make(recipe="notebook", style_layers=layers), Pairs(picture)
     _, expected = by_formula(network64, pairs, options, [1.0, 0.75, 0.2, 0.2, 0.2, 0.2])
@@ -262,13 +268,13 @@ def test_notebook_with_its_own_list_of_layers(network64: VGG, picture: Picture) 
 
 
 def test_only_the_notebook_squeezes_the_style() -> None:
-    """The notebook's undivided Gram matrices need a style image of the content's shape; no other recipe does."""
+    """Only `notebook`, whose Gram matrices are undivided, squeezes the style image to the content's shape."""
     assert {name for name, recipe in RECIPES.items() if recipe.style_takes_content_shape} == {"notebook"}
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_gradient(network64: VGG, picture: Picture, recipe: str) -> None:
-    """The gradient of the total, pair by pair, is the slope that the total itself shows along a random direction."""
+def test_the_gradient_is_the_slope_of_the_total(network64: VGG, picture: Picture, recipe: str) -> None:
+    """For each pair, the gradient of the total agrees with finite differences of the total along a random direction."""
     options, pairs = make(recipe=recipe, tv_weight=1.0), Pairs(picture)
     loss = by_engine(network64, pairs, options)
     generator = torch.Generator().manual_seed(0)

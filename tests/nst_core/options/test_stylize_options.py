@@ -1,4 +1,4 @@
-"""options: everything that decides how one pair is stylized."""
+"""StylizeOptions: defaults, the recipe's values, overrides, the digest, and which values are refused."""
 
 import math
 from typing import Any
@@ -13,8 +13,8 @@ from nst_core.options.stylize_options import SHORTHANDS, StylizeOptions
 
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
-# What a recipe fills in, as published: content weight, style weight, layer weights, optimizer, learning rate, steps.
-FILLED_IN = {
+# The published values of each recipe: content weight, style weight, layer weights, optimizer, learning rate, steps.
+PUBLISHED = {
     "relative": (1.0, 30.0, (0.2,) * 5, "lbfgs", None, 300),
     "moments": (1.0, 100.0, tuple(4.0**n / 341 for n in (4, 3, 2, 1, 0)), "lbfgs", None, 300),
     "gatys": (1.0, 1000.0, (0.2,) * 5, "lbfgs", None, 500),
@@ -22,7 +22,7 @@ FILLED_IN = {
     "neural-style": (1.0, 1000.0, (1.0,) * 5, "lbfgs", None, 500),
 }
 
-# Another value for every option.
+# A value other than the default for every option, all accepted together.
 OTHER: dict[str, Any] = {
     "recipe": "gatys",
     "size_px": 256,
@@ -30,7 +30,7 @@ OTHER: dict[str, Any] = {
     "style_scale": 0.5,
     "style_blend": (0.75, 0.25),
     "colors": "match",
-    "strength": None,  # style_weight says it already
+    "strength": None,  # style_weight is given instead
     "content_weight": 2.0,
     "style_weight": 31.0,
     "tv_weight": 1.0,
@@ -94,17 +94,19 @@ def make(**values: Any) -> StylizeOptions:
 
 
 def refusal(**values: Any) -> str:
-    """The text of the error that these values must give."""
+    """Return the text of the error with which these values are refused; fail if they are accepted."""
     with pytest.raises(ValidationError) as caught:
         make(**values)
     return str(caught.value)
 
 
-# ---- Defaults and what the recipe fills in
+# ---- Defaults and the recipe's values
 
 
 def test_defaults() -> None:
-    """Without a word: the relative recipe at 512 px from the content image, and all else as the recipe has it."""
+    """By default a pair uses the relative recipe at 512 px, starts from the content image, and leaves weights,
+    optimizer and steps to the recipe.
+    """
     assert StylizeOptions().model_dump() == {
         "recipe": "relative",
         "size_px": 512,
@@ -141,34 +143,34 @@ def test_defaults() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_the_recipe_fills_in_what_was_left_to_it(recipe: str) -> None:
-    """Resolved options have the published weights, optimizer, learning rate and steps of their recipe."""
+def test_resolved_options_have_the_recipes_published_values(recipe: str) -> None:
+    """Options that were left to the recipe resolve to its published weights, optimizer, learning rate and steps."""
     found = make(recipe=recipe).resolved()
 
     filled = (found.content_weight, found.style_weight, found.style_layer_weights)
-    assert (*filled, found.optimizer, found.learning_rate, found.steps) == FILLED_IN[recipe]
+    assert (*filled, found.optimizer, found.learning_rate, found.steps) == PUBLISHED[recipe]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_resolving_changes_nothing_that_was_said(recipe: str) -> None:
-    """Resolved options keep every value that was given."""
+def test_resolved_keeps_every_given_value(recipe: str) -> None:
+    """`resolved` replaces no value that was given."""
     given_values = OTHER | {"recipe": recipe}
     if recipe == "notebook":
-        given_values["style_scale"] = 1.0  # it takes no other
+        given_values["style_scale"] = 1.0  # the notebook recipe accepts no other
 
     assert make(**given_values).resolved().model_dump() == given_values
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_resolving_twice_is_resolving_once(recipe: str) -> None:
-    """Resolved options are their own resolution."""
+def test_resolved_is_idempotent(recipe: str) -> None:
+    """Resolving options that are resolved already returns equal options."""
     once = make(recipe=recipe).resolved()
 
     assert once.resolved() == once
 
 
-def test_zero_is_a_weight_of_its_own() -> None:
-    """A weight of 0 is not taken for a weight that was left to the recipe."""
+def test_a_weight_of_zero_is_not_replaced_by_the_recipes() -> None:
+    """A content or style weight of 0 is not mistaken for one that was left to the recipe."""
     assert make(content_weight=0).resolved().content_weight == 0.0
     assert make(style_weight=0).resolved().style_weight == 0.0
 
@@ -184,13 +186,15 @@ def test_zero_is_a_weight_of_its_own() -> None:
         ({"recipe": "relative", "learning_rate": 1.0}, None),
     ],
 )
-def test_learning_rate_belongs_to_adam(values: dict[str, Any], expected: float | None) -> None:
-    """Adam's learning rate is the one given, else the recipe's, else 0.05; L-BFGS has none."""
+def test_only_adam_has_a_learning_rate(values: dict[str, Any], expected: float | None) -> None:
+    """Adam's learning rate is the given one, else the recipe's, else 0.05; with L-BFGS it resolves to None."""
     assert make(**values).resolved().learning_rate == expected
 
 
-def test_layer_weights_follow_the_layers_that_are_named() -> None:
-    """The recipe's weights go by layer: a mean over all in `relative`, the notebook's table and 0.2 for the rest."""
+def test_default_layer_weights_depend_on_the_style_layers() -> None:
+    """Default layer weights are 1/3 each for three layers in `relative`, 1 each in `neural-style`, and those of a table
+    in `notebook`, where other layers have 0.2.
+    """
     layers = ("conv4_2", "relu2_1", "conv1_1")
 
     assert make(style_layers=layers).resolved().style_layer_weights == (1 / 3, 1 / 3, 1 / 3)
@@ -202,22 +206,22 @@ def test_layer_weights_follow_the_layers_that_are_named() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_new_recipe_brings_its_own_values(recipe: str) -> None:
-    """What was left to the recipe is left to the new recipe when a row changes it."""
+def test_a_row_with_another_recipe_has_that_recipes_values(recipe: str) -> None:
+    """When a row changes the recipe, options that were left to the recipe take the values of the new one."""
     for first in RECIPES:
         assert make(recipe=first).overridden({"recipe": recipe}).resolved() == make(recipe=recipe).resolved()
 
 
-def test_what_was_said_stays_when_the_recipe_changes() -> None:
-    """A value that was given outlives a change of the recipe."""
+def test_given_values_survive_a_change_of_recipe() -> None:
+    """When a row changes the recipe, the options that the run gave explicitly keep their values."""
     found = make(style_weight=7, steps=9).overridden({"recipe": "gatys"}).resolved()
 
     assert (found.recipe, found.style_weight, found.steps) == ("gatys", 7.0, 9)
     assert found.style_layer_weights == (0.2,) * 5
 
 
-def test_overrides_win() -> None:
-    """A row's value replaces the one of the run, as text too, and leaves the run's options as they are."""
+def test_a_rows_values_replace_the_runs() -> None:
+    """A row's values, also given as text, replace the run's; the run's own options are not changed."""
     run = make(steps=9, size_px=64)
 
     row = run.overridden({"steps": "12", "style_layers": "relu1_1 relu2_1"})
@@ -226,14 +230,14 @@ def test_overrides_win() -> None:
     assert (run.steps, run.style_layers) == (9, STYLE_LAYERS)
 
 
-def test_no_override_is_no_change() -> None:
-    """Without changes the same options come back."""
+def test_overridden_without_changes_returns_equal_options() -> None:
+    """Overriding nothing returns options equal to the original ones."""
     assert make(**OTHER).overridden({}) == make(**OTHER)
 
 
 @pytest.mark.parametrize("changes", [{"stpes": 3}, {"steps": 0}, {"style_layer_weights": (1.0,)}])
-def test_overrides_are_checked(changes: dict[str, Any]) -> None:
-    """A change is checked as the options themselves are: its name, its bounds, and how it fits the rest."""
+def test_overrides_are_validated(changes: dict[str, Any]) -> None:
+    """An override with an unknown name, a value out of bounds, or a value that contradicts other options is refused."""
     with pytest.raises(ValidationError, match=next(iter(changes))):
         StylizeOptions().overridden(changes)
 
@@ -243,7 +247,7 @@ def test_overrides_are_checked(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_digest_is_of_the_resolved_options(recipe: str) -> None:
-    """It makes no difference to the digest whether a value was given or came from the recipe."""
+    """The digest, 16 hex digits, is the same whether a value was given or came from the recipe."""
     options = make(recipe=recipe)
 
     assert len(options.digest()) == 16
@@ -252,9 +256,9 @@ def test_the_digest_is_of_the_resolved_options(recipe: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER if name not in SHORTHANDS])
-def test_every_option_counts_in_the_digest(name: str) -> None:
-    """Another value of any one option is another digest."""
-    options = make(optimizer="adam")  # L-BFGS has no learning rate to count
+def test_every_option_changes_the_digest(name: str) -> None:
+    """Changing any one option, except shorthands for others, changes the digest."""
+    options = make(optimizer="adam")  # with L-BFGS, the learning rate would not matter
     value = "lbfgs" if name == "optimizer" else OTHER[name]
 
     assert options.overridden({name: value}).digest() != options.digest()
@@ -266,14 +270,14 @@ def test_every_option_counts_in_the_digest(name: str) -> None:
         ({"style_weight": 30}, {}),
         ({"style_weight": "30.0"}, {"style_weight": 30}),
         ({"style_layer_weights": "0.2, 0.2; 0.2 0.2 0.2"}, {}),
-        ({"learning_rate": 0.5}, {}),  # L-BFGS takes none
+        ({"learning_rate": 0.5}, {}),  # L-BFGS ignores it
         ({"tv_weight": -0.0}, {"tv_weight": 0.0}),
         ({"style_layer_weights": "-0 1 1 1 1"}, {"style_layer_weights": "0 1 1 1 1"}),
         ({"style_layers": list(STYLE_LAYERS)}, {}),
     ],
 )
 def test_equal_resolved_options_have_equal_digests(values: dict[str, Any], same: dict[str, Any]) -> None:
-    """Two ways to say the same have one digest."""
+    """Options that are written differently but resolve to the same values have the same digest."""
     assert make(**values).resolved() == make(**same).resolved()
 
     assert make(**values).digest() == make(**same).digest()
@@ -295,21 +299,21 @@ def test_equal_resolved_options_have_equal_digests(values: dict[str, Any], same:
         max_size=2,
     )
 )
-def test_digests_are_equal_just_when_resolved_options_are(pair: list[dict[str, Any]]) -> None:
-    """Digests of two options agree exactly if the options mean the same."""
+def test_digests_are_equal_exactly_when_resolved_options_are(pair: list[dict[str, Any]]) -> None:
+    """The digests of two sets of options are equal if and only if their resolved options are."""
     one, other = make(**pair[0]), make(**pair[1])
 
     assert (one.digest() == other.digest()) == (one.resolved() == other.resolved())
 
 
-# ---- What is refused
+# ---- Refused values
 
 
 @pytest.mark.parametrize(("name", "smallest", "below", "largest", "above"), BOUNDS)
-def test_bounds(
+def test_numbers_are_accepted_at_their_bounds_and_refused_beyond(
     name: str, smallest: float | None, below: float | None, largest: float | None, above: float | None
 ) -> None:
-    """Every number is taken at its bound and refused beyond it, by its name."""
+    """Every number is accepted at its bound and refused beyond it, with a message that names the option."""
     for allowed in (smallest, largest):
         if allowed is not None:
             assert getattr(make(**{name: allowed}), name) == allowed
@@ -318,30 +322,30 @@ def test_bounds(
             assert name in refusal(**{name: refused})
 
 
-def test_every_number_is_bounded_or_positive() -> None:
-    """No number among the options lacks a test of its bounds."""
+def test_the_bounds_of_every_number_are_tested() -> None:
+    """`BOUNDS` above contains every option that is a number."""
     numbers = {name for name, value in OTHER.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
-    # One of two, and one that goes without the style weight that is there.
+    # bit_depth is a choice of two numbers; strength is None in OTHER, because style_weight is given there.
     assert numbers - {"bit_depth"} | {"strength"} == {bound[0] for bound in BOUNDS}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "nan", "inf", "1e999"])
 @pytest.mark.parametrize("name", FLOATS)
 def test_numbers_are_finite(name: str, value: float | str) -> None:
-    """NaN and infinity are refused, as numbers and as text."""
+    """NaN and infinity are refused for every float, given as numbers or as text."""
     assert name in refusal(**{name: value})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "nan"])
 def test_layer_weights_are_finite(value: float | str) -> None:
-    """NaN and infinity are refused among the layer weights."""
+    """NaN and infinity are refused as one of the layer weights."""
     assert "style_layer_weights" in refusal(style_layer_weights=(1.0, 1.0, value, 1.0, 1.0))
 
 
 @pytest.mark.parametrize("name", ["stlye_weight", "device", "Steps", ""])
 def test_unknown_names_are_refused(name: str) -> None:
-    """A name that is no option is refused."""
+    """A name that is not an option is refused."""
     assert "Extra inputs are not permitted" in refusal(**{name: 1})
 
 
@@ -359,8 +363,8 @@ def test_unknown_names_are_refused(name: str) -> None:
         ("enlarge", "perhaps"),
     ],
 )
-def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
-    """A word that is no choice, and text that is no number, are refused."""
+def test_unknown_choices_and_non_numbers_are_refused(name: str, value: Any) -> None:
+    """A word that is not among an option's choices, and text that is not a number, are refused."""
     assert name in refusal(**{name: value})
 
 
@@ -378,16 +382,16 @@ def test_values_of_another_kind_are_refused(name: str, value: Any) -> None:
         (" , ", "at least one layer is needed"),
     ],
 )
-def test_layers_are_known_and_different(name: str, layers: Any, reason: str) -> None:
-    """Layers are layers of VGG-19 that a loss may use, at least one, and none twice."""
+def test_layers_must_be_known_distinct_and_at_least_one(name: str, layers: Any, reason: str) -> None:
+    """Pooling layers, layers that VGG-19 does not have, layers named twice and empty lists of layers are refused."""
     assert reason in refusal(**{name: layers})
 
 
 @pytest.mark.parametrize(
     "text", ["relu1_1 conv2_1", "relu1_1,conv2_1", "relu1_1;conv2_1", " relu1_1 ,\tconv2_1 ", "relu1_1, conv2_1;"]
 )
-def test_lists_as_text(text: str) -> None:
-    """Layers and weights may be one text, parted by blanks, commas or semicolons."""
+def test_lists_may_be_given_as_text(text: str) -> None:
+    """Layers and layer weights may be given as one text, separated by blanks, commas or semicolons."""
     options = make(content_layers=text, style_layers=text, style_layer_weights="0.5; 2")
 
     assert options.content_layers == options.style_layers == ("relu1_1", "conv2_1")
@@ -395,19 +399,19 @@ def test_lists_as_text(text: str) -> None:
 
 
 @pytest.mark.parametrize(("weights", "count"), [((1.0,) * 4, 4), ((1.0,) * 6, 6), ("1 2 3", 3)])
-def test_there_is_a_weight_for_every_style_layer(weights: Any, count: int) -> None:
-    """Fewer or more weights than style layers are refused with both numbers."""
+def test_there_must_be_one_weight_per_style_layer(weights: Any, count: int) -> None:
+    """Fewer or more weights than style layers are refused; the message names both numbers."""
     assert f"expected 5 numbers, one per style layer, got {count}" in refusal(style_layer_weights=weights)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0, 1.0, -0.1), (0.0,) * 5, ()])
 def test_layer_weights_are_not_negative_nor_all_zero(weights: tuple[float, ...]) -> None:
-    """A negative weight is refused, and so are weights that leave nothing of the style."""
+    """A negative layer weight is refused, and so are weights that are all 0, which would ignore the style."""
     assert "weights are 0 or more, and not all 0" in refusal(style_layer_weights=weights)
 
 
-def test_a_layer_may_weigh_nothing() -> None:
-    """Some of the layer weights may be 0."""
+def test_some_layer_weights_may_be_zero() -> None:
+    """Layer weights of 0 are accepted as long as one weight is not 0."""
     weights = (0.0, 0.0, 0.0, 0.0, 1.0)
 
     assert make(style_layer_weights=weights).resolved().style_layer_weights == weights
@@ -416,8 +420,8 @@ def test_a_layer_may_weigh_nothing() -> None:
 @pytest.mark.parametrize(
     ("strength", "weight"), [(0.0, 1.0), (0.25, 30.0**0.5), (0.5, 30.0), (0.75, 30.0 * 6.0**0.5), (1.0, 180.0)]
 )
-def test_strength_is_a_style_weight(strength: float, weight: float) -> None:
-    """A half is the recipe's own weight, 0 a thirtieth of it and 1 six times it; in between it grows evenly."""
+def test_strength_sets_the_style_weight(strength: float, weight: float) -> None:
+    """Strength 0.5 is the recipe's own style weight, 0 a thirtieth and 1 six times of it, geometric in between."""
     found = make(strength=strength).resolved()
 
     assert found.style_weight == pytest.approx(weight)
@@ -425,26 +429,26 @@ def test_strength_is_a_style_weight(strength: float, weight: float) -> None:
 
 
 def test_strength_and_style_weight_must_agree() -> None:
-    """Of two that say different things neither wins."""
+    """A strength and a style weight that contradict each other are refused together; equivalent ones are accepted."""
     assert "give one of the two" in refusal(strength=0.7, style_weight=30.0)
     assert make(strength=0.5, style_weight=30.0).style_weight == 30.0
 
 
-def test_a_row_s_word_for_the_style_replaces_the_run_s() -> None:
-    """Whichever of the two either used; what else the run said stays."""
-    dialled, weighed = make(strength=0.7, steps=9), make(style_weight=10.0, steps=9)
+def test_a_rows_strength_or_style_weight_replaces_the_runs() -> None:
+    """A row's style weight replaces the run's strength and the other way round; a row that gives both is refused."""
+    with_strength, with_weight = make(strength=0.7, steps=9), make(style_weight=10.0, steps=9)
 
-    assert dialled.overridden({"style_weight": 10.0}).digest() == weighed.digest()
-    assert weighed.overridden({"strength": 0.7}).digest() == dialled.digest()
+    assert with_strength.overridden({"style_weight": 10.0}).digest() == with_weight.digest()
+    assert with_weight.overridden({"strength": 0.7}).digest() == with_strength.digest()
     with pytest.raises(ValidationError, match="give one of the two"):
-        dialled.overridden({"style_weight": 10.0, "strength": 0.2})
+        with_strength.overridden({"style_weight": 10.0, "strength": 0.2})
 
 
 @pytest.mark.parametrize(
     ("quality", "steps", "tolerance"), [("draft", 40, 0.05), ("standard", 300, 0.015), ("best", 600, 0.002)]
 )
-def test_quality_says_how_long(quality: str, steps: int, tolerance: float) -> None:
-    """In steps and tolerance, where they are not said; of the same steps and tolerance it makes no other result."""
+def test_quality_sets_steps_and_plateau_tolerance(quality: str, steps: int, tolerance: float) -> None:
+    """Quality sets steps and plateau tolerance unless these are given, and has no other effect on the digest."""
     found = make(quality=quality).resolved()
 
     assert (found.steps, found.plateau_tolerance) == (steps, tolerance)
@@ -453,26 +457,26 @@ def test_quality_says_how_long(quality: str, steps: int, tolerance: float) -> No
     assert (given.steps, given.plateau_tolerance) == (7, 0.0)
 
 
-def test_quality_is_of_the_recipe_s_own_steps() -> None:
-    """The notebook's Adam takes 2000 where L-BFGS takes 300."""
+def test_quality_scales_the_recipes_steps() -> None:
+    """The steps of each quality are a multiple of the recipe's own, which are 2000 for the notebook's Adam."""
     found = [make(recipe="notebook", quality=quality).resolved().steps for quality in ("draft", "standard", "best")]
 
     assert found == [267, 2000, 4000]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_something_must_be_optimised(recipe: str) -> None:
-    """Content and style weight may each be 0, but not both."""
+def test_content_and_style_weight_cannot_both_be_zero(recipe: str) -> None:
+    """Either the content or the style weight may be 0; with both 0 nothing would be optimised, which is refused."""
     assert make(recipe=recipe, content_weight=0).content_weight == 0.0
     assert make(recipe=recipe, style_weight=0).style_weight == 0.0
     assert "there is nothing to optimise" in refusal(recipe=recipe, content_weight=0, style_weight=0, tv_weight=1)
 
 
-# ---- As a value
+# ---- Options as values
 
 
 def test_options_are_frozen() -> None:
-    """An option cannot be changed in place."""
+    """Assigning to an option is an error."""
     options = StylizeOptions()
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -480,23 +484,23 @@ def test_options_are_frozen() -> None:
 
 
 def test_options_are_hashable() -> None:
-    """Equal options are one key, different ones two."""
+    """Equal options are the same key of a set, different options are different keys."""
     assert len({make(), make(), make(steps=3), make(steps=3), make(**OTHER)}) == 3
 
 
 def test_options_survive_json() -> None:
-    """Options written as JSON and read again are the same, resolved or not."""
+    """Options that are written as JSON and read again are equal to the original, resolved or not."""
     for options in (make(), make().resolved(), make(**OTHER)):
         assert StylizeOptions.model_validate_json(options.model_dump_json()) == options
 
 
-def test_every_option_is_explained() -> None:
-    """Every option has a text for the README and for --help."""
+def test_every_option_has_a_description() -> None:
+    """Every option has a description, which the README and --help show."""
     assert all(field.description for field in StylizeOptions.model_fields.values())
 
 
-def test_all_reasons_are_named_at_once() -> None:
-    """Options that do not go together in several ways are refused with every reason, not only the first."""
+def test_options_that_conflict_are_refused_with_every_reason() -> None:
+    """Options with several conflicts among them are refused in one error that names every conflict."""
     with pytest.raises(ValidationError) as caught:
         StylizeOptions(
             output_format="jpeg", bit_depth=16, alpha="keep", content_weight=0, style_weight=0, style_layer_weights=(1,)
@@ -509,7 +513,9 @@ def test_all_reasons_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("style_scale", [0.5, 2.0])
 def test_the_notebook_recipe_takes_no_style_scale(style_scale: float) -> None:
-    """It squeezes the style to the content's shape, so that another scale would be ignored."""
+    """The notebook recipe refuses a style scale other than 1, which it would ignore, because it squeezes the style
+    image to the content's shape.
+    """
     with pytest.raises(ValidationError, match=r"style_scale .*: recipe notebook takes none"):
         StylizeOptions(recipe="notebook", style_scale=style_scale)
 
@@ -518,7 +524,7 @@ def test_the_notebook_recipe_takes_no_style_scale(style_scale: float) -> None:
 
 @pytest.mark.parametrize("option", ["style_blend", "style_layer_weights"])
 def test_lists_of_weights_are_bounded(option: str) -> None:
-    """Each weight is at most 1e12, like the weights of the losses, so that their sum cannot overflow."""
+    """Each layer or blend weight is at most 1e12, like the weights of the losses, so that their sum cannot overflow."""
     with pytest.raises(ValidationError, match=r"weights are at most 1e\+12, got 1e\+308"):
         StylizeOptions(**{option: "1e308 1e308"}, style_layers=("relu1_1", "relu2_1"))
 
@@ -526,8 +532,10 @@ def test_lists_of_weights_are_bounded(option: str) -> None:
 
 
 @pytest.mark.parametrize("layers", [("relu4_1", "relu5_1"), ("relu1_1",), ("conv3_1", "relu2_1", "relu5_1")])
-def test_the_weights_of_moments_add_up_to_one(layers: tuple[str, ...]) -> None:
-    """Whatever the style layers, the style weight keeps its size, and each deeper block has a quarter of the weight."""
+def test_layer_weights_of_moments_add_up_to_one(layers: tuple[str, ...]) -> None:
+    """For any style layers the weights of `moments` add up to 1, and each block has a quarter of the weight of the
+    previous one.
+    """
     weights = StylizeOptions(recipe="moments", style_layers=layers).resolved().style_layer_weights
 
     assert weights is not None
