@@ -30,7 +30,7 @@ def values(text: str) -> dict[str, float]:
 
 
 def watched(metrics: Metrics) -> None:
-    """Let the metrics watch a run: one pair succeeds, one is begun again and left pending, three rows are rejected."""
+    """Let the metrics watch a run: one pair succeeds, one is restarted and left pending, three rows are rejected."""
     rejected = (RejectedRow(5, ()), RejectedRow(6, ()), RejectedRow(7, (), kind="not_allowed"))
     on_message = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
     on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
@@ -40,7 +40,7 @@ def watched(metrics: Metrics) -> None:
 
 
 def test_metrics_are_written_to_a_file(tmp_path: Path) -> None:
-    """The file has pairs by outcome, seconds, evaluations, batches begun again, memory, and pairs left."""
+    """The file has pairs by outcome, seconds, evaluations, restarted batches, memory, and pairs left."""
     metrics = Metrics()
     with written(metrics, str(tmp_path / "nst.prom")):
         watched(metrics)

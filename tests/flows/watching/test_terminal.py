@@ -149,7 +149,7 @@ def test_only_warnings_are_printed_in_quiet_mode(handler: _Handler) -> None:
 
 
 def test_pairs_of_other_runs_do_not_count() -> None:
-    """The outcome of a pair that is not the run's is no work done; a run without pairs is complete."""
+    """The outcome of a pair of another run does not count as work done; a run without pairs is complete."""
     progress = RunProgress(run_of(64, 64))
     progress.on_message("cpu", pair_record("another's"))
 
