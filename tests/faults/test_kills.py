@@ -108,8 +108,7 @@ def test_two_runs_without_a_lease_keep_one_record_per_pair(
 def test_a_stopped_run_whose_lease_was_taken_ends(
     number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """While a run is stopped by SIGSTOP, another takes its lease; after SIGCONT the first run ends with exit code 75.
-    """
+    """While a run is stopped by SIGSTOP, another takes its lease; after SIGCONT the first run ends with code 75."""
     pairs = 20
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.2, random=True)
     sleeper = start(run)
