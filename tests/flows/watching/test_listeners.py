@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flows.records.runs import RunStarted
+from flows.watching import listeners
 from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here
 from flows.worker.messages import ChunkStarted, Message
 from tests.flows.builders import pair_record
@@ -100,8 +101,9 @@ def test_a_slow_watcher_receives_everything() -> None:
     assert len(heard) == 20
 
 
-def test_an_interrupted_run_does_not_wait_for_a_watcher() -> None:
-    """If a run is interrupted, a hanging watcher costs it only a few seconds, whatever the patience."""
+def test_an_interrupted_run_does_not_wait_for_a_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a run is interrupted, a hanging watcher costs it `HURRY_SECONDS`, whatever the patience."""
+    monkeypatch.setattr(listeners, "HURRY_SECONDS", 0.2)
     let_go = threading.Event()
     began = time.monotonic()
 
