@@ -46,7 +46,7 @@ def waves(style: Painter) -> str:
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Torch uses one thread: these images are too small for more, and other processes want the cores."""
-    import torch  # here, as in `job`
+    import torch  # imported late, as most tests need no torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

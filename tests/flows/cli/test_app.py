@@ -312,7 +312,7 @@ def test_ctrl_c_says_how_to_continue_the_run() -> None:
     """SIGINT ends a command with exit code 75 and a line that says what to do, without a traceback."""
     code = (
         "import signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored where the tests run in the background
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored if the tests run in the background
         "from flows.cli import main\n"
         "main()\n"
     )
