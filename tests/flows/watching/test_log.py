@@ -81,7 +81,7 @@ def test_chunks_and_steps_are_logged_at_debug_level(caplog: pytest.LogCaptureFix
     """Chunks and steps are logged at the level DEBUG alone."""
     on_message = watch_log(run_of(64, 64))
     caplog.clear()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, "flows"):  # the level of this logger may be INFO from an earlier test
         on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 77))
         on_message("cpu", StepTaken("pair-2", 0, 5, 1.23456))
 
