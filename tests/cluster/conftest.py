@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a real Ray cluster. `pytest tests/cluster -m ray`."""
+"""Fixtures of the tests on a real Ray cluster, which `pytest tests/cluster -m ray` runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +15,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def ray() -> Any:
+    """The module ray; without it the tests are skipped."""
     return pytest.importorskip("ray", reason="pip install -r deploy/requirements-ray.lock")
 
 
 @pytest.fixture
 def nodes(ray: Any) -> Iterator[Any]:
-    """An empty cluster."""
+    """A cluster without nodes for workers."""
     from tests.cluster.ray_nodes import Nodes  # imports ray
 
     made = Nodes()

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine: each has its own raylet and workers."""
+"""A Ray cluster of several nodes on this machine, each with its own raylet and workers."""
 
 import ipaddress
 import os
@@ -14,7 +14,7 @@ LISTENING = "0A"
 
 
 class Nodes:
-    """A head without CPUs, so that nothing runs there, and nodes of one CPU each."""
+    """A head node without CPUs, so that no worker runs there, and further nodes of one CPU each."""
 
     def __init__(self) -> None:
         os.environ.update(ENVIRONMENT)
@@ -24,27 +24,27 @@ class Nodes:
         self.address: str = self._cluster.address
 
     def add(self, env: dict[str, str] | None = None) -> Any:
-        """One more node."""
+        """Add a node."""
         return self._cluster.add_node(num_cpus=1, env_vars=env)
 
     def kill(self, node: Any) -> None:
-        """Kill -9 of all that runs on a node, as when its machine is gone."""
+        """Kill all processes of a node with SIGKILL, as if its machine were gone."""
         for info in node.all_processes["raylet"]:
             for process_id in (*children_of(info.process.pid), info.process.pid):
                 os.kill(process_id, signal.SIGKILL)
 
     def stop(self) -> None:
-        """End them all."""
+        """End all nodes."""
         self._cluster.shutdown()
 
 
 def descendants_of(process_id: int) -> list[int]:
-    """All that a process has started, and what that has."""
+    """Return the processes that a process has started, and those that they have started."""
     return [one for child in children_of(process_id) for one in (child, *descendants_of(child))]
 
 
 def listening_hosts(process_ids: list[int]) -> set[str]:
-    """The addresses on which some processes listen, from the system's own tables."""
+    """Return the addresses on which some processes listen, from the tables of the kernel."""
     links = [_link(path) for one in process_ids for path in _open_files(one)]
     sockets = {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
@@ -54,19 +54,19 @@ def listening_hosts(process_ids: list[int]) -> set[str]:
 def _open_files(process_id: int) -> list[Path]:
     try:
         return list(Path(f"/proc/{process_id}/fd").iterdir())
-    except OSError:  # it has just ended
+    except OSError:  # it just ended
         return []
 
 
 def _link(path: Path) -> str:
     try:
         return os.readlink(path)
-    except OSError:  # it has just been closed
+    except OSError:  # it was just closed
         return ""
 
 
 def _host(local: str) -> str:
-    """An address as the tables have it: hexadecimal, the bytes of each word reversed; IPv4 may be inside of IPv6."""
+    """Return an address of the kernel's tables: hexadecimal, the bytes of each word reversed; IPv6 may contain IPv4."""
     words = bytes.fromhex(local.partition(":")[0])
     turned = b"".join(words[at : at + 4][::-1] for at in range(0, len(words), 4))
     address = ipaddress.ip_address(turned)

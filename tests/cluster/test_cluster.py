@@ -1,4 +1,4 @@
-"""The real command on a real Ray cluster: nodes are lost, pairs kill their workers, runs are stopped and resumed."""
+"""The command on a real Ray cluster: nodes are lost, pairs kill their workers, runs are stopped and continued."""
 
 import csv
 import dataclasses
@@ -28,19 +28,20 @@ from tests.faults.real_run import (
 )
 from tests.faults.workload import check, check_complete
 
-OF_THE_RUN = {"run_id", "seconds", "started_at", "finished_at"}
+VARYING = {"run_id", "seconds", "started_at", "finished_at"}
 """Columns that differ from run to run."""
 
 
 def on_ray(run: RealRun, address: str, *more: str) -> RealRun:
+    """Return the run with the options that send it to a Ray cluster."""
     return dataclasses.replace(run, more=("--runner", "ray", "--ray-address", address, *run.more, *more))
 
 
 def table(run: RealRun) -> list[dict[str, str]]:
+    """Return the rows of results.csv without the columns that differ from run to run."""
     text = storage.read(storage.join(run.output, "results.csv")).decode()
     kept = [
-        {name: cell for name, cell in row.items() if name not in OF_THE_RUN}
-        for row in csv.DictReader(io.StringIO(text))
+        {name: cell for name, cell in row.items() if name not in VARYING} for row in csv.DictReader(io.StringIO(text))
     ]
     return sorted(kept, key=lambda row: int(row["row"]))
 
@@ -52,8 +53,8 @@ def wait_until(is_so: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_node_is_killed(nodes: Nodes, tmp_path: Path) -> None:
-    """Kill -9 of one of four nodes in mid-run: every pair has one record, and the table is that of a local run."""
+def test_a_killed_node_costs_no_pair(nodes: Nodes, tmp_path: Path) -> None:
+    """After SIGKILL of one of four nodes every pair has one record, and the table is that of a local run."""
     all_nodes = [nodes.add() for _ in range(NODES)]
     run = prepared(str(tmp_path), tmp_path, 60, stub="seconds=0.4", more=("--pairs-per-task", "5"))
     with started(on_ray(run, nodes.address)) as process:
@@ -73,7 +74,7 @@ def test_a_node_is_killed(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_a_pair_that_kills_its_worker_fails_alone(nodes: Nodes, tmp_path: Path) -> None:
-    """A pair kills its actor twice, others hang or lose its GPU: they alone are failed, each with its reason."""
+    """Pairs that kill their actor, hang or lose its GPU fail, each with its kind of error; the others succeed."""
     for _ in range(2):
         nodes.add()
     run = prepared(str(tmp_path), tmp_path, 10, stub="kill=pair-5 hang=pair-7 lose=pair-9")
@@ -89,8 +90,8 @@ def test_a_pair_that_kills_its_worker_fails_alone(nodes: Nodes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_asked_to_stop(nodes: Nodes, tmp_path: Path, sent: signal.Signals) -> None:
-    """A run that is told to stop leaves with 75 within ten seconds; the same command does the rest."""
+def test_a_stop_request_ends_the_run(nodes: Nodes, tmp_path: Path, sent: signal.Signals) -> None:
+    """A run on SIGTERM or Ctrl-C ends with exit code 75 within ten seconds; the same command does the other pairs."""
     nodes.add()
     run = prepared(str(tmp_path), tmp_path, 20, stub="seconds=0.3")
     with started(on_ray(run, nodes.address)) as process:
@@ -107,8 +108,8 @@ def test_asked_to_stop(nodes: Nodes, tmp_path: Path, sent: signal.Signals) -> No
     check_complete(run.as_stub_run, 20)
 
 
-def test_nodes_that_come_later_join_in(nodes: Nodes, tmp_path: Path) -> None:
-    """A run that asked for more workers than there were uses those that come up while it goes on."""
+def test_nodes_that_are_added_later_are_used(nodes: Nodes, tmp_path: Path) -> None:
+    """A run that requests more workers than there is room for uses nodes that are added while it goes on."""
     nodes.add()
     run = prepared(str(tmp_path), tmp_path, 80, stub="seconds=0.3", more=("--pairs-per-task", "5"))
     with started(on_ray(run, nodes.address, "--ray-workers", "3")) as process:
@@ -123,7 +124,7 @@ def test_nodes_that_come_later_join_in(nodes: Nodes, tmp_path: Path) -> None:
 
 
 def test_a_node_with_another_engine_is_refused(nodes: Nodes, tmp_path: Path) -> None:
-    """The run ends with 4, naming both versions; nothing was made by the wrong one."""
+    """If a node has another version of the engine, the run ends with exit code 4, names it and makes no image."""
     site, root = tmp_path / "site", Path(__file__).parents[2]
     for package in ("flows", "nst_core"):
         shutil.copytree(root / package, site / package)
@@ -138,8 +139,8 @@ def test_a_node_with_another_engine_is_refused(nodes: Nodes, tmp_path: Path) -> 
     assert check(run.as_stub_run) == 0
 
 
-def test_a_cluster_of_its_own_keeps_to_loopback(ray: Any, tmp_path: Path) -> None:
-    """Whatever a run starts for itself listens on 127.0.0.1 alone, and is gone when the run is."""
+def test_a_local_cluster_listens_on_loopback_alone(ray: Any, tmp_path: Path) -> None:
+    """The processes of a cluster that a run starts listen on 127.0.0.1 alone, and end with the run."""
     run = prepared(str(tmp_path), tmp_path, 6, stub="seconds=1")
     with started(dataclasses.replace(run, more=("--runner", "ray"))) as process:
         wait_for_records(run, 1)
@@ -152,8 +153,8 @@ def test_a_cluster_of_its_own_keeps_to_loopback(ray: Any, tmp_path: Path) -> Non
     wait_until(lambda: not any(map(is_alive, mine)), 20)
 
 
-def test_no_cluster_at_the_address(ray: Any, tmp_path: Path) -> None:
-    """Where nothing listens, the command leaves within seconds with 4, and says what to do."""
+def test_an_address_without_a_cluster_is_reported(ray: Any, tmp_path: Path) -> None:
+    """If no cluster answers at the address, the command ends within 20 s with exit code 4 and says what to do."""
     run = prepared(str(tmp_path), tmp_path, 3)
     began = time.monotonic()
     outcome = finished(on_ray(run, "ray://127.0.0.1:9"))
@@ -164,8 +165,8 @@ def test_no_cluster_at_the_address(ray: Any, tmp_path: Path) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_cluster_without_room(nodes: Nodes, tmp_path: Path) -> None:
-    """A cluster on which no worker fits is given up after the time allowed, with what it has and what it would take."""
+def test_a_cluster_without_room_is_given_up(nodes: Nodes, tmp_path: Path) -> None:
+    """If no worker fits on the cluster, the run ends after the given wait and says what there is and what is needed."""
     nodes.add()
     run = prepared(str(tmp_path), tmp_path, 3)
     outcome = finished(on_ray(run, nodes.address, "--ray-cpus", "2", "--ray-wait-seconds", "5"))
@@ -174,11 +175,11 @@ def test_a_cluster_without_room(nodes: Nodes, tmp_path: Path) -> None:
     assert "each needs 2 CPU, and the cluster has 0 GPU and 1 CPU" in outcome.stderr
 
 
-def test_the_engine_on_a_cluster_of_its_own(ray: Any, tmp_path: Path) -> None:
-    """Without an address a cluster is started here, and gone afterwards; its pictures are those of a local run."""
+def test_a_local_cluster_gives_the_images_of_a_local_run(ray: Any, tmp_path: Path) -> None:
+    """Without an address a cluster is started on this machine; its images are those of a local run."""
     run = prepared(str(tmp_path), tmp_path, 2)
     images = []
-    # Equal numbers of threads and of pairs at once: else the rounding of a kernel may differ.
+    # With other numbers of threads or of pairs at once the rounding of a kernel may differ.
     for how in (("--runner", "local"), ("--runner", "ray", "--ray-workers", "1", "--ray-cpus", str(os.cpu_count()))):
         words = ["--backbone", "vgg19", "--precision", "fp32", "--steps", "3", *how]
         one = dataclasses.replace(run, output=f"{run.output}-{how[1]}", more=tuple(words))

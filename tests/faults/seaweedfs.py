@@ -1,4 +1,4 @@
-"""SeaweedFS, a real S3 server with real credentials and atomic conditional writes, on loopback only."""
+"""SeaweedFS: a real S3 server on loopback, with credentials and atomic conditional writes."""
 
 import os
 import signal
@@ -16,10 +16,10 @@ SECRET = "recognisable-secret-0123456789"
 ADMIN = {"AWS_ACCESS_KEY_ID": "AKIAFAULTSADMIN", "AWS_SECRET_ACCESS_KEY": SECRET}
 READER = {"AWS_ACCESS_KEY_ID": "AKIAFAULTSREADER", "AWS_SECRET_ACCESS_KEY": f"{SECRET}-reader"}
 IMPATIENT = {"NST_OBJECT_SECONDS": "6", "NST_OUTAGE_SECONDS": "60"}
-"""A tenth of the real patience with an object, so that the tests end; a third with a server that went away."""
+"""A tenth of the default patience for an object, a third of that for a server that went away: the tests end sooner."""
 
 PORTS = {"s3.port": 18433, "master.port": 19433, "volume.port": 18480, "filer.port": 18488, "admin.port": 18500}
-"""Of the first of the processes that tests run in; each further one has a server of its own, on the ports beside."""
+"""The ports for the first process of pytest-xdist; each further one has its own server, on the next ports."""
 
 
 class Weed:
@@ -37,7 +37,7 @@ class Weed:
         return Path(sys.executable).parent / "weed"
 
     def start(self) -> None:
-        """Start, and wait until an object can be written."""
+        """Start the server, and wait until an object can be written."""
         flags = [f"-{name}={port}" for name, port in self._ports.items()]
         flags += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-webdav=false", "-admin.ui=false"]
         flags += ["-master.telemetry=false", f"-bucket={BUCKET}", f"-s3.config={self.folder / 's3.json'}"]
@@ -65,7 +65,7 @@ class Weed:
                 time.sleep(0.2)
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill the server with SIGKILL."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,6 +1,6 @@
-"""A run with everything real but the engine: planning, lease, storage, ledger and tables; pictures are made-up bytes.
+"""A run with real planning, lease, storage, ledger and tables, but without the engine: its images are made-up bytes.
 
-Runs in a process of its own, so that it can be killed and stopped. It does for a pair what flows.worker does.
+It has a process of its own, so that it can be killed and stopped, and does for a pair what flows.worker does.
 """
 
 import dataclasses
@@ -37,13 +37,13 @@ MAX_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class StubRun:
-    """What a process is to do.
+    """What the process of a run does.
 
     Attributes:
-        seconds: that every pair takes.
-        random: whether the same pair gives other bytes each time, as a GPU may.
-        with_lease: whether to ask for the lease.
-        log: file that gets a line for every pair that was made.
+        seconds: the time that each pair takes.
+        random: whether the same pair gives other bytes each time, as on a GPU.
+        with_lease: whether the run acquires the lease.
+        log: the file that gets a line for every pair that was stylized.
     """
 
     manifest: str
@@ -57,12 +57,12 @@ class StubRun:
 
 
 _FORK = multiprocessing.get_context("forkserver")
-# All of them import the same modules, which takes long.
+# All runs import the same modules, which takes long.
 _FORK.set_forkserver_preload(["flows.run.finish", "tests.faults.stub_run"])
 
 
 def start(run: StubRun) -> BaseProcess:
-    """A process that carries the run out, with the S3 server of this one's environment: the fork server's is older."""
+    """Start a process for the run, with the S3 settings of this process: the fork server may have older ones."""
     aws = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     run = dataclasses.replace(run, environment=aws | run.environment)
     process = _FORK.Process(target=_main, args=(run,))
@@ -71,7 +71,7 @@ def start(run: StubRun) -> BaseProcess:
 
 
 def finished(run: StubRun, seconds: float = 300.0) -> int:
-    """The exit code of a whole run."""
+    """Run a process to its end and return its exit code."""
     process = start(run)
     process.join(seconds)
     assert process.exitcode is not None, "the run does not end"
@@ -147,13 +147,13 @@ def _made(pair: PlannedPair, run: StubRun, run_id: str) -> PairRecord:
 
 
 def wait_until_made(run: StubRun, number: int, process: BaseProcess) -> None:
-    """Wait until a run has made so many pairs."""
+    """Wait until a run has stylized so many pairs."""
     while len(made(run)) < number:
         assert process.is_alive(), Path(run.log + ".txt").read_text()[-3000:]
         time.sleep(0.02)
 
 
 def made(run: StubRun) -> list[str]:
-    """The ids of all pairs that were made, once for each time."""
+    """Return the ids of the pairs that were stylized, once for each time."""
     path = Path(run.log)
     return path.read_text().split() if path.exists() else []

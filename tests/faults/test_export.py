@@ -1,4 +1,4 @@
-"""Exports to a real S3 server: killed in the middle, and through a server that stumbles."""
+"""Exports to a real S3 server that are killed, or that get faulty answers."""
 
 import os
 import random
@@ -22,7 +22,7 @@ PAIRS = 600
 
 
 def output(address: str, pairs: int = PAIRS) -> Output:
-    """An output whose pairs are all done."""
+    """Write an output in which all pairs succeeded."""
     ids = [f"p{n:03d}" for n in range(pairs)]
     made = Output(address, "id,content,style\n" + "".join(f"{one},c.png,s.png\n" for one in ids), "/in/pairs.csv")
     storage.each(lambda one: made.done(one, size=(16, 16)), ids)
@@ -34,7 +34,7 @@ def command(source: str, target: str, *arguments: str) -> list[str]:
 
 
 def check(made: Output, target: str, pairs: int = PAIRS) -> None:
-    """Every picture is there, byte for byte, and nothing else."""
+    """Check that the export has every image, byte for byte, and no other file."""
     images = {name[:4]: f"{made.address}/images/{name}" for name in storage.names(f"{made.address}/images")}
     found = [entry.name for entry in storage.tree(target) if entry.name not in (NAME, "SHA256SUMS", "metadata.csv")]
     assert len(found) == pairs
@@ -43,8 +43,8 @@ def check(made: Output, target: str, pairs: int = PAIRS) -> None:
 
 
 @pytest.mark.parametrize("place", ["local to S3", "within S3"])
-def test_an_export_is_killed_in_the_middle(weed: Weed, tmp_path: Path, survived: Survived, place: str) -> None:
-    """Kill -9 of an export: the next one finds what was copied, and copies the rest."""
+def test_a_killed_export_is_continued(weed: Weed, tmp_path: Path, survived: Survived, place: str) -> None:
+    """After SIGKILL of an export the next one keeps what was copied, and copies the other images."""
     name = place.replace(" ", "-")
     made = output(str(tmp_path / "out") if place.startswith("local") else f"s3://{BUCKET}/export-out-{name}")
     target = f"s3://{BUCKET}/export-{name}"
@@ -66,10 +66,8 @@ def test_an_export_is_killed_in_the_middle(weed: Weed, tmp_path: Path, survived:
 
 
 @pytest.mark.parametrize("layout", ["imagefolder", "webdataset"])
-def test_an_export_through_a_server_that_stumbles(
-    weed: Weed, proxy: FaultProxy, survived: Survived, layout: str
-) -> None:
-    """A tenth of all requests fail, lose their answer or are cut off: the dataset is whole all the same."""
+def test_an_export_survives_faulty_answers(weed: Weed, proxy: FaultProxy, survived: Survived, layout: str) -> None:
+    """A tenth of all requests fail, lose their answer or are reset, and the dataset is complete."""
     made = output(f"s3://{BUCKET}/export-out-{layout}", 100)
     target = f"s3://{BUCKET}/export-stumbling-{layout}"
     chance = random.Random(1)

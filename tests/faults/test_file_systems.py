@@ -1,6 +1,6 @@
-"""Whole runs on file systems as people mount them: those of disks and sticks, of networks and of user space.
+"""Whole runs on the file systems of disks, memory sticks, networks and user space.
 
-Each needs the right to mount and its own programs, and is skipped where they are missing.
+Each test needs the right to mount and its own programs, and is skipped without them.
 """
 
 import os
@@ -34,13 +34,13 @@ OF_A_FILE = {
     "no inodes": "mount -t tmpfs -o nr_inodes=40 t {at}",
     "full": "mount -t tmpfs -o size=400k t {at}",
 }
-"""How each comes to be, in words of a shell."""
+"""The shell command that creates and mounts each file system."""
 WHOLE = [name for name in OF_A_FILE if name not in ("no inodes", "full")]
 
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Mount a file system of a name."""
+    """Return a function that mounts the file system of a name."""
     at, image = tmp_path / "at", tmp_path / "image"
 
     def mount(name: str) -> Path:
@@ -66,8 +66,10 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_run_on_it(name: str, mounted: Callable[[str], Path], tmp_path: Path, survived: Survived) -> None:
-    """Killed twice, refused while another is at work, gone on with: every pair is done, whole and recorded once."""
+def test_a_run_survives_kills_on_each_file_system(
+    name: str, mounted: Callable[[str], Path], tmp_path: Path, survived: Survived
+) -> None:
+    """A run is killed twice, and refused while another runs; in the end every pair succeeded and has one record."""
     run = prepared(str(mounted(name)), str(tmp_path), PAIRS, seconds=0.05)
     for number in (5, 20):
         killed = start(run)
@@ -89,24 +91,29 @@ def test_a_run_on_it(name: str, mounted: Callable[[str], Path], tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["full", "no inodes"])
-def test_a_disk_that_fills_up(name: str, mounted: Callable[[str], Path], tmp_path: Path, survived: Survived) -> None:
-    """No part of a file, exit code 4 with a line that says what to do; with room again the rest is done."""
+def test_a_run_on_a_full_disk_ends_and_continues_later(
+    name: str, mounted: Callable[[str], Path], tmp_path: Path, survived: Survived
+) -> None:
+    """A full disk ends a run with exit code 4 and advice, without partial files; with space again it is completed."""
     place = mounted(name)
     run = _into(place, prepared(str(tmp_path), str(tmp_path), 60))
     code = finished(run)
     said = Path(f"{run.log}.txt").read_text()
     kept = check(run)
+    assert "_SUCCESS" not in storage.names(run.output)
     subprocess.run(["mount", "-o", "remount,size=100m,nr_inodes=10000", str(place)], check=True)
 
     assert code == 4
     assert "No space left on device; make room there, of bytes or of inodes" in said.splitlines()[-1]
     assert finished(run) == 0
     check_complete(run, 60)
-    survived("FS", f"{name}: exit 4, {kept} kept, then 60/60")
+    survived("F22", f"{name}: exit 4, {kept} kept, then 60/60")
 
 
-def test_a_disk_that_becomes_read_only(mounted: Callable[[str], Path], tmp_path: Path, survived: Survived) -> None:
-    """In the middle of a run, as after an error of the disk: exit code 4, one line, nothing lost."""
+def test_a_read_only_disk_ends_a_run_that_continues_later(
+    mounted: Callable[[str], Path], tmp_path: Path, survived: Survived
+) -> None:
+    """A disk that becomes read-only, as after an error, ends a run with exit code 4 and one line; nothing is lost."""
     place = mounted("tmpfs")
     run = _into(place, prepared(str(tmp_path), str(tmp_path), PAIRS, seconds=0.1))
     process = start(run)
@@ -127,5 +134,5 @@ def test_a_disk_that_becomes_read_only(mounted: Callable[[str], Path], tmp_path:
 
 
 def _into(place: Path, run: StubRun) -> StubRun:
-    """The run with its output elsewhere than its pictures."""
+    """Return the run with its output in another place than its images."""
     return StubRun(run.manifest, storage.join(str(place), "out"), run.log, seconds=run.seconds)

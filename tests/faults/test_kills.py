@@ -1,6 +1,6 @@
-"""Runs that are killed, stopped, or meet another run, a full disk or a lost image: real processes, real signals.
+"""Runs that are killed or stopped, that compete with another run, or that lose an image: real processes and signals.
 
-Engine, Prefect and worker processes are left out here, so that twenty kills take a minute: `test_processes` has them.
+They have no engine, Prefect or workers, so that twenty kills take a minute; `test_processes` has those.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.faults.workload import check, check_complete, prepared, statuses
 Survived = Callable[[str, str], None]
 KILLS = 20
 RACES = int(os.environ.get("NST_TEST_RACES", "3"))
-"""How often each race is run, with another output each time."""
+"""How often each race is run, each time with another output."""
 
 
 def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -34,10 +34,10 @@ def folder_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str
 
 
 @pytest.mark.parametrize(("number", "place"), [("F16", "local"), ("F17", "s3")])
-def test_killed_over_and_over(
+def test_a_run_survives_twenty_kills(
     number: str, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """A run is killed twenty times: nothing finished is lost or wrong, no more is redone than was in hand."""
+    """A run is killed twenty times: no result is lost or wrong, and only pairs in progress are done again."""
     pairs, seed = 200, 7
     chance = random.Random(seed)
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.1)
@@ -64,10 +64,10 @@ def test_killed_over_and_over(
 
 @pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_two_runs_with_a_lease(
+def test_a_second_run_ends_or_waits_for_the_first(
     number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """A second run on the same output leaves with 75, one that may wait finds nothing left to do."""
+    """A second run on the same output ends with exit code 75; one that may wait finds nothing left to do."""
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), 20, seconds=0.3)
     first = start(run)
     wait_until_made(run, 1, first)
@@ -84,10 +84,10 @@ def test_two_runs_with_a_lease(
 
 @pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_two_runs_without_a_lease(
+def test_two_runs_without_a_lease_keep_one_record_per_pair(
     number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """Two runs race, and the same pair gives other bytes each time: one record per pair, each with its own image."""
+    """Of two runs that race without a lease, every pair has one record, which states its own image's hash."""
     pairs, folder = 40, folder_of(place, request, tmp_path)
     run = prepared(folder, str(tmp_path), pairs, seconds=0.02, random=True, with_lease=False)
     processes = [start(run), start(run)]
@@ -105,10 +105,10 @@ def test_two_runs_without_a_lease(
 
 @pytest.mark.parametrize("number", range(RACES))
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_a_holder_that_sleeps_through_its_term(
+def test_a_stopped_run_whose_lease_was_taken_ends(
     number: int, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """SIGSTOP of a run, another takes over, SIGCONT: the first one sees it and leaves, no row is wrong."""
+    """While a run is stopped by SIGSTOP, another takes its lease; after SIGCONT the first run ends with code 75."""
     pairs = 20
     run = prepared(folder_of(place, request, tmp_path), str(tmp_path), pairs, seconds=0.2, random=True)
     sleeper = start(run)
@@ -129,38 +129,14 @@ def test_a_holder_that_sleeps_through_its_term(
 
 
 def _age_lease(run: StubRun) -> None:
-    """As if the holder's last renewal were hours ago by its clock, and its term a second."""
+    """Change the lease as if its last renewal were hours ago by the holder's clock, and its term one second."""
     address = storage.join(run.output, "_nst", "lease.json")
     held = json.loads(storage.read(address))
     storage.replace(address, json.dumps(held | {"renewed_at": 0.0, "term_seconds": 1.0}).encode())
 
 
-def test_disk_full(tmp_path: Path, survived: Survived) -> None:
-    """The disk fills up: no part of a file, no _SUCCESS; with space again the rest is done."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if os.system(f"mount -t tmpfs -o size=300k tmpfs {disk} 2>/dev/null") != 0:
-        pytest.skip("needs to mount a small file system")
-    try:
-        run = prepared(str(tmp_path), str(tmp_path), 60)
-        run = StubRun(run.manifest, str(disk / "out"), run.log)
-        code = finished(run)
-        done = check(run)
-        complete = storage.names(run.output).count("_SUCCESS")
-        os.system(f"mount -o remount,size=30m {disk}")
-        again = finished(run)
-        check_complete(run, 60)
-    finally:
-        os.system(f"umount {disk}")
-
-    assert code in (3, 4, 75)
-    assert complete == 0
-    assert again == 0
-    survived("F22", f"exit code {code} with {done} done, then 60/60")
-
-
 def test_a_lost_image_is_made_again(weed: Weed, tmp_path: Path, survived: Survived) -> None:
-    """Images removed by somebody are noticed by the next run, which makes those and no others."""
+    """The next run notices images that were removed, and makes those and no others again."""
     run = prepared(f"s3://{BUCKET}/lost", str(tmp_path), 20, random=True)
     assert finished(run) == 0
     for name in storage.names(storage.join(run.output, "images"))[:3]:

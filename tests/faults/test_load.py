@@ -1,4 +1,4 @@
-"""Many rows: planning, going on with what is done, on local disk and on a real S3 server."""
+"""Runs of many rows, planned and continued, on a local disk and on a real S3 server."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ index = Ledger(sys.argv[2]).index()
 plan = plan_run(manifest, sys.argv[3], Selection(), Earlier(index), Share(1, 16))
 told = {"seconds": time.monotonic() - began, "rows": len(manifest.pairs), "done": len(plan.done)}
 told["read"] = index.read_now
-# Not getrusage: what a process used before it was another program counts there.
+# Not getrusage, which includes the memory of the process before its exec.
 status = open("/proc/self/status").read()
 told["mb"] = int(status.split("VmHWM:")[1].split()[0]) // 1024
 if len(sys.argv) > 4:
@@ -44,7 +44,7 @@ print(json.dumps(told))
 
 
 def planned(manifest: str, output: str, weights_sha256: str = "ab" * 32, *more: str) -> dict[str, object]:
-    """What a process of its own tells of planning a run."""
+    """Plan a run in a process of its own and return its figures."""
     command = [sys.executable, "-c", PLAN, manifest, output, weights_sha256, *more]
     folder = Path(__file__).parents[2]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
@@ -53,18 +53,18 @@ def planned(manifest: str, output: str, weights_sha256: str = "ab" * 32, *more: 
 
 
 def manifest_of(folder: str, rows: int) -> str:
-    """A manifest of so many rows over a tenth as many pictures."""
-    pictures = max(1, rows // 10)
-    names = [f"c{index}.bin" for index in range(pictures)]
+    """Write a manifest of so many rows that use a tenth as many images."""
+    images = max(1, rows // 10)
+    names = [f"c{index}.bin" for index in range(images)]
     storage.each(lambda name: storage.replace(storage.join(folder, name), name.encode() * 100), names)
-    lines = [f"pair-{index},c{index % pictures}.bin,c{index // pictures}.bin" for index in range(rows)]
+    lines = [f"pair-{index},c{index % images}.bin,c{index // images}.bin" for index in range(rows)]
     address = storage.join(folder, "pairs.csv")
     storage.replace(address, "\n".join(["id,content,style", *lines]).encode())
     return address
 
 
 def test_a_hundred_thousand_rows_are_planned(tmp_path: Path, survived: Survived) -> None:
-    """A manifest of 100,000 rows is validated and planned in less than 15 s and 400 MB."""
+    """A manifest of 100,000 rows is loaded and planned in less than 15 s and 400 MB."""
     told = planned(manifest_of(str(tmp_path), 100_000), str(tmp_path / "out"))
 
     assert told["rows"] == 100_000
@@ -74,7 +74,7 @@ def test_a_hundred_thousand_rows_are_planned(tmp_path: Path, survived: Survived)
 
 
 def test_a_million_rows_are_refused(tmp_path: Path, survived: Survived) -> None:
-    """A manifest of 1,000,000 rows is refused by its cap, with the number and what to do, in less than 5 s."""
+    """A manifest of 1,000,000 rows is refused with the limit and advice in less than 10 s."""
     (tmp_path / "pairs.csv").write_text("id,content,style\n" + "".join(f"p{n},a.png,b.png\n" for n in range(1_000_000)))
     command = [sys.executable, "-m", "flows.cli", "validate", str(tmp_path / "pairs.csv")]
     began = time.monotonic()
@@ -88,10 +88,10 @@ def test_a_million_rows_are_refused(tmp_path: Path, survived: Survived) -> None:
 
 
 @pytest.mark.parametrize(("place", "most"), [("local", 10), ("s3", 30)])
-def test_ten_thousand_done_pairs_are_gone_on_with(
+def test_a_run_with_ten_thousand_done_pairs_ends_in_seconds(
     place: str, most: float, weed: Weed, tmp_path: Path, survived: Survived
 ) -> None:
-    """A run that finds 10,000 pairs done ends in seconds, table included: the records come from their snapshot."""
+    """A run that finds 10,000 pairs done ends in seconds, with its table: the records come from their snapshot."""
     folder = str(tmp_path) if place == "local" else f"s3://{BUCKET}/load"
     manifest, output = manifest_of(storage.join(folder, "in"), 10_000), storage.join(folder, "out")
     weights = resolve_weights(RunSettings()).sha256
@@ -125,10 +125,10 @@ def test_ten_thousand_done_pairs_are_gone_on_with(
 
 
 @pytest.mark.parametrize(("place", "most_seconds", "most_mb"), [("local", 60, 400), ("s3", 300, 450)])
-def test_ten_thousand_pairs_through_the_flow(
+def test_the_command_does_ten_thousand_pairs(
     place: str, most_seconds: float, most_mb: int, weed: Weed, tmp_path: Path, survived: Survived
 ) -> None:
-    """10,000 pairs through the real command with a stub of no cost, images and records included, in little memory."""
+    """The command does 10,000 pairs of the stub, with images and records, within its limits of time and memory."""
     folder = str(tmp_path) if place == "local" else f"s3://{BUCKET}/load-flow"
     run = real_run.prepared(folder, tmp_path, 100)
     lines = [f"pair-{index},content-{index % 100}.png,s.png,{index}" for index in range(10_000)]

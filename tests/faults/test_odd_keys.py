@@ -1,4 +1,4 @@
-"""The real command on SeaweedFS with keys and addresses as people have them, in a bucket that keeps versions."""
+"""The command on SeaweedFS with unusual keys and spellings of addresses, in a bucket with versioning."""
 
 import csv
 import gzip
@@ -26,7 +26,7 @@ KEYS = {
 MANIFEST, OUTPUT = f"s3://{BUCKET}/odd/mani fest#1?m%.csv", f"s3://{BUCKET}/odd/out #?%+"
 
 
-def picture(seed: int) -> bytes:
+def image(seed: int) -> bytes:
     buffer = io.BytesIO()
     Image.effect_noise((64, 48), 20 + seed).convert("RGB").save(buffer, "PNG")
     return buffer.getvalue()
@@ -41,12 +41,15 @@ def nst(*arguments: str) -> str:
     return done.stdout
 
 
-def test_keys_and_addresses_as_people_have_them(weed: Weed, client: Any, tmp_path: Path) -> None:
-    """Every picture of a pair, the manifest and the output have odd keys, and are named as consoles and tools do."""
+def test_unusual_keys_and_spellings_work(weed: Weed, client: Any, tmp_path: Path) -> None:
+    """Images, manifest and output may have unusual S3 keys, and addresses may be URLs, ARNs or `S3a://`.
+
+    Records have plain addresses and the versions of the images.
+    """
     client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
     versions = {}
     for seed, (name, key) in enumerate(KEYS.items()):
-        body, more = picture(seed), {}
+        body, more = image(seed), {}
         if name == "style_2":
             body, more = gzip.compress(body), {"ContentEncoding": "gzip"}
         versions[name] = client.put_object(Bucket=BUCKET, Key=key, Body=body, **more)["VersionId"]

@@ -1,4 +1,4 @@
-"""An inbox on SeaweedFS in which objects have odd names: each is answered, once, and keeps no other from its run."""
+"""An inbox on SeaweedFS whose objects have unusual names: each is answered once, and none stops the others."""
 
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ ODD = (
 
 @pytest.fixture
 def place(weed: Weed, client: Any) -> str:
-    """The inbox, with all of them and one good manifest."""
+    """An inbox with an object of every unusual name and one good manifest."""
     for name in (*ODD, "spring"):
         client.put_object(Bucket=BUCKET, Key=f"odd/in/{name}.csv", Body=GOOD)
     return f"s3://{BUCKET}/odd/in"
 
 
 def test_no_key_stops_a_visit(place: str, tmp_path: Path) -> None:
-    """Odd keys are answered with the reason, the good manifest is run, and the next visit finds nothing to do."""
+    """Manifests with unusual keys are rejected with the reason; the good one is run; the next visit starts nothing."""
     listed = {entry.name for entry in storage.entries(place)}
     inbox, book = Inbox(place=place, outputs=f"s3://{BUCKET}/odd/out"), BookOfRuns(tmp_path / "book")
 

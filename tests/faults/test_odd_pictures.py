@@ -1,4 +1,4 @@
-"""What is handed in as a picture and is none, or is made to hold whoever opens it, through the real command."""
+"""Files that are not images, or that cost the decoder much time or memory, through the command."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ from tests.faults.real_run import RealRun, children_of, finished, rows, started,
 Survived = Callable[[str, str], None]
 
 
-def run_of(folder: Path, pictures: dict[str, bytes | str], **changes: object) -> RealRun:
-    """A run of a pair for every picture, which is a file or a link to something else, with plain ones among them."""
+def run_of(folder: Path, images: dict[str, bytes | str], **changes: object) -> RealRun:
+    """Return a run with a pair for every file, or link to something else, and with valid images among them."""
     inputs = folder / "in"
     inputs.mkdir()
     (inputs / "s.png").write_bytes(odd.save(odd.noise(), "PNG"))
     lines = []
-    for number, (name, content) in enumerate(pictures.items()):
+    for number, (name, content) in enumerate(images.items()):
         path = inputs / f"{number}.png"
         if isinstance(content, str):
             path.symlink_to(content)
@@ -38,7 +38,7 @@ def run_of(folder: Path, pictures: dict[str, bytes | str], **changes: object) ->
 
 
 def outcomes(run: RealRun, *, most_seconds: float) -> dict[str, str]:
-    """Pair id -> `succeeded` or the kind of its error, of a whole run that had a word for everything."""
+    """Run the command and return pair id -> `succeeded` or kind of error; there must be no traceback."""
     began = time.monotonic()
     done = finished(run)
     assert time.monotonic() - began < most_seconds
@@ -48,7 +48,7 @@ def outcomes(run: RealRun, *, most_seconds: float) -> dict[str, str]:
 
 
 def judged(run: RealRun) -> dict[str, str]:
-    """The same of a run that has ended: every pair is taken or a bad image, and the plain ones are taken."""
+    """Return the same of a finished run: every pair succeeded or is a bad image, and the valid images succeeded."""
     found = {pair_id: kind or status for pair_id, (status, kind) in rows(run).items()}
     assert set(found.values()) == {"succeeded", "bad_image"}
     assert {kind for pair_id, kind in found.items() if pair_id.startswith("plain")} == {"succeeded"}
@@ -61,16 +61,16 @@ def figures(found: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("runner", ["local", "inline"])
-def test_hundreds_of_odd_files(tmp_path: Path, survived: Survived, runner: str) -> None:
-    """Truncated, bits wrong, disguised: each is taken or is a bad image; its neighbours never notice."""
-    pictures: dict[str, bytes | str] = {**odd.disguised(), **dict(odd.damaged(seed=3, each=15))}
-    run = run_of(tmp_path, pictures, more=("--runner", runner))
+def test_damaged_files_succeed_or_are_bad_images(tmp_path: Path, survived: Survived, runner: str) -> None:
+    """Files that are truncated, damaged or misnamed succeed or are bad images; the pairs between them succeed."""
+    images: dict[str, bytes | str] = {**odd.disguised(), **dict(odd.damaged(seed=3, each=15))}
+    run = run_of(tmp_path, images, more=("--runner", runner))
 
     survived("odd", f"{figures(outcomes(run, most_seconds=240))} ({runner})")
 
 
-def test_what_is_no_file(tmp_path: Path, survived: Survived) -> None:
-    """Pipes, devices, sockets, folders and what the kernel makes up as it is read: a bad image each, at once."""
+def test_pipes_devices_and_folders_are_bad_images(tmp_path: Path, survived: Survived) -> None:
+    """Pipes, devices, sockets, folders and files of the kernel are bad images, without delay."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
     with open(tmp_path / "sparse", "wb") as file:
@@ -86,8 +86,8 @@ def test_what_is_no_file(tmp_path: Path, survived: Survived) -> None:
     survived("no files", figures(found))
 
 
-def test_pictures_that_cost_time_or_memory(tmp_path: Path, survived: Survived) -> None:
-    """What took minutes or gigabytes each is taken or a bad image, all in the time of a few; the others are taken."""
+def test_costly_images_do_not_delay_a_run(tmp_path: Path, survived: Survived) -> None:
+    """Images that could take minutes or gigabytes succeed or are bad images, all within 200 s; the others succeed."""
     began = time.monotonic()
 
     found = outcomes(run_of(tmp_path, {kind: make() for kind, make in odd.COSTLY.items()}), most_seconds=200)
@@ -95,11 +95,11 @@ def test_pictures_that_cost_time_or_memory(tmp_path: Path, survived: Survived) -
     survived("costly", f"{figures(found)}, {time.monotonic() - began:.0f} s")
 
 
-def test_decoders_that_are_killed(tmp_path: Path, survived: Survived) -> None:
-    """Kill -9 of the decoding processes, every few seconds of a run, costs no pair."""
+def test_killed_decoders_cost_no_pair(tmp_path: Path, survived: Survived) -> None:
+    """SIGKILL of the decoding processes, every five seconds of a run, costs no pair."""
     large = odd.save(odd.noise((2000, 1500)), "PNG")
-    pictures: dict[str, bytes | str] = {**{f"picture {number}": large for number in range(80)}, "empty": b""}
-    run, kills = run_of(tmp_path, pictures, stub="seconds=0.1"), 0
+    images: dict[str, bytes | str] = {**{f"image {number}": large for number in range(80)}, "empty": b""}
+    run, kills = run_of(tmp_path, images, stub="seconds=0.1"), 0
 
     with started(run) as process:
         while process.poll() is None:

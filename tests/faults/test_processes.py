@@ -1,4 +1,4 @@
-"""What happens to processes under a whole run, through the real command: flow, workers, Prefect's server."""
+"""Kills and stops of the processes of a whole run of the command: flow, workers and Prefect's server."""
 
 import dataclasses
 import os
@@ -43,10 +43,10 @@ def place_of(place: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(("number", "place"), [pytest.param("F16", "local", marks=pytest.mark.brief), ("F17", "s3")])
-def test_the_flow_is_killed_over_and_over(
+def test_a_run_survives_kills_of_the_flow(
     number: str, place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """Kill -9 of `nst run` at random times: nothing is lost, wrong or left running; little is done twice."""
+    """After SIGKILL of `nst run` at random times nothing is lost, wrong or left running, and little is done twice."""
     pairs, chance = 10 * KILLS, random.Random(7)
     run = prepared(
         place_of(place, request, tmp_path),
@@ -71,7 +71,7 @@ def test_the_flow_is_killed_over_and_over(
     last = finished(run)
     assert last.returncode == 0, last.stderr
     check_complete(run.as_stub_run, pairs)
-    # A pair done twice leaves a second image, as no two of this stub's are alike.
+    # A pair that is done twice leaves a second image, as all images of this stub differ.
     twice = len(storage.names(storage.join(run.output, "images"))) - pairs
     assert twice <= KILLS * WORKERS
     survived(number, f"{KILLS} kills of nst run, {pairs}/{pairs}, {twice} images twice (<= {KILLS * WORKERS})")
@@ -86,8 +86,8 @@ def _wait_until_ended(process_ids: list[int]) -> None:
 
 @pytest.mark.brief
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_asked_to_stop(tmp_path: Path, survived: Survived, sent: signal.Signals) -> None:
-    """SIGTERM, and Ctrl-C for the whole group: 75 within ten seconds, nothing half written, the rest next time."""
+def test_a_stop_request_ends_the_run(tmp_path: Path, survived: Survived, sent: signal.Signals) -> None:
+    """SIGTERM, or Ctrl-C, ends a run with exit code 75 within ten seconds; the same command does the other pairs."""
     run = prepared(str(tmp_path), tmp_path, 20, stub="seconds=0.3")
     with started(run) as process:
         wait_for_records(run, 3)
@@ -111,8 +111,8 @@ def test_asked_to_stop(tmp_path: Path, survived: Survived, sent: signal.Signals)
 
 
 @pytest.mark.brief
-def test_a_worker_is_killed(tmp_path: Path, survived: Survived) -> None:
-    """Kill -9 of a worker process in mid-run: another takes over, no pair fails."""
+def test_a_killed_worker_costs_no_pair(tmp_path: Path, survived: Survived) -> None:
+    """After SIGKILL of a worker during a run another worker goes on, and no pair fails."""
     run = prepared(str(tmp_path), tmp_path, 20, stub="seconds=0.2")
     with started(run) as process:
         wait_for_records(run, 3)
@@ -138,10 +138,10 @@ def test_a_worker_is_killed(tmp_path: Path, survived: Survived) -> None:
         ("F21", "oom", (), "out_of_memory"),
     ],
 )
-def test_one_pair_makes_trouble(
+def test_a_pair_in_trouble_fails_alone(
     tmp_path: Path, survived: Survived, number: str, words: str, more: tuple[str, ...], kind: str
 ) -> None:
-    """One pair kills its process, exits, diverges, raises, hangs, or has too little memory: it alone fails."""
+    """A pair that kills its process, exits, diverges, raises, hangs, or runs out of memory fails alone."""
     run = prepared(str(tmp_path), tmp_path, 8, stub=f"{words}=pair-5", more=more)
     began = time.monotonic()
     outcome = finished(run)
@@ -158,8 +158,8 @@ def test_one_pair_makes_trouble(
     survived(number, f"{' '.join((words, *more))}: 7 succeeded, 1 failed({kind}), {seconds:.0f} s, then 8/8")
 
 
-def test_prefects_server_dies(tmp_path: Path, survived: Survived) -> None:
-    """Kill -9 of Prefect's server in mid-run: the pairs go on, every one is recorded and in the table."""
+def test_a_run_survives_the_death_of_the_prefect_server(tmp_path: Path, survived: Survived) -> None:
+    """After SIGKILL of Prefect's server during a run, every pair has its record and its row in the table."""
     run = prepared(str(tmp_path), tmp_path, 20, stub="seconds=0.2")
     with started(run) as process:
         wait_for_records(run, 3)
@@ -176,10 +176,10 @@ def test_prefects_server_dies(tmp_path: Path, survived: Survived) -> None:
 
 
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_other_options_on_the_same_output(
+def test_runs_with_other_options_share_an_output(
     place: str, request: pytest.FixtureRequest, tmp_path: Path, survived: Survived
 ) -> None:
-    """Two sets of options on one output: their records stand side by side, each table names its own."""
+    """Two sets of options on one output have separate records, and each `_SUCCESS` has its own images."""
     run = prepared(place_of(place, request, tmp_path), tmp_path, 6)
     other = dataclasses.replace(run, more=("--seed", "9"))
     seen = []
@@ -194,11 +194,11 @@ def test_other_options_on_the_same_output(
     survived("R4", f"{place}: 12 records of 6 pairs, each _SUCCESS lists its own 6")
 
 
-def test_inputs_changed_during_a_run(tmp_path: Path, survived: Survived) -> None:
-    """The manifest and a picture are replaced in mid-run: the kept manifest counts, the picture is named."""
+def test_inputs_that_change_during_a_run(tmp_path: Path, survived: Survived) -> None:
+    """If the manifest and an image are replaced during a run, the rows stay as planned, and that image fails."""
     run = prepared(str(tmp_path), tmp_path, 12, stub="seconds=0.4")
     inputs = os.path.dirname(run.manifest)
-    # A picture that is loaded late: a few are read ahead.
+    # One pair per task, as a few images are read ahead, and the replaced one must be read late.
     plenty = ("--pairs-per-task", "1")
     run = dataclasses.replace(run, more=plenty)
     with started(run) as process:
@@ -212,12 +212,12 @@ def test_inputs_changed_during_a_run(tmp_path: Path, survived: Survived) -> None
     assert len(found) == 12
     assert found.pop("pair-11") == ("failed", "input_changed")
     assert set(found.values()) == {("succeeded", None)}
-    survived("R5, R6", "manifest replaced: 12 rows as planned; picture replaced: failed(input_changed)")
+    survived("R5, R6", "manifest replaced: 12 rows as planned; image replaced: failed(input_changed)")
 
 
 @pytest.mark.brief
-def test_credentials_expire_in_mid_run(weed: Weed, proxy: FaultProxy, tmp_path: Path, survived: Survived) -> None:
-    """Every request is refused as expired from some moment on: the run ends with 4 at once, the rest is pending."""
+def test_credentials_that_expire_end_the_run(weed: Weed, proxy: FaultProxy, tmp_path: Path, survived: Survived) -> None:
+    """When all requests are refused as expired, the run ends with exit code 4 and its other pairs are pending."""
     run = prepared(f"s3://{BUCKET}/expired", tmp_path, 40, stub="seconds=0.3", more=("--pairs-per-task", "5"))
     run = dataclasses.replace(run, environment={"AWS_ENDPOINT_URL": proxy.url})
     with started(run) as process:

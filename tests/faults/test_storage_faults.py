@@ -1,4 +1,4 @@
-"""Faults of the storage under a whole run: SeaweedFS behind a proxy that answers wrongly."""
+"""Faults of the storage during a whole run: SeaweedFS behind a proxy that answers wrongly."""
 
 import dataclasses
 import os
@@ -30,20 +30,22 @@ def run(weed: Weed, proxy: FaultProxy, tmp_path: Path) -> StubRun:
 
 
 def times(count: int, fault: Fault, method: str, part: str) -> Callable[[str, str], Fault | None]:
-    """A rule: the first so many requests of that method whose path holds that part go wrong."""
+    """Return a rule: the first so many requests of a method whose path contains a part go wrong."""
     left = iter([fault] * count)
     return lambda asked, path: next(left, None) if asked == method and part in path else None
 
 
 def randomly(share: float, faults: list[Fault], seed: int) -> Callable[[str, str], Fault | None]:
-    """A rule: that share of all requests goes wrong, in one of these ways."""
+    """Return a rule: this share of all requests goes wrong, in one of these ways."""
     chance = random.Random(seed)
     return lambda _method, _path: chance.choice(faults) if chance.random() < share else None
 
 
 @pytest.mark.parametrize("fault", [(503, "SlowDown"), (503, "ServiceUnavailable"), (500, "InternalError")])
-def test_burst(run: StubRun, proxy: FaultProxy, survived: Survived, fault: Fault) -> None:
-    """Three server errors in a row, on reading and on writing."""
+def test_a_run_survives_a_burst_of_server_errors(
+    run: StubRun, proxy: FaultProxy, survived: Survived, fault: Fault
+) -> None:
+    """A run survives three server errors in a row, when reading and when writing."""
     proxy.faults = [(method, fault) for method in ("PUT", "GET", "HEAD") for _ in range(3)]
 
     assert finished(run) == 0
@@ -51,8 +53,8 @@ def test_burst(run: StubRun, proxy: FaultProxy, survived: Survived, fault: Fault
     survived("F1", f"{PAIRS}/{PAIRS}, made {len(made(run))}, {fault[1]}")
 
 
-def test_one_object_is_never_served(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """503 for ever on one picture: its row fails, the others go on."""
+def test_an_image_that_is_never_served_fails_its_row(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """If the server always answers 503 for an image, its row fails and the others succeed."""
     proxy.rule = lambda method, path: (503, "ServiceUnavailable") if method == "GET" and "content-7" in path else None
     began = time.monotonic()
 
@@ -63,8 +65,8 @@ def test_one_object_is_never_served(run: StubRun, proxy: FaultProxy, survived: S
     survived("F2", f"{PAIRS - 1} succeeded, 1 failed(unavailable), {seconds:.0f} s")
 
 
-def test_resets(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """One connection in ten is reset."""
+def test_a_run_survives_connection_resets(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """A run survives that one connection in ten is reset."""
     proxy.rule = randomly(0.1, [RESET], seed=3)
 
     assert finished(run) == 0
@@ -74,8 +76,10 @@ def test_resets(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
 
 @pytest.mark.brief
 @pytest.mark.parametrize("part", ["/images/", "/records/"])
-def test_lost_answers(run: StubRun, proxy: FaultProxy, survived: Survived, part: str) -> None:
-    """The answer to every first write of an image or a record is lost: done once, by us."""
+def test_a_lost_answer_to_a_write_repeats_nothing(
+    run: StubRun, proxy: FaultProxy, survived: Survived, part: str
+) -> None:
+    """If the answer to the first write of every image or record is lost, each pair is still done once."""
     seen: set[str] = set()
 
     def rule(method: str, path: str) -> Fault | None:
@@ -92,8 +96,8 @@ def test_lost_answers(run: StubRun, proxy: FaultProxy, survived: Survived, part:
     survived("F4", f"{part} {len(seen)} answers lost, made {len(made(run))}, 0 twice")
 
 
-def test_conflicts(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """409 ConditionalRequestConflict on records."""
+def test_a_run_survives_conflicts(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """A run survives 409 ConditionalRequestConflict for records."""
     proxy.rule = times(8, (409, "ConditionalRequestConflict"), "PUT", "/records/")
 
     assert finished(run) == 0
@@ -101,8 +105,8 @@ def test_conflicts(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
     survived("F5", f"{PAIRS}/{PAIRS}, 8 conflicts")
 
 
-def test_truncated_once(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """A picture's body is cut short, once."""
+def test_truncated_bodies_are_read_again(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """An image whose body was cut short is read again."""
     proxy.rule = times(5, CUT_SHORT, "GET", "content-")
 
     assert finished(run) == 0
@@ -111,10 +115,10 @@ def test_truncated_once(run: StubRun, proxy: FaultProxy, survived: Survived) -> 
 
 
 @pytest.mark.parametrize(("number", "fault"), [("F6", CUT_SHORT), ("F7", HANG), ("F8", DRIP), ("F9", FLIP_BIT)])
-def test_one_object_never_arrives(
+def test_an_image_that_never_arrives_fails_its_row(
     run: StubRun, proxy: FaultProxy, survived: Survived, number: str, fault: Fault
 ) -> None:
-    """A picture is always cut short, never answered, dripped or corrupted: its row fails within its deadline."""
+    """An image that is always cut short, unanswered, dripped or corrupted fails its row within its deadline."""
     requests = []
 
     def rule(method: str, path: str) -> Fault | None:
@@ -134,8 +138,8 @@ def test_one_object_never_arrives(
 
 
 @pytest.mark.brief
-def test_flipped_once(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """A bit of a picture is flipped on its way, once: noticed, read again."""
+def test_corrupted_bodies_are_read_again(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """An image of which a bit was flipped on its way is noticed and read again."""
     proxy.rule = times(5, FLIP_BIT, "GET", "content-")
 
     assert finished(run) == 0
@@ -143,8 +147,8 @@ def test_flipped_once(run: StubRun, proxy: FaultProxy, survived: Survived) -> No
     survived("F9", f"{PAIRS}/{PAIRS}, 5 bits flipped")
 
 
-def test_one_input_is_forbidden(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """403 on one picture: its row fails as forbidden, at once."""
+def test_a_forbidden_image_fails_its_row(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """An image that is refused with 403 fails its row as forbidden; the others succeed."""
     proxy.rule = lambda method, path: (403, "AccessDenied") if method == "GET" and "content-7" in path else None
 
     assert finished(run) == 3
@@ -152,8 +156,8 @@ def test_one_input_is_forbidden(run: StubRun, proxy: FaultProxy, survived: Survi
     survived("F10", f"{PAIRS - 1} succeeded, 1 failed(forbidden)")
 
 
-def test_the_output_is_forbidden(run: StubRun, weed: Weed, survived: Survived) -> None:
-    """Credentials that may read and not write: the run stops, nothing is half written."""
+def test_an_output_without_write_access_ends_the_run(run: StubRun, weed: Weed, survived: Survived) -> None:
+    """With credentials that may read but not write, the run ends with exit code 4 and writes nothing."""
     refused = dataclasses.replace(run, environment=run.environment | READER | {"AWS_ENDPOINT_URL": weed.url})
     began = time.monotonic()
 
@@ -165,8 +169,8 @@ def test_the_output_is_forbidden(run: StubRun, weed: Weed, survived: Survived) -
 
 
 @pytest.mark.brief
-def test_expired_credentials(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
-    """Credentials expire in the middle: the run stops with 4, rows stay pending, the same command finishes."""
+def test_credentials_that_expire_end_the_run(run: StubRun, proxy: FaultProxy, survived: Survived) -> None:
+    """When the credentials expire during a run it ends with exit code 4, and the same command completes it."""
     counted = iter(range(10_000))
     proxy.rule = lambda _method, _path: (400, "ExpiredToken") if next(counted) > 60 else None
     code = finished(run)
@@ -181,8 +185,8 @@ def test_expired_credentials(run: StubRun, proxy: FaultProxy, survived: Survived
     survived("F11", f"exit code 4 with {done} done, 0 attempts counted, then {PAIRS}/{PAIRS}")
 
 
-def test_no_credentials(run: StubRun, tmp_path: Path, survived: Survived) -> None:
-    """No credentials anywhere: exit code 4 and a clear message, soon."""
+def test_a_lack_of_credentials_is_reported_soon(run: StubRun, tmp_path: Path, survived: Survived) -> None:
+    """Without credentials the command ends with exit code 4 and a clear message within 15 s."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
     environment |= {"AWS_ENDPOINT_URL": run.environment["AWS_ENDPOINT_URL"]}
     began = time.monotonic()
@@ -202,8 +206,8 @@ def test_no_credentials(run: StubRun, tmp_path: Path, survived: Survived) -> Non
     survived("F12", f"exit code 4 after {seconds:.1f} s")
 
 
-def test_the_server_dies_and_comes_back(run: StubRun, weed: Weed, survived: Survived) -> None:
-    """Kill -9 of the server in the middle, 20 s of silence, and it is back: all done, nothing made twice."""
+def test_a_run_survives_an_outage_of_the_server(run: StubRun, weed: Weed, survived: Survived) -> None:
+    """After SIGKILL of the server and 20 s without it all pairs succeed, and none is done twice."""
     slow = dataclasses.replace(run, seconds=0.5, environment=IMPATIENT | {"AWS_ENDPOINT_URL": weed.url})
     process = start(slow)
     wait_until_made(slow, 6, process)
@@ -218,8 +222,8 @@ def test_the_server_dies_and_comes_back(run: StubRun, weed: Weed, survived: Surv
     survived("F13", f"{PAIRS}/{PAIRS} after 20 s without a server, made {len(made(slow))}")
 
 
-def test_the_server_flaps(run: StubRun, weed: Weed, survived: Survived) -> None:
-    """Kill -9 of the server five times during a run."""
+def test_a_run_survives_repeated_outages(run: StubRun, weed: Weed, survived: Survived) -> None:
+    """A run survives five kills of the server."""
     slow = dataclasses.replace(run, seconds=0.8, environment=IMPATIENT | {"AWS_ENDPOINT_URL": weed.url})
     process, kills = start(slow), 0
     wait_until_made(slow, 2, process)
@@ -237,8 +241,8 @@ def test_the_server_flaps(run: StubRun, weed: Weed, survived: Survived) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3])
-def test_everything_at_once(run: StubRun, proxy: FaultProxy, survived: Survived, share: float) -> None:
-    """Errors, resets, lost answers, cut and corrupted bodies at random."""
+def test_a_run_survives_all_faults_at_once(run: StubRun, proxy: FaultProxy, survived: Survived, share: float) -> None:
+    """With random errors, resets, lost answers, and cut or corrupted bodies, at most three runs complete the output."""
     faults: list[Fault] = [(503, "SlowDown"), (500, "InternalError"), RESET, LOSE_ANSWER, CUT_SHORT, FLIP_BIT]
     proxy.rule = randomly(share, faults, seed=11)
     runs = 1
@@ -252,7 +256,7 @@ def test_everything_at_once(run: StubRun, proxy: FaultProxy, survived: Survived,
 
 
 def test_no_secret_is_written(run: StubRun, proxy: FaultProxy, client: Any, survived: Survived) -> None:
-    """Through errors of every family, no credential reaches a log, a record or a table."""
+    """Whatever errors occur, no credential is in a log, a record or a table."""
     proxy.rule = randomly(0.2, [(403, "AccessDenied"), (403, "SignatureDoesNotMatch"), (500, "InternalError")], seed=5)
     finished(run)
     proxy.rule = None
@@ -260,15 +264,15 @@ def test_no_secret_is_written(run: StubRun, proxy: FaultProxy, client: Any, surv
     prefix = run.output.removeprefix(f"s3://{BUCKET}/")
     keys = [one["Key"] for one in client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]]
     texts = {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
-    texts["what the run printed"] = Path(run.log + ".txt").read_bytes()
+    texts["the output of the run"] = Path(run.log + ".txt").read_bytes()
 
     assert len(texts) > PAIRS
     assert [name for name, text in texts.items() if SECRET.encode() in text] == []
     survived("secrets", f"{len(texts)} files, {sum(map(len, texts.values()))} bytes, 0 with a secret")
 
 
-def test_nothing_is_left_dangling(client: Any, weed: Weed, survived: Survived) -> None:
-    """No multipart upload is left open by anything above."""
+def test_no_multipart_upload_is_left_open(client: Any, weed: Weed, survived: Survived) -> None:
+    """None of the tests above leaves a multipart upload open."""
     open_uploads = client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
 
     assert open_uploads == []

@@ -1,4 +1,4 @@
-"""A manifest on disk or on S3, and what has to be true of an output at every moment."""
+"""Manifests on disk or on S3, and checks of what has to be true of an output at every moment."""
 
 import csv
 import hashlib
@@ -16,7 +16,7 @@ _NUMBERS = itertools.count()
 
 
 def prepared(folder: str, log_folder: str, pairs: int, **changes: Any) -> StubRun:
-    """A run of so many pairs: its pictures and its manifest are written, its output is empty."""
+    """Write the images and the manifest of a run of so many pairs, and return the run; its output is empty."""
     number = next(_NUMBERS)
     inputs, output = storage.join(folder, "in", str(number)), storage.join(folder, "out", str(number))
     names = [f"content-{index}.bin" for index in range(pairs)]
@@ -28,19 +28,19 @@ def prepared(folder: str, log_folder: str, pairs: int, **changes: Any) -> StubRu
 
 
 def statuses(run: StubRun) -> Counter[str]:
-    """How many rows of the table have which status."""
+    """Return the number of rows of the table with each status."""
     text = storage.read(storage.join(run.output, "results.csv")).decode()
     return Counter(row["status"] for row in csv.DictReader(io.StringIO(text)))
 
 
 def kinds(run: StubRun) -> Counter[str]:
-    """How many failed rows have which kind of error."""
+    """Return the number of failed rows with each kind of error."""
     text = storage.read(storage.join(run.output, "results.csv")).decode()
     return Counter(row["error_kind"] for row in csv.DictReader(io.StringIO(text)) if row["status"] == "failed")
 
 
 def check(run: StubRun) -> int:
-    """How many pairs are done; every record's image is there with the bytes that the record says."""
+    """Check that the image of every record exists with the bytes that it states; return the number of records."""
     ledger = Ledger(run.output)
     index = ledger.index()
     assert not index.imageless
@@ -53,7 +53,7 @@ def check(run: StubRun) -> int:
 
 
 def check_complete(run: StubRun, pairs: int) -> dict[str, Any]:
-    """What `_SUCCESS` says, after checking that it is so."""
+    """Check that all pairs succeeded and that `_SUCCESS` states the right hashes; return its content."""
     assert check(run) == pairs
     assert statuses(run) == {"succeeded": pairs}
     marker: dict[str, Any] = json.loads(storage.read(storage.join(run.output, "_SUCCESS")))

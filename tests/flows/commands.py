@@ -1,4 +1,4 @@
-"""The command `nst` called in this process, and what it is called on."""
+"""Helpers that call the command `nst` in this process, and write manifests and outputs for it."""
 
 from pathlib import Path
 
@@ -13,18 +13,18 @@ GOOD = "id,content,style\ncat,cat.png,waves.png\ndog,cat.png,waves.png\n"
 
 
 def nst(*arguments: str, columns: int = 200) -> Result:
-    """What the command answers."""
+    """Run the command and return its result."""
     return CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)})
 
 
 def manifest(text: str = GOOD) -> str:
-    """The name of a manifest in the working directory."""
+    """Write a manifest into the working folder and return its name."""
     Path("pairs.csv").write_text(text)
     return "pairs.csv"
 
 
 def output_of_a_run(output: str, *, failures: bool) -> str:
-    """An output whose latest run has done cat; dog is pending, or failed beside a rejected row."""
+    """Write an output whose latest run has done cat; dog is pending, or has failed beside a rejected row."""
     text = GOOD + (",,waves.png\n" if failures else "")
     ledger = Ledger(output)
     run = run_record({"cat": FINGERPRINT, "dog": FINGERPRINT}, manifest_uri="/in/pairs.csv")

@@ -1,4 +1,4 @@
-"""Fixtures for the flow's tests."""
+"""Fixtures for the tests of the flow."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def weights() -> WeightsFile:
-    """The Oxford VGG-19's weights file."""
+    """The weights file of the Oxford VGG-19."""
     found = published_weights("vgg19")
     assert found is not None
     return found
@@ -25,7 +25,7 @@ def weights() -> WeightsFile:
 
 @pytest.fixture
 def job(tmp_path: Path, weights: WeightsFile) -> "Job":
-    """A run into a new local folder."""
+    """A job that writes into a new local folder."""
     from flows.worker.job import Job
 
     return Job(str(tmp_path / "out"), "this run", weights, "fp32")
@@ -45,8 +45,8 @@ def waves(style: Painter) -> str:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Pictures this small gain nothing from threads, and lose a lot where other processes want the cores too."""
-    import torch  # here, as in `job`
+    """Torch uses one thread: these images are too small for more, and other processes want the cores."""
+    import torch  # imported late, as most tests need no torch
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -56,7 +56,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Objects are given up after three seconds, a server that went away after eight."""
+    """Requests for an object are given up after three seconds, those to a server that went away after eight."""
     monkeypatch.setenv("NST_OBJECT_SECONDS", "3")
     monkeypatch.setenv("NST_OUTAGE_SECONDS", "8")
     s3.requests.filesystem.cache_clear()

@@ -1,4 +1,4 @@
-"""A stand-in for the interpreter that runs Prefect's server: a server that starts in a moment.
+"""A stand-in for the Python interpreter that runs Prefect's server: its server starts at once.
 
 It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say. Any other program is run
 by the real interpreter.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 HOME = "HOME_OF_THE_SERVER"
-"""In its environment: the folder of all these files."""
+"""The variable of its environment that names the folder of all these files."""
 
 CODE = """\
 #!{python} -ISs
@@ -42,7 +42,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def interpreter(folder: Path) -> str:
-    """Writes it to a folder; its path."""
+    """Write the stand-in into a folder and return its path."""
     path = folder / "interpreter"
     path.write_text(CODE.format(python=sys.executable, home=HOME))
     path.chmod(0o755)
@@ -50,5 +50,5 @@ def interpreter(folder: Path) -> str:
 
 
 def starts(home: Path) -> list[dict[str, Any]]:
-    """How it was started, each time."""
+    """Return how the stand-in was started, each time."""
     return [json.loads(line) for line in (home / "starts.jsonl").read_text().splitlines()]

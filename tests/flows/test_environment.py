@@ -1,4 +1,4 @@
-"""flows.environment: Prefect's settings before Prefect."""
+"""flows.environment: the environment variables of Prefect and of proxies that are set before Prefect is imported."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ from flows.environment import DEFAULTS, STATE_FOLDER, keep_prefect_state_in_sigh
 
 
 def environment_after(code: str, **variables: str) -> dict[str, str]:
-    """The environment of a fresh interpreter after some code."""
+    """Return the environment of a new interpreter after it has run some code."""
     clean = {name: value for name, value in os.environ.items() if name not in DEFAULTS}
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport json, os\nprint(json.dumps(dict(os.environ)))"],
@@ -30,23 +30,23 @@ def environment_after(code: str, **variables: str) -> dict[str, str]:
 
 @pytest.fixture
 def no_prefect_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No place chosen for Prefect's state, and an empty working directory."""
+    """No folder is named for Prefect's state, and the working folder is empty."""
     for name in ("PREFECT_HOME", "PREFECT_API_URL"):
-        monkeypatch.setenv(name, "to be put back in the end")
+        monkeypatch.setenv(name, "restored afterwards")
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
 
 def test_importing_the_package_turns_telemetry_off() -> None:
-    """Whatever imports any part of the flow has the defaults in its environment, before Prefect can read them."""
+    """Importing any part of the flow sets the defaults, among them no telemetry, before Prefect can read them."""
     found = environment_after("import flows.records")
 
     assert {name: found[name] for name in DEFAULTS} == DEFAULTS
     assert (found["DO_NOT_TRACK"], found["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("1", "false")
 
 
-def test_what_the_user_has_set_stays() -> None:
-    """A default never replaces a value, not even an empty one."""
+def test_values_of_the_user_are_kept() -> None:
+    """A default never replaces a value that the user has set, not even an empty one."""
     chosen = {"PREFECT_LOGGING_LEVEL": "DEBUG", "DO_NOT_TRACK": ""}
     found = environment_after("import flows", **chosen)
 
@@ -54,12 +54,12 @@ def test_what_the_user_has_set_stays() -> None:
 
 
 def test_the_engine_alone_sets_nothing() -> None:
-    """nst_core used as a library leaves the environment as it is."""
+    """Importing nst_core alone, as a library, does not change the environment."""
     assert not set(DEFAULTS) & set(environment_after("import nst_core.options"))
 
 
-def test_prefect_s_state_is_kept_in_sight(no_prefect_home: None, tmp_path: Path) -> None:
-    """Prefect's state goes into a folder below the working directory, which is made with its parents."""
+def test_prefect_s_state_is_below_the_working_folder(no_prefect_home: None, tmp_path: Path) -> None:
+    """Prefect's state goes into a private folder below the working folder, created with its parents."""
     home = keep_prefect_state_in_sight()
 
     assert home == tmp_path.resolve() / STATE_FOLDER
@@ -69,10 +69,10 @@ def test_prefect_s_state_is_kept_in_sight(no_prefect_home: None, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["PREFECT_HOME", "PREFECT_API_URL"])
-def test_a_chosen_place_or_server_stays(
+def test_a_named_home_or_server_is_kept(
     no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Where the user has chosen a place or a server, nothing is made and nothing is set."""
+    """If the user names a home of Prefect or a server, no folder is created and no variable is set."""
     monkeypatch.setenv(name, "chosen")
     home = keep_prefect_state_in_sight()
 
@@ -82,10 +82,10 @@ def test_a_chosen_place_or_server_stays(
     assert os.listdir(tmp_path) == []
 
 
-def test_no_place_for_prefect_s_state_is_a_sentence(
+def test_no_folder_for_prefect_s_state_is_an_error(
     no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where neither the working folder, nor the home folder, nor a temporary one can be written."""
+    """If no folder for Prefect's state can be written, the error says so; a temporary folder is used if it can."""
     (tmp_path / "runs").touch()
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", f"{tmp_path}/file")
@@ -98,7 +98,7 @@ def test_no_place_for_prefect_s_state_is_a_sentence(
 
 
 def test_our_own_lines_are_shown_unless_the_user_chose_a_level() -> None:
-    """INFO where no level was set; a level that was set stays."""
+    """Our loggers without a level get INFO; a level that was set is kept."""
     loggers = [logging.getLogger(name) for name in ("flows", "nst_core")]
     levels = [logger.level for logger in loggers]
     loggers[0].setLevel(logging.NOTSET)
@@ -111,14 +111,14 @@ def test_our_own_lines_are_shown_unless_the_user_chose_a_level() -> None:
     assert found == [logging.INFO, logging.ERROR]
 
 
-def test_an_empty_address_of_a_server_is_none() -> None:
-    """Prefect would take it for an address; a run without one is meant."""
+def test_an_empty_server_address_is_removed() -> None:
+    """An empty PREFECT_API_URL is removed, because Prefect would use it as an address."""
     assert "PREFECT_API_URL" not in environment_after("import flows", PREFECT_API_URL="")
     assert environment_after("import flows", PREFECT_API_URL="http://a/api")["PREFECT_API_URL"] == "http://a/api"
 
 
-def test_loopback_goes_round_no_proxy() -> None:
-    """Where a network has proxies; hosts that the user has left out of them stay so, and without proxies nothing is."""
+def test_loopback_is_exempt_from_proxies() -> None:
+    """If a proxy is set, loopback is added to the user's exempt hosts; without a proxy the list is not changed."""
     kept = environment_after("import flows", https_proxy="http://proxy:3128", no_proxy="intranet")
     bare = environment_after("import flows", NO_PROXY="intranet")
 
@@ -128,16 +128,16 @@ def test_loopback_goes_round_no_proxy() -> None:
 
 @pytest.mark.parametrize("exempt", [{"NO_PROXY": "*"}, {"no_proxy": " * "}, {"NO_PROXY": "intranet, *"}])
 def test_no_host_goes_through_a_proxy_if_all_are_exempt(exempt: dict[str, str]) -> None:
-    """A `*` in the list of exempt hosts stays the whole list, as urllib and botocore recognize it only alone."""
+    """A `*` in the list of exempt hosts becomes the whole list, as urllib and botocore recognize it only alone."""
     found = environment_after("import flows", HTTPS_PROXY="http://proxy:3128", **exempt)
 
     assert (found["no_proxy"], found["NO_PROXY"]) == ("*", "*")
 
 
-def test_prefect_s_state_is_kept_in_no_folder_with_a_question_mark(
+def test_prefect_s_state_avoids_paths_with_a_question_mark(
     no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The path in the address of Prefect's database would end at it, so the next place is taken, if there is any."""
+    """A path with `?` is not used, as the database's address would end there; without another that is an error."""
     (tmp_path / "a?b").mkdir()
     monkeypatch.chdir(tmp_path / "a?b")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -151,10 +151,10 @@ def test_prefect_s_state_is_kept_in_no_folder_with_a_question_mark(
         keep_prefect_state_in_sight()
 
 
-def test_state_that_cannot_be_kept_here_is_kept_elsewhere(
+def test_prefect_s_state_falls_back_to_other_folders(
     no_prefect_home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Below the user's own state, and where there is no home either, in a new temporary folder."""
+    """If the working folder cannot be written, the state folder of the user is used, or else a temporary folder."""
     (tmp_path / "runs").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert keep_prefect_state_in_sight() == tmp_path / "state" / "bulk-style-transfer" / "prefect"

@@ -1,4 +1,4 @@
-"""flows.limits and flows.manifest.refusals: what the operator allows, and what becomes of the rows that want more."""
+"""flows.limits and flows.manifest.refusals: what the limits allow, and how rows outside them are rejected."""
 
 import json
 import os
@@ -24,13 +24,13 @@ from nst_core.options import StylizeOptions
 from tests.flows.builders import Painter, run_record
 from tests.flows.fault_proxy import FaultProxy
 
-Settings = Callable[[str], None]
+WriteLimits = Callable[[str], None]
 CANARY = "the content of a file that no run may read"
 
 
 @pytest.fixture
-def limits_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Write the operator's file; the environment names it."""
+def limits_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteLimits:
+    """Return a function that writes the limits file, which NST_LIMITS then names."""
 
     def write(text: str) -> None:
         (tmp_path / "limits.toml").write_text(text)
@@ -41,7 +41,7 @@ def limits_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 def team(tmp_path: Path, photo: Painter, style: Painter) -> Path:
-    """A team's folder with two pictures, beside one that is not theirs."""
+    """A team's folder with two images, beside a folder with one that is not theirs."""
     photo("team/cat.png")
     style("team/waves.png")
     photo("other/secret.png")
@@ -57,11 +57,11 @@ def reasons(manifest: Manifest) -> dict[int, str]:
     return {row.row: row.reason() for row in manifest.rejected}
 
 
-# ---------------------------------------------------------------- the file
+# ---------------------------------------------------------------- the limits file
 
 
-def test_without_a_file_a_person_may_read_and_write_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the command line the rights of the person are the limits."""
+def test_the_command_line_has_no_limits_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limits file a person at the command line may read and write everywhere."""
     monkeypatch.delenv("NST_LIMITS", raising=False)
     limits = limits_in_force()
 
@@ -70,8 +70,8 @@ def test_without_a_file_a_person_may_read_and_write_anywhere(monkeypatch: pytest
     limits.check_writable("/tmp/out")
 
 
-def test_without_a_file_a_deployment_may_read_and_write_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not listed is closed to whatever is not started by a person, and the message says so."""
+def test_a_deployment_may_read_and_write_nothing_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limits file a deployment may read and write nothing, and the message says so."""
     monkeypatch.delenv("NST_LIMITS", raising=False)
     limits = limits_in_force(strict=True)
 
@@ -82,8 +82,8 @@ def test_without_a_file_a_deployment_may_read_and_write_nothing(monkeypatch: pyt
             limits.check_writable(address)
 
 
-def test_a_file_says_what_holds(limits_file: Settings) -> None:
-    """Every limit comes from the one file; what it leaves out keeps its default."""
+def test_limits_come_from_the_file(limits_file: WriteLimits) -> None:
+    """Every limit comes from the limits file; those that it does not name keep their defaults."""
     limits_file('read = ["s3://pictures/in/"]\nmax_rows = 5\n[max_options]\nsize_px = 512\n')
     limits = limits_in_force(strict=True)
 
@@ -94,8 +94,11 @@ def test_a_file_says_what_holds(limits_file: Settings) -> None:
 
 
 @pytest.mark.parametrize("name", ["_nst/given/0123456789abcdef.csv", "ladder.csv"])
-def test_manifests_that_the_program_wrote_are_read_where_outputs_lie(team: Path, name: str) -> None:
-    """Rows of Python and ladders are kept in outputs, which `read` need not have. What others write there is closed."""
+def test_manifests_that_we_wrote_are_read_from_outputs(team: Path, name: str) -> None:
+    """Manifests that we write into outputs may be read even if `read` does not list outputs.
+
+    Other manifests there, and such names elsewhere, may not.
+    """
     output = team.parent / "runs" / "out"
     limits = Limits(read=(str(team),), write=(str(team.parent / "runs"),))
     for place in (name, "pairs.csv"):
@@ -108,8 +111,8 @@ def test_manifests_that_the_program_wrote_are_read_where_outputs_lie(team: Path,
         load_manifest(str(team.parent / "other" / name), StylizeOptions(), limits)
 
 
-def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
-    """`strict = true` closes to a person as well what is not listed."""
+def test_strict_limits_hold_at_the_command_line(limits_file: WriteLimits) -> None:
+    """With `strict = true` a person at the command line may read nothing that is not listed either."""
     limits_file("strict = true\n")
 
     assert limits_in_force().readable == ()
@@ -129,8 +132,8 @@ def test_a_file_may_close_the_command_line_too(limits_file: Settings) -> None:
         ('[max_options]\nsize_px = "large"', "max_options: expected a number, got 'large'"),
     ],
 )
-def test_a_file_that_says_something_else_is_refused(limits_file: Settings, text: str, message: str) -> None:
-    """A limits file with a mistake stops everything: a typing error must not open what was to be closed."""
+def test_a_limits_file_with_a_mistake_is_refused(limits_file: WriteLimits, text: str, message: str) -> None:
+    """A mistake in the limits file is an error that names it, so that a typing error opens nothing."""
     limits_file(text)
 
     with pytest.raises(LimitsError) as caught:
@@ -139,16 +142,16 @@ def test_a_file_that_says_something_else_is_refused(limits_file: Settings, text:
     assert message in str(caught.value)
 
 
-def test_a_missing_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file that is named and not there stops everything too, with its name."""
+def test_a_missing_limits_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If NST_LIMITS names a file that does not exist, the error names that file."""
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "none.toml"))
 
     with pytest.raises(LimitsError, match=r"none\.toml"):
         limits_in_force()
 
 
-def test_a_file_in_another_encoding_is_refused(limits_file: Settings, tmp_path: Path) -> None:
-    """TOML is UTF-8; an old editor's umlaut is told as any other mistake is."""
+def test_a_limits_file_in_another_encoding_is_refused(limits_file: WriteLimits, tmp_path: Path) -> None:
+    """A limits file that is not UTF-8, such as Latin-1, is refused as any other mistake is."""
     limits_file("")
     (tmp_path / "limits.toml").write_bytes('read = ["/data/bücher"]\n'.encode("latin-1"))
 
@@ -157,8 +160,8 @@ def test_a_file_in_another_encoding_is_refused(limits_file: Settings, tmp_path: 
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """What is no file is not waited for."""
+def test_a_pipe_as_the_limits_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A pipe given as the limits file is refused at once, instead of waiting for a writer."""
     os.mkfifo(tmp_path / "limits.toml")
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
 
@@ -182,11 +185,11 @@ def test_a_pipe_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     ],
 )
 def test_s3_prefixes_are_whole_folders(address: str, expected: bool) -> None:
-    """A prefix allows what lies below it, and not what merely begins alike."""
+    """An S3 prefix allows what is below it, not keys that only begin with the same letters."""
     assert is_within(address, ("s3://pictures/in", "s3://whole")) is expected
 
 
-def test_local_places_hold_for_what_a_path_leads_to(tmp_path: Path) -> None:
+def test_local_places_are_compared_by_real_path(tmp_path: Path) -> None:
     """Neither `..` nor a link leads out of an allowed folder; a link to an allowed folder leads in."""
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
@@ -204,14 +207,14 @@ def test_local_places_hold_for_what_a_path_leads_to(tmp_path: Path) -> None:
     assert [name for name in without if is_within(str(tmp_path / name), places)] == []
 
 
-def test_a_manifest_elsewhere_is_not_read(team: Path) -> None:
-    """The manifest itself lies where may be read, or nothing is done."""
+def test_a_manifest_outside_the_limits_is_not_read(team: Path) -> None:
+    """A manifest in a place that may not be read is refused."""
     with pytest.raises(NotAllowed, match="only what lies in s3://pictures may be read here"):
         loaded(team, ["cat.png,waves.png,a"], Limits(read=("s3://pictures",)))
 
 
-def test_output_and_weights_lie_where_they_may(tmp_path: Path) -> None:
-    """An output may lie only where may be written, a weights file only where may be read."""
+def test_output_and_weights_are_within_the_limits(tmp_path: Path) -> None:
+    """An output must be where writing is allowed, a weights file where reading is allowed."""
     limits = Limits(read=(str(tmp_path / "in"),), write=(str(tmp_path / "out"),))
 
     check_places(str(tmp_path / "out" / "a"), RunSettings(), limits)
@@ -224,8 +227,8 @@ def test_output_and_weights_lie_where_they_may(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- rows
 
 
-def test_rows_that_lead_elsewhere_are_rejected_and_the_others_go_on(team: Path) -> None:
-    """Each refused row says its column and what is allowed; the file it named is not opened."""
+def test_only_rows_outside_the_limits_are_rejected(team: Path) -> None:
+    """Each rejected row names its column and what is allowed; the other rows are accepted."""
     (team / "link.png").symlink_to(team.parent / "other" / "secret.png")
     limits = Limits(read=(str(team), "s3://pictures/in"))
     rows = [
@@ -248,8 +251,8 @@ def test_rows_that_lead_elsewhere_are_rejected_and_the_others_go_on(team: Path) 
     }
 
 
-def test_a_link_that_stays_inside_is_followed_once_and_for_all(team: Path) -> None:
-    """A row's address is what it led to when it was checked, so that a link changed later leads nowhere new."""
+def test_a_link_is_resolved_when_it_is_checked(team: Path) -> None:
+    """A row's address is the file that its link named when it was checked, so that changing the link has no effect."""
     (team / "link.png").symlink_to(team / "cat.png")
     manifest = loaded(team, ["link.png,waves.png,a"], Limits(read=(str(team),)))
 
@@ -275,8 +278,8 @@ ATTACKS = (
 
 @pytest.mark.parametrize("column", ["content", "style"])
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_no_way_out(team: Path, attack: str, column: str) -> None:
-    """Every known way out of the allowed folders is a rejected row with a reason that names its column."""
+def test_no_known_attack_leads_out_of_the_limits(team: Path, attack: str, column: str) -> None:
+    """Every known way out of the allowed folders is a rejected row, with a reason that names its column."""
     (team / "link").symlink_to(team.parent / "other")
     cells = {"content": "cat.png", "style": "waves.png"} | {column: attack}
     manifest = loaded(team, [f"{cells['content']},{cells['style']},a"], Limits(read=(str(team), "s3://pictures/in")))
@@ -288,7 +291,7 @@ def test_no_way_out(team: Path, attack: str, column: str) -> None:
 def test_rows_ask_s3_only_about_allowed_objects(
     team: Path, s3_bucket: str, s3_proxy: FaultProxy, photo: Painter
 ) -> None:
-    """Not even a HEAD request goes to a bucket that is not listed."""
+    """No request is sent about S3 objects that may not be read, not even HEAD."""
     storage.create(f"{s3_bucket}/in/a.png", Path(photo("a.png")).read_bytes())
     s3_proxy.requests.clear()
     limits = Limits(read=(str(team), f"{s3_bucket}/in"), max_image_bytes=1_000_000)
@@ -299,8 +302,8 @@ def test_rows_ask_s3_only_about_allowed_objects(
 
 
 @pytest.mark.parametrize("place", ["local", "s3"])
-def test_pictures_over_the_byte_cap_are_rejected(request: pytest.FixtureRequest, team: Path, place: str) -> None:
-    """A picture of more bytes than allowed is refused by its size, before it is read; one at the cap is fine."""
+def test_images_over_the_byte_limit_are_rejected(request: pytest.FixtureRequest, team: Path, place: str) -> None:
+    """An image of more bytes than allowed is rejected because of its size; one of exactly that size is accepted."""
     folder = str(team) if place == "local" else str(request.getfixturevalue("s3_bucket"))
     storage.replace(storage.join(folder, "fits.png"), b"x" * 1000)
     storage.replace(storage.join(folder, "large.png"), b"x" * 1001)
@@ -312,7 +315,7 @@ def test_pictures_over_the_byte_cap_are_rejected(request: pytest.FixtureRequest,
 
 
 def test_options_over_their_bounds_are_rejected(team: Path) -> None:
-    """The bounds hold for what a pair would really be done with: its own options, the run's and the recipe's."""
+    """The bounds hold for a pair's final options, whether its row, the run or the recipe sets them."""
     limits = Limits(max_options={"size_px": 512, "steps": 1000, "max_seconds": 60})
     rows = [
         "cat.png,waves.png,fine,512,,60,",
@@ -330,16 +333,16 @@ def test_options_over_their_bounds_are_rejected(team: Path) -> None:
     }
 
 
-def test_steps_that_a_large_picture_may_be_spared_count(team: Path) -> None:
-    """A picture may turn out smaller than its row asks for, and then takes all the steps of the recipe."""
+def test_the_bound_on_steps_ignores_savings_for_large_images(team: Path) -> None:
+    """A large image counts with all steps of the recipe: it may be smaller than requested, and then takes them."""
     rows = ["cat.png,waves.png,large,4096"]
     manifest = loaded(team, rows, Limits(max_options={"steps": 100}), "content,style,id,size_px")
 
     assert reasons(manifest) == {2: "column 'steps': expected at most 100 here, got 300"}
 
 
-def test_row_and_byte_caps_refuse_the_file(team: Path) -> None:
-    """A manifest of more rows or bytes than allowed is refused as a whole, with the cap."""
+def test_a_manifest_over_the_row_or_byte_limit_is_refused(team: Path) -> None:
+    """A manifest of more rows or bytes than allowed is refused as a whole, with the limit."""
     rows = ["cat.png,waves.png,a", "cat.png,waves.png,b", "cat.png,waves.png,c"]
 
     with pytest.raises(ManifestError, match="line 4: expected 2 rows at most"):
@@ -348,8 +351,8 @@ def test_row_and_byte_caps_refuse_the_file(team: Path) -> None:
         loaded(team, rows, Limits(max_manifest_bytes=40))
 
 
-def test_the_table_goes_on_saying_what_the_limits_were(team: Path, tmp_path: Path) -> None:
-    """A row that was refused stays rejected in the table of that run, also when the limits are wider by then."""
+def test_the_table_keeps_the_limits_of_its_run(team: Path, tmp_path: Path) -> None:
+    """A row that the limits rejected stays rejected in the table of that run, also when the limits are wider later."""
     strict = loaded(team, ["cat.png,waves.png,a", "/etc/passwd,waves.png,b"], Limits(read=(str(team),)))
     ledger = Ledger(str(tmp_path / "out"))
     record = run_record({"a": "f" * 20}, manifest_uri=strict.uri, refused=refusals_of(strict))
@@ -362,8 +365,8 @@ def test_the_table_goes_on_saying_what_the_limits_were(team: Path, tmp_path: Pat
     assert f"only what lies in {team} may be read here" in rows[1]["error"]
 
 
-def test_the_command_holds_to_the_limits(team: Path, limits_file: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`nst validate` names the refused row and what is allowed, and ends as with any other bad row."""
+def test_validate_keeps_to_the_limits(team: Path, limits_file: WriteLimits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nst validate` names the rejected row and what is allowed, and ends with exit code 3 as for any bad row."""
     monkeypatch.chdir(team)
     limits_file(f'read = ["{team}"]\n')
     (team / "pairs.csv").write_text("content,style,id\ncat.png,waves.png,a\n/etc/passwd,waves.png,b\n")
@@ -375,9 +378,9 @@ def test_the_command_holds_to_the_limits(team: Path, limits_file: Settings, monk
 
 
 def test_a_mistake_in_the_limits_makes_the_command_unusable(
-    team: Path, limits_file: Settings, monkeypatch: pytest.MonkeyPatch
+    team: Path, limits_file: WriteLimits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A limits file that cannot be used ends the command before it reads anything."""
+    """A limits file with a mistake ends the command with exit code 2."""
     monkeypatch.chdir(team)
     limits_file("nonsense = 1\n")
     result = CliRunner().invoke(app, ["validate", "pairs.csv"])
@@ -386,8 +389,8 @@ def test_a_mistake_in_the_limits_makes_the_command_unusable(
     assert "named by NST_LIMITS" in result.stderr
 
 
-def test_clusters_are_closed_unless_listed() -> None:
-    """In a deployment only listed Ray clusters are used, at the command line any; one of this machine's own always."""
+def test_a_deployment_uses_only_listed_clusters() -> None:
+    """A deployment uses only listed Ray clusters; a person uses any; a local cluster is always allowed."""
     listed = Limits(strict=True, ray=("ray://head:10001",))
     listed.check_cluster("ray://head:10001")
     for limits in (listed, Limits(strict=True), Limits()):
@@ -400,8 +403,8 @@ def test_clusters_are_closed_unless_listed() -> None:
         Limits(strict=True).check_cluster("auto")
 
 
-def test_places_on_s3_are_taken_in_every_spelling(limits_file: Callable[..., None]) -> None:
-    """And so is what lies below them; a key that only looks as if it did is elsewhere."""
+def test_places_on_s3_may_be_written_in_every_spelling(limits_file: WriteLimits) -> None:
+    """The limits accept every spelling of an S3 place; a key that only looks similar is outside."""
     limits_file('read = ["S3://studio/in/", "arn:aws:s3:::other", "https://third.s3.eu-west-1.amazonaws.com/a%23/"]')
     readable = limits_in_force().readable
 

@@ -1,4 +1,4 @@
-"""flows.spreadsheets: no cell is run or changed, and every one can be had back as it was."""
+"""flows.spreadsheets: cells are written so that a spreadsheet neither runs nor changes them, and can be read back."""
 
 import pytest
 
@@ -11,7 +11,7 @@ CHANGED = (
     *("1 1/2", "1 a", "gen-1", "ene-1", "1-mrt", "3 out 2026"),
     *("sep-1", "SEPT1", "MAR1", "1-Mar", "4. Mai", "4 mai 2026", "Mai 2026", "Dez-24", "févr. 3", "3 août", "März 5"),
 )
-"""What a spreadsheet of one country or another saves as another text."""
+"""Cells that a spreadsheet, in some country, saves as another text."""
 KEPT = (
     *("", "0", "7", "-7", "512", "123456789012345", "a-1", "cat", "1-waves", "market-1", "may", "octopus-12", "v1.2"),
     *("/in/a.png", "s3://b/1.png", "2026-11-30T01:48:17+00:00", "e", ".", "a", "true", "relu1_1 relu2_1"),
@@ -20,26 +20,26 @@ FORMULAS = ("=1+1", "-x", "+x", "@home", "\t=1", "\u200b=1")
 
 
 @pytest.mark.parametrize("cell", [*CHANGED, *FORMULAS])
-def test_a_cell_that_would_become_another_is_a_text(cell: str) -> None:
-    """A `'` stands in front, as a person would type it."""
+def test_a_cell_that_would_change_is_marked_as_text(cell: str) -> None:
+    """A cell that a spreadsheet would run or change gets a `'` in front, as a person would type it."""
     assert as_fixed_text(cell) == f"'{cell}"
 
 
 @pytest.mark.parametrize("cell", KEPT)
-def test_any_other_cell_stays_bare(cell: str) -> None:
-    """Whole numbers too, with which a spreadsheet may go on to compute."""
+def test_other_cells_are_not_marked(cell: str) -> None:
+    """Other cells, also whole numbers, stay as they are, so that a spreadsheet can compute with them."""
     assert as_fixed_text(cell) == cell
 
 
 @pytest.mark.parametrize("cell", CHANGED)
-def test_a_table_for_programs_has_numbers_as_they_are(cell: str) -> None:
-    """Its ids are joined with, and its numbers computed with."""
+def test_plain_text_keeps_numbers(cell: str) -> None:
+    """A table for programs keeps such cells, because programs join by its ids and compute with its numbers."""
     assert as_plain_text(cell) == cell
 
 
 @pytest.mark.parametrize("quotes", ["", "'", "''"])
 @pytest.mark.parametrize("cell", [*CHANGED, *KEPT, *FORMULAS, "quoted'"])
-def test_every_cell_can_be_had_back(cell: str, quotes: str) -> None:
-    """Whichever way it was written, and whatever quote marks it had of its own."""
+def test_every_cell_can_be_read_back(cell: str, quotes: str) -> None:
+    """A cell can be read back whichever way it was written, and whatever quote marks of its own it has."""
     for written in (as_plain_text, as_fixed_text):
         assert without_guard(written(quotes + cell)) == quotes + cell

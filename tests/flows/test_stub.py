@@ -1,4 +1,4 @@
-"""flows.stub and flows.worker.stub_results: pictures that are made up, loudly, and the trouble that is asked for."""
+"""flows.stub and flows.worker.stub_results: made-up images that are marked as such, and failures on request."""
 
 import io
 from pathlib import Path
@@ -16,8 +16,8 @@ from nst_core.backbones.catalogue import BACKBONES
 from tests.flows.builders import Painter, pair_spec, planned
 
 
-def test_its_words_are_understood() -> None:
-    """Numbers, switches and lists of ids are told apart by the field they are for."""
+def test_the_words_of_the_stub_are_parsed() -> None:
+    """Numbers, switches and lists of ids are parsed by the field that they are for."""
     assert Stub.parsed("") == Stub()
     assert Stub.parsed("seconds=0.25 random=true hang=a,b kill=c") == Stub(
         seconds=0.25, random=True, hang=("a", "b"), kill=("c",)
@@ -26,13 +26,13 @@ def test_its_words_are_understood() -> None:
 
 @pytest.mark.parametrize("text", ["slow", "sleep=3", "seconds=", "seconds=soon", "seconds=-1"])
 def test_other_words_are_refused(text: str) -> None:
-    """A word that is no behaviour is an error that quotes it."""
+    """A word that is not a behaviour of the stub is an error that quotes it."""
     with pytest.raises(ValueError, match=text.partition("=")[0]):
         Stub.parsed(text)
 
 
-def test_it_is_no_backbone_of_the_engine() -> None:
-    """Its weights hash is that of no published network, so that no fingerprint of it is one of theirs."""
+def test_the_stub_is_not_a_backbone_of_the_engine() -> None:
+    """The stub's weights hash differs from that of every published network, so that no fingerprint is the same."""
     assert NAME not in BACKBONES
     assert WEIGHTS.sha256 not in {spec.sha256 for spec in BACKBONES.values()}
 
@@ -51,8 +51,8 @@ def stub_job(tmp_path: Path, stub: Stub) -> Job:
     return Job(str(tmp_path / "out"), "20260101T000000Z-000001", WEIGHTS, "fp32", stub=stub)
 
 
-def test_a_made_up_pair_says_so_everywhere(photo: Painter, waves: str, tmp_path: Path) -> None:
-    """The record names the backbone stub and warns; the picture has the pair's size and bears the word."""
+def test_a_made_up_pair_is_marked_in_its_record(photo: Painter, waves: str, tmp_path: Path) -> None:
+    """The record names the backbone `stub` and has the warning; the image has the pair's size."""
     (record,) = done(photo, waves, tmp_path, Stub())
     assert isinstance(record, PairRecord)
     picture = Image.open(io.BytesIO(storage.read(storage.join(str(tmp_path / "out"), record.output))))
@@ -61,8 +61,8 @@ def test_a_made_up_pair_says_so_everywhere(photo: Painter, waves: str, tmp_path:
     assert picture.size == (record.width, record.height) == (48, 32)
 
 
-def test_it_is_the_same_each_time_unless_asked_not_to_be(photo: Painter, waves: str, tmp_path: Path) -> None:
-    """Two runs give the same bytes, two contents other ones; with `random` no two are alike."""
+def test_made_up_images_repeat_unless_random(photo: Painter, waves: str, tmp_path: Path) -> None:
+    """Two runs give the same images, different for two contents; with `random` every image differs."""
     first = done(photo, waves, tmp_path / "a", Stub(), pairs=2)
     again = done(photo, waves, tmp_path / "b", Stub(), pairs=2)
     chance = done(photo, waves, tmp_path / "c", Stub(random=True), pairs=2)
@@ -84,10 +84,10 @@ def test_it_is_the_same_each_time_unless_asked_not_to_be(photo: Painter, waves: 
         ),
     ],
 )
-def test_trouble_is_that_pairs_alone(
+def test_a_requested_failure_is_of_one_pair(
     photo: Painter, waves: str, tmp_path: Path, stub: Stub, kind: str, words: str
 ) -> None:
-    """The pair that was asked to fail fails by its kind, the other one is done."""
+    """The pair that is to fail does so with its kind of error, and the other pair succeeds."""
     outcomes = {one.pair_id: one for one in done(photo, waves, tmp_path, stub, pairs=2)}
     failed = outcomes["pair-2"]
 
@@ -96,7 +96,7 @@ def test_trouble_is_that_pairs_alone(
     assert isinstance(outcomes["pair-3"], PairRecord)
 
 
-def test_an_unexpected_error_keeps_no_credential(
+def test_an_unexpected_error_shows_no_credential(
     photo: Painter, waves: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A secret of the environment that an error quotes is in neither the record nor the log."""
@@ -109,8 +109,8 @@ def test_an_unexpected_error_keeps_no_credential(
     assert "nobody expects" not in caplog.text
 
 
-def test_the_word_is_seen(photo: Painter, waves: str, tmp_path: Path) -> None:
-    """White letters with a black rim stand on the squares: the picture is not of squares alone."""
+def test_the_image_of_the_stub_bears_letters(photo: Painter, waves: str, tmp_path: Path) -> None:
+    """The image of the stub is not made of squares alone: there are letters on them."""
     (record,) = done(photo, waves, tmp_path, Stub())
     assert isinstance(record, PairRecord)
     picture = Image.open(io.BytesIO(storage.read(storage.join(str(tmp_path / "out"), record.output)))).convert("RGB")

@@ -1,4 +1,4 @@
-"""A Prefect server on loopback with a password, and the workers of both pools, as the runbook starts them."""
+"""A Prefect server on loopback with a password, and the workers of both pools, started as the runbook says."""
 
 import os
 import subprocess
@@ -14,12 +14,13 @@ from tests.service.service_tools import BIN, PASSWORD, ROOT, Command, command, f
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The service's folder."""
     return tmp_path_factory.mktemp("service")
 
 
 @pytest.fixture(scope="module")
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of the service: limits that open `folder` alone, and nothing of who runs the tests."""
+    """The environment of the service: limits that allow `folder` alone, and no settings of whoever runs the tests."""
     (folder / "limits.toml").write_text(f'read = ["{folder}"]\nwrite = ["{folder}/data"]\n')
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "AWS_", "NST_"))}
     return kept | {
@@ -37,7 +38,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(folder: Path, environment: dict[str, str]) -> Iterator[str]:
-    """The URL of the API; the environment names it, with the password, from here on."""
+    """Start the server and yield the URL of its API; `environment` then names it, with the password."""
     api = f"http://127.0.0.1:{(port := free_port())}/api"
     environment |= {"PREFECT_API_URL": api, "PREFECT_API_AUTH_STRING": PASSWORD}
     log = (folder / "server.log").open("w")
@@ -66,7 +67,7 @@ def nst(folder: Path, environment: dict[str, str]) -> Command:
 def workers(
     folder: Path, environment: dict[str, str], prefect: Command
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Pools made, everything deployed, and one worker per pool, one run at a time each."""
+    """Create both pools, deploy everything, and start one worker per pool, for one run at a time each."""
     for pool in ("nst-gpu", "nst-light"):
         made = prefect("work-pool", "create", pool, "--type", "process")
         assert made.returncode == 0, made.stderr

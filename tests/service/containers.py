@@ -1,4 +1,4 @@
-"""The image built as deploy/README.md says, and containers of it, with as few rights as a cluster gives."""
+"""The container image, built as deploy/README.md says, and containers of it, with as few rights as a cluster gives."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 IMAGE = "localhost/nst-tested"
 NARROW = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges")
-"""As compose.yaml and the Kubernetes job have it."""
+"""The restrictions of compose.yaml and of the Kubernetes job."""
 
 
 def podman(*arguments: str | Path, seconds: float = 1200) -> subprocess.CompletedProcess[str]:
@@ -18,7 +18,7 @@ def podman(*arguments: str | Path, seconds: float = 1200) -> subprocess.Complete
 
 
 def build(base: str) -> None:
-    """Make the image on a base; what was built before and has not changed is taken from podman's cache."""
+    """Build the image on a base image; podman takes unchanged layers from its cache."""
     built = podman(
         *("build", "--format=docker", "--layers", f"--build-arg=CUDA_IMAGE={base}"),
         *("--file=deploy/Dockerfile", f"--tag={IMAGE}", "."),
@@ -28,12 +28,12 @@ def build(base: str) -> None:
 
 
 def run(*command: str | Path, flags: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    """A command in a container that has no network and goes when it ends."""
+    """Run a command in a new container without a network, which is removed when the command ends."""
     return podman("run", "--rm", "--network=none", *NARROW, *flags, IMAGE, *command)
 
 
 class Container:
-    """One that goes on, and can be given more commands."""
+    """A running container, in which commands can be run."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Container:
         return logged.stdout + logged.stderr
 
     def is_healthy(self) -> bool:
-        """By the image's own health check."""
+        """Run the image's own health check."""
         return podman("healthcheck", "run", self.name).returncode == 0
 
 
@@ -54,7 +54,7 @@ class Container:
 def started(
     *command: str, environment: Mapping[str, str], flags: tuple[str, ...] = (), network: str = "none"
 ) -> Iterator[Container]:
-    """A container for as long as the block lasts; without a command, what the image does by itself."""
+    """Run a container while the block runs; without a command, it runs the default one of the image."""
     given = [f"--env={name}={value}" for name, value in environment.items()]
     begun = podman("run", "--detach", f"--network={network}", *NARROW, *given, *flags, IMAGE, *command)
     assert begun.returncode == 0, begun.stderr
@@ -69,7 +69,7 @@ def started(
 
 
 def open_folder(path: Path) -> Path:
-    """A folder that any user of a container may write to."""
+    """Create a folder to which any user of a container may write."""
     path.mkdir(parents=True, exist_ok=True)
     os.chmod(path, 0o777)
     return path

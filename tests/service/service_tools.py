@@ -1,4 +1,4 @@
-"""What the tests of the service start and ask: processes, ports, health."""
+"""Helpers of the tests of the service: images, manifests, processes, ports, and requests to the API."""
 
 import base64
 import json
@@ -28,19 +28,22 @@ OPTIONS = "size_px,steps"
 TINY = "48,3"
 
 
-def picture(path: Path, seed: int) -> None:
+def write_image(path: Path, seed: int) -> None:
+    """Write an image of 64 x 64 px."""
     path.parent.mkdir(parents=True, exist_ok=True)
     levels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC).save(path)
 
 
 def write_manifest(path: Path, contents: list[str]) -> None:
+    """Write a manifest with a row for each content image, which is in the same folder as `style.png`."""
     rows = [f"{name},{name}.png,style.png,{TINY}" for name in contents]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([f"id,content,style,{OPTIONS}", *rows, ""]))
 
 
 def ask(api: str, path: str, body: dict[str, Any], password: str | None = PASSWORD) -> Any:
+    """Post a request to the API and return its answer."""
     headers = {"Content-Type": "application/json"}
     if password is not None:
         headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
@@ -56,6 +59,7 @@ def free_port() -> int:
 
 
 def wait_for(what: str, is_so: Callable[[], object], seconds: float) -> None:
+    """Wait until something is true; fail after so many seconds."""
     ends = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < ends, f"not within {seconds} s: {what}"
@@ -71,6 +75,8 @@ def is_healthy(api: str) -> bool:
 
 
 def command(program: list[str], environment: dict[str, str], folder: Path) -> Command:
+    """Return a function that runs a program with arguments, and with further variables in its environment."""
+
     def run(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*program, *map(str, arguments)],
@@ -86,6 +92,7 @@ def command(program: list[str], environment: dict[str, str], folder: Path) -> Co
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
+    """Terminate a process; kill it if it does not end within 20 s."""
     process.terminate()
     try:
         process.wait(20)
@@ -95,7 +102,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_all(process_id: int) -> None:
-    """Kill -9 of a process and of all that it has started, as when its machine is gone."""
+    """Kill a process and all its descendants with SIGKILL, as if its machine were gone."""
     for child in children_of(process_id):
         kill_all(child)
     with suppress(ProcessLookupError):

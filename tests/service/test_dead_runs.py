@@ -1,4 +1,4 @@
-"""A machine that goes away in the middle of a run: the server finds out, and the run is gone on with."""
+"""A run whose machine is gone: the server notices, and the same submission continues the run."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.service_tools import BIN, Command, ask, kill_all, picture, stop, wait_for, write_manifest
+from tests.service.service_tools import BIN, Command, ask, kill_all, stop, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
 
@@ -14,17 +14,20 @@ PAIRS = [f"pair-{number}" for number in range(30)]
 SLOW = ("--backbone", "stub", "--stub", "seconds=1")
 
 
-def test_a_run_whose_machine_is_gone_is_called_crashed(
+def test_a_run_whose_machine_is_gone_becomes_crashed(
     workers: dict[str, subprocess.Popen[bytes]],
     server: str,
     nst: Command,
     environment: dict[str, str],
     folder: Path,
 ) -> None:
-    """Kill -9 of a worker and its run: it is Running for a while, then Crashed; submitted again, it does the rest."""
+    """After SIGKILL of a worker and its run the state stays Running for a while, then it becomes Crashed.
+
+    The same submission then does the remaining pairs.
+    """
     data, records = folder / "data", folder / "data" / "out" / "_nst" / "records"
     for number, name in enumerate(("style", *PAIRS)):
-        picture(data / f"{name}.png", number)
+        write_image(data / f"{name}.png", number)
     write_manifest(data / "mine.csv", PAIRS)
     submitted = nst("submit", data / "mine.csv", "--output", data / "out", *SLOW, "--json")
     run_id = json.loads(submitted.stdout)["run_id"]
@@ -33,7 +36,7 @@ def test_a_run_whose_machine_is_gone_is_called_crashed(
     kill_all(workers["nst-gpu"].pid)
     done = len(list(records.iterdir()))
     assert _state(server, run_id) == "Running"
-    wait_for("it is called crashed", lambda: _state(server, run_id) == "Crashed", 180)
+    wait_for("the run is called crashed", lambda: _state(server, run_id) == "Crashed", 180)
 
     again = [BIN / "prefect", "worker", "start", "--pool", "nst-gpu", "--name", "again", "--type", "process"]
     with (folder / "again.log").open("w") as log:

@@ -1,6 +1,6 @@
-"""The image: built for real, and run with a read-only root, no rights, and whatever user a cluster gives it.
+"""The container image: built, and run with a read-only root, without capabilities, and as any user.
 
-NST_TEST_CUDA_IMAGE names the base that it is built on; deploy/README.md makes one out of Debian's packages.
+NST_TEST_CUDA_IMAGE names the base image on which it is built; deploy/README.md makes one from Debian's packages.
 """
 
 import os
@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.service.containers import Container, build, open_folder, run, started
-from tests.service.service_tools import PASSWORD, ROOT, picture, wait_for, write_manifest
+from tests.service.service_tools import PASSWORD, ROOT, wait_for, write_image, write_manifest
 
 BASE = os.environ.get("NST_TEST_CUDA_IMAGE", "")
 WHY_NOT = "needs podman, and in NST_TEST_CUDA_IMAGE the name of a base image"
@@ -35,27 +35,28 @@ HEALTHY = ("python", "/app/deploy/healthy.py")
 
 @pytest.fixture(scope="module", autouse=True)
 def image() -> None:
+    """Build the image."""
     build(BASE)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """The service's data: a manifest of one small pair, and the limits that open this folder alone."""
+    """The service's data: a manifest of one small pair, and limits that allow this folder alone."""
     folder = open_folder(tmp_path / "data")
     for number, name in enumerate(("style", "a")):
-        picture(folder / f"{name}.png", number)
+        write_image(folder / f"{name}.png", number)
     write_manifest(folder / "mine.csv", ["a"])
     (folder / "limits.toml").write_text('read = ["/srv/nst/data"]\nwrite = ["/srv/nst/data"]\n')
     return folder
 
 
 def home_with(data: Path) -> tuple[str, ...]:
-    """A volume for the home, as compose.yaml has it, and the data in it."""
+    """Return the flags that mount a volume for the home, as in compose.yaml, and the data in it."""
     return ("--volume=/srv/nst", f"--volume={data}:/srv/nst/data")
 
 
-def test_nothing_of_the_tests_is_inside() -> None:
-    """The image has its user, the command, the packages of the runtime lock, and none that only the tests need."""
+def test_the_image_has_no_packages_of_the_tests() -> None:
+    """The image has its user and the packages of the runtime lock, and none that only the tests need."""
     listed = run("pip", "list", "--format=freeze").stdout.lower()
     test_lock = (ROOT / "deploy" / "requirements-test.lock").read_text()
     tests_alone = {line.split("==")[0].split("[")[0] for line in test_lock.splitlines() if line[:1].isalpha()}
@@ -68,7 +69,7 @@ def test_nothing_of_the_tests_is_inside() -> None:
 
 @pytest.mark.parametrize("user", ["the image's", "4242:0", "4242:4242"])
 def test_a_pair_is_stylized(user: str, tmp_path: Path) -> None:
-    """One pair of the quickstart comes out as a picture, for the image's user and for any other, with code 0."""
+    """A pair of the quickstart is stylized as the image's own user and as any other user."""
     out = open_folder(tmp_path / "out")
     flags = ("--tmpfs=/tmp", f"--volume={ROOT / 'manifests'}:/manifests:ro", f"--volume={out}:/out")
     flags += () if user == "the image's" else (f"--user={user}",)
@@ -82,7 +83,7 @@ def test_a_pair_is_stylized(user: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("home", ["", "/nonexistent"])
 def test_no_home_is_needed(home: str, tmp_path: Path) -> None:
-    """A user without an entry, without a home and with a working folder that cannot be written: a run all the same."""
+    """A run succeeds as a user without an entry and without a home, in a working folder that cannot be written."""
     out = open_folder(tmp_path / "out")
     flags = ("--tmpfs=/tmp", "--user=4242:4242", "--passwd=false", f"--env=HOME={home}", "--workdir=/usr")
     mounts = (f"--volume={ROOT / 'manifests'}:/manifests:ro", f"--volume={out}:/out")
@@ -93,8 +94,8 @@ def test_no_home_is_needed(home: str, tmp_path: Path) -> None:
     assert len(list((out / "made" / "images").iterdir())) == 6
 
 
-def test_one_container_serves(data: Path) -> None:
-    """`nst serve` starts with its automations, and runs what `nst submit` hands in."""
+def test_one_container_runs_the_service(data: Path) -> None:
+    """`nst serve` starts with its automations and pages, and runs what `nst submit` submits."""
     settings = {name: value for name, value in SERVICE.items() if not name.startswith("PREFECT_API")}
     with started("nst", "serve", environment=settings, flags=home_with(data)) as service:
         wait_for("all are served", lambda: "inbox/inbox" in service.log(), 180)
@@ -110,15 +111,15 @@ def test_one_container_serves(data: Path) -> None:
 
 @pytest.fixture
 def server(data: Path) -> Iterator[Container]:
-    """The server of compose.yaml, but for Postgres."""
+    """The server of compose.yaml, without Postgres."""
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", "4200")
     with started(*command, environment=SERVICE, flags=(SETTINGS, *home_with(data))) as server:
         wait_for("the server is healthy", lambda: server.run(*HEALTHY, "4200", "/api/health").returncode == 0, 180)
         yield server
 
 
-def test_workers_are_healthy_and_take_runs(server: Container, data: Path) -> None:
-    """What the runbook says for docker: pools, deployments, automations, and a run by the image's worker."""
+def test_workers_are_healthy_and_do_runs(server: Container, data: Path) -> None:
+    """The runbook's steps for Docker work: pools, deployments, automations, and a run by the image's worker."""
     for pool in ("nst-gpu", "nst-light"):
         made = server.run("prefect", "work-pool", "create", pool, "--type", "process")
         assert made.returncode == 0, made.stderr

@@ -1,4 +1,4 @@
-"""A run that ends with failures is told to a webhook, a chat and a mailbox by a real server, as the runbook says."""
+"""A run that ends with failures is reported to a webhook, a chat and a mailbox by a real server."""
 
 import email
 import json
@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.service_tools import Command, ask, picture, wait_for, write_manifest
+from tests.service.service_tools import Command, ask, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz"
 
 
-class Told:
-    """A web server and a mail server on loopback, and what they were told."""
+class Received:
+    """What a web server and a mail server on loopback have received."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, str, str]] = []
@@ -26,14 +26,14 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Iterator[tuple[Told, int, int]]:
-    """What was told, and the ports of the web server and of the mail server."""
-    heard = Told()
+def receivers() -> Iterator[tuple[Received, int, int]]:
+    """What was received, and the ports of the web server and of the mail server."""
+    received = Received()
 
     class Web(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            heard.posts.append((self.path, self.headers["Content-Type"], body))
+            received.posts.append((self.path, self.headers["Content-Type"], body))
             self.send_response(200)
             self.end_headers()
 
@@ -48,7 +48,7 @@ def told() -> Iterator[tuple[Told, int, int]]:
                 if word == b"DATA":
                     self.wfile.write(b"354 go on\r\n")
                     lines = iter(self.rfile.readline, b".\r\n")
-                    heard.mails.append(b"".join(lines).decode())
+                    received.mails.append(b"".join(lines).decode())
                 self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 yes\r\n")
                 if word == b"QUIT":
                     return
@@ -59,25 +59,27 @@ def told() -> Iterator[tuple[Told, int, int]]:
     servers = (ThreadingHTTPServer(("127.0.0.1", 0), Web), MailServer(("127.0.0.1", 0), Mail))
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield heard, servers[0].server_address[1], servers[1].server_address[1]
+    yield received, servers[0].server_address[1], servers[1].server_address[1]
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
 def text_of(mail: str) -> str:
-    """What a mail says, in plain text."""
+    """Return the plain text of a mail."""
     parts = email.message_from_string(mail).walk()
     plain = next(part for part in parts if part.get_content_type() in ("text/plain", "text/html"))
     return bytes(plain.get_payload(decode=True)).decode()
 
 
-def test_a_run_with_failures_is_told(server: str, nst: Command, folder: Path, told: tuple[Told, int, int]) -> None:
-    """Webhook, chat and mail each get one message, with counts, output and report; a run without failures none."""
-    heard, web, mail = told
+def test_a_run_with_failures_is_reported(
+    server: str, nst: Command, folder: Path, receivers: tuple[Received, int, int]
+) -> None:
+    """Webhook, chat and mail each get one message with counts and report; a run without failures sends none."""
+    received, web, mail = receivers
     data = folder / "data"
     for number, name in enumerate(("style", "a")):
-        picture(data / f"{name}.png", number)
+        write_image(data / f"{name}.png", number)
     write_manifest(data / "some.csv", ["a", "missing"])
     write_manifest(data / "all.csv", ["a"])
     addresses = {
@@ -86,7 +88,7 @@ def test_a_run_with_failures_is_told(server: str, nst: Command, folder: Path, to
         "mail": f"mailto://127.0.0.1:{mail}?from=nst@example.org&to=team@example.org&smtp=127.0.0.1",
     }
     for kind, address in addresses.items():
-        for _ in range(2):  # the second takes the place of the first
+        for _ in range(2):  # the second one replaces the first
             made = nst("notify", kind, env={"NST_NOTIFY_ADDRESS": address})
             assert made.returncode == 0, made.stderr
 
@@ -95,21 +97,21 @@ def test_a_run_with_failures_is_told(server: str, nst: Command, folder: Path, to
     assert fine.returncode == 0, fine.stderr
     outcome = nst("run", data / "some.csv", "--output", data / "some", *stub)
     assert outcome.returncode == 3, outcome.stderr
-    wait_for("all three are told", lambda: len(heard.posts) >= 2 and heard.mails, 60)
+    wait_for("all three have received a message", lambda: len(received.posts) >= 2 and received.mails, 60)
 
-    hooks = {path: (kind, json.loads(body)) for path, kind, body in heard.posts}
+    hooks = {path: (kind, json.loads(body)) for path, kind, body in received.posts}
     kind, payload = hooks["/told?key=secret"]
     assert kind == "application/json"
     assert (payload["state"], payload["message"]) == ("CompletedWithFailures", "1 succeeded, 1 failed, 0 rejected")
     assert (payload["output"], payload["report"]) == (f"{data}/some", f"{data}/some/report.html")
     assert (payload["run"], payload["manifest"]) == ("stylize some.csv", f"{data}/some.csv")
     chat = hooks[f"/hooks/{TOKEN}"][1]["text"]
-    for text in (chat, text_of(heard.mails[0])):
+    for text in (chat, text_of(received.mails[0])):
         assert "1 succeeded, 1 failed, 0 rejected" in text
         assert "some/report.html" in text
-    assert (len(heard.posts), len(heard.mails)) == (2, 1)
+    assert (len(received.posts), len(received.mails)) == (2, 1)
 
-    # The addresses are secrets, and no one who lists what the server has sees them.
+    # The addresses are secrets, and listing the blocks and automations of the server does not show them.
     kept = json.dumps(ask(server, "/block_documents/filter", {})) + json.dumps(ask(server, "/automations/filter", {}))
     assert "nst-notify-webhook" in kept
     assert (TOKEN in kept, "key=secret" in kept) == (False, False)
@@ -121,8 +123,8 @@ def test_a_run_with_failures_is_told(server: str, nst: Command, folder: Path, to
 
 
 @pytest.mark.parametrize("kind", ["slack", "teams", "mattermost", "mail", "webhook"])
-def test_an_address_of_another_form_is_refused(server: str, nst: Command, kind: str) -> None:
-    """One line says what such an address looks like, and nothing of the one that was given."""
+def test_an_address_of_the_wrong_form_is_refused(server: str, nst: Command, kind: str) -> None:
+    """One line says what such an address looks like, and does not show the given one."""
     outcome = nst("notify", kind, env={"NST_NOTIFY_ADDRESS": "smtp://a-secret-address"})
 
     assert outcome.returncode == 2, outcome.stderr

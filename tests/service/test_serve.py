@@ -1,4 +1,4 @@
-"""`nst serve`: server, schedules and runs of one machine from one command."""
+"""`nst serve`: one command runs the server, the schedules and the runs of one machine."""
 
 import json
 import os
@@ -14,16 +14,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.service_tools import Command, free_port, is_healthy, picture, wait_for, write_manifest
+from tests.service.service_tools import Command, free_port, is_healthy, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
 
 
-def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str], folder: Path) -> None:
-    """`nst serve` starts a server with a password, runs what `nst submit` hands in, and ends with all it started."""
+def test_one_command_runs_the_service(nst: Command, environment: dict[str, str], folder: Path) -> None:
+    """`nst serve` starts a server with a password, runs what `nst submit` submits, and ends with all its processes."""
     data, port = folder / "data", free_port()
     for number, name in enumerate(("style", "a")):
-        picture(data / f"{name}.png", number)
+        write_image(data / f"{name}.png", number)
     write_manifest(data / "mine.csv", ["a"])
     with (folder / "serve.log").open("w") as log:
         serving = subprocess.Popen(
@@ -32,11 +32,11 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
             env=environment,
             stdout=log,
             stderr=log,
-            # Where the tests go on after their terminal, the closing of one is ignored by whatever they start too.
+            # If the tests run under nohup, SIGHUP is ignored by the processes that they start too.
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
         )
     try:
-        wait_for("it is starting", (folder / "runs" / "_service" / "starting.lock").exists, 90)
+        wait_for("the service is starting", (folder / "runs" / "_service" / "starting.lock").exists, 90)
         submitted = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
         queued = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32")
         page = re.findall(
@@ -48,23 +48,23 @@ def test_one_command_serves_a_machine(nst: Command, environment: dict[str, str],
         access = folder / "runs" / "_service" / "access.json"
 
         assert submitted.returncode == 0, submitted.stderr
-        assert "a service is starting in" in submitted.stderr  # whoever hands something in waits for it
+        assert "a service is starting in" in submitted.stderr  # a submission waits for it
         assert stat.S_IMODE(access.stat().st_mode) == 0o600
         assert json.loads(access.read_text())["url"] == f"http://127.0.0.1:{port}/api"
         # The pages in the browser ask this server, and not the one that Prefect's own settings name.
         told = httpx.get(f"http://127.0.0.1:{port}/ui-settings").json()
         assert told["api_url"] == f"http://127.0.0.1:{port}/api"
     finally:
-        serving.send_signal(signal.SIGHUP)  # its terminal is closed; SIGTERM has a test of its own, below
+        serving.send_signal(signal.SIGHUP)  # as if its terminal were closed; SIGTERM is tested below
         code = serving.wait(40)
     assert code == 0
     assert not is_healthy(f"http://127.0.0.1:{port}/api")
 
 
 @pytest.mark.parametrize(
-    ("send", "sent"), [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGHUP)], ids=["SIGTERM", "its terminal is closed"]
+    ("send", "sent"), [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGHUP)], ids=["SIGTERM", "the terminal is closed"]
 )
-def test_a_service_that_is_stopped_goes_on_later(
+def test_a_service_that_is_stopped_continues_later(
     environment: dict[str, str],
     nst: Command,
     tmp_path: Path,
@@ -72,11 +72,11 @@ def test_a_service_that_is_stopped_goes_on_later(
     send: Callable[[int, int], None],
     sent: signal.Signals,
 ) -> None:
-    """In the middle of a run: it ends within ten seconds, with a table; started again, it does the rest."""
+    """A service stopped during a run ends within ten seconds, with a table; started again, it does the other pairs."""
     data, port, names = folder / "data", free_port(), [f"later-{number}" for number in range(24)]
     out = data / f"later-{sent.name}"
     for number, name in enumerate(("style", *names)):
-        picture(data / f"{name}.png", number)
+        write_image(data / f"{name}.png", number)
     write_manifest(data / "later.csv", names)
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
     log = (tmp_path / "serve.log").open("w")
@@ -90,7 +90,7 @@ def test_a_service_that_is_stopped_goes_on_later(
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # as above
     )
     try:
-        wait_for("all are served", lambda: "inbox/inbox" in (tmp_path / "serve.log").read_text(), 90)
+        wait_for("all deployments are served", lambda: "inbox/inbox" in (tmp_path / "serve.log").read_text(), 90)
         stub = ("--backbone", "stub", "--stub", "seconds=0.5")
         assert nst("submit", data / "later.csv", "--output", out, *stub).returncode == 0
         wait_for("some pairs are done", lambda: len(list(out.glob("_nst/records/*"))) >= 3, 90)
@@ -101,7 +101,7 @@ def test_a_service_that_is_stopped_goes_on_later(
         stopped = json.loads((out / "summary.json").read_text())
 
         serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        wait_for("the rest is done", (out / "_SUCCESS").exists, 120)
+        wait_for("the other pairs are done", (out / "_SUCCESS").exists, 120)
     finally:
         serving.terminate()
         serving.wait(40)
@@ -113,7 +113,7 @@ def test_a_service_that_is_stopped_goes_on_later(
 
 
 def test_a_service_without_limits_is_not_started(nst: Command) -> None:
-    """Nothing is served that could read nothing: the command says which file to write, with code 2."""
+    """Without limits, with which it could read nothing, `nst serve` ends with exit code 2 and names NST_LIMITS."""
     outcome = nst("serve", env={"NST_LIMITS": ""})
 
     assert (outcome.returncode, "NST_LIMITS" in outcome.stderr) == (2, True)

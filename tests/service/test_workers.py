@@ -1,4 +1,4 @@
-"""An operator's day with a real server and workers: deploy, submit, inbox, retry; nobody without the password."""
+"""An operator's day with a real server and workers: deploying, submitting, inboxes, retries, and the password."""
 
 import itertools
 import json
@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.service.service_tools import OPTIONS, PASSWORD, TINY, Command, ask, picture, wait_for, write_manifest
+from tests.service.service_tools import OPTIONS, PASSWORD, TINY, Command, ask, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
 
 
 def answer(inbox: Path, name: str) -> Any:
+    """Return the answer of an inbox."""
     return json.loads((inbox / name).read_text())
 
 
-def test_nobody_without_the_password(server: str, nst: Command, folder: Path) -> None:
-    """The API refuses whoever has no password or a wrong one, and `nst submit` then says what to set, with code 4."""
+def test_the_password_is_required(server: str, nst: Command, folder: Path) -> None:
+    """The API refuses requests without the right password; `nst submit` then ends with exit code 4 and advice."""
     for password in (None, "nst:wrong-password"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             ask(server, "/flow_runs/filter", {}, password)
@@ -33,15 +34,15 @@ def test_nobody_without_the_password(server: str, nst: Command, folder: Path) ->
     assert "wrong-password" not in outcome.stdout + outcome.stderr
 
 
-def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folder: Path) -> None:
-    """Submitted and dropped manifests are run once, one run at a time; what failed is done once its file is there."""
+def test_a_day_of_an_operator(workers: None, server: str, nst: Command, prefect: Command, folder: Path) -> None:
+    """Submitted and dropped manifests are run once, one run at a time; a failed row is retried when its file exists."""
     data = folder / "data"
     inbox = data / "inbox"
     for number, name in enumerate(("style", "a", "b", "c")):
-        picture(inbox / f"{name}.png", number)
-        picture(data / f"{name}.png", number)
+        write_image(inbox / f"{name}.png", number)
+        write_image(data / f"{name}.png", number)
 
-    # Three teams drop manifests: one is good, one is broken, of one half of the pictures are missing.
+    # Three teams drop manifests: a good one, a broken one, and one of which half of the images are missing.
     write_manifest(inbox / "good.csv", ["a", "b"])
     write_manifest(inbox / "half.csv", ["c", "missing"])
     (inbox / "broken.csv").write_text(
@@ -49,7 +50,7 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     )
     assert prefect("deployment", "run", "inbox/inbox").returncode == 0
 
-    # Meanwhile somebody submits, and waits.
+    # Meanwhile a user submits a manifest and waits for its run.
     write_manifest(data / "mine.csv", ["a", "b"])
     mine = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait", "--json")
     assert mine.returncode == 0, mine.stderr
@@ -58,10 +59,10 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     assert (told["report"], told["status"]) == (f"{data}/mine/report.html", f"nst status {data}/mine")
     assert "the server has no pages" in mine.stderr
     assert (data / "mine" / "report.html").exists()
-    assert "[2/2]" in mine.stderr  # the log of the run is shown
+    assert "[2/2]" in mine.stderr  # the log of the run
     assert nst("status", data / "mine").stdout.splitlines()[1] == "2 succeeded, 0 failed, 0 rejected, 0 pending"
 
-    wait_for("the broken manifest is answered", (inbox / "broken.csv.rejected.json").exists, 60)
+    wait_for("the broken manifest has an answer", (inbox / "broken.csv.rejected.json").exists, 60)
     rejected = answer(inbox, "broken.csv.rejected.json")
     assert [row["row"] for row in rejected["bad_rows"]] == [3]
     assert [one["column"] for one in rejected["bad_rows"][0]["problems"]] == ["content", "steps", "id"]
@@ -76,15 +77,15 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     assert [(row["pair_id"], row["error_kind"]) for row in half["problems"]] == [("missing", "not_found")]
     assert half["run_id"] == answer(inbox, "half.csv.accepted.json")["run_id"]
 
-    # The missing picture comes, and what failed is done again.
-    picture(inbox / "missing.png", 9)
+    # The missing image arrives, and the failed row is retried.
+    write_image(inbox / "missing.png", 9)
     retried = prefect(
         "deployment", "run", "bulk-stylize/retry-failed", "--param", f"output={data}/outputs/half", "--watch"
     )
     assert retried.returncode == 0, retried.stdout + retried.stderr
     assert nst("status", data / "outputs" / "half").returncode == 0
 
-    # A second submission of what is done does nothing; a manifest that is not there is refused with its code.
+    # A second submission of a finished manifest does nothing; other places and missing manifests are refused.
     again = nst("submit", data / "mine.csv", "--output", data / "mine", "--precision", "fp32", "--wait")
     assert again.returncode == 0, again.stderr
     outside = nst("submit", data / "mine.csv", "--output", folder / "elsewhere", "--wait")
@@ -92,7 +93,7 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     assert nst("submit", data / "none.csv").returncode == 2
     assert nst("submit", data / "mine.csv", "--deployment", "no/such").returncode == 2
 
-    # No two runs were on the machine's device at once, and no parameter holds a secret.
+    # No two runs used the device at the same time, and no parameter has a secret.
     runs = ask(server, "/flow_runs/filter", {"flows": {"name": {"any_": ["bulk-stylize"]}}, "sort": "START_TIME_ASC"})
     times = sorted((run["start_time"], run["end_time"]) for run in runs if run["start_time"])
     assert len(times) == 6
@@ -101,8 +102,8 @@ def test_a_day(workers: None, server: str, nst: Command, prefect: Command, folde
     assert PASSWORD not in json.dumps([run["parameters"] for run in runs])
 
 
-def test_the_schedules_make_runs(workers: None, server: str) -> None:
-    """Nightly run and visits are scheduled: some releases of Prefect's dependencies make none, without a word."""
+def test_the_schedules_create_runs(workers: None, server: str) -> None:
+    """The nightly run and the visits are scheduled; some versions of Prefect's dependencies silently schedule none."""
     found = {}
     for name in ("nightly", "inbox"):
         (deployment,) = ask(server, "/deployments/filter", {"deployments": {"name": {"any_": [name]}}})

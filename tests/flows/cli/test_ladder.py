@@ -1,4 +1,4 @@
-"""nst ladder: what is refused; the command itself is tried end to end."""
+"""flows.cli.ladder: what `nst ladder` refuses, and its default output; the whole command is tested end to end."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ from tests.flows.commands import nst, output_of_a_run
 
 
 @pytest.mark.parametrize("varied", ["strength=7", "nothing=1", "strength"])
-def test_what_cannot_be_varied_is_refused(varied: str) -> None:
-    """In one line, before anything is written."""
+def test_a_wrong_vary_option_is_refused(varied: str) -> None:
+    """A --vary that is not a valid list of values of an option ends the command with one line and writes nothing."""
     done = nst("ladder", "cat.png", "waves.png", "--vary", varied, "--output", "out")
 
     assert done.exit_code == 2
@@ -28,8 +28,8 @@ def laddered(*arguments: str, values: str = "0.2,0.5") -> Result:
     return nst("ladder", "cat.png", "waves.png", *varied, *arguments)
 
 
-def test_a_file_where_no_run_was_made_is_left_alone() -> None:
-    """A `ladder.csv` of somebody else, in a folder that is no output."""
+def test_a_foreign_ladder_csv_is_kept() -> None:
+    """A `ladder.csv` in a folder that is not an output is not replaced: the command refuses that folder."""
     Path("out").mkdir()
     Path("out/ladder.csv").write_text("rung,height\n")
     done = laddered()
@@ -40,8 +40,8 @@ def test_a_file_where_no_run_was_made_is_left_alone() -> None:
     assert [path.name for path in Path("out").iterdir()] == ["ladder.csv"]
 
 
-def test_a_ladder_whose_first_try_ended_early_is_begun_anew() -> None:
-    """Its manifest is there, and no run yet: the same two pictures with other values go into the same folder."""
+def test_a_ladder_without_a_run_is_started_again() -> None:
+    """If an output holds only the manifest of a ladder of the same images, a ladder of other values replaces it."""
     Path("out").mkdir()
     Path("out/ladder.csv").write_text(
         f"id,content,style\nx,{Path('cat.png').absolute()},{Path('waves.png').absolute()}\n"
@@ -52,8 +52,8 @@ def test_a_ladder_whose_first_try_ended_early_is_begun_anew() -> None:
     assert len(Path("out/ladder.csv").read_text().splitlines()) == 3
 
 
-def test_a_ladder_goes_into_no_folder_with_tables_of_somebody_else() -> None:
-    """It is refused before anything of it is written there."""
+def test_a_ladder_refuses_a_folder_with_a_foreign_table() -> None:
+    """A folder with a results.csv that no run wrote is refused before the ladder writes anything there."""
     Path("out").mkdir()
     Path("out/results.csv").write_text("mine")
     done = laddered("--backbone", "stub")
@@ -63,8 +63,8 @@ def test_a_ladder_goes_into_no_folder_with_tables_of_somebody_else() -> None:
     assert [path.name for path in Path("out").iterdir()] == ["results.csv"]
 
 
-def test_a_ladder_that_cannot_be_done_leaves_the_one_before() -> None:
-    """A device that there is not is refused before the manifest of the output's ladder is replaced."""
+def test_an_impossible_ladder_keeps_the_earlier_manifest() -> None:
+    """A ladder on a device that does not exist is refused before the output's manifest is replaced."""
     output_of_a_run("out", failures=False)
     Path("out/ladder.csv").write_text("id,content,style\n")
     done = laddered("--device", "cuda:77")
@@ -74,8 +74,8 @@ def test_a_ladder_that_cannot_be_done_leaves_the_one_before() -> None:
     assert Path("out/ladder.csv").read_text() == "id,content,style\n"
 
 
-def test_a_ladder_under_way_keeps_its_manifest() -> None:
-    """Another one into the same output is told who is there, and replaces nothing."""
+def test_a_ladder_in_progress_keeps_its_manifest() -> None:
+    """A second ladder into an output that is in use ends with exit code 75 and does not replace the manifest."""
     output_of_a_run("out", failures=False)
     Path("out/ladder.csv").write_text("id,content,style\n")
     with lease.held(str(Path("out").absolute())):
@@ -85,8 +85,8 @@ def test_a_ladder_under_way_keeps_its_manifest() -> None:
     assert Path("out/ladder.csv").read_text() == "id,content,style\n"
 
 
-def test_pictures_of_one_name_have_ladders_of_their_own() -> None:
-    """`summer/cat.jpg` and `winter/cat.jpg`: the second one's folder says more, and is the same every time."""
+def test_images_of_the_same_name_have_separate_outputs() -> None:
+    """For `summer/cat.jpg` and `winter/cat.jpg` the second default output has a suffix, the same one every time."""
     summer, winter = ({"content": f"/in/{season}/cat.jpg", "style": "/in/waves.png"} for season in ("summer", "winter"))
     first = default_output(summer)
     Path(first).mkdir(parents=True)
@@ -98,11 +98,11 @@ def test_pictures_of_one_name_have_ladders_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"rung,height\n1,2\n", b'a,b\n"' + b"x" * 200_000])
-def test_what_is_no_ladder_is_none_of_these_pictures(data: bytes) -> None:
-    """The folder of a `ladder.csv` that cannot be told is nobody's default."""
-    pictures = {"content": "/in/cat.jpg", "style": "/in/waves.png"}
-    first = default_output(pictures)
+def test_a_folder_with_an_unreadable_ladder_is_not_the_default(data: bytes) -> None:
+    """A folder whose `ladder.csv` is not a ladder's manifest is not chosen as the default output."""
+    row = {"content": "/in/cat.jpg", "style": "/in/waves.png"}
+    first = default_output(row)
     Path(first).mkdir(parents=True)
     (Path(first) / "ladder.csv").write_bytes(data)
 
-    assert default_output(pictures).startswith(f"{first}-")
+    assert default_output(row).startswith(f"{first}-")

@@ -1,4 +1,4 @@
-"""flows.cli.manifests and flows.cli.outputs: validate and status; gc and split are tried with what they carry out."""
+"""flows.cli.manifests and flows.cli.outputs: `nst validate` and `nst status`; gc and split are tested elsewhere."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from tests.flows.fault_proxy import FaultProxy
 # ---------------------------------------------------------------- validate
 
 
-def test_a_good_manifest_is_valid(pictures: None) -> None:
-    """Every row can be stylized: exit code 0 and one line."""
+def test_a_good_manifest_is_valid(images: None) -> None:
+    """If every row can be stylized, validate prints its counts and the estimate, and ends with exit code 0."""
     result = nst("validate", manifest())
 
     assert (result.exit_code, result.stdout) == (
@@ -28,8 +28,8 @@ def test_a_good_manifest_is_valid(pictures: None) -> None:
     )
 
 
-def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
-    """Rejected rows and missing pictures are told in the order of their lines, and the exit code is 3."""
+def test_validate_names_every_problem_by_its_line(images: None) -> None:
+    """Rejected rows and missing images are reported in the order of their lines, and the exit code is 3."""
     text = (
         "id,content,style,steps\n"
         "a,gone.png,waves.png,\n"
@@ -51,8 +51,8 @@ def test_validate_names_every_problem_by_its_line(pictures: None) -> None:
     ]
 
 
-def test_validate_names_dozens_and_counts_the_rest(pictures: None) -> None:
-    """However many rows are bad, the text and the JSON name the first, and say how many more there are."""
+def test_validate_limits_the_number_of_problems(images: None) -> None:
+    """However many rows are bad, text and JSON name the first ones and say how many more there are."""
     name = manifest("content,style\n" + "gone.png,waves.png\n" * 500)
     told, machine = nst("validate", name).stdout.splitlines(), json.loads(nst("validate", name, "--json").stdout)
 
@@ -64,8 +64,8 @@ def test_validate_names_dozens_and_counts_the_rest(pictures: None) -> None:
     assert (len(machine["problems"]), machine["problems_left"], machine["rows"]) == (MOST_NAMED, 500 - MOST_NAMED, 500)
 
 
-def test_validate_shows_what_a_cell_hides_and_which_file_was_meant(pictures: None) -> None:
-    """A letter that is not seen, or turns the line, stands there as an escape."""
+def test_validate_shows_invisible_characters_of_a_cell(images: None) -> None:
+    """Invisible characters of a cell are printed as escapes, and the file that was probably meant is named."""
     result = nst("validate", manifest("id,content,style\nx,\u200bcat.png,waves.png\ny,p/\u202egnp.a,waves.png\n"))
     folder = os.getcwd()
 
@@ -76,8 +76,8 @@ def test_validate_shows_what_a_cell_hides_and_which_file_was_meant(pictures: Non
     ]
 
 
-def test_validate_prints_json_for_machines(pictures: None) -> None:
-    """--json is one JSON document with the valid rows and the problems of the others."""
+def test_validate_prints_json(images: None) -> None:
+    """--json prints one JSON document with the valid rows, the problems of the others, and the estimate."""
     text = "id,content,style\na,gone.png,waves.png\nb,cat.png,waves.png\n"
     result = nst("validate", manifest(text), "--json")
     folder = os.getcwd()
@@ -100,8 +100,8 @@ def test_validate_prints_json_for_machines(pictures: None) -> None:
     }
 
 
-def test_validate_can_leave_the_files_alone() -> None:
-    """With --no-files a manifest is checked where its pictures are not."""
+def test_validate_can_skip_the_files() -> None:
+    """With --no-files a manifest is checked without looking for its images."""
     result = nst("validate", manifest(), "--no-files")
 
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "pairs.csv: 2 rows are valid; 0 cannot be stylized")
@@ -109,8 +109,8 @@ def test_validate_can_leave_the_files_alone() -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize(("kind", "make"), [("folder", os.mkdir), ("pipe", os.mkfifo)])
-def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: Callable[[str], None]) -> None:
-    """A cell that names a folder or a pipe is a problem of its row; the other rows are judged all the same."""
+def test_validate_reports_a_folder_or_pipe_as_a_bad_row(images: None, kind: str, make: Callable[[str], None]) -> None:
+    """A cell that names a folder or a pipe is a problem of its row; the other rows are checked too."""
     make("album")
     result = nst("validate", manifest("content,style\nalbum,waves.png\ncat.png,waves.png\n"))
 
@@ -119,8 +119,8 @@ def test_validate_goes_on_past_what_is_no_file(pictures: None, kind: str, make: 
     assert "pairs.csv: 1 rows are valid and their files exist; 1 cannot be stylized" in result.stdout
 
 
-def test_a_folder_in_place_of_a_manifest_is_told_of_pairs(pictures: None) -> None:
-    """Whoever names one wants its pictures stylized."""
+def test_a_folder_given_as_the_manifest_is_told_of_nst_pairs(images: None) -> None:
+    """A folder given as the manifest is refused with a hint at `nst pairs`, as its images were probably meant."""
     os.mkdir("album")
     result = nst("validate", "album")
 
@@ -131,8 +131,8 @@ def test_a_folder_in_place_of_a_manifest_is_told_of_pairs(pictures: None) -> Non
     )
 
 
-def test_validate_changes_nothing(pictures: None) -> None:
-    """Checking a manifest makes no file."""
+def test_validate_changes_nothing(images: None) -> None:
+    """Validating a manifest creates no file."""
     name = manifest()
     before = sorted(os.listdir())
     nst("validate", name)
@@ -140,8 +140,8 @@ def test_validate_changes_nothing(pictures: None) -> None:
     assert sorted(os.listdir()) == before
 
 
-def test_validate_reads_s3(s3_bucket: str, pictures: None) -> None:
-    """A manifest on S3 and the pictures beside it are checked there."""
+def test_validate_reads_s3(s3_bucket: str, images: None) -> None:
+    """A manifest on S3 and the images beside it are checked there."""
     storage.create(f"{s3_bucket}/in/pairs.csv", GOOD.encode())
     storage.create(f"{s3_bucket}/in/cat.png", Path("cat.png").read_bytes())
     result = nst("validate", f"{s3_bucket}/in/pairs.csv")
@@ -150,10 +150,8 @@ def test_validate_reads_s3(s3_bucket: str, pictures: None) -> None:
     assert f"pairs.csv line 2: column 'style': there is no file {s3_bucket}/in/waves.png" in result.stdout
 
 
-def test_validate_says_why_a_file_that_is_there_cannot_be_read(
-    s3_bucket: str, s3_proxy: FaultProxy, pictures: None
-) -> None:
-    """A picture that this user may not read is not called missing."""
+def test_validate_does_not_call_a_forbidden_image_missing(s3_bucket: str, s3_proxy: FaultProxy, images: None) -> None:
+    """An image that this user may not read is reported as denied, not as missing."""
     storage.create(f"{s3_bucket}/in/cat.png", Path("cat.png").read_bytes())
     s3_proxy.rule = lambda _method, path: (403, "AccessDenied") if path.endswith("cat.png") else None
     result = nst("validate", manifest(f"content,style\n{s3_bucket}/in/cat.png,waves.png\n"))
@@ -168,7 +166,7 @@ def test_validate_says_why_a_file_that_is_there_cannot_be_read(
 
 @pytest.mark.parametrize("place", ["local", "s3"])
 def test_status_counts_the_rows(place: str, request: pytest.FixtureRequest) -> None:
-    """The state of an output's latest run, from its records alone; rows are pending, so exit code 75."""
+    """Status counts the rows of an output's latest run from its records; pending rows give exit code 75."""
     output = "out" if place == "local" else f"{request.getfixturevalue('s3_bucket')}/out"
     output_of_a_run(storage.absolute(output), failures=False)
     result = nst("status", output)
@@ -180,8 +178,8 @@ def test_status_counts_the_rows(place: str, request: pytest.FixtureRequest) -> N
     ]
 
 
-def test_status_names_what_failed() -> None:
-    """Failed and rejected rows are told with their reasons, and the exit code is 3."""
+def test_status_names_failed_and_rejected_rows() -> None:
+    """Failed and rejected rows are reported with their reasons, and the exit code is 3."""
     result = nst("status", output_of_a_run("out", failures=True))
 
     assert result.exit_code == ExitCode.SOME_FAILED
@@ -192,8 +190,8 @@ def test_status_names_what_failed() -> None:
     ]
 
 
-def test_status_prints_json_for_machines() -> None:
-    """--json is one JSON document with the counts and the rows in trouble."""
+def test_status_prints_json() -> None:
+    """--json prints one JSON document with the counts and the failed and rejected rows."""
     result = nst("status", output_of_a_run("out", failures=True), "--json")
     found = json.loads(result.stdout)
 
@@ -207,7 +205,7 @@ def test_status_prints_json_for_machines() -> None:
 
 
 def test_status_of_a_damaged_ledger_says_which_file() -> None:
-    """A record that was cut short, as by a full disk, is named in one line instead of a traceback."""
+    """A record that was cut short, as by a full disk, is named on stderr and gives an exit code other than 0."""
     output_of_a_run("out", failures=False)
     Path(f"out/_nst/records/cat-{FINGERPRINT}.json").write_text('{"pair_id": "cat", "fing')
     result = nst("status", "out")
@@ -218,7 +216,7 @@ def test_status_of_a_damaged_ledger_says_which_file() -> None:
 
 
 def test_status_changes_nothing() -> None:
-    """Looking at an output makes, changes and removes no file."""
+    """Status creates, changes and removes no file of the output."""
     output_of_a_run("out", failures=True)
     files = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
     nst("status", "out")
@@ -226,8 +224,8 @@ def test_status_changes_nothing() -> None:
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == files
 
 
-def test_status_prints_the_rows_in_trouble_as_a_manifest() -> None:
-    """--failed --csv goes to a file that can be put right and run: exit code 0, and the count on stderr."""
+def test_status_prints_failed_rows_as_a_manifest() -> None:
+    """--failed --csv prints a manifest to correct and run again, with exit code 0 and the count on stderr."""
     result = nst("status", output_of_a_run("out", failures=True), "--failed", "--csv")
 
     assert result.exit_code == 0
@@ -243,8 +241,8 @@ def test_status_prints_the_rows_in_trouble_as_a_manifest() -> None:
     assert "1 rows are valid; 1 cannot be stylized" in checked
 
 
-def test_status_of_the_failed_names_all_of_them() -> None:
-    """--failed leaves the counts out and none of the rows."""
+def test_status_failed_names_every_failed_row() -> None:
+    """--failed prints the failed and rejected rows without the counts; --csv needs it, and excludes --json."""
     result = nst("status", output_of_a_run("out", failures=True), "--failed")
 
     assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["line 3 dog", "line 4"]

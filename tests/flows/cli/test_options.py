@@ -1,4 +1,4 @@
-"""flows.cli.options: a command's options from the fields of a model."""
+"""flows.cli.options: a command's options are made from the fields of a model."""
 
 import inspect
 import os
@@ -18,7 +18,7 @@ FIELDS = [(model, name) for model in MODELS for name in model.model_fields]
 
 
 class Look(BaseModel):
-    """A model with a field of every kind."""
+    """A model with a field of every type that options support."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -31,7 +31,7 @@ class Look(BaseModel):
     pooling: Literal["max", "average"] = "max"
     """How it pools."""
     enlarge: bool = False
-    """Enlarge small pictures."""
+    """Enlarge small images."""
     name: str = "x"
 
 
@@ -40,7 +40,7 @@ class Machine(BaseModel):
 
 
 def run(*arguments: str) -> tuple[int, str, dict[str, Any]]:
-    """(exit code, output, what the command was called with)."""
+    """Return the exit code, the output, and the arguments that the command was called with."""
     called: dict[str, Any] = {}
     app = typer.Typer(rich_markup_mode=None)
 
@@ -57,7 +57,7 @@ def run(*arguments: str) -> tuple[int, str, dict[str, Any]]:
 
 
 def made_of(model: type[BaseModel]) -> list[inspect.Parameter]:
-    """The parameters that a model gives a command."""
+    """Return the parameters that a command gets from a model."""
 
     @options_from(options=model)
     def command(*, options: dict[str, Any]) -> None:
@@ -66,13 +66,13 @@ def made_of(model: type[BaseModel]) -> list[inspect.Parameter]:
     return list(inspect.signature(command).parameters.values())
 
 
-def test_only_what_is_given_is_passed_on() -> None:
+def test_only_given_options_are_passed_on() -> None:
     """Options that are not given are left out, so that a recipe or an earlier run decides on them."""
     assert run("m.csv") == (0, "", {"manifest": "m.csv", "look": {}, "machine": {}, "limit": 7})
 
 
 def test_every_kind_of_field_is_an_option() -> None:
-    """Numbers, lists, choices and text reach the model as text, a switch as true or false, each under its model."""
+    """Numbers, lists, choices and text reach the model as text, a switch as a bool, each in the dict of its model."""
     numbers, texts = (
         ["--size-px", "64", "--weight", "1e3"],
         ["--layers", "c d", "--pooling", "average", "--name", "a b"],
@@ -91,19 +91,19 @@ def test_every_kind_of_field_is_an_option() -> None:
 
 
 def test_a_switch_can_be_turned_off() -> None:
-    """`--no-enlarge` is "given, false", which is not the same as not given."""
+    """`--no-enlarge` passes on false, which differs from an option that is not given."""
     assert run("m.csv", "--no-enlarge")[2]["look"] == {"enlarge": False}
 
 
 def test_the_command_keeps_its_own_parameters() -> None:
-    """Arguments and options of the command itself work beside those made."""
+    """The arguments and options of the command itself work beside those made from the models."""
     assert run("m.csv", "--limit", "3")[2]["limit"] == 3
     assert run("m.csv", "--limit", "0")[0] == 2
     assert run()[0] == 2
 
 
-def test_the_help_says_what_the_model_says() -> None:
-    """The help of an option is the field's own description, with its default and what can be given."""
+def test_the_help_shows_descriptions_and_defaults() -> None:
+    """The help of an option shows the field's description, its default and its possible values."""
     _, output, _ = run("--help")
     lines = [" ".join(line.split()) for line in output.splitlines()]
 
@@ -112,13 +112,13 @@ def test_the_help_says_what_the_model_says() -> None:
     assert "--weight NUMBER Weight of the style." in lines
     assert "--layers 'A B ...' Layers of the loss. [default: a b]" in lines
     assert "--pooling max|average How it pools. [default: max]" in lines
-    assert "--enlarge / --no-enlarge Enlarge small pictures." in lines
+    assert "--enlarge / --no-enlarge Enlarge small images." in lines
     assert "--name TEXT [default: x]" in lines
 
 
 @pytest.mark.parametrize(("model", "name"), FIELDS, ids=[name for _, name in FIELDS])
 def test_every_field_has_a_description(model: type[BaseModel], name: str) -> None:
-    """Every option of a run explains itself in the help."""
+    """Every option of a run has a description in the help, which ends as a sentence does."""
     description = model.model_fields[name].description
 
     assert description
@@ -126,12 +126,12 @@ def test_every_field_has_a_description(model: type[BaseModel], name: str) -> Non
 
 
 def test_every_field_has_a_theme() -> None:
-    """Every option of a run stands in one section of its help, and no section names one that is gone."""
+    """Every option of a run is in one section of the help, and no section names an option that does not exist."""
     assert sorted(name for names in THEMES.values() for name in names.split()) == sorted(name for _, name in FIELDS)
 
 
 def test_every_choice_is_shown() -> None:
-    """An option that takes one of several words says which, those of a second list too."""
+    """The help of an option that takes one of several words lists all of them."""
     choices = {one.name: one.annotation.__metadata__[0].metavar for one in made_of(RunSettings)}
 
     assert choices["precision"] == "auto|bf16|fp32"
@@ -139,21 +139,21 @@ def test_every_choice_is_shown() -> None:
     assert (choices["device"], choices["cpu_workers"], choices["stall_seconds"]) == ("TEXT", "INTEGER", "NUMBER")
 
 
-def test_weights_are_found_from_any_folder() -> None:
-    """A weights file is named by its whole path, so that a retry or a service elsewhere finds it."""
+def test_the_path_of_weights_is_made_absolute() -> None:
+    """The weights file is stored by its absolute path, so that a retry or a service in another folder finds it."""
     assert settings_of({"weights": "a.pth", "device": "cpu"}) == RunSettings(
         weights=os.path.abspath("a.pth"), device="cpu"
     )
     assert settings_of({}) == RunSettings()
 
 
-def test_no_field_of_two_models_has_one_name() -> None:
-    """An option belongs to the look or to the run, never to both."""
+def test_no_two_models_share_a_field_name() -> None:
+    """No option belongs to both StylizeOptions and RunSettings."""
     assert len({name for _, name in FIELDS}) == len(FIELDS)
 
 
-def test_what_is_given_becomes_the_model() -> None:
-    """Text is read as a manifest's cell is read."""
+def test_given_text_becomes_the_model() -> None:
+    """The text of an option is read as the same text in a cell of a manifest."""
     options = validated(StylizeOptions, {"size_px": "64", "style_layers": "relu1_1, relu2_1", "enlarge": True})
 
     assert options == StylizeOptions(size_px=64, style_layers=("relu1_1", "relu2_1"), enlarge=True)
@@ -178,7 +178,7 @@ def test_what_is_given_becomes_the_model() -> None:
 def test_a_wrong_value_names_its_option(
     model: type[BaseModel], given: dict[str, str], flag: str | None, reason: str
 ) -> None:
-    """The message says which option, what was expected and what was found; click turns it into exit code 2."""
+    """The message says which option, what was expected and what was found; the exit code is 2."""
     with pytest.raises(typer.BadParameter) as caught:
         validated(model, given)
 
@@ -188,8 +188,8 @@ def test_a_wrong_value_names_its_option(
 
 
 @pytest.mark.parametrize("given", [{"device": "tpu"}, {"weights_sha256": "12"}])
-def test_no_pattern_is_shown_to_the_user(given: dict[str, str]) -> None:
-    """What was expected is said in words, not as a regular expression."""
+def test_messages_show_no_regular_expression(given: dict[str, str]) -> None:
+    """A message says in words what was expected, not by a regular expression."""
     with pytest.raises(typer.BadParameter) as caught:
         validated(RunSettings, given)
 

@@ -20,6 +20,7 @@ from tests.flows.commands import manifest, nst
 
 @pytest.fixture(autouse=True)
 def there_is_a_manifest(in_folder: None) -> None:
+    """The working folder has a manifest."""
     manifest()
 
 
@@ -53,8 +54,8 @@ def there_is_a_manifest(in_folder: None) -> None:
         (["serve", "--deployments", "none.yaml"], ExitCode.UNUSABLE, "none.yaml: no such file"),
     ],
 )
-def test_what_cannot_be_done_is_said_at_once(arguments: list[str], code: ExitCode, message: str) -> None:
-    """A command that has no server, no manifest or no limits ends with its code and the reason, without secrets."""
+def test_a_wrong_command_says_why_without_secrets(arguments: list[str], code: ExitCode, message: str) -> None:
+    """A command without a server, a manifest or limits ends with its exit code and the reason, without secrets."""
     result = nst(*arguments)
 
     assert result.exit_code == code, result.output
@@ -63,7 +64,7 @@ def test_what_cannot_be_done_is_said_at_once(arguments: list[str], code: ExitCod
 
 
 def test_a_server_that_does_not_answer_is_named() -> None:
-    """A wrong address is exit code 4 and one line, not a traceback."""
+    """An address at which no server answers ends the command with exit code 4 and its name, without a traceback."""
     environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_HOME": str(Path.cwd() / "home")}
     root = str(Path(submit.__file__).parents[2])
     outcome = subprocess.run(
@@ -81,8 +82,8 @@ def test_a_server_that_does_not_answer_is_named() -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-def test_the_address_of_a_server_is_not_that_of_its_api(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """With `/api` forgotten nothing is asked and nothing begun; the address that is meant is told."""
+def test_an_address_without_api_is_refused(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """An address without `/api` is refused before anything is written; the message shows the right one."""
     monkeypatch.setenv("PREFECT_API_URL", "http://me:a-secret@127.0.0.1:9/")
     result = nst(command, "pairs.csv", "--output", "out")
 
@@ -95,13 +96,11 @@ def test_the_address_of_a_server_is_not_that_of_its_api(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("answer", "is_taken"), [(b"true", True), (b"<!doctype html>", False)])
-def test_an_api_at_the_root_is_told_from_a_server_s_pages(
-    monkeypatch: pytest.MonkeyPatch, answer: bytes, is_taken: bool
-) -> None:
-    """A proxy may serve it there; a server's pages answer whatever is asked."""
+def test_an_api_at_the_root_is_recognized(monkeypatch: pytest.MonkeyPatch, answer: bytes, is_taken: bool) -> None:
+    """An address without `/api` is used if the API answers there, not if only a server's pages do."""
 
     class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # the library's name
+        def do_GET(self) -> None:  # the name is the library's
             self.send_response(200)
             self.end_headers()
             self.wfile.write(answer)
@@ -123,13 +122,13 @@ def test_an_api_at_the_root_is_told_from_a_server_s_pages(
         ("PREFECT_HOME", "pairs.csv", "PREFECT_HOME=pairs.csv: expected a folder"),
     ],
 )
-def test_a_service_is_not_begun_without_its_server(
+def test_serve_refuses_an_unusable_server_or_home(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
 ) -> None:
-    """A named server that does not answer, or a home of Prefect's that is none, is one line, before Prefect starts."""
+    """A server that does not answer, or a PREFECT_HOME that is not a folder, ends `nst serve` with exit code 4."""
     Path("limits.toml").write_text('read = ["/"]\nwrite = ["/"]\n')
     monkeypatch.setenv("NST_LIMITS", "limits.toml")
-    monkeypatch.setenv("NST_DATA", "taken away again afterwards")
+    monkeypatch.setenv("NST_DATA", "restored afterwards")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv(variable, value)
     result = nst("serve")
@@ -139,11 +138,11 @@ def test_a_service_is_not_begun_without_its_server(
     assert "serving" not in result.output
 
 
-def test_a_service_is_refused_in_a_folder_with_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its server's database cannot be there: one line, and nothing is made."""
+def test_serve_refuses_a_folder_with_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nst serve` refuses a folder with `?` in its path, where its server's database cannot be, and writes nothing."""
     Path("limits.toml").write_text('read = ["/"]\nwrite = ["/"]\n')
     monkeypatch.setenv("NST_LIMITS", str(Path("limits.toml").resolve()))
-    monkeypatch.setenv("NST_DATA", "taken away again afterwards")
+    monkeypatch.setenv("NST_DATA", "restored afterwards")
     Path("a?b").mkdir()
     monkeypatch.chdir("a?b")
     result = nst("serve")
@@ -153,9 +152,9 @@ def test_a_service_is_refused_in_a_folder_with_a_question_mark(monkeypatch: pyte
     assert not Path("runs/_service/access.json").exists()
 
 
-def test_access_is_kept_for_its_owner_alone() -> None:
-    """What `nst submit` needs to reach a server is readable by nobody else, and the next start keeps the password."""
-    assert service._password(service.FOLDER) != service._password(service.FOLDER)  # a new one each time, until ...
+def test_only_the_owner_can_read_the_access_file() -> None:
+    """Only its owner can read the file with the address and password of a server, which the next start reuses."""
+    assert service._password(service.FOLDER) != service._password(service.FOLDER)  # new, until one is written
     access = service.Access("http://127.0.0.1:4200/api", "nst:kept")
     Path(service.FOLDER).mkdir(parents=True)
     service._write_access(access, service.FOLDER)
@@ -165,22 +164,22 @@ def test_access_is_kept_for_its_owner_alone() -> None:
     assert service._password(service.FOLDER) == "nst:kept"
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
-@pytest.mark.parametrize(("owner", "asks"), [(4711, 4711), (0, 4711), (4712, 0)])
-def test_access_of_a_service_of_ones_own(monkeypatch: pytest.MonkeyPatch, owner: int, asks: int) -> None:
-    """That of root counts too, and root takes anybody's."""
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the owner of a file")
+@pytest.mark.parametrize(("owner", "user"), [(4711, 4711), (0, 4711), (4712, 0)])
+def test_the_access_file_of_this_user_or_root_is_used(monkeypatch: pytest.MonkeyPatch, owner: int, user: int) -> None:
+    """An access file of this user or of root is used; root uses any user's."""
     access = service.Access("http://127.0.0.1:4200/api", "nst:kept")
     Path(service.FOLDER).mkdir(parents=True)
     service._write_access(access, service.FOLDER)
     os.chown(f"{service.FOLDER}/access.json", owner, -1)
-    monkeypatch.setattr(os, "geteuid", lambda: asks)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
 
     assert service.find_access() == access
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
-def test_access_that_another_user_left_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody sends secrets to a server that others name, or takes a password that they know."""
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can change the owner of a file")
+def test_the_access_file_of_another_user_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An access file of another user is refused, as its server would receive secrets, and its password is not used."""
     Path(service.FOLDER).mkdir(parents=True)
     service._write_access(service.Access("http://127.0.0.1:4200/api", "nst:known"), service.FOLDER)
     os.chown(f"{service.FOLDER}/access.json", 4712, -1)
@@ -191,15 +190,15 @@ def test_access_that_another_user_left_is_not_believed(monkeypatch: pytest.Monke
     assert service._password(service.FOLDER) != "nst:known"
 
 
-def test_the_operators_password_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A password in the environment is the one that is used."""
+def test_a_password_in_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password in the environment is used for the server."""
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "nst:given")
 
     assert service._password(service.FOLDER) == "nst:given"
 
 
-def test_damaged_access_is_an_error_with_its_place() -> None:
-    """A file that is no access file is named."""
+def test_a_damaged_access_file_is_named() -> None:
+    """A damaged access file is an error that names it."""
     Path(service.FOLDER).mkdir(parents=True)
     Path(service.FOLDER, "access.json").write_text("{}")
 

@@ -1,4 +1,4 @@
-"""flows.cli.streams: who prints the log of a command."""
+"""flows.cli.streams: the log of a command on the terminal, and standard streams that are closed."""
 
 import io
 import logging
@@ -31,8 +31,8 @@ with logged_to_terminal(logging.INFO):
 """
 
 
-def test_the_log_is_printed_once_and_by_the_same_rules_once_prefect_is_there() -> None:
-    """Prefect makes no handler of its own beside ours: what is to be kept from the terminal is kept by ours."""
+def test_the_log_is_printed_once_after_prefect_is_imported() -> None:
+    """Prefect adds no handler of its own beside ours, which keeps back what the terminal should not show."""
     done = subprocess.run([sys.executable, "-c", WITH_PREFECT], capture_output=True, text=True, timeout=120, check=True)
 
     assert [line.partition(" ")[2] for line in done.stderr.splitlines()] == ["INFO    ours", "ERROR   what is wrong"]
@@ -40,7 +40,7 @@ def test_the_log_is_printed_once_and_by_the_same_rules_once_prefect_is_there() -
 
 @pytest.fixture
 def levels_kept() -> Iterator[None]:
-    """As they were, for the tests that come after in this process."""
+    """The levels of our loggers are restored after the test."""
     loggers = [logging.getLogger(name) for name in OWN_LOGGERS]
     levels = [one.level for one in loggers]
     yield
@@ -49,10 +49,10 @@ def levels_kept() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("levels_kept")
-def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str]) -> None:
-    """Through its console, so that neither writes over the other; long lines and what looks like markup stay whole.
+def test_the_log_goes_through_the_console_of_a_live_display(capsys: pytest.CaptureFixture[str]) -> None:
+    """While a live display is shown, the log goes through its console, with long lines and markup unchanged.
 
-    A line that cannot be printed is no error of whoever logs it.
+    A line that cannot be formatted is no error for the code that logs it.
     """
     printed = io.StringIO()
     with logged_to_terminal(logging.INFO):
@@ -69,7 +69,7 @@ def test_a_live_display_has_the_log_above_it(capsys: pytest.CaptureFixture[str])
 
 
 def nst_without(closed: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What the command answers when a shell has closed some of its standard streams, such as `2>&-`."""
+    """Run the command after a shell has closed some of its standard streams, such as `2>&-`."""
     return subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "flows.cli", *arguments],
         capture_output=True,
@@ -81,7 +81,7 @@ def nst_without(closed: str, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("command", [("validate", "-"), ("run", "-", "-o", "out")])
 def test_a_closed_standard_input_is_an_empty_manifest(command: tuple[str, ...]) -> None:
-    """A manifest that is to come from a closed standard input ends the command with one sentence."""
+    """A manifest that is to come from a closed standard input ends the command with one line and exit code 2."""
     done = nst_without("<&-", *command)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -93,12 +93,12 @@ def test_an_export_works_without_stderr() -> None:
     output_of_a_run("out", failures=False)
     done = nst_without("2>&-", "export", "out", "dataset")
 
-    assert done.returncode == 3, done.stdout  # the image that the output's builder has made up is left out
+    assert done.returncode == 3, done.stdout  # the image is left out: it is not a real one
     assert "dataset: 0 pictures, 0 new" in done.stdout
 
 
 def test_the_descriptor_of_a_closed_stream_is_not_reused() -> None:
-    """A subprocess inherits the null device as the streams that were closed, not the next file that we open."""
+    """A subprocess inherits the null device in place of closed streams, not the next file that we open."""
     code = (
         "import os, subprocess, sys\n"
         "from flows.cli.streams import open_closed_streams\n"
@@ -113,7 +113,7 @@ def test_the_descriptor_of_a_closed_stream_is_not_reused() -> None:
 
 
 def test_nothing_is_printed_into_a_file_that_is_opened_later(tmp_path: Path) -> None:
-    """With all streams closed the descriptors of stdout and stderr stay the null device's."""
+    """With all streams closed, the descriptors of stdout and stderr stay those of the null device."""
     code = (
         "import sys\n"
         "from flows.cli.streams import open_closed_streams, outlive_readers\n"

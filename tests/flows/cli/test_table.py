@@ -14,12 +14,12 @@ from tests.flows.commands import nst, output_of_a_run
 
 @pytest.fixture(autouse=True)
 def out() -> str:
-    """Cat is done, dog failed, and a row was rejected."""
+    """An output of three rows: cat succeeded, dog failed, and the third was rejected."""
     return output_of_a_run("out", failures=True)
 
 
-def test_the_rows_are_shown_side_by_side() -> None:
-    """The usual columns, numbers to the right; what is counted goes to stderr."""
+def test_the_table_has_aligned_columns() -> None:
+    """The usual columns are aligned, numbers to the right; the number of rows goes to stderr."""
     result = nst("table", "out")
 
     assert result.exit_code == 0
@@ -32,8 +32,8 @@ def test_the_rows_are_shown_side_by_side() -> None:
     assert result.stderr == "3 of 3 rows\n"
 
 
-def test_rows_are_chosen_sorted_and_cut() -> None:
-    """Condition, several orders, columns and a limit together; the order's column is shown."""
+def test_rows_are_selected_sorted_and_limited() -> None:
+    """A condition, sort orders, columns and a limit work together; a column that is sorted by is shown."""
     result = nst("table", "out", "--where", 'status != "rejected"', "--sort", "status,-seconds", "--sort", "id")
     first = nst("table", "out", "--sort", "-attempts", "--columns", "id,error_kind", "--limit", "1")
 
@@ -43,8 +43,8 @@ def test_rows_are_chosen_sorted_and_cut() -> None:
     assert first.stderr == "3 of 3 rows, the first 1 shown\n"
 
 
-def test_csv_has_all_columns_and_no_formula() -> None:
-    """--csv is what results.csv would be, of some rows."""
+def test_csv_has_all_columns() -> None:
+    """--csv prints the selected rows with all columns of results.csv, or with those named by --columns."""
     result = nst("table", "out", "--csv", "--where", 'status == "failed"')
     (row,) = csv.DictReader(io.StringIO(result.stdout, newline=""))
 
@@ -53,8 +53,8 @@ def test_csv_has_all_columns_and_no_formula() -> None:
     assert nst("table", "out", "--csv", "--columns", "row,status").stdout.splitlines()[1] == "2,succeeded"
 
 
-def test_json_has_numbers_and_nothing_as_null() -> None:
-    """--json is a list of rows."""
+def test_json_has_numbers_and_null() -> None:
+    """--json prints a list of rows with numbers, and null for an empty cell."""
     rows = json.loads(nst("table", "out", "--json", "--columns", "row,total_loss").stdout)
 
     assert rows == [{"row": 2, "total_loss": 0.1 + 0.2}, {"row": 3, "total_loss": None}, {"row": 4, "total_loss": None}]
@@ -68,8 +68,8 @@ def test_json_has_numbers_and_nothing_as_null() -> None:
         (["--columns", "row,eror"], "--columns: there is no column 'eror'; was 'error' meant?"),
     ],
 )
-def test_an_unknown_column_is_answered_with_the_near_one(arguments: list[str], message: str) -> None:
-    """Exit code 2 and one line that says where, what was found and what was meant."""
+def test_an_unknown_column_names_the_nearest_one(arguments: list[str], message: str) -> None:
+    """An unknown column ends with exit code 2 and one line that says where it was and what was probably meant."""
     result = nst("table", "out", *arguments)
 
     assert result.exit_code == ExitCode.UNUSABLE
@@ -77,7 +77,7 @@ def test_an_unknown_column_is_answered_with_the_near_one(arguments: list[str], m
     assert result.stdout == ""
 
 
-def test_letters_of_two_columns_line_up() -> None:
-    """A name in Chinese takes two columns a letter, an accent of its own none."""
+def test_wide_and_combining_letters_are_aligned() -> None:
+    """In the width of a cell a Chinese letter counts as two columns, a combining accent as none."""
     assert [_width(_padded(text, 8, is_right=False)) for text in ("\u732b\u732b", "e\u0301", "cat")] == [8, 8, 8]
     assert _padded("\u732b", 4, is_right=True) == "  \u732b"

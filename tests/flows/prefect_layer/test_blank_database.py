@@ -1,4 +1,4 @@
-"""blank_database: a new database for Prefect as a copy of the first that was made."""
+"""flows.prefect_layer.blank_database: a new database for Prefect is a copy of the first one that was created."""
 
 import os
 import sqlite3
@@ -13,20 +13,20 @@ from flows.prefect_layer.database import FILE, known_revisions
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's cache, empty."""
+    """An empty cache folder of the user, and no database elsewhere."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for name in blank_database.ELSEWHERE:
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "cache"
 
 
-def home_of(folder: Path) -> Path:
+def made_folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
-def made(home: Path, revision: str | None = None) -> Path:
-    """A home whose database a server has just made."""
+def with_database(home: Path, revision: str | None = None) -> Path:
+    """Return a home to which a database was added, as a server has just created it."""
     with closing(sqlite3.connect(home / FILE)) as database, database:
         database.execute("pragma journal_mode = wal")
         database.execute("create table alembic_version (version_num text)")
@@ -41,9 +41,9 @@ def rows(home: Path, table: str) -> list[tuple[str, ...]]:
         return list(database.execute(f"select * from {table}"))
 
 
-def test_a_new_home_has_a_copy_of_the_first(tmp_path: Path) -> None:
-    """With its tables, and without the first one's keys, which it keeps itself."""
-    first, second = made(home_of(tmp_path / "first")), tmp_path / "not there" / "yet"
+def test_a_new_home_gets_a_copy_of_the_first_database(tmp_path: Path) -> None:
+    """A new home gets the tables of the first database, but not its keys; the first one keeps them."""
+    first, second = with_database(made_folder(tmp_path / "first")), tmp_path / "not there" / "yet"
     blank_database.save(first)
     assert blank_database.is_wanted(second)
 
@@ -56,19 +56,19 @@ def test_a_new_home_has_a_copy_of_the_first(tmp_path: Path) -> None:
     assert os.listdir(second) == [FILE]
 
 
-def test_without_a_blank_one_nothing_is_there(tmp_path: Path) -> None:
-    """Prefect then makes its own."""
-    home = home_of(tmp_path / "home")
+def test_without_a_saved_database_nothing_is_installed(tmp_path: Path) -> None:
+    """If no database was saved, none is installed, and Prefect creates its own."""
+    home = made_folder(tmp_path / "home")
 
     blank_database.install(home)
 
     assert os.listdir(home) == []
 
 
-def test_a_database_that_is_there_stays(tmp_path: Path) -> None:
-    """Also where another process was first."""
-    blank_database.save(made(home_of(tmp_path / "first")))
-    home = home_of(tmp_path / "home")
+def test_an_existing_database_is_kept(tmp_path: Path) -> None:
+    """A database that exists, as another process was first, is not replaced."""
+    blank_database.save(with_database(made_folder(tmp_path / "first")))
+    home = made_folder(tmp_path / "home")
     (home / FILE).write_bytes(b"another's")
 
     blank_database.install(home)
@@ -77,26 +77,26 @@ def test_a_database_that_is_there_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"no database", b"SQLite format 3\0" + b"\xff" * 5000])
-def test_a_blank_one_that_is_spoilt_is_not_used(tmp_path: Path, cache: Path, spoilt: bytes) -> None:
-    """An empty one leads to one that Prefect makes; nothing else is laid out."""
-    blank_database.save(made(home_of(tmp_path / "first")))
+def test_a_damaged_saved_database_is_not_used(tmp_path: Path, cache: Path, spoilt: bytes) -> None:
+    """If the saved database is damaged, the new home gets no database, or an empty file that Prefect fills."""
+    blank_database.save(with_database(made_folder(tmp_path / "first")))
     (blank,) = cache.rglob("*.db")
     blank.write_bytes(spoilt)
-    home = home_of(tmp_path / "home")
+    home = made_folder(tmp_path / "home")
 
     blank_database.install(home)
 
     assert not (home / FILE).exists() or (home / FILE).read_bytes() == b""
 
 
-def test_what_cannot_be_kept_is_left(tmp_path: Path, cache: Path) -> None:
-    """A cache that cannot be written, a home without a database, one that is none of Prefect's."""
+def test_what_cannot_be_saved_is_no_error(tmp_path: Path, cache: Path) -> None:
+    """A cache that cannot be written, a home without a database, and a file that is not a database are ignored."""
     cache.write_text("a file in place of a folder")
-    blank_database.save(made(home_of(tmp_path / "first")))
+    blank_database.save(with_database(made_folder(tmp_path / "first")))
     cache.unlink()
 
-    blank_database.save(home_of(tmp_path / "empty"))
-    other = home_of(tmp_path / "other")
+    blank_database.save(made_folder(tmp_path / "empty"))
+    other = made_folder(tmp_path / "other")
     (other / FILE).write_bytes(b"no database at all")
     blank_database.save(other)
 
@@ -105,8 +105,8 @@ def test_what_cannot_be_kept_is_left(tmp_path: Path, cache: Path) -> None:
 
 
 @pytest.mark.parametrize("name", blank_database.ELSEWHERE)
-def test_a_database_elsewhere_is_none_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Prefect then makes none in its home."""
+def test_a_database_elsewhere_needs_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """If a variable names a database elsewhere, none is wanted in the home."""
     monkeypatch.setenv(name, "postgresql+asyncpg://host/prefect")
 
     assert not blank_database.is_wanted(tmp_path)

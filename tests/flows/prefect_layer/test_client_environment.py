@@ -1,4 +1,4 @@
-"""flows.prefect_layer.client_environment: proxies and certificates with which Prefect's client cannot be built."""
+"""flows.prefect_layer.client_environment: proxies and certificates with which Prefect's client cannot be created."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from tests.flows.commands import manifest, nst
 
 
 @pytest.fixture(autouse=True)
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without proxies and certificates."""
     for name in list(os.environ):
         if name.upper() in (*PROXIES, EXEMPTIONS, *CERTIFICATES):
@@ -31,10 +31,8 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         ("PREFECT_API_SSL_CERT_FILE", "/dev/null", r"^PREFECT_API_SSL_CERT_FILE=/dev/null: expected a file of cert"),
     ],
 )
-def test_what_the_client_cannot_use_is_named(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
-) -> None:
-    """The error names the variable and the fault, and holds no password."""
+def test_an_unusable_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:
+    """The error names the variable and what is wrong with it, and shows no password."""
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ServiceError, match=message) as caught:
@@ -44,7 +42,7 @@ def test_what_the_client_cannot_use_is_named(
 
 
 def test_a_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error also says which package is missing; a usable proxy of another variable is not named."""
+    """The error names the package that SOCKS needs; a usable proxy in another variable is not named."""
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv("HTTP_PROXY", "proxy.example.org:3128")
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:1080")
@@ -53,8 +51,8 @@ def test_a_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPa
         check_client_environment()
 
 
-def test_what_the_client_can_use_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """HTTP proxies, exemptions and certificates pass, and a proxy that NO_PROXY switches off is not looked at."""
+def test_usable_variables_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP proxies, exemptions and certificates pass, and with NO_PROXY=* proxies are not checked."""
     check_client_environment()
     monkeypatch.setenv("http_proxy", "proxy.example.org:3128")
     monkeypatch.setenv("NO_PROXY", "localhost,::1,.example.org")
@@ -69,10 +67,10 @@ def test_what_the_client_can_use_passes(monkeypatch: pytest.MonkeyPatch) -> None
     "arguments",
     [("run", "pairs.csv", "--backbone", "stub", "-o", "out"), ("submit", "pairs.csv", "-o", "out"), ("serve",)],
 )
-def test_commands_refuse_it_before_anything_is_begun(
+def test_commands_refuse_an_unusable_proxy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
-    """A run with its own server, a submission and a service end with one sentence and exit code 4."""
+    """`nst run`, `nst submit` and `nst serve` end with one line and exit code 4, and write nothing."""
     monkeypatch.chdir(tmp_path)
     manifest()
     Path("limits.toml").write_text('read = ["/"]\nwrite = ["/"]\n')

@@ -1,4 +1,4 @@
-"""database: what is told of Prefect's database before a server is started, and what becomes of one of no use."""
+"""flows.prefect_layer.database: Prefect's database is checked before a server starts; an unusable one is set aside."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def _database(home: Path, revision: str, rows: int = 0) -> Path:
 
 
 def test_a_database_of_this_version_is_used(ours: Path) -> None:
-    """A database of a revision that the installed Prefect knows stays, to the last byte."""
+    """A database of a revision that the installed Prefect knows is not changed."""
     before = _database(ours, next(iter(known_revisions()))).read_bytes()
 
     make_usable(ours, thoroughly=True)
@@ -39,8 +39,8 @@ def test_a_database_of_this_version_is_used(ours: Path) -> None:
     assert (ours / FILE).read_bytes() == before
 
 
-def test_no_database_and_an_empty_one_are_made_by_prefect(ours: Path) -> None:
-    """Where there is none, or a start was cut short before its first page, there is nothing to complain of."""
+def test_a_missing_or_empty_database_is_no_trouble(ours: Path) -> None:
+    """A missing database, or the empty file of a start that was cut short, is left for Prefect to create."""
     assert trouble_with(ours) is None
 
     (ours / FILE).touch()
@@ -48,8 +48,8 @@ def test_no_database_and_an_empty_one_are_made_by_prefect(ours: Path) -> None:
     assert trouble_with(ours) is None
 
 
-def test_a_database_that_is_being_written_is_no_trouble(ours: Path) -> None:
-    """Another run's server may hold it at the moment."""
+def test_a_locked_database_is_no_trouble(ours: Path) -> None:
+    """A database that is locked, as by another run's server, counts as usable."""
     with closing(sqlite3.connect(_database(ours, next(iter(known_revisions()))), isolation_level=None)) as database:
         database.execute("begin exclusive")
 
@@ -57,8 +57,8 @@ def test_a_database_that_is_being_written_is_no_trouble(ours: Path) -> None:
 
 
 @pytest.mark.parametrize("thoroughly", [False, True])
-def test_what_cannot_be_used_is_set_aside(ours: Path, caplog: pytest.LogCaptureFixture, thoroughly: bool) -> None:
-    """A file that is no database gives way in a folder of ours, and the log says where to."""
+def test_an_unusable_database_is_set_aside(ours: Path, caplog: pytest.LogCaptureFixture, thoroughly: bool) -> None:
+    """A file that is not a database is renamed in a folder of ours, and the log says to what."""
     (ours / FILE).write_text("no database " * 100)
 
     with caplog.at_level(logging.WARNING):
@@ -70,8 +70,8 @@ def test_what_cannot_be_used_is_set_aside(ours: Path, caplog: pytest.LogCaptureF
     assert "nothing of a run is lost" in caplog.text
 
 
-def test_a_journal_goes_with_its_database(ours: Path) -> None:
-    """What had been written to the journal alone is not taken up by the new database."""
+def test_a_journal_is_set_aside_with_its_database(ours: Path) -> None:
+    """The journal is renamed with its database, so that a new database does not read it."""
     _database(ours, "ffff00001111")
     (ours / f"{FILE}-wal").touch()
 
@@ -81,15 +81,15 @@ def test_a_journal_goes_with_its_database(ours: Path) -> None:
     assert journal == f"{database}-wal"
 
 
-def test_a_newer_prefects_database_is_told_by_its_revision(tmp_path: Path) -> None:
-    """A revision that the installed Prefect does not have is another version's, and says so."""
+def test_a_database_of_a_newer_prefect_is_recognized(tmp_path: Path) -> None:
+    """A revision that the installed Prefect does not know is reported as one of a newer version."""
     _database(tmp_path, "ffff00001111")
 
     assert "newer version of Prefect (revision ffff00001111)" in (trouble_with(tmp_path) or "")
 
 
-def test_broken_pages_are_found_by_a_thorough_look(tmp_path: Path) -> None:
-    """What does not show at the first page is found where every page is looked at."""
+def test_damaged_pages_are_found_by_a_thorough_check(tmp_path: Path) -> None:
+    """Damage behind the first pages is found only by the check that reads every page."""
     file = _database(tmp_path, next(iter(known_revisions())), rows=200)
     data = bytearray(file.read_bytes())
     data[3 * 4096 :] = bytes(len(data) - 3 * 4096)
@@ -99,8 +99,8 @@ def test_broken_pages_are_found_by_a_thorough_look(tmp_path: Path) -> None:
     assert trouble_with(tmp_path, thoroughly=True) is not None
 
 
-def test_a_users_own_database_is_left_to_them(tmp_path: Path) -> None:
-    """In a folder that the user named nothing is moved: the error names the file and the way out."""
+def test_the_database_in_a_named_home_is_not_moved(tmp_path: Path) -> None:
+    """In a folder that the user named nothing is renamed: the error names the file and what to do."""
     (tmp_path / FILE).write_text("no database " * 100)
 
     with pytest.raises(ServiceError, match=r"prefect\.db: .* file is not a database\. Move it away"):
@@ -109,8 +109,8 @@ def test_a_users_own_database_is_left_to_them(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_database_that_has_no_revision_yet_is_used(tmp_path: Path) -> None:
-    """A start that was cut short after its first page is gone on with."""
+def test_a_database_without_a_revision_is_used(tmp_path: Path) -> None:
+    """A database without a revision, from a start that was cut short, is usable."""
     with closing(sqlite3.connect(tmp_path / FILE)) as database, database:
         database.execute("create table flow_run (name text)")
 
@@ -118,7 +118,7 @@ def test_a_database_that_has_no_revision_yet_is_used(tmp_path: Path) -> None:
 
 
 def test_of_several_revisions_the_unknown_ones_are_named(tmp_path: Path) -> None:
-    """In order, and none that the installed Prefect knows."""
+    """Unknown revisions are named in order, and known ones are not."""
     file = _database(tmp_path, next(iter(known_revisions())))
     with closing(sqlite3.connect(file)) as database, database:
         database.executemany("insert into alembic_version values (?)", [("ffff2",), ("ffff1",)])
@@ -127,10 +127,10 @@ def test_of_several_revisions_the_unknown_ones_are_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("thoroughly", [False, True])
-def test_a_database_that_may_not_be_written_is_of_no_use(
+def test_a_database_needs_rights_to_read_and_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thoroughly: bool
 ) -> None:
-    """Prefect would fail at its first word; either right is needed."""
+    """A database that may not be read, or not be written, is unusable, because Prefect would fail."""
     _database(tmp_path, next(iter(known_revisions())))
     for missing in (os.R_OK, os.W_OK):
         monkeypatch.setattr(os, "access", lambda _path, asked, missing=missing: not asked & missing)
@@ -138,8 +138,8 @@ def test_a_database_that_may_not_be_written_is_of_no_use(
         assert trouble_with(tmp_path, thoroughly=thoroughly) == "it may not be read and written"
 
 
-def test_what_is_broken_is_told_in_one_line(tmp_path: Path) -> None:
-    """As the database says it, without its own heading."""
+def test_damage_is_reported_in_one_line(tmp_path: Path) -> None:
+    """The report has the database's own words, without its heading and line breaks."""
     file = _database(tmp_path, next(iter(known_revisions())), rows=200)
     data = bytearray(file.read_bytes())
     data[-2 * 4096 :] = bytes(2 * 4096)
@@ -149,8 +149,8 @@ def test_what_is_broken_is_told_in_one_line(tmp_path: Path) -> None:
     assert trouble and "\n" not in trouble and not trouble.startswith(("*", "("))
 
 
-def test_all_that_belongs_to_it_goes_aside_with_the_time(ours: Path) -> None:
-    """Journal and index too; the names say when."""
+def test_files_that_are_set_aside_have_the_time_in_their_names(ours: Path) -> None:
+    """Database, journal and index are renamed with the time in their names."""
     _database(ours, "ffff00001111")
     for ending in ("-wal", "-shm"):
         (ours / f"{FILE}{ending}").touch()
@@ -162,8 +162,8 @@ def test_all_that_belongs_to_it_goes_aside_with_the_time(ours: Path) -> None:
     assert names[1:] == [f"{names[0]}-shm", f"{names[0]}-wal"]
 
 
-def test_a_database_that_cannot_be_moved_is_the_users_to_remove(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the file, what is wrong with it, and why it stays."""
+def test_a_database_that_cannot_be_renamed_is_an_error(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the file, what is wrong with it, and why it could not be renamed."""
 
     def refused(_path: Path, _target: Path) -> None:
         raise PermissionError(13, "Permission denied")

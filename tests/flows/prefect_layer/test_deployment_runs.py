@@ -1,4 +1,4 @@
-"""flows.prefect_layer.deployment_runs: what a server answers that is of no use, in a sentence each."""
+"""flows.prefect_layer.deployment_runs: unusable answers of a server are reported in one sentence each."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ Answering = Callable[[int, str], str]
 
 @pytest.fixture
 def answering() -> Iterator[Answering]:
-    """A server that has one answer to everything; its API's address."""
+    """Return a function that starts a server with one answer to every request, and returns its API's address."""
     servers = []
 
     def start(status: int, body: str) -> str:
@@ -40,8 +40,8 @@ def answering() -> Iterator[Answering]:
         server.server_close()
 
 
-def _asked(url: str) -> None:
-    """Prefect's first question, as a flow asks it."""
+def _ask(url: str) -> None:
+    """Send Prefect's first request, as a flow does."""
     with temporary_settings({PREFECT_API_URL: url}), named_answers(), get_client(sync_client=True) as client:
         client.raise_for_api_version_mismatch()
 
@@ -56,23 +56,25 @@ def _asked(url: str) -> None:
         (200, '"2.19.0"', "or another one of its major version, found one that does not go with it"),
     ],
 )
-def test_a_server_of_no_use_is_a_sentence(answering: Answering, status: int, body: str, message: str) -> None:
-    """With its address: wrong credentials, something else at that address, or a Prefect of another age."""
+def test_an_unusable_server_is_reported_in_one_sentence(
+    answering: Answering, status: int, body: str, message: str
+) -> None:
+    """Wrong credentials, another program or an incompatible Prefect are reported with the address of the server."""
     url = answering(status, body)
 
     with pytest.raises(ServiceError) as caught:
-        _asked(url)
+        _ask(url)
     assert str(caught.value).startswith(f"{url}: ")
     assert message in str(caught.value)
 
 
-def test_a_server_that_does_not_answer_is_named_as_such() -> None:
-    """Prefect says of it, too, that its API was not reached."""
+def test_a_server_that_does_not_answer_is_named() -> None:
+    """If no server answers at the address, the error says so and names the address."""
     with pytest.raises(ServiceError, match=r"127\.0\.0\.1:9/api: the Prefect server does not answer \(ConnectError\)"):
-        _asked("http://127.0.0.1:9/api")
+        _ask("http://127.0.0.1:9/api")
 
 
-def test_other_errors_are_nobody_s_answer() -> None:
-    """They pass as they are."""
+def test_other_errors_pass_unchanged() -> None:
+    """An error that is not a server's answer is not changed."""
     with pytest.raises(RuntimeError, match="of another kind"), named_answers():
         raise RuntimeError("of another kind")

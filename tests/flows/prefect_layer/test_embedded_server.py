@@ -1,4 +1,4 @@
-"""embedded_server: when a run has a server of its own, and when it leaves that to Prefect."""
+"""flows.prefect_layer.embedded_server: when a run has its own server, and how that is kept running."""
 
 import errno
 import logging
@@ -22,8 +22,8 @@ from tests.flows import servers
 
 
 @pytest.fixture
-def nowhere_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, with Prefect's home in it, and no server in the environment."""
+def no_server_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder with a home of Prefect in it, and no variable that names a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
     for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
@@ -32,16 +32,16 @@ def nowhere_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_any_name_a_run_has_a_server_of_its_own(nowhere_named: Path) -> None:
-    """A project of the user's that merely depends on Prefect names none."""
-    (nowhere_named / "pyproject.toml").write_text('[project]\ndependencies = ["prefect"]\n')
+def test_a_run_has_its_own_server_by_default(no_server_named: Path) -> None:
+    """If nothing names a server, a run has its own; a pyproject.toml that depends on Prefect names none."""
+    (no_server_named / "pyproject.toml").write_text('[project]\ndependencies = ["prefect"]\n')
 
     assert is_without_server()
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_PROFILE"])
-def test_the_environment_may_name_a_server(nowhere_named: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """By its address, or by a profile that has one."""
+def test_the_environment_may_name_a_server(no_server_named: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """PREFECT_API_URL or PREFECT_PROFILE names a server, so that the run has none of its own."""
     monkeypatch.setenv(name, "cloud")
 
     assert not is_without_server()
@@ -56,17 +56,15 @@ def test_the_environment_may_name_a_server(nowhere_named: Path, monkeypatch: pyt
         ("pyproject.toml", '[tool.prefect.api]\nurl = "https://prefect.example.org/api"'),
     ],
 )
-def test_files_may_name_a_server(nowhere_named: Path, file: str, text: str) -> None:
-    """In every place in which Prefect looks for settings."""
-    (nowhere_named / file).write_text(text)
+def test_files_may_name_a_server(no_server_named: Path, file: str, text: str) -> None:
+    """Each file in which Prefect looks for settings can name a server."""
+    (no_server_named / file).write_text(text)
 
     assert not is_without_server()
 
 
-def test_a_process_that_has_not_chosen_a_home_leaves_it_to_prefect(
-    nowhere_named: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a script of the user's, whose home is wherever Prefect says."""
+def test_a_process_without_a_home_has_no_own_server(no_server_named: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without PREFECT_HOME, as in a script of the user, starting a server is left to Prefect."""
     monkeypatch.delenv("PREFECT_HOME")
 
     assert not is_without_server()
@@ -76,10 +74,10 @@ def test_a_process_that_has_not_chosen_a_home_leaves_it_to_prefect(
     ("name", "is_part"),
     [("PREFECT__FLOW_RUN_ID", True), ("PREFECT__RUNTIME__NAME", True), ("PREFECT_HOME", False), ("PREFECT__X", False)],
 )
-def test_a_deployment_s_process_is_told_by_its_environment(
+def test_the_environment_tells_a_process_of_a_deployment(
     monkeypatch: pytest.MonkeyPatch, name: str, is_part: bool
 ) -> None:
-    """Either name that Prefect gives such a process will do; its other settings say nothing of it."""
+    """Either variable that Prefect gives the process of a deployment is recognized; its other settings are not."""
     for other in [other for other in os.environ if other.startswith("PREFECT__")]:
         monkeypatch.delenv(other)
     assert not is_part_of_a_run()
@@ -88,12 +86,12 @@ def test_a_deployment_s_process_is_told_by_its_environment(
     assert is_part_of_a_run() is is_part
 
 
-# ---------------------------------------------------------------- a server that is looked after
+# ---------------------------------------------------------------- a server that is kept running
 
 
 @pytest.fixture
-def nothing_begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A process that looks after no server yet; those that it begins are ended at last. It looks often."""
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process has started no server yet; those that it starts are ended after the test, and watched closely."""
     begun: list[ServerProcess] = []
     monkeypatch.setattr(embedded_server, "_servers", begun)
     monkeypatch.setattr(embedded_server, "_watchers", {})
@@ -108,8 +106,8 @@ def nothing_begun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def server(nowhere_named: Path, home: Path, nothing_begun: None) -> ServerProcess:
-    """That of a run, which answers."""
+def server(no_server_named: Path, home: Path, no_servers: None) -> ServerProcess:
+    """The running server of a run."""
     begun = begin_server()
     assert begun is not None
     begun.wait()
@@ -117,24 +115,24 @@ def server(nowhere_named: Path, home: Path, nothing_begun: None) -> ServerProces
 
 
 def _becomes(is_so: Callable[[], bool], seconds: float = 20.0) -> bool:
-    """Whether something that may take a moment becomes so."""
+    """Return whether something becomes true within some seconds."""
     ends = time.monotonic() + seconds
     while not is_so() and time.monotonic() < ends:
         time.sleep(0.01)
     return is_so()
 
 
-def test_a_run_s_server_is_prefect_s_from_now_on(server: ServerProcess, home: Path) -> None:
-    """It is begun in Prefect's home, and Prefect finds its address in the environment."""
+def test_the_server_of_a_run_is_named_in_the_environment(server: ServerProcess, home: Path) -> None:
+    """The server runs in Prefect's home, and the environment has its address for Prefect."""
     assert os.environ["PREFECT_API_URL"] == server.url
     assert server.home == home
     assert len(servers.starts(home)) == 1
 
 
-def test_where_a_server_may_be_named_none_is_begun(
-    nowhere_named: Path, home: Path, nothing_begun: None, monkeypatch: pytest.MonkeyPatch
+def test_no_server_is_started_if_one_may_be_named(
+    no_server_named: Path, home: Path, no_servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the environment stays as it is."""
+    """If a profile may name a server, none is started and the environment is not changed."""
     monkeypatch.setenv("PREFECT_PROFILE", "cloud")
 
     assert begin_server() is None
@@ -142,10 +140,10 @@ def test_where_a_server_may_be_named_none_is_begun(
     assert not (home / "starts.jsonl").exists()
 
 
-def test_a_server_that_nobody_can_watch_is_named(
-    nowhere_named: Path, home: Path, nothing_begun: None, monkeypatch: pytest.MonkeyPatch
+def test_a_server_without_a_watcher_is_an_error(
+    no_server_named: Path, home: Path, no_servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A system that has room for the server and none for its watcher is no error without a name."""
+    """If the system starts the server but not its watcher, the error says so."""
     popen = subprocess.Popen
 
     def refused(command: list[str], **options: Any) -> Any:
@@ -161,7 +159,7 @@ def test_a_server_that_nobody_can_watch_is_named(
 
 
 def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
-    """However we end, the system closes our end of a pipe, and a watcher that waits for that ends the server."""
+    """When our end of its pipe is closed, as at the end of this process, the watcher ends the server."""
     assert server.process is not None
     watcher = embedded_server._watchers[server.process.pid]
     assert watcher.stdin is not None
@@ -172,8 +170,11 @@ def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
     assert server.process.returncode == -signal.SIGTERM
 
 
-def test_a_server_that_dies_in_a_run_is_there_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """On its port, while the run goes on; that is logged, and only the new one is watched, as old ids are reused."""
+def test_a_server_that_dies_is_started_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that dies during a run is started again on its port, which is logged.
+
+    Only the new process is watched, because process ids are reused.
+    """
     with caplog.at_level(logging.WARNING), kept_running():
         assert server.process is not None
         first = server.process.pid
@@ -184,8 +185,8 @@ def test_a_server_that_dies_in_a_run_is_there_again(server: ServerProcess, caplo
     assert set(embedded_server._watchers) == {server.process.pid}
 
 
-def test_at_the_end_of_a_run_the_server_is_there(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect is about to tell it how the run ended; nobody looks after it any more."""
+def test_the_server_runs_at_the_end_of_a_run(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead server is started again at the end of a run, as Prefect reports the end to it; its thread has ended."""
     monkeypatch.setattr(embedded_server, "LOOK_SECONDS", 60.0)
     with kept_running():
         server.kill()
@@ -194,8 +195,8 @@ def test_at_the_end_of_a_run_the_server_is_there(server: ServerProcess, monkeypa
     assert "server" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_server_that_is_well_is_left_alone(server: ServerProcess, home: Path) -> None:
-    """Neither a run nor its error, nor an interruption, begins another; a second run looks after the same."""
+def test_a_healthy_server_is_not_started_again(server: ServerProcess, home: Path) -> None:
+    """Neither a run nor its error or interruption starts another server, and a second run uses the same one."""
     with kept_running(), kept_running():
         pass
     for error in (ValueError(), KeyboardInterrupt()):
@@ -208,10 +209,10 @@ def test_a_server_that_is_well_is_left_alone(server: ServerProcess, home: Path) 
 
 
 @pytest.mark.parametrize(("error", "times_begun"), [(KeyboardInterrupt(), 2), (ValueError(), 1)])
-def test_an_interruption_does_not_wait_for_a_server_that_is_ending(
+def test_an_interruption_replaces_a_server_that_is_ending(
     server: ServerProcess, home: Path, error: BaseException, times_begun: int
 ) -> None:
-    """One that answers nobody any more gives way to a new one; of an error a server has not heard, and is left."""
+    """After an interruption a server that no longer answers is replaced; after an error it is not."""
     assert server.process is not None
     (home / f"{server.process.pid} is ending").touch()
     with pytest.raises(type(error)), kept_running():
@@ -220,10 +221,10 @@ def test_an_interruption_does_not_wait_for_a_server_that_is_ending(
     assert len(servers.starts(home)) == times_begun
 
 
-def test_a_server_that_cannot_be_begun_again_stops_no_run(
+def test_a_server_that_cannot_be_restarted_stops_no_run(
     server: ServerProcess, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is for eyes alone: the log says why, and the pairs go on."""
+    """If the server cannot be started again, the log says so and the run goes on."""
     with caplog.at_level(logging.WARNING), kept_running():
         (home / "ends at once").touch()
         server.kill()

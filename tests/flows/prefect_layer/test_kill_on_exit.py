@@ -1,4 +1,4 @@
-"""flows.prefect_layer.kill_on_exit: a process that ends with this one."""
+"""flows.prefect_layer.kill_on_exit: a watcher process that ends another process together with this one."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that does not end by itself."""
+    """A process that does not end on its own."""
     waiting = subprocess.Popen([sys.executable, "-ISc", "import signal; signal.pause()"])
     yield waiting
     waiting.kill()
@@ -21,7 +21,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_watched_process_ends_with_the_pipe(process: subprocess.Popen[bytes]) -> None:
-    """The watcher sends SIGTERM once its pipe is closed, and then ends itself."""
+    """The watcher sends SIGTERM to the process when its pipe is closed, and then ends."""
     watcher = watcher_of(process.pid)
     assert watcher.stdin is not None
     watcher.stdin.close()
@@ -31,7 +31,7 @@ def test_a_watched_process_ends_with_the_pipe(process: subprocess.Popen[bytes]) 
 
 
 def test_a_watcher_needs_no_shell(process: subprocess.Popen[bytes]) -> None:
-    """It is run by our own interpreter: images without /bin/sh exist."""
+    """The watcher is run by our own interpreter, because there are container images without /bin/sh."""
     watcher = watcher_of(process.pid)
     program = Path(f"/proc/{watcher.pid}/exe").readlink()
     dismiss(watcher)
@@ -40,7 +40,7 @@ def test_a_watcher_needs_no_shell(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_a_process_that_has_ended_is_no_error(process: subprocess.Popen[bytes]) -> None:
-    """The watcher then ends without an error."""
+    """If the process has ended already, the watcher ends without an error."""
     process.kill()
     process.wait()
     watcher = watcher_of(process.pid)
@@ -50,8 +50,8 @@ def test_a_process_that_has_ended_is_no_error(process: subprocess.Popen[bytes]) 
     assert watcher.wait(60) == 0
 
 
-def test_a_dismissed_watcher_ends_nothing(process: subprocess.Popen[bytes]) -> None:
-    """Neither the watcher nor its pipe is left, and the process lives."""
+def test_a_dismissed_watcher_leaves_the_process_alone(process: subprocess.Popen[bytes]) -> None:
+    """After `dismiss` the watcher has ended, its pipe is closed, and the process still runs."""
     watcher = watcher_of(process.pid)
     dismiss(watcher)
 

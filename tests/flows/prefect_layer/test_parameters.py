@@ -1,4 +1,4 @@
-"""flows.prefect_layer.parameters: nothing secret is handed to Prefect, by whichever way."""
+"""flows.prefect_layer.parameters: parameters with secrets are never sent to Prefect."""
 
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,16 @@ SECRETS: list[dict[str, Any]] = [
 def test_a_secret_is_refused_before_anything_is_sent(
     parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No server is asked; the message says which parameter, and not what it holds."""
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # where nobody answers
+    """A secret in a parameter is refused before any request is sent, and the message does not show it."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # no server answers there
     with pytest.raises(NotAllowed) as refused:
         start_run("bulk-stylize/bulk-stylize", parameters)
 
     assert "a-secret" not in str(refused.value)
 
 
-def test_ordinary_parameters_are_no_secrets() -> None:
-    """Addresses, numbers and texts of runs pass."""
+def test_ordinary_parameters_pass() -> None:
+    """Ordinary addresses, numbers and texts of runs are accepted."""
     check_parameters(
         {
             "manifest": "s3://bucket/in/me@home.csv",
@@ -49,8 +49,8 @@ def test_ordinary_parameters_are_no_secrets() -> None:
     )
 
 
-def test_an_inbox_hands_over_no_secret_either() -> None:
-    """A run that a visit starts goes the same way."""
+def test_a_secret_in_the_run_of_an_inbox_is_refused() -> None:
+    """A run that a visit to an inbox starts is refused too if an address has a secret."""
     request = StartRequest("k-1", "inbox k", "s3://k:a-secret@b/k.csv", "/out", StylizeOptions(), RunSettings())
 
     with pytest.raises(NotAllowed):
@@ -58,7 +58,7 @@ def test_an_inbox_hands_over_no_secret_either() -> None:
 
 
 def test_a_deployment_with_a_secret_is_not_served(tmp_path: Path) -> None:
-    """The parameters of a prefect.yaml are kept in Prefect's database too."""
+    """A secret in the parameters of a prefect.yaml is refused, as Prefect would store it in its database."""
     described = tmp_path / "prefect.yaml"
     described.write_text(
         "deployments:\n- name: x\n  entrypoint: flows.bulk_stylize.bulk_stylize\n  work_pool: {name: p}\n"

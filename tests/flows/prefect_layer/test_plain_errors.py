@@ -1,4 +1,4 @@
-"""plain_errors: what Prefect's log shows of an error that has a name."""
+"""flows.prefect_layer.plain_errors: Prefect's log shows our errors as plain messages."""
 
 import io
 import logging
@@ -13,14 +13,14 @@ FULL = StorageError("out/results.csv: No space left on device")
 
 
 class _Terminal(logging.StreamHandler[io.StringIO]):
-    """A handler of the kind that writes to a terminal."""
+    """A handler with a console, as those that write to a terminal."""
 
     console = None
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
-    """All that the log prints."""
+    """The text that the log prints."""
     monkeypatch.delenv("NST_DEBUG", raising=False)
     log_errors_plainly()
     handler = _Terminal(io.StringIO())
@@ -30,7 +30,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
 
 
 def _log(error: Exception) -> None:
-    """As Prefect does when a flow raises."""
+    """Log an error as Prefect does when a flow raises it."""
     logger = logging.getLogger("prefect.flow_runs")
     try:
         raise error  # noqa: TRY301  # as in the flow
@@ -39,15 +39,15 @@ def _log(error: Exception) -> None:
     logger.error("Finished in state Failed('...')")
 
 
-def test_an_error_with_a_name_is_its_message(terminal: io.StringIO) -> None:
-    """It is logged once, as one line, without where in the code it was raised."""
+def test_our_error_is_logged_as_its_message(terminal: io.StringIO) -> None:
+    """An error of ours is logged once, as one line without a traceback."""
     _log(FULL)
 
     assert terminal.getvalue().splitlines() == [str(FULL), "Finished in state Failed('...')"]
 
 
-def test_a_machine_without_threads_is_a_sentence(terminal: io.StringIO) -> None:
-    """Which Python says by an error of no class of its own."""
+def test_a_lack_of_threads_is_reported_in_one_sentence(terminal: io.StringIO) -> None:
+    """Python's RuntimeError for a thread that cannot be started is logged as one sentence, without a traceback."""
     _log(RuntimeError("can't start new thread"))
 
     assert "Traceback" not in terminal.getvalue()
@@ -55,22 +55,22 @@ def test_a_machine_without_threads_is_a_sentence(terminal: io.StringIO) -> None:
 
 
 def test_any_other_error_keeps_its_traceback(terminal: io.StringIO) -> None:
-    """What nobody expected is for those who mend the code."""
+    """An error that is not ours keeps its traceback, for those who correct the code."""
     _log(ZeroDivisionError("by 0"))
 
     assert "Traceback" in terminal.getvalue()
 
 
-def test_whoever_looks_for_the_place_sees_it(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NST_DEBUG an error with a name has its traceback too."""
+def test_debug_shows_the_traceback_of_our_errors(terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NST_DEBUG an error of ours has its traceback too."""
     monkeypatch.setenv("NST_DEBUG", "1")
     _log(FULL)
 
     assert "Traceback" in terminal.getvalue()
 
 
-def test_what_the_command_says_is_not_said_before(terminal: io.StringIO) -> None:
-    """While a command runs its terminal has none of the lines that it will end with, but all others; afterwards all."""
+def test_errors_that_the_command_prints_are_not_logged(terminal: io.StringIO) -> None:
+    """While a command runs, the log omits only the errors that it prints at its end; afterwards it omits none."""
     with errors_left_to_the_command():
         _log(FULL)
         logging.getLogger("prefect.flow_runs").error("something else")
@@ -84,8 +84,8 @@ def test_what_the_command_says_is_not_said_before(terminal: io.StringIO) -> None
 
 
 @pytest.mark.parametrize("name", ["prefect.flow_runs", "prefect.task_runs"])
-def test_flows_and_tasks_are_alike(terminal: io.StringIO, name: str) -> None:
-    """Both log an error with a name by its message, and their last words are the command's to say."""
+def test_flows_and_tasks_are_treated_alike(terminal: io.StringIO, name: str) -> None:
+    """For flows and tasks our errors are logged as messages, and Prefect's last line is left to the command."""
     try:
         raise FULL  # as in a task
     except StorageError:
@@ -97,23 +97,23 @@ def test_flows_and_tasks_are_alike(terminal: io.StringIO, name: str) -> None:
     assert terminal.getvalue().splitlines() == [str(FULL), "Finished in state of its own"]
 
 
-def test_asked_for_twice_is_as_once(terminal: io.StringIO) -> None:
-    """A process that makes many runs asks for it at each."""
+def test_log_errors_plainly_is_idempotent(terminal: io.StringIO) -> None:
+    """A second call adds no filter, because a process calls it for each of its runs."""
     before = [len(logging.getLogger(name).filters) for name in ("prefect.flow_runs", "prefect.task_runs")]
     log_errors_plainly()
 
     assert [len(logging.getLogger(name).filters) for name in ("prefect.flow_runs", "prefect.task_runs")] == before
 
 
-def test_a_percent_sign_in_a_message_is_one(terminal: io.StringIO) -> None:
-    """The message is no format."""
+def test_a_percent_sign_in_a_message_is_kept(terminal: io.StringIO) -> None:
+    """The message of an error is not used as a format."""
     _log(StorageError("out/50%s.png: 100% full"))
 
     assert terminal.getvalue().splitlines()[0] == "out/50%s.png: 100% full"
 
 
-def test_after_an_error_in_the_block_all_is_shown_again(terminal: io.StringIO) -> None:
-    """However the block ends."""
+def test_after_an_error_in_the_block_all_is_logged(terminal: io.StringIO) -> None:
+    """Everything is logged again after the block, also if the block raises."""
     with pytest.raises(ZeroDivisionError), errors_left_to_the_command():
         raise ZeroDivisionError
     logging.getLogger("prefect.flow_runs").error("Finished in state Failed('...')")

@@ -1,4 +1,4 @@
-"""PREFECT_HOME, which the user names: refused in a sentence where it is of no use."""
+"""flows.prefect_layer.embedded_server: an unusable PREFECT_HOME is refused in one sentence."""
 
 import os
 import subprocess
@@ -12,10 +12,8 @@ from flows.prefect_layer.embedded_server import check_prefect_home
 
 
 @pytest.mark.parametrize("server", ["", "http://127.0.0.1:4200/api"])
-def test_a_prefect_home_that_is_no_folder_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str
-) -> None:
-    """By name, before Prefect crashes at it; also where something above it is no folder. What is missing is made."""
+def test_a_prefect_home_must_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str) -> None:
+    """A file as PREFECT_HOME, or above it, is refused by name; a folder, or a path that can be created, is accepted."""
     monkeypatch.delenv("PREFECT_HOME", raising=False)
     monkeypatch.setenv("PREFECT_API_URL", server)
     if not server:
@@ -35,7 +33,7 @@ def test_a_prefect_home_that_is_no_folder_is_refused(
 
 
 def test_a_prefect_home_without_rights_is_refused(tmp_path: Path) -> None:
-    """By whom it is not allowed, which root is everything."""
+    """A PREFECT_HOME that this user may not read is refused; root tests that as another user."""
     home = tmp_path / "home"
     home.mkdir(mode=0)
     code = (
@@ -56,10 +54,8 @@ def test_a_prefect_home_without_rights_is_refused(tmp_path: Path) -> None:
     assert "where it may not" in done.stderr
 
 
-def test_a_prefect_home_may_be_for_reading_where_it_names_a_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is kept there then."""
+def test_a_home_that_names_a_server_may_be_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only PREFECT_HOME is refused, unless its profiles.toml may name a server: then nothing is stored there."""
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.delenv("PREFECT_PROFILE", raising=False)
@@ -71,10 +67,8 @@ def test_a_prefect_home_may_be_for_reading_where_it_names_a_server(
     check_prefect_home()
 
 
-def test_a_home_with_a_question_mark_is_refused_where_a_database_would_be_in_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The path in the address of Prefect's database would end at the `?`; beside a named server there is none."""
+def test_a_home_with_a_question_mark_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A PREFECT_HOME with `?`, where the database's address would end, is refused unless a server is named."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", f"{tmp_path}/a?b")
     with pytest.raises(ServiceError, match=r"^PREFECT_HOME=.*/a\?b: expected a path without '\?', .* leave it out$"):

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.rows_as_manifest: what a flow is called with from Python."""
+"""flows.prefect_layer.rows_as_manifest: the arguments with which a flow is called from Python."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from flows.errors import ManifestError
 from flows.prefect_layer.rows_as_manifest import takes_rows
 
 
-def test_paths_are_taken_as_their_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the output and of the manifest, as `pathlib` has them."""
+def test_paths_are_passed_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output and manifest may be `pathlib` paths; an empty list of rows is refused before anything is written."""
     called: list[tuple[Any, ...]] = []
     monkeypatch.setattr(Flow, "__call__", lambda _flow, *args: called.append(args))
 

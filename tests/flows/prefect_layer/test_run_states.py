@@ -1,4 +1,4 @@
-"""flows.prefect_layer.deployment_runs: the states of Prefect's runs as our own, with the errors that ended them."""
+"""flows.prefect_layer.deployment_runs: Prefect's run states become ours, with the errors that ended the runs."""
 
 import pytest
 from prefect.client.schemas.objects import State
@@ -21,8 +21,8 @@ from nst_core.errors import NstError
         ("Flow run encountered an exception: flows.errors.NotAllowed: /etc: closed", NotAllowed, "/etc: closed"),
     ],
 )
-def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str) -> None:
-    """An error of ours that ended a run is the same error again, with its own words."""
+def test_our_errors_are_restored(message: str, kind: type[NstError], text: str) -> None:
+    """An error of ours that ended a run is restored with its class and message."""
     error = run_state(Failed(message=message)).error
 
     assert error is not None
@@ -38,8 +38,8 @@ def test_our_own_errors_come_back(message: str, kind: type[NstError], text: str)
         "",
     ],
 )
-def test_another_end_is_told_in_its_own_words(message: str) -> None:
-    """An end that is none of our errors, or that cannot be made of its words alone, is a plain one that quotes it."""
+def test_other_errors_are_quoted(message: str) -> None:
+    """An error that is not ours, or that needs more than a message, becomes an NstError that quotes it."""
     error = run_state(Crashed(message=message)).error
 
     assert type(error) is NstError
@@ -59,10 +59,10 @@ def test_another_end_is_told_in_its_own_words(message: str) -> None:
         (Cancelled(), "cancelled", True, False, True),
     ],
 )
-def test_states_say_where_a_run_is(
+def test_states_give_the_stage_of_a_run(
     state: State[None] | None, stage: str, is_final: bool, is_success: bool, has_error: bool
 ) -> None:
-    """A run that ended with failed rows is final and no success, and one that did not end well has an error."""
+    """A run with failed rows is final without being a success, and one that crashed or was cancelled has an error."""
     found = run_state(state)
 
     assert (found.stage, found.is_final, found.is_complete_success) == (stage, is_final, is_success)

@@ -34,7 +34,7 @@ def _becomes_silent(url: str, seconds: float = 20.0) -> bool:
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: Path, sent: signal.Signals) -> None:
-    """However the service ends: its port is free for the next one."""
+    """However the service ends, its server ends too, so that its port is free for the next one."""
     program = SERVING.format(interpreter=sys.executable, port=server_process._free_port(), folder=str(home))
     python = str(Path(sys.prefix) / "bin" / "python")
     serving = subprocess.Popen(
@@ -42,7 +42,7 @@ def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: P
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        # Where the tests go on after their terminal, the closing of one is ignored by whatever they start too.
+        # If the tests run under nohup, SIGHUP is ignored by the processes that they start too.
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # noqa: PLW1509  # nothing else runs in it
     )
     assert serving.stdout is not None
@@ -55,13 +55,13 @@ def test_the_server_of_a_service_that_is_killed_ends_too(home: Path, tmp_path: P
     assert _becomes_silent(url)
 
 
-def test_a_service_that_ends_takes_its_server_along(home: Path) -> None:
-    """And leaves no process behind that would end another one of that number."""
+def test_the_server_ends_with_the_block(home: Path) -> None:
+    """After the block neither the server nor its watcher runs, which could end another process of the same id."""
     before = _children()
     with server("127.0.0.1", server_process._free_port(), str(home)) as access:
         assert answers(access.url)
         own = _children() - before
-    assert len(own) == 2  # the server, and who watches it
+    assert len(own) == 2  # the server and its watcher
 
     assert not answers(access.url)
     assert _children() & own == set()
@@ -72,8 +72,8 @@ def _children() -> set[str]:
     return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
 
-def test_a_system_that_starts_no_process_has_a_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the server of a service and of that of a run alike."""
+def test_a_server_that_cannot_be_started_is_an_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system starts no process, the error says so, for the server of a run and of a service."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
         ServerProcess(home).begin()

@@ -1,4 +1,4 @@
-"""server_process: a server from its start to its end, here one that starts in a moment."""
+"""flows.prefect_layer.server_process: a server from its start to its end, here a stand-in that starts at once."""
 
 import atexit
 import signal
@@ -22,14 +22,14 @@ TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 
 @pytest.fixture
 def server(home: Path) -> Iterator[ServerProcess]:
-    """One that has not been started; ended at last."""
+    """A server that has not been started; it is killed after the test."""
     made = ServerProcess(home)
     yield made
     made.kill()
 
 
-def test_a_server_that_was_never_started_has_nothing_to_end(home: Path) -> None:
-    """It is not alive, and may be stopped and killed all the same."""
+def test_a_server_that_was_never_started_can_be_stopped(home: Path) -> None:
+    """A server that was never started is not alive, and may be stopped and killed."""
     server = ServerProcess(home)
 
     assert not server.is_alive()
@@ -38,8 +38,8 @@ def test_a_server_that_was_never_started_has_nothing_to_end(home: Path) -> None:
     assert not server.is_alive()
 
 
-def test_a_server_is_awaited_until_it_answers(home: Path, server: ServerProcess) -> None:
-    """It is started once, on a port of loopback, and answers when the wait is over; stopped, it is gone."""
+def test_wait_returns_when_the_server_answers(home: Path, server: ServerProcess) -> None:
+    """`wait` starts one server on a port of loopback and returns when it answers; `stop` ends it."""
     server.wait()
     (start,) = servers.starts(home)
 
@@ -52,8 +52,8 @@ def test_a_server_is_awaited_until_it_answers(home: Path, server: ServerProcess)
     assert server.process.returncode == -signal.SIGTERM
 
 
-def test_beginning_does_not_wait(home: Path, server: ServerProcess) -> None:
-    """It comes back before the server answers; waiting then starts no second one."""
+def test_begin_does_not_wait(home: Path, server: ServerProcess) -> None:
+    """`begin` returns before the server answers, and `wait` then starts no second one."""
     (home / "takes its time").touch()
     server.begin()
     assert server.is_alive() and not answers(server.url)
@@ -64,8 +64,8 @@ def test_beginning_does_not_wait(home: Path, server: ServerProcess) -> None:
     assert len(servers.starts(home)) == 1
 
 
-def test_a_server_that_died_is_begun_again_on_its_port(home: Path, server: ServerProcess) -> None:
-    """Clients know the port: it stays; so does the one wish to have it ended with this process."""
+def test_a_server_that_died_is_started_again_on_its_port(home: Path, server: ServerProcess) -> None:
+    """The port stays, because clients know it, and the server's end is registered only once with atexit."""
     before = atexit._ncallbacks()
     server.wait()
     assert atexit._ncallbacks() == before + 1
@@ -78,8 +78,8 @@ def test_a_server_that_died_is_begun_again_on_its_port(home: Path, server: Serve
     assert atexit._ncallbacks() == before + 1
 
 
-def test_how_it_is_started(home: Path, server: ServerProcess) -> None:
-    """As Prefect starts its own, from wherever Prefect lies, deaf to Ctrl-C; this process hears it as before."""
+def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> None:
+    """The server is started as Prefect starts its own, from its package, with SIGINT blocked for it alone."""
     server.wait()
     (start,) = servers.starts(home)
 
@@ -94,8 +94,8 @@ def test_how_it_is_started(home: Path, server: ServerProcess) -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_its_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pages and no other server's address; what the user and Prefect's settings say goes before our defaults."""
+def test_the_environment_of_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server has neither pages nor another server's address; given settings replace our defaults."""
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
     monkeypatch.setenv("PREFECT_UI_ENABLED", "1")
     monkeypatch.setenv("A_SETTING", "the environment's")
@@ -112,8 +112,8 @@ def test_its_environment(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (told["A_SETTING"], told["PYTHONSAFEPATH"]) == ("ours", "2")
 
 
-def test_a_server_that_ends_at_once_is_begun_three_times(home: Path, server: ServerProcess) -> None:
-    """Then the error says what it said last, and where all of it is."""
+def test_a_server_that_ends_at_once_is_started_three_times(home: Path, server: ServerProcess) -> None:
+    """After three starts the error has the server's last message and names its log."""
     (home / "ends at once").touch()
 
     with pytest.raises(ServiceError, match=r"does not start: ValueError: the database is of no use\. .*server\.log"):
@@ -122,10 +122,10 @@ def test_a_server_that_ends_at_once_is_begun_three_times(home: Path, server: Ser
     assert not server.is_alive()
 
 
-def test_the_second_start_looks_at_the_whole_database(
+def test_the_second_start_checks_the_whole_database(
     home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a first look lets pass, and a server cannot use, is set aside then: the server comes up."""
+    """A damaged database that passes the first check is set aside at the second start, which succeeds."""
     monkeypatch.setenv("PREFECT_HOME", "restored afterwards")
     _use_as_home(home)
     _broken_database(home / "prefect.db")
@@ -147,7 +147,7 @@ def _broken_database(file: Path) -> None:
 def test_a_server_that_never_answers_is_ended(
     home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has as long as Prefect would give it; none of those that were tried is left behind."""
+    """A server that does not answer within the time of Prefect is ended, in each of three attempts."""
     (home / "takes its time").touch()
     monkeypatch.setenv(TIMEOUT, "0.4")
 
@@ -158,7 +158,7 @@ def test_a_server_that_never_answers_is_ended(
 
 
 def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two ports, one of them another's, it is the free one, however often it is asked for."""
+    """Of two ports, of which one is in use, the free one is always chosen."""
     with socket.socket() as taken:
         with socket.socket() as other:
             for one in (taken, other):

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.startup_lock: who waits for a service, for what, and for how long."""
+"""flows.prefect_layer.startup_lock: waiting for a service that is starting."""
 
 import subprocess
 import sys
@@ -21,14 +21,14 @@ with starting({folder!r}) as is_up:
 
 
 def waited(folder: Path, longest_seconds: float = 20.0) -> list[str]:
-    """What was said of the wait."""
+    """Wait for the service and return what was said about the wait."""
     told: list[str] = []
     wait_while_starting(str(folder), told.append, longest_seconds)
     return told
 
 
-def test_nobody_waits_where_no_service_is_starting(tmp_path: Path) -> None:
-    """Neither before the first one, nor for one that is up, nor after its end."""
+def test_there_is_no_wait_if_no_service_is_starting(tmp_path: Path) -> None:
+    """There is no wait before the first service, for one that runs, or after its end."""
     assert waited(tmp_path / "service") == []
     with starting(str(tmp_path / "service")) as is_up:
         is_up()
@@ -38,7 +38,7 @@ def test_nobody_waits_where_no_service_is_starting(tmp_path: Path) -> None:
 
 
 def test_a_service_that_is_starting_is_waited_for(tmp_path: Path) -> None:
-    """Until it says that it is up; one sentence says why."""
+    """The wait lasts until the service says that it runs; one sentence says what is waited for."""
     with starting(str(tmp_path)) as is_up:
         threading.Timer(0.5, is_up).start()
         began = time.monotonic()
@@ -48,8 +48,8 @@ def test_a_service_that_is_starting_is_waited_for(tmp_path: Path) -> None:
     assert told == [f"a service is starting in {tmp_path}: waiting for it, 20 s at most"]
 
 
-def test_a_service_that_was_killed_while_it_started_is_not_waited_for(tmp_path: Path) -> None:
-    """Its lock is gone with it."""
+def test_a_service_killed_while_starting_is_not_waited_for(tmp_path: Path) -> None:
+    """A service that is killed while it starts ends the wait, as its lock is released."""
     serving = subprocess.Popen(
         [sys.executable, "-c", STARTING.format(folder=str(tmp_path))], stdout=subprocess.PIPE, text=True
     )
@@ -63,14 +63,14 @@ def test_a_service_that_was_killed_while_it_started_is_not_waited_for(tmp_path: 
     assert waited(tmp_path) == []
 
 
-def test_a_service_that_does_not_come_up_is_given_up(tmp_path: Path) -> None:
-    """After the time that was said, and with where to look."""
+def test_a_service_that_does_not_start_is_given_up(tmp_path: Path) -> None:
+    """After the longest wait the error says where to look for the reason."""
     with starting(str(tmp_path)), pytest.raises(ServiceError, match=r"not up within 0 s; .*server\.log say why"):
         waited(tmp_path, 0.1)
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_wait(tmp_path: Path) -> None:
-    """The service says itself what it cannot do there."""
+    """A folder in which the lock cannot be created is no error and no wait; the service itself reports it."""
     (tmp_path / "service").write_text("in the way")
     with starting(str(tmp_path / "service")):
         assert waited(tmp_path / "service") == []

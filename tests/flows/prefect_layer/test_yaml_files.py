@@ -1,4 +1,4 @@
-"""flows.prefect_layer.yaml_files: a prefect.yaml, automations or notifications with a fault in it."""
+"""flows.prefect_layer.yaml_files: mistakes in a prefect.yaml, in automations or in notifications."""
 
 from pathlib import Path
 
@@ -23,8 +23,8 @@ GOOD = "- name: x\n  entrypoint: flows.bulk_stylize.bulk_stylize\n  work_pool: {
         (f"deployments:\n{GOOD.replace('flows', 'flaws')}", "line 2: entry 1 .* cannot be used: .*flaws"),
     ],
 )
-def test_a_fault_in_what_is_served_has_its_line(tmp_path: Path, text: str, message: str) -> None:
-    """Whatever is wrong with it is one sentence that names the file."""
+def test_a_mistake_in_a_prefect_yaml_has_its_line(tmp_path: Path, text: str, message: str) -> None:
+    """Each mistake in a prefect.yaml is one sentence that names the file, and the line if there is one."""
     described = tmp_path / "prefect.yaml"
     described.write_text(text)
 
@@ -32,8 +32,8 @@ def test_a_fault_in_what_is_served_has_its_line(tmp_path: Path, text: str, messa
         deployments_of(described)
 
 
-def test_a_fault_in_automations_and_notifications_is_named(tmp_path: Path) -> None:
-    """Those files come from an operator too; what there is not need not be."""
+def test_a_mistake_in_automations_or_notifications_is_named(tmp_path: Path) -> None:
+    """Mistakes in these files name the file; automations that do not exist are none."""
     described = tmp_path / "automations.yaml"
     assert automations_of(described) == []
     described.write_text("automations:\n- name: x\n")

@@ -1,4 +1,4 @@
-"""flows.watching.json_lines: what programs read of a run."""
+"""flows.watching.json_lines: the lines of JSON that programs read about a run."""
 
 import io
 import json
@@ -9,8 +9,8 @@ from tests.flows.builders import attempt_record, pair_record
 from tests.flows.run_starts import run_of
 
 
-def test_a_line_for_the_start_and_for_every_outcome() -> None:
-    """What is said in between is left out; each line is an object of its own."""
+def test_the_start_and_every_outcome_are_lines() -> None:
+    """The run's start and every outcome are one JSON object per line; chunks and steps are left out."""
     file = io.StringIO()
     on_message = json_lines(file)(run_of(64, 64, 64))
     for message in (
@@ -33,8 +33,8 @@ def test_a_line_for_the_start_and_for_every_outcome() -> None:
     assert {one["worker"] for one in pairs} == {"cpu"}
 
 
-def test_a_stamp_begins_each_line() -> None:
-    """Where many runs share a file, each line says whose it is."""
+def test_a_stamp_is_added_to_each_line() -> None:
+    """A stamp in each line says which run it belongs to, for files that many runs share."""
     file = io.StringIO()
     watch = json_lines(file, lambda run: {"run": run.run_id})
     watch(run_of(64, run_id="one"))("cpu", pair_record("pair-2"))

@@ -1,4 +1,4 @@
-"""flows.watching.listeners: who hears what of which run, and that nobody who hears it can harm it."""
+"""flows.watching.listeners: which watchers receive which messages, and that no watcher can disturb its run."""
 
 import contextvars
 import logging
@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flows.records.runs import RunStarted
+from flows.watching import listeners
 from flows.watching.listeners import OnWorkerMessage, Watcher, notify, watched_by, watchers_here
 from flows.worker.messages import ChunkStarted, Message
 from tests.flows.builders import pair_record
@@ -16,6 +17,8 @@ from tests.flows.run_starts import run_of
 
 
 def noting(heard: list[object]) -> Watcher:
+    """Return a watcher that notes the run's id and every message."""
+
     def watch(run: RunStarted) -> OnWorkerMessage:
         heard.append(run.run_id)
         return lambda worker, message: heard.append((worker, message))
@@ -23,8 +26,8 @@ def noting(heard: list[object]) -> Watcher:
     return watch
 
 
-def test_a_watcher_is_told_the_start_and_every_message_in_order() -> None:
-    """All of it has been taken in when the block ends; afterwards nothing more is."""
+def test_a_watcher_receives_the_start_and_every_message() -> None:
+    """A watcher has received the start and all messages in order when the block ends, and receives none later."""
     heard: list[object] = []
     messages: list[Message] = [ChunkStarted(("pair-2",), 1), *(pair_record(f"pair-{n}") for n in range(2, 50))]
     with notify(run_of(64), [noting(heard)]) as on_message:
@@ -49,10 +52,10 @@ def failing_later(_run: RunStarted) -> OnWorkerMessage:
 
 
 @pytest.mark.parametrize("bad", [failing_at_once, failing_later])
-def test_one_that_fails_is_warned_of_once_and_left_out(
+def test_a_failing_watcher_is_left_out_after_one_warning(
     bad: Callable[[RunStarted], OnWorkerMessage], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The others receive every message, and the sender never sees the error."""
+    """A watcher that raises is left out after one warning; the others receive every message."""
     heard: list[object] = []
     with caplog.at_level(logging.WARNING), notify(run_of(64), [bad, noting(heard)]) as on_message:
         for number in range(5):
@@ -63,8 +66,8 @@ def test_one_that_fails_is_warned_of_once_and_left_out(
     assert warning.startswith(f"{bad.__name__} gets no more messages of this run: ")
 
 
-def test_one_that_hangs_holds_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    """Telling returns at once however long a watcher takes, and the end waits for it only so long."""
+def test_a_hanging_watcher_does_not_delay_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Sending returns at once however long a watcher takes, and the end of the block waits for it only briefly."""
     let_go = threading.Event()
 
     def hanging(_run: RunStarted) -> OnWorkerMessage:
@@ -80,8 +83,8 @@ def test_one_that_hangs_holds_nobody(caplog: pytest.LogCaptureFixture) -> None:
     assert "does not handle the messages" in caplog.text
 
 
-def test_a_slow_reader_hears_everything() -> None:
-    """However long it takes for all, as long as it takes something in: no line of a pipe is lost."""
+def test_a_slow_watcher_receives_everything() -> None:
+    """A watcher that needs more than the patience in all, but less for each message, receives every message."""
     heard: list[object] = []
 
     def slow(_run: RunStarted) -> OnWorkerMessage:
@@ -98,8 +101,9 @@ def test_a_slow_reader_hears_everything() -> None:
     assert len(heard) == 20
 
 
-def test_an_interrupted_run_does_not_wait_for_a_watcher() -> None:
-    """One that hangs costs an interruption a few seconds, whatever the patience."""
+def test_an_interrupted_run_does_not_wait_for_a_watcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a run is interrupted, a hanging watcher costs it `HURRY_SECONDS`, whatever the patience."""
+    monkeypatch.setattr(listeners, "HURRY_SECONDS", 0.2)
     let_go = threading.Event()
     began = time.monotonic()
 
@@ -115,8 +119,8 @@ def test_an_interrupted_run_does_not_wait_for_a_watcher() -> None:
     assert time.monotonic() - began < 20
 
 
-def test_watchers_are_those_of_the_context() -> None:
-    """What one thread's runs are watched by is nothing to another's; inner blocks add to outer ones."""
+def test_watchers_belong_to_the_context() -> None:
+    """Inner blocks add watchers to those of outer blocks; another context has none of them."""
     first, second = noting([]), noting([])
     elsewhere: list[tuple[Watcher, ...]] = []
     with watched_by(first), watched_by(second):
@@ -127,8 +131,8 @@ def test_watchers_are_those_of_the_context() -> None:
     assert (elsewhere, watchers_here()) == ([()], ())
 
 
-def test_runs_at_once_are_told_apart() -> None:
-    """Each run's watchers on_message of it alone."""
+def test_concurrent_runs_have_separate_watchers() -> None:
+    """Each run's watchers receive the messages of that run alone."""
     heard: dict[str, list[object]] = {"one": [], "two": []}
     with (
         notify(run_of(64, run_id="one"), [noting(heard["one"])]) as hear_one,
@@ -143,8 +147,8 @@ def test_runs_at_once_are_told_apart() -> None:
     }
 
 
-def test_one_that_was_left_behind_is_not_waited_for_twice(caplog: pytest.LogCaptureFixture) -> None:
-    """A watcher that failed is gone at once; one that hangs costs its patience, and its name is that of its class."""
+def test_a_watcher_that_hangs_at_the_start_is_waited_for_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A watcher that failed is not waited for; one that hangs is waited for once, and both are warned of."""
 
     class Hanging:
         def watch(self, _run: RunStarted) -> OnWorkerMessage:
@@ -161,8 +165,8 @@ def test_one_that_was_left_behind_is_not_waited_for_twice(caplog: pytest.LogCapt
     assert len(caplog.messages) == 2
 
 
-def test_secrets_in_an_error_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
-    """An address with a password, as a watcher's error may have it, is shown without."""
+def test_secrets_in_the_error_of_a_watcher_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    """A password in the error of a watcher is not logged; the error's class is."""
 
     def failing(_run: RunStarted) -> OnWorkerMessage:
         raise OSError("http://user:very-secret@host/ does not answer")
@@ -174,8 +178,8 @@ def test_secrets_in_an_error_are_not_told(caplog: pytest.LogCaptureFixture) -> N
     assert "OSError" in caplog.text
 
 
-def test_a_watcher_s_thread_is_of_the_run_s_context() -> None:
-    """Which run the log is of is told by the context; it is that of whoever told, and the thread keeps nobody alive."""
+def test_the_thread_of_a_watcher_has_the_context_of_the_run() -> None:
+    """A watcher's thread has the context of the run, which tells the log whose it is; it is a daemon thread."""
     of_run: contextvars.ContextVar[str] = contextvars.ContextVar("of_run", default="none")
     found: list[object] = []
 

@@ -1,4 +1,4 @@
-"""flows.watching.log: what the log says of a run and its pairs."""
+"""flows.watching.log: the log of a run and its pairs."""
 
 import dataclasses
 import logging
@@ -14,8 +14,8 @@ from tests.flows.builders import attempt_record, pair_record
 from tests.flows.run_starts import run_of
 
 
-def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Numbered as they come, with the row; a result with its losses, steps and why it stopped, and its notes."""
+def test_every_outcome_has_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Each outcome is a numbered line with its row; a success has its losses, steps and stop reason, then its notes."""
     with caplog.at_level(logging.INFO):
         on_message = watch_log(run_of(64, 64, 64))
         caplog.clear()
@@ -31,8 +31,8 @@ def test_every_outcome_has_its_line(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_the_start_names_rejected_rows_and_the_machine(caplog: pytest.LogCaptureFixture) -> None:
-    """Each rejected row with its reason; the CPU is warned of, the stub louder."""
+def test_the_start_names_rejected_rows_and_the_device(caplog: pytest.LogCaptureFixture) -> None:
+    """The start names each rejected row with its reason, and warns of a run on the CPU or by the stub."""
     rejected = RejectedRow(7, (CellError("size", "big", "expected a whole number"),))
     with caplog.at_level(logging.INFO):
         watch_log(run_of(64, rejected=(rejected,)))
@@ -45,8 +45,8 @@ def test_the_start_names_rejected_rows_and_the_machine(caplog: pytest.LogCapture
     assert len(caplog.messages) == 5
 
 
-def test_a_stub_s_pairs_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """The run has said it once."""
+def test_pairs_of_the_stub_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """The stub's warning is logged once per run, not for every pair."""
     on_message = watch_log(run_of(64, backbone="stub"))
     caplog.clear()
     with caplog.at_level(logging.WARNING):
@@ -56,7 +56,7 @@ def test_a_stub_s_pairs_do_not_repeat_its_warning(caplog: pytest.LogCaptureFixtu
 
 
 def test_of_many_rejected_rows_the_first_are_named(caplog: pytest.LogCaptureFixture) -> None:
-    """The log names dozens, counts the others, and shows what a cell hides."""
+    """The log names the first rejected rows, counts the others, and prints invisible characters as escapes."""
     rejected = tuple(RejectedRow(row, (CellError("a\u202eb", "", "no\u2028thing"),)) for row in range(2, 5002))
     with caplog.at_level(logging.INFO):
         watch_log(run_of(64, rejected=rejected))("cpu", attempt_record("pair-2", error="a\u202eb: no such file"))
@@ -67,8 +67,8 @@ def test_of_many_rejected_rows_the_first_are_named(caplog: pytest.LogCaptureFixt
     assert all(message.isprintable() for message in caplog.messages)
 
 
-def test_places_are_as_wide_as_the_total(caplog: pytest.LogCaptureFixture) -> None:
-    """Numbers stand below each other; a stop reason that has no words is told as it is."""
+def test_the_numbers_of_pairs_are_aligned(caplog: pytest.LogCaptureFixture) -> None:
+    """The number of a pair is padded to the width of the total; an unknown stop reason is printed unchanged."""
     with caplog.at_level(logging.INFO):
         on_message = watch_log(run_of(*[64] * 12))
         caplog.clear()
@@ -77,11 +77,11 @@ def test_places_are_as_wide_as_the_total(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["[ 1/12] row 3 pair-3: loss 3.5 -> 0.3, 20 steps (plateau), 1.2 s"]
 
 
-def test_what_goes_on_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None:
-    """Chunks and steps are no lines of an ordinary log."""
+def test_chunks_and_steps_are_logged_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
+    """Chunks and steps are logged at the level DEBUG alone."""
     on_message = watch_log(run_of(64, 64))
     caplog.clear()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, "flows"):  # the level of this logger may be INFO from an earlier test
         on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 77))
         on_message("cpu", StepTaken("pair-2", 0, 5, 1.23456))
 
@@ -91,8 +91,8 @@ def test_what_goes_on_is_for_debugging(caplog: pytest.LogCaptureFixture) -> None
     ]
 
 
-def test_a_run_on_gpus_or_without_pairs_warns_of_no_cpu(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does one on both."""
+def test_a_run_with_a_gpu_or_without_pairs_has_no_cpu_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A run on a GPU and the CPU, or a run without pairs, is not warned of as a run on the CPU."""
     run = run_of(64, workers=("cuda:0", "cpu"))
     with caplog.at_level(logging.WARNING):
         watch_log(dataclasses.replace(run, devices=("cuda:0", "cpu")))

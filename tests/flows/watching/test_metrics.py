@@ -1,4 +1,4 @@
-"""flows.watching.metrics and flows.watching.from_environment: real values after a real run of the command."""
+"""flows.watching.metrics and flows.watching.from_environment: metrics and JSON lines of runs, also of a real one."""
 
 import json
 import logging
@@ -29,7 +29,8 @@ def values(text: str) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-def told(metrics: Metrics) -> None:
+def watched(metrics: Metrics) -> None:
+    """Let the metrics watch a run: one pair succeeds, one is restarted and left pending, three rows are rejected."""
     rejected = (RejectedRow(5, ()), RejectedRow(6, ()), RejectedRow(7, (), kind="not_allowed"))
     on_message = metrics.watch(run_of(64, 64, 64, rejected=rejected, run_id="run-1"))
     on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1, 1000))
@@ -38,11 +39,11 @@ def told(metrics: Metrics) -> None:
     on_message("cpu", LeftPending("pair-3", "no disk"))
 
 
-def test_what_is_counted(tmp_path: Path) -> None:
-    """Pairs by outcome, seconds, evaluations, what was begun again, memory, what is left."""
+def test_metrics_are_written_to_a_file(tmp_path: Path) -> None:
+    """The file has pairs by outcome, seconds, evaluations, restarted batches, memory, and pairs left."""
     metrics = Metrics()
     with written(metrics, str(tmp_path / "nst.prom")):
-        told(metrics)
+        watched(metrics)
     found = values((tmp_path / "nst.prom").read_text())
 
     assert found['nst_pairs_total{error_kind="",status="succeeded"}'] == 1
@@ -58,10 +59,10 @@ def test_what_is_counted(tmp_path: Path) -> None:
     assert found["nst_run_ended_timestamp_seconds"] >= found["nst_run_started_timestamp_seconds"] > 0
 
 
-def test_a_run_that_goes_on_has_no_end(tmp_path: Path) -> None:
-    """While a second run goes on the first one's end is no longer told, nor its name; its pairs go on being counted."""
+def test_a_second_run_resets_the_end_of_the_first(tmp_path: Path) -> None:
+    """During a second run the metrics show neither the end nor the id of the first; counts of pairs go on."""
     metrics = Metrics()
-    told(metrics)
+    watched(metrics)
     metrics.on_end()
     on_message = metrics.watch(run_of(64, 64, run_id="run-2"))
     on_message("cuda:1", ChunkStarted(("pair-2",), 1))
@@ -79,10 +80,10 @@ def test_a_run_that_goes_on_has_no_end(tmp_path: Path) -> None:
 
 
 def test_the_file_is_kept_up_to_date(tmp_path: Path) -> None:
-    """It is there at once, and has the news within the time between two writings."""
+    """The file is written at once, and again within the given interval and at the end."""
     metrics, file = Metrics(), tmp_path / "nst.prom"
     with written(metrics, str(file), every_seconds=0.05):
-        told(metrics)
+        watched(metrics)
         ends = time.monotonic() + 10
         while time.monotonic() < ends and not (file.exists() and values(file.read_text())["nst_evaluations_total"]):
             time.sleep(0.01)
@@ -92,15 +93,15 @@ def test_the_file_is_kept_up_to_date(tmp_path: Path) -> None:
     assert values(file.read_text())["nst_run_ended_timestamp_seconds"] > 0
 
 
-def test_served_while_it_lasts(unused_tcp_port: int) -> None:
-    """GET /metrics answers inside the block, on loopback, and nobody does after it."""
+def test_metrics_are_served_while_the_block_runs(unused_tcp_port: int) -> None:
+    """GET /metrics answers on loopback during the block, and not after it."""
     metrics = Metrics()
     address = f"http://127.0.0.1:{unused_tcp_port}/metrics"
     with served(metrics, "127.0.0.1", unused_tcp_port):
-        told(metrics)
+        watched(metrics)
         with urllib.request.urlopen(address, timeout=5) as answer:
             assert values(answer.read().decode())["nst_evaluations_total"] == 40
-        with served(Metrics(), "127.0.0.1", unused_tcp_port):  # a second run on the machine goes on without
+        with served(Metrics(), "127.0.0.1", unused_tcp_port):  # the port is taken: a second run continues without
             pass
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(address, timeout=5)
@@ -127,10 +128,10 @@ def unused_tcp_port() -> int:
         ("NST_JSON_LINES", "/proc/none/pairs.jsonl"),
     ],
 )
-def test_what_cannot_be_had_is_warned_of(
+def test_unusable_settings_are_warned_of(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, variable: str, value: str
 ) -> None:
-    """And left out: the run itself goes on."""
+    """A port or file that cannot be used is warned of and left out, and the run goes on."""
     monkeypatch.setenv(variable, value)
     with operators_watchers() as watchers:
         for watch in watchers:
@@ -141,10 +142,10 @@ def test_what_cannot_be_had_is_warned_of(
         assert "expected a port, 1 to 65535" in caplog.text
 
 
-def test_a_service_s_metrics_are_served_where_they_are_asked_for(
+def test_metrics_are_served_on_the_port_of_the_environment(
     monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    """On the port, on loopback, while the block lasts."""
+    """With NST_METRICS_PORT metrics are served on that port of loopback while the block runs."""
     monkeypatch.setenv("NST_METRICS_PORT", str(unused_tcp_port))
     with operators_watchers() as watchers:
         assert len(watchers) == 1
@@ -155,8 +156,8 @@ def test_a_service_s_metrics_are_served_where_they_are_asked_for(
         urllib.request.urlopen(f"http://127.0.0.1:{unused_tcp_port}/metrics", timeout=5)
 
 
-def test_lines_are_added_to_the_file_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Each says when, and of which run; the file has what was there, and is closed when the block ends."""
+def test_json_lines_are_appended_to_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Lines with time and run id are appended to the file of NST_JSON_LINES, which is closed when the block ends."""
     file = tmp_path / "pairs.jsonl"
     file.write_text("before\n")
     monkeypatch.setenv("NST_JSON_LINES", str(file))
@@ -170,16 +171,16 @@ def test_lines_are_added_to_the_file_that_is_asked_for(monkeypatch: pytest.Monke
     assert [(json.loads(line)["run_id"], json.loads(line)["at"] > "2020") for line in lines] == [("run-7", True)] * 2
 
 
-def test_nothing_is_watched_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any of the names in the environment there is nobody."""
+def test_there_are_no_watchers_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any of its variables in the environment there are no watchers."""
     for name in ("NST_METRICS_PORT", "NST_METRICS_FILE", "NST_JSON_LINES"):
         monkeypatch.delenv(name, raising=False)
     with operators_watchers() as watchers:
         assert watchers == []
 
 
-def test_all_who_are_named_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog) -> None:
-    """The log, the caller's watchers, the operator's and the context's."""
+def test_all_watchers_receive_the_messages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog) -> None:
+    """The log, the caller's watchers, those of the environment and those of the context receive the messages."""
     heard: list[str] = []
 
     def noting(name: str) -> Watcher:
@@ -198,10 +199,10 @@ def test_all_who_are_named_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_pipe_that_nobody_reads_is_left_out(
+def test_a_pipe_without_a_reader_is_left_out(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Opening it would wait for a reader for ever."""
+    """A pipe without a reader is warned of and left out, because opening it would wait for ever."""
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.setenv("NST_JSON_LINES", str(tmp_path / "pipe"))
     with operators_watchers() as watchers:
@@ -211,8 +212,8 @@ def test_a_pipe_that_nobody_reads_is_left_out(
 
 
 @pytest.mark.slow
-def test_a_run_leaves_its_numbers(photo: Painter, waves: str, tmp_path: Path) -> None:
-    """The command with both files named in the environment: one pair succeeds, one fails, and both say so."""
+def test_a_real_run_writes_metrics_and_json_lines(photo: Painter, waves: str, tmp_path: Path) -> None:
+    """A run of the command, of which one pair succeeds and one fails, reports both in metrics and JSON lines."""
     (tmp_path / "pairs.csv").write_text(f"id,content,style\ngood,{photo('a.png')},{waves}\nbad,none.png,{waves}\n")
     environment = os.environ | {
         "PREFECT_HOME": str(tmp_path / "prefect"),

@@ -1,4 +1,4 @@
-"""flows.watching.progress and flows.watching.terminal: where a run stands, as it is told and as it is shown."""
+"""flows.watching.progress and flows.watching.terminal: the progress of a run, and its live display."""
 
 import dataclasses
 import io
@@ -14,7 +14,8 @@ from tests.flows.builders import attempt_record, pair_record
 from tests.flows.run_starts import run_of
 
 
-def shown(progress: RunProgress, width: int = 100) -> str:
+def displayed(progress: RunProgress, width: int = 100) -> str:
+    """Return the display of a progress as text."""
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(render(progress))
     assert isinstance(console.file, io.StringIO)
@@ -22,7 +23,7 @@ def shown(progress: RunProgress, width: int = 100) -> str:
 
 
 def test_every_outcome_is_counted() -> None:
-    """Succeeded, failed and pending pairs are told apart; the rest is left."""
+    """Succeeded, failed and pending pairs are counted separately; the other pairs are left."""
     progress = RunProgress(run_of(64, 64, 64, 64))
     for message in (pair_record("pair-2"), attempt_record("pair-3"), LeftPending("pair-4", "no answer")):
         progress.on_message("cpu", message)
@@ -30,8 +31,8 @@ def test_every_outcome_is_counted() -> None:
     assert (progress.succeeded, progress.failed, progress.pending, progress.left) == (1, 1, 1, 1)
 
 
-def test_the_share_is_of_the_work() -> None:
-    """A pair of twice the size is four times the work."""
+def test_the_share_counts_pixels() -> None:
+    """A pair of twice the size counts as four times the work."""
     progress = RunProgress(run_of(64, 128))
     progress.on_message("cpu", pair_record("pair-3"))
 
@@ -39,7 +40,7 @@ def test_the_share_is_of_the_work() -> None:
 
 
 def test_the_estimate_waits_for_two_pairs_and_is_proportional() -> None:
-    """No time left is told from nothing or one cold pair; then it is that of the work left at the rate so far."""
+    """There is no estimate before two pairs are done; then it is the work left at the rate so far."""
     progress = RunProgress(run_of(64, 64, 64, 64, 128))
     progress.on_message("cpu", ChunkStarted(("pair-2",), 1), now=100.0)
     estimates = [progress.seconds_left(100.0)]
@@ -52,13 +53,13 @@ def test_the_estimate_waits_for_two_pairs_and_is_proportional() -> None:
 
 
 def test_a_worker_shows_its_pair_step_loss_and_trend() -> None:
-    """A line per worker; one that has nothing to do says so; losses of another size are no trend."""
+    """A worker's line has its pair, step and loss; losses of another size are not part of the trend."""
     progress = RunProgress(run_of(64, 64, workers=("cpu 1", "cpu 2")))
     progress.on_message("cpu 1", ChunkStarted(("pair-2",), 1))
     progress.on_message("cpu 1", StepTaken("pair-2", 1, 30, 99.0))
     for step, loss in ((1, 8.0), (2, 4.0), (3, 1.25)):
         progress.on_message("cpu 1", StepTaken("pair-2", 0, step, loss))
-    text = shown(progress)
+    text = displayed(progress)
 
     assert "pair-2" in text and "step 3" in text and "loss 1.25" in text
     assert progress.workers["cpu 1"].losses == [8.0, 4.0, 1.25]
@@ -66,24 +67,24 @@ def test_a_worker_shows_its_pair_step_loss_and_trend() -> None:
 
 
 @pytest.mark.parametrize("width", [40, 60, 200])
-def test_it_keeps_to_the_width_of_the_terminal(width: int) -> None:
-    """No line is longer than the terminal is wide, however long the ids are."""
+def test_the_display_fits_the_width_of_the_terminal(width: int) -> None:
+    """No line is longer than the width of the terminal, however long the ids are."""
     run = run_of(64)
     progress = RunProgress(run)
     progress.on_message("cpu", ChunkStarted(("a-very-long-name-" * 6,), 1))
 
-    assert max(map(len, shown(progress, width).splitlines())) <= width
+    assert max(map(len, displayed(progress, width).splitlines())) <= width
 
 
-def test_a_stub_is_loud() -> None:
-    """The display of a run that makes pictures up says so."""
-    assert "STUB" in shown(RunProgress(run_of(64, backbone="stub")))
-    assert "STUB" not in shown(RunProgress(run_of(64)))
+def test_the_display_of_the_stub_says_stub() -> None:
+    """The display of a run whose images are made up by the stub says STUB."""
+    assert "STUB" in displayed(RunProgress(run_of(64, backbone="stub")))
+    assert "STUB" not in displayed(RunProgress(run_of(64)))
 
 
 @pytest.mark.parametrize("width", [30, 48, 80, 140])
 def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None:
-    """No line is broken in two, and none is longer than an 80-column terminal, so that a resize garbles nothing."""
+    """No line is broken, or longer than an 80-column terminal allows, so that a resize does not garble the display."""
     progress = RunProgress(run_of(*[64] * 40, workers=("cuda:0", "cuda:1")))
     progress.on_message("cuda:0", ChunkStarted(("pair-2",), 1), now=0.0)
     progress.on_message("cuda:1", ChunkStarted(("a-name-that-" + "goes-on-" * 12,), 1), now=0.0)
@@ -93,7 +94,7 @@ def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None
     for name, pair_id in (("cuda:0", "pair-5"), ("cuda:1", "a-name-that-" + "goes-on-" * 12)):
         for loss in (30.0, 4.0, 2.0):
             progress.on_message(name, StepTaken(pair_id, 1, 200, loss), now=9.0)
-    lines = shown(progress, width).splitlines()
+    lines = displayed(progress, width).splitlines()
 
     assert len(lines) == 4
     assert max(map(len, lines)) <= min(width, 79)
@@ -103,7 +104,7 @@ def test_the_display_has_a_line_for_each_worker_at_any_width(width: int) -> None
         assert all("step 200 at 1/2 size" in line and "█" in line for line in lines[2:])
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # of the shape of Prefect's
+class _Handler(logging.StreamHandler):  # type: ignore[type-arg]  # with a console, as Prefect's
     def __init__(self, console: Console) -> None:
         super().__init__()
         self.console = console
@@ -120,8 +121,8 @@ def handler() -> _Handler:
     logging.getLogger().removeHandler(made)
 
 
-def test_the_log_goes_above_the_display_and_back(handler: _Handler) -> None:
-    """While the display is shown, warnings are printed through its console and the rest is not; then all as before."""
+def test_the_log_goes_above_the_display_while_it_is_shown(handler: _Handler) -> None:
+    """While the display is shown, warnings go through its console and the rest is dropped; then all is as before."""
     before = handler.console
     console = Console(file=io.StringIO(), force_terminal=True, width=80, markup=False, highlight=False)
     logger = logging.getLogger("flows.some")
@@ -137,8 +138,8 @@ def test_the_log_goes_above_the_display_and_back(handler: _Handler) -> None:
     assert (handler.console, handler.level) == (before, logging.NOTSET)
 
 
-def test_quiet_leaves_warnings(handler: _Handler) -> None:
-    """What is wrong is printed, the rest is not."""
+def test_only_warnings_are_printed_in_quiet_mode(handler: _Handler) -> None:
+    """In `only_warnings` a warning is printed, and an INFO line is not."""
     with only_warnings():
         logging.getLogger("flows.some").warning("wrong")
         logging.getLogger("flows.some").info("right")
@@ -147,8 +148,8 @@ def test_quiet_leaves_warnings(handler: _Handler) -> None:
     assert handler.console.file.getvalue() == "wrong\n"
 
 
-def test_outcomes_of_pairs_that_are_not_the_run_s_are_no_work() -> None:
-    """As of a pair that another worker had done before; a run of nothing is all done."""
+def test_pairs_of_other_runs_do_not_count() -> None:
+    """The outcome of a pair of another run does not count as work done; a run without pairs is complete."""
     progress = RunProgress(run_of(64, 64))
     progress.on_message("cpu", pair_record("another's"))
 
@@ -156,12 +157,12 @@ def test_outcomes_of_pairs_that_are_not_the_run_s_are_no_work() -> None:
     assert RunProgress(run_of()).share_done == 1.0
 
 
-def test_there_is_no_rate_before_there_is_one() -> None:
-    """Nothing begun, nothing finished, no time gone: each alone is no rate; the clock starts with the first chunk."""
+def test_the_rate_needs_a_chunk_an_outcome_and_time() -> None:
+    """There is no rate without a started chunk, an outcome and some time; the time starts with the first chunk."""
     progress = RunProgress(run_of(64, 64, workers=("cpu 1", "cpu 2")))
     rates = [progress.pairs_per_minute(50.0)]
     unread = RunProgress(run_of(64))
-    unread.on_message("cpu", attempt_record("pair-2"))  # its picture could not be read: nothing was begun
+    unread.on_message("cpu", attempt_record("pair-2"))  # its image could not be read: no chunk was started
     rates.append(unread.pairs_per_minute(50.0))
     progress.on_message("cpu 1", ChunkStarted(("pair-2",), 1), now=100.0)
     rates.append(progress.pairs_per_minute(110.0))
@@ -174,7 +175,7 @@ def test_there_is_no_rate_before_there_is_one() -> None:
 
 
 def test_the_estimate_waits_for_a_pair_of_each_worker() -> None:
-    """Workers start cold: three of them have finished three pairs before it is told; nothing left is no time."""
+    """As workers start slowly, three workers finish three pairs before there is an estimate; with none left it is 0."""
     progress = RunProgress(run_of(*[64] * 4, workers=("a", "b", "c")))
     progress.on_message("a", ChunkStarted(("pair-2",), 1), now=0.0)
     estimates = []
@@ -185,8 +186,8 @@ def test_the_estimate_waits_for_a_pair_of_each_worker() -> None:
     assert estimates == [None, None, pytest.approx(40.0 / 3), 0.0]
 
 
-def test_work_counts_steps() -> None:
-    """Twice the side and three times the steps are twelve times the work."""
+def test_the_share_counts_steps() -> None:
+    """A pair of twice the size and three times the steps counts as twelve times the work."""
     run = run_of(64, 128)
     options = run.todo[1].spec.options.overridden({"steps": 30})
     longer = dataclasses.replace(run.todo[1], spec=dataclasses.replace(run.todo[1].spec, options=options))
@@ -196,8 +197,8 @@ def test_work_counts_steps() -> None:
     assert progress.share_done == pytest.approx(1 / 13)
 
 
-def test_a_trend_is_of_one_pair_at_one_size() -> None:
-    """It begins anew with the next pair and the next level, and is a dozen losses long."""
+def test_a_trend_covers_one_pair_at_one_size() -> None:
+    """The trend starts again with the next pair or level, and has at most twelve losses."""
     progress = RunProgress(run_of(64, 64))
     progress.on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1))
     state = progress.workers["cpu"]
@@ -211,8 +212,8 @@ def test_a_trend_is_of_one_pair_at_one_size() -> None:
     assert (state.level, state.losses) == (1, [4.0])
 
 
-def test_a_worker_that_joins_later_has_its_line() -> None:
-    """As one of a cluster that grows."""
+def test_a_worker_that_joins_later_has_a_line() -> None:
+    """A worker that joins during the run, as on a cluster that grows, has a line too."""
     progress = RunProgress(run_of(64))
     progress.on_message("cpu 7", StepTaken("pair-2", 0, 3, 1.0))
 
@@ -231,8 +232,8 @@ def test_a_worker_that_joins_later_has_its_line() -> None:
         ([8.0, 4.0, 2.0, 1.0], "█▅▃▁"),
     ],
 )
-def test_losses_as_bars(losses: list[float], bars: str) -> None:
-    """The largest and the smallest fill the range, on a logarithmic scale; equal ones are all low, zero is no error."""
+def test_sparkline_draws_losses_as_bars(losses: list[float], bars: str) -> None:
+    """The bars are logarithmic from the smallest to the largest loss; equal losses are low, and 0 is allowed."""
     assert sparkline(losses) == bars
 
 
@@ -247,8 +248,8 @@ def test_losses_as_bars(losses: list[float], bars: str) -> None:
         (0.01, "0.6 pairs/h"),
     ],
 )
-def test_rates_are_told_in_the_unit_that_fits(pairs_per_minute: float, text: str) -> None:
-    """Per second, minute or hour."""
+def test_a_rate_has_the_unit_that_fits(pairs_per_minute: float, text: str) -> None:
+    """A rate is per second, minute or hour, whichever fits its size."""
     assert _rate(pairs_per_minute) == text
 
 
@@ -263,20 +264,20 @@ def test_rates_are_told_in_the_unit_that_fits(pairs_per_minute: float, text: str
         (5400.0, "1.5 h"),
     ],
 )
-def test_durations_are_told_as_estimates(seconds: float, text: str) -> None:
-    """In tens of seconds, at least one of them; then in minutes, then in hours."""
+def test_a_duration_is_rounded(seconds: float, text: str) -> None:
+    """A duration is in tens of seconds, at least 10 s, then in minutes, then in hours."""
     assert _duration(seconds) == text
 
 
-def test_a_worker_s_line_in_words() -> None:
-    """Waits, begins, at which size it is, and how many others are with it on the device."""
+def test_the_line_of_a_worker() -> None:
+    """The line says whether the worker waits or begins, the size of its pair, and how many others share the batch."""
     progress = RunProgress(run_of(64, 64, 64, workers=("a", "b", "c", "d")))
     progress.on_message("b", ChunkStarted(("pair-2",), 1))
     progress.on_message("c", ChunkStarted(("pair-3", "pair-4", "pair-5"), 1))
     progress.on_message("c", StepTaken("pair-3", 2, 9, 1.5))
     progress.on_message("d", ChunkStarted(("pair-6",), 1))
     progress.on_message("d", StepTaken("pair-6", 0, 4, 2.5))
-    *_, waits, begins, coarse, fine = shown(progress).splitlines()
+    *_, waits, begins, coarse, fine = displayed(progress).splitlines()
 
     assert waits.split() == ["a", "waits"]
     assert begins.split() == ["b", "pair-2", "begins"]
@@ -284,20 +285,20 @@ def test_a_worker_s_line_in_words() -> None:
     assert fine.split() == ["d", "pair-6", "step", "4", "loss", "2.5", "▁"]
 
 
-def test_counts_in_words() -> None:
-    """What there is none of is not told."""
+def test_the_line_of_counts() -> None:
+    """The line of counts leaves out failed and pending pairs if there are none."""
     progress = RunProgress(run_of(64, 64, 64))
-    assert shown(progress).splitlines()[1].split() == ["0", "done", "3", "left"]
+    assert displayed(progress).splitlines()[1].split() == ["0", "done", "3", "left"]
     progress.on_message("cpu", LeftPending("pair-2", "no answer"))
     progress.on_message("cpu", attempt_record("pair-3"))
 
-    counted = shown(progress).splitlines()
+    counted = displayed(progress).splitlines()
     assert counted[0].rstrip().endswith(" 67%")
     assert counted[1].startswith("0 done  1 failed  1 pending  1 left")
 
 
-def test_before_a_run_is_told_of_the_display_says_that_it_starts() -> None:
-    """And shows the run from then on."""
+def test_the_display_says_starting_before_the_run() -> None:
+    """The display says "starting" until it watches a run, and then shows that run."""
     display = LiveDisplay(Console())
     assert "starting" in str(display.__rich__())
     on_message = display.watch(run_of(64, 64))
@@ -309,8 +310,8 @@ def test_before_a_run_is_told_of_the_display_says_that_it_starts() -> None:
     assert "1 done  1 left" in console.file.getvalue()
 
 
-def test_a_handler_that_wants_less_still_gets_less(handler: _Handler) -> None:
-    """Where only errors are printed anyway, warnings do not come back for a display; its level is as before."""
+def test_a_stricter_handler_keeps_its_level(handler: _Handler) -> None:
+    """`only_warnings` does not make a handler of errors print warnings, and its level is restored."""
     handler.setLevel(logging.ERROR)
     with only_warnings():
         logging.getLogger("flows.some").warning("wrong")
