@@ -14,7 +14,7 @@ from nst_core.backbones.catalogue import WeightsFile
 
 NAME = "stub"
 
-WARNING = "backbone stub: nothing is stylized, every picture and every loss is made up"
+WARNING = "backbone stub: nothing is stylized, every image and every loss is made up"
 
 WEIGHTS = WeightsFile(NAME, "", hashlib.sha256(b"stub").hexdigest())
 """A weights hash that belongs to no file, so that no record of the stub is ever mistaken for a network's."""

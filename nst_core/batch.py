@@ -33,7 +33,7 @@ def shared_options(requests: Sequence[StylizeRequest]) -> StylizeOptions:
         if request.options.model_copy(update={"seed": first.options.seed}).digest() != first.options.digest():
             raise ShapeError("a batch takes pairs of equal options; only the seed may differ")
         if level_count_of(request) != level_count_of(first):
-            raise ShapeError("a batch takes pairs of equally many levels: with a picture to start from, or all without")
+            raise ShapeError("a batch takes pairs of equally many levels: with an image to start from, or all without")
     return first.options
 
 

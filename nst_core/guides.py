@@ -56,7 +56,7 @@ class StyleSource:
 
     def __post_init__(self) -> None:
         if not self.pictures:
-            raise OptionsError("a style has a picture, or several of a blend; got none")
+            raise OptionsError("a style has an image, or several of a blend; got none")
         if self.mask is not None and len(self.pictures) > 1:
             raise OptionsError("a mask of the style goes with one style, not with a blend")
 

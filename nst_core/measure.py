@@ -36,9 +36,9 @@ def measure(
         ShapeError: if the image's shape differs from the content's.
     """
     if pixels.shape != request.content.shape:
-        raise ShapeError(f"expected a picture of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
-    check_image(pixels, "picture")
-    what = f"a picture of {pixels.shape[3]} x {pixels.shape[2]} px"
+        raise ShapeError(f"expected an image of shape {tuple(request.content.shape)}, got {tuple(pixels.shape)}")
+    check_image(pixels, "image")
+    what = f"an image of {pixels.shape[3]} x {pixels.shape[2]} px"
     return within_memory(what, backbone.device, lambda: _measure(pixels, request, backbone, content))
 
 
@@ -85,7 +85,7 @@ def _ruler_target(style: StyleImage, backbone: Backbone, ruler: StylizeOptions) 
 @torch.no_grad()
 def _measure(pixels: Tensor, request: StylizeRequest, backbone: Backbone, content: ContentTarget | None) -> LossValues:
     give_freed_back(pixels.shape[2] * pixels.shape[3])
-    check_range(pixels, "picture")
+    check_range(pixels, "image")
     scene = scene_of([request], backbone)
     target = scene.content_target(backbone.exact) if content is None else content
     loss = scene.exact_loss(backbone.exact, target, request.style.target)

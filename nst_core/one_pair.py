@@ -114,16 +114,16 @@ def _check_modes(content: Image.Image, style: StyleSource, guides: ContentGuides
         **{f"style {number}": picture for number, picture in enumerate(style.pictures, start=1)},
         "the style's mask": style.mask,
         "the content's mask": guides.mask,
-        "the picture to start from": guides.start,
+        "the image to start from": guides.start,
     }
     of_any_mode: dict[str, object] = {"protect": guides.protect, "alpha": guides.alpha}
     for what, picture in {**of_rgb, **of_any_mode}.items():
         if picture is None:
             continue
         if not isinstance(picture, Image.Image):
-            raise ShapeError(f"{what}: expected a picture of Pillow's, got {type(picture).__name__}")
+            raise ShapeError(f"{what}: expected an image of Pillow's, got {type(picture).__name__}")
         if what in of_rgb and picture.mode != "RGB":
-            raise ShapeError(f"{what}: expected a picture of mode RGB, got {picture.mode}")
+            raise ShapeError(f"{what}: expected an image of mode RGB, got {picture.mode}")
 
 
 @functools.lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ def prepare_style(
     """
     pictures = [StylePicture(image)] if isinstance(image, Tensor) else image
     if not pictures:
-        raise OptionsError("a style has a picture, or several of a blend; got none")
+        raise OptionsError("a style has an image, or several of a blend; got none")
     height, width = pictures[0].image.shape[2:]
     what = f"a style image of {width} x {height} px"
     return within_memory(what, backbone.device, lambda: _encoded(pictures, content, options, backbone))

@@ -71,7 +71,7 @@ def _in_words(done: Exported) -> str:
     counts = {"new": done.new, "replaced": done.replaced, "there already": done.there, "removed": done.removed}
     counts |= {"of an earlier state": done.earlier, "left out": len(done.left_out)}
     parts = [f"{count:,} {word}" for word, count in counts.items() if count or word in ("new", "there already")]
-    return f"{done.pictures:,} pictures, {', '.join(parts)}"
+    return f"{done.pictures:,} images, {', '.join(parts)}"
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def _progress(*, is_shown: bool) -> Iterator[Tell]:
             return
         last_shown = now
         left = (now - began) / (done - first) * (of - done) if done > first else 0.0
-        line = f"{done:,} of {of:,} pictures, some {left:,.0f} s left"
+        line = f"{done:,} of {of:,} images, some {left:,.0f} s left"
         typer.echo(f"\r\x1b[K{line}" if in_terminal else line, err=True, nl=not in_terminal)
 
     yield show if is_shown else lambda _done, _of: None

@@ -33,8 +33,8 @@ SIZE_PX = 256
 
 @options_from(options=StylizeOptions, settings=RunSettings)
 def ladder(
-    content: Annotated[str, typer.Argument(help="Content picture, local or s3://.")],
-    style: Annotated[str, typer.Argument(help="Style picture, local or s3://.")],
+    content: Annotated[str, typer.Argument(help="Content image, local or s3://.")],
+    style: Annotated[str, typer.Argument(help="Style image, local or s3://.")],
     *,
     options: dict[str, Any],
     settings: dict[str, Any],
@@ -61,7 +61,7 @@ def ladder(
 ) -> None:
     """Try a grid of options on one pair, and make one sheet of it.
 
-    At 256 px unless --size-px says otherwise. Prints the sheet's address and a manifest row for each picture.
+    At 256 px unless --size-px says otherwise. Prints the sheet's address and a manifest row for each image.
     """
     validated(StylizeOptions, options)
     pictures = {"content": storage.absolute(content), "style": storage.absolute(style)}
@@ -85,7 +85,7 @@ def ladder(
         if as_json:
             typer.echo(json.dumps({"sheet": sheet, "manifest": manifest, "results": summary.results_csv}, indent=1))
         elif not quiet:
-            for line in (f"the sheet is {sheet}", f"a row for each picture, from {manifest}:", *rows):
+            for line in (f"the sheet is {sheet}", f"a row for each image, from {manifest}:", *rows):
                 typer.echo(printable(line))
     raise typer.Exit(code)
 

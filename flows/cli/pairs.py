@@ -96,7 +96,7 @@ def _check_no_picture(target: str, found: list[Listing]) -> None:
     )
     if _real(target) in {_real(resolved_address(picture.cell.strip(" "), base)) for picture in same_name}:
         raise OptionsError(
-            f"--output {target}: expected a place for the manifest, found one of its pictures; name another file"
+            f"--output {target}: expected a place for the manifest, found one of its images; name another file"
         )
 
 

@@ -74,7 +74,7 @@ class Decoder:
                 env=os.environ | _ENVIRONMENT,
             )
         except OSError as error:
-            raise WorkerDied(f"no process to decode pictures in could be started: {error}") from error
+            raise WorkerDied(f"no process to decode images in could be started: {error}") from error
 
     def decode(self, data: bytes, name: str, wanted: WantedPicture) -> DecodedImage:
         """Decode the image in `data`.

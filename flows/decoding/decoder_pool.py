@@ -105,11 +105,11 @@ def _is_over_time(death: DecoderDied) -> bool:
 def _error_of(name: str, death: DecoderDied) -> Exception:
     """Return the error for an image that used up its CPU time, or during which two processes died."""
     if _is_over_time(death):
-        limit = f"a picture that is decoded in {BOUNDS.seconds:g} seconds for each {WHOLE_PIXELS / 1e6:g} megapixels"
+        limit = f"an image that is decoded in {BOUNDS.seconds:g} seconds for each {WHOLE_PIXELS / 1e6:g} megapixels"
         return too_costly(name, limit, "one that takes longer")
     if death.is_overdue:
         return TookTooLong(f"{name}: not decoded in {CLOCK_SECONDS:g} seconds, of which the machine gave it too few")
     how = signal.Signals(-death.code).name if death.code < 0 else f"exit code {death.code}"
     if -death.code in _CRASHES:
-        return damaged(name, "picture", RuntimeError(f"the decoder crashes with {how}"))
+        return damaged(name, "image", RuntimeError(f"the decoder crashes with {how}"))
     return WorkerDied(f"{name}: the process that decodes it ended twice, with {how}; there may be too little memory")

@@ -126,7 +126,7 @@ def _respond(responses: BinaryIO, data: bytes, wanted: WantedPicture, bounds: Bo
         _send_line(responses, refused=[error.reason, error.message])
         return True
     except MemoryError:  # it may have been raised anywhere, so the state of this process is not to be trusted
-        limit = f"a picture that is decoded in {bounds.memory_bytes / 1e9:g} GB of memory"
+        limit = f"an image that is decoded in {bounds.memory_bytes / 1e9:g} GB of memory"
         refusal = too_costly("", limit, "one that takes more")
         _send_line(responses, refused=[refusal.reason, refusal.message])
         return False

@@ -148,7 +148,7 @@ def _write_files(request: Request, destination: Destination, wanted: _Wanted, te
     obsolete = [name for name in others if name not in earlier]
     if obsolete and not request.delete:
         raise OutputError(
-            f"{address}: has {len(obsolete):,} pictures that the table no longer has: {some_files(obsolete)}; nothing "
+            f"{address}: has {len(obsolete):,} images that the table no longer has: {some_files(obsolete)}; nothing "
             "was written. Have them removed with --delete, or export into another folder"
         )
     destination.check_free(pictures)
@@ -227,7 +227,7 @@ def _write_shards(request: Request, destination: Destination, wanted: _Wanted, t
     obsolete = [name for name, sha256 in current.items() if name not in pictures or pictures[name].sha256 != sha256]
     if obsolete:
         raise OutputError(
-            f"{destination.address}: has {len(obsolete):,} pictures that the table no longer has so: "
+            f"{destination.address}: has {len(obsolete):,} images that the table no longer has so: "
             f"{some_files(obsolete)}; shards are not changed: export into another folder"
         )
     todo = [(name, picture) for name, picture in pictures.items() if name not in packed]

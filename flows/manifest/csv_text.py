@@ -22,8 +22,8 @@ OTHER_FILES = {
     b"\xfd7zXZ": f"an xz file; {UNPACK}",
     b"\x28\xb5\x2f\xfd": f"a zstd file; {UNPACK}",
     b"%PDF-": "a PDF document; export its table as CSV",
-    b"\x89PNG": "a PNG picture; name it in a manifest",
-    b"\xff\xd8\xff": "a JPEG picture; name it in a manifest",
+    b"\x89PNG": "a PNG image; name it in a manifest",
+    b"\xff\xd8\xff": "a JPEG image; name it in a manifest",
 }
 """Maps the first bytes of files that are not CSV, although they may be named so, to what they are and what to do."""
 MAX_LINES = 5_000_000

@@ -14,7 +14,7 @@ from flows.storage.places import is_below
 from nst_core.images.files.formats import endings
 
 # The reasons for skipping a file, as they are shown to the user.
-NO_PICTURE = "not a picture by its name"
+NO_PICTURE = "not an image by its name"
 HIDDEN = "hidden"
 OF_A_RUN = "in the output of a run"
 _WRITTEN_BY_RUNS = layout.FOLDERS, (layout.SHEET, layout.LADDER_SHEET)
@@ -75,7 +75,7 @@ def pictures_of(place: str, base: str | None, limits: Limits) -> Listing:
             pictures.append(ListedImage(entry.name, cell))
     if not pictures:
         there = f"; {sum(map(len, left_out.values())):,} other files are there" if left_out else ""
-        raise ManifestError(f"{place}: expected pictures ({' '.join(sorted(known))}), found none{there}")
+        raise ManifestError(f"{place}: expected images ({' '.join(sorted(known))}), found none{there}")
     return Listing(pictures, left_out)
 
 
@@ -105,7 +105,7 @@ def _entries(place: str, limits: Limits) -> tuple[str, list[storage.Entry], froz
         if not isinstance(error, NotFound):
             raise
         raise ManifestError(
-            f"{place}: expected a folder, an s3:// prefix, a glob or a picture, found nothing of that name"
+            f"{place}: expected a folder, an s3:// prefix, a glob or an image, found nothing of that name"
         ) from error
     return storage.parent_of(place), [storage.Entry(storage.name_of(place), "", size, 0.0)], frozenset()
 

@@ -41,5 +41,5 @@ def _read(address: str, limits: Limits) -> bytes:
         raise
     except StorageError as error:  # for example a folder, or a file that is too large
         is_folder = not storage.is_s3(address) and os.path.isdir(address)
-        advice = "; nst pairs makes a manifest of folders of pictures" if is_folder else ""
+        advice = "; nst pairs makes a manifest of folders of images" if is_folder else ""
         raise ManifestError(f"no manifest: {error}{advice}") from error

@@ -91,7 +91,7 @@ class _Checks:
         most = self._limits.max_image_bytes
         if size is None or most is None or size <= most:
             return None
-        return f"expected a picture of at most {most:,} bytes here, found {size:,}"
+        return f"expected an image of at most {most:,} bytes here, found {size:,}"
 
 
 def option_refusals(options: StylizeOptions, bounds: dict[str, float]) -> tuple[CellError, ...]:

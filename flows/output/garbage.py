@@ -67,7 +67,7 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
                 *unnamed(layout.TIMELINES, named.timelines, "a timeline without a record"),
             ],
         ),
-        *unnamed(layout.THUMBNAILS, shown, "a small picture that no page here shows"),
+        *unnamed(layout.THUMBNAILS, shown, "a small image that no page here shows"),
         *(
             Garbage(address, "a file whose writer died", entry.size)
             for address, entry in _temporary_files(output)

@@ -126,7 +126,7 @@ def _create(summary: RunSummary, rows: Sequence[Row], page: str | None) -> None:
 
 def summary_markdown(summary: RunSummary, rows: Sequence[Row], page: str | None = None) -> str:
     """Return a summary in Markdown: counts, addresses, why rows failed, and each recipe's lowest and highest losses."""
-    stub_warning = ["**STUB: nothing was stylized, every picture and every loss is made up.**", ""]
+    stub_warning = ["**STUB: nothing was stylized, every image and every loss is made up.**", ""]
     lines = [
         *(stub_warning if summary.backbone == stub.NAME else []),
         f"## {summary.succeeded} succeeded, {summary.failed} failed, {summary.rejected} rejected, "
@@ -157,7 +157,7 @@ def _reasons(rows: Sequence[Row]) -> list[str]:
     without_image = [row for row in rows if row["status"] in ("failed", "rejected")]
     if not without_image:
         return []
-    lines = ["", "### Why rows have no picture", ""]
+    lines = ["", "### Why rows have no image", ""]
     lines += [
         f"- row {row['row']} {_plain_markdown(row['pair_id'])}, {row['status']}: {_plain_markdown(row['error'])}"
         for row in without_image[:REASONS_SHOWN]

@@ -48,7 +48,7 @@ class Runner:
         if local is not None and self.machines > 1:
             logger.warning(
                 "%s is a local path, and the Ray cluster has %d nodes: every node must have the same files there, as "
-                "on a shared disk; otherwise use s3:// for pictures, weights and output",
+                "on a shared disk; otherwise use s3:// for images, weights and output",
                 local,
                 self.machines,
             )

@@ -59,7 +59,7 @@ def _announce(run: RunStarted) -> None:
     if run.backbone == stub.NAME:
         logger.warning(stub.WARNING)
     elif run.todo and set(run.devices) == {"cpu"}:
-        logger.warning("running on the CPU: the same pictures as on a GPU, but slower")
+        logger.warning("running on the CPU: the same images as on a GPU, but slower")
 
 
 def _name(pair: PlannedPair) -> str:

@@ -89,7 +89,7 @@ def render(progress: RunProgress, now: float | None = None) -> RenderableType:
         workers.add_column(no_wrap=not is_name)  # only the pair's name is cut short where there is too little room
     for name, state in progress.workers.items():
         workers.add_row(Text(name, style="bold"), *_worker_cells(state))
-    warning = Text("STUB: pictures are made up", style="bold red") if progress.run.backbone == "stub" else None
+    warning = Text("STUB: images are made up", style="bold red") if progress.run.backbone == "stub" else None
     return Constrain(Group(*([warning] if warning else []), Constrain(bar, BAR_WIDTH), counts, workers), WIDEST)
 
 

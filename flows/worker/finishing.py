@@ -64,7 +64,7 @@ def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
     """Return a note for each style image that is enlarged by more than `ENLARGED`, and for a mask of another shape."""
     options = loaded.pair.spec.options
     takes_content_shape = RECIPES[options.recipe].style_takes_content_shape
-    advice = "take a larger picture" if takes_content_shape else "take a larger picture, or a smaller style_scale"
+    advice = "take a larger image" if takes_content_shape else "take a larger image, or a smaller style_scale"
     first, notes = style.first.picture.size, []
     for column, image in style.by_column:
         size = image.picture.size

@@ -90,7 +90,7 @@ class VGG(nn.Module):
         needed, found = smallest_side(self.layers[last]), min(image.shape[2:])
         if found < needed:
             raise OptionsError(
-                f"layer {self.layers[last]} needs at least {needed} px on the short side, the picture has {found} px: "
+                f"layer {self.layers[last]} needs at least {needed} px on the short side, the image has {found} px: "
                 f"raise size_px (or style_scale, if it is the style image)"
             )
         return last

@@ -34,5 +34,5 @@ def by_strips(work: Callable[..., Tensor], *images: Tensor, out: Tensor | None =
         if out is None:
             out = torch.empty(*done.shape[:2], *images[0].shape[2:], dtype=done.dtype, device=done.device)
         out[:, :, rows] = done
-    assert out is not None, "a picture has rows"
+    assert out is not None, "an image has rows"
     return out

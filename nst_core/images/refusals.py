@@ -16,7 +16,7 @@ MAX_PROFILE_BYTES: Final = 10_000_000
 """The largest colour profile, in bytes; those of printing presses have up to some three million."""
 
 # Phrases of the error messages.
-PICTURE = "a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP picture"
+PICTURE = "a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP image"
 DEPTH = "8 or 16 bits per channel"
 CONVERT = "Save it as PNG or JPEG."
 REPLACE = "Replace the file."
@@ -30,7 +30,7 @@ def refused(name: str, reason: str, expected: str, found: str, advice: str) -> B
 
 def damaged(name: str, kind: str, error: Exception | None) -> BadImage:
     """Return the error for a file that is damaged or incomplete."""
-    detail = " ".join(str(error or "no picture in it").split())
+    detail = " ".join(str(error or "no image in it").split())
     return refused(name, "truncated", f"a whole {kind}", f"it cut short or damaged ({detail})", REPLACE)
 
 

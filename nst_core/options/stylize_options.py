@@ -110,7 +110,7 @@ class StylizeOptions(BaseModel):
     """Optimisation steps at most at full size, those taken back included (default: the recipe's, by quality; beyond
     2048 x 2048 pixels so many fewer that they take no longer, but at least 20)."""
     loss_threshold: float | None = Field(default=None, gt=0.0)
-    """Stop as soon as the total loss of the picture, as a PNG would hold it, is at or below this."""
+    """Stop as soon as the total loss of the image, as a PNG would hold it, is at or below this."""
     plateau_tolerance: float | None = Field(default=None, ge=0.0, lt=1.0)
     """Stop when the best loss fell by less than this over plateau_window steps; 0 never does (default: by quality)."""
     plateau_window: int = Field(default=25, ge=2, le=100_000)

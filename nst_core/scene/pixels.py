@@ -12,7 +12,7 @@ from nst_core.errors import DivergedError, ShapeError
 def to_tensor(picture: Image.Image) -> Tensor:
     """Convert an image of mode RGB to a float32 tensor in [0, 1], shape (1, 3, H, W)."""
     if picture.mode != "RGB":
-        raise ShapeError(f"expected a picture of mode RGB, got {picture.mode}")
+        raise ShapeError(f"expected an image of mode RGB, got {picture.mode}")
     array = np.array(picture, dtype=np.uint8)
     return torch.from_numpy(array).permute(2, 0, 1)[None].float().div(255.0)
 
@@ -62,7 +62,7 @@ def to_array(pixels: Tensor) -> NDArray[np.float32]:
         raise ShapeError(f"expected a tensor of shape (1, 3, H, W), got {tuple(pixels.shape)}")
     if not bool(torch.isfinite(pixels).all()):
         raise DivergedError(
-            "the pastiche holds NaN or infinite pixels, so there is no picture to save. Try lower weights"
+            "the pastiche holds NaN or infinite pixels, so there is no image to save. Try lower weights"
         )
     array: NDArray[np.float32] = pixels[0].detach().float().clamp(0.0, 1.0).permute(1, 2, 0).contiguous().cpu().numpy()
     return array

@@ -19,7 +19,7 @@ def icc_of(image: ImageFile.ImageFile, data: bytes, name: str) -> bytes | None:
         return _icc_of(image, data)
     except HighDynamicRange as error:
         found, advice = f"one of high dynamic range ({error})", "Export it for a standard screen (SDR)."
-        raise refused(name, "unsupported_mode", "a picture of standard dynamic range", found, advice) from error
+        raise refused(name, "unsupported_mode", "an image of standard dynamic range", found, advice) from error
 
 
 def _icc_of(image: ImageFile.ImageFile, data: bytes) -> bytes | None:

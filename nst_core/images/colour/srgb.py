@@ -150,7 +150,7 @@ def _convert_profile(colour: Image.Image, icc: bytes) -> Image.Image:
     if space == "RGB" and colour.mode in ("L", "YCbCr"):  # a photograph converted to grey often keeps its RGB profile
         colour = colour.convert("RGB")
     if colour.mode != {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(space):
-        raise ValueError(f"a {space} profile in a picture of mode {colour.mode}")
+        raise ValueError(f"a {space} profile in an image of mode {colour.mode}")
     if space != "GRAY":
         return _to_srgb(icc, colour.mode, ImageCms.Flags.HIGHRESPRECALC).apply(colour)
     # For grey, lcms interpolates with errors of up to 10 in dark tones. So all 256 greys are converted exactly.

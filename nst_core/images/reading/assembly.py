@@ -36,7 +36,7 @@ class Assembly:
             self._paste_rows(self._remainder.reduce(self._factor))
             self._remainder = None
         if self._picture is None:
-            raise ValueError("a picture without a row")
+            raise ValueError("an image without a row")
         return self._picture
 
     def _paste_rows(self, rows: Image.Image) -> None:

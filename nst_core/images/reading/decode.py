@@ -233,6 +233,6 @@ def _note_more_frames(image: Image.Image, notes: list[str]) -> None:
     except Exception:  # noqa: BLE001  # the second frame is damaged
         has_more = True
     if has_more and image.format == HEIF:
-        notes.append("several pictures: the one that is marked as the primary one is used")
+        notes.append("several images: the one that is marked as the primary one is used")
     elif has_more and image.format != "MPO":  # a photograph and its preview in one JPEG
         notes.append("several frames or pages: the first is used")

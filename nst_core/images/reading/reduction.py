@@ -78,7 +78,7 @@ def check_memory(
     raise refused(
         name,
         "too_costly",
-        f"a picture that is decoded in {MEMORY_BYTES / 1e9:g} GB of memory",
+        f"an image that is decoded in {MEMORY_BYTES / 1e9:g} GB of memory",
         f"one that takes {needed / 1e9:.3g} GB: {decoding}{held / 1e6:.0f} megapixels of {_OUTPUT_BYTES} bytes{at}, "
         f"{file_bytes / 1e6:.0f} MB of its file and {_FIXED_BYTES / 1e6:.0f} MB beside",
         SHRINK,
