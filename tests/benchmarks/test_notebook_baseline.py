@@ -1,4 +1,4 @@
-"""The notebook's transcription against the recipe that is named after it."""
+"""notebook_baseline: the transcription of the notebook agrees with the recipe `notebook`."""
 
 import pytest
 import torch
@@ -16,8 +16,8 @@ from tests.benchmarks import notebook_baseline
 SIZE_PX = 32
 
 
-def test_its_loss_is_that_of_the_recipe() -> None:
-    """On random pictures and the published weights, both give the same number."""
+def test_the_transcriptions_loss_is_that_of_the_recipe() -> None:
+    """On random images, with the published weights, both compute the same loss."""
     pastiche, content, style = torch.rand(3, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(7))
     convolutions = load_convolutions(find_weights("vgg19"))
     vgg = VGG("vgg19", convolutions)
@@ -37,8 +37,8 @@ def test_its_loss_is_that_of_the_recipe() -> None:
     assert found.item() == pytest.approx(expected.total, rel=1e-4)
 
 
-def test_its_loop_lowers_the_loss() -> None:
-    """A few steps of Adam from the content image end nearer to the style than it was."""
+def test_the_transcriptions_loop_lowers_the_loss() -> None:
+    """Three steps of Adam from the content image lower the loss."""
     network = notebook_baseline.full_features(load_convolutions(find_weights("vgg19")))
     content, style = torch.randn(2, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(8))
     with torch.no_grad():

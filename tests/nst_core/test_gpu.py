@@ -1,4 +1,4 @@
-"""What only a GPU can show; skipped where there is none."""
+"""Tests that need a GPU; skipped where there is none."""
 
 import pytest
 import torch
@@ -15,19 +15,19 @@ from nst_core.stylize import stylize
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
-def _pictures() -> tuple[torch.Tensor, torch.Tensor]:
+def _images() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     return torch.rand(1, 3, 96, 128, generator=generator), torch.rand(1, 3, 96, 96, generator=generator)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_gpu_stylizes_as_the_cpu_does(precision) -> None:
-    """The same pair comes to the same loss on a GPU and on the CPU, measured in fp32 on either."""
+    """A pair reaches the same loss, measured in fp32, on a GPU as on the CPU."""
     options = StylizeOptions(steps=40, plateau_tolerance=0.0).resolved()
     (device, *_) = choose_devices("auto")
     if precision == "bf16" and not has_native_bf16(device):
         pytest.skip("this GPU has no bf16")
-    content, style = _pictures()
+    content, style = _images()
 
     prepare_process(device)
     losses = {}
@@ -42,13 +42,13 @@ def test_gpu_stylizes_as_the_cpu_does(precision) -> None:
     assert losses[device] == pytest.approx(losses["cpu"], rel=0.05)
 
 
-def test_a_batch_on_a_gpu_is_its_pairs_alone() -> None:
-    """Two pairs at once come to the losses they come to alone."""
+def test_a_batch_on_a_gpu_gives_the_losses_of_its_pairs_alone() -> None:
+    """Two pairs that are stylized in one batch on a GPU reach the same losses as alone."""
     options = StylizeOptions(steps=20, plateau_tolerance=0.0).resolved()
     (device, *_) = choose_devices("auto")
     prepare_process(device)
     backbone = load_backbone(find_weights("vgg19"), device, "fp32")
-    content, style = _pictures()
+    content, style = _images()
     prepared = prepare_style(backbone, style, options)
     requests = [StylizeRequest(one, prepared, options) for one in (content, content.flip(3))]
 
