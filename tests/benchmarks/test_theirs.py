@@ -1,6 +1,7 @@
 """theirs: a peer's part of a comparison, with a peer that only copies the content image."""
 
 import dataclasses
+import functools
 import shutil
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nst_core.backbones.backbone import Backbone
 from tests.benchmarks.peer_commands import Peer, Task
 from tests.benchmarks.processes import CommandFailed
 from tests.benchmarks.report import Row
@@ -16,6 +18,12 @@ from tests.benchmarks.scoring import Pair, exact_backbone, score
 from tests.benchmarks.theirs import SHORT_RUNS, Theirs
 
 LOSS = {"recipe": "neural-style", "initial_loss": 9.0, "peer_saved_loss": 1.5}
+
+
+@functools.cache
+def scorer() -> Backbone:
+    """The network that scores, loaded once for all tests."""
+    return exact_backbone()
 
 
 def program(task: Task) -> list[str]:
@@ -34,7 +42,7 @@ def theirs(folder: Path, *known: Row, timed_here: bool = False) -> tuple[Theirs,
     gradient.rotate(90).save(folder / "style.png")
     earlier = Earlier(known, known if timed_here else ())
     pair = Pair(folder / "content.png", folder / "style.png")
-    return Theirs(Peer("idle", "neural-style", program), folder, exact_backbone(), earlier), pair
+    return Theirs(Peer("idle", "neural-style", program), folder, scorer(), earlier), pair
 
 
 def steps_run(folder: Path) -> list[int]:

@@ -186,7 +186,7 @@ def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture, few
         torch.testing.assert_close(one.pastiche, other.pastiche, rtol=0.0, atol=1e-3)
 
 
-class Noting(Canvas):
+class RecordingCanvas(Canvas):
     """A canvas that records how many pastiches are evaluated together."""
 
     sizes: ClassVar[list[int]] = []
@@ -196,7 +196,7 @@ class Noting(Canvas):
         return super().pull_back(image, gradient)
 
     def keep(self, index: Tensor) -> Canvas:
-        return Noting(super().keep(index).contents)
+        return RecordingCanvas(super().keep(index).contents)
 
 
 @pytest.mark.parametrize(("few_shapes", "most"), [(False, [5, 4, 3, 2, 1]), (True, [5, 3, 2, 1])])
@@ -208,16 +208,16 @@ def test_a_batch_shrinks_at_once_or_by_halves(
     together = Batch(backbone.exact, picture, numbers)
     firsts = sorted(one.total for one in together.losses_of(together.contents, make()))
     options = make(loss_threshold=0.25 * firsts[2], steps=40)
-    Noting.sizes.clear()
+    RecordingCanvas.sizes.clear()
 
-    outcomes = together.optimize(options, canvas=Noting(together.contents), few_shapes=few_shapes)
+    outcomes = together.optimize(options, canvas=RecordingCanvas(together.contents), few_shapes=few_shapes)
     evaluations = sorted((outcome.evaluations for outcome in outcomes), reverse=True)
     at_work = [sum(one > done for one in evaluations) for done in range(evaluations[0])]
 
     assert len(set(evaluations)) > 2
-    assert len(Noting.sizes) == evaluations[0]
-    assert set(Noting.sizes) <= set(most)
-    assert Noting.sizes == [min(size for size in most if size >= left) for left in at_work]
+    assert len(RecordingCanvas.sizes) == evaluations[0]
+    assert set(RecordingCanvas.sizes) <= set(most)
+    assert RecordingCanvas.sizes == [min(size for size in most if size >= left) for left in at_work]
 
 
 # ---- Step reports and outcomes

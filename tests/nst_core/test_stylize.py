@@ -219,7 +219,7 @@ def test_the_threshold_is_met_by_the_saved_image(pairs: Pairs) -> None:
 # ---- Little memory
 
 
-class Noting(ScheduledVGG):
+class RecordingNetwork(ScheduledVGG):
     """The network, which records whether it has to recompute its feature maps."""
 
     def __init__(self, network: VGG) -> None:
@@ -233,13 +233,13 @@ class Noting(ScheduledVGG):
 
 def test_the_smallest_plan_recomputes_feature_maps(pairs: Pairs) -> None:
     """With `free=0`, the smallest plan, feature maps are recomputed; the pastiche is the same except for rounding."""
-    noting = Noting(pairs.backbone.exact)
-    backbone = dataclasses.replace(pairs.backbone, fast=noting)
+    recording = RecordingNetwork(pairs.backbone.exact)
+    backbone = dataclasses.replace(pairs.backbone, fast=recording)
     request = pairs.request(steps=4, **SMOOTH)
     (plain,) = stylize([request], backbone)
     (frugal,) = stylize([request], backbone, free=0)
 
-    assert noting.recomputed == [False, True]
+    assert recording.recomputed == [False, True]
     assert isinstance(plain, StylizeResult)
     assert isinstance(frugal, StylizeResult)
     assert (plain.pastiche - frugal.pastiche).abs().max().item() < 1e-3

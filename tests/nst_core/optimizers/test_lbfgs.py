@@ -184,7 +184,7 @@ PROBLEMS: list[tuple[Function, list[float], float]] = [
     (cliff, [3.0, -2.0], 0.6605170),
 ]
 
-NASTY: list[tuple[Function, list[float]]] = [
+DIFFICULT: list[tuple[Function, list[float]]] = [
     (kink, [0.3, -7.0, 11.0]),
     (ripples, [3.0, -2.5]),
     (stairs, [4.2, -3.3]),
@@ -238,9 +238,9 @@ def test_unit_steps_follow_the_formula(history: int) -> None:
     points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
 
     assert bool(path.accepted.all())
-    for told in range(2, 12):
-        expected = dense_direction(points[:told], gradients[:told], history)
-        found = points[told] - points[told - 1]
+    for count in range(2, 12):
+        expected = dense_direction(points[:count], gradients[:count], history)
+        found = points[count] - points[count - 1]
         assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
 
 
@@ -253,9 +253,9 @@ def test_each_band_has_its_own_curvature(history: int) -> None:
     points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
 
     assert bool(path.accepted.all())
-    for told in range(2, 12):
-        expected = dense_direction(points[:told], gradients[:told], history, bands)
-        found = points[told] - points[told - 1]
+    for count in range(2, 12):
+        expected = dense_direction(points[:count], gradients[:count], history, bands)
+        found = points[count] - points[count - 1]
         assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
 
 
@@ -321,7 +321,7 @@ def test_negative_curvature_leaves_the_history_empty() -> None:
     torch.testing.assert_close(lengths, torch.full_like(lengths, FIRST_STEP), rtol=1e-3, atol=0.0)
 
 
-def told(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
+def step_after(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
     """Give the value and gradient at the point of an optimizer of one row; return the step that it tries next."""
     optimizer.tell(torch.tensor([value]), torch.tensor([gradient]))
     return (optimizer.point - optimizer.accepted)[0]
@@ -330,11 +330,11 @@ def told(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
 def test_a_pair_of_negative_curvature_is_not_stored() -> None:
     """After a step of negative curvature and one of positive, the direction depends on the second alone."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    uphill = told(optimizer, 9.0, 2.0, 2.5)  # the slope became steeper on the way down: negative curvature
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    uphill = step_after(optimizer, 9.0, 2.0, 2.5)  # the slope became steeper on the way down: negative curvature
     points = [optimizer.accepted[0].double().numpy()]
 
-    found = told(optimizer, 8.0, 1.0, 1.5)
+    found = step_after(optimizer, 8.0, 1.0, 1.5)
 
     points.append(optimizer.accepted[0].double().numpy())
     gradients = np.array([[2.0, 2.5], [1.0, 1.5]])
@@ -345,12 +345,12 @@ def test_a_pair_of_negative_curvature_is_not_stored() -> None:
 def test_a_restart_forgets_the_history() -> None:
     """After a restart steps follow the gradient, as the first step does, until a pair of curvature is stored."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    told(optimizer, 9.0, 0.5, 0.25)
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    step_after(optimizer, 9.0, 0.5, 0.25)
     for _ in range(6):
-        told(optimizer, float("nan"), 0.0, 0.0)
+        step_after(optimizer, float("nan"), 0.0, 0.0)
 
-    step = told(optimizer, 8.0, 0.5, 0.25)  # the gradient has not changed: no curvature
+    step = step_after(optimizer, 8.0, 0.5, 0.25)  # the gradient has not changed: no curvature
 
     assert step.square().mean().sqrt().item() == pytest.approx(1.0)
 
@@ -358,11 +358,11 @@ def test_a_restart_forgets_the_history() -> None:
 def test_a_direction_that_leads_uphill_is_not_taken() -> None:
     """Where a spoilt history points uphill, the step follows the gradient and is as long as a first step."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    told(optimizer, 9.0, 0.5, 0.25)
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    step_after(optimizer, 9.0, 0.5, 0.25)
     optimizer.history.diagonal.fill_(-1e6)
 
-    step = told(optimizer, 8.0, 2.0, 1.5)  # steeper than before: the curvature is negative, so no pair is stored
+    step = step_after(optimizer, 8.0, 2.0, 1.5)  # steeper than before: the curvature is negative, so no pair is stored
 
     assert step.square().mean().sqrt().item() == pytest.approx(1.0)
     assert torch.cosine_similarity(step, torch.tensor([-2.0, -1.5]), dim=0).item() == pytest.approx(1.0)
@@ -378,7 +378,7 @@ def test_at_the_minimum_nothing_moves() -> None:
 # ---- Step control
 
 
-@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+@pytest.mark.parametrize(("function", "start"), [*DIFFICULT, *((function, start) for function, start, _ in PROBLEMS)])
 def test_accepted_values_keep_the_bound(function: Function, start: list[float]) -> None:
     """No accepted value exceeds the largest of the three accepted before it by more than the noise."""
     values = minimise(function, [start], 120).kept_values()
@@ -389,7 +389,7 @@ def test_accepted_values_keep_the_bound(function: Function, start: list[float]) 
         assert values[count] <= highest + 1.0001e-3 * abs(highest)
 
 
-@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+@pytest.mark.parametrize(("function", "start"), [*DIFFICULT, *((function, start) for function, start, _ in PROBLEMS)])
 @pytest.mark.parametrize("first_step", [0.02, 10.0])
 def test_nothing_ends_above_its_start(function: Function, start: list[float], first_step: float) -> None:
     """With walls, cliffs, jumps and kinks, and even with a far too long first step, the end is below the start."""
@@ -403,7 +403,7 @@ def test_a_rise_below_the_last_three_is_accepted() -> None:
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1e-3)
     accepted = []
     for value in (100.0, 90.0, 80.0, 95.0, 94.9, 94.8, 99.0):
-        told(optimizer, value, 1.0, 1.0)
+        step_after(optimizer, value, 1.0, 1.0)
         accepted.append(optimizer.rejected.item() == 0)
 
     assert accepted == [True, True, True, True, True, True, False]
