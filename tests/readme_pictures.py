@@ -1,4 +1,4 @@
-"""Makes the README's pictures from a finished run, so that they show what there is.
+"""Makes the README's images from a finished run, so that they show real output.
 
 python -m tests.readme_pictures      after `nst run manifests/quickstart.csv --timeline webp`; needs a Chromium
 """
@@ -30,13 +30,13 @@ from tests.flows.browser import Page, browser
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "manifests" / "pictures"
 MOST_BYTES = 200_000
-"""Of each picture."""
+"""The largest file size of an image."""
 COLUMNS = 81
-"""Of the terminal."""
+"""The width of the terminal."""
 
 
 def as_webp(picture: Image.Image, width: int) -> bytes:
-    """The file of a picture of at most some width, at the best quality that is small enough."""
+    """An image, reduced to at most a width, as a WebP file at the best quality within `MOST_BYTES`."""
     picture = picture.convert("RGB")
     picture.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
     for quality in (88, 80, 70, 60, 50, 40):
@@ -48,12 +48,12 @@ def as_webp(picture: Image.Image, width: int) -> bytes:
 
 
 def sheet(output: str, folder: Path) -> bytes:
-    """The contact sheet."""
+    """The contact sheet of the run."""
     return as_webp(Image.open(write_sheet(output, str(folder / "sheet.png"))), 1400)
 
 
 def pages(output: str, folder: Path) -> tuple[bytes, bytes]:
-    """The page of the run in daylight, and one of its pairs in the dark."""
+    """The run's page in the light theme, and the view of one pair in the dark theme."""
     with browser(folder / "profile") as page:
         page.resize(1280, 1180)
         page.open(f"file://{write_report(output)}")
@@ -69,14 +69,14 @@ def pages(output: str, folder: Path) -> tuple[bytes, bytes]:
 
 
 def shot(page: Page, folder: Path) -> Image.Image:
-    """What the browser shows, without its last movements."""
+    """What the browser shows once its animations have ended."""
     page.run("new Promise((done) => setTimeout(done, 500))")
     page.screenshot(folder / "shot.png")
     return Image.open(folder / "shot.png")
 
 
 def terminal(output: str) -> bytes:
-    """The live display as it was in the middle of the run: told what the run's own records tell."""
+    """The live display as in the middle of the run, reconstructed from the run's records."""
     latest = latest_run(output)
     run = latest.record
     ledger = Ledger(output)
@@ -90,17 +90,17 @@ def terminal(output: str) -> bytes:
         progress.on_message("cpu", ChunkStarted((record.pair_id,), 0), now)
         now += record.seconds
         progress.on_message("cpu", record, now)
-    now = told_of_steps(progress, records[3], now)
+    now = report_steps(progress, records[3], now)
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(Text("$ nst run manifests/quickstart.csv", style="bold"))
     console.print(render(progress, now))
     svg = console.export_svg(title="nst run")
-    # Its fonts come from the network: any monospaced one does.
+    # Its fonts would be loaded from the network; any monospaced one will do.
     return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL).encode()
 
 
-def told_of_steps(progress: RunProgress, record: PairRecord, now: float) -> float:
-    """Tell of the first two thirds of a pair's evaluations; when that was, in seconds."""
+def report_steps(progress: RunProgress, record: PairRecord, now: float) -> float:
+    """Report the first two thirds of a pair's evaluations; return the time in seconds at their end."""
     progress.on_message("cpu", ChunkStarted((record.pair_id,), 0), now)
     for sample in record.history[: 2 * len(record.history) // 3]:
         progress.on_message("cpu", StepTaken(record.pair_id, sample.level, sample.step, sample.total_loss), now)
@@ -108,14 +108,14 @@ def told_of_steps(progress: RunProgress, record: PairRecord, now: float) -> floa
 
 
 def timeline(output: str, pair_id: str) -> bytes:
-    """The moving picture of a pair, as small as the others here."""
+    """The timeline of a pair, an animated WebP within `MOST_BYTES`."""
     (name,) = [one for one in storage.names(storage.join(output, "timelines")) if one.startswith(f"{pair_id}-")]
     moving = Image.open(io.BytesIO(storage.read(storage.join(output, "timelines", name))))
     return animation([frame.convert("RGB") for frame in ImageSequence.Iterator(moving)], "webp", MOST_BYTES)
 
 
 def main(output: str) -> None:
-    """Write all pictures."""
+    """Write all images."""
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         report, viewer = pages(output, Path(folder))

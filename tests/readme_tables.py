@@ -1,4 +1,4 @@
-"""Writes the README's tables from the code and from the quickstart's results, so that they cannot drift.
+"""Writes the README's tables from the code and from the results of the quickstart, so that they stay up to date.
 
 python -m tests.readme_tables      after `nst run manifests/quickstart.csv`
 """
@@ -42,12 +42,12 @@ def recipe_table() -> str:
 
 
 def manifest_listing() -> str:
-    """The quickstart manifest as it is."""
+    """The quickstart manifest as a code block."""
     return f"```csv\n{(ROOT / 'manifests' / 'quickstart.csv').read_text().strip()}\n```"
 
 
 def results_table(results: Path) -> str:
-    """Some columns of a results table."""
+    """The columns `SHOWN_COLUMNS` of a results table."""
     with results.open(newline="") as file:
         rows = list(csv.DictReader(file))
     lines = [f"| {' | '.join(SHOWN_COLUMNS)} |", "|" + "---|" * len(SHOWN_COLUMNS)]
@@ -58,7 +58,7 @@ def results_table(results: Path) -> str:
 
 
 def filled(text: str, name: str, content: str) -> str:
-    """The text with what stands between `<!-- name -->` and `<!-- /name -->` replaced."""
+    """The text with the part between `<!-- name -->` and `<!-- /name -->` replaced."""
     pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
     return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.DOTALL)
 

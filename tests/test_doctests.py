@@ -1,4 +1,4 @@
-"""The examples in docstrings are true."""
+"""The examples in docstrings give the results that they show."""
 
 import doctest
 import importlib
@@ -18,14 +18,14 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    """Every example in a module gives what stands under it."""
+    """Every example in a module gives the result that is written below it."""
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
 
     assert failed == 0
 
 
 def test_there_are_examples() -> None:
-    """The search for examples finds those that are there."""
+    """The search finds at least six examples, so that the other test does not pass for lack of them."""
     finder = doctest.DocTestFinder()
 
     found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]

@@ -1,4 +1,4 @@
-"""The README says what is so."""
+"""The README agrees with the code, the gate and the files of the repository."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_ci_runs_the_readme_commands() -> None:
-    """The gate installs as the README's two commands do, and ends as the second, which runs the tests."""
+    """The gate has every install step of the README's two commands, and ends with the second's test command."""
     first, second, *_ = re.findall(r"```sh\n(.*?)\n```", README, re.DOTALL)
     gate = (ROOT / ".ci" / "run").read_text()
 
@@ -25,7 +25,7 @@ def test_ci_runs_the_readme_commands() -> None:
 
 
 def test_tables_are_those_of_the_code() -> None:
-    """Options, recipes and the quickstart manifest stand in the README as they are in the code."""
+    """The README's tables of options and recipes, and its quickstart manifest, are those of the code."""
     text = README
     for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
         text = filled(text, name, content)
@@ -34,20 +34,20 @@ def test_tables_are_those_of_the_code() -> None:
 
 
 def test_every_result_column_is_named() -> None:
-    """Each column of the results table is documented."""
+    """Each column of the results table is named in the README."""
     assert [column for column in RESULT_COLUMNS if f"`{column}`" not in README] == []
 
 
 def test_links_lead_somewhere() -> None:
-    """Every relative link and picture exists."""
+    """Every relative link leads to a file that exists."""
     links = re.findall(r"\]\(([^)#:]+)\)", README)
 
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_files_of_the_examples_are_there() -> None:
-    """A command or a script is copied from the README and works in the root of a checkout."""
+def test_files_of_the_examples_exist() -> None:
+    """The files that the README's commands and scripts name exist, so that these work in the root of a checkout."""
     blocks = "".join(re.findall(r"```(?:sh|python)\n(.*?)\n```", README, re.DOTALL))
     named = re.findall(r"(?<![\w/])(?:[\w.-]+/)+[\w-]+\.(?:csv|jpg|png|lock|yaml)\b", blocks)
 
@@ -55,8 +55,8 @@ def test_files_of_the_examples_are_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_pictures_are_small_and_ours_alone() -> None:
-    """Each picture is light enough to look at on a phone, and none asks the network for anything."""
+def test_images_are_small_used_and_without_external_links() -> None:
+    """The README's images are small, each is used, and no drawing loads anything from the network."""
     files = sorted((ROOT / "manifests" / "pictures").iterdir())
 
     assert sum(file.stat().st_size for file in files) < 1_000_000

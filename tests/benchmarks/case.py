@@ -1,4 +1,4 @@
-"""One size and batch in a process of its own, so that its peak memory is its own; prints one line of JSON.
+"""Measures one size and batch in its own process, for its own peak memory; prints one line of JSON.
 
 python -m tests.benchmarks.case --size 512 --batch 4 --evaluations 8
 """
@@ -27,7 +27,7 @@ from tests.benchmarks.scoring import options_of, parse_options
 WARM_UP_EVALUATIONS = 3
 
 LEAST_STEPS = 2
-"""Of the shorter run, the evaluation of the content image counted."""
+"""Fewest evaluations of the shorter run, including that of the content image."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def main() -> None:
     began = time.perf_counter()
     _run(requests, min(WARM_UP_EVALUATIONS, arguments.evaluations), backbone, free)
     warm_up_seconds = time.perf_counter() - began
-    # A call's targets and fp32 losses cost the same whatever the number of evaluations: two runs tell them apart.
+    # Targets and fp32 losses take the same time whatever the number of evaluations: the difference of two runs is free
+    # of it.
     short = _run(
         requests, min(WARM_UP_EVALUATIONS, arguments.evaluations // 2), backbone, 0 if arguments.frugal else None
     )
@@ -72,7 +73,7 @@ def main() -> None:
         "device": describe_device(arguments.device),
         "threads": torch.get_num_threads(),
     }
-    print(json.dumps(outcome))  # noqa: T201  # its output
+    print(json.dumps(outcome))  # noqa: T201  # the script's output
 
 
 def _arguments() -> argparse.Namespace:
@@ -98,7 +99,7 @@ def _requests(size_px: int, batch: int, options: StylizeOptions, backbone: Backb
 
 
 def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone, free: int | None) -> Run:
-    """From tensors on the host to tensors on the host, so that no work on a GPU is left running."""
+    """Stylize from tensors on the host to tensors on the host, so that no work on a GPU is left running."""
     # The first evaluation, of the content image itself, is not a step.
     options = requests[0].options.model_copy(update={"steps": max(1, evaluations - 1)})
     batch = [StylizeRequest(request.content, request.style, options) for request in requests]
@@ -113,7 +114,7 @@ def _run(requests: list[StylizeRequest], evaluations: int, backbone: Backbone, f
 
 
 def _memory_now(device: str) -> int:
-    """What is held before the first pass: on a GPU by torch, on a CPU by the whole process."""
+    """Bytes in use now: on a GPU those of torch, on a CPU those of the whole process."""
     if device.startswith("cuda"):
         return torch.cuda.memory_allocated(device)
     pages = int(Path("/proc/self/statm").read_text().split()[1])

@@ -1,4 +1,4 @@
-"""Cases of size and batch, each in a fresh process; what will not fit or takes too long is left out, and said."""
+"""Cases of size and batch, each in a new process; a case that would not fit or take too long is reported as skipped."""
 
 import argparse
 import dataclasses
@@ -16,25 +16,25 @@ from tests.benchmarks.report import Row
 from tests.benchmarks.spread import spread
 
 MEMORY_SHARE = 0.9
-"""Of the free memory that a case may be predicted to take."""
+"""A case is skipped if it is predicted to take more than this share of the free memory."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """So many pairs of one square size at once."""
+    """A batch of pairs of one square size."""
 
     size_px: int
     batch: int
 
     @property
     def pixels(self) -> int:
-        """Of all pastiches together, to which time and memory are all but proportional."""
+        """The pixels of all pastiches together; time and memory are nearly proportional to them."""
         return self.size_px**2 * self.batch
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a case took as a whole: seconds of its process, bytes before the first pass and at most."""
+    """The cost of a case: the seconds of its process, its memory before the first evaluation, and its peak memory."""
 
     case: Case
     seconds: float
@@ -42,7 +42,7 @@ class Cost:
     peak_bytes: int
 
     def scaled(self, case: Case) -> "Cost":
-        """What another case will take, if what grows does so with its pixels."""
+        """The predicted cost of another case: seconds, and memory beyond that at the start, grow with the pixels."""
         ratio = case.pixels / self.case.pixels
         grown = self.before_bytes + (self.peak_bytes - self.before_bytes) * ratio
         return Cost(case, self.seconds * ratio, self.before_bytes, round(grown))
@@ -50,7 +50,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Plan:
-    """How cases are measured: child processes' arguments, matrix-product rates for comparison."""
+    """How cases are measured: the arguments of the child processes, and matrix-product rates for comparison."""
 
     arguments: argparse.Namespace
     evaluations: int
@@ -59,14 +59,14 @@ class Plan:
 
 
 def grid(sizes: Iterable[int], batches: Iterable[int]) -> list[Case]:
-    """Every size with every batch, the cheap ones first, so that they predict the others."""
+    """Every size with every batch, cheapest first, because the cheap cases predict the others."""
     return sorted(
         (Case(size, batch) for size in sizes for batch in batches), key=lambda case: (case.pixels, case.batch)
     )
 
 
 def why_not(case: Case, known: list[Cost], free_bytes: int, limit_seconds: float) -> str | None:
-    """Why a case is not tried, predicted from the largest one that was measured; None to try it."""
+    """Why a case is skipped, as predicted from the largest measured one; None if it is to be measured."""
     if not known:
         return None
     predicted = max(known, key=lambda cost: cost.case.pixels).scaled(case)
@@ -78,7 +78,7 @@ def why_not(case: Case, known: list[Cost], free_bytes: int, limit_seconds: float
 
 
 def measure_case(case: Case, plan: Plan, limit_seconds: float) -> tuple[Row, Cost | None]:
-    """A case's row, and what it took; a row that says why there is no figure where it failed."""
+    """Measure a case; return its row and its cost, or, if it failed, a row with the reason and None."""
     head: Row = {"size_px": case.size_px, "batch": case.batch}
     try:
         finished = run_timed(_command(case, plan), limit=limit_seconds)
@@ -107,7 +107,7 @@ def measure_case(case: Case, plan: Plan, limit_seconds: float) -> tuple[Row, Cos
 
 
 def free_memory(device: str) -> int:
-    """Bytes that a new process could take now."""
+    """Bytes of memory that are free for a new process."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
     lines = Path("/proc/meminfo").read_text().splitlines()
@@ -115,7 +115,7 @@ def free_memory(device: str) -> int:
 
 
 def add_case_options(parser: argparse.ArgumentParser) -> None:
-    """The options that every child process is given."""
+    """Add the options that are passed on to every child process."""
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--weights", help="the weights file of vgg19 (default: the published one)")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="any option of a pair")

@@ -1,8 +1,8 @@
-"""The largest pictures that are taken: memory and seconds of the process that decodes them for a pastiche of 1024 px.
+"""The largest images of each format: memory and seconds of the process that decodes them for a pastiche of 1024 px.
 
 python -m tests.benchmarks.decoding --json tests/benchmarks/results/decoding.json
 
-Makes the files: some gigabytes, in a temporary folder, one at a time.
+Makes the files, some gigabytes, one at a time in a temporary folder.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _TILE = 1000
 
 
 def picture(width: int, height: int, channels: int = 3) -> np.ndarray:
-    """Soft slopes, edges and grain, that pack about as photographs do; the same everywhere."""
+    """Soft gradients, edges and grain, which compress about as well as photographs; from a fixed seed."""
     tile = _tile(channels)
     return np.tile(tile, (-(-height // _TILE), -(-width // _TILE), 1))[:height, :width]
 
@@ -44,20 +44,20 @@ def _tile(channels: int) -> np.ndarray:
 
 
 def image(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """The same for Pillow."""
+    """The same image for Pillow."""
     Image.MAX_IMAGE_PIXELS = None
     return Image.fromarray(picture(width, height, len(mode)))
 
 
 def rows(width: int, height: int, step: int, kind: type = np.uint8) -> Iterator[np.ndarray]:
-    """The same from the top down."""
+    """The same image as strips of rows, from the top down."""
     for top in range(0, height, step):
         strip = picture(width, min(step, height - top))
         yield strip if kind is np.uint8 else strip.astype(np.uint16) * 257
 
 
 def tiles(width: int, height: int, side: int) -> Iterator[np.ndarray]:
-    """The same in squares."""
+    """The same image as square tiles."""
     for _ in range(-(-height // side) * -(-width // side)):
         yield picture(side, side)
 
@@ -67,7 +67,7 @@ def tiff(path: str, width: int, height: int, made: Iterator[np.ndarray], **optio
 
 
 def png_16(path: str, width: int, height: int) -> None:
-    """Which Pillow does not write: by rows."""
+    """Write a PNG of 16 bits, which Pillow cannot, strip by strip."""
     import struct
     import zlib
 
@@ -124,11 +124,11 @@ CASES: dict[str, Callable[[str], Any]] = {
     "WebP, 75 MP": lambda path: image(10000, 7500).save(path, "WEBP", quality=80, method=0),
     "WebP, 16383 x 16383": lambda path: image(16383, 16383).save(path, "WEBP", quality=80, method=0),
 }
-"""Name -> what makes the file."""
+"""Name -> function that makes the file."""
 
 
 def measured(path: str) -> dict[str, Any]:
-    """Of a fresh process that has decoded a small picture before."""
+    """Measure one file in a new decoder process that has decoded a small image before."""
     decoder = Decoder()
     small = Path(path).with_suffix(".small")
     image(32, 32).save(small, "PNG")
@@ -146,7 +146,7 @@ def measured(path: str) -> dict[str, Any]:
         return found | {"ended": error.code}
     finally:
         found |= {"clock_seconds": round(time.perf_counter() - began, 1)}
-    with suppress(FileNotFoundError, IndexError):  # it had too little memory, and ended
+    with suppress(FileNotFoundError, IndexError):  # the process had too little memory and ended
         found |= {
             "cpu_seconds": round(cpu_seconds(process) - seconds, 1),
             "peak_mb": memory_mb(process, "VmHWM") - before,
@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in arguments.names or CASES:
         with tempfile.TemporaryDirectory() as folder:
             path = str(Path(folder) / "picture")
-            # In a process of its own, so that what making it took is given back.
+            # In its own process, so that the memory used to make the file is freed.
             made = get_context("fork").Process(target=CASES[name], args=(path,))
             made.start()
             made.join()

@@ -1,8 +1,8 @@
-"""Pictures of kinds that no photograph is, drawn from numpy, Pillow and fixed seeds.
+"""Images that are no photographs, drawn with numpy and Pillow from fixed seeds.
 
 poster      flat graphic: few colours, hard edges
 townscape   line drawing: black on white
-dusk        dark, smooth and of low contrast: what every optimizer finds hardest
+dusk        dark, smooth and of low contrast: the hardest for every optimizer
 chalk       pastel: light and soft, with the paper's grain
 hatching    line work: ink strokes that follow light and shade
 """
@@ -20,7 +20,7 @@ PAPER, INK = (244, 238, 222), (24, 22, 30)
 
 
 def drawn(name: str) -> Image.Image:
-    """A picture of mode RGB, `SIDE` pixels square."""
+    """The image of a name, of mode RGB, `SIDE` pixels square."""
     return PICTURES[name]()
 
 

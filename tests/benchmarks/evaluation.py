@@ -1,4 +1,4 @@
-"""Where the time of one evaluation goes, by kind of work, beside the rate of a large matrix product.
+"""The time of one evaluation by kind of operator, compared with the rate of a large matrix product.
 
 python -m tests.benchmarks.evaluation --json tests/benchmarks/results/evaluation.json
 """

@@ -1,11 +1,11 @@
-"""The arithmetic of one evaluation, counted from VGG-19's shape. No torch."""
+"""The number of floating point operations of one evaluation, from the shape of VGG-19. No torch."""
 
 from nst_core.options.layers import channels, layer_names
 
 DEEPEST = "conv5_1"
 KERNEL_POSITIONS = 9
 PASSES = 2
-"""Forward, and backward to the pixels, which is as much again; the weights are frozen and get no gradient."""
+"""One forward pass, and one backward pass to the pixels, of equal cost; the frozen weights need no gradient."""
 
 
 def flop_per_evaluation(width: int, height: int) -> float:

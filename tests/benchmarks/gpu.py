@@ -1,4 +1,4 @@
-"""The engine on a GPU: batches at one size, pairs per second with the best of them, then sizes. No network.
+"""The engine on a GPU: batches at one size, pairs per second with the best batch, then sizes. Needs no network access.
 
 python -m tests.benchmarks.gpu --weights FILE --json gpu.json
 python -m tests.benchmarks.gpu --device cpu --sizes 64 --throughput-size 64 --batches 1 2 --evaluations 4   # a trial
@@ -17,10 +17,10 @@ NEEDED = ("torch", "numpy", "PIL", "pydantic")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure within a budget of seconds; whatever does not fit into it is left out, and said."""
+    """Measure within a budget of seconds; cases that do not fit into it are reported as skipped."""
     arguments = _arguments(argv)
     _refuse_without(arguments.device)
-    # After the check, as the engine's own imports would fail with less clear words.
+    # Imported after the check, because the engine's imports would fail with a less clear message.
     from tests.benchmarks.gpu_plan import measure_all
 
     measure_all(arguments, time.monotonic() + arguments.budget_seconds)

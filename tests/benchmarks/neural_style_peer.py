@@ -1,4 +1,4 @@
-"""ProGamerGov's `neural-style`, in an environment of its own, with VGG-19's weights in the file it wants."""
+"""ProGamerGov's `neural-style`, installed in its own environment, with VGG-19's weights in its file format."""
 
 import functools
 import sys
@@ -13,14 +13,14 @@ from tests.benchmarks.peer_commands import Peer, neural_style
 from tests.benchmarks.processes import run_timed
 
 VERSION: Final = "0.5.7"
-# The program tells the architecture by the file's name, and looks for other words in the whole path: so a bare name.
+# The program recognises the architecture by the file's name but searches the whole path: so only a bare name is safe.
 MODEL_FILE: Final = "vgg19.pth"
 MODULE_INDICES: Final = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
-"""Of the 16 convolutions in VGG-19's `features`, ReLUs and poolings counted."""
+"""Indices of the 16 convolutions among all modules of VGG-19's `features`."""
 
 
 def install(folder: Path) -> Peer:
-    """The peer, ready to run from a working folder; torch is the one that is installed here.
+    """Install the peer, to be run from a working folder; it uses the torch of this environment.
 
     Raises:
         CommandFailed: if it cannot be installed.
@@ -36,7 +36,7 @@ def install(folder: Path) -> Peer:
 
 
 def save_model(path: Path) -> None:
-    """The convolutions of the published weights file, as they are there: for BGR, 0 to 255 minus the mean."""
+    """Save the convolutions of the published weights file unchanged: for BGR, 0 to 255 minus the mean."""
     state = torch.load(find_weights("vgg19").path, map_location="cpu", weights_only=True)
     names = sorted({key.rsplit("_W_q")[0] for key in state if key.endswith("_W_q")})
     converted = {}
@@ -48,7 +48,7 @@ def save_model(path: Path) -> None:
 
 
 def _share_packages(environment: Path) -> None:
-    """Let the new environment see this one's packages, by a path file: torch is not installed twice."""
+    """Give the new environment access to this one's packages by a path file, so that torch is not installed twice."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = environment / "lib" / version / "site-packages"
     (packages / "shared.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

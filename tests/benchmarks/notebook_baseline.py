@@ -1,10 +1,10 @@
-"""The notebook that this project started from, as a process: its formula in plain PyTorch, nothing made clever.
+"""The notebook that this project started from, as a command: its formula in plain PyTorch, without optimisation.
 
     total = mean((F - P)^2) at conv4_2 + 1e6 * sum_l w_l * mean((F F^T - S S^T)^2) / (C M)
 
 The whole of VGG-19's `features` runs at every step, in fp32 and torch's default layout, and Adam moves the normalised
-pixels. The ReLUs work in place, so that what is kept of a convolution is its rectified output. Nothing of the engine is
-used but the reader of the weights file.
+pixels. The ReLUs work in place, so that the stored output of a convolution is the rectified one. The only part of the
+engine that is used is the reader of the weights file.
 
 python -m tests.benchmarks.notebook_baseline --content C.png --style S.png --steps 500 --output OUT.png
 """
@@ -31,7 +31,7 @@ LEARNING_RATE = 0.003
 
 
 def full_features(convolutions: Convolutions) -> nn.Sequential:
-    """The whole `features` of torchvision, frozen. Not initialised first, as with published weights."""
+    """The whole `features` of torchvision with given weights, frozen; random initialisation is skipped."""
     features: nn.Sequential = torchvision.models.vgg19(weights=None, init_weights=False).features
     modules = [module for module in features if isinstance(module, nn.Conv2d)]
     for module, (weight, bias) in zip(modules, convolutions.values(), strict=True):
@@ -41,7 +41,7 @@ def full_features(convolutions: Convolutions) -> nn.Sequential:
 
 
 def read_normalised(path: Path, mean: Tensor, std: Tensor, shape: tuple[int, int] | None = None) -> Tensor:
-    """A picture in the network's space; the style is squeezed to the content's height and width."""
+    """An image normalised for the network; with `shape` it is resized to that height and width."""
     with Image.open(path) as file:
         picture = file.convert("RGB")
     if shape is not None and picture.size != (shape[1], shape[0]):
@@ -51,7 +51,7 @@ def read_normalised(path: Path, mean: Tensor, std: Tensor, shape: tuple[int, int
 
 
 def layer_features(image: Tensor, network: nn.Sequential) -> dict[str, Tensor]:
-    """The features of every layer of the table, from one pass through the whole network."""
+    """The features of every layer in `LAYER_OF_MODULE`, from one pass through the whole network."""
     kept: dict[str, Tensor] = {}
     current = image
     for name, module in network.named_children():
@@ -62,14 +62,14 @@ def layer_features(image: Tensor, network: nn.Sequential) -> dict[str, Tensor]:
 
 
 def gram(features: Tensor) -> Tensor:
-    """Sums over all positions, not divided."""
+    """The Gram matrix as sums over all positions, not divided by their number."""
     _, channels, height, width = features.shape
     flat = features.view(channels, height * width)
     return torch.mm(flat, flat.t())
 
 
 def total_loss(target: Tensor, network: nn.Sequential, content: dict[str, Tensor], grams: dict[str, Tensor]) -> Tensor:
-    """The objective."""
+    """The total loss of the formula in the module's docstring."""
     features = layer_features(target, network)
     content_loss = torch.mean((features[CONTENT_LAYER] - content[CONTENT_LAYER]) ** 2)
     style_loss = torch.zeros(())
@@ -81,7 +81,7 @@ def total_loss(target: Tensor, network: nn.Sequential, content: dict[str, Tensor
 
 
 def stylize(content: Tensor, style: Tensor, network: nn.Sequential, steps: int) -> Tensor:
-    """The loop: Adam from the content image."""
+    """Run the notebook's loop: Adam, starting from the content image."""
     with torch.no_grad():
         content_features = layer_features(content, network)
         style_features = layer_features(style, network)
@@ -91,7 +91,7 @@ def stylize(content: Tensor, style: Tensor, network: nn.Sequential, steps: int) 
     for _ in range(steps):
         loss = total_loss(target, network, content_features, grams)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it so
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         optimizer.step()
     return target.detach()
 

@@ -1,6 +1,6 @@
-"""Seconds in each kind of torch's operators, by a clock around every call: on a CPU each has ended when it returns.
+"""Seconds in each kind of torch's operators, from a clock around every call; on a CPU a call returns when it is done.
 
-Torch's profiler, which keeps a record of every call, slows short operators down far more than long ones.
+Torch's profiler is not used: it records every call, which slows short operators down far more than long ones.
 """
 
 import time
@@ -18,10 +18,10 @@ KINDS = (
     ("pooling", ("pool", "maximum", "bitwise")),
     ("Gram matrices", ("bmm", "matmul")),
 )
-"""Parts of the names of operators."""
+"""Kind -> parts of the names of its operators."""
 
 OF_BITS = (("rectifiers", ("mul",)), ("pooling", ("sub",)))
-"""The same of those that `nst_core.backbones.bf16_cpu` uses on 16-bit integers, which nothing else does."""
+"""The same for the operators on 16-bit integers, which only `nst_core.backbones.bf16_cpu` uses."""
 
 ALL = (*(kind for kind, _ in KINDS), OTHER)
 
@@ -30,7 +30,7 @@ class OperatorTimes(TorchDispatchMode):
     """Adds up the seconds of all operators that are called within it.
 
     Attributes:
-        seconds: by kind.
+        seconds: kind -> seconds.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class OperatorTimes(TorchDispatchMode):
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],
-        types: object,  # the protocol's
+        types: object,  # required by torch, not used
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

@@ -1,8 +1,7 @@
-"""This project's engine on one pair, as a fresh process, until the PNG that it saved is as good as asked for.
+"""This project's engine on one pair, as a new process, until the saved PNG reaches a target loss.
 
-The engine stops at the loss of what it would save. That is not taken at its word: the PNG is decoded again and measured
-in fp32; where it misses the target, the pair is done again from the start with a lower threshold, and all of that time
-counts.
+The engine stops at the loss of the image that it would save. As a check, the PNG is decoded again and measured in fp32;
+if it misses the target, the pair is stylized again from the start with a lower threshold, and all of that time counts.
 
 python -m tests.benchmarks.ours --content C.png --style S.png --target 1234.5 --output OUT.png
 """
@@ -24,7 +23,7 @@ from tests.benchmarks.pictures import read_tensor
 from tests.benchmarks.scoring import Pair, options_of, parse_options, request_of
 
 MARGIN = 0.0005
-"""How far below the target the first threshold lies, and every later one below what the last miss calls for."""
+"""Relative distance of the first threshold below the target, and of each later one below that which would just do."""
 ATTEMPTS = 5
 
 
@@ -41,7 +40,7 @@ class Attempt:
 
 
 def reach(request: StylizeRequest, target: float, output: Path, backbone: Backbone) -> list[Attempt]:
-    """Attempts until the saved loss is at or below the target, or the threshold was not what ended one."""
+    """Make attempts until the saved loss meets the target, or until one ends for another reason than the threshold."""
     attempts: list[Attempt] = []
     threshold = target * (1.0 - MARGIN)
     while len(attempts) < ATTEMPTS:
@@ -103,7 +102,7 @@ def main() -> None:
         "device": device,
         "precision": precision,
     }
-    print(json.dumps(outcome))  # noqa: T201  # its output
+    print(json.dumps(outcome))  # noqa: T201  # the script's output
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The spread of pairs that figures are taken over: every kind of content and of style, none chosen for its speed.
+"""The pairs that are benchmarked, called the spread: every kind of content and style, none chosen for its speed.
 
-Pictures are the project's own samples, photographs that public packages carry as data, and some drawn here. The
-packages (extra `benchmarks`) are looked into, never imported.
+The images are the project's own samples, photographs that public packages carry as data, and drawings of `drawn`. The
+packages (extra `benchmarks`) are only searched for their files, never imported.
 """
 
 import importlib.util
@@ -23,19 +23,19 @@ CARRIED = {
     "hubble": ("skimage", "data/hubble_deep_field.jpg"),
     "moon": ("skimage", "data/moon.png"),
 }
-"""Picture -> the package that carries it, and where."""
+"""Image -> the package that carries it, and its path there."""
 
 
 @dataclass(frozen=True)
 class SpreadPair:
-    """Two pictures by name."""
+    """A content and a style image by name."""
 
     content: str
     style: str
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """The pair's name in tables."""
         return f"{self.content} x {self.style}"
 
 
@@ -69,20 +69,20 @@ BULK = (
     SpreadPair("grace-hopper", "hatching"),
     SpreadPair("rocket", "hatching"),
 )
-"""The spread and ten more pairs of its pictures: in a bulk run contents and styles come back."""
+"""The spread and ten more pairs of its images, because in a bulk run contents and styles recur."""
 
 
 class PictureMissing(Exception):
-    """A package that carries a picture is not installed."""
+    """A package that carries an image is not installed."""
 
 
 def save_pair(pair: SpreadPair, size_px: int, folder: Path) -> Pair:
-    """Both pictures as square PNGs in a folder."""
+    """Save both images as square PNGs in a folder."""
     return Pair(_saved(pair.content, size_px, folder), _saved(pair.style, size_px, folder))
 
 
 def picture(name: str) -> Image.Image:
-    """A picture of the spread, of mode RGB.
+    """An image of the spread, of mode RGB.
 
     Raises:
         PictureMissing: if it is in a package that is not installed.

@@ -1,4 +1,4 @@
-"""The peers' command lines, each as its own documentation has it, and what each is scored by."""
+"""The peers' command lines, as in their own documentation, and the recipe by which each peer is scored."""
 
 import shutil
 import sys
@@ -11,10 +11,10 @@ from tests.benchmarks.scoring import Pair
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a peer: a pair, so many steps at one size, and where its PNG goes.
+    """One run of a peer: a pair, a size, a number of steps, and the path of its PNG.
 
     Attributes:
-        saved_every: after so many steps a picture on the way is saved too; 0: after the last step alone.
+        saved_every: an intermediate image is saved after every so many steps; 0 saves only the final image.
     """
 
     pair: Pair
@@ -25,20 +25,20 @@ class Task:
 
     @property
     def on_the_way(self) -> Path:
-        """The folder of the pictures on the way."""
+        """The folder of the intermediate images."""
         return self.output.with_suffix(".steps")
 
     def saved_after(self, steps: int) -> Path:
-        """The picture on the way after so many steps, a multiple of `saved_every`."""
+        """The intermediate image after a number of steps, which must be a multiple of `saved_every`."""
         return self.on_the_way / f"{steps:0{len(str(self.steps))}d}.png"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One tool.
+    """A tool that is compared with this project.
 
     Attributes:
-        recipe: the project's recipe that is the tool's own objective, up to a factor.
+        recipe: the project's recipe that has the tool's objective, up to a factor.
         command: the command line of a task.
     """
 
@@ -48,7 +48,7 @@ class Peer:
 
 
 def pastiche(task: Task) -> list[str]:
-    """`pastiche` with its defaults (L-BFGS, from the content image), no pictures on the way unless asked."""
+    """`pastiche` with its defaults: L-BFGS from the content image, intermediate images only with `saved_every`."""
     on_the_way = ["--workspace", str(task.on_the_way), "--workspace-step", str(task.saved_every)]
     return [
         *_installed("pastiche"),
@@ -59,7 +59,7 @@ def pastiche(task: Task) -> list[str]:
 
 
 def notebook(task: Task) -> list[str]:
-    """The original notebook's loop."""
+    """The loop of the original notebook, as transcribed in `notebook_baseline`."""
     return [
         *(sys.executable, "-m", "tests.benchmarks.notebook_baseline", "--steps", str(task.steps)),
         *("--content", str(task.pair.content), "--style", str(task.pair.style), "--output", str(task.output)),
@@ -72,7 +72,7 @@ def neural_style(task: Task, program: Path, model_file: str) -> list[str]:
         *(str(program), "-gpu", "c", "-backend", "mkl", "-optimizer", "lbfgs", "-init", "image"),
         *("-content_weight", "1", "-style_weight", "1000", "-tv_weight", "0", "-save_iter", "0"),
         *("-num_iterations", str(task.steps), "-image_size", str(task.size_px)),
-        # The model file holds the convolutions alone, which its strict check would refuse.
+        # The model file has only the convolutions, which the strict check would refuse.
         *("-model_file", model_file, "-disable_check"),
         *("-content_image", str(task.pair.content), "-style_image", str(task.pair.style)),
         *("-output_image", str(task.output)),
@@ -80,7 +80,7 @@ def neural_style(task: Task, program: Path, model_file: str) -> list[str]:
 
 
 def _installed(program: str) -> list[str]:
-    """A program that was installed beside this Python, else its module."""
+    """The command of a program that is installed beside this Python, or of its module."""
     found = shutil.which(program, path=str(Path(sys.executable).parent))
     return [found] if found else [sys.executable, "-m", program]
 

@@ -1,4 +1,4 @@
-"""Time to equal saved-image loss: each peer runs so many steps, then this project until its PNG is as good.
+"""Time to equal saved-image loss: each peer runs a number of steps, then this project until its PNG is as good.
 
 python -m tests.benchmarks.peers --json tests/benchmarks/results/peers.json
 python -m tests.benchmarks.peers --reuse tests/benchmarks/results/*.json --json again.json
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = _arguments(argv)
     report = Report("peers", arguments, {"neural-style": VERSION} if "neural-style" in arguments.peers else None)
     report.note(
-        f"Ours first aims {MARGIN:.1%} below the peer's saved loss; a PNG that misses it is done again from the start, "
+        f"Ours first aims {MARGIN:.2%} below the peer's saved loss; a PNG that misses it is done again from the start, "
         "in the same time."
     )
     earlier = Earlier.read(arguments.reuse)
@@ -92,7 +92,7 @@ def _compare(theirs: Theirs, arguments: argparse.Namespace, report: Report) -> N
 
 
 def pairs_of(arguments: argparse.Namespace, size_px: int, folder: Path) -> list[tuple[str, Pair]]:
-    """The user's own pairs, or else the spread or its first ones, by name."""
+    """Names and pairs: the user's own, or those of the spread, or its first `--pairs`."""
     own = [
         Pair(save_square(content, size_px, folder), save_square(style, size_px, folder))
         for content, style in zip(arguments.content, arguments.style, strict=True)
@@ -123,7 +123,7 @@ def _one(theirs: Theirs, head: Row, task: Task, arguments: argparse.Namespace) -
 
 
 def run_ours(pair: Pair, recipe: str, target: float, output: Path, arguments: argparse.Namespace) -> Finished:
-    """One run of ours, as a fresh process."""
+    """Run this project once on a pair, as a new process."""
     options = [part for one in arguments.option for part in ("--option", one)]
     return run_timed(
         [

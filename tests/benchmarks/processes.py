@@ -1,4 +1,4 @@
-"""Whole commands, timed from outside as a user would with a stopwatch: start-up is part of it."""
+"""Whole commands, timed from outside, so that the start of the process is included."""
 
 import os
 import re
@@ -14,14 +14,14 @@ from tests.benchmarks.machine import ROOT
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ended well."""
+    """A command that ended with exit status 0."""
 
     seconds: float
     stdout: str
 
 
 class CommandFailed(Exception):
-    """A command ended badly, or not in time; the message ends with what it said last."""
+    """A command failed or took too long; the message ends with its last lines of output."""
 
 
 def run_timed(
@@ -30,10 +30,10 @@ def run_timed(
     environment: Mapping[str, str] | None = None,
     limit: float | None = None,
 ) -> Finished:
-    """A command's wall time, process start included.
+    """Run a command; return its wall time, including the start of the process, and its output.
 
     Raises:
-        CommandFailed: if it is not there, returns other than 0 or takes longer than `limit` seconds.
+        CommandFailed: if it does not exist, has another exit status than 0 or takes longer than `limit` seconds.
     """
     began = time.perf_counter()
     try:
@@ -58,7 +58,7 @@ def run_timed(
 
 
 def _impersonal(text: str) -> str:
-    """Text that may be published: without this machine's folders and its servers' addresses."""
+    """The text without this machine's folders and addresses of servers, so that it may be published."""
     return re.sub(r"\w+://\S+", "(address)", text.replace(f"{sys.prefix}/", "").replace(f"{ROOT}/", ""))
 
 

@@ -1,4 +1,4 @@
-"""How the loss falls with the evaluations, over the spread of pairs: what `--quality` was chosen by.
+"""How the loss falls with the evaluations, over the spread of pairs; the settings of `--quality` were chosen by it.
 
 python -m tests.benchmarks.quality --json tests/benchmarks/results/quality.json
 """
@@ -19,11 +19,11 @@ from tests.benchmarks.report import Report, Row, add_json_option
 from tests.benchmarks.scoring import options_of, parse_options, request_of
 
 MARKS = (10, 20, 30, 40, 60, 80, 120, 160, 200, 240, 320, 400)
-"""Evaluations at full size after which the best loss so far is taken down."""
+"""Evaluations at full size after which the best loss so far is recorded."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Optimise every pair for as long as is asked, and take the loss down on the way."""
+    """Optimise every pair for the requested number of evaluations, and record the loss at each mark."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--evaluations", type=int, default=240)

@@ -1,4 +1,4 @@
-"""Fills the tables of this folder's README from the JSON files in `results/`, so that no figure is typed by hand.
+"""Writes the tables of this folder's README from the JSON files in `results/`, so that no figure is typed by hand.
 
 python -m tests.benchmarks.render
 """

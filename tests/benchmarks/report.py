@@ -1,4 +1,4 @@
-"""One benchmark's outcome as JSON, written anew after every row, so that a run that is cut short keeps what it has."""
+"""The results of a benchmark as JSON, saved after every row, so that an interrupted run keeps its rows."""
 
 import argparse
 import dataclasses
@@ -20,13 +20,13 @@ class Report:
     """A benchmark in progress.
 
     Args:
-        benchmark: its name, which is also the mark of its table in the README.
-        arguments: of the command line.
-        peers: peer -> version, beyond the installed packages.
+        benchmark: its name, which also marks its table in the README.
+        arguments: those of the command line.
+        peers: peer -> version, for peers that are not among the installed packages.
     """
 
     def __init__(self, benchmark: str, arguments: argparse.Namespace, peers: Mapping[str, str] | None = None) -> None:
-        # Only file names: where the files lie is nobody's business.
+        # Only the names of files: their folders are private.
         shown = {name: _shown(value) for name, value in vars(arguments).items() if name != "json"}
         self._path: Path | None = arguments.json
         self.content: dict[str, Any] = {
@@ -41,38 +41,38 @@ class Report:
         }
 
     def note(self, text: str) -> None:
-        """Something that a reader of the figures has to know; said on stderr too."""
+        """Add something that a reader of the figures has to know; it is printed on stderr too."""
         if text not in self.content["notes"]:
             self.content["notes"].append(text)
         say(f"NOTE: {text}")
 
     def add(self, row: Row) -> None:
-        """One more row; the file is brought up to date."""
+        """Add a row, and save."""
         self.content["rows"].append(row)
         say(json.dumps(row)[:300])
         self.save()
 
     def save(self) -> None:
-        """Write what there is to the file, if there is one."""
+        """Write the rows so far to the file, if one was named."""
         self.content["load_average_after"], self.content["ended_at"] = load_average(), _now()
         if self._path is not None:
             self._path.write_text(json.dumps(self.content, indent=1) + "\n")
 
     def finish(self) -> None:
-        """The last save; JSON goes to stdout where no file was named, the table for people to stderr."""
+        """Save for the last time; print the table to stderr and, if no file was named, the JSON to stdout."""
         self.save()
         if self._path is None:
-            print(json.dumps(self.content, indent=1))  # noqa: T201  # its output
+            print(json.dumps(self.content, indent=1))  # noqa: T201  # the script's output
         say(table(self.content))
 
 
 def say(text: str) -> None:
-    """A line for people, away from the JSON on stdout."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201  # its output
+    """Print a line for people on stderr, because stdout is for JSON."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201  # the script's output
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
-    """`--json FILE`."""
+    """Add the option `--json FILE`."""
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the JSON here instead of to stdout")
 
 

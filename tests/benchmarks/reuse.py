@@ -1,7 +1,7 @@
-"""What earlier comparisons found of the peers: nearly all of the time that a comparison takes.
+"""Results of the peers from earlier comparisons, which save nearly all of the time of a new one.
 
-A loss after so many steps is the same everywhere, but for rounding; seconds are taken over on the same kind of machine
-alone.
+The loss after a number of steps is the same on every machine, except for rounding; seconds are taken over only from the
+same kind of machine.
 """
 
 import json
@@ -22,7 +22,7 @@ class Earlier:
     """Rows of earlier comparisons.
 
     Attributes:
-        timed_here: those of them that a machine of this kind made.
+        timed_here: those that were measured on the same kind of machine as this one.
     """
 
     rows: tuple[Row, ...] = ()
@@ -30,7 +30,7 @@ class Earlier:
 
     @staticmethod
     def read(files: Sequence[Path]) -> "Earlier":
-        """The rows of some JSON files of the benchmark `peers`."""
+        """Read the rows of JSON files of the benchmarks."""
         here, rows, timed_here = _kind(describe_machine()), list[Row](), list[Row]()
         for file in files:
             content = json.loads(file.read_text())
@@ -40,11 +40,11 @@ class Earlier:
         return Earlier(tuple(rows), tuple(timed_here))
 
     def loss_part(self, head: Row) -> Row | None:
-        """What the peer's picture came to; None where that is not known."""
+        """The losses of the peer's image; None if they are not known."""
         return _part(self.rows, head, LOSS_PART)
 
     def seconds_part(self, head: Row) -> Row | None:
-        """How long the peer took on this kind of machine; None where that is not known."""
+        """The peer's seconds on this kind of machine; None if they are not known."""
         return _part(self.timed_here, head, SECONDS_PART)
 
 
@@ -56,5 +56,5 @@ def _part(rows: Sequence[Row], head: Row, names: Sequence[str]) -> Row | None:
 
 
 def _kind(machine: Machine) -> str:
-    """What decides speed; memory and GPU, which no peer uses, do not."""
+    """The properties that determine a peer's speed, which does not depend on memory and GPU."""
     return f"{machine.cpu} {machine.instructions}, {machine.cores} cores, {machine.torch_threads} threads"

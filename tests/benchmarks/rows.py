@@ -1,8 +1,8 @@
-"""What every row and every record costs a run beside its pair: planning, commits, listings, the table.
+"""The cost of each row and each record in addition to its pair: planning, commits, listings, the table.
 
 python -m tests.benchmarks.rows --json tests/benchmarks/results/rows.json
 
-In this process, on the local disk; what ten million pairs would take is a matter of multiplication.
+Measured in this process and on the local disk. The cost of ten million pairs follows by multiplication.
 """
 
 import argparse
@@ -40,7 +40,7 @@ MEANS = Means(("cpu",), ("cpu",), "fp32")
 
 
 def main() -> None:
-    """Parse the arguments, measure, write."""
+    """Measure with the arguments of the command line, and write the report."""
     parser = argparse.ArgumentParser(description="Seconds per row and per record.")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--records", type=int, default=5_000)

@@ -13,7 +13,7 @@ from tests.benchmarks.report import Report, add_json_option
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure every case of the grid that fits."""
+    """Measure every case of the grid that fits into memory and time."""
     arguments = _arguments(argv)
     report = Report("scaling", arguments)
     prepare_process(arguments.device)

@@ -1,4 +1,4 @@
-"""The one judge of every tool: the fp32 loss of a decoded PNG, by the same function, weights and targets for all."""
+"""The judge of all tools: the fp32 loss of a decoded PNG, with the same function, weights and targets for each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """The pair's name in tables."""
         return f"{self.content.stem} x {self.style.stem}"
 
 
@@ -33,7 +33,7 @@ def exact_backbone(device: str = "cpu", weights: str | None = None) -> Backbone:
 
 
 def request_of(pair: Pair, backbone: Backbone, options: StylizeOptions) -> StylizeRequest:
-    """A pair as the engine takes it."""
+    """The request that the engine takes for a pair."""
     resolved = options.resolved()
     return StylizeRequest(
         read_tensor(pair.content), prepare_style(backbone, read_tensor(pair.style), resolved), resolved
@@ -47,7 +47,7 @@ def score(picture: Path, pair: Pair, recipe: str, backbone: Backbone) -> LossVal
 
 
 def options_of(values: dict[str, Any]) -> StylizeOptions:
-    """Options from names and values; text is taken as a manifest's cell is."""
+    """Options from names and values; text is parsed as in a cell of a manifest."""
     return StylizeOptions.model_validate(values)
 
 

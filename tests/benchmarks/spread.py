@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Spread:
-    """Repeated measurements of one thing."""
+    """Repeated measurements of one quantity."""
 
     median: float
     min: float
@@ -16,5 +16,5 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of at least one value."""
+    """The median, the extremes and the values of at least one measurement."""
     return Spread(statistics.median(values), min(values), max(values), tuple(values))

@@ -1,4 +1,4 @@
-"""A benchmark's JSON as a Markdown table: the only way in which figures reach people."""
+"""A benchmark's JSON as Markdown tables, the only way in which figures are shown."""
 
 import statistics
 from typing import Any
@@ -8,7 +8,7 @@ Row = dict[str, Any]
 
 
 def table(content: Content) -> str:
-    """Where and with what it was measured, the figures, and what one has to know to read them."""
+    """The conditions of the measurement, the tables of figures, and the notes that a reader needs."""
     lines = _TABLES[content["benchmark"]](content)
     notes = [f"- {note}" for note in content["notes"]]
     return "\n".join([_conditions(content), "", *lines, *([""] if notes else []), *notes])
@@ -40,7 +40,7 @@ def _peers(content: Content) -> list[str]:
 
 
 def _over_pairs(rows: list[Row]) -> list[str]:
-    """Figures over all pairs of one peer, size and number of steps, but for those whose target was missed."""
+    """Figures over all pairs of one peer, size and number of steps, except pairs whose target was missed."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         if "failed" not in row:
@@ -86,7 +86,7 @@ def _peer_cells(row: Row) -> list[str]:
 
 
 def _seconds_of_peer(row: Row) -> str:
-    """With a star where they follow from short runs."""
+    """The peer's seconds, with a star if they are computed from short runs."""
     return _spread(row["peer_seconds"]) + ("*" if "peer_steps_timed" in row else "")
 
 
@@ -219,7 +219,7 @@ def _worker_cells(row: Row) -> list[str]:
 
 
 def _quality(content: Content) -> list[str]:
-    """Losses over that at the last mark which all pairs have."""
+    """Losses divided by the loss at the last mark that all pairs have."""
     rows = content["rows"]
     marks = [mark for mark in rows[0]["losses"] if all(mark in row["losses"] for row in rows)]
     last = marks[-1]
@@ -309,7 +309,7 @@ def _markdown(head: tuple[str, ...], rows: list[list[str]]) -> list[str]:
 
 
 def _spread(values: dict[str, Any]) -> str:
-    """The median, with the extremes where there were several."""
+    """The median, with the extremes if there are several values."""
     median = _number(values["median"])
     return f"{median} ({_number(values['min'])}-{_number(values['max'])})" if len(values["values"]) > 1 else median
 
@@ -324,5 +324,5 @@ def _rate(flop_per_second: float) -> str:
 
 
 def _line(text: str) -> str:
-    """Text that fits into a cell."""
+    """The text on one line, shortened to fit into a cell."""
     return " ".join(text.replace("|", "/").split())[:200]

@@ -1,4 +1,4 @@
-"""What the manifest asks for."""
+"""bulk: the manifest that it writes for `nst run`."""
 
 import csv
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.benchmarks.scoring import Pair
 
 
 def test_every_row_has_its_own_threshold(tmp_path: Path) -> None:
-    """A little below the loss to be reached."""
+    """Each row's `loss_threshold` is a little below the peer's loss for its pair."""
     pairs = [Named(name, Pair(tmp_path / f"{name}.png", tmp_path / "style.png")) for name in ("a x c", "b x c")]
 
     with write_manifest(pairs, {"a--c": 100.0, "b--c": 2e9}, tmp_path).open(newline="") as file:

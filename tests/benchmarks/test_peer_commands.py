@@ -1,4 +1,4 @@
-"""The peers' command lines run, at a size that proves nothing else."""
+"""peer_commands: the peers' command lines work, at a size too small for anything but that."""
 
 import dataclasses
 import itertools
@@ -15,7 +15,7 @@ from tests.benchmarks.scoring import Pair, exact_backbone, score
 
 SIZE_PX = 32
 PASTICHE_UNIT = 100
-"""Its weights are 0.01 and 10, those of the recipe 1 and 1000."""
+"""pastiche's weights are 0.01 and 10, those of the recipe 1 and 1000."""
 
 
 def task(folder: Path) -> Task:
@@ -25,8 +25,11 @@ def task(folder: Path) -> Task:
 
 @pytest.mark.slow
 def test_pastiche_runs(tmp_path: Path) -> None:
-    """The published command keeps the size, and the loss that it prints at the start is the judge's of the content."""
-    one = task(tmp_path)
+    """The image of pastiche has the size, and the loss that it prints at the start is the `score` of the content.
+
+    With `saved_every` it also saves intermediate images, of which the last is its final image.
+    """
+    one = dataclasses.replace(task(tmp_path), saved_every=1)
 
     finished = run_timed(PASTICHE.command(one), folder=tmp_path)
 
@@ -35,21 +38,17 @@ def test_pastiche_runs(tmp_path: Path) -> None:
     assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
     assert printed is not None, finished.stdout
     assert float(printed[1]) * PASTICHE_UNIT == pytest.approx(judged, rel=1e-3)
-
-
-@pytest.mark.slow
-def test_pastiche_saves_pictures_on_its_way(tmp_path: Path) -> None:
-    """The last is the picture that it ends with."""
-    one = dataclasses.replace(task(tmp_path), saved_every=1)
-
-    run_timed(PASTICHE.command(one), folder=tmp_path)
-
     assert one.saved_after(2).read_bytes() == one.output.read_bytes() != one.saved_after(1).read_bytes()
+
+
+def test_pastiche_saves_only_its_final_image_by_default(tmp_path: Path) -> None:
+    """Without `saved_every` the command of pastiche has no option for intermediate images."""
+    assert not [word for word in PASTICHE.command(task(tmp_path)) if word.startswith("--workspace")]
 
 
 @pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
-    """The transcription is a command of its own too."""
+    """The transcription of the notebook runs as a command and keeps the size."""
     one = task(tmp_path)
 
     run_timed(NOTEBOOK.command(one))
@@ -57,8 +56,8 @@ def test_the_notebook_runs(tmp_path: Path) -> None:
     assert Image.open(one.output).size == (SIZE_PX, SIZE_PX)
 
 
-def test_neural_style_is_asked_for_the_same_objective(tmp_path: Path) -> None:
-    """The authors' weights, no total variation, from the content image, a model file without a folder in its name."""
+def test_neural_style_gets_the_recipes_objective(tmp_path: Path) -> None:
+    """neural-style gets the authors' weights, no total variation, the content image as start and a bare file name."""
     command = neural_style(task(tmp_path), Path("bin/neural-style"), "vgg19.pth")
     given = dict(itertools.pairwise(command))
 

@@ -1,4 +1,4 @@
-"""Figures reach the README from JSON alone."""
+"""render and tables: the README's figures are those of the JSON files."""
 
 import json
 import re
@@ -70,15 +70,15 @@ def write(folder: Path, benchmark: str, *rows: object, **more: object) -> None:
     (folder / f"{benchmark}.json").write_text(json.dumps(content))
 
 
-def test_without_results_the_place_stays_marked(tmp_path: Path) -> None:
-    """An empty folder leaves words that say so, between marks that are still there."""
+def test_without_results_the_marks_are_kept(tmp_path: Path) -> None:
+    """Without JSON files the text between the marks says that there are no results, and the marks are kept."""
     text = rendered(MARKS, tmp_path)
 
     assert text == MARKS.replace("old", NOTHING_YET)
 
 
 def test_figures_conditions_and_notes_are_filled_in(tmp_path: Path) -> None:
-    """Medians with their extremes, losses, hardware, versions, load and notes."""
+    """A table has medians with their extremes and losses; hardware, versions, load and notes are around it."""
     write(tmp_path, "peers", PEER_ROW)
 
     text = rendered(MARKS, tmp_path)
@@ -91,8 +91,8 @@ def test_figures_conditions_and_notes_are_filled_in(tmp_path: Path) -> None:
     assert text.count(NOTHING_YET) == len(BENCHMARKS) - 1
 
 
-def test_seconds_that_follow_from_short_runs_have_a_star(tmp_path: Path) -> None:
-    """Of one pair, and of a loop that has such a pair; those of whole runs have none."""
+def test_seconds_computed_from_short_runs_have_a_star(tmp_path: Path) -> None:
+    """Seconds of a pair that are computed from short runs have a star, and those of a loop with such a pair too."""
     write(tmp_path, "peers", PEER_ROW | {"peer_steps_timed": 40}, PEER_ROW)
     write(tmp_path, "bulk", *(BULK_ROW | {"peer_timed_whole": whole} for whole in (3, 4)))
 
@@ -103,7 +103,7 @@ def test_seconds_that_follow_from_short_runs_have_a_star(tmp_path: Path) -> None
 
 
 def test_a_processor_is_named_with_its_instructions(tmp_path: Path) -> None:
-    """One model's name may stand for several; results from before they were noted go without."""
+    """The processor's instructions are shown beside its name, because processors of one name can differ in them."""
     known = {"machine": CONDITIONS["machine"] | {"instructions": "AVX2"}}
     (tmp_path / "peers.json").write_text(json.dumps({"benchmark": "peers", **CONDITIONS, **known, "rows": [PEER_ROW]}))
 
@@ -111,7 +111,7 @@ def test_a_processor_is_named_with_its_instructions(tmp_path: Path) -> None:
 
 
 def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
-    """The marks survive."""
+    """Rendering keeps the marks, so that a second rendering gives the same text."""
     write(tmp_path, "scaling", CASE_ROW, **RATES)
 
     once = rendered(MARKS, tmp_path)
@@ -120,8 +120,8 @@ def test_rendering_again_changes_nothing(tmp_path: Path) -> None:
     assert "| 512 | 4 | bf16 | 12.5 (12-13.2) | 350 GFLOP/s | 82% | 8 |" in once
 
 
-def test_what_failed_or_missed_is_said_aloud(tmp_path: Path) -> None:
-    """A peer that did not run, a loss that was not reached, a case that did not fit, an extrapolation."""
+def test_failures_misses_and_extrapolations_are_shown(tmp_path: Path) -> None:
+    """The tables show a peer that did not run, a loss that was not reached, a skipped case and an extrapolation."""
     write(tmp_path, "peers", {"peer": "neural-style", "failed": "no | such\nfile"}, {**PEER_ROW, "reached": False})
     write(tmp_path, "bulk", BULK_ROW)
     skipped = {"size_px": 2048, "batch": 16, "skipped": "predicted to take 80.0 GiB"}
@@ -137,7 +137,7 @@ def test_what_failed_or_missed_is_said_aloud(tmp_path: Path) -> None:
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(tmp_path: Path) -> None:
-    """Rows without figures too."""
+    """Rows without figures, such as those of failures, have as many cells as the head too."""
     write(tmp_path, "peers", {"peer": "neural-style", "failed": "gone"}, PEER_ROW)
     write(tmp_path, "scaling", CASE_ROW, {"size_px": 2048, "batch": 16, "failed": "killed"}, **RATES)
     write(tmp_path, "bulk", BULK_ROW)
@@ -147,11 +147,11 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head(tmp_path: Path) -> N
 
 
 def test_a_readme_without_marks_is_refused(tmp_path: Path) -> None:
-    """A table that has nowhere to go is not lost in silence."""
+    """A README without the marks of a table is an error, so that no table is silently left out."""
     with pytest.raises(ValueError, match="expected the marks <!-- peers -->"):
         rendered("no marks", tmp_path)
 
 
-def test_the_readme_is_that_of_the_results() -> None:
-    """Nobody typed a figure into it."""
+def test_the_readme_has_the_figures_of_the_results() -> None:
+    """The tables in this folder's README are those of the JSON files in `results/`."""
     assert README.read_text() == rendered(README.read_text(), FOLDER / "results")

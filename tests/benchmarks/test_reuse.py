@@ -1,4 +1,4 @@
-"""What an earlier comparison spares."""
+"""reuse: which results of earlier comparisons are taken over."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ def earlier(folder: Path, *rows: object, **machine: object) -> Earlier:
 
 
 def test_only_the_peers_part_is_taken(tmp_path: Path) -> None:
-    """Seconds and loss of the peer at the same pair, size and steps; nothing of ours, and nothing of other rows."""
+    """The peer's loss and seconds at the same pair, size and steps are taken; other columns and rows are not."""
     other = HEAD | {"peer_steps": 100} | LOSS | SECONDS | {"peer_saved_loss": 7.0}
     found = earlier(tmp_path, other, HEAD | LOSS | SECONDS | {"our_saved_loss": 1.4})
 
@@ -32,27 +32,27 @@ def test_only_the_peers_part_is_taken(tmp_path: Path) -> None:
         assert found.seconds_part(HEAD | {name: "other"}) is None
 
 
-def test_a_loss_needs_no_seconds(tmp_path: Path) -> None:
-    """Losses that were found ahead are taken; the seconds are still to be measured."""
+def test_a_loss_without_seconds_is_taken(tmp_path: Path) -> None:
+    """A loss that was computed ahead of time is taken, and the seconds are not known."""
     found = earlier(tmp_path, HEAD | LOSS)
 
     assert (found.loss_part(HEAD), found.seconds_part(HEAD)) == (LOSS, None)
 
 
-def test_seconds_stay_what_they_are(tmp_path: Path) -> None:
-    """Those that follow from short runs are still marked as such when they are taken over."""
+def test_seconds_from_short_runs_stay_marked(tmp_path: Path) -> None:
+    """Seconds that were computed from short runs are still marked as such when they are taken over."""
     found = earlier(tmp_path, HEAD | LOSS | SECONDS | {"peer_steps_timed": 40})
 
     assert found.seconds_part(HEAD) == SECONDS | {"peer_steps_timed": 40}
 
 
 def test_a_failure_is_tried_again(tmp_path: Path) -> None:
-    """A peer that did not run has no part to take."""
+    """The row of a peer that did not run gives no loss, so that the peer is run again."""
     assert earlier(tmp_path, HEAD | {"failed": "killed"}).loss_part(HEAD) is None
 
 
-def test_nothing_earlier_is_nothing_known() -> None:
-    """Without a file every peer runs."""
+def test_without_earlier_files_nothing_is_known() -> None:
+    """Without earlier files no loss is known, so that every peer is run."""
     assert Earlier.read([]).loss_part(HEAD) is None
 
 
@@ -60,15 +60,15 @@ def test_nothing_earlier_is_nothing_known() -> None:
     "difference", [{"cpu": "another"}, {"cores": 999}, {"torch_threads": 999}, {"instructions": "others"}]
 )
 def test_seconds_of_another_machine_are_not_taken(tmp_path: Path, difference: dict[str, object]) -> None:
-    """What took so long elsewhere says nothing here; the loss is the same, and memory and GPU do not matter."""
+    """Seconds of another kind of machine are not taken, but losses are; memory and GPU may differ."""
     there = earlier(tmp_path, HEAD | LOSS | SECONDS, **difference)
 
     assert (there.loss_part(HEAD), there.seconds_part(HEAD)) == (LOSS, None)
     assert earlier(tmp_path, HEAD | LOSS | SECONDS, memory_gib=1.0, gpu="one").seconds_part(HEAD) == SECONDS
 
 
-def test_results_from_before_instructions_were_noted(tmp_path: Path) -> None:
-    """Nobody knows how fast that machine was: its losses count, its seconds do not."""
+def test_old_results_without_instructions_give_no_seconds(tmp_path: Path) -> None:
+    """Of old results without the processor's instructions losses are taken, but seconds only if this one has none."""
     path = tmp_path / "old.json"
     machine = {name: value for name, value in dataclasses.asdict(describe_machine()).items() if name != "instructions"}
     path.write_text(json.dumps({"machine": machine, "rows": [HEAD | LOSS | SECONDS]}))

@@ -1,7 +1,7 @@
-"""A peer's part of a comparison: the loss of the picture it saves, and how long it takes.
+"""A peer's part of a comparison: the loss of its saved image, and its time.
 
-Both come from a whole run. What an earlier comparison knows is taken over; where that is the loss alone, the time comes
-from two short runs: the steps of one pair and size all cost the same.
+Both come from a full run, or are taken over from an earlier comparison. If only the loss is known, the time is computed
+from two short runs, because all steps of one pair and size take the same time.
 """
 
 import dataclasses
@@ -20,16 +20,16 @@ from tests.benchmarks.scoring import Pair, score
 from tests.benchmarks.spread import spread
 
 SHORT_RUNS = (10, 40)
-"""Steps of the runs whose difference is the time of a step."""
+"""Numbers of steps of the two short runs; the difference of their times gives the time of a step."""
 
 
 @dataclass(frozen=True)
 class Theirs:
-    """One peer, where its files go, who judges them, and what is known already.
+    """One peer with the folder of its files, the network that scores them, and its earlier results.
 
     Attributes:
-        repeats: of whole runs.
-        short: seconds of the short runs, by pair and size.
+        repeats: the number of full runs.
+        short: (pair, size) -> seconds of the two short runs.
     """
 
     peer: Peer
@@ -40,15 +40,15 @@ class Theirs:
     short: dict[tuple[str, int], tuple[float, float]] = field(default_factory=dict)
 
     def task(self, pair: Pair, size_px: int, steps: int) -> Task:
-        """Into this peer's own picture."""
+        """The task that saves this peer's image."""
         return Task(pair, size_px, steps, self.folder / f"{self.peer.name}.png")
 
     def head(self, name: str, size_px: int, steps: int) -> Row:
-        """What a row is about."""
+        """The columns that identify a row."""
         return {"peer": self.peer.name, "pair": name, "size_px": size_px, "peer_steps": steps}
 
     def loss(self, head: Row, task: Task) -> Row:
-        """`reuse.LOSS_PART`, whatever else the machine does meanwhile.
+        """Return the columns `reuse.LOSS_PART`, which do not depend on the load of the machine.
 
         Raises:
             CommandFailed: if the peer did not run.
@@ -60,18 +60,20 @@ class Theirs:
         return known
 
     def losses(self, steps: Sequence[int], task: Task) -> list[Row]:
-        """`reuse.LOSS_PART` after some of a task's steps, by one run: its way does not depend on where it ends.
+        """Return the columns `reuse.LOSS_PART` after given numbers of steps, all from one run.
+
+        A run's first steps do not depend on its number of steps.
 
         Raises:
             CommandFailed: if the peer did not run.
         """
         task = replace(task, saved_every=math.gcd(*steps))
-        shutil.rmtree(task.on_the_way, ignore_errors=True)  # of another pair
+        shutil.rmtree(task.on_the_way, ignore_errors=True)  # images of another pair
         self._run(task)
         return [self._scored(replace(task, output=task.saved_after(few))) for few in steps]
 
     def part(self, head: Row, task: Task) -> Row:
-        """`reuse.LOSS_PART` and `reuse.SECONDS_PART`.
+        """Return the columns `reuse.LOSS_PART` and `reuse.SECONDS_PART`.
 
         Raises:
             CommandFailed: if the peer did not run.
@@ -100,7 +102,7 @@ class Theirs:
         return {"recipe": self.peer.recipe, "initial_loss": initial, "peer_saved_loss": saved}
 
     def _run(self, task: Task) -> Finished:
-        """One run, in the folder where the peer's model file lies, unless its module lies in the project."""
+        """Run the peer in the folder of its model file, or, if it is a module, in the project's root."""
         command = self.peer.command(task)
         task.output.unlink(missing_ok=True)
         finished = run_timed(command) if "-m" in command else run_timed(command, folder=task.output.parent)

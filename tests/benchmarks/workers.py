@@ -1,9 +1,9 @@
-"""How throughput grows with workers: `nst run` with the stub, whose pairs take a fixed time and no processor.
+"""How throughput grows with workers: `nst run` with the stub, whose pairs take a fixed time and no processor time.
 
 python -m tests.benchmarks.workers --json tests/benchmarks/results/workers.json
 
-Everything but the network is real: flow, worker processes or Ray actors, storage, records, log. So what is lost against
-perfect growth is what this project costs, on a machine whose few cores do all of it for all workers.
+Everything except the neural network is real: flow, worker processes or Ray actors, storage, records, log. The
+difference from proportional growth is therefore this project's own cost, where few cores serve all workers.
 """
 
 import argparse
@@ -34,13 +34,13 @@ PICTURE_PX = 256
 
 @dataclass(frozen=True)
 class Timed:
-    """One run.
+    """The timings of one run.
 
     Attributes:
-        startup_seconds: from the command to the first finished pair of the last worker.
-        pairs_per_second: while every worker was busy.
-        pairs_per_second_to_end: from the same moment to the last pair, idle workers at the end included.
-        cpu_seconds: of all processes of the run, start-up included; those of a Ray cluster are not the run's.
+        startup_seconds: the time from the command until every worker has finished its first pair.
+        pairs_per_second: the throughput while every worker was busy.
+        pairs_per_second_to_end: the throughput from the same moment to the last pair, with idle workers at the end.
+        cpu_seconds: processor time of all processes of the run, including start-up; without those of a Ray cluster.
     """
 
     startup_seconds: float
@@ -51,7 +51,7 @@ class Timed:
 
 
 def main() -> None:
-    """Parse the arguments, measure, write."""
+    """Measure with the arguments of the command line, and write the report."""
     parser = argparse.ArgumentParser(description="Throughput with 1, 2, 4, ... workers, by the stub.")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--runner", choices=["local", "ray"], default="local")
@@ -92,7 +92,7 @@ def _row(runs: list[Timed], workers: int, arguments: argparse.Namespace) -> dict
 
 @contextmanager
 def _cluster(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    """The arguments that name where to run; for Ray, a node with a CPU for every worker, whatever the machine has."""
+    """The arguments that select the runner; for Ray, of a new local node with a CPU per worker, however few exist."""
     if arguments.runner == "local":
         yield []
         return

@@ -1,4 +1,4 @@
-"""deploy/: what cannot be run here is at least what its readers expect, and names things that exist."""
+"""deploy/: the image, compose, systemd, Kubernetes and the runbook are consistent and name things that exist."""
 
 import json
 import os
@@ -39,13 +39,13 @@ def compose() -> Any:
 
 
 def dockerfile() -> list[tuple[str, str]]:
-    """Instruction and argument of each line, continuation lines joined."""
+    """The instruction and argument of each line, with continuation lines joined."""
     text = re.sub(r"\\\n\s*", "", (DEPLOY / "Dockerfile").read_text())
     return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line and line[0] != "#"]
 
 
 def copied_into_image() -> dict[str, list[str]]:
-    """Where the image's files are copied to, each with the files of the repository that go there."""
+    """The destinations in the image, each with the files of the repository that are copied there."""
     copies = [argument.split() for word, argument in dockerfile() if word == "COPY" and "--from" not in argument]
     copied: dict[str, list[str]] = {}
     for *paths, to in copies:
@@ -54,7 +54,7 @@ def copied_into_image() -> dict[str, list[str]]:
 
 
 def test_the_image_copies_files_that_exist() -> None:
-    """Every file that the image is made of is there, and passes its ignore file; no other does."""
+    """Every file that the Dockerfile copies exists, and its ignore file lets exactly these files through."""
     passed = re.findall("^!(.+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
     copied = {path for paths in copied_into_image().values() for path in paths}
 
@@ -62,8 +62,8 @@ def test_the_image_copies_files_that_exist() -> None:
     assert copied == set(passed)
 
 
-def test_the_image_has_what_its_wheel_is_made_of() -> None:
-    """Every file that the build of the wheel asks for by name is copied to where the wheel is built."""
+def test_the_image_has_every_file_of_its_wheel() -> None:
+    """Every file that the build configuration of the wheel names is copied to the folder where it is built."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     wanted = {*wheel["packages"], *wheel["force-include"], project["project"]["readme"], "pyproject.toml"}
@@ -79,7 +79,7 @@ def test_the_image_has_what_its_wheel_is_made_of() -> None:
 
 
 def test_the_image_has_the_files_that_its_commands_name() -> None:
-    """What the runbook's commands inside a container name is beside the program."""
+    """Files that the runbook's commands inside a container name are copied into the image."""
     inside = re.findall(r"compose .* exec -w /app .*?(deploy/[\w.-]+\w)$", RUNBOOK, re.MULTILINE)
     (there,) = (paths for to, paths in copied_into_image().items() if to == "/app/deploy/")
 
@@ -87,8 +87,8 @@ def test_the_image_has_the_files_that_its_commands_name() -> None:
     assert set(inside) <= set(there)
 
 
-def test_compose_is_started_with_what_it_asks_for() -> None:
-    """Wherever the runbook starts containers, the secret of its environment is given, and pools are waited for."""
+def test_the_runbook_starts_compose_with_its_secret() -> None:
+    """Both commands of the runbook that start containers set the database password; the first waits for them."""
     starts_of_it = re.findall(r"(.*)docker compose -f deploy/compose\.yaml up -d(.*)", RUNBOOK)
 
     assert len(starts_of_it) == 2
@@ -97,8 +97,8 @@ def test_compose_is_started_with_what_it_asks_for() -> None:
     assert starts_of_it[0][1] == " --wait"
 
 
-def test_the_image_runs_as_nobody_special() -> None:
-    """The last stage ends as a user of its own, with a health check, on a CUDA base."""
+def test_the_image_runs_as_its_own_user() -> None:
+    """The last stage runs as user 10001, not as root, with a health check and on a CUDA base."""
     instructions = dockerfile()
     words = [word for word, _ in instructions]
 
@@ -109,7 +109,7 @@ def test_the_image_runs_as_nobody_special() -> None:
 
 
 def test_the_weights_are_inside_the_image() -> None:
-    """The package whose data file the weights are is locked, and the image checks that they are the published ones."""
+    """The package that contains the weights is locked, and the build of the image finds and checks them."""
     checks = [argument for word, argument in dockerfile() if word == "RUN" and "find_weights" in argument]
 
     assert "\npastiche==" in (DEPLOY / "requirements.lock").read_text()
@@ -119,7 +119,7 @@ def test_the_weights_are_inside_the_image() -> None:
 # ---------------------------------------------------------------- compose
 
 
-def test_compose_shows_the_host_loopback_alone() -> None:
+def test_compose_publishes_ports_on_loopback_only() -> None:
     """No port of the service is open to other machines."""
     ports = [port for service in compose()["services"].values() for port in service.get("ports", [])]
 
@@ -128,7 +128,7 @@ def test_compose_shows_the_host_loopback_alone() -> None:
 
 
 def test_compose_names_files_that_exist() -> None:
-    """Its environment files have an example each, and the image is made from the Dockerfile."""
+    """Every environment file of compose has an example, and the image is built from the Dockerfile."""
     described = compose()
     for service in described["services"].values():
         for name in service.get("env_file", []):
@@ -138,7 +138,7 @@ def test_compose_names_files_that_exist() -> None:
 
 
 def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
-    """The server waits for Postgres, the workers for the server; one worker takes one run at a time on the GPUs."""
+    """The server waits for Postgres and the workers for the server; each worker takes one run at a time."""
     services = compose()["services"]
     devices = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
 
@@ -154,11 +154,11 @@ def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
         assert services[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
 
 
-# ---------------------------------------------------------------- environment, limits, rights
+# ---------------------------------------------------------------- environment, limits, policies
 
 
 def test_the_service_has_the_settings_of_the_command() -> None:
-    """A worker and a server, which import prefect before our code, get the settings that the command makes."""
+    """The example environment has the settings that `nst` sets: servers and workers import prefect before our code."""
     given = environment_file("service.env.example")
     wanted = {
         name: value
@@ -170,8 +170,8 @@ def test_the_service_has_the_settings_of_the_command() -> None:
     assert given["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
 
 
-def test_the_server_writes_only_where_it_may() -> None:
-    """Prefect's state and its pages lie in the service's home, which the units and compose leave writable."""
+def test_the_server_writes_only_to_its_writable_folder() -> None:
+    """Prefect's state and pages are in the service's home, /srv/nst, which the units and compose leave writable."""
     settings = environment_file("service.env.example")
 
     for name in ("PREFECT_HOME", "PREFECT_SERVER_UI_STATIC_DIRECTORY"):
@@ -182,7 +182,7 @@ def test_the_server_writes_only_where_it_may() -> None:
 
 
 def test_settings_hold_no_secrets() -> None:
-    """Passwords and keys are in a file of their own, and the server's is asked for."""
+    """Passwords and keys are only in the file of secrets, in which server and clients have the same one."""
     secret = re.compile("AUTH|PASSWORD|SECRET|KEY|CONNECTION")
     secrets = environment_file("secrets.env.example")
 
@@ -190,8 +190,8 @@ def test_settings_hold_no_secrets() -> None:
     assert secrets["PREFECT_SERVER_API_AUTH_STRING"] == secrets["PREFECT_API_AUTH_STRING"]
 
 
-def test_the_example_limits_are_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example can be used as it is, and opens the data that the example settings name."""
+def test_the_example_limits_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example limits are valid as they are, and allow the data folder of the example environment."""
     monkeypatch.setenv("NST_LIMITS", str(DEPLOY / "limits.example.toml"))
     limits = limits_in_force(strict=True)
 
@@ -202,7 +202,7 @@ def test_the_example_limits_are_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["run", "inbox"])
 def test_policies_are_narrow(name: str) -> None:
-    """No policy has a wildcard for an action or a bucket, and none lets a picture or a record be deleted."""
+    """No policy has a wildcard for an action or a bucket, and none allows an image or a record to be deleted."""
     policy = json.loads((DEPLOY / "iam" / f"{name}.json").read_text())
     assert policy["Version"] == "2012-10-17"
     for statement in policy["Statement"]:
@@ -226,7 +226,7 @@ def _list(value: Any) -> list[str]:
 
 
 def test_the_job_template_gives_a_run_its_gpu() -> None:
-    """Every placeholder has a variable, every variable is used, and a run asks for GPUs, as a user without rights."""
+    """Variables and placeholders match; a run gets one GPU by default and runs as a user without privileges."""
     text = (DEPLOY / "kubernetes" / "base-job-template.json").read_text()
     template = json.loads(text)
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
@@ -244,8 +244,11 @@ def test_the_job_template_gives_a_run_its_gpu() -> None:
 LIGHT = {"gpus": 0, "cpu": "1", "memory": "2Gi", "service_account_name": "nst-inbox"}
 
 
-def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> None:
-    """The runbook's template for them asks for no GPU, little else, and an account of its own; both are made."""
+def test_pods_of_the_light_pool_get_no_gpu_and_their_own_account(tmp_path: Path) -> None:
+    """The template that the runbook makes for the light pool has no GPU, less memory and its own service account.
+
+    The runbook creates both service accounts.
+    """
     template = DEPLOY / "kubernetes" / "base-job-template.json"
     (command,) = re.findall("^sed .*> light.json$", RUNBOOK, re.MULTILINE)
     subprocess.run(["/bin/sh", "-c", command.replace("light.json", f"{tmp_path}/light.json")], cwd=ROOT, check=True)
@@ -263,7 +266,7 @@ def test_pods_of_the_light_pool_have_the_rights_of_visits(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
 def test_units_are_verified(tmp_path: Path) -> None:
-    """By systemd's own check nothing is wrong with the units, their commands being those of this environment."""
+    """`systemd-analyze verify` accepts the units, with the programs of this environment."""
     bin_folder = str(Path(sys.executable).parent)
     for unit in UNITS:
         name = unit.name.replace("@", "@nst-gpu")
@@ -280,7 +283,7 @@ def test_units_are_verified(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.stem)
 def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
-    """Whatever listens does so on loopback, as a user of its own, with its secrets from a file of their own."""
+    """Every unit runs as user nst, with secrets from their file; servers listen on loopback, workers take one run."""
     text = unit.read_text()
     command = re.search(r"^ExecStart=(.*)$", text, re.MULTILINE)
 
@@ -292,7 +295,7 @@ def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
         assert "--limit 1" in command[1]
 
 
-class Well(BaseHTTPRequestHandler):
+class AlwaysOk(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
         self.end_headers()
@@ -301,8 +304,8 @@ class Well(BaseHTTPRequestHandler):
         pass
 
 
-def server_is_waited_for(port: int, server_id: int) -> int:
-    """The code of what the server's unit runs after the server's start, its port being another."""
+def wait_for_server(port: int, server_id: int) -> int:
+    """Run the command that the server's unit runs after its start, with another port; return its exit code."""
     unit = (DEPLOY / "systemd" / "nst-server.service").read_text()
     (script,) = re.findall(r"^ExecStartPost=/bin/sh -c '(.*)'$", unit, re.MULTILINE)
     for there, here in (("/opt/nst/bin/python", sys.executable), ("/opt/nst-app", str(ROOT)), (" 4200 ", f" {port} ")):
@@ -313,28 +316,28 @@ def server_is_waited_for(port: int, server_id: int) -> int:
 
 
 def test_a_server_has_started_once_it_answers() -> None:
-    """What comes after the unit's start finds a server that answers; one that has died is not waited for."""
-    with HTTPServer(("127.0.0.1", 0), Well) as server:
+    """The unit of the server counts as started once the server answers, and fails if the server has died."""
+    with HTTPServer(("127.0.0.1", 0), AlwaysOk) as server:
         Thread(target=server.serve_forever, daemon=True).start()
-        assert server_is_waited_for(server.server_port, os.getpid()) == 0
+        assert wait_for_server(server.server_port, os.getpid()) == 0
         server.shutdown()
     with subprocess.Popen(["true"]) as dead:
         dead.wait()
-    assert server_is_waited_for(9, dead.pid) != 0
+    assert wait_for_server(9, dead.pid) != 0
 
 
 # ---------------------------------------------------------------- the runbook
 
 
 def commands(program: str) -> list[list[str]]:
-    """The commands of the runbook that start with that program, as words."""
+    """The runbook's commands that start with a program, as lists of words without it."""
     code = "\n".join([*re.findall(r"```sh\n(.*?)```", RUNBOOK, re.DOTALL), *re.findall(r"`([^`\n]+)`", RUNBOOK)])
     found = re.findall(rf"(?:^|&& ){program} ([^\n&;]*)", code, re.MULTILINE)
     return [command.split() for command in found]
 
 
 def test_the_runbook_uses_commands_that_exist() -> None:
-    """Every `nst` command and option of the runbook is one of the command's own."""
+    """Every `nst` command of the runbook exists and has the options that the runbook gives it."""
     used = [words for words in commands("nst") if re.fullmatch("[a-z]+", words[0])]
 
     assert {words[0] for words in used} >= {"submit", "serve", "status", "retry", "gc", "validate"}
@@ -348,7 +351,7 @@ def test_the_runbook_uses_commands_that_exist() -> None:
 
 
 def test_the_runbook_names_files_that_exist() -> None:
-    """Every file of the repository that the runbook names, and every link, leads somewhere."""
+    """Every file of the repository that the runbook names or links to exists."""
     named = set(re.findall(r"(?:^|[\s=/`])(deploy/[\w./-]+\w)", RUNBOOK))
     made = {"deploy/service.env", "deploy/secrets.env", "deploy/limits.toml"}
     links = re.findall(r"\]\(([^)#:]+)\)", RUNBOOK)
@@ -358,7 +361,7 @@ def test_the_runbook_names_files_that_exist() -> None:
 
 
 def starts() -> dict[str, list[str]]:
-    """The ways to start the service, each with its command lines in order."""
+    """The ways to start the service that the runbook describes, each with its command lines in order."""
     headings = "Try it|bare machine|docker|Kubernetes"
     parts = re.findall(rf"^## (?:Start: )?({headings})\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
     return {name: "".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).splitlines() for name, text in parts}
@@ -366,7 +369,7 @@ def starts() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("way", ["Try it", "bare machine", "docker", "Kubernetes"])
 def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
-    """Whoever follows one section of the runbook from its first line has each file when a command wants it."""
+    """Every file that a command of a section reads is in the repository or was made by an earlier line of it."""
     made: set[str] = set()
     for line in starts()[way]:
         given = re.findall(r"(?:^|\s|--[\w-]+=)((?!/)[\w./-]+\.(?:env|toml|json|yaml))(?=$|\s)", line)
@@ -376,7 +379,7 @@ def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
 
 
 def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:
-    """The line that the runbook has before its first `prefect` gives the settings, the secrets and the programs."""
+    """The line before the runbook's first `prefect` command sets the environment, the secrets and PATH."""
     lines = starts()["bare machine"]
     first = next(number for number, line in enumerate(lines) if line.startswith("prefect "))
     for name in ("service.env", "secrets.env"):
@@ -386,12 +389,12 @@ def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:
 
     assert [line for line in shown if line.startswith("PATH=/opt/nst/bin:")]
     assert {"NST_DATA=/srv/nst/data", "PREFECT_API_AUTH_STRING=nst:change-me"} <= set(shown)
-    # What root's commands make in the server's own folder, the server could not read.
+    # The server could not read files that root's commands make in the server's own folder.
     assert [line for line in shown if line.startswith("PREFECT_HOME=") and "/srv/nst" not in line]
 
 
-def test_the_folders_of_a_bare_machine_are_the_services_own() -> None:
-    """`install -d` gives away the folders that are named alone: each above them, up to the home, is named too."""
+def test_the_folders_of_a_bare_machine_belong_to_the_service() -> None:
+    """`install -d -o nst` sets the owner of the named folders only, so it also names each folder above them."""
     (line,) = (line for line in starts()["bare machine"] if line.startswith("install -d -o nst"))
     made = {Path(word) for word in line.split() if word.startswith("/")}
     above = {parent for path in made for parent in path.parents if Path("/srv/nst") in parent.parents}
@@ -400,8 +403,8 @@ def test_the_folders_of_a_bare_machine_are_the_services_own() -> None:
     assert above - made == set()
 
 
-def test_the_runbook_knows_the_units_and_deployments() -> None:
-    """Units and deployments that it names are those that there are."""
+def test_the_runbook_names_units_and_deployments_that_exist() -> None:
+    """Every systemd unit and every deployment that the runbook names exists."""
     deployments = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
     known = {f"{'inbox' if one['name'] == 'inbox' else 'bulk-stylize'}/{one['name']}" for one in deployments}
     units = {unit.stem.rstrip("@") for unit in UNITS}
@@ -412,7 +415,7 @@ def test_the_runbook_knows_the_units_and_deployments() -> None:
 
 
 def test_an_installation_has_its_deployments() -> None:
-    """`nst serve` finds the description of deployments and automations in a wheel and in a checkout."""
+    """The files of deployments and automations that `nst serve` reads are in the wheel, and found in a checkout."""
     from flows.prefect_layer import deployments
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

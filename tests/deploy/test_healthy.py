@@ -1,4 +1,4 @@
-"""deploy/healthy.py: the health check of containers."""
+"""deploy/healthy.py: the health check of the containers."""
 
 import subprocess
 import sys
@@ -35,12 +35,12 @@ def is_healthy(port: int, path: str) -> bool:
     return outcome.returncode == 0
 
 
-def test_only_a_good_answer_is_healthy(port: int) -> None:
-    """A 200 is, another status is not, and a proxy in the environment is not asked."""
+def test_only_status_200_is_healthy(port: int) -> None:
+    """A server that answers 200 is healthy, one with another status is not; the environment's proxy is not used."""
     assert is_healthy(port, "/health")
     assert not is_healthy(port, "/other")
 
 
-def test_silence_is_not_healthy() -> None:
-    """Where nothing listens, nothing is healthy."""
+def test_a_port_on_which_nothing_listens_is_not_healthy() -> None:
+    """The health check fails where no server listens."""
     assert not is_healthy(9, "/health")

@@ -1,4 +1,4 @@
-"""The job of a Kubernetes pool, as Prefect's own worker makes it of the template, by the schemas of Kubernetes.
+"""The job that Prefect's Kubernetes worker makes from the template is valid by the schemas of Kubernetes.
 
 Needs `pip install --no-deps -r deploy/requirements-kubernetes.lock` and `pip install kubernetes-validate` (100 MB).
 """
@@ -21,7 +21,7 @@ TEMPLATE = json.loads((DEPLOY / "kubernetes" / "base-job-template.json").read_te
 
 
 def job(**values: Any) -> dict[str, Any]:
-    """What the worker would create for a run of a pool with these variables."""
+    """The job that the worker would create for a run in a pool with these variables."""
     made = asyncio.run(worker.KubernetesWorkerJobConfiguration.from_template_and_values(TEMPLATE, values))
     made.prepare_for_flow_run(FlowRun(flow_id=uuid.uuid4(), name="A run"))
     return made.job_manifest
@@ -30,8 +30,8 @@ def job(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "values", [{}, {"gpus": 0, "env": {"A": "b"}, "labels": {"team": "one"}}], ids=["gpu", "light"]
 )
-def test_kubernetes_takes_the_job(values: dict[str, Any]) -> None:
-    """A release of some years ago and the newest find nothing wrong or unknown in the job."""
+def test_kubernetes_accepts_the_job(values: dict[str, Any]) -> None:
+    """The job is valid, without unknown fields, by the schemas of Kubernetes 1.28 and of the latest version."""
     made = job(**values)
     (container,) = made["spec"]["template"]["spec"]["containers"]
 
@@ -41,8 +41,8 @@ def test_kubernetes_takes_the_job(values: dict[str, Any]) -> None:
     assert container["resources"]["limits"]["nvidia.com/gpu"] == values.get("gpus", 1)
 
 
-def test_a_worker_of_the_runbook_writes_no_password_into_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its settings name the secret that jobs take the password from, and the one namespace that it looks at."""
+def test_the_runbooks_worker_writes_no_password_into_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's settings in the runbook name the secret with the password, and the one namespace it watches."""
     for name, value in re.findall(r"^export (\w+)=(\S+)$", (DEPLOY / "RUNBOOK.md").read_text(), re.MULTILINE):
         monkeypatch.setenv(name, value)
     settings = pytest.importorskip("prefect_kubernetes.settings").KubernetesSettings()

@@ -1,4 +1,4 @@
-"""The locks: one of what runs, and what tests and clusters need beyond it."""
+"""The lock files: one for production, and one each for what tests, Ray and Kubernetes need in addition."""
 
 import re
 import tomllib
@@ -21,7 +21,7 @@ def lock_text(name: str) -> str:
 
 
 def locked(name: str) -> dict[str, set[str]]:
-    """The versions of each package of a lock; one may have several, for different Pythons."""
+    """The versions of each package in a lock; a package may have several, for different versions of Python."""
     found = defaultdict(set)
     for line in lock_text(name).splitlines():
         if line[:1].isalnum():
@@ -35,7 +35,7 @@ RUNTIME = locked("requirements.lock")
 
 @pytest.mark.parametrize("name", ["requirements.lock", *(f"requirements-{extra}.lock" for extra in BEYOND)])
 def test_every_package_has_its_hashes(name: str) -> None:
-    """No package of a lock is installed on its name alone."""
+    """Every package in a lock has a hash."""
     lines = [line for line in lock_text(name).splitlines() if line[:1].isalnum()]
 
     assert lines
@@ -52,8 +52,8 @@ def test_every_package_has_its_hashes(name: str) -> None:
         *((f"requirements-{extra}.lock", EXTRAS[extra]) for extra in BEYOND),
     ],
 )
-def test_a_lock_holds_what_the_project_asks_for(name: str, asked: list[str]) -> None:
-    """Each requirement is in its lock or in that of what runs, at a version within its bounds."""
+def test_a_lock_meets_the_projects_requirements(name: str, asked: list[str]) -> None:
+    """Each requirement is in its own lock or in the production lock, at a version within its bounds."""
     versions = RUNTIME | locked(name)
 
     for wanted in map(Requirement, asked):
@@ -62,8 +62,8 @@ def test_a_lock_holds_what_the_project_asks_for(name: str, asked: list[str]) -> 
         assert all(wanted.specifier.contains(version) for version in found), wanted
 
 
-def test_no_torch_is_allowed_that_lacks_what_a_gpu_is_asked_for() -> None:
-    """`torch.bmm` gives fp32 of bf16 from 2.8 on; torchvision goes by torch's versions."""
+def test_torch_before_2_8_is_not_allowed() -> None:
+    """`torch.bmm` on a GPU gives fp32 for bf16 matrices only since torch 2.8; torchvision follows torch's versions."""
     bounds = {wanted.name: wanted.specifier for wanted in map(Requirement, PROJECT["project"]["dependencies"])}
 
     assert not bounds["torch"].contains("2.7.1")
@@ -71,8 +71,8 @@ def test_no_torch_is_allowed_that_lacks_what_a_gpu_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("extra", BEYOND)
-def test_what_runs_is_free_of_the_rest(extra: str) -> None:
-    """No package that only tests or a cluster need is installed in production, and none is locked twice."""
+def test_production_and_an_extra_lock_no_package_in_common(extra: str) -> None:
+    """No package is both in the production lock and in an extra's; the extra's own packages are in one of them."""
     more = locked(f"requirements-{extra}.lock")
 
     assert set(RUNTIME) & set(more) == set()
@@ -80,21 +80,21 @@ def test_what_runs_is_free_of_the_rest(extra: str) -> None:
 
 
 def test_the_locks_agree() -> None:
-    """What two of the locks have in common is of one version, so that both can be installed."""
+    """A package in two of the extras' locks has the same version in both, so that both can be installed."""
     for one, other in combinations((locked(f"requirements-{extra}.lock") for extra in BEYOND), 2):
         shared = one.keys() & other.keys()
         assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
 
 
 def test_one_command_makes_the_locks() -> None:
-    """Each lock says that `deploy/lock` wrote it."""
+    """`deploy/lock` is executable, and the header of each lock names it as the command that wrote the lock."""
     assert (ROOT / "deploy" / "lock").stat().st_mode & 0o111
     for path in (ROOT / "deploy").glob("*.lock"):
         assert re.match(r"# [^\n]+\n#    deploy/lock\n", path.read_text()), path
 
 
-def test_production_installs_what_runs_alone() -> None:
-    """No instruction for production installs what is for tests, or anything that has neither a hash nor a lock."""
+def test_production_installs_locked_packages_only() -> None:
+    """No production instruction installs the packages for tests, or a package without a hash that is not local."""
     for name in ("Dockerfile", "RUNBOOK.md"):
         text = (ROOT / "deploy" / name).read_text()
         assert "requirements-test" not in text, name

@@ -60,7 +60,7 @@ def test_a_killed_export_is_continued(weed: Weed, tmp_path: Path, survived: Surv
     assert PAIRS // 8 - 2 <= copied < PAIRS
     done = subprocess.run(command(made.address, target), capture_output=True, text=True, check=True)
 
-    assert f"{PAIRS} pictures, {PAIRS - copied} new, {copied} there already" in done.stdout
+    assert f"{PAIRS} images, {PAIRS - copied} new, {copied} there already" in done.stdout
     check(made, target)
     survived("export", f"{place}: {copied} copied when killed, {PAIRS - copied} after")
 

@@ -311,7 +311,7 @@ def test_images_over_the_byte_limit_are_rejected(request: pytest.FixtureRequest,
     manifest = loaded(team, rows, Limits(max_image_bytes=1000))
 
     assert [pair.pair_id for pair in manifest.pairs] == ["a"]
-    assert reasons(manifest) == {3: "column 'content': expected a picture of at most 1,000 bytes here, found 1,001"}
+    assert reasons(manifest) == {3: "column 'content': expected an image of at most 1,000 bytes here, found 1,001"}
 
 
 def test_options_over_their_bounds_are_rejected(team: Path) -> None:

@@ -1,4 +1,4 @@
-"""A small world for the engine: seeded random networks, smooth pictures, and the real VGG-19. No download."""
+"""Fixtures for the engine's tests: seeded random networks, smooth images and the published VGG-19. No download."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from tests.nst_core.pairs import Pairs, Picture
 
 
 def random_convolutions(architecture: str, seed: int) -> Convolutions:
-    """Weights of He's variance, so that features keep their size from layer to layer, and small biases."""
+    """Random weights of He's variance, with which features keep their size from layer to layer, and small biases."""
     generator = torch.Generator().manual_seed(seed)
     convolutions: Convolutions = {}
     for name in layer_names(architecture):
@@ -29,7 +29,7 @@ def random_convolutions(architecture: str, seed: int) -> Convolutions:
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """One thread: on pictures this small a second one gains nothing, and on a busy machine each waits for the other."""
+    """Sets torch to one thread: on images this small a second one gains nothing and, on a busy machine, delays both."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -62,7 +62,7 @@ def network64(convolutions: Convolutions) -> VGG:
 
 @pytest.fixture(scope="session")
 def backbone(convolutions: Convolutions) -> Backbone:
-    """The same network in fp32 as `stylize` takes it."""
+    """The same network in fp32, as the backbone that `stylize` takes."""
     return wrap_network(VGG("vgg19", convolutions), "random", "0" * 64)
 
 
@@ -74,7 +74,7 @@ def real_vgg19() -> Backbone:
 
 @pytest.fixture(scope="session")
 def picture() -> Picture:
-    """Makes pictures: smooth blots with a little grain, in (0, 1), shape (1, 3, height, width)."""
+    """(height, width, seed) -> image of smooth blots with a little grain, in (0, 1), shape (1, 3, height, width)."""
 
     def make(height: int, width: int, seed: int, *, strength: float = 2.0) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
@@ -87,5 +87,5 @@ def picture() -> Picture:
 
 @pytest.fixture
 def pairs(backbone: Backbone, picture: Picture) -> Pairs:
-    """Makes requests of the random VGG-19."""
+    """Makes requests for the random VGG-19, and stylizes them."""
     return Pairs(backbone, picture)

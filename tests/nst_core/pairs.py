@@ -1,4 +1,4 @@
-"""Small pairs to be stylized, and their losses from targets made anew."""
+"""Small pairs to stylize, and the losses of an image from newly encoded targets."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ from nst_core.stylize import stylize
 
 Picture = Callable[..., Tensor]
 
-# Without a ReLU the objective is smooth. A kink, met by one of two paths that differ by rounding, sets them apart.
+# Without a ReLU the objective is smooth. At a kink, two paths that differ only by rounding would part.
 SMOOTH: dict[str, Any] = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",)}
 
 
@@ -26,7 +26,7 @@ def make(**values: Any) -> StylizeOptions:
 
 
 class Pairs:
-    """Makes requests for pairs of 32 x 28 px: pair n has content n and style 10 + n."""
+    """Makes requests for pairs of 32 x 28 px, in which pair n has content image n and style image 10 + n."""
 
     def __init__(self, backbone: Backbone, picture: Picture) -> None:
         self.backbone, self.picture = backbone, picture
@@ -43,7 +43,7 @@ class Pairs:
 
 
 def direct_losses(backbone: Backbone, pixels: Tensor, content: Tensor, style: Tensor, options: Any) -> LossValues:
-    """The losses of a picture from targets that are made anew."""
+    """The losses of an image against newly encoded targets."""
     targets = encode_content(backbone.exact, content, options), encode_style(backbone.exact, style, options)
     with torch.no_grad():
         return PerceptualLoss(backbone.exact, *targets, options)(pixels).values()[0]

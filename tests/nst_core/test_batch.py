@@ -1,4 +1,4 @@
-"""batch: what pairs have to share, and that they do not matter to one another."""
+"""batch: what the pairs of a batch must share, and that they do not influence each other."""
 
 import dataclasses
 from typing import Any
@@ -16,8 +16,8 @@ from tests.nst_core.pairs import SMOOTH, Pairs, make
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_batch_mates_do_not_matter(pairs: Pairs, optimizer: str) -> None:
-    """After ten steps a pastiche is, but for rounding, the same alone and with a batch mate of another style."""
+def test_a_pair_gives_the_same_pastiche_alone_and_in_a_batch(pairs: Pairs, optimizer: str) -> None:
+    """After ten steps a pastiche is, except for rounding, the same alone as beside a pair of another style."""
     requests = [pairs.request(number, optimizer=optimizer, **SMOOTH) for number in (1, 2)]
 
     together = pairs.stylize(*requests)
@@ -30,8 +30,8 @@ def test_batch_mates_do_not_matter(pairs: Pairs, optimizer: str) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_batch_mates_do_not_matter_to_the_loss(pairs: Pairs, optimizer: str) -> None:
-    """Through all of the network's kinks, too, a pair comes to the same loss alone and with a batch mate."""
+def test_a_pair_reaches_the_same_loss_alone_and_in_a_batch(pairs: Pairs, optimizer: str) -> None:
+    """With all ReLU layers a pair reaches the same loss, within 2 %, alone as beside another pair."""
     requests = [pairs.request(number, optimizer=optimizer) for number in (1, 2)]
 
     together = pairs.stylize(*requests)
@@ -44,7 +44,7 @@ def test_batch_mates_do_not_matter_to_the_loss(pairs: Pairs, optimizer: str) -> 
 
 
 def test_results_come_in_the_order_of_requests(pairs: Pairs) -> None:
-    """Each result belongs to the request in its place, even when a later one stops first."""
+    """Each result is that of the request at the same place, even when a later pair stops first."""
     totals = {
         number: measure(pairs.picture(28, 32, number), pairs.request(number), pairs.backbone) for number in (1, 2)
     }
@@ -60,7 +60,7 @@ def test_results_come_in_the_order_of_requests(pairs: Pairs) -> None:
 
 
 def test_seeds_may_differ_in_a_batch(pairs: Pairs) -> None:
-    """Pairs of a batch may have seeds of their own: each gets the noise of its seed."""
+    """Pairs of a batch may have different seeds: each starts from the noise of its own."""
     requests = [pairs.request(1, init="noise", seed=seed, steps=2) for seed in (3, 4, 3)]
 
     first, other, again = pairs.stylize(*requests)
@@ -69,8 +69,8 @@ def test_seeds_may_differ_in_a_batch(pairs: Pairs) -> None:
     assert (first.pastiche - other.pastiche).abs().mean().item() > 0.01
 
 
-def test_the_same_seed_is_the_same_picture(pairs: Pairs) -> None:
-    """Stylized again from the same noise, a pair gives the same pastiche bit for bit."""
+def test_the_same_seed_gives_the_same_pastiche(pairs: Pairs) -> None:
+    """A pair that is stylized twice from noise of one seed gives the same pastiche, bit for bit."""
     first, second = (pairs.stylize(pairs.request(init="noise", seed=5))[0] for _ in range(2))
 
     assert torch.equal(first.pastiche, second.pastiche)
@@ -78,13 +78,13 @@ def test_the_same_seed_is_the_same_picture(pairs: Pairs) -> None:
 
 @pytest.mark.parametrize("size", [(28, 36), (32, 28)])
 def test_unequal_sizes_are_refused(pairs: Pairs, size: tuple[int, int]) -> None:
-    """Pairs of unequal size are no batch; both sizes are named."""
+    """Pairs of unequal size cannot form a batch; the error names both sizes."""
     with pytest.raises(ShapeError, match=rf"equal size, got \(1, 3, 28, 32\) and \(1, 3, {size[0]}, {size[1]}\)"):
         stylize([pairs.request(1), pairs.request(2, size=size)], pairs.backbone)
 
 
-def test_options_that_mean_the_same_are_a_batch(pairs: Pairs) -> None:
-    """However they were said: a strength of a half is the usual weight, and quality adds nothing to what is given."""
+def test_options_with_equal_effect_form_a_batch(pairs: Pairs) -> None:
+    """A strength of 0.5 means the default weight, and `quality` does not change given options: both form a batch."""
     plain, dialled = pairs.request(1, steps=1), pairs.request(2, steps=1, strength=0.5, quality="best")
 
     assert len(pairs.stylize(plain, dialled)) == 2
@@ -92,24 +92,27 @@ def test_options_that_mean_the_same_are_a_batch(pairs: Pairs) -> None:
 
 @pytest.mark.parametrize("changes", [{"steps": 11}, {"style_weight": 31}, {"init": "noise"}, {"optimizer": "adam"}])
 def test_unequal_options_are_refused(pairs: Pairs, changes: dict[str, Any]) -> None:
-    """Pairs with unequal options, the seed apart, are no batch."""
+    """Pairs whose options differ in more than the seed cannot form a batch."""
     with pytest.raises(ShapeError, match="equal options; only the seed may differ"):
         stylize([pairs.request(1), pairs.request(2, **changes)], pairs.backbone)
 
 
-def test_pairs_of_other_levels_are_refused(pairs: Pairs) -> None:
-    """How many levels a pair has would else depend on its mates: on a tiny style, or on a picture to start from."""
+def test_unequal_numbers_of_levels_are_refused(pairs: Pairs) -> None:
+    """Pairs with unequal numbers of levels are refused, because the levels of a pair would depend on the batch.
+
+    A start image or a tiny style image changes the number.
+    """
     request = pairs.request(1, size=(512, 16), levels=None, **SMOOTH)
     started = dataclasses.replace(request, initial=request.content)
     tiny = dataclasses.replace(request, style=prepare_style(pairs.backbone, pairs.picture(3, 3, 7), request.options))
 
-    for mate in (started, tiny):
+    for other in (started, tiny):
         with pytest.raises(ShapeError, match="equally many levels"):
-            stylize([request, mate], pairs.backbone)
+            stylize([request, other], pairs.backbone)
 
 
 def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
-    """`on_step` hears of both pairs of a batch as often as they were evaluated."""
+    """`on_step` is called once for each evaluation of each pair of a batch."""
     reports: list[StepReport] = []
 
     results = pairs.stylize(pairs.request(1), pairs.request(2), on_step=reports.append)
@@ -119,7 +122,7 @@ def test_every_pair_and_evaluation_is_reported(pairs: Pairs) -> None:
 
 
 def test_one_style_image_serves_many_pairs(pairs: Pairs) -> None:
-    """A style that is encoded once and used twice gives what it gives encoded for each pair."""
+    """A style that is encoded once and used for two pairs gives the same pastiche as one encoded for each."""
     shared = pairs.request(1, **SMOOTH).style
     requests = [StylizeRequest(pairs.picture(28, 32, number), shared, make(**SMOOTH)) for number in (1, 2)]
 

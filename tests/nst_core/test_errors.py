@@ -1,4 +1,4 @@
-"""errors: the tree of what can go wrong in the engine."""
+"""errors: the hierarchy of the engine's errors."""
 
 import inspect
 import pickle
@@ -21,7 +21,7 @@ def example(cls: type[NstError]) -> NstError:
     return BadImage("cat.png", "truncated", "ends early") if cls is BadImage else cls("what went wrong")
 
 
-def test_the_docstring_draws_every_class() -> None:
+def test_the_docstring_shows_every_class() -> None:
     """The tree in the module's docstring shows every error of the module, and nothing else."""
     drawn = re.findall(r"^    (?:├── |└── )(\w+)", errors.__doc__ or "", flags=re.MULTILINE)
 
@@ -29,13 +29,13 @@ def test_the_docstring_draws_every_class() -> None:
 
 
 @pytest.mark.parametrize("cls", SUBCLASSES)
-def test_the_docstring_draws_parents(cls: type[NstError]) -> None:
-    """As the tree is drawn, every error is a child of NstError itself."""
+def test_every_error_is_a_child_of_nst_error(cls: type[NstError]) -> None:
+    """Every error derives directly from NstError, as the tree in the docstring shows."""
     assert cls.__bases__ == (NstError,)
 
 
 def test_kinds_are_distinct() -> None:
-    """Every error has its own word for the results table, in lower case."""
+    """Every error has its own `kind`, in lower case."""
     kinds = [cls.kind for cls in CLASSES]
 
     assert len(set(kinds)) == len(kinds)
@@ -44,7 +44,7 @@ def test_kinds_are_distinct() -> None:
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_errors_survive_pickling(cls: type[NstError]) -> None:
-    """An error that comes out of a worker process has the class, the text and the facts it had inside."""
+    """An error that comes from a worker process keeps its class, its text and its attributes."""
     error = example(cls)
 
     copy = pickle.loads(pickle.dumps(error))
@@ -55,13 +55,13 @@ def test_errors_survive_pickling(cls: type[NstError]) -> None:
     assert (copy.kind, copy.retryable) == (error.kind, error.retryable)
 
 
-def test_only_memory_is_worth_another_try() -> None:
-    """The same call can succeed later only where memory ran out."""
+def test_only_out_of_memory_is_retryable() -> None:
+    """OutOfMemory is the only error after which the same call can succeed later."""
     assert [cls.__name__ for cls in CLASSES if cls.retryable] == ["OutOfMemory"]
 
 
-def test_a_bad_image_names_its_picture() -> None:
-    """The text of a BadImage begins with the picture; its parts are attributes."""
+def test_a_bad_image_error_names_its_image() -> None:
+    """The text of a BadImage begins with the image's name; its parts are attributes."""
     error = BadImage("cat.png", "truncated", "ends early")
 
     assert str(error) == "cat.png: ends early"

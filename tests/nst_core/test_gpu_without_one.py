@@ -1,7 +1,7 @@
-"""What can be known of a GPU where there is none.
+"""What can be tested of the engine on a GPU without having one.
 
-Torch's fake tensors have a device, a shape and a precision, and no numbers: an operator that is given tensors of two
-devices fails as it would on a GPU, and so does whatever asks the device for a number, which makes the host wait.
+Torch's fake tensors have a device, a shape and a dtype, but no numbers. An operator on tensors of two devices fails as
+on a GPU, and so does any code that reads a number from the device, for which the host would wait.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def _fake_tensors() -> Iterator[None]:
 
 @pytest.fixture(params=["fp32", "bf16"])
 def backbone_on_gpu(convolutions: Convolutions, request) -> Backbone:
-    """VGG-19 on a GPU. Fake weights cannot be moved, so they are made there."""
+    """VGG-19 on a GPU; its weights are created there, because fake tensors cannot be moved."""
     precision = request.param
     exact = _network(convolutions, torch.float32)
     fast = exact if precision == "fp32" else _network(convolutions, torch.bfloat16)
@@ -52,14 +52,14 @@ def _network(convolutions: Convolutions, dtype: torch.dtype) -> VGG:
         return VGG("vgg19", weights)
 
 
-def _pictures(count: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
+def _images(count: int, height: int = HEIGHT, width: int = WIDTH) -> Tensor:
     return torch.empty(count, 3, height, width, device=GPU)
 
 
 def _loss(backbone: Backbone, *, recompute: bool = False, **options) -> PerceptualLoss:
     resolved = StylizeOptions(**options).resolved()
-    content = encode_content(backbone.exact, _pictures(PAIRS), resolved)
-    style = encode_style(backbone.exact, _pictures(1, 60, 80), resolved)
+    content = encode_content(backbone.exact, _images(PAIRS), resolved)
+    style = encode_style(backbone.exact, _images(1, 60, 80), resolved)
     return PerceptualLoss(backbone.fast.recomputing(recompute=recompute), content, style, resolved)
 
 
@@ -70,10 +70,10 @@ def _all_of(terms: LossTerms) -> tuple[Tensor, ...]:
 @pytest.mark.parametrize("recompute", [False, True])
 @pytest.mark.parametrize("options", [{}, {"pooling": "average", "tv_weight": 1.0}, {"recipe": "notebook"}])
 def test_an_evaluation_stays_on_the_gpu(backbone_on_gpu, options, recompute) -> None:
-    """Losses and gradient are made on the GPU, in fp32, and the host is never made to wait for them."""
+    """Losses and gradients are on the GPU and in fp32, and the host never waits for them."""
     loss = _loss(backbone_on_gpu, recompute=recompute, **options)
 
-    terms, gradient = loss.with_gradient(_pictures(PAIRS))
+    terms, gradient = loss.with_gradient(_images(PAIRS))
 
     assert gradient.shape == (PAIRS, 3, HEIGHT, WIDTH)
     assert {str(one.device) for one in (*_all_of(terms), gradient)} == {GPU}
@@ -82,10 +82,10 @@ def test_an_evaluation_stays_on_the_gpu(backbone_on_gpu, options, recompute) -> 
 
 
 def test_a_step_never_makes_the_host_wait(backbone_on_gpu) -> None:
-    """From coordinates to the next coordinates, through a full history, no number is asked for."""
+    """Steps of L-BFGS, even with a full history, read no number from the GPU."""
     box = FourierBox(HEIGHT, WIDTH, GPU)
     loss = _loss(backbone_on_gpu)
-    optimizer = LBFGS(box.encode(_pictures(PAIRS)), history=2)
+    optimizer = LBFGS(box.encode(_images(PAIRS)), history=2)
 
     for _ in range(4):
         terms, gradients = evaluate(loss, Canvas(box.decode(optimizer.point)), box, optimizer.point)
@@ -97,7 +97,7 @@ def test_a_step_never_makes_the_host_wait(backbone_on_gpu) -> None:
 
 
 class FromTheHost(TorchDispatchMode):
-    """The operators that were given a tensor of the host's: to bring it to the GPU, the host waits for it."""
+    """Records the operators that get a tensor on the CPU: the host would wait while it is copied to the GPU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,11 +111,11 @@ class FromTheHost(TorchDispatchMode):
 
 @pytest.mark.parametrize("keeps_colours", [False, True], ids=["all colours", "luminance alone"])
 def test_an_evaluation_takes_nothing_from_the_host(backbone_on_gpu, keeps_colours) -> None:
-    """Whatever it needs was brought to the GPU by the first one."""
+    """After the first evaluation everything it needs is on the GPU: a second evaluation uses no CPU tensor."""
     box = FourierBox(HEIGHT, WIDTH, GPU)
     loss = _loss(backbone_on_gpu)
-    canvas = Canvas(_pictures(PAIRS), None, keeps_colours)
-    optimizer = LBFGS(box.encode(_pictures(PAIRS)), history=2)
+    canvas = Canvas(_images(PAIRS), None, keeps_colours)
+    optimizer = LBFGS(box.encode(_images(PAIRS)), history=2)
     evaluate(loss, canvas, box, optimizer.point)
 
     with FromTheHost() as seen:
@@ -125,11 +125,11 @@ def test_an_evaluation_takes_nothing_from_the_host(backbone_on_gpu, keeps_colour
     assert seen.operators == []
 
 
-def test_a_pair_that_stops_leaves_the_gpu_at_work(backbone_on_gpu) -> None:
-    """Going on with some of the pairs moves nothing off the GPU."""
+def test_keeping_some_of_the_pairs_stays_on_the_gpu(backbone_on_gpu) -> None:
+    """After some pairs of a batch stopped, the others are evaluated on the GPU as before."""
     box = FourierBox(HEIGHT, WIDTH, GPU)
     loss = _loss(backbone_on_gpu)
-    optimizer = LBFGS(box.encode(_pictures(PAIRS)))
+    optimizer = LBFGS(box.encode(_images(PAIRS)))
     optimizer.tell(*_told(loss, box, optimizer))
     left = torch.tensor([2, 0], device=GPU)
 

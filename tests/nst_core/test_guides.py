@@ -1,4 +1,4 @@
-"""nst_core.guides: blends, masks, protection and a start, from pictures to a pastiche."""
+"""guides: blends, masks, protection, transparency and a start image, from Pillow images to a pastiche."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def noise(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def half(size: tuple[int, int] = SIZE) -> Image.Image:
-    """White on the left."""
+    """A mask that is white on the left half and black on the right."""
     mask = Image.new("RGB", size, "black")
     ImageDraw.Draw(mask).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="white")
     return mask
@@ -57,7 +57,7 @@ def result(request: StylizeRequest, backbone: Backbone) -> StylizeResult:
 
 
 def test_a_blend_of_one_style_twice_is_that_style(backbone: Backbone) -> None:
-    """Its targets are, whatever the weights."""
+    """A blend of the same style image twice has the targets of that style, whatever the weights."""
     once = style_of(StyleSource((noise(2),)), SIZE, make(), backbone)
     twice = style_of(StyleSource((noise(2), noise(2))), SIZE, make(style_blend=(0.3, 0.9)), backbone)
 
@@ -66,8 +66,8 @@ def test_a_blend_of_one_style_twice_is_that_style(backbone: Backbone) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["relative", "moments"])
-def test_half_and_half_lies_between_both(backbone: Backbone, recipe: str) -> None:
-    """Each layer's matrix is the mean of both styles' own, which may differ in size."""
+def test_an_even_blend_has_the_mean_of_both_targets(backbone: Backbone, recipe: str) -> None:
+    """In a blend of equal weights each layer's target is the mean of both styles' targets; their sizes may differ."""
     options = make(recipe=recipe)
     one, other = noise(2), noise(3, (70, 40))
     blend = style_of(StyleSource((one, other)), SIZE, options, backbone)
@@ -77,8 +77,8 @@ def test_half_and_half_lies_between_both(backbone: Backbone, recipe: str) -> Non
         torch.testing.assert_close(target, (alone[0].target[layer] + alone[1].target[layer]) / 2)
 
 
-def test_a_region_of_the_style_that_is_lost_on_the_way_is_refused(backbone: Backbone) -> None:
-    """By its colour and the size at which nothing of it is left: there would be no style to take."""
+def test_a_region_that_the_resized_style_lacks_is_refused(backbone: Backbone) -> None:
+    """A region of which the resized style mask has nothing left is an error that names its colour and the size."""
     colours = RegionColours(((0, 0, 0), (0, 255, 0)), ((0, 0, 0), (0, 255, 0)))
 
     with pytest.raises(OptionsError, match=r"region green \(#00ff00\) nothing is left at the style's 48 x 32 px"):
@@ -86,7 +86,7 @@ def test_a_region_of_the_style_that_is_lost_on_the_way_is_refused(backbone: Back
 
 
 def test_shares_of_a_blend() -> None:
-    """Weights of any sum; as many as styles."""
+    """Blend weights of any sum become shares; without weights all are equal; their number must be that of styles."""
     assert blend_shares((1.0, 0.0, 3.0), 3) == [0.25, 0.0, 0.75]
     assert blend_shares(None, 4) == [0.25] * 4
     with pytest.raises(OptionsError, match="expected 2 numbers, one per style, got 3"):
@@ -94,7 +94,7 @@ def test_shares_of_a_blend() -> None:
 
 
 def test_a_coarse_level_blends_too(backbone: Backbone) -> None:
-    """Two levels with a blend of one style twice end where that style alone does."""
+    """With two levels a blend of one style image twice gives the pastiche of that style alone."""
     once = result(pair(backbone, StyleSource((noise(2),)), ContentGuides(), levels=2), backbone)
     twice = result(pair(backbone, StyleSource((noise(2), noise(2))), ContentGuides(), levels=2), backbone)
 
@@ -104,7 +104,10 @@ def test_a_coarse_level_blends_too(backbone: Backbone) -> None:
 @pytest.mark.parametrize("levels", [1, 2])
 @pytest.mark.parametrize("colors", ["style", "match", "luminance"])
 def test_a_protected_half_is_the_content(backbone: Backbone, colors: str, levels: int) -> None:
-    """In the saved picture, to the last bit, while the other half is painted; coarse levels leave no trace in it."""
+    """The protected half of the saved image is the content to the last bit, also with coarse levels.
+
+    The other half is painted.
+    """
     request = pair(backbone, StyleSource((noise(2),)), ContentGuides(protect=half()), colors=colors, levels=levels)
 
     saved = np.asarray(to_picture(result(request, backbone).pastiche)).astype(int)
@@ -116,7 +119,7 @@ def test_a_protected_half_is_the_content(backbone: Backbone, colors: str, levels
 
 @pytest.mark.parametrize("levels", [1, 2])
 def test_luminance_keeps_the_chroma(backbone: Backbone, levels: int) -> None:
-    """Of the picture in 8 bits, to within rounding."""
+    """With `colors` luminance the 8-bit image has the chroma of the content to within rounding."""
     request = pair(backbone, StyleSource((noise(2),)), ContentGuides(), colors="luminance", levels=levels)
 
     saved = np.asarray(to_picture(result(request, backbone).pastiche)).astype(float)
@@ -130,7 +133,7 @@ def test_luminance_keeps_the_chroma(backbone: Backbone, levels: int) -> None:
 
 @pytest.mark.parametrize("levels", [1, 2])
 def test_a_region_takes_the_style_of_its_colour(backbone: Backbone, levels: int) -> None:
-    """Half red and half blue in the style: each half of the pastiche goes to the colour that the masks name."""
+    """With a style of a red and a blue half, each half of the pastiche turns to the colour that its mask gives it."""
     style = Image.new("RGB", SIZE, (30, 40, 200))
     style.paste((200, 40, 30), (0, 0, SIZE[0] // 2, SIZE[1]))
     chosen = {"content_weight": 0.0, "steps": 30, "levels": levels}
@@ -147,9 +150,9 @@ def test_a_region_takes_the_style_of_its_colour(backbone: Backbone, levels: int)
     assert left < -0.1 < 0.1 < right
 
 
-def test_a_start_from_a_picture(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A finished pastiche is where the optimisation begins: its losses are the initial ones; no coarse level runs."""
-    monkeypatch.setattr(geometry_levels, "COARSEST_PX", 24)  # as if it were large enough for two
+def test_the_optimisation_begins_at_a_start_image(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a finished pastiche as the start image, the initial losses are those of it, and no coarse level runs."""
+    monkeypatch.setattr(geometry_levels, "COARSEST_PX", 24)  # so that the image is large enough for two levels
     first = result(pair(backbone, StyleSource((noise(2),)), ContentGuides()), backbone)
     finished = to_picture(first.pastiche)
 
@@ -161,8 +164,8 @@ def test_a_start_from_a_picture(backbone: Backbone, monkeypatch: pytest.MonkeyPa
     assert (len(first.coarse_evaluations), second.coarse_evaluations) == (1, ())
 
 
-def test_one_ruler_for_all_recipes(backbone: Backbone) -> None:
-    """The distances of a picture do not depend on the recipe, weights or layers that it was made with."""
+def test_distances_do_not_depend_on_the_options(backbone: Backbone) -> None:
+    """The distances of an image are the same for every recipe, weight, layer and pooling of its request."""
     values = [
         {},
         {"recipe": "gatys", "style_weight": 3.0},
@@ -183,8 +186,8 @@ def test_one_ruler_for_all_recipes(backbone: Backbone) -> None:
         assert (other.content, other.style) == pytest.approx((found[0].content, found[0].style), rel=1e-5)
 
 
-def test_a_mask_goes_with_one_style() -> None:
-    """A blend with a mask is refused."""
+def test_a_blend_with_a_mask_is_refused() -> None:
+    """A style mask can only be used with a single style image."""
     with pytest.raises(OptionsError, match="one style, not with a blend"):
         StyleSource((noise(2), noise(3)), half())
 
@@ -196,8 +199,8 @@ RIGHT_HALF_KEPT = ContentGuides(protect=half().transpose(Image.Transpose.FLIP_LE
 
 
 @pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
-def test_what_is_not_painted_does_not_pull_on_the_style(backbone: Backbone, guides: ContentGuides) -> None:
-    """Style losses are those of what is painted: the other half may hold anything, alone and beside a plain pair."""
+def test_only_painted_pixels_count_towards_the_style(backbone: Backbone, guides: ContentGuides) -> None:
+    """The style loss depends on the painted half only, and the same holds in a batch beside a pair without guides."""
     source = StyleSource((noise(2),))
     plain, halved = (pair(backbone, source, one) for one in (ContentGuides(), guides))
     one, other = (halved.content.clone() for _ in range(2))
@@ -214,8 +217,8 @@ def test_what_is_not_painted_does_not_pull_on_the_style(backbone: Backbone, guid
 
 
 @pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
-def test_the_content_loss_is_that_of_what_is_painted(backbone: Backbone, guides: ContentGuides) -> None:
-    """A mean over that part, in units of its own features: the other half may hold anything, in both pictures."""
+def test_only_painted_pixels_count_towards_the_content_loss(backbone: Backbone, guides: ContentGuides) -> None:
+    """The content loss depends on the painted half of content and pastiche only, and is scaled by its features."""
     source, pastiche = StyleSource((noise(2),)), noise_pixels(5)
     halves = [noise(1), noise(1)]
     halves[1].paste(noise(6).crop((32, 0, *SIZE)), (32, 0))
@@ -229,11 +232,12 @@ def test_the_content_loss_is_that_of_what_is_painted(backbone: Backbone, guides:
     losses = [measure(pixels, one, backbone).content for one in halved for pixels in (pastiche, other)]
 
     assert losses == pytest.approx([losses[0]] * 4, rel=0.02)
-    assert losses[0] == pytest.approx(measure(pastiche, plain, backbone).content, rel=0.5)  # of half the positions
+    # The plain pair's loss is the mean over all positions, so that both are similar but not equal.
+    assert losses[0] == pytest.approx(measure(pastiche, plain, backbone).content, rel=0.5)
 
 
-def test_what_is_half_transparent_everywhere_is_as_if_opaque(backbone: Backbone) -> None:
-    """In both losses: what counts is how much one part is to be seen beside another."""
+def test_uniform_transparency_changes_no_loss(backbone: Backbone) -> None:
+    """Both losses are weighted means over pixels, so that the same transparency everywhere has no effect."""
     veil = ContentGuides(alpha=Image.new("L", SIZE, 128))
     plain, veiled = (pair(backbone, StyleSource((noise(2),)), one) for one in (ContentGuides(), veil))
 
@@ -244,8 +248,8 @@ def test_what_is_half_transparent_everywhere_is_as_if_opaque(backbone: Backbone)
 
 @pytest.mark.parametrize("guides", [RIGHT_HALF_UNSEEN, RIGHT_HALF_KEPT], ids=["transparent", "protected"])
 @pytest.mark.parametrize("colors", ["match", "luminance"])
-def test_colours_are_those_of_what_is_painted(backbone: Backbone, colors: str, guides: ContentGuides) -> None:
-    """A style is brought to the painted half's mean, whatever the other half holds."""
+def test_colours_are_matched_to_the_painted_half(backbone: Backbone, colors: str, guides: ContentGuides) -> None:
+    """The style image is given the mean of the painted half of the content."""
     request = pair(backbone, StyleSource((noise(2),)), guides, colors=colors)
 
     mean = request.style.pictures[0].image.mean(dim=(0, 2, 3))
@@ -253,19 +257,19 @@ def test_colours_are_those_of_what_is_painted(backbone: Backbone, colors: str, g
     half_mean = request.content[..., : SIZE[0] // 2].mean(dim=(0, 2, 3))
     if colors == "luminance":
         half_mean = (half_mean @ torch.tensor(LUMINANCE)).expand(3)
-    torch.testing.assert_close(mean, half_mean, rtol=0.0, atol=0.02)  # some of it was clamped
+    torch.testing.assert_close(mean, half_mean, rtol=0.0, atol=0.02)  # clamping moves the mean a little
 
 
 def test_all_colours_count_where_nothing_is_painted() -> None:
-    """There are none else to bring a style to."""
+    """Where everything is protected, colours are matched to the whole content, because nothing else is left."""
     pixels = painted_pixels(noise(1), ALL_KEPT)
 
     assert torch.equal(pixels, to_tensor(noise(1)).reshape(1, 3, 1, -1))
 
 
 @pytest.mark.parametrize("guides", [NOTHING_SEEN, ALL_KEPT], ids=["transparent", "protected"])
-def test_nothing_to_be_painted_is_left_as_it_is(backbone: Backbone, guides: ContentGuides) -> None:
-    """A picture that is transparent everywhere, or protected, has no style loss, and stays."""
+def test_a_content_with_nothing_to_paint_is_not_changed(backbone: Backbone, guides: ContentGuides) -> None:
+    """A content that is transparent or protected everywhere has a style loss of 0 and is returned unchanged."""
     request = pair(backbone, StyleSource((noise(2),)), guides)
 
     found = result(request, backbone)
@@ -274,8 +278,8 @@ def test_nothing_to_be_painted_is_left_as_it_is(backbone: Backbone, guides: Cont
     torch.testing.assert_close(found.pastiche, request.content, rtol=0.0, atol=0.01)
 
 
-def test_a_region_is_there_where_it_is_painted_and_seen(backbone: Backbone) -> None:
-    """Its map is that of the mask, less what is protected and what is transparent."""
+def test_a_region_covers_only_painted_and_visible_pixels(backbone: Backbone) -> None:
+    """The map of a region is its mask without the protected and the transparent pixels."""
     top = Image.new("RGB", SIZE, "black")
     top.paste("white", (0, 0, SIZE[0], SIZE[1] // 2))
     guides = ContentGuides(mask=half(), protect=top, alpha=top.convert("L"))

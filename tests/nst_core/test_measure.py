@@ -1,4 +1,4 @@
-"""measure: the losses of a finished picture."""
+"""measure: the losses of a finished image."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from tests.nst_core.pairs import Pairs, Picture, direct_losses
 
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
 def test_measure(pairs: Pairs, picture: Picture, recipe: str) -> None:
-    """Measured are the losses of the 8-bit picture against targets made from the pair's images."""
+    """`measure` returns the losses of the 8-bit image against targets encoded from the pair's images."""
     request = pairs.request(recipe=recipe, steps=3, tv_weight=2.0)
     (result,) = pairs.stylize(request)
     pixels = to_tensor(to_picture(result.pastiche))
@@ -30,7 +30,7 @@ def test_measure(pairs: Pairs, picture: Picture, recipe: str) -> None:
 
 
 def test_measure_is_exact_in_a_bf16_backbone(convolutions: Convolutions, pairs: Pairs) -> None:
-    """A backbone with a fast bf16 network measures what the fp32 one does."""
+    """With a backbone in bf16 `measure` returns exactly the losses of the one in fp32."""
     fast = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16")
     request = pairs.request()
     pixels = pairs.picture(28, 32, 7)
@@ -40,7 +40,7 @@ def test_measure_is_exact_in_a_bf16_backbone(convolutions: Convolutions, pairs: 
 
 @pytest.mark.parametrize("init", ["content", "noise"])
 def test_measure_takes_a_known_content_target(pairs: Pairs, init: str) -> None:
-    """With the content target that comes with a pastiche a picture has the losses it has without."""
+    """Given the content target that a result carries, `measure` returns the losses that it returns without it."""
     requests = [pairs.request(number, init=init, steps=1) for number in (1, 2)]
 
     for result, request in zip(pairs.stylize(*requests), requests, strict=True):
@@ -50,7 +50,7 @@ def test_measure_takes_a_known_content_target(pairs: Pairs, init: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 28, 33), (3, 28, 32), (2, 3, 28, 32)])
-def test_measure_takes_the_contents_shape(pairs: Pairs, shape: tuple[int, ...]) -> None:
-    """A picture of another shape than the content's is refused with both."""
-    with pytest.raises(ShapeError, match=r"expected a picture of shape \(1, 3, 28, 32\)"):
+def test_measure_refuses_another_shape_than_the_contents(pairs: Pairs, shape: tuple[int, ...]) -> None:
+    """An image of another shape than the content's is refused; the error names the expected shape."""
+    with pytest.raises(ShapeError, match=r"expected an image of shape \(1, 3, 28, 32\)"):
         measure(torch.zeros(shape), pairs.request(), pairs.backbone)

@@ -1,4 +1,4 @@
-"""optimize: the one loop for every optimizer and objective, and when it stops."""
+"""optimize: the loop for every optimizer and objective: when it stops, what it reports and what it returns."""
 
 import itertools
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Picture = Callable[..., Tensor]
 # Shallow layers: an evaluation of two pastiches of 32 px takes a few milliseconds.
 SHALLOW: dict[str, Any] = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 
-# Without a ReLU the objective is smooth. A kink, met by one of two paths that differ by rounding, sets them apart.
+# Without a ReLU the objective is smooth. At a kink, two paths that differ only by rounding would part.
 SMOOTH: dict[str, Any] = {"content_layers": ("conv1_1",), "style_layers": ("conv1_1",)}
 
 
@@ -33,7 +33,7 @@ def make(**values: Any) -> StylizeOptions:
 
 
 class Batch:
-    """Pairs with contents 1, 2, ... and styles 11, 12, ..., of 32 x 28 px; they start from the contents."""
+    """Pairs of content images 1, 2, ..., of 32 x 28 px, which are also the start, and style images 11, 12, ..."""
 
     def __init__(self, network: VGG, picture: Picture, numbers: tuple[int, ...] = (1, 2)) -> None:
         self.network = network
@@ -64,13 +64,13 @@ def single(backbone: Backbone, picture: Picture) -> Batch:
     return Batch(backbone.exact, picture, (1,))
 
 
-# ---- When it stops
+# ---- When the loop stops
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("steps", [1, 2, 7])
 def test_steps(batch: Batch, optimizer: str, steps: int) -> None:
-    """The number of steps asked for is taken, with one evaluation more: that of the start."""
+    """The optimisation ends after `steps` steps, with one evaluation more: that of the start."""
     outcomes = batch.optimize(make(optimizer=optimizer, steps=steps))
 
     assert [outcome.stop_reason for outcome in outcomes] == ["steps", "steps"]
@@ -79,7 +79,7 @@ def test_steps(batch: Batch, optimizer: str, steps: int) -> None:
 
 
 def test_rejected_steps_cost_evaluations(single: Batch) -> None:
-    """Steps that L-BFGS takes back count as evaluations against the limit, and not as steps."""
+    """Steps that L-BFGS rejects count as evaluations against the limit, but not as steps."""
     steps: list[int] = []
 
     (outcome,) = single.optimize(
@@ -106,8 +106,8 @@ def test_threshold(single: Batch) -> None:
     assert outcome.evaluations == len(seen) < 100
 
 
-def test_a_threshold_that_the_start_meets(single: Batch) -> None:
-    """A start below the threshold is left as it is after one evaluation."""
+def test_a_start_below_the_threshold_is_not_changed(single: Batch) -> None:
+    """Where the start is below the threshold, the optimisation ends after one evaluation with the start."""
     (outcome,) = single.optimize(make(loss_threshold=1e9))
 
     assert (outcome.stop_reason, outcome.evaluations, outcome.steps) == ("threshold", 1, 0)
@@ -116,7 +116,7 @@ def test_a_threshold_that_the_start_meets(single: Batch) -> None:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_settled(single: Batch, optimizer: str) -> None:
-    """It ends at the first evaluation by which the best loss fell too little over the window, and not before."""
+    """The optimisation ends at the first evaluation at which the best loss fell too little over the window."""
     seen: list[float] = []
 
     (outcome,) = single.optimize(
@@ -131,7 +131,7 @@ def test_settled(single: Batch, optimizer: str) -> None:
 
 
 def test_a_tolerance_of_0_never_settles(single: Batch) -> None:
-    """With tolerance 0 the steps are taken to the last, however flat the loss has become."""
+    """With a tolerance of 0 all steps are taken, however flat the loss becomes."""
     options = make(optimizer="adam", learning_rate=1e-9, plateau_window=2, steps=12)
 
     (flat,) = single.optimize(options)
@@ -142,14 +142,14 @@ def test_a_tolerance_of_0_never_settles(single: Batch) -> None:
 
 
 def test_time(batch: Batch) -> None:
-    """A time budget that is used up ends the optimisation with what there is."""
+    """A time budget that is used up ends the optimisation after the evaluation in progress."""
     outcomes = batch.optimize(make(max_seconds=1e-9))
 
     assert [(outcome.stop_reason, outcome.evaluations) for outcome in outcomes] == [("time", 1), ("time", 1)]
 
 
-def test_time_is_not_up_at_once(single: Batch) -> None:
-    """A budget of a fifth of a second is kept to within an evaluation or two."""
+def test_a_time_budget_is_used(single: Batch) -> None:
+    """With a budget of 0.2 s the optimisation evaluates more than once and ends after 0.2 s, within 2 s."""
     (outcome,) = single.optimize(make(max_seconds=0.2, steps=100_000))
 
     assert outcome.stop_reason == "time"
@@ -157,8 +157,8 @@ def test_time_is_not_up_at_once(single: Batch) -> None:
     assert outcome.evaluations > 1
 
 
-def test_perfection_is_settled(convolutions: Convolutions, picture: Picture) -> None:
-    """A loss of exactly 0 ends the optimisation: there is nothing to gain."""
+def test_a_loss_of_0_is_settled(convolutions: Convolutions, picture: Picture) -> None:
+    """A loss of exactly 0 ends the optimisation as settled, because it cannot fall further."""
     blank = {name: (torch.zeros_like(weight), torch.zeros_like(bias)) for name, (weight, bias) in convolutions.items()}
 
     (outcome,) = Batch(VGG("vgg19", blank), picture, (1,)).optimize(make(loss_threshold=1e-9))
@@ -169,7 +169,7 @@ def test_perfection_is_settled(convolutions: Convolutions, picture: Picture) -> 
 @pytest.mark.parametrize("few_shapes", [False, True])
 def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture, few_shapes: bool) -> None:
     """In a batch with a threshold, every pastiche ends at the evaluation at which it ends alone."""
-    together = Batch(backbone.exact, picture, (1, 2, 3, 4))  # the first to stop stays, where shapes are few
+    together = Batch(backbone.exact, picture, (1, 2, 3, 4))  # with few shapes the first to stop is not removed at once
     first = min(one.total for one in together.losses_of(together.contents, make(**SMOOTH)))
     options = make(loss_threshold=0.1 * first, **SMOOTH)
     reports: list[StepReport] = []
@@ -186,8 +186,8 @@ def test_each_pastiche_stops_by_itself(backbone: Backbone, picture: Picture, few
         torch.testing.assert_close(one.pastiche, other.pastiche, rtol=0.0, atol=1e-3)
 
 
-class Noting(Canvas):
-    """A canvas that notes how many pastiches are evaluated together."""
+class RecordingCanvas(Canvas):
+    """A canvas that records how many pastiches are evaluated together."""
 
     sizes: ClassVar[list[int]] = []
 
@@ -196,36 +196,36 @@ class Noting(Canvas):
         return super().pull_back(image, gradient)
 
     def keep(self, index: Tensor) -> Canvas:
-        return Noting(super().keep(index).contents)
+        return RecordingCanvas(super().keep(index).contents)
 
 
 @pytest.mark.parametrize(("few_shapes", "most"), [(False, [5, 4, 3, 2, 1]), (True, [5, 3, 2, 1])])
 def test_a_batch_shrinks_at_once_or_by_halves(
     backbone: Backbone, picture: Picture, few_shapes: bool, most: list[int]
 ) -> None:
-    """Without few shapes each pastiche leaves when it stops; with them it may stay, and no more comes of it."""
+    """Without `few_shapes` a pastiche leaves the batch when it stops; with it the batch shrinks only by halves."""
     numbers = (1, 2, 3, 4, 5)
     together = Batch(backbone.exact, picture, numbers)
     firsts = sorted(one.total for one in together.losses_of(together.contents, make()))
     options = make(loss_threshold=0.25 * firsts[2], steps=40)
-    Noting.sizes.clear()
+    RecordingCanvas.sizes.clear()
 
-    outcomes = together.optimize(options, canvas=Noting(together.contents), few_shapes=few_shapes)
+    outcomes = together.optimize(options, canvas=RecordingCanvas(together.contents), few_shapes=few_shapes)
     evaluations = sorted((outcome.evaluations for outcome in outcomes), reverse=True)
     at_work = [sum(one > done for one in evaluations) for done in range(evaluations[0])]
 
     assert len(set(evaluations)) > 2
-    assert len(Noting.sizes) == evaluations[0]
-    assert set(Noting.sizes) <= set(most)
-    assert Noting.sizes == [min(size for size in most if size >= left) for left in at_work]
+    assert len(RecordingCanvas.sizes) == evaluations[0]
+    assert set(RecordingCanvas.sizes) <= set(most)
+    assert RecordingCanvas.sizes == [min(size for size in most if size >= left) for left in at_work]
 
 
-# ---- What is reported
+# ---- Step reports and outcomes
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_every_evaluation_is_reported_once(batch: Batch, optimizer: str) -> None:
-    """`on_step` is told of each evaluation of each pastiche once, in order, with steps and seconds that never fall."""
+    """`on_step` gets each evaluation of each pastiche once, in order, with steps and seconds that never decrease."""
     reports: list[StepReport] = []
 
     outcomes = batch.optimize(make(optimizer=optimizer, steps=6), reports.append)
@@ -242,7 +242,7 @@ def test_every_evaluation_is_reported_once(batch: Batch, optimizer: str) -> None
 
 
 def test_the_first_report_is_of_the_start(batch: Batch) -> None:
-    """The first losses that are reported are those of the start."""
+    """The first report of each pastiche has the losses of the start."""
     options, reports = make(steps=1, tv_weight=0.5), list[StepReport]()
 
     batch.optimize(options, reports.append)
@@ -253,7 +253,7 @@ def test_the_first_report_is_of_the_start(batch: Batch) -> None:
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_report_shows_the_best_pastiche(batch: Batch, optimizer: str) -> None:
-    """A look at the first report is the start, at the last one of a pastiche its outcome; none holds a gradient."""
+    """`look` renders the start in the first report and the outcome in the last; no rendering requires a gradient."""
     looks: dict[int, list[Tensor]] = {0: [], 1: []}
 
     outcomes = batch.optimize(
@@ -268,7 +268,7 @@ def test_a_report_shows_the_best_pastiche(batch: Batch, optimizer: str) -> None:
 
 @pytest.mark.parametrize(("optimizer", "learning_rate"), [("lbfgs", None), ("adam", 0.05), ("adam", 1.0)])
 def test_the_outcome_is_the_best_pastiche(batch: Batch, optimizer: str, learning_rate: float | None) -> None:
-    """The pastiche of an outcome is the one with the lowest total seen, and its losses are of that pastiche."""
+    """The outcome has the pastiche with the lowest total loss of all evaluations, and the losses of that pastiche."""
     options, reports = make(optimizer=optimizer, learning_rate=learning_rate, steps=15), list[StepReport]()
 
     outcomes = batch.optimize(options, reports.append)
@@ -279,8 +279,8 @@ def test_the_outcome_is_the_best_pastiche(batch: Batch, optimizer: str, learning
         assert vars(found[pair]) == pytest.approx(vars(outcome.losses), rel=1e-3)
 
 
-def test_the_best_need_not_be_the_last(single: Batch) -> None:
-    """With a learning rate that is far too high the outcome is not the last pastiche but the start, the best seen."""
+def test_the_outcome_need_not_be_the_last_pastiche(single: Batch) -> None:
+    """With a far too high learning rate the outcome is the start, which has the lowest loss, and not the last point."""
     seen: list[float] = []
 
     (outcome,) = single.optimize(
@@ -291,8 +291,8 @@ def test_the_best_need_not_be_the_last(single: Batch) -> None:
     torch.testing.assert_close(outcome.pastiche, single.contents, rtol=0.0, atol=1e-5)
 
 
-def test_a_pastiche_that_stops_takes_no_other_best_with_it(backbone: Backbone, picture: Picture) -> None:
-    """When the first pastiche of a batch stops, the one behind it, that never improves on its start, keeps its own."""
+def test_a_pastiche_keeps_its_best_when_another_leaves_the_batch(backbone: Backbone, picture: Picture) -> None:
+    """When the first pastiche of a batch stops, the second, which never improves, still has its start as the best."""
     options = make(optimizer="adam", learning_rate=3.0, steps=5)
     first, second = sorted(
         (1, 2), key=lambda n: Batch(backbone.exact, picture, (n,)).losses_of(picture(28, 32, n), options)[0].total
@@ -307,20 +307,20 @@ def test_a_pastiche_that_stops_takes_no_other_best_with_it(backbone: Backbone, p
 
 
 def test_the_pastiche_is_not_part_of_a_graph(single: Batch) -> None:
-    """The pastiche of an outcome keeps no graph alive."""
+    """The pastiche of an outcome requires no gradient, so that it keeps no autograd graph alive."""
     (outcome,) = single.optimize(make(steps=1))
 
     assert outcome.pastiche.shape == (1, 3, 28, 32)
     assert not outcome.pastiche.requires_grad
 
 
-# ---- What is optimised is what is saved
+# ---- The optimised image is the saved image
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
-def test_the_losses_are_those_of_a_picture_in_range(backbone: Backbone, recipe: str, optimizer: str) -> None:
-    """From a black and white picture to a style of full colours: every loss is that of pixels in [0, 1]."""
+def test_the_losses_are_those_of_an_image_in_range(backbone: Backbone, recipe: str, optimizer: str) -> None:
+    """With a black and white content and a style of pure colours, all losses are those of pixels within [0, 1]."""
     black_and_white = (torch.arange(32) % 8 < 4).float().expand(1, 3, 28, 32).contiguous()
     colours = torch.zeros(1, 3, 24, 24)
     colours[:, 0, :12], colours[:, 2, 12:] = 1.0, 1.0
@@ -346,7 +346,7 @@ def test_the_losses_are_those_of_a_picture_in_range(backbone: Backbone, recipe: 
 
 
 def test_no_gradient_leads_further_out_of_range(single: Batch) -> None:
-    """Stripes beyond black and white have the loss of black and white, and no gradient that would lead further out."""
+    """Pixels beyond black or white have the loss of black or white, and no gradient that leads further out."""
     options = make()
     loss, pixels = single.loss(options), NormalisedPixels(28, 32)
     white = (torch.arange(32) % 8 < 4).expand(1, 3, 28, 32)
@@ -360,25 +360,27 @@ def test_no_gradient_leads_further_out_of_range(single: Batch) -> None:
     torch.testing.assert_close(gradient, pixels.pull_back(white.float(), kept), rtol=1e-4, atol=1e-6)
 
 
-def test_a_pixel_that_went_too_far_comes_back(single: Batch) -> None:
-    """Where the style is grey, a white picture that was pushed beyond white by its first steps does not stay white."""
-    options = make(content_weight=0.0, style_weight=1.0, optimizer="adam", learning_rate=0.5, steps=30)
-    network, white = single.network, torch.full((1, 3, 28, 32), 0.9)
-    style = encode_style(network, torch.full((1, 3, 24, 24), 1.0), options)
-    loss = PerceptualLoss(network, encode_content(network, white, options), style, options)
+def test_a_pixel_beyond_white_comes_back(single: Batch) -> None:
+    """Where the first steps move pixels beyond the light grey of the style, to white and further, they come back."""
+    options = make(content_weight=0.0, style_weight=1.0, optimizer="adam", learning_rate=2.0, steps=30)
+    network, dark = single.network, torch.full((1, 3, 28, 32), 0.1)
+    style = encode_style(network, torch.full((1, 3, 24, 24), 0.9), options)
+    loss = PerceptualLoss(network, encode_content(network, dark, options), style, options)
 
-    (outcome,) = optimize(white, loss, options)
+    (outcome,) = optimize(dark, loss, options)
 
-    assert outcome.losses.total < 0.05 * loss(white).total.item()
+    assert outcome.losses.total < 0.05 * loss(dark).total.item()
 
 
-# ---- What is promised
+# ---- Batches, repeatability and units
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
-def test_a_batch_is_its_pairs_alone(backbone: Backbone, picture: Picture, recipe: str, optimizer: str) -> None:
-    """After ten steps each pastiche of a batch is, but for rounding, the one it becomes alone."""
+def test_a_batch_gives_the_pastiches_of_its_pairs_alone(
+    backbone: Backbone, picture: Picture, recipe: str, optimizer: str
+) -> None:
+    """After ten steps each pastiche of a batch is, except for rounding, the one that its pair gives alone."""
     options = make(recipe=recipe, optimizer=optimizer, steps=10, **SMOOTH)
 
     together = Batch(backbone.exact, picture).optimize(options)
@@ -390,8 +392,8 @@ def test_a_batch_is_its_pairs_alone(backbone: Backbone, picture: Picture, recipe
         assert outcome.losses.total == pytest.approx(alone.losses.total, rel=1e-3)
 
 
-def test_the_same_again_is_the_same(batch: Batch) -> None:
-    """The same batch optimised twice gives the same pastiches, bit for bit."""
+def test_optimising_twice_gives_the_same_pastiches(batch: Batch) -> None:
+    """A batch that is optimised twice gives the same pastiches, bit for bit."""
     options = make(steps=10)
 
     first, second = batch.optimize(options), batch.optimize(options)
@@ -401,7 +403,7 @@ def test_the_same_again_is_the_same(batch: Batch) -> None:
 
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 def test_the_unit_of_the_objective_does_not_matter(single: Batch, unit: float) -> None:
-    """All weights times a number give the same pastiche: L-BFGS sees the objective without its unit."""
+    """All weights multiplied by one factor give the same pastiche, because the objective is divided by its unit."""
     (plain,) = single.optimize(make(steps=10, **SMOOTH))
 
     (scaled,) = single.optimize(make(steps=10, content_weight=unit, style_weight=30.0 * unit, **SMOOTH))
@@ -410,7 +412,7 @@ def test_the_unit_of_the_objective_does_not_matter(single: Batch, unit: float) -
     torch.testing.assert_close(scaled.pastiche, plain.pastiche, rtol=0.0, atol=0.01)
 
 
-def test_an_objective_of_a_vanishing_unit(single: Batch) -> None:
+def test_an_objective_with_tiny_weights_is_optimised(single: Batch) -> None:
     """Weights so small that the reciprocal of the first loss overflows in fp32 still give a finite, better pastiche."""
     options = make(steps=10, content_weight=0.0, style_weight=1e-39)
 
@@ -420,18 +422,18 @@ def test_an_objective_of_a_vanishing_unit(single: Batch) -> None:
     assert outcome.losses.style < 0.9 * single.losses_of(single.contents, options)[0].style
 
 
-def test_content_alone_stays_the_content_image(single: Batch) -> None:
-    """From the content image with no weight on style there is nothing to do, and nothing is spoilt."""
+def test_without_a_style_weight_the_content_image_is_not_changed(single: Batch) -> None:
+    """With a style weight of 0 the optimisation starts at the minimum, the content image, and returns it."""
     (outcome,) = single.optimize(make(style_weight=0.0, steps=20))
 
     torch.testing.assert_close(outcome.pastiche, single.contents, rtol=0.0, atol=1e-3)
 
 
-# ---- What is not finite
+# ---- Losses that are not finite
 
 
 def test_infinite_weights_diverge_at_once(convolutions: Convolutions, picture: Picture) -> None:
-    """A start whose loss is not finite is given up after one evaluation."""
+    """A pastiche whose start has no finite loss ends as diverged after one evaluation."""
     ill = convolutions | {"conv1_1": (torch.full((64, 3, 3, 3), torch.inf), torch.zeros(64))}
 
     outcomes = Batch(VGG("vgg19", ill), picture).optimize(make())
@@ -442,11 +444,12 @@ def test_infinite_weights_diverge_at_once(convolutions: Convolutions, picture: P
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 @pytest.mark.parametrize("few_shapes", [False, True])
-def test_a_pair_that_diverges_harms_no_other(
+def test_a_pair_that_diverges_does_not_affect_the_others(
     backbone: Backbone, picture: Picture, optimizer: str, value: float, few_shapes: bool
 ) -> None:
-    """A pair whose style target is not finite ends as diverged; the other pair is as it is without it."""
-    batch = Batch(backbone.exact, picture, (1, 2, 3, 4))  # of which three are left, so that few shapes keep the fourth
+    """A pair whose style target is not finite ends as diverged; the pastiche of another pair is as without it."""
+    # Three of four pairs are left, so that with few shapes the batch keeps all four.
+    batch = Batch(backbone.exact, picture, (1, 2, 3, 4))
     options = make(optimizer=optimizer, steps=6, **SMOOTH)
     loss = batch.loss(options)
     expected = batch.optimize(options)[1]
@@ -459,8 +462,8 @@ def test_a_pair_that_diverges_harms_no_other(
     torch.testing.assert_close(well.pastiche, expected.pastiche, rtol=0.0, atol=1e-3)
 
 
-def test_a_wall_on_the_way_is_avoided(single: Batch) -> None:
-    """Where some pastiches have no finite loss, L-BFGS steps back from them and still ends finite and better."""
+def test_steps_into_losses_that_are_not_finite_are_rejected(single: Batch) -> None:
+    """Where some pastiches have no finite loss, L-BFGS rejects the steps that lead there and still lowers the loss."""
 
     class Walled(PerceptualLoss):
         """NaN as soon as any pixel has moved by more than 0.15."""
@@ -482,8 +485,8 @@ def test_a_wall_on_the_way_is_avoided(single: Batch) -> None:
     assert outcome.losses.total < 0.8 * seen[0]
 
 
-def test_losses_that_stay_not_finite_are_given_up(single: Batch) -> None:
-    """Ten evaluations in a row that are not finite end a pastiche as diverged, with the best there was."""
+def test_ten_losses_in_a_row_that_are_not_finite_end_a_pastiche(single: Batch) -> None:
+    """After ten evaluations in a row that are not finite a pastiche ends as diverged, with the best before them."""
 
     class Shortlived(PerceptualLoss):
         """Finite for the first three evaluations."""
@@ -507,8 +510,11 @@ def test_losses_that_stay_not_finite_are_given_up(single: Batch) -> None:
 
 
 @pytest.mark.parametrize(("rise", "most"), [(1.0, 1), (1.1, 20)])
-def test_a_threshold_is_met_by_what_is_saved(single: Batch, rise: float, most: int) -> None:
-    """It goes on until the saved picture meets the threshold; where both losses are one number, one look is enough."""
+def test_the_saved_image_meets_the_threshold(single: Batch, rise: float, most: int) -> None:
+    """The optimisation continues until the saved image meets the threshold.
+
+    Where the saved image has the optimizer's loss, it is measured only once.
+    """
     options = make(steps=100)
     threshold = 0.1 * single.losses_of(single.contents, options)[0].total
     asked: list[tuple[float, float]] = []
@@ -533,8 +539,8 @@ def test_a_threshold_is_met_by_what_is_saved(single: Batch, rise: float, most: i
     assert len(asked) <= most
 
 
-def test_a_picture_is_measured_anew_only_after_a_fall(single: Batch) -> None:
-    """Where the saved picture never meets the threshold, each look is at a loss lower by a thousandth at least."""
+def test_a_saved_image_is_measured_again_only_after_its_loss_fell(single: Batch) -> None:
+    """Where the saved image never meets the threshold, it is measured again only once the loss fell by about 1/1000."""
     options = make(optimizer="adam", learning_rate=1e-4, steps=30)
     first = single.losses_of(single.contents, options)[0].total
     asked: list[float] = []

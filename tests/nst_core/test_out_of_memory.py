@@ -1,4 +1,4 @@
-"""Too little memory, whatever was at work: an error with a name, and nothing of what failed is held."""
+"""Too little memory: every task raises OutOfMemory, and the tensors of the failed call are freed."""
 
 import dataclasses
 import weakref
@@ -20,7 +20,7 @@ from nst_core.scene.styles import StyleImage
 from nst_core.stylize import stylize
 from tests.nst_core.pairs import Pairs, make
 
-# A view of one pixel: only a copy of it, or its features, need the memory, three terabytes.
+# A view of one pixel: only a copy of it, or its features, would take the memory, three terabytes.
 VAST = torch.zeros(1, 3, 1, 1).expand(1, 3, 16, 2**34)
 
 Task = Callable[[Pairs, StylizeRequest], Any]
@@ -33,8 +33,8 @@ TASKS: dict[str, Task] = {
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_more_than_the_memory_holds(pairs: Pairs, task: str) -> None:
-    """What no memory holds is an OutOfMemory that names the size and the device."""
+def test_an_image_beyond_all_memory_is_out_of_memory(pairs: Pairs, task: str) -> None:
+    """An image too large for any memory raises OutOfMemory, which names the image's size, the device and a remedy."""
     request = pairs.request(1)
     vast = StylizeRequest(VAST, request.style, request.options)
 
@@ -52,8 +52,10 @@ def test_more_than_the_memory_holds(pairs: Pairs, task: str) -> None:
         ({}, {"protected": torch.zeros(1, 1, 28, 32)}),
     ],
 )
-def test_room_is_asked_for_all_of_a_pair(pairs: Pairs, options: dict[str, Any], guides: dict[str, Any]) -> None:
-    """Where the pictures alone would just fit, one with maps, or with luminance alone, is refused beforehand."""
+def test_guides_and_luminance_count_towards_the_memory(
+    pairs: Pairs, options: dict[str, Any], guides: dict[str, Any]
+) -> None:
+    """Where a plain pair just fits, one with regions, protection or `colors` luminance is refused before it starts."""
     plain = pairs.request()
     network, height, width = pairs.backbone, *plain.content.shape[2:]
     smallest = plan_memory(width, height, 1, network, 0)
@@ -65,8 +67,8 @@ def test_room_is_asked_for_all_of_a_pair(pairs: Pairs, options: dict[str, Any], 
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_memory_error_lets_go_of_what_failed(pairs: Pairs, task: str) -> None:
-    """While an OutOfMemory is handled, the tensors of the failed call are free, for a smaller batch to be tried."""
+def test_out_of_memory_holds_no_tensor_of_the_failed_call(pairs: Pairs, task: str) -> None:
+    """While an OutOfMemory is handled, the failed call's tensors are free, so that a smaller batch can be tried."""
     request = pairs.request(1)
     witnesses: list[weakref.ref[Tensor]] = []
 
@@ -83,8 +85,8 @@ def test_a_memory_error_lets_go_of_what_failed(pairs: Pairs, task: str) -> None:
     assert [witness() for witness in witnesses] == [None]
 
 
-def test_another_error_stays_what_it_is(pairs: Pairs) -> None:
-    """A RuntimeError that has nothing to do with memory is not taken for one."""
+def test_another_runtime_error_is_not_out_of_memory(pairs: Pairs) -> None:
+    """A RuntimeError that has nothing to do with memory does not become an OutOfMemory."""
     request = pairs.request(1)
     target = {layer: gram.to(torch.complex64) for layer, gram in request.style.target.items()}
     broken = StylizeRequest(request.content, StyleImage(request.style.pictures, target), request.options)

@@ -1,4 +1,4 @@
-"""pyramid: coarse to fine."""
+"""pyramid: optimisation from coarse to fine levels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -38,19 +38,19 @@ Picture = Callable[..., Tensor]
     ],
 )
 def test_levels(width: int, height: int, wanted: int | None, levels: int) -> None:
-    """One level for each doubling of the long edge from 256 px; or as many as wanted."""
+    """There is one level for each doubling of the long edge from 256 px, or as many as `wanted`."""
     assert level_count(width, height, wanted) == levels
 
 
 def test_no_level_is_too_small_for_a_layer() -> None:
-    """Levels are left out where the deepest layer would have no position left on the shortest side."""
+    """Levels at which the deepest layer would have no position on the shortest side are left out."""
     options = StylizeOptions().resolved()
 
     assert [usable_levels(4, shortest, options) for shortest in (16, 31, 32, 64, 128)] == [1, 1, 2, 3, 4]
 
 
 def test_no_level_is_too_small_for_the_total_variation(backbone: Backbone, picture: Picture) -> None:
-    """Which takes two pixels a side, also where the layers would make do with one."""
+    """Levels of less than two pixels a side, which the total variation needs, are left out whatever the layers need."""
     options = StylizeOptions(content_layers=("relu1_1",), style_layers=("relu1_1",), levels=7, steps=1).resolved()
     style = prepare_style(backbone, picture(32, 32, 2), options)
 
@@ -60,8 +60,8 @@ def test_no_level_is_too_small_for_the_total_variation(backbone: Backbone, pictu
     assert len(result.coarse_evaluations) == 4
 
 
-def test_nothing_changed_is_nothing_changed(picture: Picture) -> None:
-    """A coarse level that changes nothing leaves the finer initial image as it is, to the last detail."""
+def test_a_coarse_level_without_a_change_changes_nothing(picture: Picture) -> None:
+    """A coarse level that changes nothing leaves the finer initial image unchanged, bit for bit."""
     initial = picture(50, 37, 0)
     coarse = shrink(initial, 1)
 
@@ -69,8 +69,8 @@ def test_nothing_changed_is_nothing_changed(picture: Picture) -> None:
     assert torch.equal(refine(initial, coarse, coarse), initial)
 
 
-def test_a_change_of_colour_is_carried_over(picture: Picture) -> None:
-    """A coarse level that darkens everything darkens the finer image by as much."""
+def test_a_change_of_brightness_is_carried_over(picture: Picture) -> None:
+    """A coarse level that darkens the whole image darkens the finer image by the same amount."""
     initial = picture(64, 64, 0) * 0.5 + 0.4
     coarse = shrink(initial, 1)
 
@@ -78,13 +78,13 @@ def test_a_change_of_colour_is_carried_over(picture: Picture) -> None:
 
 
 def ramp(height: int, width: int) -> Tensor:
-    """Grows evenly to the right, from 0.1 to 0.9 at the outer edges, whatever the size."""
+    """An image that brightens evenly from 0.1 at the left edge to 0.9 at the right edge, whatever the size."""
     across = (torch.arange(width) + 0.5) / width
     return (0.1 + 0.8 * across).expand(1, 3, height, width).contiguous()
 
 
-def test_shrinking_keeps_every_place() -> None:
-    """An even slope is as even at half and at a quarter of the size, and just where it was."""
+def test_shrinking_moves_nothing() -> None:
+    """An even ramp is still even, and in the same place, at a half and a quarter of the size."""
     for level, margin in ((1, 2), (2, 2)):
         small = shrink(ramp(32, 64), level)
         inner = (..., slice(margin, -margin))
@@ -93,15 +93,15 @@ def test_shrinking_keeps_every_place() -> None:
 
 
 def test_shrinking_far_goes_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No resampling shrinks by more than 47, CUDA's limit for antialiasing; the result is as large and as even."""
+    """No resampling shrinks by a factor above 47, CUDA's limit for antialiasing; the result is the even ramp."""
     factors: list[float] = []
     interpolate = functional.interpolate
 
-    def noting(image: Tensor, size: list[int], **how: Any) -> Tensor:
+    def recorded(image: Tensor, size: list[int], **how: Any) -> Tensor:
         factors.append(max(before / after for before, after in zip(image.shape[2:], size, strict=True)))
         return interpolate(image, size=size, **how)
 
-    monkeypatch.setattr(functional, "interpolate", noting)
+    monkeypatch.setattr(functional, "interpolate", recorded)
     small = shrink(ramp(1024, 2048), 7)
 
     assert max(factors) <= 47
@@ -109,7 +109,7 @@ def test_shrinking_far_goes_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_shrinking_leaves_no_moire() -> None:
-    """Stripes finer than the small image can hold become grey."""
+    """Stripes too fine for the small image become almost grey instead of a moiré pattern."""
     stripes = (torch.arange(96) % 3 == 0).float().expand(1, 3, 96, 96).contiguous()
 
     small = shrink(stripes, 1)[..., 4:-4, 4:-4]
@@ -119,7 +119,7 @@ def test_shrinking_leaves_no_moire() -> None:
 
 
 def test_a_change_is_enlarged_in_place() -> None:
-    """What a coarse level changed by an even slope, changes the finer image by the same slope, just where it was."""
+    """A ramp that a coarse level added is added to the finer image in the same place."""
     grey, change = torch.full((1, 3, 32, 64), 0.5), 0.2 * ramp(16, 32)
 
     found = refine(grey, shrink(grey, 1), shrink(grey, 1) + change)
@@ -140,7 +140,7 @@ def stylized(
 
 @pytest.mark.parametrize("init", ["content", "noise", "style"])
 def test_coarse_levels_come_first(backbone: Backbone, picture: Picture, init: str) -> None:
-    """Two levels are two optimisations, the coarse one first, with as many evaluations as are reported."""
+    """With two levels the coarse one is optimised first; the result counts the reported evaluations of each."""
     request, result, reports = stylized(backbone, picture, levels=2, init=init)
 
     levels = [report.level for report in reports]
@@ -151,7 +151,7 @@ def test_coarse_levels_come_first(backbone: Backbone, picture: Picture, init: st
 
 
 def test_a_finer_level_starts_from_the_coarser(backbone: Backbone, picture: Picture) -> None:
-    """The first picture of a level is its own initial image with what the coarser level made of its own."""
+    """Each level starts from its own initial image plus the change that the coarser level made to its own."""
     options = StylizeOptions.model_validate({"plateau_tolerance": 0.0, "steps": 6, "levels": 3}).resolved()
     request = StylizeRequest(picture(64, 72, 1), prepare_style(backbone, picture(64, 64, 2), options), options)
     seen: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
@@ -167,9 +167,10 @@ def test_a_finer_level_starts_from_the_coarser(backbone: Backbone, picture: Pict
 
 
 def test_a_coarse_level_has_targets_of_its_size(convolutions: Convolutions, picture: Picture) -> None:
-    """Its first losses are those of the shrunk content image, to the shrunk pictures' features in the exact network.
+    """The first losses of a coarse level are those of the shrunk content against targets from the shrunk images.
 
-    In bf16 a content image is thereby not quite at its own target: that of the fast network would be.
+    The targets are encoded with the exact network. In bf16 the content image therefore does not quite meet its own
+    target, as it would if the target were encoded with the fast network.
     """
     backbone = wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16")
     request, _, reports = stylized(backbone, picture, levels=2, steps=1)
@@ -188,7 +189,7 @@ def test_a_coarse_level_has_targets_of_its_size(convolutions: Convolutions, pict
 
 
 def test_coarse_levels_take_their_share_of_the_time(backbone: Backbone, picture: Picture) -> None:
-    """A quarter of a time budget goes to the coarse level, and that is then gone at full size."""
+    """The coarse level takes a quarter of the time budget, and full size takes the rest."""
     layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     _, result, reports = stylized(backbone, picture, levels=2, steps=100_000, max_seconds=1.2, **layers)
 
@@ -198,8 +199,8 @@ def test_coarse_levels_take_their_share_of_the_time(backbone: Backbone, picture:
     assert 1.2 - coarse - 0.3 < full < 1.2 - coarse + 0.15
 
 
-def test_one_level_is_none(backbone: Backbone, picture: Picture) -> None:
-    """With one level full size is all there is."""
+def test_one_level_means_full_size_only(backbone: Backbone, picture: Picture) -> None:
+    """With one level only full size is optimised."""
     _, result, reports = stylized(backbone, picture, levels=1)
 
     assert result.coarse_evaluations == ()
@@ -207,7 +208,7 @@ def test_one_level_is_none(backbone: Backbone, picture: Picture) -> None:
 
 
 def test_coarse_steps_have_a_limit(backbone: Backbone, picture: Picture) -> None:
-    """Coarse levels take no more than their own number of steps."""
+    """A coarse level takes at most `COARSE_STEPS` steps, even where full size takes more."""
     layers = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     _, result, _ = stylized(backbone, picture, levels=2, steps=COARSE_STEPS + 5, **layers)
 
@@ -216,7 +217,7 @@ def test_coarse_steps_have_a_limit(backbone: Backbone, picture: Picture) -> None
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_loss_never_ends_above_where_it_started(backbone: Backbone, picture: Picture, steps: int) -> None:
-    """However few the steps, a coarse level that led astray is not followed."""
+    """However few the steps, a start from a coarse level that is worse than the initial image is discarded."""
     request, result, _ = stylized(backbone, picture, levels=3, steps=steps, style_weight=0.01)
 
     assert measure(result.pastiche, request, backbone).total <= result.initial.total * (1.0 + 1e-3)

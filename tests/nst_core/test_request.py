@@ -1,4 +1,4 @@
-"""request: what is no image, or does not go with its content, is refused."""
+"""request: tensors that are no image, or that do not fit their content, are refused."""
 
 import dataclasses
 from collections.abc import Callable
@@ -30,8 +30,11 @@ from tests.nst_core.pairs import Pairs, make
         (lambda image: (image * 255.0).to(torch.uint8), "of torch.float32, got torch.uint8$"),
     ],
 )
-def test_what_is_no_image_is_refused(pairs: Pairs, changed: Callable[[Tensor], Tensor], said: str) -> None:
-    """By its name, wherever it is handed in: other numbers would come out as a picture of noise."""
+def test_a_tensor_that_is_no_image_is_refused(pairs: Pairs, changed: Callable[[Tensor], Tensor], said: str) -> None:
+    """A tensor of another range, shape or dtype is refused by its name wherever an image is expected.
+
+    Such a tensor would otherwise give an image of noise.
+    """
     request = pairs.request()
     wrong = changed(request.content)
 
@@ -46,8 +49,12 @@ def test_what_is_no_image_is_refused(pairs: Pairs, changed: Callable[[Tensor], T
         measure(wrong, request, pairs.backbone)
 
 
-def test_what_does_not_go_with_the_content_is_refused(pairs: Pairs) -> None:
-    """A mask, a start or maps of another size, regions that the style has not, and options that are not resolved."""
+def test_arguments_that_do_not_fit_the_content_are_refused(pairs: Pairs) -> None:
+    """A request refuses a mask, a start image or maps of another size, and regions that the style lacks.
+
+    It also refuses options that are not resolved; a style is refused without an image, or without the pixels that
+    `colors` needs.
+    """
     request, other = pairs.request(), torch.zeros(1, 1, 9, 9)
     for wrong, said in (
         ({"protected": other}, "protected: expected the content's size .28, 32., got .9, 9."),
@@ -62,5 +69,5 @@ def test_what_does_not_go_with_the_content_is_refused(pairs: Pairs) -> None:
         dataclasses.replace(request, options=StylizeOptions())
     with pytest.raises(OptionsError, match="colors match: expected the pixels of a content"):
         prepare_style(pairs.backbone, request.content, make(colors="match"))
-    with pytest.raises(OptionsError, match="a style has a picture"):
+    with pytest.raises(OptionsError, match="a style has an image"):
         prepare_style(pairs.backbone, [], request.options)

@@ -1,4 +1,4 @@
-"""stylize: a batch of pairs of equal size at once."""
+"""stylize: a batch of pairs of equal size."""
 
 import dataclasses
 import math
@@ -28,8 +28,8 @@ from nst_core.stylize import _better, _exact_loss, stylize
 from tests.nst_core.pairs import SMOOTH, Pairs, Picture, make
 
 
-def test_gradients_and_memory_order_are_no_matter(pairs: Pairs) -> None:
-    """Contents and starts that ask for gradients, that are views, or that were made in inference mode, do alike."""
+def test_gradients_and_memory_order_of_images_do_not_matter(pairs: Pairs) -> None:
+    """Images that require gradients, are views or were made in inference mode give the same pastiche, without one."""
     request = pairs.request(steps=2, **SMOOTH)
     (expected,) = pairs.stylize(request)
     with torch.inference_mode():
@@ -42,8 +42,8 @@ def test_gradients_and_memory_order_are_no_matter(pairs: Pairs) -> None:
         assert not found.pastiche.requires_grad
 
 
-def test_a_style_that_asks_for_gradients_is_no_matter(pairs: Pairs) -> None:
-    """Not as what the optimisation starts from either."""
+def test_a_style_that_requires_gradients_gives_a_pastiche_without(pairs: Pairs) -> None:
+    """A style image that requires gradients gives a pastiche that does not, even as the start of the optimisation."""
     options, request = make(steps=1, init="style"), pairs.request()
     other = request.style.pictures[0].image.clone().requires_grad_()
     style = prepare_style(pairs.backbone, other, options)
@@ -54,16 +54,16 @@ def test_a_style_that_asks_for_gradients_is_no_matter(pairs: Pairs) -> None:
 
 
 def test_no_pairs_have_no_results(pairs: Pairs) -> None:
-    """As a list may be empty."""
+    """An empty list of pairs gives an empty list of results."""
     assert stylize([], pairs.backbone) == []
 
 
-# ---- What comes back
+# ---- Results
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_pastiche_is_a_picture(pairs: Pairs, optimizer: str) -> None:
-    """A result is a finite picture in [0, 1] of the content's size, that is no longer the content image."""
+def test_a_pastiche_is_a_changed_image_of_the_contents_size(pairs: Pairs, optimizer: str) -> None:
+    """A pastiche is an fp32 image in [0, 1] of the content's size that differs from the content image."""
     request = pairs.request(optimizer=optimizer)
 
     (result,) = pairs.stylize(request)
@@ -76,8 +76,8 @@ def test_a_pastiche_is_a_picture(pairs: Pairs, optimizer: str) -> None:
     assert result.seconds > 0.0
 
 
-def test_inputs_are_left_alone(pairs: Pairs, picture: Picture) -> None:
-    """Content, style and target are the same after a pair was stylized as before."""
+def test_inputs_are_not_changed(pairs: Pairs, picture: Picture) -> None:
+    """Stylizing a pair changes neither its content image nor its style image and target."""
     request = pairs.request()
     target = {layer: gram.clone() for layer, gram in request.style.target.items()}
 
@@ -90,7 +90,7 @@ def test_inputs_are_left_alone(pairs: Pairs, picture: Picture) -> None:
 
 @pytest.mark.parametrize("init", ["content", "style", "noise"])
 def test_initial_losses(pairs: Pairs, picture: Picture, init: str) -> None:
-    """`initial` has the losses of what the optimisation started from."""
+    """`initial` has the losses of the image from which the optimisation started."""
     request = pairs.request(init=init, steps=1, tv_weight=0.1)
     starts = {
         "content": request.content,
@@ -110,8 +110,8 @@ def test_initial_losses(pairs: Pairs, picture: Picture, init: str) -> None:
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("weight", [1.0, 1e9])
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
-def test_nothing_ends_worse_than_it_began(pairs: Pairs, recipe: str, optimizer: str, weight: float) -> None:
-    """Whatever recipe, optimizer and weight: the saved picture's total is finite and not above the start's."""
+def test_no_pastiche_ends_worse_than_its_start(pairs: Pairs, recipe: str, optimizer: str, weight: float) -> None:
+    """With every recipe, optimizer and weight the losses are finite and the total is not above the start's."""
     request = pairs.request(recipe=recipe, optimizer=optimizer, style_weight=weight, steps=8)
 
     (result,) = pairs.stylize(request)
@@ -122,8 +122,8 @@ def test_nothing_ends_worse_than_it_began(pairs: Pairs, recipe: str, optimizer: 
 
 
 @pytest.mark.parametrize("recipe", ["relative", "gatys", "notebook", "neural-style"])
-def test_every_recipe_gains_with_its_own_defaults(pairs: Pairs, recipe: str) -> None:
-    """As published, every recipe brings the loss down within a few steps."""
+def test_every_recipe_lowers_the_loss_with_its_defaults(pairs: Pairs, recipe: str) -> None:
+    """With its default weights and optimizer every recipe lowers the loss by a tenth within 15 steps."""
     request = pairs.request(recipe=recipe, steps=15)
 
     (result,) = pairs.stylize(request)
@@ -131,11 +131,11 @@ def test_every_recipe_gains_with_its_own_defaults(pairs: Pairs, recipe: str) -> 
     assert measure(result.pastiche, request, pairs.backbone).total < 0.9 * result.initial.total
 
 
-# ---- What goes wrong
+# ---- Errors
 
 
 def test_a_diverged_pair_is_an_error_in_its_place(pairs: Pairs) -> None:
-    """A pair whose loss is not finite gives an error where its result would be; the pair beside it is well."""
+    """A pair whose loss is not finite gives an error in the place of its result; the other pair is unaffected."""
     request, other = pairs.request(1, **SMOOTH), pairs.request(2, **SMOOTH)
     target = {layer: gram * torch.inf for layer, gram in request.style.target.items()}
     ill = StylizeRequest(request.content, StyleImage(request.style.pictures, target), request.options)
@@ -152,10 +152,10 @@ def test_a_diverged_pair_is_an_error_in_its_place(pairs: Pairs) -> None:
     ("optimizer", "advice"),
     [("lbfgs", "Try lower weights$"), ("adam", "Try lower weights, a lower learning rate or optimizer lbfgs$")],
 )
-def test_a_network_of_infinite_weights(
+def test_a_network_with_infinite_weights_diverges(
     convolutions: Convolutions, picture: Picture, optimizer: str, advice: str
 ) -> None:
-    """With infinite weights every pair is a DivergedError that says when, with what, and what to try."""
+    """With infinite weights every pair gives a DivergedError that names the evaluation, the options and a remedy."""
     ill = convolutions | {"conv2_1": (torch.full((128, 64, 3, 3), torch.inf), torch.zeros(128))}
     pairs = Pairs(wrap_network(VGG("vgg19", ill), "ill", "0" * 64), picture)
 
@@ -166,17 +166,17 @@ def test_a_network_of_infinite_weights(
         raise results[0]
 
 
-def test_a_picture_too_small_for_a_layer(pairs: Pairs) -> None:
-    """A picture that leaves no position at the deepest layer is refused with the layer's name."""
+def test_an_image_too_small_for_a_layer_is_refused(pairs: Pairs) -> None:
+    """An image that leaves no position at the deepest layer is refused with the layer's name and its smallest side."""
     with pytest.raises(OptionsError, match="layer relu5_1 needs at least 16 px"):
         stylize([pairs.request(1, size=(12, 40))], pairs.backbone)
 
 
-# ---- Fast networks and the real one
+# ---- bf16, the published VGG-19 and the threshold
 
 
 def test_bf16_follows_fp32(convolutions: Convolutions, pairs: Pairs) -> None:
-    """Optimised with bf16 features, a pair ends at about the loss that it has with fp32 ones."""
+    """With a network in bf16 a pair reaches the loss that it reaches in fp32, to within a tenth."""
     fast = Pairs(wrap_network(VGG("vgg19", convolutions), "random", "0" * 64, precision="bf16"), pairs.picture)
     request = pairs.request(steps=30)
     (exact,), (rounded,) = pairs.stylize(request), fast.stylize(request)
@@ -188,7 +188,7 @@ def test_bf16_follows_fp32(convolutions: Convolutions, pairs: Pairs) -> None:
 
 
 def test_the_real_network_stylizes(real_vgg19: Backbone, picture: Picture) -> None:
-    """With VGG-19, 30 evaluations of the default recipe at 64 px bring the saved picture's loss under half."""
+    """With VGG-19, 30 evaluations of the default recipe at 64 px more than halve the loss of the saved image."""
     options = make(steps=29)
     request = StylizeRequest(
         picture(48, 64, 1), prepare_style(real_vgg19, picture(64, 64, 2, strength=6.0), options), options
@@ -202,8 +202,8 @@ def test_the_real_network_stylizes(real_vgg19: Backbone, picture: Picture) -> No
     assert final.total < 0.5 * result.initial.total
 
 
-def test_the_threshold_is_one_for_the_saved_picture(pairs: Pairs) -> None:
-    """A pair that stopped at the threshold has a picture of 8 bits whose loss meets it."""
+def test_the_threshold_is_met_by_the_saved_image(pairs: Pairs) -> None:
+    """When a pair stops at the threshold, the loss of its 8-bit image meets it."""
     request = pairs.request(steps=200)
     threshold = 0.6 * measure(request.content, request, pairs.backbone).total
     options = request.options.model_copy(update={"loss_threshold": threshold})
@@ -216,37 +216,37 @@ def test_the_threshold_is_one_for_the_saved_picture(pairs: Pairs) -> None:
     assert measure(saved, request, pairs.backbone).total <= threshold
 
 
-# ---- In little memory
+# ---- Little memory
 
 
-class Noting(ScheduledVGG):
-    """The network, which notes whether it was asked to make its maps twice."""
+class RecordingNetwork(ScheduledVGG):
+    """The network, which records whether it has to recompute its feature maps."""
 
     def __init__(self, network: VGG) -> None:
         super().__init__(network)
-        self.asked: list[bool] = []
+        self.recomputed: list[bool] = []
 
     def recomputing(self, *, recompute: bool) -> ScheduledVGG:
-        self.asked.append(recompute)
+        self.recomputed.append(recompute)
         return super().recomputing(recompute=recompute)
 
 
-def test_frugal_gives_the_same_in_less_memory(pairs: Pairs) -> None:
-    """Asked to be frugal, maps are made twice whatever memory there is; the pastiche is the same but for rounding."""
-    noting = Noting(pairs.backbone.exact)
-    backbone = dataclasses.replace(pairs.backbone, fast=noting)
+def test_the_smallest_plan_recomputes_feature_maps(pairs: Pairs) -> None:
+    """With `free=0`, the smallest plan, feature maps are recomputed; the pastiche is the same except for rounding."""
+    recording = RecordingNetwork(pairs.backbone.exact)
+    backbone = dataclasses.replace(pairs.backbone, fast=recording)
     request = pairs.request(steps=4, **SMOOTH)
     (plain,) = stylize([request], backbone)
     (frugal,) = stylize([request], backbone, free=0)
 
-    assert noting.asked == [False, True]
+    assert recording.recomputed == [False, True]
     assert isinstance(plain, StylizeResult)
     assert isinstance(frugal, StylizeResult)
     assert (plain.pastiche - frugal.pastiche).abs().max().item() < 1e-3
 
 
-def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
-    """After a dozen steps a frugal pastiche is that of L-BFGS with the shortest history, not with the usual one."""
+def test_the_smallest_plan_has_the_shortest_history(pairs: Pairs) -> None:
+    """With `free=0`, the smallest plan, the pastiche after 12 steps is that of L-BFGS with the shortest history."""
     request = pairs.request(steps=12, **SMOOTH)
     network, options = pairs.backbone.exact, request.options
     loss = PerceptualLoss(network, encode_content(network, request.content, options), request.style.target, options)
@@ -261,8 +261,8 @@ def test_frugal_keeps_fewer_pairs(pairs: Pairs) -> None:
     assert (frugal.pastiche - short).abs().max().item() < 1e-3 < (frugal.pastiche - usual).abs().max().item()
 
 
-def test_a_coarse_start_that_is_worse_is_not_taken(pairs: Pairs) -> None:
-    """Each pair begins where its loss at full size is lower: where the coarse levels led, or at its initial image."""
+def test_a_worse_start_from_the_coarse_levels_is_discarded(pairs: Pairs) -> None:
+    """Each pair starts from the better image at full size: the one from the coarse levels or its initial image."""
     requests = [pairs.request(number) for number in (1, 2)]
     scene = scene_of(requests, pairs.backbone)
     initial = scene.contents

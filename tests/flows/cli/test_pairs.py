@@ -34,7 +34,7 @@ def test_validate_accepts_the_manifest_on_stdout(folder: Path) -> None:
     assert lines[:2] == ["id,content,style,folder", f"a__x--s.png,{folder}/in/a/x.jpg,{folder}/styles/s.png,a"]
     assert len(lines) == 5
     assert made.stderr.splitlines() == [
-        "left out of in: 1 not a picture by its name: notes.txt",
+        "left out of in: 1 not an image by its name: notes.txt",
         "4 rows, of 2 contents and 2 styles",
     ]
     checked = nst("validate", "-", given=made.stdout_bytes)
@@ -60,7 +60,7 @@ def test_no_local_image_is_overwritten(folder: Path, target: str) -> None:
     done = nst("pairs", "in", "styles", "-o", target)
 
     assert done.exit_code == 2
-    assert f"{target}: expected a place for the manifest, found one of its pictures" in done.stderr
+    assert f"{target}: expected a place for the manifest, found one of its images" in done.stderr
     assert (folder / target).read_bytes() == b"x"
 
 

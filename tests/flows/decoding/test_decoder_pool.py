@@ -207,7 +207,7 @@ def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> Non
 
     assert caught.value.reason == "too_costly"
     assert str(caught.value) == (
-        "slow.bmp: expected a picture that is decoded in 10 seconds for each 50 megapixels, found one that takes "
+        "slow.bmp: expected an image that is decoded in 10 seconds for each 50 megapixels, found one that takes "
         "longer. Open it in a paint program and save it anew, as PNG or JPEG."
     )
     assert time.monotonic() - began < 20
@@ -219,7 +219,7 @@ def test_memory_that_is_spent() -> None:
     decoder.start()
     first = process_of(decoder)
 
-    with pytest.raises(BadImage, match=r"^a: expected a picture that is decoded in 0.02 GB of memory, found one"):
+    with pytest.raises(BadImage, match=r"^a: expected an image that is decoded in 0.02 GB of memory, found one"):
         decoder.decode(odd.save(Image.new("RGB", (3000, 3000)), "PNG"), "a", AS_IT_IS)
     decoder._process.wait()  # type: ignore[union-attr]  # it was asked
     decoder.decode(odd.stills()["PNG"], "a", AS_IT_IS)
@@ -288,7 +288,7 @@ def test_no_process_to_be_had(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(subprocess, "Popen", refuse)
 
     decoder_pool.get_ready()
-    with pytest.raises(WorkerDied, match=r"no process to decode pictures in could be started: .*unavailable"):
+    with pytest.raises(WorkerDied, match=r"no process to decode images in could be started: .*unavailable"):
         decoder_pool.decode(odd.stills()["PNG"], "a")
 
 

@@ -67,7 +67,7 @@ def test_all_images_below_a_folder_are_listed(tmp_path: Path) -> None:
     assert [one.cell for one in found.pictures] == [f"{tmp_path}/{path}" for path in paths(found)]
     left = found.left_out
     assert left["hidden"] == [".thumbs/x.jpg", "a/._b.jpg"]
-    assert left["not a picture by its name"] == ["jpg", "notes.txt"]
+    assert left["not an image by its name"] == ["jpg", "notes.txt"]
     assert sorted(name for reason, names in left.items() if "no manifest can hold" in reason for name in names) == [
         "a::b.gif",
         "line\nfeed.jpg",

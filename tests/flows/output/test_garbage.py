@@ -125,7 +125,7 @@ def test_thumbnails_that_no_page_shows_are_garbage(tmp_path: Path) -> None:
     garbage = find_garbage(made.address, older_than_seconds=-60)
     remove_garbage(garbage)
     assert [(storage.name_of(one.address), one.reason) for one in garbage] == [
-        (stray, "a small picture that no page here shows")
+        (stray, "a small image that no page here shows")
     ]
     assert storage.names(folder) == shown
 

@@ -23,7 +23,7 @@ CPU = Means(("cpu",), ("here",), "fp32")
 
 @pytest.fixture
 def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
-    """A manifest of three pairs, and where it goes; pictures are made up."""
+    """A manifest of three pairs, and where it goes; images are made up."""
     rows = [f"{photo(f'{name}.png', seed=seed)},{waves},{name}" for seed, name in enumerate(("owl", "cat", "dog"))]
     (tmp_path / "pairs.csv").write_text("\n".join(("content,style,id", *rows, ",,bad", "")))
     return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=RunSettings(backbone="stub"))

@@ -680,7 +680,7 @@ def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Pa
 
     assert notes == [
         (),
-        ("style: has 16 x 64 px and is enlarged 4.0 times, with strokes as blurred as that; take a larger picture",),
+        ("style: has 16 x 64 px and is enlarged 4.0 times, with strokes as blurred as that; take a larger image",),
     ]
 
 

@@ -130,7 +130,7 @@ def test_high_dynamic_range_is_refused(transfer: int, name: str) -> None:
 
         assert caught.value.reason == "unsupported_mode"
         assert str(caught.value) == (
-            f"a: expected a picture of standard dynamic range, found one of high dynamic range ({name}). "
+            f"a: expected an image of standard dynamic range, found one of high dynamic range ({name}). "
             "Export it for a standard screen (SDR)."
         )
 

@@ -111,7 +111,7 @@ def test_the_primary_image_of_a_heic_is_used() -> None:
     result = decode_image(heic(picture(1), picture(2), picture(3), primary_index=1), "a")
 
     assert off(result.picture, picture(2)) <= 4
-    assert result.notes == ("several pictures: the one that is marked as the primary one is used",)
+    assert result.notes == ("several images: the one that is marked as the primary one is used",)
 
 
 def test_the_first_frame_of_an_animated_avif_is_used() -> None:
@@ -133,7 +133,7 @@ def test_a_heic_without_pillow_heif_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
     assert caught.value.reason == "unsupported_format"
     assert str(caught.value) == (
-        "IMG_1.HEIC: expected a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP picture, found HEIC, which "
+        "IMG_1.HEIC: expected a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP image, found HEIC, which "
         "nothing here can read. Install the extra `heic` (package pillow-heif, see the README), or save it as JPEG."
     )
 

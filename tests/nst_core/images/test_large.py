@@ -327,7 +327,7 @@ def test_an_image_beyond_the_memory_limit_is_refused(monkeypatch: pytest.MonkeyP
 
     assert caught.value.reason == "too_costly"
     assert re.fullmatch(
-        r"a\.webp: expected a picture that is decoded in 0\.001 GB of memory, found one that takes 0\.001[5-9]\d* GB: "
+        r"a\.webp: expected an image that is decoded in 0\.001 GB of memory, found one that takes 0\.001[5-9]\d* GB: "
         r"0 megapixels of 16 bytes while decoding, 0 megapixels of 8 bytes, 0 MB of its file and 0 MB beside\. "
         r"Make it smaller\.",
         str(caught.value),

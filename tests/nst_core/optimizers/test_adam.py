@@ -1,4 +1,4 @@
-"""adam: elementwise, as published."""
+"""adam: the elementwise method as published."""
 
 from collections.abc import Callable
 
@@ -26,8 +26,8 @@ def start(rows: int = 3) -> Tensor:
 
 
 @pytest.mark.parametrize("learning_rate", [0.003, 0.05, 1.0])
-def test_step_for_step_as_torch(learning_rate: float) -> None:
-    """Every one of 50 points is that of torch's Adam with its default settings."""
+def test_every_point_is_that_of_torch(learning_rate: float) -> None:
+    """Each of 50 points is the same as with torch's Adam in its default settings."""
     optimizer = Adam(start(), learning_rate=learning_rate)
     parameter = start().requires_grad_()
     reference = torch.optim.Adam([parameter], lr=learning_rate)
@@ -41,7 +41,7 @@ def test_step_for_step_as_torch(learning_rate: float) -> None:
 
 
 def test_first_step_by_hand() -> None:
-    """The first step is the learning rate against the sign of each gradient, whatever its size."""
+    """The first step moves each coordinate by the learning rate against the sign of its gradient."""
     optimizer = Adam(torch.zeros(1, 3), learning_rate=0.1)
 
     optimizer.tell(torch.zeros(1), torch.tensor([[1e-3, -1e6, 2.0]]))
@@ -49,8 +49,8 @@ def test_first_step_by_hand() -> None:
     assert optimizer.point.tolist() == [pytest.approx([-0.1, 0.1, -0.1], rel=1e-4)]
 
 
-def test_steps_count_what_led_somewhere() -> None:
-    """The first evaluation is of the start, so that after n evaluations there were n - 1 steps."""
+def test_steps_is_one_less_than_evaluations() -> None:
+    """The first evaluation is of the start, so that after n evaluations `steps` is n - 1."""
     optimizer = Adam(start(), learning_rate=0.1)
     counts = []
 
@@ -62,7 +62,7 @@ def test_steps_count_what_led_somewhere() -> None:
 
 
 def test_rows_do_not_influence_each_other() -> None:
-    """A row of a batch moves as it does alone, beside a row of NaN."""
+    """A row of a batch moves as it does alone, even beside a row of NaN."""
     ill = start()
     ill[0] = torch.nan
     together, alone = Adam(ill, learning_rate=0.1), Adam(start()[1:], learning_rate=0.1)
@@ -76,7 +76,7 @@ def test_rows_do_not_influence_each_other() -> None:
 
 @pytest.mark.parametrize("when", [0, 1, 10])
 def test_keep(when: int) -> None:
-    """Rows that are kept go on in the new order as if nothing had happened."""
+    """The rows that `keep` keeps continue their paths unchanged, in the new order."""
     whole, some = Adam(start(), learning_rate=0.1), Adam(start(), learning_rate=0.1)
     kept = torch.tensor([2, 0])
 
@@ -93,7 +93,7 @@ def test_keep(when: int) -> None:
 
 
 def test_the_start_is_not_changed() -> None:
-    """The tensor that the optimizer started from keeps its values."""
+    """The optimizer does not change the tensor that it started from."""
     given = start()
 
     tell(Adam(given, learning_rate=0.1))

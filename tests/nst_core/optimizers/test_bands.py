@@ -1,4 +1,4 @@
-"""bands: groups of coordinates that are scaled alike."""
+"""bands: groups of coordinates that an optimizer scales alike."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ BANDS = Bands(torch.tensor([0, 1, 0]), 2, planes=2, parts=2)
 
 
 def test_square_sums() -> None:
-    """Each band has the sum of its own squares, plane by plane; rows are apart."""
+    """`square_sums` adds up the squares of each band separately, per plane and per row."""
     rows = torch.stack([torch.arange(12.0), torch.ones(12)])
 
     assert BANDS.count == 4
@@ -22,7 +22,7 @@ def test_square_sums() -> None:
 
 
 def test_spread() -> None:
-    """Every coordinate has the value of its band."""
+    """`spread` gives every coordinate the value of its band."""
     values = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
 
     assert BANDS.spread(values).tolist() == [
@@ -31,8 +31,8 @@ def test_spread() -> None:
     ]
 
 
-def test_one_band_is_all() -> None:
-    """A single band has the squared length of the whole, and one value for all."""
+def test_one_band_holds_every_coordinate() -> None:
+    """The only band's square sum is the squared length of the row, and its value is spread to every coordinate."""
     bands = one_band(3, torch.device("cpu"))
 
     assert bands.count == 1
@@ -40,8 +40,8 @@ def test_one_band_is_all() -> None:
     assert bands.spread(torch.tensor([[7.0]])).tolist() == [[7.0, 7.0, 7.0]]
 
 
-def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long row is cut into pieces of one plane each, which add up to the same sums and spread the same values."""
+def test_pieces_give_the_results_of_the_whole_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long row is cut into pieces, each within one plane; their sums and spread values are those of the whole row."""
     monkeypatch.setattr(bands_module, "WHOLE_UP_TO", 8)
     monkeypatch.setattr(bands_module, "PIECE", 4)
     pieces = Bands(torch.tensor([0, 1, 0]), 2, planes=2, parts=2)
@@ -55,8 +55,8 @@ def test_pieces_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(pieces.square_sums(row), BANDS.square_sums(row))
 
 
-def test_many_bands_are_told_apart() -> None:
-    """More than a byte can count."""
+def test_more_bands_than_a_byte_can_number() -> None:
+    """With 300 bands, more than a byte can number, each coordinate still gets the value of its own band."""
     bands = Bands(torch.arange(300), 300)
 
     assert bands.spread(torch.arange(300.0)[None])[0].tolist() == list(range(300))

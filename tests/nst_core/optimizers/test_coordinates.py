@@ -1,4 +1,4 @@
-"""coordinates: image <-> the numbers that are optimised."""
+"""coordinates: maps between an image and the coordinates that are optimised."""
 
 import math
 
@@ -11,33 +11,33 @@ from nst_core.optimizers import coordinates
 from nst_core.optimizers.coordinates import MARGIN, FourierBox, NormalisedPixels, held_at_range, within_range
 
 WIDTH = 1.0 + 2.0 * MARGIN
-"""Of the range that the box lets pixels take."""
+"""Width of the range that pixels of a `FourierBox` can take."""
 
 SIZES = [(8, 8), (8, 9), (9, 8), (9, 9), (32, 20), (17, 31), (1, 6), (6, 1), (2, 2), (1, 1)]
 
 
 def image(height: int, width: int, seed: int = 0, count: int = 2) -> Tensor:
-    """Noise in [0, 1] with perfect black and white in it."""
+    """Noise in [0, 1] that includes pure black and white."""
     generator = torch.Generator().manual_seed(seed)
     return (1.4 * torch.rand(count, 3, height, width, generator=generator) - 0.2).clamp(0.0, 1.0)
 
 
 def squeezed(pixels: Tensor) -> Tensor:
-    """The z of the docstring: image = (1 + 2 MARGIN) sigmoid(z) - MARGIN."""
+    """The z of `FourierBox`, for which image = (1 + 2 MARGIN) sigmoid(z) - MARGIN."""
     return ((pixels + MARGIN) / WIDTH).logit()
 
 
-def test_a_picture_is_within_range() -> None:
-    """What lies outside of [0, 1] is black or white; the rest is as it was."""
+def test_within_range_clamps_an_image() -> None:
+    """Values outside [0, 1] become black or white; the others are unchanged."""
     pixels = torch.tensor([-0.2, 0.0, 0.3, 1.0, 1.25])
 
     assert within_range(pixels).tolist() == torch.tensor([0.0, 0.0, 0.3, 1.0, 1.0]).tolist()
 
 
 def test_the_gradient_is_one_sided_out_of_range() -> None:
-    """Beyond white what would brighten further is dropped and what darkens is kept; beyond black the other way round.
+    """Beyond white a gradient that would brighten becomes 0 and one that darkens is kept; beyond black vice versa.
 
-    Going down a gradient is going against its sign. Inside, black and white included, it is as it was.
+    Descent goes against the sign of a gradient. Within [0, 1], bounds included, gradients are unchanged.
     """
     pixels = torch.tensor([1.2, 1.2, -0.1, -0.1, 1.0, 1.0, 0.0, 0.0, 0.5])
     gradient = torch.tensor([-3.0, 3.0, 2.0, -2.0, -5.0, 5.0, 7.0, -7.0, 4.0])
@@ -49,14 +49,14 @@ def test_the_gradient_is_one_sided_out_of_range() -> None:
 
 
 def fully(box: FourierBox, half: Tensor) -> Tensor:
-    """A half spectrum's (height, width // 2 + 1) values laid out over the whole spectrum of a real image."""
+    """Values of a half spectrum, shape (height, width // 2 + 1), laid out over a real image's whole spectrum."""
     columns = [column if column <= box.width // 2 else box.width - column for column in range(box.width)]
     return half[:, columns]
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_fourier_box_round_trip(height: int, width: int) -> None:
-    """Decoding the coordinates of an image, black and white included, gives the image; odd and even sizes alike."""
+    """Decoding the coordinates of an image gives the image, with pure black and white and for odd and even sizes."""
     box, pixels = FourierBox(height, width), image(height, width)
 
     point = box.encode(pixels)
@@ -67,7 +67,7 @@ def test_fourier_box_round_trip(height: int, width: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(8, 9), (9, 8), (16, 16)])
 def test_fourier_box_decodes_by_the_formula(height: int, width: int) -> None:
-    """An image is a squeezed z, which is the inverse transform of coefficients that are coordinates times weights."""
+    """The image is the squeezed inverse transform of coefficients, which are the coordinates times weights."""
     box = FourierBox(height, width)
     point = torch.randn(1, 3 * height * (width // 2 + 1) * 2, generator=torch.Generator().manual_seed(0))
     coefficients = torch.view_as_complex(point.view(1, 3, height, width // 2 + 1, 2)) * box.scale
@@ -82,8 +82,8 @@ def test_fourier_box_decodes_by_the_formula(height: int, width: int) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(32, 20), (17, 31)])
 @pytest.mark.parametrize("size", [1.0, 1e3, 1e30])
-def test_fourier_box_stays_inside(height: int, width: int, size: float) -> None:
-    """No coordinates, however large, lead out of [-MARGIN, 1 + MARGIN]."""
+def test_fourier_box_stays_within_its_margin(height: int, width: int, size: float) -> None:
+    """Decoded images are finite and within [-MARGIN, 1 + MARGIN], however large the coordinates."""
     box = FourierBox(height, width)
     generator = torch.Generator().manual_seed(0)
     point = size * torch.randn(2, 3 * height * (width // 2 + 1) * 2, generator=generator)
@@ -107,7 +107,7 @@ def test_fourier_box_weights_have_mean_square_1(height: int, width: int) -> None
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 20), (17, 31)])
 def test_fourier_box_weights_fall_with_the_root_of_frequency(height: int, width: int) -> None:
-    """The weight of a frequency f is proportional to f^-1/2, and that of the mean to the lowest frequency's."""
+    """The weight of a frequency f is proportional to f^-1/2; the mean has the weight of the lowest frequency."""
     box = FourierBox(height, width)
     copies = torch.tensor([1.0 if column in (0, width / 2) else 2.0 for column in range(width // 2 + 1)])
     weights = (box.scale * copies.sqrt()).tolist()
@@ -121,7 +121,7 @@ def test_fourier_box_weights_fall_with_the_root_of_frequency(height: int, width:
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (32, 20), (17, 31)])
 def test_fourier_box_bands_are_octaves_of_an_axis(height: int, width: int) -> None:
-    """Two coordinates share a band just when they are of one axis and their frequencies of one octave."""
+    """Two coordinates share a band if and only if they are of one colour axis and in one octave of frequency."""
     box = FourierBox(height, width)
     lowest = 1.0 / max(height, width)
 
@@ -140,7 +140,7 @@ def test_fourier_box_bands_are_octaves_of_an_axis(height: int, width: int) -> No
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_fourier_box_is_orthonormal_but_for_weights(height: int, width: int) -> None:
-    """With the weights taken off, the coordinates of an image are as long as its z."""
+    """With the weights removed, the coordinates of an image have the norm of its z."""
     box, pixels = FourierBox(height, width), image(height, width)
     copies = torch.tensor([1.0 if column in (0, width / 2) else 2.0 for column in range(width // 2 + 1)])
     weights = (box.scale * copies.sqrt())[..., None]
@@ -151,7 +151,7 @@ def test_fourier_box_is_orthonormal_but_for_weights(height: int, width: int) -> 
 
 
 def test_fourier_box_angles_are_kept() -> None:
-    """With the weights taken off, two images have the inner product that their z have."""
+    """With the weights removed, the coordinates of two images have the inner product of their z."""
     box, one, other = FourierBox(9, 12), image(9, 12, seed=1, count=1), image(9, 12, seed=2, count=1)
     copies = torch.tensor([1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 1.0])
     weights = (box.scale * copies.sqrt())[..., None]
@@ -164,7 +164,7 @@ def test_fourier_box_angles_are_kept() -> None:
 @pytest.mark.parametrize("kind", [FourierBox, NormalisedPixels])
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_pull_back_is_the_gradient_of_decode(kind, height, width) -> None:
-    """What `pull_back` makes of a gradient is what autograd takes back through `decode`."""
+    """`pull_back` returns the gradient that autograd computes through `decode`."""
     coordinates = kind(height, width)
     point = coordinates.encode(image(height, width)).requires_grad_()
     pixels = coordinates.decode(point)
@@ -176,7 +176,7 @@ def test_pull_back_is_the_gradient_of_decode(kind, height, width) -> None:
 
 
 def test_fourier_box_gradient_is_finite() -> None:
-    """The gradient is finite at black and white, and reaches every channel."""
+    """The gradient is finite at pure black and white too, and is not 0 in any channel."""
     pixels = image(9, 12)
 
     gradient = FourierBox(9, 12).pull_back(pixels, 2.0 * pixels)
@@ -186,7 +186,7 @@ def test_fourier_box_gradient_is_finite() -> None:
 
 
 def test_fourier_box_black_and_white_can_still_move() -> None:
-    """Perfect black and white keep more than a quarter of mid-grey's freedom: they are not at infinity."""
+    """Pure black and white are not at infinity: their gradient keeps more than a quarter of that of mid-grey."""
     box = FourierBox(4, 4)
 
     def freedom(level: float) -> float:
@@ -198,8 +198,8 @@ def test_fourier_box_black_and_white_can_still_move() -> None:
 
 
 @pytest.mark.parametrize("kind", [FourierBox, NormalisedPixels])
-def test_rows_are_images(kind: type[FourierBox | NormalisedPixels]) -> None:
-    """Each row is one image: a batch is coded as its images one by one."""
+def test_each_row_is_one_image(kind: type[FourierBox | NormalisedPixels]) -> None:
+    """A batch is encoded and decoded as its images one by one, and its coordinates are contiguous in memory."""
     coordinates, pixels = kind(8, 9), image(8, 9, count=3)
     point = coordinates.encode(pixels)
 
@@ -210,7 +210,7 @@ def test_rows_are_images(kind: type[FourierBox | NormalisedPixels]) -> None:
 
 
 def test_normalised_pixels_by_hand() -> None:
-    """Coordinates are pixels minus ImageNet's mean, divided by its std, channel by channel."""
+    """Coordinates are the pixels minus ImageNet's mean, divided by its standard deviation, per channel."""
     pixels = torch.tensor([0.5, 0.6, 0.7]).view(1, 3, 1, 1)
 
     point = NormalisedPixels(1, 1).encode(pixels)
@@ -220,7 +220,7 @@ def test_normalised_pixels_by_hand() -> None:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_normalised_pixels_round_trip(height: int, width: int) -> None:
-    """Decoding the coordinates of an image gives the image, and no bound is put on it."""
+    """Decoding the coordinates of an image gives the image, even where it lies outside [0, 1]."""
     pixels = 3.0 * image(height, width) - 1.0
     coordinates = NormalisedPixels(height, width)
 
@@ -228,8 +228,10 @@ def test_normalised_pixels_round_trip(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(12, 10), (13, 9)])
-def test_axis_by_axis_it_is_the_same(monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> None:
-    """Of a large picture the axes are transformed one after the other, strip by strip."""
+def test_a_large_image_by_strips_gives_the_same_results(
+    monkeypatch: pytest.MonkeyPatch, height: int, width: int
+) -> None:
+    """A large image is transformed axis by axis and strip by strip, with the results of the whole."""
     image, gradient = torch.rand(2, 3, height, width), torch.randn(2, 3, height, width)
     whole = FourierBox(height, width)
     point = whole.encode(image)

@@ -1,4 +1,4 @@
-"""lbfgs: L-BFGS over a batch, every row with its own history, step length and step control."""
+"""lbfgs: L-BFGS over a batch, in which every row has its own history, step length and step control."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Path:
-    """What was evaluated, in order: shapes (evaluations, N, ...). `accepted` says which points were kept."""
+    """All evaluations in order, in tensors of shape (evaluations, N, ...); `accepted` marks the points kept."""
 
     points: Tensor
     values: Tensor
@@ -45,7 +45,7 @@ def evaluate(function: Function, point: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def walk(function: Function, optimizer: LBFGS, evaluations: int) -> Path:
-    """Let an optimizer go on for some evaluations. The first ever counts as accepted, as nothing led there."""
+    """Run an optimizer for some evaluations. Its start counts as accepted, as no step led there."""
     points, values, gradients, accepted = [], [], [], []
     for _ in range(evaluations):
         found = evaluate(function, optimizer.point)
@@ -113,13 +113,13 @@ def styblinski(x: Tensor) -> Tensor:
 
 
 def log_cosh(x: Tensor) -> Tensor:
-    """About |x - 2| far away: all but straight, so that the curvature says little there."""
+    """About |x - 2| far from the minimum: nearly straight there, so that the curvature is nearly 0."""
     distance = (x - 2.0).abs()
     return (distance + torch.nn.functional.softplus(-2.0 * distance) - math.log(2.0)).sum(dim=1)
 
 
 def raised_bowl(x: Tensor) -> Tensor:
-    """A minimum of 1000: what is to be gained is small against the value."""
+    """A minimum of 1000: the possible decrease is small relative to the value."""
     return 1000.0 + bowl(x)
 
 
@@ -134,7 +134,7 @@ def barrier(x: Tensor) -> Tensor:
 
 
 def cliff(x: Tensor) -> Tensor:
-    """A million million at x = 3: one shot of the unit step overflows. The minimum is 0.3302585 per coordinate."""
+    """About 1e13 at x = 3: a unit step that is too long overflows. The minimum is 0.3302585 per coordinate."""
     return (torch.exp(10.0 * x) - x).sum(dim=1)
 
 
@@ -147,7 +147,7 @@ def ripples(x: Tensor) -> Tensor:
 
 
 def stairs(x: Tensor) -> Tensor:
-    """Jumps that no gradient tells of."""
+    """Jumps that no gradient shows."""
     return x.square().sum(dim=1) + torch.floor(3.0 * x).abs().sum(dim=1)
 
 
@@ -158,7 +158,7 @@ def spikes(x: Tensor) -> Tensor:
 
 
 def cubic(x: Tensor) -> Tensor:
-    """No minimum at all: falls for ever to one side."""
+    """No minimum: the value falls without bound as x does."""
     return x.pow(3).sum(dim=1) + 100.0
 
 
@@ -184,7 +184,7 @@ PROBLEMS: list[tuple[Function, list[float], float]] = [
     (cliff, [3.0, -2.0], 0.6605170),
 ]
 
-NASTY: list[tuple[Function, list[float]]] = [
+DIFFICULT: list[tuple[Function, list[float]]] = [
     (kink, [0.3, -7.0, 11.0]),
     (ripples, [3.0, -2.5]),
     (stairs, [4.2, -3.3]),
@@ -200,7 +200,7 @@ NASTY: list[tuple[Function, list[float]]] = [
 
 @pytest.mark.parametrize(("function", "start", "minimum"), PROBLEMS)
 def test_the_minimum_is_reached(function: Function, start: list[float], minimum: float) -> None:
-    """Classic problems end at their known minimum, and the last accepted point is there too."""
+    """On classic problems the last accepted value is the known minimum."""
     path = minimise(function, [start], 150)
 
     assert path.kept_values()[-1] == pytest.approx(minimum, abs=1e-5, rel=1e-5)
@@ -212,10 +212,10 @@ def test_the_minimum_is_reached(function: Function, start: list[float], minimum:
 def dense_direction(
     points: NDArray[Any], gradients: NDArray[Any], history: int, bands: tuple[int, ...] | None = None
 ) -> NDArray[Any]:
-    """-H g with the inverse Hessian H as a matrix: Nocedal and Wright, eq. 7.19, from the last pairs of a path.
+    """Return -H g with the inverse Hessian H as a matrix: Nocedal and Wright, eq. 7.19, from a path's last pairs.
 
-    It begins with a diagonal: in each band the steps' root mean square over that of the changes, all times what the
-    last pair calls for.
+    H begins as a diagonal: in each band, the root mean square of the steps divided by that of the gradient changes. The
+    whole diagonal is then scaled to fit the last pair.
     """
     steps, changes = np.diff(points, axis=0)[-history:], np.diff(gradients, axis=0)[-history:]
     identity = np.eye(points.shape[1])
@@ -233,34 +233,37 @@ def dense_direction(
 
 @pytest.mark.parametrize("history", [1, 3, 20])
 def test_unit_steps_follow_the_formula(history: int) -> None:
-    """Where every step is accepted, each is -H g of the last few pairs, H written out as a matrix."""
+    """While every step is accepted, each step is -H g, where H is computed as a matrix from the last few pairs."""
     path = minimise(ellipse, [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]], 12, history=history, noise=100.0)
     points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
 
     assert bool(path.accepted.all())
-    for told in range(2, 12):
-        expected = dense_direction(points[:told], gradients[:told], history)
-        found = points[told] - points[told - 1]
+    for count in range(2, 12):
+        expected = dense_direction(points[:count], gradients[:count], history)
+        found = points[count] - points[count - 1]
         assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("history", [1, 3, 20])
 def test_each_band_has_its_own_curvature(history: int) -> None:
-    """With bands the matrix begins with a value for each, learned from the pairs that are stored."""
+    """With bands the inverse Hessian begins as one value per band, learned from the stored pairs."""
     bands = (0, 1, 1, 0, 2, 2, 1)
     start = [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]]
     path = minimise(ellipse, start, 12, bands=Bands(torch.tensor(bands), 3), history=history, noise=100.0)
     points, gradients = path.points[:, 0].double().numpy(), path.gradients[:, 0].double().numpy()
 
     assert bool(path.accepted.all())
-    for told in range(2, 12):
-        expected = dense_direction(points[:told], gradients[:told], history, bands)
-        found = points[told] - points[told - 1]
+    for count in range(2, 12):
+        expected = dense_direction(points[:count], gradients[:count], history, bands)
+        found = points[count] - points[count - 1]
         assert np.linalg.norm(found - expected) < 2e-3 * np.linalg.norm(expected)
 
 
-def test_bands_pay_where_curvatures_differ() -> None:
-    """Two bands of a hundred coordinates, one ten thousand times as stiff and neither even: far fewer evaluations."""
+def test_bands_speed_up_the_descent_where_curvatures_differ() -> None:
+    """With a hundred coordinates ten thousand times as stiff as the others, two bands reach a far lower value.
+
+    The stiffness also varies within each band.
+    """
     stiffness = torch.cat([torch.logspace(0, 1, 100), torch.logspace(4, 5, 100)])
     start, bands = torch.full((1, 200), 2.0), Bands(torch.arange(200) // 100, 2)
 
@@ -272,8 +275,8 @@ def test_bands_pay_where_curvatures_differ() -> None:
     assert apart.kept_values()[-1] < 0.01 * alike.kept_values()[-1]
 
 
-def test_a_band_without_a_slope_harms_no_other() -> None:
-    """Where nothing depends on a band, its coordinates stay, all is finite and the minimum is found."""
+def test_a_band_without_a_slope_does_not_affect_the_others() -> None:
+    """Coordinates of a band on which the value does not depend keep their values; the minimum is still found."""
     bands = Bands(torch.tensor([0, 1, 0, 1]), 2)
 
     path = minimise(lambda x: ellipse(x[:, ::2]), [[3.0, 7.0, -4.0, 9.0]], 40, bands=bands)
@@ -283,7 +286,7 @@ def test_a_band_without_a_slope_harms_no_other() -> None:
 
 
 def test_history_is_limited_by_its_length() -> None:
-    """A longer history than the pairs there are makes no difference; a shorter one does."""
+    """A history longer than the number of pairs changes nothing; a shorter one changes the path."""
     start = [[1.3, 0.8, 1.1, 0.9, 1.2, 0.7, 1.05]]
     ten, twenty, two = (minimise(ellipse, start, 10, history=history) for history in (10, 20, 2))
 
@@ -294,7 +297,7 @@ def test_history_is_limited_by_its_length() -> None:
 @pytest.mark.parametrize("first_step", [1e-3, 0.02, 3.0])
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_first_step(first_step: float, scale: float) -> None:
-    """The first step goes down the gradient and changes the coordinates by `first_step` in root mean square."""
+    """The first step goes against the gradient and changes the coordinates by `first_step` in root mean square."""
     path = minimise(lambda x: scale * ellipse(x), [[3.0, -4.0, 0.5]], 2, first_step=first_step)
 
     step = path.points[1, 0] - path.points[0, 0]
@@ -303,14 +306,14 @@ def test_first_step(first_step: float, scale: float) -> None:
 
 
 def test_first_step_by_default() -> None:
-    """Left to itself the first step changes coordinates by 0.07 in root mean square: 0.02 of mid-grey pixels."""
+    """By default the first step changes coordinates by 0.07 in root mean square: 0.02 of mid-grey pixels."""
     path = minimise(ellipse, [[3.0, -4.0, 0.5]], 2)
 
     assert (path.points[1] - path.points[0]).square().mean().sqrt().item() == pytest.approx(0.07, rel=1e-3)
 
 
-def test_no_curvature_no_history() -> None:
-    """On a hill, where steps show negative curvature, every step is a first step."""
+def test_negative_curvature_leaves_the_history_empty() -> None:
+    """On a hill, where all curvature is negative, no pair is stored: every step is along the gradient, as the first."""
     path = minimise(lambda x: -0.5 * x.square().sum(dim=1), [[1.0, 2.0]], 10)
 
     lengths = path.points.diff(dim=0).square().mean(dim=2).sqrt()
@@ -318,20 +321,20 @@ def test_no_curvature_no_history() -> None:
     torch.testing.assert_close(lengths, torch.full_like(lengths, FIRST_STEP), rtol=1e-3, atol=0.0)
 
 
-def told(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
-    """Tell one row what was found at its point; the step that it tries next."""
+def step_after(optimizer: LBFGS, value: float, *gradient: float) -> Tensor:
+    """Give the value and gradient at the point of an optimizer of one row; return the step that it tries next."""
     optimizer.tell(torch.tensor([value]), torch.tensor([gradient]))
     return (optimizer.point - optimizer.accepted)[0]
 
 
-def test_a_pair_of_negative_curvature_is_forgotten() -> None:
-    """After a step with negative curvature and one with positive, the direction is that of the second alone."""
+def test_a_pair_of_negative_curvature_is_not_stored() -> None:
+    """After a step of negative curvature and one of positive, the direction depends on the second alone."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    uphill = told(optimizer, 9.0, 2.0, 2.5)  # steeper than before, going down: negative curvature
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    uphill = step_after(optimizer, 9.0, 2.0, 2.5)  # the slope became steeper on the way down: negative curvature
     points = [optimizer.accepted[0].double().numpy()]
 
-    found = told(optimizer, 8.0, 1.0, 1.5)
+    found = step_after(optimizer, 8.0, 1.0, 1.5)
 
     points.append(optimizer.accepted[0].double().numpy())
     gradients = np.array([[2.0, 2.5], [1.0, 1.5]])
@@ -340,33 +343,33 @@ def test_a_pair_of_negative_curvature_is_forgotten() -> None:
 
 
 def test_a_restart_forgets_the_history() -> None:
-    """After a restart steps are first steps again, until one shows curvature."""
+    """After a restart steps follow the gradient, as the first step does, until a pair of curvature is stored."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    told(optimizer, 9.0, 0.5, 0.25)
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    step_after(optimizer, 9.0, 0.5, 0.25)
     for _ in range(6):
-        told(optimizer, float("nan"), 0.0, 0.0)
+        step_after(optimizer, float("nan"), 0.0, 0.0)
 
-    step = told(optimizer, 8.0, 0.5, 0.25)  # the gradient is as before: no curvature
+    step = step_after(optimizer, 8.0, 0.5, 0.25)  # the gradient has not changed: no curvature
 
     assert step.square().mean().sqrt().item() == pytest.approx(1.0)
 
 
 def test_a_direction_that_leads_uphill_is_not_taken() -> None:
-    """Where rounding has spoilt what was learned of the curvature, the gradient is followed, as far as a first step."""
+    """Where a spoilt history points uphill, the step follows the gradient and is as long as a first step."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1.0)
-    told(optimizer, 10.0, 1.0, 1.0)
-    told(optimizer, 9.0, 0.5, 0.25)
+    step_after(optimizer, 10.0, 1.0, 1.0)
+    step_after(optimizer, 9.0, 0.5, 0.25)
     optimizer.history.diagonal.fill_(-1e6)
 
-    step = told(optimizer, 8.0, 2.0, 1.5)  # steeper than before: no curvature that would be learned
+    step = step_after(optimizer, 8.0, 2.0, 1.5)  # steeper than before: the curvature is negative, so no pair is stored
 
     assert step.square().mean().sqrt().item() == pytest.approx(1.0)
     assert torch.cosine_similarity(step, torch.tensor([-2.0, -1.5]), dim=0).item() == pytest.approx(1.0)
 
 
 def test_at_the_minimum_nothing_moves() -> None:
-    """A start without a slope stays where it is, finite."""
+    """A start whose gradient is 0 never moves, and stays finite."""
     path = minimise(bowl, [[1.0, 1.0, 1.0]], 5)
 
     assert torch.equal(path.points, torch.ones(5, 1, 3))
@@ -375,9 +378,9 @@ def test_at_the_minimum_nothing_moves() -> None:
 # ---- Step control
 
 
-@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+@pytest.mark.parametrize(("function", "start"), [*DIFFICULT, *((function, start) for function, start, _ in PROBLEMS)])
 def test_accepted_values_keep_the_bound(function: Function, start: list[float]) -> None:
-    """No accepted value lies above the largest of the three accepted before it, but for the noise."""
+    """No accepted value exceeds the largest of the three accepted before it by more than the noise."""
     values = minimise(function, [start], 120).kept_values()
 
     assert len(values) > 5
@@ -386,29 +389,29 @@ def test_accepted_values_keep_the_bound(function: Function, start: list[float]) 
         assert values[count] <= highest + 1.0001e-3 * abs(highest)
 
 
-@pytest.mark.parametrize(("function", "start"), [*NASTY, *((function, start) for function, start, _ in PROBLEMS)])
+@pytest.mark.parametrize(("function", "start"), [*DIFFICULT, *((function, start) for function, start, _ in PROBLEMS)])
 @pytest.mark.parametrize("first_step", [0.02, 10.0])
 def test_nothing_ends_above_its_start(function: Function, start: list[float], first_step: float) -> None:
-    """Walls, cliffs, jumps and kinks, even with a reckless first step: the end is finite and below the start."""
+    """With walls, cliffs, jumps and kinks, and even with a far too long first step, the end is below the start."""
     values = minimise(function, [start], 120, first_step=first_step).kept_values()
 
     assert values[-1] < values[0]
 
 
 def test_a_rise_below_the_last_three_is_accepted() -> None:
-    """After 100, 90 and 80 a value of 95 is a step; three steps later, when the 100 is forgotten, 99 is not."""
+    """After 100, 90 and 80 a value of 95 is accepted; three steps later, when the 100 is forgotten, 99 is rejected."""
     optimizer = LBFGS(torch.zeros(1, 2), first_step=1e-3)
     accepted = []
     for value in (100.0, 90.0, 80.0, 95.0, 94.9, 94.8, 99.0):
-        told(optimizer, value, 1.0, 1.0)
+        step_after(optimizer, value, 1.0, 1.0)
         accepted.append(optimizer.rejected.item() == 0)
 
     assert accepted == [True, True, True, True, True, True, False]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e30])
-def test_a_bad_value_is_stepped_back_from(bad: float) -> None:
-    """After a value that is not finite, or far too high, the next point lies on the way, at most halfway."""
+def test_a_step_to_a_bad_value_is_shortened_to_a_tenth(bad: float) -> None:
+    """After a value that is not finite, or far too high, the next point lies at a tenth of the rejected step."""
     optimizer = LBFGS(torch.tensor([[3.0, 4.0]]))
     optimizer.tell(*evaluate(bowl, optimizer.point))
     tried = optimizer.point - torch.tensor([[3.0, 4.0]])
@@ -423,8 +426,8 @@ def test_a_bad_value_is_stepped_back_from(bad: float) -> None:
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_good_value_with_a_bad_gradient_is_stepped_back_from(bad: float) -> None:
-    """A point whose gradient is not finite is not accepted, however low its value."""
+def test_a_point_with_a_bad_gradient_is_rejected(bad: float) -> None:
+    """A point whose gradient is not finite is rejected, however low its value."""
     optimizer = LBFGS(torch.tensor([[3.0, 4.0]]))
     optimizer.tell(*evaluate(bowl, optimizer.point))
 
@@ -434,8 +437,8 @@ def test_a_good_value_with_a_bad_gradient_is_stepped_back_from(bad: float) -> No
     assert bool(torch.isfinite(optimizer.point).all())
 
 
-def test_the_cut_is_that_of_a_parabola() -> None:
-    """A step is shortened to where the parabola through both values and the first slope has its minimum."""
+def test_a_step_is_cut_to_the_minimum_of_a_parabola() -> None:
+    """A rejected step is shortened to the minimum of the parabola through both values and the first slope."""
     optimizer = LBFGS(torch.tensor([[0.0]]), first_step=1.0)
     optimizer.tell(torch.tensor([1.0]), torch.tensor([[-2.0]]))  # the parabola 1 - 2 t + 2.5 t^2 ...
 
@@ -446,7 +449,7 @@ def test_the_cut_is_that_of_a_parabola() -> None:
 
 @pytest.mark.parametrize(("rises_to", "expected"), [(100.0, 0.1), (1.0015, 0.49962)])
 def test_the_cut_is_bounded(rises_to: float, expected: float) -> None:
-    """A step is cut to a tenth at least, and about to half where it has hardly risen."""
+    """A rejected step is never cut to less than a tenth, and is cut to about half where the value hardly rose."""
     optimizer = LBFGS(torch.tensor([[0.0]]), first_step=1.0)
     optimizer.tell(torch.tensor([1.0]), torch.tensor([[-2.0]]))
 
@@ -455,8 +458,8 @@ def test_the_cut_is_bounded(rises_to: float, expected: float) -> None:
     assert optimizer.point.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_restarts_begin_ever_shorter() -> None:
-    """Six rejected steps in a row forget the history; each restart begins ten times shorter than the one before."""
+def test_every_restart_begins_ten_times_shorter() -> None:
+    """After six rejected steps in a row the optimizer restarts; each restart begins with a step ten times shorter."""
     optimizer = LBFGS(torch.zeros(1, 4), first_step=1.0)
     nowhere = torch.tensor([float("nan")]), torch.zeros(1, 4)
 
@@ -471,7 +474,7 @@ def test_restarts_begin_ever_shorter() -> None:
 
 
 def test_an_accepted_step_ends_the_shortening() -> None:
-    """After one good step the unit step of the formula is tried again."""
+    """After a rejected step and an accepted one, the unit step of the formula is tried again."""
     start = torch.tensor([[3.0, 4.0]])
     optimizer = LBFGS(start)
     optimizer.tell(*evaluate(bowl, optimizer.point))
@@ -484,8 +487,8 @@ def test_an_accepted_step_ends_the_shortening() -> None:
     torch.testing.assert_close(optimizer.point, torch.ones(1, 2), rtol=0.0, atol=1e-3)
 
 
-def test_noise_is_not_taken_for_a_rise() -> None:
-    """A value that is higher by less than the noise is accepted, one that is higher by more is not."""
+def test_a_rise_within_the_noise_is_accepted() -> None:
+    """A value that is higher by less than the noise is accepted; one that is higher by more is rejected."""
     for rise, accepted in ((0.9e-3, 1), (1.1e-3, 0)):
         optimizer = LBFGS(torch.tensor([[3.0]]), first_step=1e-6)
         optimizer.tell(torch.tensor([100.0]), torch.tensor([[1e-3]]))
@@ -495,8 +498,8 @@ def test_noise_is_not_taken_for_a_rise() -> None:
         assert optimizer.steps.tolist() == [accepted]
 
 
-def test_steps_count_what_was_accepted() -> None:
-    """`steps` is the number of accepted points after the start, and some steps of Rosenbrock's valley are not."""
+def test_steps_counts_accepted_points() -> None:
+    """`steps` is the number of accepted points after the start; in Rosenbrock's valley some are rejected."""
     optimizer = LBFGS(torch.tensor([[-1.2, 1.0]]))
 
     path = walk(rosenbrock, optimizer, 40)
@@ -509,8 +512,8 @@ def test_steps_count_what_was_accepted() -> None:
 
 
 @pytest.mark.parametrize("exponent", [-40, 40])
-def test_scale_does_not_matter(exponent: int) -> None:
-    """A function and 2^40 times it take the same path, point for point: a power of two changes no rounding."""
+def test_a_power_of_two_as_a_factor_changes_nothing(exponent: int) -> None:
+    """A function and 2^40 or 2^-40 times it give the same path: a power of two changes no rounding."""
     start = [[-1.2, 1.0, 0.3, 2.0]]
 
     scaled = minimise(lambda x: 2.0**exponent * rosenbrock(x), start, 40)
@@ -520,7 +523,7 @@ def test_scale_does_not_matter(exponent: int) -> None:
 
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_scale_does_not_matter_but_for_rounding(scale: float) -> None:
-    """A function and 1e12 times it take the same path until rounding shows."""
+    """A function and 1e12 or 1e-12 times it give the same path until rounding errors add up."""
     start = [[-1.2, 1.0, 0.3, 2.0]]
 
     scaled = minimise(lambda x: scale * rosenbrock(x), start, 12)
@@ -539,12 +542,12 @@ ROWS: list[tuple[Function, list[float]]] = [
 
 
 def different_functions(rows: list[int]) -> Function:
-    """Row n of the points is given to the function of ROWS[rows[n]]."""
+    """Return the function that evaluates row n of the points with the function of ROWS[rows[n]]."""
     return lambda x: torch.cat([ROWS[row][0](x[[n]]) for n, row in enumerate(rows)])
 
 
 def test_rows_do_not_influence_each_other() -> None:
-    """Each row of a batch takes the path it takes alone, beside rows that reject steps, restart and stand still."""
+    """Each row of a batch takes the same path as alone, beside rows that reject steps, restart or do not move."""
     everyone = list(range(len(ROWS)))
 
     together = minimise(different_functions(everyone), [start for _, start in ROWS], 60)
@@ -555,8 +558,8 @@ def test_rows_do_not_influence_each_other() -> None:
         assert_same(together.row(row), minimise(function, [start], 60))
 
 
-def test_a_row_that_is_not_finite_harms_no_other() -> None:
-    """A row whose every value is NaN leaves the row beside it on its path."""
+def test_a_row_that_is_not_finite_does_not_affect_the_others() -> None:
+    """A row whose every value is NaN does not change the path of the row beside it."""
     together = minimise(
         lambda x: torch.cat([rosenbrock(x[:1]) * torch.nan, rosenbrock(x[1:])]), [[-1.2, 1.0], [3.0, -4.0]], 40
     )
@@ -566,7 +569,7 @@ def test_a_row_that_is_not_finite_harms_no_other() -> None:
 
 @pytest.mark.parametrize("when", [1, 2, 9, 30])
 def test_keep(when: int) -> None:
-    """Rows that are kept go on in the new order as if nothing had happened, whatever became of the others."""
+    """The rows that `keep` keeps continue their paths unchanged, in the new order."""
     everyone, kept = list(range(len(ROWS))), [5, 0, 2]
     optimizer = LBFGS(torch.tensor([start for _, start in ROWS]), history=4)
     walk(different_functions(everyone), optimizer, when)
@@ -582,7 +585,7 @@ def test_keep(when: int) -> None:
 
 
 def test_the_start_is_not_changed() -> None:
-    """The tensor that the optimizer started from keeps its values."""
+    """The optimizer does not change the tensor that it started from."""
     start = torch.tensor([[3.0, -4.0]])
 
     walk(rosenbrock, LBFGS(start), 10)
@@ -590,12 +593,12 @@ def test_the_start_is_not_changed() -> None:
     assert start.tolist() == [[3.0, -4.0]]
 
 
-# ---- Long rows, and a history of half the memory
+# ---- Long rows, and a history in bf16
 
 
 @pytest.mark.parametrize("function", [ellipse, rosenbrock, cliff, with_a_wall], ids=lambda one: one.__name__)
-def test_piece_by_piece_it_is_the_same_path(monkeypatch: pytest.MonkeyPatch, function: Function) -> None:
-    """Rows that are worked on in pieces go where they go in one piece, steps taken back and restarts included."""
+def test_rows_in_pieces_take_the_same_path(monkeypatch: pytest.MonkeyPatch, function: Function) -> None:
+    """Rows that are processed in pieces take the same path as whole rows, rejected steps included."""
     start = torch.rand(2, 24, generator=torch.Generator().manual_seed(3)) * 2.0 + 0.1
     band_of_place = torch.tensor([0, 1, 1, 2])
     whole = minimise(function, start, 25, bands=Bands(band_of_place, 3, planes=3, parts=2), history=4)
@@ -606,13 +609,13 @@ def test_piece_by_piece_it_is_the_same_path(monkeypatch: pytest.MonkeyPatch, fun
 
     assert len(bands.pieces) == 6
     assert torch.equal(whole.accepted, pieces.accepted)
-    # Where a function is steep, roundings grow from step to step.
+    # Where a function is steep, rounding errors grow from step to step.
     torch.testing.assert_close(whole.points[:12], pieces.points[:12], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("function", [ellipse, rosenbrock, log_cosh], ids=lambda one: one.__name__)
-def test_a_history_in_bf16_leads_as_far(function: Function) -> None:
-    """Rounding the history to eight bits costs little of what is reached."""
+def test_a_history_in_bf16_reaches_nearly_the_same_value(function: Function) -> None:
+    """With a history rounded to bf16 the lowest value is little higher than with one in fp32."""
     start = torch.linspace(-1.5, 2.5, 40)[None]
     full = minimise(function, start, 60, history=10)
     half = minimise(function, start, 60, history=10, kept_as=torch.bfloat16)
@@ -620,8 +623,8 @@ def test_a_history_in_bf16_leads_as_far(function: Function) -> None:
     assert min(half.kept_values()) - 1e-3 <= 1.5 * min(full.kept_values()) + 1e-2 * full.values[0, 0].item()
 
 
-def test_a_history_in_bf16_takes_half() -> None:
-    """Both s and y are kept in two bytes a number."""
+def test_a_history_in_bf16_takes_half_the_memory() -> None:
+    """With `kept_as=torch.bfloat16` the history keeps both s and y at two bytes per number."""
     optimizer = LBFGS(torch.zeros(1, 10), history=3, kept_as=torch.bfloat16)
 
     assert (optimizer.history.s.element_size(), optimizer.history.y.element_size()) == (2, 2)
