@@ -55,9 +55,7 @@ def test_without_an_earlier_run_the_time_is_unknown() -> None:
 
 
 def test_time_is_work_at_the_measured_rate() -> None:
-    """One pair takes 21 evaluations, 2 exact passes and its style's encoding, at the measured rate; the rate has a
-    range.
-    """
+    """One pair takes 21 evaluations, 2 exact passes and a style's encoding, at the measured rate, which has a range."""
     keep_measured(measured(beside=(5.0, 7.0, 60.0)))
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
     pixels = 256 * 192 / 1e6
@@ -81,7 +79,7 @@ def test_pairs_of_one_style_encode_it_once() -> None:
 
 
 def test_every_image_of_a_style_is_encoded() -> None:
-    """A blend takes an encoding for each of its images; with `colors=match`, a style is encoded for each of its pairs."""
+    """A blend takes one encoding per image; with `colors=match`, a style is encoded again for each of its pairs."""
     keep_measured(measured())
     one, unit = [pair_spec(options=fixed(20))], 2.0 * 256 * 192 / 1e6
 
@@ -321,7 +319,7 @@ def test_each_gpu_model_has_its_own_rates() -> None:
 
 
 def test_a_cache_without_gpu_names_is_read(empty_cache: Path) -> None:
-    """A cache of an earlier version, without GPU names, is read; its rates stay apart from those of a GPU with a name."""
+    """A cache of an earlier version, without GPU names, is read; a GPU with a name adds rates of its own."""
     keep_measured(measured(device="cuda"))
     empty_cache.write_text(empty_cache.read_text().replace('"gpu": "",', ""))
     (before,) = measured_here()

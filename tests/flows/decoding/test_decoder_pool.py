@@ -1,4 +1,4 @@
-"""flows.decoding: images are decoded in a separate process, within limits, and a failure of that process is contained."""
+"""flows.decoding: a separate process decodes images within limits, and a failure of that process is contained."""
 
 import os
 import signal
@@ -102,7 +102,7 @@ def test_an_image_sent_in_many_strips_is_complete(decoder: Decoder) -> None:
 
 
 def test_images_are_decoded_at_the_requested_size(decoder: Decoder) -> None:
-    """An image comes at the pastiche's size, enlarged only with `enlarge`; a thumbnail comes at a sufficient fraction."""
+    """An image comes at the pastiche's size, enlarged only with `enlarge`; a thumbnail comes at a smaller fraction."""
     data = odd.save(odd.noise((640, 480)), "JPEG")
     whole = decode_image(data, "a").picture
 

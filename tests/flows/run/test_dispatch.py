@@ -144,9 +144,10 @@ def test_a_stopped_batch_keeps_its_outcomes(pool: Pool, photo: Painter, waves: s
 @pytest.mark.slow
 def test_too_little_memory_for_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
     """In a process with too little memory for four such pairs, the chunk is halved until all succeed."""
-    contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(4)]
-    batch = batch_of(contents, waves, size_px=256, steps=1)
-    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 300_000_000)
+    contents = [photo(f"{seed}.png", 192, 192, seed=seed) for seed in range(4)]
+    batch = batch_of(contents, waves, size_px=192, steps=1)
+    # One pair needs less than 60 MB, and all four need more than 130 MB.
+    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 100_000_000)
 
     assert failures[0] == (4, "OutOfMemory")
     assert results == ["Stylized"] * 4
@@ -178,7 +179,7 @@ def stub_job(job: Job, stub: Stub) -> Job:
 def test_a_pair_that_disables_its_process_fails_alone(
     worker: Worker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
 ) -> None:
-    """If one pair of six hangs, ends its process, or loses its GPU, only that pair fails, with an error that says so."""
+    """If one pair of six hangs, ends its process, or loses its GPU, only that pair fails, and its error says why."""
     heard = Listener()
     run_batch(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
     result = heard.by_id()

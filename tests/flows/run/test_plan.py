@@ -187,7 +187,7 @@ def test_a_planned_pair_has_the_identities_of_its_inputs(files: dict[str, str]) 
 
 
 def test_a_pair_with_a_missing_image_is_planned(files: dict[str, str]) -> None:
-    """A pair with a missing image is left to do, so that the worker reports its failure; other pairs are not affected."""
+    """A pair with a missing image is left to do, so that the worker reports its failure; other pairs are unaffected."""
     specs = [pair_spec(2, **files), pair_spec(3, "/no/such/cat.png", files["style"])]
     planned = plan_of(specs)
 

@@ -59,7 +59,7 @@ def carried_out(scheduler: BatchScheduler) -> dict[str, Tally]:
 
 
 def test_every_pair_is_done_and_reported(prepared: Prepare) -> None:
-    """There is a batch per style; `on_message` gets all outcomes with the worker's name, and the table has all pairs."""
+    """Each style has a batch; `on_message` gets all outcomes with the worker's name, and the table has all pairs."""
     run, heard = prepared(), []
     with pool() as workers:
         scheduler = BatchScheduler(run, workers, lambda worker, message: heard.append((worker, message)))

@@ -116,6 +116,7 @@ def test_a_runtime_error_of_the_function_is_passed_on(worker: Worker) -> None:
         (pool_jobs.end_by, (40,), "was killed by signal 40"),
         (pool_jobs.kill_itself, (), "was killed by SIGKILL; there may have been too little memory: lower size_px"),
     ],
+    ids=["exit 3", "exit 0", "SIGSEGV", "signal 40", "SIGKILL"],
 )
 def test_a_death_of_the_process_fails_one_call(
     worker: Worker, job: Callable[..., None], arguments: tuple[int, ...], how: str

@@ -191,19 +191,19 @@ def test_a_batch_larger_than_the_pixels_kept_ahead_is_done(
 def test_a_style_is_read_and_encoded_once(
     s3_bucket: str, s3_proxy: FaultProxy, photo: Painter, waves: str, weights: WeightsFile
 ) -> None:
-    """Two batches of five pairs request each content and their style from S3 once, and encode the style once."""
+    """Two batches of two pairs request each content and their style from S3 once, and encode the style once."""
     job = Job(f"{s3_bucket}/out", "this run", weights, "fp32")
     storage.create(f"{s3_bucket}/waves.png", Path(waves).read_bytes())
-    for seed in range(10):
+    for seed in range(4):
         storage.create(f"{s3_bucket}/{seed}.png", Path(photo(f"{seed}.png", seed=seed)).read_bytes())
-    pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(10)], f"{s3_bucket}/waves.png")
+    pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(4)], f"{s3_bucket}/waves.png")
     inputs.read_style.cache_clear()
     engine._encoded_style.cache_clear()
     s3_proxy.requests.clear()
-    result = outcomes(said_of(pairs[:5], job)) + outcomes(said_of(pairs[5:], job))
+    result = outcomes(said_of(pairs[:2], job)) + outcomes(said_of(pairs[2:], job))
 
-    assert [type(one) for one in result] == [PairRecord] * 10
-    assert s3_proxy.requests["GET"] == 11
+    assert [type(one) for one in result] == [PairRecord] * 4
+    assert s3_proxy.requests["GET"] == 5
     assert engine._encoded_style.cache_info().misses == 1
 
 
