@@ -79,8 +79,8 @@ def test_an_export_survives_faulty_answers(weed: Weed, proxy: FaultProxy, surviv
     second = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    assert "100 pictures, 100 new, 0 there already" in first.stdout
-    assert "100 pictures, 0 new, 100 there already" in second.stdout
+    assert "100 images, 100 new, 0 there already" in first.stdout
+    assert "100 images, 0 new, 100 there already" in second.stdout
     if layout == "imagefolder":
         check(made, target, 100)
     survived("export", f"{layout}: {sum(proxy.requests.values())} requests")

@@ -1,6 +1,6 @@
-"""What the worker processes of the pool's and the dispatch's tests do, and how they are asked to.
+"""Functions that the tests of pool and dispatch run in worker processes, and helpers that call them there.
 
-A module of its own, so that they can import it: `FOLDER` is to be on their `PYTHONPATH`.
+They are in a module of their own so that workers can import them: `FOLDER` has to be on the workers' `PYTHONPATH`.
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ FOLDER = str(Path(__file__).parents[2])
 
 
 def done_by(worker: "Worker", function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a worker makes of a function that has nothing to say on its way."""
+    """Return what a function returns in the worker's process; the function sends no messages."""
     return worker.run_watched(_unexpected, _unwatched, quietly, function, *args, **kwargs)
 
 
 def told_by(
     worker: "Worker", on_message: Callable[[Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any
 ) -> Any:
-    """What a worker makes of a function that has something to say."""
+    """Return what a function returns in the worker's process; its messages go to `on_message`."""
     return worker.run_watched(on_message, _unwatched, function, *args, **kwargs)
 
 
@@ -45,11 +45,12 @@ def _unwatched() -> None:
 
 
 def quietly(_report: Callable[[Any], None], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function that sends no messages."""
     return function(*args, **kwargs)
 
 
 class TwoPartError(Exception):
-    """An error that pickle takes apart and puts together again only through `__reduce__`."""
+    """An error that pickle can restore only through `__reduce__`."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
@@ -60,7 +61,7 @@ class TwoPartError(Exception):
 
 
 class UnpicklableError(Exception):
-    """An error that pickle takes apart but cannot put together again: it would call `__init__` with one argument."""
+    """An error that pickle can save but not restore, because it would call `__init__` with one argument."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
@@ -107,7 +108,7 @@ def sleep(seconds: float, started: str | None = None) -> None:
 
 
 def meet(own: str, other: str) -> bool:
-    """Whether the other one came too."""
+    """Return whether the other call has created its file too, within 10 s."""
     Path(own).touch()
     end = time.monotonic() + 10
     while not Path(other).exists() and time.monotonic() < end:
@@ -116,7 +117,7 @@ def meet(own: str, other: str) -> bool:
 
 
 def say_so(path: str) -> None:
-    """Print a line, log one, and leave one in a file."""
+    """Print a line, log a line, and write a file."""
     print("printed by a worker", flush=True)  # noqa: T201
     logging.getLogger("flows").warning("logged by a worker")
     Path(path).write_text("written by a worker")
@@ -128,7 +129,7 @@ def end_by(number: int) -> None:
 
 
 def fork_and_exit() -> None:
-    """Die, while a child that was forked holds all that was open."""
+    """Exit while a forked child keeps all files of this process open."""
     if os.fork() == 0:
         time.sleep(8)
         os._exit(0)
@@ -136,7 +137,7 @@ def fork_and_exit() -> None:
 
 
 def half_a_message_and_die(report: Callable[[Any], None]) -> None:
-    """Be killed in the middle of a message, which does not fit into the line at once."""
+    """Be killed while sending a message that does not fit into the pipe at once."""
     report("whole")
     threading.Timer(0.5, kill_itself).start()
     while True:
@@ -163,7 +164,7 @@ def environment_of(*names: str) -> list[str | None]:
 
 
 def talk_with_an_actor() -> tuple[list[Any], list[Any], float]:
-    """What the Ray actor's class says of a call, and then to somebody who asks for more, after how many seconds."""
+    """Return the messages of a call to the Ray actor's class, those of a further request, and how long that took."""
     from flows.runners.protocol import Call
     from flows.runners.ray.actor import Actor
 
@@ -180,21 +181,20 @@ def files_of(*modules: str) -> list[str | None]:
     return [sys.modules[name].__file__ for name in modules]
 
 
-def be_a_parent(busy: str, end: str) -> None:
-    """Have a worker, say its process id and that of a child, and end or be killed."""
+def be_a_parent(end: str) -> None:
+    """Start an idle and a busy worker, print their process ids and that of a child, then exit or wait to be killed."""
     from flows.runners.local import process_pool
 
-    pool = process_pool(("cpu",))
-    worker = pool.take()
-    worker_id = done_by(worker, process_id)
+    pool = process_pool(("cpu", "cpu"))
+    idle, busy = pool.take(), pool.take()
+    worker_ids = [done_by(worker, process_id) for worker in (idle, busy)]
     child_id = os.fork() if end == "killed with a child" else -1
     if child_id == 0:
         time.sleep(60)
         os._exit(0)
-    if busy == "True":
-        threading.Thread(target=done_by, args=(worker, sleep, 60.0), daemon=True).start()
-        time.sleep(0.3)
-    print(worker_id, max(child_id, 0), flush=True)  # noqa: T201
+    threading.Thread(target=done_by, args=(busy, sleep, 60.0), daemon=True).start()
+    time.sleep(0.3)
+    print(*worker_ids, max(child_id, 0), flush=True)  # noqa: T201
     if end != "exits":
         time.sleep(60)
 
@@ -216,7 +216,7 @@ def say(report: Callable[[Any], None], *messages: Any, then: str = "return") -> 
 def stylize_in_little_memory(
     pairs: "tuple[PlannedPair, ...]", job: "Job", spare_bytes: int
 ) -> tuple[list[tuple[int, str]], list[str]]:
-    """Which numbers of pairs at once failed with what, and what came of each pair."""
+    """Return which numbers of pairs failed together and with which error, and the type of each pair's result."""
     from flows.worker.capacity import Capacity
     from flows.worker.engine import backbone_of
     from flows.worker.inputs import load_pair, read_styles
@@ -231,7 +231,7 @@ def stylize_in_little_memory(
     chunk = [load_pair(pair) for pair in pairs]
     style = read_styles(pairs[0])
     capacity = Listening(pairs[0].spec.options, backbone_of(job, "cpu"))
-    list(stylize_chunk(chunk[:1], style, job, "cpu", capacity))  # all that is loaded once is there now
+    list(stylize_chunk(chunk[:1], style, job, "cpu", capacity))  # loads everything that is loaded once
     used_bytes = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used_bytes + spare_bytes, resource.RLIM_INFINITY))
     results = stylize_chunk(chunk, style, job, "cpu", capacity)
@@ -239,7 +239,7 @@ def stylize_in_little_memory(
 
 
 def plan_for_a_gpu() -> int:
-    """How many pairs go on a GPU together, asked of one that no machine has: it answers with errors alone."""
+    """Return how many pairs fit on a GPU that does not exist, so that every query of it raises an error."""
     from flows.worker.capacity import Capacity
     from nst_core.backbones.backbone import load_backbone
     from nst_core.backbones.find import find_weights
@@ -252,7 +252,7 @@ def plan_for_a_gpu() -> int:
 def lose_the_device(
     report: Callable[[Any], None], pairs: "tuple[PlannedPair, ...]", job: "Job", after: int, write_seconds: float
 ) -> None:
-    """Do pairs on a device that answers with errors alone once so many were computed; each takes long to be written."""
+    """Stylize pairs on a device that raises errors once `after` pairs were computed; each pair takes long to write."""
     import torch
 
     from flows.worker import batch, lost_device, stylizing

@@ -26,8 +26,8 @@ def test_an_export_counts_new_and_present_images(out: Output) -> None:
     first, second = nst("export", "out", "data"), nst("export", "out", "data")
     folder = Path("data").absolute()
 
-    assert (first.exit_code, first.stdout) == (0, f"{folder}: 2 pictures, 2 new, 0 there already\n")
-    assert (second.exit_code, second.stdout) == (0, f"{folder}: 2 pictures, 0 new, 2 there already\n")
+    assert (first.exit_code, first.stdout) == (0, f"{folder}: 2 images, 2 new, 0 there already\n")
+    assert (second.exit_code, second.stdout) == (0, f"{folder}: 2 images, 0 new, 2 there already\n")
     assert sorted(path.name for path in folder.iterdir() if path.name[0] != ".") == [
         *("SHA256SUMS", "cat.png", "dog.png", "metadata.csv")
     ]
@@ -40,7 +40,7 @@ def test_images_of_an_earlier_state_are_counted(out: Output) -> None:
     image.unlink()
     result = nst("export", "out", "data", "--delete")
 
-    assert result.stdout == f"{Path('data').absolute()}: 2 pictures, 0 new, 1 there already, 1 of an earlier state\n"
+    assert result.stdout == f"{Path('data').absolute()}: 2 images, 0 new, 1 there already, 1 of an earlier state\n"
     assert Path("data/dog.png").is_file()
 
 

@@ -127,7 +127,7 @@ def test_a_folder_given_as_the_manifest_is_told_of_nst_pairs(images: None) -> No
     assert result.exit_code == ExitCode.UNUSABLE
     assert result.stderr == (
         f"nst: no manifest: {Path.cwd()}/album: expected a file, found a folder; nst pairs makes a manifest of folders "
-        "of pictures\n"
+        "of images\n"
     )
 
 

@@ -94,7 +94,7 @@ def test_an_export_works_without_stderr() -> None:
     done = nst_without("2>&-", "export", "out", "dataset")
 
     assert done.returncode == 3, done.stdout  # the image is left out: it is not a real one
-    assert "dataset: 0 pictures, 0 new" in done.stdout
+    assert "dataset: 0 images, 0 new" in done.stdout
 
 
 def test_the_descriptor_of_a_closed_stream_is_not_reused() -> None:

@@ -1,4 +1,4 @@
-"""flows.costs: what a run will take, by what this machine's runs took; and what it took."""
+"""flows.costs: estimates of what a run will take, from the rates of earlier runs, and the costs of a finished run."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.flows.builders import pair_record, pair_spec
 
 @pytest.fixture(autouse=True)
 def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache has no measurements of this machine yet."""
+    """A cache without measurements of this machine."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return user_folder("XDG_CACHE_HOME", ".cache") / FILE
 
@@ -33,7 +33,7 @@ def measured(**changes: object) -> Measured:
 
 
 def fixed(steps: int, size_px: int = 256, **options: object) -> dict[str, object]:
-    """Options of a pair whose evaluations are known beforehand."""
+    """Return options of a pair whose number of evaluations is known."""
     return {"steps": steps, "size_px": size_px, "plateau_tolerance": 0.0, **options}
 
 
@@ -43,8 +43,8 @@ SIZES = {"/in/cat.png": (1024, 768)}
 # ---- Estimates
 
 
-def test_without_a_run_nothing_is_made_up() -> None:
-    """Where no run on this machine was measured, the time is unknown, and the estimate says so."""
+def test_without_an_earlier_run_the_time_is_unknown() -> None:
+    """If no run on this machine was measured, the time is unknown, and the estimate says so."""
     found = estimate([pair_spec()], SIZES, "vgg19")
 
     assert found is not None
@@ -55,7 +55,7 @@ def test_without_a_run_nothing_is_made_up() -> None:
 
 
 def test_time_is_work_at_the_measured_rate() -> None:
-    """One pair of known evaluations: 21 at full size and the exact passes, the style once; the rate is in doubt."""
+    """One pair takes 21 evaluations, 2 exact passes and a style's encoding, at the measured rate, which has a range."""
     keep_measured(measured(beside=(5.0, 7.0, 60.0)))
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
     pixels = 256 * 192 / 1e6
@@ -69,7 +69,7 @@ def test_time_is_work_at_the_measured_rate() -> None:
 
 
 def test_pairs_of_one_style_encode_it_once() -> None:
-    """Ten pairs of one style take nine encodings less than ten of their own."""
+    """Ten pairs of one style take nine encodings less than ten pairs of ten styles."""
     keep_measured(measured())
     alike = [pair_spec(row, options=fixed(20)) for row in range(2, 12)]
     apart = [pair_spec(row, options=fixed(20), style=f"/in/{row}.png") for row in range(2, 12)]
@@ -78,8 +78,8 @@ def test_pairs_of_one_style_encode_it_once() -> None:
     assert seconds[1] - seconds[0] == pytest.approx(9 * 2.0 * 256 * 192 / 1e6)
 
 
-def test_every_picture_of_a_style_is_encoded() -> None:
-    """Three of a blend; and one that takes its content's colours for each of its pairs."""
+def test_every_image_of_a_style_is_encoded() -> None:
+    """A blend takes one encoding per image; with `colors=match`, a style is encoded again for each of its pairs."""
     keep_measured(measured())
     one, unit = [pair_spec(options=fixed(20))], 2.0 * 256 * 192 / 1e6
 
@@ -107,12 +107,12 @@ CPU_RATE, T4_RATE, H200_RATE = 2.0, 0.2, 0.02
         (True, (), T4_RATE),
         (True, ("NVIDIA H2", "NVIDIA T"), CPU_RATE),
     ],
-    ids=["no GPU", "one of two", "both", "a driver that does not tell", "another"],
+    ids=["no GPU", "one of two", "both", "unknown model", "another model"],
 )
-def test_time_is_told_by_a_device_that_is_there(
+def test_estimates_use_the_latest_device_that_is_available(
     monkeypatch: pytest.MonkeyPatch, has_gpu: bool, models: tuple[str, ...], rate: float
 ) -> None:
-    """A GPU that the machine had, or that another one with the same home has, says nothing; of the rest the latest."""
+    """Rates of a GPU that this machine does not have now are not used; of the others, the latest are."""
     keep_measured(measured())
     keep_measured(measured(device="cuda", gpu="NVIDIA H200 MIG 1g.18gb", rates={256: (H200_RATE,)}))
     keep_measured(measured(device="cuda", gpu="NVIDIA T4", rates={256: (T4_RATE,)}))
@@ -126,8 +126,10 @@ def test_time_is_told_by_a_device_that_is_there(
 
 
 @pytest.mark.parametrize(("there", "at_once"), [(8, 4), (4, 4), (1, 1), (0, 4)])
-def test_no_more_gpus_are_at_work_than_are_there(monkeypatch: pytest.MonkeyPatch, there: int, at_once: int) -> None:
-    """Four have measured: where fewer are left, those do all; a driver that does not tell is taken to have them."""
+def test_the_number_of_gpus_is_limited_to_those_available(
+    monkeypatch: pytest.MonkeyPatch, there: int, at_once: int
+) -> None:
+    """With rates of four GPUs, at most as many are assumed as are available; if that is unknown, four are."""
     keep_measured(measured(device="cuda", gpu="NVIDIA H200", workers=4))
     monkeypatch.setattr(of_estimates, "hardware_without_torch", lambda: None)
     monkeypatch.setattr(of_estimates, "gpus_here", lambda: ("NVIDIA H200",) * there)
@@ -139,8 +141,8 @@ def test_no_more_gpus_are_at_work_than_are_there(monkeypatch: pytest.MonkeyPatch
     assert found.seconds[1] == pytest.approx(8 / at_once * 2.0 * 256 * 192 / 1e6 * (21 + 2 * 1 + 1))
 
 
-def test_the_driver_tells_models_of_gpus(tmp_path: Path) -> None:
-    """A file for each; what cannot be read is left out."""
+def test_gpu_models_are_read_from_the_driver_s_files(tmp_path: Path) -> None:
+    """The driver has a file for each GPU; a file that cannot be read is left out."""
     h200, t4 = "Model: \t\t NVIDIA H200\nIRQ:   10\n", "Model: \t\t NVIDIA T4\n"
     for number, text in enumerate((h200, t4, h200)):
         folder = tmp_path / "proc" / "driver" / "nvidia" / "gpus" / f"0000:0{number}:00.0"
@@ -153,7 +155,7 @@ def test_the_driver_tells_models_of_gpus(tmp_path: Path) -> None:
 
 
 def test_workers_share_the_pairs() -> None:
-    """Four workers take a quarter of the time, of three pairs a third."""
+    """Four workers take a quarter of the time for eight pairs, and a third for three pairs."""
     pairs = [pair_spec(row, options=fixed(20)) for row in range(2, 10)]
     keep_measured(measured())
     one = estimate(pairs, SIZES, "vgg19"), estimate(pairs[:3], SIZES, "vgg19")
@@ -164,8 +166,8 @@ def test_workers_share_the_pairs() -> None:
     assert one[1].seconds[1] / four[1].seconds[1] == pytest.approx(3)  # type: ignore[union-attr, index]  # there are
 
 
-def test_a_size_that_no_run_had_is_in_more_doubt() -> None:
-    """The nearest size stands in for it, and for each doubling in between the range grows by 1.3 either way."""
+def test_a_size_without_a_rate_has_a_wider_range() -> None:
+    """The rate of the nearest size is used, and each doubling in between widens the range by 1.3 on both sides."""
     keep_measured(measured(rates={256: (2.0,), 4096: (9.0,)}))
     ranges = {}
     for size_px in (256, 512):
@@ -177,8 +179,8 @@ def test_a_size_that_no_run_had_is_in_more_doubt() -> None:
     assert ranges[512] / ranges[256] == pytest.approx(1.3**2, rel=0.01)
 
 
-def test_quality_and_earlier_ends_make_the_range() -> None:
-    """A pair that ends by itself takes what such pairs took before; until then, what the benchmark saw."""
+def test_the_range_of_evaluations_comes_from_earlier_pairs() -> None:
+    """The evaluations of a pair that may end early are those of earlier pairs; without any, those of the benchmark."""
     options = StylizeOptions(size_px=256).resolved()
     pair = pair_spec(options={"size_px": 256})
     keep_measured(measured())
@@ -199,8 +201,8 @@ def test_quality_and_earlier_ends_make_the_range() -> None:
     )
 
 
-def test_a_shape_that_nobody_looked_at_is_a_range() -> None:
-    """Without the picture it is of any shape from 16:9 to a square."""
+def test_an_unknown_shape_widens_the_range() -> None:
+    """If the size of the content is unknown, its shape may be anything from 16:9 to a square."""
     keep_measured(measured())
     found = estimate([pair_spec(options=fixed(2000, 320))], {}, "vgg19")
 
@@ -209,8 +211,8 @@ def test_a_shape_that_nobody_looked_at_is_a_range() -> None:
     assert found.seconds[2] / found.seconds[0] == pytest.approx(SHAPES[2] / SHAPES[0] * LEAST_DOUBT**2, rel=0.01)
 
 
-def test_few_shapes_do_not_stand_for_others() -> None:
-    """Nineteen wide pictures say nothing of the twentieth, twenty do."""
+def test_unknown_shapes_are_inferred_from_twenty_known_ones() -> None:
+    """The shapes of nineteen known images say nothing about another image; those of twenty do."""
     keep_measured(measured())
     pair = pair_spec(options=fixed(2000, 320))
     found = [
@@ -222,8 +224,8 @@ def test_few_shapes_do_not_stand_for_others() -> None:
     assert highs[0] == pytest.approx(2 * highs[1], rel=0.01)
 
 
-def test_the_latest_kind_of_run_is_what_the_next_is_taken_for() -> None:
-    """Of runs in two precisions the later one tells, however often the other was done before."""
+def test_estimates_use_the_latest_precision() -> None:
+    """Of runs in two precisions, the latest one's rates are used."""
     keep_measured(measured(rates={256: (50.0,)}))
     keep_measured(measured(precision="bf16", rates={256: (1.0,)}))
     found = estimate([pair_spec(options=fixed(20))], SIZES, "vgg19")
@@ -233,8 +235,8 @@ def test_the_latest_kind_of_run_is_what_the_next_is_taken_for() -> None:
     assert found.seconds[1] == pytest.approx(1.0 * 256 * 192 / 1e6 * (21 + 2 * 2 + 2))
 
 
-def test_a_time_budget_is_the_most_a_pair_takes() -> None:
-    """With max_seconds a pair takes no longer than that and what is done once."""
+def test_a_time_budget_limits_the_estimate() -> None:
+    """With `max_seconds` a pair takes at most that time, and what is done once."""
     keep_measured(measured())
     found = estimate([pair_spec(options=fixed(100_000, max_seconds=3.0))], SIZES, "vgg19")
 
@@ -243,8 +245,8 @@ def test_a_time_budget_is_the_most_a_pair_takes() -> None:
     assert 3.0 < found.seconds[2] < 4.0
 
 
-def test_rows_without_room_are_named() -> None:
-    """A pastiche that does not fit into memory by any plan is reported before a run begins."""
+def test_rows_that_do_not_fit_into_memory_are_refused() -> None:
+    """A pastiche that cannot fit into memory is reported with its row before a run begins."""
     found = estimate([pair_spec(2), pair_spec(7, options={"size_px": 16384, "enlarge": True})], SIZES, "vgg19")
 
     assert found is not None
@@ -253,8 +255,10 @@ def test_rows_without_room_are_named() -> None:
 
 
 @pytest.mark.parametrize(("turned", "size"), [(1, (40, 20)), (6, (20, 40))])
-def test_sizes_are_those_that_are_shown(tmp_path: Path, turned: int, size: tuple[int, int]) -> None:
-    """A photograph that is to be turned is as wide as it will be; what is no picture, or on S3, has no size."""
+def test_local_size_applies_the_exif_orientation(tmp_path: Path, turned: int, size: tuple[int, int]) -> None:
+    """The size of a photograph is that after rotation; a file that is no image, a missing file and an S3 object have
+    none.
+    """
     exif = Image.Exif()
     exif[0x0112] = turned
     Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=exif)
@@ -264,10 +268,10 @@ def test_sizes_are_those_that_are_shown(tmp_path: Path, turned: int, size: tuple
     assert [local_size(one) for one in (str(tmp_path / "b.jpg"), str(tmp_path / "c.jpg"), "s3://b/a.jpg")] == [None] * 3
 
 
-def test_a_picture_of_any_size_is_measured_by_its_header(
+def test_local_size_ignores_pillow_s_limit_of_pixels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """Pillow's own limit neither warns of it nor hides its size."""
+    """An image above Pillow's own limit has a size, and there is no warning."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.new("1", (60, 50)).save(tmp_path / "large.png")
 
@@ -278,8 +282,8 @@ def test_a_picture_of_any_size_is_measured_by_its_header(
 # ---- Rates in the cache
 
 
-def test_rates_are_kept_and_the_oldest_go(empty_cache: Path) -> None:
-    """Each run adds its measurements and the latest are kept; another kind of device has its own."""
+def test_the_latest_rates_are_kept(empty_cache: Path) -> None:
+    """Each run adds its measurements, of which the latest are kept; another precision has rates of its own."""
     for number in range(MOST_KEPT + 3):
         keep_measured(measured(rates={256: (float(number),)}))
     keep_measured(measured(precision="bf16"))
@@ -290,8 +294,8 @@ def test_rates_are_kept_and_the_oldest_go(empty_cache: Path) -> None:
     assert [path.name for path in empty_cache.parent.iterdir()] == [FILE]
 
 
-def test_other_workers_have_other_rates() -> None:
-    """What one worker measured says little of two that share the processor."""
+def test_another_number_of_workers_replaces_the_rates() -> None:
+    """Rates of one worker are not used for two, which share the processor; the times beside the pairs are kept."""
     keep_measured(measured(rates={256: (1.0,)}, beside=(4.0,)))
     keep_measured(measured(rates={512: (3.0,)}, workers=2, beside=(5.0,)))
     (known,) = measured_here()
@@ -299,8 +303,8 @@ def test_other_workers_have_other_rates() -> None:
     assert (known.rates, known.workers, known.beside) == ({512: (3.0,)}, 2, (4.0, 5.0))
 
 
-def test_another_gpu_has_other_rates() -> None:
-    """What a machine's last GPU measured says nothing of the one that it has now; a run with both is a third kind."""
+def test_each_gpu_model_has_its_own_rates() -> None:
+    """Rates are kept by GPU model; a run with two models counts as a third one."""
     for gpus in (["NVIDIA T4"], ["NVIDIA H200"], ["NVIDIA T4", "NVIDIA H200"], ["NVIDIA T4"]):
         spent = Spent(on_gpus=True, threads=8)
         for number, gpu in enumerate(gpus):
@@ -314,8 +318,8 @@ def test_another_gpu_has_other_rates() -> None:
     ]
 
 
-def test_a_file_without_names_of_gpus_is_read(empty_cache: Path) -> None:
-    """As an earlier version wrote it; a GPU with a name adds nothing to what one without has measured."""
+def test_a_cache_without_gpu_names_is_read(empty_cache: Path) -> None:
+    """A cache of an earlier version, without GPU names, is read; a GPU with a name adds rates of its own."""
     keep_measured(measured(device="cuda"))
     empty_cache.write_text(empty_cache.read_text().replace('"gpu": "",', ""))
     (before,) = measured_here()
@@ -326,8 +330,8 @@ def test_a_file_without_names_of_gpus_is_read(empty_cache: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"x": 1}', "null", '{"%s": [{"device": "cpu"}]}'])
-def test_a_broken_cache_is_an_empty_one(empty_cache: Path, content: str) -> None:
-    """Whatever stands there, nothing fails, and the next run writes it anew."""
+def test_a_damaged_cache_counts_as_empty(empty_cache: Path, content: str) -> None:
+    """Whatever the file contains, nothing fails, and the next run writes it again."""
     keep_measured(measured())
     machine = next(iter(json.loads(empty_cache.read_text())))
     empty_cache.write_text(content.replace("%s", machine))
@@ -337,8 +341,8 @@ def test_a_broken_cache_is_an_empty_one(empty_cache: Path, content: str) -> None
     assert len(measured_here()) == 1
 
 
-def test_a_cache_that_cannot_be_written_is_left_alone(tmp_path: Path) -> None:
-    """A run does not fail for it."""
+def test_an_unwritable_cache_is_ignored(tmp_path: Path) -> None:
+    """A cache that cannot be written is no error."""
     (tmp_path / "cache").write_text("a file, not a folder")
     keep_measured(measured())
 
@@ -346,11 +350,11 @@ def test_a_cache_that_cannot_be_written_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_size_classes_are_powers_of_two() -> None:
-    """By the root of the pixels."""
+    """The class of a size is the nearest power of two to the square root of its pixels."""
     assert [size_class(*size) for size in ((128, 128), (320, 213), (362, 362), (363, 363))] == [128, 256, 256, 512]
 
 
-# ---- What a run took
+# ---- Costs of a run
 
 
 def history(level: int, evaluations: int) -> LossSample:
@@ -358,7 +362,9 @@ def history(level: int, evaluations: int) -> LossSample:
 
 
 def test_costs_are_those_of_the_runs_own_pairs() -> None:
-    """Evaluations of all sizes; hours of cores; by style, the dearest first."""
+    """The costs count the evaluations of all levels and the hours of CPU cores, also by style, the most expensive
+    first.
+    """
     spent = Spent(on_gpus=False, threads=2)
     spent.add(pair_record("a", seconds=36.0, evaluations=20, history=(history(1, 7), history(1, 9), history(0, 20))))
     spent.add(pair_record("b", seconds=72.0, evaluations=30, style="/in/ink.png"))
@@ -380,8 +386,8 @@ def test_costs_are_those_of_the_runs_own_pairs() -> None:
     )
 
 
-def test_of_many_styles_the_dearest_are_named() -> None:
-    """All of them are counted."""
+def test_of_many_styles_the_most_expensive_are_listed() -> None:
+    """Only the `MOST_STYLES` most expensive styles are listed; the evaluations of all are counted."""
     spent = Spent(on_gpus=False, threads=2)
     for n in range(MOST_STYLES + 10):
         spent.add(pair_record(f"p{n}", seconds=36.0 * (n + 1), evaluations=10, style=f"/in/{n}.png"))
@@ -392,8 +398,8 @@ def test_of_many_styles_the_dearest_are_named() -> None:
     assert costs.evaluations == 10 * (MOST_STYLES + 10)
 
 
-def test_gpus_are_counted_apart() -> None:
-    """A worker on a GPU takes hours of GPUs."""
+def test_gpu_hours_are_counted_separately() -> None:
+    """A worker on a GPU takes GPU hours instead of processor hours; a run without pairs has no costs."""
     spent = Spent(on_gpus=True, threads=8)
     spent.add(pair_record(seconds=7200.0))
     costs = spent.costs(7200.0)
@@ -412,8 +418,11 @@ def test_gpus_are_counted_apart() -> None:
     ],
     ids=["one style", "a blend", "a blend in each content's colours"],
 )
-def test_a_rate_is_of_all_that_was_encoded(colors: str, others: dict[str, str], encodings: tuple[int, int]) -> None:
-    """All pictures of a blend, once for two pairs that share them; for each content whose colours they take."""
+def test_rates_include_all_encoded_images(colors: str, others: dict[str, str], encodings: tuple[int, int]) -> None:
+    """The work of a pair includes the encodings of all images of its blend.
+
+    Pairs that share them encode them once, unless they take each content's colours.
+    """
     options = StylizeOptions(**fixed(30, colors=colors)).resolved()
     unit, spent = 256 * 192 / 1e6, Spent(on_gpus=False, threads=2)
     for number, pictures in enumerate(encodings):
@@ -427,7 +436,7 @@ def test_a_rate_is_of_all_that_was_encoded(colors: str, others: dict[str, str], 
 
 
 def test_what_a_run_measured_predicts_the_same_run() -> None:
-    """The estimate for the very pairs that were measured is their time; a pair without steps is not measured."""
+    """The estimate for the pairs that were measured agrees with their time; a pair that ended at once gives no rate."""
     options = StylizeOptions(**fixed(30)).resolved()
     spent, records = Spent(on_gpus=False, threads=2), []
     for number, style in enumerate(("ink", "ink", "oil")):

@@ -1,4 +1,4 @@
-"""flows.decoding: images are decoded beside the worker, within bounds, whatever becomes of the decoding process."""
+"""flows.decoding: a separate process decodes images within limits, and a failure of that process is contained."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ from nst_core.images import decode_image, resize
 from tests import odd_pictures as odd
 
 SLOW = odd.bmp_of_runs(6_000_000)
-"""Some seconds of Python."""
+"""An image that takes some seconds to decode, in Python code."""
 PHOTOGRAPH = odd.stills()["PNG"]
 AS_IT_IS = WantedPicture()
 
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[Decoder]:
-    """One process for all that leaves it alive."""
+    """A decoder process for all tests that do not end it."""
     made = Decoder()
     yield made
     made.end()
@@ -39,7 +39,7 @@ def decoder() -> Iterator[Decoder]:
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoder]:
-    """The only process there is for `decoder_pool.decode`."""
+    """The only decoder of `decoder_pool`, for one test."""
     made = Decoder()
     for name, decoders in (("_ready", [made]), ("_spare", [])):
         new: decoder_pool.queue.LifoQueue[Decoder] = decoder_pool.queue.LifoQueue()
@@ -51,7 +51,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoder]:
 
 
 def is_alive(process_id: int) -> bool:
-    """Not gone, and not a zombie either, which only its parent's parent has yet to take notice of."""
+    """Return whether a process exists and is no zombie; a zombie only waits for its parent to take notice."""
     try:
         return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def process_of(decoder: Decoder) -> int:
 
 
 def kill_soon(decoder: Decoder, number: int, times: int) -> threading.Thread:
-    """Send a signal to each of the next processes, in the middle of its work."""
+    """Send a signal to each of the next processes of a decoder, in the middle of its work."""
 
     def kill() -> None:
         killed = -1
@@ -81,8 +81,8 @@ def kill_soon(decoder: Decoder, number: int, times: int) -> threading.Thread:
 
 
 @pytest.mark.parametrize("kind", odd.stills())
-def test_the_same_picture_comes_out(decoder: Decoder, kind: str) -> None:
-    """Pixels and notes are those that the engine makes of the file in this process."""
+def test_a_decoder_process_gives_the_same_pixels_and_notes(decoder: Decoder, kind: str) -> None:
+    """Pixels and notes are the same as when the engine decodes the file in this process."""
     data = odd.stills()[kind]
     here = decode_image(data, "a")
 
@@ -92,8 +92,8 @@ def test_the_same_picture_comes_out(decoder: Decoder, kind: str) -> None:
     assert (np.asarray(there.picture) == np.asarray(here.picture)).all()
 
 
-def test_a_picture_of_many_strips(decoder: Decoder) -> None:
-    """A picture that is handed over in pieces is whole."""
+def test_an_image_sent_in_many_strips_is_complete(decoder: Decoder) -> None:
+    """An image that the process sends in several strips is complete."""
     data = odd.save(odd.noise((1501, 1203)), "PNG")
 
     assert (
@@ -101,8 +101,8 @@ def test_a_picture_of_many_strips(decoder: Decoder) -> None:
     ).all()
 
 
-def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
-    """It comes at the pastiche's size, enlarged only where that is wanted, or at a fraction that is enough."""
+def test_images_are_decoded_at_the_requested_size(decoder: Decoder) -> None:
+    """An image comes at the pastiche's size, enlarged only with `enlarge`; a thumbnail comes at a smaller fraction."""
     data = odd.save(odd.noise((640, 480)), "JPEG")
     whole = decode_image(data, "a").picture
 
@@ -119,7 +119,9 @@ def test_at_the_size_that_is_wanted(decoder: Decoder) -> None:
     ("file_px", "wanted_px"), [((2000, 1500), 512), ((320, 240), 512)], ids=["reduced", "enlarged"]
 )
 def test_a_hard_cutout_has_no_waves_beside_its_edge(decoder: Decoder, file_px: tuple[int, int], wanted_px: int) -> None:
-    """Alpha at another size stays 255 inside a hard cut-out and 0 outside; only pixels at its edge are mixed."""
+    """Alpha at another size stays 255 inside a hard cut-out and 0 outside; only pixels at its edge have values in
+    between.
+    """
     cutout = Image.new("RGBA", file_px, (200, 40, 90, 0))
     box = (file_px[0] // 5, file_px[1] // 5, file_px[0] * 4 // 5 - 1, file_px[1] * 4 // 5 - 1)
     ImageDraw.Draw(cutout).ellipse(box, fill=(20, 120, 40, 255))
@@ -141,8 +143,8 @@ def test_a_hard_cutout_has_no_waves_beside_its_edge(decoder: Decoder, file_px: t
     assert ((found > 0) & (found < 255)).any()
 
 
-def test_a_refusal_names_the_picture(decoder: Decoder) -> None:
-    """What is no picture is refused in the engine's words, under the name that the user gave it."""
+def test_a_refusal_names_the_image(decoder: Decoder) -> None:
+    """A file that is no image is refused with the engine's message and the name that the caller gave it."""
     with pytest.raises(BadImage) as caught:
         decoder.decode(b"", "cats/tom.png", AS_IT_IS)
 
@@ -150,8 +152,8 @@ def test_a_refusal_names_the_picture(decoder: Decoder) -> None:
     assert str(caught.value).startswith("cats/tom.png: expected a JPEG")
 
 
-def test_one_process_does_all(decoder: Decoder) -> None:
-    """Neither another picture nor a bad one takes a new process; Ctrl-C in the terminal does not reach it."""
+def test_one_process_decodes_all_images(decoder: Decoder) -> None:
+    """Neither another image nor a bad one starts a new process, and Ctrl-C in the terminal does not end it."""
     decoder.decode(odd.stills()["PNG"], "a", AS_IT_IS)
     first = process_of(decoder)
 
@@ -164,8 +166,10 @@ def test_one_process_does_all(decoder: Decoder) -> None:
 
 
 @pytest.mark.parametrize(("seed", "each"), [(1, 4), pytest.param(2, 100, marks=pytest.mark.slow)])
-def test_hundreds_of_odd_files(decoder: Decoder, capfd: pytest.CaptureFixture[str], seed: int, each: int) -> None:
-    """Each is taken or refused as no picture, by one process that lives and prints nothing."""
+def test_hundreds_of_odd_files_are_decoded_or_refused(
+    decoder: Decoder, capfd: pytest.CaptureFixture[str], seed: int, each: int
+) -> None:
+    """Each file is decoded or refused as no image, by one process that neither ends nor prints anything."""
     decoder.start()
     first, taken = process_of(decoder), 0
     files = [*odd.disguised().items(), *odd.damaged(seed, each)]
@@ -181,8 +185,10 @@ def test_hundreds_of_odd_files(decoder: Decoder, capfd: pytest.CaptureFixture[st
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_libraries_print_is_no_line_for_a_terminal(decoder: Decoder, capfd: pytest.CaptureFixture[str]) -> None:
-    """What libtiff thinks of a damaged file it tells whoever listens; in this process that would be a user."""
+def test_messages_of_libraries_do_not_reach_the_terminal(decoder: Decoder, capfd: pytest.CaptureFixture[str]) -> None:
+    """What libtiff prints about a damaged file does not come from the decoder process; in this process it would be
+    printed.
+    """
     broken = bytearray(odd.stills()["CMYK TIFF"])
     broken[100:140] = b"\xff" * 40
 
@@ -196,8 +202,8 @@ def test_what_libraries_print_is_no_line_for_a_terminal(decoder: Decoder, capfd:
     assert capfd.readouterr().err != ""
 
 
-def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> None:
-    """A picture that takes too long ends its process alone, and is refused; the next one is decoded."""
+def test_an_image_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> None:
+    """An image that takes too long ends its process and is refused; the next one is decoded."""
     monkeypatch.setattr(own, "_bounds", Bounds(0.5, BOUNDS.memory_bytes))
     began = time.monotonic()
 
@@ -213,15 +219,15 @@ def test_time_that_is_over(monkeypatch: pytest.MonkeyPatch, own: Decoder) -> Non
     assert time.monotonic() - began < 20
 
 
-def test_memory_that_is_spent() -> None:
-    """A picture that takes too much memory is refused, and another process does the next one."""
+def test_an_image_that_takes_too_much_memory_is_refused() -> None:
+    """An image that takes too much memory is refused, and another process decodes the next one."""
     decoder = Decoder(Bounds(10, 20_000_000))
     decoder.start()
     first = process_of(decoder)
 
     with pytest.raises(BadImage, match=r"^a: expected an image that is decoded in 0.02 GB of memory, found one"):
         decoder.decode(odd.save(Image.new("RGB", (3000, 3000)), "PNG"), "a", AS_IT_IS)
-    decoder._process.wait()  # type: ignore[union-attr]  # it was asked
+    decoder._process.wait()  # type: ignore[union-attr]  # it was started
     decoder.decode(odd.stills()["PNG"], "a", AS_IT_IS)
 
     assert process_of(decoder) != first
@@ -229,16 +235,16 @@ def test_memory_that_is_spent() -> None:
 
 
 @pytest.mark.slow
-def test_the_largest_picture_is_within_its_bounds(decoder: Decoder) -> None:
-    """50 megapixels with alpha and a profile, the costliest there are, stay within a picture's time and memory."""
+def test_the_largest_image_stays_within_its_limits(decoder: Decoder) -> None:
+    """50 megapixels with alpha and a profile, the costliest image, stay within the limits of time and memory."""
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     data = odd.save(Image.new("RGBA", (7071, 7071), (9, 200, 30, 100)), "PNG", icc_profile=icc, compress_level=1)
 
     assert decoder.decode(data, "a", WantedPicture("pastiche", 100)).picture.size == (100, 100)
 
 
-def test_a_process_that_is_killed_costs_no_picture(own: Decoder) -> None:
-    """One that somebody kills, idle or in the middle, is replaced, and the picture decoded all the same."""
+def test_a_killed_process_is_replaced_and_its_image_decoded(own: Decoder) -> None:
+    """A process that is killed while idle or in the middle of an image is replaced, and the image is decoded."""
     decoder_pool.decode(odd.stills()["PNG"], "a")
     os.kill(process_of(own), signal.SIGKILL)
     decoder_pool.decode(odd.stills()["PNG"], "a")
@@ -257,8 +263,8 @@ def test_a_process_that_is_killed_costs_no_picture(own: Decoder) -> None:
         (signal.SIGSEGV, BadImage, r"cut short or damaged \(the decoder crashes with SIGSEGV\)"),
     ],
 )
-def test_a_picture_that_ends_two_processes(own: Decoder, number: int, kind: type[Exception], words: str) -> None:
-    """Where both were killed the machine is at fault, and another attempt may do; a crash is the picture's fault."""
+def test_an_image_that_ends_two_processes_fails(own: Decoder, number: int, kind: type[Exception], words: str) -> None:
+    """If both were killed, the machine is at fault, and a retry may succeed; a crash is the image's fault."""
     killer = kill_soon(own, number, times=2)
 
     with pytest.raises(kind, match=words) as caught:
@@ -268,8 +274,8 @@ def test_a_picture_that_ends_two_processes(own: Decoder, number: int, kind: type
     assert str(caught.value).startswith("slow.bmp: ")
 
 
-def test_a_process_that_stands_still(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is stopped, so that its own time does not pass, is given up by the clock; that is no picture's fault."""
+def test_a_stopped_process_is_given_up_after_the_clock_time(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped process uses no CPU time, so it is given up by the wall clock; that is not the image's fault."""
     monkeypatch.setattr(decoder_module, "CLOCK_SECONDS", 1.0)
     stopper = kill_soon(own, signal.SIGSTOP, times=2)
 
@@ -279,8 +285,8 @@ def test_a_process_that_stands_still(own: Decoder, monkeypatch: pytest.MonkeyPat
     stopper.join()
 
 
-def test_no_process_to_be_had(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the machine starts no more processes, that is said of the picture, not before."""
+def test_a_decoder_that_cannot_be_started_fails_the_image(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the system starts no more processes, `get_ready` raises nothing, and the error is that of the image."""
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -292,9 +298,10 @@ def test_no_process_to_be_had(own: Decoder, monkeypatch: pytest.MonkeyPatch) -> 
         decoder_pool.decode(odd.stills()["PNG"], "a")
 
 
-def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While one process is at it, a second one does the rest; without need there is no second one."""
-    decoders = Decoder(), Decoder()
+def test_a_slow_image_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one process is busy, a second one decodes other images; it is started only when needed."""
+    bounds = Bounds(0.5, BOUNDS.memory_bytes)  # so that the slow image ends soon
+    decoders = Decoder(bounds), Decoder(bounds)
     for name, made in zip(("_ready", "_spare"), decoders, strict=True):
         new: decoder_pool.queue.LifoQueue[Decoder] = decoder_pool.queue.LifoQueue()
         new.put(made)
@@ -313,7 +320,7 @@ def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPa
     time.sleep(0.2)
     busy = decoders[0]._process
     assert busy is not None
-    os.kill(busy.pid, signal.SIGSTOP)  # as slow as the other one needs, however busy the machine is
+    os.kill(busy.pid, signal.SIGSTOP)  # it takes as long as the other image, however busy the machine is
     decode(odd.stills()["PNG"], "quick")
     os.kill(busy.pid, signal.SIGCONT)
     slow.join()
@@ -324,11 +331,11 @@ def test_a_slow_picture_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPa
         made.end()
 
 
-def test_for_a_gpu_pictures_are_decoded_side_by_side(own: Decoder) -> None:
-    """As many as are let, without waiting for one another; a process is there for each that was needed, no more."""
+def test_side_by_side_starts_processes_only_as_needed(own: Decoder) -> None:
+    """`side_by_side(3)` lets three images be decoded at once; two at once start two processes."""
     decoder_pool.side_by_side.__wrapped__(3)
     decoder_pool.decode(PHOTOGRAPH, "a")
-    with decoder_pool._lent():  # for as long as another one takes
+    with decoder_pool._lent():  # as while another image is decoded
         decoder_pool.decode(PHOTOGRAPH, "b")
         decoder_pool.decode(PHOTOGRAPH, "c")
     made = [decoder_pool._ready.get_nowait() for _ in range(3)]
@@ -369,8 +376,8 @@ def test_an_image_is_decoded_with_closed_standard_streams(tmp_path: Path, closed
 
 
 @pytest.mark.parametrize("end", ["exits", "is killed"])
-def test_it_ends_with_its_worker(end: str) -> None:
-    """An idle process is gone soon after the one that started it, even where that was killed."""
+def test_a_decoder_process_ends_with_its_parent(end: str) -> None:
+    """An idle process ends soon after the one that started it, even if that was killed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen([sys.executable, "-c", PARENT, end], stdout=subprocess.PIPE, env=environment) as parent:
         assert parent.stdout is not None
@@ -384,8 +391,8 @@ def test_it_ends_with_its_worker(end: str) -> None:
     assert not is_alive(child)
 
 
-def test_it_loads_nothing_heavy() -> None:
-    """The process starts in a moment: it loads neither torch nor prefect, and numpy only for 16 bits."""
+def test_the_decoder_process_imports_nothing_heavy() -> None:
+    """The process starts quickly because it imports neither torch nor prefect, nor numpy at first."""
     code = "import flows.decoding.decoder_process, sys; print(*{'torch', 'prefect', 'numpy'} & set(sys.modules))"
 
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -393,8 +400,8 @@ def test_it_loads_nothing_heavy() -> None:
     assert loaded.strip() == ""
 
 
-def test_the_end_of_a_process_is_told_by_its_code() -> None:
-    """As `subprocess` counts: the number of the signal, below zero."""
+def test_decoder_died_has_the_exit_code() -> None:
+    """The code of a process that a signal ended is the signal's number below zero, as in `subprocess`."""
     decoder = Decoder(Bounds(0.2, BOUNDS.memory_bytes))
 
     with pytest.raises(DecoderDied) as caught:

@@ -534,9 +534,7 @@ def test_images_that_the_table_no_longer_has_are_removed_on_request(output: Outp
     before = files(dest)
     run_without_cat(output)
     output.done("owl")
-    with pytest.raises(
-        OutputError, match=r"has 1 images that the table no longer has: cat\.png; nothing was written"
-    ):
+    with pytest.raises(OutputError, match=r"has 1 images that the table no longer has: cat\.png; nothing was written"):
         exported(output, dest)
     assert files(dest) == before
     told = exported(output, dest, delete=True)

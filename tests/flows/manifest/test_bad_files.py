@@ -175,7 +175,7 @@ def test_of_many_bad_cells_of_a_row_the_first_are_named() -> None:
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
         (b"BZh91AY", "a bzip2 file"),
         (b"%PDF-1.7", "a PDF document"),
-        (b"\xff\xd8\xff\xe0", "a JPEG picture"),
+        (b"\xff\xd8\xff\xe0", "a JPEG image"),
     ],
 )
 def test_files_of_other_formats_are_recognised(start: bytes, told: str) -> None:

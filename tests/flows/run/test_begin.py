@@ -1,4 +1,6 @@
-"""flows.run.begin: a run under its lease, planned, with its workers; handed over to whoever is asked for the same."""
+"""flows.run.begin: start a run with its lease, plan and workers, or take over one that was started for the same
+request.
+"""
 
 import dataclasses
 import os
@@ -21,13 +23,13 @@ from tests.flows.builders import Painter
 
 @pytest.fixture
 def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
-    """A manifest of one pair, and where it goes."""
+    """Arguments of a run with a manifest of one pair."""
     (tmp_path / "pairs.csv").write_text(f"content,style\n{photo('a.png')},{waves}\n")
     return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=RunSettings(backbone="stub"))
 
 
 def test_a_run_that_is_begun_holds_its_output(asked: RunArguments) -> None:
-    """Its plan is kept there, and no other run may write there until it ends."""
+    """The run's plan is stored in its output, and no other run may write there until it ends."""
     with begun(resolve(asked)) as run:
         assert Ledger(asked.output).latest_run() == run.run.record
         with pytest.raises(OutputBusy), lease.held(asked.output):
@@ -36,8 +38,8 @@ def test_a_run_that_is_begun_holds_its_output(asked: RunArguments) -> None:
         pass
 
 
-def test_workers_are_there_as_long_as_something_is_left(asked: RunArguments) -> None:
-    """The pair is done by the pool of the run; a second run of the same has no workers, as it needs none."""
+def test_a_run_has_workers_only_if_pairs_are_left(asked: RunArguments) -> None:
+    """The first run has a pool, which does its pair; a second run of the same has none, as no pair is left."""
     with begun(resolve(asked)) as run:
         assert run.pool is not None
         run_batch(run.run.plan.batches[0], run.run.job, run.pool.take(), lambda _message: None)
@@ -46,8 +48,8 @@ def test_workers_are_there_as_long_as_something_is_left(asked: RunArguments) -> 
         assert len(again.run.plan.done) == 1
 
 
-def test_what_was_begun_is_taken_over(asked: RunArguments) -> None:
-    """The flow finds the command's run, if asked the same with the same rights; afterwards it begins its own."""
+def test_a_flow_takes_over_the_command_s_run(asked: RunArguments) -> None:
+    """A flow with the same arguments and rights uses the run that the command began; a later flow begins its own."""
     with begun(resolve(asked)) as first:
         with hand_over(first):
             with handed_or_begun(dataclasses.replace(asked), strict=False) as run:
@@ -57,7 +59,7 @@ def test_what_was_begun_is_taken_over(asked: RunArguments) -> None:
                 handed_or_begun(dataclasses.replace(asked, selection=Selection(limit=1)), strict=False),
             ):
                 pass
-            # What is not started by a person may only read what is listed.
+            # A flow that no person started may read only what the limits list.
             with pytest.raises(NotAllowed), handed_or_begun(asked, strict=True):
                 pass
         with pytest.raises(OutputBusy), handed_or_begun(asked, strict=False):
@@ -66,8 +68,8 @@ def test_what_was_begun_is_taken_over(asked: RunArguments) -> None:
         assert own is not first
 
 
-def test_a_run_that_is_handed_over_in_vain_is_logged(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
-    """A flow that is called with other values begins a run of its own; the log says which values differ."""
+def test_a_run_that_is_not_taken_over_is_logged(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
+    """A flow with other arguments begins its own run, and the log says which arguments differ."""
     other = dataclasses.replace(asked, output=f"{asked.output}-2", selection=Selection(limit=1))
     with begun(resolve(asked)) as first, hand_over(first):
         with handed_or_begun(asked, strict=False):
@@ -80,17 +82,17 @@ def test_a_run_that_is_handed_over_in_vain_is_logged(asked: RunArguments, caplog
     assert line.endswith("other values of: output, selection; a second run begins")
 
 
-def test_workers_that_were_begun_end_with_the_run(asked: RunArguments) -> None:
-    """A run that ends before any batch leaves no process behind."""
-    settings = RunSettings(device="cpu", cpu_workers=2)  # with the engine, whose workers start early
+def test_started_workers_end_with_the_run(asked: RunArguments) -> None:
+    """A run that ends before its first batch leaves no process behind."""
+    settings = RunSettings(device="cpu", cpu_workers=2)  # the real engine, whose workers start early
     before = _children()
     with begun(resolve(dataclasses.replace(asked, settings=settings))):
-        assert len(_children() - before) == 1  # of the two workers, as there is one batch
+        assert len(_children() - before) == 1  # one of the two workers, as there is one batch
     assert _children() == before
 
 
 def _children() -> set[int]:
-    """Processes of this one that have not ended."""
+    """Return the child processes of this one that have not ended."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -102,8 +104,8 @@ def _children() -> set[int]:
     return found
 
 
-def test_who_takes_over_begins_at_once_and_the_other_run_s_workers_stop(asked: RunArguments) -> None:
-    """The first run's pool is stopped as soon as it sees that its output is another's; its own lease is let go."""
+def test_taking_over_an_output_stops_the_other_run_s_workers(asked: RunArguments) -> None:
+    """A run with `take_over` begins at once; the first run's pool stops as soon as it finds that its lease is lost."""
     assert asked.settings is not None
     taking = dataclasses.replace(asked, settings=asked.settings.model_copy(update={"take_over": True}))
     with begun(resolve(asked)) as first, begun(resolve(taking)) as second:
@@ -114,10 +116,12 @@ def test_who_takes_over_begins_at_once_and_the_other_run_s_workers_stop(asked: R
         second.hold.check()
 
 
-def test_a_run_writes_nothing_behind_a_link_to_elsewhere(
+def test_a_run_writes_nothing_through_a_link_out_of_its_output(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A folder of the output that becomes a link once the run is planned fails the pair; elsewhere nothing appears."""
+    """If a folder of the output becomes a link to elsewhere after planning, the pair fails and nothing is written
+    there.
+    """
     (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
     (tmp_path / "elsewhere").mkdir()
@@ -135,10 +139,10 @@ def test_a_run_writes_nothing_behind_a_link_to_elsewhere(
     assert os.listdir(tmp_path / "elsewhere") == []
 
 
-def test_an_input_that_becomes_a_link_to_elsewhere_is_not_read(
+def test_an_input_that_becomes_a_link_out_of_the_limits_is_refused(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where a picture is replaced by a link once the run is planned, its pair fails by what the limits allow."""
+    """If an input is replaced by a link to a place that the limits exclude, after planning, its pair fails."""
     (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
     ends: list[object] = []
@@ -154,10 +158,10 @@ def test_an_input_that_becomes_a_link_to_elsewhere_is_not_read(
     assert "may be read here" in failed.error
 
 
-def test_a_link_in_an_output_is_refused_before_anything_is_done(
+def test_a_link_in_an_output_is_refused_at_the_start(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is there from the start ends the run at once, with the folder's name; nothing is written."""
+    """A folder of the output that is a link from the start is an error that names it, and nothing is written."""
     (tmp_path / "limits.toml").write_text(f'read = ["{tmp_path}"]\nwrite = ["{tmp_path}/out"]\n')
     monkeypatch.setenv("NST_LIMITS", str(tmp_path / "limits.toml"))
     for name in ("images", "timelines", "_nst"):

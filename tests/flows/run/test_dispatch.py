@@ -1,4 +1,4 @@
-"""flows.run.dispatch: batches on real worker processes, which are killed, run out of memory and are stopped."""
+"""flows.run.dispatch: batches on real worker processes that are killed, run out of memory, and are stopped."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ QUICK = {
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    """One process, which is ended at last; it has one thread, as the pictures are small."""
+    """A pool of one process, which has one thread, as the images are small; it is stopped at the end."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
     with process_pool(("cpu",)) as made:
@@ -50,12 +50,14 @@ def batch_of(contents: list[str], style: str, **options: object) -> Batch:
 
 
 def six_pairs(photo: Painter, waves: str, **options: object) -> Batch:
-    """Six pairs of two sizes."""
+    """Return a batch of six pairs of two sizes."""
     return batch_of([photo(f"{seed}.png", 80, 60 + 10 * (seed % 2), seed=seed) for seed in range(6)], waves, **options)
 
 
 class Listener:
-    """Hears the messages; kills the process, really, whenever one of these pairs is on the device, so many times."""
+    """Collects messages, and kills the process whenever one of the `deadly` pairs is on the device, at most `times`
+    times.
+    """
 
     def __init__(self, *deadly: str, times: int = 1000) -> None:
         self.deadly, self.times = set(deadly), times
@@ -81,7 +83,7 @@ class Listener:
 
 
 def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """Every pair has its outcome, all from one process that is not this one."""
+    """Every pair has its outcome, all from one process other than this one."""
     heard = Listener()
     run_batch(six_pairs(photo, waves), job, worker, heard)
 
@@ -92,8 +94,8 @@ def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: s
 
 
 @pytest.mark.slow
-def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """The process is killed with pairs on the device: another one does them, and nothing has failed."""
+def test_a_process_killed_in_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
+    """If the process is killed with pairs on the device, another one does them, and no pair fails."""
     heard = Listener("pair-4", times=1)
     run_batch(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
 
@@ -105,7 +107,7 @@ def test_a_process_killed_in_a_chunk_costs_no_pair(worker: Worker, photo: Painte
 
 @pytest.mark.slow
 def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """A pair whose process dies every time is failed after it died alone; its batch mates are done."""
+    """A pair whose process dies every time fails after it died alone; the other pairs of the batch are done."""
     heard = Listener("pair-5")
     run_batch(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
     result = heard.by_id()
@@ -119,8 +121,10 @@ def test_a_pair_that_kills_its_process_fails_alone(worker: Worker, photo: Painte
     assert heard.times == 1000 - 2
 
 
-def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, waves: str, job: Job) -> None:
-    """Stopped at its first outcome, a batch ends as PoolStopped; what was told of is kept, and no failure is."""
+def test_a_stopped_batch_keeps_its_outcomes(pool: Pool, photo: Painter, waves: str, job: Job) -> None:
+    """A batch that is stopped at its first outcome raises PoolStopped; reported outcomes are kept, and none is a
+    failure.
+    """
     told: list[Message] = []
 
     def stop_at_once(message: Message) -> None:
@@ -139,16 +143,17 @@ def test_an_interrupted_batch_keeps_what_is_done(pool: Pool, photo: Painter, wav
 
 @pytest.mark.slow
 def test_too_little_memory_for_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """In a process with too little memory for four such pairs at once, they are halved until all succeed."""
-    contents = [photo(f"{seed}.png", 256, 256, seed=seed) for seed in range(4)]
-    batch = batch_of(contents, waves, size_px=256, steps=1)
-    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 300_000_000)
+    """In a process with too little memory for four such pairs, the chunk is halved until all succeed."""
+    contents = [photo(f"{seed}.png", 192, 192, seed=seed) for seed in range(4)]
+    batch = batch_of(contents, waves, size_px=192, steps=1)
+    # One pair needs less than 60 MB, and all four need more than 130 MB.
+    failures, results = pool_jobs.done_by(worker, pool_jobs.stylize_in_little_memory, batch.pairs, job, 100_000_000)
 
     assert failures[0] == (4, "OutOfMemory")
     assert results == ["Stylized"] * 4
 
 
-# ---------------------------------------------------------------- made-up trouble
+# ---------------------------------------------------------------- simulated failures
 
 
 def stub_job(job: Job, stub: Stub) -> Job:
@@ -169,12 +174,12 @@ def stub_job(job: Job, stub: Stub) -> Job:
         (Stub(kill=("pair-4",)), Patience(), "worker_died", "killed by SIGKILL"),
         (Stub(lose=("pair-4",)), Patience(), "device_lost", "of no use to its process"),
     ],
-    ids=["hangs, per pair", "hangs, silent", "exits", "killed", "loses its GPU"],
+    ids=["exceeds its time", "sends no message", "exits", "is killed", "loses its GPU"],
 )
-def test_trouble_in_a_process_fails_the_pair_that_made_it(
+def test_a_pair_that_disables_its_process_fails_alone(
     worker: Worker, photo: Painter, waves: str, job: Job, stub: Stub, patience: Patience, kind: str, words: str
 ) -> None:
-    """One pair of six hangs, ends its process, or loses its GPU: it is failed so, and the others are done once."""
+    """If one pair of six hangs, ends its process, or loses its GPU, only that pair fails, and its error says why."""
     heard = Listener()
     run_batch(six_pairs(photo, waves), stub_job(job, stub), worker, heard, patience)
     result = heard.by_id()
@@ -185,8 +190,8 @@ def test_trouble_in_a_process_fails_the_pair_that_made_it(
     assert [type(one) for one in result.values()] == [PairRecord] * 5
 
 
-def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """Alone on the device it is surely the reason: it is not tried again, as after a death."""
+def test_a_pair_that_hangs_alone_is_not_tried_again(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
+    """A pair that was alone on the device certainly caused the hang, so it fails at once, unlike after a death."""
     heard = Listener()
     run_batch(six_pairs(photo, waves), stub_job(job, Stub(hang=("pair-2",))), worker, heard, Patience(pair_seconds=4.0))
 
@@ -195,10 +200,10 @@ def test_a_pair_that_hangs_is_waited_for_once(worker: Worker, photo: Painter, wa
 
 
 @pytest.mark.parametrize(("deaths", "outcome", "begun"), [(1, PairRecord, 2), (1000, AttemptRecord, 2)])
-def test_a_pair_alone_in_its_batch_outlives_one_death(
+def test_the_only_pair_of_a_batch_fails_at_the_second_death(
     worker: Worker, photo: Painter, waves: str, job: Job, deaths: int, outcome: type[Message], begun: int
 ) -> None:
-    """The only pair of a batch is tried once more when its process is killed, and failed by the second death."""
+    """The only pair of a batch is tried once more when its process is killed, and fails if that happens again."""
     heard = Listener("pair-2", times=deaths)
     batch = batch_of([photo("one.png", 80, 60)], waves)
     run_batch(batch, stub_job(job, Stub(seconds=1.0)), worker, heard)
@@ -210,7 +215,7 @@ def test_a_pair_alone_in_its_batch_outlives_one_death(
 def test_an_engine_that_cannot_be_loaded_ends_the_batch(
     pool: Pool, monkeypatch: pytest.MonkeyPatch, photo: Painter, waves: str, job: Job, tmp_path: Path
 ) -> None:
-    """Where torch does not start that is said once, and no pair is failed for it."""
+    """If torch cannot be imported, the batch ends with one error, and no pair fails."""
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
@@ -223,7 +228,7 @@ def test_an_engine_that_cannot_be_loaded_ends_the_batch(
     assert heard.outcomes == []
 
 
-# ---------------------------------------------------------------- after a death
+# ---------------------------------------------------------------- after a death, and time limits
 
 
 def pairs(*rows: int) -> tuple[PlannedPair, ...]:
@@ -241,10 +246,10 @@ def pairs(*rows: int) -> tuple[PlannedPair, ...]:
     ],
     ids=["a chunk", "all", "before the first chunk", "after the last chunk", "nothing left"],
 )
-def test_those_on_the_device_go_on_one_by_one(
+def test_pairs_that_were_on_the_device_are_done_one_by_one(
     left: tuple[int, ...], begun: tuple[int, ...], groups: list[list[int]]
 ) -> None:
-    """Unfinished pairs that had begun are done alone, the others together as before, and first."""
+    """After a death, unfinished pairs that had begun are done each alone; the others are done together, and first."""
     made = regrouped(pairs(*left), {f"pair-{row}" for row in begun})
 
     assert [[pair.spec.row for pair in group] for group in made] == groups
@@ -253,23 +258,26 @@ def test_those_on_the_device_go_on_one_by_one(
 @pytest.mark.parametrize(
     ("left", "on_device", "outlived_one", "too_long", "at_fault"),
     [
-        ((2, 3), (2, 3), (), True, []),  # too long at two: either may be the reason
+        ((2, 3), (2, 3), (), True, []),  # both were on the device: either may be the cause
         ((2, 3), (3,), (), True, [3]),
         ((2,), (2, 3), (), True, [2]),  # the other one is done already
-        ((2, 3), (2,), (2,), False, []),  # a death in company is no proof
+        ((2, 3), (2,), (2,), False, []),  # a death with other pairs in the process is no proof
         ((2,), (2,), (), False, []),
         ((2,), (2,), (2,), False, [2]),
         ((2,), (2,), (3,), False, []),
     ],
 )
-def test_who_is_at_fault(
+def test_at_fault_is_a_pair_that_was_certainly_the_cause(
     left: tuple[int, ...],
     on_device: tuple[int, ...],
     outlived_one: tuple[int, ...],
     too_long: bool,
     at_fault: list[int],
 ) -> None:
-    """Of a hang, who was alone on the device or in the group; of a death, who is alone and dies for the second time."""
+    """A hang is the fault of the pair that was alone on the device or in its group.
+
+    A death is the fault of a pair that is alone and has outlived one death already.
+    """
     watch = dispatch._Watch(lambda _message: None, Patience())
     watch(ChunkStarted(tuple(f"pair-{row}" for row in on_device), 1))
     error = TookTooLong("hangs") if too_long else WorkerDied("killed")
@@ -280,7 +288,7 @@ def test_who_is_at_fault(
 
 
 class Clock:
-    """Seconds, as a test wants them."""
+    """Replaces the module `time`; a test sets its seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -291,14 +299,14 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """That of the watch."""
+    """The clock of the watch."""
     made = Clock()
     monkeypatch.setattr(dispatch, "time", made)
     return made
 
 
-def test_a_process_is_silent_from_its_first_look_on(clock: Clock) -> None:
-    """How long a process takes to start does not count; then each message is a sign of life, a step too."""
+def test_the_stall_limit_counts_from_the_first_check_or_last_message(clock: Clock) -> None:
+    """The time that a process takes to start does not count; then each message, such as a step, restarts the limit."""
     watch = dispatch._Watch(lambda _message: None, Patience(stall_seconds=60.0))
     clock.now += 500.0
     watch.check()
@@ -313,8 +321,8 @@ def test_a_process_is_silent_from_its_first_look_on(clock: Clock) -> None:
         watch.check()
 
 
-def test_pairs_on_the_device_have_their_seconds_together(clock: Clock) -> None:
-    """Two pairs have twice as long as one, from when they began; once all are done, no time is measured."""
+def test_the_time_limit_is_shared_by_the_pairs_on_the_device(clock: Clock) -> None:
+    """Two pairs have twice the time of one from their start on; once all are done, no limit applies."""
     heard: list[Message] = []
     watch = dispatch._Watch(heard.append, Patience(pair_seconds=10.0, stall_seconds=1e9))
     clock.now += 100.0
@@ -338,8 +346,8 @@ def test_pairs_on_the_device_have_their_seconds_together(clock: Clock) -> None:
     assert len(heard) == 4
 
 
-def test_waiting_for_storage_is_not_counted(clock: Clock) -> None:
-    """Neither in the middle of a chunk nor after it: a pair that is computed is no pair that takes too long."""
+def test_waits_for_storage_do_not_count_as_a_pair_s_time(clock: Clock) -> None:
+    """Neither waits within a chunk nor after it count: a pair that is computed does not take too long."""
     heard: list[Message] = []
     watch = dispatch._Watch(heard.append, Patience(pair_seconds=10.0, stall_seconds=1e9))
     watch(ChunkStarted(("pair-2",), 1))
@@ -363,8 +371,8 @@ def test_waiting_for_storage_is_not_counted(clock: Clock) -> None:
     assert heard == [ChunkStarted(("pair-2",), 1), ChunkStarted(("pair-3",), 1)]
 
 
-def test_without_a_limit_a_pair_takes_as_long_as_it_takes(clock: Clock) -> None:
-    """Only silence counts then."""
+def test_without_pair_seconds_only_silence_is_limited(clock: Clock) -> None:
+    """Without `pair_seconds`, a pair may take any time."""
     watch = dispatch._Watch(lambda _message: None, Patience(stall_seconds=1e9))
     watch(ChunkStarted(("pair-2",), 1))
     clock.now += 1e6

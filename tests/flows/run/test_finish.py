@@ -1,4 +1,4 @@
-"""flows.run.finish: the end of a run, on which every record is read once; nothing is stylized here."""
+"""flows.run.finish: the end of a run, which reads every record once; nothing is stylized here."""
 
 import dataclasses
 import errno
@@ -40,7 +40,7 @@ HISTORY = tuple(LossSample(level, n, n + 1, 2.0 - n, 1.0, 0.5, 0.0, n / 8) for l
 
 @pytest.fixture
 def run(tmp_path: Path) -> PreparedRun:
-    """A run of four rows in which owl and cat were done, and dog failed."""
+    """A run of four rows: owl and cat are done, dog failed, and one row is rejected."""
     for name in ("owl", "cat", "dog", "waves"):
         (tmp_path / f"{name}.png").write_bytes(drawing(name))
     (tmp_path / "pairs.csv").write_text(MANIFEST)
@@ -62,7 +62,7 @@ def run(tmp_path: Path) -> PreparedRun:
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each pair's record is parsed from here on."""
+    """Count how often each pair's record is parsed from here on."""
     times: Counter[str] = Counter()
     parse = PairRecord.model_validate_json
 
@@ -76,7 +76,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 def page_of(run: PreparedRun, finished: FinishedRun) -> str:
-    """The address of the page that is made of what `finish_run` gave back."""
+    """Return the address of the page made from the result of `finish_run`."""
     return write_page(run_of(run.job.output, run.record, run.request.manifest, finished.outcomes))
 
 
@@ -87,15 +87,19 @@ def test_every_record_is_parsed_once(run: PreparedRun, parsed: Counter[str]) -> 
     assert parsed == {"owl": 1, "cat": 1}
 
 
-def test_the_page_is_the_one_that_is_made_later(run: PreparedRun) -> None:
-    """What `nst report` makes of the output is byte for byte the page that the run made of what it had in hand."""
+def test_the_page_equals_the_one_of_nst_report(run: PreparedRun) -> None:
+    """The page that a run makes of its outcomes in memory is byte for byte the one that `nst report` makes of the
+    output.
+    """
     at_the_end = storage.read(page_of(run, finish_run(run, most_kept=4)))
 
     assert storage.read(write_report(run.job.output)) == at_the_end
 
 
-def test_records_of_a_large_run_are_let_go(run: PreparedRun, parsed: Counter[str]) -> None:
-    """Beyond so many rows the records are not kept: each takes a hundred times the memory of its row."""
+def test_records_of_a_large_run_are_not_kept(run: PreparedRun, parsed: Counter[str]) -> None:
+    """With more than `most_kept` rows the records are not kept, because each takes a hundred times the memory of its
+    row.
+    """
     finished = finish_run(run, most_kept=3)
 
     assert finished.outcomes == ()
@@ -104,7 +108,7 @@ def test_records_of_a_large_run_are_let_go(run: PreparedRun, parsed: Counter[str
 
 
 def test_the_summary_counts_the_rows(run: PreparedRun) -> None:
-    """Every row is counted once; pairs that were done in this run are."""
+    """The summary counts every row once, and the pairs that this run stylized."""
     summary = finish_run(run).summary
 
     assert (summary.succeeded, summary.failed, summary.rejected, summary.pending) == (2, 1, 1, 0)
@@ -113,8 +117,8 @@ def test_the_summary_counts_the_rows(run: PreparedRun) -> None:
     assert storage.identity(storage.join(run.job.output, "_SUCCESS")) is not None
 
 
-def test_the_summary_says_what_the_runs_own_pairs_took(run: PreparedRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two pairs of one style, each with two coarse evaluations more than its record counts; a stub tells no rates."""
+def test_the_summary_has_the_costs_of_the_run_s_own_pairs(run: PreparedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pairs of one style are counted, each with its two coarse evaluations; a run with the stub stores no rates."""
     monkeypatch.setattr("flows.run.finish.usable_cpus", lambda: 4)
     before = measured_here()
     costs = finish_run(run).summary.costs
@@ -127,10 +131,12 @@ def test_the_summary_says_what_the_runs_own_pairs_took(run: PreparedRun, monkeyp
     assert gather(run.job.output).costs == costs
 
 
-def test_a_real_run_tells_later_estimates_how_fast_this_machine_is(
+def test_a_real_run_stores_its_rates_for_later_estimates(
     run: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With as many workers as it had, in its precision, and what it took beside its pairs; a cluster tells nothing."""
+    """A real run stores its rates with its workers and precision, and the time beside its pairs; a run on Ray stores
+    none.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     real = dataclasses.replace(
         run,
@@ -151,7 +157,7 @@ def test_a_real_run_tells_later_estimates_how_fast_this_machine_is(
 
 
 def test_histories_are_one_table(run: PreparedRun) -> None:
-    """history.parquet has a row per sample, pair after pair as the manifest has them."""
+    """history.parquet has a row per sample, pair after pair in the manifest's order."""
     finish_run(run)
     table = pd.read_parquet(io.BytesIO(storage.read(storage.join(run.job.output, "history.parquet"))))
 
@@ -163,8 +169,8 @@ def test_histories_are_one_table(run: PreparedRun) -> None:
     assert [LossSample(*row) for row in table[list(LossSample._fields)].itertuples(index=False)] == [*HISTORY] * 2
 
 
-def test_an_incomplete_run_says_so_in_any_process(run: PreparedRun) -> None:
-    """The error keeps its message and the run's numbers when it is sent to another process."""
+def test_run_incomplete_survives_pickling(run: PreparedRun) -> None:
+    """The error keeps its message and the run's summary when it is sent to another process."""
     summary = finish_run(run).summary
     sent = pickle.loads(pickle.dumps(RunIncomplete("1 pending: run again", summary)))
 
@@ -172,10 +178,10 @@ def test_an_incomplete_run_says_so_in_any_process(run: PreparedRun) -> None:
     assert sent.summary == summary
 
 
-def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
+def test_a_limit_of_the_file_system_is_logged_once_and_summarized(
     run: PreparedRun, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where nothing says when a file is on the disk, the log has one line of it, whatever number of files."""
+    """If a file system does not say when a file is on disk, the log has one line about it, and the summary a note."""
 
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
@@ -189,8 +195,8 @@ def test_what_a_file_system_does_not_promise_is_said_once_and_in_the_summary(
     assert finish_run(again).summary.storage_notes == (mounts.NO_FLUSH,)
 
 
-def test_the_mark_says_what_is_in_the_output(run: PreparedRun) -> None:
-    """Its sums are those that `sha256sum` makes of the files, the pictures' of its list of them, sorted by name."""
+def test_the_mark_has_the_hashes_of_the_output(run: PreparedRun) -> None:
+    """`_SUCCESS` has the `sha256sum` of the tables, and of a list of the images with their hashes, sorted by name."""
     summary = finish_run(run).summary
     marker = json.loads(storage.read(storage.join(run.job.output, "_SUCCESS")))
     records = sorted((f"images/{name}-01234567.png" for name in ("owl", "cat")), key=str)
@@ -205,7 +211,7 @@ def test_the_mark_says_what_is_in_the_output(run: PreparedRun) -> None:
 
 
 def test_an_output_with_pending_rows_is_not_marked(run: PreparedRun) -> None:
-    """Rows without an outcome are pending, and counted as left where the run had taken them on."""
+    """Rows without an outcome are pending; they count as left if the run had planned to do them."""
     Path(run.job.output, "_nst", "records", _record_of(run, "owl")).unlink()
     finished = finish_run(run)
 
@@ -219,8 +225,8 @@ def _record_of(run: PreparedRun, pair_id: str) -> str:
     return f"{pair_id}-{fingerprint}.json"
 
 
-def test_what_earlier_runs_did_is_not_of_this_one(run: PreparedRun) -> None:
-    """Done before, and none of this run's time."""
+def test_pairs_of_earlier_runs_count_as_done_before(run: PreparedRun) -> None:
+    """Pairs that an earlier run did count as done before, and not towards this run's time and costs."""
     later = dataclasses.replace(
         run,
         record=run.record.model_copy(update={"run_id": "a later run"}),
@@ -237,8 +243,8 @@ def test_what_earlier_runs_did_is_not_of_this_one(run: PreparedRun) -> None:
     assert summary.costs is None
 
 
-def test_files_that_cannot_be_looked_at_are_no_matter_of_credentials(run: PreparedRun) -> None:
-    """One that is gone, and a folder in the place of one: the row's own failure says so."""
+def test_check_credentials_ignores_unreadable_files(run: PreparedRun) -> None:
+    """A missing file, or a folder in place of one, raises nothing: the row's own failure reports it."""
     finished = finish_run(run)
     for name in ("dog", "waves"):
         (Path(run.job.output).parent / f"{name}.png").unlink()
@@ -248,14 +254,14 @@ def test_files_that_cannot_be_looked_at_are_no_matter_of_credentials(run: Prepar
 
 
 @pytest.mark.parametrize("column", ["content", "style"])
-def test_credentials_are_asked_about_only_where_something_is_left(
+def test_credentials_are_checked_only_if_pairs_are_left(
     run: PreparedRun, s3_bucket: str, s3_proxy: FaultProxy, column: str
 ) -> None:
-    """Where a row is pending because they ran out, a run ends with that; elsewhere nobody needs them any more."""
+    """If pairs are left and the credentials have expired, the run ends with that error; otherwise nobody needs them."""
     finished = finish_run(run)
     pair = run.plan.todo[-1]
     Path(pair.spec.content).unlink()
-    Path(pair.spec.content).mkdir()  # which hides nothing
+    Path(pair.spec.content).mkdir()  # a second unreadable input, which must not hide the error
     spec = dataclasses.replace(pair.spec, **{column: f"{s3_bucket}/there.png"})
     batch = Batch("one pair", (dataclasses.replace(pair, spec=spec),))
     remote = dataclasses.replace(run, plan=RunPlan((batch,), (), (), 0))
@@ -266,18 +272,18 @@ def test_credentials_are_asked_about_only_where_something_is_left(
         check_credentials(remote, dataclasses.replace(finished, left=1))
 
 
-def test_the_time_of_a_run_is_that_since_it_was_prepared(run: PreparedRun) -> None:
-    """In seconds, to a thousandth."""
+def test_the_summary_has_the_time_since_the_run_was_prepared(run: PreparedRun) -> None:
+    """The time is in seconds, rounded to a thousandth."""
     summary = finish_run(dataclasses.replace(run, began=time.monotonic() - 100.0)).summary
 
     assert 100.0 <= summary.seconds < 130.0
     assert summary.seconds == round(summary.seconds, 3)
 
 
-def test_trouble_with_the_table_does_not_hide_what_ended_a_run(
+def test_an_unwritable_table_does_not_hide_why_a_run_was_stopped(
     run: PreparedRun, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run that is stopped ends with its own error; that its table could not be written is told in the log."""
+    """A stopped run ends with its own error; that its table could not be written is logged without a traceback."""
     Path(run.job.output, "results.csv", "in the way").mkdir(parents=True)
     with pytest.raises(StorageError):
         finish_run(run)
@@ -288,8 +294,10 @@ def test_trouble_with_the_table_does_not_hide_what_ended_a_run(
     assert "Traceback" not in caplog.text
 
 
-def test_no_mark_stays_where_rows_are_pending(run: PreparedRun) -> None:
-    """That of a run which ended in the very moment in which this one took its output over, for one."""
+def test_a_mark_is_removed_if_rows_are_pending(run: PreparedRun) -> None:
+    """A `_SUCCESS` in the output, such as that of a run that ended as this one took it over, is removed if rows are
+    pending.
+    """
     mark = storage.join(run.job.output, "_SUCCESS")
     storage.replace(mark, b"of another run")
     for name in storage.names(storage.join(run.job.output, "_nst", "attempts")):
@@ -300,7 +308,9 @@ def test_no_mark_stays_where_rows_are_pending(run: PreparedRun) -> None:
 
 
 def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
-    """Tables take a while to write: whose the output is by then is looked at once more, and its mark left alone."""
+    """Writing tables takes time, so the lease is checked once more: the new owner's output gets no mark, or keeps its
+    own.
+    """
     mark = storage.join(run.job.output, "_SUCCESS")
     with lease.held(run.job.output) as hold:
         other = new_lease(60.0).model_copy(update={"host": "elsewhere"})

@@ -1,4 +1,4 @@
-"""flows.run.plan: fingerprints, what is left to do, and batches."""
+"""flows.run.plan: the fingerprints of pairs, which pairs are left to do, and their batches."""
 
 import dataclasses
 import hashlib
@@ -40,7 +40,10 @@ def plan_of(
     failed_for_good: Iterable[PlannedPair] = (),
     share: Share = ONE_DEVICE,
 ) -> RunPlan:
-    """`failed_before`: ids of pairs that the run to be retried has an attempt at, and no record."""
+    """Return the plan of these pairs.
+
+    `failed_before` has the ids of pairs of the retried run that have a failed attempt and no record.
+    """
     specs = list(specs)
     is_retry = selection is not None and selection.only_failed
     retried = run_record({spec.pair_id: f"of {spec.pair_id}" for spec in specs}) if is_retry else None
@@ -69,7 +72,7 @@ def files(photo: Painter, style: Painter) -> dict[str, str]:
 
 
 def test_a_fingerprint_is_20_hex_digits(files: dict[str, str]) -> None:
-    """The fingerprint is a part of file names: 20 digits, the same at every look."""
+    """The fingerprint, which is a part of file names, has 20 hex digits and is the same each time."""
     first, second = fingerprint(pair_spec(**files)), fingerprint(pair_spec(**files))
 
     assert first == second
@@ -78,8 +81,8 @@ def test_a_fingerprint_is_20_hex_digits(files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
-def test_a_fingerprint_changes_with_either_picture(files: dict[str, str], which: str) -> None:
-    """One other byte in the content or the style image makes another result, so another fingerprint."""
+def test_a_fingerprint_changes_with_either_image(files: dict[str, str], which: str) -> None:
+    """A changed byte in the content or the style image changes the result, and so the fingerprint."""
     before = fingerprint(pair_spec(**files))
     with open(files[which], "ab") as file:
         file.write(b"x")
@@ -87,15 +90,15 @@ def test_a_fingerprint_changes_with_either_picture(files: dict[str, str], which:
     assert fingerprint(pair_spec(**files)) != before
 
 
-def test_a_fingerprint_tells_content_from_style(files: dict[str, str]) -> None:
-    """The same two pictures the other way round are another pair."""
+def test_swapping_content_and_style_changes_the_fingerprint(files: dict[str, str]) -> None:
+    """The same two images with swapped roles are another pair."""
     swapped = {"content": files["style"], "style": files["content"]}
 
     assert fingerprint(pair_spec(**files)) != fingerprint(pair_spec(**swapped))
 
 
 def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
-    """Whatever option is changed, the pair is done again."""
+    """Changing any option changes the fingerprint, so that the pair is done again."""
     changes: dict[str, Any] = {
         "recipe": "gatys",
         "style_blend": (1.0, 2.0),
@@ -140,15 +143,15 @@ def test_a_fingerprint_changes_with_every_option(files: dict[str, str]) -> None:
     assert len(set(made.values())) == len(changes) + 1
 
 
-def test_a_fingerprint_does_not_change_with_how_an_option_is_written(files: dict[str, str]) -> None:
-    """An option at its default, or at what the recipe says anyway, changes nothing."""
+def test_writing_out_a_default_does_not_change_the_fingerprint(files: dict[str, str]) -> None:
+    """Stating an option with its default, or with the recipe's own value, does not change the fingerprint."""
     written = {"size_px": 512, "style_weight": 30.0, "optimizer": "lbfgs", "steps": 300}
 
     assert fingerprint(pair_spec(**files, options=written)) == fingerprint(pair_spec(**files))
 
 
 def test_a_fingerprint_changes_with_weights_and_engine(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other weights, or another version of the engine, make other pictures."""
+    """Other weights, or another version of the engine, change the result, and so the fingerprint."""
     spec = pair_spec(**files)
     made = {fingerprint(spec), fingerprint(spec, "cd" * 32)}
     monkeypatch.setattr(plan, "__version__", "99.0")
@@ -157,8 +160,8 @@ def test_a_fingerprint_changes_with_weights_and_engine(files: dict[str, str], mo
     assert len(made) == 3
 
 
-def test_a_fingerprint_does_not_change_with_anything_else(files: dict[str, str], tmp_path: Path) -> None:
-    """Row, id, extra columns, the way a cell is written, and the name and time of a file decide nothing."""
+def test_nothing_else_changes_the_fingerprint(files: dict[str, str], tmp_path: Path) -> None:
+    """Row, id, extra columns, the spelling of cells, and a file's name and time do not influence the fingerprint."""
     before = fingerprint(pair_spec(**files))
     moved = shutil.copy(files["content"], tmp_path / "renamed.jpg")
     os.utime(moved, (1, 1))
@@ -175,16 +178,16 @@ def test_a_fingerprint_does_not_change_with_anything_else(files: dict[str, str],
     assert fingerprint(other) == before
 
 
-def test_a_planned_pair_knows_its_inputs(files: dict[str, str]) -> None:
-    """The identities that the fingerprint was made of go along, so that a later change of a file is noticed."""
+def test_a_planned_pair_has_the_identities_of_its_inputs(files: dict[str, str]) -> None:
+    """The identities in the fingerprint are part of the planned pair, so that a later change of a file is noticed."""
     (pair,) = fingerprinted([pair_spec(**files)], NOTHING_DONE, WEIGHTS)
 
     for identity, path in ((pair.content_identity, files["content"]), (pair.style_identity, files["style"])):
         assert identity == f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
 
 
-def test_a_missing_picture_is_planned_all_the_same(files: dict[str, str]) -> None:
-    """A pair whose picture is missing is left to do, and fails there with its reason; the others are planned."""
+def test_a_pair_with_a_missing_image_is_planned(files: dict[str, str]) -> None:
+    """A pair with a missing image is left to do, so that the worker reports its failure; other pairs are unaffected."""
     specs = [pair_spec(2, **files), pair_spec(3, "/no/such/cat.png", files["style"])]
     planned = plan_of(specs)
 
@@ -193,16 +196,16 @@ def test_a_missing_picture_is_planned_all_the_same(files: dict[str, str]) -> Non
     assert planned.todo[1].style_identity == planned.todo[0].style_identity
 
 
-@pytest.mark.parametrize("odd", [".", "waves.png/cat.png", "x" * 300], ids=["folder", "below a file", "endless"])
-def test_one_odd_address_does_not_stop_the_plan(files: dict[str, str], tmp_path: Path, odd: str) -> None:
-    """A cell that names a folder, something below a file or an endless name costs its own row alone."""
+@pytest.mark.parametrize("odd", [".", "waves.png/cat.png", "x" * 300], ids=["folder", "below a file", "too long"])
+def test_an_unusable_address_does_not_stop_the_plan(files: dict[str, str], tmp_path: Path, odd: str) -> None:
+    """A cell that names a folder, something below a file, or a name of 300 characters affects only its own row."""
     planned = plan_of([pair_spec(2, str(tmp_path / odd), files["style"]), pair_spec(3, **files)])
 
     assert ids(planned.todo) == ["pair-2", "pair-3"]
 
 
-def test_a_picture_that_appears_later_makes_another_fingerprint(files: dict[str, str], tmp_path: Path) -> None:
-    """A pair that failed for want of a picture starts anew once the picture is there."""
+def test_an_image_that_appears_later_changes_the_fingerprint(files: dict[str, str], tmp_path: Path) -> None:
+    """A pair that failed because an image was missing starts anew once the image exists."""
     spec = pair_spec(content=str(tmp_path / "late.png"), style=files["style"])
     before = fingerprint(spec)
     shutil.copy(files["content"], spec.content)
@@ -210,8 +213,8 @@ def test_a_picture_that_appears_later_makes_another_fingerprint(files: dict[str,
     assert fingerprint(spec) != before
 
 
-def test_every_file_is_looked_at_once(s3_bucket: str, s3_proxy: FaultProxy) -> None:
-    """Many pairs that share a style ask S3 for it once: one HEAD request per file, however often it is named."""
+def test_every_file_is_requested_once(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Planning 40 pairs of six S3 objects sends one HEAD request per object."""
     contents = [f"{s3_bucket}/{number}.png" for number in range(5)]
     for address in (*contents, f"{s3_bucket}/waves.png"):
         storage.create(address, address.encode())
@@ -223,10 +226,13 @@ def test_every_file_is_looked_at_once(s3_bucket: str, s3_proxy: FaultProxy) -> N
     assert s3_proxy.requests == {"HEAD": 6}
 
 
-def test_storage_that_cannot_be_reached_stops_the_plan(
+def test_planning_fails_only_if_no_file_is_accessible(
     s3_bucket: str, s3_proxy: FaultProxy, files: dict[str, str], tmp_path: Path
 ) -> None:
-    """Where no file at all can be looked at, the trouble is not with the files; a folder's is."""
+    """If access to all inputs is refused, the error is raised; if some are accessible, the others count as missing.
+
+    A folder as the only input counts as missing too.
+    """
     closed = [f"{s3_bucket}/cat.png", f"{s3_bucket}/waves.png"]
     s3_proxy.rule = lambda _method, _path: (403, "AccessDenied")
 
@@ -246,7 +252,7 @@ def three_pairs() -> list[PairSpec]:
 
 
 def test_a_pair_with_a_record_is_done() -> None:
-    """What has a record of its fingerprint is done; the rest is left, in the order of the manifest."""
+    """A pair with a record of its fingerprint is done; the others are left to do, in the order of the manifest."""
     specs = three_pairs()
     done = key_of(fingerprinted(specs, NOTHING_DONE, WEIGHTS)[1])
     planned = plan_of(specs, LedgerIndex(frozenset({done, ("c", "f" * 20), ("x", done[1])})))
@@ -255,8 +261,11 @@ def test_a_pair_with_a_record_is_done() -> None:
 
 
 @pytest.mark.parametrize("kind", ["done", "without its image", "failed"])
-def test_an_id_in_another_case_has_file_names_of_its_own(kind: str) -> None:
-    """No record or attempt of `cat` has the name of one of `Cat` where case is ignored; each then keeps its own."""
+def test_ids_that_differ_in_case_have_different_file_names(kind: str) -> None:
+    """Pairs `Cat` and `cat` get different fingerprints, so that their files stay apart where file names ignore case.
+
+    Once both have records, each keeps its own.
+    """
     earlier, spec = pair_spec(pair_id="Cat"), pair_spec(pair_id="cat")
     key = (earlier.pair_id, fingerprint(earlier))
     index = {
@@ -274,8 +283,8 @@ def test_an_id_in_another_case_has_file_names_of_its_own(kind: str) -> None:
         assert list(map(key_of, plan_of([earlier], both).done)) == [key]
 
 
-def test_ids_in_two_cases_that_share_a_fingerprint_stay_done() -> None:
-    """An output of an earlier version may have records of both, where file systems tell them apart."""
+def test_ids_that_differ_in_case_with_one_fingerprint_stay_done() -> None:
+    """Outputs of earlier versions may have records of `Cat` and `cat` with one fingerprint; both pairs stay done."""
     specs = [pair_spec(pair_id=pair_id) for pair_id in ("Cat", "cat")]
     index = LedgerIndex(done=frozenset((spec.pair_id, fingerprint(spec)) for spec in specs))
 
@@ -283,7 +292,9 @@ def test_ids_in_two_cases_that_share_a_fingerprint_stay_done() -> None:
 
 
 def test_an_attempt_is_numbered_after_the_last_one() -> None:
-    """A pair that failed twice with this fingerprint makes its third attempt; attempts of another do not count."""
+    """A pair that failed twice with its fingerprint makes its third attempt; attempts with other fingerprints do not
+    count.
+    """
     specs = three_pairs()
     keys = [key_of(pair) for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS)]
     planned = plan_of(specs, LedgerIndex(frozenset(), {keys[0]: 2, ("b", "f" * 20): 5}))
@@ -291,8 +302,8 @@ def test_an_attempt_is_numbered_after_the_last_one() -> None:
     assert [pair.attempt for pair in planned.todo] == [3, 1, 1]
 
 
-def test_attempts_before_a_retry_with_other_options_count() -> None:
-    """Other options make another fingerprint; the attempts that the pair had with its earlier one go on counting."""
+def test_a_retry_with_other_options_keeps_counting_attempts() -> None:
+    """Other options change the fingerprint, but attempts with the fingerprint of the retried run still count."""
     spec = pair_spec()
     index = LedgerIndex(attempts={(spec.pair_id, "an earlier one"): 2})
     (alone,) = fingerprinted([spec], index, WEIGHTS)
@@ -312,14 +323,14 @@ def test_attempts_before_a_retry_with_other_options_count() -> None:
     ],
     ids=["never tried", "failed", "with other options", "done since", "done, without its image"],
 )
-def test_what_failed_and_was_done_since_has_not_failed(index: LedgerIndex, failed: bool) -> None:
-    """A retry is of what a run's table calls failed: an attempt, and no record after it."""
+def test_has_failed_means_an_attempt_and_no_record(index: LedgerIndex, failed: bool) -> None:
+    """A pair has failed if it has an attempt with the run's fingerprint and no record, with or without an image."""
     assert has_failed("a", run_record({"a": "f" * 20}), index) is failed
 
 
 @pytest.mark.parametrize(("most", "todo"), [(1, 2), (2, 2), (3, 3), (None, 3)])
-def test_what_failed_too_often_is_left_alone(most: int | None, todo: int) -> None:
-    """With `max_attempts` a pair that has failed so many times is not taken on, the others are."""
+def test_max_attempts_skips_pairs_that_failed_too_often(most: int | None, todo: int) -> None:
+    """With `max_attempts`, a pair that failed that many times is skipped; the others are done."""
     specs = three_pairs()
     index = LedgerIndex(attempts={(specs[1].pair_id, fingerprint(specs[1])): 2})
 
@@ -327,7 +338,7 @@ def test_what_failed_too_often_is_left_alone(most: int | None, todo: int) -> Non
 
 
 def test_a_failed_pair_is_left_to_do() -> None:
-    """Without a record a pair is left, however often it failed."""
+    """A pair without a record is left to do, however often it failed."""
     specs = three_pairs()
     keys = [key_of(pair) for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS)]
 
@@ -343,8 +354,8 @@ def test_a_failed_pair_is_left_to_do() -> None:
         (Selection(only_failed=True), ["b"]),
     ],
 )
-def test_what_would_only_fail_again_is_left_alone(selection: Selection, todo: list[str]) -> None:
-    """A run does not try what failed for good; whoever names the pair, or asks for what failed, has it tried."""
+def test_a_pair_that_failed_for_good_is_skipped(selection: Selection, todo: list[str]) -> None:
+    """A pair that failed for good is skipped unless its id is named with `only`, or failed pairs are requested."""
     specs = three_pairs()
     failed_for_good = [pair for pair in fingerprinted(specs, NOTHING_DONE, WEIGHTS) if pair.spec.pair_id == "b"]
 
@@ -366,17 +377,17 @@ def test_what_would_only_fail_again_is_left_alone(selection: Selection, todo: li
         (Selection(only_failed=True, limit=1), ["b", "c"], ["b"], ["a", "c"]),
     ],
 )
-def test_a_selection_takes_on_some_rows(
+def test_a_selection_limits_the_pairs_to_do(
     selection: Selection, failed_before: list[str], todo: list[str], unselected: list[str]
 ) -> None:
-    """Ids, a limit and "what failed" narrow what is taken on, together and in the manifest's order."""
+    """Ids, a limit and `only_failed` narrow the pairs to do, also together, and keep the manifest's order."""
     planned = plan_of(three_pairs(), selection=selection, failed_before=failed_before)
 
     assert (ids(planned.todo), ids(planned.unselected), planned.done) == (todo, unselected, ())
 
 
-def test_the_limit_counts_what_is_left() -> None:
-    """The same command with a limit goes on where it stopped: pairs that are done do not use it up."""
+def test_the_limit_does_not_count_pairs_that_are_done() -> None:
+    """The same command with a limit continues where it stopped: pairs that are done do not use up the limit."""
     specs = three_pairs()
     first = key_of(fingerprinted(specs, NOTHING_DONE, WEIGHTS)[0])
     planned = plan_of(specs, LedgerIndex(frozenset({first})), Selection(limit=1))
@@ -385,7 +396,7 @@ def test_the_limit_counts_what_is_left() -> None:
 
 
 def test_an_unknown_id_is_an_error_that_names_it() -> None:
-    """--only with an id that no valid row has stops the run before anything is done."""
+    """An id in `only` that no valid row has is an error before anything is done."""
     with pytest.raises(ManifestError, match=r"pairs.csv: no valid row has the id 'A'"):
         plan_of(three_pairs(), selection=Selection(only=("b", "A")))
 
@@ -394,7 +405,7 @@ def test_an_unknown_id_is_an_error_that_names_it() -> None:
 
 
 def planned_pairs(*kinds: tuple[str, dict[str, Any]]) -> list[PlannedPair]:
-    """Pairs with these styles and options, from row 2 on."""
+    """Return pairs with these styles and options, from row 2 on."""
     specs = [pair_spec(row, style=style, options=options) for row, (style, options) in enumerate(kinds, start=2)]
     return [PlannedPair(spec, "x", "y", f"{spec.row:020}") for spec in specs]
 
@@ -436,10 +447,13 @@ def test_a_batch_has_one_style_and_one_set_of_options() -> None:
         (1000, 256, 8, [64] * 15 + [40]),
     ],
 )
-def test_batches_are_cut_so_that_every_device_has_work(
+def test_batches_are_sized_so_that_every_device_has_work(
     pairs: int, pairs_per_task: int, devices: int, sizes: list[int]
 ) -> None:
-    """A batch has at most pairs_per_task pairs and a device's share; of many, every device gets several batches."""
+    """A batch has at most `pairs_per_task` pairs and at most a device's share.
+
+    With many pairs, each of several devices gets several batches.
+    """
     batches = in_batches(planned_pairs(*[("/s/waves.png", {})] * pairs), pairs_per_task, devices)
 
     assert [len(batch.pairs) for batch in batches] == sizes
@@ -447,12 +461,12 @@ def test_batches_are_cut_so_that_every_device_has_work(
 
 
 def test_no_pairs_make_no_batches() -> None:
-    """Where nothing is left, there is nothing to start."""
+    """With no pairs left to do, there are no batches."""
     assert in_batches([], 16, 4) == ()
 
 
 def test_the_name_of_a_batch_says_style_size_and_rows() -> None:
-    """A person sees from its name what a task is at."""
+    """The name of a batch tells its style, its size, and its pairs by number and first row."""
     pairs = planned_pairs(
         ("/s/great waves.png", {"size_px": 64}), ("/s/great waves.png", {"size_px": 64}), ("s3://b/ink", {})
     )
@@ -463,7 +477,7 @@ def test_the_name_of_a_batch_says_style_size_and_rows() -> None:
     ]
 
 
-# ---------------------------------------------------------------- whatever the manifest
+# ---------------------------------------------------------------- any manifest
 
 
 KIND = st.tuples(
@@ -490,7 +504,7 @@ def test_no_pair_is_lost_or_done_twice(
     pairs_per_task: int,
     devices: int,
 ) -> None:
-    """Every pair is done, in exactly one batch, or not selected: together they are the manifest."""
+    """Every pair of the manifest is done, in exactly one batch, or not selected."""
     specs = [
         pair_spec(row, "/none.png", f"/none/{style}", options={"size_px": size_px, "seed": seed})
         for row, (style, size_px, seed, _) in enumerate(kinds, start=2)
@@ -513,8 +527,8 @@ def test_no_pair_is_lost_or_done_twice(
         assert len({pair.spec.options.model_copy(update={"seed": 0}).digest() for pair in batch.pairs}) == 1
 
 
-def test_further_pictures_are_part_of_a_fingerprint(photo: Painter, style: Painter) -> None:
-    """Another mask, or another file in its place, is another result; which column it stands in counts too."""
+def test_further_images_are_part_of_the_fingerprint(photo: Painter, style: Painter) -> None:
+    """Another mask, another file under its name, or the same file in another column changes the fingerprint."""
     base, mask, other = style("waves.png"), photo("mask.png", seed=1), photo("other.png", seed=2)
     cat = photo("cat.png")
 
@@ -528,8 +542,10 @@ def test_further_pictures_are_part_of_a_fingerprint(photo: Painter, style: Paint
     assert of(protect=mask) not in (before, *known[:1])
 
 
-def test_batches_share_what_makes_a_style() -> None:
-    """Rows of other blends or style masks are batches of their own; each may protect another part."""
+def test_a_batch_has_one_blend_and_one_set_of_columns() -> None:
+    """Rows with another blend, or with a mask, are in batches of their own; the `protect` mask may differ within a
+    batch.
+    """
     style, blend = "/s/a.png", {"style_2": "/s/b.png"}
     kinds: list[dict[str, str]] = [{}, blend, blend, {"protect": "/m/1.png"}, {"protect": "/m/2.png"}]
     pairs = [

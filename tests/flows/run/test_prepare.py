@@ -1,4 +1,4 @@
-"""flows.run.prepare: a run is planned, and its plan kept in the output."""
+"""flows.run.prepare: a run is planned, and its plan is stored in the output."""
 
 import dataclasses
 import logging
@@ -23,7 +23,7 @@ CPU = Means(("cpu",), ("here",), "fp32")
 
 @pytest.fixture
 def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
-    """A manifest of three pairs, and where it goes; images are made up."""
+    """Arguments of a run with a manifest of three pairs and a rejected row; the stub stylizes them."""
     rows = [f"{photo(f'{name}.png', seed=seed)},{waves},{name}" for seed, name in enumerate(("owl", "cat", "dog"))]
     (tmp_path / "pairs.csv").write_text("\n".join(("content,style,id", *rows, ",,bad", "")))
     return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"), settings=RunSettings(backbone="stub"))
@@ -33,8 +33,8 @@ def prepared(asked: RunArguments, means: Means = CPU) -> PreparedRun:
     return prepare_run(resolve(asked), means)
 
 
-def test_the_plan_is_kept_before_anything_is_done(asked: RunArguments) -> None:
-    """The output has the run's record, with every fingerprint, and the manifest byte for byte; an old mark is gone."""
+def test_the_plan_is_stored_before_the_run(asked: RunArguments) -> None:
+    """The output has the run's record with all fingerprints, and the manifest byte for byte; an old mark is removed."""
     output = Path(asked.output)
     prepared(asked)
     (output / "_SUCCESS").write_text("of an earlier run")
@@ -49,8 +49,8 @@ def test_the_plan_is_kept_before_anything_is_done(asked: RunArguments) -> None:
     assert not (output / "_SUCCESS").exists()
 
 
-def test_what_is_told_at_the_start(asked: RunArguments) -> None:
-    """Who the workers are and on what, and how much is done, left and rejected."""
+def test_the_start_message_states_workers_and_pairs(asked: RunArguments) -> None:
+    """The message states the workers and their devices, and how many pairs are done, left and rejected."""
     first = prepared(asked)
     done = first.plan.todo[0]
     commit_with_image(asked.output, pair_record(done.spec.pair_id, done.fingerprint))
@@ -61,8 +61,10 @@ def test_what_is_told_at_the_start(asked: RunArguments) -> None:
     assert (told.output, told.backbone, told.precision) == (first.job.output, "stub", "bf16")
 
 
-def test_batches_are_for_as_many_devices_as_there_are(asked: RunArguments) -> None:
-    """Three pairs for three devices are a batch each; for one, a batch of all, or of as many as a task may have."""
+def test_batches_are_sized_for_the_number_of_devices(asked: RunArguments) -> None:
+    """Three pairs make a batch each for three devices; for one device, one batch, or several if `pairs_per_task` is
+    lower.
+    """
     three = Means(("cuda:0", "cuda:1", "cuda:2"), ("a", "b", "c"), "bf16")
     two_per_task = dataclasses.replace(asked, settings=RunSettings(backbone="stub", pairs_per_task=2))
 
@@ -71,8 +73,8 @@ def test_batches_are_for_as_many_devices_as_there_are(asked: RunArguments) -> No
     assert [len(batch.pairs) for batch in prepared(two_per_task).plan.batches] == [2, 1]
 
 
-def test_what_the_workers_are_given(asked: RunArguments) -> None:
-    """The run's output and name, the weights, the precision and threads of the place, and what the settings say."""
+def test_the_job_has_what_workers_need(asked: RunArguments) -> None:
+    """The job has the run's output, id, weights, precision and threads, and the settings of stub and timeline."""
     settings = RunSettings(backbone="stub", stub="seconds=2", timeline="gif")
     run = prepared(dataclasses.replace(asked, settings=settings), Means(("cpu",), ("here",), "bf16", threads=3))
     job = run.job
@@ -86,8 +88,8 @@ def test_what_the_workers_are_given(asked: RunArguments) -> None:
     assert (job.stub, job.picture_limits) == (Stub(seconds=2.0), PictureLimits())
 
 
-def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: RunArguments, tmp_path: Path) -> None:
-    """Where there are any, they take the place of the engine's own."""
+def test_the_job_has_the_operator_s_limits_of_images(asked: RunArguments, tmp_path: Path) -> None:
+    """The operator's limits of image bytes, pixels and readable places are part of the job."""
     request = resolve(asked)
     given = {"max_image_bytes": 1_000_000, "max_image_pixels": 3071, "read": (str(tmp_path),)}
     limits = Limits.model_validate(given)
@@ -97,16 +99,18 @@ def test_the_operator_s_limits_of_pictures_go_to_the_workers(asked: RunArguments
     assert limits.readable is not None
 
 
-def test_the_engine_makes_nothing_up(asked: RunArguments) -> None:
-    """With another backbone there is no stub, and its weights are those of the settings."""
+def test_a_run_with_a_real_backbone_has_no_stub(asked: RunArguments) -> None:
+    """With a real backbone the job has no stub, and the weights are those of the settings."""
     run = prepared(dataclasses.replace(asked, settings=RunSettings()))
 
     assert run.job.stub is None
     assert (run.record.backbone, run.job.weights.backbone) == ("vgg19", "vgg19")
 
 
-def test_every_place_is_named(asked: RunArguments) -> None:
-    """The output, and both pictures of each pair that is to be done: a cluster's machines need them all."""
+def test_places_of_a_run_are_its_output_inputs_and_weights(asked: RunArguments) -> None:
+    """The places are the output, both images of each pair to do, and the weights: a cluster's machines need all of
+    them.
+    """
     run = prepared(dataclasses.replace(asked, selection=Selection(only=("cat",))))
     (cat,) = run.plan.todo
 
@@ -115,8 +119,8 @@ def test_every_place_is_named(asked: RunArguments) -> None:
     assert "s3://models/vgg19.bin" in places_of(dataclasses.replace(run, job=job))
 
 
-def test_a_retry_keeps_the_fingerprints_of_what_it_leaves_alone(asked: RunArguments) -> None:
-    """A pair that did not fail keeps its record though its picture has changed; what failed is tried as it is now."""
+def test_a_retry_keeps_the_fingerprints_of_other_pairs(asked: RunArguments) -> None:
+    """A pair that did not fail keeps its fingerprint although its image has changed; a normal run plans it anew."""
     first = prepared(asked)
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in first.plan.todo}
     commit_with_image(asked.output, pair_record("owl", fingerprints["owl"]))
@@ -131,8 +135,8 @@ def test_a_retry_keeps_the_fingerprints_of_what_it_leaves_alone(asked: RunArgume
     assert prepared(asked).record.fingerprints["owl"] != fingerprints["owl"]
 
 
-def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: RunArguments) -> None:
-    """Where nothing was ever run, there is nothing to do again."""
+def test_a_retry_with_a_manifest_uses_the_latest_run(asked: RunArguments) -> None:
+    """A retry takes the failures of the latest run; without an earlier run it is an error."""
     selection = Selection(only_failed=True)
     with pytest.raises(OutputError):
         prepared(dataclasses.replace(asked, selection=selection))
@@ -144,8 +148,10 @@ def test_a_retry_with_a_manifest_is_of_the_latest_run(asked: RunArguments) -> No
     assert [(pair.spec.pair_id, pair.attempt) for pair in again.plan.todo] == [("cat", 2)]
 
 
-def test_what_is_made_anew_is_told(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
-    """Pairs that were done with other pictures, options, weights or another engine; not those that never were."""
+def test_pairs_that_are_computed_again_are_logged(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
+    """The log counts pairs that were done with other images, options, weights or engine, but not pairs that were never
+    done.
+    """
     first = prepared(asked)
     for pair, fingerprint in zip(first.plan.todo, (first.plan.todo[0].fingerprint, "f" * 20), strict=False):
         commit_with_image(asked.output, pair_record(pair.spec.pair_id, fingerprint))
@@ -159,8 +165,10 @@ def test_what_is_made_anew_is_told(asked: RunArguments, caplog: pytest.LogCaptur
     ]
 
 
-def test_what_is_left_alone_is_told(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
-    """Rows that failed for good, by their number with the way to try them; a record whose image is gone, by name."""
+def test_skipped_failures_and_missing_images_are_logged(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
+    """The log counts rows that failed for good, with the command that retries them, and names a record without its
+    image.
+    """
     first = prepared(asked)
     fingerprints = {pair.spec.pair_id: pair.fingerprint for pair in first.plan.todo}
     Ledger(asked.output).add_attempt(attempt_record("cat", fingerprints["cat"]))
@@ -174,8 +182,8 @@ def test_what_is_left_alone_is_told(asked: RunArguments, caplog: pytest.LogCaptu
     assert len(caplog.messages) == 2
 
 
-def test_the_name_of_a_run_sorts_by_time() -> None:
-    """The second, in UTC, and six digits that tell runs of one second apart."""
+def test_a_run_id_sorts_by_time() -> None:
+    """A run id has the second in UTC, and six hex digits that distinguish runs of the same second."""
     first, second = new_run_id(), new_run_id()
 
     assert re.fullmatch(r"20\d{6}T\d{6}Z-[0-9a-f]{6}", first)

@@ -1,4 +1,4 @@
-"""flows.run.request: what a run was asked, resolved once; what a retry takes over from an earlier run."""
+"""flows.run.request: the arguments of a run, resolved once, and what a retry takes over from an earlier run."""
 
 import dataclasses
 from contextlib import nullcontext
@@ -18,8 +18,8 @@ from nst_core.options import StylizeOptions
 from tests.flows.builders import Painter, run_record
 
 
-def test_the_look_is_taken_over_and_the_place_is_not() -> None:
-    """Backbone, its weights and the precision are those of the run; device and cluster are the retry's own."""
+def test_a_retry_takes_over_the_look_but_not_the_place() -> None:
+    """Backbone, weights and precision are those of the retried run; device and cluster are the retry's own."""
     given = RunSettings(
         backbone="vgg16-torchvision", precision="fp32", device="cuda:1", runner="ray", ray_address="ray://head:10001"
     )
@@ -31,16 +31,16 @@ def test_the_look_is_taken_over_and_the_place_is_not() -> None:
     assert recorded_settings(record) == expected
 
 
-def test_weights_of_a_file_of_one_s_own_are_taken_over() -> None:
-    """A retry reads the file that the run read, and none but that one."""
+def test_a_retry_takes_over_the_user_s_weights_file() -> None:
+    """A retry uses the weights file of the retried run, and only with the same hash."""
     given = RunSettings(weights="/w/vgg.pth")
     record = run_record(settings=given.model_dump(mode="json"), weights_sha256="a" * 64)
 
     assert recorded_settings(record) == RunSettings(weights="/w/vgg.pth", weights_sha256="a" * 64)
 
 
-def test_the_stub_stays_the_stub() -> None:
-    """A made-up run is done again as one, with its behaviour."""
+def test_a_retry_takes_over_the_stub() -> None:
+    """A run with the stub is retried with the stub and its options."""
     given = RunSettings(backbone="stub", stub="seconds=0.5")
     record = run_record(settings=given.model_dump(mode="json"), backbone="stub")
 
@@ -49,20 +49,20 @@ def test_the_stub_stays_the_stub() -> None:
 
 @pytest.fixture
 def asked(photo: Painter, waves: str, tmp_path: Path) -> RunArguments:
-    """A manifest of one pair, and where it goes."""
+    """Arguments of a run with a manifest of one pair."""
     (tmp_path / "pairs.csv").write_text(f"content,style\n{photo('a.png')},{waves}\n")
     return RunArguments(str(tmp_path / "out"), str(tmp_path / "pairs.csv"))
 
 
-def test_overrides_go_without_a_manifest(asked: RunArguments) -> None:
-    """With one they would be options."""
+def test_overrides_with_a_manifest_are_refused(asked: RunArguments) -> None:
+    """Overrides are for a run without a manifest; with one, the same values would be options."""
     with pytest.raises(OptionsError, match="overrides go with a run without a manifest"):
         resolve(dataclasses.replace(asked, overrides={"steps": 3}))
 
 
 @pytest.mark.parametrize("name", REWRITTEN)
-def test_files_of_somebody_else_are_not_written_over(asked: RunArguments, tmp_path: Path, name: str) -> None:
-    """An output may be a folder where people keep their own: each is named, before anything is written."""
+def test_files_that_no_run_wrote_are_not_overwritten(asked: RunArguments, tmp_path: Path, name: str) -> None:
+    """If the output has a file with the name of one that runs write, the error names it before anything is written."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
     request = resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub")))
@@ -75,28 +75,28 @@ def test_files_of_somebody_else_are_not_written_over(asked: RunArguments, tmp_pa
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_a_file_is_no_output(asked: RunArguments) -> None:
-    """Said before anything is looked at below it."""
+def test_an_output_that_is_a_file_is_refused(asked: RunArguments) -> None:
+    """An output that is a file is refused before anything is done."""
     Path(asked.output).write_text("mine")
 
     with pytest.raises(OutputError, match="out: expected a folder, found a file; name another place"):
         check_feasible(resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub"))))
 
 
-def test_an_output_without_a_run_has_nothing_to_retry(tmp_path: Path) -> None:
-    """Said with the place where a run would be."""
+def test_a_retry_needs_an_earlier_run(tmp_path: Path) -> None:
+    """Without a manifest, an output into which no run was made is an error."""
     with pytest.raises(OutputError, match="no run has been made into this output"):
         resolve(RunArguments(str(tmp_path)))
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
-    """Have the operator's limits say so."""
+    """Set the operator's limits to these."""
     (folder / "limits.toml").write_text(text)
     monkeypatch.setenv("NST_LIMITS", str(folder / "limits.toml"))
 
 
-def test_what_is_asked_is_resolved(asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Places are absolute, the manifest is read, and what was not said is the default."""
+def test_arguments_are_resolved(asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places become absolute, the manifest is read, and missing arguments get their defaults."""
     monkeypatch.chdir(tmp_path)
     options, selection = StylizeOptions(size_px=64), Selection(limit=3)
     request = resolve(RunArguments("out", "pairs.csv", options, selection=selection))
@@ -109,10 +109,10 @@ def test_what_is_asked_is_resolved(asked: RunArguments, tmp_path: Path, monkeypa
     assert resolve(asked).options == StylizeOptions()
 
 
-def test_an_output_that_is_closed_is_refused_before_the_manifest_is_read(
+def test_a_forbidden_output_is_refused_before_reading_the_manifest(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of the manifest shows in the message; inside of what is allowed it is taken."""
+    """An output outside the limits is refused although the manifest does not exist; one within them is accepted."""
     limits(monkeypatch, tmp_path, f'write = ["{tmp_path}/elsewhere"]')
     with pytest.raises(NotAllowed, match="out"):
         resolve(dataclasses.replace(asked, manifest=str(tmp_path / "none.csv")))
@@ -136,16 +136,16 @@ def test_an_output_that_is_closed_is_refused_before_the_manifest_is_read(
 def test_places_of_the_settings_are_held_to_the_limits(
     tmp_path: Path, closed: dict[str, tuple[str, ...]], settings: RunSettings, is_refused: bool
 ) -> None:
-    """An output, a weights file and a cluster: each that the run would use, and no other."""
+    """The limits apply to the output, the weights file and the cluster, each only if the run uses it."""
     allowed = Limits.model_validate(closed)
     with pytest.raises(NotAllowed) if is_refused else nullcontext():
         check_places(str(tmp_path), settings, allowed)
 
 
-def test_the_settings_of_a_run_are_checked_as_it_is_resolved(
+def test_resolve_refuses_a_forbidden_cluster(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cluster that is closed is refused with a manifest as without."""
+    """A cluster that the limits exclude is refused when the arguments are resolved."""
     limits(monkeypatch, tmp_path, "ray = []")
     settings = RunSettings(runner="ray", ray_address="ray://head:10001")
 
@@ -153,8 +153,8 @@ def test_the_settings_of_a_run_are_checked_as_it_is_resolved(
         resolve(dataclasses.replace(asked, settings=settings))
 
 
-def test_what_could_not_be_carried_out_is_refused_at_once(asked: RunArguments, tmp_path: Path) -> None:
-    """An id that the manifest does not have, weights that are not there, a device that this machine does not have."""
+def test_an_infeasible_run_is_refused_at_once(asked: RunArguments, tmp_path: Path) -> None:
+    """An unknown id, missing weights and a missing device are errors before the output is created."""
     check_feasible(resolve(asked))
     for changes, error in (
         ({"selection": Selection(only=("none",))}, ManifestError),
@@ -166,8 +166,8 @@ def test_what_could_not_be_carried_out_is_refused_at_once(asked: RunArguments, t
     assert not Path(asked.output).exists()
 
 
-def test_a_retry_takes_over_what_the_latest_run_was_asked(asked: RunArguments, tmp_path: Path) -> None:
-    """Manifest, options and settings are those of the run; what is overridden adds to what was overridden before."""
+def test_a_retry_takes_over_the_latest_run_s_request(asked: RunArguments, tmp_path: Path) -> None:
+    """Manifest, options and settings are those of the latest run; new overrides are added to its overrides."""
     settings = RunSettings(backbone="stub", stub="seconds=0")
     request = resolve(dataclasses.replace(asked, options=StylizeOptions(size_px=64), settings=settings))
     prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
@@ -189,7 +189,9 @@ def test_a_retry_takes_over_what_the_latest_run_was_asked(asked: RunArguments, t
 def test_overrides_are_held_to_the_operator_s_limits(
     asked: RunArguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A retry is no way around them: not by what it asks for, nor by rows that were taken before they were set."""
+    """A retry cannot evade the limits: neither its overrides nor rows planned before the limits were set may exceed
+    them.
+    """
     request = resolve(
         dataclasses.replace(asked, options=StylizeOptions(size_px=512), settings=RunSettings(backbone="stub"))
     )
@@ -213,7 +215,7 @@ def test_overrides_are_held_to_the_operator_s_limits(
         ({"size_px": None}, OptionsError, "line 2 .* cannot be done with these options"),
     ],
 )
-def test_overrides_of_any_kind_are_judged(
+def test_overrides_of_any_type_are_checked(
     asked: RunArguments,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -221,7 +223,7 @@ def test_overrides_of_any_kind_are_judged(
     error: type[Exception],
     words: str,
 ) -> None:
-    """Lists by each of their numbers; what is no number at all is refused with what was expected."""
+    """Each number of a list is checked against the limits; a value of a wrong type is refused with the expected one."""
     request = resolve(dataclasses.replace(asked, settings=RunSettings(backbone="stub")))
     prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
     limits(monkeypatch, tmp_path, "max_options = {style_blend = 0.5, size_px = 4096}")
@@ -230,7 +232,7 @@ def test_overrides_of_any_kind_are_judged(
         resolve(RunArguments(asked.output, overrides=overrides))
 
 
-def test_a_deployment_has_no_standard_input(tmp_path: Path) -> None:
-    """Nobody pipes anything into a service: it is not waited for."""
+def test_a_deployment_refuses_a_manifest_on_standard_input(tmp_path: Path) -> None:
+    """A deployment does not wait for standard input, because nobody can pipe anything into a service."""
     with pytest.raises(ManifestError, match="a deployment has no standard input"):
         resolve(RunArguments(str(tmp_path / "out"), "-"), strict=True)

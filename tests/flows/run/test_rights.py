@@ -1,4 +1,4 @@
-"""A run on S3, with the rights of deploy/iam/run.json and no others."""
+"""A run on S3 with the rights of deploy/iam/run.json and no others."""
 
 from pathlib import Path
 
@@ -23,10 +23,10 @@ MANIFEST = b"id,content,style\nowl,owl.png,waves.png\ngone,gone.png,waves.png\nb
     ("manifest", "output"),
     [("inbox/spring.csv.claimed-0123", "outputs/spring"), ("nightly/manifest.csv", "nightly/out")],
 )
-def test_the_policy_allows_all_that_a_run_does(
+def test_the_policy_allows_everything_that_a_run_does(
     s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, manifest: str, output: str
 ) -> None:
-    """Run, and run again for what failed: pictures are read, everything is written and marked, nothing is refused."""
+    """A run and a retry of its failures read, write and mark everything that they need, and no request is refused."""
     monkeypatch.chdir(tmp_path)
     root, refused = f"{s3_bucket}/nst", list[str]()
     folder = storage.parent_of(f"{root}/{manifest}")

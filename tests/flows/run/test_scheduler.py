@@ -1,4 +1,4 @@
-"""flows.run.scheduler: batches find their workers, and their tallies say what became of every pair."""
+"""flows.run.scheduler: batches are handed to workers, and each batch's tally counts the outcomes of its pairs."""
 
 import dataclasses
 import pickle
@@ -58,8 +58,8 @@ def carried_out(scheduler: BatchScheduler) -> dict[str, Tally]:
     return tallies
 
 
-def test_every_pair_is_done_and_told(prepared: Prepare) -> None:
-    """A batch per style; whoever listens hears of all pairs, by the worker's name; the table has them."""
+def test_every_pair_is_done_and_reported(prepared: Prepare) -> None:
+    """Each style has a batch; `on_message` gets all outcomes with the worker's name, and the table has all pairs."""
     run, heard = prepared(), []
     with pool() as workers:
         scheduler = BatchScheduler(run, workers, lambda worker, message: heard.append((worker, message)))
@@ -72,8 +72,8 @@ def test_every_pair_is_done_and_told(prepared: Prepare) -> None:
     assert finish_run(run).summary.succeeded == 4
 
 
-def test_what_is_left_is_what_was_taken_on(prepared: Prepare) -> None:
-    """A pair that failed for good and is left alone hides none that is pending."""
+def test_pairs_that_failed_for_good_do_not_count_as_left(prepared: Prepare) -> None:
+    """Of four pairs one failed for good and is skipped; the other three are pending, and counted as left."""
     first = prepared()
     bad = next(pair for pair in first.plan.todo if pair.spec.pair_id == "pair-3")
     Ledger(first.job.output).add_attempt(attempt_record("pair-3", bad.fingerprint))
@@ -84,8 +84,8 @@ def test_what_is_left_is_what_was_taken_on(prepared: Prepare) -> None:
     assert (finished.summary.pending, finished.summary.failed, finished.left) == (3, 1, 3)
 
 
-def test_a_tally_tells_failures(prepared: Prepare) -> None:
-    """One pair's failure is its batch's to say, and stops nobody."""
+def test_a_failed_pair_is_counted_in_its_batch_only(prepared: Prepare) -> None:
+    """A pair that fails is counted in the tally of its batch, and does not stop the run."""
     run = prepared("error=pair-2")
     with pool() as workers:
         scheduler = BatchScheduler(run, workers, lambda _worker, _message: None)
@@ -95,8 +95,8 @@ def test_a_tally_tells_failures(prepared: Prepare) -> None:
     assert sorted(tallies) == ["1 succeeded, 1 failed", "2 succeeded, 0 failed"]
 
 
-def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Expired credentials are no pair's fault: no further batch is handed out, and the error is the run's."""
+def test_expired_credentials_stop_the_run(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expired credentials are no pair's fault: no further batch is handed out, and the run ends with the error."""
     run = prepared()
     message: Message = LeftPending("pair-0", "the token has expired", CredentialsExpired.kind)
 
@@ -118,7 +118,7 @@ def test_what_would_fail_every_pair_stops_all(prepared: Prepare, monkeypatch: py
 
 
 def blocked(run: PreparedRun, folders: Sequence[str]) -> list[Path]:
-    """Put files in place of an output's folders, so that nothing can be written there, not even by root."""
+    """Put files in place of the output's folders, so that nothing can be written there, not even by root."""
     places = [Path(run.job.output, folder) for folder in folders]
     for place in places:
         place.write_text("in the way")
@@ -137,7 +137,7 @@ def test_a_run_whose_results_cannot_be_written_is_stopped(
 ) -> None:
     """After eight lost results in a row per worker the next one ends the run, whether or not failures can be written.
 
-    No further batch is handed out, the error names the cause, and the rest is pending.
+    No further batch is handed out, the error names the cause, and the other pairs are pending.
     """
     run = one_pair_per_batch(prepared(pairs=20))
     run = dataclasses.replace(run, means=dataclasses.replace(run.means, devices=("cpu",) * workers))
@@ -159,8 +159,8 @@ def test_a_run_whose_results_cannot_be_written_is_stopped(
     assert summary.pending >= 20 - lost
 
 
-def test_a_result_that_is_written_starts_the_count_again(prepared: Prepare) -> None:
-    """A storage that fails eight times in a row, over and over, stops no run that makes progress in between."""
+def test_a_stored_result_restarts_the_count_of_lost_ones(prepared: Prepare) -> None:
+    """A storage that fails eight times in a row, twice, does not stop a run if a result is stored in between."""
     run, lost = one_pair_per_batch(prepared(pairs=20)), 0
     places = blocked(run, ["images", "_nst/attempts"])
 
@@ -183,8 +183,8 @@ def test_a_result_that_is_written_starts_the_count_again(prepared: Prepare) -> N
     assert (sum(tally.succeeded for tally in tallies.values()), lost) == (2, 18)
 
 
-def test_inputs_that_cannot_be_read_stop_no_run(prepared: Prepare) -> None:
-    """They are the failures of their rows, however many there are."""
+def test_unreadable_inputs_do_not_stop_the_run(prepared: Prepare) -> None:
+    """Inputs that cannot be read fail their own pairs, however many there are."""
     run = one_pair_per_batch(prepared(pairs=20))
     for pair in run.plan.todo:
         Path(pair.spec.content).unlink(missing_ok=True)
@@ -200,7 +200,7 @@ TAKEN = "CUDA-capable device(s) is/are busy or unavailable"
 
 
 def stylize_but_on(*taken: str) -> Callable[..., None]:
-    """As a worker does, on devices of which some are taken after their first pair."""
+    """Return a substitute for `stylize_pairs` that does one pair and then raises DeviceUnusable on these devices."""
 
     def stylize(report: Callable[[Message], None], pairs: Sequence[PlannedPair], job: Job, device: str) -> None:
         if device not in taken:
@@ -213,10 +213,10 @@ def stylize_but_on(*taken: str) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["both batches at once", "one after the other"])
-def test_a_device_of_no_use_is_left_out(
+def test_an_unusable_device_is_left_out(
     prepared: Prepare, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, at_once: bool
 ) -> None:
-    """What it has not done is done by another worker, as soon as that is idle; it is never given a batch again."""
+    """Another worker does the pairs that an unusable device has not done; that device never gets a batch again."""
     run = prepared("seconds=0.01")
     monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken"))
     with Pool((("first", "taken"), ("second", "cpu")), link_here) as workers:
@@ -233,7 +233,7 @@ def test_a_device_of_no_use_is_left_out(
 
 
 def carried_out_at_once(scheduler: BatchScheduler) -> list[Tally]:
-    """As many batches at a time as there are workers."""
+    """Run as many batches at the same time as there are workers."""
     tallies: list[Tally] = []
 
     def run_batch(name: str) -> None:
@@ -249,8 +249,8 @@ def carried_out_at_once(scheduler: BatchScheduler) -> list[Tally]:
     return tallies
 
 
-def test_a_run_ends_with_its_last_device(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its error is the run's; what was done before is kept, and the rest is pending."""
+def test_a_run_ends_when_its_last_device_is_unusable(prepared: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends with the device's error; the pairs done before are kept, and the others are pending."""
     run = prepared()
     monkeypatch.setattr("flows.run.dispatch.stylize_pairs", stylize_but_on("taken", "taken too"))
     with Pool((("first", "taken"), ("second", "taken too")), link_here) as workers:
@@ -267,8 +267,8 @@ def test_a_run_ends_with_its_last_device(prepared: Prepare, monkeypatch: pytest.
     assert (summary.succeeded, summary.pending, summary.failed) == (2, 2, 0)
 
 
-def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:
-    """An interruption is no error: what has no outcome is counted as pending."""
+def test_a_stopped_pool_leaves_pairs_pending(prepared: Prepare) -> None:
+    """An interruption is no error of the run: pairs without an outcome count as pending."""
     run = prepared("seconds=0.05")
     with pool() as workers:
         scheduler = BatchScheduler(
@@ -283,16 +283,16 @@ def test_a_pool_that_is_stopped_leaves_pairs_pending(prepared: Prepare) -> None:
     assert str(tally).endswith(f", {tally.pending} left pending")
 
 
-def test_errors_that_carry_values_survive_the_way_between_processes() -> None:
-    """As Prefect and the workers send them."""
+def test_errors_with_attributes_survive_pickling() -> None:
+    """Errors keep their attributes when Prefect or a worker sends them to another process."""
     troubled = pickle.loads(pickle.dumps(InboxTroubled("inbox: pairs.csv", {})))
 
     assert (str(troubled), troubled.visits, troubled.retryable) == ("inbox: pairs.csv", {}, True)
     assert isinstance(pickle.loads(pickle.dumps(WorkerDied("killed"))), WorkerDied)
 
 
-def test_a_worker_keeps_to_the_style_that_it_has_warm(prepared: Prepare) -> None:
-    """What a worker did last is known to the queue: the style's other batch comes next, before the other style's."""
+def test_a_worker_continues_with_its_cached_style(prepared: Prepare) -> None:
+    """The next batch of a worker has the style of its last batch, as long as there is one."""
     run = prepared()
     plan = dataclasses.replace(run.plan, batches=in_batches(list(run.plan.todo), 1, 1))
     with pool() as workers:
@@ -304,8 +304,8 @@ def test_a_worker_keeps_to_the_style_that_it_has_warm(prepared: Prepare) -> None
     assert styles == sorted(styles)
 
 
-def test_the_patience_of_a_crew_is_that_of_the_settings(prepared: Prepare) -> None:
-    """Seconds per pair, and seconds of silence."""
+def test_patience_comes_from_the_settings_and_the_size(prepared: Prepare) -> None:
+    """The limits per pair and without a message come from the settings; the latter is longer for very large images."""
     run = prepared()
     settings = run.request.settings.model_copy(update={"pair_timeout_seconds": 7.0, "stall_seconds": 70.0})
     scheduler = BatchScheduler(
@@ -317,11 +317,11 @@ def test_the_patience_of_a_crew_is_that_of_the_settings(prepared: Prepare) -> No
     of_poster = dataclasses.replace(batch, pairs=(dataclasses.replace(batch.pairs[0], spec=poster),))
 
     assert scheduler._patience_with(batch) == Patience(pair_seconds=7.0, stall_seconds=70.0)
-    # A poster has sixteen times the pixels of 2048 px, and takes as much longer from one step to the next.
+    # A poster has sixteen times the pixels of 2048 px, so that a step takes sixteen times as long.
     assert scheduler._patience_with(of_poster) == Patience(pair_seconds=7.0, stall_seconds=16 * 70.0)
 
 
 def test_a_tally_in_words() -> None:
-    """Pending pairs are told where there are any; they are those without an outcome."""
+    """A tally states pending pairs, those without an outcome, only if there are any."""
     assert str(Tally(5, succeeded=2, failed=1)) == "2 succeeded, 1 failed, 2 left pending"
     assert str(Tally(3, succeeded=2, failed=1)) == "2 succeeded, 1 failed"

@@ -1,4 +1,4 @@
-"""flows.runners.framed_pipe: messages between two processes, whole or not at all."""
+"""flows.runners.framed_pipe: messages between two processes, delivered complete or not at all."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ def ends() -> tuple[Connection, Connection]:
 
 
 def received(pipe: FramedPipe, number: int, seconds: float = 10) -> list[bytes]:
-    """The next messages, as many as are expected, if they come in time."""
+    """Return the next messages, up to this number, that arrive in time."""
     messages: list[bytes] = []
     end = time.monotonic() + seconds
     while len(messages) < number and time.monotonic() < end:
@@ -26,8 +26,8 @@ def received(pipe: FramedPipe, number: int, seconds: float = 10) -> list[bytes]:
     return messages
 
 
-def test_messages_come_in_order_and_whole(ends: tuple[Connection, Connection]) -> None:
-    """What is sent is received, in order, both ways; empty and long messages too."""
+def test_messages_arrive_complete_and_in_order(ends: tuple[Connection, Connection]) -> None:
+    """Messages sent either way arrive complete and in order, empty and long ones too."""
     one, other = map(FramedPipe, ends)
     sent = [b"first", b"", b"x" * 5000]
     for message in sent:
@@ -39,8 +39,8 @@ def test_messages_come_in_order_and_whole(ends: tuple[Connection, Connection]) -
     assert one.receive(0.0) == [b"back"]
 
 
-def test_a_message_larger_than_the_line_gets_through(ends: tuple[Connection, Connection]) -> None:
-    """A sender waits while the line is full, and goes on as the reader reads."""
+def test_a_message_larger_than_the_pipe_arrives(ends: tuple[Connection, Connection]) -> None:
+    """A sender blocks while the pipe is full, and continues as the reader reads."""
     one, other = map(FramedPipe, ends)
     sender = threading.Thread(target=one.send, args=(b"x" * 5_000_000,), daemon=True)
     sender.start()
@@ -52,8 +52,12 @@ def test_a_message_larger_than_the_line_gets_through(ends: tuple[Connection, Con
 
 @pytest.mark.parametrize("sent", [b"\x00\x00", b"\x00\x00\x00\x00\x00\x00\x10\x00half"], ids=["a length", "a message"])
 @pytest.mark.parametrize("closed", [True, False])
-def test_half_a_message_is_not_waited_for(ends: tuple[Connection, Connection], sent: bytes, closed: bool) -> None:
-    """Of a sender that was killed in the middle of a message, those before it come; then that it has gone is told."""
+def test_an_incomplete_message_does_not_block_the_reader(
+    ends: tuple[Connection, Connection], sent: bytes, closed: bool
+) -> None:
+    """Messages before an incomplete one are delivered; after that, a closed end raises EOFError, an open one gives
+    nothing.
+    """
     other = FramedPipe(ends[1])
     FramedPipe(ends[0]).send(b"whole")
     os.write(ends[0].fileno(), sent)
@@ -70,20 +74,20 @@ def test_half_a_message_is_not_waited_for(ends: tuple[Connection, Connection], s
     assert time.monotonic() - began < 2
 
 
-def test_a_reader_that_is_gone_is_told(ends: tuple[Connection, Connection]) -> None:
-    """Whoever sends to a closed end gets an OSError, and whoever listens there EOFError, also with words unread."""
+def test_a_closed_end_is_an_error_for_the_other(ends: tuple[Connection, Connection]) -> None:
+    """Sending to a closed end raises OSError, and receiving from it EOFError, even if messages are unread."""
     one = FramedPipe(ends[0])
     one.send(b"unread")
     ends[1].close()
 
-    with pytest.raises(OSError):  # noqa: PT011  # any kind of it
+    with pytest.raises(OSError):  # noqa: PT011  # any subclass
         one.send(b"more")
     with pytest.raises(EOFError):
         one.receive(1.0)
 
 
 def test_threads_do_not_mix_their_messages(ends: tuple[Connection, Connection]) -> None:
-    """Several threads send at once; every message comes whole."""
+    """Several threads send at once; every message arrives complete."""
     one, other = map(FramedPipe, ends)
     texts = [str(number).encode() * 300_000 for number in range(8)]
     threads = [threading.Thread(target=lambda text=text: [one.send(text) for _ in range(20)]) for text in texts]

@@ -1,4 +1,4 @@
-"""flows.runners.hardware: what torch says of this machine, without torch in the process that wants to know."""
+"""flows.runners.hardware: what torch finds on this machine, without importing torch in the process that asks."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from nst_core.machine.runtime import hardware_here
 
 @pytest.fixture(autouse=True)
 def nothing_asked_yet() -> Iterator[None]:
-    """Neither a question nor an answer of another test."""
+    """Clear the caches before and after each test, so that no test uses another one's answer."""
     for remembered in (local_hardware._process, local_hardware._answer, local_hardware.warn_of_idle):
         remembered.cache_clear()
     yield
@@ -31,12 +31,12 @@ def nothing_asked_yet() -> Iterator[None]:
 
 @pytest.fixture
 def a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that has the file of some GPU's driver, so that torch has to be asked."""
+    """A machine that seems to have a GPU driver, so that torch has to be asked."""
     monkeypatch.setattr(hardware, "GPU_FILES", ("proc/self",))
 
 
-def test_without_a_driver_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there can be no GPU the answer is the same as torch's, and torch is not started for it."""
+def test_without_a_driver_torch_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If there can be no GPU, the answer equals torch's, and torch is not started for it."""
     if hardware.hardware_without_torch() is None:
         pytest.skip("this machine may have a GPU")
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -45,18 +45,14 @@ def test_without_a_driver_nothing_is_started(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("a_driver")
-@pytest.mark.parametrize("asked_before", [True, False])
-def test_the_answer_is_torchs(asked_before: bool) -> None:
-    """Asked early or late, it is what torch finds when it is imported here."""
-    if asked_before:
-        local_hardware.ask()
-
+def test_the_answer_equals_torch_s() -> None:
+    """The answer of the process that imports torch is what torch finds in this process."""
     assert local_hardware.local_hardware() == hardware_here()
 
 
 @pytest.mark.usefixtures("a_driver")
-def test_torch_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where torch cannot be started the error says so, with the exit code, and not that there is no GPU."""
+def test_torch_that_cannot_be_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If torch cannot be started, the error says so with the exit code, instead of reporting no GPU."""
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(HardwareUnknown, match=r"torch cannot be started \(exit code 1\)"):
@@ -64,8 +60,8 @@ def test_torch_that_does_not_start_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("a_driver")
-def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That torch was not even asked is said, with the system's reason."""
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no process for torch can be started, the error says so with the system's reason."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     with pytest.raises(
@@ -75,13 +71,12 @@ def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("a_driver")
-@pytest.mark.parametrize("answers", [True, False], ids=["torch starts", "torch does not"])
-def test_threads_that_ask_at_once_have_one_answer(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool
-) -> None:
-    """However many ask at the same moment, torch is started once, and each has the answer, or the reason for none."""
+@pytest.mark.parametrize("answers", [True, False], ids=["torch starts", "torch does not start"])
+def test_concurrent_requests_start_torch_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answers: bool) -> None:
+    """If eight threads ask at the same moment, torch is started once, and all get its answer or its error."""
     python = tmp_path / "python"
-    then = f'exec {sys.executable} "$@"' if answers else "exit 3"
+    answer = {"gpus": ["cuda:0"], "with_bf16": ["cuda:0"], "left_out": []}
+    then = f"echo '{json.dumps(answer)}'" if answers else "exit 3"
     python.write_text(f"#!/bin/sh\necho >> {tmp_path}/starts\n{then}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
@@ -99,12 +94,12 @@ def test_threads_that_ask_at_once_have_one_answer(
         found = set(threads.map(asked, range(8)))
 
     reason = "torch cannot be started (exit code 3): no reason given; install deploy/requirements.lock anew"
-    assert found == {hardware_here() if answers else reason}
+    assert found == {Hardware(("cuda:0",), frozenset({"cuda:0"})) if answers else reason}
     assert len((tmp_path / "starts").read_text()) == 1
 
 
 def torch_says(monkeypatch: pytest.MonkeyPatch, folder: Path, **found: object) -> None:
-    """As where it was asked on another machine."""
+    """Replace the Python that is started for torch by a script that prints this answer."""
     python = folder / "python"
     python.write_text(f"#!/bin/sh\necho '{json.dumps(found)}'\n")
     python.chmod(0o755)
@@ -112,8 +107,8 @@ def torch_says(monkeypatch: pytest.MonkeyPatch, folder: Path, **found: object) -
 
 
 @pytest.mark.usefixtures("a_driver")
-def test_gpus_of_two_kinds_have_one_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`auto` is what all workers can do; bf16 of the one that cannot is refused before anything begins."""
+def test_precision_auto_is_one_that_all_gpus_support(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`auto` is a precision that all workers support; bf16 is refused at once if one GPU lacks it."""
     torch_says(monkeypatch, tmp_path, gpus=["cuda:0", "cuda:1"], with_bf16=["cuda:0"], left_out=[])
 
     assert local_means(RunSettings(device="auto")).precision == "fp32"
@@ -123,10 +118,10 @@ def test_gpus_of_two_kinds_have_one_precision(monkeypatch: pytest.MonkeyPatch, t
 
 
 @pytest.mark.usefixtures("a_driver")
-def test_a_gpu_that_is_left_out_is_told_of_once(
+def test_a_gpu_that_is_left_out_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With its reason; where it was the only one, that the CPU does the work too."""
+    """A GPU that is left out is logged with its reason; if it was the only one, the log says that the CPU is used."""
     torch_says(monkeypatch, tmp_path, gpus=[], with_bf16=[], left_out=["cuda:0 (Tesla P40) is left out: it is old"])
     for _ in range(2):
         assert local_means(RunSettings(device="auto")).devices == ("cpu",)
@@ -146,10 +141,10 @@ def test_a_gpu_that_is_left_out_is_told_of_once(
         ("", 1, False),
     ],
 )
-def test_idle_slices_of_a_gpu_are_told_of(
+def test_idle_slices_of_a_gpu_are_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, visible: str, gpus: int, told: bool
 ) -> None:
-    """CUDA gives a process one slice, however many it may see."""
+    """If several MIG slices are visible, the log says that CUDA gives a process only one of them."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     found = Hardware(tuple(f"cuda:{number}" for number in range(gpus)), frozenset())
     for _ in range(2):
@@ -160,8 +155,8 @@ def test_idle_slices_of_a_gpu_are_told_of(
     assert not told or "names 2 slices of GPUs (MIG), of which CUDA gives a process 1" in said[0]
 
 
-def test_a_picture_folder_is_no_place_for_imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file of the working folder that has a module's name is left alone."""
+def test_modules_of_the_working_folder_are_not_imported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Files of the working folder that are named like modules are not imported."""
     for name in ("torch.py", "random.py", "json.py", "nst_core.py"):
         (tmp_path / name).write_text("raise ImportError('a file of the user')")
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""flows.runners.inline: a run without worker processes, for a debugger."""
+"""flows.runners.inline: a run without worker processes, for use with a debugger."""
 
 import os
 import threading
@@ -20,20 +20,20 @@ HERE = RunSettings(runner="inline", device="cpu")
 
 @pytest.fixture
 def pool() -> Pool:
-    """This process."""
+    """A pool whose only worker is this process."""
     return Pool((("cpu", "cpu"),), link_here)
 
 
-def test_a_call_is_done_in_the_thread_that_waits_for_it(pool: Pool) -> None:
-    """Neither another process nor another thread: a breakpoint stops where one looks for it."""
+def test_a_call_runs_in_the_calling_thread(pool: Pool) -> None:
+    """A call runs in this process and in the thread that waits for it, so that breakpoints work."""
     where: list[Any] = []
     found = told_by(pool.take(), where.append, lambda report: report(threading.get_ident()) or os.getpid())
 
     assert (found, where) == (os.getpid(), [threading.get_ident()])
 
 
-def test_an_error_is_the_very_one_that_was_raised(pool: Pool) -> None:
-    """With its own traceback, where a post-mortem debugger finds the frames; the next call works."""
+def test_an_error_keeps_its_traceback(pool: Pool) -> None:
+    """An error has its own traceback, with the frames that a post-mortem debugger needs; the next call works."""
     worker = pool.take()
     with pytest.raises(pool_jobs.TwoPartError) as caught:
         done_by(worker, pool_jobs.raise_two_parts)
@@ -42,8 +42,10 @@ def test_an_error_is_the_very_one_that_was_raised(pool: Pool) -> None:
     assert done_by(worker, pool_jobs.add, 1, second=2) == 3
 
 
-def test_a_device_that_this_process_has_lost_is_lost_to_the_run(pool: Pool) -> None:
-    """Pairs are not tried in this process again; the error is found where it was raised."""
+def test_a_lost_device_is_unusable_for_the_run(pool: Pool) -> None:
+    """A device that this process has lost raises DeviceUnusable, as no other process can take over; the traceback is
+    kept.
+    """
     words = r"cuda:99 is of no use to its process any more: .*\. Start another"
     with pytest.raises(DeviceUnusable, match=words) as caught:
         done_by(pool.take(), pool_jobs.plan_for_a_gpu)
@@ -51,8 +53,8 @@ def test_a_device_that_this_process_has_lost_is_lost_to_the_run(pool: Pool) -> N
     assert caught.traceback[-1].name == "detecting_device_loss"
 
 
-def test_a_stopped_pool_ends_a_call_at_its_next_word(pool: Pool) -> None:
-    """The call cannot be ended from outside, but goes no further than to the next thing that it has to say."""
+def test_a_stopped_pool_ends_a_call_at_its_next_message(pool: Pool) -> None:
+    """After `stop`, the call in progress ends with PoolStopped as soon as it sends a message."""
     told: list[object] = []
 
     def stop(message: object) -> None:
@@ -67,8 +69,8 @@ def test_a_stopped_pool_ends_a_call_at_its_next_word(pool: Pool) -> None:
     assert told == [1]
 
 
-def test_a_listener_that_fails_fails_the_call(pool: Pool) -> None:
-    """Its error is the call's, as where the call is in another process."""
+def test_an_error_of_on_message_ends_the_call(pool: Pool) -> None:
+    """An error of `on_message` is raised by the call, as with worker processes."""
 
     def fail(message: object) -> None:
         raise ValueError(f"{message} is not wanted")
@@ -77,16 +79,16 @@ def test_a_listener_that_fails_fails_the_call(pool: Pool) -> None:
         told_by(pool.take(), fail, pool_jobs.say, "this", "and that")
 
 
-def test_a_run_has_one_worker_with_what_the_hardware_has() -> None:
-    """However many workers or GPUs there might be: the first device, at the precision that it is good at."""
+def test_an_inline_run_has_one_worker() -> None:
+    """Whatever `cpu_workers` says, there is one worker, on the first device, in the precision that suits the device."""
     with runner_of(HERE.model_copy(update={"cpu_workers": 4})) as runner, runner.pool(7) as pool:
         assert runner.means.devices == runner.means.names == ("cpu",)
         assert runner.means.precision == hardware_here().precision("auto", "cpu")
         assert pool.styles() == [None]
 
 
-def test_a_device_that_is_not_there_is_refused() -> None:
-    """Before anything is done, as for other runners."""
+def test_a_missing_device_is_refused() -> None:
+    """A device that does not exist is refused when the runner is checked, before the run begins."""
     check_runner(HERE)
     with pytest.raises(OptionsError, match="no device 'cuda:99'"):
         check_runner(RunSettings(runner="inline", device="cuda:99"))

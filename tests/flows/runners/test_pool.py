@@ -1,4 +1,4 @@
-"""flows.runners.pool and .local: real processes that answer, fail, die, are replaced and are stopped."""
+"""flows.runners.pool and .local: real worker processes that respond, fail, die, are replaced and are stopped."""
 
 import logging
 import os
@@ -22,11 +22,11 @@ from tests.flows import pool_jobs
 from tests.flows.pool_jobs import done_by, told_by
 
 PATIENCE = 20.0
-"""Seconds after which a call counts as hanging."""
+"""The time after which a call counts as hanging."""
 
 
 class Call(threading.Thread):
-    """A call in a thread of its own, and what came of it."""
+    """A call in a thread of its own, and its outcome."""
 
     def __init__(self, function: Callable[[], object]) -> None:
         super().__init__(daemon=True)
@@ -37,7 +37,7 @@ class Call(threading.Thread):
     def run(self) -> None:
         try:
             self.outcome = self.function()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the test looks at it
+        except Exception as error:  # noqa: BLE001  # the test checks which error it is
             self.outcome = error
 
     def wait(self, seconds: float = PATIENCE) -> object:
@@ -63,21 +63,21 @@ def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool
 # ---------------------------------------------------------------- one worker
 
 
-def test_a_result_comes_back(worker: Worker) -> None:
-    """A function runs in the process with its arguments, and its result is the call's."""
+def test_a_call_returns_the_function_s_result(worker: Worker) -> None:
+    """A function runs in the worker's process with its arguments, and the call returns its result."""
     assert done_by(worker, pool_jobs.add, 2, second=3) == 5
 
 
-def test_one_process_does_all_calls(worker: Worker) -> None:
-    """The process, and so the model in it, is kept from call to call, and is not this one."""
+def test_one_process_executes_all_calls(worker: Worker) -> None:
+    """All calls of a worker run in one process other than this one, so that the model stays loaded."""
     process_ids = {done_by(worker, pool_jobs.process_id) for _ in range(3)}
 
     assert len(process_ids) == 1
     assert os.getpid() not in process_ids
 
 
-def test_an_error_comes_back(worker: Worker) -> None:
-    """What the function raises is raised here, with its attributes, and the process goes on."""
+def test_a_call_raises_the_function_s_error(worker: Worker) -> None:
+    """An error of the function is raised here with its attributes, and the process stays."""
     before = done_by(worker, pool_jobs.process_id)
     with pytest.raises(pool_jobs.TwoPartError, match=r"cat\.png: too small") as caught:
         done_by(worker, pool_jobs.raise_two_parts)
@@ -86,8 +86,10 @@ def test_an_error_comes_back(worker: Worker) -> None:
     assert done_by(worker, pool_jobs.process_id) == before
 
 
-def test_an_error_that_cannot_come_back_costs_one_call(worker: Worker) -> None:
-    """What pickle cannot bring back is an error all the same; the next call works, and no second process is left."""
+def test_an_unpicklable_error_fails_one_call(worker: Worker) -> None:
+    """An error that cannot be unpickled fails its call all the same; the next call works, and no second process is
+    left.
+    """
     before = done_by(worker, pool_jobs.process_id)
     first = Call(lambda: done_by(worker, pool_jobs.raise_unpicklable)).wait()
     second = Call(lambda: done_by(worker, pool_jobs.process_id)).wait()
@@ -97,8 +99,8 @@ def test_an_error_that_cannot_come_back_costs_one_call(worker: Worker) -> None:
     assert second == before or wait_until(lambda: not is_alive(before), 3)
 
 
-def test_a_runtime_error_of_the_function_is_its_own(worker: Worker) -> None:
-    """A RuntimeError from the function is not taken for trouble with the process."""
+def test_a_runtime_error_of_the_function_is_passed_on(worker: Worker) -> None:
+    """A RuntimeError of the function is not mistaken for a failure of the process."""
     with pytest.raises(RuntimeError, match="of the function itself"):
         done_by(worker, pool_jobs.raise_runtime_error)
 
@@ -114,9 +116,12 @@ def test_a_runtime_error_of_the_function_is_its_own(worker: Worker) -> None:
         (pool_jobs.end_by, (40,), "was killed by signal 40"),
         (pool_jobs.kill_itself, (), "was killed by SIGKILL; there may have been too little memory: lower size_px"),
     ],
+    ids=["exit 3", "exit 0", "SIGSEGV", "signal 40", "SIGKILL"],
 )
-def test_a_death_costs_one_call(worker: Worker, job: Callable[..., None], arguments: tuple[int, ...], how: str) -> None:
-    """A process that dies fails its call as WorkerDied, which says how and no more; the next call has a new process."""
+def test_a_death_of_the_process_fails_one_call(
+    worker: Worker, job: Callable[..., None], arguments: tuple[int, ...], how: str
+) -> None:
+    """A process that dies fails its call as WorkerDied, whose message says how; the next call has a new process."""
     before = done_by(worker, pool_jobs.process_id)
     with pytest.raises(WorkerDied) as caught:
         done_by(worker, job, *arguments)
@@ -126,8 +131,8 @@ def test_a_death_costs_one_call(worker: Worker, job: Callable[..., None], argume
     assert done_by(worker, pool_jobs.process_id) != before
 
 
-def test_deaths_in_a_row_cost_one_call_each(worker: Worker) -> None:
-    """However often processes die, there is a next one."""
+def test_each_of_several_deaths_fails_one_call(worker: Worker) -> None:
+    """However often its processes die, a worker gets a new one."""
     for _ in range(3):
         with pytest.raises(WorkerDied):
             done_by(worker, pool_jobs.kill_itself)
@@ -136,8 +141,8 @@ def test_deaths_in_a_row_cost_one_call_each(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.5], ids=["at once", "later"])
-def test_a_death_between_calls_costs_one_call_at_most(worker: Worker, pause: float) -> None:
-    """A process killed while it waits, as when memory runs out, is replaced; at most a call at once is WorkerDied."""
+def test_a_death_between_calls_fails_at_most_one_call(worker: Worker, pause: float) -> None:
+    """An idle process that is killed, as when memory runs out, is replaced; only a call at that moment may fail."""
     before = done_by(worker, pool_jobs.process_id)
     os.kill(before, signal.SIGKILL)
     time.sleep(pause)
@@ -148,13 +153,16 @@ def test_a_death_between_calls_costs_one_call_at_most(worker: Worker, pause: flo
     assert isinstance(second, int) and second != before
 
 
-def test_ctrl_c_does_not_reach_the_worker(worker: Worker) -> None:
-    """SIGINT, which a terminal sends to every process, is left to the parent to act on."""
+def test_a_worker_ignores_sigint(worker: Worker) -> None:
+    """The worker ignores SIGINT, which a terminal sends to every process: only the parent responds to it."""
     assert done_by(worker, pool_jobs.interrupt_itself) == "still here"
 
 
-def test_a_worker_logs_as_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The process has the parent's level for our own lines, WARNING for all others, and no torch until it is used."""
+def test_a_worker_starts_with_the_parent_s_log_levels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A worker has the parent's level for the project's own loggers and WARNING for others, and starts without torch.
+
+    Its import path has the folder of PYTHONPATH, but neither the working folder nor an empty entry.
+    """
     logger, level = logging.getLogger("flows"), logging.getLogger("flows").level
     logger.setLevel(logging.INFO)
     monkeypatch.chdir(tmp_path)
@@ -176,8 +184,8 @@ def test_a_worker_logs_as_its_parent_does(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not {"", str(tmp_path)} & set(path)
 
 
-def test_a_worker_has_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What OpenMP is told for workers is theirs alone, and what the user says goes before it."""
+def test_openmp_variables_are_set_for_workers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenMP's wait policy is set for workers only, and a variable that the user has set keeps its value."""
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     with process_pool(("cpu",)) as pool:
@@ -187,8 +195,8 @@ def test_a_worker_has_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch)
     assert "OMP_WAIT_POLICY" not in os.environ
 
 
-def test_a_worker_speaks_where_its_parent_does(tmp_path: Path) -> None:
-    """A line that is logged comes to the parent's log, one that is printed to its stdout; paths are the parent's."""
+def test_a_worker_s_output_and_paths_are_its_parent_s(tmp_path: Path) -> None:
+    """A worker logs to the parent's log and prints to the parent's stdout; relative paths are the parent's."""
     code = (
         "import logging\nfrom tests.flows import pool_jobs\n"
         "from flows.runners.local import process_pool\n"
@@ -203,8 +211,8 @@ def test_a_worker_speaks_where_its_parent_does(tmp_path: Path) -> None:
     assert (tmp_path / "left.txt").read_text() == "written by a worker"
 
 
-def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
-    """A script with all at its top level, beside files named as modules, runs once; its workers know nothing of it."""
+def test_workers_do_not_run_the_script_again(tmp_path: Path) -> None:
+    """A script without a main guard runs once although it starts workers, even beside a file named like a module."""
     script = tmp_path / "script.py"
     script.write_text(
         "import sys\nfrom tests.flows import pool_jobs\n"
@@ -222,7 +230,7 @@ def test_a_script_without_a_guard_is_not_run_again(tmp_path: Path) -> None:
 
 
 def test_a_worker_has_the_packages_of_its_parent(tmp_path: Path) -> None:
-    """Packages found beside a script alone, and not where others are, are found by its workers too: the same ones."""
+    """Packages that only the script's own folder contains are found by its workers too: the same files."""
     root = Path(__file__).parents[3]
     for package in ("flows", "nst_core"):
         shutil.copytree(root / package, tmp_path / package)
@@ -238,11 +246,11 @@ def test_a_worker_has_the_packages_of_its_parent(tmp_path: Path) -> None:
     assert outcome.stdout.strip() == str([str(tmp_path / name / "__init__.py") for name in ("flows", "nst_core")])
 
 
-# ---------------------------------------------------------------- messages on the way
+# ---------------------------------------------------------------- messages during a call
 
 
-def test_messages_come_before_the_result(worker: Worker) -> None:
-    """What a call says on its way has come, in order, when its result does; another call's messages are its own."""
+def test_all_messages_are_delivered_before_the_result(worker: Worker) -> None:
+    """A call's messages are delivered in order before it returns; each call receives only its own."""
     first: list[object] = []
     second: list[object] = []
 
@@ -251,10 +259,10 @@ def test_messages_come_before_the_result(worker: Worker) -> None:
     assert (first, second) == ([1, "two", None], [])
 
 
-def test_messages_come_while_the_call_goes_on(pool: Pool, worker: Worker) -> None:
-    """A message is heard at once, though its call has long to go."""
+def test_messages_are_delivered_while_the_call_runs(pool: Pool) -> None:
+    """A message is delivered at once, while the function still runs."""
     heard = threading.Event()
-    call = Call(lambda: told_by(worker, lambda _: heard.set(), pool_jobs.say, "here", then="wait"))
+    call = Call(lambda: told_by(pool.take(), lambda _: heard.set(), pool_jobs.say, "here", then="wait"))
     in_time = heard.wait(PATIENCE)
     pool.stop()
 
@@ -263,8 +271,8 @@ def test_messages_come_while_the_call_goes_on(pool: Pool, worker: Worker) -> Non
 
 
 @pytest.mark.parametrize(("end", "error"), [("die", WorkerDied), ("raise", pool_jobs.TwoPartError)])
-def test_messages_outlive_their_call(worker: Worker, end: str, error: type[Exception]) -> None:
-    """What was said before the process died, or the call failed, is heard; the next call hears none of it."""
+def test_messages_before_a_death_or_error_are_delivered(worker: Worker, end: str, error: type[Exception]) -> None:
+    """Messages sent before the process died or the function failed are delivered, and not in the next call."""
     heard: list[object] = []
     messages = [str(number) * 300 for number in range(50)]
     with pytest.raises(error):
@@ -276,8 +284,8 @@ def test_messages_outlive_their_call(worker: Worker, end: str, error: type[Excep
     assert again == ["anew"]
 
 
-def test_a_process_that_ends_itself_quietly_is_noticed(worker: Worker) -> None:
-    """A process that exits with 0 in the middle of a call, which pools take for a farewell, has died all the same."""
+def test_an_exit_with_code_0_in_a_call_is_a_death(worker: Worker) -> None:
+    """A process that exits with code 0 in the middle of a call has died all the same: the call fails as WorkerDied."""
     heard: list[object] = []
     call = Call(lambda: told_by(worker, heard.append, pool_jobs.say, "last words", then="exit"))
 
@@ -286,8 +294,10 @@ def test_a_process_that_ends_itself_quietly_is_noticed(worker: Worker) -> None:
     assert done_by(worker, pool_jobs.add, 1, second=1) == 2
 
 
-def test_a_watch_that_raises_ends_the_call_and_its_process(worker: Worker) -> None:
-    """The error of a watch is raised while the function still runs; its process is gone, the next call has another."""
+def test_an_error_of_watch_ends_the_call_and_its_process(worker: Worker) -> None:
+    """An error of `watch` is raised while the function still runs; its process is killed, and the next call has
+    another.
+    """
     before = done_by(worker, pool_jobs.process_id)
     end = time.monotonic() + 0.5
 
@@ -304,8 +314,8 @@ def test_a_watch_that_raises_ends_the_call_and_its_process(worker: Worker) -> No
     assert done_by(worker, pool_jobs.process_id) != before
 
 
-def test_half_a_message_is_not_waited_for(worker: Worker) -> None:
-    """A process killed in the middle of a message is noticed; what it said before is heard, the half is not."""
+def test_a_death_in_the_middle_of_a_message_is_noticed(worker: Worker) -> None:
+    """A process killed while it sends a message fails the call; only the complete messages before are delivered."""
     heard: list[object] = []
     call = Call(lambda: told_by(worker, heard.append, pool_jobs.half_a_message_and_die))
 
@@ -315,8 +325,8 @@ def test_half_a_message_is_not_waited_for(worker: Worker) -> None:
     assert done_by(worker, pool_jobs.add, 1, second=1) == 2
 
 
-def test_a_death_is_noticed_though_a_child_lives_on(worker: Worker) -> None:
-    """A process that was forked by a worker, and holds its end of the line open, does not hide the worker's death."""
+def test_a_death_is_noticed_though_a_forked_child_lives(worker: Worker) -> None:
+    """A worker's death is noticed although a child that it forked keeps its end of the connection open."""
     began = time.monotonic()
     with pytest.raises(WorkerDied, match="exit code 3"):
         done_by(worker, pool_jobs.fork_and_exit)
@@ -324,8 +334,8 @@ def test_a_death_is_noticed_though_a_child_lives_on(worker: Worker) -> None:
     assert time.monotonic() - began < 6
 
 
-def test_what_a_process_cannot_send_is_an_error(worker: Worker) -> None:
-    """A value that pickle refuses is an error of its call alone, as is a function that cannot be imported there."""
+def test_an_unpicklable_value_or_function_fails_one_call(worker: Worker) -> None:
+    """A value that cannot be pickled fails only its own call, as does a function that the worker cannot import."""
     before = done_by(worker, pool_jobs.process_id)
     with pytest.raises(RuntimeError, match="pickle"):
         done_by(worker, pool_jobs.unpicklable_value)
@@ -341,8 +351,8 @@ def test_what_a_process_cannot_send_is_an_error(worker: Worker) -> None:
     assert done_by(worker, pool_jobs.process_id) == before
 
 
-def test_an_error_says_where_it_was_raised(worker: Worker) -> None:
-    """The traceback of an error ends here; that of the worker process comes with it as a note."""
+def test_an_error_carries_the_worker_s_traceback(worker: Worker) -> None:
+    """The traceback of the worker's process is attached to the error as a note."""
     with pytest.raises(RuntimeError) as caught:
         done_by(worker, pool_jobs.raise_runtime_error)
 
@@ -350,8 +360,8 @@ def test_an_error_says_where_it_was_raised(worker: Worker) -> None:
     assert "in raise_runtime_error" in note
 
 
-def test_a_listener_that_fails_ends_its_call(worker: Worker) -> None:
-    """An error of the listener is raised at once; the process of its call is not left running, and the next is new."""
+def test_an_error_of_on_message_ends_the_call_and_its_process(worker: Worker) -> None:
+    """An error of `on_message` is raised at once; the process of the call is killed, and the next call has another."""
     before = done_by(worker, pool_jobs.process_id)
 
     def fail(message: object) -> None:
@@ -389,8 +399,8 @@ def test_stopping_ends_a_call_in_flight(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.01, 0.05])
-def test_stopping_ends_a_call_that_has_hardly_begun(pause: float) -> None:
-    """A call whose process is still starting is ended too, whether or not it was handed over yet."""
+def test_stopping_ends_a_call_whose_process_is_starting(pause: float) -> None:
+    """A call whose process is still starting is ended too, whether or not the call was sent already."""
     pool = process_pool(("cpu",))
     call = Call(lambda: done_by(pool.take(), pool_jobs.sleep, 60.0))
     time.sleep(pause)
@@ -399,8 +409,8 @@ def test_stopping_ends_a_call_that_has_hardly_begun(pause: float) -> None:
     assert isinstance(call.wait(5), PoolStopped)
 
 
-def test_a_stopped_worker_takes_no_calls() -> None:
-    """After stop, a call is PoolStopped at once, also if the process never started, and stop can be repeated."""
+def test_calls_after_stop_raise_pool_stopped() -> None:
+    """After `stop`, a call raises PoolStopped at once, even if no process was started; `stop` can be repeated."""
     for calls in (0, 1):
         pool = process_pool(("cpu",))
         worker = pool.take()
@@ -418,15 +428,15 @@ def test_a_stopped_worker_takes_no_calls() -> None:
 
 
 @pytest.mark.parametrize("begun", [0, 1])
-def test_a_system_that_starts_no_process_has_a_name(monkeypatch: pytest.MonkeyPatch, begun: int) -> None:
-    """No pair is blamed for it: the error says what may be wanting, and that the run can be gone on with."""
+def test_a_process_that_cannot_be_started_is_reported(monkeypatch: pytest.MonkeyPatch, begun: int) -> None:
+    """If no process can be started, the error gives the reason and says that the run can be continued."""
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(HardwareUnknown, match=r"no worker process could be started .*No such file.* again to continue"):
         process_pool(("cpu",), begun=begun).take()
 
 
 def test_every_device_is_lent_once() -> None:
-    """As many threads as there are devices get one each; the next one waits until a device is given back."""
+    """As many threads as there are devices get one each; another thread waits until a device is given back."""
     with process_pool(("cuda:0", "cuda:1")) as pool:
         release = threading.Event()
         lent: list[str] = []
@@ -452,8 +462,8 @@ def test_every_device_is_lent_once() -> None:
     assert third.outcome is None
 
 
-def test_a_stopped_pool_lends_nobody() -> None:
-    """Whoever waits for a worker when the pool is stopped is told so, and so is whoever comes later."""
+def test_a_stopped_pool_lends_no_worker() -> None:
+    """Threads that wait for a worker when the pool is stopped get PoolStopped, and so do threads that ask later."""
     with process_pool(("cpu",)) as pool:
         pool.take()
         waiting = [Call(pool.take) for _ in range(2)]
@@ -464,7 +474,7 @@ def test_a_stopped_pool_lends_nobody() -> None:
             assert isinstance(call.wait(5), PoolStopped)
 
 
-def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
+def test_two_workers_run_at_the_same_time(tmp_path: Path) -> None:
     """Two workers are two processes: each can wait for the other in the middle of its own call."""
     ours, theirs = str(tmp_path / "first"), str(tmp_path / "second")
     with process_pool(("cpu", "cpu")) as pool:
@@ -478,8 +488,8 @@ def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
     assert outcomes == [True, True]
 
 
-def test_a_death_leaves_the_other_device_alone() -> None:
-    """The process of one device dies; that of the other goes on with what it was doing."""
+def test_a_death_does_not_affect_the_other_worker() -> None:
+    """When the process of one device dies, that of the other device finishes its call and stays."""
     with process_pool(("cpu", "cpu")) as pool:
         first, second = pool.take(), pool.take()
         before = done_by(second, pool_jobs.process_id)
@@ -492,7 +502,7 @@ def test_a_death_leaves_the_other_device_alone() -> None:
 
 
 def test_leaving_the_pool_ends_every_process() -> None:
-    """At the end of the block, or when it raises, no process is left behind."""
+    """At the end of the `with` block, here by an interrupt, no process is left."""
     process_ids: list[int] = []
 
     def interrupted_run() -> None:
@@ -508,44 +518,34 @@ def test_leaving_the_pool_ends_every_process() -> None:
     assert wait_until(lambda: not any(map(is_alive, process_ids)))
 
 
-@pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
 @pytest.mark.parametrize("end", ["killed", "killed with a child", "exits"])
-def test_a_worker_does_not_outlive_its_parent(tmp_path: Path, busy: bool, end: str) -> None:
-    """When the run's process ends, however it does, its workers notice and end: none keeps a GPU's memory.
+def test_workers_do_not_outlive_their_parent(tmp_path: Path, end: str) -> None:
+    """When the run's process is killed or exits, its workers end, idle or busy, so that none keeps a GPU's memory.
 
-    Not even where a process that was forked meanwhile holds the parent's end of the line open.
+    They end even if a process that the parent forked keeps the parent's end of the connection open.
     """
-    parent = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from tests.flows import pool_jobs; pool_jobs.be_a_parent(*sys.argv[1:])",
-            str(busy),
-            end,
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-    )
+    code = "import sys; from tests.flows import pool_jobs; pool_jobs.be_a_parent(sys.argv[1])"
+    parent = subprocess.Popen([sys.executable, "-c", code, end], stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     assert parent.stdout is not None
-    worker_id, child_id = map(int, parent.stdout.readline().split())
+    *worker_ids, child_id = map(int, parent.stdout.readline().split())
     if end != "exits":
         parent.kill()
     parent.wait(PATIENCE)
-    ended = wait_until(lambda: not is_alive(worker_id))
-    for process_id in {worker_id, child_id} - {0}:
+    wait_until(lambda: not any(map(is_alive, worker_ids)))
+    idle_and_busy_alive = [is_alive(worker_id) for worker_id in worker_ids]
+    for process_id in {*worker_ids, child_id} - {0}:
         if is_alive(process_id):
             os.kill(process_id, signal.SIGKILL)
     parent.stdout.close()
 
-    assert ended
+    assert idle_and_busy_alive == [False, False]
 
 
-# ---------------------------------------------------------------- whose process it is
+# ---------------------------------------------------------------- whose process it is, and who gets a new one
 
 
-def test_several_pools_at_once() -> None:
-    """Pools of several threads have nothing in common: one that is stopped leaves the others' processes alone."""
+def test_stopping_a_pool_leaves_other_pools_alone() -> None:
+    """Pools of several threads are independent: stopping one does not end the others' processes."""
     pools = [process_pool(("cpu", "cpu")) for _ in range(3)]
     calls = [Call(lambda pool=pool: done_by(pool.take(), pool_jobs.process_id)) for pool in pools]
     process_ids = [call.wait() for call in calls]
@@ -558,15 +558,15 @@ def test_several_pools_at_once() -> None:
     assert not any(map(is_alive, process_ids))
 
 
-def rare_pool(names: tuple[str, ...], there: list[Link]) -> Pool:
-    """A pool whose links are those of a list, and become fewer, as on a cluster."""
+def pool_with_links(names: tuple[str, ...], there: list[Link]) -> Pool:
+    """Return a pool whose links come from a list, and run out, as on a cluster."""
     return Pool([(name, "cpu") for name in names], lambda _name: there.pop() if there else None)
 
 
 def test_only_workers_with_a_process_are_lent() -> None:
-    """Of three workers the one whose process has come up is lent; the next as soon as another one comes up."""
+    """Of three workers, only the one whose process is available is lent; another one once there is a second process."""
     there = [link_here("")]
-    pool = rare_pool(("a", "b", "c"), there)
+    pool = pool_with_links(("a", "b", "c"), there)
     first, second = pool.take(), Call(pool.take)
     time.sleep(0.2)
     while_there_was_one = second.outcome
@@ -576,10 +576,10 @@ def test_only_workers_with_a_process_are_lent() -> None:
     assert {first.name, second.wait().name} < {"a", "b", "c"}
 
 
-def test_a_worker_that_lost_its_process_goes_on_with_an_idle_one() -> None:
-    """While no other process comes up, it takes that of an idle worker, which is not lent without one."""
+def test_a_worker_without_a_process_takes_over_an_idle_one() -> None:
+    """While no other process is available, it takes over an idle worker's, which is then not lent without one."""
     there = [link_here(""), link_here("")]
-    pool = rare_pool(("a", "b"), there)
+    pool = pool_with_links(("a", "b"), there)
     first, second = pool.take(), pool.take()
     second.style = "warm"
     first.link.kill()
@@ -596,10 +596,10 @@ def test_a_worker_that_lost_its_process_goes_on_with_an_idle_one() -> None:
     assert pool.take() is first
 
 
-def test_whoever_is_in_the_middle_of_a_batch_goes_first() -> None:
-    """A process that comes up is for a worker that has lost its own, before it is for one that begins."""
+def test_a_new_process_goes_to_a_worker_with_a_batch_first() -> None:
+    """A new process goes to a worker that lost its own in a batch, rather than to a thread that waits for a worker."""
     there = [link_here("")]
-    pool = rare_pool(("a", "b"), there)
+    pool = pool_with_links(("a", "b"), there)
     worker = pool.take()
     worker.link.kill()
     taker, caller = Call(pool.take), Call(lambda: done_by(worker, pool_jobs.add, 1, second=2))

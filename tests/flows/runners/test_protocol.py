@@ -1,4 +1,4 @@
-"""flows.runners.protocol: what is said of a call, wherever it is done."""
+"""flows.runners.protocol: the messages of a call, which are the same wherever it is executed."""
 
 import pickle
 
@@ -15,8 +15,8 @@ def heard_of(call: Call) -> list[object]:
     return messages
 
 
-def test_a_call_begins_speaks_and_ends() -> None:
-    """What the function says stands between a first and a last message; the last one has its value."""
+def test_a_call_sends_a_first_and_a_last_message() -> None:
+    """The function's own messages lie between CallBegan and CallEnded, which has the function's value."""
     began, *said, ended = heard_of(Call(pool_jobs.say, ("one", 2)))
 
     assert isinstance(began, CallBegan)
@@ -35,16 +35,18 @@ def test_a_call_begins_speaks_and_ends() -> None:
         ),
     ],
 )
-def test_an_error_survives_the_way(end: CallEnded, kind: type[Exception], text: str) -> None:
-    """As itself, or in its words where its class cannot be put together again."""
+def test_an_error_survives_pickling(end: CallEnded, kind: type[Exception], text: str) -> None:
+    """An error arrives unchanged, or as a RuntimeError with its text if its class cannot be unpickled."""
     arrived = pickle.loads(packed(end)).error
 
     assert type(arrived) is kind
     assert str(arrived) == text
 
 
-def test_an_actor_says_the_same_as_a_process(worker: Worker) -> None:
-    """The actor of a Ray cluster hands out the messages of a call in order, the end as the last, each of them once."""
+def test_a_ray_actor_sends_the_same_messages_as_a_process(worker: Worker) -> None:
+    """The class of a Ray actor returns the messages of a call in order, each once; a further request waits and gets
+    none.
+    """
     (began, *said), more, seconds = pool_jobs.done_by(worker, pool_jobs.talk_with_an_actor)
 
     assert isinstance(began, CallBegan)

@@ -1,4 +1,6 @@
-"""flows.worker: batches of several real pairs, in this process: which pairs share a chunk, and what is emitted when."""
+"""flows.worker.batch: batches of several real pairs in this process: which pairs share a chunk, which messages are
+sent.
+"""
 
 import os
 import threading
@@ -32,7 +34,7 @@ QUICK = {
     "content_layers": ("relu2_1",),
 }
 ONE_BY_ONE = {"max_seconds": 600.0}
-"""A time budget is not shared, so a chunk is one pair on any device."""
+"""Options with a time budget, with which each pair is a chunk of its own on any device."""
 
 
 def pairs_of(contents: list[str], style: str, **options: object) -> list[PlannedPair]:
@@ -41,7 +43,7 @@ def pairs_of(contents: list[str], style: str, **options: object) -> list[Planned
 
 
 def said_of(pairs: list[PlannedPair], job: Job, also: Callable[[Message], None] = lambda _: None) -> list[Message]:
-    """Return all messages emitted while these pairs are made; every pair has exactly one outcome."""
+    """Return all messages of a batch of these pairs; every pair has exactly one outcome."""
     said: list[Message] = []
 
     def report(message: Message) -> None:
@@ -61,8 +63,10 @@ def chunks(said: list[Message]) -> list[tuple[str, ...]]:
     return [message.pair_ids for message in said if isinstance(message, ChunkStarted)]
 
 
-def test_bad_inputs_leave_their_batch_mates_alone(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """A missing, a broken, a replaced and a too thin picture fail, each with its reason; the four between succeed."""
+def test_bad_inputs_fail_only_their_own_pairs(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A missing, a broken, a replaced and a too thin image fail their pairs, each with its reason; the other four
+    succeed.
+    """
     good = [photo(f"good-{seed}.png", seed=seed) for seed in range(4)]
     broken, replaced = tmp_path / "broken.png", photo("replaced.png", seed=8)
     broken.write_bytes(Path(good[0]).read_bytes()[:300])
@@ -87,13 +91,13 @@ def test_bad_inputs_leave_their_batch_mates_alone(photo: Painter, waves: str, jo
 
 @pytest.fixture
 def three_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU with room for three pairs; a CPU takes them one by one."""
+    """A device with room for three pairs, like a GPU; a CPU takes them one by one."""
     monkeypatch.setattr("flows.worker.capacity.largest_batch", lambda *_: 3)
 
 
 @pytest.mark.usefixtures("three_at_once")
-def test_pairs_of_one_size_go_together(photo: Painter, waves: str, job: Job) -> None:
-    """Wide, tall and square pictures are mixed in the batch; on the device, each is among its like."""
+def test_a_chunk_has_pairs_of_one_size(photo: Painter, waves: str, job: Job) -> None:
+    """Wide, tall and square images are mixed in the batch; each chunk has pairs of one size only."""
     shapes = {"wide": (80, 60), "tall": (60, 80), "square": (70, 70)}
     contents = [photo(f"{name}-{n}.png", *shape, seed=n) for n in range(3) for name, shape in shapes.items()]
     said = said_of(pairs_of(contents, waves), job)
@@ -106,15 +110,15 @@ def test_pairs_of_one_size_go_together(photo: Painter, waves: str, job: Job) -> 
 
 
 @pytest.mark.usefixtures("three_at_once")
-def test_a_time_budget_puts_pairs_on_their_own(photo: Painter, waves: str, job: Job) -> None:
-    """With max_seconds every pair has the device to itself for its time."""
+def test_pairs_with_a_time_budget_run_alone(photo: Painter, waves: str, job: Job) -> None:
+    """With `max_seconds`, every pair is a chunk of its own, so that it has the device to itself."""
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(3)]
 
     assert [len(chunk) for chunk in chunks(said_of(pairs_of(contents, waves, **ONE_BY_ONE), job))] == [1, 1, 1]
 
 
-def test_a_pair_is_told_of_when_it_is_safe(photo: Painter, waves: str, job: Job) -> None:
-    """When an outcome is emitted, the image and the record, or the attempt, already exist."""
+def test_an_outcome_is_sent_after_its_files_are_written(photo: Painter, waves: str, job: Job) -> None:
+    """When an outcome is sent, its image and record, or its attempt, exist."""
     contents = [photo("good.png"), "/no/such.png"]
     kept = []
 
@@ -130,8 +134,8 @@ def test_a_pair_is_told_of_when_it_is_safe(photo: Painter, waves: str, job: Job)
     assert kept == [True, True]
 
 
-def test_the_next_pairs_are_loaded_while_the_device_is_busy(photo: Painter, waves: str, job: Job) -> None:
-    """While the first pair is on the device, the files of all others are read: they may even go away then."""
+def test_pairs_are_loaded_while_the_device_is_busy(photo: Painter, waves: str, job: Job) -> None:
+    """While the first pair is on the device, the files of all others are read: deleting them then does no harm."""
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
     pairs = pairs_of(contents, waves, **ONE_BY_ONE)
     on_device: list[str] = []
@@ -148,8 +152,8 @@ def test_the_next_pairs_are_loaded_while_the_device_is_busy(photo: Painter, wave
     assert [type(one) for one in result] == [PairRecord] * 4
 
 
-def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str, job: Job) -> None:
-    """Outcomes are emitted by other threads than the one that drives the device."""
+def test_pairs_are_written_by_other_threads_than_the_device_s(photo: Painter, waves: str, job: Job) -> None:
+    """Outcomes are sent by other threads than the one that drives the device."""
     threads: dict[str, set[int]] = {"chunk": set(), "outcome": set()}
 
     def note(message: Message) -> None:
@@ -161,8 +165,10 @@ def test_pairs_are_written_beside_the_device_s_thread(photo: Painter, waves: str
     assert threads["outcome"] and not threads["outcome"] & threads["chunk"]
 
 
-def test_what_is_written_last_takes_no_time_of_the_device(photo: Painter, waves: str, job: Job) -> None:
-    """`DeviceWaits` is emitted as soon as a chunk is computed, however long its pairs take to write."""
+def test_device_waits_follows_every_chunk(photo: Painter, waves: str, job: Job) -> None:
+    """`DeviceWaits` is sent as soon as a chunk is computed, so that writing its pairs does not count as the device's
+    time.
+    """
     pairs = pairs_of([photo(f"{seed}.png", seed=seed) for seed in range(3)], waves, **ONE_BY_ONE)
     said = said_of(pairs, job)
 
@@ -171,10 +177,10 @@ def test_what_is_written_last_takes_no_time_of_the_device(photo: Painter, waves:
 
 
 @pytest.mark.parametrize("sizes", ["one size", "all sizes differ"])
-def test_a_batch_larger_than_its_memory_is_done(
+def test_a_batch_larger_than_the_pixels_kept_ahead_is_done(
     photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, sizes: str
 ) -> None:
-    """Where only two pairs may wait for the device and two for their writing, all are done all the same."""
+    """With `PIXELS_AHEAD = 1`, which lets few pairs wait for the device or for writing, all seven pairs are done."""
     monkeypatch.setattr(batch, "PIXELS_AHEAD", 1)
     contents = [photo(f"{n}.png", 80, 60 + (n if sizes == "all sizes differ" else 0), seed=n) for n in range(7)]
     result = outcomes(said_of(pairs_of(contents, waves), job))
@@ -185,24 +191,24 @@ def test_a_batch_larger_than_its_memory_is_done(
 def test_a_style_is_read_and_encoded_once(
     s3_bucket: str, s3_proxy: FaultProxy, photo: Painter, waves: str, weights: WeightsFile
 ) -> None:
-    """Two batches of five pairs ask S3 for each content once and for their style once, and encode it once."""
+    """Two batches of two pairs request each content and their style from S3 once, and encode the style once."""
     job = Job(f"{s3_bucket}/out", "this run", weights, "fp32")
     storage.create(f"{s3_bucket}/waves.png", Path(waves).read_bytes())
-    for seed in range(10):
+    for seed in range(4):
         storage.create(f"{s3_bucket}/{seed}.png", Path(photo(f"{seed}.png", seed=seed)).read_bytes())
-    pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(10)], f"{s3_bucket}/waves.png")
+    pairs = pairs_of([f"{s3_bucket}/{seed}.png" for seed in range(4)], f"{s3_bucket}/waves.png")
     inputs.read_style.cache_clear()
     engine._encoded_style.cache_clear()
     s3_proxy.requests.clear()
-    result = outcomes(said_of(pairs[:5], job)) + outcomes(said_of(pairs[5:], job))
+    result = outcomes(said_of(pairs[:2], job)) + outcomes(said_of(pairs[2:], job))
 
-    assert [type(one) for one in result] == [PairRecord] * 10
-    assert s3_proxy.requests["GET"] == 11
+    assert [type(one) for one in result] == [PairRecord] * 4
+    assert s3_proxy.requests["GET"] == 5
     assert engine._encoded_style.cache_info().misses == 1
 
 
-def test_a_copy_of_a_style_is_the_same_style(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """What counts is the picture: under another name it is read again, but not encoded again."""
+def test_a_copy_of_a_style_is_not_encoded_again(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A style with the same content under another name is read again, but not encoded again."""
     copy = tmp_path / "copy.png"
     copy.write_bytes(Path(waves).read_bytes())
     engine._encoded_style.cache_clear()
@@ -213,7 +219,7 @@ def test_a_copy_of_a_style_is_the_same_style(photo: Painter, waves: str, job: Jo
 
 
 def test_a_bad_style_fails_every_pair_of_its_batch(photo: Painter, job: Job) -> None:
-    """Without its style no pair of a batch can be done: each one's attempt says why, and nothing is stylized."""
+    """Without its style no pair of a batch can be done: each attempt says why, and nothing is stylized."""
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(3)]
     said = said_of(pairs_of(contents, "/no/style.png"), job)
 
@@ -222,8 +228,8 @@ def test_a_bad_style_fails_every_pair_of_its_batch(photo: Painter, job: Job) -> 
     assert chunks(said) == []
 
 
-def test_a_device_that_cannot_be_used_fails_no_pair(photo: Painter, waves: str, job: Job) -> None:
-    """No pair has an outcome; the error says which device, why, and what to do."""
+def test_an_unusable_device_fails_no_pair(photo: Painter, waves: str, job: Job) -> None:
+    """No pair gets an outcome; the error names the device and the reason, and suggests another one."""
     said: list[Message] = []
     with pytest.raises(DeviceUnusable, match=r"cuda:99 cannot be used: .*another with --device"):
         stylize_pairs(said.append, pairs_of([photo("a.png")], waves), job, "cuda:99")
@@ -231,8 +237,8 @@ def test_a_device_that_cannot_be_used_fails_no_pair(photo: Painter, waves: str, 
     assert said == []
 
 
-def test_a_failure_that_cannot_be_kept_leaves_its_pair_pending(photo: Painter, waves: str, job: Job) -> None:
-    """Where even the attempt cannot be written, the pair is reported as pending, with both reasons; others go on."""
+def test_a_failure_that_cannot_be_stored_leaves_its_pair_pending(photo: Painter, waves: str, job: Job) -> None:
+    """If not even the attempt can be written, the pair is reported as pending with both reasons; other pairs go on."""
     attempts = Path(job.output, "_nst", "attempts")
     attempts.parent.mkdir(parents=True)
     attempts.write_text("in the way")

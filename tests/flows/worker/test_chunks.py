@@ -1,4 +1,4 @@
-"""flows.worker.chunks: which pairs go to the device together. Pictures are blank: only their sizes count."""
+"""flows.worker.chunks and .capacity: which pairs go to the device together. Images are blank, as only sizes count."""
 
 import dataclasses
 
@@ -36,25 +36,25 @@ def waiting(*sizes: tuple[int, int]) -> list[LoadedPair]:
     return [loaded(row, size) for row, size in enumerate(sizes)]
 
 
-def test_a_full_chunk_goes_at_once() -> None:
-    """As soon as as many pairs of a size as the device holds are loaded, they go, in order, and no more of them."""
+def test_a_full_chunk_is_returned_at_once() -> None:
+    """As soon as as many pairs of one size are loaded as the device holds, these form a chunk, in order."""
     pairs = waiting(TALL, WIDE, WIDE, TALL, WIDE, WIDE)
 
     assert rows(next_chunk(pairs, lambda _: 3, more_to_come=True)) == [1, 2, 4]
 
 
 def test_an_incomplete_chunk_waits_for_more() -> None:
-    """While pairs are still being loaded, a chunk that may yet be filled is not taken."""
+    """While more pairs are to come, a chunk that may yet be filled is not returned."""
     assert next_chunk(waiting(TALL, WIDE, WIDE), lambda _: 3, more_to_come=True) == []
 
 
-def test_at_the_end_the_fullest_goes_first() -> None:
-    """When nothing more is to come, incomplete chunks go too, the fullest first."""
+def test_at_the_end_the_fullest_chunk_is_returned_first() -> None:
+    """When no more pairs are to come, incomplete chunks are returned too, the fullest first."""
     assert rows(next_chunk(waiting(TALL, WIDE, WIDE), lambda _: 3, more_to_come=False)) == [1, 2]
 
 
-def test_nothing_waiting_makes_no_chunk() -> None:
-    """There is no empty chunk."""
+def test_no_waiting_pairs_make_no_chunk() -> None:
+    """With no pairs waiting, the chunk is empty."""
     assert next_chunk([], lambda _: 3, more_to_come=False) == []
 
 
@@ -62,10 +62,8 @@ def test_nothing_waiting_makes_no_chunk() -> None:
     sizes=st.lists(st.sampled_from([WIDE, TALL, (64, 64)]), max_size=20),
     most=st.fixed_dictionaries({WIDE: st.integers(1, 5), TALL: st.integers(1, 5), (64, 64): st.integers(1, 5)}),
 )
-def test_whatever_the_sizes_every_pair_goes_once(
-    sizes: list[tuple[int, int]], most: dict[tuple[int, int], int]
-) -> None:
-    """Chunk by chunk all pairs go, each once, every chunk of one size and no larger than the device takes."""
+def test_every_pair_is_in_one_chunk(sizes: list[tuple[int, int]], most: dict[tuple[int, int], int]) -> None:
+    """All pairs end up in exactly one chunk; every chunk has one size and no more pairs than the device takes."""
     left, gone = waiting(*sizes), []
     while left:
         chunk = next_chunk(left, most.__getitem__, more_to_come=False)
@@ -87,7 +85,7 @@ def backbone(weights: WeightsFile) -> Backbone:
 
 @pytest.fixture
 def on_gpu(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> Backbone:
-    """As on a GPU with memory for fewer large pairs than a batch of full size may have."""
+    """The backbone as on a GPU whose memory holds fewer large pairs than a full batch has."""
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (12_000_000_000, 12_000_000_000))
     for held in ("memory_reserved", "memory_allocated"):
         monkeypatch.setattr(torch.cuda, held, lambda _device: 0)
@@ -98,21 +96,23 @@ def options(**changes: object) -> StylizeOptions:
     return StylizeOptions(**changes).resolved()
 
 
-def test_the_engine_says_how_many(backbone: Backbone, on_gpu: Backbone) -> None:
-    """At first, chunks are as large as the engine predicts for the size: on a CPU one pair, on a GPU many."""
+def test_capacity_starts_at_the_engine_s_prediction(backbone: Backbone, on_gpu: Backbone) -> None:
+    """At first, chunks are as large as the engine predicts for their size: one pair on a CPU, many on a GPU."""
     capacity = Capacity(options(), on_gpu)
 
     assert capacity(WIDE) == largest_batch(*WIDE, on_gpu) > capacity((512, 512)) > 1
     assert Capacity(options(), backbone)(WIDE) == 1
 
 
-def test_a_time_budget_is_not_shared(on_gpu: Backbone) -> None:
-    """Pairs with max_seconds go one at a time: beside others each would get less done in its time."""
+def test_capacity_is_one_with_a_time_budget(on_gpu: Backbone) -> None:
+    """Pairs with `max_seconds` run one at a time: beside others, each would get less done in its time."""
     assert Capacity(options(max_seconds=60.0), on_gpu)(WIDE) == 1
 
 
-def test_too_little_memory_makes_chunks_smaller(on_gpu: Backbone) -> None:
-    """After 9 pairs were too many, for the GPU or for the worker, chunks have 5, and at last 1; other sizes as ever."""
+def test_out_of_memory_halves_chunks_of_that_size(on_gpu: Backbone) -> None:
+    """After 9 pairs ran out of GPU or worker memory, chunks of that size have 5, then 3, then 1; other sizes keep
+    theirs.
+    """
     capacity = Capacity(options(), on_gpu)
     before = capacity(TALL)
     found = []
@@ -124,8 +124,8 @@ def test_too_little_memory_makes_chunks_smaller(on_gpu: Backbone) -> None:
     assert capacity(TALL) == before > 9
 
 
-def test_chunks_that_have_become_smaller_stay_so(on_gpu: Backbone) -> None:
-    """One that was begun with more pairs before, and fails after, makes none larger again."""
+def test_a_later_failure_never_enlarges_chunks(on_gpu: Backbone) -> None:
+    """A larger chunk that was begun before the reduction, and fails after it, does not raise the limit again."""
     capacity = Capacity(options(), on_gpu)
     for pairs in (4, 9):
         capacity.learn(WIDE, pairs, OutOfMemory("full"))
@@ -133,7 +133,7 @@ def test_chunks_that_have_become_smaller_stay_so(on_gpu: Backbone) -> None:
     assert capacity(WIDE) == 2
 
 
-def test_other_failures_leave_chunks_as_they_are(on_gpu: Backbone) -> None:
+def test_other_failures_do_not_shrink_chunks(on_gpu: Backbone) -> None:
     """A chunk that one of its pairs has spoilt says nothing about memory."""
     capacity = Capacity(options(), on_gpu)
     before = capacity(WIDE)
@@ -143,14 +143,17 @@ def test_other_failures_leave_chunks_as_they_are(on_gpu: Backbone) -> None:
 
 
 def test_masks_make_chunks_smaller(on_gpu: Backbone) -> None:
-    """On a GPU with memory for fewer than a batch of full size may have."""
+    """On a GPU with memory for less than a full batch, the planes of masks reduce the number of pairs further."""
     found = [Capacity(options(), on_gpu, extra)((512, 512)) for extra in (Extra(), Extra(planes=200))]
 
     assert 1 < found[1] < found[0]
 
 
-def test_masks_take_room_before_they_are_read() -> None:
-    """Of a batch the most that any of its pairs can have: eight regions, what is protected and painted, or seen."""
+def test_memory_for_masks_is_reserved_before_they_are_read() -> None:
+    """The extra memory of a batch is the most that any of its pairs can need.
+
+    That is eight regions if there are masks, planes for `protect`, and planes for visible transparency (`alpha=keep`).
+    """
 
     def pair(*columns: str, **options: str) -> PlannedPair:
         spec = pair_spec(others=dict.fromkeys(columns, "/in/mask.png"), options=options)

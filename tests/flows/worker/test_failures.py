@@ -1,4 +1,4 @@
-"""flows.worker.failures: an error becomes the record of a failed attempt, unless it is no row's fault."""
+"""flows.worker.failures: an error becomes the record of a failed attempt, unless it is no pair's fault."""
 
 from flows.errors import CredentialsExpired
 from flows.output.ledger import Ledger
@@ -10,8 +10,8 @@ from flows.worker.messages import LeftPending
 from tests.flows.builders import FINGERPRINT, pair_spec, planned
 
 
-def test_credentials_that_ran_out_leave_a_pair_pending(job: Job) -> None:
-    """Also where the output is on a disk, and an attempt could be kept: the row is done once they are renewed."""
+def test_expired_credentials_leave_a_pair_pending(job: Job) -> None:
+    """No attempt is recorded, even if the output is on a disk: the pair is done once the credentials are renewed."""
     pair = planned(pair_spec())
     kept = keep_failure(pair, job, CredentialsExpired("token"), device="cpu", began=Moment.now())
 
@@ -20,8 +20,8 @@ def test_credentials_that_ran_out_leave_a_pair_pending(job: Job) -> None:
     assert Ledger(job.output).index().attempts == {}
 
 
-def test_lack_of_memory_is_told_as_such(job: Job) -> None:
-    """Python's own error for it names no pair and has no kind: the attempt has both, and is worth another."""
+def test_a_memory_error_becomes_a_retryable_attempt(job: Job) -> None:
+    """Python's `MemoryError` has neither a pair nor a kind: the attempt gets both, and counts as retryable."""
     kept = keep_failure(planned(pair_spec()), job, MemoryError(), device="cpu", began=Moment.now())
 
     assert isinstance(kept, AttemptRecord)

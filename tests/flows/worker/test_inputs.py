@@ -1,4 +1,4 @@
-"""flows.worker.inputs: what is handed in as a picture and is none fails as such, by its name."""
+"""flows.worker.inputs: an input that is no usable image fails with an error that names it."""
 
 import gzip
 import hashlib
@@ -27,8 +27,10 @@ MAKERS: dict[str, Callable[[str], None]] = {"pipe": os.mkfifo, "folder": os.mkdi
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", MAKERS)
-def test_what_is_no_file_is_no_picture(tmp_path: Path, kind: str) -> None:
-    """A pipe or a folder is planned, as its row is to say what it is, and fails as `bad_image`."""
+def test_a_pipe_or_folder_is_a_bad_image(tmp_path: Path, kind: str) -> None:
+    """A pipe or a folder is planned, so that its row reports what it is, and fails as `bad_image` without being waited
+    for.
+    """
     address = str(tmp_path / "tom.png")
     MAKERS[kind](address)
     identity = identities_of([address])[address]
@@ -40,8 +42,8 @@ def test_what_is_no_file_is_no_picture(tmp_path: Path, kind: str) -> None:
     assert str(caught.value) == f"{address}: expected a file, found a {kind}. Replace the file."
 
 
-def test_a_picture_of_too_many_bytes(tmp_path: Path) -> None:
-    """It is refused by its size, as `bad_image`, with the limit; 40 GB as fast as one byte too many."""
+def test_an_image_with_too_many_bytes_is_refused(tmp_path: Path) -> None:
+    """A file over the limit is refused as `bad_image` by its size, unread: 40 GiB as fast as one byte too many."""
     address = tmp_path / "tom.png"
     address.touch()
     for size in (1001, 40 << 30):
@@ -53,8 +55,8 @@ def test_a_picture_of_too_many_bytes(tmp_path: Path) -> None:
         assert str(caught.value) == f"{address}: expected at most 1000 bytes, found {size}. Make it smaller."
 
 
-def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
-    """On S3 too."""
+def test_an_s3_object_with_too_many_bytes_is_refused(s3_bucket: str) -> None:
+    """An object on S3 over the limit is refused as `bad_image` too."""
     address = f"{s3_bucket}/tom.png"
     storage.create(address, bytes(1001))
 
@@ -62,8 +64,8 @@ def test_a_picture_of_too_many_bytes_on_s3(s3_bucket: str) -> None:
         read_input(address, "missing", PictureLimits(max_bytes=1000))
 
 
-def test_a_picture_of_too_many_pixels(photo: Painter) -> None:
-    """It is refused as `bad_image`, by the limit of pixels that the operator has set; one of just so many is not."""
+def test_an_image_with_too_many_pixels_is_refused(photo: Painter) -> None:
+    """An image over the operator's limit of pixels is refused as `bad_image`; one with exactly that many is not."""
     address = photo("cat.png", 64, 48)
     identity = str(storage.identity(address))
 
@@ -73,8 +75,10 @@ def test_a_picture_of_too_many_pixels(photo: Painter) -> None:
     assert caught.value.reason == "too_many_pixels"
 
 
-def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: str) -> None:
-    """One with `Content-Encoding: gzip` is the picture that it was before; bytes are counted once it is unpacked."""
+def test_an_object_with_content_encoding_gzip_is_unpacked(photo: Painter, s3_bucket: str, s3_server: str) -> None:
+    """An S3 object with `Content-Encoding: gzip` is unpacked before use, and its unpacked bytes count against the
+    limit.
+    """
     data = Path(photo("cat.png")).read_bytes()
     for body, key in ((gzip.compress(data), "cat.png"), (gzip.compress(bytes(100_000)), "bomb.png")):
         boto3.client("s3", endpoint_url=s3_server).put_object(
@@ -87,13 +91,13 @@ def test_a_picture_that_was_packed(photo: Painter, s3_bucket: str, s3_server: st
         read_input(bomb, str(storage.identity(bomb)), PictureLimits(max_bytes=1000))
 
 
-def test_a_missing_picture(tmp_path: Path) -> None:
+def test_a_missing_image_is_not_found(tmp_path: Path) -> None:
     """A file that does not exist is reported as missing, not as a bad image."""
     with pytest.raises(NotFound):
         read_input(str(tmp_path / "tom.png"), "missing")
 
 
-def test_another_picture_than_planned(photo: Painter) -> None:
+def test_a_file_replaced_after_planning_is_refused(photo: Painter) -> None:
     """A file that was replaced since the run was planned is not used."""
     address = photo("cat.png")
     identity = storage.identity(address)
@@ -104,7 +108,7 @@ def test_another_picture_than_planned(photo: Painter) -> None:
 
 
 def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter) -> None:
-    """It is reduced to the pastiche's size by the engine's own filter, and only enlarged if the options request it."""
+    """The content is reduced to the pastiche's size by the engine's own filter, and enlarged only with `enlarge`."""
     content = photo("cat.png", 120, 90)
     sizes = {}
     for name, options in {"small": {"size_px": 64}, "kept": {}, "large": {"size_px": 240, "enlarge": True}}.items():
@@ -120,8 +124,8 @@ def test_the_content_has_the_size_of_its_pastiche(photo: Painter, style: Painter
     ("size_px", "style_scale", "needed"),
     [(512, 1.0, 4096), (4096, 1.0, 4096), (5000, 1.0, 8192), (8192, 1.0, 8192), (8192, 1.1, 16384), (5000, 0.5, 4096)],
 )
-def test_one_size_of_a_style_is_enough_for_most_pastiches(size_px: int, style_scale: float, needed: int) -> None:
-    """A power of two, so that pastiches of about one size share what was decoded, and never less than is asked for."""
+def test_styles_are_decoded_at_a_power_of_two(size_px: int, style_scale: float, needed: int) -> None:
+    """A style is decoded at a power of two of at least the needed size, so that pastiches of similar sizes share it."""
     assert _needed_of_a_style(StylizeOptions(size_px=size_px, style_scale=style_scale).resolved()) == needed
 
 
@@ -138,7 +142,7 @@ def test_a_mask_of_a_small_pastiche_keeps_its_regions(photo: Painter, style: Pai
     }
 
 
-def test_a_mask_of_an_enlarged_pastiche_has_no_steps_along_its_edge(style: Painter, tmp_path: Path) -> None:
+def test_an_enlarged_mask_has_a_smooth_edge(style: Painter, tmp_path: Path) -> None:
     """The engine enlarges a small mask by interpolation, so that a diagonal edge becomes a smooth ramp."""
     rows, columns = np.mgrid[:64, :64]
     Image.fromarray(np.where(columns > rows, 255, 0).astype(np.uint8)).save(tmp_path / "mask.png")
@@ -156,16 +160,18 @@ def test_a_mask_of_an_enlarged_pastiche_has_no_steps_along_its_edge(style: Paint
         assert (share.min(), share.max()) == (0.0, 1.0)
 
 
-def test_the_file_that_was_meant_is_named(photo: Painter, tmp_path: Path) -> None:
-    """Where a name has what is not seen in it, and the file without it is there."""
+def test_a_missing_file_with_an_invisible_character_is_explained(photo: Painter, tmp_path: Path) -> None:
+    """If a file name contains an invisible character and the file without it exists, the error suggests that file."""
     photo("cat.png")
 
     with pytest.raises(NotFound, match=r"was '.*/cat\.png' meant, where '\\u200bcat\.png' is written\?"):
         read_input(str(tmp_path / "\u200bcat.png"), "missing")
 
 
-def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no room for the picture in the worker itself, another attempt may do: it is no bad picture."""
+def test_too_little_memory_for_an_image_is_no_bad_image(photo: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the worker itself has no memory for an image, the error is OutOfMemory: the image may be read at the next
+    attempt.
+    """
     address = photo("cat.png")
 
     def out_of_memory(*_: object, **__: object) -> None:
@@ -179,8 +185,10 @@ def test_lack_of_memory_in_the_worker(photo: Painter, monkeypatch: pytest.Monkey
     assert read_input(address, str(storage.identity(address))).picture.size == (64, 48)
 
 
-def test_a_start_has_no_white_behind_its_transparent_parts(tmp_path: Path) -> None:
-    """Where the pastiche is to be transparent; its own colours go on there, as the content's do."""
+def test_a_transparent_init_image_is_filled_with_its_own_colours(tmp_path: Path) -> None:
+    """With `alpha=keep`, transparent parts of `init_image` continue its own colours, as for the content; else they are
+    white.
+    """
     for name in ("content.png", "start.png"):
         picture = Image.new("RGBA", (64, 48), (0, 0, 0, 0))
         picture.paste((200, 30, 30, 255), (0, 0, 32, 48))

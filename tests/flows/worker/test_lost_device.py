@@ -1,4 +1,4 @@
-"""flows.worker.lost_device: what a GPU that is lost costs, and what is taken for one."""
+"""flows.worker.lost_device: which errors mean that a GPU is lost, and what happens to the pairs then."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ LOST = (
     "dmesg say more"
 )
 ONE_BY_ONE = {"size_px": 48, "steps": 2, "style_layers": ("relu1_1",), "max_seconds": 600.0}
-"""A time budget is not shared, so that each pair has the device to itself."""
+"""Options with a time budget, with which each pair has the device to itself."""
 
 
 def no_answer() -> None:
@@ -33,8 +33,8 @@ def workers_find_their_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", pool_jobs.FOLDER, prepend=os.pathsep)
 
 
-def test_a_device_that_does_not_answer_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever the error was; the log has its first line."""
+def test_a_device_that_does_not_respond_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """If the device does not respond after an error, the error becomes DeviceLost, and its first line is logged."""
     with (
         caplog.at_level(logging.ERROR),
         pytest.raises(DeviceLost) as caught,
@@ -49,20 +49,22 @@ def test_a_device_that_does_not_answer_is_lost(caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize(
     "error", [RuntimeError("shapes"), torch.AcceleratorError("CUDA error: out of memory"), ValueError("of a pair")]
 )
-def test_another_error_is_a_pair_s(error: Exception) -> None:
-    """A device that answers goes on, as one does that has too little memory."""
+def test_an_error_on_a_responding_device_is_passed_on(error: Exception) -> None:
+    """If the device responds after an error, or is out of memory, the error is raised unchanged."""
     with pytest.raises(type(error)), detecting_device_loss("cuda:1", lambda: None):
         raise error
 
 
 def test_a_cpu_is_never_lost() -> None:
-    """Whatever torch raises there; a worker's process would end otherwise."""
+    """An error of torch on the CPU is passed on: as DeviceLost it would end the worker's process."""
     with pytest.raises(RuntimeError, match="shapes"), detecting_device_loss("cpu"):
         raise RuntimeError("shapes")
 
 
-def test_a_plan_that_a_gpu_cannot_tell_costs_a_process() -> None:
-    """How much memory is free is asked between the pairs: the run goes on with a new process."""
+def test_a_lost_device_found_while_planning_replaces_the_process() -> None:
+    """A GPU that is lost when its free memory is queried, between the pairs, costs its process; the next call has
+    another.
+    """
     with process_pool(("cpu",)) as pool:
         worker = pool.take()
         before = pool_jobs.done_by(worker, pool_jobs.process_id)
@@ -72,10 +74,10 @@ def test_a_plan_that_a_gpu_cannot_tell_costs_a_process() -> None:
         assert pool_jobs.done_by(worker, pool_jobs.process_id) != before
 
 
-def test_what_was_computed_is_written(photo: Painter, waves: str, job: Job) -> None:
-    """Two pairs wait for storage as the device is lost under the third: they have their outcome before the error.
+def test_computed_pairs_are_written_before_the_device_loss_is_raised(photo: Painter, waves: str, job: Job) -> None:
+    """Two pairs are still being written when the third loses the device: their records are sent before the error.
 
-    However long that takes, it is no time of the device, for which the third could be called failed.
+    `DeviceWaits` is sent as well, so that the time of writing does not count as the third pair's time on the device.
     """
     contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
     pairs = tuple(planned(pair_spec(row, one, waves, options=ONE_BY_ONE)) for row, one in enumerate(contents, start=2))

@@ -1,4 +1,4 @@
-"""flows.worker.stylizing: several pairs at once give each what it would get alone, and one at fault fails alone."""
+"""flows.worker.stylizing: a chunk gives each pair the result that it has alone, and only a pair at fault fails."""
 
 import random
 import time
@@ -25,7 +25,7 @@ SHALLOW = {"size_px": 64, "style_layers": ("relu1_1", "relu2_1"), "content_layer
 
 
 class Device:
-    """Doubles numbers, up to so many at once; a negative one spoils the work of all that are with it."""
+    """Doubles up to `holds` numbers at once; a negative number fails all numbers that are with it."""
 
     def __init__(self, holds: int) -> None:
         self.holds = holds
@@ -44,7 +44,7 @@ class Device:
         return list(in_halves(numbers, self, lambda pairs, _: self.failures.append(pairs)))
 
 
-def test_what_fits_is_done_at_once() -> None:
+def test_work_that_fits_is_not_split() -> None:
     """Work that succeeds is not split."""
     device = Device(holds=4)
 
@@ -52,7 +52,7 @@ def test_what_fits_is_done_at_once() -> None:
     assert device.tried == [[1, 2, 3]]
 
 
-def test_too_many_are_halved_until_they_fit() -> None:
+def test_too_many_items_are_halved_until_they_fit() -> None:
     """5 on a device that holds 2 are tried as 5, 3, 2, 1, 2; `on_failure` is called for each failure of several."""
     device = Device(holds=2)
 
@@ -61,15 +61,15 @@ def test_too_many_are_halved_until_they_fit() -> None:
     assert device.failures == [5, 3]
 
 
-def test_where_not_even_one_fits_each_fails() -> None:
-    """A single item that does not fit has the reason as its result."""
+def test_an_item_that_does_not_fit_alone_fails() -> None:
+    """A single item that does not fit has the error as its result."""
     results = [result for _, result in Device(holds=0).run([1, 2])]
 
     assert [(type(result), str(result)) for result in results] == [(OutOfMemory, "1 are too many")] * 2
 
 
-def test_missing_weights_are_nobody_s_failure() -> None:
-    """A WeightsError is raised at once."""
+def test_a_weights_error_is_raised_at_once() -> None:
+    """A WeightsError is no item's result: it is raised at once."""
 
     def work(_: Sequence[int]) -> list[int | Exception]:
         raise WeightsError("replaced")
@@ -79,7 +79,7 @@ def test_missing_weights_are_nobody_s_failure() -> None:
 
 
 @given(numbers=st.lists(st.integers(1, 99), min_size=1, max_size=20), bad=st.integers(0, 3), holds=st.integers(1, 8))
-def test_only_those_at_fault_fail(numbers: list[int], bad: int, holds: int) -> None:
+def test_only_bad_items_fail(numbers: list[int], bad: int, holds: int) -> None:
     """Whichever items are bad and however few fit, good items have their result and bad ones their own error."""
     numbers = numbers + [-number for number in range(1, bad + 1)]
     random.Random(0).shuffle(numbers)
@@ -111,16 +111,18 @@ def stylized(chunk: list[LoadedPair], job: Job) -> list[Stylized | Exception]:
     "options",
     [
         {"size_px": 64, "steps": 4},
-        {"size_px": 64, "steps": 10, "recipe": "notebook"},
+        {"size_px": 64, "steps": 4, "recipe": "notebook"},
         {"size_px": 64, "steps": 4, "init": "noise", "output_format": "jpeg"},
     ],
     ids=["default", "notebook", "noise as jpeg"],
 )
-def test_a_pair_in_a_chunk_is_as_alone(photo: Painter, waves: str, job: Job, options: dict[str, object]) -> None:
-    """Stylized with three others, a pair has the loss, steps and kind of end that it has alone.
+def test_a_pair_in_a_chunk_has_the_result_it_has_alone(
+    photo: Painter, waves: str, job: Job, options: dict[str, object]
+) -> None:
+    """Stylized with three others, a pair has the loss, evaluations and stop reason that it has alone.
 
-    Over a few steps of L-BFGS: later ones make of a rounding error in the seventh digit, as another batch size gives,
-    up to a hundredth.
+    This holds for a few steps of L-BFGS: another batch size gives a rounding error in the seventh digit, which later
+    steps turn into as much as a hundredth.
     """
     chunk = chunk_of([photo(f"{seed}.png", 96, 72, seed=seed) for seed in range(4)], waves, **options)
     together = stylized(chunk, job)
@@ -137,10 +139,10 @@ ILLEGAL = torch.AcceleratorError("CUDA error: an illegal memory access was encou
 
 
 @pytest.mark.parametrize("work", ["stylize", "measure", "distances"])
-def test_a_device_that_is_lost_is_no_pair_s_failure(
+def test_a_lost_device_ends_the_batch_and_fails_no_pair(
     photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
-    """Whatever it was at, it ends the batch: no pair is called failed, and none is tried in smaller chunks."""
+    """Whichever work finds the device lost, the batch ends: no pair fails, and none is tried in a smaller chunk."""
 
     def no_answer(*_: object, **__: object) -> None:
         tried.append(work)
@@ -153,14 +155,14 @@ def test_a_device_that_is_lost_is_no_pair_s_failure(
 
     with pytest.raises(DeviceLost, match="cpu is of no use to its process any more: CUDA error: an illegal"):
         stylized(chunk, job)
-    assert len(tried) == 2  # the work, and whether the device answers
+    assert len(tried) == 2  # the work, and the check whether the device responds
 
 
 @pytest.mark.parametrize("work", ["stylize", "measure", "distances"])
-def test_an_error_on_a_device_that_answers_is_a_pair_s(
+def test_an_error_on_a_responding_device_fails_its_pair(
     photo: Painter, waves: str, job: Job, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
-    """The same error of a device that goes on is the pair's own."""
+    """The same error is the pair's result if the device responds."""
 
     def failing(*_: object, **__: object) -> None:
         raise ILLEGAL
@@ -171,10 +173,11 @@ def test_an_error_on_a_device_that_answers_is_a_pair_s(
     assert stylized(chunk, job) == [ILLEGAL]
 
 
-def test_a_chunk_s_time_is_shared_out(photo: Painter, waves: str, job: Job) -> None:
-    """The seconds of a chunk's pairs add up to about the chunk's, whatever a single pair waited."""
-    chunk = chunk_of([photo(f"{seed}.png", seed=seed) for seed in range(4)], waves, **SHALLOW, steps=30)
-    stylized(chunk, job)  # loads what the process keeps
+def test_a_chunk_s_time_is_divided_among_its_pairs(photo: Painter, waves: str, job: Job) -> None:
+    """The seconds of a chunk's pairs add up to about the time of the chunk."""
+    contents = [photo(f"{seed}.png", seed=seed) for seed in range(4)]
+    stylized(chunk_of(contents, waves, **SHALLOW, steps=1), job)  # fills the caches of the process
+    chunk = chunk_of(contents, waves, **SHALLOW, steps=30)
     began = time.monotonic()
     seconds = [one.seconds for one in stylized(chunk, job)]
     whole = time.monotonic() - began
@@ -182,8 +185,8 @@ def test_a_chunk_s_time_is_shared_out(photo: Painter, waves: str, job: Job) -> N
     assert 0.5 * whole < sum(seconds) <= whole
 
 
-def test_what_fails_a_chunk_names_each_pair_s_picture(photo: Painter, waves: str, job: Job) -> None:
-    """Pictures too thin for a layer fail one by one, each by its own name."""
+def test_images_too_thin_for_a_layer_fail_by_name(photo: Painter, waves: str, job: Job) -> None:
+    """Images too thin for a layer fail one by one, each with an error that names its own file."""
     contents = [photo(f"thin-{seed}.png", 320, 32, seed=seed) for seed in range(3)]
     errors = stylized(chunk_of(contents, waves, size_px=64, steps=2), job)
 

@@ -1,4 +1,4 @@
-"""flows.worker.timelines and .animation: how a pastiche came to be, in a few frames and a small file."""
+"""flows.worker.timelines and .animation: a short film of how a pastiche developed, as a small file."""
 
 import io
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def grey(level: float, width: int = SIZE[0], height: int = SIZE[1]) -> Tensor:
     return torch.full((1, 3, height, width), level)
 
 
-def test_a_frame_of_a_poster_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_images_are_reduced_to_a_frame_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """No resampling shrinks by more than 47, CUDA's limit for antialiasing; the frame shows what the poster shows."""
     factors: list[float] = []
     interpolate = functional.interpolate
@@ -55,7 +55,7 @@ def test_a_frame_of_a_poster_is_made_in_steps(monkeypatch: pytest.MonkeyPatch) -
 
 
 def report(evaluation: int, look: Callable[[], Tensor], pair: int = 0, level: int = 0) -> StepReport:
-    """An evaluation better than all before it."""
+    """Return the report of an evaluation with a lower loss than all before it."""
     total = 1.0 / evaluation
     return StepReport(pair, level, evaluation, evaluation, LossValues(total, total, 0.0, 0.0), 0.1, look)
 
@@ -65,7 +65,7 @@ def levels_of(frames: tuple[Image.Image, ...]) -> list[int]:
 
 
 def settling(evaluation: int) -> float:
-    """A brightness that changes fast at first, and hardly in the end: from 0 to 200 of 255."""
+    """Return a brightness from 0 to 200 of 255 that changes fast at first and hardly at the end."""
     return (200.0 / 255.0) * (1.0 - 0.97 ** (evaluation - 1))
 
 
@@ -77,7 +77,7 @@ def filmed(evaluations: int, brightness: Callable[[int], float]) -> Timelines:
 
 
 def noting(looked: list[int], evaluation: int) -> Callable[[], Tensor]:
-    """A look that is noted, and shows black and white in turn."""
+    """Return a callback that records its evaluation when it is called, and returns black and white images in turn."""
 
     def look() -> Tensor:
         looked.append(evaluation)
@@ -89,8 +89,8 @@ def noting(looked: list[int], evaluation: int) -> Callable[[], Tensor]:
 # ---------------------------------------------------------------- which frames
 
 
-def test_frames_differ_alike_whatever_the_steps() -> None:
-    """Of a pastiche that settles, most frames are of its first steps; each two differ by about the same."""
+def test_consecutive_frames_differ_by_about_the_same() -> None:
+    """For a pastiche that settles, most frames are from its first steps, so that consecutive frames differ alike."""
     frames = filmed(300, settling).of(0, Image.new("RGB", SIZE, (200, 200, 200)))
     steps = np.diff(levels_of(frames))
 
@@ -101,8 +101,8 @@ def test_frames_differ_alike_whatever_the_steps() -> None:
     assert steps.max() <= 16
 
 
-def test_the_last_frame_is_the_finished_picture() -> None:
-    """Whatever was seen on the way, the end is what is saved, made small."""
+def test_the_last_frame_is_the_finished_image() -> None:
+    """Whatever the samples showed, the last frame is the saved image, reduced in size."""
     finished = Image.effect_mandelbrot((640, 480), (-2, -1, 1, 1), 50).convert("RGB")
     timelines = Timelines(1, finished.size)
     timelines(report(1, lambda: grey(0.5, *finished.size)))
@@ -112,13 +112,13 @@ def test_the_last_frame_is_the_finished_picture() -> None:
     assert difference(np.asarray(frames[-1]), np.asarray(finished.resize((320, 240), Image.Resampling.LANCZOS))) < 1
 
 
-def test_what_does_not_change_is_one_frame() -> None:
+def test_an_unchanging_pastiche_has_two_frames() -> None:
     """A pastiche that does not change has two frames: the first sample and the finished image."""
     assert levels_of(filmed(100, lambda _: 0.5).of(0, Image.new("RGB", SIZE, (128, 128, 128)))) == [128, 128]
 
 
-def test_looks_are_few() -> None:
-    """Of thousands of evaluations some dozens are looked at, and no more than a bound are kept."""
+def test_few_evaluations_are_sampled() -> None:
+    """Of 2000 evaluations, fewer than 75 are sampled, the first ones all; at most `MOST_KEPT` frames are kept."""
     looked: list[int] = []
 
     timelines = Timelines(1, SIZE)
@@ -130,8 +130,8 @@ def test_looks_are_few() -> None:
     assert len(timelines._films[0].frames) <= MOST_KEPT
 
 
-def test_a_worse_pastiche_is_not_looked_at() -> None:
-    """The picture shown is the best so far, so an evaluation that is no better has nothing new."""
+def test_an_evaluation_that_is_no_better_is_not_sampled() -> None:
+    """The optimiser's image is the best so far, so an evaluation without a lower loss has no new image."""
     timelines, looked = Timelines(1, SIZE), list[int]()
     for evaluation, total in enumerate([3.0, 2.0, 9.0, float("nan"), 1.0], start=1):
         losses = LossValues(total, 0.0, 0.0, 0.0)
@@ -140,8 +140,8 @@ def test_a_worse_pastiche_is_not_looked_at() -> None:
     assert looked == [1, 2, 5]
 
 
-def test_coarse_sizes_are_part_of_it() -> None:
-    """Looks at half the size come first, enlarged, although the losses of another size may be lower."""
+def test_frames_of_coarser_levels_come_first() -> None:
+    """Samples at half the size come first, enlarged; a higher loss at the full size does not exclude its samples."""
     timelines = Timelines(1, SIZE)
     timelines(report(9, lambda: grey(0.1, 16, 12), level=1))
     timelines(report(1, lambda: grey(0.6), level=0))
@@ -149,8 +149,8 @@ def test_coarse_sizes_are_part_of_it() -> None:
     assert levels_of(timelines.of(0, Image.new("RGB", SIZE, (255, 255, 255)))) == [26, 153, 255]
 
 
-def test_pairs_are_told_apart() -> None:
-    """Each pair of a chunk has its own frames."""
+def test_each_pair_of_a_chunk_has_its_own_frames() -> None:
+    """The reports of two pairs go into two separate timelines."""
     timelines = Timelines(2, SIZE)
     timelines(report(1, lambda: grey(0.2), pair=0))
     timelines(report(1, lambda: grey(0.8), pair=1))
@@ -159,8 +159,8 @@ def test_pairs_are_told_apart() -> None:
     assert [levels_of(timelines.of(pair, white)) for pair in (0, 1)] == [[51, 255], [204, 255]]
 
 
-def test_trouble_with_a_look_is_kept_to_its_pair() -> None:
-    """A look that fails ends the timeline of its pair, says why, and raises nothing."""
+def test_a_failing_sample_ends_only_its_pair_s_timeline() -> None:
+    """A sample that raises an error ends the timeline of its pair, which keeps the message; no error is raised."""
 
     def fails() -> Tensor:
         raise torch.OutOfMemoryError("no room")
@@ -175,7 +175,7 @@ def test_trouble_with_a_look_is_kept_to_its_pair() -> None:
     assert (len(timelines.of(1, white)), timelines.trouble(1)) == (2, "")
 
 
-def test_places_are_chosen_by_the_way_gone() -> None:
+def test_evenly_spaced_frames_are_chosen_by_their_differences() -> None:
     """Of frames with one large leap, those before and after the leap are chosen, and none twice."""
     frames = [np.full((2, 2, 3), level, np.uint8) for level in (0, 1, 2, 100, 101, 102)]
 
@@ -184,7 +184,7 @@ def test_places_are_chosen_by_the_way_gone() -> None:
 
 
 def test_pixels_beyond_the_range_are_clamped() -> None:
-    """A pastiche may go beyond [0, 1] on its way; its frame does not wrap around."""
+    """Pixels of a pastiche may lie outside [0, 1] during the optimisation; they do not wrap around in its frame."""
     assert small_frame(grey(-0.1), SIZE).max() == 0
     assert small_frame(grey(1.1), SIZE).min() == 255
 
@@ -193,8 +193,8 @@ def test_pixels_beyond_the_range_are_clamped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
-def test_a_file_plays_every_frame_and_rests_on_the_last(kind: str) -> None:
-    """The frames come in order, alike in size, without end; the last one stays longer."""
+def test_an_animation_loops_and_shows_its_last_frame_longer(kind: str) -> None:
+    """The file has all frames in order and in one size, and repeats without end; the last frame is shown longer."""
     frames = [Image.new("RGB", SIZE, (level, 255 - level, 40)) for level in range(0, 250, 25)]
     film = Image.open(io.BytesIO(animation(frames, kind)))
     shown, times = [], []
@@ -209,8 +209,8 @@ def test_a_file_plays_every_frame_and_rests_on_the_last(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gif", "webp"])
-def test_a_file_is_small_whatever_it_shows(kind: str) -> None:
-    """Noise, the worst there is, is made smaller until the file is within its bound."""
+def test_an_animation_of_noise_stays_below_the_size_limit(kind: str) -> None:
+    """Frames of noise, which compress worst, are reduced until the file has at most `MOST_BYTES`."""
     chance = np.random.default_rng(0)
     frames = [Image.fromarray(chance.integers(0, 256, (320, 320, 3), np.uint8)) for _ in range(FRAMES)]
 
@@ -226,16 +226,20 @@ def job_of(folder: Path, weights: WeightsFile, **changes: object) -> Job:
 
 def records_of(contents: list[str], waves: str, job: Job, **options: object) -> list[PairRecord]:
     pairs = [planned(pair_spec(row, content, waves, options=options)) for row, content in enumerate(contents, start=2)]
-    told: list[Message] = []
-    stylize_pairs(told.append, pairs, job, "cpu")
-    records = [one for one in told if not isinstance(one, NO_OUTCOME)]
+    messages: list[Message] = []
+    stylize_pairs(messages.append, pairs, job, "cpu")
+    records = [one for one in messages if not isinstance(one, NO_OUTCOME)]
     assert all(isinstance(one, PairRecord) for one in records), records
     return sorted(records, key=lambda record: record.pair_id)
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_each_pair_of_a_chunk_has_its_own(photo: Painter, waves: str, tmp_path: Path, weights: WeightsFile) -> None:
-    """From its content to its pastiche, over a coarse and a full size; the record names the file by its hash."""
+def test_each_pair_has_a_timeline_from_content_to_pastiche(
+    photo: Painter, waves: str, tmp_path: Path, weights: WeightsFile
+) -> None:
+    """Each timeline goes from the pair's content to its pastiche over two levels; the record names the file by its
+    hash.
+    """
     contents = [photo(f"{seed}.png", 96, 72, seed=seed) for seed in range(2)]
     options = {"size_px": 96, "steps": 8, "levels": 2, "style_layers": ("relu1_1",), "content_layers": ("relu2_1",)}
     job = job_of(tmp_path, weights, timeline="webp")
@@ -255,8 +259,8 @@ def test_each_pair_of_a_chunk_has_its_own(photo: Painter, waves: str, tmp_path: 
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_a_timeline_changes_nothing_else(cat: str, waves: str, tmp_path: Path, weights: WeightsFile) -> None:
-    """The picture and its losses are the same to the last bit with and without it."""
+def test_a_timeline_does_not_change_the_result(cat: str, waves: str, tmp_path: Path, weights: WeightsFile) -> None:
+    """The image and its losses are the same to the last bit with and without a timeline."""
     options = {"size_px": 64, "steps": 6, "style_layers": ("relu1_1",), "content_layers": ("relu2_1",)}
     (plain,) = records_of([cat], waves, job_of(tmp_path / "plain", weights), **options)
     (filmed,) = records_of([cat], waves, job_of(tmp_path / "filmed", weights, timeline="gif"), **options)
@@ -267,8 +271,10 @@ def test_a_timeline_changes_nothing_else(cat: str, waves: str, tmp_path: Path, w
     assert not (tmp_path / "plain" / "out" / "timelines").exists()
 
 
-def test_a_timeline_that_cannot_be_written_costs_no_pair(cat: str, waves: str, tmp_path: Path) -> None:
-    """Where its folder cannot be made, the pair is done, names no timeline, and says why."""
+def test_an_unwritable_timeline_does_not_fail_its_pair(cat: str, waves: str, tmp_path: Path) -> None:
+    """If the folder of timelines cannot be created, the pair is done; its record names no timeline and notes the
+    reason.
+    """
     job = job_of(tmp_path, WEIGHTS, stub=Stub(), timeline="webp")
     Path(job.output).mkdir()
     Path(job.output, "timelines").write_bytes(b"a file in the way")
@@ -279,8 +285,8 @@ def test_a_timeline_that_cannot_be_written_costs_no_pair(cat: str, waves: str, t
     assert len(Ledger(job.output).index().done) == 1
 
 
-def test_the_stub_has_timelines_too_on_s3(s3_bucket: str, photo: Painter, waves: str, tmp_path: Path) -> None:
-    """Made-up ones, so that all that is around them can be tried; they go where the run goes."""
+def test_the_stub_writes_timelines_to_s3(s3_bucket: str, photo: Painter, waves: str, tmp_path: Path) -> None:
+    """The stub writes made-up timelines beside the output on S3, so that everything around them can be tried."""
     job = Job(f"{s3_bucket}/out", "this run", WEIGHTS, "fp32", stub=Stub(), timeline="gif")
     records = records_of([photo(f"{seed}.png", seed=seed) for seed in range(2)], waves, job, size_px=48)
 

@@ -1,4 +1,4 @@
-"""flows.worker.weights: the file that a run's settings name, and no other one."""
+"""flows.worker.weights: a run uses the weights that its settings name, and no others."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from flows.worker.weights import resolve_weights
 from nst_core.errors import WeightsError
 
 
-def test_published_weights_are_held_to_the_sha256_that_is_asked_for() -> None:
-    """Also without a file of one's own: a run that names a hash is done with those weights or not at all."""
+def test_published_weights_must_have_the_requested_sha256() -> None:
+    """A run whose settings name a hash uses weights with that hash or fails, even without a weights file of its own."""
     published = resolve_weights(RunSettings())
 
     for spelled in (published.sha256, published.sha256.upper()):
@@ -17,6 +17,6 @@ def test_published_weights_are_held_to_the_sha256_that_is_asked_for() -> None:
         resolve_weights(RunSettings(weights_sha256="0" * 64))
 
 
-def test_the_stub_has_no_weights_to_be_asked_for() -> None:
-    """A retry of its run names the hash that its records have."""
+def test_the_stub_ignores_a_requested_sha256() -> None:
+    """A retry of a run with the stub names the hash of its records, although the stub reads no weights."""
     assert resolve_weights(RunSettings(backbone="stub", weights_sha256="0" * 64)).path == ""

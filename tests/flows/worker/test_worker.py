@@ -1,4 +1,4 @@
-"""flows.worker: one real pair in a batch of its own, with the real VGG-19, small and on the CPU."""
+"""flows.worker: one pair at a time, stylized for real with VGG-19, at small sizes and on the CPU."""
 
 import json
 import os
@@ -35,7 +35,7 @@ NO_OUTCOME = ChunkStarted | StepTaken | DeviceWaits | DeviceGoesOn
 
 SMALL = {"size_px": 64, "steps": 3}
 SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",)}
-"""Layers that small pictures still have, and that are fast."""
+"""Layers that exist in small images too, and that are fast to compute."""
 BRIEF = SHALLOW | {"size_px": 64, "steps": 1}
 
 
@@ -48,7 +48,7 @@ def backbone(weights: WeightsFile) -> Backbone:
 
 
 def stylize_pair(pair: PlannedPair, job: Job) -> Message:
-    """The outcome of a batch of one pair."""
+    """Return the outcome of a batch of one pair."""
     said: list[Message] = []
     stylize_pairs(said.append, [pair], job, "cpu")
     (outcome,) = [message for message in said if not isinstance(message, NO_OUTCOME)]
@@ -56,7 +56,7 @@ def stylize_pair(pair: PlannedPair, job: Job) -> Message:
 
 
 def done(spec_or_pair: object, job: Job) -> PairRecord:
-    """The record of a pair that must succeed."""
+    """Return the record of a pair, which must succeed."""
     pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
     result = stylize_pair(pair, job)
     assert isinstance(result, PairRecord), result
@@ -64,7 +64,7 @@ def done(spec_or_pair: object, job: Job) -> PairRecord:
 
 
 def failed(spec_or_pair: object, job: Job) -> AttemptRecord:
-    """The record of an attempt that must fail; it is kept, and no image and no record of the pair are."""
+    """Return the record of an attempt, which must fail: it is stored, and no image or record of the pair is."""
     pair = spec_or_pair if hasattr(spec_or_pair, "fingerprint") else planned(spec_or_pair)
     result = stylize_pair(pair, job)
     assert isinstance(result, AttemptRecord), result
@@ -81,7 +81,7 @@ def image_of(record: PairRecord, job: Job) -> Image.Image:
 def recomputed(
     record: PairRecord, job: Job, backbone: Backbone, style_size: tuple[int, int], pastiche: Image.Image | None = None
 ) -> dict[str, float]:
-    """The losses of a picture (by default the file on disk) from the formulas of the recipes, in float64."""
+    """Return the losses of an image (by default the saved file) by the formulas of the recipes, in float64."""
     options = record.options
     pastiche = pastiche or image_of(record, job)
     content = Image.open(record.content).convert("RGB").resize(pastiche.size, Image.Resampling.LANCZOS)
@@ -124,8 +124,10 @@ def losses_of(record: PairRecord) -> dict[str, float]:
 # ---------------------------------------------------------------- a pair that succeeds
 
 
-def test_a_pair_ends_in_an_image_and_a_record(cat: str, waves: str, job: Job) -> None:
-    """The record says what was made of what: sizes, hashes, steps, options and who made it."""
+def test_a_pair_leaves_an_image_and_a_record(cat: str, waves: str, job: Job) -> None:
+    """The record states the inputs and the image with their hashes, the size, steps, options, device and engine
+    version.
+    """
     spec = pair_spec(content=cat, style=waves, pair_id="cat-1.a", options=SMALL | {"seed": 5})
     record = done(planned(spec, attempt=3), job)
     path = Path(job.output, record.output)
@@ -153,7 +155,7 @@ def test_a_pair_ends_in_an_image_and_a_record(cat: str, waves: str, job: Job) ->
 
 
 def test_stylizing_lowers_the_loss(cat: str, waves: str, job: Job) -> None:
-    """Three steps from the content image already bring the total loss of the saved file well below the first."""
+    """After three steps from the content image, the total loss of the saved image is below 80 % of the initial one."""
     record = done(pair_spec(content=cat, style=waves, options=SMALL), job)
 
     assert record.total_loss < 0.8 * record.initial_total_loss
@@ -169,18 +171,18 @@ def test_stylizing_lowers_the_loss(cat: str, waves: str, job: Job) -> None:
     ],
     ids=["png", "jpeg", "weights", "layers"],
 )
-def test_the_losses_are_those_of_the_file_on_disk(
+def test_recorded_losses_are_those_of_the_saved_file(
     cat: str, waves: str, job: Job, backbone: Backbone, options: dict[str, object]
 ) -> None:
-    """Whoever decodes the saved file and applies the formulas finds the losses of the record, PNG and JPEG alike."""
+    """Decoding the saved file and applying the formulas gives the losses of the record, for PNG and JPEG alike."""
     record = done(pair_spec(content=cat, style=waves, options=SMALL | options), job)
     style_size = (32, 24) if record.options.style_scale == 0.5 else (64, 48)
 
     assert losses_of(record) == pytest.approx(recomputed(record, job, backbone, style_size), rel=1e-4)
 
 
-def test_the_first_loss_is_that_of_the_content_image(cat: str, waves: str, job: Job, backbone: Backbone) -> None:
-    """initial_total_loss is that of what the optimisation started from: here the content image at its new size."""
+def test_the_initial_loss_is_that_of_the_resized_content(cat: str, waves: str, job: Job, backbone: Backbone) -> None:
+    """`initial_total_loss` is the loss of the start of the optimisation: here the content image at its new size."""
     record = done(pair_spec(content=cat, style=waves, options=SMALL), job)
     start = Image.open(cat).convert("RGB").resize((64, 48), Image.Resampling.LANCZOS)
     losses = recomputed(record, job, backbone, (64, 48), pastiche=start)
@@ -190,8 +192,8 @@ def test_the_first_loss_is_that_of_the_content_image(cat: str, waves: str, job: 
 
 
 @pytest.mark.parametrize("file_format", ["png", "jpeg"])
-def test_the_image_says_how_it_was_made(cat: str, waves: str, job: Job, file_format: str) -> None:
-    """The file itself holds its pair, options and losses, the losses to the last digit."""
+def test_the_image_file_contains_its_pair_options_and_losses(cat: str, waves: str, job: Job, file_format: str) -> None:
+    """The metadata of the file holds the pair id, the options digest and the losses, each with all its digits."""
     spec = pair_spec(content=cat, style=waves, options=SMALL | SHALLOW | {"output_format": file_format})
     record = done(spec, job)
     path = Path(job.output, record.output)
@@ -219,10 +221,10 @@ def test_the_image_says_how_it_was_made(cat: str, waves: str, job: Job, file_for
     ],
     ids=["tiff", "webp", "png"],
 )
-def test_the_file_is_as_its_options_say(
+def test_the_file_has_the_format_depth_and_dpi_of_its_options(
     cat: str, waves: str, job: Job, options: dict[str, object], ending: str
 ) -> None:
-    """Its name ends as its format does; a viewer finds the bits and the size on paper that were asked for."""
+    """The file name ends as its format does; the file has the bit depth and dots per inch that the options request."""
     path = Path(job.output, done(pair_spec(content=cat, style=waves, options=BRIEF | options), job).output)
     picture = Image.open(path)
 
@@ -232,14 +234,14 @@ def test_the_file_is_as_its_options_say(
 
 
 def bits_of(path: Path) -> int:
-    """Of each value of a file; Pillow gives 8 of whatever there are."""
+    """Return the bits per value of a file; Pillow reads 8 bits of any TIFF or PNG."""
     if path.suffix == ".tif":
         return 8 * int(tifffile.imread(path).itemsize)
     return path.read_bytes()[24] if path.suffix == ".png" else 8
 
 
-def test_a_content_keeps_its_transparency(tmp_path: Path, waves: str, job: Job) -> None:
-    """Where that is asked for, the file has the alpha of the content, level by level."""
+def test_alpha_keep_preserves_the_content_s_transparency(tmp_path: Path, waves: str, job: Job) -> None:
+    """With `alpha=keep`, the stylized image has exactly the alpha channel of the content image."""
     alpha = np.add.outer(np.arange(48), 3 * np.arange(64)).astype(np.uint8)
     Image.fromarray(np.dstack([np.full((48, 64, 3), 90, np.uint8), alpha])).save(tmp_path / "glass.png")
     spec = pair_spec(content=str(tmp_path / "glass.png"), style=waves, options=BRIEF | {"alpha": "keep"})
@@ -249,8 +251,8 @@ def test_a_content_keeps_its_transparency(tmp_path: Path, waves: str, job: Job) 
     assert (np.asarray(picture.getchannel("A")) == alpha).all()
 
 
-def test_a_content_keeps_its_colour_profile(tmp_path: Path, waves: str, job: Job) -> None:
-    """Where that is asked for, the file has the very profile of the content; otherwise it has that of sRGB."""
+def test_output_profile_content_preserves_the_content_s_profile(tmp_path: Path, waves: str, job: Job) -> None:
+    """With `output_profile=content`, the file has the ICC profile of the content image; with `srgb`, that of sRGB."""
     profile, path = rgb_profile(ADOBE_TO_XYZ, 563 / 256), tmp_path / "adobe.png"
     Image.new("RGB", (64, 48), (90, 120, 60)).save(path, icc_profile=profile)
     found = {}
@@ -263,7 +265,7 @@ def test_a_content_keeps_its_colour_profile(tmp_path: Path, waves: str, job: Job
 
 
 def test_the_notebook_recipe_squeezes_the_style(cat: str, style: Painter, job: Job, backbone: Backbone) -> None:
-    """Its style target is that of the style image at the content's shape, whatever the style's own."""
+    """The `notebook` recipe resizes the style image to the content's shape, whatever the style's own shape."""
     tall = style("tall.png", 60, 120)
     record = done(pair_spec(content=cat, style=tall, options=SMALL | {"recipe": "notebook"}), job)
     squeezed, kept = (recomputed(record, job, backbone, size) for size in ((64, 48), (32, 64)))
@@ -273,15 +275,15 @@ def test_the_notebook_recipe_squeezes_the_style(cat: str, style: Painter, job: J
 
 
 def test_other_recipes_keep_the_style_s_shape(cat: str, style: Painter, job: Job, backbone: Backbone) -> None:
-    """The style image is used at the pastiche's long edge, neither squeezed nor cropped."""
+    """Other recipes scale the style image to the pastiche's long edge, and neither squeeze nor crop it."""
     tall = style("tall.png", 60, 120)
     record = done(pair_spec(content=cat, style=tall, options=SMALL | SHALLOW), job)
 
     assert losses_of(record) == pytest.approx(recomputed(record, job, backbone, (32, 64)), rel=1e-4)
 
 
-def test_noise_is_told_by_its_seed(cat: str, waves: str, job: Job) -> None:
-    """From noise, one seed gives one picture and another seed another."""
+def test_the_seed_determines_the_noise(cat: str, waves: str, job: Job) -> None:
+    """Started from noise, two runs with the same seed give the same image, and another seed gives another image."""
     hashes = []
     for number, seed in enumerate((1, 2, 1)):
         spec = pair_spec(number, cat, waves, options=SMALL | SHALLOW | {"init": "noise", "seed": seed})
@@ -292,7 +294,7 @@ def test_noise_is_told_by_its_seed(cat: str, waves: str, job: Job) -> None:
 
 
 def test_a_seed_without_noise_changes_no_pixel(cat: str, waves: str, job: Job) -> None:
-    """From the content image the seed plays no part."""
+    """Started from the content image, the seed has no influence."""
     pictures = {
         image_of(done(pair_spec(seed, cat, waves, options=SMALL | SHALLOW | {"seed": seed}), job), job).tobytes()
         for seed in (1, 2)
@@ -301,24 +303,24 @@ def test_a_seed_without_noise_changes_no_pixel(cat: str, waves: str, job: Job) -
     assert len(pictures) == 1
 
 
-def test_a_small_content_image_is_noted(photo: Painter, waves: str, job: Job) -> None:
-    """A content image smaller than size_px is stylized at its own size, and the record says so."""
+def test_the_record_notes_a_content_smaller_than_size_px(photo: Painter, waves: str, job: Job) -> None:
+    """A content image smaller than `size_px` is stylized at its own size, and the record says so."""
     record = done(pair_spec(content=photo("small.png", 40, 32), style=waves, options=SMALL | SHALLOW), job)
 
     assert (record.width, record.height) == (40, 32)
     assert record.notes == ("content is smaller than size_px: 40 x 32 instead of 64; --enlarge enlarges it",)
 
 
-def test_a_small_content_image_is_enlarged_on_wish(photo: Painter, waves: str, job: Job) -> None:
-    """With enlarge, the pastiche has size_px whatever the content image has, and there is nothing to note."""
+def test_enlarge_brings_a_small_content_to_size_px(photo: Painter, waves: str, job: Job) -> None:
+    """With `enlarge`, the pastiche has `size_px` although the content image is smaller, and the record has no notes."""
     spec = pair_spec(content=photo("small.png", 40, 32), style=waves, options=SMALL | SHALLOW | {"enlarge": True})
     record = done(spec, job)
 
     assert (record.width, record.height, record.notes) == (64, 51, ())
 
 
-def test_what_was_changed_in_an_image_is_noted(tmp_path: Path, waves: str, job: Job) -> None:
-    """Notes of the decoder go into the record, with which of the two images they are about."""
+def test_the_record_contains_the_decoder_s_notes(tmp_path: Path, waves: str, job: Job) -> None:
+    """The decoder's notes are in the record, each prefixed with `content` or `style`."""
     path = str(tmp_path / "glass.png")
     Image.new("RGBA", (64, 48), (200, 30, 30, 128)).save(path)
     record = done(pair_spec(content=path, style=waves, options=SMALL | SHALLOW), job)
@@ -335,7 +337,7 @@ def test_what_was_changed_in_an_image_is_noted(tmp_path: Path, waves: str, job: 
 def test_a_pastiche_may_be_thinner_than_an_input(
     photo: Painter, waves: str, job: Job, file_format: str, content_size: tuple[int, int], size_px: int
 ) -> None:
-    """The limits of input images are not those of results: 100 x 10 px is small, but it is what was asked for."""
+    """The size limits of input images do not apply to results: 100 x 10 px is written because it was requested."""
     options = SHALLOW | {"size_px": size_px, "steps": 1, "output_format": file_format}
     record = done(pair_spec(content=photo("thin.png", *content_size), style=waves, options=options), job)
 
@@ -343,8 +345,10 @@ def test_a_pastiche_may_be_thinner_than_an_input(
     assert record.width == size_px
 
 
-def test_pairs_on_s3_are_stylized_there(s3_bucket: str, cat: str, waves: str, weights: WeightsFile) -> None:
-    """Inputs and output on S3 end in the same record, with the true hashes of the objects."""
+def test_a_pair_on_s3_has_its_image_and_record_on_s3(
+    s3_bucket: str, cat: str, waves: str, weights: WeightsFile
+) -> None:
+    """Inputs and output on S3 give the same kind of record as local files, with the hashes of the objects."""
     storage.create(f"{s3_bucket}/in/cat.png", Path(cat).read_bytes())
     storage.create(f"{s3_bucket}/in/waves.png", Path(waves).read_bytes())
     job = Job(f"{s3_bucket}/out", "this run", weights, "fp32")
@@ -361,7 +365,7 @@ def test_pairs_on_s3_are_stylized_there(s3_bucket: str, cat: str, waves: str, we
 
 
 def test_the_image_is_written_before_the_record(cat: str, waves: str, job: Job) -> None:
-    """Where the record cannot be written, the image is there; where the image cannot, there is no record."""
+    """If the record cannot be written, the image exists; if the image cannot be written, no record is."""
     records, images = Path(job.output, "_nst", "records"), Path(job.output, "images")
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW))
     records.parent.mkdir(parents=True)
@@ -381,8 +385,8 @@ def test_the_image_is_written_before_the_record(cat: str, waves: str, job: Job) 
     assert not records.exists()
 
 
-def test_the_first_record_stands(cat: str, waves: str, job: Job, weights: WeightsFile) -> None:
-    """A second run that does the same pair gives back the first one's record, and no second image is left."""
+def test_a_second_run_keeps_the_first_record_of_a_pair(cat: str, waves: str, job: Job, weights: WeightsFile) -> None:
+    """A second run that does the same pair returns the first run's record and leaves no second image."""
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW))
     first = done(pair, job)
     second = done(pair, Job(job.output, "another run", weights, "fp32"))
@@ -393,8 +397,11 @@ def test_the_first_record_stands(cat: str, waves: str, job: Job, weights: Weight
     assert storage.names(storage.join(job.output, "_nst", "records")) == [f"pair-2-{FINGERPRINT}.json"]
 
 
-def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, job: Job) -> None:
-    """Pairs of one style and size share its target, though weights, steps and seed differ; another size does not."""
+def test_pairs_share_the_style_target(photo: Painter, waves: str, job: Job) -> None:
+    """Pairs with one style and size share its target even if weights, steps, seed or recipe differ.
+
+    Another size or another pooling needs a new target. The style file is read once for all of them.
+    """
     cats = [photo(f"cat{number}.png", 96, 72, seed=number) for number in range(3)]
     engine._encoded_style.cache_clear()
     inputs.read_style.cache_clear()
@@ -408,8 +415,8 @@ def test_the_style_target_is_kept_from_pair_to_pair(photo: Painter, waves: str, 
     assert misses == [(1, 1), (1, 1), (1, 1), (2, 1), (3, 1)]
 
 
-def test_a_style_that_is_kept_gives_the_same_picture(photo: Painter, waves: str, job: Job) -> None:
-    """A pair's result does not depend on what the process did before it."""
+def test_a_cached_style_gives_the_same_image(photo: Painter, waves: str, job: Job) -> None:
+    """The result of a pair does not depend on what the process did before."""
     specs = [pair_spec(number, photo(f"{number}.png", seed=number), waves, options=SMALL) for number in range(2)]
     engine._encoded_style.cache_clear()
     first = [image_of(done(spec, job), job).tobytes() for spec in specs]
@@ -424,8 +431,8 @@ def test_a_style_that_is_kept_gives_the_same_picture(photo: Painter, waves: str,
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
-def test_a_missing_file_is_recorded(cat: str, waves: str, job: Job, tmp_path: Path, which: str) -> None:
-    """A picture that is not there is that pair's failure, with the file's name; another attempt alone is no help."""
+def test_a_missing_file_fails_its_pair(cat: str, waves: str, job: Job, tmp_path: Path, which: str) -> None:
+    """A missing image fails its own pair as `not_found`; the attempt names the file and counts as retryable."""
     gone = str(tmp_path / "gone.png")
     files = {"content": cat, "style": waves, which: gone}
     attempt = failed(planned(pair_spec(**files, options=SMALL), attempt=2), job)
@@ -447,10 +454,10 @@ def test_a_missing_file_is_recorded(cat: str, waves: str, job: Job, tmp_path: Pa
     ],
     ids=["empty", "web page", "half"],
 )
-def test_a_bad_image_is_recorded(
+def test_a_bad_image_fails_its_pair(
     cat: str, waves: str, job: Job, tmp_path: Path, which: str, data: bytes, reason: str
 ) -> None:
-    """What is no whole picture is that pair's failure; the message names the file and what it is instead."""
+    """A file that is no complete image fails its own pair; the error names the file and what it contains instead."""
     bad = tmp_path / "bad.png"
     bad.write_bytes(Path(cat).read_bytes()[:500] if data == b"half" else data)
     attempt = failed(pair_spec(**{"content": cat, "style": waves, which: str(bad)}, options=SMALL), job)
@@ -461,10 +468,12 @@ def test_a_bad_image_is_recorded(
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
-def test_an_input_that_changes_after_planning_is_recorded(
+def test_an_input_replaced_after_planning_fails_its_pair(
     cat: str, waves: str, job: Job, photo: Painter, which: str
 ) -> None:
-    """A picture replaced between planning and reading makes no record under the old fingerprint: run again."""
+    """An input that is replaced between planning and reading fails as `input_changed`: the fingerprint is of the old
+    one.
+    """
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
     changed = {"content": cat, "style": waves}[which]
     photo(Path(changed).name, 70, 70, seed=99)
@@ -474,8 +483,8 @@ def test_an_input_that_changes_after_planning_is_recorded(
     assert changed in attempt.error
 
 
-def test_an_input_that_appears_after_planning_is_recorded(cat: str, waves: str, job: Job, photo: Painter) -> None:
-    """A picture that was missing when the run was planned is used by the next run, under its own fingerprint."""
+def test_an_input_that_appears_after_planning_fails_its_pair(cat: str, waves: str, job: Job, photo: Painter) -> None:
+    """An input that was missing at planning fails as `input_changed` if it exists now: the next run plans it again."""
     os.rename(cat, f"{cat}.away")
     pair = planned(pair_spec(content=cat, style=waves, options=SMALL))
     os.rename(f"{cat}.away", cat)
@@ -485,10 +494,12 @@ def test_an_input_that_appears_after_planning_is_recorded(cat: str, waves: str, 
 
 
 @pytest.mark.parametrize("which", ["content", "style"])
-def test_a_picture_too_small_for_a_layer_is_recorded(
+def test_an_image_too_small_for_a_layer_fails_its_pair(
     cat: str, waves: str, job: Job, photo: Painter, which: str
 ) -> None:
-    """A side too short for the deepest layer is that pair's failure; the message says of which file, and what to do."""
+    """A side too short for the deepest layer fails the pair; the error names the file, the layer, and `size_px` as
+    remedy.
+    """
     thin = photo("thin.png", 320, 32)
     attempt = failed(pair_spec(**{"content": cat, "style": waves, which: thin}, options=SMALL), job)
 
@@ -498,8 +509,8 @@ def test_a_picture_too_small_for_a_layer_is_recorded(
     assert thin in attempt.error
 
 
-def test_a_failed_pair_does_not_spoil_the_next(cat: str, waves: str, job: Job, tmp_path: Path) -> None:
-    """After a failure the same process goes on, and a file that was repaired is read anew."""
+def test_a_repaired_file_is_read_anew_after_a_failure(cat: str, waves: str, job: Job, tmp_path: Path) -> None:
+    """After a failed pair the same process goes on, and reads the style file again once it was repaired."""
     bad = tmp_path / "repaired.png"
     bad.write_bytes(b"not yet")
     failed(pair_spec(content=cat, style=str(bad), options=SMALL | SHALLOW), job)
@@ -509,10 +520,12 @@ def test_a_failed_pair_does_not_spoil_the_next(cat: str, waves: str, job: Job, t
     assert record.style_sha256 == sha256_of(waves)
 
 
-def test_weights_that_were_replaced_end_the_run(
+def test_replaced_weights_raise_weights_error(
     cat: str, waves: str, job: Job, weights: WeightsFile, tmp_path: Path
 ) -> None:
-    """A weights file that is no longer the run's is no pair's fault: it is raised, and no failure is recorded."""
+    """A weights file with another hash than the run's is no pair's fault: the error is raised and no attempt is
+    recorded.
+    """
     path = tmp_path / "weights.bin"
     path.write_bytes(Path(weights.path).read_bytes()[:-1] + b"x")
     replaced = Job(job.output, "this run", WeightsFile("vgg19", str(path), weights.sha256), "fp32")
@@ -524,7 +537,7 @@ def test_weights_that_were_replaced_end_the_run(
 
 
 def test_a_record_is_plain_json(cat: str, waves: str, job: Job) -> None:
-    """Other tools read a record without this project: JSON with the options by name."""
+    """The record is a JSON file with the options by name, so that other tools can read it."""
     record = done(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW), job)
     values = json.loads(Path(job.output, "_nst", "records", f"pair-2-{FINGERPRINT}.json").read_text())
 
@@ -532,8 +545,10 @@ def test_a_record_is_plain_json(cat: str, waves: str, job: Job) -> None:
     assert StylizeOptions.model_validate(values["options"]) == record.options
 
 
-def test_further_pictures_are_in_the_record(photo: Painter, style: Painter, waves: str, job: Job) -> None:
-    """Addresses and hashes of all; a blend of one style twice has the losses of that style."""
+def test_further_images_are_in_the_record(photo: Painter, style: Painter, waves: str, job: Job) -> None:
+    """The record has addresses and hashes of further images; blending a style with itself gives the losses of that
+    style.
+    """
     cat, other = photo("cat.png"), photo("other.png", seed=9)
     plain = done(pair_spec(2, cat, waves, options=SMALL | SHALLOW), job)
     twice = done(pair_spec(3, cat, waves, options=SMALL | SHALLOW, others={"style_2": waves}), job)
@@ -544,10 +559,13 @@ def test_further_pictures_are_in_the_record(photo: Painter, style: Painter, wave
     assert (blend.others, blend.others_sha256) == ({"style_2": other}, {"style_2": sha256_of(other)})
 
 
-def test_versions_that_were_read_are_in_the_record(
+def test_s3_versions_are_in_the_record(
     photo: Painter, style: Painter, job: Job, s3_bucket: str, s3_server: str
 ) -> None:
-    """Those of S3, by column; what was replaced after the plan is used as it was, and its neighbour is told too."""
+    """The record has the S3 version of each input that was read, by column.
+
+    An object that was replaced after planning is read in its planned version.
+    """
     client, bucket = boto3.client("s3", endpoint_url=s3_server), s3_bucket.removeprefix("s3://")
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     files = {"cat #1.png": photo("cat.png"), "waves?.png": style("waves.png"), "newer": photo("newer.png", seed=5)}
@@ -574,8 +592,10 @@ def test_versions_that_were_read_are_in_the_record(
     assert storage.identity(spec.content) != pair.content_identity
 
 
-def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """In the file, to the last bit; a pair from the same batch without a mask is painted there."""
+def test_a_protected_area_has_the_content_s_pixels(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """Where the `protect` mask is white, the saved image has the content's pixels to the last bit; the rest is
+    stylized.
+    """
     cat = photo("cat.png", 64, 48)
     mask = Image.new("L", (64, 48), 0)
     mask.paste(255, (0, 0, 32, 48))
@@ -589,8 +609,8 @@ def test_what_a_mask_protects_is_the_content(photo: Painter, waves: str, job: Jo
     assert image_of(held, job).tobytes() != original.tobytes()
 
 
-def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """Whatever is kept on the left, the right is painted in the same colours."""
+def test_colour_matching_ignores_the_protected_area(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """Whether the protected half is white or black, the other half gets about the same colours."""
     mask = Image.new("L", (64, 48), 0)
     mask.paste(255, (0, 0, 32, 48))
     mask.save(tmp_path / "mask.png")
@@ -608,11 +628,16 @@ def test_colours_are_not_taken_from_what_is_protected(photo: Painter, waves: str
         )
         painted.append(np.asarray(image_of(done(spec, job), job).crop((44, 0, 64, 48))).astype(float).mean(axis=(0, 1)))
 
-    assert painted[0] == pytest.approx(painted[1], abs=25.0)  # as far as the seam lets it: 19; it was 100 apart
+    # They differ by 19, because of the seam; with the colours of the protected half they would differ by 100.
+    assert painted[0] == pytest.approx(painted[1], abs=25.0)
 
 
-def test_what_is_no_region_of_a_mask_is_noted(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """A filled area that is too small to be a region is named in the record, for the column `picture_warnings`."""
+def test_the_record_notes_a_mask_area_too_small_for_a_region(
+    photo: Painter, waves: str, job: Job, tmp_path: Path
+) -> None:
+    """A filled area of a mask that is too small to be a region is named in the record, for the column
+    `picture_warnings`.
+    """
     mask = Image.new("RGB", (512, 384), "white")
     mask.paste("black", (0, 0, 256, 384))
     mask.save(tmp_path / "style_mask.png")
@@ -626,7 +651,7 @@ def test_what_is_no_region_of_a_mask_is_noted(photo: Painter, waves: str, job: J
 
 
 def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """A white product on a transparent ground, as programs export it, is the mask of the product."""
+    """A white object on a transparent ground, as image editors export it, works like a grey mask of the object."""
     cat, mask = photo("cat.png", 64, 48), Image.new("RGBA", (64, 48), (255, 255, 255, 0))
     mask.paste((255, 255, 255, 255), (0, 0, 32, 48))
     mask.save(tmp_path / "mask.png")
@@ -641,8 +666,8 @@ def test_a_mask_protects_nothing_where_it_is_transparent(photo: Painter, waves: 
     assert image_of(cut, job).tobytes() == image_of(grey, job).tobytes()
 
 
-def test_what_is_of_another_shape_is_told(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """A mask that is brought to the content's shape is squeezed; a mere other size is no matter."""
+def test_the_record_notes_a_mask_of_another_shape(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A mask with another aspect ratio than the content is squeezed, and noted; another size alone is not noted."""
     cat = photo("cat.png", 64, 48)
     for name, size in (("large.png", (640, 481)), ("square.png", (48, 48))):
         Image.new("L", size, 0).save(tmp_path / name)
@@ -654,8 +679,8 @@ def test_what_is_of_another_shape_is_told(photo: Painter, waves: str, job: Job, 
     assert notes == [(), ("protect: of another shape than the content, squeezed from 48 x 48 to 64 x 48",)]
 
 
-def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
-    """By the picture of a blend, with how many times it is enlarged; up to half as large again is no matter."""
+def test_the_record_notes_a_style_that_is_enlarged(photo: Painter, job: Job) -> None:
+    """A style of a blend that is enlarged 2.7 times is noted by its column; one enlarged less than 1.5 times is not."""
     cat, small, enough = (
         photo("cat.png", 64, 48),
         photo("small.png", 24, 20, seed=1),
@@ -670,8 +695,10 @@ def test_a_style_of_few_pixels_is_told(photo: Painter, job: Job) -> None:
     )
 
 
-def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Painter, job: Job) -> None:
-    """With the recipe `notebook` a style is squeezed to the content's shape, whatever its long edge."""
+def test_notebook_styles_are_judged_by_the_content_s_shape(photo: Painter, job: Job) -> None:
+    """With the recipe `notebook`, the note on an enlarged style compares it with the content's size, not with its long
+    edge.
+    """
     cat, notes = photo("cat.png", 64, 32), []
     for row, (width, height) in enumerate(((64, 40), (16, 64))):
         style = photo(f"style{row}.png", width, height, seed=row)
@@ -684,8 +711,10 @@ def test_a_style_that_takes_the_content_s_shape_is_judged_by_that_size(photo: Pa
     ]
 
 
-def test_a_mask_of_another_shape_than_its_style_is_noted(photo: Painter, job: Job, tmp_path: Path) -> None:
-    """Such as one that was painted on a photograph before it was turned; a mask of the style's shape is not noted."""
+def test_the_record_notes_a_style_mask_of_another_shape(photo: Painter, job: Job, tmp_path: Path) -> None:
+    """A `style_mask` with another aspect ratio than its style, such as one painted before the photo was turned, is
+    noted.
+    """
     cat, notes = photo("cat.png", 64, 48), []
     style = photo("style.png", 48, 64)
     half = Image.new("RGB", (64, 48), "black")
@@ -699,8 +728,8 @@ def test_a_mask_of_another_shape_than_its_style_is_noted(photo: Painter, job: Jo
     assert notes == [("style_mask: of another shape than the style, squeezed from 64 x 48 to 48 x 64",), ()]
 
 
-def test_losses_of_grey_images_are_noted(photo: Painter, waves: str, job: Job) -> None:
-    """With `colors=luminance` losses are those of grey images, so the row says that others do not compare with it."""
+def test_the_record_notes_losses_of_grey_images(photo: Painter, waves: str, job: Job) -> None:
+    """With `colors=luminance` the losses are those of grey images; a note says to compare them with such rows only."""
     cat = photo("cat.png", 64, 48)
 
     notes = [
@@ -714,8 +743,11 @@ def test_losses_of_grey_images_are_noted(photo: Painter, waves: str, job: Job) -
     ]
 
 
-def test_halves_take_the_style_of_their_colour(photo: Painter, job: Job, tmp_path: Path) -> None:
-    """Masks of both pictures are taken for what they are, each of its own, and are in the record."""
+def test_each_region_takes_the_style_of_its_mask_colour(photo: Painter, job: Job, tmp_path: Path) -> None:
+    """With `content_mask` and `style_mask`, each half takes the colour of the matching half of the style.
+
+    The hashes of both masks are in the record.
+    """
     style, half = Image.new("RGB", (64, 48), (30, 40, 200)), Image.new("RGB", (64, 48), "black")
     style.paste((200, 40, 30), (0, 0, 32, 48))
     half.paste("white", (0, 0, 32, 48))
@@ -736,8 +768,8 @@ def test_halves_take_the_style_of_their_colour(photo: Painter, job: Job, tmp_pat
     assert red[:, :24].mean() < -25 < 25 < red[:, 40:].mean()
 
 
-def test_a_pair_goes_on_from_a_finished_pastiche(cat: str, waves: str, job: Job) -> None:
-    """`init_image` is where it starts: the first losses are lower than those of the content, and it ends lower."""
+def test_init_image_is_the_start_of_the_optimisation(cat: str, waves: str, job: Job) -> None:
+    """With a finished pastiche as `init_image`, the initial loss is the pastiche's, and the final loss is lower."""
     plain = done(pair_spec(content=cat, style=waves, options=SMALL | SHALLOW), job)
     start = storage.join(job.output, plain.output)
 
@@ -748,8 +780,8 @@ def test_a_pair_goes_on_from_a_finished_pastiche(cat: str, waves: str, job: Job)
     assert record.total_loss < plain.total_loss < plain.initial_total_loss
 
 
-def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
-    """For good, with the colours named."""
+def test_masks_with_different_colours_fail_the_pair(photo: Painter, waves: str, job: Job, tmp_path: Path) -> None:
+    """A colour of `content_mask` that `style_mask` lacks fails the pair for good; the error names the colour."""
     for name, colour in (("a.png", "red"), ("b.png", "blue")):
         Image.new("RGB", (32, 32), colour).save(tmp_path / name)
     others = {"content_mask": str(tmp_path / "a.png"), "style_mask": str(tmp_path / "b.png")}
@@ -760,15 +792,17 @@ def test_a_mask_without_its_partner_s_colours_fails(photo: Painter, waves: str, 
     assert "a.png: content_mask has the region red (#ff0000), style_mask has not" in attempt.error
 
 
-def test_a_further_picture_that_is_not_there_fails_its_pair(photo: Painter, waves: str, job: Job) -> None:
-    """By its own name."""
+def test_a_missing_further_image_fails_its_pair(photo: Painter, waves: str, job: Job) -> None:
+    """The error names the missing file."""
     attempt = failed(pair_spec(2, photo("cat.png"), waves, options=SMALL, others={"protect": "/in/gone.png"}), job)
 
     assert "/in/gone.png" in attempt.error
 
 
 def test_distances_are_one_measure_for_all_recipes(photo: Painter, waves: str, job: Job) -> None:
-    """Of a pair in the default recipe they are its losses; another recipe's losses are of another size."""
+    """The distances of a pair in the default recipe equal its losses; in another recipe only the losses differ in
+    scale.
+    """
     cat = photo("cat.png")
     relative = done(pair_spec(2, cat, waves, options=SMALL), job)
     gatys = done(pair_spec(3, cat, waves, options=SMALL | {"recipe": "gatys"}), job)

@@ -77,7 +77,7 @@ def test_an_image_that_does_not_fit_is_refused_with_the_numbers(backbone: Backbo
         check_fits(16384, 12288, network, 20 * GB)
     found = re.fullmatch(
         r"a pastiche of 16384 x 12288 px takes at least ([\d.]+) GB = ([\d.]+) GB for the optimizer \+ ([\d.]+) GB for "
-        r"pictures and targets \+ ([\d.]+) GB for feature maps \+ ([\d.]+) GB for weights and libraries, and cpu has "
+        r"images and targets \+ ([\d.]+) GB for feature maps \+ ([\d.]+) GB for weights and libraries, and cpu has "
         r"20.0 GB free: lower size_px to (\d+)",
         str(caught.value),
     )

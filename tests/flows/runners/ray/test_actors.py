@@ -1,4 +1,4 @@
-"""flows.runners.ray.actors: whose actors come up and die, on a cluster of which a test says how its nodes are."""
+"""flows.runners.ray.actors: actors that start and die on a simulated cluster, whose nodes each test defines."""
 
 import itertools
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ class RayError(Exception):
 
 
 class Cluster:
-    """As much of the module `ray` as is asked for here; `starts` says of each actor in turn whether it comes up."""
+    """The parts of the module `ray` that are used here; `starts` says of each actor in turn whether it starts."""
 
     exceptions = SimpleNamespace(RayError=RayError)
 
@@ -66,8 +66,8 @@ def connected(these: Actors, looks: int) -> list[Link]:
     return [link for link in (these.connect("ray 1") for _ in range(looks)) if link is not None]
 
 
-def test_a_bad_node_does_not_end_a_run_on_which_others_are_at_work(quick: None) -> None:
-    """However often an actor dies on one node, those that are there go on, and another one is asked for."""
+def test_a_bad_node_does_not_end_a_run_with_other_actors(quick: None) -> None:
+    """However often an actor dies on one node, the other actors keep working, and another actor is requested."""
     cluster, these = starting(True, then=False)
     these.ask_for(2)
 
@@ -75,8 +75,8 @@ def test_a_bad_node_does_not_end_a_run_on_which_others_are_at_work(quick: None) 
     assert cluster.asked > 2 * actors.DEATHS_AT_START
 
 
-def test_a_bad_node_is_asked_ever_more_rarely(caplog: pytest.LogCaptureFixture) -> None:
-    """The pause before the next try is told; meanwhile the cluster is asked for no other."""
+def test_a_new_actor_is_requested_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
+    """After an actor died, the log states the pause before the next request, and no actor is requested meanwhile."""
     cluster, these = starting(True, then=False)
     these.ask_for(2)
 
@@ -86,8 +86,8 @@ def test_a_bad_node_is_asked_ever_more_rarely(caplog: pytest.LogCaptureFixture) 
     assert "no such module: flows; another one is asked for in 5 s" in caplog.text
 
 
-def test_a_cluster_on_which_none_starts_is_given_up() -> None:
-    """Nobody is there, and three in a row die: the error says what every node needs."""
+def test_a_run_ends_if_no_actor_starts() -> None:
+    """If there is no actor and three in a row die, the run ends with an error that names the cause."""
     _, these = starting(then=False)
     these.ask_for(1)
 
@@ -95,16 +95,16 @@ def test_a_cluster_on_which_none_starts_is_given_up() -> None:
         connected(these, looks=actors.DEATHS_AT_START)
 
 
-def test_a_node_that_is_bad_at_once_does_not_end_a_run_before_others_are_there() -> None:
-    """While some are still coming, three deaths say nothing of those."""
+def test_deaths_do_not_end_a_run_while_actors_are_starting() -> None:
+    """While other actors are still starting, three deaths do not end the run."""
     _, these = starting(*[False] * actors.DEATHS_AT_START, then=True)
     these.ask_for(actors.DEATHS_AT_START + 1)
 
     assert len(connected(these, looks=4)) >= 1
 
 
-def test_deaths_beside_others_do_not_count_once_nobody_is_there(caplog: pytest.LogCaptureFixture) -> None:
-    """When the last actor is lost, all that are wanting are asked for at once, and have their three tries."""
+def test_deaths_beside_other_actors_do_not_count_later(caplog: pytest.LogCaptureFixture) -> None:
+    """When the last actor is lost, all missing ones are requested at once, and earlier deaths do not count."""
     cluster, these = starting(True, False, False, False, then=True)
     these.ask_for(4)
     (only,) = connected(these, looks=2)
@@ -115,8 +115,8 @@ def test_deaths_beside_others_do_not_count_once_nobody_is_there(caplog: pytest.L
     assert cluster.asked == 8
 
 
-def test_a_run_whose_last_actor_is_of_no_use_ends_and_says_why() -> None:
-    """Its other workers wait for actors for which the cluster has no room: no longer than was said."""
+def test_a_run_whose_last_actor_is_unusable_ends_with_the_reason() -> None:
+    """Its other worker waits for an actor for which the cluster has no room, but no longer than `wait_seconds`."""
     cluster = Cluster(itertools.repeat(True))
     these = Actors(cluster, ActorNeeds("cuda:0", 1, 1, "auto"), wait_seconds=0.01)
     these.ask_for(1)
@@ -130,7 +130,7 @@ def test_a_run_whose_last_actor_is_of_no_use_ends_and_says_why() -> None:
 
 
 def test_an_actor_that_is_set_aside_keeps_its_place_until_the_end() -> None:
-    """It is ended with the others; meanwhile none comes up where it is."""
+    """An actor that is set aside is killed only at the end, so that no other one starts in its place."""
     cluster, these = starting(then=True)
     these.ask_for(2)
     first, _second = connected(these, looks=2)

@@ -1,4 +1,4 @@
-"""flows.runners.ray.actors: which of the actors that come up are given work."""
+"""flows.runners.ray.actors: which of the actors that have started are given work."""
 
 import itertools
 import logging
@@ -13,7 +13,7 @@ from flows.runners.ray.actors import ActorNeeds, Actors
 
 
 class Cluster:
-    """In place of the module ray: its actors come up at once, each on a node of its own precision, if one is left."""
+    """Replaces the module `ray`: actors start at once, each on a node with its own precision, while nodes are left."""
 
     exceptions = SimpleNamespace(RayError=RuntimeError)
 
@@ -53,12 +53,12 @@ class Cluster:
     ],
     ids=["a GPU without bf16", "a run in fp32", "a CPU without bf16"],
 )
-def test_a_gpu_that_cannot_do_the_run_s_precision_is_left_out(
+def test_a_gpu_without_the_run_s_precision_is_left_out(
     caplog: pytest.LogCaptureFixture, precisions: tuple[str, ...], gpus: int, left_out: list[int]
 ) -> None:
-    """The first actor says what the run is in; a later one that has no bf16 would fail every row, and is told of.
+    """The first actor determines the run's precision; a later GPU without bf16 would fail every pair, and is left out.
 
-    It keeps its GPU until the end, so that the one that is asked for in its place comes up elsewhere.
+    It keeps its GPU until the end, so that the actor requested in its place starts elsewhere.
     """
     cluster = Cluster(*precisions)
     actors = Actors(cluster, ActorNeeds("cuda:0" if gpus else "cpu", 1, gpus, "auto"), wait_seconds=60.0)
@@ -76,8 +76,8 @@ def test_a_gpu_that_cannot_do_the_run_s_precision_is_left_out(
     assert set(left_out) <= set(cluster.killed)
 
 
-def test_a_node_without_a_device_of_use_is_no_death(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are: others are waited for, and where none comes the reason is told."""
+def test_a_node_without_a_usable_device_is_not_a_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many nodes have no usable device, others are waited for; if none comes, the error gives the reason."""
     cluster = Cluster(*[""] * 5, "bf16", "")
     actors = Actors(cluster, ActorNeeds("cuda:0", 1, 1.0, "bf16"), wait_seconds=60.0)
 
@@ -90,5 +90,5 @@ def test_a_node_without_a_device_of_use_is_no_death(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_node_says_why_it_is_useless() -> None:
-    """As a fact, not as an error, which would pass for a worker that does not start."""
+    """A node reports its reason as a fact; an error would look like a worker that does not start."""
     assert facts_here("cuda:99", "auto").useless.startswith("no device 'cuda:99' on this machine")
