@@ -127,12 +127,12 @@ class Prediction:
     @property
     def total(self) -> int:
         """The sum of all parts."""
-        return self.base + self.maps + self.images + self.optimizer
+        return self.base + self.maps + self.pictures + self.optimizer
 
     def __str__(self) -> str:
         """Return the sum and its parts as text."""
         return (
-            f"{in_gb(self.total)} = {in_gb(self.optimizer)} for the optimizer + {in_gb(self.images)} for pictures "
+            f"{in_gb(self.total)} = {in_gb(self.optimizer)} for the optimizer + {in_gb(self.pictures)} for images "
             f"and targets + {in_gb(self.maps)} for feature maps + {in_gb(self.base)} for weights and libraries"
         )
 
