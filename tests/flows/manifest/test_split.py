@@ -154,9 +154,12 @@ def test_a_manifest_with_too_many_lines_for_a_run_can_be_split(tmp_path: Path, m
         assert [len(rows(part)) for part in split_manifest(str(tmp_path / name), 4)] == [6, 6, 6, 6]
 
 
-def test_reading_a_large_manifest_has_a_longer_deadline(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
+def test_reading_a_large_manifest_has_a_longer_deadline(
+    s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The manifest may take longer to read than the deadline of an object, which is three seconds here."""
     storage.replace(f"{s3_bucket}/pairs.csv", b"content,style\n" + b"a,b\n" * 6)
+    monkeypatch.setenv("NST_OBJECT_SECONDS", "3")
     s3_proxy.rule = lambda method, path: DRIP if method == "GET" and path.endswith("pairs.csv") else None
 
     assert len(split_manifest(f"{s3_bucket}/pairs.csv", 3)) == 3

@@ -235,12 +235,26 @@ def test_a_response_with_a_flipped_bit_is_requested_again(s3_bucket: str, s3_pro
     assert storage.read(f"{s3_bucket}/a.txt") == b"data" * 1000
 
 
+@pytest.fixture
+def one_second_read_timeout(s3_proxy: FaultProxy) -> None:
+    """Requests end after a second without any byte, a third of the deadline that is set when the client is made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NST_OBJECT_SECONDS", "3")
+        s3.requests.filesystem()
+
+
 @pytest.mark.parametrize("fault", [HANG, DRIP])
 def test_an_endless_response_ends_at_the_deadline(
-    s3_bucket: str, s3_proxy: FaultProxy, impatient: None, fault: str
+    s3_bucket: str,
+    s3_proxy: FaultProxy,
+    one_second_read_timeout: None,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
 ) -> None:
     """A server that sends nothing, or one byte at a time, does not delay an object beyond its deadline."""
     storage.create(f"{s3_bucket}/a.txt", b"data" * 1000)
+    monkeypatch.setenv("NST_OBJECT_SECONDS", "3")
+    monkeypatch.setenv("NST_OUTAGE_SECONDS", "8")
     s3_proxy.requests.clear()
     s3_proxy.faults = [("GET", fault)] * 50
     began = time.monotonic()
@@ -251,12 +265,15 @@ def test_an_endless_response_ends_at_the_deadline(
     assert s3_proxy.requests["GET"] <= 6
 
 
-def test_a_request_that_hangs_once_is_retried(s3_bucket: str, s3_proxy: FaultProxy, impatient: None) -> None:
+def test_a_request_that_hangs_once_is_retried(
+    s3_bucket: str, s3_proxy: FaultProxy, one_second_read_timeout: None
+) -> None:
     """After one request without a response the object is read."""
     storage.create(f"{s3_bucket}/a.txt", b"data")
     s3_proxy.faults = [("GET", HANG)]
 
     assert storage.read(f"{s3_bucket}/a.txt") == b"data"
+    assert s3_proxy.faults == []
 
 
 # ---------------------------------------------------------------- secrets

@@ -296,7 +296,7 @@ def test_permanent_errors_are_explained_at_once(
     assert not caught.value.retryable
 
 
-def test_a_store_that_refuses_checksums_is_not_only_blamed_on_the_secret_key(
+def test_a_refused_signature_may_be_due_to_checksums(
     peer: Peer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If reads succeeded, a write refused for its signature names the variable for stores without checksum trailers.
