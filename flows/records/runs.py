@@ -31,6 +31,9 @@ class RunRecord(Record):
     started_at: str
     fingerprints: dict[str, str]
     """The fingerprint of every valid row by pair id, whether the row was selected or not."""
+    retrying: dict[str, str] = Field(default_factory=dict)
+    """The pairs that a retry sets out to do, and those that interrupted retries before it left undone: the fingerprint
+    under which each failed, by pair id."""
     refused: dict[int, tuple[CellError, ...]] = Field(default_factory=dict)
     """The errors of every row that the operator's limits refused when the run was planned, by the row's line."""
 

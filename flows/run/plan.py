@@ -91,11 +91,13 @@ def plan_run(
         ManifestError: if `selection.only` names an id that the manifest does not have.
     """
     check_ids(manifest, selection)
-    index, before = earlier.index, earlier.retried.fingerprints if earlier.retried else NOTHING_EARLIER
+    index = earlier.index
+    before = failed_fingerprints(earlier.retried, index) if earlier.retried else NOTHING_EARLIER
     pairs = fingerprinted(manifest.pairs, index, weights_sha256, before, readable)
     done = tuple(pair for pair in pairs if key_of(pair) in index.done)
     left = [pair for pair in pairs if key_of(pair) not in index.done]
-    wanted = [pair for pair in left if _is_selected(pair, selection, earlier)]
+    to_retry = pairs_to_retry(earlier.retried, index) if earlier.retried else frozenset()
+    wanted = [pair for pair in left if _is_selected(pair, selection, to_retry)]
     # A user who names a pair, or retries what failed, wants it tried again; a nightly run does not.
     failed_for_good = (
         frozenset() if selection.only or selection.only_failed else earlier.failed_for_good(map(key_of, wanted))
@@ -252,18 +254,34 @@ def check_ids(manifest: Manifest, selection: Selection) -> None:
         )
 
 
-def _is_selected(pair: PlannedPair, selection: Selection, earlier: Earlier) -> bool:
+def _is_selected(pair: PlannedPair, selection: Selection, to_retry: frozenset[str]) -> bool:
     pair_id = pair.spec.pair_id
     if selection.only and pair_id not in selection.only:
         return False
     if selection.max_attempts is not None and pair.attempt > selection.max_attempts:
         return False
-    if selection.only_failed:
-        return earlier.retried is not None and has_failed(pair_id, earlier.retried, earlier.index)
-    return True
+    return not selection.only_failed or pair_id in to_retry
 
 
-def has_failed(pair_id: str, run: RunRecord, index: LedgerIndex) -> bool:
-    """Return whether a run's results table has a pair as failed."""
-    key = (pair_id, run.fingerprints.get(pair_id, ""))
-    return key in index.attempts and key not in index.done and key not in index.imageless
+def pairs_to_retry(run: RunRecord, index: LedgerIndex) -> frozenset[str]:
+    """Return the ids of the pairs that a run's results table has as failed, or that an interrupted retry left undone.
+
+    A retry with other options or mended images gives its pairs new fingerprints, under which they have not failed yet.
+    """
+    return frozenset(
+        key[0]
+        for key in run.fingerprints.items()
+        if (key in index.attempts or key[0] in run.retrying) and key not in index.done and key not in index.imageless
+    )
+
+
+def failed_fingerprints(run: RunRecord, index: LedgerIndex) -> dict[str, str]:
+    """Return by pair id the fingerprint of a run's pairs, or the one before an interrupted retry if it failed more."""
+
+    def attempts(pair_id: str, fingerprint: str) -> int:
+        return index.attempts.get((pair_id, fingerprint), 0)
+
+    return {
+        pair_id: max((now, run.retrying.get(pair_id, now)), key=lambda one: attempts(pair_id, one))
+        for pair_id, now in run.fingerprints.items()
+    }

@@ -18,7 +18,7 @@ from flows.records import layout
 from flows.records.plans import RunPlan
 from flows.records.runs import RunRecord, RunStarted
 from flows.records.timestamps import utc_now
-from flows.run.plan import Earlier, Share, plan_run
+from flows.run.plan import Earlier, Share, failed_fingerprints, plan_run
 from flows.run.request import RunRequest
 from flows.runners.runner import Means
 from flows.stub import Stub
@@ -111,7 +111,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             "they were done: %d",
             changed,
         )
-    record = _record(request, means, weights.sha256, _fingerprints(plan, earlier.retried))
+    record = _record(request, means, weights.sha256, plan, earlier)
     storage.remove(storage.join(request.output, layout.SUCCESS))
     ledger.start_run(record, request.data)
     for shortfall in storage.shortfalls(request.output):  # here, because every way of writing has been used by now
@@ -152,7 +152,15 @@ def _fingerprints(plan: RunPlan, retried: RunRecord | None) -> dict[str, str]:
     return current | {pair.spec.pair_id: earlier.get(pair.spec.pair_id, pair.fingerprint) for pair in plan.unselected}
 
 
-def _record(request: RunRequest, means: Means, weights_sha256: str, fingerprints: dict[str, str]) -> RunRecord:
+def _retrying(plan: RunPlan, earlier: Earlier) -> dict[str, str]:
+    if earlier.retried is None:
+        return {}
+    failed = failed_fingerprints(earlier.retried, earlier.index)
+    left = [pair for pair in plan.unselected if pair.spec.pair_id in earlier.retried.retrying]
+    return {pair.spec.pair_id: failed.get(pair.spec.pair_id, "") for pair in (*plan.todo, *left)}
+
+
+def _record(request: RunRequest, means: Means, weights_sha256: str, plan: RunPlan, earlier: Earlier) -> RunRecord:
     return RunRecord(
         run_id=new_run_id(),
         manifest_uri=request.manifest.uri,
@@ -166,7 +174,8 @@ def _record(request: RunRequest, means: Means, weights_sha256: str, fingerprints
         device=",".join(dict.fromkeys(means.devices)),
         precision=means.precision,
         started_at=utc_now(),
-        fingerprints=fingerprints,
+        fingerprints=_fingerprints(plan, earlier.retried),
+        retrying=_retrying(plan, earlier),
         refused=refusals_of(request.manifest),
     )
 

@@ -18,7 +18,7 @@ from flows.output.ledger import LedgerIndex, key_of
 from flows.records.pairs import Manifest, PairSpec
 from flows.records.plans import PlannedPair, RunPlan
 from flows.run import plan
-from flows.run.plan import MISSING, Earlier, Share, fingerprinted, has_failed, identities_of, in_batches, plan_run
+from flows.run.plan import MISSING, Earlier, Share, fingerprinted, identities_of, in_batches, pairs_to_retry, plan_run
 from flows.settings import Selection
 from tests.flows.builders import Painter, pair_spec, run_record
 from tests.flows.fault_proxy import FaultProxy
@@ -323,9 +323,17 @@ def test_a_retry_with_other_options_keeps_counting_attempts() -> None:
     ],
     ids=["never tried", "failed", "with other options", "done since", "done, without its image"],
 )
-def test_has_failed_means_an_attempt_and_no_record(index: LedgerIndex, failed: bool) -> None:
-    """A pair has failed if it has an attempt with the run's fingerprint and no record, with or without an image."""
-    assert has_failed("a", run_record({"a": "f" * 20}), index) is failed
+def test_a_retry_takes_pairs_with_an_attempt_and_no_record(index: LedgerIndex, failed: bool) -> None:
+    """A pair is retried if it has an attempt with the run's fingerprint and no record, with or without an image."""
+    assert pairs_to_retry(run_record({"a": "f" * 20}), index) == ({"a"} if failed else frozenset())
+
+
+def test_a_retry_takes_pairs_that_an_interrupted_retry_left_undone() -> None:
+    """A pair that the latest run set out to retry is retried again, although it has not failed as it is now."""
+    run = run_record(dict.fromkeys("abcd", "f" * 20), retrying=dict.fromkeys("abc", "0" * 20))
+    index = LedgerIndex(frozenset({("a", "f" * 20)}), imageless=frozenset({("b", "f" * 20)}))
+
+    assert pairs_to_retry(run, index) == {"c"}
 
 
 @pytest.mark.parametrize(("most", "todo"), [(1, 2), (2, 2), (3, 3), (None, 3)])

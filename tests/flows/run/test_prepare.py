@@ -135,6 +135,27 @@ def test_a_retry_keeps_the_fingerprints_of_other_pairs(asked: RunArguments) -> N
     assert prepared(asked).record.fingerprints["owl"] != fingerprints["owl"]
 
 
+def test_an_interrupted_retry_is_continued_by_a_retry(asked: RunArguments) -> None:
+    """A retry takes the pairs that an earlier one with other options left undone, also past a retry of some of them."""
+    failed_only = Selection(only_failed=True)
+    first = {pair.spec.pair_id: pair.fingerprint for pair in prepared(asked).plan.todo}
+    for name in ("owl", "cat"):
+        Ledger(asked.output).add_attempt(attempt_record(name, first[name]))
+    smaller = RunArguments(asked.output, selection=failed_only, overrides={"size_px": 32})
+
+    interrupted = prepared(smaller)
+    of_some = prepared(RunArguments(asked.output, selection=Selection(only_failed=True, only=("owl",))))
+    again = prepared(RunArguments(asked.output, selection=failed_only))
+    commit_with_image(asked.output, pair_record("owl", again.record.fingerprints["owl"]))
+    rest = prepared(RunArguments(asked.output, selection=failed_only))
+
+    assert interrupted.record.retrying == {name: first[name] for name in ("owl", "cat")}
+    assert [pair.spec.pair_id for pair in of_some.plan.todo] == ["owl"]
+    assert again.plan.todo == interrupted.plan.todo
+    assert [pair.spec.pair_id for pair in rest.plan.todo] == ["cat"]
+    assert prepared(asked).record.retrying == {}
+
+
 def test_a_retry_with_a_manifest_uses_the_latest_run(asked: RunArguments) -> None:
     """A retry takes the failures of the latest run; without an earlier run it is an error."""
     selection = Selection(only_failed=True)
