@@ -47,7 +47,8 @@ class RunSettings(BaseModel):
     ray_wait_seconds: float = Field(default=300.0, gt=0.0)
     """How long a run waits for the Ray cluster to give it a worker before it gives up."""
     pair_timeout_seconds: float | None = Field(default=None, gt=0.0)
-    """Longest time that a pair may be on its device; after it, the process is killed and the pair fails."""
+    """Longest time that a pair may be on its device; after it, the process is killed and the pair fails. Pairs that
+    are computed together have as many times as long, and are done one by one after that."""
     stall_seconds: float = Field(default=1800.0, gt=0.0)
     """Longest time without a sign of life, such as a finished step, from a worker process before it is killed.
     Above 2048 px it grows in proportion to the pixels of the image."""

@@ -46,7 +46,8 @@ class BadImage(NstError):
     Attributes:
         name: the image's name as the user wrote it.
         reason: `too_large`, `too_many_pixels`, `too_small`, `too_elongated`, `truncated`, `not_an_image`,
-            `unsupported_format`, `unsupported_mode` or `too_costly` (decoding would take too much time or memory).
+            `unsupported_format`, `unsupported_mode` or `too_costly` (decoding would take too much time or memory);
+            `missing_decoder` or `over_limit` if another installation, or an operator with other limits, takes it.
     """
 
     kind = "bad_image"
@@ -54,6 +55,11 @@ class BadImage(NstError):
     def __init__(self, name: str, reason: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
         self.name, self.reason, self.message = name, reason, message
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the file alone is the cause, so that the same bytes are refused anywhere and at any time."""
+        return self.reason not in ("missing_decoder", "over_limit")
 
     def __reduce__(self) -> tuple[type["BadImage"], tuple[str, str, str]]:
         """Support pickling out of a worker process; the default would call `__init__` with a single argument."""

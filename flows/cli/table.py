@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import sys
 import unicodedata
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -63,7 +64,7 @@ def table(
     shown = _columns(columns, keys, known, is_whole=as_csv or as_json)
     every = table_rows(latest.manifest, latest.record, Ledger(address))
     found = sorted_rows(filter_rows(every, where, known) if where else every, _checked(keys, known), known)
-    most = limit or (None if as_csv or as_json else SHOWN_ROWS)
+    most = limit or (SHOWN_ROWS if sys.stdout.isatty() and not (as_csv or as_json) else None)
     rows = [{column: row[column] for column in shown} for row in found[:most]]
     if as_csv:
         stream = typer.get_binary_stream("stdout")

@@ -2,7 +2,7 @@
 
 Python's parser reads it, and comparisons, `in`, `is None`, `and`, `or`, `not` and brackets are allowed. It is never
 evaluated as Python: each node of the syntax tree becomes a function of a row. As in SQL, a comparison with a missing
-value is neither true nor false, and `not` does not change that.
+number is neither true nor false, and `not` does not change that. A missing text is the empty text.
 """
 
 import ast
@@ -140,7 +140,11 @@ class _Compiler:
     def _value(self, node: ast.expr) -> Value:
         if isinstance(node, ast.Name):
             column = self._column(node)
-            return lambda row: row[column]
+            if is_number_column(column):
+                return lambda row: row[column]
+            return lambda row: (
+                "" if row[column] is None else row[column]
+            )  # as in the CSV file, which has no missing text
         constant = _constant(node)
         if constant is None:
             raise self._error(f"expected a column, a number or a text in quotes, found {self._source(node)}")

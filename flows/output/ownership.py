@@ -18,7 +18,7 @@ def check_ownership(output: str) -> None:
     if not storage.is_s3(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{printable(output)}: expected a folder, found a file; name another place")
     existing = set(storage.names(output))
-    found = [name for name in layout.REWRITTEN if name in existing]
+    found = [name for name in layout.REWRITTEN if name in existing or _is_file(storage.join(output, name))]
     # A run writes the marker of the latest run before any of these files, so without the marker they are foreign.
     if found and storage.name_of(layout.LATEST_RUN) not in storage.names(storage.join(output, layout.STATE)):
         raise OutputError(
@@ -26,3 +26,8 @@ def check_ownership(output: str) -> None:
             f"{', '.join(found)}, which no run wrote here and this one would write over; move them away, or name "
             "another --output"
         )
+
+
+def _is_file(address: str) -> bool:
+    """Tell whether a local file has this name, or on a file system that ignores case, this name in other letters."""
+    return not storage.is_s3(address) and os.path.lexists(address)

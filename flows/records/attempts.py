@@ -12,8 +12,8 @@ from nst_core.options import StylizeOptions
 
 FOR_GOOD = (BadImage, OptionsError, ShapeError)
 """Permanent errors: they follow from the pair's images and options, which are part of its fingerprint, so another
-attempt would repeat them. Errors of precision, storage or memory, a dead process and bugs of this program may not
-happen again."""
+attempt would repeat them. A `BadImage` may be an exception, see its `is_permanent`. Errors of precision, storage or
+memory, a dead process and bugs of this program may not happen again."""
 
 FOR_GOOD_KINDS = frozenset(error.kind for error in FOR_GOOD)
 
@@ -125,9 +125,13 @@ def failed_attempt(
         attempt=pair.attempt,
         error_kind=error.kind if isinstance(error, NstError) else "internal",
         error=str(error) if isinstance(error, NstError) else f"{type(error).__name__}: {error} {unforeseen}",
-        retryable=not isinstance(error, FOR_GOOD),
+        retryable=not _is_permanent(error),
         seconds=round(seconds, 3),
         device=device,
         started_at=started_at,
         finished_at=utc_now(),
     )
+
+
+def _is_permanent(error: Exception) -> bool:
+    return error.is_permanent if isinstance(error, BadImage) else isinstance(error, FOR_GOOD)

@@ -82,6 +82,8 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
     if run.job.stub is None and run.request.settings.runner != "ray":  # rates are this machine's, Ray uses others
         spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
     check_hold()  # here, because writing a large table takes a while
+    if run.plan.todo:  # the page shows an earlier state; a run that stops, or is large, writes none
+        storage.remove(storage.join(output, layout.REPORT))
     if summary.pending == 0:
         _mark_complete(output, summary, run.record.manifest_sha256, rows)
     else:  # a run from which this one took the output over may have written its marker just now

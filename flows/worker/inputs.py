@@ -165,7 +165,8 @@ def read_input(
     except NotFound as error:
         raise NotFound(f"{error}{hint(address)}") from error
     except (NotAFile, TooLarge) as error:
-        reason, advice = ("too_large", SHRINK) if isinstance(error, TooLarge) else ("not_an_image", REPLACE)
+        too_large = "too_large" if limits.max_bytes >= MAX_BYTES else "over_limit"
+        reason, advice = (too_large, SHRINK) if isinstance(error, TooLarge) else ("not_an_image", REPLACE)
         raise BadImage(address, reason, f"{str(error).removeprefix(f'{address}: ')}. {advice}") from error
     except MemoryError as error:
         raise OutOfMemory(f"{address}: too little memory to read and decode it") from error

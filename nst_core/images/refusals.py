@@ -40,10 +40,10 @@ def too_costly(name: str, limit: str, found: str) -> BadImage:
 
 
 def too_many_pixels(name: str, size: tuple[int, int], most: int) -> BadImage:
-    """Return the error for an image with more pixels than allowed."""
+    """Return the error for an image with more pixels than allowed; fewer than `MAX_PIXELS` are an operator's limit."""
     width, height = size
     limit, found = f"at most {most / 1e6:g} megapixels", f"{width * height / 1e6:.1f} ({width} x {height})"
-    return refused(name, "too_many_pixels", limit, found, SHRINK)
+    return refused(name, "too_many_pixels" if most >= MAX_PIXELS else "over_limit", limit, found, SHRINK)
 
 
 def check_bytes(size: int, name: str) -> None:
@@ -68,6 +68,6 @@ def check_size(size: tuple[int, int], name: str, most_pixels: int = MAX_PIXELS) 
     if width * height > most_pixels:
         raise too_many_pixels(name, size, most_pixels)
     if min(size) < MIN_SIDE_PX:
-        raise refused(name, "too_small", f"at least {MIN_SIDE_PX} pixels a side", sides, "Use a larger picture.")
+        raise refused(name, "too_small", f"at least {MIN_SIDE_PX} pixels a side", sides, "Use a larger image.")
     if max(size) > MAX_RATIO * min(size):
         raise refused(name, "too_elongated", f"sides of at most {MAX_RATIO} to 1", sides, "Crop it.")

@@ -88,7 +88,7 @@ def _open_heif(data: bytes, name: str) -> ImageFile.ImageFile:
     try:
         import pillow_heif  # only for such a file, as it loads a codec of some megabytes
     except ImportError as error:
-        raise refused(name, "unsupported_format", PICTURE, "HEIC, which nothing here can read", _NO_HEIF) from error
+        raise refused(name, "missing_decoder", PICTURE, "HEIC, which nothing here can read", _NO_HEIF) from error
     pillow_heif.options.THUMBNAILS = False
     pillow_heif.options.DECODE_THREADS = _THREADS
     image: ImageFile.ImageFile = pillow_heif.HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
+import sys
 
 import pytest
 
-from flows.cli import ExitCode
+from flows.cli import ExitCode, app
 from flows.cli.table import _padded, _width
 from flows.records.columns import RESULT_COLUMNS
 from tests.flows.commands import nst, output_of_a_run
@@ -41,6 +43,22 @@ def test_rows_are_selected_sorted_and_limited() -> None:
     assert nst("table", "out", "--sort", "-attempts").stdout.splitlines()[0].split()[-1] == "attempts"
     assert first.stdout == "pair_id  error_kind\ncat\n"
     assert first.stderr == "3 of 3 rows, the first 1 shown\n"
+
+
+def test_only_a_terminal_gets_the_first_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal shows a limited number of rows; a pipe or file gets all of them."""
+    monkeypatch.setattr("flows.cli.table.SHOWN_ROWS", 2)
+    piped = nst("table", "out")
+    terminal, ours = os.openpty()
+    with open(ours, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        app(["table", "out"], standalone_mode=False)
+    os.close(terminal)
+
+    assert piped.stderr == "3 of 3 rows\n"
+    assert capsys.readouterr().err == "3 of 3 rows, the first 2 shown\n"
 
 
 def test_csv_has_all_columns() -> None:

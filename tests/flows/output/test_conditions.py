@@ -11,7 +11,7 @@ from flows.output.conditions import LONGEST, filter_rows
 from flows.output.selection import sorted_rows
 from nst_core.errors import OptionsError
 
-COLUMNS = ("row", "pair_id", "status", "style_loss", "seconds", "note", "code", "my column", "empty")
+COLUMNS = ("row", "pair_id", "status", "style_loss", "seconds", "note", "code", "my column", "empty", "missing")
 
 
 def row(number: int, **cells: Any) -> dict[str, Any]:
@@ -53,6 +53,10 @@ def lines(condition: str) -> list[int]:
         ("row in (2, 5)", [2, 5]),
         ('"ink" in note', [3, 5]),
         ('"ink" not in note', [2, 4, 6]),
+        ('missing == ""', [2, 3, 4, 5, 6]),
+        ('missing != "bad_image"', [2, 3, 4, 5, 6]),
+        ('not "x" in missing', [2, 3, 4, 5, 6]),
+        ('missing == "x" or "x" in missing', []),
         ('(status == "failed" or seconds > 8) and row < 4', [2]),
         ('status == "failed" or seconds > 8 and row < 4', [2, 4]),
         ("not (style_loss > 0.05 or seconds < 8)", [2]),

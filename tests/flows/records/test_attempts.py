@@ -15,6 +15,8 @@ PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
     ("error", "retryable"),
     [
         (BadImage("cat.png", "truncated", "expected a whole PNG"), False),
+        (BadImage("cat.heic", "missing_decoder", "Install pillow-heif"), True),
+        (BadImage("cat.png", "over_limit", "expected at most 5 megapixels"), True),
         (OptionsError("too small for relu5_1"), False),
         (DivergedError("NaN"), True),
         (OutOfMemory("8 GB"), True),
@@ -29,7 +31,10 @@ PAIR = PlannedPair(pair_spec(), "x", "y", FINGERPRINT)
     ],
 )
 def test_only_errors_of_images_and_options_are_not_retryable(error: Exception, retryable: bool) -> None:
-    """Images and options are in the fingerprint, so the same attempt would fail again; all other causes may pass."""
+    """Images and options are in the fingerprint, so the same attempt would fail again; all other causes may pass.
+
+    So may the refusal of an image for want of a decoder, or by the operator's limits.
+    """
     attempt = failed_attempt(PAIR, "a run", error, device="cpu", seconds=1.0, started_at="2026-01-01T00:00:00+00:00")
 
     assert attempt.retryable is retryable

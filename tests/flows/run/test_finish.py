@@ -307,6 +307,18 @@ def test_a_mark_is_removed_if_rows_are_pending(run: PreparedRun) -> None:
     assert storage.identity(mark) is None
 
 
+def test_the_page_of_an_earlier_run_is_removed_if_there_were_pairs_to_do(run: PreparedRun) -> None:
+    """A run that stops removes the page, which no longer shows the table; one with nothing to do leaves it."""
+    page = storage.join(run.job.output, "report.html")
+    storage.replace(page, b"of an earlier run")
+    finish_run(dataclasses.replace(run, plan=RunPlan((), run.plan.todo, (), 0)))
+    assert storage.read(page) == b"of an earlier run"
+
+    finish_stopped_run(run, KeyboardInterrupt(), lambda: None)
+
+    assert storage.identity(page) is None
+
+
 def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
     """Writing tables takes time, so the lease is checked once more: the new owner's output gets no mark, or keeps its
     own.

@@ -51,7 +51,7 @@ def test_an_image_with_too_many_bytes_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BadImage) as caught:
             read_input(str(address), "missing", PictureLimits(max_bytes=1000))
 
-        assert caught.value.reason == "too_large"
+        assert caught.value.reason == "over_limit"
         assert str(caught.value) == f"{address}: expected at most 1000 bytes, found {size}. Make it smaller."
 
 
@@ -60,8 +60,11 @@ def test_an_s3_object_with_too_many_bytes_is_refused(s3_bucket: str) -> None:
     address = f"{s3_bucket}/tom.png"
     storage.create(address, bytes(1001))
 
-    with pytest.raises(BadImage, match=r"tom.png: expected at most 1000 bytes, found 1001. Make it smaller.$"):
+    with pytest.raises(
+        BadImage, match=r"tom.png: expected at most 1000 bytes, found 1001. Make it smaller.$"
+    ) as caught:
         read_input(address, "missing", PictureLimits(max_bytes=1000))
+    assert not caught.value.is_permanent
 
 
 def test_an_image_with_too_many_pixels_is_refused(photo: Painter) -> None:
@@ -72,7 +75,7 @@ def test_an_image_with_too_many_pixels_is_refused(photo: Painter) -> None:
     assert read_input(address, identity, PictureLimits(max_pixels=64 * 48)).picture.size == (64, 48)
     with pytest.raises(BadImage, match=r"cat\.png: ") as caught:
         read_input(address, identity, PictureLimits(max_pixels=64 * 48 - 1))
-    assert caught.value.reason == "too_many_pixels"
+    assert (caught.value.reason, caught.value.is_permanent) == ("over_limit", False)
 
 
 def test_an_object_with_content_encoding_gzip_is_unpacked(photo: Painter, s3_bucket: str, s3_server: str) -> None:

@@ -131,7 +131,7 @@ def test_a_heic_without_pillow_heif_is_refused(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(BadImage) as caught:
         decode_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "IMG_1.HEIC")
 
-    assert caught.value.reason == "unsupported_format"
+    assert (caught.value.reason, caught.value.is_permanent) == ("missing_decoder", False)
     assert str(caught.value) == (
         "IMG_1.HEIC: expected a JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, TIFF, GIF or BMP image, found HEIC, which "
         "nothing here can read. Install the extra `heic` (package pillow-heif, see the README), or save it as JPEG."
