@@ -57,6 +57,8 @@ class Claim(BaseModel):
         claimed_at: the time of the claim, in ISO format.
         claimed_by: the process and the machine that claimed it.
         answered_as: what the names of its answers begin with, if they cannot begin with its own name.
+        version: a number above those of all earlier claims on the same output that were open at the time of the claim:
+            the order of their runs, which must not depend on clocks. Claims of earlier releases have none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +72,7 @@ class Claim(BaseModel):
     claimed_at: str
     claimed_by: str
     answered_as: str | None = None
+    version: int = 0
 
     @property
     def answers(self) -> str:
@@ -171,7 +174,7 @@ class InboxFiles:
         return storage.identity(self._finished_address(key)) is not None
 
     def open_claims(self, on_refused: Callable[[str, OutputError], None] | None = None) -> list[Claim]:
-        """Return the claims that are not finished, the oldest first.
+        """Return the claims that are not finished: of those on the same output the earliest first, by any clock.
 
         Args:
             on_refused: called with the name and the error of each claim that cannot be used.
@@ -184,7 +187,7 @@ class InboxFiles:
                 claims.append(result)
             elif on_refused is not None:
                 on_refused(name, result)
-        return sorted(claims, key=lambda claim: (claim.claimed_at, claim.key))
+        return sorted(claims, key=lambda claim: (claim.version, claim.claimed_at, claim.key))
 
     def _claim_or_error(self, name: str) -> Claim | OutputError:
         address = storage.join(self._folder("claims"), name)

@@ -16,7 +16,7 @@ import hashlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -118,8 +118,10 @@ class _Visitor:
         def is_new(entry: Entry) -> bool:
             return is_manifest(entry.name) and self._files.seen_digest(entry) not in seen
 
-        for entry in arrived(self._inbox.place, is_new, settle_seconds):
-            self._attempt(printable(entry.name), partial(self._claim, entry))
+        new = arrived(self._inbox.place, is_new, settle_seconds)
+        earlier = self._files.open_claims() if new else []
+        for entry in new:
+            self._attempt(printable(entry.name), partial(self._claim, entry, earlier))
         latest = self._files.latest_starts()
         busy_outputs: set[str] = set()
         for claim in self._files.open_claims(self._on_trouble):
@@ -152,7 +154,7 @@ class _Visitor:
 
     # ------------------------------------------------------------ arrived -> claimed
 
-    def _claim(self, entry: Entry) -> None:
+    def _claim(self, entry: Entry, earlier: Sequence[Claim]) -> None:
         content = self._content(entry)
         if content is None:  # it was removed since it was listed
             return
@@ -169,16 +171,18 @@ class _Visitor:
             snapshot = self._files.snapshot_address(entry.name, key)
             # Before the claim, so that a visit which takes over finds the claimed bytes.
             storage.create(snapshot, data)
+        output = self._files.output_address(entry.name) if problem is None else ""
         claim = Claim(
             key=key,
             name=printable(entry.name),
             sha256=sha256,
-            output=self._files.output_address(entry.name) if problem is None else "",
+            output=output,
             snapshot=snapshot,
             problem=problem,
             claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             claimed_by=f"process {os.getpid()} on {socket.gethostname()}",
             answered_as=None if answers == entry.name else answers,
+            version=1 + max((one.version for one in earlier if one.output.casefold() == output.casefold()), default=0),
         )
         is_new = self._files.claim(claim)
         self._files.mark_seen(entry, key)
@@ -287,7 +291,9 @@ class _Visitor:
 
     def _start_again(self, claim: Claim, start: Start, state: RunState, pause_seconds: float, found_busy: int) -> None:
         """Start the run again if the pause since its latest start is over."""
-        if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < timedelta(seconds=pause_seconds):
+        # A start may also lie in the future, if a wrong clock recorded it. One that lies further ahead than the pause
+        # counts as over: otherwise, by a clock that was a year ahead, the run would wait for a year.
+        if abs(datetime.now(UTC) - datetime.fromisoformat(start.started_at)) < timedelta(seconds=pause_seconds):
             self._visit.waiting.append(claim.name)
             return
         logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
