@@ -129,6 +129,7 @@ class _Visitor:
             if claim.key not in self._finished_keys:
                 # Where case does not matter, names that differ in it alone are the same folder.
                 busy_outputs.add(claim.output.casefold())
+        self._attempt("what killed visits left behind", self._clean_up)
 
     def _attempt(self, name: str, step: Callable[[], None]) -> None:
         """Do a step for one manifest; an error is logged and does not stop the visit to the others."""
@@ -151,6 +152,15 @@ class _Visitor:
         """
         self._hold.check()
         return not self._files.is_finished(claim.key)
+
+    def _clean_up(self) -> None:
+        """Remove what killed visits left behind: copies of finished manifests, and old temporary files."""
+        for key, copy in self._files.copies_of_finished():
+            self._hold.check()
+            if self._files.is_finished(key):  # still: a rejected manifest may have been claimed again
+                self._files.remove_left_behind(copy)
+        for address in self._files.old_temporary_files():
+            self._files.remove_left_behind(address)
 
     # ------------------------------------------------------------ arrived -> claimed
 
