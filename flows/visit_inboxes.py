@@ -53,8 +53,8 @@ def visit_inboxes(
     Args:
         inboxes: the watched folders or prefixes, each with the place for its outputs.
         deployment: the deployment, as `<flow>/<deployment>`, that runs an accepted manifest.
-        settle_seconds: a local file that was modified within this time is checked a second time, this long after the
-            first, to see whether it is still being written.
+        settle_seconds: a new local file that is younger than a day is checked a second time, this long after the first,
+            to see whether it is still being written.
 
     Returns:
         The outcome of each manifest, keyed by inbox.

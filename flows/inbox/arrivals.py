@@ -1,7 +1,7 @@
 """Find the files of a folder that have arrived completely. Imports neither torch nor Prefect.
 
 An S3 object is complete from the moment it exists. A local file may still be being written: it counts as arrived when
-it has not been modified for the settle time, or when two listings, that time apart, show the same time and size.
+two listings, the settle time apart, show the same time and size. A single listing is enough for an old file.
 """
 
 import time
@@ -12,10 +12,13 @@ from flows.storage import Entry
 
 SETTLE_SECONDS = 10.0
 """How long a local file must stay unchanged before it counts as complete."""
+OLD_SECONDS = 24 * 3600.0
+"""The age from which a local file counts as complete at once. A file's time is by the clock of the file system's
+machine: ours may be ahead of that, by hours if somebody has set it to another time zone."""
 
 
 def arrived(folder: str, is_wanted: Callable[[Entry], bool], settle_seconds: float) -> list[Entry]:
-    """Return the wanted files that are complete; sleep only if one of them may be half written.
+    """Return the wanted files that are complete; sleep only if one of them is young enough to be half written.
 
     Args:
         folder: the address of the folder.
@@ -25,9 +28,7 @@ def arrived(folder: str, is_wanted: Callable[[Entry], bool], settle_seconds: flo
     first = _wanted(folder, is_wanted)
     if storage.is_s3(folder):
         return first
-    # The time is by the clock of the file system's machine, which may differ from ours: a file whose time lies in the
-    # future is listed twice.
-    if all(time.time() - entry.modified > settle_seconds for entry in first):
+    if all(time.time() - entry.modified > max(settle_seconds, OLD_SECONDS) for entry in first):
         return first
     time.sleep(settle_seconds)
     versions = {entry.name: entry.version for entry in first}

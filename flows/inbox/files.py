@@ -20,6 +20,7 @@ Prefect.
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,13 @@ REJECTED = "rejected"
 """The status in the finished marker of a rejected claim."""
 _START = re.compile(r"(.+)-(\d+)\.json")
 """Matches the name of a start file: key, number."""
+_COPY = re.compile(r".+\.claimed-([0-9a-f]{12})", re.DOTALL)
+"""Matches the name of a claimed copy: the end of its claim's key."""
+_KEY_END = 12
+"""How many characters of a claim's key the name of its copy ends with."""
+DEAD_WRITER_SECONDS = 24 * 3600.0
+"""The age from which a temporary file counts as left behind: no write of a visit takes so long."""
+_OLD_ANSWER = "an earlier answer"
 _START_OVER = "remove it and the files of that name in _nst/starts, and save its manifest again"
 
 
@@ -57,6 +65,8 @@ class Claim(BaseModel):
         claimed_at: the time of the claim, in ISO format.
         claimed_by: the process and the machine that claimed it.
         answered_as: what the names of its answers begin with, if they cannot begin with its own name.
+        version: a number above those of all earlier claims on the same output that were open at the time of the claim:
+            the order of their runs, which must not depend on clocks. Claims of earlier releases have none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,6 +80,7 @@ class Claim(BaseModel):
     claimed_at: str
     claimed_by: str
     answered_as: str | None = None
+    version: int = 0
 
     @property
     def answers(self) -> str:
@@ -132,7 +143,7 @@ class InboxFiles:
 
     def snapshot_address(self, name: str, key: str) -> str:
         """Return the address of a manifest's claimed copy, whose name no visit takes for a manifest."""
-        return self.address(f"{name}.claimed-{key[-12:]}")
+        return self.address(f"{name}.claimed-{key[-_KEY_END:]}")
 
     def seen(self) -> frozenset[str]:
         """Return the digests of all files that have been looked at."""
@@ -171,7 +182,7 @@ class InboxFiles:
         return storage.identity(self._finished_address(key)) is not None
 
     def open_claims(self, on_refused: Callable[[str, OutputError], None] | None = None) -> list[Claim]:
-        """Return the claims that are not finished, the oldest first.
+        """Return the claims that are not finished: of those on the same output the earliest first, by any clock.
 
         Args:
             on_refused: called with the name and the error of each claim that cannot be used.
@@ -184,7 +195,7 @@ class InboxFiles:
                 claims.append(result)
             elif on_refused is not None:
                 on_refused(name, result)
-        return sorted(claims, key=lambda claim: (claim.claimed_at, claim.key))
+        return sorted(claims, key=lambda claim: (claim.version, claim.claimed_at, claim.key))
 
     def _claim_or_error(self, name: str) -> Claim | OutputError:
         address = storage.join(self._folder("claims"), name)
@@ -239,16 +250,35 @@ class InboxFiles:
         if answer.page is not None:
             storage.replace(page, answer.page)
         else:
-            _remove_old_answer(page)
+            _try_to_remove(page, _OLD_ANSWER)
         for other in in_place_of:
             for ending in ("json", "html"):
-                _remove_old_answer(self._answer_address(claim, other, ending))
+                _try_to_remove(self._answer_address(claim, other, ending), _OLD_ANSWER)
 
     def finish(self, claim: Claim, content: dict[str, Any]) -> None:
         """Mark a claim as finished and remove its copy of the manifest."""
         storage.create(self._finished_address(claim.key), _json(content))
         if claim.snapshot is not None:
             storage.remove(claim.snapshot)
+
+    def copies_of_finished(self) -> list[tuple[str, str]]:
+        """Return the key and the claimed copy of each finished claim whose visit was killed before it removed it."""
+        copies = [match for match in map(_COPY.fullmatch, storage.names(self.place)) if match]
+        if not copies:
+            return []
+        finished = [name.removesuffix(".json") for name in storage.names(self._folder("finished"))]
+        by_end = {key[-_KEY_END:]: key for key in finished}
+        return [(by_end[copy[1]], self.address(copy[0])) for copy in copies if copy[1] in by_end]
+
+    def old_temporary_files(self) -> list[str]:
+        """Return the temporary files of visits that were killed while they wrote them."""
+        found = storage.temporary_files([self.place], trees=[storage.join(self.place, "_nst")])
+        before = time.time() - DEAD_WRITER_SECONDS
+        return [address for address, entry in found if entry.modified < before]
+
+    def remove_left_behind(self, address: str) -> None:
+        """Remove a file that a killed visit left behind."""
+        _try_to_remove(address, "a file that a killed visit left behind")
 
     def _answer_address(self, claim: Claim, word: str, ending: str) -> str:
         return self.address(f"{claim.answers}.{word}.{ending}")
@@ -266,14 +296,14 @@ class InboxFiles:
         return storage.join(self._folder("starts"), f"{key}-{number}.json")
 
 
-def _remove_old_answer(address: str) -> None:
-    """Remove an earlier answer; failing to remove it must not hold back the other removals or the new answer."""
+def _try_to_remove(address: str, what: str) -> None:
+    """Remove a file; failing to remove it must not hold back the other removals or a new answer."""
     try:
         storage.remove(address)
     except (Unavailable, CredentialsExpired):
         raise
     except StorageError as error:
-        logger.warning("inbox: an earlier answer stays, as it cannot be removed: %s", error)
+        logger.warning("inbox: %s stays, as it cannot be removed: %s", what, error)
 
 
 def _read(address: str, kind: type[Kind]) -> Kind:

@@ -50,7 +50,8 @@ class Visit:
     """The result of one visit: the names of the manifests, as messages show them, grouped by outcome."""
 
     busy: bool = False
-    """Another visit was working in this inbox, so nothing was done."""
+    """Another visit was working in this inbox, so nothing was done; or it has taken over this one's lease, which then
+    did nothing more than what the lists say."""
     rejected: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)

@@ -7,14 +7,16 @@ A visit looks at every manifest and takes each through as many steps as are poss
 
 Visits are short, repeated, and may die anywhere: every step creates a file that did not exist before, and a run is
 started with an idempotency key, so that starting it a second time finds the first. A lease keeps two visits from doing
-the same work; it expires when its holder dies. Does not import Prefect: runs are started through a `Runs`.
+the same work; it expires when its holder dies. A visit may also be suspended for longer than that and wake up, when
+everything that it has read is out of date: it looks at its lease, and at the finished marker, before it changes
+anything, and stops if another visit has taken over. Does not import Prefect: runs are started through a `Runs`.
 """
 
 import hashlib
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -41,6 +43,7 @@ from flows.inbox.runs import Runs, StartRequest
 from flows.limits import Limits
 from flows.manifest import parse_manifest, within_limits
 from flows.output import lease
+from flows.records import layout
 from flows.records.digests import short_digest
 from flows.records.pairs import Manifest
 from flows.records.runs import RunState
@@ -62,6 +65,8 @@ RESTART_SECONDS = 60.0
 """The pause before the second start; each further pause is ten times as long."""
 BUSY_SECONDS = 600.0
 """The pause after a start that found another run writing to the output, which may take hours."""
+VISIT = lease.Writer("visit", "inbox", layout.LEASE, "It does what there is to do, and so does the next visit")
+"""The lease on an inbox."""
 
 
 def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETTLE_SECONDS) -> Visit:
@@ -83,11 +88,13 @@ def visit(inbox: Inbox, runs: Runs, limits: Limits, settle_seconds: float = SETT
     """
     limits.check_readable(inbox.place)
     limits.check_writable(inbox.outputs)
+    done = Visit()
     try:
-        with limits.writing(inbox.place), lease.held(inbox.place):
-            return _Visitor(inbox, runs, inbox.narrowed(limits)).visit(settle_seconds)
+        with limits.writing(inbox.place), lease.held(inbox.place, by=VISIT) as hold:
+            _Visitor(inbox, runs, inbox.narrowed(limits), hold, done).visit(settle_seconds)
     except OutputBusy:
-        return Visit(busy=True)
+        done.busy = True
+    return done
 
 
 @dataclass(frozen=True)
@@ -99,20 +106,22 @@ class _Content:
 
 
 class _Visitor:
-    def __init__(self, inbox: Inbox, runs: Runs, limits: Limits) -> None:
-        self._inbox, self._runs, self._limits = inbox, runs, limits
+    def __init__(self, inbox: Inbox, runs: Runs, limits: Limits, hold: lease.Held, done: Visit) -> None:
+        self._inbox, self._runs, self._limits, self._hold = inbox, runs, limits, hold
         self._files = InboxFiles(inbox.place, inbox.outputs)
-        self._visit = Visit()
+        self._visit = done
         self._finished_keys: set[str] = set()
 
-    def visit(self, settle_seconds: float) -> Visit:
+    def visit(self, settle_seconds: float) -> None:
         seen = self._files.seen()
 
         def is_new(entry: Entry) -> bool:
             return is_manifest(entry.name) and self._files.seen_digest(entry) not in seen
 
-        for entry in arrived(self._inbox.place, is_new, settle_seconds):
-            self._attempt(printable(entry.name), partial(self._claim, entry))
+        new = arrived(self._inbox.place, is_new, settle_seconds)
+        earlier = self._files.open_claims() if new else []
+        for entry in new:
+            self._attempt(printable(entry.name), partial(self._claim, entry, earlier))
         latest = self._files.latest_starts()
         busy_outputs: set[str] = set()
         for claim in self._files.open_claims(self._on_trouble):
@@ -120,13 +129,13 @@ class _Visitor:
             if claim.key not in self._finished_keys:
                 # Where case does not matter, names that differ in it alone are the same folder.
                 busy_outputs.add(claim.output.casefold())
-        return self._visit
+        self._attempt("what killed visits left behind", self._clean_up)
 
     def _attempt(self, name: str, step: Callable[[], None]) -> None:
         """Do a step for one manifest; an error is logged and does not stop the visit to the others."""
         try:
             step()
-        except CredentialsExpired:
+        except (CredentialsExpired, OutputBusy):
             raise
         except NstError as error:
             self._on_trouble(name, error)
@@ -135,9 +144,27 @@ class _Visitor:
         logger.error("inbox: %s: %s", name, error)  # without a traceback: the message says everything
         self._visit.troubled.append(name)
 
+    def _is_open(self, claim: Claim) -> bool:
+        """Return whether a claim still needs work, whatever this visit has read before.
+
+        Raises:
+            OutputBusy: if another visit has taken over the inbox.
+        """
+        self._hold.check()
+        return not self._files.is_finished(claim.key)
+
+    def _clean_up(self) -> None:
+        """Remove what killed visits left behind: copies of finished manifests, and old temporary files."""
+        for key, copy in self._files.copies_of_finished():
+            self._hold.check()
+            if self._files.is_finished(key):  # still: a rejected manifest may have been claimed again
+                self._files.remove_left_behind(copy)
+        for address in self._files.old_temporary_files():
+            self._files.remove_left_behind(address)
+
     # ------------------------------------------------------------ arrived -> claimed
 
-    def _claim(self, entry: Entry) -> None:
+    def _claim(self, entry: Entry, earlier: Sequence[Claim]) -> None:
         content = self._content(entry)
         if content is None:  # it was removed since it was listed
             return
@@ -148,21 +175,24 @@ class _Visitor:
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         key = claim_key(entry.name, sha256 or entry.version)
         answers = answers_name(self._inbox.place, entry.name)
+        self._hold.check()
         snapshot = None
         if data is not None and problem is None:
             snapshot = self._files.snapshot_address(entry.name, key)
             # Before the claim, so that a visit which takes over finds the claimed bytes.
             storage.create(snapshot, data)
+        output = self._files.output_address(entry.name) if problem is None else ""
         claim = Claim(
             key=key,
             name=printable(entry.name),
             sha256=sha256,
-            output=self._files.output_address(entry.name) if problem is None else "",
+            output=output,
             snapshot=snapshot,
             problem=problem,
             claimed_at=datetime.now(UTC).isoformat(timespec="microseconds"),
             claimed_by=f"process {os.getpid()} on {socket.gethostname()}",
             answered_as=None if answers == entry.name else answers,
+            version=1 + max((one.version for one in earlier if one.output.casefold() == output.casefold()), default=0),
         )
         is_new = self._files.claim(claim)
         self._files.mark_seen(entry, key)
@@ -227,7 +257,8 @@ class _Visitor:
 
     def _reject(self, claim: Claim, answer: Answer) -> None:
         reason = answer.content["reason"]
-        self._answer(claim, "rejected", answer, in_place_of=("accepted", "finished"))
+        if not self._answer(claim, "rejected", answer, in_place_of=("accepted", "finished")):
+            return
         self._files.finish(claim, {"status": REJECTED, "reason": reason})
         self._finished_keys.add(claim.key)
         self._visit.rejected.append(claim.name)
@@ -235,6 +266,8 @@ class _Visitor:
 
     def _start(self, claim: Claim, number: int, manifest: Manifest | None = None, found_busy: int = 0) -> None:
         assert claim.snapshot is not None
+        if not self._is_open(claim):
+            return
         request = StartRequest(
             key=_start_key(claim, number),
             name=f"inbox {claim.answers}",
@@ -248,7 +281,8 @@ class _Visitor:
         self._files.add_start(start)
         manifest = manifest or self._manifest(claim, self._read_snapshot(claim))
         accepted = acceptance(claim, start, manifest, self._inbox.settings.backbone)
-        self._answer(claim, "accepted", accepted, in_place_of=("rejected", "finished"))
+        if not self._answer(claim, "accepted", accepted, in_place_of=("rejected", "finished")):
+            return
         self._visit.started.append(claim.name)
         logger.info("inbox: %s: run %s started (%d)", claim.name, start.run_id, number)
 
@@ -267,7 +301,9 @@ class _Visitor:
 
     def _start_again(self, claim: Claim, start: Start, state: RunState, pause_seconds: float, found_busy: int) -> None:
         """Start the run again if the pause since its latest start is over."""
-        if datetime.now(UTC) - datetime.fromisoformat(start.started_at) < timedelta(seconds=pause_seconds):
+        # A start may also lie in the future, if a wrong clock recorded it. One that lies further ahead than the pause
+        # counts as over: otherwise, by a clock that was a year ahead, the run would wait for a year.
+        if abs(datetime.now(UTC) - datetime.fromisoformat(start.started_at)) < timedelta(seconds=pause_seconds):
             self._visit.waiting.append(claim.name)
             return
         logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
@@ -276,15 +312,22 @@ class _Visitor:
     def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
         answer = conclusion(claim, start, state, self._inbox.place)
         content = answer.content
-        self._answer(claim, "finished", answer)
+        if not self._answer(claim, "finished", answer):
+            return
         self._files.finish(claim, {name: content[name] for name in ("finished_at", "status", "message", "run_id")})
         self._finished_keys.add(claim.key)
         self._visit.finished.append(claim.name)
         level = logging.ERROR if state.stage != "ended" else logging.INFO
         logger.log(level, "inbox: %s: finished: %s %s", claim.name, content["status"], content["message"])
 
-    def _answer(self, claim: Claim, word: str, answer: Answer, *, in_place_of: tuple[str, ...] = ()) -> None:
-        """Write the answer next to the manifest; if that is impossible, report it once in the log and the result."""
+    def _answer(self, claim: Claim, word: str, answer: Answer, *, in_place_of: tuple[str, ...] = ()) -> bool:
+        """Write the answer next to the manifest; if that is impossible, report it once in the log and the result.
+
+        Returns:
+            False if another visit has finished the claim in the meantime, so that its answers stay as they are.
+        """
+        if not self._is_open(claim):
+            return False
         try:
             self._files.answer(claim, word, answer, in_place_of=in_place_of)
         except (Unavailable, CredentialsExpired):
@@ -294,6 +337,7 @@ class _Visitor:
             text = f"{claim.name}: {word}: {content.get('reason', content.get('message', claim.output))}"
             logger.error("inbox: %s (the answer cannot be written: %s)", text, error)  # noqa: TRY400  # as above
             self._visit.unanswered.append(text)
+        return True
 
 
 def _start_key(claim: Claim, number: int) -> str:

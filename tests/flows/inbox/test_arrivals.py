@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows import storage
-from flows.inbox.arrivals import arrived
+from flows.inbox.arrivals import OLD_SECONDS, arrived
 from tests.flows.inbox_runs import Clock
 
-LONG_AGO = time.time() - 3600
+LONG_AGO = time.time() - 2 * OLD_SECONDS
 
 
 def old_file(folder: Path, name: str, text: str = "a\n") -> Path:
@@ -58,6 +58,23 @@ def test_a_growing_file_is_left_for_the_next_visit(tmp_path: Path, clock: Clock)
     clock.meanwhile = lambda: growing.write_text("a\nb\n")
 
     assert names(tmp_path) == ["old.csv"]
+
+
+def test_a_growing_file_that_seems_hours_old_is_left_for_the_next_visit(tmp_path: Path, clock: Clock) -> None:
+    """If our clock is hours ahead of the file server's, a file that is being written seems hours old: it is listed
+    twice all the same.
+    """
+    hours_ago, growing = time.time() - 3 * 3600, tmp_path / "growing.csv"
+
+    def write(text: str, then: float) -> None:
+        growing.write_text(text)
+        os.utime(growing, (then, then))
+
+    write("a\n", hours_ago)
+    clock.meanwhile = lambda: write("a\nb\n", hours_ago + 10)
+
+    assert names(tmp_path, settle_seconds=10) == []
+    assert clock.slept == [10]
 
 
 def test_a_file_that_appears_while_waiting_is_left_for_the_next_visit(tmp_path: Path, clock: Clock) -> None:

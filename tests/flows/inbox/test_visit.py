@@ -24,6 +24,7 @@ from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
 from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
+from flows.records.runs import RunState
 from flows.settings import RunSettings
 from nst_core.options import StylizeOptions
 from tests.flows.builders import run_record
@@ -55,7 +56,7 @@ class World:
         address = f"{self.inbox.place}/{name}"
         storage.replace(address, data)
         if not storage.is_s3(address):  # an age of its own for each length, so that changed files have a new time
-            then = time.time() - 3600 - len(data)
+            then = time.time() - 48 * 3600 - len(data)
             os.utime(address, (then, then))
 
     def drop_later(self, name: str, data: bytes) -> None:
@@ -337,6 +338,44 @@ def test_a_later_version_waits_for_the_earlier_ones_run(disk: World) -> None:
     assert len(set(disk.book.asked)) == 2
 
 
+def test_a_version_that_a_clock_ahead_dated_runs_before_the_next_one(disk: World) -> None:
+    """If the clock was set back by years between two versions of a manifest, their runs still follow one another in the
+    order in which they were dropped: the images are those of the later version in the end.
+    """
+    disk.drop("spring.csv", GOOD)
+    with pytest.raises(RuntimeError, match="died"):
+        visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
+    (first,) = disk.files.open_claims()
+    dated = first.model_copy(update={"claimed_at": "2999-01-01T00:00:00.000000+00:00"})
+    storage.replace(f"{disk.inbox.place}/_nst/claims/{first.key}.json", dated.model_dump_json().encode())
+    disk.drop("spring.csv", OTHER)
+
+    done = disk.visit()
+
+    assert (done.started, done.waiting) == (["spring.csv"], ["spring.csv"])
+    (run_id,) = disk.book.asked
+    address, _ = (disk.book.folder / f"{run_id}.request").read_text().splitlines()
+    assert storage.read(address) == GOOD
+
+
+def test_a_claim_of_an_earlier_release_runs_before_later_ones(disk: World) -> None:
+    """A claim that was written before claims had a version is read, and comes before all that have one."""
+    disk.drop("spring.csv", GOOD)
+    with pytest.raises(RuntimeError, match="died"):
+        visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
+    (first,) = disk.files.open_claims()
+    storage.replace(
+        f"{disk.inbox.place}/_nst/claims/{first.key}.json", first.model_dump_json(exclude={"version"}).encode()
+    )
+    disk.drop("spring.csv", OTHER)
+    disk.visit()
+
+    assert [(claim.sha256 == first.sha256, claim.version) for claim in disk.files.open_claims()] == [
+        (True, 0),
+        (False, 1),
+    ]
+
+
 def test_the_run_gets_the_bytes_that_were_claimed(disk: World) -> None:
     """A manifest that is removed after it was accepted is run from its claimed copy, which lies in the same folder."""
     disk.drop("spring.csv", GOOD)
@@ -494,6 +533,21 @@ def test_a_run_is_started_again_after_its_pause(disk: World, ends: tuple[tuple[s
         assert disk.visit().waiting == ["spring.csv"], number
         long_ago(disk, claim.key, number, seconds + 1)
         assert disk.visit().started == ["spring.csv"], number
+
+
+def test_a_start_that_a_clock_a_year_ahead_recorded_is_not_waited_for(disk: World) -> None:
+    """A failed run whose start lies a year in the future, by a wrong clock, is started again at once; one that lies
+    seconds in the future, as the clocks of two machines differ, after its pause.
+    """
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    disk.book.end(disk.book.asked[0], DEAD)
+
+    long_ago(disk, claim.key, 1, -20)
+    assert disk.visit().waiting == ["spring.csv"]
+    long_ago(disk, claim.key, 1, -365 * 24 * 3600.0)
+    assert disk.visit().started == ["spring.csv"]
 
 
 def test_a_busy_output_is_waited_for(disk: World) -> None:
@@ -686,6 +740,140 @@ def test_a_dead_visits_lease_is_taken_over_after_its_term(world: World, monkeypa
     assert world.visit() == Visit(busy=True)
     time.sleep(1.2)
     assert world.visit().started == ["spring.csv"]
+
+
+def others_finish(world: World, *, is_taken_over: bool) -> None:
+    """Do what happens while a visit is suspended for longer than its term: others take over, and finish everything.
+
+    Without `is_taken_over` the lease is gone afterwards, as where a store or an operator has lost it: the suspended
+    visit then cannot know that there were others.
+    """
+    storage.remove(lease.address_of(world.inbox.place))  # in place of waiting until its term is over
+    visit_until_done(world.inbox, world.book, world.limits)
+    if not is_taken_over:
+        storage.remove(lease.address_of(world.inbox.place))
+
+
+@pytest.mark.parametrize("is_taken_over", [True, False], ids=["taken over", "lease lost"])
+def test_a_suspended_visit_does_not_reject_what_others_have_finished(world: World, is_taken_over: bool) -> None:
+    """A visit read that a manifest is claimed and not started, and was suspended until others had run and finished it:
+    it does not miss the copy that they have removed, and their answers stay.
+    """
+    world.drop("first.csv", GOOD)
+    world.visit()
+    world.drop("second.csv", OTHER)
+
+    def suspended(run_id: str) -> RunState:
+        others_finish(world, is_taken_over=is_taken_over)
+        return world.book.state_of(run_id)
+
+    done = visit(world.inbox, Runs(world.book.start, suspended), world.limits, settle_seconds=0.05)
+
+    assert done == Visit(busy=is_taken_over)
+    endings = ("", ".accepted.json", ".finished.html", ".finished.json")
+    assert world.names == [f"{name}{ending}" for name in ("first.csv", "second.csv") for ending in endings]
+    assert world.answer("second.csv.finished.json")["status"] == "succeeded"
+    assert len(world.book.asked) == 2
+
+
+@pytest.mark.parametrize("is_taken_over", [True, False], ids=["taken over", "lease lost"])
+def test_a_suspended_visit_does_not_accept_what_others_have_finished(disk: World, is_taken_over: bool) -> None:
+    """A visit was suspended right after it started a run, until others had finished its manifest: it does not answer
+    that the manifest is accepted, which would remove their answer.
+    """
+    disk.drop("spring.csv", GOOD)
+
+    def suspended(request: StartRequest) -> str:
+        run_id = disk.book.start(request)
+        others_finish(disk, is_taken_over=is_taken_over)
+        return run_id
+
+    done = visit(disk.inbox, Runs(suspended, disk.book.state_of), disk.limits, settle_seconds=0.05)
+
+    assert done == Visit(busy=is_taken_over)
+    assert disk.answer("spring.csv.finished.json")["status"] == "succeeded"
+    assert len(set(disk.book.asked)) == 1
+
+
+@pytest.mark.parametrize("state", [DEAD, "cancelled Cancelled by hand"], ids=["start", "finish"])
+@pytest.mark.parametrize("is_taken_over", [True, False], ids=["taken over", "lease lost"])
+def test_a_suspended_visit_neither_starts_nor_finishes_what_others_have_finished(
+    disk: World, is_taken_over: bool, state: str
+) -> None:
+    """A visit read a run's state, and was suspended until others had finished its manifest: it starts no further run,
+    and their answer stays.
+    """
+    disk.drop("spring.csv", GOOD)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    (run_id,) = disk.book.asked
+    long_ago(disk, claim.key, 1)
+
+    def suspended(run_id: str) -> RunState:
+        others_finish(disk, is_taken_over=is_taken_over)
+        disk.book.end(run_id, state)
+        return disk.book.state_of(run_id)
+
+    done = visit(disk.inbox, Runs(disk.book.start, suspended), disk.limits, settle_seconds=0.05)
+
+    assert done == Visit(busy=is_taken_over)
+    assert disk.book.asked == [run_id]
+    assert disk.answer("spring.csv.finished.json")["status"] == "succeeded"
+
+
+def test_a_suspended_visit_claims_nothing(disk: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A visit was suspended between its two listings of the inbox, until others had rejected a manifest: it does not
+    claim that once more, which would reject it a second time.
+    """
+    disk.drop_later("spring.csv", BAD_ROWS)
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.inbox.arrivals.time", Clock(lambda: _in_its_place(patch, disk)))
+        done = visit(disk.inbox, disk.book.runs, disk.limits, settle_seconds=60)
+
+    assert done == Visit(busy=True)
+    assert disk.names == ["spring.csv", "spring.csv.rejected.html", "spring.csv.rejected.json"]
+
+
+def _in_its_place(patch: pytest.MonkeyPatch, world: World) -> None:
+    """Let others visit, with a clock that does not suspend them too."""
+    patch.setattr("flows.inbox.arrivals.time", Clock())
+    others_finish(world, is_taken_over=True)
+
+
+def test_a_copy_that_a_killed_visit_left_behind_is_removed(world: World) -> None:
+    """A visit that was killed after it marked a manifest as finished leaves its copy behind: the next one removes that,
+    and no copy of a manifest whose run is open.
+    """
+    for name in ("done.csv", "open.csv"):
+        world.drop(name, GOOD)
+    world.visit()
+    done, still_open = sorted(world.files.open_claims(), key=lambda claim: claim.name)
+    assert done.snapshot is not None
+    assert still_open.snapshot is not None
+    world.book.carry_out(next(run_id for run_id in world.book.asked if run_id.startswith(done.key)))
+    assert world.visit().finished == ["done.csv"]
+    storage.create(done.snapshot, GOOD)
+    storage.create(f"{world.inbox.place}/notes.claimed-0123456789ab", b"not ours")
+
+    assert world.visit() == Visit(running=["open.csv"])
+    copies = [name for name in world.names if ".claimed-" in name]
+    assert copies == ["notes.claimed-0123456789ab", storage.name_of(still_open.snapshot)]
+
+
+def test_old_temporary_files_of_killed_visits_are_removed(disk: World) -> None:
+    """A visit removes temporary files that nobody can be writing any more, and no other files."""
+    ours, other = f".tmp-{'0a' * 16}", ".tmp-notes"
+    for folder in (disk.inbox.place, f"{disk.inbox.place}/_nst/claims", f"{disk.inbox.place}/pictures"):
+        for name in (ours, other):
+            storage.replace(f"{folder}/{name}", b"half")
+            os.utime(f"{folder}/{name}", (1e9, 1e9))
+    young = f"{disk.inbox.place}/.tmp-{'0b' * 16}"
+    storage.replace(young, b"half")
+
+    assert disk.visit() == Visit()
+    left = sorted(str(path) for path in Path(disk.inbox.place).rglob(".tmp-*"))
+    places = ("_nst/claims/.tmp-notes", f"pictures/{ours}", "pictures/.tmp-notes")
+    assert left == sorted([young, f"{disk.inbox.place}/{other}", *(f"{disk.inbox.place}/{place}" for place in places)])
 
 
 def test_a_claim_whose_visit_died_is_continued(world: World) -> None:
