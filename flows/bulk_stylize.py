@@ -114,9 +114,7 @@ def _finish(begun: BegunRun) -> FinishedRun:
     """Write the tables, then the report page and Prefect's artifacts, which are only for people to look at."""
     run = begun.run
     finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check))
-    page = page_at_end(
-        run.job.output, run.record, run.request.manifest, finished.outcomes, check_hold=begun.hold.check
-    )
+    page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes, check_hold=begun.hold.check)
     show_end(finished.summary, finished.rows, page)
     return finished
 
