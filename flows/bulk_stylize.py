@@ -87,7 +87,7 @@ def bulk_stylize(
         try:
             _run_batches(begun)
         except BaseException as error:
-            if not begun.hold.is_lost:
+            if not begun.hold.is_lost:  # otherwise the log says so already; a loss not seen yet, finish_run finds
                 finish_stopped_run(run, error, begun.hold.check)
             raise
         begun.hold.check()  # a run that has taken the output over must not have its table overwritten
@@ -114,7 +114,7 @@ def _finish(begun: BegunRun) -> FinishedRun:
     """Write the tables, then the report page and Prefect's artifacts, which are only for people to look at."""
     run = begun.run
     finished = materialized(run, lambda: finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check))
-    page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
+    page = page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes, check_hold=begun.hold.check)
     show_end(finished.summary, finished.rows, page)
     return finished
 
@@ -123,7 +123,7 @@ def _final_state(finished: FinishedRun) -> State[Any]:
     summary = finished.summary
     message = counts_in_words(summary)
     if finished.left:
-        message = f"{message}, {summary.pending} pending: run again"
+        message = f"{message}, {finished.left} pending: run again"
         return Failed(name="Incomplete", message=message, data=RunIncomplete(message, summary))
     if summary.failed or summary.rejected:
         return Completed(name="CompletedWithFailures", message=message, data=summary)

@@ -177,7 +177,7 @@ def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
     run = begun.run
     with notify_all(run.started):
         finished = finish_run(run, most_kept=MOST_ROWS, check_hold=begun.hold.check)
-    page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes)
+    page_at_end(run.job.output, run.record, run.request.manifest, finished.outcomes, check_hold=begun.hold.check)
     return finished.summary, _code(finished.summary)
 
 

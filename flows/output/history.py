@@ -2,6 +2,7 @@
 
 import io
 from array import array
+from collections.abc import Callable
 
 from flows import storage
 from flows.records import layout
@@ -24,8 +25,14 @@ class HistoryTable:
         for values, column in zip(self._samples.values(), zip(*record.history, strict=True), strict=False):
             values.extend(column)
 
-    def write(self, output: str) -> str:
-        """Write the table into an output and return its address."""
+    def write(self, output: str, check_hold: Callable[[], None]) -> str:
+        """Write the table into an output and return its address.
+
+        Args:
+            output: the address of the output.
+            check_hold: raises OutputBusy if another run has taken over the output; called directly before the file is
+                written.
+        """
         import numpy as np  # imported here, because pandas takes most of a second to import
         import pandas as pd
 
@@ -39,5 +46,6 @@ class HistoryTable:
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
         address = storage.join(output, layout.HISTORY)
+        check_hold()
         storage.replace(address, buffer.getvalue())
         return address

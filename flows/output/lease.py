@@ -70,6 +70,7 @@ class Held:
 
     def __init__(self, output: str, lease: Lease, by: Writer = RUN) -> None:
         self.output, self.lease, self._by = output, lease, by
+        self._renewed_at = _now()
         self.address = address_of(output, by)
         self._taken_by: Lease | None = None
         self._on_lost: Callable[[], None] = lambda: None
@@ -77,7 +78,11 @@ class Held:
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether another run was seen to hold the lease; does not read the file."""
+        """Tell whether another run was seen to hold the lease; does not read the file.
+
+        False is no proof that the lease is ours: after the machine slept, or while the storage is away, the last look
+        at the file may be long ago. Before it writes a file of the whole output, a run has to `check`.
+        """
         return self._taken_by is not None
 
     def when_lost(self, stop: Callable[[], None]) -> None:
@@ -90,18 +95,30 @@ class Held:
         """Renew the lease, to make sure that it is still ours.
 
         Raises:
-            OutputBusy: if another run holds it: the files that the other run writes for the whole output must not be
-                overwritten by this one.
+            OutputBusy: if another run holds it, or may hold it because the last renewal is longer ago than a term and
+                this one fails: the files that the other run writes for the whole output must not be overwritten by
+                this one.
         """
         try:
             self.change(released=False)
         except StorageError as error:
-            logger.warning("the lease could not be renewed: %s", error)
+            self._check_age(error)
         if self._taken_by is not None:
             raise OutputBusy(
                 f"{self.output}: was taken over by another {self._by.name} ({self._taken_by.whose}), so this one has "
                 "stopped; what it made is kept"
             )
+
+    def _check_age(self, error: StorageError) -> None:
+        """Raise OutputBusy if the lease, which cannot be renewed, is so old that another run may have taken it."""
+        age = _now() - self._renewed_at
+        if age > self.lease.term_seconds:
+            raise OutputBusy(
+                f"{self.output}: expected this {self._by.name} to hold it still, found its hold not renewed for "
+                f"{age:.0f} s, and it cannot be renewed now ({error}). Another {self._by.name} may be writing here, so "
+                "this one has stopped; what it made is kept. Run the same command again"
+            ) from error
+        logger.warning("the lease could not be renewed: %s", error)
 
     def change(self, *, released: bool) -> None:
         """Renew or release the lease, if it is still ours.
@@ -125,6 +142,7 @@ class Held:
             False if another process wrote the file since it was read, so that it has to be tried again; True if there
             is nothing left to do, because the lease is written, lost or already gone.
         """
+        began = _now()
         found = read_lease(self.address)
         if found is not None and found.lease is not None and found.lease.holder != self.lease.holder:
             self._lose(found.lease)
@@ -137,7 +155,8 @@ class Held:
             is_written = storage.create(self.address, as_json(lease))
         else:
             is_written = storage.swap(self.address, found.version, as_json(lease))
-        self.lease = lease if is_written else self.lease
+        if is_written:
+            self.lease, self._renewed_at = lease, began
         return is_written
 
     def _lose(self, to: Lease) -> None:
@@ -145,6 +164,11 @@ class Held:
         by = self._by
         logger.warning("another %s (%s) has taken over this %s; this one stops", by.name, to.whose, by.place)
         self._on_lost()
+
+
+def _now() -> float:
+    """Return the seconds of a clock that goes on while the machine sleeps, as `time.monotonic` does not."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # the former on Linux only
 
 
 def _acquired(watch: Watch, term_seconds: float, *, take_over: bool) -> Lease:

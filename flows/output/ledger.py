@@ -11,7 +11,7 @@ Imports neither torch nor prefect, and knows nothing of tables.
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -196,18 +196,37 @@ class Ledger:
         """Return the address of a run's copy of its manifest: byte for byte, and in any format despite its name."""
         return storage.join(self.output, layout.RUNS, run_id, "manifest.csv")
 
-    def start_run(self, run: RunRecord, manifest: bytes) -> None:
-        """Write a run's manifest and plan, then mark it as the latest run; a run that has a plan is complete."""
+    def start_run(self, run: RunRecord, manifest: bytes, check_hold: Callable[[], None] = lambda: None) -> None:
+        """Write a run's manifest and plan, then mark it as the latest run; a run that has a plan is complete.
+
+        Args:
+            run: the run.
+            manifest: its manifest, byte for byte.
+            check_hold: raises OutputBusy if another run has taken over the output; called directly before the run is
+                marked, so that it does not become the latest run in place of the other.
+        """
         folder = storage.join(self.output, layout.RUNS, run.run_id)
         storage.create(self.manifest_address(run.run_id), manifest)
         plan_address, plan = storage.join(folder, "plan.json"), run.model_dump_json(indent=1).encode()
         storage.create(plan_address, plan)
         storage.probe(plan_address, plan)
+        check_hold()
         storage.replace(self._latest_address(), run.run_id.encode())
 
     def has_run(self) -> bool:
         """Tell whether a run was ever made into this output."""
         return storage.identity(self._latest_address()) is not None
+
+    def latest_run_id(self) -> str:
+        """Return the id of the latest run.
+
+        Raises:
+            OutputError: if no run was ever made into this output.
+        """
+        marker = self._latest_address()
+        if not self.has_run():
+            raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
+        return storage.read(marker).decode()
 
     def latest_run(self) -> RunRecord:
         """Return the plan of the latest run.
@@ -215,10 +234,7 @@ class Ledger:
         Raises:
             OutputError: if no run was ever made into this output, or the plan is damaged.
         """
-        marker = self._latest_address()
-        if not self.has_run():
-            raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
-        folder = storage.join(self.output, layout.RUNS, storage.read(marker).decode())
+        folder = storage.join(self.output, layout.RUNS, self.latest_run_id())
         return _parsed(RunRecord, storage.join(folder, "plan.json"))
 
     def planned_here(self, pair_ids: Collection[str]) -> frozenset[str]:

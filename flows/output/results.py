@@ -4,6 +4,7 @@
 """
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +45,30 @@ class TableFiles:
     parquet: str
 
 
-def write_tables(rows: list[Row], output: str) -> TableFiles:
-    """Write `results.csv` and `results.parquet` and return their addresses."""
+def write_tables(rows: list[Row], output: str, check_hold: Callable[[], None] = lambda: None) -> TableFiles:
+    """Write `results.csv` and `results.parquet` and return their addresses.
+
+    Args:
+        rows: the rows of the table.
+        output: the address of the output.
+        check_hold: raises OutputBusy if another run has taken over the output; called directly before the files are
+            written, because building a large table takes a while.
+    """
     import pandas as pd  # imported here, because it takes most of a second and `nst status` does not need it
 
     # The types are given, not inferred: they must not depend on the rows, and a seed may need all 63 bits.
     frame = pd.DataFrame({name: pd.array([row[name] for row in rows], dtype=_dtype(name)) for name in rows[0]})
+    csv, parquet = _csv(frame), _parquet(frame)
     written = TableFiles(storage.join(output, layout.RESULTS_CSV), storage.join(output, layout.RESULTS_PARQUET))
-    texts = [name for name in rows[0] if _dtype(name) == "string"]
+    check_hold()
+    storage.replace(written.csv, csv)
+    storage.replace(written.parquet, parquet)
+    return written
+
+
+def _csv(frame: "pd.DataFrame") -> bytes:
+    """Return the table as CSV that is safe to open in a spreadsheet."""
+    texts = [name for name in frame.columns if _dtype(name) == "string"]
     buffer = io.BytesIO()
     # In parts: copying the whole table, and holding its text twice, would double the memory at the end of a large run.
     for first in range(0, len(frame), ROWS_AT_ONCE):
@@ -59,9 +76,7 @@ def write_tables(rows: list[Row], output: str) -> TableFiles:
         for name in texts:
             part[name] = part[name].map(as_plain_text, na_action="ignore")
         part.rename(columns=as_plain_text).to_csv(buffer, index=False, header=first == 0)
-    storage.replace(written.csv, buffer.getvalue())
-    storage.replace(written.parquet, _parquet(frame))
-    return written
+    return buffer.getvalue()
 
 
 def _parquet(frame: "pd.DataFrame") -> bytes:

@@ -16,7 +16,8 @@ HISTORY = "history.parquet"
 SUMMARY = "summary.json"
 REPORT = "report.html"
 SUCCESS = "_SUCCESS"
-"""A marker file that exists if and only if no row of the latest run is pending."""
+"""A marker file that exists if and only if no row of the latest run is pending, and each pair that it took on has an
+outcome of its own: not just the failure of an earlier run."""
 
 REWRITTEN = (RESULTS_CSV, RESULTS_PARQUET, HISTORY, SUMMARY, REPORT, SUCCESS)
 """The files that every run rewrites at its end, replacing those of the run before."""

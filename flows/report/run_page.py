@@ -4,6 +4,7 @@ import math
 import platform
 import statistics
 from collections import Counter
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 from urllib.parse import quote
@@ -65,12 +66,24 @@ def write_report(output: str, *, most_embedded: int = MOST_EMBEDDED, rows_a_page
     return write_page(gather(output), most_embedded=most_embedded, rows_a_page=rows_a_page)
 
 
-def write_page(run: Run, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
-    """Write the page of a run that is loaded already; see `write_report`."""
+def write_page(
+    run: Run,
+    *,
+    most_embedded: int = MOST_EMBEDDED,
+    rows_a_page: int = ROWS_A_PAGE,
+    check_hold: Callable[[], None] = lambda: None,
+) -> str:
+    """Write the page of a run that is loaded already; see `write_report`.
+
+    `check_hold` is called directly before the page is written, because small images of a thousand pairs take a while;
+    it raises OutputBusy if another run has taken over the output.
+    """
     thumbs_folder = run.output if len(run.pairs) > most_embedded else None
     pictures = pictures_of(((run.output, pair) for pair in run.pairs), thumbs_folder)
     address = storage.join(run.output, layout.REPORT)
-    storage.replace(address, page_of(run, pictures, is_embedded=thumbs_folder is None, rows_a_page=rows_a_page))
+    page = page_of(run, pictures, is_embedded=thumbs_folder is None, rows_a_page=rows_a_page)
+    check_hold()
+    storage.replace(address, page)
     return address
 
 

@@ -40,7 +40,8 @@ def begun(request: RunRequest) -> Iterator[BegunRun]:
     """Hold the output's lease, plan the run and start its workers, for as long as the block lasts.
 
     Raises:
-        OutputBusy: if another run holds the output.
+        OutputBusy: if another run holds the output, or takes it over while this one is planned, or was made since a
+            retry was asked for.
         OptionsError, ClusterError: if the device or the cluster that was requested is not available.
         WeightsError, StorageError, ManifestError: if the run cannot be planned; no pair has been begun then.
     """
@@ -50,7 +51,7 @@ def begun(request: RunRequest) -> Iterator[BegunRun]:
         lease.held(request.output, settings.wait_for_output_seconds, take_over=settings.take_over) as hold,
         runner_of(settings) as runner,
     ):
-        run = prepare_run(request, runner.means)
+        run = prepare_run(request, runner.means, hold.check)
         if not run.plan.batches:
             yield BegunRun(run, None, hold)
             return

@@ -1,4 +1,8 @@
-"""Finish a run: write the results table from the records, the summary, and the marker `_SUCCESS` if no row is left."""
+"""Finish a run: write the results table from the records, the summary, and the marker `_SUCCESS` if no row is left.
+
+While this run was suspended or cut off from the storage, another one may have taken the output over, planned another
+manifest and ended. So the lease is checked directly before each of the files that every run writes anew.
+"""
 
 import hashlib
 import json
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.costs.spent import Spent
-from flows.errors import CredentialsExpired, OutputError, StorageError
+from flows.errors import CredentialsExpired, OutputBusy, OutputError, StorageError
 from flows.output import Ledger, Outcome, Row, TableFiles, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import layout
@@ -29,7 +33,8 @@ class FinishedRun:
     Attributes:
         summary: the run in numbers.
         rows: the rows of its results table.
-        left: the number of rows that the run planned to do and that are still pending.
+        left: the number of rows that the run planned to do and has no outcome of: they are still pending, or have
+            nothing but the failure of an earlier run.
         outcomes: the same rows with their records, as read for the table; empty for large runs, see `finish_run`.
     """
 
@@ -65,8 +70,7 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
         run: the planned run.
         most_kept: the records of a run with at most this many rows are returned too, so that the caller need not read
             them again.
-        check_hold: raises OutputBusy if another run has taken over the output; its marker file, or the absence of one,
-            is then left alone.
+        check_hold: raises OutputBusy if another run has taken over the output, whose files are then left alone.
 
     Raises:
         OutputError: if the table has fewer or more rows than the manifest: no row may be lost.
@@ -74,22 +78,23 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
     """
     output, number = run.job.output, len(run.request.manifest.pairs) + len(run.request.manifest.rejected)
     spent = Spent(run.means.devices[0].startswith("cuda"), run.means.threads or usable_cpus())
-    rows, kept = _read_rows(run, spent, keeps_records=number <= most_kept)
+    rows, kept = _read_rows(run, spent, check_hold, keeps_records=number <= most_kept)
     if len(rows) != number:
         raise OutputError(f"{output}: the table has {len(rows)} rows, the manifest has {number}")
-    summary = _summary(run, rows, write_tables(rows, output), spent)
-    storage.replace(storage.join(output, layout.SUMMARY), summary.model_dump_json(indent=1).encode())
+    summary = _summary(run, rows, write_tables(rows, output, check_hold), spent)
     if run.job.stub is None and run.request.settings.runner != "ray":  # rates are this machine's, Ray uses others
         spent.keep_rates(len(run.means.devices), run.means.precision, summary.seconds)
-    check_hold()  # here, because writing a large table takes a while
+    left = _left(run, rows)
+    is_complete = summary.pending == left == 0
+    marker = _marker(summary, run.record.manifest_sha256, rows) if is_complete else b""
+    check_hold()  # again, because writing a large table, and reading it for the marker, takes a while
+    storage.replace(storage.join(output, layout.SUMMARY), summary.model_dump_json(indent=1).encode())
     if run.plan.todo:  # the page shows an earlier state; a run that stops, or is large, writes none
         storage.remove(storage.join(output, layout.REPORT))
-    if summary.pending == 0:
-        _mark_complete(output, summary, run.record.manifest_sha256, rows)
+    if is_complete:
+        storage.replace(storage.join(output, layout.SUCCESS), marker)
     else:  # a run from which this one took the output over may have written its marker just now
         storage.remove(storage.join(output, layout.SUCCESS))
-    taken_on = {pair.spec.pair_id for pair in run.plan.todo}
-    left = sum(row["status"] == "pending" and row["pair_id"] in taken_on for row in rows)
     return FinishedRun(summary, rows, left, kept)
 
 
@@ -107,6 +112,8 @@ def finish_stopped_run(run: PreparedRun, because_of: BaseException, check_hold: 
     try:
         with storage.hurried(because_of):
             finish_run(run, check_hold=check_hold)
+    except OutputBusy as error:
+        logger.warning("the table of this run was not written: %s", redacted(str(error)))
     except Exception as error:  # noqa: BLE001  # no error here may hide the one that ended the run
         known = isinstance(error, NstError)
         logger.warning(
@@ -134,7 +141,20 @@ def check_credentials(run: PreparedRun, finished: FinishedRun) -> None:
             continue  # the row's own line in the log has reported it
 
 
-def _read_rows(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[list[Row], tuple[Outcome, ...]]:
+def _left(run: PreparedRun, rows: list[Row]) -> int:
+    """Return the number of rows that the run took on and that no attempt has an outcome of since it was planned.
+
+    The row of a pair that failed before shows that failure until the pair has another outcome, so its status alone
+    does not say that the run did it.
+    """
+    attempts = {pair.spec.pair_id: pair.attempt for pair in run.plan.todo}
+    open_rows = [row for row in rows if row["status"] in ("pending", "failed")]
+    return sum(row["attempts"] < attempts.get(row["pair_id"], 0) for row in open_rows)
+
+
+def _read_rows(
+    run: PreparedRun, spent: Spent, check_hold: Callable[[], None], *, keeps_records: bool
+) -> tuple[list[Row], tuple[Outcome, ...]]:
     """Return the table's rows, and their records if `keeps_records`.
 
     Each record is read only once: its loss history is added to the history table and its cost to `spent` on the way.
@@ -151,7 +171,7 @@ def _read_rows(run: PreparedRun, spent: Spent, *, keeps_records: bool) -> tuple[
                 spent.add(outcome.record)
         if keeps_records:
             kept.append(outcome)
-    histories.write(run.job.output)
+    histories.write(run.job.output, check_hold)
     return rows, tuple(kept)  # the index, which holds the text of every record, is freed here
 
 
@@ -178,7 +198,8 @@ def _summary(run: PreparedRun, rows: list[Row], tables: TableFiles, spent: Spent
     )
 
 
-def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> None:
+def _marker(summary: RunSummary, manifest_sha256: str, rows: list[Row]) -> bytes:
+    """Return the contents of `_SUCCESS`."""
     images = sorted((row["output"], row["output_sha256"]) for row in rows if row["status"] == "succeeded")
     listing = "".join(f"{sha256}  {name}\n" for name, sha256 in images)  # the format of sha256sum
     marker = {
@@ -192,4 +213,4 @@ def _mark_complete(output: str, summary: RunSummary, manifest_sha256: str, rows:
         "results_csv_sha256": hashlib.sha256(storage.read(summary.results_csv)).hexdigest(),
         "results_parquet_sha256": hashlib.sha256(storage.read(summary.results_parquet)).hexdigest(),
     }
-    storage.replace(storage.join(output, layout.SUCCESS), json.dumps(marker, indent=1).encode())
+    return json.dumps(marker, indent=1).encode()

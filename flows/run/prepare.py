@@ -6,11 +6,13 @@ The steps are: request -> weights -> what is done already -> plan -> stored.
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
 from flows import storage, stub
+from flows.errors import OutputBusy
 from flows.manifest.refusals import refusals_of
 from flows.output.ledger import Ledger, LedgerIndex
 from flows.output.ownership import check_ownership
@@ -68,14 +70,17 @@ class PreparedRun:
         )
 
 
-def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
+def prepare_run(request: RunRequest, means: Means, check_hold: Callable[[], None] = lambda: None) -> PreparedRun:
     """Find the weights, plan the run, and store the plan in the output.
 
     Args:
         request: the validated request.
         means: the devices and workers that will carry it out.
+        check_hold: raises OutputBusy if another run has taken over the output, whose files for the whole output are
+            then left alone.
 
     Raises:
+        OutputBusy: if `check_hold` raises it, or another run was made since a retry was asked for.
         OutputError, WeightsError, OptionsError, StorageError, ManifestError: if the run cannot be planned; no pair has
             been begun then.
     """
@@ -83,6 +88,7 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
     check_ownership(request.output)
     weights = resolve_weights(request.settings)
     ledger = Ledger(request.output)
+    _check_is_latest(request, ledger)
     index = ledger.index()
     ledger.save_snapshot(index)
     for pair_id, _ in sorted(index.imageless):
@@ -112,8 +118,9 @@ def prepare_run(request: RunRequest, means: Means) -> PreparedRun:
             changed,
         )
     record = _record(request, means, weights.sha256, plan, earlier)
+    check_hold()  # here, because planning takes a while
     storage.remove(storage.join(request.output, layout.SUCCESS))
-    ledger.start_run(record, request.data)
+    ledger.start_run(record, request.data, check_hold)
     for shortfall in storage.shortfalls(request.output):  # here, because every way of writing has been used by now
         logger.warning("the storage of %s has its limits: %s", request.output, shortfall)
     return PreparedRun(request, record, plan, _job(request, record, weights, means), means, began)
@@ -129,6 +136,25 @@ def places_of(run: PreparedRun) -> list[str]:
 def new_run_id() -> str:
     """Return a new run id that sorts by time, such as `20260131T235959Z-1a2b3c`."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def _check_is_latest(request: RunRequest, ledger: Ledger) -> None:
+    """Refuse a retry of a run after which another one was made, whose table and options it would replace.
+
+    The request is resolved before the output is held, so another run may have begun and ended in between.
+
+    Raises:
+        OutputBusy: if the run that is retried is not the latest one any more.
+    """
+    if request.latest is None:
+        return
+    expected, found = request.latest.run_id, ledger.latest_run_id()
+    if found != expected:
+        raise OutputBusy(
+            f"{printable(request.output)}: this retry was to repeat what failed in run {printable(expected)}, the "
+            f"latest when it was asked for; found that another run, {printable(found)}, was made since. Run the same "
+            "command again to retry what failed in that one"
+        )
 
 
 def _earlier(request: RunRequest, ledger: Ledger, index: LedgerIndex) -> Earlier:

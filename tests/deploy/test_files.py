@@ -214,7 +214,8 @@ def test_policies_are_narrow(name: str) -> None:
             assert statement["Condition"]["StringLike"]["s3:prefix"]
         if "s3:DeleteObject" in actions:
             assert actions == ["s3:DeleteObject"]
-            own = r"/_SUCCESS|/inbox/\*\.(rejected|accepted|finished|claimed).*|/inbox/_nst/(claims|finished)/\*"
+            inbox = r"/inbox/\*\.(rejected|accepted|finished|claimed).*|/inbox/_nst/(claims|finished)/\*"
+            own = rf"/(_SUCCESS|report\.html)|{inbox}"
             assert [one for one in resources if not re.search(rf"({own})$", one)] == []
 
 

@@ -338,6 +338,32 @@ def test_trouble_with_the_lease_does_not_stop_a_run(s3_bucket: str, s3_proxy: Fa
     assert written(f"{s3_bucket}/out")["released"] is False
 
 
+def test_a_lease_that_cannot_be_renewed_counts_as_ours_for_its_term(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Within a term of the last renewal, `check` only warns if the lease cannot be renewed. After it, another run may
+    have begun, so `check` raises, until a renewal succeeds. The clock is one that goes on while the machine sleeps.
+    """
+    output, clock = str(tmp_path), [1000.0]
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: clock[0])
+    with lease.held(output) as hold:
+        clock[0] += 50.0
+        hold.check()
+        os.unlink(hold.address)
+        os.mkdir(hold.address)
+        clock[0] += 59.0
+        hold.check()
+        assert "the lease could not be renewed" in caplog.text
+
+        clock[0] += 2.0
+        with pytest.raises(OutputBusy, match=r"not renewed for 61 s, and it cannot be renewed now \(.*lease\.json"):
+            hold.check()
+
+        os.rmdir(hold.address)
+        hold.check()
+        assert not hold.is_lost
+
+
 def test_an_interrupted_run_does_not_wait_for_absent_storage(
     s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +15,10 @@ from flows.errors import NotAllowed, OutputBusy
 from flows.output import lease
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord
+from flows.records.plans import RunPlan
 from flows.run.begin import begun, hand_over, handed_or_begun
 from flows.run.dispatch import run_batch
+from flows.run.plan import plan_run
 from flows.run.request import RunArguments, resolve
 from flows.settings import RunSettings, Selection
 from tests.flows.builders import Painter
@@ -114,6 +117,28 @@ def test_taking_over_an_output_stops_the_other_run_s_workers(asked: RunArguments
         assert first.pool is not None
         assert (first.pool.is_stopped, second.pool is not None and second.pool.is_stopped) == (True, False)
         second.hold.check()
+
+
+def test_an_output_that_is_taken_over_during_planning_is_left_alone(
+    asked: RunArguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was suspended while it was planned, until another one had begun and ended, changes nothing of it."""
+    assert asked.settings is not None
+    taking = dataclasses.replace(asked, settings=asked.settings.model_copy(update={"take_over": True}))
+    mark = f"{asked.output}/_SUCCESS"
+
+    def planned_late(*arguments: Any, **options: Any) -> RunPlan:
+        monkeypatch.setattr("flows.run.prepare.plan_run", plan_run)
+        with begun(resolve(taking)):
+            storage.replace(mark, b"of the other run")
+        return plan_run(*arguments, **options)
+
+    monkeypatch.setattr("flows.run.prepare.plan_run", planned_late)
+    with pytest.raises(OutputBusy, match="was taken over by another run"), begun(resolve(asked)):
+        pass
+
+    assert Ledger(asked.output).latest_run().settings["take_over"] is True
+    assert storage.read(mark) == b"of the other run"
 
 
 def test_a_run_writes_nothing_through_a_link_out_of_its_output(

@@ -20,15 +20,17 @@ from flows.costs.rates import measured_here
 from flows.errors import CredentialsExpired, OutputBusy, StorageError
 from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
+from flows.records import layout
 from flows.records.attempts import LossSample, PairRecord
 from flows.records.plans import Batch, RunPlan
 from flows.report import run_of, write_page, write_report
+from flows.report.at_end import page_at_end
 from flows.report.gather import gather
 from flows.run.finish import FinishedRun, RunIncomplete, check_credentials, finish_run, finish_stopped_run
 from flows.run.prepare import PreparedRun, prepare_run
 from flows.run.request import RunArguments, resolve
 from flows.runners.runner import Means
-from flows.settings import RunSettings
+from flows.settings import RunSettings, Selection
 from flows.storage import mounts
 from tests.flows.builders import attempt_record, pair_record
 from tests.flows.fault_proxy import FaultProxy
@@ -334,3 +336,79 @@ def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
         finish_stopped_run(run, KeyboardInterrupt(), hold.check)
 
     assert storage.read(mark) == b"of the other run"
+
+
+@pytest.mark.parametrize(
+    ("checks", "rewritten"),
+    [(1, set()), (2, {"history.parquet"}), (3, {"history.parquet", "results.csv", "results.parquet"})],
+)
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["ends", "is stopped"])
+def test_a_run_that_is_taken_over_writes_no_more(
+    run: PreparedRun, caplog: pytest.LogCaptureFixture, checks: int, rewritten: set[str], is_stopped: bool
+) -> None:
+    """The lease is checked before the histories, the tables and the rest; at the check that fails, nothing more is
+    written or removed of the files that are the other run's now.
+    """
+    for name in layout.REWRITTEN:
+        storage.replace(storage.join(run.job.output, name), b"of the other run")
+    with lease.held(run.job.output) as hold:
+        left = checks
+
+        def check_hold() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                other = new_lease(60.0).model_copy(update={"host": "elsewhere"})
+                storage.replace(hold.address, as_json(other))
+            hold.check()
+
+        if is_stopped:
+            finish_stopped_run(run, KeyboardInterrupt(), check_hold)
+            assert "the table of this run was not written" in caplog.text
+        else:
+            with pytest.raises(OutputBusy):
+                finish_run(run, check_hold=check_hold)
+
+    contents = {name: storage.read(storage.join(run.job.output, name)) for name in layout.REWRITTEN}
+    assert {name for name, data in contents.items() if data != b"of the other run"} == rewritten
+
+
+def test_the_page_of_a_run_that_took_the_output_over_is_kept(
+    run: PreparedRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run whose output is taken over after its tables are written ends well, and leaves the page to the other."""
+    finished = finish_run(run, most_kept=4)
+    page = storage.join(run.job.output, "report.html")
+
+    def written(hold: lease.Held) -> str | None:
+        manifest, outcomes = run.request.manifest, finished.outcomes
+        return page_at_end(run.job.output, run.record, manifest, outcomes, check_hold=hold.check)
+
+    with lease.held(run.job.output) as hold:
+        assert written(hold) == page
+        storage.replace(page, b"of the other run")
+        storage.replace(hold.address, as_json(new_lease(60.0).model_copy(update={"host": "elsewhere"})))
+        assert written(hold) is None
+
+    assert storage.read(page) == b"of the other run"
+    assert "report.html was not written" in caplog.text
+
+
+def test_a_pair_that_failed_before_is_left_until_it_has_another_outcome(run: PreparedRun) -> None:
+    """A retry without an outcome shows the earlier failure, counts the pair as left and sets no mark; if the pair fails
+    again, it is not left.
+    """
+    finish_run(run)
+    asked = RunArguments(run.job.output, settings=run.request.settings, selection=Selection(only_failed=True))
+    again = prepare_run(resolve(asked), run.means)
+    mark = storage.join(run.job.output, "_SUCCESS")
+
+    interrupted = finish_run(again)
+    assert (interrupted.summary.failed, interrupted.summary.pending, interrupted.left) == (1, 0, 1)
+    assert storage.identity(mark) is None
+
+    (dog,) = again.plan.todo
+    Ledger(run.job.output).add_attempt(attempt_record("dog", dog.fingerprint, attempt=2))
+    ended = finish_run(again)
+    assert (ended.summary.failed, ended.summary.pending, ended.left) == (1, 0, 0)
+    assert storage.identity(mark) is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.decoding.image_bytes import PictureLimits
-from flows.errors import OutputError
+from flows.errors import OutputBusy, OutputError
 from flows.limits import Limits
 from flows.output.ledger import Ledger
 from flows.run.prepare import PreparedRun, new_run_id, places_of, prepare_run
@@ -167,6 +167,42 @@ def test_a_retry_with_a_manifest_uses_the_latest_run(asked: RunArguments) -> Non
 
     again = prepared(dataclasses.replace(asked, selection=selection))
     assert [(pair.spec.pair_id, pair.attempt) for pair in again.plan.todo] == [("cat", 2)]
+
+
+@pytest.mark.parametrize(("checks", "is_marked"), [(1, True), (2, False)])
+def test_a_run_that_is_taken_over_while_it_is_planned_is_not_the_latest(
+    asked: RunArguments, checks: int, is_marked: bool
+) -> None:
+    """The lease is checked before the mark of the run before is removed, and before the run becomes the latest one."""
+    latest, mark = prepared(asked).record, Path(asked.output, "_SUCCESS")
+    mark.write_text("of the run before")
+    left = checks
+
+    def check_hold() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OutputBusy("was taken over")
+
+    with pytest.raises(OutputBusy):
+        prepare_run(resolve(asked), CPU, check_hold)
+    assert Ledger(asked.output).latest_run() == latest
+    assert mark.exists() == is_marked
+
+
+def test_a_retry_is_refused_after_another_run(asked: RunArguments, tmp_path: Path) -> None:
+    """A retry that was asked for before another run began repeats nothing, and says so; that run stays the latest."""
+    first = prepared(asked)
+    for pair in first.plan.todo:
+        Ledger(asked.output).add_attempt(attempt_record(pair.spec.pair_id, pair.fingerprint))
+    request = resolve(RunArguments(asked.output, selection=Selection(only_failed=True)))
+    rows = (tmp_path / "pairs.csv").read_text().splitlines()
+    (tmp_path / "other.csv").write_text("\n".join([*rows[:2], ""]))
+    other = prepared(dataclasses.replace(asked, manifest=str(tmp_path / "other.csv")))
+
+    with pytest.raises(OutputBusy, match=f"{first.record.run_id}.*{other.record.run_id}, was made since. Run the same"):
+        prepare_run(request, CPU)
+    assert Ledger(asked.output).latest_run() == other.record
 
 
 def test_pairs_that_are_computed_again_are_logged(asked: RunArguments, caplog: pytest.LogCaptureFixture) -> None:
