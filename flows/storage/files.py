@@ -173,13 +173,14 @@ def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[
 def sweep(folders: Collection[str]) -> None:
     """Remove the temporary files that killed writers left in local folders, where no listing shows them.
 
-    One that cannot be removed stays: it only takes up room.
+    What cannot be listed or removed stays: it only takes up room.
     """
     before = time.time() - ABANDONED_SECONDS
-    for address, entry in temporary_files(list(folders), trees=()):
-        if entry.modified < before:
-            with suppress(StorageError):
-                remove(address)
+    for folder in folders:
+        with suppress(StorageError):
+            for address, entry in temporary_files([folder], trees=()):
+                if entry.modified < before:
+                    remove(address)
 
 
 def identity(address: str, within: Places | None = None) -> str | None:

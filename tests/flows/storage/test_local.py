@@ -394,11 +394,13 @@ def test_a_sweep_removes_old_temporary_files_only(tmp_path: Path) -> None:
 
 
 def test_a_sweep_leaves_what_it_may_not_remove(tmp_path: Path) -> None:
-    """A temporary file in a folder that this process may not write into is left there without an error."""
+    """A temporary file in a folder that this process may not write into is left there without an error, and a file in
+    the place of a folder is none either.
+    """
     left = tmp_path / f".tmp-{'a' * 32}"
     left.write_bytes(b"half")
     os.utime(left, (time.time() - ABANDONED_SECONDS - 60,) * 2)
     with storage.guarded(str(tmp_path), places=("/elsewhere",)):
-        storage.sweep([str(tmp_path)])
+        storage.sweep([str(left), str(tmp_path)])
 
     assert left.exists()
