@@ -3,7 +3,6 @@
 Nothing is stylized.
 """
 
-import dataclasses
 import json
 from contextlib import nullcontext
 from typing import Annotated
@@ -108,13 +107,13 @@ def gc(
     address = storage.absolute(output)
     writing = limits_in_force().writing(address)
     Ledger(address).latest_run()  # raises an error if the folder never was an output
-    with writing, lease.held(address) if delete else nullcontext():
+    with writing, lease.held(address) if delete else nullcontext() as hold:
         garbage = find_garbage(address, older_than_hours * 3600)
-        if delete:
-            remove_garbage(garbage)
+        if hold is not None:
+            garbage = remove_garbage(garbage, hold.check)
     total = sum(one.size for one in garbage)
     if as_json:
-        found = [dataclasses.asdict(one) for one in garbage]
+        found = [{"address": one.address, "reason": one.reason, "size": one.size} for one in garbage]
         typer.echo(json.dumps({"removed": delete, "bytes": total, "files": found}, indent=1))
         return
     for one in garbage:

@@ -20,7 +20,8 @@ from flows.export.state_file import ExportedFile, ExportState, write_state
 from flows.export.up_to_date import complete_shards, up_to_date_names
 
 AT_ONCE = 64
-"""How many images are copied between two checks whether the user wants to stop."""
+"""How many images are copied between two checks that the destination is still held and the user does not want to
+stop."""
 SHARD_MB = 500
 """Default size of a shard. One process reads a shard from start to end: it is large enough to be read efficiently from
 remote storage, and small enough that there are shards for many processes."""
@@ -162,7 +163,8 @@ def _write_files(request: Request, destination: Destination, wanted: _Wanted, te
     colliding = {name for name in obsolete if folded(name) in new_folded}
     storage.each(storage.remove, [storage.join(address, name) for name in sorted(colliding)])
     todo = {name: picture for name, picture in pictures.items() if name not in up_to_date}
-    left_out = _copy(todo, Copier(address, request.linked, request.readable), len(up_to_date), tell)
+    copier = Copier(address, request.linked, request.readable)
+    left_out = _copy(todo, copier, len(up_to_date), tell, destination.hold.check)
     destination.hold.check()
     to_remove = [name for name in obsolete if name not in colliding]
     to_remove += [name for name in left_out if name in destination.existing]
@@ -200,8 +202,17 @@ def _of_unfinished_rows(names: Iterable[str], rows: Mapping[str, Mapping[str, st
     )
 
 
-def _copy(todo: dict[str, Picture], copier: Copier, done_before: int, tell: Tell) -> dict[str, str]:
+def _copy(
+    todo: dict[str, Picture], copier: Copier, done_before: int, tell: Tell, check_hold: Callable[[], None]
+) -> dict[str, str]:
     """Copy images.
+
+    Args:
+        todo: name -> image.
+        copier: copies one of them.
+        done_before: how many images were up to date.
+        tell: progress callback.
+        check_hold: raises an error if another export has taken over the destination, whose images must stay.
 
     Returns:
         Name -> reason for each image that is left out.
@@ -210,6 +221,7 @@ def _copy(todo: dict[str, Picture], copier: Copier, done_before: int, tell: Tell
     items = list(todo.items())
     tell(done_before, done_before + len(items))
     for start in range(0, len(items), AT_ONCE):
+        check_hold()
         part = items[start : start + AT_ONCE]
         reasons = storage.each(lambda item: copier.copy(*item), part)
         left_out |= {name: reason for (name, _), reason in zip(part, reasons, strict=True) if reason}
@@ -241,6 +253,7 @@ def _write_shards(request: Request, destination: Destination, wanted: _Wanted, t
                 if shard.size >= request.shard_mb * 1_000_000:
                     break
             target = next(names)
+            destination.hold.check()  # a shard of an export that has taken over is not one of somebody else
             destination.check_free([target])
             files[target] = shard.close()
             _save_state(destination, files)
@@ -271,6 +284,12 @@ def _readable_pictures(
 
 
 def _save_state(destination: Destination, files: dict[str, ExportedFile]) -> None:
+    """Save the list of the export's files, unless another export, which has one of its own, has taken over.
+
+    Raises:
+        OutputBusy: if it has: its files would be in no list, and every later export would refuse to overwrite them.
+    """
+    destination.hold.check()
     write_state(destination.address, destination.state.model_copy(update={"files": files}))
 
 

@@ -77,6 +77,7 @@ def open_destination(address: str, wanted: ExportState) -> Iterator[Destination]
     _checked_state(address, wanted)  # before anything is written there, the lease included
     with lease.held(address, by=EXPORT) as hold:
         state = _checked_state(address, wanted)  # another export may have ended meanwhile
+        storage.sweep(_folders(address, state or wanted))
         entries = storage.tree(address) if state is not None else []
         yield Destination(address, state or wanted, {entry.name: entry for entry in entries}, hold)
 
@@ -109,6 +110,12 @@ def _checked_state(address: str, wanted: ExportState) -> ExportState | None:
             "another folder"
         )
     return state
+
+
+def _folders(address: str, state: ExportState) -> frozenset[str]:
+    """Return the folders that exports into a destination have written into."""
+    files = (storage.join(address, name) for name in (*state.files, NAME))
+    return frozenset(map(storage.parent_of, files))
 
 
 def _without_lease(names: Iterable[str]) -> list[str]:

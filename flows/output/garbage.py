@@ -8,7 +8,7 @@ those of another output. Imports neither torch nor prefect.
 import hashlib
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from flows import storage
@@ -17,6 +17,8 @@ from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
 from flows.records import layout
 
+AT_ONCE = 64
+"""How many files are removed between two checks that the output is still held."""
 _WRITTEN = re.compile(r"(.+)-([0-9a-f]{8})\.[a-z]+")
 """File name of an image or timeline: the pair's id, and the first 8 digits of the sha256 of the file."""
 _THUMB = re.compile(rf"{layout.THUMBNAILS}/([0-9a-f]{{32}}-\d+-\d+x\d+\.webp)".encode())
@@ -24,11 +26,22 @@ _THUMB = re.compile(rf"{layout.THUMBNAILS}/([0-9a-f]{{32}}-\d+-\d+x\d+\.webp)".e
 
 @dataclass(frozen=True)
 class Garbage:
-    """A file that nothing refers to."""
+    """A file that nothing refers to.
+
+    Attributes:
+        address: its address.
+        reason: why it is garbage.
+        entry: the file as it was listed.
+    """
 
     address: str
     reason: str
-    size: int
+    entry: storage.Entry
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes."""
+        return self.entry.size
 
 
 def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
@@ -54,7 +67,7 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         # On a file system that ignores case, a file may be listed in the spelling of another pair's id.
         folded = set(map(str.casefold, names))
         return [
-            Garbage(storage.join(output, folder, entry.name), reason, entry.size)
+            Garbage(storage.join(output, folder, entry.name), reason, entry)
             for entry in listed[folder]
             if entry.name.casefold() not in folded and entry.modified < before
         ]
@@ -69,7 +82,7 @@ def find_garbage(output: str, older_than_seconds: float) -> list[Garbage]:
         ),
         *unnamed(layout.THUMBNAILS, shown, "a small image that no page here shows"),
         *(
-            Garbage(address, "a file whose writer died", entry.size)
+            Garbage(address, "a file whose writer died", entry)
             for address, entry in _temporary_files(output)
             if entry.modified < before
         ),
@@ -112,9 +125,36 @@ def _has_sha256_of_its_name(file: Garbage) -> bool:
         return False
 
 
-def remove_garbage(garbage: list[Garbage]) -> None:
-    """Remove the files that `find_garbage` found."""
-    storage.each(storage.remove, [file.address for file in garbage])
+def remove_garbage(garbage: list[Garbage], check_hold: Callable[[], None]) -> list[Garbage]:
+    """Remove the files that `find_garbage` found, except those that were written since.
+
+    Meanwhile a run may have taken the output over and made the pair of an image without a record again: the image then
+    has the same name and the same bytes, and a record.
+
+    Args:
+        garbage: the files.
+        check_hold: raises an error if another run has taken over the output; called before every `AT_ONCE` files.
+
+    Returns:
+        The files that were removed.
+    """
+    removed: list[Garbage] = []
+    for start in range(0, len(garbage), AT_ONCE):
+        check_hold()
+        part = garbage[start : start + AT_ONCE]
+        removed += [file for file, is_gone in zip(part, storage.each(_remove_unchanged, part), strict=True) if is_gone]
+    return removed
+
+
+def _remove_unchanged(file: Garbage) -> bool:
+    """Remove a file; return False, and leave it, if it was written since it was listed."""
+    found = storage.entry_of(file.address)
+    if found is None or found.version != file.entry.version:
+        return False
+    if abs(found.modified - file.entry.modified) >= 1.0:  # S3 may leave out fractions of a second
+        return False
+    storage.remove(file.address)
+    return True
 
 
 def _shown_thumbnails(output: str) -> frozenset[str]:

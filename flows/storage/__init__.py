@@ -38,6 +38,7 @@ from flows.storage.files import (
     copy,
     create,
     entries,
+    entry_of,
     fetch,
     identities,
     identity,
@@ -52,6 +53,7 @@ from flows.storage.files import (
     shortfalls,
     size,
     swap,
+    sweep,
     temporary_files,
     tree,
 )
@@ -69,6 +71,7 @@ __all__ = [
     "create",
     "each",
     "entries",
+    "entry_of",
     "fetch",
     "guarded",
     "hurried",
@@ -89,6 +92,7 @@ __all__ = [
     "shortfalls",
     "size",
     "swap",
+    "sweep",
     "temporary_files",
     "tree",
 ]

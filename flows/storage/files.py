@@ -1,6 +1,8 @@
 """The functions on files, local and on S3: each one passes on to the module that stores the address."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
@@ -10,6 +12,9 @@ from flows.storage.addresses import is_s3
 from flows.storage.entry import Entry, Fetched
 from flows.storage.fan_out import each
 from flows.storage.places import Places
+
+ABANDONED_SECONDS = 24 * 3600.0
+"""The age from which a temporary file has lost its writer, which writes to it until it is complete."""
 
 
 class _Files(Protocol):
@@ -28,6 +33,7 @@ class _Files(Protocol):
     def remove(self, address: str) -> None: ...
     def entries(self, folder: str) -> list[Entry]: ...
     def tree(self, folder: str) -> list[Entry]: ...
+    def entry_of(self, address: str) -> Entry | None: ...
     def identity(self, address: str, within: Places | None = None, /) -> str | None: ...
     def size(self, address: str) -> int: ...
 
@@ -138,6 +144,14 @@ def entries(folder: str) -> list[Entry]:
     return _files(folder).entries(folder)
 
 
+def entry_of(address: str) -> Entry | None:
+    """Return the entry that a listing of its folder has for a file; None if the file does not exist.
+
+    On S3, the time may lack the fractions of a second that the one of a listing has, or have them.
+    """
+    return _files(address).entry_of(address)
+
+
 def tree(folder: str) -> list[Entry]:
     """Return all files below a folder, sorted by their names relative to it; an empty list if it does not exist."""
     return _files(folder).tree(folder)
@@ -154,6 +168,19 @@ def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[
         The address and the entry of each file.
     """
     return local.temporary_files(*([place for place in places if not is_s3(place)] for places in (folders, trees)))
+
+
+def sweep(folders: Collection[str]) -> None:
+    """Remove the temporary files that killed writers left in local folders, where no listing shows them.
+
+    What cannot be listed or removed stays: it only takes up room.
+    """
+    before = time.time() - ABANDONED_SECONDS
+    for folder in folders:
+        with suppress(StorageError):
+            for address, entry in temporary_files([folder], trees=()):
+                if entry.modified < before:
+                    remove(address)
 
 
 def identity(address: str, within: Places | None = None) -> str | None:

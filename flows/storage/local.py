@@ -176,7 +176,18 @@ def _entry(file: os.DirEntry[str]) -> Entry | None:
         facts = file.stat()
     except OSError:  # removed since it was listed, a circular link, or a link to a forbidden folder
         return None
-    return Entry(file.name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
+    return _as_entry(file.name, facts)
+
+
+def _as_entry(name: str, facts: os.stat_result) -> Entry:
+    return Entry(name, f"{facts.st_mtime_ns}:{facts.st_size}", facts.st_size, facts.st_mtime)
+
+
+def entry_of(address: str) -> Entry | None:
+    """See `flows.storage.entry_of`."""
+    with named(address), suppress(FileNotFoundError):
+        return _as_entry(os.path.basename(address), os.stat(address))
+    return None
 
 
 def size(address: str) -> int:

@@ -60,5 +60,6 @@ def _local_copy(address: str) -> str:
     name = hashlib.sha256(f"{address} {identity}".encode()).hexdigest()[:32]
     path = str(cache / f"{name}.weights")
     if storage.identity(path) is None:
+        storage.sweep([str(cache)])  # what a download that was killed has left is as large as the weights
         storage.create(path, storage.read(address, seconds=WEIGHTS_SECONDS))
     return path

@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,9 +74,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
+        with suppress(ConnectionError):  # the client did not wait for the answer
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _respond  # noqa: N815  # the names that http.server looks for
 

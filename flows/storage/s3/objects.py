@@ -3,8 +3,9 @@
 import hashlib
 
 from flows.errors import CredentialsExpired, NotFound, StorageError, Unavailable
+from flows.storage.addresses import name_of
 from flows.storage.codings import decoded
-from flows.storage.entry import Fetched
+from flows.storage.entry import Entry, Fetched
 from flows.storage.places import Places
 from flows.storage.s3.errors import CONDITION_FAILED, code_of
 from flows.storage.s3.requests import (
@@ -24,6 +25,7 @@ from flows.storage.s3.requests import (
     put,
     split,
 )
+from flows.storage.s3.uploads import put_file
 
 LARGE_FILE_SECONDS = 1800.0
 """The deadline of a file that is uploaded in parts."""
@@ -72,7 +74,7 @@ def replace(address: str, data: bytes) -> None:
 
 def replace_by(address: str, path: str) -> None:
     """See `flows.storage.replace_by`: a large file is uploaded in parts, an object once all have arrived."""
-    ask(address, PUT, lambda left: filesystem().put_file(path, address, timeout=left), LARGE_FILE_SECONDS)
+    ask(address, PUT, lambda left: put_file(address, path, left), LARGE_FILE_SECONDS)
 
 
 def copy(source: str, target: str, _within: Places | None = None) -> None:
@@ -95,6 +97,16 @@ def identity(address: str, _within: Places | None = None) -> str | None:
     except NotFound:
         return None
     return identity_of(found["ETag"], found["ContentLength"])
+
+
+def entry_of(address: str) -> Entry | None:
+    """See `flows.storage.entry_of`."""
+    try:
+        found = ask(address, GET, lambda left: head(address, left))
+    except NotFound:
+        return None
+    modified = found["LastModified"].timestamp()
+    return Entry(name_of(address), str(found["ETag"]), int(found["ContentLength"]), modified)
 
 
 def size(address: str) -> int:

@@ -39,6 +39,7 @@ CONTENT_TYPES = {
     ".webp": "image/webp",
     ".gif": "image/gif",
     ".tif": "image/tiff",
+    ".tar": "application/x-tar",
 }
 """The Content-Type by the extension of an object's name; without one, a browser downloads it instead of showing it."""
 
@@ -108,7 +109,7 @@ def get(address: str, max_bytes: int | None, left: float, **version: str) -> Sto
 async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> Stored:
     """Read an object in one request, where `cat_file` needs two, and check its size before reading the body."""
     bucket, key = split(address)
-    answer = _from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
+    answer = from_s3(await filesystem()._call_s3("get_object", Bucket=bucket, Key=key, **version))
     with _closed(answer["Body"]) as body:
         if max_bytes is not None and int(answer["ContentLength"]) > max_bytes:
             raise TooLarge(f"{address}: expected at most {max_bytes} bytes, found {answer['ContentLength']}")
@@ -118,7 +119,7 @@ async def _get(address: str, max_bytes: int | None, version: dict[str, str]) -> 
         return Stored(await body.read(), str(answer["ETag"]), str(answer.get("ContentEncoding") or ""), version_id)
 
 
-def _from_s3(answer: Any) -> Any:
+def from_s3(answer: Any) -> Any:
     """Check that a response is from S3, whose objects always have an ETag; a proxy or sign-in page may respond 200."""
     if not answer.get("ETag"):
         raise NotS3
@@ -136,11 +137,12 @@ def _closed(body: Any) -> Iterator[Any]:
 def put(address: str, data: bytes, left: float, **condition: str) -> None:
     """Write an object, with the Content-Type for its name, if the condition holds; to be called in `ask`."""
     bucket, key = split(address)
-    arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **_content_type(address)}
-    _from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
+    arguments = {"Bucket": bucket, "Key": key, "Body": data, **condition, **content_type(address)}
+    from_s3(filesystem().call_s3("put_object", **arguments, timeout=left))
 
 
-def _content_type(address: str) -> dict[str, str]:
+def content_type(address: str) -> dict[str, str]:
+    """Return the argument of a write with the Content-Type for an object's name; none for an unknown ending."""
     kind = CONTENT_TYPES.get(os.path.splitext(address)[1])
     return {} if kind is None else {"ContentType": kind}
 
@@ -149,7 +151,7 @@ def head(address: str, left: float) -> Any:
     """Return the metadata of an object; to be called in `ask`."""
     bucket, key = split(address)
     try:
-        return _from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
+        return from_s3(filesystem().call_s3("head_object", Bucket=bucket, Key=key, timeout=left))
     except Exception as error:
         if code_of(error) == "400":  # a HEAD response has no body and so no reason: a GET returns it
             get(address, None, left)

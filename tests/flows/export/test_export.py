@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import pytest
 
 from flows import storage
 from flows.errors import OutputBusy, OutputError, StorageError
-from flows.export import Exported, Layout, Request, export
+from flows.export import Exported, Layout, Request, dataset, export
 from flows.export.destination import EXPORT
 from flows.export.state_file import NAME
 from flows.limits import Limits
-from flows.output import Ledger
+from flows.output import Ledger, lease
 from flows.records.columns import RESULT_COLUMNS
+from flows.storage.files import ABANDONED_SECONDS
 from nst_core.errors import OptionsError
 from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT, pair_record
 from tests.flows.outputs import Output
@@ -327,8 +329,8 @@ def test_an_export_that_was_taken_over_does_not_write_its_state(output: Output, 
 
     def slept(done: int, of: int) -> None:
         if done == of:
-            lease = json.loads(storage.read(storage.join(dest, EXPORT.file)))
-            storage.replace(storage.join(dest, EXPORT.file), json.dumps(lease | {"holder": "them"}).encode())
+            found = json.loads(storage.read(storage.join(dest, EXPORT.file)))
+            storage.replace(storage.join(dest, EXPORT.file), json.dumps(found | {"holder": "them"}).encode())
             kept.append(storage.read(storage.join(dest, NAME)))
 
     with pytest.raises(OutputBusy, match="was taken over by another export"):
@@ -336,6 +338,77 @@ def test_an_export_that_was_taken_over_does_not_write_its_state(output: Output, 
 
     assert storage.read(storage.join(dest, NAME)) == kept[0]
     assert len(table(dest)) == 3
+
+
+def give_up_lease(dest: str) -> None:
+    """Make the lease on a destination one that another export finds free, as if its holder had been suspended."""
+    address = storage.join(dest, EXPORT.file)
+    storage.replace(address, json.dumps(json.loads(storage.read(address)) | {"released": True}).encode())
+
+
+@pytest.mark.parametrize(
+    ("layout", "step"), [(Layout.IMAGEFOLDER, "up_to_date_names"), (Layout.WEBDATASET, "complete_shards")]
+)
+def test_an_export_that_was_taken_over_keeps_its_older_list_to_itself(
+    output: Output, dest: str, monkeypatch: pytest.MonkeyPatch, layout: Layout, step: str
+) -> None:
+    """An export is suspended before it writes anything, and another one with one pair more takes over and ends: the
+    first one then writes neither its list nor an image, and the next export finds everything there.
+    """
+    others: list[Exported] = []
+    after: list[dict[str, bytes]] = []
+    real = getattr(dataset, step)
+
+    def suspended(*arguments: Any) -> Any:
+        found = real(*arguments)
+        if not others:
+            others.append(Exported(0, 0))  # the other export takes this step, too
+            give_up_lease(dest)
+            output.done("owl")
+            others.append(exported(output, dest, layout=layout))
+            after.append({name: storage.read(storage.join(dest, name)) for name in storage.names(dest)})
+        return found
+
+    monkeypatch.setattr(dataset, step, suspended)
+    with pytest.raises(OutputBusy, match="was taken over by another export"):
+        exported(output, dest, layout=layout)
+
+    assert others[1].new == 4
+    assert {name: storage.read(storage.join(dest, name)) for name in storage.names(dest)} == after[0]
+    assert exported(output, dest, layout=layout).there == 4
+
+
+def test_an_export_that_was_taken_over_copies_no_further_images(many: Output, tmp_path: Path) -> None:
+    """Before each round of images the export checks that the destination is still its own."""
+    dest = str(tmp_path / "data")
+
+    def suspended(done: int, _of: int) -> None:
+        if done == 16:
+            give_up_lease(dest)
+            with lease.held(dest, by=EXPORT):
+                pass
+
+    with pytest.raises(OutputBusy, match="was taken over by another export"):
+        export(Request(many.address, dest), suspended)
+
+    assert len(images(dest)) == 16
+
+
+def test_what_a_killed_export_left_half_written_is_removed(many: Output, tmp_path: Path) -> None:
+    """The next export removes the temporary files that are older than a day, in all folders that exports wrote into."""
+    dest, name = str(tmp_path / "data"), f".tmp-{'0a' * 16}"
+    exported(many, dest, name="{style}/{content}")
+    left = [tmp_path / "data" / name, tmp_path / "data" / "s7" / name]
+    young, mine = tmp_path / "data" / "s8" / name, tmp_path / "data" / "mine" / name
+    mine.parent.mkdir()
+    for path in (*left, young, mine):
+        path.write_bytes(b"half")
+    for path in (*left, mine):
+        os.utime(path, (time.time() - ABANDONED_SECONDS - 60,) * 2)
+    told = exported(many, dest, name="{style}/{content}")
+
+    assert told.there == MANY
+    assert [path.exists() for path in (*left, young, mine)] == [False, False, True, True]
 
 
 def test_a_refused_export_leaves_nothing_behind(output: Output, dest: str) -> None:

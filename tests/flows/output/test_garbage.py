@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,20 @@ from typer.testing import CliRunner
 from flows import storage
 from flows.cli import ExitCode, app
 from flows.output import lease
-from flows.output.garbage import find_garbage, remove_garbage
+from flows.output.garbage import Garbage, find_garbage, remove_garbage
 from flows.output.ledger import Ledger
 from flows.report.run_page import write_report
-from tests.flows.builders import FINGERPRINT, commit_with_image, pair_record, run_record
+from tests.flows.builders import FINGERPRINT, OTHER_FINGERPRINT, commit_with_image, pair_record, run_record
 from tests.flows.outputs import studio
 
 LOST = b"lost a race"
-LOST_NAME = f"cat-{hashlib.sha256(LOST).hexdigest()[:8]}.png"
+LOST_SHA256 = hashlib.sha256(LOST).hexdigest()
+LOST_NAME = f"cat-{LOST_SHA256[:8]}.png"
 TEMPORARY = f".tmp-{'0a' * 16}"
+
+
+def unchecked() -> None:
+    """Check nothing: no other run takes over the output of these tests."""
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -49,11 +55,24 @@ def test_a_young_image_is_left_alone(output: str) -> None:
 
 def test_removal_keeps_files_that_are_referred_to(output: str) -> None:
     """After the removal nothing more is found, and every pair is still done."""
-    remove_garbage(find_garbage(output, older_than_seconds=-60))
+    remove_garbage(find_garbage(output, older_than_seconds=-60), unchecked)
 
     assert find_garbage(output, older_than_seconds=-60) == []
     assert len(Ledger(output).index().done) == 2
     assert storage.names(storage.join(output, "images")) == ["cat-01234567.png", "dog-01234567.png"]
+
+
+def test_an_image_that_was_made_again_is_not_removed(output: str) -> None:
+    """A run that made the pair again wrote the same bytes under the same name, and a record that names them."""
+    garbage = find_garbage(output, older_than_seconds=-60)
+    address = storage.join(output, "images", LOST_NAME)
+    time.sleep(1.1)  # S3 answers the time of an object in whole seconds
+    storage.replace(address, LOST)
+    made = pair_record("cat", OTHER_FINGERPRINT, output=f"images/{LOST_NAME}", output_sha256=LOST_SHA256)
+    Ledger(output).commit(made)
+
+    assert remove_garbage(garbage, unchecked) == []
+    assert storage.read(address) == LOST
 
 
 @pytest.mark.parametrize("name", ["tom.jpg", "cat.png", "tom-89abcdef.jpg", ".tom.jpg", "tom"])
@@ -65,7 +84,7 @@ def test_images_that_no_run_wrote_are_left_alone(output: str, name: str) -> None
         storage.replace(storage.join(output, folder, name), b"somebody's own")
 
     (found,) = find_garbage(output, older_than_seconds=-60)
-    remove_garbage([found])
+    remove_garbage([found], unchecked)
 
     assert storage.name_of(found.address) == LOST_NAME
     assert name in storage.names(storage.join(output, "images"))
@@ -123,7 +142,7 @@ def test_thumbnails_that_no_page_shows_are_garbage(tmp_path: Path) -> None:
     storage.replace(storage.join(folder, stray), b"of a page before")
 
     garbage = find_garbage(made.address, older_than_seconds=-60)
-    remove_garbage(garbage)
+    remove_garbage(garbage, unchecked)
     assert [(storage.name_of(one.address), one.reason) for one in garbage] == [
         (stray, "a small image that no page here shows")
     ]
@@ -135,7 +154,7 @@ def test_thumbnails_that_no_page_shows_are_garbage(tmp_path: Path) -> None:
     assert find_garbage(made.address, older_than_seconds=-60) == []
 
     storage.remove(kept)
-    remove_garbage(find_garbage(made.address, older_than_seconds=-60))
+    remove_garbage(find_garbage(made.address, older_than_seconds=-60), unchecked)
     assert storage.names(folder) == []
     write_report(made.address, most_embedded=1)
     assert storage.names(folder) == shown
@@ -197,3 +216,19 @@ def test_nothing_is_removed_while_a_run_holds_the_output(output: str) -> None:
     assert code == ExitCode.INTERRUPTED
     assert "another run is writing here" in str(told["stderr"])
     assert listed[0] == ExitCode.OK
+
+
+def test_nothing_is_removed_once_a_run_has_taken_the_output_over(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run takes the output over between the listing and the removal: the command stops, and all files stay."""
+
+    def taken_over(address: str, older_than_seconds: float) -> list[Garbage]:
+        garbage = find_garbage(address, older_than_seconds)
+        with lease.held(address, take_over=True):
+            return garbage
+
+    monkeypatch.setattr("flows.cli.outputs.find_garbage", taken_over)
+    code, told = gc(output, "--older-than-hours", "0", "--delete")
+
+    assert code == ExitCode.INTERRUPTED
+    assert "was taken over by another run" in str(told["stderr"])
+    assert LOST_NAME in storage.names(storage.join(output, "images"))

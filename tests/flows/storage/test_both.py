@@ -220,6 +220,19 @@ def test_a_tree_is_all_files_below_a_folder(folder: str) -> None:
     assert storage.tree(storage.join(folder, "in", "b.txt")) == []
 
 
+def test_an_entry_is_the_one_of_the_listing(folder: str) -> None:
+    """`entry_of` returns name, version and size as the listing has them; None for a missing file."""
+    address = storage.join(folder, "in", "a b.txt")
+    storage.create(address, b"12345")
+    (listed,) = storage.entries(storage.join(folder, "in"))
+    found = storage.entry_of(address)
+
+    assert found is not None
+    assert (found.name, found.version, found.size) == (listed.name, listed.version, listed.size)
+    assert abs(found.modified - listed.modified) < 1.0
+    assert storage.entry_of(storage.join(folder, "in", "none")) is None
+
+
 @pytest.fixture(params=["same storage", "other storage"])
 def other(request: pytest.FixtureRequest, folder: str, tmp_path: Path) -> str:
     """The address of a folder in the same storage, or in the other one."""

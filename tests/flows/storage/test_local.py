@@ -17,6 +17,7 @@ import pytest
 
 from flows import storage
 from flows.errors import Forbidden, NotAFile, NotAllowed, NotFound, StorageError, TooLarge
+from flows.storage.files import ABANDONED_SECONDS
 
 NOBODY = 65534
 
@@ -374,3 +375,32 @@ def test_copies_and_links_respect_the_readable_places(tmp_path: Path) -> None:
     with pytest.raises(NotAllowed):
         storage.copy(source, "s3://bucket/b", places)
     assert not (tmp_path / "b").exists()
+
+
+def test_a_sweep_removes_old_temporary_files_only(tmp_path: Path) -> None:
+    """The writer of a temporary file is dead after a day; all other files, and folders that were not named, stay."""
+    old, young, below = (tmp_path / f".tmp-{digit * 32}" for digit in "abc")
+    others = [tmp_path / name for name in (".tmp-lock", ".tmp-of-my-own", "image.png")]
+    below = tmp_path / "below" / below.name
+    below.parent.mkdir()
+    for path in (old, young, below, *others):
+        path.write_bytes(b"half")
+    for path in (old, below, *others):
+        os.utime(path, (time.time() - ABANDONED_SECONDS - 60,) * 2)
+    storage.sweep([str(tmp_path), str(tmp_path / "absent"), "s3://bucket/folder"])
+
+    assert not old.exists()
+    assert all(path.exists() for path in (young, below, *others))
+
+
+def test_a_sweep_leaves_what_it_may_not_remove(tmp_path: Path) -> None:
+    """A temporary file in a folder that this process may not write into is left there without an error, and a file in
+    the place of a folder is none either.
+    """
+    left = tmp_path / f".tmp-{'a' * 32}"
+    left.write_bytes(b"half")
+    os.utime(left, (time.time() - ABANDONED_SECONDS - 60,) * 2)
+    with storage.guarded(str(tmp_path), places=("/elsewhere",)):
+        storage.sweep([str(left), str(tmp_path)])
+
+    assert left.exists()
