@@ -20,7 +20,6 @@ Prefect.
 import json
 import logging
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -46,8 +45,6 @@ _COPY = re.compile(r".+\.claimed-([0-9a-f]{12})", re.DOTALL)
 """Matches the name of a claimed copy: the end of its claim's key."""
 _KEY_END = 12
 """How many characters of a claim's key the name of its copy ends with."""
-DEAD_WRITER_SECONDS = 24 * 3600.0
-"""The age from which a temporary file counts as left behind: no write of a visit takes so long."""
 _OLD_ANSWER = "an earlier answer"
 _START_OVER = "remove it and the files of that name in _nst/starts, and save its manifest again"
 
@@ -270,15 +267,13 @@ class InboxFiles:
         by_end = {key[-_KEY_END:]: key for key in finished}
         return [(by_end[copy[1]], self.address(copy[0])) for copy in copies if copy[1] in by_end]
 
-    def old_temporary_files(self) -> list[str]:
-        """Return the temporary files of visits that were killed while they wrote them."""
-        found = storage.temporary_files([self.place], trees=[storage.join(self.place, "_nst")])
-        before = time.time() - DEAD_WRITER_SECONDS
-        return [address for address, entry in found if entry.modified < before]
+    def remove_copy(self, address: str) -> None:
+        """Remove a claimed copy that a killed visit left behind."""
+        _try_to_remove(address, "a copy that a killed visit left behind")
 
-    def remove_left_behind(self, address: str) -> None:
-        """Remove a file that a killed visit left behind."""
-        _try_to_remove(address, "a file that a killed visit left behind")
+    def sweep(self) -> None:
+        """Remove the temporary files of visits that were killed while they wrote them."""
+        storage.sweep([self.place], trees=[storage.join(self.place, "_nst")])
 
     def _answer_address(self, claim: Claim, word: str, ending: str) -> str:
         return self.address(f"{claim.answers}.{word}.{ending}")

@@ -158,9 +158,8 @@ class _Visitor:
         for key, copy in self._files.copies_of_finished():
             self._hold.check()
             if self._files.is_finished(key):  # still: a rejected manifest may have been claimed again
-                self._files.remove_left_behind(copy)
-        for address in self._files.old_temporary_files():
-            self._files.remove_left_behind(address)
+                self._files.remove_copy(copy)
+        self._files.sweep()
 
     # ------------------------------------------------------------ arrived -> claimed
 

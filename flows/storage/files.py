@@ -170,15 +170,19 @@ def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[
     return local.temporary_files(*([place for place in places if not is_s3(place)] for places in (folders, trees)))
 
 
-def sweep(folders: Collection[str]) -> None:
+def sweep(folders: Collection[str], trees: Collection[str] = ()) -> None:
     """Remove the temporary files that killed writers left in local folders, where no listing shows them.
 
     What cannot be listed or removed stays: it only takes up room.
+
+    Args:
+        folders: the folders to search, without their subfolders.
+        trees: the folders to search recursively.
     """
     before = time.time() - ABANDONED_SECONDS
-    for folder in folders:
+    for places in (*(([folder], ()) for folder in folders), *(((), [tree]) for tree in trees)):
         with suppress(StorageError):
-            for address, entry in temporary_files([folder], trees=()):
+            for address, entry in temporary_files(*places):
                 if entry.modified < before:
                     remove(address)
 
