@@ -1,7 +1,7 @@
 """A stand-in for the Python interpreter that runs Prefect's server: its server starts at once.
 
-It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say. Any other program is run
-by the real interpreter.
+Its program begins as that of the real server does, up to uvicorn. It notes how it was started in `starts.jsonl` of its
+home, and behaves as the files there say. Any other program is run by the real interpreter.
 """
 
 import json
@@ -17,6 +17,7 @@ CODE = """\
 import os, sys
 if "--port" not in sys.argv:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+exec(sys.argv[2].removesuffix("from uvicorn import main; main()"))
 import http.server, json, pathlib, signal, time
 home = pathlib.Path(os.environ["{home}"])
 blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
