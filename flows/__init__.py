@@ -23,6 +23,7 @@ The packages and modules, from the top down; each one imports only those listed 
     interpreter      the command line of a Python subprocess that can import our packages
     environment      environment variables that our processes depend on: Prefect's settings, proxies, state folders
     spreadsheets     which cells a spreadsheet changes or runs, and the leading `'` that prevents it
+    clock            the clock of time limits, which stands still while the process is stopped
     errors, wording, stub   the exceptions; helpers for messages; the backbone that generates made-up images
 
 Only prefect_layer, the two flows and the command import prefect. Only worker processes import torch, except in a run

@@ -9,9 +9,9 @@ plain_errors        log filters that reduce our errors in Prefect's log to one l
 rows_as_manifest    a flow that also takes rows in place of a manifest's address
 defaults            apply our default settings to a Prefect that was imported before flows
 client_environment  check that Prefect's HTTP client can be built from the proxies and certificates in the environment
-embedded_server     restart the server of a run if it dies, and end it with this process
+embedded_server     restart the server of a run if it dies
 server_process      the server of a run as a subprocess: start, wait, restart, end
-kill_on_exit        a watcher that kills a subprocess when this process ends
+kill_on_exit        subprocesses that end when this process ends, even if it is killed
 database            check Prefect's database, and move it aside if it cannot be used
 blank_database      a template from which new databases are copied
 server              the server of `nst serve`, with a password

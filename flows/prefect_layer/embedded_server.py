@@ -1,16 +1,15 @@
-"""Supervise Prefect's embedded server: restart it if it dies during a run, and end it with this process.
+"""Supervise Prefect's embedded server: restart it if it dies during a run.
 
 - If the server dies during a run, Prefect's client retries for minutes, and then reports the whole run as crashed. So
   the server is restarted, on the same port and database.
 - If this process is killed, Prefect cannot stop the server as it does at exit, and each such run would leave a server
-  of 200 MB behind. So a watcher process ends it, see `kill_on_exit`.
+  of 200 MB behind. So the server ends by itself, see `kill_on_exit`.
 - Ctrl-C reaches the whole process group. If it ended the server first, Prefect would try for minutes to report that the
   run was interrupted. So SIGINT is blocked in the server, see `server_process`.
 """
 
 import logging
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +17,7 @@ from pathlib import Path
 
 from flows.environment import check_database_folder
 from flows.errors import ServiceError
-from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
-from flows.prefect_layer.server import answers, named_if_not_started
+from flows.prefect_layer.server import answers
 from flows.prefect_layer.server_process import ServerProcess
 from flows.storage.addresses import from_here
 
@@ -46,7 +44,7 @@ def begin_server() -> ServerProcess | None:
     server = ServerProcess(Path(os.environ["PREFECT_HOME"]))
     server.begin()
     os.environ["PREFECT_API_URL"] = server.url
-    _supervise(server)
+    _servers.append(server)
     return server
 
 
@@ -126,7 +124,7 @@ def prepare_embedded_server() -> None:
                 server = ServerProcess(settings.home, settings.to_environment_variables(exclude_unset=True))
                 server.wait()
                 self.port, self.server_process, self.running = server.port, server.process, True
-                _supervise(server)
+                _servers.append(server)
 
     EmbeddedServer()
 
@@ -134,8 +132,6 @@ def prepare_embedded_server() -> None:
 @contextmanager
 def kept_running() -> Iterator[None]:
     """Restart the embedded server whenever it dies while the block runs; do nothing for a server of the user's own."""
-    for server in _servers:
-        _end_with_this_process(server)
     ended = threading.Event()
     supervisor = threading.Thread(target=_restart_until, args=(ended,), name="server", daemon=True)
     supervisor.start()
@@ -176,31 +172,14 @@ def _restart_dead_servers() -> None:
 
 def _restart(server: ServerProcess) -> None:
     code = server.process.returncode if server.process else None
-    if server.process is not None and (watcher := _watchers.pop(server.process.pid, None)) is not None:
-        dismiss(watcher)
     logger.warning("Prefect's embedded server ended with exit code %s; starting it again", code)
     try:
         server.wait()
-        _end_with_this_process(server)
     except (OSError, ServiceError) as error:  # the server only shows the run: the pairs go on without it
         logger.warning("Prefect's embedded server could not be started again: %s", error)
-
-
-def _supervise(server: ServerProcess) -> None:
-    _servers.append(server)
-    _end_with_this_process(server)
-
-
-def _end_with_this_process(server: ServerProcess) -> None:
-    process = server.process
-    if os.name == "posix" and process is not None and process.poll() is None and process.pid not in _watchers:
-        with named_if_not_started():
-            _watchers[process.pid] = watcher_of(process.pid)
 
 
 _starting, _restarting = threading.Lock(), threading.Lock()
 """Held while a server is started for the first time, or again."""
 _servers: list[ServerProcess] = []
 """The embedded servers of this process, one as a rule, which all of its runs share and supervise."""
-_watchers: dict[int, subprocess.Popen[bytes]] = {}
-"""The watchers by the process id of their server; kept, so that their pipes stay open until the server or we end."""

@@ -1,12 +1,23 @@
-"""A watcher process that kills a subprocess of ours when this process ends, even if this process is killed itself.
+"""Subprocesses that end when this process ends, even if this process is killed itself.
 
-The watcher reads from a pipe that only this process has open for writing. The system closes it when this process ends,
-however that happens, and the watcher then sees the end of its input.
+Somebody reads from a pipe that only this process has open for writing. The system closes it when this process ends,
+however that happens, and the reader then sees the end of its input. The reader is a thread of the subprocess, if we
+choose its program (`ENDS_WITH_ITS_INPUT`); otherwise it is a watcher process, which is started after the subprocess.
 """
 
 import signal
 import subprocess
 import sys
+
+ENDS_WITH_ITS_INPUT = """\
+import os, signal, threading
+def end_with_input():
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Thread(target=end_with_input, daemon=True).start()
+"""
+"""Code with which a program begins that is to end by SIGTERM once our end of its input, a pipe, is closed."""
 
 _WAIT_AND_KILL = """\
 import os

@@ -27,6 +27,7 @@ from flows.errors import ServiceError
 from flows.interpreter import COLLECTS_RARELY
 from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
+from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT
 from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
@@ -45,7 +46,8 @@ class ServerProcess:
     Attributes:
         home: the folder of Prefect's state.
         port: the port on loopback; chosen at the first start, and kept for later ones, as clients know it.
-        process: the running or last process; None before the first start.
+        process: the running or last process, which ends when its input is closed, as it is at the end of this process;
+            None before the first start.
     """
 
     def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -79,13 +81,13 @@ class ServerProcess:
         self.port = self.port or _free_port()
         if self.process is None:
             atexit.register(self.stop)
-        program = f"{COLLECTS_RARELY}from uvicorn import main; main()"
+        program = f"{COLLECTS_RARELY}{ENDS_WITH_ITS_INPUT}from uvicorn import main; main()"
         command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
         command += ["--app-dir", _packages()]  # by default that is the working folder
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
         with opened_log(self.home / SERVER_LOG) as log, _interrupts_blocked(), named_if_not_started():
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
-                command, env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log
             )
 
     def wait(self) -> None:

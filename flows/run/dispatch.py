@@ -2,14 +2,15 @@
 
 A pair whose worker process dies has not failed yet: the cause may be another pair, or the system. All pairs that were
 on the device are tried once more, each alone in a process; a pair fails only if its process dies again. A process that
-exceeds its time limit or sends no message for too long is killed; a pair that was alone in it fails at once.
+exceeds its time limit or sends no message for too long is killed; a pair that was alone in it fails at once. Time in
+which this process is stopped, as by Ctrl-Z, does not count: the worker is usually stopped with it.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from flows.clock import awake_seconds
 from flows.errors import TookTooLong, WorkerDied
 from flows.records.plans import Batch, PlannedPair
 from flows.records.timestamps import Moment
@@ -45,14 +46,14 @@ class _Watch:
     def __init__(self, on_message: OnMessage, patience: Patience) -> None:
         self._on_message, self._patience = on_message, patience
         self._last_message_at: float | None = None  # None while the process is still starting
-        self._chunk_began = time.monotonic()
+        self._chunk_began = awake_seconds()
         self._waits_since: float | None = None
         self.begun: set[str] = set()
         self.finished: set[str] = set()
         self.on_device: set[str] = set()
 
     def __call__(self, message: Message | DeviceWaits | DeviceGoesOn) -> None:
-        self._last_message_at = now = time.monotonic()
+        self._last_message_at = now = awake_seconds()
         if isinstance(message, DeviceWaits | DeviceGoesOn):
             self._stop_clock(now, waits=isinstance(message, DeviceWaits))
             return
@@ -72,7 +73,7 @@ class _Watch:
 
     def check(self) -> None:
         """Raise TookTooLong if a time limit is exceeded; the caller then kills the process."""
-        now, left = time.monotonic(), self.on_device - self.finished
+        now, left = awake_seconds(), self.on_device - self.finished
         if self._last_message_at is None:
             self._last_message_at = now
         silent = now - self._last_message_at

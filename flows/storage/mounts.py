@@ -13,7 +13,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, wait_random_exponential
+
+from flows.storage.retries import over_after
 
 CANNOT = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOTTY}
 """The errors that mean "not supported"."""
@@ -24,6 +26,12 @@ CANNOT_LOCK = CANNOT | {errno.ENOLCK, errno.EACCES, errno.EPERM, errno.EISDIR}
 IN_USE = {errno.EBUSY, errno.ETXTBSY}
 """On SMB a file that another program has open cannot be replaced until it is closed."""
 IN_USE_SECONDS = 5.0
+LOCK_SECONDS = 30.0
+"""How long to wait for a lock. A process holds it for milliseconds, unless it is stopped meanwhile."""
+LOCKED = (
+    f"expected its folder's lock to be free within {LOCK_SECONDS:.0f} s, found it held by another process, which may "
+    "be stopped (Ctrl-Z, `docker pause`); continue or end that one, which `lslocks` lists on its machine, and run again"
+)
 
 NO_FLUSH = (
     "it does not say when a file is on its disk (no fsync): a run that is killed loses nothing there, but a power cut "
@@ -79,7 +87,7 @@ def put(folder: int, source: str, name: str) -> None:
     """Give a temporary file its final name, in place of any file that has it."""
     retrying = Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, OSError) and error.errno in IN_USE),
-        stop=stop_after_delay(IN_USE_SECONDS),
+        stop=over_after(IN_USE_SECONDS),
         wait=wait_random_exponential(multiplier=0.02, max=0.5),
         reraise=True,
     )
@@ -88,7 +96,11 @@ def put(folder: int, source: str, name: str) -> None:
 
 @contextmanager
 def locked(folder: int) -> Iterator[None]:
-    """Hold the exclusive lock of a folder for as long as the block lasts, as far as its file system has locks."""
+    """Hold the exclusive lock of a folder for as long as the block lasts, as far as its file system has locks.
+
+    Raises:
+        BlockingIOError: if another process holds it for too long.
+    """
     lock = None
     try:
         if not _acquire(folder):
@@ -163,9 +175,23 @@ def _is_there(folder: int, name: str) -> bool:
 
 
 def _acquire(descriptor: int) -> bool:
-    """Wait for the lock of a file or folder; return False if it does not support locks."""
+    """Wait for the lock of a file or folder; return False if it does not support locks.
+
+    The system's own way to wait has no limit, and a holder that is stopped would block every other run there.
+
+    Raises:
+        BlockingIOError: if another process holds it for longer than `LOCK_SECONDS`.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(BlockingIOError),
+        stop=over_after(LOCK_SECONDS),
+        wait=wait_random_exponential(multiplier=0.02, max=0.5),
+        reraise=True,
+    )
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        retrying(fcntl.flock, descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BlockingIOError(error.errno, LOCKED) from error
     except OSError as error:
         if error.errno not in CANNOT_LOCK:
             raise

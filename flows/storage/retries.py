@@ -2,7 +2,8 @@
 
 Retries end after OBJECT_SECONDS if the server responds with errors: one bad object must not hold up a run. A server
 that responded before and now does not respond at all is being restarted or cut off: everything waits for it, so retries
-go on for OUTAGE_SECONDS. A server that never responded is most likely a wrong address, and is soon given up.
+go on for OUTAGE_SECONDS. A server that never responded is most likely a wrong address, and is soon given up. Time in
+which this process is stopped does not count: a request that it interrupts is repeated like any other.
 
 This module knows nothing of any storage.
 """
@@ -18,6 +19,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from flows.clock import awake_seconds
 from flows.errors import LimitsError, StorageError, Unreachable
 from flows.wording import quoted
 
@@ -77,7 +79,7 @@ def hurried(because_of: BaseException | None) -> Iterator[None]:
     if because_of is None or isinstance(because_of, Exception):
         yield
         return
-    ends = time.monotonic() + HURRIED_SECONDS
+    ends = awake_seconds() + HURRIED_SECONDS
     _deadlines.append(ends)
     _interrupted.set()  # wakes the threads that sleep between two attempts
     try:
@@ -102,14 +104,14 @@ def persistently(
         StorageError: the error of the last attempt.
         LimitsError: an environment variable does not have a number of seconds.
     """
-    began = time.monotonic()
+    began = awake_seconds()
     allowed, outage = seconds or object_seconds(), outage_seconds()
     ends = began + allowed
 
     def is_over(state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        passed = time.monotonic() - began
-        if time.monotonic() >= _earliest_deadline():
+        passed = awake_seconds() - began
+        if awake_seconds() >= _earliest_deadline():
             return True
         if isinstance(error, Unreachable):
             return passed >= (outage if has_answered() else min(FIRST_CONTACT_SECONDS, allowed))
@@ -124,7 +126,13 @@ def persistently(
         reraise=True,
     )
     # An attempt after an outage gets some time too, even if the outage was longer than the deadline of an object.
-    return retrying(lambda: attempt(_limited(max(ends - time.monotonic(), allowed / 4))))
+    return retrying(lambda: attempt(_limited(max(ends - awake_seconds(), allowed / 4))))
+
+
+def over_after(seconds: float) -> Callable[[RetryCallState], bool]:
+    """Return when to stop retries that begin now, as tenacity asks: after `seconds`, or soon after an interruption."""
+    ends = awake_seconds() + seconds
+    return lambda _state: awake_seconds() >= min(ends, _earliest_deadline())
 
 
 def _earliest_deadline() -> float:
@@ -137,7 +145,7 @@ def _limited(seconds: float) -> float:
 
 def _sleep(seconds: float) -> None:
     if _interrupted.is_set():
-        time.sleep(max(0.0, min(seconds, _earliest_deadline() - time.monotonic())))
+        time.sleep(max(0.0, min(seconds, _earliest_deadline() - awake_seconds())))
     else:
         _interrupted.wait(seconds)
 

@@ -1,7 +1,7 @@
 """A stand-in for the Python interpreter that runs Prefect's server: its server starts at once.
 
-It notes how it was started in `starts.jsonl` of its home, and behaves as the files there say. Any other program is run
-by the real interpreter.
+Code it gets runs up to the import of uvicorn, as for the real server. It notes how it was started in `starts.jsonl`
+of its home, and behaves as the files there say. Any other program is run by the real interpreter.
 """
 
 import json
@@ -17,6 +17,8 @@ CODE = """\
 import os, sys
 if "--port" not in sys.argv:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+if sys.argv[1] == "-c":
+    exec(sys.argv[2].removesuffix("from uvicorn import main; main()"))
 import http.server, json, pathlib, signal, time
 home = pathlib.Path(os.environ["{home}"])
 blocked = signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from flows.clock import awake_seconds
 from flows.errors import ClusterError, WorkerDied
 from flows.runners.pool import LISTEN_SECONDS, Link
 from flows.runners.protocol import Call, Emit
@@ -72,7 +73,7 @@ class Actors:
         self._ready: deque[Link] = deque()
         self._running: set[_Channel] = set()
         self._left_out: list[tuple[Any, str]] = []  # actors that get no calls, each with the reason
-        self._none_since = time.monotonic()
+        self._none_since = awake_seconds()
         self._deaths_at_start = 0
         self._refused: ClusterError | None = None
         self._closed = False
@@ -132,7 +133,7 @@ class Actors:
                 self._admit(self._starting.pop(reference), reference)
         if self._refused is not None:
             raise self._refused
-        if not self._running and time.monotonic() - self._none_since > self._wait_seconds:
+        if not self._running and awake_seconds() - self._none_since > self._wait_seconds:
             raise ClusterError(self._no_worker_message())
 
     def _admit(self, actor: Any, reference: Any) -> None:
@@ -230,7 +231,7 @@ class Actors:
         """Remove an actor from those that are running."""
         self._running.remove(channel)
         if not self._running:
-            self._none_since = time.monotonic()
+            self._none_since = awake_seconds()
             # Without any actor, replacements are requested at once, and deaths at start are counted anew.
             self._deaths_at_start, self._later = 0, [0.0 for _ in self._later]
 
@@ -259,7 +260,7 @@ class _Channel:
 
     def call(self, call: Call) -> None:
         """Implement `Link.call`."""
-        self._answered_at = time.monotonic()
+        self._answered_at = awake_seconds()
         self.actor.call.remote(pickle.dumps(call))
 
     def receive(self, seconds: float, on_message: Emit) -> None:
@@ -272,8 +273,8 @@ class _Channel:
                 "been too little memory: lower size_px"
             ) from error
         if messages is not None:
-            self._answered_at = time.monotonic()
-        elif time.monotonic() - self._answered_at > SILENT_SECONDS:
+            self._answered_at = awake_seconds()
+        elif awake_seconds() - self._answered_at > SILENT_SECONDS:
             raise WorkerDied(f"the Ray worker on {self.host} did not answer any more")
         for data in messages or []:
             on_message(pickle.loads(data))  # noqa: S301  # from this project's code, whose version was checked

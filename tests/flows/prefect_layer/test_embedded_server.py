@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from flows.prefect_layer.embedded_server import begin_server, is_part_of_a_run, 
 from flows.prefect_layer.server import answers
 from flows.prefect_layer.server_process import ServerProcess
 from tests.flows import servers
+
+REAL_PYTHON = sys.executable
 
 
 @pytest.fixture
@@ -91,18 +94,13 @@ def test_the_environment_tells_a_process_of_a_deployment(
 
 @pytest.fixture
 def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process has started no server yet; those that it starts are ended after the test, and watched closely."""
+    """This process has started no server yet; those that it starts are ended after the test, and supervised closely."""
     begun: list[ServerProcess] = []
     monkeypatch.setattr(embedded_server, "_servers", begun)
-    monkeypatch.setattr(embedded_server, "_watchers", {})
     monkeypatch.setattr(embedded_server, "LOOK_SECONDS", 0.02)
     yield
     for server in begun:
         server.kill()
-    for watcher in embedded_server._watchers.values():
-        assert watcher.stdin is not None
-        watcher.stdin.close()
-        watcher.wait(5)
 
 
 @pytest.fixture
@@ -140,16 +138,13 @@ def test_no_server_is_started_if_one_may_be_named(
     assert not (home / "starts.jsonl").exists()
 
 
-def test_a_server_without_a_watcher_is_an_error(
+def test_a_server_that_cannot_be_started_is_an_error(
     no_server_named: Path, home: Path, no_servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the system starts the server but not its watcher, the error says so."""
-    popen = subprocess.Popen
+    """If the system starts no process for the server, the error says so."""
 
-    def refused(command: list[str], **options: Any) -> Any:
-        if "--port" not in command:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return popen(command, **options)
+    def refused(*_: Any, **__: Any) -> Any:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     monkeypatch.setattr(subprocess, "Popen", refused)
     with pytest.raises(
@@ -159,22 +154,47 @@ def test_a_server_without_a_watcher_is_an_error(
 
 
 def test_a_server_ends_with_this_process(server: ServerProcess) -> None:
-    """When our end of its pipe is closed, as at the end of this process, the watcher ends the server."""
-    assert server.process is not None
-    watcher = embedded_server._watchers[server.process.pid]
-    assert watcher.stdin is not None
-    assert os.getsid(watcher.pid) != os.getsid(0)  # Ctrl-C does not reach it
-    watcher.stdin.close()
+    """When our end of its input is closed, as at the end of this process, the server ends."""
+    assert server.process is not None and server.process.stdin is not None
+    server.process.stdin.close()
 
     assert _becomes(lambda: not server.is_alive())
     assert server.process.returncode == -signal.SIGTERM
 
 
-def test_a_server_that_dies_is_started_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
-    """A server that dies during a run is started again on its port, which is logged.
+@pytest.mark.parametrize("function", ["begin", "wait"])
+def test_a_run_that_is_killed_leaves_no_server(home: Path, function: str) -> None:
+    """A process that is killed just after it has started its server, or later, leaves no server behind."""
+    code = f"""
+import os, pathlib, signal, sys
+from flows.prefect_layer.server_process import ServerProcess
+sys.executable = {sys.executable!r}
+server = ServerProcess(pathlib.Path({str(home)!r}))
+server.{function}()
+print(server.process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    ended = subprocess.run([REAL_PYTHON, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
-    Only the new process is watched, because process ids are reused.
-    """
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    server_id = int(ended.stdout)
+    has_ended = _becomes(lambda: not _runs(server_id))
+    if not has_ended:
+        os.kill(server_id, signal.SIGKILL)
+    assert has_ended
+
+
+def _runs(process_id: int) -> bool:
+    """Return whether a process runs; one that has ended may stay until the process that adopted it asks for it."""
+    try:
+        state = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_server_that_dies_is_started_again(server: ServerProcess, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that dies during a run is started again on its port, which is logged."""
     with caplog.at_level(logging.WARNING), kept_running():
         assert server.process is not None
         first = server.process.pid
@@ -182,7 +202,6 @@ def test_a_server_that_dies_is_started_again(server: ServerProcess, caplog: pyte
 
         assert _becomes(lambda: server.process is not None and server.process.pid != first and answers(server.url))
     assert caplog.messages == ["Prefect's embedded server ended with exit code -9; starting it again"]
-    assert set(embedded_server._watchers) == {server.process.pid}
 
 
 def test_the_server_runs_at_the_end_of_a_run(server: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +224,6 @@ def test_a_healthy_server_is_not_started_again(server: ServerProcess, home: Path
 
     assert server.is_alive()
     assert len(servers.starts(home)) == 1
-    assert len(embedded_server._watchers) == 1
 
 
 @pytest.mark.parametrize(("error", "times_begun"), [(KeyboardInterrupt(), 2), (ValueError(), 1)])

@@ -1,4 +1,4 @@
-"""flows.prefect_layer.kill_on_exit: a watcher process that ends another process together with this one."""
+"""flows.prefect_layer.kill_on_exit: subprocesses that end with this process, by themselves or by a watcher."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.prefect_layer.kill_on_exit import dismiss, watcher_of
+from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT, dismiss, watcher_of
 
 
 @pytest.fixture
@@ -58,3 +58,18 @@ def test_a_dismissed_watcher_leaves_the_process_alone(process: subprocess.Popen[
     assert watcher.stdin is not None and watcher.stdin.closed
     assert watcher.returncode == -signal.SIGKILL
     assert process.poll() is None
+
+
+def test_a_program_ends_with_its_input() -> None:
+    """A program that begins with that code goes on while its input is open, and ends by SIGTERM once it is closed."""
+    program = f"{ENDS_WITH_ITS_INPUT}print('begun', flush=True); import time; time.sleep(600)"
+    command = [sys.executable, "-ISc", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"is read, and means nothing")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"begun\n"
+        assert process.poll() is None
+        process.stdin.close()
+
+        assert process.wait(60) == -signal.SIGTERM

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.clock import AwakeClock
 from flows.errors import HardwareUnknown, PoolStopped, TookTooLong, WorkerDied
 from flows.output.ledger import Ledger
 from flows.records.attempts import AttemptRecord, PairRecord
@@ -288,12 +289,12 @@ def test_at_fault_is_a_pair_that_was_certainly_the_cause(
 
 
 class Clock:
-    """Replaces the module `time`; a test sets its seconds."""
+    """Replaces the clock of the watch; a test sets its seconds."""
 
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def monotonic(self) -> float:
+    def seconds(self) -> float:
         return self.now
 
 
@@ -301,7 +302,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the watch."""
     made = Clock()
-    monkeypatch.setattr(dispatch, "time", made)
+    monkeypatch.setattr(dispatch, "awake_seconds", made.seconds)
     return made
 
 
@@ -369,6 +370,32 @@ def test_waits_for_storage_do_not_count_as_a_pair_s_time(clock: Clock) -> None:
         watch.check()
 
     assert heard == [ChunkStarted(("pair-2",), 1), ChunkStarted(("pair-3",), 1)]
+
+
+def test_a_run_that_was_stopped_kills_no_worker(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the run is stopped for hours, as by Ctrl-Z, and its worker with it, no limit is over when both go on.
+
+    From then on the limits hold as before.
+    """
+    monkeypatch.setattr(dispatch, "awake_seconds", AwakeClock(clock.seconds).seconds)
+    watch = dispatch._Watch(lambda _message: None, Patience(pair_seconds=60.0, stall_seconds=60.0))
+    watch(ChunkStarted(("pair-2",), 1))
+    clock.now += 0.5
+    watch.check()
+    clock.now += 7200.0
+    watch.check()
+    watch(StepTaken("pair-2", 0, 1, 2.0))
+    clock.now += 7200.0
+    watch.check()
+
+    def check_twice_a_second(seconds: float) -> None:
+        for _ in range(int(2 * seconds)):
+            clock.now += 0.5
+            watch.check()
+
+    check_twice_a_second(50.0)
+    with pytest.raises(TookTooLong, match=r"not done after 60 s on the device"):
+        check_twice_a_second(10.0)
 
 
 def test_without_pair_seconds_only_silence_is_limited(clock: Clock) -> None:

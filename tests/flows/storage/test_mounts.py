@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from flows import storage
-from flows.errors import StorageError
+from flows.errors import StorageError, Unavailable
 from flows.storage import mounts
 from tests.flows import refusing_file_system
 
@@ -129,6 +130,85 @@ def test_a_failing_disk_is_an_error_and_has_no_fallback(
     assert f"{os.strerror(getattr(errno, code))}; {hint}" in str(caught.value)
     assert os.listdir(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_bytes() == b"old"
+
+
+HOLDS_THE_LOCK = """
+import os, sys
+from flows.storage import mounts
+folder = os.open(sys.argv[1], os.O_RDONLY)
+with mounts.locked(folder):
+    print("locked", flush=True)
+    input()
+"""
+
+
+@contextmanager
+def held_by_a_stopped_process(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Have a process hold the lock of a folder and be stopped; it releases the lock when it goes on."""
+    command = [sys.executable, "-c", HOLDS_THE_LOCK, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert process.stdout.readline() == "locked\n"
+            process.send_signal(signal.SIGSTOP)
+            process.stdin.write("release\n")
+            process.stdin.flush()
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+def test_a_lock_that_a_stopped_process_holds_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A swap does not wait for the holder without limit: the error names the file, the possible cause and the remedy.
+
+    The file is as it was.
+    """
+    monkeypatch.setattr(mounts, "LOCK_SECONDS", 0.2)
+    address = str(tmp_path / "lease.json")
+    storage.create(address, b"old")
+    version = storage.read_with_version(address)[1]
+
+    expected = r"lease\.json: expected its folder's lock .* may be stopped .*; continue or end that one"
+    with held_by_a_stopped_process(tmp_path), pytest.raises(Unavailable, match=expected):
+        storage.swap(address, version, b"new")
+    assert (tmp_path / "lease.json").read_bytes() == b"old"
+
+
+def test_a_lock_that_is_released_in_time_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the holder goes on and releases the lock, a swap that waits for it succeeds."""
+    address = str(tmp_path / "lease.json")
+    storage.create(address, b"old")
+    version = storage.read_with_version(address)[1]
+    flock, tries = fcntl.flock, []
+
+    def counted(descriptor: int, operation: int) -> None:
+        tries.append(operation)
+        if len(tries) == 3:
+            process.send_signal(signal.SIGCONT)
+            process.wait(60)
+        flock(descriptor, operation)
+
+    with held_by_a_stopped_process(tmp_path) as process:
+        monkeypatch.setattr(fcntl, "flock", counted)
+        assert storage.swap(address, version, b"new") is True
+    assert len(tries) == 3
+
+
+def test_an_interruption_ends_the_wait_for_a_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run is being interrupted, it waits for a lock for `HURRIED_SECONDS` at most."""
+    address = str(tmp_path / "lease.json")
+    storage.create(address, b"old")
+    version = storage.read_with_version(address)[1]
+
+    monkeypatch.setattr("flows.storage.retries.HURRIED_SECONDS", 0.1)
+    monkeypatch.setattr(mounts, "LOCK_SECONDS", 3600.0)
+
+    with (
+        held_by_a_stopped_process(tmp_path),
+        storage.hurried(KeyboardInterrupt()),
+        pytest.raises(Unavailable, match="held by another process"),
+    ):
+        storage.swap(address, version, b"new")
 
 
 def test_replacing_an_open_file_is_retried_until_it_is_closed(python: Python, tmp_path: Path) -> None:

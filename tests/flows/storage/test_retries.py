@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from flows import storage
+from flows.clock import AwakeClock
 from flows.errors import CredentialsExpired, Forbidden, LimitsError, NotFound, StorageError, Unavailable, Unreachable
 from flows.storage import s3
 from flows.storage.retries import ATTEMPTS, HURRIED_SECONDS, persistently
@@ -82,6 +83,29 @@ def test_an_object_has_a_deadline() -> None:
     with pytest.raises(Unavailable):
         persistently(slow, lambda: True, seconds=0.5)
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(("kind", "calls"), [(Unavailable, 4), (Unreachable, 6)])
+def test_time_for_which_the_process_is_stopped_does_not_count(
+    quick: None, monkeypatch: pytest.MonkeyPatch, kind: type[StorageError], calls: int
+) -> None:
+    """If the process is stopped for an hour in the middle of a request, that one fails, and is tried again.
+
+    The hour counts for 2 seconds, and each further attempt takes one: deadlines of 5 and 7 seconds end as usual.
+    """
+    monkeypatch.setenv("NST_OUTAGE_SECONDS", "7")
+    now = [1000.0]
+    monkeypatch.setattr("flows.storage.retries.awake_seconds", AwakeClock(lambda: now[0]).seconds)
+    given: list[float] = []
+
+    def reset(seconds: float) -> None:
+        now[0] += 1.0 if given else 3600.0
+        given.append(seconds)
+        raise kind("the connection was reset")
+
+    with pytest.raises(kind):
+        persistently(reset, lambda: True, seconds=5.0)
+    assert given == [5.0, 3.0, 2.0, 1.25, 1.25, 1.25][:calls]
 
 
 def test_a_server_that_stopped_responding_is_waited_for(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:

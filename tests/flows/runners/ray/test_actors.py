@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from flows.errors import ClusterError
+from flows.clock import AwakeClock
+from flows.errors import ClusterError, WorkerDied
 from flows.runners.pool import Link, Pool
+from flows.runners.protocol import Call
 from flows.runners.ray import actors
 from flows.runners.ray.actor import NodeFacts, code_version
 from flows.runners.ray.actors import ActorNeeds, Actors
@@ -141,3 +143,63 @@ def test_an_actor_that_is_set_aside_keeps_its_place_until_the_end() -> None:
     first.kill()
     these.close()
     assert (cluster.asked, sorted(set(cluster.killed))) == (2, [1, 2])
+
+
+# ---------------------------------------------------------------- a run that is stopped for a while
+
+
+class Now:
+    """A stand-in for the system's clock, whose seconds a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> Now:
+    """The system's clock, from which the clock of the actors' time limits goes."""
+    made = Now()
+    monkeypatch.setattr(actors, "awake_seconds", AwakeClock(made).seconds)
+    return made
+
+
+def test_a_silent_actor_is_lost_but_not_because_the_run_was_stopped(now: Now) -> None:
+    """If the run is stopped for hours, that is no silence of its actor; an actor that then does not answer is lost."""
+    actor = SimpleNamespace(
+        call=SimpleNamespace(remote=lambda _call: None), news=SimpleNamespace(remote=lambda _seconds: "no answer yet")
+    )
+    silent = SimpleNamespace(exceptions=Cluster.exceptions, wait=lambda references, timeout: ([], references))
+    channel = actors._Channel(silent, actor, "node 1")
+    channel.call(Call(len, ((),)))
+    now.seconds += 7200.0
+    channel.receive(0.5, print)
+
+    def receive_twice_a_second(seconds: float) -> None:
+        for _ in range(int(2 * seconds)):
+            now.seconds += 0.5
+            channel.receive(0.5, print)
+
+    receive_twice_a_second(actors.SILENT_SECONDS - 5)
+    with pytest.raises(WorkerDied, match="node 1 did not answer any more"):
+        receive_twice_a_second(10)
+
+
+def test_a_run_that_was_stopped_goes_on_waiting_for_actors(now: Now) -> None:
+    """If the run is stopped while it has no actor, its `wait_seconds` are not over when it goes on."""
+    full = Cluster(itertools.repeat(True))
+    full.wait = lambda references, num_returns, timeout: ([], references)
+    these = Actors(full, ActorNeeds("cpu", 1, 0, "auto"), wait_seconds=60)
+    these.ask_for(1)
+    now.seconds += 7200.0
+
+    def look_twice_a_second(seconds: float) -> None:
+        for _ in range(int(2 * seconds)):
+            assert these.connect("ray 1") is None
+            now.seconds += 0.5
+
+    look_twice_a_second(55)
+    with pytest.raises(ClusterError, match="the Ray cluster had no worker for 60 s"):
+        look_twice_a_second(10)
