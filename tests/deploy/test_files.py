@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,7 @@ def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
     assert devices[0]["capabilities"] == ["gpu"]
     for name, pool in (("worker", "nst-gpu"), ("light", "nst-light")):
         command = services[name]["command"]
+        assert command[:2] == ["python", "/app/deploy/worker.py"]
         assert command[command.index("--pool") + 1] == pool
         assert command[command.index("--limit") + 1] == "1"
         assert services[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
@@ -293,6 +295,26 @@ def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
     assert "--host 127.0.0.1" in command[1] or "worker start" in command[1]
     if "worker start" in command[1]:
         assert "--limit 1" in command[1]
+
+
+def test_runs_have_ended_before_everything_is_killed() -> None:
+    """systemd and compose signal worker.py alone, and wait longer than it waits for the runs, before they kill."""
+    run_seconds = float(runpy.run_path(str(DEPLOY / "worker.py"))["RUN_SECONDS"])
+    unit = (DEPLOY / "systemd" / "nst-worker@.service").read_text()
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+
+    assert "ExecStart=/opt/nst/bin/python /opt/nst-app/deploy/worker.py /opt/nst/bin/prefect worker start" in unit
+    assert "\nKillMode=mixed\n" in unit
+    assert run_seconds < float(seconds)
+    for service in ("worker", "light"):
+        assert run_seconds < 60 * float(compose()["services"][service]["stop_grace_period"].removesuffix("m"))
+    assert dict(dockerfile())["CMD"].startswith('["python", "/app/deploy/worker.py", ')
+
+
+@pytest.mark.parametrize("name", ["nst-worker@", "nst-serve"])
+def test_a_unit_goes_on_after_one_process_ran_out_of_memory(name: str) -> None:
+    """systemd's default would stop the whole unit if the kernel kills one process of a run, which starts it again."""
+    assert "\nOOMPolicy=continue\n" in (DEPLOY / "systemd" / f"{name}.service").read_text()
 
 
 class AlwaysOk(BaseHTTPRequestHandler):

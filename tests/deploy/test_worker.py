@@ -1,0 +1,85 @@
+"""deploy/worker.py: a worker that is stopped lets its runs end first. A stand-in for Prefect's worker kills them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+WRAPPER = Path(__file__).parents[2] / "deploy" / "worker.py"
+
+WORKER = """
+import signal, subprocess, sys
+
+def stop(*_):
+    run.kill()
+    sys.exit(3)
+
+signal.signal(signal.SIGTERM, stop)
+while True:  # one run after another
+    run = subprocess.Popen([sys.executable, "run.py"])
+    run.wait()
+"""
+RUN = """
+import signal, sys, time
+
+def stop(*_):
+    time.sleep(0.3)
+    open("table", "w").close()
+    sys.exit()
+
+open("starts", "a").write("one ")
+time.sleep(0.3)  # its imports
+signal.signal(signal.SIGTERM, stop)
+open("running", "w").close()
+while True:
+    signal.pause()
+"""
+
+
+@pytest.fixture
+def stoppable(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """deploy/worker.py with the stand-in for a worker, whose runs write a file `table` when they are asked to stop."""
+    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "run.py").write_text(RUN)
+    command = [sys.executable, WRAPPER, sys.executable, "worker.py"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
+        yield process
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def wait_for(path: Path) -> None:
+    ends = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < ends, path.name
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["starts", "running"])
+def test_a_run_writes_its_table_before_its_worker_is_stopped(
+    stoppable: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    """A run is asked to stop, as soon as it handles the signal, and ends; no other run is started; then the worker ends."""
+    wait_for(tmp_path / moment)
+    stoppable.send_signal(number)
+
+    assert stoppable.wait(60) == 3
+    assert (tmp_path / "table").exists()
+    assert (tmp_path / "starts").read_text() == "one "
+
+
+@pytest.mark.parametrize(("end", "code"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)])
+def test_a_worker_that_ends_by_itself_gives_its_exit_code(end: str, code: int) -> None:
+    """The exit code of a worker that ends by itself is passed on; of one that was killed, as a shell would do."""
+    outcome = subprocess.run([sys.executable, WRAPPER, sys.executable, "-c", end], timeout=60, check=False)
+
+    assert outcome.returncode == code
+
