@@ -82,4 +82,3 @@ def test_a_worker_that_ends_by_itself_gives_its_exit_code(end: str, code: int) -
     outcome = subprocess.run([sys.executable, WRAPPER, sys.executable, "-c", end], timeout=60, check=False)
 
     assert outcome.returncode == code
-
