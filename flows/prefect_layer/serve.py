@@ -212,7 +212,7 @@ async def _interrupted_runs(deployment_ids: list[UUID]) -> list[UUID]:
 
 
 async def _start_again_later(run_ids: list[UUID], reason: str) -> None:
-    """Reschedule runs that were interrupted, so that they wait for a runner, now or after the next start of the service.
+    """Reschedule runs that were interrupted, so that they wait for a runner of this service, or of its next start.
 
     One that was being cancelled is cancelled. A visit to the inboxes would also come again by its schedule.
 

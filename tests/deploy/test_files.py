@@ -298,7 +298,7 @@ def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
 
 
 def test_runs_have_ended_before_everything_is_killed() -> None:
-    """systemd and compose signal worker.py alone, and wait longer than it waits for the runs, before they kill."""
+    """The service managers signal worker.py alone, and wait longer than it waits for the runs, before they kill."""
     run_seconds = float(runpy.run_path(str(DEPLOY / "worker.py"))["RUN_SECONDS"])
     unit = (DEPLOY / "systemd" / "nst-worker@.service").read_text()
     (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
@@ -313,7 +313,7 @@ def test_runs_have_ended_before_everything_is_killed() -> None:
 
 @pytest.mark.parametrize("name", ["nst-worker@", "nst-serve"])
 def test_a_unit_goes_on_after_one_process_ran_out_of_memory(name: str) -> None:
-    """systemd's default would stop the whole unit if the kernel kills one process of a run, which starts it again."""
+    """By default systemd stops the whole unit if the kernel kills one process of a run, which would start it again."""
     assert "\nOOMPolicy=continue\n" in (DEPLOY / "systemd" / f"{name}.service").read_text()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,8 @@ def stoppable(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, WRAPPER, sys.executable, "worker.py"]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
         yield process
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def wait_for(path: Path) -> None:
@@ -67,7 +66,7 @@ def wait_for(path: Path) -> None:
 def test_a_run_writes_its_table_before_its_worker_is_stopped(
     stoppable: subprocess.Popen[bytes], tmp_path: Path, number: signal.Signals, moment: str
 ) -> None:
-    """A run is asked to stop, as soon as it handles the signal, and ends; no other run is started; then the worker ends."""
+    """A run is asked to stop once it handles the signal, and ends; no other run is started; then the worker ends."""
     wait_for(tmp_path / moment)
     stoppable.send_signal(number)
 
