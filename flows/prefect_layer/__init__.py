@@ -27,7 +27,8 @@ Parts of Prefect that are private, or not promised to stay, as of Prefect 3.8.8;
 embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `port`, `server_process`, `running`; the
                     settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
 server_process      the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
-server              /api/health needs no password; the UI is at /v2; the settings of its address and folder
+server              /api/health needs no password, nor does /api/ready, which deploy/ asks; the UI is at /v2; the settings
+                    of its address and folder
 database            `prefect.db` with `alembic_version`, and the folder and form of the migrations
 blank_database      the table `configuration`, which holds the server's own secrets
 serve               `Runner._process_manager._process_map`, its handles' `graceful_kill` and `is_alive`; `Runner.start`

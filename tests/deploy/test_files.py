@@ -317,6 +317,14 @@ def test_a_unit_goes_on_after_one_process_ran_out_of_memory(name: str) -> None:
     assert "\nOOMPolicy=continue\n" in (DEPLOY / "systemd" / f"{name}.service").read_text()
 
 
+def test_the_health_of_a_server_includes_its_database() -> None:
+    """Prefect's /api/health answers without its database; /api/ready, which needs no password either, does not."""
+    unit = (DEPLOY / "systemd" / "nst-server.service").read_text()
+
+    assert compose()["services"]["server"]["healthcheck"]["test"][-2:] == ["4200", "/api/ready"]
+    assert "healthy.py 4200 /api/ready " in unit
+
+
 class AlwaysOk(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -398,6 +406,17 @@ def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
         new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith("cp ") else [])
         assert [file for file in given if file not in {*made, *new} and not (ROOT / file).exists()] == [], line
         made.update(new)
+
+
+@pytest.mark.parametrize("way", ["bare machine", "docker", "Kubernetes"])
+def test_pools_are_created_before_anything_is_deployed_to_them(way: str) -> None:
+    """Prefect refuses a deployment whose pool is missing; a worker creates its pool only some time after its start."""
+    deployments = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
+    lines = starts()[way]
+    (deploy,) = (number for number, line in enumerate(lines) if " deploy --all " in line)
+    created = re.findall(r"prefect work-pool create (\S+) ", "\n".join(lines[:deploy]))
+
+    assert set(created) == {deployment["work_pool"]["name"] for deployment in deployments}
 
 
 def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:

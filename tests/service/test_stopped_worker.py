@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.real_run import children_of
 from tests.service.service_tools import BIN, ROOT, Command, ask, stop, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
@@ -20,12 +21,16 @@ def state(server: str, run_id: str) -> str:
     return str(run["state"]["name"])
 
 
+def has_grandchildren(process_id: int) -> bool:
+    return any(children_of(child) for child in children_of(process_id))
+
+
 def test_a_run_whose_worker_is_stopped_writes_its_table(
     workers: dict[str, subprocess.Popen[bytes]], server: str, nst: Command, folder: Path, environment: dict[str, str]
 ) -> None:
     """After SIGTERM to a worker its run writes the table and becomes Crashed before the worker has ended.
 
-    A run that is only starting becomes Crashed too, and does not stay Pending.
+    A run that is only starting becomes Crashed too, and does not stay Submitting.
     """
     data, out = folder / "data", folder / "data" / "out"
     for number, name in enumerate(("style", *PAIRS)):
@@ -47,7 +52,8 @@ def test_a_run_whose_worker_is_stopped_writes_its_table(
         worker = subprocess.Popen(start, env=environment, cwd=folder, stdout=log, stderr=log)
     try:
         run_id = json.loads(nst(*submit).stdout)["run_id"]
-        wait_for("the run is starting", lambda: state(server, run_id) == "Pending", 60)
+        wait_for("the process of the run is starting", lambda: has_grandchildren(worker.pid), 60)
+        assert state(server, run_id) == "Submitting"
         worker.terminate()
         assert worker.wait(90) == 0
     finally:
