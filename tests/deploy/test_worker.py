@@ -45,9 +45,9 @@ while True:
 @pytest.fixture
 def stoppable(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """deploy/worker.py with the stand-in for a worker, whose runs write a file `table` when they are asked to stop."""
-    (tmp_path / "worker.py").write_text(WORKER)
+    (tmp_path / "stand_in.py").write_text(WORKER)
     (tmp_path / "run.py").write_text(RUN)
-    command = [sys.executable, WRAPPER, sys.executable, "worker.py"]
+    command = [sys.executable, WRAPPER, sys.executable, "stand_in.py"]
     with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
         yield process
         with suppress(ProcessLookupError):
@@ -73,6 +73,25 @@ def test_a_run_writes_its_table_before_its_worker_is_stopped(
     assert stoppable.wait(60) == 3
     assert (tmp_path / "table").exists()
     assert (tmp_path / "starts").read_text() == "one "
+
+
+def test_a_run_that_does_not_end_is_left_to_the_worker(tmp_path: Path) -> None:
+    """A run that has not ended in its time does not keep the worker from being stopped, which kills it."""
+    (tmp_path / "stand_in.py").write_text(WORKER)
+    (tmp_path / "run.py").write_text(RUN.replace("sys.exit()", "pass"))
+    hurried = f"""
+import sys
+sys.path.insert(0, {str(WRAPPER.parent)!r})
+import worker
+worker.RUN_SECONDS = 0.6
+sys.exit(worker.main(sys.argv[1:]))
+"""
+    command = [sys.executable, "-c", hurried, sys.executable, "stand_in.py"]
+    with subprocess.Popen(command, cwd=tmp_path, start_new_session=True) as process:
+        wait_for(tmp_path / "running")
+        process.terminate()
+
+        assert process.wait(60) == 3
 
 
 @pytest.mark.parametrize(("end", "code"), [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 9)", 137)])
