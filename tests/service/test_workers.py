@@ -123,4 +123,4 @@ def test_the_schedules_create_runs(workers: None, server: str) -> None:
     assert found["nightly"]["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     described = found["nightly"]["parameter_openapi_schema"]["properties"]
     assert "description" in described["manifest"]
-    assert "CSV of content/style pairs" in described["manifest"]["description"]
+    assert "file of content/style pairs" in described["manifest"]["description"]
