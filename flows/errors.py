@@ -16,7 +16,8 @@ NstError (nst_core.errors)
 ├── RunIncomplete     (run.finish) selected rows are still pending; carries the run's summary
 ├── InboxTroubled     (visit_inboxes) an inbox or a manifest could not be processed; carries the others' outcomes
 ├── ServiceError      the Prefect server did not answer as it should
-│   └── RequestRefused   it answered with a refusal: no such deployment, or parameters of the wrong type
+│   ├── RequestRefused   it answered with a refusal: no such deployment, or parameters of the wrong type
+│   └── ServerUnavailable   it did not answer at all, or with its own failure; the same request may succeed later
 └── StorageError      a file could not be read or written
     ├── NotFound      the file does not exist
     ├── Forbidden     credentials are missing or do not permit the access
@@ -91,6 +92,10 @@ class RequestRefused(ServiceError):
 
     kind = "refused"
     retryable = False
+
+
+class ServerUnavailable(ServiceError):
+    """The Prefect server did not answer, or failed while it did; the same request may succeed later."""
 
 
 class StorageError(NstError):

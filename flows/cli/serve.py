@@ -66,14 +66,14 @@ def serve(
         os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
         home = access.url.removesuffix("/api")
         typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
-        _serve(deployments, is_up)
+        _serve(deployments, is_up, is_only_executor=True)
 
 
-def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None) -> None:
+def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None, *, is_only_executor: bool = False) -> None:
     from flows.prefect_layer.deployment_runs import named_errors  # imports prefect
     from flows.prefect_layer.serve import serve
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
     with named_errors():
-        serve(deployments, is_up)
+        serve(deployments, is_up, is_only_executor=is_only_executor)
     typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)

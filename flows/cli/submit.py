@@ -7,16 +7,17 @@ import json
 import os
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, Limit, ManifestArgument, Only, OutputOption, output_of
 from flows.cli.options import options_from, settings_of, validated
-from flows.errors import ManifestError, OutputError, RequestRefused
+from flows.errors import ManifestError, OutputError, RequestRefused, ServerUnavailable
 from flows.limits import limits_in_force
 from flows.manifest.load import load_manifest
 from flows.manifest.stdin import STANDARD_INPUT
@@ -33,8 +34,11 @@ from nst_core.options import StylizeOptions
 
 POLL_SECONDS = 2.0
 """The interval at which a run that is followed is polled."""
+PATIENCE_SECONDS = 300.0
+"""How long a server that does not answer is asked again while a run is followed: it may be restarting."""
 STYLIZE = "bulk-stylize/bulk-stylize"
 """The deployment that stylizes a manifest, as `<flow>/<deployment>`."""
+Answer = TypeVar("Answer")
 
 
 @options_from(options=StylizeOptions, settings=RunSettings)
@@ -103,7 +107,9 @@ def _submit(deployment: str, parameters: dict[str, Any], *, wait: bool, as_json:
     typer.echo("\n".join(_where_to_watch(watched)), err=True)
     try:
         state = _followed(run_id)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ServerUnavailable) as error:
+        if isinstance(error, ServerUnavailable):
+            typer.echo(printable(f"{error}. It did not answer for {PATIENCE_SECONDS:.0f} s"), err=True)
         typer.echo(f"run {run_id} goes on without this command; `prefect flow-run cancel {run_id}` stops it", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     _print_run(watched, state, as_json=as_json)
@@ -138,12 +144,16 @@ class Watched:
 
 
 def _followed(run_id: str) -> RunState:
-    """Wait until a run has ended and return its final state; meanwhile print its log and its states on stderr."""
+    """Wait until a run has ended and return its final state; meanwhile print its log and its states on stderr.
+
+    Raises:
+        ServerUnavailable: if the server does not answer for `PATIENCE_SECONDS`, which says nothing about the run.
+    """
     from flows.prefect_layer.deployment_runs import state_of
 
     shown, last = 0, ""
     while True:
-        state = state_of(run_id)
+        state = _answered(partial(state_of, run_id))
         if state.name != last and not state.is_final:
             typer.echo(f"run {run_id}: {state.name}", err=True)
         last = state.name
@@ -159,10 +169,25 @@ def _show_log(run_id: str, shown: int) -> int:
     """Print the lines of a run's log after the first `shown`, and return how many have now been printed."""
     from flows.prefect_layer.deployment_runs import log_lines
 
-    while lines := log_lines(run_id, shown):
+    while lines := _answered(partial(log_lines, run_id, shown)):
         shown += len(lines)
         typer.echo("\n".join(printable(line) for text in lines for line in text.split("\n")), err=True)
     return shown
+
+
+def _answered(ask: Callable[[], Answer]) -> Answer:
+    """Return the server's answer; if it does not answer, say so once, and ask again for `PATIENCE_SECONDS`."""
+    ends, is_announced = time.monotonic() + PATIENCE_SECONDS, False
+    while True:
+        try:
+            return ask()
+        except ServerUnavailable as error:
+            if time.monotonic() >= ends:
+                raise
+            if not is_announced:
+                typer.echo(printable(f"{error}. It is asked again for {PATIENCE_SECONDS:.0f} s"), err=True)
+            is_announced = True
+        time.sleep(POLL_SECONDS)
 
 
 def _print_run(watched: Watched, state: RunState | None, *, as_json: bool) -> None:

@@ -27,11 +27,14 @@ Parts of Prefect that are private, or not promised to stay, as of Prefect 3.8.8;
 embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `port`, `server_process`, `running`; the
                     settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
 server_process      the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
-server              /api/health needs no password; the UI is at /v2; the settings of its address and folder
+server              /api/health needs no password, nor does /api/ready, which deploy/ asks; the UI is at /v2; the
+                    settings of its address and folder
 database            `prefect.db` with `alembic_version`, and the folder and form of the migrations
 blank_database      the table `configuration`, which holds the server's own secrets
 serve               `Runner._process_manager._process_map`, its handles' `graceful_kill` and `is_alive`; `Runner.start`
-                    sets signal handlers, and kills its runs when it is stopped
+                    sets signal handlers, and kills its runs when it is stopped; a forced change of a run's state
+                    releases its deployment's slot, also that of a server that has died
+deploy/worker.py    the runs of a process worker are its child processes, and handle SIGTERM once they can report it
 deployment_runs     the texts "Found incompatible versions", "Failed to reach API" and "encountered an exception"
 notifications       `SlackWebhook._apprise_client`, and that a Slack block takes any address of Apprise
 plain_errors        the names of the loggers of runs, and the texts of their last messages

@@ -19,7 +19,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
-from flows.errors import RequestRefused, ServiceError
+from flows.errors import RequestRefused, ServerUnavailable, ServiceError
 from flows.inbox import Runs, StartRequest
 from flows.prefect_layer.parameters import check_parameters
 from flows.records.runs import RunState, Stage
@@ -166,7 +166,8 @@ def named_errors() -> Iterator[None]:
     """Translate the errors of the API client into ours, without credentials; also that the server does not answer.
 
     Raises:
-        ServiceError: if the server does not answer, or its answer is of no use.
+        ServerUnavailable: if the server does not answer, or fails.
+        ServiceError: if its answer is of no use.
         RequestRefused: if the server refuses the request.
     """
     try:
@@ -181,7 +182,8 @@ def named_answers() -> Iterator[None]:
     """Translate useless answers of a server into our errors; an `httpx.TransportError`, if it does not answer, passes.
 
     Raises:
-        ServiceError: if the server fails, refuses the credentials, has another version or is not Prefect's API.
+        ServerUnavailable: if the server fails.
+        ServiceError: if it refuses the credentials, has another version or is not Prefect's API.
         RequestRefused: if the server refuses the request.
     """
     try:
@@ -208,11 +210,11 @@ def _refusal(error: PrefectHTTPStatusError) -> ServiceError:
     answer = f"{_server()}: {error.response.status_code} {_detail(error.response)}"
     if error.response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         return ServiceError(f"{_server()}: the server refuses these credentials; set PREFECT_API_AUTH_STRING")
-    return RequestRefused(answer) if error.response.is_client_error else ServiceError(answer)
+    return RequestRefused(answer) if error.response.is_client_error else ServerUnavailable(answer)
 
 
-def _no_answer(error: BaseException) -> ServiceError:
-    return ServiceError(
+def _no_answer(error: BaseException) -> ServerUnavailable:
+    return ServerUnavailable(
         f"{_server()}: the Prefect server does not answer ({type(error).__name__}). Start it, or name another one in "
         "PREFECT_API_URL"
     )

@@ -18,14 +18,20 @@ import httpx
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, State
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, State, StateType
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import PrefectException
 from prefect.flows import load_flow_from_entrypoint
 from prefect.runner import Runner
-from prefect.states import Scheduled
+from prefect.states import Cancelled, Scheduled
 from prefect.types.entrypoint import EntrypointType
 from prefect.utilities.templating import apply_values
 
@@ -45,7 +51,7 @@ AUTOMATIONS = "automations.yaml"
 """The file of automations next to that of the deployments; it is optional."""
 
 
-def serve(path: Path, on_up: Callable[[], None] = lambda: None) -> None:
+def serve(path: Path, on_up: Callable[[], None] = lambda: None, *, is_only_executor: bool = False) -> None:
     """Serve the deployments of a file until SIGTERM or Ctrl-C, or until the terminal is closed.
 
     Runs under way are then stopped, and continue where they were when the service is started again.
@@ -53,10 +59,13 @@ def serve(path: Path, on_up: Callable[[], None] = lambda: None) -> None:
     Args:
         path: the file, a `prefect.yaml`.
         on_up: called once all deployments are registered with the server.
+        is_only_executor: whether nothing else executes runs of the server. Runs that are still under way according to
+            the server were then interrupted by the death of an earlier service, and are continued.
     """
     show_own_lines()
     _keep_hangups_from_runs()
-    asyncio.run(_serve(deployments_of(path), automations_of(path.with_name(AUTOMATIONS)), on_up))
+    automations = automations_of(path.with_name(AUTOMATIONS))
+    asyncio.run(_serve(deployments_of(path), automations, on_up, is_only_executor=is_only_executor))
 
 
 def _keep_hangups_from_runs() -> None:
@@ -120,23 +129,42 @@ def automations_of(path: Path) -> list[AutomationCore]:
 
 
 async def _create_automations(automations: list[AutomationCore]) -> None:
-    """Create automations on the server; older ones of the same names are deleted."""
+    """Create automations on the server, unless it has the same ones; others of the same names are deleted.
+
+    With an automation the server deletes what it has noted for it, such as the runs whose signs of life it waits for.
+    """
     async with get_client() as client:
         for automation in automations:
-            for old in await client.read_automations_by_name(automation.name):
-                await client.delete_automation(old.id)
-            await client.create_automation(automation)
+            found = await client.read_automations_by_name(automation.name)
+            kept = next((old for old in found if _is_same(old, automation)), None)
+            for old in found:
+                if old is not kept:
+                    await client.delete_automation(old.id)
+            if kept is None:
+                await client.create_automation(automation)
+
+
+def _is_same(old: AutomationCore, new: AutomationCore) -> bool:
+    fields = set(AutomationCore.model_fields)  # without the id and the times that the server has added
+    return old.model_dump(include=fields) == new.model_dump(include=fields)
 
 
 async def _serve(
-    deployments: list[tuple[str, RunnerDeployment]], automations: list[AutomationCore], on_up: Callable[[], None]
+    deployments: list[tuple[str, RunnerDeployment]],
+    automations: list[AutomationCore],
+    on_up: Callable[[], None],
+    *,
+    is_only_executor: bool,
 ) -> None:
     await _create_automations(automations)
     runners: dict[str, Runner] = {}
+    served: list[UUID] = []
     for pool, deployment in deployments:
         runner = runners.setdefault(pool, Runner(name=pool, limit=RUNS_AT_ONCE))
-        await runner.aadd_deployment(deployment)
+        served.append(await runner.aadd_deployment(deployment))
         logger.info("serving %s/%s", deployment.flow_name, deployment.name)
+    if is_only_executor:
+        await _start_again_later(await _interrupted_runs(served), "the service had died")
     on_up()
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
     # Let each runner set its signal handler, of which only the last would take effect: ours replace them below.
@@ -151,7 +179,7 @@ async def _serve(
     for task in (waiting, *tasks):
         task.cancel()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    await _start_again_later(interrupted)
+    await _start_again_later(interrupted, "the service was stopped")
     for outcome in outcomes:
         if isinstance(outcome, Exception):  # a runner that ended by itself
             raise outcome
@@ -173,10 +201,24 @@ async def _stop_runs(runners: list[Runner]) -> list[UUID]:
     return list(running)
 
 
-async def _start_again_later(run_ids: list[UUID]) -> None:
-    """Reschedule runs that were stopped, so that they wait for the next start of the service.
+async def _interrupted_runs(deployment_ids: list[UUID]) -> list[UUID]:
+    """Return the runs of deployments that, according to the server, are under way."""
+    under_way = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    wanted = FlowRunFilter(
+        deployment_id=FlowRunFilterDeploymentId(any_=deployment_ids), state=FlowRunFilterState(type=under_way)
+    )
+    async with get_client() as client:
+        return [run.id for run in await client.read_flow_runs(flow_run_filter=wanted)]
 
-    A visit to the inboxes would also come again by its schedule.
+
+async def _start_again_later(run_ids: list[UUID], reason: str) -> None:
+    """Reschedule runs that were interrupted, so that they wait for a runner of this service, or of its next start.
+
+    One that was being cancelled is cancelled. A visit to the inboxes would also come again by its schedule.
+
+    Args:
+        run_ids: the runs.
+        reason: why they were interrupted.
     """
     async with get_client() as client:
         for run_id in run_ids:
@@ -184,9 +226,11 @@ async def _start_again_later(run_ids: list[UUID]) -> None:
                 run = await client.read_flow_run(run_id)
                 if run.state is None or run.state.is_completed() or run.state.is_cancelled():
                     continue
-                later: State[Any] = Scheduled(
-                    name="AwaitingRetry", message="the service was stopped; it goes on where it was"
+                state: State[Any] = (
+                    Cancelled(message=f"{reason} while the run was being cancelled")
+                    if run.state.is_cancelling()
+                    else Scheduled(name="AwaitingRetry", message=f"{reason}; it goes on where it was")
                 )
-                await client.set_flow_run_state(run_id, later, force=True)
+                await client.set_flow_run_state(run_id, state, force=True)
             except (httpx.HTTPError, PrefectException) as error:
-                logger.warning("run %s was stopped, and has to be submitted again: %s", run_id, error)
+                logger.warning("%s; run %s has to be submitted again: %s", reason, run_id, error)

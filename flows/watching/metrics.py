@@ -57,7 +57,9 @@ class Metrics:
         self._run = Gauge("nst_run_info", "The latest run.", ["run_id", "output", "backbone"], registry=registry)
         self._run_started = Gauge("nst_run_started_timestamp_seconds", "When it began.", registry=registry)
         self._last_outcome = Gauge(
-            "nst_last_outcome_timestamp_seconds", "When a pair last had its outcome.", registry=registry
+            "nst_last_outcome_timestamp_seconds",
+            "When a pair last had its outcome; until the run's first one, when it began.",
+            registry=registry,
         )
         self._ended = Gauge("nst_run_ended_timestamp_seconds", "When it ended; 0 while it goes on.", registry=registry)
         self._started_pairs: set[str] = set()
@@ -69,6 +71,7 @@ class Metrics:
         self._run.clear()
         self._run.labels(run.run_id, run.output, run.backbone).set(1)
         self._run_started.set_to_current_time()
+        self._last_outcome.set_to_current_time()  # for alerts about runs without an outcome for too long
         self._ended.set(0)
         self._left.set(len(run.todo))
         for row in run.rejected:

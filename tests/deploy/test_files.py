@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,7 @@ def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
     assert devices[0]["capabilities"] == ["gpu"]
     for name, pool in (("worker", "nst-gpu"), ("light", "nst-light")):
         command = services[name]["command"]
+        assert command[:2] == ["python", "/app/deploy/worker.py"]
         assert command[command.index("--pool") + 1] == pool
         assert command[command.index("--limit") + 1] == "1"
         assert services[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
@@ -296,6 +298,34 @@ def test_units_are_bound_to_loopback_and_unprivileged(unit: Path) -> None:
         assert "--limit 1" in command[1]
 
 
+def test_runs_have_ended_before_everything_is_killed() -> None:
+    """The service managers signal worker.py alone, and wait longer than it waits for the runs, before they kill."""
+    run_seconds = float(runpy.run_path(str(DEPLOY / "worker.py"))["RUN_SECONDS"])
+    unit = (DEPLOY / "systemd" / "nst-worker@.service").read_text()
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+
+    assert "ExecStart=/opt/nst/bin/python /opt/nst-app/deploy/worker.py /opt/nst/bin/prefect worker start" in unit
+    assert "\nKillMode=mixed\n" in unit
+    assert run_seconds < float(seconds)
+    for service in ("worker", "light"):
+        assert run_seconds < 60 * float(compose()["services"][service]["stop_grace_period"].removesuffix("m"))
+    assert dict(dockerfile())["CMD"].startswith('["python", "/app/deploy/worker.py", ')
+
+
+@pytest.mark.parametrize("name", ["nst-worker@", "nst-serve"])
+def test_a_unit_goes_on_after_one_process_ran_out_of_memory(name: str) -> None:
+    """By default systemd stops the whole unit if the kernel kills one process of a run, which would start it again."""
+    assert "\nOOMPolicy=continue\n" in (DEPLOY / "systemd" / f"{name}.service").read_text()
+
+
+def test_the_health_of_a_server_includes_its_database() -> None:
+    """Prefect's /api/health answers without its database; /api/ready, which needs no password either, does not."""
+    unit = (DEPLOY / "systemd" / "nst-server.service").read_text()
+
+    assert compose()["services"]["server"]["healthcheck"]["test"][-2:] == ["4200", "/api/ready"]
+    assert "healthy.py 4200 /api/ready " in unit
+
+
 class AlwaysOk(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
@@ -377,6 +407,17 @@ def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
         new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith("cp ") else [])
         assert [file for file in given if file not in {*made, *new} and not (ROOT / file).exists()] == [], line
         made.update(new)
+
+
+@pytest.mark.parametrize("way", ["bare machine", "docker", "Kubernetes"])
+def test_pools_are_created_before_anything_is_deployed_to_them(way: str) -> None:
+    """Prefect refuses a deployment whose pool is missing; a worker creates its pool only some time after its start."""
+    deployments = yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]
+    lines = starts()[way]
+    (deploy,) = (number for number, line in enumerate(lines) if " deploy --all " in line)
+    created = re.findall(r"prefect work-pool create (\S+) ", "\n".join(lines[:deploy]))
+
+    assert set(created) == {deployment["work_pool"]["name"] for deployment in deployments}
 
 
 def test_the_shell_of_a_bare_machine_finds_the_commands(tmp_path: Path) -> None:

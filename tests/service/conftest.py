@@ -79,6 +79,8 @@ def workers(
     for pool in ("nst-gpu", "nst-light"):
         log = (folder / f"{pool}.log").open("w")
         start = [
+            sys.executable,
+            ROOT / "deploy" / "worker.py",
             BIN / "prefect",
             "worker",
             "start",

@@ -114,7 +114,7 @@ def server(data: Path) -> Iterator[Container]:
     """The server of compose.yaml, without Postgres."""
     command = ("prefect", "server", "start", "--host", "127.0.0.1", "--port", "4200")
     with started(*command, environment=SERVICE, flags=(SETTINGS, *home_with(data))) as server:
-        wait_for("the server is healthy", lambda: server.run(*HEALTHY, "4200", "/api/health").returncode == 0, 180)
+        wait_for("the server is healthy", lambda: server.run(*HEALTHY, "4200", "/api/ready").returncode == 0, 180)
         yield server
 
 

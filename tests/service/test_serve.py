@@ -14,7 +14,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.service.service_tools import Command, free_port, is_healthy, wait_for, write_image, write_manifest
+from tests.service.service_tools import (
+    Command,
+    free_port,
+    is_healthy,
+    kill_all,
+    wait_for,
+    write_image,
+    write_manifest,
+)
 
 pytestmark = pytest.mark.service
 
@@ -110,6 +118,50 @@ def test_a_service_that_is_stopped_continues_later(
     assert 0 < stopped["succeeded"] < len(names) == stopped["succeeded"] + stopped["pending"]
     finished = json.loads((out / "summary.json").read_text())
     assert (finished["succeeded"], finished["done_before"]) == (len(names), stopped["succeeded"])
+
+
+def test_a_service_that_died_continues_its_run(
+    environment: dict[str, str], nst: Command, tmp_path: Path, folder: Path
+) -> None:
+    """After SIGKILL of a service and its run, the next start of the service does the other pairs in the same run."""
+    data, port, names = folder / "data", free_port(), [f"died-{number}" for number in range(24)]
+    out = data / "died"
+    for number, name in enumerate(("style", *names)):
+        write_image(data / f"{name}.png", number)
+    write_manifest(data / "died.csv", names)
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    log = (tmp_path / "serve.log").open("w")
+    serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        wait_for("all deployments are served", lambda: "inbox/inbox" in (tmp_path / "serve.log").read_text(), 90)
+        stub = ("--backbone", "stub", "--stub", "seconds=0.5")
+        submitted = nst("submit", data / "died.csv", "--output", out, *stub, "--json")
+        wait_for("some pairs are done", lambda: len(list(out.glob("_nst/records/*"))) >= 3, 90)
+        kill_all(serving.pid)
+        serving.wait(40)
+        wait_for("the server has ended", lambda: not is_healthy(f"http://127.0.0.1:{port}/api"), 40)
+        done = len(list(out.glob("_nst/records/*")))
+
+        serving = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+        wait_for("the other pairs are done", (out / "_SUCCESS").exists, 120)
+        access = json.loads((folder / "runs" / "_service" / "access.json").read_text())
+        run_id = json.loads(submitted.stdout)["run_id"]
+        wait_for(
+            "the run is over",
+            lambda: (
+                httpx.get(f"{access['url']}/flow_runs/{run_id}", auth=tuple(access["auth"].split(":"))).json()["state"][
+                    "name"
+                ]
+                == "Completed"
+            ),
+            60,
+        )
+    finally:
+        serving.terminate()
+        serving.wait(40)
+        log.close()
+    finished = json.loads((out / "summary.json").read_text())
+    assert (finished["succeeded"], finished["done_before"]) == (len(names), done)
 
 
 def test_a_service_without_limits_is_not_started(nst: Command) -> None:

@@ -21,11 +21,16 @@ def answer(inbox: Path, name: str) -> Any:
 
 
 def test_the_password_is_required(server: str, nst: Command, folder: Path) -> None:
-    """The API refuses requests without the right password; `nst submit` then ends with exit code 4 and advice."""
+    """The API refuses requests without the right password, except for the health check, which has none.
+
+    `nst submit` then ends with exit code 4 and advice.
+    """
     for password in (None, "nst:wrong-password"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             ask(server, "/flow_runs/filter", {}, password)
         assert refused.value.code == 401
+    with urllib.request.urlopen(f"{server}/ready", timeout=20) as answer:  # the health check of units and containers
+        assert answer.status == 200
     write_manifest(folder / "data" / "any.csv", ["a"])
     outcome = nst("submit", folder / "data" / "any.csv", env={"PREFECT_API_AUTH_STRING": "nst:wrong-password"})
 
@@ -118,4 +123,4 @@ def test_the_schedules_create_runs(workers: None, server: str) -> None:
     assert found["nightly"]["schedules"][0]["schedule"]["cron"] == "0 2 * * *"
     described = found["nightly"]["parameter_openapi_schema"]["properties"]
     assert "description" in described["manifest"]
-    assert "CSV of content/style pairs" in described["manifest"]["description"]
+    assert "file of content/style pairs" in described["manifest"]["description"]

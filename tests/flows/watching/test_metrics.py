@@ -79,6 +79,16 @@ def test_a_second_run_resets_the_end_of_the_first(tmp_path: Path) -> None:
     assert found["nst_last_outcome_timestamp_seconds"] >= found["nst_run_started_timestamp_seconds"]
 
 
+def test_a_run_that_begins_is_not_without_an_outcome_for_long() -> None:
+    """Until its first outcome the last one has the time of the run's start, also if an earlier run ended long ago."""
+    metrics = Metrics()
+    metrics._last_outcome.set(1.0)  # in 1970
+    metrics.watch(run_of(64))
+    found = values(generate_latest(metrics.registry).decode())
+
+    assert found["nst_last_outcome_timestamp_seconds"] >= found["nst_run_started_timestamp_seconds"] > 1.0
+
+
 def test_the_file_is_kept_up_to_date(tmp_path: Path) -> None:
     """The file is written at once, and again within the given interval and at the end."""
     metrics, file = Metrics(), tmp_path / "nst.prom"
