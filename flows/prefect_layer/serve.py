@@ -100,11 +100,10 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 def _schedule(entry: dict[str, Any]) -> DeploymentScheduleCreate:
     timing = {name: entry[name] for name in ("cron", "interval", "timezone") if name in entry}
+    # A field that is not given keeps its value on the server: a schedule that was paused there stays paused.
+    given = {name: entry[name] for name in ("active", "slug", "parameters") if name in entry}
     return DeploymentScheduleCreate(
-        schedule=CronSchedule(**timing) if "cron" in timing else IntervalSchedule(**timing),
-        active=entry.get("active", True),
-        slug=entry.get("slug"),
-        parameters=entry.get("parameters", {}),
+        schedule=CronSchedule(**timing) if "cron" in timing else IntervalSchedule(**timing), **given
     )
 
 
@@ -120,10 +119,17 @@ def automations_of(path: Path) -> list[AutomationCore]:
 
 
 async def _create_automations(automations: list[AutomationCore]) -> None:
-    """Create automations on the server; older ones of the same names are deleted."""
+    """Create automations on the server; older ones of the same names are deleted.
+
+    One that is on the server as it is described stays: with it the server would forget which signs of life are due, and
+    runs that died with the service, for example in a power failure, would stay `Running` for ever.
+    """
     async with get_client() as client:
         for automation in automations:
-            for old in await client.read_automations_by_name(automation.name):
+            there = await client.read_automations_by_name(automation.name)
+            if [AutomationCore.model_validate(one.model_dump()) for one in there] == [automation]:
+                continue
+            for old in there:
                 await client.delete_automation(old.id)
             await client.create_automation(automation)
 
