@@ -119,17 +119,10 @@ def automations_of(path: Path) -> list[AutomationCore]:
 
 
 async def _create_automations(automations: list[AutomationCore]) -> None:
-    """Create automations on the server; older ones of the same names are deleted.
-
-    One that is on the server as it is described stays: with it the server would forget which signs of life are due, and
-    runs that died with the service, for example in a power failure, would stay `Running` for ever.
-    """
+    """Create automations on the server; older ones of the same names are deleted."""
     async with get_client() as client:
         for automation in automations:
-            there = await client.read_automations_by_name(automation.name)
-            if [AutomationCore.model_validate(one.model_dump()) for one in there] == [automation]:
-                continue
-            for old in there:
+            for old in await client.read_automations_by_name(automation.name):
                 await client.delete_automation(old.id)
             await client.create_automation(automation)
 

@@ -1,70 +1,18 @@
-"""flows.prefect_layer.serve: what a start of the service changes on the server, and what it leaves as it is."""
+"""deploy/: schedules, automations and notifications, as Prefect's client and server read them."""
 
-import asyncio
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import uuid4
 
-import pytest
 import yaml
-from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent
 
-from flows.prefect_layer import serve
 from flows.prefect_layer.deployments import deployments_file
-from flows.prefect_layer.serve import automations_of, deployments_of
+from flows.prefect_layer.serve import deployments_of
 
 AUTOMATIONS = deployments_file().with_name("automations.yaml")
 GOOD = "- name: x\n  entrypoint: flows.bulk_stylize.bulk_stylize\n  work_pool: {name: p}\n"
-
-
-class Server:
-    """The automations of a Prefect server, as its client shows them."""
-
-    def __init__(self) -> None:
-        self.automations: list[Automation] = []
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        pass
-
-    async def read_automations_by_name(self, name: str) -> list[Automation]:
-        return [one for one in self.automations if one.name == name]
-
-    async def delete_automation(self, automation_id: UUID) -> None:
-        self.automations = [one for one in self.automations if one.id != automation_id]
-
-    async def create_automation(self, automation: AutomationCore) -> UUID:
-        created = Automation(id=uuid4(), **automation.model_dump())
-        self.automations.append(created)
-        return created.id
-
-
-def test_a_start_keeps_automations_that_have_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second start leaves equal automations alone, with what the server knows for them of runs that died.
-
-    One that was changed, or is there twice, is replaced by the one of the file.
-    """
-    server = Server()
-    monkeypatch.setattr(serve, "get_client", lambda: server)
-    described = automations_of(AUTOMATIONS)
-    asyncio.run(serve._create_automations(described))
-    before = [one.id for one in server.automations]
-
-    asyncio.run(serve._create_automations(automations_of(AUTOMATIONS)))
-    assert [one.id for one in server.automations] == before
-
-    server.automations[0].enabled = False
-    server.automations.append(Automation(id=uuid4(), **described[1].model_dump()))
-    asyncio.run(serve._create_automations(described))
-    assert [one.name for one in server.automations] == [one.name for one in described]
-    assert all(one.enabled for one in server.automations)
 
 
 def test_a_start_leaves_paused_schedules_paused(tmp_path: Path) -> None:
