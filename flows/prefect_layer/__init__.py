@@ -28,12 +28,10 @@ embedded_server     `SubprocessASGIServer`: one instance per port, `start`, `por
                     settings files; the variables PREFECT__RUNTIME* and PREFECT__FLOW_RUN_ID of a flow run's process
 server_process      the app factory `prefect.server.api.server:create_app`; PREFECT__SERVER_EPHEMERAL and _FINAL
 server              /api/health needs no password; the UI is at /v2; the settings of its address and folder
-                    the module that keeps leases in files; expired buckets of automations are still evaluated
 database            `prefect.db` with `alembic_version`, and the folder and form of the migrations
 blank_database      the table `configuration`, which holds the server's own secrets
 serve               `Runner._process_manager._process_map`, its handles' `graceful_kill` and `is_alive`; `Runner.start`
                     sets signal handlers, and kills its runs when it is stopped
-                    a field of a schedule that is not set keeps its value on the server
 deployment_runs     the texts "Found incompatible versions", "Failed to reach API" and "encountered an exception"
 notifications       `SlackWebhook._apprise_client`, and that a Slack block takes any address of Apprise
 plain_errors        the names of the loggers of runs, and the texts of their last messages
@@ -42,4 +40,6 @@ defaults            `refresh_global_settings_context`, `setup_logging`, and the 
 tasks, fan_out      the characters and length of an asset's key; `PrefectConcurrentFuture` and its state
 artifacts           context variables carry the run to a thread; outside of a coroutine creating one returns its id
 client_environment  the client is httpx, takes proxies from the environment, and reads PREFECT_API_SSL_CERT_FILE
+service.env         the module that keeps leases in files; expired buckets of automations are evaluated until deleted
+prefect.yaml        a field of a schedule that is not set keeps its value on the server
 """
