@@ -43,4 +43,6 @@ defaults            `refresh_global_settings_context`, `setup_logging`, and the 
 tasks, fan_out      the characters and length of an asset's key; `PrefectConcurrentFuture` and its state
 artifacts           context variables carry the run to a thread; outside of a coroutine creating one returns its id
 client_environment  the client is httpx, takes proxies from the environment, and reads PREFECT_API_SSL_CERT_FILE
+service.env         the module that keeps leases in files; expired buckets of automations are evaluated until deleted
+prefect.yaml        a field of a schedule that is not set keeps its value on the server
 """

@@ -109,11 +109,10 @@ def _deployment(entry: dict[str, Any]) -> RunnerDeployment:
 
 def _schedule(entry: dict[str, Any]) -> DeploymentScheduleCreate:
     timing = {name: entry[name] for name in ("cron", "interval", "timezone") if name in entry}
+    # A field that is not given keeps its value on the server: a schedule that was paused there stays paused.
+    given = {name: entry[name] for name in ("active", "slug", "parameters") if name in entry}
     return DeploymentScheduleCreate(
-        schedule=CronSchedule(**timing) if "cron" in timing else IntervalSchedule(**timing),
-        active=entry.get("active", True),
-        slug=entry.get("slug"),
-        parameters=entry.get("parameters", {}),
+        schedule=CronSchedule(**timing) if "cron" in timing else IntervalSchedule(**timing), **given
     )
 
 

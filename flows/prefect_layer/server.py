@@ -21,10 +21,11 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from flows.environment import PRIVATE, check_database_folder
@@ -43,6 +44,23 @@ CONNECT_SECONDS = 10.0
 """How long a server that the user names has to answer."""
 SERVER_LOG = "server.log"
 """The name of the file, in Prefect's home folder, for the server's output."""
+
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        # Runs of deployments with a concurrency limit hold their slot by a lease. Leases in memory would be lost with
+        # the server, and the slots of runs that died meanwhile would stay taken: no such run would ever start again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # Which signs of life are due is kept for a week, so that an outage does not make the server forget a dead run.
+        "PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER": "P7D",
+        # Visits come every minute: events are deleted after a week, and runs with their logs 30 days after their end.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "2592000",
+    }
+)
+"""Environment variables of a service's server, with the value that each gets unless it is set already.
+
+deploy/service.env.example has the same ones, for the servers that Prefect's own command starts.
+"""
 
 NO_REASON = "it gives no reason"
 _ERROR = re.compile(r"[\w.]*(Error|Exception): ")
@@ -127,6 +145,8 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_API_AUTH_STRING": access.auth}
     for name in ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING"):
         environment.pop(name, None)  # these are settings of a client
+    for name, value in SETTINGS.items():
+        environment.setdefault(name, value)
     # Prefect would derive it from its settings, which do not have the port of the command line.
     environment.setdefault("PREFECT_SERVER_UI_API_URL", access.url)
     environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for the links in its notifications

@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.environment import DEFAULTS
 from flows.limits import limits_in_force
+from flows.prefect_layer.server import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -89,10 +92,10 @@ def test_the_image_has_the_files_that_its_commands_name() -> None:
 
 
 def test_the_runbook_starts_compose_with_its_secret() -> None:
-    """Both commands of the runbook that start containers set the database password; the first waits for them."""
+    """All commands of the runbook that start containers set the database password; the first waits for them."""
     starts_of_it = re.findall(r"(.*)docker compose -f deploy/compose\.yaml up -d(.*)", RUNBOOK)
 
-    assert len(starts_of_it) == 2
+    assert len(starts_of_it) == 4
     assert compose()["secrets"] == {"postgres": {"environment": "POSTGRES_PASSWORD"}}
     assert all("POSTGRES_PASSWORD=" in before for before, _ in starts_of_it)
     assert starts_of_it[0][1] == " --wait"
@@ -144,7 +147,7 @@ def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
     devices = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
 
     assert services["server"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
-    assert environment_file("secrets.env.example")["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith(
+    assert environment_file("server.env.example")["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith(
         "postgresql+asyncpg"
     )
     assert devices[0]["capabilities"] == ["gpu"]
@@ -154,6 +157,19 @@ def test_compose_has_the_server_on_postgres_and_a_gpu_for_the_worker() -> None:
         assert command[command.index("--pool") + 1] == pool
         assert command[command.index("--limit") + 1] == "1"
         assert services[name]["depends_on"] == {"server": {"condition": "service_healthy"}}
+
+
+def test_only_the_server_gets_the_password_of_the_database() -> None:
+    """No file of settings that the workers get names the database, in which all secrets of the service are kept."""
+    services = compose()["services"]
+    with_database = {
+        name
+        for name in ("server", "worker", "light")
+        for file in services[name]["env_file"]
+        if any(re.search("DATABASE|POSTGRES", setting) for setting in environment_file(f"{file}.example"))
+    }
+
+    assert with_database == {"server"}
 
 
 # ---------------------------------------------------------------- environment, limits, policies
@@ -170,6 +186,55 @@ def test_the_service_has_the_settings_of_the_command() -> None:
 
     assert {name: given.get(name) for name in wanted} == wanted
     assert given["PREFECT_API_URL"] == "http://127.0.0.1:4200/api"
+
+
+def test_a_server_remembers_runs_across_an_outage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The servers of units and compose keep leases on disk, and due heartbeats for a week, as that of `nst serve` does.
+
+    They delete runs after 30 days. Prefect accepts these values.
+    """
+    from prefect.server.concurrency.lease_storage import filesystem
+    from prefect.settings import Settings
+
+    given = environment_file("service.env.example")
+    assert {name: given.get(name) for name in SETTINGS} == dict(SETTINGS)
+
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    settings = Settings().server
+    assert settings.concurrency.lease_storage == filesystem.__name__
+    assert settings.events.expired_bucket_buffer == timedelta(days=7)
+    assert settings.services.db_vacuum.enabled_vacuum_types >= {"events", "flow_runs"}
+    assert settings.services.db_vacuum.retention_period == timedelta(days=30)
+
+
+def test_pages_find_the_api_through_a_proxy() -> None:
+    """The example has the API's address for a browser, and the runbook says that a proxy needs it changed."""
+    assert environment_file("service.env.example")["PREFECT_SERVER_UI_API_URL"].endswith("/api")
+    assert "PREFECT_SERVER_UI_API_URL=https://PROXY/api" in RUNBOOK
+
+
+def test_files_for_monitoring_are_where_the_units_may_write() -> None:
+    """The files that the example proposes for metrics and lines lie in folders that the runbook makes writable."""
+    example = (DEPLOY / "service.env.example").read_text()
+    proposed = [Path(path) for path in re.findall(r"^# NST_(?:METRICS_FILE|JSON_LINES)=(\S+)$", example, re.MULTILINE)]
+    made = {Path(word) for line in starts()["bare machine"] if line.startswith("install -d") for word in line.split()}
+
+    assert len(proposed) == 2
+    assert [path for path in proposed if path.parent not in {*made, Path("/srv/nst")}] == []
+
+
+def test_secrets_are_private_and_not_committed() -> None:
+    """The runbook makes files of secrets readable by their owner or the service only, and git ignores such files."""
+    patterns = [line for line in (ROOT / ".gitignore").read_text().splitlines() if line.startswith("/")]
+    lines = [line for way in starts().values() for line in way]
+    made = [line for line in lines if re.match(r"(cp|install) .*(secrets|server)\.env$", line)]
+
+    assert len(made) >= 3
+    assert [line for line in made if not re.match("install -m 06[04]0 ", line)] == []
+    for name in ("secrets.env", "server.env", "service.env", "limits.toml"):
+        assert any(fnmatch(f"/deploy/{name}", pattern) for pattern in patterns), name
 
 
 def test_the_server_writes_only_to_its_writable_folder() -> None:
@@ -237,6 +302,9 @@ def test_the_job_template_gives_a_run_its_gpu() -> None:
     (container,) = pod["containers"]
 
     assert used == set(template["variables"]["properties"])
+    # The worker does not wait for a job: only Kubernetes itself can end one that takes too long.
+    assert template["job_configuration"]["job_manifest"]["spec"]["activeDeadlineSeconds"] == "{{ longest_seconds }}"
+    assert set(template["job_configuration"]) == {"name", "namespace", "command", "env", "labels", "job_manifest"}
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "{{ gpus }}"
     assert template["variables"]["properties"]["gpus"]["default"] == 1
     assert pod["securityContext"]["runAsNonRoot"]
@@ -384,7 +452,7 @@ def test_the_runbook_uses_commands_that_exist() -> None:
 def test_the_runbook_names_files_that_exist() -> None:
     """Every file of the repository that the runbook names or links to exists."""
     named = set(re.findall(r"(?:^|[\s=/`])(deploy/[\w./-]+\w)", RUNBOOK))
-    made = {"deploy/service.env", "deploy/secrets.env", "deploy/limits.toml"}
+    made = {"deploy/service.env", "deploy/secrets.env", "deploy/server.env", "deploy/limits.toml"}
     links = re.findall(r"\]\(([^)#:]+)\)", RUNBOOK)
 
     assert [name for name in sorted(named - made) if not list(ROOT.glob(f"{name}*"))] == []
@@ -404,7 +472,7 @@ def test_a_way_to_start_makes_the_files_that_it_reads(way: str) -> None:
     made: set[str] = set()
     for line in starts()[way]:
         given = re.findall(r"(?:^|\s|--[\w-]+=)((?!/)[\w./-]+\.(?:env|toml|json|yaml))(?=$|\s)", line)
-        new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith("cp ") else [])
+        new = re.findall(r"> (\S+)$", line) + ([line.split()[-1]] if line.startswith(("cp ", "install -m ")) else [])
         assert [file for file in given if file not in {*made, *new} and not (ROOT / file).exists()] == [], line
         made.update(new)
 
@@ -443,6 +511,46 @@ def test_the_folders_of_a_bare_machine_belong_to_the_service() -> None:
 
     assert Path(environment_file("service.env.example")["NST_DATA"]) in made
     assert above - made == set()
+
+
+def test_teams_may_put_manifests_into_the_inbox() -> None:
+    """On a bare machine the inbox belongs to a group that the service is in; the folders above it may be entered.
+
+    New files get the inbox's group, so that the service can read a manifest that is closed to others.
+    """
+    lines = starts()["bare machine"]
+    (inbox,) = (line.split() for line in lines if line.startswith("install ") and "/srv/nst/data/inbox" in line)
+    group = inbox[inbox.index("-g") + 1]
+
+    assert inbox[inbox.index("-m") + 1] == "2770"
+    assert any(line.startswith(f"groupadd {group}") for line in lines)
+    assert any(line.startswith("useradd ") and f"--groups {group}" in line for line in lines)
+    assert any(line.startswith("chmod 0755 /srv/nst") for line in lines)
+
+
+def upgrades() -> list[list[str]]:
+    """The command lines of each block of the runbook's section about upgrades."""
+    (text,) = re.findall(r"^## Upgrade\n(.*?)(?=^## )", RUNBOOK, re.MULTILINE | re.DOTALL)
+    return [block.splitlines() for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)]
+
+
+def test_an_upgrade_stops_the_service_before_it_replaces_packages() -> None:
+    """Workers stop before the server, to which their runs report, and all of them before the code changes."""
+    units, docker, _ = upgrades()
+    changed = next(number for number, line in enumerate(units) if "git pull" in line or "pip install" in line)
+
+    assert [line for line in units[:changed] if not line.startswith("systemctl stop ")] == []
+    assert ["nst-worker" in line for line in units[:changed]] == [True, False]
+    assert "stop worker light" in docker[0]
+
+
+def test_an_upgrade_replaces_the_automations() -> None:
+    """Each automation is deleted before the file's ones are created, because creating them twice makes duplicates."""
+    automations = yaml.safe_load((DEPLOY / "automations.yaml").read_text())["automations"]
+    for block in upgrades()[:2]:
+        text = "\n".join(block)
+        for automation in automations:
+            assert text.index(f"automation delete {automation['name']}") < text.index("automation create --from-file")
 
 
 def test_the_runbook_names_units_and_deployments_that_exist() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from flows.errors import ServiceError
 from flows.prefect_layer import server_process
-from flows.prefect_layer.server import answers, server
+from flows.prefect_layer.server import SETTINGS, answers, server
 from flows.prefect_layer.server_process import ServerProcess
 from tests.flows import servers
 
@@ -66,6 +66,18 @@ def test_the_server_ends_with_the_block(home: Path) -> None:
     assert not answers(access.url)
     assert _children() & own == set()
     assert len(servers.starts(home)) == 1
+
+
+def test_the_server_of_a_service_remembers_runs_across_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts with the settings that let it find dead runs after a restart; one that the user has set is kept."""
+    for name in SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    own = "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"
+    monkeypatch.setenv(own, "86400")
+    with server("127.0.0.1", server_process._free_port(), str(home)):
+        (start,) = servers.starts(home)
+
+    assert {name: start["environment"].get(name) for name in SETTINGS} == {**SETTINGS, own: "86400"}
 
 
 def _children() -> set[str]:
