@@ -5,6 +5,7 @@ Prefect is imported inside functions, once the server to use is known, because i
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -61,19 +62,20 @@ def serve(
         service.check_named_server()
         _serve(deployments)
         return
+    began = datetime.now(UTC)
     with starting(service.FOLDER) as is_up, service.server(host, port) as access:
         service.use(access)
         os.environ["PREFECT_HOME"] = str(Path(service.FOLDER).resolve())
         home = access.url.removesuffix("/api")
         typer.echo(f"Prefect server at {home}, its password in {service.FOLDER}/access.json", err=True)
-        _serve(deployments, is_up, is_only_executor=True)
+        _serve(deployments, is_up, sole_since=began)
 
 
-def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None, *, is_only_executor: bool = False) -> None:
+def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None, *, sole_since: datetime | None = None) -> None:
     from flows.prefect_layer.deployment_runs import named_errors  # imports prefect
     from flows.prefect_layer.serve import serve
 
     typer.echo(f"serving {deployments} with data in {os.environ[DATA_VARIABLE]}; Ctrl-C ends it", err=True)
     with named_errors():
-        serve(deployments, is_up, is_only_executor=is_only_executor)
+        serve(deployments, is_up, sole_since=sole_since)
     typer.echo("stopped; runs that were under way go on where they were when the service is started again", err=True)

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterDeploymentId,
+    FlowRunFilterEndTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
@@ -51,7 +53,7 @@ AUTOMATIONS = "automations.yaml"
 """The file of automations next to that of the deployments; it is optional."""
 
 
-def serve(path: Path, on_up: Callable[[], None] = lambda: None, *, is_only_executor: bool = False) -> None:
+def serve(path: Path, on_up: Callable[[], None] = lambda: None, *, sole_since: datetime | None = None) -> None:
     """Serve the deployments of a file until SIGTERM or Ctrl-C, or until the terminal is closed.
 
     Runs under way are then stopped, and continue where they were when the service is started again.
@@ -59,13 +61,14 @@ def serve(path: Path, on_up: Callable[[], None] = lambda: None, *, is_only_execu
     Args:
         path: the file, a `prefect.yaml`.
         on_up: called once all deployments are registered with the server.
-        is_only_executor: whether nothing else executes runs of the server. Runs that are still under way according to
-            the server were then interrupted by the death of an earlier service, and are continued.
+        sole_since: a time before the start of the server, if nothing else executes its runs; None if others may. Runs
+            that are still under way according to the server were then interrupted by the death of an earlier service,
+            and are continued.
     """
     show_own_lines()
     _keep_hangups_from_runs()
     automations = automations_of(path.with_name(AUTOMATIONS))
-    asyncio.run(_serve(deployments_of(path), automations, on_up, is_only_executor=is_only_executor))
+    asyncio.run(_serve(deployments_of(path), automations, on_up, sole_since))
 
 
 def _keep_hangups_from_runs() -> None:
@@ -127,15 +130,19 @@ def automations_of(path: Path) -> list[AutomationCore]:
     return build_each(path, read_yaml(path), "automations", AutomationCore.model_validate)
 
 
-async def _create_automations(automations: list[AutomationCore]) -> None:
-    """Create automations on the server, unless it has the same ones; others of the same names are deleted.
+async def _create_automations(automations: list[AutomationCore], *, anew: bool) -> None:
+    """Create automations on the server; others of the same names are deleted.
 
     With an automation the server deletes what it has noted for it, such as the runs whose signs of life it waits for.
+
+    Args:
+        automations: the automations.
+        anew: whether to replace an automation that the server has just so. Otherwise it is kept.
     """
     async with get_client() as client:
         for automation in automations:
             found = await client.read_automations_by_name(automation.name)
-            kept = next((old for old in found if _is_same(old, automation)), None)
+            kept = None if anew else next((old for old in found if _is_same(old, automation)), None)
             for old in found:
                 if old is not kept:
                     await client.delete_automation(old.id)
@@ -152,18 +159,18 @@ async def _serve(
     deployments: list[tuple[str, RunnerDeployment]],
     automations: list[AutomationCore],
     on_up: Callable[[], None],
-    *,
-    is_only_executor: bool,
+    sole_since: datetime | None,
 ) -> None:
-    await _create_automations(automations)
+    # A run that this service continues would be marked as dead for the signs of life that the dead one owed.
+    await _create_automations(automations, anew=sole_since is not None)
     runners: dict[str, Runner] = {}
     served: list[UUID] = []
     for pool, deployment in deployments:
         runner = runners.setdefault(pool, Runner(name=pool, limit=RUNS_AT_ONCE))
         served.append(await runner.aadd_deployment(deployment))
         logger.info("serving %s/%s", deployment.flow_name, deployment.name)
-    if is_only_executor:
-        await _start_again_later(await _interrupted_runs(served), "the service had died")
+    if sole_since is not None:
+        await _start_again_later(await _interrupted_runs(served, sole_since), "the service had died")
     on_up()
     tasks = [asyncio.create_task(runner.start()) for runner in runners.values()]
     # Let each runner set its signal handler, of which only the last would take effect: ours replace them below.
@@ -200,14 +207,19 @@ async def _stop_runs(runners: list[Runner]) -> list[UUID]:
     return list(running)
 
 
-async def _interrupted_runs(deployment_ids: list[UUID]) -> list[UUID]:
-    """Return the runs of deployments that, according to the server, are under way."""
-    under_way = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-    wanted = FlowRunFilter(
-        deployment_id=FlowRunFilterDeploymentId(any_=deployment_ids), state=FlowRunFilterState(type=under_way)
-    )
+async def _interrupted_runs(deployment_ids: list[UUID], since: datetime) -> list[UUID]:
+    """Return the runs of deployments that are under way according to the server, or that it has called dead since."""
+    ids = FlowRunFilterDeploymentId(any_=deployment_ids)
+    wanted = [
+        FlowRunFilter(deployment_id=ids, state=_is_in(StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)),
+        FlowRunFilter(deployment_id=ids, state=_is_in(StateType.CRASHED), end_time=FlowRunFilterEndTime(after_=since)),
+    ]
     async with get_client() as client:
-        return [run.id for run in await client.read_flow_runs(flow_run_filter=wanted)]
+        return [run.id for one in wanted for run in await client.read_flow_runs(flow_run_filter=one)]
+
+
+def _is_in(*types: StateType) -> FlowRunFilterState:
+    return FlowRunFilterState(type=FlowRunFilterStateType(any_=list(types)))
 
 
 async def _start_again_later(run_ids: list[UUID], reason: str) -> None:

@@ -95,7 +95,7 @@ def test_the_runbook_starts_compose_with_its_secret() -> None:
     """All commands of the runbook that start containers set the database password; the first waits for them."""
     starts_of_it = re.findall(r"(.*)docker compose -f deploy/compose\.yaml up -d(.*)", RUNBOOK)
 
-    assert len(starts_of_it) == 4
+    assert len(starts_of_it) == 5
     assert compose()["secrets"] == {"postgres": {"environment": "POSTGRES_PASSWORD"}}
     assert all("POSTGRES_PASSWORD=" in before for before, _ in starts_of_it)
     assert starts_of_it[0][1] == " --wait"

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events.schemas.automations import AutomationCore
 from prefect.server.events.schemas.automations import Automation, AutomationCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelling, Completed, Pending, Running, State
+from prefect.states import Cancelling, Completed, Crashed, Pending, Running, State
 
 from flows.prefect_layer.serve import _create_automations, _interrupted_runs, _start_again_later, automations_of
 
@@ -63,9 +64,11 @@ class Api:
 def _is_wanted(run: FlowRun, body: Any) -> bool:
     chosen = body["flow_runs"]
     assert run.state is not None
+    after = (chosen.get("end_time") or {}).get("after_")
     return (
         str(run.deployment_id) in chosen["deployment_id"]["any_"]
         and run.state.type.value in chosen["state"]["type"]["any_"]
+        and (after is None or run.state.timestamp >= datetime.fromisoformat(after))
     )
 
 
@@ -95,24 +98,32 @@ def api() -> Iterator[Api]:
 
 
 def test_unchanged_automations_are_kept(api: Api) -> None:
-    """A second start keeps the automations, with whose deletion the server would forget the runs that it watches."""
-    asyncio.run(_create_automations(automations_of(AUTOMATIONS)))
-    first = list(api.automations)
-    asyncio.run(_create_automations(automations_of(AUTOMATIONS)))
+    """A second start keeps the automations, with whose deletion the server would forget the runs that it watches.
 
-    assert len(first) == len(automations_of(AUTOMATIONS)) > 0
-    assert list(api.automations) == first
+    A service that is the only executor of the runs has continued them, so that the server is to forget them.
+    """
+    automations = automations_of(AUTOMATIONS)
+    asyncio.run(_create_automations(automations, anew=False))
+    first = list(api.automations)
+    asyncio.run(_create_automations(automations, anew=False))
+    kept = list(api.automations)
+    asyncio.run(_create_automations(automations, anew=True))
+
+    assert len(first) == len(automations) > 0
+    assert kept == first
+    assert len(api.automations) == len(automations)
+    assert not api.automations.keys() & first
 
 
 def test_a_changed_automation_is_replaced(api: Api) -> None:
     """An automation of another version is replaced, and one that is there twice is kept once."""
     automation = automations_of(AUTOMATIONS)[0]
     other = AutomationCore.model_validate(automation.model_dump() | {"description": "of an earlier version"})
-    asyncio.run(_create_automations([other]))
+    asyncio.run(_create_automations([other], anew=False))
     (old,) = api.automations
     copy = api.automations[old].model_copy(update={"id": uuid4()})
     api.automations[copy.id] = copy
-    asyncio.run(_create_automations([automation]))
+    asyncio.run(_create_automations([automation], anew=False))
 
     (new,) = api.automations.values()
     assert new.id not in (old, copy.id)
@@ -120,16 +131,22 @@ def test_a_changed_automation_is_replaced(api: Api) -> None:
 
 
 def test_runs_that_a_dead_service_left_are_started_again(api: Api) -> None:
-    """Runs of the served deployments that are under way without a service wait for it again; others are left alone."""
+    """Runs of the served deployments that are under way without a service wait for it again; others are left alone.
+
+    So do runs that the server has called dead since it was started with the service.
+    """
     served, other = uuid4(), uuid4()
-    left = [api.add_run(served, state) for state in (Pending(), Running())]
+    before = api.add_run(served, Crashed())
+    since = datetime.now(UTC)
+    left = [api.add_run(served, state) for state in (Pending(), Running(), Crashed())]
     cancelling = api.add_run(served, Cancelling())
     ended, foreign = api.add_run(served, Completed()), api.add_run(other, Running())
-    found = asyncio.run(_interrupted_runs([served]))
+    found = asyncio.run(_interrupted_runs([served], since))
     asyncio.run(_start_again_later(found, "the service had died"))
     names = {run_id: run.state.name for run_id, run in api.runs.items() if run.state}
 
     assert names == {
+        before: "Crashed",
         **dict.fromkeys(left, "AwaitingRetry"),
         cancelling: "Cancelled",
         ended: "Completed",
