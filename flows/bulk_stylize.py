@@ -123,7 +123,7 @@ def _final_state(finished: FinishedRun) -> State[Any]:
     summary = finished.summary
     message = counts_in_words(summary)
     if finished.left:
-        message = f"{message}, {finished.left} pending: run again"
+        message = f"{message}; {finished.left} left without an outcome of this run: run again"
         return Failed(name="Incomplete", message=message, data=RunIncomplete(message, summary))
     if summary.failed or summary.rejected:
         return Completed(name="CompletedWithFailures", message=message, data=summary)

@@ -4,6 +4,7 @@ A process is stopped by Ctrl-Z, by SIGSTOP or by `docker pause`, often together 
 and the clocks of the system go on meanwhile. By those, every time limit would be over when the process goes on.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,16 @@ class AwakeClock:
 
 
 _clock = AwakeClock()
+
+
+def _renew() -> None:
+    """Give a forked process a clock of its own: another thread of its parent may have held the lock of the old one."""
+    global _clock  # noqa: PLW0603
+    _clock = AwakeClock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def awake_seconds() -> float:

@@ -95,7 +95,7 @@ def _final_state(visits: dict[str, Visit], troubles: list[str]) -> State[Any]:
 
 
 def _counts(visit: Visit) -> str:
-    if visit.busy:
-        return "another visit is at work"
     counts = [f"{len(names)} {word}" for word, names in vars(visit).items() if isinstance(names, list) and names]
+    if visit.busy:
+        counts.append("another visit is at work")
     return ", ".join(counts) or "nothing new"

@@ -198,6 +198,7 @@ def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, Exi
                 server.wait()
             summary = bulk_stylize(**parameters)
     except RunIncomplete as incomplete:
+        typer.echo(f"nst: {incomplete}", err=True)
         return incomplete.summary, ExitCode.INTERRUPTED
     except TransportError as error:
         raise ServiceError(

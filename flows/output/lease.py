@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flows import storage
-from flows.errors import OutputBusy, StorageError, Unavailable
+from flows.errors import CredentialsExpired, OutputBusy, StorageError, Unavailable
 from flows.output.lease_file import RUN, Lease, Writer, address_of, as_json, new_lease, read_lease
 from flows.output.lease_watch import TERM_SECONDS, Watch
 
@@ -98,6 +98,7 @@ class Held:
             OutputBusy: if another run holds it, or may hold it because the last renewal is longer ago than a term and
                 this one fails: the files that the other run writes for the whole output must not be overwritten by
                 this one.
+            CredentialsExpired: if that is why the renewal fails.
         """
         try:
             self.change(released=False)
@@ -113,6 +114,8 @@ class Held:
         """Raise OutputBusy if the lease, which cannot be renewed, is so old that another run may have taken it."""
         age = _now() - self._renewed_at
         if age > self.lease.term_seconds:
+            if isinstance(error, CredentialsExpired):
+                raise error
             raise OutputBusy(
                 f"{self.output}: expected this {self._by.name} to hold it still, found its hold not renewed for "
                 f"{age:.0f} s, and it cannot be renewed now ({error}). Another {self._by.name} may be writing here, so "

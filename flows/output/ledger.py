@@ -234,8 +234,16 @@ class Ledger:
         Raises:
             OutputError: if no run was ever made into this output, or the plan is damaged.
         """
-        folder = storage.join(self.output, layout.RUNS, self.latest_run_id())
-        return _parsed(RunRecord, storage.join(folder, "plan.json"))
+        return self.run(self.latest_run_id())
+
+    def run(self, run_id: str) -> RunRecord:
+        """Return the plan of a run.
+
+        Raises:
+            OutputError: if the plan is damaged.
+            NotFound: if there is no such run.
+        """
+        return _parsed(RunRecord, storage.join(self.output, layout.RUNS, run_id, "plan.json"))
 
     def planned_here(self, pair_ids: Collection[str]) -> frozenset[str]:
         """Return those of some pair ids that any run of this output ever planned; unreadable plans are skipped."""

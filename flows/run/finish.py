@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from flows import storage
 from flows.costs.spent import Spent
-from flows.errors import CredentialsExpired, OutputBusy, OutputError, StorageError
+from flows.errors import CredentialsExpired, NotFound, OutputBusy, OutputError, StorageError, Unavailable
 from flows.output import Ledger, Outcome, Row, TableFiles, counts, outcomes, write_tables
 from flows.output.history import HistoryTable
 from flows.records import layout
@@ -24,6 +24,10 @@ from nst_core.errors import NstError
 from nst_core.machine.allowance import usable_cpus
 
 logger = logging.getLogger(__name__)
+
+
+_COUNTS = ("rows", "succeeded", "failed", "rejected", "pending")
+"""The fields of a summary that differ if the results do."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,37 @@ def finish_run(run: PreparedRun, *, most_kept: int = 0, check_hold: Callable[[],
     is_complete = summary.pending == left == 0
     marker = _marker(summary, run.record.manifest_sha256, rows) if is_complete else b""
     check_hold()  # again, because writing a large table, and reading it for the marker, takes a while
+    if not _has_same_results_as_before(run, summary):
+        _remove_old_page(output)
     storage.replace(storage.join(output, layout.SUMMARY), summary.model_dump_json(indent=1).encode())
-    if run.plan.todo:  # the page shows an earlier state; a run that stops, or is large, writes none
-        storage.remove(storage.join(output, layout.REPORT))
     if is_complete:
         storage.replace(storage.join(output, layout.SUCCESS), marker)
     else:  # a run from which this one took the output over may have written its marker just now
         storage.remove(storage.join(output, layout.SUCCESS))
     return FinishedRun(summary, rows, left, kept)
+
+
+def _has_same_results_as_before(run: PreparedRun, summary: RunSummary) -> bool:
+    """Tell whether the results are those of the last run that ended here, so that its report still shows them."""
+    if run.plan.todo:
+        return False
+    try:
+        before = RunSummary.model_validate_json(storage.read(storage.join(run.job.output, layout.SUMMARY)))
+        plan = Ledger(run.job.output).run(before.run_id)
+    except (NotFound, OutputError, ValueError):
+        return False
+    is_same_plan = (plan.manifest_sha256, plan.fingerprints) == (run.record.manifest_sha256, run.record.fingerprints)
+    return is_same_plan and all(getattr(before, name) == getattr(summary, name) for name in _COUNTS)
+
+
+def _remove_old_page(output: str) -> None:
+    """Remove the report of an earlier run. This run may write none: if it stops, or has too many rows."""
+    try:
+        storage.remove(storage.join(output, layout.REPORT))
+    except (Unavailable, CredentialsExpired):
+        raise
+    except StorageError as error:  # no reason to fail a run that has done its work
+        logger.warning("the report.html of an earlier run stays, as it cannot be removed: %s", redacted(str(error)))
 
 
 def finish_stopped_run(run: PreparedRun, because_of: BaseException, check_hold: Callable[[], None]) -> None:

@@ -176,7 +176,7 @@ except RunIncomplete as incomplete:
 """
     ).stdout
 
-    assert "incomplete 3 0 succeeded, 0 failed, 0 rejected, 3 pending: run again" in printed
+    assert "incomplete 3 0 succeeded, 0 failed, 0 rejected; 3 left without an outcome of this run: run again" in printed
 
 
 def test_the_flow_loads_no_server_where_another_is_named(python) -> None:

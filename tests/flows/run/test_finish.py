@@ -310,15 +310,48 @@ def test_a_mark_is_removed_if_rows_are_pending(run: PreparedRun) -> None:
 
 
 def test_the_page_of_an_earlier_run_is_removed_if_there_were_pairs_to_do(run: PreparedRun) -> None:
-    """A run that stops removes the page, which no longer shows the table; one with nothing to do leaves it."""
+    """A run that stops removes the page, which no longer shows the table; one with the same results leaves it."""
     page = storage.join(run.job.output, "report.html")
+    nothing_to_do = dataclasses.replace(run, plan=RunPlan((), run.plan.todo, (), 0))
+    finish_run(nothing_to_do)
     storage.replace(page, b"of an earlier run")
-    finish_run(dataclasses.replace(run, plan=RunPlan((), run.plan.todo, (), 0)))
+    finish_run(nothing_to_do)
     assert storage.read(page) == b"of an earlier run"
 
     finish_stopped_run(run, KeyboardInterrupt(), lambda: None)
 
     assert storage.identity(page) is None
+
+
+def test_the_page_of_other_results_is_removed(run: PreparedRun) -> None:
+    """A run with nothing to do removes a page of another manifest, or of fewer finished pairs."""
+    page = storage.join(run.job.output, "report.html")
+    nothing_to_do = dataclasses.replace(run, plan=RunPlan((), run.plan.todo, (), 0))
+    finish_run(nothing_to_do)
+    storage.replace(page, b"of another manifest")
+    other = nothing_to_do.record.model_copy(update={"manifest_sha256": "0" * 64})
+    finish_run(dataclasses.replace(nothing_to_do, record=other))
+    assert storage.identity(page) is None
+
+    storage.replace(page, b"of a time when dog had failed")
+    finish_run(nothing_to_do)
+    dog = next(pair for pair in run.plan.todo if pair.spec.pair_id == "dog")
+    record = pair_record("dog", dog.fingerprint, run_id=run.record.run_id)
+    storage.replace(storage.join(run.job.output, record.output), drawing("dog"))
+    Ledger(run.job.output).commit(record)
+    storage.replace(page, b"of a time when dog had failed")
+    finish_run(nothing_to_do)
+
+    assert storage.identity(page) is None
+
+
+def test_a_page_that_cannot_be_removed_fails_no_run(run: PreparedRun, caplog: pytest.LogCaptureFixture) -> None:
+    """A page that may not be removed stays, the log says so, and the run ends as it would have."""
+    page = Path(run.job.output) / "report.html"
+    (page / "a folder, which is not removed as a file").mkdir(parents=True)
+
+    assert finish_run(run).summary.rows == 4
+    assert [text for text in caplog.messages if "report.html of an earlier run stays" in text]
 
 
 def test_an_output_that_was_taken_over_is_not_marked(run: PreparedRun) -> None:
