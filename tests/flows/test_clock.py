@@ -1,11 +1,15 @@
 """flows.clock: the clock of time limits, with a stand-in for the system's clock, and in a process that is stopped."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import pytest
+
+from flows import clock
 from flows.clock import LONGEST_SECONDS, AwakeClock
 
 
@@ -67,6 +71,7 @@ def test_a_process_that_is_stopped_does_not_count_that_time() -> None:
     """After SIGSTOP for some seconds, much less has passed by this clock than by the system's."""
     code = """
 import time
+from flows import clock
 from flows.clock import awake_seconds
 began, awake = time.monotonic(), awake_seconds()
 print("ready", flush=True)
@@ -83,3 +88,16 @@ print(time.monotonic() - began - (awake_seconds() - awake))
         left_out, _ = process.communicate("go on\n", timeout=60)
 
     assert float(left_out) > 1.0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # of the threads of other tests, which is the point
+def test_a_forked_process_has_a_clock_of_its_own() -> None:
+    """A child that is forked while another thread of its parent reads the clock can read its own."""
+    with clock._clock._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)  # ends a child that waits for a lock which nobody releases
+            clock.awake_seconds()
+            os._exit(0)
+
+    assert os.waitpid(child, 0)[1] == 0

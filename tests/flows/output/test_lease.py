@@ -15,7 +15,7 @@ import boto3
 import pytest
 
 from flows import storage
-from flows.errors import OutputBusy
+from flows.errors import CredentialsExpired, OutputBusy
 from flows.output import lease, lease_watch
 from flows.output.lease_file import as_json
 from tests.flows.fault_proxy import FaultProxy
@@ -362,6 +362,19 @@ def test_a_lease_that_cannot_be_renewed_counts_as_ours_for_its_term(
         os.rmdir(hold.address)
         hold.check()
         assert not hold.is_lost
+
+
+def test_expired_credentials_are_reported_as_such(
+    s3_bucket: str, s3_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease that credentials are too old to renew does not end as a take-over, but with the error of credentials."""
+    clock = [1000.0]
+    monkeypatch.setattr(time, "clock_gettime", lambda _clock: clock[0])
+    with suppress(CredentialsExpired), lease.held(f"{s3_bucket}/out") as hold:
+        s3_proxy.rule = lambda _method, _path: (400, "ExpiredToken")
+        clock[0] += 100.0
+        with pytest.raises(CredentialsExpired):
+            hold.check()
 
 
 def test_an_interrupted_run_does_not_wait_for_absent_storage(
