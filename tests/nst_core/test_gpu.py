@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
 
 from nst_core.backbones.backbone import Backbone, load_backbone
 from nst_core.backbones.find import find_weights
@@ -17,6 +16,7 @@ from nst_core.prepare import prepare_style
 from nst_core.request import StylizeRequest, StylizeResult
 from nst_core.scene.pixels import to_tensor
 from nst_core.stylize import stylize
+from tests.nst_core.drawn import half, noise
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -25,19 +25,6 @@ SIZE = (128, 96)
 
 def _gpu() -> str:
     return choose_devices("auto")[0]
-
-
-def _noise(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Return an image of soft blobs of colour."""
-    levels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
-
-
-def _left_half(size: tuple[int, int] = SIZE) -> Image.Image:
-    """Return a mask that is white on the left and black on the right."""
-    mask = Image.new("RGB", size, "black")
-    ImageDraw.Draw(mask).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="white")
-    return mask
 
 
 def _tensor(seed: int, width: int = 128, height: int = 96) -> torch.Tensor:
@@ -80,20 +67,20 @@ def test_a_pair_has_the_same_loss_on_a_gpu_as_on_the_cpu(precision: PrecisionNam
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
-MASKED = StyleSource((_noise(2),), mask=_left_half())
+MASKED = StyleSource((noise(2, SIZE),), mask=half(SIZE))
 LOOKS = {
-    "moments": (StyleSource((_noise(2),)), ContentGuides(), {"recipe": "moments"}),
-    "notebook": (StyleSource((_noise(2),)), ContentGuides(), {"recipe": "notebook"}),
-    "luminance": (StyleSource((_noise(2),)), ContentGuides(), {"colors": "luminance"}),
-    "match": (StyleSource((_noise(2),)), ContentGuides(), {"colors": "match"}),
-    "blend": (StyleSource((_noise(2), _noise(3))), ContentGuides(), {"style_blend": (0.7, 0.3)}),
-    "regions": (MASKED, ContentGuides(mask=_left_half()), {}),
-    "regions with moments": (MASKED, ContentGuides(mask=_left_half()), {"recipe": "moments"}),
-    "protect": (StyleSource((_noise(2),)), ContentGuides(protect=_left_half()), {}),
-    "transparency": (StyleSource((_noise(2),)), ContentGuides(alpha=_left_half().convert("L")), {"alpha": "keep"}),
-    "a start image": (StyleSource((_noise(2),)), ContentGuides(start=_noise(4)), {}),
-    "average pooling": (StyleSource((_noise(2),)), ContentGuides(), {"pooling": "average"}),
-    "coarse levels": (StyleSource((_noise(2),)), ContentGuides(), {"levels": 2}),
+    "moments": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"recipe": "moments"}),
+    "notebook": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"recipe": "notebook"}),
+    "luminance": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"colors": "luminance"}),
+    "match": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"colors": "match"}),
+    "blend": (StyleSource((noise(2, SIZE), noise(3, SIZE))), ContentGuides(), {"style_blend": (0.7, 0.3)}),
+    "regions": (MASKED, ContentGuides(mask=half(SIZE)), {}),
+    "regions with moments": (MASKED, ContentGuides(mask=half(SIZE)), {"recipe": "moments"}),
+    "protect": (StyleSource((noise(2, SIZE),)), ContentGuides(protect=half(SIZE)), {}),
+    "transparency": (StyleSource((noise(2, SIZE),)), ContentGuides(alpha=half(SIZE).convert("L")), {"alpha": "keep"}),
+    "a start image": (StyleSource((noise(2, SIZE),)), ContentGuides(start=noise(4, SIZE)), {}),
+    "average pooling": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"pooling": "average"}),
+    "coarse levels": (StyleSource((noise(2, SIZE),)), ContentGuides(), {"levels": 2}),
 }
 
 
@@ -104,7 +91,7 @@ def test_every_look_has_the_same_loss_on_a_gpu_as_on_the_cpu(look: str) -> None:
     options = StylizeOptions.model_validate({"steps": 20, "plateau_tolerance": 0.0, "size_px": 128} | values)
 
     def on(device: str) -> StylizedPicture:
-        return stylize_picture(_noise(1), style, options, guides=guides, device=device)
+        return stylize_picture(noise(1, SIZE), style, options, guides=guides, device=device)
 
     on_gpu, on_cpu = on(_gpu()), on("cpu")
     assert on_gpu.losses.total == pytest.approx(on_cpu.losses.total, rel=0.05)
@@ -117,7 +104,7 @@ def test_images_are_shrunk_by_64_on_a_gpu() -> None:
     """Seven levels of a 1024 px pair begin at 16 px, a factor that CUDA's antialiased resizing cannot do at once."""
     options = StylizeOptions(steps=5, plateau_tolerance=0.0, levels=7).resolved()
     backbone = _backbone(_gpu(), "fp32")
-    request = _request(to_tensor(_noise(1, (1024, 1024))), backbone, options)
+    request = _request(to_tensor(noise(1, (1024, 1024))), backbone, options)
 
     result = _stylized(request, backbone)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from nst_core.backbones.backbone import Backbone
 from nst_core.errors import OptionsError
@@ -16,20 +16,7 @@ from nst_core.scene.canvas import LUMINANCE
 from nst_core.scene.masks import RegionColours, region_colours
 from nst_core.scene.pixels import to_picture, to_tensor
 from nst_core.stylize import stylize
-
-SIZE = (48, 32)
-
-
-def noise(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    levels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
-
-
-def half(size: tuple[int, int] = SIZE) -> Image.Image:
-    """A mask that is white on the left half and black on the right."""
-    mask = Image.new("RGB", size, "black")
-    ImageDraw.Draw(mask).rectangle((0, 0, size[0] // 2 - 1, size[1]), fill="white")
-    return mask
+from tests.nst_core.drawn import SIZE, half, noise
 
 
 def make(**values: object) -> StylizeOptions:
