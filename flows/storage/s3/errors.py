@@ -69,6 +69,10 @@ class NotS3(Exception):
     """The server responds, but not like S3."""
 
 
+class DeniedOrMissing(Forbidden):
+    """The server denies access to an object; some give that response for objects that do not exist, too."""
+
+
 def code_of(error: BaseException) -> str:
     """Return the S3 code of an error, or its HTTP status if the response had no body; empty for other errors."""
     return str(_fields(error).get("Code", ""))
@@ -201,8 +205,10 @@ def _of_object(address: str, action: str, error: Exception) -> StorageError | No
     if isinstance(error, PermissionError) or code in ("401", "403"):
         message = _fields(error).get("Message")
         reason = f"{code}: {redacted(str(message))}" if message and message != code else code or text
-        doubt = MAYBE_MISSING if action == "s3:GetObject" and code in ("AccessDenied", "403") else ""
-        return Forbidden(f"{address}: access denied to {action} ({reason}), with {accounts.credentials()}{doubt}")
+        denied = f"{address}: access denied to {action} ({reason}), with {accounts.credentials()}"
+        if action == "s3:GetObject" and code in ("AccessDenied", "403"):
+            return DeniedOrMissing(denied + MAYBE_MISSING)
+        return Forbidden(denied)
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{address}: expected an object, found a prefix")
     if _is_refused(error):

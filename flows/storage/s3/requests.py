@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from fsspec.asyn import sync
 
-from flows.errors import TooLarge
+from flows.errors import Forbidden, NotFound, StorageError, TooLarge
 from flows.storage.retries import object_seconds, persistently
-from flows.storage.s3.errors import NotS3, code_of, named
+from flows.storage.s3.errors import DeniedOrMissing, NotS3, code_of, named
 from flows.storage.spellings import bucket_and_key
 
 Result = TypeVar("Result")
@@ -70,7 +70,10 @@ def filesystem() -> Any:
 
 
 def ask(address: str, action: str, request: Callable[[float], Result], seconds: float | None = None) -> Result:
-    """Send a request, with retries, and return its response; `action` is the IAM action that it needs."""
+    """Send a request, with retries, and return its response; `action` is the IAM action that it needs.
+
+    A missing object is `NotFound` also on a server that denies access to objects that do not exist.
+    """
 
     def attempt(left: float) -> Result:
         with named(address, action, has_answered=has_answered()):
@@ -78,7 +81,27 @@ def ask(address: str, action: str, request: Callable[[float], Result], seconds: 
         filesystem().has_answered = True
         return result
 
-    return persistently(attempt, has_answered, seconds)
+    try:
+        return persistently(attempt, has_answered, seconds)
+    except DeniedOrMissing as error:
+        if _is_missing_from_listing(address):
+            raise NotFound(f"{address}: no such object (the server denies access, and lists none)") from error
+        raise Forbidden(str(error)) from error
+
+
+def _is_missing_from_listing(address: str) -> bool:
+    """Return whether a listing shows that an object does not exist.
+
+    AWS says that an object is missing to whoever may list its key. Some compatible servers say so only to those who may
+    list the whole bucket, and deny access to all others.
+    """
+    bucket, key = split(address)
+    try:
+        page = list_page(address, LIST, "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+    except StorageError:
+        return False
+    # A key sorts before all longer keys that begin with it.
+    return all(one["Key"] != key for one in page.get("Contents", ()))
 
 
 def has_answered() -> bool:
@@ -158,7 +181,7 @@ def head(address: str, left: float) -> Any:
         raise
 
 
-def list_page(address: str, action: str, method: str, **arguments: str) -> Any:
+def list_page(address: str, action: str, method: str, **arguments: str | int) -> Any:
     """Return one page of a listing, by the given botocore method with these arguments."""
     return ask(address, action, lambda left: filesystem().call_s3(method, **arguments, timeout=left))
 

@@ -166,6 +166,25 @@ def test_access_denied_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> Non
     assert raised == [([], False)] * 4
 
 
+def test_a_denied_object_that_a_listing_does_not_show_is_missing(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """A server that denies access to missing objects as well is asked for a listing, where that is allowed."""
+    storage.create(f"{s3_bucket}/a.txt.gz", b"data")  # its key begins with the missing one
+    s3_proxy.rule = lambda _method, path: None if "list-type" in path else (403, "AccessDenied")
+
+    assert storage.identity(f"{s3_bucket}/a.txt") is None
+    with pytest.raises(NotFound, match=r"a\.txt: no such object"):
+        storage.read(f"{s3_bucket}/a.txt")
+    with pytest.raises(Forbidden, match="access denied to s3:GetObject"):
+        storage.read(f"{s3_bucket}/a.txt.gz")
+
+
+def test_without_the_right_to_list_a_denied_object_is_forbidden(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Whether the object exists cannot be known then, which the message says."""
+    s3_proxy.rule = lambda _method, _path: (403, "AccessDenied")
+    with pytest.raises(Forbidden, match="also says so of an object that does not exist"):
+        storage.read(f"{s3_bucket}/a.txt")
+
+
 def test_a_server_that_is_gone_is_unavailable(monkeypatch: pytest.MonkeyPatch, impatient: None) -> None:
     """If nothing responds, the call ends in limited time with a retryable error that contains no secret."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
