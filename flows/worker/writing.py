@@ -21,8 +21,7 @@ from nst_core import __version__
 from nst_core.images import encode_image
 from nst_core.machine.hardware import describe_device
 from nst_core.options import StylizeOptions
-
-EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}
+from nst_core.options.file_formats import FILE_FORMATS
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
     height, width = stylized.levels.shape[:2]
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
-    output = f"{layout.IMAGES}/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
+    output = f"{layout.IMAGES}/{pair.spec.pair_id}-{sha256[:8]}.{FILE_FORMATS[options.output_format].ending}"
     # The file is named by its content, so writing it again is idempotent and replaces a partial file that a crash left.
     storage.replace(storage.join(job.output, output), data)
     timeline = _write_timeline(stylized, job)
