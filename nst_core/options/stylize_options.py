@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from nst_core.options.file_formats import FILE_FORMATS, FileFormatName, in_words
 from nst_core.options.layers import FEATURE_LAYERS
-from nst_core.options.numbers_as_text import real_number, real_numbers, whole_choice, whole_number, words
+from nst_core.options.numbers_as_text import reader_of
 from nst_core.options.quality import QUALITIES, QualityName
 from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
 
@@ -127,18 +127,12 @@ class StylizeOptions(BaseModel):
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
-    # CSV cells and command line arguments are text.
-    _lists = field_validator("content_layers", "style_layers", mode="before")(words)
-    _lists_of_numbers = field_validator("style_layer_weights", "style_blend", mode="before")(real_numbers)
-    _choices = field_validator("bit_depth", mode="before")(whole_choice)
-    _whole_numbers = field_validator(
-        *("size_px", "seed", "levels", "steps", "plateau_window", "jpeg_quality", "dpi"), mode="before"
-    )(whole_number)
-    _real_numbers = field_validator(
-        *("style_scale", "strength", "content_weight", "style_weight", "tv_weight", "learning_rate"),
-        *("loss_threshold", "plateau_tolerance", "max_seconds"),
-        mode="before",
-    )(real_number)
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read a CSV cell or a command line argument, which are text, by the option's type."""
+        assert info.field_name is not None, "it is a field's validator"
+        return reader_of(cls, info.field_name)(value)
 
     @field_validator("content_layers", "style_layers")
     @classmethod
