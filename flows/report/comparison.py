@@ -138,9 +138,9 @@ def link(output: str, image: str, page: str) -> str | None:
     ('a/images/cat.png', None)
     """
     target = storage.join(output, image)
-    if storage.is_s3(page) != storage.is_s3(target):
+    if storage.is_local(page) != storage.is_local(target):
         return None
-    if not storage.is_s3(page):
+    if storage.is_local(page):
         return quote(os.path.relpath(target, os.path.dirname(page)).replace(os.sep, "/"))
     bucket, _, folder = storage.parent_of(page).removeprefix("s3://").partition("/")
     target_bucket, _, key = target.removeprefix("s3://").partition("/")
