@@ -74,6 +74,14 @@ def test_files_of_the_examples_exist() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_files_of_the_guides_exist() -> None:
+    """Every file and folder of the code that the README names exists, so that the guide leads somewhere."""
+    named = re.findall(r"`((?:flows|nst_core|tests|deploy|manifests)/[\w./-]+)`", README)
+
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_images_are_small_used_and_without_external_links() -> None:
     """The README's images are small, each is used, and no drawing loads anything from the network."""
     files = sorted((ROOT / "manifests" / "pictures").iterdir())

@@ -33,14 +33,23 @@ def reader_of(model: type[BaseModel], name: str) -> Callable[[Any], Any]:
 
     Values that are not text, and fields of other types, such as names and switches, are left to pydantic.
     """
-    annotation: Any = model.model_fields[name].annotation
-    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
-    kinds = set(typing.get_args(annotation) if is_union else (annotation,)) - {types.NoneType}
-    kind: Any = kinds.pop() if len(kinds) == 1 else None
+    kinds = types_of(model.model_fields[name].annotation)
+    kind: Any = kinds[0] if len(kinds) == 1 else None
     if typing.get_origin(kind) is Literal and all(isinstance(choice, int) for choice in typing.get_args(kind)):
         return whole_choice
     readers = {int: whole_number, float: real_number, tuple[str, ...]: words, tuple[float, ...]: real_numbers}
     return readers.get(kind, _unchanged)
+
+
+def types_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of the values that a field may have, other than None.
+
+    >>> types_of(int | None), types_of(str)
+    ((<class 'int'>,), (<class 'str'>,))
+    """
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    kinds = typing.get_args(annotation) if is_union else (annotation,)
+    return tuple(kind for kind in kinds if kind is not types.NoneType)
 
 
 def _unchanged(value: Any) -> Any:
