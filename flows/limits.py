@@ -177,9 +177,7 @@ def limits_in_force(*, strict: bool = False) -> Limits:
 
 def is_within(address: str, places: tuple[str, ...]) -> bool:
     """Return whether an address is below one of the places; links in a local address are resolved first."""
-    if not storage.is_s3(address):
-        address = os.path.realpath(address)
-    return is_below(address, places)
+    return is_below(storage.real_address(address), places)
 
 
 def _is_number(annotation: Any) -> bool:

@@ -1,13 +1,13 @@
 """The settings of a run that do not change how an image looks, and the selection of its rows. No torch, no prefect."""
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from flows import stub
 from nst_core.backbones.catalogue import BackboneName
-from nst_core.options.numbers_as_text import real_number, whole_number
+from nst_core.options.numbers_as_text import reader_of
 
 Timeline = Literal["none", "gif", "webp"]
 """The file format of a pair's timeline, an animation of how its pastiche developed."""
@@ -59,12 +59,12 @@ class RunSettings(BaseModel):
     take_over: bool = False
     """Take the output over from another run at once, without checking whether it is still at work; it then stops."""
 
-    _whole_numbers = field_validator("pairs_per_task", "cpu_workers", "ray_workers", "ray_cpus", mode="before")(
-        whole_number
-    )
-    _real_numbers = field_validator(
-        *("ray_wait_seconds", "pair_timeout_seconds", "stall_seconds", "wait_for_output_seconds"), mode="before"
-    )(real_number)
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read a command line argument, which is text, by the setting's type."""
+        assert info.field_name is not None, "it is a field's validator"
+        return reader_of(cls, info.field_name)(value)
 
     @field_validator("stub")
     @classmethod

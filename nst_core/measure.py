@@ -16,6 +16,7 @@ from nst_core.losses.values import Distances, LossValues
 from nst_core.machine.faults import within_memory
 from nst_core.machine.runtime import give_freed_back
 from nst_core.options import StylizeOptions
+from nst_core.options.objective import CONTENT_LOSS, SEEN_AS, STYLE_LOSS
 from nst_core.request import StylizeRequest
 from nst_core.scene.pixels import check_image, check_range
 from nst_core.scene.styles import StyleImage, style_target
@@ -59,9 +60,8 @@ def distances(pixels: Tensor, request: StylizeRequest, backbone: Backbone, known
         The unweighted content and style losses of the recipe `relative` at its default layers; None if an image is too
             small for those layers.
     """
-    ruler = StylizeOptions(colors=request.options.colors).resolved()
-    same = ("recipe", "content_layers", "style_layers", "style_layer_weights", "pooling")
-    if all(getattr(ruler, name) == getattr(request.options, name) for name in same):
+    ruler = StylizeOptions.model_validate({name: getattr(request.options, name) for name in SEEN_AS}).resolved()
+    if all(getattr(ruler, name) == getattr(request.options, name) for name in (*CONTENT_LOSS, *STYLE_LOSS)):
         return Distances(known.content, known.style)
     shortest = min(*pixels.shape[2:], request.style.shortest_px)
     if shortest < max(map(smallest_side, (*ruler.content_layers, *ruler.style_layers))):

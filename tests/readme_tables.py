@@ -1,6 +1,6 @@
 """Writes the README's tables from the code and from the results of the quickstart, so that they stay up to date.
 
-python -m tests.readme_tables      after `nst run manifests/quickstart.csv`
+python -m tests.readme_tables      the table of results only after `nst run manifests/quickstart.csv`
 """
 
 import csv
@@ -13,6 +13,7 @@ from nst_core.options.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+QUICKSTART = ROOT / "runs" / "quickstart" / "results.csv"
 SHOWN_COLUMNS = ("row", "pair_id", "status", "total_loss", "content_loss", "style_loss", "steps", "seconds")
 
 
@@ -67,13 +68,15 @@ def _rounded(cell: str) -> str:
     return f"{float(cell):.4g}" if "." in cell and cell.replace(".", "").isdigit() else cell
 
 
-def main(results: Path) -> None:
-    """Rewrite the README's tables."""
+def main(results: Path | None) -> None:
+    """Rewrite the README's tables; that of results only if there are any."""
     text = README.read_text()
     for name, content in (("options", option_table()), ("recipes", recipe_table()), ("manifest", manifest_listing())):
         text = filled(text, name, content)
-    README.write_text(filled(text, "results", results_table(results)))
+    if results is not None:
+        text = filled(text, "results", results_table(results))
+    README.write_text(text)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "runs" / "quickstart" / "results.csv")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else QUICKSTART if QUICKSTART.exists() else None)

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from flows.prefect_layer.notify_kinds import NotifyKind
 from flows.records.columns import RESULT_COLUMNS
+from flows.watching.log import REASONS
 from tests.readme_tables import filled, manifest_listing, option_table, recipe_table
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +40,23 @@ def test_every_result_column_is_named() -> None:
     assert [column for column in RESULT_COLUMNS if f"`{column}`" not in README] == []
 
 
+def test_every_stop_reason_is_named() -> None:
+    """The README's line on the column `stop_reason` names each of its values."""
+    (line,) = [line for line in README.splitlines() if line.startswith("|") and "`stop_reason`" in line]
+
+    assert [reason for reason in REASONS if reason not in line] == []
+
+
+def test_every_way_of_notification_is_described() -> None:
+    """The README names each kind of receiver of `nst notify`, and the runbook its command and its address."""
+    runbook = (ROOT / "deploy" / "RUNBOOK.md").read_text()
+    (line,) = [line for line in README.splitlines() if line.startswith("| `nst notify ")]
+
+    assert [kind for kind in NotifyKind if kind not in line] == []
+    assert [kind for kind in NotifyKind if f"\nnst notify {kind}\n" not in runbook] == []
+    assert [kind for kind in NotifyKind if f"\n| `{kind}` | " not in runbook] == []
+
+
 def test_links_lead_somewhere() -> None:
     """Every relative link leads to a file that exists."""
     links = re.findall(r"\]\(([^)#:]+)\)", README)
@@ -52,6 +71,14 @@ def test_files_of_the_examples_exist() -> None:
     named = re.findall(r"(?<![\w/])(?:[\w.-]+/)+[\w-]+\.(?:csv|jpg|png|lock|yaml)\b", blocks)
 
     assert len(named) > 4
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_files_of_the_guides_exist() -> None:
+    """Every file and folder of the code that the README names exists, so that the guide leads somewhere."""
+    named = re.findall(r"`((?:flows|nst_core|tests|deploy|manifests)/[\w./-]+)`", README)
+
+    assert len(named) > 20
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

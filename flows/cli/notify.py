@@ -6,7 +6,6 @@ Prefect is imported inside functions, once the server to use is known, because i
 import getpass
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,23 +14,14 @@ import typer
 from flows.cli.submit import find_server
 from flows.errors import OutputError, RequestRefused
 from flows.prefect_layer.deployments import deployments_file
+from flows.prefect_layer.notify_kinds import NotifyKind
 
 NOTIFICATIONS = deployments_file().with_name("notifications.yaml")
 NOTIFY_VARIABLE = "NST_NOTIFY_ADDRESS"
 
 
-class NotifyKind(StrEnum):
-    """The kinds of receiver: a chat, a mailbox, or a program that takes JSON."""
-
-    SLACK = "slack"
-    TEAMS = "teams"
-    MATTERMOST = "mattermost"
-    MAIL = "mail"
-    WEBHOOK = "webhook"
-
-
 def notify(
-    kind: Annotated[NotifyKind, typer.Argument(help="Where to report: slack, teams, mattermost, mail or webhook.")],
+    kind: Annotated[NotifyKind, typer.Argument(help="Where to report.")],
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Stop reporting there.")] = False,
     described: Annotated[
@@ -54,10 +44,10 @@ def notify(
     from flows.prefect_layer.notifications import notify_by, notify_no_more  # imports prefect
 
     if remove:
-        was_there = notify_no_more(kind.value)
+        was_there = notify_no_more(kind)
         typer.echo(f"{kind.value}: {'no longer notified' if was_there else 'it was not notified before'}")
         return
-    name = notify_by(kind.value, _address_to_notify(), described)
+    name = notify_by(kind, _address_to_notify(), described)
     typer.echo(f"{kind.value}: notified of runs that end with failures, by the automation {name}")
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import types
 import typing
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 from flows import storage
 from flows.settings import RunSettings
 from flows.wording import option_errors
+from nst_core.options.numbers_as_text import types_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -112,9 +112,8 @@ def _kind_and_metavar(annotation: Any) -> tuple[type, str | None]:
 
     Every option except a switch reaches pydantic as text, so that it is parsed just like a manifest's cell.
     """
-    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
-    kinds = [kind for kind in (typing.get_args(annotation) if is_union else (annotation,)) if kind is not type(None)]
-    if kinds == [bool]:
+    kinds = types_of(annotation)
+    if kinds == (bool,):
         return bool, None
     if all(typing.get_origin(kind) is Literal for kind in kinds):
         return str, "|".join(str(choice) for kind in kinds for choice in typing.get_args(kind))

@@ -102,7 +102,7 @@ def _check_no_picture(target: str, found: list[Listing]) -> None:
 
 def _real(address: str) -> str:
     """Resolve the links in a local file's folder, but not the file itself: replacing a file replaces a link too."""
-    if storage.is_s3(address):
+    if not storage.is_local(address):
         return address
     return storage.join(_real_folder(storage.parent_of(address)), storage.name_of(address))
 

@@ -3,7 +3,6 @@
 Nothing is stylized.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
@@ -103,7 +102,7 @@ def _check_apart(output: str, target: str) -> None:
     Raises:
         OutputError: it is; the message names the folder.
     """
-    here, there = (one if storage.is_s3(one) else os.path.realpath(one) for one in (output, storage.parent_of(target)))
+    here, there = map(storage.real_address, (output, storage.parent_of(target)))
     for name in FOLDERS:
         if is_below(there, (storage.join(here, name),)):
             raise OutputError(

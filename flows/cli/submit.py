@@ -70,7 +70,7 @@ def submit(
     address = storage.absolute(manifest)
     if check:
         load_manifest(address, chosen, limits_in_force())
-    if output is None and storage.is_s3(address):
+    if output is None and not storage.is_local(address):
         raise OutputError("a manifest on S3 needs --output: the service may run on another machine than this one")
     selection = Selection(only=tuple(only or ()), limit=limit)
     parameters = {

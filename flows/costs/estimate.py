@@ -249,8 +249,8 @@ def _rate(measured: Measured, size: Size) -> Range[float]:
 
 
 def local_size(address: str) -> Size | None:
-    """Return a local image's size after EXIF rotation, from its header; None on S3 and where it cannot be read."""
-    if storage.is_s3(address):
+    """Return a local image's size after EXIF rotation, from its header; None of others, and where it cannot be read."""
+    if not storage.is_local(address):
         return None
     from PIL import Image  # imported here because most commands do not need it
 

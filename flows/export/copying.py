@@ -38,12 +38,13 @@ class Copier:
         """
         target = storage.join(self.destination, name)
         try:
-            if not storage.is_s3(picture.address) and not has_sha256(picture.address, picture.sha256):
+            if storage.is_local(picture.address) and not has_sha256(picture.address, picture.sha256):
                 return _damage(picture.address)
             self._copy_or_link(picture.address, target)
         except PICTURE_ERRORS as error:
             return str(error)
-        if storage.is_s3(picture.address) and not storage.is_s3(target) and not has_sha256(target, picture.sha256):
+        is_download = storage.is_local(target) and not storage.is_local(picture.address)
+        if is_download and not has_sha256(target, picture.sha256):
             storage.remove(target)
             return _damage(picture.address)
         return None

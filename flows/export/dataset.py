@@ -112,7 +112,8 @@ def export(request: Request, tell: Tell = lambda _done, _of: None) -> Exported:
         StorageError: if a file cannot be read or written; calling again with the same request resumes the export.
     """
     layout = LAYOUT_SPECS[request.layout]
-    if request.linked and (layout.in_shards or storage.is_s3(request.output) or storage.is_s3(request.destination)):
+    is_one_disk = storage.is_local(request.output) and storage.is_local(request.destination)
+    if request.linked and (layout.in_shards or not is_one_disk):
         raise OutputError("--link: expected an output and a destination on one disk, and no shards; leave it out")
     source = pictures_of(request.output)
     template = parse_template(request.name or layout.name, source.columns)

@@ -126,7 +126,7 @@ def _is_taken(address: str, name: str) -> bool:
     """Tell whether a name exists at a local destination, also as a dangling link or an empty folder, which no listing
     shows.
     """
-    return not storage.is_s3(address) and os.path.lexists(storage.join(address, name))
+    return storage.is_local(address) and os.path.lexists(storage.join(address, name))
 
 
 def some_files(names: Iterable[str]) -> str:
@@ -136,11 +136,11 @@ def some_files(names: Iterable[str]) -> str:
 
 def _check_apart(output: str, address: str) -> None:
     """Refuse a destination that is a file, or that is inside the output or contains it."""
-    if not storage.is_s3(address) and os.path.exists(address) and not os.path.isdir(address):
+    if storage.is_local(address) and os.path.exists(address) and not os.path.isdir(address):
         raise OutputError(f"{address}: expected a folder, found a file")
-    if storage.is_s3(output) != storage.is_s3(address):
+    if storage.is_local(output) != storage.is_local(address):
         return
-    source, target = (path if storage.is_s3(path) else os.path.realpath(path) for path in (output, address))
+    source, target = storage.real_address(output), storage.real_address(address)
     if is_below(target, (source,)) or is_below(source, (target,)):
         lies = "is" if source == target else "lies in" if is_below(target, (source,)) else "holds"
         raise OutputError(f"{address}: {lies} the output {output} itself; export into a folder beside it")

@@ -20,9 +20,10 @@ from flows.records.pairs import OTHER_PICTURES
 from flows.spreadsheets import as_plain_text
 from flows.wording import is_visible, quoted
 from nst_core.errors import OptionsError
+from nst_core.options.file_formats import FILE_FORMATS
 
 PICTURES = ("content", "style", *OTHER_PICTURES)
-ENDINGS = {".png": ".png", ".jpg": ".jpg", ".jpeg": ".jpg", ".webp": ".webp", ".tif": ".tif", ".tiff": ".tif"}
+ENDINGS = {f".{ending}": f".{kind.ending}" for kind in FILE_FORMATS.values() for ending in kind.endings}
 """Extension that a template may end with -> the extension that the files need to have then."""
 NAMED = 3
 """How many problems one message names: an error in a template occurs in many rows."""

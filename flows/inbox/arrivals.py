@@ -26,7 +26,7 @@ def arrived(folder: str, is_wanted: Callable[[Entry], bool], settle_seconds: flo
         settle_seconds: how long a local file must stay unchanged.
     """
     first = _wanted(folder, is_wanted)
-    if storage.is_s3(folder):
+    if not storage.is_local(folder):
         return first
     if all(time.time() - entry.modified > max(settle_seconds, OLD_SECONDS) for entry in first):
         return first

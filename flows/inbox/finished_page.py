@@ -105,4 +105,4 @@ def _report(place: str, address: str) -> _Report:
         command = shlex.join(["aws", "s3", "cp", address, "."])
         return _Report(printable(address), None, printable(command))
     link = quote(os.path.relpath(address, place).replace(os.sep, "/"), errors="surrogateescape")
-    return _Report(printable(address), link if not storage.is_s3(place) else None, printable(f"xdg-open {address}"))
+    return _Report(printable(address), link if storage.is_local(place) else None, printable(f"xdg-open {address}"))

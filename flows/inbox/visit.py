@@ -169,7 +169,7 @@ class _Visitor:
             return
         data, problem = content.data, content.problem
         # A local file may still be growing. An S3 object is complete, and may be stored compressed, with another size.
-        if data is not None and len(data) != entry.size and not storage.is_s3(self._inbox.place):
+        if data is not None and len(data) != entry.size and storage.is_local(self._inbox.place):
             return
         sha256 = None if data is None else hashlib.sha256(data).hexdigest()
         key = claim_key(entry.name, sha256 or entry.version)
@@ -214,7 +214,7 @@ class _Visitor:
         except NotFound as error:
             return _Content(problem=str(error)) if entry in storage.entries(self._inbox.place) else None
         except Forbidden as error:
-            if storage.is_s3(address):  # more likely caused by the service's permissions than by this file's
+            if not storage.is_local(address):  # more likely caused by the service's permissions than by this file's
                 raise
             return _Content(problem=f"{error}; let the service read it, and drop it again")
         return _Content(data, None if data else "the file is empty")

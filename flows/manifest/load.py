@@ -40,6 +40,6 @@ def _read(address: str, limits: Limits) -> bytes:
     except (Forbidden, Unavailable):
         raise
     except StorageError as error:  # for example a folder, or a file that is too large
-        is_folder = not storage.is_s3(address) and os.path.isdir(address)
+        is_folder = storage.is_local(address) and os.path.isdir(address)
         advice = "; nst pairs makes a manifest of folders of images" if is_folder else ""
         raise ManifestError(f"no manifest: {error}{advice}") from error

@@ -39,7 +39,7 @@ def _lookalike(address: str, wanted: str) -> str | None:
 
 
 def _is_below(folder: str, base: str) -> bool:
-    if storage.is_s3(folder):
+    if not storage.is_local(folder):
         return ".." not in folder.split("/")
     return os.path.commonpath([os.path.realpath(folder), os.path.realpath(base)]) == os.path.realpath(base)
 

@@ -122,7 +122,7 @@ def _real_paths(addresses: Iterable[str]) -> dict[str, str]:
     real = {}
     for address in addresses:
         folder, name = os.path.split(address)
-        if storage.is_s3(address):
+        if not storage.is_local(address):
             real[address] = address
             continue
         if folder not in folders:

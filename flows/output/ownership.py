@@ -15,7 +15,7 @@ def check_ownership(output: str) -> None:
         OutputError: if there are such files, whose names the message lists, or if the output is no folder; nothing is
             written.
     """
-    if not storage.is_s3(output) and os.path.exists(output) and not os.path.isdir(output):
+    if storage.is_local(output) and os.path.exists(output) and not os.path.isdir(output):
         raise OutputError(f"{printable(output)}: expected a folder, found a file; name another place")
     existing = set(storage.names(output))
     found = [name for name in layout.REWRITTEN if name in existing or _is_file(storage.join(output, name))]
@@ -30,4 +30,4 @@ def check_ownership(output: str) -> None:
 
 def _is_file(address: str) -> bool:
     """Tell whether a local file has this name, or on a file system that ignores case, this name in other letters."""
-    return not storage.is_s3(address) and os.path.lexists(address)
+    return storage.is_local(address) and os.path.lexists(address)

@@ -19,6 +19,7 @@ serve               serve all deployments from one process
 startup_lock        a lock that makes commands wait for a service that is starting
 deployments         the path of the file that describes the deployments
 deployment_runs     start runs of a deployment through the API, and read their states and logs
+notify_kinds        the kinds of receivers that can be notified of runs
 notifications       notify a chat, mailbox or webhook of runs that end with failures
 parameters          check that flow parameters hold no secrets
 yaml_files          read YAML files, with errors that name the line

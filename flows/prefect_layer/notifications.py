@@ -18,19 +18,20 @@ from prefect.events.schemas.automations import AutomationCore
 
 from flows.errors import OutputError, RequestRefused
 from flows.prefect_layer.deployment_runs import named_errors
+from flows.prefect_layer.notify_kinds import NotifyKind
 from flows.prefect_layer.yaml_files import read_yaml
 
 DEFAULT_PORTS = MappingProxyType({"http": 80, "https": 443})
 """The port of an address that has none, by its scheme."""
 
 
-def notify_by(kind: str, address: str, described: Path) -> str:
+def notify_by(kind: NotifyKind, address: str, described: Path) -> str:
     """Have the server notify an address of runs that end with failures, and return the automation's name.
 
     An automation of the same kind is replaced.
 
     Args:
-        kind: `slack`, `teams`, `mattermost`, `mail` or `webhook`.
+        kind: the kind of receiver.
         address: the address of the chat, webhook or mailbox.
         described: a file like `deploy/notifications.yaml`, with the trigger and the message's text.
 
@@ -39,7 +40,7 @@ def notify_by(kind: str, address: str, described: Path) -> str:
         RequestRefused: if the address is not of that kind, or the server refuses the automation.
         ServiceError: if the server does not answer.
     """
-    template = _read_template(described, ("payload",) if kind == "webhook" else ("subject", "body"))
+    template = _read_template(described, ("payload",) if kind == NotifyKind.WEBHOOK else ("subject", "body"))
     block = _block(kind, address)
     with named_errors(), get_client(sync_client=True) as client:
         block_id = str(block.save(name_of(kind), overwrite=True))
@@ -55,7 +56,7 @@ def notify_by(kind: str, address: str, described: Path) -> str:
     return name_of(kind)
 
 
-def notify_no_more(kind: str) -> bool:
+def notify_no_more(kind: NotifyKind) -> bool:
     """Delete the automation of a kind, with the block that holds its address; return False if there was none.
 
     Raises:
@@ -68,7 +69,7 @@ def notify_no_more(kind: str) -> bool:
     return existed
 
 
-def name_of(kind: str) -> str:
+def name_of(kind: NotifyKind) -> str:
     """Return the name of the automation and of the block of a kind."""
     return f"nst-notify-{kind}"
 
@@ -81,21 +82,21 @@ def _read_template(described: Path, parts: tuple[str, ...]) -> Mapping[str, Any]
     return dict(template)
 
 
-def _remove(client: Any, kind: str) -> bool:
+def _remove(client: Any, kind: NotifyKind) -> bool:
     existing = client.read_automations_by_name(name_of(kind))
     for automation in existing:
         client.delete_automation(automation.id)
     return bool(existing)
 
 
-def _action(kind: str, block_id: str, template: Mapping[str, Any]) -> dict[str, Any]:
-    if kind == "webhook":
+def _action(kind: NotifyKind, block_id: str, template: Mapping[str, Any]) -> dict[str, Any]:
+    if kind == NotifyKind.WEBHOOK:
         return {"type": "call-webhook", "block_document_id": block_id, "payload": template["payload"]}
     message = {"subject": template["subject"], "body": template["body"]}
     return {"type": "send-notification", "block_document_id": block_id, **message}
 
 
-def _block(kind: str, address: str) -> Block:
+def _block(kind: NotifyKind, address: str) -> Block:
     block_type, build, example = _BLOCKS[kind]
     refused = RequestRefused(f"{kind}: expected an address like {example}, found none of that form")
     try:
@@ -143,15 +144,15 @@ def _slack(address: str) -> Block:
     return SlackWebhook(url=address)
 
 
-_BLOCKS: dict[str, tuple[type[Block], Callable[[str], Block], str]] = {
-    "slack": (SlackWebhook, _slack, "https://hooks.slack.com/services/A/B/C"),
-    "teams": (
+_BLOCKS: dict[NotifyKind, tuple[type[Block], Callable[[str], Block], str]] = {
+    NotifyKind.SLACK: (SlackWebhook, _slack, "https://hooks.slack.com/services/A/B/C"),
+    NotifyKind.TEAMS: (
         MicrosoftTeamsWebhook,
         lambda address: MicrosoftTeamsWebhook(url=address),
         "https://....logic.azure.com:443/workflows/ID/triggers/manual/paths/invoke?...&sig=SIGNATURE",
     ),
-    "mattermost": (MattermostWebhook, _mattermost, "https://chat.example.org/hooks/TOKEN"),
-    "mail": (SlackWebhook, _mail, "mailtos://USER:PASSWORD@smtp.example.org:587?from=ME&to=TEAM"),
-    "webhook": (Webhook, _webhook, "https://example.org/path"),
+    NotifyKind.MATTERMOST: (MattermostWebhook, _mattermost, "https://chat.example.org/hooks/TOKEN"),
+    NotifyKind.MAIL: (SlackWebhook, _mail, "mailtos://USER:PASSWORD@smtp.example.org:587?from=ME&to=TEAM"),
+    NotifyKind.WEBHOOK: (Webhook, _webhook, "https://example.org/path"),
 }
 """By kind: the type of block, the function that builds one from an address, and an example of an address."""

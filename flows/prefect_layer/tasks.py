@@ -79,7 +79,7 @@ def asset_key(address: str) -> str | None:
     >>> asset_key("/data/out/results.parquet"), asset_key("s3://bucket/pairs.csv"), asset_key("/my data/pairs.csv")
     ('file:///data/out/results.parquet', 's3://bucket/pairs.csv', None)
     """
-    key = address if storage.is_s3(address) else f"file://{address}"
+    key = f"file://{address}" if storage.is_local(address) else address
     return None if len(key) > LONGEST_KEY or _NOT_IN_KEYS & set(key) else key
 
 

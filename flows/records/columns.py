@@ -5,40 +5,61 @@ from typing import Literal
 Status = Literal["succeeded", "failed", "rejected", "pending"]
 """The values of the column `status`."""
 
-RESULT_COLUMNS = (
-    *("run_id", "pair_id", "row", "content", "style", "output", "status", "error_kind", "error", "attempts"),
-    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "steps", "evaluations"),
-    *("stop_reason", "width", "height", "seconds", "device", "precision", "backbone", "weights_sha256", "recipe"),
-    *("options_digest", "seed", "content_sha256", "style_sha256", "output_sha256", "started_at", "finished_at"),
-    *("engine_version", "content_distance", "style_distance", "quality", "version_ids", "steps_asked"),
-    "picture_warnings",
-)
-"""The columns of the results table, in order; the manifest's extra columns follow them. Columns in none of the groups
-below are plain text."""
+ColumnType = Literal["text", "repeated text", "whole number", "real number", "time"]
+"""The data type of a column: a repeated text is one that many rows share, which Parquet stores as a dictionary; a time
+is ISO 8601 text in UTC."""
 
-WHOLE_NUMBERS = ("row", "attempts", "steps", "evaluations", "width", "height", "seed", "steps_asked")
-"""The columns of integers."""
+_TYPES: dict[str, ColumnType] = {
+    "run_id": "repeated text",
+    "pair_id": "text",
+    "row": "whole number",
+    "content": "repeated text",
+    "style": "repeated text",
+    "output": "text",
+    "status": "repeated text",
+    "error_kind": "repeated text",
+    "error": "text",
+    "attempts": "whole number",
+    "total_loss": "real number",
+    "content_loss": "real number",
+    "style_loss": "real number",
+    "tv_loss": "real number",
+    "initial_total_loss": "real number",
+    "steps": "whole number",
+    "evaluations": "whole number",
+    "stop_reason": "repeated text",
+    "width": "whole number",
+    "height": "whole number",
+    "seconds": "real number",
+    "device": "repeated text",
+    "precision": "repeated text",
+    "backbone": "repeated text",
+    "weights_sha256": "repeated text",
+    "recipe": "repeated text",
+    "options_digest": "repeated text",
+    "seed": "whole number",
+    "content_sha256": "repeated text",
+    "style_sha256": "repeated text",
+    "output_sha256": "text",
+    "started_at": "time",
+    "finished_at": "time",
+    "engine_version": "repeated text",
+    "content_distance": "real number",
+    "style_distance": "real number",
+    "quality": "repeated text",
+    "version_ids": "text",
+    "steps_asked": "whole number",
+    "picture_warnings": "repeated text",
+}
+"""Every column of the results table with its type, in order; the manifest's extra columns, all plain text, follow."""
 
-REAL_NUMBERS = (
-    *("total_loss", "content_loss", "style_loss", "tv_loss", "initial_total_loss", "seconds"),
-    *("content_distance", "style_distance"),
-)
-"""The columns of floating-point numbers."""
 
-TIMES = ("started_at", "finished_at")
-"""The columns of times, as ISO 8601 text in UTC."""
+def _of_type(wanted: ColumnType) -> tuple[str, ...]:
+    return tuple(name for name, column_type in _TYPES.items() if column_type == wanted)
 
-REPEATED_TEXTS = (
-    *("run_id", "content", "style", "status", "error_kind", "stop_reason", "device", "precision", "backbone"),
-    *(
-        "weights_sha256",
-        "recipe",
-        "options_digest",
-        "content_sha256",
-        "style_sha256",
-        "engine_version",
-        "quality",
-        "picture_warnings",
-    ),
-)
-"""The columns of texts that many rows share; Parquet stores them as dictionaries."""
+
+RESULT_COLUMNS = tuple(_TYPES)
+WHOLE_NUMBERS = _of_type("whole number")
+REAL_NUMBERS = _of_type("real number")
+TIMES = _of_type("time")
+REPEATED_TEXTS = _of_type("repeated text")

@@ -2,7 +2,7 @@
 
     gather           loads a run's records and manifest as frozen values
     curves           reduces a pair's loss history to what a page shows
-    objective        decides which numbers of two pairs can be compared
+    measures         the numbers of a pair that pages show, and which of two pairs can be compared
     outliers         finds pairs whose losses are far from those of the others
     histograms       counts the losses of a run into bins
     scatter          places two numbers of every pair as points of a plane

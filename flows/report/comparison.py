@@ -12,14 +12,13 @@ from urllib.parse import quote
 
 from flows import storage
 from flows.errors import OutputError
-from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
-from flows.report.objective import DEFINITIONS
+from flows.report.gather import Pair, Run, gather
+from flows.report.measures import MEASURES
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.run_page import ROWS_A_PAGE, differing_options, in_words, settings_of, shown_json
 from flows.report.templates import rendered
 from flows.wording import printable
 
-MEASURES = (*LOSSES, *DISTANCES, "seconds")
 MOST_COMPARED = 5000
 """The most pairs of a page, as a comparison is always a single file."""
 NO_OPTIONS: dict[str, Any] = {}
@@ -105,7 +104,7 @@ def page_of(runs: Sequence[Run], matches: Sequence[Match], pictures: Pictures, a
         summaries=[_summary(matches, place) for place in range(1, len(runs))],
         incomparable=incomparable,
         differences=_differences(runs, matches),
-        measures=MEASURES,
+        measures=list(MEASURES),
         data={
             "rows": [_row(number, match, runs, pictures, address) for number, match in enumerate(matches)],
             "names": names,
@@ -139,9 +138,9 @@ def link(output: str, image: str, page: str) -> str | None:
     ('a/images/cat.png', None)
     """
     target = storage.join(output, image)
-    if storage.is_s3(page) != storage.is_s3(target):
+    if storage.is_local(page) != storage.is_local(target):
         return None
-    if not storage.is_s3(page):
+    if storage.is_local(page):
         return quote(os.path.relpath(target, os.path.dirname(page)).replace(os.sep, "/"))
     bucket, _, folder = storage.parent_of(page).removeprefix("s3://").partition("/")
     target_bucket, _, key = target.removeprefix("s3://").partition("/")
@@ -167,8 +166,8 @@ def _incomparable(matches: Sequence[Match]) -> list[str]:
     ]
     return [
         name
-        for name, definition in DEFINITIONS.items()
-        if any(len(set(map(definition, options))) > 1 for options in compared)
+        for name, measure in MEASURES.items()
+        if any(len(set(map(measure.definition, options))) > 1 for options in compared)
     ]
 
 
@@ -180,7 +179,7 @@ def _summary(matches: Sequence[Match], place: int) -> list[dict[str, Any]]:
             (before, after)
             for match in matches
             if (first := match.pairs[0]) and (other := match.pairs[place])
-            if (before := first.loss(name)) is not None and (after := other.loss(name)) is not None
+            if (before := first.number(name)) is not None and (after := other.number(name)) is not None
         ]
         ratios = [after / before - 1.0 for before, after in both if before > 0.0]
         if ratios:
@@ -237,6 +236,6 @@ def _side(pair: Pair, run: Run, pictures: Pictures, address: str) -> dict[str, A
             "p": pictures.pastiche[run.output, pair.output],
             "full": link(run.output, pair.output, address),
             "size": [pair.values["width"], pair.values["height"]],
-            **{name: pair.loss(name) for name in MEASURES},
+            **{name: pair.number(name) for name in MEASURES},
         }
     return {name: value for name, value in side.items() if value not in (None, "")}

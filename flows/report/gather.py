@@ -17,11 +17,6 @@ from flows.records.runs import RunCosts, RunRecord, RunSummary
 from flows.report.curves import Curve
 from nst_core.options import StylizeOptions
 
-LOSSES = ("total_loss", "content_loss", "style_loss", "tv_loss")
-"""The total loss and its unweighted parts, whose meaning depends on the pair's objective."""
-DISTANCES = ("content_distance", "style_distance")
-"""The two measures that are comparable across recipes, layers, sizes and styles."""
-
 _TIMELINE = re.compile(rf"{layout.TIMELINES}/[A-Za-z0-9._-]+\.(gif|webp)")
 """The form of a record's `timeline`; any other value is neither linked nor read."""
 
@@ -60,8 +55,8 @@ class Pair:
         status: Status = self.values["status"]
         return status
 
-    def loss(self, name: str) -> float | None:
-        """Return a loss, or any other number of its row; None if it is missing or not finite."""
+    def number(self, name: str) -> float | None:
+        """Return a number of its row, such as a loss; None if it is missing or not finite."""
         value = self.values.get(name)
         return float(value) if value is not None and math.isfinite(value) else None
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from flows.report.gather import Pair
-from flows.report.objective import objective
+from flows.report.measures import MEASURES
 
 FEWEST = 8
 """The fewest pairs among which outliers are looked for."""
@@ -32,7 +32,7 @@ def find_outliers(pairs: Iterable[Pair]) -> dict[int, tuple[str, ...]]:
     reasons: defaultdict[int, list[str]] = defaultdict(list)
     for pair in pairs:
         if pair.status == "succeeded":
-            groups[pair.options and objective(pair.options)].append(pair)
+            groups[pair.options and MEASURES["total_loss"].definition(pair.options)].append(pair)
             if no_improvement := _no_improvement(pair):
                 reasons[pair.values["row"]].append(no_improvement)
     for group in groups.values():
@@ -56,7 +56,7 @@ def scores(values: Sequence[float]) -> list[float]:
 
 
 def _far_from_median(group: list[Pair], name: str) -> Iterable[tuple[int, str]]:
-    measured = [(pair, loss) for pair in group if (loss := pair.loss(name)) is not None and loss > 0.0]
+    measured = [(pair, loss) for pair in group if (loss := pair.number(name)) is not None and loss > 0.0]
     middle = statistics.median([loss for _, loss in measured]) if measured else 0.0
     for (pair, loss), score in zip(measured, scores([math.log(loss) for _, loss in measured]), strict=True):
         if abs(score) > FARTHEST:
@@ -67,7 +67,7 @@ def _far_from_median(group: list[Pair], name: str) -> Iterable[tuple[int, str]]:
 
 
 def _no_improvement(pair: Pair) -> str | None:
-    initial, final = pair.loss("initial_total_loss"), pair.loss("total_loss")
+    initial, final = pair.number("initial_total_loss"), pair.number("total_loss")
     if initial is None or final is None or final < initial:
         return None
     return f"total loss {final:.4g} is not below the {initial:.4g} it started from"

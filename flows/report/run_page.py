@@ -18,8 +18,9 @@ from flows.records.pairs import OTHER_PICTURES
 from flows.records.runs import RunCosts
 from flows.report.commands import retry_command, run_command
 from flows.report.curves import thinned
-from flows.report.gather import DISTANCES, LOSSES, Pair, Run, gather
+from flows.report.gather import Pair, Run, gather
 from flows.report.histograms import Histogram, histogram
+from flows.report.measures import DISTANCES, LOSSES, MEASURES
 from flows.report.outliers import RULE, find_outliers
 from flows.report.renditions import Pictures, pictures_of
 from flows.report.scatter import Scatter, scatter
@@ -27,6 +28,7 @@ from flows.report.templates import rendered
 from flows.wording import printable
 from nst_core import __version__
 from nst_core.options import StylizeOptions
+from nst_core.options.objective import WEIGHTS
 
 MOST_EMBEDDED = 1500
 """The most pairs whose small images are embedded; those of a larger run are separate, larger files. A page of a
@@ -40,15 +42,6 @@ MANY = 1000
 MOST_PROBLEMS = 200
 """The most rows listed with their reason at the top; the rest can be found by the filter."""
 STATUSES: tuple[Status, ...] = ("succeeded", "failed", "rejected", "pending")
-MEASURES = {
-    "total_loss": "Total loss",
-    "content_loss": "Content loss",
-    "style_loss": "Style loss",
-    "tv_loss": "TV loss",
-    "content_distance": "Content distance",
-    "style_distance": "Style distance",
-    "seconds": "Seconds",
-}
 
 
 def write_report(output: str, *, most_embedded: int = MOST_EMBEDDED, rows_a_page: int = ROWS_A_PAGE) -> str:
@@ -109,7 +102,7 @@ def page_of(run: Run, pictures: Pictures, *, is_embedded: bool, rows_a_page: int
         again=run_command(run.record, run.output),
         histograms=_histograms(run),
         scatter=_scatter(run),
-        measures=MEASURES,
+        measures={name: measure.title for name, measure in MEASURES.items()},
         settings=settings_of(run),
         outliers=len(outliers),
         rule=RULE,
@@ -179,8 +172,8 @@ def in_words(options: dict[str, Any]) -> str:
 
 def _tiles(run: Run) -> list[tuple[str, str]]:
     """Return the headline numbers of the run, each with its label."""
-    losses = [value for pair in run.succeeded() if (value := pair.loss("total_loss")) is not None]
-    seconds = [value for pair in run.succeeded() if (value := pair.loss("seconds")) is not None]
+    losses = [value for pair in run.succeeded() if (value := pair.number("total_loss")) is not None]
+    seconds = [value for pair in run.succeeded() if (value := pair.number("seconds")) is not None]
     tiles = []
     if losses:
         tiles.append((f"{statistics.median(losses):.4g}", "median total loss"))
@@ -193,19 +186,20 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
 
 def _histograms(run: Run) -> list[Histogram]:
     histograms = (
-        histogram(name, title, [value for pair in run.succeeded() if (value := pair.loss(name)) is not None])
-        for name, title in MEASURES.items()
+        histogram(name, measure.title, [value for pair in run.succeeded() if (value := pair.number(name)) is not None])
+        for name, measure in MEASURES.items()
     )
     return [chart for chart in histograms if chart is not None]
 
 
 def _scatter(run: Run) -> Scatter | None:
+    across, up = "content_distance", "style_distance"
     points = [
-        (pair.values["row"], pair.pair_id, across, up)
+        (pair.values["row"], pair.pair_id, x, y)
         for pair in run.succeeded()
-        if (across := pair.loss(DISTANCES[0])) is not None and (up := pair.loss(DISTANCES[1])) is not None
+        if (x := pair.number(across)) is not None and (y := pair.number(up)) is not None
     ]
-    return scatter((MEASURES[DISTANCES[0]], MEASURES[DISTANCES[1]]), points)
+    return scatter((MEASURES[across].title, MEASURES[up].title), points)
 
 
 def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> dict[str, Any]:
@@ -238,14 +232,14 @@ def _row(pair: Pair, run: Run, pictures: Pictures, outlier: tuple[str, ...]) -> 
             "timeline": quote(pair.timeline) if pair.timeline else None,
             "curve": [_digits(sample) for sample in thinned(pair.curve, curve_samples)],
             "weights": _weights(pair.options) if pair.curve else None,
-            **{name: pair.loss(name) for name in (*LOSSES, *DISTANCES, "initial_total_loss", "seconds")},
+            **{name: pair.number(name) for name in (*MEASURES, "initial_total_loss")},
         }
     return {name: value for name, value in row.items() if value not in (None, "", [], {})}
 
 
 def _weights(options: StylizeOptions | None) -> list[float | None] | None:
     """Return the weights of the content, style and TV loss in the total."""
-    return None if options is None else [options.content_weight, options.style_weight, options.tv_weight]
+    return None if options is None else [getattr(options, name) for name in WEIGHTS]
 
 
 def _digits(sample: LossSample) -> list[float | None]:

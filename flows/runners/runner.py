@@ -44,7 +44,7 @@ class Runner:
 
     def warn_of(self, addresses: Iterable[str]) -> None:
         """Log a warning if an address is local but there are several machines, each with a disk of its own."""
-        local = next((address for address in addresses if not storage.is_s3(address)), None)
+        local = next((address for address in addresses if storage.is_local(address)), None)
         if local is not None and self.machines > 1:
             logger.warning(
                 "%s is a local path, and the Ray cluster has %d nodes: every node must have the same files there, as "

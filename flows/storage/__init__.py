@@ -31,7 +31,7 @@ Callers use the functions of this package, such as `storage.read`. Its modules:
     temporary     temporary files, with errors that name the temporary folder
 """
 
-from flows.storage.addresses import absolute, check, is_s3, join, name_of, parent_of
+from flows.storage.addresses import absolute, check, is_local, is_s3, join, name_of, parent_of
 from flows.storage.entry import Entry, Fetched
 from flows.storage.fan_out import each
 from flows.storage.files import (
@@ -57,7 +57,7 @@ from flows.storage.files import (
     temporary_files,
     tree,
 )
-from flows.storage.places import Places, guarded
+from flows.storage.places import Places, guarded, real_address
 from flows.storage.retries import HURRIED_SECONDS, hurried
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "hurried",
     "identities",
     "identity",
+    "is_local",
     "is_s3",
     "join",
     "link",
@@ -86,6 +87,7 @@ __all__ = [
     "probe",
     "read",
     "read_with_version",
+    "real_address",
     "remove",
     "replace",
     "replace_by",

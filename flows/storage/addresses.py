@@ -26,6 +26,11 @@ def is_s3(address: str) -> bool:
     return address.startswith(S3)
 
 
+def is_local(address: str) -> bool:
+    """Return whether an address is a path, on which the functions of `os` work; any other is kept by a server."""
+    return not is_s3(address)
+
+
 def problem_of(address: str) -> str | None:
     """Return why a text is not a valid address, without repeating any secret in it; None if it is valid.
 
@@ -76,7 +81,7 @@ def absolute(address: str) -> str:
     except ValueError as error:
         raise NotAllowed(f"{_before_its_query(address)}: {error}") from None
     check(plain_address)
-    if not is_s3(plain_address):
+    if is_local(plain_address):
         return from_here(os.path.expanduser(plain_address))
     if plain_address.endswith("//"):  # without its last slash it would be the address of another folder
         raise NotAllowed(f"{plain_address}: expected at most one '/' at the end of an address")
@@ -119,26 +124,26 @@ def resolved_address(cell: str, base: str) -> str:
     if cell.startswith("~"):  # its meaning depends on the user who reads the manifest
         raise ValueError(f"{WANTED}, got '~'; write the folder's full path")
     cell = plain(cell)
-    is_relative = not is_s3(cell) and not os.path.isabs(cell)
-    address = f"{base}/{cell}" if is_s3(base) and is_relative and problem_of(cell) is None else cell
+    is_relative = is_local(cell) and not os.path.isabs(cell)
+    address = f"{base}/{cell}" if not is_local(base) and is_relative and problem_of(cell) is None else cell
     if problem := problem_of(address) or _folder_problem(address):
         raise ValueError(problem)
-    return address if is_s3(address) else os.path.normpath(os.path.join(base, address))
+    return os.path.normpath(os.path.join(base, address)) if is_local(address) else address
 
 
 def join(folder: str, *parts: str) -> str:
     """Return the address of a file or folder below a folder."""
-    return "/".join((folder, *parts)) if is_s3(folder) else os.path.join(folder, *parts)
+    return os.path.join(folder, *parts) if is_local(folder) else "/".join((folder, *parts))
 
 
 def name_of(address: str) -> str:
     """Return the last part of an address."""
-    return address.rstrip("/").rsplit("/", 1)[-1] if is_s3(address) else os.path.basename(address)
+    return os.path.basename(address) if is_local(address) else address.rstrip("/").rsplit("/", 1)[-1]
 
 
 def parent_of(address: str) -> str:
     """Return the folder that contains an address."""
-    return address.removesuffix("/").rsplit("/", 1)[0] if is_s3(address) else os.path.dirname(address)
+    return os.path.dirname(address) if is_local(address) else address.removesuffix("/").rsplit("/", 1)[0]
 
 
 def normal(cell: str, address: str) -> str:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flows.errors import CredentialsExpired, StorageError
 from flows.storage import addresses, local, mounts, s3
-from flows.storage.addresses import is_s3
+from flows.storage.addresses import is_local, is_s3
 from flows.storage.entry import Entry, Fetched
 from flows.storage.fan_out import each
 from flows.storage.places import Places
@@ -110,11 +110,11 @@ def copy(source: str, target: str, within: Places | None = None) -> None:
         NotFound, NotAFile, Forbidden, Unavailable, NotAllowed: as their names say.
     """
     files, source_files = _files(target), _files(source)
-    if is_s3(source) and not is_s3(target):
-        local.replace(target, s3.read(source, None))
-    elif is_s3(target) and not is_s3(source):
+    if is_local(target) and not is_local(source):
+        files.replace(target, source_files.read(source, None))
+    elif is_local(source) and not is_local(target):
         with local.opened_to_read(source, within) as path:
-            s3.replace_by(target, path)
+            files.replace_by(target, path)
     else:
         assert files is source_files
         files.copy(source, target, within)
@@ -167,7 +167,7 @@ def temporary_files(folders: Sequence[str], trees: Sequence[str]) -> list[tuple[
     Returns:
         The address and the entry of each file.
     """
-    return local.temporary_files(*([place for place in places if not is_s3(place)] for places in (folders, trees)))
+    return local.temporary_files(*([place for place in places if is_local(place)] for places in (folders, trees)))
 
 
 def sweep(folders: Collection[str], trees: Collection[str] = ()) -> None:

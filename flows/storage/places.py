@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flows.errors import NotAllowed, Unavailable
-from flows.storage.addresses import is_s3
+from flows.storage.addresses import is_local
 
 Places = tuple[str, ...]
 """Folders and S3 prefixes, with all links resolved."""
@@ -80,10 +80,15 @@ def _check(descriptor: int, address: str, places: Places, done: str) -> None:
         raise NotAllowed(f"{address}: is, or lies behind, a link to elsewhere; {refusal(done, places)}")
 
 
+def real_address(address: str) -> str:
+    """Return an address with the links in a local path resolved."""
+    return os.path.realpath(address) if is_local(address) else address
+
+
 @functools.cache
 def _resolved(places: Places) -> Places:
     """Resolve the links in places on this machine: every node of a cluster may have its own."""
-    return tuple(place if is_s3(place) else os.path.realpath(place) for place in places)
+    return tuple(map(real_address, places))
 
 
 def _real_path(descriptor: int, address: str) -> str:

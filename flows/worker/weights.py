@@ -38,7 +38,7 @@ def weights_here(backbone: str, address: str | None, sha256: str | None) -> Weig
         WeightsError: if there is no such file, or its hash differs.
         StorageError: if it cannot be read.
     """
-    path = _local_copy(address) if address is not None and storage.is_s3(address) else address
+    path = _local_copy(address) if address is not None and not storage.is_local(address) else address
     found = find_weights(backbone, path, sha256)
     if sha256 is not None and found.sha256 != sha256.lower():  # a published file is only checked against its own hash
         raise WeightsError(

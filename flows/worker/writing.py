@@ -10,6 +10,7 @@ from flows import storage
 from flows.output.ledger import Ledger
 from flows.records import layout
 from flows.records.attempts import PairRecord
+from flows.records.pairs import OTHER_PICTURES
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
@@ -21,13 +22,12 @@ from nst_core import __version__
 from nst_core.images import encode_image
 from nst_core.machine.hardware import describe_device
 from nst_core.options import StylizeOptions
-
-EXTENSIONS = {"png": "png", "jpeg": "jpg", "webp": "webp", "tiff": "tif"}
+from nst_core.options.file_formats import FILE_FORMATS
 
 
 @dataclass(frozen=True)
-class _Timeline:
-    """A pair's animation.
+class _File:
+    """A file of a pair: its image, or the animation of its optimisation.
 
     Attributes:
         output: its path below the run's output; empty where there is none.
@@ -45,24 +45,31 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
 
     The record is create-only: if another run committed the pair first, that run's record stands.
     """
-    pair, content = stylized.loaded.pair, stylized.loaded.content
-    options, losses = pair.spec.options, stylized.losses
-    others = {**dict(style.by_column[1:]), **stylized.loaded.others}
-    pictures = {"content": content, "style": style.first, **others}
-    height, width = stylized.levels.shape[:2]
+    options, pair_id = stylized.loaded.pair.spec.options, stylized.loaded.pair.spec.pair_id
     data = _encode(stylized)
     sha256 = hashlib.sha256(data).hexdigest()
-    output = f"{layout.IMAGES}/{pair.spec.pair_id}-{sha256[:8]}.{EXTENSIONS[options.output_format]}"
+    output = f"{layout.IMAGES}/{pair_id}-{sha256[:8]}.{FILE_FORMATS[options.output_format].ending}"
     # The file is named by its content, so writing it again is idempotent and replaces a partial file that a crash left.
     storage.replace(storage.join(job.output, output), data)
     timeline = _write_timeline(stylized, job)
-    record = PairRecord(
+    return Ledger(job.output).commit(_record_of(stylized, style, job, device, _File(output, sha256), timeline))
+
+
+def _record_of(
+    stylized: Stylized, style: StyleInputs, job: Job, device: str, image: _File, timeline: _File
+) -> PairRecord:
+    """Return the record of a pair whose image and timeline are written: its fields are columns of the results table."""
+    pair, content = stylized.loaded.pair, stylized.loaded.content
+    options, losses = pair.spec.options, stylized.losses
+    pictures = _pictures_of(stylized, style)
+    height, width = stylized.levels.shape[:2]
+    return PairRecord(
         pair_id=pair.spec.pair_id,
         fingerprint=pair.fingerprint,
         run_id=job.run_id,
         content=pair.spec.content,
         style=pair.spec.style,
-        output=output,
+        output=image.output,
         attempts=pair.attempt,
         total_loss=losses.total,
         content_loss=losses.content,
@@ -85,7 +92,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
         seed=options.seed,
         content_sha256=content.sha256,
         style_sha256=style.first.sha256,
-        output_sha256=sha256,
+        output_sha256=image.sha256,
         started_at=stylized.started_at,
         finished_at=utc_now(),
         engine_version=__version__,
@@ -93,39 +100,46 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
         style_distance=stylized.distances and stylized.distances.style,
         quality=options.quality,
         others=pair.spec.others,
-        others_sha256={column: one.sha256 for column, one in others.items()},
+        others_sha256={column: one.sha256 for column, one in pictures.items() if column in OTHER_PICTURES},
         versions={column: one.version_id for column, one in pictures.items() if one.version_id},
         history=stylized.history,
         timeline=timeline.output,
         timeline_sha256=timeline.sha256,
-        notes=(
-            *stylized.notes,
-            *timeline.notes,
-            *_notes("content", content),
-            *_notes("style", style.first),
-            *(note for column, one in others.items() for note in _notes(column, one)),
-            *shape_notes(stylized.loaded),
-            *style_notes(stylized.loaded, style),
-            *loss_notes(stylized.loaded),
-            *profile_notes(stylized.loaded),
-            *_size_notes(width, height, options),
-        ),
+        notes=(*stylized.notes, *timeline.notes, *_notes_of(stylized, style)),
     )
-    return Ledger(job.output).commit(record)
 
 
-def _write_timeline(stylized: Stylized, job: Job) -> _Timeline:
+def _pictures_of(stylized: Stylized, style: StyleInputs) -> dict[str, Input]:
+    """Return all images that a pair was made of, by column."""
+    loaded = stylized.loaded
+    return {"content": loaded.content, "style": style.first, **dict(style.by_column[1:]), **loaded.others}
+
+
+def _notes_of(stylized: Stylized, style: StyleInputs) -> tuple[str, ...]:
+    """Return what the user should know about the images that the pair was made of, and about its file."""
+    loaded, (height, width) = stylized.loaded, stylized.levels.shape[:2]
+    return (
+        *(f"{column}: {note}" for column, one in _pictures_of(stylized, style).items() for note in one.notes),
+        *shape_notes(loaded),
+        *style_notes(loaded, style),
+        *loss_notes(loaded),
+        *profile_notes(loaded),
+        *_size_notes(width, height, loaded.pair.spec.options),
+    )
+
+
+def _write_timeline(stylized: Stylized, job: Job) -> _File:
     """Write a pair's animation; a failure becomes a note, because the pair itself is done."""
     if job.timeline == "none" or not stylized.frames:
-        return _Timeline()
+        return _File()
     try:
         data = animation(stylized.frames, job.timeline)
         sha256 = hashlib.sha256(data).hexdigest()
         output = f"{layout.TIMELINES}/{stylized.loaded.pair.spec.pair_id}-{sha256[:8]}.{job.timeline}"
         storage.replace(storage.join(job.output, output), data)
     except Exception as error:  # noqa: BLE001  # no error of the animation may cost the pair its image
-        return _Timeline(notes=(f"no timeline: {redacted(str(error))}",))
-    return _Timeline(output, sha256)
+        return _File(notes=(f"no timeline: {redacted(str(error))}",))
+    return _File(output, sha256)
 
 
 def _encode(stylized: Stylized) -> bytes:
@@ -142,10 +156,6 @@ def _encode(stylized: Stylized) -> bytes:
     }
     loaded = stylized.loaded
     return encode_image(stylized.levels, file_of(loaded), metadata, loaded.content.origin.credit)
-
-
-def _notes(column: str, source: Input) -> tuple[str, ...]:
-    return tuple(f"{column}: {note}" for note in source.notes)
 
 
 def _size_notes(width: int, height: int, options: StylizeOptions) -> tuple[str, ...]:

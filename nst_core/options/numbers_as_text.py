@@ -5,9 +5,15 @@ are refused: reading `2.000` as 2, or `0,5 0,5` as four numbers, would silently 
 and a half where decimals are allowed, because programs write numbers with a fixed number of digits.
 """
 
+import functools
 import re
+import types
+import typing
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel
 
 MOST_SHOWN = 80
 """Most characters of a text that a message quotes."""
@@ -19,6 +25,35 @@ _DATE = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{2,4}")
 _BOTH = re.compile(
     "[+-]?[0-9]{1,3}(?:(?:[.'\u2019 \u00a0\u202f][0-9]{3})+,[0-9]+|(?:[,'\u2019 \u00a0\u202f][0-9]{3})+[.][0-9]+)"
 )
+
+
+@functools.cache
+def reader_of(model: type[BaseModel], name: str) -> Callable[[Any], Any]:
+    """Return the function below that reads a field's value from the text of a cell or command line, by its type.
+
+    Values that are not text, and fields of other types, such as names and switches, are left to pydantic.
+    """
+    kinds = types_of(model.model_fields[name].annotation)
+    kind: Any = kinds[0] if len(kinds) == 1 else None
+    if typing.get_origin(kind) is Literal and all(isinstance(choice, int) for choice in typing.get_args(kind)):
+        return whole_choice
+    readers = {int: whole_number, float: real_number, tuple[str, ...]: words, tuple[float, ...]: real_numbers}
+    return readers.get(kind, _unchanged)
+
+
+def types_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of the values that a field may have, other than None.
+
+    >>> types_of(int | None), types_of(str)
+    ((<class 'int'>,), (<class 'str'>,))
+    """
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    kinds = typing.get_args(annotation) if is_union else (annotation,)
+    return tuple(kind for kind in kinds if kind is not types.NoneType)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def whole_number(value: Any) -> Any:

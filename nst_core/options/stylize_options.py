@@ -12,8 +12,9 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from nst_core.options.file_formats import FILE_FORMATS, FileFormatName, in_words
 from nst_core.options.layers import FEATURE_LAYERS
-from nst_core.options.numbers_as_text import real_number, real_numbers, whole_choice, whole_number, words
+from nst_core.options.numbers_as_text import reader_of
 from nst_core.options.quality import QUALITIES, QualityName
 from nst_core.options.recipes import RECIPES, OptimizerName, RecipeName
 
@@ -25,10 +26,6 @@ ADAM_LEARNING_RATE = 0.05
 
 LARGEST_WEIGHT = 1e12
 """Largest weight of a loss, a layer or a style: products and sums of such weights stay finite."""
-
-WEBP_MOST_PX = 16_383
-"""Largest long edge that the WebP format can store."""
-
 
 USUAL_STRENGTH = 0.5
 """The strength that stands for the recipe's own style weight."""
@@ -117,7 +114,7 @@ class StylizeOptions(BaseModel):
     """Steps over which the plateau is judged."""
     max_seconds: float | None = Field(default=None, gt=0.0)
     """Time budget of one pair's optimisation in seconds."""
-    output_format: Literal["png", "jpeg", "webp", "tiff"] = "png"
+    output_format: FileFormatName = "png"
     """File format of the stylized image."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)
     """Quality of a JPEG or WebP, both of which lose a little; png and tiff lose nothing."""
@@ -130,18 +127,12 @@ class StylizeOptions(BaseModel):
     alpha: Literal["white", "keep"] = "white"
     """Transparency of the content image: laid over white, or kept in the file; keep with png, webp and tiff only."""
 
-    # CSV cells and command line arguments are text.
-    _lists = field_validator("content_layers", "style_layers", mode="before")(words)
-    _lists_of_numbers = field_validator("style_layer_weights", "style_blend", mode="before")(real_numbers)
-    _choices = field_validator("bit_depth", mode="before")(whole_choice)
-    _whole_numbers = field_validator(
-        *("size_px", "seed", "levels", "steps", "plateau_window", "jpeg_quality", "dpi"), mode="before"
-    )(whole_number)
-    _real_numbers = field_validator(
-        *("style_scale", "strength", "content_weight", "style_weight", "tv_weight", "learning_rate"),
-        *("loss_threshold", "plateau_tolerance", "max_seconds"),
-        mode="before",
-    )(real_number)
+    @field_validator("*", mode="before")
+    @classmethod
+    def _from_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read a CSV cell or a command line argument, which are text, by the option's type."""
+        assert info.field_name is not None, "it is a field's validator"
+        return reader_of(cls, info.field_name)(value)
 
     @field_validator("content_layers", "style_layers")
     @classmethod
@@ -199,13 +190,21 @@ class StylizeOptions(BaseModel):
 
     def _limits_of_the_format(self) -> Iterator[str]:
         """Yield what the other options request of the file but its format cannot store."""
-        kind = self.output_format
-        if self.bit_depth == 16 and kind not in ("png", "tiff"):
-            yield f"bit_depth 16: expected output_format png or tiff, got {kind}, which holds 8 bits"
-        if self.alpha == "keep" and kind == "jpeg":
-            yield "alpha keep: expected output_format png, webp or tiff, got jpeg, which has no transparency"
-        if kind == "webp" and self.size_px > WEBP_MOST_PX:
-            yield f"output_format webp: expected size_px up to {WEBP_MOST_PX}, got {self.size_px}"
+        file_format, formats = FILE_FORMATS[self.output_format], FILE_FORMATS.values()
+        if self.bit_depth not in file_format.bit_depths:
+            able = in_words(one for one in formats if self.bit_depth in one.bit_depths)
+            held = " or ".join(map(str, file_format.bit_depths))
+            yield (
+                f"bit_depth {self.bit_depth}: expected output_format {able}, got {file_format.name}, which holds "
+                f"{held} bits"
+            )
+        if self.alpha == "keep" and not file_format.has_alpha:
+            able = in_words(one for one in formats if one.has_alpha)
+            yield f"alpha keep: expected output_format {able}, got {file_format.name}, which has no transparency"
+        if file_format.most_px is not None and self.size_px > file_format.most_px:
+            yield (
+                f"output_format {file_format.name}: expected size_px up to {file_format.most_px}, got {self.size_px}"
+            )
 
     @property
     def usual_steps(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.prefect_layer.notify_kinds import NotifyKind
 from tests.service.service_tools import Command, ask, wait_for, write_image, write_manifest
 
 pytestmark = pytest.mark.service
@@ -122,7 +123,7 @@ def test_a_run_with_failures_is_reported(
     assert "nst-notify" not in json.dumps(ask(server, "/automations/filter", {}))
 
 
-@pytest.mark.parametrize("kind", ["slack", "teams", "mattermost", "mail", "webhook"])
+@pytest.mark.parametrize("kind", NotifyKind)
 def test_an_address_of_the_wrong_form_is_refused(server: str, nst: Command, kind: str) -> None:
     """One line says what such an address looks like, and does not show the given one."""
     outcome = nst("notify", kind, env={"NST_NOTIFY_ADDRESS": "smtp://a-secret-address"})

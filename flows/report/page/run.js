@@ -1,6 +1,5 @@
 // The page of one run, report.html: filter, sorting, cards, and the details of a pair in the viewer.
 
-const measures = [...data.losses, ...data.distances, "seconds"];
 const chosen = { text: "", style: "", status: "", measure: "total_loss", low: "", high: "", sort: "row", down: false, outliers: false };
 
 for (const row of data.rows) {

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from nst_core.images.files.credits import TAGS, Credits
 from nst_core.images.writing.deep_png import with_pixels
 from nst_core.images.writing.picture_file import Levels, PictureFile
+from nst_core.options.file_formats import FILE_FORMATS
 
 _METADATA_KEY = re.compile(r"[A-Za-z0-9_.-]{1,75}")
 """A valid key of the metadata."""
@@ -41,19 +42,20 @@ def encode_image(
         ValueError: if the format cannot hold the levels or the metadata.
     """
     _check(levels, file, metadata)
-    if file.file_format == "tiff":
-        return _tiff(levels, file, metadata, credit)
-    exif = _exif(file, credit)
-    if file.file_format == "png":
-        return _png(levels, file, metadata, exif)
-    if file.file_format == "webp":
-        return _webp(levels, file, metadata, exif)
-    return _jpeg(levels, file, metadata, exif)
+    match file.file_format:  # mypy tells if a format is missing
+        case "png":
+            return _png(levels, file, metadata, _exif(file, credit))
+        case "jpeg":
+            return _jpeg(levels, file, metadata, _exif(file, credit))
+        case "webp":
+            return _webp(levels, file, metadata, _exif(file, credit))
+        case "tiff":
+            return _tiff(levels, file, metadata, credit)
 
 
 def as_read(levels: Levels, file: PictureFile) -> Levels:
-    """Return the levels that a reader of the file decodes; for a PNG or TIFF, the same levels."""
-    if file.file_format in ("png", "tiff"):
+    """Return the levels that a reader of the file decodes; for a lossless format, the same levels."""
+    if FILE_FORMATS[file.file_format].is_lossless:
         return levels
     # Not `decode_image`, as the limits on inputs do not apply to a pastiche, which may be thinner.
     image = Image.open(BytesIO(encode_image(levels, file, {})))
@@ -63,7 +65,7 @@ def as_read(levels: Levels, file: PictureFile) -> Levels:
 def read_metadata(data: bytes) -> dict[str, str]:
     """Return the metadata that `encode_image` wrote into `data`; empty for any other bytes."""
     try:
-        image = Image.open(BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF"))
+        image = Image.open(BytesIO(data), formats=[name.upper() for name in FILE_FORMATS])
         if image.format == "PNG":
             return {str(key)[4:]: str(value) for key, value in image.info.items() if str(key).startswith("nst:")}
         comment = image.info.get("comment", b"") if image.format == "JPEG" else _user_comment(image)
@@ -78,14 +80,16 @@ def read_metadata(data: bytes) -> dict[str, str]:
 
 def _check(levels: Levels, file: PictureFile, metadata: Mapping[str, str]) -> None:
     """Refuse levels and metadata that would be written as a different image, or could not be written."""
-    kind, channels = np.uint8 if file.bit_depth == 8 else np.uint16, (3,) if file.file_format == "jpeg" else (3, 4)
+    file_format, kind = FILE_FORMATS[file.file_format], np.uint8 if file.bit_depth == 8 else np.uint16
+    channels = (3, 4) if file_format.has_alpha else (3,)
     if levels.ndim != 3 or levels.shape[2] not in channels or levels.dtype != kind:
         raise ValueError(
             f"a {file.file_format} of {file.bit_depth} bits: expected {np.dtype(kind)} of shape (height, width, "
             f"{' or '.join(map(str, channels))}), got {levels.dtype} of shape {levels.shape}"
         )
-    if file.bit_depth == 16 and file.file_format not in ("png", "tiff"):
-        raise ValueError(f"expected 8 bits in a {file.file_format}, got 16")
+    if file.bit_depth not in file_format.bit_depths:
+        able = " or ".join(map(str, file_format.bit_depths))
+        raise ValueError(f"expected {able} bits in a {file.file_format}, got {file.bit_depth}")
     for key in metadata:
         if not _METADATA_KEY.fullmatch(key):
             raise ValueError(f"metadata key {key!r}: expected 1 to 75 letters, digits, _, . or -")

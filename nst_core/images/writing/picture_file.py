@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nst_core.images.colour.rgb_space import Floats, from_srgb, srgb_profile, to_srgb
+from nst_core.options.file_formats import FileFormatName
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 """A file's integer values, shape (height, width, 3), or 4 with alpha, of as many bits as the file has."""
@@ -17,14 +18,14 @@ class PictureFile:
     """The settings of an output file.
 
     Attributes:
-        file_format: png and tiff are lossless, jpeg and webp are nearly so.
-        bit_depth: bits per channel; 16 only with png and tiff.
+        file_format: its format; `FILE_FORMATS` says what each can hold.
+        bit_depth: bits per channel, as many as the format can hold.
         jpeg_quality: 1 to 100, for a jpeg or webp.
         profile: the colour profile, made safe by `embeddable`; empty means sRGB, whose profile is then embedded.
         dpi: the resolution on paper, or None to leave it out.
     """
 
-    file_format: Literal["png", "jpeg", "webp", "tiff"] = "png"
+    file_format: FileFormatName = "png"
     bit_depth: Literal[8, 16] = 8
     jpeg_quality: int = 92
     profile: bytes = b""

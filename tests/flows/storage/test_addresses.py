@@ -16,8 +16,9 @@ from flows.storage.addresses import check, resolved_address
     [("s3://bucket/key", True), ("/data/a.png", False), ("s3:/bucket", False), ("a/s3://b", False)],
 )
 def test_s3_addresses_are_recognised_by_their_prefix(address: str, expected: bool) -> None:
-    """An address is on S3 if it begins with s3://."""
+    """An address is on S3 if it begins with s3://; any other is a path."""
     assert storage.is_s3(address) is expected
+    assert storage.is_local(address) is not expected
 
 
 @pytest.mark.parametrize(

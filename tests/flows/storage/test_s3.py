@@ -10,6 +10,8 @@ import pytest
 from flows import storage
 from flows.errors import Forbidden, NotFound, StorageError, Unavailable
 from flows.storage import s3
+from flows.storage.s3.requests import content_type
+from nst_core.options.file_formats import FILE_FORMATS
 from tests.flows.fault_proxy import CUT_SHORT, FLIP_BIT, IGNORE_CONDITION, LOSE_ANSWER, FaultProxy
 
 
@@ -265,3 +267,9 @@ def test_a_version_id_in_a_key_is_part_of_the_key(s3_bucket: str, tmp_path: Path
         seen.append((storage.read(odd), storage.read(plain), storage.size(odd), storage.names(s3_bucket)))
     names = ["a.txt", "a.txt?versionId=1"]
     assert seen == [(data, b"data", len(data), names) for data in (b"other", b"large", b"swapped", b"new")]
+
+
+@pytest.mark.parametrize("ending", [kind.ending for kind in FILE_FORMATS.values()])
+def test_an_image_of_any_format_has_a_content_type(ending: str) -> None:
+    """A browser shows an image of each output format, because the object says what it is; else it is downloaded."""
+    assert content_type(f"s3://bucket/out/images/cat-01234567.{ending}")["ContentType"].startswith("image/")

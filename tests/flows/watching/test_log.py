@@ -2,14 +2,16 @@
 
 import dataclasses
 import logging
+from typing import get_args
 
 import pytest
 
 from flows import stub
 from flows.records.pairs import CellError, RejectedRow
-from flows.watching.log import watch_log
+from flows.watching.log import REASONS, watch_log
 from flows.wording import MOST_NAMED
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
+from nst_core.stopping import StopReason
 from tests.flows.builders import attempt_record, pair_record
 from tests.flows.run_starts import run_of
 
@@ -75,6 +77,11 @@ def test_the_numbers_of_pairs_are_aligned(caplog: pytest.LogCaptureFixture) -> N
         on_message("cpu", pair_record("pair-3", stop_reason="plateau", notes=()))
 
     assert caplog.messages == ["[ 1/12] row 3 pair-3: loss 3.5 -> 0.3, 20 steps (plateau), 1.2 s"]
+
+
+def test_every_stop_reason_has_words() -> None:
+    """The log has words for each reason for which a finished pair stopped; one that diverged fails instead."""
+    assert set(REASONS) == set(get_args(StopReason)) - {"diverged"}
 
 
 def test_chunks_and_steps_are_logged_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:

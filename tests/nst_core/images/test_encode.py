@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, PngImagePlugin
 from nst_core.images import PictureFile, as_read, decode_image, encode_image, read_metadata
 from nst_core.images.colour.rgb_space import srgb_profile
 from nst_core.images.files.credits import Credits, credits_of
+from nst_core.options.file_formats import FILE_FORMATS
 from tests.icc import ADOBE_TO_XYZ, rgb_profile
 from tests.odd_pictures import noise, save
 
@@ -31,17 +32,11 @@ CREDIT = Credits(artist="José Ñandú; 猫", copyright="© 2024", description="
 ADOBE = rgb_profile(ADOBE_TO_XYZ, 2.19921875)
 FILES = {
     f"{file.file_format} {file.bit_depth}": file
-    for file in (
-        PictureFile("png"),
-        PictureFile("png", 16),
-        PictureFile("tiff"),
-        PictureFile("tiff", 16),
-        PictureFile("jpeg"),
-        PictureFile("webp"),
-    )
+    for kind in FILE_FORMATS.values()
+    for file in (PictureFile(kind.name, 8 if bits == 8 else 16) for bits in kind.bit_depths)
 }
-LOSSLESS = {name: file for name, file in FILES.items() if file.file_format in ("png", "tiff")}
-WITH_ALPHA = {name: file for name, file in FILES.items() if file.file_format != "jpeg"}
+LOSSLESS = {name: file for name, file in FILES.items() if FILE_FORMATS[file.file_format].is_lossless}
+WITH_ALPHA = {name: file for name, file in FILES.items() if FILE_FORMATS[file.file_format].has_alpha}
 of_each = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 EIGHT_BIT = {name: file for name, file in FILES.items() if file.bit_depth == 8}
 of_each_format = pytest.mark.parametrize("file", EIGHT_BIT.values(), ids=EIGHT_BIT)
@@ -119,11 +114,11 @@ def test_decode_image_reads_every_output(file: PictureFile) -> None:
 
 @pytest.mark.parametrize("quality", [30, 95])
 @pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize("file_format", ["jpeg", "webp"])
+@pytest.mark.parametrize("file_format", [kind.name for kind in FILE_FORMATS.values() if not kind.is_lossless])
 def test_as_read_equals_a_decoded_lossy_file(file_format: Any, channels: int, quality: int) -> None:
     """For a JPEG or WebP, `as_read` returns the pixels that its file decodes to, including transparent ones."""
-    if (file_format, channels) == ("jpeg", 4):
-        pytest.skip("a JPEG has no alpha")
+    if channels == 4 and not FILE_FORMATS[file_format].has_alpha:
+        pytest.skip("the format has no alpha")
     file = PictureFile(file_format, jpeg_quality=quality)
     levels = np.dstack([file.levels(smooth()), np.tile(np.arange(256, dtype=np.uint8), (192, 1))])[..., :channels]
 
@@ -281,6 +276,16 @@ def test_exif_has_credits_and_resolution(file: PictureFile) -> None:
     assert plain_exif.get(ExifTags.Base.ResolutionUnit, 1) == 1
     if file.file_format != "webp":  # a WebP has a resolution only in its EXIF
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+@of_each
+def test_a_file_is_of_the_format_that_was_asked_for(file: PictureFile) -> None:
+    """Other programs recognise the file as one of its format, and its ending as that of such files."""
+    image = Image.open(BytesIO(encode_image(random_levels(file), file, {})))
+    endings = [f".{ending}" for ending in FILE_FORMATS[file.file_format].endings]
+
+    assert image.format == file.file_format.upper()
+    assert {Image.registered_extensions()[ending] for ending in endings} == {image.format}
 
 
 @of_each

@@ -202,6 +202,17 @@ def test_default_layer_weights_depend_on_the_style_layers() -> None:
     assert make(recipe="neural-style", style_layers=layers).resolved().style_layer_weights == (1.0, 1.0, 1.0)
 
 
+def as_cell(value: Any) -> str:
+    """Return a value as the cell of a manifest has it."""
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@pytest.mark.parametrize("name", [name for name, value in OTHER.items() if value is not None])
+def test_every_option_can_be_given_as_text(name: str) -> None:
+    """The text of a cell or of a command line means the same as the value itself."""
+    assert make(**OTHER | {name: as_cell(OTHER[name])}) == make(**OTHER)
+
+
 # ---- Overrides
 
 
