@@ -40,7 +40,10 @@ def serve(
     host: Annotated[
         str, typer.Option(metavar="TEXT", help="Address that a server started here listens on.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="INTEGER", help="Port that a server started here listens on.")] = 4200,
+    port: Annotated[
+        int,
+        typer.Option(metavar="INTEGER", min=1, max=65_535, help="Port that a server started here listens on."),
+    ] = 4200,
 ) -> None:
     """Serve all deployments from one process.
 
@@ -51,8 +54,9 @@ def serve(
     limits = limits_in_force(strict=True)
     if not limits.readable or not limits.writable:
         raise LimitsError(
-            "a service reads and writes only what is listed: name a limits file with `read` and `write` in "
-            f"{VARIABLE}, see deploy/README.md"
+            "a service reads and writes only what is listed: name a limits file in "
+            f'{VARIABLE}, such as limits.toml with the lines read = ["/data"] and write = ["/data"]; deploy/README.md '
+            "says more"
         )
     place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
     os.environ[DATA_VARIABLE] = storage.absolute(place)

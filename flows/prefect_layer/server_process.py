@@ -10,6 +10,7 @@ and a database that keeps it from starting is checked thoroughly and set aside.
 """
 
 import atexit
+import errno
 import os
 import secrets
 import signal
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started
 
 ATTEMPTS = 3
 """How often the server is started before that fails; from the second time on its database is checked thoroughly."""
+LOOPBACK = "127.0.0.1"
+"""The address on which the server listens."""
 PORTS = range(20_000, 32_000)
 """The ports to choose from."""
 LOOK_SECONDS = 0.05
@@ -44,7 +47,7 @@ class ServerProcess:
     """A server process that can be started, waited for, restarted and ended.
 
     Attributes:
-        home: the folder of Prefect's state.
+        home: the folder of Prefect's state, an absolute path, as SQLite takes no relative one in a URI.
         port: the port on loopback; chosen at the first start, and kept for later ones, as clients know it.
         process: the running or last process, which ends when its input is closed, as it is at the end of this process;
             None before the first start.
@@ -59,7 +62,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """The address of its API."""
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"http://{LOOPBACK}:{self.port}/api"
 
     def is_alive(self) -> bool:
         """Return whether the process has been started and has not ended; it may not answer yet."""
@@ -84,7 +87,7 @@ class ServerProcess:
         program = f"{COLLECTS_RARELY}{ENDS_WITH_ITS_INPUT}from uvicorn import main; main()"
         command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
         command += ["--app-dir", _packages()]  # by default that is the working folder
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
+        command += ["--host", LOOPBACK, "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
         with opened_log(self.home / SERVER_LOG) as log, _interrupts_blocked(), named_if_not_started():
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
                 command, env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log
@@ -156,12 +159,38 @@ def _packages() -> str:
 
 
 def _free_port() -> int:
-    """Return a free port below the ephemeral range, in which a new connection could take it before the server does."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """Return a free port below the ephemeral range, in which a new connection could take it before the server does.
+
+    Raises:
+        ServiceError: if this machine has no loopback interface, or allows no sockets.
+    """
+    try:
+        _check_loopback()
+        while _is_taken(port := secrets.choice(PORTS)):
+            pass
+        return port
+    except OSError as error:
+        raise ServiceError(
+            f"Prefect's server cannot listen on {LOOPBACK} of this machine ({error.strerror}): expected a loopback "
+            "interface, as `ip link set lo up` brings up. PREFECT_API_URL names a server of yours"
+        ) from error
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return True
+    return False
+
+
+def _check_loopback() -> None:
+    """Raise OSError if nobody on this machine can be reached by loopback; nothing is sent."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect((LOOPBACK, PORTS[0]))
 
 
 @contextmanager

@@ -127,6 +127,21 @@ def test_the_server_of_a_run_is_named_in_the_environment(server: ServerProcess, 
     assert len(servers.starts(home)) == 1
 
 
+@pytest.mark.parametrize("named", ["home", "~"])
+def test_a_home_may_be_named_relative_to_here_or_to_the_users(
+    no_server_named: Path, home: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """The database of a relative PREFECT_HOME, or one with `~`, is found where Prefect has it, and so is a profile."""
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PREFECT_HOME", named)
+    (home / "prefect.db").write_bytes(b"not a database")
+    with pytest.raises(ServiceError, match=rf"{home}/prefect.db: .*file is not a database"):
+        begin_server()
+
+    (home / "profiles.toml").touch()
+    assert begin_server() is None
+
+
 def test_no_server_is_started_if_one_may_be_named(
     no_server_named: Path, home: Path, no_servers: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,8 @@
 """flows.prefect_layer.server_process: a server from its start to its end, here a stand-in that starts at once."""
 
 import atexit
+import errno
+import os
 import signal
 import socket
 import sqlite3
@@ -167,3 +169,15 @@ def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(server_process, "PORTS", (taken.getsockname()[1], free))
 
         assert {server_process._free_port() for _ in range(20)} == {free}
+
+
+@pytest.mark.parametrize("function", ["connect", "bind"])
+def test_a_machine_without_loopback_is_named(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    """Without a loopback interface, or with one that has no IPv4 address, the error says so at once."""
+
+    def fail(_self: socket.socket, _address: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    monkeypatch.setattr(socket.socket, function, fail)
+    with pytest.raises(ServiceError, match=r"cannot listen on 127\.0\.0\.1 .*Cannot assign requested address.*lo up"):
+        server_process._free_port()
