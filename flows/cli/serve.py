@@ -18,6 +18,7 @@ from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
+from flows.prefect_layer.readable_settings import read_settings
 from flows.prefect_layer.startup_lock import starting
 
 DEPLOYMENTS = deployments_file()
@@ -76,6 +77,7 @@ def serve(
 
 
 def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None, *, sole_since: datetime | None = None) -> None:
+    read_settings()
     from flows.prefect_layer.deployment_runs import named_errors  # imports prefect
     from flows.prefect_layer.serve import serve
 
