@@ -232,14 +232,14 @@ def _display(shown: Shown) -> Iterator[None]:
     from rich.console import Console
 
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import LiveDisplay, only_warnings
+    from flows.watching.terminal import LiveDisplay, can_show, only_warnings
 
     with ExitStack() as stack:
         # Ids and messages come from a manifest, so they must not be interpreted as markup.
         console = Console(stderr=True, markup=False, highlight=False)
         if shown.quiet or shown.json_lines:
             stack.enter_context(only_warnings())
-        elif console.is_terminal:
+        elif can_show(console):
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())

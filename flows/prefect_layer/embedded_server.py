@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """The time between two checks that the server is alive."""
 
+NAMING = {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}
+"""The variables that may name a server."""
 SETTINGS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
 """The files in the working folder from which Prefect reads settings, and a text that they contain if they have any."""
 
@@ -54,7 +56,7 @@ def is_without_server() -> bool:
     Prefect itself is not asked, as importing it takes seconds.
     """
     home = os.environ.get("PREFECT_HOME")
-    if home is None or not {"PREFECT_API_URL", "PREFECT_PROFILE"}.isdisjoint(os.environ):
+    if home is None or not NAMING.isdisjoint(os.environ):
         return False
     return not (
         os.path.exists(os.path.join(_absolute(home), "profiles.toml"))

@@ -144,7 +144,8 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
     make_usable(home)
-    access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
+    path = os.environ.get("PREFECT_SERVER_API_BASE_PATH", "").strip("/") or "api"
+    access = Access(f"http://{_reachable(host)}:{port}/{path}", _password(folder))
     if answers(access.url):
         raise ServiceError(
             f"{access.url}: a server is there already; name it in PREFECT_API_URL, or take another --port"

@@ -39,6 +39,8 @@ PORTS = range(20_000, 32_000)
 """The ports to choose from."""
 LOOK_SECONDS = 0.05
 """The time between two checks whether a starting server answers."""
+_NOT_FOR_THIS_SERVER = ("PREFECT_API_URL", "PREFECT_SERVER_API_")
+"""How the names of variables begin that are left out of its environment."""
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 """Prefect's environment variable for how long its embedded server has to start."""
 
@@ -145,11 +147,12 @@ class ServerProcess:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a server without pages, which imports nothing from the working folder.
 
-        That folder may hold a file such as random.py, which would replace Python's own module.
+        That folder may hold a file such as random.py, which would replace Python's own module. What the user has set
+        for a server of their own, such as a password, is not for this one: its clients would not get in.
         """
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-        inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        return {"PYTHONSAFEPATH": "1"} | inherited | self._settings | ours
+        given = {"PYTHONSAFEPATH": "1"} | os.environ | self._settings | ours
+        return {name: value for name, value in given.items() if not name.startswith(_NOT_FOR_THIS_SERVER)}
 
 
 def _packages() -> str:

@@ -97,6 +97,16 @@ def test_a_server_that_cannot_be_started_is_an_error(home: Path, monkeypatch: py
         service.__enter__()
 
 
+def test_the_api_of_a_service_may_have_another_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is set for a reverse proxy in front of the service is that of its API for its own clients too."""
+    monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect/api")
+    port = server_process._free_port()
+
+    with server("127.0.0.1", port, str(home)) as access:
+        assert access.url == f"http://127.0.0.1:{port}/prefect/api"
+        assert answers(access.url)
+
+
 @pytest.fixture
 def ssh_server() -> Iterator[int]:
     """The port of a server that answers every request as an SSH server does."""

@@ -66,18 +66,21 @@ def test_begin_does_not_wait(home: Path, server: ServerProcess) -> None:
     assert len(servers.starts(home)) == 1
 
 
-def test_a_server_that_died_is_started_again_on_its_port(home: Path, server: ServerProcess) -> None:
+def test_a_server_that_died_is_started_again_on_its_port(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The port stays, because clients know it, and the server's end is registered only once with atexit."""
-    before = atexit._ncallbacks()
+    registered: list[object] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
     server.wait()
-    assert atexit._ncallbacks() == before + 1
+    assert registered.count(server.stop) == 1
     port = server.port
     server.kill()
     assert not server.is_alive()
     server.wait()
 
     assert (server.port, answers(server.url), len(servers.starts(home))) == (port, True, 2)
-    assert atexit._ncallbacks() == before + 1
+    assert registered.count(server.stop) == 1
 
 
 def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> None:
@@ -97,18 +100,20 @@ def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> No
 
 
 def test_the_environment_of_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server has neither pages nor another server's address; given settings replace our defaults."""
+    """The server has neither pages nor address, path and password of another one; settings replace our defaults."""
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:a-secret")
+    monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect")
     monkeypatch.setenv("PREFECT_UI_ENABLED", "1")
     monkeypatch.setenv("A_SETTING", "the environment's")
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    for given in ({}, {"A_SETTING": "ours", "PYTHONSAFEPATH": "2"}):
+    for given in ({}, {"A_SETTING": "ours", "PYTHONSAFEPATH": "2", "PREFECT_SERVER_API_AUTH_STRING": "me:other"}):
         server = ServerProcess(home, given)
         server.wait()
         server.kill()
     plain, told = (start["environment"] for start in servers.starts(home))
 
-    assert "PREFECT_API_URL" not in plain
+    assert [name for name in (*plain, *told) if name.startswith(("PREFECT_API_URL", "PREFECT_SERVER_API_"))] == []
     assert {plain[name] for name in ("PREFECT__SERVER_EPHEMERAL", "PREFECT__SERVER_FINAL", "PYTHONSAFEPATH")} == {"1"}
     assert (plain["PREFECT_UI_ENABLED"], plain["A_SETTING"]) == ("0", "the environment's")
     assert (told["A_SETTING"], told["PYTHONSAFEPATH"]) == ("ours", "2")
