@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ LOOPBACK = "127.0.0.1"
 """The address on which the server listens."""
 PORTS = range(20_000, 32_000)
 """The ports to choose from."""
+DATABASE_BYTES = 1_000_000
+"""About the size of a new database."""
 LOOK_SECONDS = 0.05
 """The time between two checks whether a starting server answers."""
 _NOT_FOR_THIS_SERVER = ("PREFECT_API_URL", "PREFECT_SERVER_API_")
@@ -108,10 +111,19 @@ class ServerProcess:
                 self._save_database()
                 return
         raise ServiceError(
-            f"Prefect's embedded server does not start: {reason_in(self.home / SERVER_LOG)}. All it said is in "
+            f"Prefect's embedded server does not start: {self._reason()}. All it said is in "
             f"{self.home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of "
             "yours"
         )
+
+    def _reason(self) -> str:
+        """Return why the server does not start: the disk, which then keeps no log of it either, else what the log says."""
+        try:
+            with tempfile.TemporaryFile(dir=self.home) as file:
+                file.write(bytes(DATABASE_BYTES))
+        except OSError as error:
+            return f"its folder cannot be written ({error.strerror})"
+        return reason_in(self.home / SERVER_LOG)
 
     def _save_database(self) -> None:
         """Save a new database as the template for others, before any flow uses the server."""

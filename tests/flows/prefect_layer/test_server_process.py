@@ -129,6 +129,21 @@ def test_a_server_that_ends_at_once_is_started_three_times(home: Path, server: S
     assert not server.is_alive()
 
 
+def test_a_full_disk_is_the_reason_before_what_an_old_log_says(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the log keeps nothing of the server, and its last line may be of another day."""
+
+    def fail(**_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (home / "ends at once").touch()
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+
+    with pytest.raises(ServiceError, match=r"does not start: its folder cannot be written \(No space left on device\)"):
+        server.wait()
+
+
 def test_the_second_start_checks_the_whole_database(
     home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
