@@ -117,7 +117,7 @@ class ServerProcess:
         )
 
     def _reason(self) -> str:
-        """Return why the server does not start: the disk, which then keeps no log of it either, else what the log says."""
+        """Return why the server does not start: a full disk, which keeps no log of it, or else what the log says."""
         try:
             with tempfile.TemporaryFile(dir=self.home) as file:
                 file.write(bytes(DATABASE_BYTES))
