@@ -33,7 +33,8 @@ Importing this package turns Prefect's telemetry off and sets its other defaults
 settings once, when it is imported, so they have to be set before that.
 """
 
-from flows.environment import keep_loopback_off_proxies, set_prefect_defaults
+from flows.environment import keep_loopback_off_proxies, refuse_windows, set_prefect_defaults
 
+refuse_windows()
 set_prefect_defaults()
 keep_loopback_off_proxies()

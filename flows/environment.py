@@ -49,6 +49,19 @@ MISSING = frozenset(name for name in DEFAULTS if name not in os.environ)
 """The names in DEFAULTS that were not set when this package was imported."""
 
 
+def refuse_windows() -> None:
+    """End a program on Windows with one sentence: locks, limits and signals of POSIX are used throughout.
+
+    Raises:
+        SystemExit: this is Windows.
+    """
+    if os.name == "nt":
+        raise SystemExit(
+            "bulk-style-transfer: expected Linux or macOS, found Windows; install it in WSL, the Windows Subsystem for "
+            "Linux"
+        )
+
+
 def set_prefect_defaults() -> None:
     """Set the defaults in the environment.
 
@@ -56,8 +69,13 @@ def set_prefect_defaults() -> None:
     """
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if os.environ.get("PREFECT_API_URL") == "":
-        del os.environ["PREFECT_API_URL"]  # Prefect would use the empty string as an address
+    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+        if os.environ.get(name) == "":
+            del os.environ[name]  # Prefect would use the empty string as an address, or as this folder
+    if os.path.expanduser("~") == "~":
+        # This user has neither HOME nor an entry in the system's list of users. Prefect cannot be imported without a
+        # home folder, whether it uses it or not; container runtimes set this one.
+        os.environ["HOME"] = "/"
 
 
 def keep_loopback_off_proxies() -> None:

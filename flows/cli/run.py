@@ -39,6 +39,7 @@ from flows.output.ledger import Ledger
 from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import begin_server, check_prefect_home, is_part_of_a_run, is_without_server
 from flows.prefect_layer.parameters import check_parameters
+from flows.prefect_layer.readable_settings import read_settings
 from flows.prefect_layer.server import check_named_server
 from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
@@ -184,6 +185,7 @@ def _finish_at_once(begun: BegunRun) -> tuple[RunSummary, ExitCode]:
 def _through_prefect(request: RunRequest, shown: Shown) -> tuple[RunSummary, ExitCode]:
     """Carry the run out as the Prefect flow, whose server starts while the flow is being imported."""
     server = begin_server()
+    read_settings()
     # Imported only here, after its settings were made: prefect reads them once.
     from httpx import TransportError
     from prefect import tags
@@ -230,14 +232,14 @@ def _display(shown: Shown) -> Iterator[None]:
     from rich.console import Console
 
     from flows.prefect_layer.plain_errors import errors_left_to_the_command
-    from flows.watching.terminal import LiveDisplay, only_warnings
+    from flows.watching.terminal import LiveDisplay, can_show, only_warnings
 
     with ExitStack() as stack:
         # Ids and messages come from a manifest, so they must not be interpreted as markup.
         console = Console(stderr=True, markup=False, highlight=False)
         if shown.quiet or shown.json_lines:
             stack.enter_context(only_warnings())
-        elif console.is_terminal:
+        elif can_show(console):
             display = LiveDisplay(console)
             stack.enter_context(watched_by(display.watch))
             stack.enter_context(display.shown())

@@ -18,6 +18,7 @@ from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.deployments import deployments_file
 from flows.prefect_layer.embedded_server import check_prefect_home
+from flows.prefect_layer.readable_settings import read_settings
 from flows.prefect_layer.startup_lock import starting
 
 DEPLOYMENTS = deployments_file()
@@ -40,7 +41,10 @@ def serve(
     host: Annotated[
         str, typer.Option(metavar="TEXT", help="Address that a server started here listens on.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="INTEGER", help="Port that a server started here listens on.")] = 4200,
+    port: Annotated[
+        int,
+        typer.Option(metavar="INTEGER", min=1, max=65_535, help="Port that a server started here listens on."),
+    ] = 4200,
 ) -> None:
     """Serve all deployments from one process.
 
@@ -51,8 +55,9 @@ def serve(
     limits = limits_in_force(strict=True)
     if not limits.readable or not limits.writable:
         raise LimitsError(
-            "a service reads and writes only what is listed: name a limits file with `read` and `write` in "
-            f"{VARIABLE}, see deploy/README.md"
+            "a service reads and writes only what is listed: name a limits file in "
+            f'{VARIABLE}, such as limits.toml with the lines read = ["/data"] and write = ["/data"]; deploy/README.md '
+            "says more"
         )
     place = data or os.environ.get(DATA_VARIABLE) or os.path.join("runs", "service")
     os.environ[DATA_VARIABLE] = storage.absolute(place)
@@ -72,6 +77,7 @@ def serve(
 
 
 def _serve(deployments: Path, is_up: Callable[[], None] = lambda: None, *, sole_since: datetime | None = None) -> None:
+    read_settings()
     from flows.prefect_layer.deployment_runs import named_errors  # imports prefect
     from flows.prefect_layer.serve import serve
 

@@ -25,6 +25,7 @@ from flows.prefect_layer import server as service
 from flows.prefect_layer.client_environment import check_client_environment
 from flows.prefect_layer.embedded_server import check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
+from flows.prefect_layer.readable_settings import read_settings
 from flows.prefect_layer.startup_lock import wait_while_starting
 from flows.records import layout
 from flows.records.runs import RunState
@@ -234,3 +235,4 @@ def find_server() -> None:
     if "PREFECT_API_URL" not in os.environ:
         wait_while_starting(service.FOLDER, partial(typer.echo, err=True))
         service.use(service.find_access())
+    read_settings()

@@ -159,7 +159,7 @@ def gpus_here(root: Path = Path("/")) -> tuple[str, ...]:
     lines: list[str] = []
     for file in root.glob("proc/driver/nvidia/gpus/*/information"):
         with suppress(OSError):
-            lines += file.read_text().splitlines()
+            lines += file.read_text(errors="replace").splitlines()
     return tuple(line.partition(":")[2].strip() for line in lines if line.startswith("Model:"))
 
 
@@ -170,6 +170,6 @@ def _machine() -> str:
     """
     model = "unknown processor"
     with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return f"{model}, {usable_cpus()} CPUs"

@@ -9,6 +9,7 @@ plain_errors        log filters that reduce our errors in Prefect's log to one l
 rows_as_manifest    a flow that also takes rows in place of a manifest's address
 defaults            apply our default settings to a Prefect that was imported before flows
 client_environment  check that Prefect's HTTP client can be built from the proxies and certificates in the environment
+readable_settings   import Prefect, which reads its settings, and name those that it refuses
 embedded_server     restart the server of a run if it dies
 server_process      the server of a run as a subprocess: start, wait, restart, end
 kill_on_exit        subprocesses that end when this process ends, even if it is killed

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 2.0
 """The time between two checks that the server is alive."""
 
+NAMING = {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}
+"""The variables that may name a server."""
 SETTINGS_FILES = {"prefect.toml": b"", ".env": b"PREFECT_", "pyproject.toml": b"[tool.prefect"}
 """The files in the working folder from which Prefect reads settings, and a text that they contain if they have any."""
 
@@ -41,7 +43,7 @@ def begin_server() -> ServerProcess | None:
     """
     if not is_without_server():
         return None
-    server = ServerProcess(Path(os.environ["PREFECT_HOME"]))
+    server = ServerProcess(Path(_absolute(os.environ["PREFECT_HOME"])))
     server.begin()
     os.environ["PREFECT_API_URL"] = server.url
     _servers.append(server)
@@ -54,10 +56,10 @@ def is_without_server() -> bool:
     Prefect itself is not asked, as importing it takes seconds.
     """
     home = os.environ.get("PREFECT_HOME")
-    if home is None or not {"PREFECT_API_URL", "PREFECT_PROFILE"}.isdisjoint(os.environ):
+    if home is None or not NAMING.isdisjoint(os.environ):
         return False
     return not (
-        os.path.exists(os.path.join(home, "profiles.toml"))
+        os.path.exists(os.path.join(_absolute(home), "profiles.toml"))
         or any(_contains(file, text) for file, text in SETTINGS_FILES.items())
     )
 
@@ -71,7 +73,7 @@ def check_prefect_home() -> None:
     home = os.environ.get("PREFECT_HOME")
     if home is None:
         return
-    place = from_here(os.path.expanduser(home))
+    place = _absolute(home)
     is_read_only = not is_without_server()
     if not is_read_only:
         try:
@@ -89,6 +91,11 @@ def check_prefect_home() -> None:
             f"PREFECT_HOME={home}: expected a folder that this user may {rights}, found {found}. Name another one in "
             "PREFECT_HOME, or leave it out"
         )
+
+
+def _absolute(home: str) -> str:
+    """Return a home folder as Prefect understands it: `~` is the user's, and a relative one starts from here."""
+    return from_here(os.path.expanduser(home))
 
 
 def is_part_of_a_run() -> bool:
@@ -121,7 +128,7 @@ def prepare_embedded_server() -> None:
                 if self.running:
                     return
                 settings = get_current_settings()
-                server = ServerProcess(settings.home, settings.to_environment_variables(exclude_unset=True))
+                server = ServerProcess(settings.home.absolute(), settings.to_environment_variables(exclude_unset=True))
                 server.wait()
                 self.port, self.server_process, self.running = server.port, server.process, True
                 _servers.append(server)

@@ -10,6 +10,7 @@ with pages and a password, on a port that the user chose, in a session of its ow
 is not restarted, and has longer to start and to stop.
 """
 
+import http.client
 import json
 import os
 import re
@@ -60,6 +61,12 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 """Environment variables of a service's server, with the value that each gets unless it is set already.
 
 deploy/service.env.example has the same ones, for the servers that Prefect's own command starts.
+"""
+
+NOT_ANSWERED = (OSError, http.client.HTTPException, ValueError)
+"""The errors of a request to which nobody gives an HTTP answer.
+
+They are no connection, an answer of something else, such as an SSH server, and an address that cannot be one.
 """
 
 NO_REASON = "it gives no reason"
@@ -137,7 +144,8 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     except OSError as error:
         raise OutputError(f"{home}: the service's state cannot be kept here ({error.strerror})") from error
     make_usable(home)
-    access = Access(f"http://{_reachable(host)}:{port}/api", _password(folder))
+    path = os.environ.get("PREFECT_SERVER_API_BASE_PATH", "").strip("/") or "api"
+    access = Access(f"http://{_reachable(host)}:{port}/{path}", _password(folder))
     if answers(access.url):
         raise ServiceError(
             f"{access.url}: a server is there already; name it in PREFECT_API_URL, or take another --port"
@@ -228,7 +236,13 @@ def _write_access(access: Access, folder: str) -> None:
 
 
 def _reachable(host: str) -> str:
-    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  # compared, not listened on
+    """Return the host of a URL that reaches a server which listens on this address.
+
+    >>> _reachable("0.0.0.0"), _reachable("::"), _reachable("fd00::7"), _reachable("localhost")
+    ('127.0.0.1', '[::1]', '[fd00::7]', 'localhost')
+    """
+    own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared, not listened on
+    return f"[{own}]" if ":" in own else own
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -247,7 +261,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:  # noqa: S310  # an http address that we built ourselves
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except NOT_ANSWERED:
         return False
 
 
@@ -311,7 +325,7 @@ def _is_api(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS) as answer:  # noqa: S310  # the user's own address
             return bool(answer.read(100).strip() == b"true")
-    except (urllib.error.URLError, OSError, ValueError):
+    except NOT_ANSWERED:
         return False
 
 
@@ -329,7 +343,7 @@ def check_named_server() -> None:
         urllib.request.urlopen(f"{url}/health", timeout=CONNECT_SECONDS).close()  # noqa: S310  # the user's own address
     except urllib.error.HTTPError:
         return  # it answers; the run will report what it refuses
-    except (urllib.error.URLError, OSError, ValueError) as error:
+    except NOT_ANSWERED as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, ssl.SSLError):
             return  # Prefect's client has settings of its own for certificates, and may trust this one

@@ -10,15 +10,17 @@ and a database that keeps it from starting is checked thoroughly and set aside.
 """
 
 import atexit
+import errno
 import os
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,10 +34,16 @@ from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started
 
 ATTEMPTS = 3
 """How often the server is started before that fails; from the second time on its database is checked thoroughly."""
+LOOPBACK = "127.0.0.1"
+"""The address on which the server listens."""
 PORTS = range(20_000, 32_000)
 """The ports to choose from."""
+DATABASE_BYTES = 1_000_000
+"""About the size of a new database."""
 LOOK_SECONDS = 0.05
 """The time between two checks whether a starting server answers."""
+_NOT_FOR_THIS_SERVER = ("PREFECT_API_URL", "PREFECT_SERVER_API_")
+"""How the names of variables begin that are left out of its environment."""
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 """Prefect's environment variable for how long its embedded server has to start."""
 
@@ -44,7 +52,7 @@ class ServerProcess:
     """A server process that can be started, waited for, restarted and ended.
 
     Attributes:
-        home: the folder of Prefect's state.
+        home: the folder of Prefect's state, an absolute path, as SQLite takes no relative one in a URI.
         port: the port on loopback; chosen at the first start, and kept for later ones, as clients know it.
         process: the running or last process, which ends when its input is closed, as it is at the end of this process;
             None before the first start.
@@ -59,7 +67,7 @@ class ServerProcess:
     @property
     def url(self) -> str:
         """The address of its API."""
-        return f"http://127.0.0.1:{self.port}/api"
+        return f"http://{LOOPBACK}:{self.port}/api"
 
     def is_alive(self) -> bool:
         """Return whether the process has been started and has not ended; it may not answer yet."""
@@ -84,7 +92,7 @@ class ServerProcess:
         program = f"{COLLECTS_RARELY}{ENDS_WITH_ITS_INPUT}from uvicorn import main; main()"
         command = [sys.executable, "-c", program, "--factory", "prefect.server.api.server:create_app"]
         command += ["--app-dir", _packages()]  # by default that is the working folder
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
+        command += ["--host", LOOPBACK, "--port", str(self.port), "--log-level", "error", "--lifespan", "on"]
         with opened_log(self.home / SERVER_LOG) as log, _interrupts_blocked(), named_if_not_started():
             self.process = subprocess.Popen(  # noqa: S603  # our own interpreter
                 command, env=self._environment(), stdin=subprocess.PIPE, stdout=log, stderr=log
@@ -103,10 +111,19 @@ class ServerProcess:
                 self._save_database()
                 return
         raise ServiceError(
-            f"Prefect's embedded server does not start: {reason_in(self.home / SERVER_LOG)}. All it said is in "
+            f"Prefect's embedded server does not start: {self._reason()}. All it said is in "
             f"{self.home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of "
             "yours"
         )
+
+    def _reason(self) -> str:
+        """Return why the server does not start: a full disk, which keeps no log of it, or else what the log says."""
+        try:
+            with tempfile.TemporaryFile(dir=self.home) as file:
+                file.write(bytes(DATABASE_BYTES))
+        except OSError as error:
+            return f"its folder cannot be written ({error.strerror})"
+        return reason_in(self.home / SERVER_LOG)
 
     def _save_database(self) -> None:
         """Save a new database as the template for others, before any flow uses the server."""
@@ -142,11 +159,12 @@ class ServerProcess:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a server without pages, which imports nothing from the working folder.
 
-        That folder may hold a file such as random.py, which would replace Python's own module.
+        That folder may hold a file such as random.py, which would replace Python's own module. What the user has set
+        for a server of their own, such as a password, is not for this one: its clients would not get in.
         """
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-        inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-        return {"PYTHONSAFEPATH": "1"} | inherited | self._settings | ours
+        given = {"PYTHONSAFEPATH": "1"} | os.environ | self._settings | ours
+        return {name: value for name, value in given.items() if not name.startswith(_NOT_FOR_THIS_SERVER)}
 
 
 def _packages() -> str:
@@ -156,12 +174,38 @@ def _packages() -> str:
 
 
 def _free_port() -> int:
-    """Return a free port below the ephemeral range, in which a new connection could take it before the server does."""
-    while True:
-        port = secrets.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    """Return a free port below the ephemeral range, in which a new connection could take it before the server does.
+
+    Raises:
+        ServiceError: if this machine has no loopback interface, or allows no sockets.
+    """
+    try:
+        _check_loopback()
+        while _is_taken(port := secrets.choice(PORTS)):
+            pass
+        return port
+    except OSError as error:
+        raise ServiceError(
+            f"Prefect's server cannot listen on {LOOPBACK} of this machine ({error.strerror}): expected a loopback "
+            "interface, as `ip link set lo up` brings up. PREFECT_API_URL names a server of yours"
+        ) from error
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return True
+    return False
+
+
+def _check_loopback() -> None:
+    """Raise OSError if nobody on this machine can be reached by loopback; nothing is sent."""
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect((LOOPBACK, PORTS[0]))
 
 
 @contextmanager

@@ -27,6 +27,15 @@ WIDEST = 79
 overwritten."""
 
 
+def can_show(console: Console) -> bool:
+    """Return whether a display can be overwritten in place on a console; otherwise the log's lines tell more.
+
+    That is not so in a file, even if FORCE_COLOR makes rich take it for a terminal, and not in a terminal of the kind
+    `dumb`, where rich shows no display at all.
+    """
+    return console.is_interactive and console.file.isatty()
+
+
 class LiveDisplay:
     """Shows the progress of a run at the foot of a terminal, refreshed four times a second."""
 

@@ -44,7 +44,7 @@ def _groups(root: Path) -> Iterator[_Group]:
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         inside, mounted_at = before.split()[3:5]
-        kind, _, options = after.split()[:3]
+        kind, _, options = after.split(" ")[:3]  # the second, what is mounted, may be empty
         if kind == "cgroup2":
             yield from _upwards(root / mounted_at.lstrip("/"), inside, paths.get("", "/"), version=2)
         elif kind == "cgroup":
@@ -105,8 +105,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """Return the content of a system file, or an empty string if it does not exist or may not be read."""
+    """Return the content of a system file, or an empty string if it does not exist or may not be read.
+
+    Folders may have been mounted under names in any encoding; `fsdecode` keeps their bytes, as paths need them.
+    """
     try:
-        return path.read_text().strip()
+        return os.fsdecode(path.read_bytes()).strip()
     except OSError:
         return ""

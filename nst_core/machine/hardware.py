@@ -80,7 +80,7 @@ def hardware_without_torch(root: Path = Path("/")) -> Hardware | None:
     if sys.platform != "linux" or platform.machine() != "x86_64" or any((root / name).exists() for name in GPU_FILES):
         return None
     try:
-        cpuinfo = (root / "proc/cpuinfo").read_text()
+        cpuinfo = (root / "proc/cpuinfo").read_text(errors="replace")  # virtual machines choose the model's name
     except OSError:
         return None
     flags = {flag for line in cpuinfo.splitlines() if line.startswith("flags") for flag in line.split()}
@@ -102,4 +102,5 @@ def peak_memory_bytes(device: str) -> int:
         import torch
 
         return torch.cuda.max_memory_reserved(device)
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

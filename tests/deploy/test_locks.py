@@ -70,6 +70,15 @@ def test_torch_before_2_8_is_not_allowed() -> None:
     assert not bounds["torchvision"].contains("0.22.1")
 
 
+def test_typer_before_0_19_is_not_allowed() -> None:
+    """No command starts with an earlier one, which knows no options of type Literal."""
+    (specifier,) = (
+        wanted.specifier for wanted in map(Requirement, PROJECT["project"]["dependencies"]) if wanted.name == "typer"
+    )
+
+    assert not specifier.contains("0.18.0")
+
+
 @pytest.mark.parametrize("extra", BEYOND)
 def test_production_and_an_extra_lock_no_package_in_common(extra: str) -> None:
     """No package is both in the production lock and in an extra's; the extra's own packages are in one of them."""

@@ -31,7 +31,8 @@ if (home / "ends at once").exists() or (home / "prefect.db").exists():
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         is_ending = (home / f"{{os.getpid()}} is ending").exists()
-        self.send_response(200 if self.path == "/api/health" and not is_ending else 503)
+        api = os.environ.get("PREFECT_SERVER_API_BASE_PATH", "/api")
+        self.send_response(200 if self.path == f"{{api}}/health" and not is_ending else 503)
         self.end_headers()
     def log_message(self, *_):
         pass

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import DEFAULTS, STATE_FOLDER, keep_prefect_state_in_sight, show_own_lines
+from flows.environment import DEFAULTS, STATE_FOLDER, keep_prefect_state_in_sight, refuse_windows, show_own_lines
 
 
 def environment_after(code: str, **variables: str) -> dict[str, str]:
@@ -115,6 +115,29 @@ def test_an_empty_server_address_is_removed() -> None:
     """An empty PREFECT_API_URL is removed, because Prefect would use it as an address."""
     assert "PREFECT_API_URL" not in environment_after("import flows", PREFECT_API_URL="")
     assert environment_after("import flows", PREFECT_API_URL="http://a/api")["PREFECT_API_URL"] == "http://a/api"
+
+
+def test_an_empty_home_of_prefect_is_removed() -> None:
+    """An empty PREFECT_HOME is removed, because Prefect would keep its state in the working folder itself."""
+    assert "PREFECT_HOME" not in environment_after("import flows", PREFECT_HOME="")
+    assert environment_after("import flows", PREFECT_HOME="/a")["PREFECT_HOME"] == "/a"
+
+
+def test_a_user_whom_the_system_does_not_know_gets_a_home() -> None:
+    """A user without HOME and without an entry in the list of users gets `/`, as in a container; others keep theirs."""
+    unknown = "import os, pwd; os.environ.pop('HOME', None); pwd.getpwuid = dict().__getitem__; import flows"
+
+    assert environment_after(unknown)["HOME"] == "/"
+    assert environment_after("import flows", HOME="/home/me")["HOME"] == "/home/me"
+
+
+def test_windows_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that imports the package on Windows ends with a sentence that says what to do."""
+    refuse_windows()
+    with monkeypatch.context() as on_windows:
+        on_windows.setattr(os, "name", "nt")
+        with pytest.raises(SystemExit, match=r"^bulk-style-transfer: expected Linux or macOS, found Windows; .* WSL"):
+            refuse_windows()
 
 
 def test_loopback_is_exempt_from_proxies() -> None:

@@ -83,8 +83,20 @@ def ca_bundle() -> str:
     """Describe the configured bundle of trusted certificates, with the setting that names it; empty for the default."""
     if path := os.environ.get("AWS_CA_BUNDLE"):
         return f"{path} (AWS_CA_BUNDLE)"
-    path = str(_profile().get("ca_bundle") or "")
-    return f"{path} (ca_bundle, {profile()})" if path else ""
+    if path := str(_profile().get("ca_bundle") or ""):
+        return f"{path} (ca_bundle, {profile()})"
+    path = os.environ.get("REQUESTS_CA_BUNDLE", "")  # botocore takes this one last
+    return f"{path} (REQUESTS_CA_BUNDLE)" if path else ""
+
+
+def file_of_this_machine(path: str) -> str:
+    """Describe a file that a request needs, such as a token, with the variable that names it if one does.
+
+    >>> file_of_this_machine("/run/token")
+    '/run/token of this machine'
+    """
+    variable = next((name for name, value in os.environ.items() if name.startswith("AWS_") and value == path), "")
+    return f"{path} of this machine{f' ({variable})' if variable else ''}"
 
 
 def _profile() -> Mapping[str, Any]:

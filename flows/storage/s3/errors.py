@@ -128,6 +128,9 @@ def _of_account(address: str, error: Exception, doubt: str) -> StorageError | No
             f"{address}: no usable AWS credentials: looked for AWS_ACCESS_KEY_ID in the environment, "
             f"{accounts.profile()} of {accounts.files()}, and a role of this machine"
         )
+    if isinstance(error, OSError) and isinstance(error.filename, str):  # S3's own errors name no file
+        file = accounts.file_of_this_machine(error.filename)
+        return Forbidden(f"{address}: was not asked for: {file} cannot be read ({error.strerror})")
     if kind in UNUSABLE_CREDENTIALS:
         return Forbidden(f"{address}: no usable AWS credentials, {accounts.credentials()} ({text})")
     if kind in WRONG_CONFIGURATION:

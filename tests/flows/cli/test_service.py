@@ -51,6 +51,8 @@ def there_is_a_manifest(in_folder: None) -> None:
         ),
         (["submit", "pairs.csv", "--deployment", "/"], ExitCode.UNUSABLE, "such as bulk-stylize/bulk-stylize"),
         (["serve"], ExitCode.UNUSABLE, "NST_LIMITS"),
+        (["serve"], ExitCode.UNUSABLE, 'read = ["/data"] and write = ["/data"]'),
+        (["serve", "--port", "70000"], ExitCode.UNUSABLE, "65535"),
         (["serve", "--deployments", "none.yaml"], ExitCode.UNUSABLE, "none.yaml: no such file"),
     ],
 )

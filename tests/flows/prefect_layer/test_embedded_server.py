@@ -29,7 +29,7 @@ def no_server_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder with a home of Prefect in it, and no variable that names a server."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "home"))
-    for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
+    for name in embedded_server.NAMING:
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "home").mkdir()
     return tmp_path
@@ -42,9 +42,9 @@ def test_a_run_has_its_own_server_by_default(no_server_named: Path) -> None:
     assert is_without_server()
 
 
-@pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_PROFILE"])
+@pytest.mark.parametrize("name", ["PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"])
 def test_the_environment_may_name_a_server(no_server_named: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """PREFECT_API_URL or PREFECT_PROFILE names a server, so that the run has none of its own."""
+    """PREFECT_API_URL, or a profile in a file of its own, names a server, so that the run has none of its own."""
     monkeypatch.setenv(name, "cloud")
 
     assert not is_without_server()
@@ -125,6 +125,21 @@ def test_the_server_of_a_run_is_named_in_the_environment(server: ServerProcess, 
     assert os.environ["PREFECT_API_URL"] == server.url
     assert server.home == home
     assert len(servers.starts(home)) == 1
+
+
+@pytest.mark.parametrize("named", ["home", "~"])
+def test_a_home_may_be_named_relative_to_here_or_to_the_users(
+    no_server_named: Path, home: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """The database of a relative PREFECT_HOME, or one with `~`, is found where Prefect has it, and so is a profile."""
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("PREFECT_HOME", named)
+    (home / "prefect.db").write_bytes(b"not a database")
+    with pytest.raises(ServiceError, match=rf"{home}/prefect.db: .*file is not a database"):
+        begin_server()
+
+    (home / "profiles.toml").touch()
+    assert begin_server() is None
 
 
 def test_no_server_is_started_if_one_may_be_named(

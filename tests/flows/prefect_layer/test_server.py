@@ -2,16 +2,19 @@
 
 import os
 import signal
+import socketserver
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.errors import ServiceError
 from flows.prefect_layer import server_process
-from flows.prefect_layer.server import SETTINGS, answers, server
+from flows.prefect_layer.server import SETTINGS, _reachable, answers, check_named_server, server
 from flows.prefect_layer.server_process import ServerProcess
 from tests.flows import servers
 
@@ -92,3 +95,51 @@ def test_a_server_that_cannot_be_started_is_an_error(home: Path, monkeypatch: py
     service = server("127.0.0.1", server_process._free_port(), str(home))
     with pytest.raises(ServiceError, match=r"no process for the Prefect server could be started .*No such file"):
         service.__enter__()
+
+
+def test_the_api_of_a_service_may_have_another_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that is set for a reverse proxy in front of the service is that of its API for its own clients too."""
+    monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect/api")
+    port = server_process._free_port()
+
+    with server("127.0.0.1", port, str(home)) as access:
+        assert access.url == f"http://127.0.0.1:{port}/prefect/api"
+        assert answers(access.url)
+
+
+@pytest.fixture
+def ssh_server() -> Iterator[int]:
+    """The port of a server that answers every request as an SSH server does."""
+
+    class Banner(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Banner) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield found.server_address[1]
+        found.shutdown()
+
+
+def test_a_server_of_another_protocol_is_none_of_prefects(ssh_server: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers, but not in HTTP, counts as no answer; named as the service's server, it is refused by name."""
+    url = f"http://127.0.0.1:{ssh_server}/api"
+    monkeypatch.setenv("PREFECT_API_URL", url)
+
+    assert not answers(url)
+    with pytest.raises(ServiceError, match=f"{url}: the Prefect server does not answer .*SSH-2.0"):
+        check_named_server()
+
+
+def test_an_address_that_cannot_be_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line end of Windows after the address, as a file of variables may have it, is refused and not a crash."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api\r")
+
+    with pytest.raises(ServiceError, match=r"the Prefect server does not answer .*control characters"):
+        check_named_server()
+
+
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_the_address_of_a_server_on_ipv6_is_in_brackets(host: str) -> None:
+    """The URL of a server that listens on an IPv6 address has it in brackets; `::` is reached by loopback."""
+    assert _reachable(host) == "[::1]"

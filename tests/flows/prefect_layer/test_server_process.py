@@ -1,6 +1,8 @@
 """flows.prefect_layer.server_process: a server from its start to its end, here a stand-in that starts at once."""
 
 import atexit
+import errno
+import os
 import signal
 import socket
 import sqlite3
@@ -64,18 +66,21 @@ def test_begin_does_not_wait(home: Path, server: ServerProcess) -> None:
     assert len(servers.starts(home)) == 1
 
 
-def test_a_server_that_died_is_started_again_on_its_port(home: Path, server: ServerProcess) -> None:
+def test_a_server_that_died_is_started_again_on_its_port(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The port stays, because clients know it, and the server's end is registered only once with atexit."""
-    before = atexit._ncallbacks()
+    registered: list[object] = []
+    monkeypatch.setattr(atexit, "register", registered.append)
     server.wait()
-    assert atexit._ncallbacks() == before + 1
+    assert registered.count(server.stop) == 1
     port = server.port
     server.kill()
     assert not server.is_alive()
     server.wait()
 
     assert (server.port, answers(server.url), len(servers.starts(home))) == (port, True, 2)
-    assert atexit._ncallbacks() == before + 1
+    assert registered.count(server.stop) == 1
 
 
 def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> None:
@@ -95,18 +100,20 @@ def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> No
 
 
 def test_the_environment_of_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server has neither pages nor another server's address; given settings replace our defaults."""
+    """The server has neither pages nor address, path and password of another one; settings replace our defaults."""
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:a-secret")
+    monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect")
     monkeypatch.setenv("PREFECT_UI_ENABLED", "1")
     monkeypatch.setenv("A_SETTING", "the environment's")
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    for given in ({}, {"A_SETTING": "ours", "PYTHONSAFEPATH": "2"}):
+    for given in ({}, {"A_SETTING": "ours", "PYTHONSAFEPATH": "2", "PREFECT_SERVER_API_AUTH_STRING": "me:other"}):
         server = ServerProcess(home, given)
         server.wait()
         server.kill()
     plain, told = (start["environment"] for start in servers.starts(home))
 
-    assert "PREFECT_API_URL" not in plain
+    assert [name for name in (*plain, *told) if name.startswith(("PREFECT_API_URL", "PREFECT_SERVER_API_"))] == []
     assert {plain[name] for name in ("PREFECT__SERVER_EPHEMERAL", "PREFECT__SERVER_FINAL", "PYTHONSAFEPATH")} == {"1"}
     assert (plain["PREFECT_UI_ENABLED"], plain["A_SETTING"]) == ("0", "the environment's")
     assert (told["A_SETTING"], told["PYTHONSAFEPATH"]) == ("ours", "2")
@@ -120,6 +127,21 @@ def test_a_server_that_ends_at_once_is_started_three_times(home: Path, server: S
         server.wait()
     assert len(servers.starts(home)) == 3
     assert not server.is_alive()
+
+
+def test_a_full_disk_is_the_reason_before_what_an_old_log_says(
+    home: Path, server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the log keeps nothing of the server, and its last line may be of another day."""
+
+    def fail(**_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (home / "ends at once").touch()
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+
+    with pytest.raises(ServiceError, match=r"does not start: its folder cannot be written \(No space left on device\)"):
+        server.wait()
 
 
 def test_the_second_start_checks_the_whole_database(
@@ -167,3 +189,15 @@ def test_a_port_that_is_taken_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(server_process, "PORTS", (taken.getsockname()[1], free))
 
         assert {server_process._free_port() for _ in range(20)} == {free}
+
+
+@pytest.mark.parametrize("function", ["connect", "bind"])
+def test_a_machine_without_loopback_is_named(monkeypatch: pytest.MonkeyPatch, function: str) -> None:
+    """Without a loopback interface, or with one that has no IPv4 address, the error says so at once."""
+
+    def fail(_self: socket.socket, _address: object) -> None:
+        raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+
+    monkeypatch.setattr(socket.socket, function, fail)
+    with pytest.raises(ServiceError, match=r"cannot listen on 127\.0\.0\.1 .*Cannot assign requested address.*lo up"):
+        server_process._free_port()

@@ -190,6 +190,24 @@ def test_other_configuration_files_are_named(read_at_home: ReadAtHome) -> None:
     assert "is not in /gone/config (not there) and /gone/keys (not there); there are none" in said
 
 
+def test_a_missing_token_is_not_a_missing_object(read_at_home: ReadAtHome) -> None:
+    """A token that a cluster did not give to this process is named with its variable; the object may well exist."""
+    said = read_at_home(AWS_WEB_IDENTITY_TOKEN_FILE="/gone/token", AWS_ROLE_ARN="arn:aws:iam::1:role/x")
+
+    assert said == (
+        f"Forbidden {A}: was not asked for: /gone/token of this machine (AWS_WEB_IDENTITY_TOKEN_FILE) cannot be read "
+        "(No such file or directory)"
+    )
+
+
+def test_an_unusable_bundle_of_the_requests_library_is_named(read_at_home: ReadAtHome) -> None:
+    """The certificates of REQUESTS_CA_BUNDLE count for S3 too, and are named if they cannot be read."""
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "recognisable-secret"}
+    said = read_at_home(REQUESTS_CA_BUNDLE="/gone.pem", AWS_ENDPOINT_URL="https://127.0.0.1:9", **keys)
+
+    assert said.endswith("/gone.pem (REQUESTS_CA_BUNDLE) cannot be read (No such file or directory)")
+
+
 def test_an_invalid_configuration_file_is_named(home: Path, read_at_home: ReadAtHome) -> None:
     """A configuration file that cannot be parsed is named in the message."""
     (home / ".aws" / "config").write_text("nonsense [\n")
@@ -375,6 +393,7 @@ def test_an_untrusted_certificate_is_explained(peer: Peer, certificate: Path, mo
     """The message names the variable to set; with it set, reads succeed; a bundle that cannot be read is named."""
     there = peer(lambda _: an_object(b"data"), certificate)
     company = certificate.parent / "company.pem"
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     seen = {}
     for bundle in ("", str(company), "/gone.pem", __file__):
         monkeypatch.setenv("AWS_CA_BUNDLE", bundle) if bundle else monkeypatch.delenv("AWS_CA_BUNDLE", raising=False)

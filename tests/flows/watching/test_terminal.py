@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from flows.watching.progress import RunProgress
-from flows.watching.terminal import LiveDisplay, _duration, _rate, only_warnings, render, sparkline
+from flows.watching.terminal import LiveDisplay, _duration, _rate, can_show, only_warnings, render, sparkline
 from flows.worker.messages import ChunkStarted, LeftPending, StepTaken
 from tests.flows.builders import attempt_record, pair_record
 from tests.flows.run_starts import run_of
@@ -20,6 +20,32 @@ def displayed(progress: RunProgress, width: int = 100) -> str:
     console.print(render(progress))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("file", "environment", "can"),
+    [
+        (Terminal(), {"TERM": "xterm"}, True),
+        (Terminal(), {"TERM": "xterm", "NO_COLOR": "1"}, True),
+        (Terminal(), {"TERM": "dumb"}, False),
+        (Terminal(), {"TERM": "xterm", "TTY_INTERACTIVE": "0"}, False),
+        (io.StringIO(), {"TERM": "xterm"}, False),
+        (io.StringIO(), {"TERM": "xterm", "FORCE_COLOR": "1"}, False),
+        (io.StringIO(), {"TERM": "xterm", "TTY_COMPATIBLE": "1"}, False),
+    ],
+)
+def test_the_display_is_for_terminals_that_can_overwrite_it(
+    file: io.StringIO, environment: dict[str, str], can: bool
+) -> None:
+    """The display is shown in a terminal, but not in a dumb one, nor in a file that is to have colours."""
+    assert can_show(Console(file=file, _environ=environment)) is can
 
 
 def test_every_outcome_is_counted() -> None:

@@ -127,6 +127,16 @@ def test_half_a_cpu_counts_as_one(tmp_path: Path) -> None:
     assert usable_cpus(root) == 1
 
 
+def test_other_mounts_may_have_any_name_or_none(tmp_path: Path) -> None:
+    """Mounts whose folder has a name that is not UTF-8, or of nothing in particular, do not hide the groups."""
+    files = {"sys/fs/cgroup/cpu.max": "250000 100000"}
+    root = _machine(tmp_path, files, "0::/\n", "")
+    mounts = (b"40 22 8:17 / /media/caf\xe9 rw - vfat /dev/sdb1 rw", b"41 22 0:40 / /mnt rw - tmpfs  rw")
+    (root / "proc/self/mountinfo").write_bytes(b"\n".join((*mounts, VERSION_2.encode())))
+
+    assert usable_cpus(root) == 2
+
+
 def test_without_proc_only_the_affinity_counts(tmp_path: Path) -> None:
     """Without /proc, the free memory is unknown, and the CPUs are those of the affinity."""
     assert usable_cpus(tmp_path) == 16

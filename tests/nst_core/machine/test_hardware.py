@@ -56,6 +56,14 @@ def test_on_other_systems_detection_is_left_to_torch(
     assert hardware_without_torch(root_with(tmp_path, "avx512_bf16")) is None
 
 
+def test_a_model_name_in_another_encoding_hides_no_flags(linux_on_x86: None, tmp_path: Path) -> None:
+    """A virtual machine's processor may have a name that is not UTF-8; its flags are read all the same."""
+    cpuinfo = root_with(tmp_path, "avx512_bf16") / "proc/cpuinfo"
+    cpuinfo.write_bytes(b"model name\t: Mod\xe8le\n" + cpuinfo.read_bytes())
+
+    assert hardware_without_torch(tmp_path) == Hardware((), frozenset({"cpu"}))
+
+
 def test_without_proc_detection_is_left_to_torch(linux_on_x86: None, tmp_path: Path) -> None:
     """If /proc is not mounted, `hardware_without_torch` returns None."""
     assert hardware_without_torch(tmp_path) is None
