@@ -15,6 +15,8 @@ _ORIENTATION, _PROFILE = 274, 34675  # TIFF tags
 _NOTE = "floating point numbers without a colour profile taken as sRGB, white at 1"
 """The note for the user when a file of floating point numbers has no colour profile."""
 _MORE_PAGES = "several frames or pages: the first is used"
+_RARE = ("requires the", "not supported", "not implemented", "not a known", "do not match")
+"""Phrases of tifffile's errors for files that it cannot read here; its others are for files that are damaged."""
 
 
 def rewritten(data: bytes, name: str, notes: list[str], most_pixels: int) -> bytes:
@@ -37,7 +39,9 @@ def rewritten(data: bytes, name: str, notes: list[str], most_pixels: int) -> byt
         check_memory(name, size, 1, decoder_bytes, 2 * len(data))
         try:
             values = page.asarray()
-        except (ValueError, NotImplementedError) as error:  # its codec is not installed
+        except (ValueError, NotImplementedError) as error:
+            if not any(phrase in str(error) for phrase in _RARE):
+                raise
             kind = "floating point numbers" if is_float else "planes" if page.planarconfig == 2 else "signed numbers"
             found = f"a TIFF of {kind} that is packed in a rare way ({error})"
             raise refused(name, "unsupported_mode", DEPTH, found, CONVERT) from error

@@ -9,16 +9,7 @@ import tifffile
 from PIL import ImageCms
 
 from nst_core.images import decode_image
-from tests.picture_files import FRAMES_NOTE, Pixels, decoded, refusal
-
-
-def tiff_of(values: Pixels, *, in_planes: bool = False, **options: Any) -> bytes:
-    """Return a TIFF of values of shape (height, width, channels), or (height, width)."""
-    buffer = BytesIO()
-    if in_planes:
-        values, options = np.moveaxis(values, -1, 0), options | {"planarconfig": "separate"}
-    tifffile.imwrite(buffer, values, metadata=None, **options)
-    return buffer.getvalue()
+from tests.picture_files import FRAMES_NOTE, Pixels, decoded, refusal, tiff_by_tifffile
 
 
 def values_of(kind: str, channels: int) -> Pixels:
@@ -53,8 +44,8 @@ def test_planes_give_the_pixels_of_interleaved_colours(
     values = values_of(kind, channels)
     options = {"photometric": photometric, "extrasamples": extra and [extra], "byteorder": order, **layout}
 
-    whole = decode_image(tiff_of(values, **options), "a.tif", keep_alpha=True)
-    planes = decode_image(tiff_of(values, in_planes=True, **options), "a.tif", keep_alpha=True)
+    whole = decode_image(tiff_by_tifffile(values, **options), "a.tif", keep_alpha=True)
+    planes = decode_image(tiff_by_tifffile(values, in_planes=True, **options), "a.tif", keep_alpha=True)
 
     assert planes.notes == whole.notes
     # Of compressed planes of 16 bits the upper eight are read; alpha then changes which colours are extended.
@@ -97,14 +88,14 @@ def test_signed_numbers_of_either_byte_order_are_read(kind: str, order: str, com
     """Grey of signed numbers is divided by 257, whichever the order of its bytes, compressed or not."""
     values = values_of("int16", 1)[..., 0].astype(kind)
 
-    pixels = decoded(tiff_of(values, photometric="minisblack", byteorder=order, compression=compression))
+    pixels = decoded(tiff_by_tifffile(values, photometric="minisblack", byteorder=order, compression=compression))
 
     assert (pixels[..., 0] == np.rint(values / 257)).all()
 
 
 def test_planes_in_a_rare_compression_are_refused() -> None:
     """Planes that neither Pillow nor tifffile reads rightly are refused, and not shown as other pixels."""
-    data = tiff_of(values_of("uint8", 3), in_planes=True, photometric="cielab", compression="zlib")
+    data = tiff_by_tifffile(values_of("uint8", 3), in_planes=True, photometric="cielab", compression="zlib")
     with tifffile.TiffFile(BytesIO(data)) as file:
         at = file.pages[0].tags["Compression"].valueoffset
     lzw = (5).to_bytes(2, "little")
@@ -113,3 +104,12 @@ def test_planes_in_a_rare_compression_are_refused() -> None:
 
     assert error.reason == "unsupported_mode"
     assert "found a TIFF of planes that is packed in a rare way" in error.message
+
+
+@pytest.mark.parametrize("layout", [{}, {"tile": (16, 16)}, {"compression": "zlib"}, {"rowsperstrip": 7}])
+@pytest.mark.parametrize("share", [0.99, 0.5])
+def test_planes_that_are_cut_short_are_refused(layout: dict[str, Any], share: float) -> None:
+    """An image in planes that is cut short is refused as truncated."""
+    data = tiff_by_tifffile(values_of("uint8", 3), in_planes=True, photometric="cielab", **layout)
+
+    assert refusal(data[: int(len(data) * share)]).reason == "truncated"
