@@ -47,7 +47,7 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     Raises:
         OptionsError: if an image is too small for a layer, or two masks do not match; the message names the file.
     """
-    spec, options = loaded.pair.spec, loaded.pair.spec.options
+    options = loaded.pair.spec.options
     colours = _colours_of(loaded, styles)
     backbone, content = backbone_of(job, device), loaded.content.picture
     mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
