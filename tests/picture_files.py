@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -103,6 +104,15 @@ def tiff_file(
     return start + content + directory + b"\0" * 4 + overflow
 
 
+def tiff_by_tifffile(values: Pixels, *, in_planes: bool = False, **options: Any) -> bytes:
+    """Return the TIFF that tifffile writes of values of shape (height, width, channels) or (height, width)."""
+    buffer = BytesIO()
+    if in_planes:
+        values, options = np.moveaxis(values, -1, 0), options | {"planarconfig": "separate"}
+    tifffile.imwrite(buffer, values, metadata=None, **options)
+    return buffer.getvalue()
+
+
 def over_white(colour: Pixels, alpha: Pixels) -> Pixels:
     """Return colours composed over white by the definition, rounded half up; `alpha` has the shape (H, W)."""
     a = alpha[..., None].astype(np.int64)
@@ -137,5 +147,7 @@ STILLS: dict[str, bytes] = {
     "bmp": save(noise(), "BMP"),
     "tiff": save(noise(), "TIFF"),
     "lzw tiff": save(noise(), "TIFF", compression="tiff_lzw"),
+    "float tiff": tiff_by_tifffile(noise() / np.float32(255), photometric="rgb"),
+    "float tiff of strips": tiff_by_tifffile(noise() / np.float32(255), photometric="rgb", rowsperstrip=9),
     "hand-made tiff": tiff_file((64, 40), (8, 8, 8), 2, noise().tobytes()),
 }

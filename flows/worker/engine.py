@@ -47,12 +47,12 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
     Raises:
         OptionsError: if an image is too small for a layer, or two masks do not match; the message names the file.
     """
-    spec, options = loaded.pair.spec, loaded.pair.spec.options
+    options = loaded.pair.spec.options
     colours = _colours_of(loaded, styles)
     backbone, content = backbone_of(job, device), loaded.content.picture
     mask, start = (_picture(loaded.others.get(one)) for one in ("content_mask", "init_image"))
     guides = ContentGuides(mask, _over_black(loaded.others.get("protect")), start, loaded.content.alpha)
-    with naming_file(spec.style):
+    with naming_file(_cause_of_small_style(loaded, styles)):
         if options.colors == "style":
             size = _shape_for(styles, loaded.size, options)
             is_large = size[0] * size[1] > EXACT_PIXELS
@@ -61,6 +61,23 @@ def request_for(loaded: LoadedPair, styles: StyleInputs, job: Job, device: str) 
         else:  # the recoloured style depends on the content, so it cannot be cached
             style = _style(styles, loaded.size, options, backbone, colours, painted_pixels(content, guides))
     return request_of(content, style, options, guides, colours)
+
+
+def _cause_of_small_style(loaded: LoadedPair, styles: StyleInputs) -> str:
+    """Return the address of the image to name if a style image is too small for a layer.
+
+    It is the one, of those of a blend, that has the shortest side at the size of its use; or the content, if its shape
+    is that of the style.
+    """
+    spec = loaded.pair.spec
+    if RECIPES[spec.options.recipe].style_takes_content_shape:
+        return spec.content
+    shortest = {
+        column: min(size_of_style(one.picture.size, loaded.size, spec.options))
+        for column, one in styles.by_column
+        if column != "style_mask"
+    }
+    return spec.pictures[min(shortest, key=lambda column: shortest[column])]
 
 
 def mask_notes(loaded: LoadedPair, styles: StyleInputs) -> tuple[str, ...]:

@@ -16,8 +16,12 @@ RIDGE = 1e-2
 variance, the matrix root has no gradient, and where it has very little, bf16 rounding swamps that gradient, as it does
 at 1e-3."""
 
+ROUNDING = 1e-5
+"""Minimum ridge, as a share of the target's mean square: what is below is rounding of its matrix. Of a target of one
+colour nothing else is left, and some eigenvalues of that are negative."""
+
 SMALLEST = 1e-30
-"""Minimum ridge, for targets without any variance."""
+"""Minimum ridge, for targets without any features."""
 
 
 class MomentsComparison:
@@ -67,7 +71,8 @@ class MomentsDistance:
         self.mean, covariance = _moments(target.double())
         self.magnitude = _trace(target[..., :-1, :-1]) / self.channels
         self.identity = torch.eye(self.channels, dtype=covariance.dtype, device=covariance.device)
-        ridge = (RIDGE / self.channels * _trace(covariance)).clamp_min(SMALLEST)
+        rounding = ROUNDING * self.magnitude.double()
+        ridge = (RIDGE / self.channels * _trace(covariance)).maximum(rounding).clamp_min(SMALLEST)
         self.ridge = ridge[..., None, None] * self.identity
         self.covariance = covariance + self.ridge
         # Both covariances are at least the ridge, but with bf16 features an eigenvalue can come out below 0.

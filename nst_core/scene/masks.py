@@ -222,6 +222,8 @@ def coverage(mask: Image.Image, size: tuple[int, int]) -> torch.Tensor:
 
     Accepts any Pillow mode; transparent pixels count as black.
     """
+    if mask.mode.startswith("I;16"):  # which Pillow would clip at 255 instead of scaling
+        mask = Image.fromarray((np.asarray(mask) >> 8).astype(np.uint8))
     if mask.has_transparency_data:
         mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask.convert("RGBA"))
     # Lanczos resampling would ring: it leaves grey waves in the white next to an edge.

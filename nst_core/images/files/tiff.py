@@ -1,4 +1,7 @@
-"""The number of strips or tiles of a TIFF, checked before Pillow reads their list, which takes it 250 bytes each."""
+"""What has to be known of a TIFF before Pillow opens it: the number of its strips or tiles, and whether it is misread.
+
+Pillow takes 250 bytes to list each strip or tile.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -10,7 +13,12 @@ _MOST_TAGS: Final = 4096
 """The most tags of an image."""
 _SEGMENT_TAGS: Final = {273: "strips", 279: "strips", 324: "tiles", 325: "tiles"}
 """Tags with one value per strip or tile: its offset, or its length."""
-_SAMPLE_FORMAT, _FLOAT = 339, 3
+_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT = 258, 259, 262, 277, 284, 338, 339
+_SIGNED, _FLOAT = 2, 3  # values of _SAMPLE_FORMAT
+_GREY, _RGB, _CMYK, _YCBCR = (0, 1), 2, 5, 6  # values of _PHOTOMETRIC
+_UNSPECIFIED, _ALPHA = 0, 2  # values of _EXTRA
+_MOST_VALUES: Final = 16
+"""The most values of a tag that are read."""
 
 
 def parts(data: bytes) -> list[Part]:
@@ -30,16 +38,43 @@ def parts(data: bytes) -> list[Part]:
 
 def is_float(data: bytes) -> bool:
     """Return whether the first image consists of floating point numbers."""
+    return _values(data).get(_SAMPLE_FORMAT, (0,))[0] == _FLOAT
+
+
+def is_misread(data: bytes) -> bool:
+    """Return whether Pillow decodes the first image to other pixels, or takes it for damaged, though it is neither.
+
+    It does so with most colours in planes, one after the other, except for RGB and CMYK of 8 bits, and if compressed of
+    16; and with compressed signed numbers in the big-endian byte order.
+    """
+    values = _values(data)
+    is_packed = values.get(_COMPRESSION, (1,))[0] != 1
+    if values.get(_SAMPLE_FORMAT, (0,))[0] == _SIGNED:
+        return is_packed and data[:2] == b"MM"
+    in_planes = values.get(_PLANAR, (1,))[0] == 2 and values.get(_SAMPLES, (1,))[0] > 1
+    bits, photometric, extra = set(values.get(_BITS, (1,))), values.get(_PHOTOMETRIC, (0,))[0], values.get(_EXTRA, ())
+    if not in_planes or not bits <= {8, 16}:
+        return False
+    if is_packed:
+        is_grey = photometric in _GREY and extra == (_UNSPECIFIED,)
+        return len(extra) > 1 or not (is_grey or photometric in (_RGB, _CMYK, _YCBCR))
+    return bits != {8} or photometric not in (_RGB, _CMYK) or extra not in ((), (_ALPHA,))
+
+
+def _values(data: bytes) -> dict[int, tuple[int, ...]]:
+    """Return the first values of each tag of 16-bit numbers of the first image, as far as the file is whole."""
     order, is_big = _kind(data)
+    found: dict[int, tuple[int, ...]] = {}
     try:
-        for tag, count, field in _tags(data):
-            if tag == _SAMPLE_FORMAT:
-                is_inline = 2 * count <= (8 if is_big else 4)
-                offset = field if is_inline else struct.unpack_from(order + ("Q" if is_big else "I"), data, field)[0]
-                return bool(struct.unpack_from(order + "H", data, offset)[0] == _FLOAT)
+        for tag, count, at in _tags(data):
+            if tag not in (_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _SAMPLE_FORMAT):
+                continue
+            is_inline = 2 * count <= (8 if is_big else 4)
+            start = at if is_inline else struct.unpack_from(order + ("Q" if is_big else "I"), data, at)[0]
+            found[tag] = struct.unpack_from(f"{order}{min(count, _MOST_VALUES)}H", data, start) or (0,)
     except (struct.error, OverflowError):
         pass
-    return False
+    return found
 
 
 def _kind(data: bytes) -> tuple[str, bool]:

@@ -13,11 +13,11 @@ from nst_core.images.files.credits import TAGS
 from nst_core.images.files.formats import HEIF, format_of, open_picture
 from nst_core.images.files.png import chunks_of
 from nst_core.images.files.strip_metadata import strip_metadata
-from nst_core.images.files.tiff import is_float
+from nst_core.images.files.tiff import is_float, is_misread
 from nst_core.images.reading.assembly import Assembly
-from nst_core.images.reading.float_tiff import to_16_bits
 from nst_core.images.reading.origin import Origin, origin_of
 from nst_core.images.reading.pieces import Pieces, pieces_of
+from nst_core.images.reading.tiff_rewriting import rewritten
 from nst_core.images.refusals import (
     CONVERT,
     MAX_PIXELS,
@@ -118,8 +118,8 @@ def decode_image(
     notes: list[str] = []
     kind = str(format_of(data))
     try:
-        if kind == "TIFF" and is_float(data):
-            data = to_16_bits(data, name, notes, most_pixels)
+        if kind == "TIFF" and (is_float(data) or is_misread(data)):
+            data = rewritten(data, name, notes, most_pixels)
         image = open_picture(data, name)
         kind = str(image.format)
         check_size(image.size, name, most_pixels)

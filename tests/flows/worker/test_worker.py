@@ -493,7 +493,7 @@ def test_an_input_that_appears_after_planning_fails_its_pair(cat: str, waves: st
     assert (pair.content_identity, attempt.error_kind) == ("missing", "input_changed")
 
 
-@pytest.mark.parametrize("which", ["content", "style"])
+@pytest.mark.parametrize("which", ["content", "style", "style_2"])
 def test_an_image_too_small_for_a_layer_fails_its_pair(
     cat: str, waves: str, job: Job, photo: Painter, which: str
 ) -> None:
@@ -501,12 +501,22 @@ def test_an_image_too_small_for_a_layer_fails_its_pair(
     remedy.
     """
     thin = photo("thin.png", 320, 32)
-    attempt = failed(pair_spec(**{"content": cat, "style": waves, which: thin}, options=SMALL), job)
+    images = {"content": cat, "style": waves, "style_2": waves} | {which: thin}
+    others = {"style_2": images.pop("style_2")}
+    attempt = failed(pair_spec(**images, others=others, options=SMALL), job)
 
     assert (attempt.error_kind, attempt.retryable) == ("options", False)
     assert re.search(r"layer relu\d_\d needs at least \d+ px", attempt.error)
     assert "size_px" in attempt.error
-    assert thin in attempt.error
+    assert attempt.error.startswith(f"{thin}: ")
+
+
+def test_a_content_too_thin_for_a_squeezed_style_is_named(waves: str, job: Job, photo: Painter) -> None:
+    """If the content's shape, which `notebook` gives the style too, is too thin for a layer, the error names it."""
+    thin = photo("thin.png", 320, 32)
+    attempt = failed(pair_spec(content=thin, style=waves, options=SMALL | {"recipe": "notebook"}), job)
+
+    assert attempt.error.startswith(f"{thin}: ")
 
 
 def test_a_repaired_file_is_read_anew_after_a_failure(cat: str, waves: str, job: Job, tmp_path: Path) -> None:

@@ -124,3 +124,19 @@ def test_nan_features_do_not_affect_other_pastiches() -> None:
 
     assert value[0].isnan()
     torch.testing.assert_close(value[1], expected)
+
+
+@pytest.mark.parametrize("channels", [8, 64])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_target_of_one_colour_gives_small_gradients(channels: int, seed: int) -> None:
+    """Where target and pastiche have the same features everywhere, their fp32 matrices hold rounding in place of a
+    covariance; the gradient in it stays as small as that of a covariance, and the distance is that of the means.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    target, pastiche = (100.0 * torch.rand(1, channels, 1, 1, generator=generator) for _ in range(2))
+
+    distance = MOMENTS.distance_from(matrix(target.expand(-1, -1, 61, 61).contiguous()))
+    value, slope = distance.with_gradient(matrix(pastiche.expand(-1, -1, 61, 54).contiguous()))
+
+    assert value.item() == pytest.approx((target - pastiche).square().mean().item(), rel=1e-3)
+    assert slope[..., :-1, :-1].abs().max().item() < 3.0 / channels

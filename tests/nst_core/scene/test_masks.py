@@ -261,6 +261,12 @@ def test_transparent_pixels_cover_nothing(mode: str) -> None:
     assert light[..., 11:].eq(0.0).all()
 
 
+def test_a_mask_of_16_bits_is_scaled() -> None:
+    """Half grey of 16 bits covers half, as of 8 bits, and a grey that 8 bits round to black covers nothing."""
+    for level, expected in ((0, 0.0), (500, 0.0), (32768, 0.5), (65535, 1.0)):
+        assert coverage(Image.new("I;16", (16, 16), level), (8, 8)).mean().item() == pytest.approx(expected, abs=0.01)
+
+
 def test_nearly_white_counts_as_white() -> None:
     """Levels near white and black, as a JPEG leaves them, count as exact white and black."""
     levels = [float(coverage(Image.new("RGB", (4, 4), (one, one, one)), (4, 4)).mean()) for one in (252, 3, 127)]
