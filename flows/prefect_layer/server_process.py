@@ -28,7 +28,7 @@ from flows.interpreter import COLLECTS_RARELY
 from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT
-from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
+from flows.prefect_layer.server import NO_REASON, SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
 """How often the server is started before that fails; from the second time on its database is checked thoroughly."""
@@ -54,7 +54,7 @@ class ServerProcess:
         self.home, self._settings = home, dict(settings or {})
         self.port = 0
         self.process: subprocess.Popen[Any] | None = None
-        self._creates_database = False
+        self._creates_database = self._was_slow = False
 
     @property
     def url(self) -> str:
@@ -102,10 +102,15 @@ class ServerProcess:
             if self._is_up():
                 self._save_database()
                 return
+        reason = reason_in(self.home / SERVER_LOG)
+        if self._was_slow and reason == NO_REASON:
+            reason = (
+                f"it did not answer within {_seconds_to_start():g} s, as on a machine that is very busy; run the same "
+                f"command again later, or set {_TIMEOUT} to more seconds"
+            )
         raise ServiceError(
-            f"Prefect's embedded server does not start: {reason_in(self.home / SERVER_LOG)}. All it said is in "
-            f"{self.home / SERVER_LOG}; PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of "
-            "yours"
+            f"Prefect's embedded server does not start: {reason}. All it said is in {self.home / SERVER_LOG}; "
+            "PREFECT_HOME names another folder for its state, PREFECT_API_URL a server of yours"
         )
 
     def _save_database(self) -> None:
@@ -131,11 +136,12 @@ class ServerProcess:
 
     def _is_up(self) -> bool:
         """Wait until the server answers; kill it, and return False, if it ends or does not answer in time."""
-        ends = time.monotonic() + float(os.environ.get(_TIMEOUT, "120"))
+        ends = time.monotonic() + _seconds_to_start()
         while self.is_alive() and time.monotonic() < ends:
             if answers(self.url):
                 return True
             time.sleep(LOOK_SECONDS)
+        self._was_slow = self.is_alive()
         self.kill()
         return False
 
@@ -147,6 +153,10 @@ class ServerProcess:
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         inherited = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
         return {"PYTHONSAFEPATH": "1"} | inherited | self._settings | ours
+
+
+def _seconds_to_start() -> float:
+    return float(os.environ.get(_TIMEOUT, "120"))
 
 
 def _packages() -> str:

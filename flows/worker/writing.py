@@ -13,7 +13,7 @@ from flows.records.attempts import PairRecord
 from flows.records.timestamps import utc_now
 from flows.wording import redacted
 from flows.worker.animation import animation
-from flows.worker.finishing import file_of, loss_notes, profile_notes, shape_notes, style_notes
+from flows.worker.finishing import file_of, loss_notes, profile_notes, protect_notes, shape_notes, style_notes
 from flows.worker.inputs import Input, StyleInputs
 from flows.worker.job import Job
 from flows.worker.stylized import Stylized
@@ -105,6 +105,7 @@ def write_pair(stylized: Stylized, style: StyleInputs, job: Job, device: str) ->
             *_notes("style", style.first),
             *(note for column, one in others.items() for note in _notes(column, one)),
             *shape_notes(stylized.loaded),
+            *protect_notes(stylized.loaded),
             *style_notes(stylized.loaded, style),
             *loss_notes(stylized.loaded),
             *profile_notes(stylized.loaded),
