@@ -60,6 +60,6 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _hang_up(number: int, frame: FrameType | None) -> None:
-    """Treat a closed terminal like Ctrl-C, once: shell and kernel both send the signal, and the tables take a moment."""
+    """Treat a closed terminal like Ctrl-C, once: shell and kernel both send the signal, and tables take a moment."""
     signal.signal(number, signal.SIG_IGN)
     _interrupt(number, frame)

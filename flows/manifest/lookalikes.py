@@ -45,7 +45,7 @@ def _lookalike(address: str, wanted: str) -> str | None:
         )
     except (OSError, StorageError):
         return None
-    alike = existing.get(name) or existing.get(_ANY_CASE + name.casefold(), ())
+    alike = existing.get(name) or existing.get(_ANY_CASE + name.casefold(), [])
     return storage.join(folder, alike[0]) if len(alike) == 1 else None
 
 
