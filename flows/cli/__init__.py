@@ -47,6 +47,8 @@ def main() -> None:
     # Treat SIGTERM, such as a scheduler's, like Ctrl-C; with Prefect's handling it would kill the process and leave its
     # server running.
     signal.signal(signal.SIGTERM, _interrupt)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+        signal.signal(signal.SIGHUP, _hang_up)
     # No subprocess of ours may import a random.py in the user's folder in place of Python's own.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     outlive_readers()
@@ -55,3 +57,9 @@ def main() -> None:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _hang_up(number: int, frame: FrameType | None) -> None:
+    """Treat a closed terminal like Ctrl-C, once: shell and kernel both send the signal, and tables take a moment."""
+    signal.signal(number, signal.SIG_IGN)
+    _interrupt(number, frame)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
@@ -147,5 +148,6 @@ def _missing_files(manifest: Manifest) -> list[tuple[int, str]]:
 
 def _problem_of_file(address: str, found: str | StorageError | None, *, looks_near: bool) -> str:
     if isinstance(found, StorageError):
-        return str(found)
+        is_folder = not storage.is_s3(address) and os.path.isdir(address)
+        return f"{found}; nst pairs makes a manifest of the images in it" if is_folder else str(found)
     return f"there is no file {address}{hint(address) if looks_near else ''}"

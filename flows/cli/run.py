@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,6 +42,7 @@ from flows.prefect_layer.embedded_server import begin_server, check_prefect_home
 from flows.prefect_layer.parameters import check_parameters
 from flows.prefect_layer.readable_settings import read_settings
 from flows.prefect_layer.server import check_named_server
+from flows.records import layout
 from flows.records.runs import RunRecord, RunSummary
 from flows.report.at_end import MOST_ROWS, page_at_end
 from flows.run.begin import BegunRun, begun, hand_over
@@ -270,5 +272,9 @@ def _summary_text(summary: RunSummary) -> str:
             lines.append(costs_in_words(summary.costs))
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
-    lines.append(printable(f"images in {storage.join(summary.output, 'images')}, table in {summary.results_csv}"))
-    return "\n".join(lines)
+    page = f", page in {storage.join(summary.output, layout.REPORT)}" if summary.rows <= MOST_ROWS else ""
+    lines.append(f"images in {storage.join(summary.output, layout.IMAGES)}, table in {summary.results_csv}{page}")
+    if summary.failed or summary.rejected:
+        status = shlex.join(["nst", "status", summary.output])
+        lines.append(f"failed and rejected rows, to be corrected: {status} --failed --csv > again.csv")
+    return "\n".join(map(printable, lines))

@@ -16,6 +16,15 @@ def readable_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def readable_rate(number: float) -> str:
+    """Format a rate to three digits, without an exponent however fast a GPU is.
+
+    >>> readable_rate(0.3831), readable_rate(60.0), readable_rate(1124.4), readable_rate(56_789.0)
+    ('0.383', '60', '1,120', '56,800')
+    """
+    return f"{float(f'{number:.3g}'):,.0f}" if number >= 999.5 else f"{number:.3g}"
+
+
 def readable_device_time(processor_hours: float, gpu_hours: float) -> str:
     """Format the time of processor cores and of GPUs, leaving out whichever is zero.
 
@@ -30,7 +39,8 @@ def readable_device_time(processor_hours: float, gpu_hours: float) -> str:
 def costs_in_words(costs: RunCosts) -> str:
     """Format a run's throughput and device time in one line."""
     return (
-        f"{costs.pairs_per_hour:.3g} pairs per hour, {costs.evaluations_per_second:.3g} evaluations per second, "
+        f"{readable_rate(costs.pairs_per_hour)} pairs per hour, "
+        f"{readable_rate(costs.evaluations_per_second)} evaluations per second, "
         f"{readable_device_time(costs.processor_hours, costs.gpu_hours)}"
     )
 

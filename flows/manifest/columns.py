@@ -17,6 +17,7 @@ from flows.manifest.table import TableRow
 from flows.records.columns import RESULT_COLUMNS
 from flows.records.pairs import OTHER_PICTURES
 from flows.wording import problem_lines, quoted
+from nst_core.images.files.formats import endings
 from nst_core.options import StylizeOptions
 
 REQUIRED_COLUMNS = ("content", "style")
@@ -32,6 +33,7 @@ MAX_TITLE_CHARS = 200
 LOOKALIKE_CUTOFF = 0.83
 """The difflib ratio from which a name counts as misspelt: n_steps has 0.833 to steps, style_file less to any name."""
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ANY_SEPARATOR = re.compile(r"[,;\t|]")
 
 
 @dataclass(frozen=True)
@@ -74,18 +76,46 @@ def _problems(header: TableRow) -> list[str]:
         return [f"the header cannot be read: {header.problem}"]
     if len(names) > MAX_COLUMNS:
         return [f"expected at most {MAX_COLUMNS:,} columns, found {len(names):,}; remove those that are not needed"]
-    problems = [_missing_problem(column, names) for column in missing]
-    problems += filter(None, map(_title_problem, itertools.count(1), header.cells))
+    if missing and (reason := _other_than_names(names)):
+        return [reason]
+    lookalikes = {column: _lookalike(column, names) for column in missing}
+    problems = [_missing_problem(column, lookalike) for column, lookalike in lookalikes.items()]
+    told = tuple(f"column {quoted(name)} looks like {column!r}" for column, name in lookalikes.items())
+    wrong = filter(None, map(_title_problem, itertools.count(1), header.cells))
+    problems += (problem for problem in wrong if not problem.startswith(told))
     problems += [f"column {quoted(n)} is there {k} times" for n, k in Counter(names).items() if n and k > 1]
     if "size" in names and "size_px" in names:
         problems.append("'size' is another name of 'size_px': keep one of the two")
     return problems
 
 
-def _missing_problem(column: str, names: Sequence[str]) -> str:
+def _other_than_names(names: Sequence[str]) -> str | None:
+    """Return what the first line is if it is no header of single names: a pair, or several names in one cell."""
+    for name in names:
+        parts = [part for part in map(str.strip, _ANY_SEPARATOR.split(name)) if part]
+        if len(parts) > 1 and not FIELDS.keys().isdisjoint(parts):
+            return (
+                f"{quoted(name)} is a single cell, but holds several names: part all cells by the same separator, "
+                "and put no quotes around a whole row"
+            )
+    picture = next((name for name in names if name.casefold().endswith(tuple(endings()))), None)
+    if picture is not None:
+        return (
+            f"expected a header, found a row with {quoted(picture)}: write the columns' names above it: content,style"
+        )
+    return None
+
+
+def _lookalike(column: str, names: Sequence[str]) -> str | None:
+    """Return the title, of those that set nothing, that is most like a missing column's name."""
     plain = {_plain(name): name for name in names if name not in FIELDS}
+    plain = {spelling: name for spelling, name in plain.items() if spelling == column or spelling not in FIELDS}
     close = difflib.get_close_matches(column, plain, n=1, cutoff=0.6)
-    hint = f": column {quoted(plain[close[0]])} looks like {column!r}" if close else "; add it to the header"
+    return plain[close[0]] if close else None
+
+
+def _missing_problem(column: str, lookalike: str | None) -> str:
+    hint = f": column {quoted(lookalike)} looks like {column!r}; write that" if lookalike else "; add it to the header"
     return f"expected a column {column!r}, found none{hint}"
 
 

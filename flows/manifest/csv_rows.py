@@ -25,6 +25,8 @@ BLANK_BEFORE_QUOTE = "a blank stands before the quote of a cell: remove blanks a
 SEPARATORS = ",;\t"
 DETECTING_COLUMNS = {"content", "style"}
 """The columns by which the separator is detected: a header contains both only if it is split at the right one."""
+MOST_TITLES = 20
+"""The lines at the top of a file among which its header is looked for, to tell the user that it has to come first."""
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 """A line with its line ending, as text files are split; io.StringIO would take four bytes per character meanwhile."""
@@ -107,7 +109,8 @@ def read_csv(data: bytes, name: str, *, may_be_long: bool = False) -> CsvFile:
         return CsvFile(lines, TableRow(first + 1, [], problem, lines[first]), 1)
     separator = declared[1] if declared else _separator(lines, first)
     cells, line_count = _parsed(lines, first, separator) or ([], 1)
-    header = TableRow(first + 1, cells, None if cells else STRAY_QUOTE, lines[first])
+    problem = _titles_above(lines, first, cells) if cells else STRAY_QUOTE
+    header = TableRow(first + 1, cells, problem, lines[first])
     return CsvFile(lines, header, line_count, separator)
 
 
@@ -120,11 +123,27 @@ def _separator(lines: list[str], first: int) -> str:
     fitting = []
     for separator in SEPARATORS:
         cells, _ = _parsed(lines, first, separator) or ([], 1)
-        if {cell.strip(" ") for cell in cells} >= DETECTING_COLUMNS:
+        if _names(cells) >= DETECTING_COLUMNS:
             fitting.append(separator)
     if len(fitting) == 1:
         return fitting[0]
     return "," if fitting or "," in lines[first] else max(SEPARATORS, key=lines[first].count)
+
+
+def _titles_above(lines: list[str], first: int, cells: list[str]) -> str | None:
+    """Return what is wrong if a title, or merged cells, stand above the line with the names of the columns."""
+    if DETECTING_COLUMNS & _names(cells):
+        return None
+    for index in range(first + 1, min(first + MOST_TITLES, len(lines))):
+        for separator in SEPARATORS:
+            below, _ = _parsed(lines, index, separator) or ([], 1)
+            if _names(below) >= DETECTING_COLUMNS:
+                return f"the names of the columns are on line {index + 1}: remove the lines above it"
+    return None
+
+
+def _names(cells: list[str]) -> set[str]:
+    return {cell.strip(" ") for cell in cells}
 
 
 def _length_problem(line: str) -> str | None:

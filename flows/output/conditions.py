@@ -160,8 +160,9 @@ class _Compiler:
         try:
             return find_column(name, self._columns)
         except OptionsError as error:
-            hint = "" if str(error).endswith("?") else "; text is written in quotes"
-            raise self._error(f"{error}{hint}") from error
+            # First, as the names of all columns follow it.
+            hint = "" if str(error).endswith("?") else f"text is written in quotes, as {name!r}; "
+            raise self._error(f"{hint}{error}") from error
 
     def _source(self, node: ast.expr) -> str:
         """Return a node as the user wrote it, for messages."""

@@ -10,6 +10,7 @@ Imports neither torch nor prefect, and knows nothing of tables.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
@@ -225,7 +226,9 @@ class Ledger:
         """
         marker = self._latest_address()
         if not self.has_run():
-            raise OutputError(f"{self.output}: no run has been made into this output; expected {marker}")
+            is_file = not storage.is_s3(self.output) and os.path.isfile(self.output)
+            found = ", found a file; expected the folder that `nst run` wrote to" if is_file else f"; expected {marker}"
+            raise OutputError(f"{self.output}: no run has been made into this output{found}")
         return storage.read(marker).decode()
 
     def latest_run(self) -> RunRecord:

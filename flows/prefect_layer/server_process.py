@@ -30,7 +30,7 @@ from flows.interpreter import COLLECTS_RARELY
 from flows.prefect_layer import blank_database
 from flows.prefect_layer.database import make_usable
 from flows.prefect_layer.kill_on_exit import ENDS_WITH_ITS_INPUT
-from flows.prefect_layer.server import SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
+from flows.prefect_layer.server import NO_REASON, SERVER_LOG, answers, named_if_not_started, opened_log, reason_in
 
 ATTEMPTS = 3
 """How often the server is started before that fails; from the second time on its database is checked thoroughly."""
@@ -62,7 +62,7 @@ class ServerProcess:
         self.home, self._settings = home, dict(settings or {})
         self.port = 0
         self.process: subprocess.Popen[Any] | None = None
-        self._creates_database = False
+        self._creates_database = self._was_slow = False
 
     @property
     def url(self) -> str:
@@ -117,13 +117,19 @@ class ServerProcess:
         )
 
     def _reason(self) -> str:
-        """Return why the server does not start: a full disk, which keeps no log of it, or else what the log says."""
+        """Return why the server does not start: a full disk, which keeps no log of it, the log's reason, or slowness."""
         try:
             with tempfile.TemporaryFile(dir=self.home) as file:
                 file.write(bytes(DATABASE_BYTES))
         except OSError as error:
             return f"its folder cannot be written ({error.strerror})"
-        return reason_in(self.home / SERVER_LOG)
+        reason = reason_in(self.home / SERVER_LOG)
+        if not self._was_slow or reason != NO_REASON:
+            return reason
+        return (
+            f"it did not answer within {_seconds_to_start():g} s, as on a machine that is very busy; run the same "
+            f"command again later, or set {_TIMEOUT} to more seconds"
+        )
 
     def _save_database(self) -> None:
         """Save a new database as the template for others, before any flow uses the server."""
@@ -148,11 +154,12 @@ class ServerProcess:
 
     def _is_up(self) -> bool:
         """Wait until the server answers; kill it, and return False, if it ends or does not answer in time."""
-        ends = time.monotonic() + float(os.environ.get(_TIMEOUT, "120"))
+        ends = time.monotonic() + _seconds_to_start()
         while self.is_alive() and time.monotonic() < ends:
             if answers(self.url):
                 return True
             time.sleep(LOOK_SECONDS)
+        self._was_slow = self.is_alive()
         self.kill()
         return False
 
@@ -165,6 +172,10 @@ class ServerProcess:
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         given = {"PYTHONSAFEPATH": "1"} | os.environ | self._settings | ours
         return {name: value for name, value in given.items() if not name.startswith(_NOT_FOR_THIS_SERVER)}
+
+
+def _seconds_to_start() -> float:
+    return float(os.environ.get(_TIMEOUT, "120"))
 
 
 def _packages() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows import storage
-from flows.costs.wording import by_style_in_words, costs_in_words
+from flows.costs.wording import by_style_in_words, costs_in_words, readable_rate
 from flows.records import layout
 from flows.records.attempts import LossSample
 from flows.records.columns import Status
@@ -180,7 +180,7 @@ def _tiles(run: Run) -> list[tuple[str, str]]:
     if seconds:
         tiles.append((f"{sum(seconds) / len(seconds):.3g} s", "per pair on the device"))
     if run.costs is not None:
-        tiles.append((f"{run.costs.pairs_per_hour:.3g}", "pairs per hour"))
+        tiles.append((readable_rate(run.costs.pairs_per_hour), "pairs per hour"))
     return tiles
 
 

@@ -124,7 +124,7 @@ def encoded(picture: Image.Image) -> Thumbnail:
 def why_missing(error: Exception) -> str:
     """Return a short reason that does not disclose addresses of the machine on which the page is written."""
     if isinstance(error, NotFound):
-        return "the file is not there any more"
+        return "the file is not there"
     if isinstance(error, InputChanged):
         return "the file is another one by now"
     if isinstance(error, NotAllowed):

@@ -84,7 +84,9 @@ def render(progress: RunProgress, now: float | None = None) -> RenderableType:
     rate, seconds = progress.pairs_per_minute(now), progress.seconds_left(now)
     if rate is not None:
         counts.append(f"  {_rate(rate)}")
-    if seconds is not None:
+    if not progress.left:
+        counts.append("  writing tables and page ...", "dim")
+    elif seconds is not None:
         counts.append(f"  about {_duration(seconds)} left", "bold")
     counts.no_wrap, counts.overflow = True, "ellipsis"
     bar = Table.grid(padding=(0, 1), expand=True)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import ImageChops
 
 from flows.worker.inputs import LoadedPair, StyleInputs
 from nst_core.geometry.sizes import style_size
@@ -11,6 +12,7 @@ from nst_core.images import PictureFile, as_read
 from nst_core.images.colour.rgb_space import Floats
 from nst_core.images.writing.picture_file import Levels
 from nst_core.options.recipes import RECIPES
+from nst_core.scene.mask_levels import PURE, SMALLEST_SHARE
 
 Size = tuple[int, int]
 """(width, height) in pixels."""
@@ -20,6 +22,9 @@ SAME_SHAPE = 0.05
 
 ENLARGED = 1.5
 """The factor up to which enlarging a style image causes no note."""
+
+MOSTLY_PURE = 0.1
+"""The share of a mask up to which grey, as along soft edges, causes no note."""
 
 
 def file_of(loaded: LoadedPair) -> PictureFile:
@@ -80,6 +85,25 @@ def style_notes(loaded: LoadedPair, style: StyleInputs) -> tuple[str, ...]:
                 f"as that; {advice}"
             )
     return tuple(notes)
+
+
+def protect_notes(loaded: LoadedPair) -> tuple[str, ...]:
+    """Return a note where a mask `protect` is all black, all white, or mostly grey, as a cut-out photograph is."""
+    mask = loaded.others.get("protect")
+    if mask is None:
+        return ()
+    light = mask.picture.convert("L")
+    levels = (light if mask.alpha is None else ImageChops.multiply(light, mask.alpha)).histogram()
+    black, white = PURE
+    kept, mixed = sum(levels[white:]) / sum(levels), sum(levels[black + 1 : white]) / sum(levels)
+    if mixed > max(kept, MOSTLY_PURE) or kept < SMALLEST_SHARE <= mixed:
+        return (
+            f"protect: {mixed:.0%} of it is grey, where content and paint are mixed, and {kept:.0%} white; a "
+            "photograph, even a cut-out one, is no mask: make white what stays, and black the rest",
+        )
+    if kept > 1.0 - SMALLEST_SHARE:
+        return ("protect: all of it is white, so that nothing is painted",)
+    return ("protect: all of it is black or transparent, so that all is painted",) if kept < SMALLEST_SHARE else ()
 
 
 def _differ_in_shape(size: Size, other: Size) -> bool:

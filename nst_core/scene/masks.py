@@ -15,11 +15,9 @@ from PIL import Image, ImageFilter
 from torch.nn import functional
 
 from nst_core.errors import OptionsError
+from nst_core.scene.mask_levels import PURE, SMALLEST_SHARE
 
 MOST_REGIONS = 8
-
-SMALLEST_SHARE = 0.002
-"""Smallest share of a mask's area that makes a region; a colour on less is noise, or an edge."""
 
 ALIKE = 56.0
 """Distance of two 8-bit RGB colours up to which they count as the same: compression shifts colours, and so do edges."""
@@ -52,10 +50,6 @@ soft edge, or in a compressed area, the number of pixels falls steadily with the
 
 COUNTED_AT_PX = 512
 """Long edge of the reduced copy on which a mask's colours are counted."""
-
-PURE = (4, 251)
-"""The highest level that counts as black, and the lowest that counts as white: JPEG does not preserve the last few
-levels."""
 
 ROUNDING = 16.0
 """A squared distance: if two mixtures come this equally near to a pixel, the one of nearer colours wins."""

@@ -47,7 +47,8 @@ const slider = {
       this.note(side.name, `${side.name}: the file itself, ${full.naturalWidth} × ${full.naturalHeight} px`);
     };
     full.onerror = () => {
-      if (image.full === full) this.note(side.name, `${copy}, as ${decodeURIComponent(side.full)} cannot be reached from here`);
+      const why = /\.tiff?$/.test(side.full) ? "is a TIFF, which this browser does not show" : "cannot be reached from here";
+      if (image.full === full) this.note(side.name, `${copy}, as ${decodeURIComponent(side.full)} ${why}`);
     };
     full.src = side.full;
   },

@@ -72,7 +72,7 @@ def test_validate_shows_invisible_characters_of_a_cell(images: None) -> None:
     assert result.stdout.splitlines()[:2] == [
         f"pairs.csv line 2: column 'content': there is no file {folder}/\\u200bcat.png"
         f"; was '{folder}/cat.png' meant, where '\\u200bcat.png' is written?",
-        f"pairs.csv line 3: column 'content': there is no file {folder}/p/\\u202egnp.a",
+        f"pairs.csv line 3: column 'content': there is no file {folder}/p/\\u202egnp.a; there is no folder {folder}/p",
     ]
 
 
@@ -116,6 +116,7 @@ def test_validate_reports_a_folder_or_pipe_as_a_bad_row(images: None, kind: str,
 
     assert result.exit_code == ExitCode.SOME_FAILED
     assert f"pairs.csv line 2: column 'content': {Path.cwd()}/album: expected a file, found a {kind}" in result.stdout
+    assert ("nst pairs makes a manifest of the images in it" in result.stdout) == (kind == "folder")
     assert "pairs.csv: 1 rows are valid and their files exist; 1 cannot be stylized" in result.stdout
 
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -127,3 +128,27 @@ def test_nothing_is_printed_into_a_file_that_is_opened_later(tmp_path: Path) -> 
 
     assert subprocess.run(closed, timeout=120, check=False).returncode == 0
     assert [(tmp_path / str(number)).read_bytes() for number in range(4)] == [b""] * 4
+
+
+@pytest.mark.parametrize(("before", "code"), [(signal.SIG_DFL, 75), (signal.SIG_IGN, 2)], ids=["terminal", "nohup"])
+def test_a_closed_terminal_interrupts_the_command(before: signal.Handlers, code: int) -> None:
+    """SIGHUP ends a command like Ctrl-C, however often it is sent, and under nohup it is ignored."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from flows.cli import main; print('up', flush=True); main()", "validate", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, before),  # noqa: PLW1509  # nothing else runs in it
+    )
+    assert process.stdin is not None and process.stdout is not None
+    process.stdout.readline()
+    # The command has its handler once it waits for its standard input, of which it reads the first byte.
+    process.stdin.write("x" * 100_000)
+    process.stdin.flush()
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+    _, printed = process.communicate("", timeout=60)
+
+    assert process.returncode == code, printed
+    assert ("interrupted: what is finished is kept" in printed) == (code == 75)

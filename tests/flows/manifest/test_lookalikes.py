@@ -30,6 +30,8 @@ def folder(tmp_path: Path) -> Path:
         ("\u00e9.png", "e\\u0301.png"),
         ("it\u2019s me.png", "it's me.png"),
         ("a\u00a0b.png", "a b.png"),
+        ("C.JPG", "c.jpg"),
+        ("IT\u2019S ME.PNG", "it's me.png"),
     ],
 )
 def test_the_file_that_was_meant_is_named(folder: Path, written: str, meant: str) -> None:
@@ -40,17 +42,47 @@ def test_the_file_that_was_meant_is_named(folder: Path, written: str, meant: str
     assert told.isascii()
 
 
-@pytest.mark.parametrize("written", ["gone.jpg", "C.JPG", "\u200bgone.jpg", "\u732b.png", "none/\u00e9.png"])
+@pytest.mark.parametrize("written", ["gone.jpg", "\u200bgone.jpg", "\u732b.png"])
 def test_there_is_no_hint_without_a_match(folder: Path, written: str) -> None:
-    """A name without unusual characters, and one that matches no file, have no hint."""
+    """A name that matches no file has no hint."""
     assert hint(f"{folder}/{written}") == ""
+
+
+@pytest.mark.parametrize("written", ["none/c.jpg", "none/at/all/\u00e9.png"])
+def test_a_missing_folder_is_named(folder: Path, written: str) -> None:
+    """If a folder of the path is missing, as after a move, the first such folder is named."""
+    assert hint(f"{folder}/{written}") == f"; there is no folder {folder}/none"
 
 
 def test_there_is_no_hint_if_two_files_match(folder: Path) -> None:
     """If two files match, it is unknown which one the cell meant, so there is no hint."""
     (folder / "\u00adc.jpg").write_bytes(b"x")
 
-    assert hint(f"{folder}/\u200bc.jpg") == ""
+    assert hint(f"{folder}/\u200bc.jpg") == hint(f"{folder}/C.JPG") == ""
+
+
+def test_a_file_in_the_right_case_is_preferred(folder: Path) -> None:
+    """Of two files that differ only in case, the one that the cell has in its own case is meant."""
+    (folder / "C.jpg").write_bytes(b"x")
+
+    assert f"{folder}/C.jpg" in hint(f"{folder}/\u200bC.jpg")
+
+
+def test_a_folder_is_listed_once_for_many_missing_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names in a folder are read again only after it has changed."""
+    listed = []
+    monkeypatch.setattr(storage, "names", lambda place, names=storage.names: listed.append(place) or names(place))
+
+    hints = [hint(f"{folder}/gone-{number}.jpg") for number in range(5)]
+
+    assert (hints, len(listed)) == ([""] * 5, 1)
+
+
+def test_a_usual_name_on_s3_is_not_looked_for(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No prefix of S3, which may hold millions of objects, is listed for a missing object of a usual name."""
+    monkeypatch.setattr(storage, "names", lambda place: pytest.fail(f"listed {place}"))
+
+    assert hint(f"{s3_bucket}/in/gone.jpg") == ""
 
 
 @pytest.mark.parametrize("written", ["..\\other\\o.png", "link\\o.png"])

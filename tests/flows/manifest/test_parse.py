@@ -243,6 +243,10 @@ def test_manifest_columns_are_not_reserved() -> None:
         ("a,b", "expected a column 'content', found none.*expected a column 'style', found none"),
         ("contnet,style", "expected a column 'content', found none: column 'contnet' looks like 'content'"),
         ("content_path,style", "a column 'content', found none: column 'content_path' looks like 'content'"),
+        (
+            "contnet,Steps",
+            "expected a column 'style', found none; add it to the header; column 'Steps' looks like 'steps'",
+        ),
         ("content,style,note,note", "column 'note' is there 2 times"),
         ("content,style,content", "column 'content' is there 2 times"),
         ("content,style,", "column 3 has no name; name it or remove it"),
@@ -251,6 +255,20 @@ def test_manifest_columns_are_not_reserved() -> None:
         ('content,style,"a\nb"', r"the name of column 3, 'a\\nb', holds a control character"),
         ("c\0o\0n\0t\0e\0n\0t\0,\0s\0", "control character; the file may be UTF-16: save it as UTF-8"),
         ('content,"style', "the header cannot be read: unclosed or stray quote"),
+        ("content;style,strength", "'content;style' is a single cell, but holds several names"),
+        (
+            '"content,style"',
+            "'content,style' is a single cell, but holds several names: .* no quotes around a whole row$",
+        ),
+        (
+            "a/cup.JPG,b/waves.png",
+            "^pairs.csv line 1: expected a header, found a row with 'a/cup.JPG': write the columns'",
+        ),
+        (
+            "Spring campaign,,\n\ncontent,style,note",
+            "line 1: .*the names of the columns are on line 3: remove the lines",
+        ),
+        ("Spring campaign;;\ncontent;style;note", "line 1: .*the names of the columns are on line 2: remove the lines"),
     ],
 )
 def test_unusable_headers_are_refused(header: str, message: str) -> None:
@@ -275,6 +293,16 @@ def test_all_problems_of_the_header_are_reported_at_once() -> None:
         "column 7 has no name",
     ):
         assert problem in str(caught.value)
+
+
+def test_a_column_in_capitals_is_named_once() -> None:
+    """A missing column that the header has in another spelling is one problem, not two."""
+    with pytest.raises(ManifestError) as caught:
+        parsed(" Content ,style\na,b\n")
+
+    assert str(caught.value) == (
+        "pairs.csv line 1: expected a column 'content', found none: column 'Content' looks like 'content'; write that"
+    )
 
 
 @pytest.mark.parametrize("text", ["content,style\n", "content,style", "content,style\n\n  \n"])

@@ -218,6 +218,16 @@ def test_an_output_without_a_run_is_an_error(output: str) -> None:
         Ledger(output).latest_run()
 
 
+def test_a_file_given_as_the_output_is_said_to_be_one(tmp_path: Path) -> None:
+    """A manifest that is named in place of its output is a file: the error says that a folder is expected."""
+    (tmp_path / "pairs.csv").write_text("content,style\n")
+
+    with pytest.raises(
+        OutputError, match=r"pairs.csv: no run .*, found a file; expected the folder that `nst run` wrote"
+    ):
+        Ledger(str(tmp_path / "pairs.csv")).latest_run()
+
+
 def test_a_run_without_a_plan_is_not_the_latest(tmp_path: Path) -> None:
     """A run counts once both its manifest and its plan are written."""
     ledger = Ledger(str(tmp_path))

@@ -327,6 +327,17 @@ def test_nothing_is_wider_than_the_screen(page: Page, width: int) -> None:
     page.resize(1280, 900)
 
 
+def test_the_reasons_of_failed_rows_fit_a_phone(page: Page) -> None:
+    """On a phone the reasons at the top are not cut off at the right; they have lines of their own."""
+    page.resize(360, 800, is_phone=True)
+    too_wide = page.run(
+        "(() => { const one = document.querySelector('.scroll'); return one.scrollWidth - one.clientWidth; })()"
+    )
+    page.resize(1280, 900)
+
+    assert too_wide <= 0
+
+
 def test_the_page_requests_nothing_from_the_network(page: Page, output: Output) -> None:
     """The browser loads only the page, what is inside it, and the run's own images."""
     page.click("[data-id='pair-2'] .trio")
@@ -412,3 +423,15 @@ def test_the_comparison_page_shows_two_runs(tab: Page, tmp_path: Path) -> None:
     tab.key("ArrowRight")
     assert position(tab) == 52.0
     assert tab.complaints == []
+
+
+def test_a_tiff_that_the_browser_does_not_show_is_named_as_one(page: Page) -> None:
+    """A TIFF, as for print, is there, and only not shown: the note does not say that it is out of reach."""
+    page.run(
+        "slider.show({name: 'content', small: {}},"
+        " {name: 'pastiche', small: {source: 'data:,'}, full: 'images/a.tif', size: [64, 48]})"
+    )
+    page.complaints.clear()
+
+    page.wait_for("document.querySelector('#picture-note').textContent.includes('images/a.tif is a TIFF, which this')")
+    page.complaints.clear()

@@ -283,7 +283,7 @@ def test_an_unreadable_image_costs_only_its_own_thumbnail(tmp_path: Path) -> Non
     assert (shown["good.png"].source, shown["good.png"].width, shown["good.png"].height) == ("kept good.png", 32, 24)
     assert {name: one.missing for name, one in shown.items() if not one.source} == {
         "text.png": "not a readable image",
-        "gone.png": "the file is not there any more",
+        "gone.png": "the file is not there",
         "closed.png": "the operator's limits keep it closed",
     }
 

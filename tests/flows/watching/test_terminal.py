@@ -323,6 +323,18 @@ def test_the_line_of_counts() -> None:
     assert counted[1].startswith("0 done  1 failed  1 pending  1 left")
 
 
+def test_after_the_last_pair_the_display_says_what_is_still_done() -> None:
+    """With no pair left there is no estimate of pairs: the tables and the page of a large run take a while."""
+    progress = RunProgress(run_of(64, 64))
+    progress.on_message("cpu", ChunkStarted(("pair-2", "pair-3"), 1), now=0.0)
+    for pair_id in ("pair-2", "pair-3"):
+        progress.on_message("cpu", pair_record(pair_id), now=9.0)
+
+    counted = displayed(progress).splitlines()[1]
+    assert "about" not in counted
+    assert counted.rstrip().endswith("writing tables and page ...")
+
+
 def test_the_display_says_starting_before_the_run() -> None:
     """The display says "starting" until it watches a run, and then shows that run."""
     display = LiveDisplay(Console())

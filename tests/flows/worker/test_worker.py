@@ -680,13 +680,51 @@ def test_the_record_notes_a_mask_of_another_shape(photo: Painter, waves: str, jo
     """A mask with another aspect ratio than the content is squeezed, and noted; another size alone is not noted."""
     cat = photo("cat.png", 64, 48)
     for name, size in (("large.png", (640, 481)), ("square.png", (48, 48))):
-        Image.new("L", size, 0).save(tmp_path / name)
+        half = Image.new("L", size, 0)
+        half.paste(255, (0, 0, size[0] // 2, size[1]))
+        half.save(tmp_path / name)
     notes = [
         done(pair_spec(row, cat, waves, options=SMALL | SHALLOW, others={"protect": str(tmp_path / name)}), job).notes
         for row, name in enumerate(("large.png", "square.png"))
     ]
 
     assert notes == [(), ("protect: of another shape than the content, squeezed from 48 x 48 to 64 x 48",)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "note"),
+    [
+        (
+            "cut-out",
+            "protect: 50% of it is grey, where content and paint are mixed, and 0% white; a photograph, even a",
+        ),
+        ("dim", "protect: 50% of it is grey"),
+        ("white", "protect: all of it is white, so that nothing is painted"),
+        ("black", "protect: all of it is black or transparent, so that all is painted"),
+        ("soft", ""),
+    ],
+)
+def test_the_record_notes_what_is_no_mask(
+    photo: Painter, waves: str, job: Job, tmp_path: Path, kind: str, note: str
+) -> None:
+    """A cut-out photograph, a dim mask and one of a single colour are noted; one with soft edges is not."""
+    cat, half = photo("cat.png", 64, 48), Image.new("L", (64, 48))
+    half.paste(255, (0, 0, 32, 48))
+    if kind == "cut-out":
+        mask = Image.new("RGB", (64, 48), (90, 120, 150))
+        mask.putalpha(half)
+    else:
+        lowest, highest = {"dim": (0, 180), "white": (255, 255), "black": (0, 0), "soft": (0, 255)}[kind]
+        mask = half.point(lambda level: highest if level else lowest)
+        mask.paste(128 if kind == "soft" else highest, (30, 0, 32, 48))
+    mask.save(tmp_path / "mask.png")
+
+    notes = done(
+        pair_spec(1, cat, waves, options=SMALL | SHALLOW, others={"protect": str(tmp_path / "mask.png")}), job
+    ).notes
+
+    assert len(notes) == bool(note)
+    assert notes == () or notes[0].startswith(note)
 
 
 def test_the_record_notes_a_style_that_is_enlarged(photo: Painter, job: Job) -> None:
