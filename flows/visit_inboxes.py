@@ -76,6 +76,10 @@ def visit_inboxes(
             logger.error("inbox %s: %s", place, error)  # noqa: TRY400  # the message says all
             troubles.append(f"{place}: {error}")
             continue
+        except Exception:
+            logger.exception("inbox %s: an error of this program that nobody foresaw", place)
+            troubles.append(f"{place}: an error of this program that nobody foresaw; the log has the place")
+            continue
         visits[inbox.place] = done
         troubles += [f"{place}: {name}" for name in done.troubled]
     show_visits(visits)
