@@ -147,7 +147,7 @@ class _Visitor:
             self._visit.troubled.append(name)
 
     def _on_trouble(self, name: str, error: NstError) -> None:
-        logger.error("inbox: %s: %s", name, error)  # without a traceback: the message says everything
+        logger.error("inbox: %s: %s", name, printable(str(error)))  # without a traceback: the message says everything
         self._visit.troubled.append(name)
 
     def _is_open(self, claim: Claim) -> bool:
