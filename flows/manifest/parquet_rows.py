@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,7 @@ def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
     return ParquetRows(data, name, TableRow(1, schema["titles"]), schema["rows"], max_bytes)
 
 
-def _answers(data: bytes, name: str, max_bytes: int, rows_at_once: int) -> Iterator[Any]:
+def _answers(data: bytes, name: str, max_bytes: int, rows_at_once: int) -> Generator[Any, None, None]:
     """Yield what a subprocess answers: the schema, then each part of the rows. It ends with the iteration."""
     is_bounded = max_bytes < sys.maxsize
     memory_bytes = MEMORY_BYTES + BYTES_PER_LETTER * max_bytes + len(data) if is_bounded else None

@@ -16,7 +16,7 @@ KEPT = (
     *("", "0", "7", "-7", "512", "123456789012345", "a-1", "cat", "1-waves", "market-1", "may", "octopus-12", "v1.2"),
     *("/in/a.png", "s3://b/1.png", "2026-11-30T01:48:17+00:00", "e", ".", "a", "true", "relu1_1 relu2_1"),
 )
-FORMULAS = ("=1+1", "-x", "+x", "@home", "\t=1", "\u200b=1")
+FORMULAS = ("=1+1", "-x", "+x", "@home", "\u200b=1")
 
 
 @pytest.mark.parametrize("cell", [*CHANGED, *FORMULAS])
@@ -48,6 +48,7 @@ INSIDE = {
     "a;\u200b=1": "a;'\u200b=1",
     "=1;=2": "'=1;'=2",
     "\n=1": "'\n'=1",
+    "\t=1": "'\t'=1",
 }
 """Cells that contain a formula where a spreadsheet that splits a CSV at `;` begins a cell, and how they are written."""
 

@@ -633,7 +633,7 @@ def test_an_error_that_nobody_foresaw_does_not_stop_the_others(
     disk.drop("b.csv", GOOD)
 
     with monkeypatch.context() as during:
-        during.setattr("flows.inbox.visit.parse_manifest", read)
+        during.setattr(sys.modules[visit.__module__], "parse_manifest", read)
         assert disk.visit() == Visit(started=["b.csv"], troubled=["a.csv"])
     assert "a.csv: an error of this program that nobody foresaw" in caplog.text
     assert "IndexError" in caplog.text

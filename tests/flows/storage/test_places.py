@@ -161,7 +161,8 @@ def test_the_file_that_was_checked_is_linked(inside: Path, monkeypatch: pytest.M
     link = os.link
 
     def swapping_link(*arguments: Any, **options: Any) -> None:
-        os.replace(inside / "link", inside / "a.txt")
+        os.rename(inside / "a.txt", inside / "kept.txt")
+        os.rename(inside / "link", inside / "a.txt")
         link(*arguments, **options)
 
     monkeypatch.setattr(os, "link", swapping_link)
