@@ -53,6 +53,7 @@ def bulk_stylize(
     settings: RunSettings | None = None,
     selection: Selection | None = None,
     overrides: dict[str, Any] | None = None,
+    manifest_sha256: str | None = None,
 ) -> RunSummary:
     """Stylize the pairs of a manifest that are not done yet.
 
@@ -69,6 +70,7 @@ def bulk_stylize(
             the latest run's.
         selection: the rows to stylize; by default all of them.
         overrides: without a manifest, options that replace those of every row that is stylized again.
+        manifest_sha256: the SHA-256 that the manifest must have; None accepts any bytes.
 
     Returns:
         The run's summary in numbers; the outcome of each row is in the results table.
@@ -78,7 +80,9 @@ def bulk_stylize(
         NstError: nothing could be done; the subclass gives the reason.
     """
     show_own_lines()
-    arguments = RunArguments(output, manifest, options, settings, selection or Selection(), overrides or {})
+    arguments = RunArguments(
+        output, manifest, options, settings, selection or Selection(), overrides or {}, manifest_sha256
+    )
     # Anyone who starts a deployment acts with the service's rights, not with their own, so a place that the limits file
     # does not list is refused.
     is_strict = deployment.id is not None

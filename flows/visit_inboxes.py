@@ -73,8 +73,12 @@ def visit_inboxes(
             inbox = _absolute(relative)
             done = visit(inbox, runs_of(deployment), limits, settle_seconds)
         except NstError as error:  # a fault in one team's inbox must not keep the others from being visited
-            logger.error("inbox %s: %s", place, error)  # noqa: TRY400  # the message says all
+            logger.error("inbox %s: %s", place, printable(str(error)))  # noqa: TRY400  # the message says all
             troubles.append(f"{place}: {error}")
+            continue
+        except Exception:
+            logger.exception("inbox %s: an error of this program that nobody foresaw", place)
+            troubles.append(f"{place}: an error of this program that nobody foresaw; the log has the place")
             continue
         visits[inbox.place] = done
         troubles += [f"{place}: {name}" for name in done.troubled]

@@ -136,7 +136,7 @@ _NOT_IN_CSV = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def csv_safe(cell: str) -> str:
-    """Escape a refused cell's control characters for the results table.
+    """Escape the control characters of a refused cell for the results table, or of a whole CSV for a terminal.
 
     None of them can then end a field or reach a terminal.
     """

@@ -34,7 +34,7 @@ from flows.errors import (
 )
 from flows.manifest.formats import stem_of
 from flows.manifest.stdin import STANDARD_INPUT
-from flows.wording import no_thread
+from flows.wording import no_thread, printable
 from nst_core import __version__
 from nst_core.errors import NstError, OptionsError, WeightsError
 
@@ -128,7 +128,7 @@ def exit_codes() -> Iterator[None]:
 def _fail(error: NstError, code: ExitCode) -> None:
     if os.environ.get("NST_DEBUG"):
         traceback.print_exception(error)
-    typer.echo(f"nst: {error}", err=True)
+    typer.echo(f"nst: {printable(str(error))}", err=True)  # it may quote the name of anybody's file
     raise typer.Exit(code) from error
 
 

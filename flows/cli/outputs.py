@@ -11,6 +11,7 @@ import typer
 
 from flows import storage
 from flows.cli.app import ExitCode, JsonSwitch, OutputArgument
+from flows.cli.streams import print_csv
 from flows.limits import limits_in_force
 from flows.output import lease
 from flows.output.failed_rows import failed_rows_manifest
@@ -74,9 +75,7 @@ def _print_failed_rows(address: str, *, is_valid: bool) -> None:
             "goes with --failed alone; the whole table is printed by `nst table --csv`", param_hint="--csv"
         )
     again = failed_rows_manifest(address)
-    stream = typer.get_binary_stream("stdout")
-    stream.write(again.data)
-    stream.flush()
+    print_csv(again.data)
     for line in problem_lines(
         again.left_out, lambda one: f"left out: line {one[0]}: {one[1]}; put it right in the manifest"
     ):

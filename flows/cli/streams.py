@@ -12,8 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+import typer
+
 from flows.environment import show_own_lines
 from flows.errors import StorageError
+from flows.wording import csv_safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -79,6 +82,18 @@ def _surviving(stream: TextIO) -> TextIO:
     raw = _SurvivingFile(stream.fileno(), raises=stream is sys.stdout)
     by_line = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, "backslashreplace", line_buffering=by_line)
+
+
+def print_csv(data: bytes) -> None:
+    """Print CSV on stdout; on a terminal with control characters escaped, as its cells may be anybody's.
+
+    A file or a program gets the bytes as they are.
+    """
+    if sys.stdout.isatty():
+        data = csv_safe(data.decode(errors="replace")).encode()
+    stream = typer.get_binary_stream("stdout")
+    stream.write(data)
+    stream.flush()
 
 
 class TerminalHandler(logging.StreamHandler[TextIO]):

@@ -12,6 +12,7 @@ import typer
 
 from flows import storage
 from flows.cli.app import JsonSwitch, OutputArgument
+from flows.cli.streams import print_csv
 from flows.output.conditions import filter_rows
 from flows.output.latest import latest_run
 from flows.output.ledger import Ledger
@@ -67,9 +68,7 @@ def table(
     most = limit or (SHOWN_ROWS if sys.stdout.isatty() and not (as_csv or as_json) else None)
     rows = [{column: row[column] for column in shown} for row in found[:most]]
     if as_csv:
-        stream = typer.get_binary_stream("stdout")
-        stream.write(_csv(rows, shown))
-        stream.flush()
+        print_csv(_csv(rows, shown))
     elif as_json:
         typer.echo(json.dumps(rows, indent=1))
     else:

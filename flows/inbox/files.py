@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows import storage
-from flows.errors import CredentialsExpired, NotFound, OutputError, StorageError, Unavailable
+from flows.errors import CredentialsExpired, NotAFile, NotFound, OutputError, StorageError, TooLarge, Unavailable
 from flows.inbox.names import is_safe, output_name
 from flows.records.digests import short_digest
 from flows.storage import Entry
@@ -45,6 +45,8 @@ _COPY = re.compile(r".+\.claimed-([0-9a-f]{12})", re.DOTALL)
 """Matches the name of a claimed copy: the end of its claim's key."""
 _KEY_END = 12
 """How many characters of a claim's key the name of its copy ends with."""
+_MOST_BYTES = 100_000
+"""The most bytes of a claim or a start. Anyone who may drop manifests may also write these files."""
 _OLD_ANSWER = "an earlier answer"
 _START_OVER = "remove it and the files of that name in _nst/starts, and save its manifest again"
 
@@ -303,8 +305,8 @@ def _try_to_remove(address: str, what: str) -> None:
 
 def _read(address: str, kind: type[Kind]) -> Kind:
     try:
-        return kind.model_validate_json(storage.read(address))
-    except ValidationError as error:
+        return kind.model_validate_json(storage.read(address, _MOST_BYTES))
+    except (ValidationError, TooLarge, NotAFile) as error:
         raise OutputError(f"{address}: cannot be read (damaged, or of another version); {_START_OVER}") from error
 
 

@@ -16,6 +16,7 @@ class StartRequest:
         key: an idempotency key: a second request with the same key is for the same run.
         name: a name of the run for people.
         manifest: the address of the manifest.
+        manifest_sha256: the SHA-256 of its bytes; the run refuses any others.
         output: the address of the output.
         options: the default options of every row.
         settings: the settings of the run.
@@ -24,6 +25,7 @@ class StartRequest:
     key: str
     name: str
     manifest: str
+    manifest_sha256: str
     output: str
     options: StylizeOptions
     settings: RunSettings

@@ -132,16 +132,22 @@ class _Visitor:
         self._attempt("what killed visits left behind", self._clean_up)
 
     def _attempt(self, name: str, step: Callable[[], None]) -> None:
-        """Do a step for one manifest; an error is logged and does not stop the visit to the others."""
+        """Do a step for one manifest; an error is logged and does not stop the visit to the others.
+
+        This includes errors that nobody foresaw: a file that one team dropped must not hold up all the others.
+        """
         try:
             step()
         except (CredentialsExpired, OutputBusy):
             raise
         except NstError as error:
             self._on_trouble(name, error)
+        except Exception:
+            logger.exception("inbox: %s: an error of this program that nobody foresaw", name)
+            self._visit.troubled.append(name)
 
     def _on_trouble(self, name: str, error: NstError) -> None:
-        logger.error("inbox: %s: %s", name, error)  # without a traceback: the message says everything
+        logger.error("inbox: %s: %s", name, printable(str(error)))  # without a traceback: the message says everything
         self._visit.troubled.append(name)
 
     def _is_open(self, claim: Claim) -> bool:
@@ -228,23 +234,42 @@ class _Visitor:
         if starts:
             self._follow(claim, self._files.start(claim.key, starts))
             return
-        data = None
-        try:
-            data = self._read_snapshot(claim)
-            manifest = self._manifest(claim, data)
-        except (ManifestError, NotFound, NotAllowed) as error:  # the copy may have been removed or replaced by a link
-            self._reject(claim, rejection(claim, str(error), data))
+        manifest = self._accepted(claim)
+        if manifest is None:
             return
-        if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
-            self._reject(claim, rejection_of_rows(claim, manifest, data, self._limits.max_manifest_bytes))
-        elif claim.output.casefold() in busy_outputs:
+        if claim.output.casefold() in busy_outputs:
             self._visit.waiting.append(claim.name)
         else:
             self._start(claim, 1, manifest)
 
+    def _accepted(self, claim: Claim) -> Manifest | None:
+        """Return the claimed manifest if it may be run; otherwise reject it, and return None."""
+        data = None
+        try:
+            data = self._read_snapshot(claim)
+            manifest = self._manifest(claim, data)
+        except (ManifestError, NotFound, NotAllowed) as error:  # the copy may have been removed or replaced
+            self._reject(claim, rejection(claim, str(error), data))
+            return None
+        if manifest.rejected and (self._inbox.bad_rows == "refuse" or not manifest.pairs):
+            self._reject(claim, rejection_of_rows(claim, manifest, data, self._limits.max_manifest_bytes))
+            return None
+        return manifest
+
     def _read_snapshot(self, claim: Claim) -> bytes:
+        """Read the claimed copy, which lies in the team's folder, where others may replace it.
+
+        Raises:
+            ManifestError: if it does not have the claimed bytes any more.
+        """
         assert claim.snapshot is not None
-        return storage.read(claim.snapshot, self._limits.max_manifest_bytes, within=self._limits.readable)
+        data = storage.read(claim.snapshot, self._limits.max_manifest_bytes, within=self._limits.readable)
+        if hashlib.sha256(data).hexdigest() != claim.sha256:
+            raise ManifestError(
+                f"{printable(storage.name_of(claim.snapshot))}: expected the bytes that were claimed, found others: "
+                f"somebody has replaced this copy; save {claim.name} again"
+            )
+        return data
 
     def _manifest(self, claim: Claim, data: bytes) -> Manifest:
         """Parse the claimed bytes; errors call the manifest by the name that its owner knows."""
@@ -263,7 +288,7 @@ class _Visitor:
         self._visit.rejected.append(claim.name)
         logger.error("inbox: %s: rejected: %s", claim.name, reason)
 
-    def _start(self, claim: Claim, number: int, manifest: Manifest | None = None, found_busy: int = 0) -> None:
+    def _start(self, claim: Claim, number: int, manifest: Manifest, found_busy: int = 0) -> None:
         assert claim.snapshot is not None
         if not self._is_open(claim):
             return
@@ -271,6 +296,7 @@ class _Visitor:
             key=_start_key(claim, number),
             name=f"inbox {claim.answers}",
             manifest=claim.snapshot,
+            manifest_sha256=manifest.sha256,
             output=claim.output,
             options=self._inbox.options,
             settings=self._inbox.settings,
@@ -278,7 +304,6 @@ class _Visitor:
         run_id = self._runs.start(request)
         start = Start(key=claim.key, number=number, run_id=run_id, started_at=utc_now(), found_busy=found_busy)
         self._files.add_start(start)
-        manifest = manifest or self._manifest(claim, self._read_snapshot(claim))
         accepted = acceptance(claim, start, manifest, self._inbox.settings.backbone)
         if not self._answer(claim, "accepted", accepted, in_place_of=("rejected", "finished")):
             return
@@ -305,8 +330,11 @@ class _Visitor:
         if abs(datetime.now(UTC) - datetime.fromisoformat(start.started_at)) < timedelta(seconds=pause_seconds):
             self._visit.waiting.append(claim.name)
             return
+        manifest = self._accepted(claim)
+        if manifest is None:
+            return
         logger.warning("inbox: %s: %s; started again", claim.name, printable(state.message or state.name))
-        self._start(claim, start.number + 1, found_busy=found_busy)
+        self._start(claim, start.number + 1, manifest, found_busy)
 
     def _finish(self, claim: Claim, start: Start, state: RunState) -> None:
         answer = conclusion(claim, start, state, self._inbox.place)

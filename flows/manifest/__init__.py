@@ -8,7 +8,8 @@ table              the interface of all formats: a header and numbered rows
 csv_rows           reads CSV
 csv_text           decodes the bytes of a text file
 json_rows          reads JSON lines
-parquet_rows       reads Parquet
+parquet_rows       reads Parquet, in a subprocess
+parquet_process    the subprocess that reads it, within a limit on its memory and time
 gunzip             decompresses gzip files, up to a limit
 cells              formats a typed value as the text of a CSV cell
 ignored_columns    removes columns that set nothing, such as those of a results table used as a manifest

@@ -117,6 +117,7 @@ def runs_of(deployment: str = STYLIZE) -> Runs:
     def start(request: StartRequest) -> str:
         parameters = {
             "manifest": request.manifest,
+            "manifest_sha256": request.manifest_sha256,
             "output": request.output,
             "options": request.options.model_dump(mode="json", exclude_unset=True),
             "settings": request.settings.model_dump(mode="json", exclude_unset=True),

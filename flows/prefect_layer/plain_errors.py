@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.watching.terminal import console_handlers
-from flows.wording import no_thread
+from flows.wording import no_thread, printable
 from nst_core.errors import NstError
 
 DEBUG = "NST_DEBUG"
@@ -32,7 +32,7 @@ def log_errors_plainly() -> None:
 
 def _without_traceback(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    message = str(error) if isinstance(error, NstError) else error and no_thread(error)
+    message = printable(str(error)) if isinstance(error, NstError) else error and no_thread(error)
     if message and not os.environ.get(DEBUG):
         record.msg, record.args, record.exc_info = message, (), None
         record.is_own_error = True

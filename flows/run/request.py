@@ -40,6 +40,7 @@ class RunArguments:
             latest run's results.
         selection: the rows to do.
         overrides: without a manifest, options that override those of every row that is done again.
+        manifest_sha256: the SHA-256 that the manifest must have; None accepts any bytes.
     """
 
     output: str
@@ -48,6 +49,7 @@ class RunArguments:
     settings: RunSettings | None = None
     selection: Selection = field(default_factory=Selection)
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    manifest_sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _from_manifest(arguments: RunArguments, manifest: str, output: str, limits: 
     if arguments.overrides:
         raise OptionsError("overrides go with a run without a manifest; with one, give options")
     options = arguments.options or StylizeOptions()
-    data, loaded = load_manifest(manifest, options, limits)
+    data, loaded = load_manifest(manifest, options, limits, arguments.manifest_sha256)
     settings = arguments.settings or RunSettings()
     return RunRequest(arguments, output, data, loaded, options, settings, arguments.selection, {}, limits)
 

@@ -93,9 +93,9 @@ def copy(source: str, target: str, within: Places | None = None) -> None:
 def link(source: str, target: str, within: Places | None = None) -> bool:
     """See `flows.storage.link`: the link gets a temporary name in the target folder, then is renamed."""
     temporary = f"{TEMPORARY}{uuid.uuid4().hex}"
-    with opened_to_read(source, within), named_in_writing(target), created(os.path.dirname(target)) as folder:
+    with opened_to_read(source, within) as path, named_in_writing(target), created(os.path.dirname(target)) as folder:
         try:
-            os.link(source, temporary, dst_dir_fd=folder)
+            os.link(path, temporary, dst_dir_fd=folder)
         except OSError as error:
             if error.errno not in mounts.CANNOT_LINK:
                 raise
@@ -110,10 +110,14 @@ def link(source: str, target: str, within: Places | None = None) -> bool:
 
 @contextmanager
 def opened_to_read(address: str, within: Places | None = None) -> Iterator[str]:
-    """Check that a file may be read and keep it open for as long as the block lasts; yields its path."""
+    """Check that a file may be read and keep it open for as long as the block lasts; yields a path to it.
+
+    Where the system has one, it is the path of the open file: at the address, a link may be put in its place meanwhile.
+    """
     with named(address), opened_file(address) as file:
         check_read(file.fileno(), address, within)
-        yield address
+        opened_path = f"/proc/self/fd/{file.fileno()}"
+        yield opened_path if os.path.exists(opened_path) else address
 
 
 def remove(address: str) -> None:

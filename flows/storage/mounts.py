@@ -104,7 +104,7 @@ def locked(folder: int) -> Iterator[None]:
     lock = None
     try:
         if not _acquire(folder):
-            lock = os.open(LOCK, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=folder)
+            lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666, dir_fd=folder)
             if not _acquire(lock):
                 _note(folder, NO_LOCKS)
                 os.unlink(LOCK, dir_fd=folder)

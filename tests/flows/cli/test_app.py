@@ -199,6 +199,16 @@ def test_an_unusable_manifest_says_why(command: str, text: str, message: str) ->
     assert message in result.stderr
 
 
+def test_a_files_name_cannot_control_the_terminal() -> None:
+    """An error that names a file shows escape sequences and line ends in the name as text, on one line."""
+    name = "a\x1b]0;mine\x07\nnst: done.csv"
+    Path(name).write_text("")
+    result = nst("validate", name)
+
+    assert result.stderr.startswith(r"nst: a\x1b]0;mine\x07\nnst: done.csv: ")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("output", "manifest_address", "address"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 from flows.cli import ExitCode, app
 from flows.cli.table import _padded, _width
+from flows.output.failed_rows import FailedRows
 from flows.records.columns import RESULT_COLUMNS
 from tests.flows.commands import nst, output_of_a_run
 
@@ -69,6 +70,26 @@ def test_csv_has_all_columns() -> None:
     assert list(row) == list(RESULT_COLUMNS)
     assert (row["row"], row["pair_id"], row["seconds"], row["total_loss"]) == ("3", "dog", "0.5", "")
     assert nst("table", "out", "--csv", "--columns", "row,status").stdout.splitlines()[1] == "2,succeeded"
+
+
+@pytest.mark.parametrize("command", [("table", "--csv"), ("status", "--failed", "--csv")], ids=["table", "status"])
+def test_csv_on_a_terminal_has_no_control_characters(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell of a manifest cannot control the terminal on which CSV is printed; a file gets the cell as it is."""
+    cell = "a\x1b]0;mine\x07"
+    monkeypatch.setattr("flows.cli.table._csv", lambda *_: f"note\n{cell}\n".encode())
+    monkeypatch.setattr(
+        "flows.cli.outputs.failed_rows_manifest", lambda _: FailedRows(f"note\n{cell}\n".encode(), 1, ())
+    )
+    name, *switches = command
+    assert nst(name, "out", *switches).stdout == f"note\n{cell}\n"
+
+    terminal, ours = os.openpty()
+    with open(ours, "w") as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        app([name, "out", *switches], standalone_mode=False)
+        shown = os.read(terminal, 1000).decode()
+    os.close(terminal)
+    assert shown.splitlines() == ["note", r"a\x1b]0;mine\x07"]
 
 
 def test_json_has_numbers_and_null() -> None:

@@ -1,6 +1,7 @@
 """flows.inbox.visit: dropped manifests are claimed once, answered, run and finished, on disk and on S3."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from flows.inbox.files import Claim, InboxFiles, Start
 from flows.inbox.names import claim_key
 from flows.inbox.visit import MAX_STARTS
 from flows.limits import Limits
+from flows.manifest import parse_manifest
 from flows.output import Ledger, lease
 from flows.output.lease_file import as_json, new_lease
 from flows.records.runs import RunState
@@ -343,7 +345,7 @@ def test_a_version_that_a_clock_ahead_dated_runs_before_the_next_one(disk: World
     order in which they were dropped: the images are those of the later version in the end.
     """
     disk.drop("spring.csv", GOOD)
-    with pytest.raises(RuntimeError, match="died"):
+    with pytest.raises(Died):
         visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
     (first,) = disk.files.open_claims()
     dated = first.model_copy(update={"claimed_at": "2999-01-01T00:00:00.000000+00:00"})
@@ -361,7 +363,7 @@ def test_a_version_that_a_clock_ahead_dated_runs_before_the_next_one(disk: World
 def test_a_claim_of_an_earlier_release_runs_before_later_ones(disk: World) -> None:
     """A claim that was written before claims had a version is read, and comes before all that have one."""
     disk.drop("spring.csv", GOOD)
-    with pytest.raises(RuntimeError, match="died"):
+    with pytest.raises(Died):
         visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
     (first,) = disk.files.open_claims()
     storage.replace(
@@ -615,6 +617,50 @@ def test_one_troubled_manifest_does_not_stop_the_others(disk: World) -> None:
     assert (done.troubled, done.started) == (["a.csv"], ["b.csv"])
 
 
+def test_an_error_that_nobody_foresaw_does_not_stop_the_others(
+    disk: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If reading one team's file fails in a way that no one has thought of, the visit reports that file, with the place
+    in the log, and still starts the others; the next visit tries the file again.
+    """
+
+    def read(data: bytes, *arguments: Any, **options: Any) -> Any:
+        if data == OTHER:
+            raise IndexError("list index out of range")
+        return parse_manifest(data, *arguments, **options)
+
+    disk.drop("a.csv", OTHER)
+    disk.drop("b.csv", GOOD)
+
+    with monkeypatch.context() as during:
+        during.setattr(sys.modules[visit.__module__], "parse_manifest", read)
+        assert disk.visit() == Visit(started=["b.csv"], troubled=["a.csv"])
+    assert "a.csv: an error of this program that nobody foresaw" in caplog.text
+    assert "IndexError" in caplog.text
+    assert disk.visit() == Visit(started=["a.csv"], running=["b.csv"])
+
+
+STARTS = {
+    "a time without a zone": '{{"key": "{key}", "number": 1, "run_id": "gone", "started_at": "2026-01-01T00:00:00"}}',
+    "no time": '{{"key": "{key}", "number": 1, "run_id": "gone", "started_at": "soon"}}',
+    "no start": "[" * 1000,
+    "a very large file": " " * 200_000,
+}
+
+
+@pytest.mark.parametrize("forged", STARTS.values(), ids=STARTS)
+def test_a_forged_start_does_not_stop_the_others(disk: World, forged: str) -> None:
+    """Whoever may drop manifests may also write starts: a visit reports one that it cannot use, and goes on."""
+    disk.drop("a.csv", OTHER)
+    disk.visit()
+    (claim,) = disk.files.open_claims()
+    storage.replace(f"{disk.inbox.place}/_nst/starts/{claim.key}-1.json", forged.format(key=claim.key).encode())
+    (disk.book.folder / "gone.state").write_text(DEAD)
+    disk.drop("b.csv", GOOD)
+
+    assert disk.visit() == Visit(started=["b.csv"], troubled=["a.csv"])
+
+
 # ---------------------------------------------------------------- limits
 
 
@@ -707,7 +753,7 @@ def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_fa
     secret = tmp_path_factory.mktemp("elsewhere") / "secret.csv"
     secret.write_bytes(b"id,content,style\nthe-secret-row,a b\n")
     disk.drop("spring.csv", GOOD)
-    with pytest.raises(RuntimeError, match="died"):
+    with pytest.raises(Died):
         visit(disk.inbox, Runs(_dying, disk.book.state_of), disk.limits, settle_seconds=0.05)
     (claim,) = disk.files.open_claims()
     assert claim.snapshot is not None
@@ -719,6 +765,45 @@ def test_a_claimed_copy_that_becomes_a_link_is_not_read(disk: World, tmp_path_fa
 
 
 # ---------------------------------------------------------------- several visits, and visits that die
+
+
+def test_a_claimed_copy_with_other_bytes_is_not_run(tmp_path: Path) -> None:
+    """The claimed copy lies in the team's folder: if a manifest beyond the team's limits replaces it before its run is
+    started, or started again, it is rejected; saved again, the manifest is run.
+    """
+    world = World(str(tmp_path), tmp_path / "book", max_rows=1)
+    world.drop("spring.csv", OTHER)
+    with pytest.raises(Died):
+        visit(world.inbox, Runs(_dying, world.book.state_of), world.limits, settle_seconds=0.05)
+    (claim,) = world.files.open_claims()
+    assert claim.snapshot is not None
+    storage.replace(claim.snapshot, GOOD)
+
+    assert world.visit().rejected == ["spring.csv"]
+    assert "expected the bytes that were claimed" in world.answer("spring.csv.rejected.json")["reason"]
+
+    world.drop_later("spring.csv", OTHER)
+    assert world.visit().started == ["spring.csv"]
+    (run_id,) = world.book.asked
+    world.book.end(run_id, DEAD)
+    long_ago(world, claim.key, 1)
+    storage.replace(claim.snapshot, GOOD)
+    assert world.visit().rejected == ["spring.csv"]
+    assert world.book.asked == [run_id]
+
+
+def test_a_run_is_told_the_hash_of_its_manifest(disk: World) -> None:
+    """The hash of the bytes that were checked goes along with the request, because the copy may be replaced later."""
+    requests: list[StartRequest] = []
+
+    def start(request: StartRequest) -> str:
+        requests.append(request)
+        return disk.book.start(request)
+
+    disk.drop("spring.csv", GOOD)
+    visit(disk.inbox, Runs(start, disk.book.state_of), disk.limits, settle_seconds=0.05)
+
+    assert [request.manifest_sha256 for request in requests] == [hashlib.sha256(GOOD).hexdigest()]
 
 
 def test_a_second_visit_at_the_same_time_does_nothing(world: World) -> None:
@@ -879,7 +964,7 @@ def test_old_temporary_files_of_killed_visits_are_removed(disk: World) -> None:
 def test_a_claim_whose_visit_died_is_continued(world: World) -> None:
     """A claim without a start is continued from the claimed bytes by whichever visit comes next."""
     world.drop("spring.csv", GOOD)
-    with pytest.raises(RuntimeError, match="died"):
+    with pytest.raises(Died):
         visit(world.inbox, Runs(_dying, world.book.state_of), world.limits, settle_seconds=0.05)
     (claim,) = world.files.open_claims()
     storage.remove(f"{world.inbox.place}/spring.csv")
@@ -890,9 +975,13 @@ def test_a_claim_whose_visit_died_is_continued(world: World) -> None:
     assert key.endswith("-1")
 
 
+class Died(BaseException):
+    """Stands for the death of a process: no handler of errors sees it."""
+
+
 def _dying(request: object) -> str:
     """Start a run through an API client whose process dies."""
-    raise RuntimeError("died")
+    raise Died
 
 
 def run_program(*arguments: str) -> subprocess.Popen[bytes]:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import resource
 import sys
 import time
 import uuid
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as parquet_file
 
-from flows.errors import ManifestError
+from flows.errors import ManifestError, WorkerDied
 from flows.manifest import parse_manifest
 from flows.manifest.csv_rows import BLANK_BEFORE_QUOTE
 from flows.records.pairs import Manifest
@@ -300,6 +301,53 @@ def test_an_unusable_parquet_file_is_refused() -> None:
         parsed(parquet(frame)[:-20])
     with pytest.raises(ManifestError, match="expected 2 rows at most"):
         parsed(parquet(pd.DataFrame({"content": ["a"] * 3, "style": list("xyz")})), max_rows=2)
+
+
+def test_a_parquet_file_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file whose rows share one long binary value declares little, and takes a gigabyte: it is refused once it
+    has taken the memory that reading may take, which is not that of this process.
+    """
+    monkeypatch.setattr("flows.manifest.parquet_rows.MEMORY_BYTES", 300_000_000)
+    value = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array([b"a" * 500_000]))
+    buffer = io.BytesIO()
+    table = pa.table({"content": ["c"] * 2000, "style": ["s"] * 2000, "note": value})
+    parquet_file.write_table(table, buffer, store_schema=False)
+    assert len(buffer.getvalue()) < 50_000
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ManifestError, match=r"expected a Parquet file that is read in 0\.3 GB of memory"):
+        parsed(buffer.getvalue(), max_bytes=1_000_000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+def test_a_parquet_file_with_a_wrong_index_is_refused() -> None:
+    """A file whose rows name a text that it does not have is damaged, and refused as such."""
+    buffer = io.BytesIO()
+    parquet_file.write_table(pa.table({"content": ["a", "b"], "style": ["s", "s"]}), buffer, compression="none")
+    two_words, one_word = b"L\x15\x04\x15\x00", b"L\x15\x02\x15\x00"  # the header of a page with texts
+    data = buffer.getvalue()
+    assert two_words in data
+
+    with pytest.raises(ManifestError, match="expected a Parquet file, found what cannot be read as one"):
+        parsed(data.replace(two_words, one_word, 1))
+
+
+ENDS = {
+    "crashes": ("SIGSEGV", ManifestError, r"found what cannot be read as one \(its reader ends with SIGSEGV\)"),
+    "takes too long": ("SIGXCPU", ManifestError, "expected a Parquet file that is read in 300 s, found one that takes"),
+    "is killed": ("SIGKILL", WorkerDied, "the process that reads it was killed; there may be too little memory"),
+}
+
+
+@pytest.mark.parametrize(("name", "kind", "message"), ENDS.values(), ids=ENDS)
+def test_the_end_of_the_reading_process_is_named(
+    name: str, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the process that reads a Parquet file dies, the error says of what; only a kill is no fault of the file."""
+    dying = f"import os, signal; os.kill(os.getpid(), signal.{name})"
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", dying)
+    with pytest.raises(kind, match=message):
+        parsed(parquet(pd.DataFrame(ROWS)))
 
 
 # ---------------------------------------------------------------- results tables

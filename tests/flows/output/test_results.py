@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from flows.output.results import Row, TableFiles, counts, table_rows, write_tabl
 from flows.records.attempts import PairRecord
 from flows.records.columns import REPEATED_TEXTS, RESULT_COLUMNS, TIMES, WHOLE_NUMBERS
 from flows.records.pairs import Manifest
-from flows.spreadsheets import as_plain_text
+from flows.spreadsheets import as_plain_text, without_guard
 from nst_core.options import StylizeOptions
 from tests.flows.builders import (
     FINGERPRINT,
@@ -466,10 +467,13 @@ HARMLESS = (
 
 @pytest.mark.parametrize("cell", [*FORMULAS, *("'" + formula for formula in FORMULAS)])
 def test_a_formula_becomes_text_by_a_quote_mark(cell: str) -> None:
-    """A cell that a spreadsheet would execute gets one quote mark in front, whose removal restores it."""
+    """A cell that a spreadsheet would execute gets one quote mark in front, and one behind a tab or line break in it;
+    their removal restores it.
+    """
     safe = as_plain_text(cell)
 
-    assert safe == "'" + cell
+    assert safe == "'" + re.sub(r"([\t\r\n])=", r"\1'=", cell)
+    assert without_guard(safe) == cell
     assert safe[0] not in "=+-@\t\r\n＝＋－＠"
 
 

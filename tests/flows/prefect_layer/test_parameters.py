@@ -51,7 +51,7 @@ def test_ordinary_parameters_pass() -> None:
 
 def test_a_secret_in_the_run_of_an_inbox_is_refused() -> None:
     """A run that a visit to an inbox starts is refused too if an address has a secret."""
-    request = StartRequest("k-1", "inbox k", "s3://k:a-secret@b/k.csv", "/out", StylizeOptions(), RunSettings())
+    request = StartRequest("k-1", "inbox k", "s3://k:a-secret@b/k.csv", "00", "/out", StylizeOptions(), RunSettings())
 
     with pytest.raises(NotAllowed):
         runs_of().start(request)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.errors import StorageError
+from flows.errors import ManifestError, StorageError
 from flows.prefect_layer.plain_errors import errors_left_to_the_command, log_errors_plainly
 
 FULL = StorageError("out/results.csv: No space left on device")
@@ -44,6 +44,13 @@ def test_our_error_is_logged_as_its_message(terminal: io.StringIO) -> None:
     _log(FULL)
 
     assert terminal.getvalue().splitlines() == [str(FULL), "Finished in state Failed('...')"]
+
+
+def test_a_name_in_an_error_cannot_add_lines_to_the_log(terminal: io.StringIO) -> None:
+    """Line ends and escape sequences in an error, which may quote a file's name, are logged as text."""
+    _log(ManifestError("a\n12:00:00 INFO all done\x1b[2J.csv: expected rows"))
+
+    assert terminal.getvalue().splitlines()[0] == r"a\n12:00:00 INFO all done\x1b[2J.csv: expected rows"
 
 
 def test_a_lack_of_threads_is_reported_in_one_sentence(terminal: io.StringIO) -> None:

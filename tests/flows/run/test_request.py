@@ -1,6 +1,7 @@
 """flows.run.request: the arguments of a run, resolved once, and what a retry takes over from an earlier run."""
 
 import dataclasses
+import hashlib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_files_that_no_run_wrote_are_not_overwritten(asked: RunArguments, tmp_pa
     with pytest.raises(OutputError, match=said):
         prepare_run(request, Means(("cpu",), ("cpu",), "fp32"))
     assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
+
+
+def test_a_manifest_with_other_bytes_than_asked_for_is_refused(asked: RunArguments, tmp_path: Path) -> None:
+    """A request may name the hash of the manifest: other bytes are refused, whatever they are."""
+    data = (tmp_path / "pairs.csv").read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert resolve(dataclasses.replace(asked, manifest_sha256=sha256)).data == data
+
+    (tmp_path / "pairs.csv").write_bytes(data + b"\n")
+    with pytest.raises(ManifestError, match=rf"pairs\.csv: expected the bytes with sha256 {sha256}, found "):
+        resolve(dataclasses.replace(asked, manifest_sha256=sha256))
 
 
 def test_an_output_that_is_a_file_is_refused(asked: RunArguments) -> None:

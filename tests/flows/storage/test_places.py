@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,6 +150,25 @@ def test_no_read_is_from_outside_while_a_link_is_swapped(inside: Path) -> None:
 
     assert seen - {None} == {b"ours", ours}
     assert refused > 0
+
+
+def test_the_file_that_was_checked_is_linked(inside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a link to the outside takes a file's place after its check, the file that was checked is linked all the
+    same.
+    """
+    (inside / "a.txt").write_bytes(b"ours")
+    (inside / "link").symlink_to(inside.parent / "outside" / "a.txt")
+    link = os.link
+
+    def swapping_link(*arguments: Any, **options: Any) -> None:
+        os.rename(inside / "a.txt", inside / "kept.txt")
+        os.rename(inside / "link", inside / "a.txt")
+        link(*arguments, **options)
+
+    monkeypatch.setattr(os, "link", swapping_link)
+
+    assert storage.link(f"{inside}/a.txt", f"{inside}/b.txt", (str(inside),))
+    assert (inside / "b.txt").read_bytes() == b"ours"
 
 
 @pytest.mark.parametrize("has_proc", [True, False])
