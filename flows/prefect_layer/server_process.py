@@ -117,7 +117,7 @@ class ServerProcess:
         )
 
     def _reason(self) -> str:
-        """Return why the server does not start: a full disk, which keeps no log of it, the log's reason, or it is slow."""
+        """Return why the server does not start: a full disk, which keeps no log of it, what the log says, or time."""
         try:
             with tempfile.TemporaryFile(dir=self.home) as file:
                 file.write(bytes(DATABASE_BYTES))
