@@ -160,6 +160,7 @@ def server(host: str, port: int, folder: str = FOLDER) -> Iterator[Access]:
     environment.setdefault("PREFECT_UI_URL", pages(access.url))  # for the links in its notifications
     # By default Prefect writes its pages into its own package, which not every user may do.
     environment.setdefault("PREFECT_SERVER_UI_STATIC_DIRECTORY", str(home / "pages"))
+    environment["COLUMNS"] = "1000"  # or it breaks the lines of its log, of which `reason_in` takes the last
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with opened_log(home / SERVER_LOG) as log, named_if_not_started():
         # In a session of its own: Ctrl-C must end the runs first, which still have to report their ends.
@@ -300,7 +301,7 @@ def reason_in(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines()]
         lines = [line for line in lines if line]
         errors = [line for line in lines if _ERROR.match(line)]
-        return redacted((errors or lines or [NO_REASON])[-1])
+        return redacted((errors or lines or [NO_REASON])[-1]).rstrip(".")
     return NO_REASON
 
 

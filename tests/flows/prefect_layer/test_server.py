@@ -97,6 +97,18 @@ def test_a_server_that_cannot_be_started_is_an_error(home: Path, monkeypatch: py
         service.__enter__()
 
 
+def test_the_reason_of_a_server_that_ends_is_one_line(home: Path) -> None:
+    """The server's log has no lines broken at a terminal's width, of which the error would have the last part alone."""
+    (home / "ends at once").touch()
+    with (
+        pytest.raises(ServiceError, match=r"the Prefect server ended: ValueError: the database is of no use\. All it"),
+        server("127.0.0.1", server_process._free_port(), str(home)),
+    ):
+        pass
+
+    assert int(servers.starts(home)[0]["environment"]["COLUMNS"]) >= 500
+
+
 def test_the_api_of_a_service_may_have_another_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path that is set for a reverse proxy in front of the service is that of its API for its own clients too."""
     monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect/api")
