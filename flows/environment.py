@@ -161,13 +161,15 @@ _ours: set[Path] = set()
 def user_folder(variable: str, below_home: str) -> Path:
     """Return our folder among the user's files; it may not exist yet.
 
-    It is below the folder that the XDG variable names, else below the home folder, else a temporary folder.
+    It is below the folder that the XDG variable names, else below the home folder, else a temporary folder. The root
+    of all folders, which container runtimes give to unknown users, is no home: they cannot write there.
 
     Args:
         variable: the XDG variable, such as `XDG_STATE_HOME`.
         below_home: the default for its value, relative to the home folder.
     """
-    base = os.environ.get(variable) or os.path.join(os.path.expanduser("~"), below_home)
+    home = os.path.expanduser("~")
+    base = os.environ.get(variable) or ("" if home == os.sep else os.path.join(home, below_home))
     return Path(base if os.path.isabs(base) else tempfile.gettempdir()) / "bulk-style-transfer"
 
 

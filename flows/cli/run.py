@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +272,18 @@ def _summary_text(summary: RunSummary) -> str:
             lines.append(costs_in_words(summary.costs))
     elif summary.succeeded and not summary.failed and not summary.pending:
         lines.append("nothing was left to do")
-    page = f", page in {storage.join(summary.output, layout.REPORT)}" if summary.rows <= MOST_ROWS else ""
-    lines.append(f"images in {storage.join(summary.output, layout.IMAGES)}, table in {summary.results_csv}{page}")
+    images = storage.join(summary.output, layout.IMAGES)
+    lines.append(f"images in {images}, table in {summary.results_csv}{_page_text(summary)}")
     if summary.failed or summary.rejected:
         status = shlex.join(["nst", "status", summary.output])
         lines.append(f"failed and rejected rows, to be corrected: {status} --failed --csv > again.csv")
     return "\n".join(map(printable, lines))
+
+
+def _page_text(summary: RunSummary) -> str:
+    """Return the end of the line that says where everything is; empty if no page was made, or it cannot be seen."""
+    page = storage.join(summary.output, layout.REPORT)
+    if summary.rows <= MOST_ROWS:
+        with suppress(StorageError):
+            return f", page in {page}" if storage.entry_of(page) else ""
+    return ""

@@ -3,13 +3,14 @@
 Cells are pasted from word processors, web pages, Windows and Macs: with typographic quotes, zero-width spaces,
 backslashes, letters in another Unicode normalisation form or, on local disk, in the other case. If exactly one file in
 the folder has the same name apart from such differences, it is suggested, with both names shown in ASCII so that the
-difference is visible. If the folder itself is missing, that is said instead.
+difference is visible. If the folder itself is missing, that is said instead. A local folder of very many files is not
+searched: a hint is worth neither the time nor the memory, which every worker process would need.
 """
 
 import functools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from itertools import islice
 
 from flows import storage
 from flows.errors import StorageError
@@ -17,8 +18,8 @@ from flows.wording import is_visible
 
 _TYPOGRAPHY = str.maketrans("“”„‟«»‘’‚‛‐‑‒–—−", '""""""' + "''''" + "------")
 _QUOTES = "\"'"
-_ANY_CASE = "/"
-"""Begins the form of a name in which upper and lower case are alike; no name contains it."""
+MOST_SEARCHED = 100_000
+"""The most names that a folder on local disk may have to be searched."""
 
 
 def hint(address: str) -> str:
@@ -40,30 +41,34 @@ def _lookalike(address: str, wanted: str) -> str | None:
     if not _is_below(folder, storage.parent_of(address)):
         return None  # the user may not be allowed to know the names of files elsewhere
     try:
-        existing = (
-            _names_on_s3(folder) if storage.is_s3(folder) else _names_on_disk(folder, os.stat(folder).st_mtime_ns)
-        )
+        alike = _alike_on_s3(folder, name) if storage.is_s3(folder) else _alike_on_disk(folder, name)
     except (OSError, StorageError):
         return None
-    alike = existing.get(name) or existing.get(_ANY_CASE + name.casefold(), [])
     return storage.join(folder, alike[0]) if len(alike) == 1 else None
 
 
-def _names_on_s3(folder: str) -> dict[str, list[str]]:
-    return _by_form(storage.names(folder), _plain)
+def _alike_on_s3(folder: str, name: str) -> list[str]:
+    return [existing for existing in storage.names(folder) if _plain(existing) == name]
+
+
+def _alike_on_disk(folder: str, name: str) -> list[str]:
+    """Return the files with this normalised name; if there are none, those that differ from it in case."""
+    in_any_case = _names_by_form(folder, os.stat(folder).st_mtime_ns).get(name.casefold(), [])
+    files = [existing for existing in in_any_case if os.path.isfile(os.path.join(folder, existing))]
+    return [existing for existing in files if _plain(existing) == name] or files
 
 
 @functools.lru_cache(maxsize=2)
-def _names_on_disk(folder: str, _changed_ns: int) -> dict[str, list[str]]:
-    """Return the names in a folder as it was at a time: a thousand missing files of one folder list it once."""
-    names = storage.names(folder)
-    return _by_form(names, _plain) | _by_form(names, lambda name: _ANY_CASE + _plain(name).casefold())
+def _names_by_form(folder: str, _changed_ns: int) -> dict[str, list[str]]:
+    """Return the names in a folder as it was at a time: a thousand missing files of one folder list it once.
 
-
-def _by_form(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
+    The names of folders are among them: asking each whether it is a file would take minutes over a network.
+    """
+    with os.scandir(folder) as listed:
+        names = [one.name for one in islice(listed, MOST_SEARCHED + 1)]
     known: dict[str, list[str]] = {}
-    for name in names:
-        known.setdefault(form(name), []).append(name)
+    for name in names if len(names) <= MOST_SEARCHED else ():
+        known.setdefault(_plain(name).casefold(), []).append(name)
     return known
 
 
@@ -83,5 +88,7 @@ def _is_below(folder: str, base: str) -> bool:
 
 def _plain(name: str) -> str:
     """Return a name in NFC, without blanks, invisible characters and outer quotes, with ASCII quotes and dashes."""
+    if name.isascii() and name.isprintable():  # most are, and this is ten times as fast
+        return name.replace(" ", "").strip(_QUOTES)
     seen = "".join(letter for letter in name if is_visible(letter) and letter != " ")
     return unicodedata.normalize("NFC", seen.translate(_TYPOGRAPHY)).strip(_QUOTES)

@@ -35,7 +35,7 @@ def read_settings() -> None:
 def _place_of(name: str, value: str | None) -> str:
     """Name the variables with this value, or else everything that may hold it; Prefect changes the case of some."""
     settings = {variable: text for variable, text in os.environ.items() if variable.startswith(PREFIX)}
-    variables = [variable for variable, text in settings.items() if value and text.lower() == value.lower()]
+    variables = [variable for variable, text in settings.items() if value is not None and text.lower() == value.lower()]
     if variables:
         return ", ".join(variables)
     return (

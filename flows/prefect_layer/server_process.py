@@ -42,8 +42,8 @@ DATABASE_BYTES = 1_000_000
 """About the size of a new database."""
 LOOK_SECONDS = 0.05
 """The time between two checks whether a starting server answers."""
-_NOT_FOR_THIS_SERVER = ("PREFECT_API_URL", "PREFECT_SERVER_API_")
-"""How the names of variables begin that are left out of its environment."""
+_NOT_FOR_THIS_SERVER = ("PREFECT_API_URL", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_API_BASE_PATH")
+"""The variables that are left out of its environment: where another server is, and what it asks of its clients."""
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 """Prefect's environment variable for how long its embedded server has to start."""
 
@@ -166,12 +166,13 @@ class ServerProcess:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a server without pages, which imports nothing from the working folder.
 
-        That folder may hold a file such as random.py, which would replace Python's own module. What the user has set
-        for a server of their own, such as a password, is not for this one: its clients would not get in.
+        That folder may hold a file such as random.py, which would replace Python's own module. Password and path of the
+        user's own server are not for this one, as its clients would not get in. Other settings of servers are for it,
+        such as the size of parameters, which long lists of pairs may exceed.
         """
         ours = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         given = {"PYTHONSAFEPATH": "1"} | os.environ | self._settings | ours
-        return {name: value for name, value in given.items() if not name.startswith(_NOT_FOR_THIS_SERVER)}
+        return {name: value for name, value in given.items() if name not in _NOT_FOR_THIS_SERVER}
 
 
 def _seconds_to_start() -> float:

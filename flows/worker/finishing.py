@@ -26,6 +26,9 @@ ENLARGED = 1.5
 MOSTLY_PURE = 0.1
 """The share of a mask up to which grey, as along soft edges, causes no note."""
 
+WHITE_PER_GREY = 0.1
+"""The least white of a mask, per grey of it, that causes no note: a small area has a soft edge of about its size."""
+
 
 def file_of(loaded: LoadedPair) -> PictureFile:
     """Return the format of a pair's output file, as its options request it."""
@@ -96,14 +99,17 @@ def protect_notes(loaded: LoadedPair) -> tuple[str, ...]:
     levels = (light if mask.alpha is None else ImageChops.multiply(light, mask.alpha)).histogram()
     black, white = PURE
     kept, mixed = sum(levels[white:]) / sum(levels), sum(levels[black + 1 : white]) / sum(levels)
-    if mixed > max(kept, MOSTLY_PURE) or kept < SMALLEST_SHARE <= mixed:
+    is_grey = mixed >= SMALLEST_SHARE and kept < WHITE_PER_GREY * mixed
+    if is_grey or mixed > max(kept, MOSTLY_PURE):
         return (
             f"protect: {mixed:.0%} of it is grey, where content and paint are mixed, and {kept:.0%} white; a "
             "photograph, even a cut-out one, is no mask: make white what stays, and black the rest",
         )
-    if kept > 1.0 - SMALLEST_SHARE:
+    if not any(levels[:white]):
         return ("protect: all of it is white, so that nothing is painted",)
-    return ("protect: all of it is black or transparent, so that all is painted",) if kept < SMALLEST_SHARE else ()
+    if not any(levels[black + 1 :]):
+        return ("protect: all of it is black or transparent, so that all is painted",)
+    return ()
 
 
 def _differ_in_shape(size: Size, other: Size) -> bool:

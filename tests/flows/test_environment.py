@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.environment import DEFAULTS, STATE_FOLDER, keep_prefect_state_in_sight, refuse_windows, show_own_lines
+from flows.environment import (
+    DEFAULTS,
+    STATE_FOLDER,
+    keep_prefect_state_in_sight,
+    refuse_windows,
+    show_own_lines,
+    user_folder,
+)
 
 
 def environment_after(code: str, **variables: str) -> dict[str, str]:
@@ -129,6 +136,19 @@ def test_a_user_whom_the_system_does_not_know_gets_a_home() -> None:
 
     assert environment_after(unknown)["HOME"] == "/"
     assert environment_after("import flows", HOME="/home/me")["HOME"] == "/home/me"
+
+
+def test_the_root_folder_is_no_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user whose home is `/` has their files in a temporary folder, as they cannot write there; XDG comes first."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for home, folder in (("/", tmp_path), ("/home/me", Path("/home/me/.cache"))):
+        monkeypatch.setenv("HOME", home)
+        assert user_folder("XDG_CACHE_HOME", ".cache") == folder / "bulk-style-transfer"
+
+    monkeypatch.setenv("HOME", "/")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert user_folder("XDG_CACHE_HOME", ".cache") == Path("/cache/bulk-style-transfer")
 
 
 def test_windows_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """flows.cli.run: the lines at the end of a run, for people."""
 
+from pathlib import Path
+
 import pytest
 
 from flows.cli.run import _summary_text
@@ -14,17 +16,22 @@ def summary(**changes: object) -> RunSummary:
     return RunSummary.model_validate({"run_id": "r", **counts, **places, **work, **changes})
 
 
-def test_the_summary_names_images_table_and_page() -> None:
+def test_the_summary_names_images_table_and_page(tmp_path: Path) -> None:
     """The last line says where the images, the table and the page are, as nothing else in the terminal does."""
-    assert _summary_text(summary()).splitlines()[1:] == [
+    (tmp_path / "report.html").touch()
+
+    assert _summary_text(summary(output=str(tmp_path))).splitlines()[1:] == [
         "nothing was left to do",
-        "images in /my runs/images, table in /my runs/results.csv, page in /my runs/report.html",
+        f"images in {tmp_path}/images, table in /my runs/results.csv, page in {tmp_path}/report.html",
     ]
 
 
-def test_a_page_that_is_not_made_is_not_named() -> None:
-    """A run of more rows than a page is made for by itself names none."""
-    assert "page" not in _summary_text(summary(rows=MOST_ROWS + 1))
+def test_a_page_that_is_not_made_is_not_named(tmp_path: Path) -> None:
+    """A page that could not be written is not named, nor one by `nst report` of a run with too many rows."""
+    assert ", page in" not in _summary_text(summary(output=str(tmp_path)))
+
+    (tmp_path / "report.html").touch()
+    assert ", page in" not in _summary_text(summary(output=str(tmp_path), rows=MOST_ROWS + 1))
 
 
 @pytest.mark.parametrize("kind", ["failed", "rejected"])

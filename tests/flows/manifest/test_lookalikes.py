@@ -1,10 +1,12 @@
 """flows.manifest.lookalikes: the hint on which existing file a cell may have meant."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from flows import storage
+from flows.manifest import lookalikes
 from flows.manifest.lookalikes import hint
 
 
@@ -71,11 +73,28 @@ def test_a_file_in_the_right_case_is_preferred(folder: Path) -> None:
 def test_a_folder_is_listed_once_for_many_missing_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names in a folder are read again only after it has changed."""
     listed = []
-    monkeypatch.setattr(storage, "names", lambda place, names=storage.names: listed.append(place) or names(place))
+    monkeypatch.setattr(os, "scandir", lambda place, scandir=os.scandir: listed.append(place) or scandir(place))
 
     hints = [hint(f"{folder}/gone-{number}.jpg") for number in range(5)]
 
     assert (hints, len(listed)) == ([""] * 5, 1)
+
+
+def test_a_folder_of_very_many_files_is_not_searched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such a folder would take seconds and much memory in each worker, so it is left once it proves to be large."""
+    monkeypatch.setattr(lookalikes, "MOST_SEARCHED", len(list(folder.iterdir())))
+    assert f"{folder}/c.jpg" in hint(f"{folder}/C.JPG")
+
+    (folder / "one more.jpg").write_bytes(b"x")
+    assert hint(f"{folder}/C.JPG") == ""
+
+
+def test_what_is_no_file_is_not_suggested(folder: Path) -> None:
+    """A folder, or a link to nothing, is not what a cell meant, even if its name is alike, or the same."""
+    (folder / "album").mkdir()
+    (folder / "link.jpg").symlink_to("gone.jpg")
+
+    assert [hint(f"{folder}/{name}") for name in ("ALBUM", "link.jpg", "LINK.jpg")] == [""] * 3
 
 
 def test_a_usual_name_on_s3_is_not_looked_for(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,12 @@ def error_with(folder: Path, **variables: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "found"), [("LOGGING_LEVEL", "loud", "LOUD"), ("API_REQUEST_TIMEOUT", "a minute", "a minute")]
+    ("name", "value", "found"),
+    [
+        ("LOGGING_LEVEL", "loud", "LOUD"),
+        ("API_REQUEST_TIMEOUT", "a minute", "a minute"),
+        ("API_REQUEST_TIMEOUT", "", ""),
+    ],
 )
 def test_a_variable_that_prefect_refuses_is_named(tmp_path: Path, name: str, value: str, found: str) -> None:
     """The sentence has the variable, what Prefect expects, and what it found."""

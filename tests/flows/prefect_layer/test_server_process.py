@@ -100,10 +100,11 @@ def test_the_command_line_of_the_server(home: Path, server: ServerProcess) -> No
 
 
 def test_the_environment_of_the_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server has neither pages nor address, path and password of another one; settings replace our defaults."""
+    """The server has neither pages nor address, path and password of another one, but all other settings."""
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
     monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "me:a-secret")
     monkeypatch.setenv("PREFECT_SERVER_API_BASE_PATH", "/prefect")
+    monkeypatch.setenv("PREFECT_SERVER_API_MAX_PARAMETER_SIZE", "9000000")
     monkeypatch.setenv("PREFECT_UI_ENABLED", "1")
     monkeypatch.setenv("A_SETTING", "the environment's")
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
@@ -113,7 +114,9 @@ def test_the_environment_of_the_server(home: Path, monkeypatch: pytest.MonkeyPat
         server.kill()
     plain, told = (start["environment"] for start in servers.starts(home))
 
-    assert [name for name in (*plain, *told) if name.startswith(("PREFECT_API_URL", "PREFECT_SERVER_API_"))] == []
+    others = ("PREFECT_API_URL", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_API_BASE_PATH")
+    assert {*others}.isdisjoint({*plain, *told})
+    assert plain["PREFECT_SERVER_API_MAX_PARAMETER_SIZE"] == told["PREFECT_SERVER_API_MAX_PARAMETER_SIZE"] == "9000000"
     assert {plain[name] for name in ("PREFECT__SERVER_EPHEMERAL", "PREFECT__SERVER_FINAL", "PYTHONSAFEPATH")} == {"1"}
     assert (plain["PREFECT_UI_ENABLED"], plain["A_SETTING"]) == ("0", "the environment's")
     assert (told["A_SETTING"], told["PYTHONSAFEPATH"]) == ("ours", "2")

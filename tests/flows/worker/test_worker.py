@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from flows import storage
 from flows.output.ledger import Ledger
@@ -702,17 +702,24 @@ def test_the_record_notes_a_mask_of_another_shape(photo: Painter, waves: str, jo
         ("white", "protect: all of it is white, so that nothing is painted"),
         ("black", "protect: all of it is black or transparent, so that all is painted"),
         ("soft", ""),
+        ("small", ""),
+        ("small hole", ""),
     ],
 )
 def test_the_record_notes_what_is_no_mask(
     photo: Painter, waves: str, job: Job, tmp_path: Path, kind: str, note: str
 ) -> None:
-    """A cut-out photograph, a dim mask and one of a single colour are noted; one with soft edges is not."""
+    """A cut-out photograph, a dim mask and one of a single colour are noted; soft edges and small areas are not."""
     cat, half = photo("cat.png", 64, 48), Image.new("L", (64, 48))
     half.paste(255, (0, 0, 32, 48))
     if kind == "cut-out":
         mask = Image.new("RGB", (64, 48), (90, 120, 150))
         mask.putalpha(half)
+    elif kind.startswith("small"):  # a share of 0.001, as a logo may have, with a soft edge
+        mask = Image.new("L", (64, 48))
+        mask.paste(255, (10, 10, 13, 11))
+        mask.paste(128, (10, 11, 18, 12))
+        mask = ImageOps.invert(mask) if kind == "small hole" else mask
     else:
         lowest, highest = {"dim": (0, 180), "white": (255, 255), "black": (0, 0), "soft": (0, 255)}[kind]
         mask = half.point(lambda level: highest if level else lowest)
