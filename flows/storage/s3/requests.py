@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from fsspec.asyn import sync
 
-from flows.errors import Forbidden, NotFound, StorageError, TooLarge
+from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, TooLarge
 from flows.storage.retries import object_seconds, persistently
 from flows.storage.s3.errors import DeniedOrMissing, NotS3, code_of, named
 from flows.storage.spellings import bucket_and_key
@@ -98,6 +98,8 @@ def _is_missing_from_listing(address: str) -> bool:
     bucket, key = split(address)
     try:
         page = list_page(address, LIST, "list_objects_v2", Bucket=bucket, Prefix=key, MaxKeys=1)
+    except CredentialsExpired:
+        raise
     except StorageError:
         return False
     # A key sorts before all longer keys that begin with it.

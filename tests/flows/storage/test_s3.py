@@ -8,7 +8,7 @@ import boto3
 import pytest
 
 from flows import storage
-from flows.errors import Forbidden, NotFound, StorageError, Unavailable
+from flows.errors import CredentialsExpired, Forbidden, NotFound, StorageError, Unavailable
 from flows.storage import s3
 from flows.storage.s3.requests import content_type
 from nst_core.options.file_formats import FILE_FORMATS
@@ -184,6 +184,13 @@ def test_without_the_right_to_list_a_denied_object_is_forbidden(s3_bucket: str, 
     """Whether the object exists cannot be known then, which the message says."""
     s3_proxy.rule = lambda _method, _path: (403, "AccessDenied")
     with pytest.raises(Forbidden, match="also says so of an object that does not exist"):
+        storage.read(f"{s3_bucket}/a.txt")
+
+
+def test_credentials_that_expire_before_the_listing_are_named(s3_bucket: str, s3_proxy: FaultProxy) -> None:
+    """Expired credentials are no fault of the object that was asked for first."""
+    s3_proxy.rule = lambda _method, path: (400, "ExpiredToken") if "list-type" in path else (403, "AccessDenied")
+    with pytest.raises(CredentialsExpired):
         storage.read(f"{s3_bucket}/a.txt")
 
 
