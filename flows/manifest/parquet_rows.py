@@ -85,6 +85,8 @@ def _answers(data: bytes, name: str, max_bytes: int, rows_at_once: int) -> Gener
             requests.write(request.line())
             requests.write(data)
         for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break  # it has died while it was writing
             answer = json.loads(line)
             if answer == []:
                 return
