@@ -336,6 +336,7 @@ ENDS = {
     "crashes": ("SIGSEGV", ManifestError, r"found what cannot be read as one \(its reader ends with SIGSEGV\)"),
     "takes too long": ("SIGXCPU", ManifestError, "expected a Parquet file that is read in 300 s, found one that takes"),
     "is killed": ("SIGKILL", WorkerDied, "the process that reads it was killed; there may be too little memory"),
+    "is stopped": ("SIGTERM", WorkerDied, r"the process that reads it was stopped, or could not start \(SIGTERM\)"),
 }
 
 
@@ -343,10 +344,17 @@ ENDS = {
 def test_the_end_of_the_reading_process_is_named(
     name: str, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the process that reads a Parquet file dies, the error says of what; only a kill is no fault of the file."""
+    """If the process that reads a Parquet file dies, the error says of what; a kill or stop is no fault of the file."""
     dying = f"import os, signal; os.kill(os.getpid(), signal.{name})"
     monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", dying)
     with pytest.raises(kind, match=message):
+        parsed(parquet(pd.DataFrame(ROWS)))
+
+
+def test_a_process_that_cannot_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the reading process ends with an error of its own, as where a package is missing, the file may be intact."""
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", "import a_package_that_is_missing")
+    with pytest.raises(WorkerDied, match=r"was stopped, or could not start \(exit code 1\)"):
         parsed(parquet(pd.DataFrame(ROWS)))
 
 
