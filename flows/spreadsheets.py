@@ -5,8 +5,10 @@ depending on the user's locale: `0042` is saved as `42`, `2e5` as `200000`, and 
 are protected only in files that are made to be edited and handed in again: programs that read a table want `0042`.
 """
 
+import csv
 import re
 from collections.abc import Callable
+from typing import Any, Protocol
 
 from nst_core.printable import is_visible
 
@@ -41,6 +43,37 @@ _LIKE_A_DATE = re.compile(
     re.IGNORECASE,
 )
 """Text that a spreadsheet may read as a date with the name of a month, such as `sep-1` and `4. Mai`."""
+
+
+QUOTING_ENDS = "\r\n"
+"""The line ends with which a CSV writer is made: it quotes cells that contain one of their characters."""
+
+
+class Writable(Protocol):
+    """What text can be written to."""
+
+    def write(self, text: str, /) -> Any:
+        """Write a text."""
+
+
+class UnixLines:
+    """Takes the rows of a CSV writer that was made with `QUOTING_ENDS`, and writes them with line feeds.
+
+    With line feeds alone, some versions of the writer leave a cell with a carriage return bare, where readers end a
+    line.
+    """
+
+    def __init__(self, stream: Writable) -> None:
+        self._stream = stream
+
+    def write(self, row: str) -> None:
+        """Write one row, which ends in `QUOTING_ENDS`."""
+        self._stream.write(row.removesuffix(QUOTING_ENDS) + "\n")
+
+
+def csv_writer(stream: Writable) -> Any:
+    """Return a writer of CSV with line feeds that quotes every cell with a line end."""
+    return csv.writer(UnixLines(stream), lineterminator=QUOTING_ENDS)
 
 
 def as_plain_text(cell: str) -> str:

@@ -1,6 +1,5 @@
 """The command `nst table`, which prints rows of the results table, computed from the records."""
 
-import csv
 import io
 import json
 import sys
@@ -20,7 +19,7 @@ from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.output.selection import find_column, is_number_column, sorted_rows
 from flows.records.columns import RESULT_COLUMNS
-from flows.spreadsheets import as_plain_text
+from flows.spreadsheets import as_plain_text, csv_writer
 from flows.wording import printable, shortened
 from nst_core.errors import OptionsError
 
@@ -122,7 +121,7 @@ def _checked(keys: Sequence[str], known: Sequence[str]) -> Sequence[str]:
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv_writer(buffer)
     writer.writerow(map(as_plain_text, columns))
     for row in rows:
         writer.writerow([as_plain_text(cell) if isinstance(cell, str) else cell for cell in row.values()])

@@ -9,7 +9,7 @@ from typing import Any
 from flows import storage
 from flows.errors import NotFound
 from flows.export.pictures import Picture
-from flows.spreadsheets import as_plain_text
+from flows.spreadsheets import as_plain_text, csv_writer
 
 FILE_NAME = "file_name"
 LEFT_OUT = ("status", "error_kind", "error")
@@ -31,7 +31,7 @@ def metadata_csv(
     titles = [column for column in columns if column not in LEFT_OUT]
     shown = [as_plain_text(_title(title)) for title in titles]
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv_writer(buffer)
     writer.writerow([FILE_NAME, *shown])
     for name, picture in pictures.items():
         writer.writerow([name, *(_cell(picture.row[title]) for title in titles)])

@@ -224,6 +224,8 @@ def _name_of(
     *folders, last = map(_portable, (*content_folders, *parts))
     name = "/".join((*folders, (last if may_have_dots else last.replace(".", "_")) + ending))
     if as_plain_text(name) != name:
+        name = name.replace(";", "_")  # a spreadsheet would take what follows one of them for a formula
+    if as_plain_text(name) != name:
         name = f"_{name[1:]}"  # a spreadsheet would take it for a formula, and a shell for an option
     longest = max(len(part.encode()) for part in name.split("/"))
     if longest > MOST_BYTES_OF_A_PART or len(name.encode()) > MOST_BYTES:

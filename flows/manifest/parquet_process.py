@@ -90,7 +90,10 @@ def _send(responses: BinaryIO, answer: Any) -> None:
 
 
 def _limit(request: Request) -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (request.seconds, request.seconds))
+    _, most_seconds = resource.getrlimit(resource.RLIMIT_CPU)
+    if most_seconds == resource.RLIM_INFINITY or request.seconds < most_seconds:
+        # The second limit stays as it is: at it the system sends SIGKILL, which would look like too little memory.
+        resource.setrlimit(resource.RLIMIT_CPU, (request.seconds, most_seconds))
     if request.memory_bytes is None:
         return
     with suppress(OSError, ValueError), open("/proc/self/statm", "rb") as file:  # only Linux has it

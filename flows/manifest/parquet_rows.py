@@ -30,6 +30,8 @@ SECONDS = 300
 _PROGRAM = "from flows.manifest.parquet_process import main; main()"
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 """Keeps memory low: other allocators, and threads that have nothing to do, reserve more than they use."""
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
+"""The signals by which a library ends that read a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def read_parquet(data: bytes, name: str, max_bytes: int) -> ParquetRows:
     Raises:
         ManifestError: the file is damaged, has a nested column, is larger than `max_bytes`, or takes too much memory or
             time to read.
-        WorkerDied: no process to read it in could be started.
+        WorkerDied: no process to read it in could be started, or it was stopped.
     """
     with closing(_answers(data, name, max_bytes, 0)) as answers:
         schema = next(answers)
@@ -85,6 +87,8 @@ def _answers(data: bytes, name: str, max_bytes: int, rows_at_once: int) -> Gener
             requests.write(request.line())
             requests.write(data)
         for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break  # it has died while it was writing
             answer = json.loads(line)
             if answer == []:
                 return
@@ -112,7 +116,10 @@ def _started() -> "subprocess.Popen[bytes]":
 
 
 def _error_of(name: str, code: int) -> Exception:
-    """Return the error for a file during which the subprocess ended with an exit code."""
+    """Return the error for a file during which the subprocess ended with an exit code.
+
+    Only a crash is the fault of the file: a signal to stop, as to all processes of a service, says nothing about it.
+    """
     if code == -signal.SIGXCPU:
         return ManifestError(
             f"{name}: expected a Parquet file that is read in {SECONDS} s, found one that takes longer"
@@ -120,6 +127,8 @@ def _error_of(name: str, code: int) -> Exception:
     if code == -signal.SIGKILL:
         return WorkerDied(f"{name}: the process that reads it was killed; there may be too little memory")
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return ManifestError(
-        f"{name}: expected a Parquet file, found what cannot be read as one (its reader ends with {how})"
-    )
+    if -code in _CRASHES:
+        return ManifestError(
+            f"{name}: expected a Parquet file, found what cannot be read as one (its reader ends with {how})"
+        )
+    return WorkerDied(f"{name}: the process that reads it was stopped, or could not start ({how}); try again")

@@ -1,6 +1,5 @@
 """Write rows that are given in Python, as a DataFrame or a list of dicts, as a CSV manifest."""
 
-import csv
 import hashlib
 import io
 import os
@@ -14,6 +13,7 @@ from flows.manifest.cells import cell_of
 from flows.manifest.columns import REQUIRED_COLUMNS
 from flows.records import layout
 from flows.records.pairs import OTHER_PICTURES
+from flows.spreadsheets import csv_writer
 from flows.storage.addresses import resolved_address, working_folder
 
 
@@ -72,7 +72,7 @@ def csv_of(rows: Rows) -> bytes:
         )
     titles = list(map(str, names))
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv_writer(buffer)
     writer.writerow(titles)
     pictures = {index for index, title in enumerate(titles) if title.strip(" ") in (*REQUIRED_COLUMNS, *OTHER_PICTURES)}
     number = 1

@@ -4,7 +4,6 @@ The parts are written to the folder of the whole manifest, so that relative path
 """
 
 import codecs
-import csv
 import hashlib
 import itertools
 import math
@@ -18,7 +17,7 @@ from flows.errors import Forbidden, ManifestError
 from flows.manifest.formats import own_stem, read_table
 from flows.manifest.ignored_columns import is_results_table
 from flows.manifest.table import Table
-from flows.spreadsheets import as_plain_text
+from flows.spreadsheets import as_plain_text, csv_writer
 from flows.storage.temporary import named_as_temporary, temporary_file
 from flows.wording import first_few
 
@@ -140,7 +139,7 @@ def _written(
         with temporary_file() as file:
             with named_as_temporary():
                 text = codecs.getwriter("utf-8")(file)
-                csv.writer(text, lineterminator="\n").writerows(list(map(as_cell, cells)) for cells in rows)
+                csv_writer(text).writerows(list(map(as_cell, cells)) for cells in rows)
                 file.flush()
             yield part.address, file
 

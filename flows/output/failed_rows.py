@@ -5,7 +5,6 @@ in the run, and options that the run set for all rows are filled in where a cell
 row failed; the reader of a manifest ignores those columns.
 """
 
-import csv
 import io
 import os
 import sys
@@ -25,7 +24,7 @@ from flows.output.outcomes import Row
 from flows.output.results import table_rows
 from flows.records.pairs import OTHER_PICTURES
 from flows.records.runs import RunRecord
-from flows.spreadsheets import as_fixed_text
+from flows.spreadsheets import as_fixed_text, csv_writer
 from flows.wording import csv_safe
 from nst_core.options.stylize_options import EXCLUSIVE_OPTIONS, merge_options
 
@@ -87,7 +86,7 @@ class _Writer:
         self._fields = [*fields, *(name for name in further if name not in fields)]
         self._width = len(fields)
         self._buffer = io.StringIO(newline="")
-        self._lines = csv.writer(self._buffer, lineterminator="\n")
+        self._lines = csv_writer(self._buffer)
         self._line([*titles, *self._fields[self._width :], *WHY])
 
     def write(self, cells: Sequence[str], row: Row) -> None:

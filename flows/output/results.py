@@ -3,6 +3,7 @@
 `table_rows` does not need pandas, so that `nst status` starts at once; `write_tables` does.
 """
 
+import codecs
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from flows.records import layout
 from flows.records.columns import REAL_NUMBERS, REPEATED_TEXTS, TIMES, WHOLE_NUMBERS, Status
 from flows.records.pairs import Manifest
 from flows.records.runs import RunRecord
-from flows.spreadsheets import as_plain_text
+from flows.spreadsheets import QUOTING_ENDS, UnixLines, as_plain_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,12 +71,13 @@ def _csv(frame: "pd.DataFrame") -> bytes:
     """Return the table as CSV that is safe to open in a spreadsheet."""
     texts = [name for name in frame.columns if _dtype(name) == "string"]
     buffer = io.BytesIO()
+    lines: Any = UnixLines(codecs.getwriter("utf-8")(buffer))
     # In parts: copying the whole table, and holding its text twice, would double the memory at the end of a large run.
     for first in range(0, len(frame), ROWS_AT_ONCE):
         part = frame.iloc[first : first + ROWS_AT_ONCE].copy()
         for name in texts:
             part[name] = part[name].map(as_plain_text, na_action="ignore")
-        part.rename(columns=as_plain_text).to_csv(buffer, index=False, header=first == 0)
+        part.rename(columns=as_plain_text).to_csv(lines, index=False, header=first == 0, lineterminator=QUOTING_ENDS)
     return buffer.getvalue()
 
 

@@ -1,8 +1,11 @@
 """flows.spreadsheets: cells are written so that a spreadsheet neither runs nor changes them, and can be read back."""
 
+import csv
+import io
+
 import pytest
 
-from flows.spreadsheets import as_fixed_text, as_plain_text, without_guard
+from flows.spreadsheets import as_fixed_text, as_plain_text, csv_writer, without_guard
 
 CHANGED = (
     *("0042", "00", "1e5", "1E-5", "12e456", "1234567890e12345", "12345678901234567", "+5", ".5", "5.", " 5", "5 "),
@@ -71,3 +74,13 @@ def test_every_cell_can_be_read_back(cell: str, quotes: str) -> None:
     """A cell can be read back whichever way it was written, and whatever quote marks of its own it has."""
     for written in (as_plain_text, as_fixed_text):
         assert without_guard(written(quotes + cell)) == quotes + cell
+
+
+@pytest.mark.parametrize("cell", ["one\rtwo", "\r", "one\r\ntwo", "one\ntwo", "one, two", 'a "b"', "plain"])
+def test_a_cell_with_any_line_end_is_quoted(cell: str) -> None:
+    """A cell keeps its line ends, also a carriage return alone, and the rows themselves end in line feeds."""
+    buffer = io.StringIO(newline="")
+    csv_writer(buffer).writerows([[cell, "x"], ["y", "z"]])
+
+    assert buffer.getvalue().endswith("x\ny,z\n")
+    assert list(csv.reader(io.StringIO(buffer.getvalue(), newline=""), strict=True)) == [[cell, "x"], ["y", "z"]]

@@ -47,7 +47,7 @@ def rewritten(data: bytes, name: str, notes: list[str], most_pixels: int) -> byt
             raise refused(name, "unsupported_mode", DEPTH, found, CONVERT) from error
         if _has_more_pages(file):
             notes.append(_MORE_PAGES)
-        if page.planarconfig == 2:
+        if page.planarconfig == 2 and values.ndim == 3:  # grey may be said to be in planes, too
             values = np.moveaxis(values, 0, -1)
         if is_float:
             low, high = float(values.min()), float(values.max())

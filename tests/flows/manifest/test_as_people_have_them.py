@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet as parquet_file
 
 from flows.errors import ManifestError, WorkerDied
-from flows.manifest import parse_manifest
+from flows.manifest import parquet_rows, parse_manifest
 from flows.manifest.csv_rows import BLANK_BEFORE_QUOTE
 from flows.records.pairs import Manifest
 from nst_core.options import StylizeOptions
@@ -336,6 +336,7 @@ ENDS = {
     "crashes": ("SIGSEGV", ManifestError, r"found what cannot be read as one \(its reader ends with SIGSEGV\)"),
     "takes too long": ("SIGXCPU", ManifestError, "expected a Parquet file that is read in 300 s, found one that takes"),
     "is killed": ("SIGKILL", WorkerDied, "the process that reads it was killed; there may be too little memory"),
+    "is stopped": ("SIGTERM", WorkerDied, r"the process that reads it was stopped, or could not start \(SIGTERM\)"),
 }
 
 
@@ -343,11 +344,54 @@ ENDS = {
 def test_the_end_of_the_reading_process_is_named(
     name: str, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the process that reads a Parquet file dies, the error says of what; only a kill is no fault of the file."""
+    """If the process that reads a Parquet file dies, the error says of what; a kill or stop is no fault of the file."""
     dying = f"import os, signal; os.kill(os.getpid(), signal.{name})"
     monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", dying)
     with pytest.raises(kind, match=message):
         parsed(parquet(pd.DataFrame(ROWS)))
+
+
+def test_a_process_that_cannot_start_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the reading process ends with an error of its own, as where a package is missing, the file may be intact."""
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", "import a_package_that_is_missing")
+    with pytest.raises(WorkerDied, match=r"was stopped, or could not start \(exit code 1\)"):
+        parsed(parquet(pd.DataFrame(ROWS)))
+
+
+def test_a_process_that_dies_while_it_answers_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the process that reads a Parquet file is killed in the middle of a line, the half line is not read."""
+    dying = 'import os, sys, signal; os.write(1, b\'{"titles": ["con\'); os.kill(os.getpid(), signal.SIGKILL)'
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", dying)
+    with pytest.raises(WorkerDied, match="the process that reads it was killed"):
+        parsed(parquet(pd.DataFrame(ROWS)))
+
+
+BUSY = """
+from flows.manifest import parquet_process
+
+def never_ending(*_):
+    while True:
+        pass
+
+parquet_process._opened = never_ending
+parquet_process.main()
+"""
+
+
+def test_a_parquet_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that takes more processor time than it may is at fault itself; nothing says that memory was short."""
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", BUSY)
+    monkeypatch.setattr("flows.manifest.parquet_rows.SECONDS", 1)
+    with pytest.raises(ManifestError, match="expected a Parquet file that is read in 1 s, found one that takes longer"):
+        parsed(parquet(pd.DataFrame(ROWS)))
+
+
+def test_a_parquet_file_is_read_under_a_lower_limit_on_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the processes of a user may take less time than a reader, as by `ulimit -t`, their own limit applies."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_CPU, (100, 100))\n"
+    monkeypatch.setattr("flows.manifest.parquet_rows._PROGRAM", limited + parquet_rows._PROGRAM)
+
+    assert [pair.content_cell for pair in parsed(parquet(pd.DataFrame(ROWS))).pairs] == ["c.jpg", "d é.jpg"]
 
 
 # ---------------------------------------------------------------- results tables

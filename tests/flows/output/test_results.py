@@ -502,6 +502,17 @@ def test_a_failed_row_s_reason_is_one_plain_line(tmp_path: Path) -> None:
     assert row["error"] == "a\\u202egnp.b: no such file\\nx"
 
 
+def test_a_row_with_a_carriage_return_in_a_cell_stays_one_row(tmp_path: Path) -> None:
+    """A carriage return in a cell ends no row of results.csv: used as a manifest, it has the rows of the first one."""
+    manifest = read('id,content,style,note\ncat,cat.png,waves.png,"one\rtwo"\ndog,dog.png,waves.png,\n')
+    written = write_tables(rows_of(str(tmp_path), manifest), str(tmp_path))
+
+    again = parse_manifest(storage.read(written.csv), written.csv, StylizeOptions())
+
+    assert again.rejected == ()
+    assert [(pair.pair_id, pair.extra["note"]) for pair in again.pairs] == [("cat", "one\rtwo"), ("dog", "")]
+
+
 def test_no_cell_of_the_csv_is_a_formula_and_the_parquet_is_exact(tmp_path: Path) -> None:
     """Cells, column names and rejected rows of a manifest are no formulas in results.csv; the Parquet file has them
     unchanged.

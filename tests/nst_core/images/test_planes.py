@@ -1,5 +1,6 @@
 """TIFFs whose colours are stored in planes one after the other, and other TIFFs that Pillow alone would misread."""
 
+import struct
 from io import BytesIO
 from typing import Any
 
@@ -91,6 +92,20 @@ def test_signed_numbers_of_either_byte_order_are_read(kind: str, order: str, com
     pixels = decoded(tiff_by_tifffile(values, photometric="minisblack", byteorder=order, compression=compression))
 
     assert (pixels[..., 0] == np.rint(values / 257)).all()
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_grey_in_a_single_plane_is_not_turned(kind: str, order: str) -> None:
+    """Some programs write of grey, too, that its colours are in planes; there is one, which is the image."""
+    values = (np.random.default_rng(0).random((20, 24)) * (1 if kind == "float32" else 32767)).astype(kind)
+    options = {"photometric": "minisblack", "byteorder": order, "compression": "zlib"}
+    data = tiff_by_tifffile(values, extratags=[(65000, 3, 1, 2, True)], **options)
+    private, planes = (struct.pack(f"{order}HHI", tag, 3, 1) for tag in (65000, 284))
+    assert data.count(private) == 1
+
+    grey = decode_image(data.replace(private, planes), "a.tif").picture
+    assert np.array_equal(grey, decode_image(tiff_by_tifffile(values, **options), "a.tif").picture)
 
 
 def test_planes_in_a_rare_compression_are_refused() -> None:
