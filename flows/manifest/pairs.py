@@ -4,7 +4,6 @@ Pairs are generated one at a time, so that millions of rows take no memory. Does
 """
 
 import codecs
-import csv
 import hashlib
 import itertools
 import random
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from flows.manifest.columns import FIELDS, OPTIONS
 from flows.manifest.image_columns import check_without_images
 from flows.manifest.listing import ListedImage
+from flows.spreadsheets import csv_writer
 from flows.wording import option_errors
 from nst_core.errors import OptionsError
 from nst_core.options import StylizeOptions
@@ -162,7 +162,7 @@ def parsed_settings(texts: Sequence[str]) -> dict[str, str]:
 
 def write_rows(stream: IO[bytes], pairs: Iterable[tuple[Picture, Picture]], settings: Mapping[str, str]) -> int:
     """Write a manifest as its pairs are generated, and return the number of its rows."""
-    writer = csv.writer(codecs.getwriter("utf-8")(stream), lineterminator="\n")
+    writer = csv_writer(codecs.getwriter("utf-8")(stream))
     writer.writerow(["id", "content", "style", FOLDER, *settings])
     rows = 0
     for content, style in pairs:
