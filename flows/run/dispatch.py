@@ -6,6 +6,7 @@ exceeds its time limit or sends no message for too long is killed; a pair that w
 which this process is stopped, as by Ctrl-Z, does not count: the worker is usually stopped with it.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from flows.worker.batch import stylize_pairs
 from flows.worker.failures import keep_failure
 from flows.worker.job import Job
 from flows.worker.messages import ChunkStarted, DeviceGoesOn, DeviceWaits, Message, StepTaken
+from flows.wording import first_few
+
+logger = logging.getLogger(__name__)
 
 OnMessage = Callable[[Message], None]
 Group = tuple[PlannedPair, ...]
@@ -125,7 +129,15 @@ def run_batch(
                 on_message(keep_failure(pair, job, error, device=worker.device, began=began))
             again = [pair for pair in left if pair not in at_fault]
             suspected |= {pair.spec.pair_id for pair in suspects(again, watch.begun)}
+            _log_what_is_done_again(again, error)
             groups.extend(regrouped(again, watch.begun))
+
+
+def _log_what_is_done_again(pairs: Sequence[PlannedPair], error: Exception) -> None:
+    """Log it as it happens: for a large image it is an hour of work, and the run would seem to hang."""
+    if pairs:
+        ids = first_few((pair.spec.pair_id for pair in pairs), 3)
+        logger.warning("%s. Done again from their beginning: %s", error, ids)
 
 
 def _at_fault(left: Group, watch: _Watch, error: Exception, suspected: Collection[str]) -> Group:

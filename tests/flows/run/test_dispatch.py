@@ -95,8 +95,10 @@ def test_a_batch_is_done_in_one_process(worker: Worker, photo: Painter, waves: s
 
 
 @pytest.mark.slow
-def test_a_process_killed_in_a_chunk_fails_no_pair(worker: Worker, photo: Painter, waves: str, job: Job) -> None:
-    """If the process is killed with pairs on the device, another one does them, and no pair fails."""
+def test_a_process_killed_in_a_chunk_fails_no_pair(
+    worker: Worker, photo: Painter, waves: str, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the process is killed with pairs on the device, another one does them, no pair fails, and the log says so."""
     heard = Listener("pair-4", times=1)
     run_batch(six_pairs(photo, waves, steps=20, plateau_tolerance=0.0), job, worker, heard)
 
@@ -104,6 +106,9 @@ def test_a_process_killed_in_a_chunk_fails_no_pair(worker: Worker, photo: Painte
     assert {one.attempts for one in heard.outcomes} == {1}
     assert len(heard.by_id()) == 6
     assert len(set(heard.process_ids)) == 2
+    (line,) = caplog.messages
+    assert line.startswith(f"the worker process of {worker.name} was killed by SIGKILL; there may have been too little")
+    assert line.endswith("Done again from their beginning: pair-1, pair-3, pair-5 and 2 more")
 
 
 @pytest.mark.slow
